@@ -27,7 +27,8 @@ help:
 	@echo "make test-all   make test, then make test-slow"
 	@echo "make gates      the reliability gates alone, those of docs/reliability.md"
 	@echo "make mutants    check that the tests notice each recorded mutant"
-	@echo "make check      the gate: lint, types, contracts, test"
+	@echo "make check      the gate: lint, types, contracts, prose, test"
+	@echo "make prose      check the English of pages, docstrings and messages"
 	@echo "make format     format the code"
 	@echo "make scan       look for secrets in the files and in the git history"
 	@echo "make clean      remove tools and caches; state and values stay"
@@ -125,7 +126,7 @@ gates:
 mutants: setup
 	@$(BIN)/python -m tests.mutants
 
-check: lint types contracts test
+check: lint types contracts prose test
 
 format: setup
 	@$(BIN)/ruff format

@@ -27,7 +27,6 @@ DONE, PROMISE_BROKEN, PART_MISSING = 0, 1, 2
 
 
 def main(arguments: list[str]) -> int:
-    """Measure and write each part. Print at the end what was broken or missing."""
     names = [name for name in arguments if name != "--check"]
     if unknown := [name for name in names if name not in PARTS]:
         print(f"{unknown[0]}: no part; there are {', '.join(PARTS)}", file=sys.stderr)

@@ -1,8 +1,8 @@
 """The baseline: the upstream server without the launcher, as its README starts it, and an operator who restarts it.
 
-It speaks stdio alone, and takes its credentials from its environment (here throwaway ones of a throwaway broker). stdio
-has one client, so four clients need four processes; here all share one process and one session, which favors the
-baseline. Its operator knows of a change at once, and subscribes again for all clients.
+It speaks stdio alone, and takes (throwaway) credentials from its environment. stdio has one client, so four clients
+need four processes; here all share one process and session, which favors the baseline. Its operator knows of a change
+at once, and subscribes again for all clients.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Baseline:
         env = {name: text for name in VARIABLES if (text := values.get(name))}
         env |= {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         command = [sys.executable, "-c", RUN, str(self.server / "server.py")]
-        # Its folder is somebody's checkout: no bytecode next to its source.
+        # Its folder is a user's checkout: no bytecode next to its source.
         env["PYTHONDONTWRITEBYTECODE"] = "1"
         async with stdio_session(command, env, self.folder, self.folder / "stderr") as session:
             yield session

@@ -1,8 +1,8 @@
-"""The flat program: the resources and outputs of a stack as literals, one after another, without a component.
+"""The flat program: a stack's resources and outputs as literals, one after another, without a component.
 
-It is made from what the shipped program registers under mocks, so it cannot fall behind; a test runs it and compares
-(tests/unit/test_flat_programs.py). Where the stack passes an output of one resource to another, it has the output's
-literal and `depends_on`, which costs less: the comparison favors the flat program.
+It is made from what the shipped program registers under mocks; a test runs it and compares
+(tests/unit/test_flat_programs.py). In place of another resource's output it has a literal and `depends_on`, which costs
+less: the comparison favors the flat program.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLDER = f"pulumi-python:dynamic/{PROJECT}:Folder"
 
 
 def flat_program(deployed: Deployed) -> str:
-    """Return the program's text, from a run under mocks as `up`."""
+    """Return the text, from a run under mocks as `up`."""
     resources = {name: one for name, one in deployed.resources.items() if not one.type.startswith(COMPONENT)}
     packages = {_class(one.type).partition(".")[0] for one in resources.values()}
     return "\n".join([
@@ -39,7 +39,6 @@ def flat_program(deployed: Deployed) -> str:
 
 
 def _statement(one: Registered, resources: dict[str, Registered]) -> str:
-    """Return one resource as a line of Python."""
     words = [repr(one.name)]
     for key in sorted(one.inputs.keys() - {"__provider"}):
         value = one.inputs[key]
@@ -84,7 +83,7 @@ def _literal(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with integers for the whole numbers, which are floats on the wire."""
+    """Return whole numbers as integers: they are floats on the wire."""
     match value:
         case dict():
             return {key: _plain(one) for key, one in value.items()}
@@ -96,7 +95,7 @@ def _plain(value: Any) -> Any:
 
 
 def _parsed(text: Any) -> Any:
-    """Return an input of a provider, which is JSON unless it is a text."""
+    """Return a provider's input: JSON, or a text."""
     try:
         return json.loads(text)
     except (TypeError, ValueError):

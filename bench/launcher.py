@@ -55,8 +55,6 @@ FORMS = (BASELINE, STDIO, HTTP)
 
 @dataclass
 class Run:
-    """What a server's users noticed."""
-
     load: Load
     lost: int  # Publishes that were answered with success and have not arrived.
     effects: list[tuple[str, float, int]]  # Of each change: the longest seconds without a good answer, failed calls.
@@ -66,7 +64,7 @@ class Run:
 
 @dataclass
 class Cost:
-    """What one form of the server costs, at each start."""
+    """The cost of one form of the server, at each start."""
 
     start: list[float] = field(default_factory=list)  # Seconds until a publish was answered with success.
     memory: list[float] = field(default_factory=list)  # Resident MiB after the calls.
@@ -106,7 +104,7 @@ def measure(folder: Path, say: Callable[[str], None]) -> Measured:
 
 
 def broken_promises(run: Run) -> list[str]:
-    """Return what the launcher's users noticed, although they should not have."""
+    """Return what the launcher's users noticed."""
     load, swap = run.load, statistics.median(run.swaps)
     checks = {
         f"{len(load.failures)} of {load.calls} calls failed": bool(load.failures),
@@ -169,7 +167,7 @@ async def _users(served: ServedByLauncher, mosquitto: Mosquitto, say: Callable[[
 
 
 def _longest_gap(load: Load, begin: float, end: float) -> float:
-    """Return the longest time in seconds that a client had no good answer, from begin to end."""
+    """Return the longest seconds without a good answer, from begin to end."""
     gaps = (
         after - before for times in load.answered for before, after in itertools.pairwise(times) if begin < after <= end
     )
@@ -208,7 +206,7 @@ async def _one_seat(served: ServedByLauncher | Baseline, form: str) -> AsyncIter
 
 
 async def _call(seat: Seat, tool: str, **arguments: object) -> float:
-    """Return the milliseconds that it took."""
+    """Return milliseconds."""
     began = time.monotonic()
     good, text = await seat.call(tool, arguments)
     took = 1000 * (time.monotonic() - began)

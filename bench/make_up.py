@@ -57,7 +57,6 @@ def measure(folder: Path, say: Callable[[str], None]) -> Measured:
 
 
 def broken(again: Runs, status: Runs) -> list[str]:
-    """Return each promise that was broken."""
     wall = median(one[0] for one in again)
     processor, memory = (median(one[column] for one in status) for column in (1, 2))
     checks = {

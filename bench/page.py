@@ -1,4 +1,4 @@
-"""docs/performance.md: the figures of a part go between its two marks. And when and where they were measured."""
+"""docs/performance.md: a part's figures go between its two marks, with time and machine."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ PAGE = ROOT / "docs" / "performance.md"
 
 
 class PartMissingError(Exception):
-    """Something that a part needs is not here."""
+    """A part's requirement is missing."""
 
 
 class RunFailedError(Exception):
-    """A program that is measured failed. Its last lines."""
+    """A measured program failed. The text has its last lines."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures of one part, as Markdown, and the promises that it broke."""
+    """A part's figures, as Markdown, and the promises that it broke."""
 
     text: str
     broken: Sequence[str] = ()
@@ -43,7 +43,7 @@ def write(part: str, measured: Measured, page: Path = PAGE) -> None:
 
 
 def spread(numbers: Sequence[float], unit: str, digits: int) -> str:
-    """Return the median and, for several numbers, the least and the most."""
+    """Return the median and, for several numbers, minimum and maximum."""
     if not numbers:
         return "–"
     middle = f"{statistics.median(numbers):.{digits}f} {unit}"

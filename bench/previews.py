@@ -134,7 +134,7 @@ def _previews(stack: str, place: Place, size: int, say: Callable[[str], None]) -
 
 
 def _run(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[float, float]:
-    """Run the CLI. Return seconds, and seconds of the processor."""
+    """Return seconds, and seconds of the processor."""
     began = time.monotonic()
     log = Path(environment["PULUMI_HOME"]).parent / "log"
     with log.open("wb") as output:
@@ -147,7 +147,7 @@ def _run(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> 
 
 
 def stack_file(stack: str, place: Place, secrets: int = 0) -> str:
-    """Return the shipped file of a stack with this machine's port, CA and cluster, and so many more secrets."""
+    """Return the shipped file with this machine's port, CA and cluster, and so many more secrets."""
     shipped = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
     sections = {name.removeprefix(f"{PROJECT}:"): entry for name, entry in shipped.items()}
     if stack == "dev":

@@ -47,7 +47,7 @@ Record = Callable[[str, object], None]
 
 @dataclass
 class _Listener:
-    """A plugin of pytest: the properties of each test, and why a test was skipped or failed."""
+    """A pytest plugin: each test's properties, and why it was skipped or failed."""
 
     say: Callable[[str], None]
     figures: dict[str, Figures] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class _Listener:
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """Run the tests of this module. Raises PartMissingError, RunFailedError."""
+    """Raises PartMissingError, RunFailedError."""
     listener = _Listener(say)
     plugins = ("tests.conftest", "tests.gates.conftest", "no:cacheprovider", "no:terminal", "no:xdist")
     options = ["-oaddopts=", f"--rootdir={ROOT}", f"--basetemp={folder / 'pytest'}", *(f"-p{name}" for name in plugins)]
@@ -112,7 +112,7 @@ def test_kubernetes(
 
 
 def timed(stack: Stack, record: Record) -> None:
-    """Rotate mqtt again and again, while two readers read it and log in."""
+    """Rotate mqtt repeatedly, while two readers read it and log in."""
     stack.rotate()
     seconds = []
     with Readers(stack, count=2) as readers:
@@ -135,7 +135,7 @@ def timed(stack: Stack, record: Record) -> None:
 
 @contextmanager
 def _counted(store: type) -> Iterator[dict[str, int]]:
-    """Count this thread's calls of functions of secretops, and those of the method `versions` of `store`."""
+    """Count this thread's calls of secretops' functions, and of `store`'s method `versions`."""
     counts, package = {"calls": 0, "reads": 0}, str(Path(secretops.__file__).parent)
 
     def count(frame: FrameType, event: str, _argument: object) -> None:
@@ -188,5 +188,5 @@ async def _serve(one: ServedByLauncher, is_ready: anyio.Event, stop: anyio.Event
 
 
 def _all_are_on(served: list[ServedByLauncher], version: str) -> bool:
-    """Read their logs: to ask the broker for their reports would take longer."""
+    """Read their logs: waiting for the broker's reports takes longer."""
     return all(f"Using version {version} of mqtt" in one.log for one in served)

@@ -16,9 +16,9 @@ class DotenvStoreDict(TypedDict):
 
     kind: Literal["dotenv"]
     root: NotRequired[str]
-    """Path of the folder, relative to the project or absolute, for example /etc/coreflux-mcp."""
+    """Path, relative to the project or absolute, such as /etc/coreflux-mcp."""
     deliver: NotRequired[Literal["variables", "files"]]
-    """Whether config/.env contains the values (MQTT_PASSWORD) or the paths of their files (MQTT_PASSWORD_FILE)."""
+    """config/.env contains the values (MQTT_PASSWORD) or their files' paths (MQTT_PASSWORD_FILE)."""
 
 
 class SwarmStoreDict(TypedDict):
@@ -46,11 +46,11 @@ class VpcDict(TypedDict):
     subnets: Input[Sequence[Input[str]]]
     security_groups: Input[Sequence[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """The VPC's endpoint of Secrets Manager, the only way for values then; or a NAT gateway."""
+    """A NAT gateway, or the VPC's Secrets Manager endpoint, then the only way for values."""
 
 
 class ExistingTrailDict(TypedDict):
-    """A CloudTrail trail that exists, for example the organization's."""
+    """An existing CloudTrail trail, such as the organization's."""
 
     arn: Input[str]
     log_group: Input[str]
@@ -62,32 +62,32 @@ class AwsStoreDict(TypedDict):
     kind: Literal["aws"]
     region: str
     account: str
-    """The AWS account. Credentials of another account change nothing."""
+    """Credentials of another account are rejected."""
     operators: Sequence[str]
-    """Roles and users that may put and read values. Everybody else is denied, also administrators."""
+    """Roles and users that may put and read values. All others are denied, also administrators."""
     replicas: NotRequired[Sequence[str]]
-    """Other regions with a copy of each secret, under their own key."""
+    """Regions with a copy of each secret under their own key."""
     generation: NotRequired[int]
-    """Increase it to deploy a destroyed stack again before its secrets' recovery window ends."""
+    """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: NotRequired[VpcDict]
     retention_days: NotRequired[int]
     """Retention of the trail."""
     existing_trail: NotRequired[ExistingTrailDict]
     object_lock: NotRequired[Literal["governance", "compliance"]]
-    """How the trail's bucket locks records. Compliance is final: not even the account's root can shorten or end it."""
+    """Object Lock mode of the trail's bucket. Not even the account's root can shorten or end `compliance`."""
     alert_emails: NotRequired[Sequence[str]]
     alert_topic: NotRequired[Input[str]]
-    """An SNS topic that exists; by default one is made."""
+    """An existing SNS topic; by default the stack creates a topic."""
     kms_key: NotRequired[Input[str]]
-    """KMS key of the values; by default one is made. You manage the policy of your key."""
+    """Your KMS key of the values, with your policy; by default the stack creates a key."""
     log_kms_key: NotRequired[Input[str]]
-    """KMS key of the logs of functions and tasks; by default AWS' key encrypts them."""
+    """KMS key of functions' and tasks' logs; by default AWS' key."""
     permissions_boundary: NotRequired[Input[str]]
     """Permissions boundary of each role."""
     role_path: NotRequired[str]
     """IAM path of each role."""
     tags: NotRequired[Mapping[str, str]]
-    """Tags of each resource, in addition to project and stack."""
+    """Tags in addition to project and stack."""
 
 
 class DnsZonesDict(TypedDict):
@@ -115,11 +115,11 @@ class VaultNetworkDict(TypedDict):
 
 
 class WorkspaceDict(TypedDict):
-    """An existing Log Analytics workspace, for example the organization's."""
+    """An existing Log Analytics workspace, such as the organization's."""
 
     id: Input[str]
     customer_id: Input[str]
-    """The workspace id for queries: az monitor log-analytics workspace show --query customerId."""
+    """Workspace id for queries: az monitor log-analytics workspace show --query customerId."""
 
 
 class AzureStoreDict(TypedDict):
@@ -130,11 +130,11 @@ class AzureStoreDict(TypedDict):
     subscription: str
     location: str
     operators: Sequence[str]
-    """Object ids of users who put and read values. No groups: the log names the user, and not the group."""
+    """Object ids of users who put and read values. No groups: the log names users."""
     resource_group: NotRequired[str]
-    """Name of a resource group that exists; by default one is made."""
+    """Name of an existing resource group; by default the stack creates a group."""
     subnet: NotRequired[Input[str]]
-    """Subnet of the Container Apps environment, delegated to it; by default Azure's own network."""
+    """Subnet delegated to the Container Apps environment; by default Azure's own network."""
     network: NotRequired[VaultNetworkDict]
     """Networks that reach vault and lease; all others are denied."""
     open_to_internet: NotRequired[bool]
@@ -142,18 +142,18 @@ class AzureStoreDict(TypedDict):
     image: NotRequired[Input[str]]
     """The rotator's image; by default the server's, if it has one."""
     registry: NotRequired[Input[str]]
-    """The Azure container registry of the images; by default images are pulled without a login."""
+    """Azure container registry of the images; by default images are pulled without a login."""
     zone_redundant: NotRequired[bool]
-    """Whether environment and lease are zone-redundant. Azure accepts it only for new ones."""
+    """Zone-redundant environment and lease. Azure accepts it only for new resources."""
     generation: NotRequired[int]
-    """Increase it to deploy a destroyed stack again while its deleted vault or workspace still has the name."""
+    """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
     workspace: NotRequired[WorkspaceDict]
-    """Where records go; by default one is made. You set the retention and the readers of yours."""
+    """By default the stack creates a workspace. You set retention and readers of your own."""
     retention_days: NotRequired[int]
-    """Retention of the workspace that the stack makes."""
+    """Retention of a new workspace."""
     alert_emails: NotRequired[Sequence[str]]
     tags: NotRequired[Mapping[str, str]]
-    """Tags of each resource, in addition to project and stack."""
+    """Tags in addition to project and stack."""
 
 
 class VaultAppRoleDict(TypedDict):
@@ -237,11 +237,11 @@ class LocalServerDict(TypedDict):
 
     kind: Literal["local"]
     source: NotRequired[str]
-    """The folder of the upstream server; by default the launcher finds or clones it."""
+    """Folder of the upstream server; by default the launcher finds or clones it."""
     reader: NotRequired[str]
-    """The identity with which the launcher reads: ARN of a role or user of AWS, or object id of a user of Azure."""
+    """Identity with which the launcher reads: ARN of an AWS role or user, or object id of an Azure user."""
     folder: NotRequired[str]
-    """Path of the folder for the client entry, with a store other than dotenv; relative to the project or absolute."""
+    """Folder of the client entry, with a store other than dotenv; relative to the project or absolute."""
 
 
 class LogDriverDict(TypedDict):
@@ -394,16 +394,16 @@ class EcsServerDict(TypedDict):
     """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects variables when a
     task starts, and a new version starts a deployment."""
     copilot: NotRequired[bool]
-    """Whether it uses the Coreflux Copilot. Injected tasks then start once agent-key has a value."""
+    """Uses the Coreflux Copilot. Injected tasks then start once agent-key has a value."""
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names that clients use."""
     connection_tools: NotRequired[bool]
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    """Lets MCP clients choose the broker and user of all clients."""
     load_balancer: NotRequired[LoadBalancerDict]
     architecture: NotRequired[Literal["x86_64", "arm64"]]
-    """Architecture of the image. Fargate's ARM64 costs a fifth less."""
+    """Image architecture. Fargate's ARM64 costs a fifth less."""
     container_insights: NotRequired[bool]
-    """Whether a cluster that is made has Container Insights. Its metrics are billed."""
+    """Enables Container Insights in a new cluster. Its metrics are billed."""
 
 
 class ContainerAppServerDict(TypedDict):
@@ -412,13 +412,13 @@ class ContainerAppServerDict(TypedDict):
     kind: Literal["containerapp"]
     image: Input[str]
     bootstrapped: NotRequired[bool]
-    """Whether its secrets have first values. A new revision then has to be ready before it replaces the old one."""
+    """True if its secrets have values. A new revision then has to be ready before it replaces the old revision."""
     ingress: NotRequired[Literal["environment", "network"]]
-    """Who reaches it: other apps of its environment, or all of the virtual network of the store's subnet."""
+    """Who reaches it: other apps of its environment, or the whole virtual network of the store's subnet."""
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names that clients use in addition to that of Container Apps."""
     connection_tools: NotRequired[bool]
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    """Lets MCP clients choose the broker and user of all clients."""
 
 
 class EmbeddedBrokerDict(TypedDict):

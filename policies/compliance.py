@@ -12,10 +12,9 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from policies.catalogue import rules
 from policies.controls import CONTROLS, TEXTS
 from policies.evidence import FORM, Verdict
-from policies.rule import Control, Enforcement, Framework, Rule
+from policies.rule import Control, Enforcement, Framework, Rule, rules
 
 NOT_APPLICABLE = str(Verdict.NOT_APPLICABLE)
 RULES = "rules.md"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from policies.catalogue import defined
 from policies.plan import Plan
+from policies.rule import defined
 
 # A month, as the clouds' calculators count it.
 HOURS = 730

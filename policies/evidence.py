@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from policies.catalogue import rules
 from policies.plan import Environment, Finding, Plan, Resource
-from policies.rule import Rule
+from policies.rule import Rule, rules
 
 # Version of the evidence's form; readers reject others.
 FORM = 1

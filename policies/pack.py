@@ -21,7 +21,6 @@ from google.protobuf.json_format import MessageToDict  # type: ignore[import-unt
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, engine_pb2, engine_pb2_grpc, plugin_pb2
 
 from policies import cost
-from policies.catalogue import rules
 from policies.evidence import Judgement, Verdict, judge, judge_resource, unjudged
 from policies.plan import (
     PROJECT,
@@ -35,7 +34,7 @@ from policies.plan import (
     plan_from,
     resource,
 )
-from policies.rule import Enforcement, Rule
+from policies.rule import Enforcement, Rule, rules
 
 NAME = PROJECT
 VERSION = "0.1.0"

@@ -6,12 +6,16 @@ JSON, mocks) nor the program that made it.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 
+import policies
 from policies.matchers import judge, select
 from policies.plan import Environment, Finding, Plan, Resource
 
@@ -161,3 +165,24 @@ def where(condition: Callable[[Resource], Any], types: str, *entries: tuple[str,
 def _expected(one: Resource, row: Expect) -> Iterator[Finding]:
     for entry in select(one.properties, row.path):
         yield from judge(one, entry, row.ok, row.path, row.wrong)
+
+
+@cache
+def rules() -> tuple[Rule, ...]:
+    """Return every rule, by name."""
+    return tuple(sorted(defined("RULES"), key=lambda rule: rule.name))
+
+
+def defined(name: str) -> Iterator[Any]:
+    """Yield the members of each constant of this name in the platforms' folders, in the order of modules.
+
+    RULES: rules. For rules about every stack, HOLDS: checks that what has secrets, keys or the trail is protected;
+    IMAGES: checks of images; VALUES: patterns of types that have a value; ENCRYPTED: kinds of store that encrypt
+    values. For the estimate of cost, PRICES.
+    """
+    for platform in pkgutil.iter_modules(policies.__path__, "policies."):
+        if platform.ispkg:
+            folder = importlib.import_module(platform.name)
+            yield from getattr(folder, name, ())
+            for module in pkgutil.iter_modules(folder.__path__, f"{platform.name}."):
+                yield from getattr(importlib.import_module(module.name), name, ())

@@ -50,7 +50,6 @@ class Writer:
         self.found: dict[str, str] = {}
 
     def define(self, name: str, document: str, entries: Sequence[tuple[str, str, str]]) -> None:
-        """Add a TypedDict of entries (key, type, text)."""
         lines = [f"class {name}(TypedDict):", f'    """{document}"""', ""]
         for key, written, text in entries:
             lines += [f"    {key}: {written}", *_docstring(text)]

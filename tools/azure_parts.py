@@ -29,7 +29,7 @@ def azurite() -> Path:
 
 
 def description() -> Path:
-    """Return the path of Azure's description of Key Vault, in OpenAPI 3, whether it exists or not."""
+    """Return the path of the OpenAPI 3 file, whether it exists or not."""
     return TOOLS / "key_vault/keyvault.json"
 
 

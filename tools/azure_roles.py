@@ -19,7 +19,7 @@ class Action(NamedTuple):
 
 @cache
 def definitions() -> Mapping[str, Mapping[str, Any]]:
-    """Return name of a role -> its definition."""
+    """Return role name -> definition."""
     read = json.loads(Path(__file__).with_name("azure_roles.json").read_text())
     return {role["roleName"]: role for role in read["roles"]}
 

@@ -182,7 +182,7 @@ def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
 
 
 def _link_plugin(link: Path, plugin: Path) -> bool:
-    """Link `link` to `plugin`; return whether it was missing."""
+    """Return whether the link was missing."""
     if link.is_symlink() and link.readlink() == plugin:
         return False
     link.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +192,7 @@ def _link_plugin(link: Path, plugin: Path) -> bool:
 
 
 def asks_for(kind: str, stack: str, *, root: Path = ROOT) -> bool:
-    """Return whether the file of `stack` has a store or server of that kind."""
+    """Return whether the stack file has such a store or server."""
     file = root / f"Pulumi.{stack}.yaml"
     return file.exists() and bool(re.search(rf"^\s*kind:\s*{kind}\b", file.read_text(), re.MULTILINE))
 
@@ -232,12 +232,10 @@ def provide_cloud(kind: str, stack: str, *, deploys: bool) -> None:
 
 
 def _built(venv: Path) -> bool:
-    """Return whether this clone uses our build of Pulumi."""
     return (venv / ".set-up-pulumi").read_text().partition("\n")[2] == str(pulumi_cli.expected_build())
 
 
 def wrapper_text(cli: PulumiCli, clone: Path = ROOT) -> str:
-    """Return the text of `.venv/bin/pulumi`."""
     text = TEMPLATE.read_text()
     for mark, value in (("@CLONE@", str(clone)), ("@CLI@", str(cli.path)), ("@BUILT@", "yes" if cli.built else "no")):
         text = text.replace(mark, shlex.quote(value))
@@ -251,7 +249,7 @@ def base_python() -> str:
 
 
 def _uv_version(uv: Path) -> tuple[int, ...]:
-    """Return uv's version; empty, less than any, if it does not run."""
+    """Return an empty tuple, less than any version, if uv does not run."""
     try:
         done = subprocess.run([uv, "--version"], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     except OSError:

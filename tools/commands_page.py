@@ -78,6 +78,6 @@ def render() -> str:
 
 
 def _summary(name: str, sections: str) -> str:
-    """Return the first paragraph of a command's help, on one line."""
+    """Return the first paragraph of the help, on one line."""
     _, _, after = sections.partition(f"## `secretops {name}`\n\n")
     return " ".join(after.partition("\n\n")[0].split())

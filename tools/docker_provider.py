@@ -55,7 +55,6 @@ def provider() -> Path:
 
 
 def built() -> Path | None:
-    """Return the built provider, or None."""
     path = cached_path(PLUGIN, _FOLDER, ".", _LABEL)
     return path if path.exists() else None
 

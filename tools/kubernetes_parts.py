@@ -45,14 +45,12 @@ def provider() -> Path:
 
 
 def built() -> dict[str, Path]:
-    """Return the built programs, by name."""
     paths = {name: cached_path(name, _KUBERNETES, f"k8s.io/kubernetes/cmd/{name}", _VERSION) for name in PROGRAMS}
     paths[PLUGIN] = cached_path(PLUGIN, _PROVIDER, ".", _LABEL)
     return {name: path for name, path in paths.items() if path.exists()}
 
 
 def build_all() -> None:
-    """Build all programs, one after the other."""
     for program in PROGRAMS:
         kubernetes(program)
     provider()

@@ -85,12 +85,12 @@ def bases() -> dict[str, str]:
 
 
 def _name(node: ast.AST) -> str:
-    """Return the last name of an expression such as `errors.StoreError`."""
+    """Return the last name, also of `errors.StoreError`."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _text(node: ast.expr | None) -> str:
-    """Return a text, with names in capitals for its expressions; nothing for what is no text."""
+    """Return a text, with names in capitals for its expressions; nothing for another value."""
     match node:
         case ast.Constant(value=str(text)):
             return text
@@ -104,7 +104,6 @@ def _text(node: ast.expr | None) -> str:
 
 
 def _exit_code(kind: str) -> str:
-    """Return the exit code of an error, by the name of its class."""
     while bases().get(kind):
         kind = bases()[kind]
     error = getattr(errors, kind, None)

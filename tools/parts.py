@@ -28,8 +28,8 @@ PARTS = {
 # Package -> services that it would start at boot.
 UNITS = {"mosquitto": ("mosquitto",), "docker.io": ("docker.service", "docker.socket", "containerd.service")}
 
+# Debian has the broker in /usr/sbin, which is not on every user's PATH.
 SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin"
-"""Debian has the broker in /usr/sbin, which is not on every user's PATH."""
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 # A policy of Debian that no package starts a service; 101 is "not allowed" (invoke-rc.d(8)).
@@ -128,7 +128,7 @@ def install_packages(*, must: bool) -> None:
 
 @contextlib.contextmanager
 def no_service_starts() -> Iterator[None]:
-    """Keep packages from starting services. An existing policy is kept."""
+    """Keep packages from starting services. An existing policy does not change."""
     if POLICY.exists() and POLICY.read_text() != OURS:  # left by a killed set-up
         yield
         return

@@ -3,7 +3,8 @@
 Vale applies the rules of tools/vale/styles to Markdown, comments, docstrings and the texts of messages; textstat
 measures the pages. Exit code 0: clean. 1: findings, a line each. 2: a checker could not run.
 
-`--counts` prints the figures instead: words that the rules refuse, by folder, and the words of docstrings.
+With paths, as pre-commit calls it, only the rules are applied, to those files. `--counts` prints the figures instead:
+words that the rules refuse, by folder, and the words of docstrings.
 """
 
 from __future__ import annotations
@@ -41,30 +42,36 @@ _PARTS = {"rule", "remedy", "what", "help", "message"}
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.prose", description="Check the project's English.")
     parser.add_argument("--counts", action="store_true", help="print figures, and check nothing")
-    if parser.parse_args().counts:
+    parser.add_argument("paths", nargs="*", type=Path, help="files to check; all and their totals if absent")
+    args = parser.parse_args()
+    if args.counts:
         print_counts()
         return 0
     try:
-        found = [*of_rules(), *of_pages()]
+        found = [*of_rules([path.resolve() for path in args.paths] or tracked("*.md", "*.py"))]
     except SetupError as error:
         print(error, file=sys.stderr)
         return 2
+    if args.paths:
+        print(*found, sep="\n")
+        return 1 if found else 0
+    found += of_pages()
     if (words := docstring_words()) > DOCSTRINGS:
         found.append(f"docstrings: {words:,} words of at most {DOCSTRINGS:,}")
     print("\n".join([*found, f"{len(found)} findings"]))
     return 1 if found else 0
 
 
-def of_rules() -> Iterator[str]:
-    """Yield each finding of Vale as path:line:column:rule:message. Raises SetupError."""
+def of_rules(files: list[Path]) -> Iterator[str]:
+    """Yield each finding of Vale in `files` as path:line:column:rule:message. Raises SetupError."""
     vale = cached_binary("vale", VALE, "github.com/vale-cli/vale/v3/cmd/vale", cgo=True)
     with tempfile.TemporaryDirectory() as folder:
-        for path in tracked("*.py"):
-            if text := messages(path):
+        for path in files:
+            if path.suffix == ".py" and (text := messages(path)):
                 copy = Path(folder, f"{path.relative_to(ROOT)}.md")
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_text(text)
-        pages = [str(path) for path in tracked("*.md", "*.py") if "upstream" not in path.parts]
+        pages = [str(path) for path in files if "upstream" not in path.parts]
         done = subprocess.run(
             [vale, "--config", VALE / "vale.ini", "--output", "line", *pages, folder],
             capture_output=True,
@@ -101,7 +108,7 @@ def messages(path: Path) -> str:
 
 
 def _text(node: ast.expr) -> str:
-    """Return a text, with `x` for each of its expressions; nothing for what is no text."""
+    """Return a text with `x` for its expressions; nothing for another value."""
     match node:
         case ast.Constant(value=str(text)):
             return " ".join(text.split())

@@ -12,19 +12,19 @@ ROOT = Path(__file__).resolve().parent.parent
 
 HEAD = """# Reliability
 
-**No cell of this page was proven in an account of AWS or Azure, nor in a whole cluster.** Proven is on the real Pulumi
-engine, brokers, OpenBao, Docker Swarm and Kubernetes API server of the machine that runs the tests; in AWS' place on
-moto, in Azure's on emulators of ours, and with [stand-ins](operations/standin.md) for their Pulumi providers and for
-what runs a cluster's pods. [What was never reached](#what-was-never-reached) lists what that leaves open.
+Which tests prove that a stack stays safe and available, and what no test proves.
 
-Seven gates, one suite over all stacks. Each stack file that is shipped has a cell for each gate: the tests that prove
-it, or what is not proven and why. This page is generated from `tests/gates/table.py`, which
-`tests/unit/test_gates.py` holds to the stack files and to the tests: one that is named exists, and a gap has a reason.
+**No cell of this page was proven in an account of AWS or Azure, nor in a whole cluster.** The proofs run on the real
+Pulumi engine, brokers, OpenBao, Docker Swarm and Kubernetes API server of the machine that runs the tests. Moto
+replaces AWS, and our emulators replace Azure. [Stand-ins](operations/standin.md) replace their Pulumi providers
+and what runs a cluster's pods. [What was never reached](#what-was-never-reached) lists what that leaves open.
 
-Crash, clock and year are about a store, its rotator and the broker, whatever the server is.
+Each stack file that is shipped has a cell for each of seven gates: the tests that prove it, or what is not proven and
+why. Crash, clock and year depend on a store, its rotator and the broker, not on the server. This page is generated from
+`tests/gates/table.py`. `tests/unit/test_gates.py` checks that each named test exists and that each gap has a reason.
 
-`make gates` runs the files that are named here, and nothing else. `make test` runs those of their tests that are not
-marked `slow`, `make test-all` runs them all.
+`make gates` runs only the files that are named here. `make test` runs their tests that are not marked `slow`, and
+`make test-all` runs all of them.
 """
 
 UNREACHED = """
@@ -53,8 +53,8 @@ documentation shows.
 - **Docker Swarm.** The tests run one manager, Pulumi's own provider and two replicas of the image with the unmodified
   server. Never reached: a second node, the ingress network, virtual addresses, [a reverse
   proxy](operations/swarm.md#what-is-not-proven).
-- **DigitalOcean.** The tests run a server of ours whose requests and answers are checked against the published API
-  description. Never reached: an account and an agent. So it is not known how soon an agent accepts a new key, nor how
+- **DigitalOcean.** The tests run an emulator whose requests and answers are checked against the published API
+  description. Never reached: an account and an agent. So it is not known how soon an agent accepts a new key, or how
   many keys it may have.
 - **GitHub.** The tests run actionlint, each step's script, and the previews by the real CLI. Never reached: a workflow
   run. So it is not proven that GitHub issues a token, that a role accepts it, or that an approval is requested
@@ -66,15 +66,16 @@ documentation shows.
 BAD_INPUT = """
 ## Broken stack files and random input
 
-A table of broken stack files checks that each error names its place, the rule and the remedy, that all errors of a
-file are reported at once, and that a wrong entry is not repeated. A table of unusual stack files checks that these are
-accepted. Pulumi's own reader reports a file that is not YAML, with its line. It repeats the name of an unknown anchor,
-which is what a password that begins with `*` looks like. `make up` and `make preview` therefore check the whole file
-first, before anything is built, and print the line, the column and the cause without the file's text; a direct call of
-`pulumi` prints Pulumi's words.
+A table of broken stack files checks that each error names its place, the rule and the remedy. All errors of a file are
+reported at once, and none repeats a wrong entry. A table of unusual stack files checks that these are accepted.
 
-Hypothesis draws documents, log lines and answers: correct but for one or two places, cut short, foreign, or any bytes.
-Each run draws the same.
+Pulumi's own reader reports a file that is not YAML, with its line. It repeats the name of an unknown anchor, and a
+password that begins with `*` looks like one. `make up` and `make preview` therefore check the whole file before
+anything is built. They print the line, the column and the cause without the file's text. A direct call of `pulumi`
+prints Pulumi's message.
+
+Hypothesis generates documents, log lines and answers: correct except for one or two places, truncated, foreign, or any
+bytes. Each run generates the same ones.
 """
 
 MUTANTS = """
@@ -89,7 +90,7 @@ each to a copy of the clone and runs the tests that must fail. `tests/mutants` h
 """
 # Output of `python -m tests.mutants --tier test`, with the date.
 MEASURED = """Measured on 29 November 2026 with `--tier test`: the tests of `make test` kill 386 of 386,
-385 in one run and one after its test was lengthened; and so do those of `make test-all`, which include them."""
+385 in one run and one after its test was lengthened. `make test-all` includes these tests."""
 
 
 def render() -> str:

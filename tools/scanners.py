@@ -62,7 +62,7 @@ class Report:
 
 
 def _answer(scanner: str, done: subprocess.CompletedProcess[str], expected: Iterable[int]) -> Any:
-    """Return the JSON of a scanner. Other output is not repeated: it may contain findings."""
+    """Return a scanner's JSON. Other output may contain findings: do not repeat it."""
     try:
         if done.returncode in expected:
             return json.loads(done.stdout)
@@ -205,7 +205,7 @@ def trufflehog(tree: Tree) -> Report:
 
 
 def trufflehog_program() -> Path:
-    """truffleHog in an environment of its own under .tools, keyed by its lock. Raises `NotHadError`."""
+    """Install truffleHog in an environment under .tools, keyed by its lock. Raises `NotHadError`."""
     lock = HERE / "trufflehog" / "requirements.txt"
     home = TOOLS / f"trufflehog-{hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]}"
     program, finished = home / "bin/trufflehog", home / "finished"
@@ -220,7 +220,7 @@ def trufflehog_program() -> Path:
 
 
 def git_secrets(tree: Tree) -> Report:
-    """The AWS patterns of git-secrets, over the files and over every revision that ever held a match."""
+    """Scan files and all matching revisions for the AWS patterns of git-secrets."""
     _whole_history(tree)
     if shutil.which("git-secrets") is None:
         raise NotHadError("git-secrets is not installed; on Debian or Ubuntu: apt-get install git-secrets")

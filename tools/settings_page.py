@@ -25,11 +25,11 @@ from components.settings.validation_errors import explain
 
 OF_ONE: dict[str, type[Section]] = {"rotation": Rotation, "secrets.NAME": DeclaredSecret}
 
+# Something of each shape that no key takes.
 REFUSED: tuple[Any, ...] = ("\x00\x00", 10**9, ["\x00\x00"], [], {"\x00\x00": 1})
-"""Something of each shape that no key takes."""
 
+# Errors about the type alone: another sample may have a more specific rule.
 OF_A_SHAPE = {"int_type", "string_type", "tuple_type", "model_type", "model_attributes_type", "dict_type"}
-"""Errors about the type alone: another sample may have a more specific rule."""
 
 HEAD = """# Settings
 
@@ -77,7 +77,6 @@ generates this page from the models.
 
 
 def render() -> str:
-    """The page."""
     parts = [HEAD, _sections(), AFTER_SECTIONS]
     for section in WITH_KINDS:
         parts.append(f"## {section}\n")

@@ -15,7 +15,7 @@ OLDEST_PYTHON = (3, 11)
 
 
 def too_old(version: tuple[int, ...]) -> str:
-    """The refusal for a Python that cannot run the project, or nothing. It must parse under an old Python itself."""
+    """Return the error for a Python that is too old, or nothing. It must parse under an old Python itself."""
     if tuple(version[:2]) >= OLDEST_PYTHON:
         return ""
     return (

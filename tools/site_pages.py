@@ -41,26 +41,26 @@ LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?://|mailto:|#)([^)#\s]+)(#[^)]*
 
 
 def as_github_does(text: str, separator: str) -> str:
-    """The anchor of a heading. `separator` is the extension's to give, and always a dash."""
+    """Return a heading's anchor. The extension's `separator` is always a dash."""
     return re.sub(r"[^\w -]", "", text.lower()).replace(" ", separator)
 
 
 def on_config(config: Any) -> Any:
-    """The decisions join the navigation by their names: there are many, and each has its title."""
+    """Add the decisions to the navigation by their titles."""
     decisions = sorted(path.relative_to(config.docs_dir).as_posix() for path in Path(config.docs_dir).glob("adr/*.md"))
     config.nav.append({"Decisions": decisions})
     return config
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that lie outside."""
+    """Add pages from outside of docs."""
     for source, page in OUTSIDE.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text()))
     return files
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:  # noqa: ARG001
-    """The page with its links as they are in the site."""
+    """Return the page with the site's links."""
     at = next((source for source, name in OUTSIDE.items() if name == page.file.src_uri), f"docs/{page.file.src_uri}")
 
     def in_site(link: re.Match[str]) -> str:
@@ -84,17 +84,12 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 
 
 def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:  # noqa: ARG001
-    """Return the page with the name of its column on each cell of a table."""
+    """Return the page with its column's name on each cell of a table."""
     return TABLE.sub(lambda table: name_cells(table.group()), html)
 
 
 def indent_lists(markdown: str) -> str:
-    """Return the text with the content of each list's item indented by four columns a level.
-
-    CommonMark indents it by the width of the marker: three columns after "1. ". Python-Markdown does not take less
-    than four for a part of the item, and starts another list. It also needs an empty line between a paragraph and an
-    item that follows it.
-    """
+    """Indent the content of list items by four columns a level."""
     lines: list[str] = []
     open_items: list[int] = []  # the column at which the content of each open item starts
     fence, paragraph = "", True
@@ -122,10 +117,7 @@ def indent_lists(markdown: str) -> str:
 
 
 def name_cells(table: str) -> str:
-    """Return a table of HTML whose cells have the text of their column's head as `data-column`.
-
-    A bar in code is written `\\|` in a table. GitHub shows `|`, and Python-Markdown leaves the backslash.
-    """
+    """Set `data-column` of each cell to its column's head."""
     head, body, rows = table.partition("<tbody>")
     names = [re.sub(r"<[^>]+>", "", text).strip() for _, _, text in CELL.findall(head)]
 

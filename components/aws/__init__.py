@@ -1,4 +1,4 @@
-"""The AWS platform: Secrets Manager as the store, ECS Fargate for the server."""
+"""AWS: Secrets Manager and ECS Fargate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readers and writers of each secret, for roles, secret policies, keys and the trail."""
+"""Readers and writers of each secret."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TICK = "tick"
 
 
 def rotator_of(secret: str) -> str:
-    """Return the name of the function that rotates a secret."""
+    """Return the name of a secret's rotation function."""
     return f"rotate-{secret}"
 
 
 def declared_callers(operators: Sequence[str], reader: str | None) -> tuple[str, ...]:
-    """Return the readers in addition to the stack's roles: operators, and the reader of a server elsewhere."""
+    """Return operators, and the reader of a server elsewhere."""
     return tuple(dict.fromkeys((*operators, *([reader] if reader else []))))
 
 
@@ -32,18 +32,15 @@ class Access:
 
 
 def rotated(secrets: Iterable[Secret]) -> tuple[Secret, ...]:
-    """Return the secrets on AWS' schedule, whose values secretops makes.
+    """Return the secrets with generated values, which AWS' schedule rotates.
 
-    Rotating others would fail, and leave an empty AWSPENDING; the tick reports when they are due.
+    Rotating others would fail and leave an empty AWSPENDING; the tick reports when they are due.
     """
     return tuple(secret for secret in secrets if secret.kind.alternates)
 
 
 def read_to_rotate(secret: Secret, secrets: Sequence[Secret], *, certificate: bool) -> tuple[str, ...]:
-    """Return the other secrets that a rotation of `secret` reads: the admin's, and a required certificate.
-
-    The rotation of the admin logs in as the admin.
-    """
+    """Return the other secrets that a rotation reads: the admin's, and a required certificate."""
     return tuple(
         other.name
         for other in secrets
@@ -60,7 +57,7 @@ def access_of(
     operators: Sequence[str],
     certificate: bool,
 ) -> dict[str, Access]:
-    """Return secret -> access. `server` is the role that reads for the server, if there is one."""
+    """Return secret -> access. `server`: the role that reads for the server."""
     functions = {secret.name: names.role_arn(rotator_of(secret.name)) for secret in rotated(secrets)}
     tick = names.role_arn(TICK)
     found = {}

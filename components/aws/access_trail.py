@@ -1,4 +1,4 @@
-"""The AWS store's trail: CloudTrail, its locked records, and alarms."""
+"""CloudTrail, its locked records, and alarms."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OF_ALERTS = ("alerts", "alarm-", "filter-", "rotation-failures")
 
 @dataclass(frozen=True, kw_only=True)
 class ExistingTrail:
-    """A CloudTrail trail that exists, for example the organization's."""
+    """An existing CloudTrail trail, such as the organization's."""
 
     arn: pulumi.Input[str]
     log_group: pulumi.Input[str]
@@ -42,35 +42,32 @@ class TrailOptions:
     """Where accesses are recorded, and who is notified."""
 
     retention_days: int = 365
-    """Retention of records."""
     existing_trail: ExistingTrail | None = None
-    """A trail that exists; by default one is made."""
+    """None: create a trail."""
     object_lock: Literal["governance", "compliance"] = "governance"
-    """How the bucket locks records. Compliance is final: not even the account's root can shorten or end it."""
+    """Object Lock mode of the bucket. Not even the account's root can shorten or end `compliance`."""
     alert_emails: Sequence[str] = ()
     alert_topic: pulumi.Input[str] | None = None
-    """ARN of an SNS topic that exists; by default one is made."""
+    """ARN of an existing SNS topic. None: create a topic."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwsAccessTrailArgs(AwsArgs, TrailOptions):
-    """Arguments of AwsAccessTrail."""
-
     production: bool = True
-    """Whether records are protected from deletion."""
+    """Protects records from deletion."""
     keys: Sequence[pulumi.Input[str]] = ()
-    """ARNs of the KMS keys of the secrets, whose changes raise an alarm."""
+    """ARNs of the secrets' KMS keys; changes raise an alarm."""
     declared: Sequence[str] = ()
-    """ARNs of declared readers in addition to the stack's roles."""
+    """ARNs of readers other than the stack's roles."""
     functions: Sequence[str] = ()
-    """Suffixes of the names of the stack's functions, which get alarms."""
+    """Name suffixes of the functions that get alarms."""
 
 
 class AwsAccessTrail(Component):
-    """Owns the trail (unless one exists), its bucket and log, alarms and topic; never a value."""
+    """CloudTrail trail with bucket, log, alarms and topic. Owns no values."""
 
     trail: Trail
-    """Where accesses are recorded, and the query for who read what."""
+    """Location and query of the records."""
 
     def __init__(self, name: str, args: AwsAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
@@ -112,7 +109,7 @@ class AwsAccessTrail(Component):
         self.register_outputs({"records": records})
 
     def _record(self) -> pulumi.Output[str]:
-        """Declare a trail. Return the name of its log group."""
+        """Declare a trail. Return its log group's name."""
         key, names = self._records_key(), self._names
         bucket, ready = self._bucket(key)
         group = names.log_group("trail")
@@ -152,16 +149,13 @@ class AwsAccessTrail(Component):
         return log.name
 
     def _kept(self, *, after: Sequence[pulumi.Resource] = (), protect: bool = False) -> pulumi.ResourceOptions:
-        """Return options that retain the bucket and its settings in production when the stack is destroyed.
-
-        AWS deletes no bucket with locked records.
-        """
+        """Retain the bucket in production: AWS deletes no bucket with locked records."""
         options = self._account.under(self, after=after, protect=protect)
         options.retain_on_delete = self._production or None
         return options
 
     def _bucket(self, key: aws.kms.Key) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
-        """Declare the bucket of records. Return it, and what has to exist before the first record."""
+        """Return the bucket, and what has to exist before the first record."""
         child, days = self._kept(), self._args.retention_days
         bucket = aws.s3.Bucket(
             f"{self._name}-bucket",
@@ -229,7 +223,7 @@ class AwsAccessTrail(Component):
         return bucket, [policy, closed, owned, encrypted, locked]
 
     def _records_key(self) -> aws.kms.Key:
-        """Return the key of records and alerts, which services use."""
+        """Return the key of records and alerts."""
         if self._key is None:
             self._key = aws.kms.Key(
                 f"{self._name}-key",
@@ -249,7 +243,6 @@ class AwsAccessTrail(Component):
         return self._key
 
     def _rule(self) -> aws.cloudwatch.EventRule:
-        """Declare the rule for failed rotations."""
         return aws.cloudwatch.EventRule(
             f"{self._name}-rotation-failures",
             name=self._names.plain("rotation-failures"),
@@ -259,7 +252,7 @@ class AwsAccessTrail(Component):
         )
 
     def _own_topic(self) -> pulumi.Output[str]:
-        """Declare the topic of alerts, to which alert_emails subscribe. Return its ARN."""
+        """Return the ARN of a new topic, to which alert_emails subscribe."""
         topic = aws.sns.Topic(
             f"{self._name}-alerts",
             name=self._names.plain("alerts"),
@@ -278,7 +271,7 @@ class AwsAccessTrail(Component):
             opts=self._account.under(self),
         )
         for email in self._args.alert_emails:
-            digest = hashlib.sha256(email.encode()).hexdigest()[:8]  # by index, removing one would replace the next
+            digest = hashlib.sha256(email.encode()).hexdigest()[:8]  # by index, removal would replace the next
             aws.sns.TopicSubscription(
                 f"{self._name}-alerts-email-{digest}",
                 topic=made,
@@ -289,10 +282,7 @@ class AwsAccessTrail(Component):
         return made
 
     def _watch_log(self, log_group: pulumi.Input[str], group: pulumi.Input[str]) -> None:
-        """Declare filters of CloudTrail's log, and alarms.
-
-        `group` is the log group's name. An alarm has several filters where a pattern would exceed FILTER_LIMIT.
-        """
+        """Declare filters and alarms; several filters per alarm where a pattern would exceed FILTER_LIMIT."""
         names, args = self._names, self._args
         users = [one for one in args.declared if names.called(one)[0] == "user"]
         keys, size = [*args.keys, *([self._key.arn] if self._key else [])], patterns.KEYS_OF_A_FILTER
@@ -353,7 +343,7 @@ class AwsAccessTrail(Component):
                 self._alarm(what, description, namespace=PROJECT, metric=names.plain(what))
 
     def _watch_functions(self) -> None:
-        """Declare alarms for the tick's metrics, for missing ticks, and for dead letters."""
+        """Declare alarms for the tick's metrics, missing ticks and dead letters."""
         of_stack = {"Stack": self._names.stack}
         failed = "the tick failed for a secret: its log has the reason"
         for metric, description in {"Overdue": "a rotation is overdue", "Failed": failed}.items():
@@ -414,5 +404,5 @@ class AwsAccessTrail(Component):
 
 
 def _numbered(found: Iterable[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
-    """Return suffix of a filter's name -> pattern. The first suffix is empty."""
+    """Return name suffix -> pattern. The first suffix is empty."""
     return {str(number) if number > 1 else "": one for number, one in enumerate(found, 1)}

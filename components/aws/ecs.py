@@ -1,4 +1,4 @@
-"""The MCP server on ECS Fargate: the launcher over streamable HTTP, its secrets injected or fetched."""
+"""The MCP server on ECS Fargate, with injected or fetched secrets."""
 
 from __future__ import annotations
 
@@ -40,40 +40,37 @@ class LoadBalancer:
 
 @dataclass(frozen=True, kw_only=True)
 class EcsMcpServerArgs(McpServerArgs, AwsArgs):
-    """Arguments of EcsMcpServer."""
-
     references: NativeRef | Fetched
-    """Where the server reads the secrets: what `publish` of a store returns, or your own."""
+    """Result of a store's `publish`, or your own references."""
     image: pulumi.Input[str]
     subnets: pulumi.Input[Sequence[pulumi.Input[str]]]
     """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
     task: EcsTask | None = None
-    """The roles of the tasks, also the store's `reader`; by default they are made, and you grant `task.reads`."""
+    """Roles of the tasks, also the store's `reader`. None: create roles; you grant `task.reads`."""
     cluster: pulumi.Input[str] | None = None
-    """Name of an ECS cluster; by default one is made."""
+    """Name of an ECS cluster. None: create a cluster."""
     replicas: int = 2
     """Number of tasks; 1 with a load balancer, since an MCP session lives in one task."""
     allowed_hosts: Sequence[str] = ()
     """Host names that clients use."""
     connection_tools: bool = False
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    """Lets MCP clients choose the broker and user of all clients."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
-    """Architecture of the image. Fargate's ARM64 costs a fifth less."""
+    """Image architecture. Fargate's ARM64 costs a fifth less."""
     container_insights: bool = False
-    """Whether a cluster that is made has Container Insights. Its metrics are billed."""
+    """Enables Container Insights in a new cluster. Its metrics are billed."""
     production: bool = True
-    """Whether the load balancer is protected from deletion."""
+    """Protects the load balancer from deletion."""
     redeploys: bool = True
-    """Whether a new version of an injected secret (`prefix` and its name) starts a deployment."""
+    """Starts a deployment for each new version of an injected secret (`prefix` and its name)."""
 
 
 class EcsMcpServer(McpServer):
-    """A service with task definition, log and cluster. Owns no value, no network and no grant."""
+    """ECS service, task definition, log and cluster. Owns no value, network or grant."""
 
     task: EcsTask
-    """The roles of the tasks."""
 
     def __init__(self, name: str, args: EcsMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
@@ -179,7 +176,7 @@ class EcsMcpServer(McpServer):
         self.register_outputs({"endpoint": self.endpoint})
 
     def _cluster(self, called: pulumi.Input[str]) -> pulumi.Output[str]:
-        """Return the ARN of the cluster, and declare one if none is named."""
+        """Return the ARN of the named or a new cluster."""
         names = self._account.names
         if self._args.cluster:
             return pulumi.Output.from_input(called).apply(lambda known: names.arn("ecs", f"cluster/{known}"))
@@ -193,7 +190,6 @@ class EcsMcpServer(McpServer):
         return arn_after(made.name, names.arn("ecs", f"cluster/{names.plain('cluster')}"))
 
     def _balanced(self, balancer: LoadBalancer) -> tuple[aws.lb.TargetGroup, aws.lb.Listener]:
-        """Declare an internal load balancer."""
         name, names = self._name, self._account.names
         made = aws.lb.LoadBalancer(
             f"{name}-balancer",
@@ -241,7 +237,7 @@ class EcsMcpServer(McpServer):
 
 
 def _image_pull(image: str) -> list[policies.Statement]:
-    """Return statements to pull an image from ECR; other registries need none."""
+    """Allow pulling from ECR; other registries need no statement."""
     found = re.match(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([^:@]+)", image)
     if not found:
         return []

@@ -1,4 +1,4 @@
-"""Types of the entries of AWS' sections, with rules and remedies."""
+"""Field types of AWS' sections, with rules and remedies."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ Account = Annotated[str, matching(r"\d{12}", _DIGITS, _YOURS), no_number(_DIGITS
 
 
 def _role_of_session(text: str) -> str | None:
-    """Return the remedy for the ARN of a session, as `aws sts get-caller-identity` shows it."""
+    """Return the remedy for a session's ARN, as `aws sts get-caller-identity` prints it."""
     session = re.fullmatch(rf"({_IN}):sts::(\d{{12}}):assumed-role/([\w+=,.@-]+)(?:/.*)?", text, re.ASCII)
     if not session:
         return None

@@ -1,4 +1,4 @@
-"""A Lambda function of the stack, with role and log."""
+"""A Lambda function with role and log."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Vpc:
     subnets: pulumi.Input[Sequence[pulumi.Input[str]]]
     security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
     way_out: pulumi.Input[str]
-    """Id of the VPC's endpoint of Secrets Manager, the only way for values then; or of a NAT gateway."""
+    """Id of a NAT gateway, or of the VPC's Secrets Manager endpoint, then the only way for values."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """How long an asynchronous invocation waits, and its retries after a failure, before it is a dead letter.
+    """Limits of an asynchronous invocation before it becomes a dead letter.
 
     Lambda's defaults are two retries and six hours:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -42,13 +42,11 @@ class Queue:
 
     retries: int
     seconds: int
-    """60 to 21600: how long an invocation waits, including pauses before retries."""
+    """60 to 21600, including pauses before retries."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionArgs:
-    """Arguments of StackFunction."""
-
     account: AwsAccount
     called: str
     """Suffix of its names."""
@@ -66,17 +64,18 @@ class FunctionArgs:
 
 
 class StackFunction(Component):
-    """One Lambda function. Owns its role, grants and log.
+    """A Lambda function with role, grants and log.
 
-    It reserves no concurrency: the lease serializes rotations, and 100 executions of an account have to stay
-    unreserved, more than the quota of a new account.
+    No reserved concurrency: the lease serializes rotations, and an account keeps 100 executions unreserved, more than a
+    new account's quota.
+
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
     """
 
     function: aws.lambda_.Function
     arn: pulumi.Output[str]
     granted: aws.iam.RolePolicy
-    """Its grants, which have to exist before an invocation."""
+    """Has to exist before an invocation."""
 
     def __init__(self, name: str, args: FunctionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Function", name, opts, formerly=f"{args.called}-")

@@ -1,4 +1,4 @@
-"""What AWS' components share: the account's provider, the dead-letter queue, and the server's roles."""
+"""Provider, dead-letter queue and the server's roles, shared by AWS' components."""
 
 from __future__ import annotations
 
@@ -24,30 +24,27 @@ LETTERS_SECONDS = 1209600
 
 @dataclass(frozen=True, kw_only=True)
 class AwsIdentityArgs:
-    """Arguments of AwsIdentity."""
-
     account: str
-    """The AWS account, twelve digits. Credentials of another account change nothing."""
+    """Twelve digits. Credentials of another account are rejected."""
     region: str
-    """The region of all resources, such as eu-central-1."""
+    """Region of all resources."""
     stack: str | None = None
-    """Part of the names of resources; by default the name of the Pulumi stack."""
+    """Part of resource names; by default the Pulumi stack's name."""
     generation: int = 1
-    """Increase it to deploy a destroyed stack again before its secrets' recovery window is over."""
+    """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     prefix: str | None = None
-    """Prefix of the names of secrets, such as shop/; by default coreflux-mcp/ and the stack."""
+    """Prefix of secret names, such as shop/; by default coreflux-mcp/ and the stack."""
     role_path: str = "/"
-    """IAM path of each role."""
+    """IAM path of roles."""
     permissions_boundary: pulumi.Input[str] | None = None
-    """ARN of the permissions boundary of each role."""
+    """ARN of each role's permissions boundary."""
     log_kms_key: pulumi.Input[str] | None = None
-    """ARN of the KMS key of logs; by default AWS' own key encrypts them."""
+    """ARN of the logs' KMS key; by default AWS' own key."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """Tags of each resource, in addition to project and stack. A provider of yours has its own."""
+    """Tags in addition to project and stack. Your own provider has its own."""
 
     @property
     def names(self) -> Names:
-        """Return the names of resources in the account."""
         return Names(
             stack=stack_name(self.stack),
             account=self.account,
@@ -60,13 +57,13 @@ class AwsIdentityArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class AwsArgs(AwsIdentityArgs):
-    """Arguments of the other components of AWS."""
+    """Base arguments of AWS' other components."""
 
     shared: AwsAccount | None = None
-    """`account` of an AwsIdentity or of another component, which this one shares; by default it makes its own."""
+    """`account` of an AwsIdentity or another component. None: create provider and queue."""
 
     def open_account(self, name: str, parent: Component) -> AwsAccount:
-        """Return the shared account, or make one below `parent`. Raises ComponentError for another place."""
+        """Return `shared`, or create it below `parent`. Raises ComponentError for another region or account."""
         if self.shared is None:
             return AwsIdentity(f"{name}-identity", self, pulumi.ResourceOptions(parent=parent)).account
         _check_place(name, (self.shared.names.region, self.shared.names.account), (self.region, self.account))
@@ -74,10 +71,7 @@ class AwsArgs(AwsIdentityArgs):
 
 
 class AwsIdentity(Component):
-    """The provider of one account and region, the dead-letter queue, and the server's roles, without rights to secrets.
-
-    With `opts.provider` it uses that provider.
-    """
+    """Provider (or `opts.provider`), dead-letter queue and the server's roles, without rights to secrets."""
 
     account: AwsAccount
 
@@ -87,7 +81,7 @@ class AwsIdentity(Component):
         provider = yours or aws.Provider(
             f"{name}-aws",
             region=args.region,
-            allowed_account_ids=[args.account],  # credentials of another account change nothing
+            allowed_account_ids=[args.account],  # rejects credentials of another account
             default_tags={"tags": {**args.tags, "project": pulumi.get_project(), "stack": names.stack}},
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -102,7 +96,7 @@ class AwsIdentity(Component):
         if yours:  # only ARNs have a provider's account
 
             def checked(arn: str) -> str:
-                if arn:  # a program's mocks may give None
+                if arn:  # a program's mocks may return None
                     _, _, _, region, account, *_ = arn.split(":")
                     _check_place(name, (region, account), (args.region, args.account))
                 return arn
@@ -122,13 +116,12 @@ class AwsIdentity(Component):
         return ecs_task(self._name, self.account, self, injected=injected)
 
     def sync(self, provider: pulumi.Input[str], service_account: str) -> AwsRole:
-        """Declare a role that a cluster's service account assumes, by the OIDC provider `provider`."""
+        """Declare the role that a cluster's service account assumes through the OIDC provider."""
         trust = pulumi.Output.from_input(provider).apply(lambda arn: policies.trusted_of(arn, service_account))
         return stack_role(f"{self._name}-{SYNC}-role", SYNC, trust, account=self.account, parent=self)
 
 
 def _check_place(name: str, found: tuple[str, str], wanted: tuple[str, str]) -> None:
-    """Raise ComponentError if region or account differ."""
     if found != wanted:
         raise ComponentError(
             f"{name}: its provider is for region {found[0]} and account {found[1]}",
@@ -139,7 +132,7 @@ def _check_place(name: str, found: tuple[str, str], wanted: tuple[str, str]) -> 
 
 
 def ecs_task(name: str, account: AwsAccount, parent: Component, *, injected: bool) -> EcsTask:
-    """Declare the two roles of a task, below `parent`."""
+    """Declare a task's two roles."""
     trust = policies.trusted("ecs-tasks", account=account.names.account, source=account.names.arn("ecs", "*"))
     starts, runs = (
         stack_role(f"{name}-{what}-role", what, trust, account=account, parent=parent) for what in (STARTS, RUNS)
@@ -150,7 +143,6 @@ def ecs_task(name: str, account: AwsAccount, parent: Component, *, injected: boo
 def stack_role(
     resource: str, what: str, trust: pulumi.Input[str], *, account: AwsAccount, parent: pulumi.ComponentResource
 ) -> AwsRole:
-    """Declare the role `what` with the trust policy `trust`."""
     made = aws.iam.Role(
         resource,
         name=account.names.role(what),

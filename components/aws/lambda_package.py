@@ -1,9 +1,9 @@
-"""Build dist/lambda.zip: secretops and the packages that it imports in a Lambda function, by the hashes of uv.lock.
+"""Build dist/lambda.zip: secretops and its packages, by the hashes of uv.lock.
 
 `make lambda` in the clone; `python -m coreflux_mcp_secrets.aws.lambda_package` for another program.
 
-The same lock and sources give the same bytes: entries are sorted, with one time and one mode, and without bytecode,
-which belongs to one minor version of Python. boto3 is included although the runtime has one, as AWS recommends:
+Reproducible: entries are sorted, with one time and mode, and without bytecode, which belongs to one minor version of
+Python. boto3 is included although the runtime has it, as AWS recommends:
 https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-dependencies
 """
 
@@ -28,7 +28,7 @@ from secretops.registry import PLATFORMS
 # The function's runtime is python<this>.
 PYTHON = "3.13"
 
-# The function's architecture. The tests run on it; `arm64` is the other one.
+# Tests run on it; `arm64` is the alternative.
 ARCHITECTURE = "x86_64"
 
 # As uv names them. The runtime is Amazon Linux 2023, whose glibc is 2.34.
@@ -95,11 +95,11 @@ LOCK = (_HERE if CLONE else Path(__file__).resolve().parents[1]) / "uv.lock"
 
 
 class BuildError(Exception):
-    """The package was not built: what is wrong, the rule, the remedy."""
+    """A failed build."""
 
 
 def is_current() -> bool:
-    """Return whether dist/lambda.zip was built from this lock and these sources. Takes about 10 ms."""
+    """Return whether dist/lambda.zip has this lock and these sources. Takes about 10 ms."""
     try:
         record = json.loads(RECORD.read_text())
         return bool(record == {"made_from": made_from(), "sha256": _sha256(ZIP.read_bytes())})
@@ -108,7 +108,7 @@ def is_current() -> bool:
 
 
 def made_from() -> str:
-    """Return the digest of everything that decides the content of the package."""
+    """Return the digest of the package's sources."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     digest.update(_locked().encode())
     for name, path in _ours():
@@ -117,7 +117,7 @@ def made_from() -> str:
 
 
 def build(target: Path, *, python: str = PYTHON, architecture: str = ARCHITECTURE) -> None:
-    """Write the zip to `target`, whole or not at all. Raises BuildError."""
+    """Write the zip to `target` atomically. Raises BuildError."""
     with tempfile.TemporaryDirectory() as folder:
         installed = Path(folder) / "installed"
         requirements = Path(folder) / "requirements.txt"
@@ -148,7 +148,7 @@ def build(target: Path, *, python: str = PYTHON, architecture: str = ARCHITECTUR
 
 
 def _install(*options: str) -> None:
-    """Install wheels by their hashes. Raises BuildError with the last lines of uv's output."""
+    """Install wheels by hash. Raises BuildError with the end of uv's output."""
     uv = str(_HERE / ".tools/bin/uv") if CLONE else "uv"
     command = [uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", *options]
     environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"}
@@ -171,12 +171,12 @@ def _install(*options: str) -> None:
 
 
 def _locked() -> str:
-    """Return the entries of the lock for PACKAGES, unchanged."""
+    """Return the lock's entries of PACKAGES, unchanged."""
     return "".join(f"[[package]]\n{one}" for one in LOCK.read_text().split("[[package]]\n") if one.startswith(_NAMES))
 
 
 def _requirements() -> str:
-    """Return a line for each of PACKAGES, with the hashes of all its wheels."""
+    """Return a line per package, with the hashes of all wheels."""
     found = {
         one["name"]: " ".join(
             [f"{one['name']}=={one['version']}", *(f"--hash={each['hash']}" for each in one["wheels"])]
@@ -215,7 +215,7 @@ def _sha256(content: bytes) -> str:
 
 
 def main() -> int:
-    """Build dist/lambda.zip unless it is current. Returns the exit code: 0 or 1."""
+    """Build dist/lambda.zip unless it is current. Return the exit code."""
     if is_current():
         print(f"- dist/{ZIP.name} is current")  # noqa: T201
         return 0

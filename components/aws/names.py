@@ -1,4 +1,4 @@
-"""Names of resources in the account, so that ARNs are known before resources exist."""
+"""Resource names, so that ARNs are known before resources exist."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Names:
     """Increase it for new names of secrets and bucket, while old ones wait for deletion."""
     role_path: str = "/"
     prefix: str | None = None
-    """Prefix of the names of secrets, if not the default."""
+    """Prefix of secret names. None: the default."""
 
     @property
     def partition(self) -> str:
@@ -44,22 +44,21 @@ class Names:
         return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
 
     def at(self, region: str) -> Names:
-        """Return the names in another region."""
         return replace(self, region=region)
 
     @property
     def root(self) -> str:
-        """Return the account, as a policy's principal."""
+        """Return the account as a principal."""
         return f"arn:{self.partition}:iam::{self.account}:root"
 
     @property
     def secrets(self) -> str:
-        """Return the prefix of the names of secrets. Names of stacks have no slash and no plus."""
+        """Return the prefix of secret names. Stack names have no slash or plus."""
         again = f"+{self.generation}" if self.generation > 1 else ""
         return self.prefix or f"{BASE}/{self.stack}{again}/"
 
     def secret(self, name: str) -> str:
-        """Return a secret's full name, never with a dash and six characters at its end, which AWS takes for an ARN's.
+        """Return the full name, which never ends with a dash and six characters, as ARNs do:
 
         https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
         """
@@ -67,12 +66,12 @@ class Names:
         return f"{self.secrets}{name}{end}"
 
     def secret_pattern(self, name: str) -> str:
-        """Return the ARN of a secret with a wildcard for AWS' six characters at its end."""
+        """Return a secret's ARN with a wildcard for AWS' six-character suffix."""
         return self.arn("secretsmanager", f"secret:{self.secret(name)}-??????")
 
     @property
     def roles(self) -> str:
-        """Return the prefix of the names of the stack's roles, with the region, since IAM is global."""
+        """Return the prefix of role names, with the region since IAM is global."""
         return physical_name(BASE, self.stack, self.region, limit=_ROLE_LIMIT - _LONGEST_ROLE) + "@"
 
     def role(self, what: str) -> str:
@@ -88,12 +87,12 @@ class Names:
 
     @staticmethod
     def called(principal: str) -> tuple[str, str]:
-        """Return kind (role or user) and name of a principal, without its path."""
+        """Return a principal's kind (role or user), and its name without path."""
         kind, _, path = principal.rpartition(":")[2].partition("/")
         return kind, path.rpartition("/")[2]
 
     def plain(self, what: str) -> str:
-        """Return the name of a function, queue, topic, rule, cluster or trail: letters, digits and dashes."""
+        """Return the name of a function, queue, topic, rule, cluster or trail."""
         return f"{_plain(BASE, self.stack, limit=_PLAIN_LIMIT)}-{what}"
 
     def function_arn(self, what: str) -> str:
@@ -129,7 +128,7 @@ class Names:
 
     @property
     def any_key(self) -> str:
-        """Return the ARN pattern of the KMS keys of this account and region: AWS generates the id of a key.
+        """Return the ARN pattern of all keys here, since AWS generates their ids:
 
         https://docs.aws.amazon.com/kms/latest/developerguide/cmks-in-iam-policies.html
         """
@@ -137,14 +136,13 @@ class Names:
 
     @property
     def balancer(self) -> str:
-        """Return the name of the load balancer and its target group."""
+        """Return the name of load balancer and target group."""
         return _plain(BASE, self.stack, limit=_BALANCER_LIMIT)
 
     def log_group(self, what: str) -> str:
         return f"/{BASE}/{self.stack}/{what}"
 
     def log_arn(self, group: str) -> str:
-        """Return the ARN of a log group."""
         return self.arn("logs", f"log-group:{group}")
 
     @property
@@ -153,20 +151,19 @@ class Names:
 
     @property
     def bucket(self) -> str:
-        """Return the name of the trail's bucket, globally unique."""
+        """Return the trail bucket's name, globally unique."""
         whole = f"{self.account}/{self.region}/{self.stack}/{self.generation}"
         stack = re.sub(r"[^a-z0-9]+", "-", self.stack.lower())[:_BUCKET_STACK].strip("-")
         return f"{BASE}-{stack}-trail-{hashlib.sha256(whole.encode()).hexdigest()[:10]}"
 
     def arn(self, service: str, resource: str) -> str:
-        """Return the ARN of a resource in this account and region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
 
 def arn_after(name: pulumi.Output[str], arn: str) -> pulumi.Output[str]:
     """Return `arn` as an output of the resource with the output `name`.
 
-    Previews know it, unlike the resource's own ARN. What uses it is created after the resource, and replaced with it.
+    Unlike the resource's own ARN, previews know it. Its users are created after the resource and replaced with it.
     """
     return name.apply(lambda _: arn)
 

@@ -1,4 +1,4 @@
-"""Patterns of CloudTrail's log for metric filters, of the event bus, and the query for people."""
+"""Patterns of metric filters and events, and the query of CloudTrail's log."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def undeclared_read(names: Names, operators: Sequence[str]) -> str:
 
 
 def undeclared_write(names: Names, operators: Sequence[str]) -> str:
-    """Match writes and label changes by others, also failed ones, and UpdateSecret, which writes a value, too.
+    """Match writes (also UpdateSecret) and label changes by others, also failed.
 
     Shorter than `undeclared_read`, which the cross-field rule checks.
     """
@@ -53,12 +53,11 @@ def denied_read(names: Names) -> str:
 
 
 def deletion(names: Names) -> str:
-    """Match deletions of a secret of the stack."""
     return f"{{ {_of('secretsmanager', 'DeleteSecret')} && {_secret(names)} }}"
 
 
 def policy_change(names: Names) -> str:
-    """Match changes of a secret's policy, replicas and rotation schedule; not a rotation by hand."""
+    """Match changes of a secret's policy, replicas and rotation schedule; not a manual rotation."""
     events = _named(
         *("PutResourcePolicy", "DeleteResourcePolicy", "CancelRotateSecret", "ReplicateSecretToRegions"),
         *("RemoveRegionsFromReplication", "StopReplicationToReplica"),
@@ -75,15 +74,14 @@ def policy_change(names: Names) -> str:
 def key_change(arns: Sequence[str]) -> str:
     """Match what disables, deletes or shares one of at most KEYS_OF_A_FILTER keys."""
     events = _of("kms", "DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant")
-    keys = [f"*{str(arn).rpartition('/')[2]}*" for arn in arns]  # a program's mocks may give None
+    keys = [f"*{str(arn).rpartition('/')[2]}*" for arn in arns]  # a program's mocks may return None
     return f"{{ {events} && {_is('$.requestParameters.keyId', keys)} }}"
 
 
 def role_change(names: Names, operators: Sequence[str]) -> str:
-    """Match changes of trust or rights of a role of the stack or of an operator.
+    """Match changes of trust or rights of roles of the stack and operators.
 
-    CloudTrail writes IAM's events in us-east-1, or another partition's region: a trail needs all regions and global
-    events.
+    IAM's events are in us-east-1, or another partition's region: a trail needs all regions and global events.
     """
     roles = (names.roles + "*", *(name for kind, name in map(names.called, operators) if kind == "role"))
     events = _of(
@@ -93,20 +91,20 @@ def role_change(names: Names, operators: Sequence[str]) -> str:
 
 
 def user_change(names: Names, users: Sequence[str]) -> str:
-    """Match new credentials of an operator who is an IAM user."""
+    """Match new credentials of IAM users."""
     events = _of("iam", "CreateAccessKey", "CreateLoginProfile", "UpdateLoginProfile")
     called = [names.called(user)[1] for user in users]
     return f"{{ {events} && {_is('$.requestParameters.userName', called)} }}"
 
 
 def function_change(functions: Sequence[str]) -> str:
-    """Match changes of functions. Names of Lambda's events end with the version of its API."""
+    """Match changes of functions. Lambda's event names end with its API version."""
     events = _of("lambda", "UpdateFunctionCode*", "UpdateFunctionConfiguration*")
     return f"{{ {events} && {_is('$.requestParameters.functionName', [f'*{one}' for one in functions])} }}"
 
 
 def role_use(names: Names) -> str:
-    """Match functions and tasks that get a role of the stack, and tasks run by hand."""
+    """Match functions and tasks that get a role of the stack, and manual task runs."""
     given = ("role", "taskRoleArn", "executionRoleArn", "overrides.taskRoleArn", "overrides.executionRoleArn")
     roles = " || ".join(f'($.requestParameters.{one} = "*{names.roles}*")' for one in given)
     task = f'{_named("RunTask", "StartTask")} && ($.requestParameters.taskDefinition = "*{names.plain("server")}*")'
@@ -117,9 +115,9 @@ def role_use(names: Names) -> str:
 def trail_change(
     names: Names, log_group: pulumi.Input[str], topic: pulumi.Input[str], bucket: str | None
 ) -> list[pulumi.Input[str]]:
-    """Return patterns that together match what stops a trail of the account, its records or alarms.
+    """Return patterns that together match what stops a trail, its records or alarms.
 
-    With outputs each condition has its pattern, because their number has to be known in advance.
+    With outputs, each condition has a pattern: their number has to be known in advance.
     """
     if not isinstance(log_group, pulumi.Output) and not isinstance(topic, pulumi.Output):
         return list(_packed(_trail_changes(names, str(log_group), str(topic), bucket)))
@@ -128,7 +126,7 @@ def trail_change(
 
 
 def _trail_changes(names: Names, log_group: str, topic: str, bucket: str | None) -> list[str]:
-    """Return the conditions, one for each service."""
+    """Return a condition per service."""
     own, field = names.plain("") + "*", "$.requestParameters"
     alarms = [f'({field}.alarmName = "{own}")', *(f'({field}.alarmNames[{at}] = "{own}")' for at in range(OF_A_CALL))]
     log = _of(
@@ -150,7 +148,7 @@ def _trail_changes(names: Names, log_group: str, topic: str, bucket: str | None)
 
 
 def _packed(conditions: Sequence[str]) -> list[str]:
-    """Yield the conditions as alternatives, in few patterns of at most FILTER_LIMIT characters."""
+    """Pack alternatives into patterns of at most FILTER_LIMIT characters."""
     patterns: list[str] = []
     for one in conditions:
         longer = f"{patterns[-1][:-2]} || ({one}) }}" if patterns else ""
@@ -166,7 +164,6 @@ def _alone(condition: str) -> str:
 
 
 def rotation_failed(names: Names) -> dict[str, Any]:
-    """Match failed rotations."""
     return {
         "source": ["aws.secretsmanager"],
         "detail-type": ["AWS Service Event via CloudTrail"],
@@ -179,7 +176,7 @@ def rotation_failed(names: Names) -> dict[str, Any]:
 
 
 def new_version(names: Names) -> dict[str, Any]:
-    """Match a new current version of each secret of the stack except the admin's, which no task reads.
+    """Match a new current version of each secret but the admin's, which no task reads.
 
     Other labels send such events, too (AWS, Secret Label Updated event).
     """
@@ -192,7 +189,7 @@ def new_version(names: Names) -> dict[str, Any]:
 
 
 def who_read_what(names: Names) -> str:
-    """Return a query of CloudWatch Logs Insights: who read what, and whether it was allowed."""
+    """Return the CloudWatch Logs Insights query: who read what, and whether it was allowed."""
     return (
         "fields @timestamp, userIdentity.arn as who, requestParameters.secretId as secret, errorCode as denied, "
         "sourceIPAddress as source\n"

@@ -1,4 +1,4 @@
-"""AWS: Secrets Manager as a store, and the server on ECS Fargate."""
+"""The AWS platform."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Aws(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> AwsReader:
-        """Return the reader: the task, External Secrets in a cluster, or a role or user that exists."""
+        """Return the reader: the task, External Secrets, or an existing role or user."""
         match workload:
             case EcsTask():
                 return workload

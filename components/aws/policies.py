@@ -1,7 +1,4 @@
-"""Policies of roles: pure functions of ARNs. tests/unit/aws_reasons.py has the reason of each action.
-
-resource_policies.py has the policies of secrets and keys.
-"""
+"""Policies of roles. tests/unit/aws_reasons.py has the reason of each action."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ COPY = (*USE, "kms:Encrypt")
 
 
 def document(*statements: pulumi.Input[Statement]) -> pulumi.Input[str]:
-    """Return a policy; plain text without outputs, so that policies can check a first preview."""
+    """Return a policy; text without outputs, so that policies can check a first preview."""
     whole = {"Version": VERSION, "Statement": list(statements)}
     try:
         return json.dumps(whole, sort_keys=True)
@@ -45,13 +42,14 @@ def allow(
 
 
 def trusted(service: str, *, account: str | None = None, source: str | None = None) -> pulumi.Input[str]:
-    """Let one service assume a role, only on behalf of `account` and of `source` where they are set.
+    """Let a service assume a role, only on behalf of `account` and `source` if set.
 
-    Set neither for Lambda, which sends no such keys, nor for the role by which CloudTrail writes to CloudWatch Logs:
-    "The role policy doesn't support the use of aws:SourceArn and aws:SourceAccount", and CreateTrail would fail with
-    InvalidCloudWatchLogsRoleArnException. For both, iam:PassRole limits who may name the role, and no principal may
-    pass a role of another account.
+    Set neither for Lambda, which sends no such keys, nor for CloudTrail's role for CloudWatch Logs: CreateTrail fails
+    with InvalidCloudWatchLogsRoleArnException ("The role policy doesn't support the use of aws:SourceArn and
+    aws:SourceAccount"). For both, iam:PassRole limits who may name the role, never across accounts.
+
     https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-required-policy-for-cloudwatch-logs.html
+
     https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
     """
     conditions: dict[str, Any] = {}
@@ -70,10 +68,7 @@ def trusted(service: str, *, account: str | None = None, source: str | None = No
 
 
 def trusted_of(provider: str, account: str) -> pulumi.Input[str]:
-    """Let a cluster's service account assume a role, with a token for STS of its OIDC provider (AWS, IRSA).
-
-    `account` is its user name in the API server.
-    """
+    """Let a service account (its API server user name) assume a role with an OIDC token for STS (AWS, IRSA)."""
     issuer = provider.partition(":oidc-provider/")[2]
     return document(
         {
@@ -104,9 +99,10 @@ def values(
 
 
 def key_use(actions: Sequence[str], key: pulumi.Input[Arn], region: str, secrets: Sequence[Arn]) -> Statement:
-    """Allow `actions` with a key, only through Secrets Manager of that region and only for these secrets.
+    """Allow `actions` with a key, only through the region's Secrets Manager and for these secrets.
 
-    `key/*` decrypts no other value: the encryption context of each call has the secret's ARN.
+    `key/*` decrypts no other value: each call's encryption context has the secret's ARN.
+
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
     """
     return allow(
@@ -131,15 +127,11 @@ def lease(table: Arn) -> Statement:
 
 
 def own_log(group: Arn) -> Statement:
-    """Allow writing to one log group."""
     return allow(("logs:CreateLogStream", "logs:PutLogEvents"), [f"{group}:*"])
 
 
 def in_vpc(function: Arn) -> list[Statement]:
-    """Allow Lambda to manage a function's network interfaces in a VPC, and deny it to the function's code.
-
-    The actions are those of AWS' policy AWSLambdaVPCAccessExecutionRole.
-    """
+    """Allow Lambda the actions of AWSLambdaVPCAccessExecutionRole, and deny them to the function's code."""
     made = (
         "CreateNetworkInterface",
         "DeleteNetworkInterface",
@@ -179,7 +171,7 @@ def of_tick(
 
 
 def copied(names: Names, keys: Mapping[str, pulumi.Input[Arn]], secrets: Sequence[str]) -> list[Statement]:
-    """Allow use of the key of each region: AWS writes replicas on behalf of the role that writes here."""
+    """Allow each region's key: AWS writes replicas on behalf of the writing role."""
     return [
         key_use(
             USE if region == names.region else COPY,
@@ -192,13 +184,12 @@ def copied(names: Names, keys: Mapping[str, pulumi.Input[Arn]], secrets: Sequenc
 
 
 def image_pull(repository: Arn) -> list[Statement]:
-    """Allow pulling images from one ECR repository."""
     pull = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
     return [allow(("ecr:GetAuthorizationToken",), "*"), allow(pull, [repository])]
 
 
 def of_secrets(secrets: Sequence[Arn]) -> dict[str, Any]:
-    """Return the condition on values of these secrets, by the encryption context."""
+    """Return the condition on these secrets' encryption context."""
     return {"StringLike": {"kms:EncryptionContext:SecretARN": list(secrets)}}
 
 

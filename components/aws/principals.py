@@ -13,31 +13,31 @@ from .names import Names
 
 @dataclass(frozen=True, kw_only=True)
 class AwsAccount(Place):
-    """What the components of a stack share: the provider of account and region, names and dead letters."""
+    """Provider, names and dead-letter queue, which a stack's components share."""
 
     names: Names
     permissions_boundary: pulumi.Input[str] | None = None
-    """ARN of the permissions boundary of each role."""
+    """ARN of each role's permissions boundary."""
     log_key: pulumi.Input[str] | None = None
-    """ARN of the KMS key of the logs of functions and tasks; None for AWS' own."""
+    """ARN of the KMS key of functions' and tasks' logs. None: AWS' own."""
     letters: pulumi.Input[str]
     """ARN of the dead-letter queue."""
 
     @property
     def args(self) -> dict[str, Any]:
-        """Return the arguments with which another component shares these parts (identity.AwsArgs)."""
+        """Return the arguments (AwsArgs) of a component that shares these parts."""
         return {"account": self.names.account, "region": self.names.region, "shared": self}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwsRole:
-    """An IAM role. Its ARN is computed from its name and account before it exists."""
+    """An IAM role. Its ARN is known before it exists."""
 
     name: pulumi.Output[str]
-    """Output of the role: what uses it is created after the role."""
+    """Output: its users are created after the role."""
     arn: str
     arn_output: pulumi.Output[str]
-    """The same ARN, as an output of the role: a resource that uses it is made after the role."""
+    """The ARN as an output: its users are created after the role."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +46,11 @@ class EcsTask(Workload, Principal):
 
     account: AwsAccount
     execution_role: AwsRole
-    """The role with which ECS pulls the image, injects secrets and writes logs."""
+    """ECS pulls the image, injects secrets and writes logs with it."""
     task_role: AwsRole
-    """The role of the programs in the task."""
+    """The role of the task's programs."""
     injected: bool = False
-    """Whether ECS injects secrets when a task starts; else the launcher fetches them."""
+    """ECS injects secrets at task start; else the launcher fetches them."""
 
     @property
     def reads(self) -> AwsRole:
@@ -60,17 +60,17 @@ class EcsTask(Workload, Principal):
 
 @dataclass(frozen=True, kw_only=True)
 class AwsPods(Principal):
-    """Pods whose secrets External Secrets copies into their namespace, with an AWS role."""
+    """Pods that get secrets from External Secrets, which has an AWS role."""
 
     account: AwsAccount
     reads: AwsRole
     syncs_as: pulumi.Output[str]
-    """The service account of their namespace that assumes the role."""
+    """Service account in their namespace that assumes the role."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwsCaller(Principal):
-    """A role or a user that exists. The store grants it nothing: its owner does."""
+    """An existing role or user. Its owner grants it rights, not the store."""
 
     arn: str
     account: AwsAccount | None = None

@@ -1,4 +1,4 @@
-"""A new deployment for a new version of an injected secret, which tasks get when they start."""
+"""Redeploy tasks for new versions of injected secrets, which tasks get at start."""
 
 from __future__ import annotations
 
@@ -34,15 +34,12 @@ _CODE = Path(__file__).with_name("redeploy_handler.py")
 
 @dataclass(frozen=True, kw_only=True)
 class RedeployArgs(AwsArgs):
-    """Arguments of Redeploy."""
-
     cluster: pulumi.Input[str]
     """ARN of the service's cluster."""
     service: pulumi.Input[str]
-    """Name of the service of ECS."""
+    """Name of the ECS service."""
     service_arn: pulumi.Input[str]
     secrets: Sequence[str]
-    """The injected secrets."""
 
 
 class Redeploy(Component):

@@ -1,6 +1,6 @@
-"""A Lambda function: one new deployment of the server for all new versions of its messages.
+"""Lambda function: start one deployment for all new versions in its messages.
 
-The function's package is this file alone; its runtime has boto3.
+Its package is this file alone; the runtime has boto3.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ NO_VALUE = "secretops-no-value-"
 def handle(
     event: Mapping[str, Any], _context: object, ecs: Any = None, secrets: Any = None
 ) -> dict[str, list[dict[str, str]]]:
-    """Start a deployment unless one has begun since the newest version, and return the messages that SQS redelivers.
+    """Start a deployment unless one began after the newest version; return the messages that SQS redelivers.
 
-    SQS redelivers a message until a deployment that began after it is completed. ECS may roll a deployment back, and
-    tasks then have the values before: so after a failed deployment or a rollback another one starts. Messages of one
-    rotation may arrive in several calls, even at once, and a message may arrive twice: another deployment then replaces
-    the first. Raises what ECS raises; SQS then redelivers all of them.
+    SQS redelivers a message until a deployment that began after it completes. If ECS rolls back, tasks have the old
+    values, so another deployment starts. Messages may arrive twice or in concurrent calls: another deployment then
+    replaces the first. ECS' errors propagate; SQS then redelivers all.
+
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 
-    While a secret of the tasks has no value, no task can start. The function then starts no deployment and drops the
-    messages: the first value of that secret sends another one, and its deployment brings all values.
+    While a secret has no value, no task can start: the function drops the messages. The secret's first value sends
+    another, and its deployment brings all values.
     """
     if ecs is None:
         import boto3

@@ -1,7 +1,6 @@
 """Policies of secrets, keys, buckets, topics and queues.
 
-They match roles by the condition aws:PrincipalArn: a principal would have to exist before the policy, and be the same
-after the role is created again.
+They match roles by aws:PrincipalArn: a `Principal` has to exist before the policy, and never matches a recreated role.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ ADMINISTRATION = (
 
 
 def secret_policy(readers: Sequence[str], writers: Sequence[str], operators: Sequence[str]) -> pulumi.Input[str]:
-    """Return a secret's policy: deny plain text, other readers and other writers, whatever their own policies allow.
+    """Deny plain text, other readers and other writers.
 
-    UpdateSecret can write a value under another key, and no condition detects that: only operators may use it
-    (docs/adr/0007). The resource is `*` because replicas have the same policy with another ARN.
+    Only operators may use UpdateSecret, as no condition detects another key (docs/adr/0007). The resource is `*`
+    because replicas have the same policy with another ARN.
     """
     return document(
         _denied("PlainText", "secretsmanager:*", {"Bool": {"aws:SecureTransport": "false"}}),
@@ -46,11 +45,10 @@ def secrets_key_policy(
     written: Sequence[str],
     is_replicas: bool,
 ) -> pulumi.Input[str]:
-    """Return the policy of a region's key: the account administers it, and roles use it through Secrets Manager alone.
+    """Return a region's key policy: the account administers it, and roles use it through Secrets Manager alone.
 
-    `readers` don't write. Statements are for the account's root, so that a role needs its own IAM policy, too.
-    Secrets Manager validates a key when a secret is created (AWS, Secret encryption and decryption, Validating access
-    to the KMS key).
+    `readers` don't write. Statements are for the account's root: a role needs its own IAM policy, too. Secrets Manager
+    validates a new secret's key (AWS, Secret encryption and decryption, Validating access to the KMS key).
     """
     via = {"StringEquals": {"kms:ViaService": f"secretsmanager.{region}.amazonaws.com"}}
     check = {"kms:EncryptionContext:SecretVersionId": "RequestToValidateKeyAccess"}
@@ -67,7 +65,7 @@ def secrets_key_policy(
 def records_key_policy(
     account: Arn, *, number: str, region: str, trail: str, groups: str, topic: str
 ) -> pulumi.Input[str]:
-    """Return the policy of the key of trail and alerts: for the services that write them, and readers of the trail."""
+    """Return the key policy of trail and alerts, for services that write them and the trail's readers."""
     of_topic = {"kms:EncryptionContext:aws:sns:topicArn": topic}
     context = {"StringLike": {"kms:EncryptionContext:aws:cloudtrail:arn": trail}}
     written = ["kms:Decrypt", "kms:GenerateDataKey"]
@@ -103,7 +101,7 @@ def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> pulumi.Input[s
 
 
 def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> pulumi.Input[str]:
-    """Return a topic's policy: the stack's alarms and rules may publish."""
+    """Let the stack's alarms and rules publish."""
     of_alarms = {"ArnLike": {"aws:SourceArn": alarms}, "StringEquals": {"aws:SourceAccount": account}}
     return document(
         allow(["sns:Publish"], [topic], of_alarms) | {"Principal": {"Service": "cloudwatch.amazonaws.com"}},
@@ -114,7 +112,7 @@ def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> p
 
 
 def senders(queue: Arn, rule: Arn) -> pulumi.Input[str]:
-    """Return a queue's policy: one rule may send."""
+    """Let one rule send."""
     return document(
         allow(["sqs:SendMessage"], [queue], {"ArnEquals": {"aws:SourceArn": rule}})
         | {"Principal": {"Service": "events.amazonaws.com"}},
@@ -126,7 +124,7 @@ _WHO = "aws:PrincipalArn"
 
 
 def _but(principals: Sequence[str]) -> dict[str, Any]:
-    """Match everybody except `principals`, and AWS' services, which have no ARN."""
+    """Match everybody except `principals` and AWS' services, which have no ARN."""
     return {"ArnNotEquals": {_WHO: list(principals)}, "Bool": {"aws:PrincipalIsAWSService": "false"}}
 
 

@@ -1,4 +1,4 @@
-"""The AWS store's rotator: a function for each rotated secret, and the hourly tick."""
+"""Rotation functions of the AWS store, and the hourly tick."""
 
 from __future__ import annotations
 
@@ -47,28 +47,25 @@ DELIVERIES = 2
 
 @dataclass(frozen=True, kw_only=True)
 class AwsRotationArgs(AwsArgs):
-    """Arguments of AwsRotation."""
-
     broker: BrokerArgs
-    """The MQTT broker whose users secretops rotates."""
+    """MQTT broker of the rotated users."""
     secrets: Sequence[Secret] | None = None
-    """The secrets, named `prefix` and their name; by default those of the Secret Management Guide."""
+    """Named `prefix` and their name; by default the Secret Management Guide's."""
     manifest: Manifest | None = None
-    """The configuration of secretops: `manifest` of a store; by default from the other arguments."""
+    """A store's `manifest`; by default from the other arguments."""
     vpc: Vpc | None = None
-    """Where the functions run, for a broker that only a VPC reaches."""
     keys: Mapping[str, pulumi.Input[str]] | None = None
-    """Region -> ARN of the KMS key of the secrets; by default any key of `region`, for these secrets alone."""
+    """Region -> ARN of the secrets' KMS key; by default any key of `region`, for these secrets alone."""
     arns: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Secret -> its ARN; by default its name is used."""
     lease: aws.dynamodb.Table | None = None
-    """The DynamoDB table of the lease; by default one is made."""
+    """DynamoDB table of the lease. None: create a table."""
     guards: Mapping[str, pulumi.Resource] = field(default_factory=dict)
     """Secret -> a resource that has to exist before its first rotation, such as its policy."""
 
 
 def check_package() -> None:
-    """Raise ComponentError if the package of the functions is missing or old."""
+    """Raise ComponentError if the functions' package is missing or old."""
     if not is_current():
         state = "is older than the sources" if ZIP.exists() else "is missing"
         raise ComponentError(
@@ -82,8 +79,8 @@ def check_package() -> None:
 class AwsRotation(Component):
     """Rotation on AWS' schedule, and an hourly tick to retire, remind and recover.
 
-    Owns functions, permissions and schedules; never a value. Rotation does not start immediately: secrets have no
-    values yet. Checks the package of the functions, except in a mocks test.
+    Owns no values. The first rotation is not immediate: secrets have no values yet. Checks the functions' package,
+    except in a mocks test.
     """
 
     manifest: Manifest
@@ -155,7 +152,6 @@ class AwsRotation(Component):
         )
 
     def _tick(self, package: pulumi.Input[pulumi.Archive]) -> None:
-        """Declare the tick's function, and its hourly schedule."""
         names, secrets = self._names, self.manifest.secrets
         made = self._function(
             FunctionArgs(
@@ -209,14 +205,14 @@ class AwsRotation(Component):
     def _values(
         self, actions: Sequence[str], secrets: Sequence[str], *, rotated_by: str | None = None
     ) -> pulumi.Input[policies.Statement]:
-        """Allow `actions` on secrets, only through the VPC's endpoint if there is one."""
+        """Allow `actions` on secrets, only through the VPC's endpoint if any."""
         way_out = self._args.vpc.way_out if self._args.vpc else None
         arns = [self._names.secret_pattern(secret) for secret in secrets]
         return policies.values(actions, arns, rotated_by=rotated_by, way_out=way_out)
 
 
 def lease_table(resource: str, account: AwsAccount, parent: Component) -> aws.dynamodb.Table:
-    """Declare the table of the lease. It needs no backup: without an item the lease is free (docs/adr/0006)."""
+    """Declare the lease table without backup: without an item the lease is free (docs/adr/0006)."""
     return aws.dynamodb.Table(
         resource,
         name=account.names.lease,
@@ -239,7 +235,7 @@ def location_of(names: Names, secrets: Sequence[Secret]) -> AwsStoreLocation:
 
 
 def _package(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
-    """Return dist/lambda.zip with manifest and CA certificates. A function's variables have a limit of 4 KB."""
+    """Return dist/lambda.zip with manifest and CA certificates: a function's variables are limited to 4 KB."""
     own: dict[str, pulumi.Asset | pulumi.Archive] = {
         ".": pulumi.FileArchive(str(ZIP)),
         "secretops.json": pulumi.StringAsset(manifest.model_dump_json(indent=1) + "\n"),
@@ -250,7 +246,7 @@ def _package(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
 
 
 def resolved(manifest: Manifest) -> pulumi.Input[Manifest]:
-    """Return the manifest, as an output if alert topic, log group or a CA's ARN are outputs."""
+    """Return the manifest, as an output if a part is."""
     store = manifest.store
     assert isinstance(store, AwsStoreLocation)  # noqa: S101
     of_ca = {secret.name: secret.issuer for secret in manifest.secrets if isinstance(secret.issuer, AwsPrivateCaIssuer)}

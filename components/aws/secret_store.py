@@ -1,6 +1,6 @@
-"""The AWS store: secrets of Secrets Manager with policies, and keys.
+"""Secrets Manager as a store.
 
-Versions of secrets are no resources of the stack: their values would be in the state (docs/adr/0001).
+Versions are no resources of the stack: their values would be in the state (docs/adr/0001).
 """
 
 from __future__ import annotations
@@ -38,27 +38,24 @@ KEY_RECOVERY_DAYS = {True: 30, False: 7}
 
 @dataclass(frozen=True, kw_only=True)
 class AwsSecretStoreArgs(SecretStoreArgs, AwsArgs, TrailOptions):
-    """Arguments of AwsSecretStore."""
-
     operators: Sequence[str]
-    """ARNs of roles and users that may put and read values. Everybody else is denied, also administrators."""
+    """ARNs of roles and users that may put and read values. All others are denied, also administrators."""
     reader: AwsReader | None = None
-    """The server's reader, such as AwsCaller(arn=...) for a role or a user that exists."""
+    """The server's reader, such as AwsCaller(arn=...) for an existing role or user."""
     copilot: bool = True
-    """Whether the server reads the agent's key."""
+    """The server reads the agent's key."""
     replica_regions: Sequence[str] = ()
-    """Other regions with a copy of each secret, under their own key."""
+    """Regions with a copy of each secret under their own key."""
     kms_key: pulumi.Input[str] | None = None
-    """ARN of the KMS key of the values; by default one is made. You manage the policy of your key."""
+    """ARN of your KMS key, with your policy. None: create a key."""
     vpc: Vpc | None = None
-    """Where the functions run, for a broker that only a VPC reaches."""
 
 
 class AwsSecretStore(SecretStore):
-    """Secrets Manager as a store. Owns keys, secrets, policies, rotation and trail; never a value."""
+    """Keys, secrets, policies, rotation and trail. Owns no values."""
 
     account: AwsAccount
-    """Provider, names and dead letters, which other components can share."""
+    """Other components can share it."""
 
     def __init__(self, name: str, args: AwsSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:SecretStore", name, opts, formerly="")
@@ -96,14 +93,14 @@ class AwsSecretStore(SecretStore):
 
     @property
     def manifest_output(self) -> pulumi.Input[Mapping[str, Any]]:
-        """Return the manifest as the stack's output, with ids once they are known."""
+        """Return the manifest, with ids once known."""
         return applied(resolved(self.manifest), lambda manifest: manifest.model_dump(mode="json"))
 
     def publish(self, *, reader: Principal) -> NativeRef | SyncedKey | Fetched:
-        """Grant the reading role the server's secrets, with the key for their ARNs.
+        """Grant the reading role the server's secrets and their key.
 
-        A role or user that exists gets no grant, only access by the policies of secrets and key. Raises ComponentError
-        for another reader than in the arguments.
+        An existing role or user gets access by resource policies alone. Raises ComponentError for a reader other than
+        the arguments'.
         """
         if not isinstance(reader, AwsReader):
             raise TypeError(f"{reader}: has no AWS identity to read with")
@@ -160,7 +157,6 @@ class AwsSecretStore(SecretStore):
         )
 
     def rotate(self) -> Schedule:
-        """Declare rotation functions on AWS' schedule, and the hourly tick."""
         former = pulumi.Alias(name="rotators", type_="coreflux-mcp-secrets:aws:Rotators")
         AwsRotation(
             f"{self._name}-rotation",
@@ -179,7 +175,6 @@ class AwsSecretStore(SecretStore):
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """Declare CloudTrail with alarms."""
         former = pulumi.Alias(name="trail", type_="coreflux-mcp-secrets:aws:Trail")
         reader = self._args.reader
         rotating = [rotator_of(secret.name) for secret in rotated(self.manifest.secrets)]
@@ -202,7 +197,6 @@ class AwsSecretStore(SecretStore):
         return Reader.SERVER in secret.readers and wanted
 
     def _key(self, region: str) -> aws.kms.Key:
-        """Declare the key of a region."""
         there, is_replicas = self._names.at(region), region != self._names.region
         writers = {who for access in self._access.values() for who in access.writers}
         readers = {secret: who for secret, access in self._access.items() if (who := set(access.readers) - writers)}
@@ -225,7 +219,7 @@ class AwsSecretStore(SecretStore):
         )
 
     def _secret(self, secret: str, who: Access) -> aws.secretsmanager.Secret:
-        """Declare a secret without a value, and its policy. An operator or a tick writes the first value."""
+        """Declare a secret and its policy. An operator or a tick writes the first value."""
         made = aws.secretsmanager.Secret(
             f"{self._name}-secret-{secret}",
             name=self._names.secret(secret),

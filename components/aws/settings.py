@@ -1,4 +1,4 @@
-"""AWS' sections of a stack file, with defaults."""
+"""AWS' sections of a stack file."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Vpc(Section):
     subnets: Subnets
     security_groups: SecurityGroups
     way_out: WayOut | None = None
-    """The VPC's endpoint of Secrets Manager, the only way for values then; or a NAT gateway."""
+    """A NAT gateway, or the VPC's Secrets Manager endpoint, then the only way for values."""
 
 
 class ExistingTrail(Section):
-    """A CloudTrail trail that exists, for example the organization's."""
+    """An existing CloudTrail trail, such as the organization's."""
 
     arn: TrailArn
     log_group: LogGroup
@@ -57,35 +57,34 @@ class AwsStore(StoreSection):
     kind: Literal["aws"]
     region: Region
     account: Account
-    """The AWS account. Credentials of another account change nothing."""
+    """Credentials of another account are rejected."""
     operators: Annotated[tuple[Operator, ...], Field(min_length=1), AfterValidator(distinct)]
-    """Roles and users that may put and read values. Everybody else is denied, also administrators."""
+    """Roles and users that may put and read values. All others are denied, also administrators."""
     replicas: Annotated[tuple[Region, ...], AfterValidator(distinct)] = ()
-    """Other regions with a copy of each secret, under their own key."""
+    """Regions with a copy of each secret under their own key."""
     generation: Annotated[int, between(1, 999, "")] = 1
-    """Increase it to deploy a destroyed stack again before its secrets' recovery window ends."""
+    """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: Vpc | None = None
     retention_days: Retention = 365
     """Retention of the trail."""
     existing_trail: ExistingTrail | None = None
     object_lock: Literal["governance", "compliance"] = "governance"
-    """How the trail's bucket locks records. Compliance is final: not even the account's root can shorten or end it."""
+    """Object Lock mode of the trail's bucket. Not even the account's root can shorten or end `compliance`."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     alert_topic: TopicArn | None = None
-    """An SNS topic that exists; by default one is made."""
+    """An existing SNS topic; by default the stack creates a topic."""
     kms_key: KeyArn | None = None
-    """KMS key of the values; by default one is made. You manage the policy of your key."""
+    """Your KMS key of the values, with your policy; by default the stack creates a key."""
     log_kms_key: KeyArn | None = None
-    """KMS key of the logs of functions and tasks; by default AWS' key encrypts them."""
+    """KMS key of functions' and tasks' logs; by default AWS' key."""
     permissions_boundary: PolicyArn | None = None
     """Permissions boundary of each role."""
     role_path: RolePath = "/"
     """IAM path of each role."""
     tags: dict[TagKey, TagValue] = Field(default_factory=dict, max_length=48)
-    """Tags of each resource, in addition to project and stack."""
+    """Tags in addition to project and stack."""
 
     def names(self, stack: str) -> Names:
-        """Return the names of resources of a stack."""
         own = {"account": self.account, "region": self.region, "role_path": self.role_path}
         return Names(stack=stack, generation=self.generation, **own)
 
@@ -114,16 +113,16 @@ class EcsServer(ServerSection):
     """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects variables when
     a task starts, and a new version starts a deployment."""
     copilot: bool = True
-    """Whether it uses the Coreflux Copilot. Injected tasks then start once agent-key has a value."""
+    """Uses the Coreflux Copilot. Injected tasks then start once agent-key has a value."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names that clients use."""
     connection_tools: bool = False
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    """Lets MCP clients choose the broker and user of all clients."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
-    """Architecture of the image. Fargate's ARM64 costs a fifth less."""
+    """Image architecture. Fargate's ARM64 costs a fifth less."""
     container_insights: bool = False
-    """Whether a cluster that is made has Container Insights. Its metrics are billed."""
+    """Enables Container Insights in a new cluster. Its metrics are billed."""
 
 
 class AwsPrivateCa(IssuerSection):
@@ -137,6 +136,5 @@ class AwsPrivateCa(IssuerSection):
     """Lifetime of a client certificate; at most 7 with a CA for short-lived certificates."""
 
     def issuer_of(self, common_name: str) -> AwsPrivateCaIssuer:
-        """Return the CA as an issuer."""
         # Without validation: the ARN may be an output.
         return AwsPrivateCaIssuer.model_construct(arn=self.arn, common_name=common_name, seconds=self.days * DAY)

@@ -1,4 +1,4 @@
-"""The containers of a task, in the form of ECS' RegisterTaskDefinition."""
+"""Containers of a task, for RegisterTaskDefinition."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def containers(
     broker: BrokerArgs,
     log: Mapping[str, pulumi.Input[str]],
 ) -> list[dict[str, Any]]:
-    """Return the server's container, after one that writes the broker's CA certificates, if any."""
+    """Return the containers: CA certificates, if any, then the server."""
     command = ["run", "--from", secrets.source, "--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
     for host in allowed_hosts:
         command += ["--allowed-host", host]
@@ -90,7 +90,7 @@ def containers(
 
 
 def _ca_file(image: pulumi.Input[str], path: str, log: Mapping[str, pulumi.Input[str]]) -> dict[str, Any]:
-    """Return the container that writes the CA certificates into a volume, as root, who owns the volume."""
+    """Return the container that writes CA certificates, as root, who owns the volume."""
     return {
         "name": "ca-file",
         "image": image,

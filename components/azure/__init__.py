@@ -1,4 +1,4 @@
-"""The Azure platform: Key Vault as the store, Container Apps for server and rotator, Azure Monitor as the trail."""
+"""Azure: Key Vault, Container Apps and Azure Monitor."""
 
 from __future__ import annotations
 

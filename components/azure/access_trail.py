@@ -1,4 +1,4 @@
-"""The Azure store's trail: a workspace with the vault's audit log and the rotator's output, and alerts on both."""
+"""Log Analytics workspace with the vault's audit log and the rotator's output, and alerts on both."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pulumi_azure_native import monitor, operationalinsights
 
 from secretops.manifest import Secret
 
-from ..core.component import Component
-from ..core.planned import planned
+from ..core.component import Component, planned
 from ..core.secret_store import Trail
 from . import queries, roles
 from .alerts import Alerts
@@ -20,12 +19,12 @@ from .identity import AzureArgs
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceArgs:
-    """A Log Analytics workspace that exists, for example the organization's."""
+    """An existing Log Analytics workspace, such as the organization's."""
 
     id: pulumi.Input[str]
-    """Its resource id."""
+    """Resource id."""
     customer_id: pulumi.Input[str]
-    """The workspace id for queries: az monitor log-analytics workspace show --query customerId."""
+    """Workspace id for queries: az monitor log-analytics workspace show --query customerId."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,37 +32,34 @@ class TrailOptions:
     """Where accesses are recorded, and who is notified."""
 
     operators: Sequence[str]
-    """Object ids of users who put and read values. No groups: the log names the user, and not the group."""
+    """Object ids of users who put and read values. No groups: the log names users."""
     workspace: WorkspaceArgs | None = None
-    """Where records go; by default one is made. You set the retention and the readers of yours."""
+    """None: create a workspace. You set retention and readers of your own."""
     retention_days: int = 365
-    """Retention of a workspace that is made: 30 to 730 days."""
+    """30 to 730 days, for a new workspace."""
     alert_emails: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class AzureAccessTrailArgs(AzureArgs, TrailOptions):
-    """Arguments of AzureAccessTrail."""
-
     vault: pulumi.Input[str]
     """Resource id of the key vault."""
     secrets: Sequence[Secret]
-    """The secrets in the vault, each by its name."""
     readers: Mapping[str, Sequence[pulumi.Input[str]]] = field(default_factory=dict)
-    """Secret -> object ids of its declared readers. Any other read raises an alert."""
+    """Secret -> object ids of its readers. Other reads raise an alert."""
     rotated: bool = True
-    """Whether a missing or failed hourly tick raises an alert."""
+    """Alert on a missing or failed hourly tick."""
     production: bool = True
-    """Whether records are protected from deletion."""
+    """Protects records from deletion."""
 
 
 class AzureAccessTrail(Component):
-    """Owns the workspace, diagnostic settings, readers, alerts and their action group; never a value."""
+    """Workspace, diagnostic settings, readers, alerts and their action group. Owns no values."""
 
     trail: Trail
-    """Where accesses are recorded, and the query for who read what."""
+    """Location and query of the records."""
     workspace: pulumi.Output[str]
-    """The workspace id for queries, a GUID."""
+    """Workspace id for queries, a GUID."""
 
     def __init__(self, name: str, args: AzureAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:azure:Trail", name, opts, formerly="")

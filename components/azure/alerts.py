@@ -1,4 +1,4 @@
-"""Alerts on the workspace and on the activity log, which notify an action group."""
+"""Alerts on the workspace and the activity log, which notify an action group."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pulumi_azure_native import monitor
 
 from secretops.manifest import Secret
 
-from ..core.planned import planned
+from ..core.component import planned
 from . import queries
 from .principals import AzurePlace
 
@@ -24,7 +24,7 @@ TWO_TICKS = "PT2H"
 # (https://azure.microsoft.com/pricing/details/monitor/).
 SELDOM = "PT15M"
 
-# Operations that give access to secrets, by a role or by an identity that may read. A getAuthToken is a shell in a
+# Operations that grant access to secrets, by a role or by an identity that may read. A getAuthToken is a shell in a
 # container. Names are Azure's (tests/unit/azure_tables.json); that each is logged for an alert is not proven.
 TO_READ = (
     "Microsoft.Authorization/roleAssignments/write",
@@ -69,7 +69,7 @@ ACCESS_CHANGES = (*TO_READ, *FROM_THE_TRAIL)
 
 
 class Alerts:
-    """Declares the alerts of a stack, below `parent`."""
+    """Declares a stack's alerts."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Alerts:
         self._group = planned(group.id, self._names.resource_id(f"Microsoft.Insights/actionGroups/{called}"))
 
     def of_reads(self, vault: pulumi.Output[str], readers: Mapping[str, Sequence[pulumi.Input[str]]]) -> None:
-        """Alert on undeclared and on denied reads, for each reader and secret."""
+        """Alert on undeclared and denied reads."""
         undeclared = pulumi.Output.all(vault, readers).apply(lambda known: queries.undeclared_read(*known))
         by = ("Who", "Secret")
         self._rule("undeclared-read", 1, "an undeclared reader read a secret", undeclared, by)
@@ -136,7 +136,7 @@ class Alerts:
         )
 
     def of_ticks(self, job: str) -> None:
-        """Alert on a tick's failures, and on its silence."""
+        """Alert on failed or missing ticks."""
         failed, silent = queries.tick_failed(job), queries.tick_lines(job)
         self._rule("tick-failed", 2, "the tick failed for a secret: its log has the reason", failed, every=SELDOM)
         self._rule("tick-missing", 1, "the hourly tick does not run", silent, window="PT3H", every=SELDOM, none=True)
@@ -183,7 +183,7 @@ class Alerts:
         every: str = "PT5M",
         none: bool = False,
     ) -> None:
-        """Alert if `query` finds something, or with `none` if it finds nothing. Notify again after it was resolved."""
+        """Alert if `query` finds something, or with `none` if it finds nothing. A resolved alert notifies again."""
         monitor.ScheduledQueryRule(
             f"{self._name}-alert-{what}",
             rule_name=self._names.plain(what),
@@ -205,7 +205,7 @@ class Alerts:
                     monitor.ConditionArgs(
                         query=query,
                         time_aggregation=monitor.TimeAggregation.COUNT,
-                        # Words of this API; the SDK's enum is of another one (docs/adr/0009).
+                        # Enum values of this API; the SDK's enum is that of another API (docs/adr/0009).
                         operator="LessThan" if none else "GreaterThan",
                         threshold=1 if none else 0,
                         dimensions=[monitor.DimensionArgs(name=one, operator="Include", values=["*"]) for one in by],

@@ -1,4 +1,4 @@
-"""The MCP server on Azure Container Apps: the launcher over streamable HTTP, which fetches its secrets.
+"""The MCP server on Azure Container Apps, which fetches its secrets.
 
 A native reference would need a value when the app is created, and a new value would restart it (docs/adr/0009).
 """
@@ -31,29 +31,26 @@ END_WITHIN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
-    """Arguments of ContainerAppMcpServer."""
-
     references: Fetched
-    """Where the launcher fetches the secrets: what `publish` of a store returns."""
+    """Result of a store's `publish`."""
     image: pulumi.Input[str]
-    """The image of docs/operations/image.md, as you have pushed it."""
+    """The image of docs/operations/image.md, in your registry."""
     app: ContainerApp | None = None
-    """Its identity: `container_app()` of AzureIdentities. By default one is made, and you grant it the secrets."""
+    """Identity: `container_app()` of AzureIdentities. None: create an identity; you grant it the secrets."""
     bootstrapped: bool = False
-    """Whether its secrets have first values. A new revision then has to be ready before it replaces the old one."""
+    """True if its secrets have values. A new revision then has to be ready before it replaces the old revision."""
     ingress: Literal["environment", "network"] = "environment"
-    """Who reaches it: other apps of its environment, or all of the environment's virtual network."""
+    """Who reaches it: other apps of its environment, or the environment's whole virtual network."""
     allowed_hosts: Sequence[pulumi.Input[str]] = ()
     """Host names that clients use in addition to that of Container Apps."""
     connection_tools: bool = False
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    """Lets MCP clients choose the broker and user of all clients."""
 
 
 class ContainerAppMcpServer(McpServer):
-    """An app of Container Apps. Owns no value, no network and no grant of a secret."""
+    """An app of Container Apps. Owns no value, network or grant."""
 
     app: ContainerApp
-    """Its environment and identity."""
 
     def __init__(self, name: str, args: ContainerAppMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:azure:McpServer", name, opts, formerly="")
@@ -76,7 +73,7 @@ class ContainerAppMcpServer(McpServer):
             workload_profile_name=containers.PROFILE,
             identity=containers.identities(reads, environment),
             configuration=container_apps.ConfigurationArgs(
-                active_revisions_mode=container_apps.ActiveRevisionsMode.SINGLE,  # the new one replaces the old
+                active_revisions_mode=container_apps.ActiveRevisionsMode.SINGLE,  # the new revision replaces the old
                 max_inactive_revisions=3,
                 registries=containers.registries(image, environment),
                 identity_settings=containers.identity_settings(reads, environment),
@@ -124,8 +121,8 @@ def _probes(ready: str) -> list[container_apps.ContainerAppProbeArgs]:
     """Return the probes of a server that is ready once `ready` answers.
 
     Container Apps fails a revision that is not ready in time ("Failed to provision revision: Operation expired"), and
-    the first values come after `pulumi up`. Before `bootstrapped` no probe uses /readyz, and the launcher answers
-    clients with 503 and the reason.
+    the first values come after `pulumi up`. Before `bootstrapped` no probe uses /readyz: the launcher answers 503 with
+    the reason.
     """
     return [
         _probe(container_apps.Type.STARTUP, ALIVE, period=6),
@@ -135,7 +132,7 @@ def _probes(ready: str) -> list[container_apps.ContainerAppProbeArgs]:
 
 
 def _probe(kind: container_apps.Type, path: str, *, period: int) -> container_apps.ContainerAppProbeArgs:
-    """Return a probe. `period` in seconds; ten failures are the maximum of Container Apps."""
+    """Return a probe. `period` in seconds; ten failures are Container Apps' maximum."""
     return container_apps.ContainerAppProbeArgs(
         type=kind,
         http_get=container_apps.ContainerAppProbeHttpGetArgs(path=path, port=PORT, scheme=container_apps.Scheme.HTTP),

@@ -1,4 +1,4 @@
-"""What the containers of server and rotator share: identities, registry, and files that an init container writes."""
+"""Identities, registry login and files for the containers of server and rotator."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Files:
     texts: Mapping[str, pulumi.Input[str]]
 
     def init_containers(self, image: pulumi.Input[str]) -> list[app.InitContainerArgs]:
-        """Return the container that writes the files, with the same image."""
+        """Return the container that writes the files, from the same image."""
         if not self.texts:
             return []
         return [
@@ -54,7 +54,6 @@ class Files:
 
     @property
     def volumes(self) -> list[app.VolumeArgs]:
-        """Return the volume, which is removed with its replica."""
         return [app.VolumeArgs(name=_VOLUME, storage_type=app.StorageType.EMPTY_DIR)] if self.texts else []
 
     @property
@@ -63,7 +62,7 @@ class Files:
 
 
 def identities(of: AzureIdentity, environment: AzureEnvironment) -> app.ManagedServiceIdentityArgs:
-    """Return the identities of a container's program, and of Container Apps itself."""
+    """Return the identities of the program, and of Container Apps itself."""
     return app.ManagedServiceIdentityArgs(
         type=app.ManagedServiceIdentityType.USER_ASSIGNED,
         user_assigned_identities=[of.id, environment.platform.id],
@@ -71,7 +70,7 @@ def identities(of: AzureIdentity, environment: AzureEnvironment) -> app.ManagedS
 
 
 def identity_settings(of: AzureIdentity, environment: AzureEnvironment) -> list[app.IdentitySettingsArgs]:
-    """Give the main container its identity. Init containers get none, and no container gets the platform's."""
+    """Give the main container its identity. Init containers get none, and no container the platform's."""
     lives = app.IdentitySettingsLifeCycle
     return [
         app.IdentitySettingsArgs(identity=of.id, lifecycle=lives.MAIN),
@@ -80,7 +79,7 @@ def identity_settings(of: AzureIdentity, environment: AzureEnvironment) -> list[
 
 
 def registries(image: pulumi.Input[str], environment: AzureEnvironment) -> list[app.RegistryCredentialsArgs]:
-    """Return the login at the image's registry, if it needs one."""
+    """Return the registry login, if needed."""
     if environment.args.registry is None:
         return []
     server = pulumi.Output.from_input(image).apply(lambda known: known.partition("/")[0])
@@ -88,5 +87,5 @@ def registries(image: pulumi.Input[str], environment: AzureEnvironment) -> list[
 
 
 def variables(public: Mapping[str, pulumi.Input[str]]) -> list[app.EnvironmentVarArgs]:
-    """Return variables sorted by name, so that their order is no change."""
+    """Return variables sorted by name, so that order causes no diff."""
     return [app.EnvironmentVarArgs(name=name, value=value) for name, value in sorted(public.items())]

@@ -1,4 +1,4 @@
-"""Rules across sections for stacks with a store or server on Azure."""
+"""Cross-field rules for stacks on Azure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .settings import AzureStore, ContainerAppServer
 
 
 def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield each problem, from the valid sections."""
+    """Yield each problem. `parsed` has the valid sections."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     secrets = parsed.get("secrets", {})
     if isinstance(server, ContainerAppServer):
@@ -147,7 +147,7 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
 
 
 def _images(store: AzureStore, server: Any) -> Iterator[tuple[str, str]]:
-    """Yield the images of Azure's containers, and their places in the stack file."""
+    """Yield images of containers, with their places in the stack file."""
     if store.image:
         yield "store.image", store.image
     if isinstance(server, ContainerAppServer) or (server and server.kind == "kubernetes" and not store.image):
@@ -155,7 +155,7 @@ def _images(store: AzureStore, server: Any) -> Iterator[tuple[str, str]]:
 
 
 def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
-    """Yield a problem for a server elsewhere without an identity."""
+    """Reject a server elsewhere without an identity."""
     if server.kind == "local" and (not server.reader or server.reader.startswith("arn:")):
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store azure",

@@ -1,4 +1,4 @@
-"""Types of the entries of Azure's sections, with rules and remedies."""
+"""Field types of Azure's sections, with rules and remedies."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "take
 
 
 def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
-    """Return a validator for a resource id of `kind`: its provider and types, with a `*` for each name between.
+    """Return a validator for a resource id of `kind`: provider and types, with a `*` for each name between.
 
-    Azure ignores the case of its own words. The setting has the spelling of Azure's documentation.
+    Azure ignores the case of its own words. The setting has Azure's documented spelling.
     """
     words = f"/subscriptions/GUID/resourceGroups/GROUP/providers/{kind}/{name}".split("/")
 
@@ -79,7 +79,7 @@ def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
 
 
 def _segment(word: str, part: str) -> str:
-    """Return a segment of a resource id where its form has `word`. Raises ValueError."""
+    """Return a segment of a resource id where `word` is expected. Raises ValueError."""
     match word:
         case "GUID":
             return parse_guid(part)

@@ -1,4 +1,4 @@
-"""What Azure's components share: provider, resource group, Container Apps environment, identities."""
+"""Provider, resource group, Container Apps environment and identities, shared by Azure's components."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 import pulumi
 import pulumi_azure_native as azure
 
-from ..core.component import Component, ComponentError
+from ..core.component import Component, ComponentError, planned
 from ..core.naming import PROJECT
-from ..core.planned import planned
 from . import roles
 from .names import AzureIdentitiesArgs
 from .principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp
@@ -17,13 +16,13 @@ from .principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerAp
 
 @dataclass(frozen=True, kw_only=True)
 class AzureArgs(AzureIdentitiesArgs):
-    """Arguments of the other components of Azure."""
+    """Base arguments of Azure's other components."""
 
     shared: AzureEnvironment | None = None
-    """`environment` of AzureIdentities or of another component, shared by this one; by default it makes its own."""
+    """`environment` of AzureIdentities or another component. None: create an environment."""
 
     def open_environment(self, name: str, parent: Component) -> AzureEnvironment:
-        """Return the shared environment, or make one below `parent`. Raises ComponentError for another subscription."""
+        """Return `shared`, or create it below `parent`. Raises ComponentError for another subscription."""
         if self.shared is None:
             return AzureIdentities(f"{name}-identity", self, pulumi.ResourceOptions(parent=parent)).environment
         place, yours = self.shared.place, parent.get_provider(_ANY)
@@ -32,9 +31,9 @@ class AzureArgs(AzureIdentitiesArgs):
 
 
 class AzureIdentities(Component):
-    """The provider of one subscription, a resource group, and a Container Apps environment for rotator and server.
+    """Provider (or `opts.provider`), resource group, and Container Apps environment of rotator and server.
 
-    Owns no right to a secret. With `opts.provider` it uses that provider.
+    Owns no right to a secret.
     """
 
     environment: AzureEnvironment
@@ -103,7 +102,7 @@ class AzureIdentities(Component):
         return container_app(self._name, self.environment, self)
 
     def sync(self, issuer: pulumi.Input[str], service_account: str) -> AzureIdentity:
-        """Declare the identity of a cluster's service account, whose tokens `issuer` signs (workload identity)."""
+        """Declare the workload identity of a cluster's service account, with tokens from `issuer`."""
         place = self.environment.place
         made = user_assigned(f"{self._name}-sync-identity", "sync", place, self)
         azure.managedidentity.FederatedIdentityCredential(
@@ -119,7 +118,7 @@ class AzureIdentities(Component):
         return made
 
     def annotations(self, identity: AzureIdentity) -> dict[str, pulumi.Input[str]]:
-        """Return the annotations by which a service account is `identity`."""
+        """Return the annotations that give a service account `identity`."""
         return {
             "azure.workload.identity/client-id": identity.client_id,
             "azure.workload.identity/tenant-id": self.environment.place.tenant,
@@ -127,13 +126,12 @@ class AzureIdentities(Component):
 
 
 def container_app(name: str, environment: AzureEnvironment, parent: Component) -> ContainerApp:
-    """Declare the identity of a server on Container Apps, below `parent`."""
     reads = user_assigned(f"{name}-server-identity", "server", environment.place, parent)
     return ContainerApp(environment=environment, reads=reads)
 
 
 def user_assigned(name: str, what: str, place: AzurePlace, parent: pulumi.ComponentResource) -> AzureIdentity:
-    """Declare an identity, to which roles are assigned before its containers exist."""
+    """Declare an identity, which gets roles before its containers exist."""
     physical = place.names.plain(what)
     made = azure.managedidentity.UserAssignedIdentity(
         name,
@@ -174,7 +172,7 @@ _ANY = "azure-native:app:Job"
 
 
 def _check(name: str, resource: str, wanted: str) -> str:
-    """Return a resource id. Raises ComponentError if it is not in the subscription `wanted`."""
+    """Return a resource id. Raises ComponentError for another subscription."""
     found = resource.split("/")[2]
     if found.lower() == wanted.lower():
         return resource

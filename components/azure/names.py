@@ -1,4 +1,4 @@
-"""Names of resources in the subscription, and the arguments that determine them. Previews know the names."""
+"""Resource names, which previews know, and the arguments that determine them."""
 
 from __future__ import annotations
 
@@ -24,42 +24,37 @@ _VAULT_STACK, _STORAGE_STACK, _PLAIN_STACK = 6, 8, 12
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Names of a stack in a subscription."""
-
     stack: str
     subscription: str
     resource_group: str | None = None
     generation: int = 1
-    """Increase it for new names of vault, storage account and workspace, while deleted ones still have theirs."""
+    """Increase it for new names of vault, storage account and workspace, while deleted resources still have theirs."""
 
     @property
     def group(self) -> str:
-        """Return the name of the resource group."""
         return self.resource_group or f"{BASE}-mcp-{_cut(self.stack, 60)}"
 
     @property
     def vault(self) -> str:
-        """Return the name of the vault, with a hash: vault names are unique across all of Azure."""
+        """Return the vault's name, with a hash: vault names are unique across all of Azure."""
         return f"{BASE}-{_cut(self.stack, _VAULT_STACK)}-{self._digest}"
 
     @property
     def vault_id(self) -> str:
-        """Return the vault's resource id."""
         return self.resource_id(f"Microsoft.KeyVault/vaults/{self.vault}")
 
     @property
     def job_id(self) -> str:
-        """Return the resource id of the hourly job."""
         return self.resource_id(f"Microsoft.App/jobs/{self.job}")
 
     @property
     def lease_container_id(self) -> str:
-        """Return the resource id of the container of the lease's blob."""
+        """Return the resource id of the lease's blob container."""
         path = f"storageAccounts/{self.storage}/blobServices/default/containers/{LEASE_CONTAINER}"
         return self.resource_id(f"Microsoft.Storage/{path}")
 
     def resource_id(self, path: str) -> str:
-        """Return the id of a resource of the group. `path` is its provider, type and name."""
+        """Return a resource id in the group. `path` is provider, type and name."""
         return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/{path}"
 
     @property
@@ -69,17 +64,17 @@ class Names:
 
     @property
     def storage(self) -> str:
-        """Return the name of the storage account, globally unique: lower-case letters and digits."""
+        """Return the storage account's name, globally unique: lower-case letters and digits."""
         return f"{BASE}{_cut(self.stack, _STORAGE_STACK).replace('-', '')}{self._digest}"
 
     @property
     def workspace(self) -> str:
-        """Return the name of the workspace. Azure keeps a deleted one for 14 days, and restores it under its name."""
+        """Return the workspace's name. Azure keeps a deleted workspace for 14 days, and restores it by name."""
         return f"{self.plain('trail')}-{self._digest}"
 
     @property
     def lease(self) -> str:
-        """Return the URL of the blob whose lease a rotation acquires."""
+        """Return the URL of the lease's blob."""
         return f"https://{self.storage}.blob.core.windows.net/{LEASE_CONTAINER}/{LEASE_BLOB}"
 
     def plain(self, what: str) -> str:
@@ -90,7 +85,6 @@ class Names:
 
     @property
     def job(self) -> str:
-        """Return the name of the hourly job."""
         return self.plain("rotator")
 
     @property
@@ -100,32 +94,29 @@ class Names:
 
 @dataclass(frozen=True, kw_only=True)
 class AzureIdentitiesArgs:
-    """Arguments of AzureIdentities."""
-
     tenant: str
-    """The Entra tenant, a GUID."""
+    """Entra tenant, a GUID."""
     subscription: str
-    """The subscription of all resources, a GUID."""
+    """GUID of the subscription of all resources."""
     location: str
-    """The region of all resources, such as westeurope."""
+    """Region of all resources, such as westeurope."""
     stack: str | None = None
-    """Part of the names of resources; by default the name of the Pulumi stack."""
+    """Part of resource names; by default the Pulumi stack's name."""
     generation: int = 1
-    """Increase it to deploy a destroyed stack again while its deleted vault or workspace still has the name."""
+    """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
     resource_group: str | None = None
-    """Name of a resource group that exists; by default one is made."""
+    """Name of an existing resource group. None: create a group."""
     subnet: pulumi.Input[str] | None = None
-    """Resource id of the subnet of the Container Apps environment, delegated to it; by default Azure's own network."""
+    """Resource id of a subnet delegated to the Container Apps environment; by default Azure's own network."""
     registry: pulumi.Input[str] | None = None
-    """Resource id of the Azure container registry of the images; by default images are pulled without a login."""
+    """Resource id of the images' Azure container registry; by default images are pulled without a login."""
     zone_redundant: bool = False
-    """Whether environment and lease are zone-redundant. Azure accepts it only for new ones."""
+    """Zone-redundant environment and lease. Azure accepts it only for new resources."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """Tags of each resource, in addition to project and stack."""
+    """Tags in addition to project and stack."""
 
     @property
     def names(self) -> Names:
-        """Return the names of resources in the subscription."""
         return Names(
             stack=stack_name(self.stack),
             subscription=self.subscription,
@@ -135,7 +126,7 @@ class AzureIdentitiesArgs:
 
 
 def _cut(stack: str, limit: int) -> str:
-    """Return the start of a stack's name, for people: lower-case, with single dashes."""
+    """Return the readable start of a stack's name: lower-case, with single dashes."""
     return re.sub(r"[^a-z0-9]+", "-", stack.lower()).strip("-")[:limit].strip("-") or "stack"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pulumi
 from pulumi_azure_native import network
 
-from ..core.planned import planned
+from ..core.component import planned
 from .principals import AzureEnvironment
 
 
@@ -28,13 +28,13 @@ class PrivateEndpointArgs:
     """Private endpoints of vault and lease in a virtual network."""
 
     subnet: pulumi.Input[str]
-    """Resource id of a subnet; not that of the Container Apps environment, which is delegated to it."""
+    """Resource id of a subnet other than the Container Apps environment's, which is delegated."""
     dns_zones: DnsZonesArgs
 
 
 @dataclass(frozen=True, kw_only=True)
 class VaultNetworkArgs:
-    """Networks that reach vault and lease, in addition to the stack's containers. All others are denied."""
+    """Networks that reach vault and lease, besides the stack's containers. All others are denied."""
 
     addresses: Sequence[str] = ()
     """Public IP addresses and CIDR ranges."""
@@ -49,9 +49,9 @@ class VaultNetworkArgs:
 
 
 def rules(wanted: VaultNetworkArgs | None, own: pulumi.Input[str] | None, *, address: str, subnet: str) -> Any:
-    """Return the network rules of a vault or storage account, with its keys for an address and a subnet.
+    """Return network rules, which allow the stack's `own` subnet, too.
 
-    They allow the stack's `own` subnet, too.
+    `address` and `subnet` are the keys of vaults or of storage accounts.
     """
     if not wanted:
         return {"default_action": "Allow", "bypass": "None"}
@@ -75,7 +75,7 @@ def private_endpoint(
     name: str,
     parent: pulumi.ComponentResource,
 ) -> None:
-    """Declare a private endpoint for the resource with the id `of`, if wanted. `what` is Azure's name of its kind."""
+    """Declare a private endpoint for the resource `of`, if wanted. `what` is Azure's name of its kind."""
     if not wanted or not wanted.private_endpoint:
         return
     place = environment.place

@@ -1,4 +1,4 @@
-"""Azure: Key Vault as a store, and the server on Container Apps."""
+"""The Azure platform."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Azure(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> AzureReader:
-        """Return the reader of the vault: the container app, External Secrets in a cluster, or a user."""
+        """Return the vault's reader: the container app, External Secrets, or a user."""
         match workload:
             case ContainerApp():
                 return workload

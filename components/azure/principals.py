@@ -14,7 +14,7 @@ from .names import AzureIdentitiesArgs, Names
 
 @dataclass(frozen=True, kw_only=True)
 class AzurePlace(Place):
-    """A resource group of an Azure subscription, and its provider."""
+    """A resource group, and its provider."""
 
     names: Names
     tenant: str
@@ -29,35 +29,35 @@ class AzureIdentity:
 
     name: pulumi.Input[str]
     id: pulumi.Input[str]
-    """Resource id, for containers that use it."""
+    """For containers that use it."""
     client_id: pulumi.Input[str]
-    """For a program in a container, to choose among its identities."""
+    """For a program to choose among its container's identities."""
     object_id: pulumi.Input[str]
     """For role assignments; logs have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AzureEnvironment:
-    """A Container Apps environment, for the stack's containers."""
+    """The Container Apps environment of a stack."""
 
     place: AzurePlace
     id: pulumi.Output[str]
     domain: pulumi.Output[str]
-    """Suffix of its apps' host names."""
+    """Suffix of apps' host names."""
     platform: AzureIdentity
-    """The identity with which Container Apps pulls images. No container gets it."""
+    """Container Apps pulls images with it. No container gets it."""
     args: AzureIdentitiesArgs
 
     @property
     def sharing(self) -> dict[str, Any]:
-        """Return the arguments of a component that shares it (identity.AzureArgs)."""
+        """Return the arguments (AzureArgs) of a component that shares it."""
         own = {each.name: getattr(self.args, each.name) for each in fields(AzureIdentitiesArgs)}
         return {**own, "shared": self}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerApp(Workload, Principal):
-    """A container app before it exists: its environment and identity."""
+    """A container app before it exists."""
 
     environment: AzureEnvironment
     reads: AzureIdentity
@@ -65,21 +65,21 @@ class ContainerApp(Workload, Principal):
 
 @dataclass(frozen=True, kw_only=True)
 class AzurePods(Principal):
-    """Pods whose secrets External Secrets copies into their namespace, with an identity of Azure."""
+    """Pods that get secrets from External Secrets, which has an Azure identity."""
 
     environment: AzureEnvironment | None = None
-    """The rotator's environment; by default the store makes one."""
+    """The rotator's environment. None: the store creates it."""
     reads: AzureIdentity
     syncs_as: pulumi.Input[str]
-    """The service account of their namespace that has the identity."""
+    """Service account in their namespace that has the identity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AzureUser(Principal):
-    """A user, with whose account the launcher on this machine reads."""
+    """A user; the launcher on this machine reads with their account."""
 
     environment: AzureEnvironment | None = None
-    """The rotator's environment; by default the store makes one."""
+    """The rotator's environment. None: the store creates it."""
     object_id: str
 
 

@@ -1,6 +1,6 @@
-"""Queries for Log Analytics, in Kusto. Pure functions of ids.
+"""Kusto queries for Log Analytics.
 
-`isfuzzy` ignores missing tables, but needs one that exists: so one branch is a table without rows. Azure disables a
+`isfuzzy` ignores missing tables, but needs an existing table: so a branch is a table without rows. Azure disables a
 rule after a week of failed queries. Tests check the names of tables, columns and operations against Azure's lists
 (tests/unit/azure_tables.json).
 """
@@ -24,7 +24,7 @@ NEAR_WORDS, EXPIRED_WORDS = ("expires",), ("expired", "due since", "overdue sinc
 
 
 def undeclared_read(vault: str, readers: Mapping[str, Sequence[str]]) -> str:
-    """Return a query for allowed reads by undeclared readers. Undeclared secrets have no readers."""
+    """Query allowed reads by undeclared readers. Undeclared secrets have no readers."""
     declared = [f"{secret}|{who}".lower() for secret, whos in sorted(readers.items()) for who in whos]
     return _lines(
         _events(vault),
@@ -35,17 +35,17 @@ def undeclared_read(vault: str, readers: Mapping[str, Sequence[str]]) -> str:
 
 
 def denied_read(vault: str) -> str:
-    """Return a query for denied reads. Not 401: clients first send a request without a token, to learn the issuer."""
+    """Query denied reads. Not 401: clients first send a request without a token, to learn the issuer."""
     return _lines(_events(vault), f"| where OperationName in ({_list(RETURNS_VALUE)}) and Status == 403", _BY_WHOM)
 
 
 def deletion(vault: str) -> str:
-    """Return a query for deletions of a secret or the vault, also failed ones."""
+    """Query deletions of a secret or the vault, also failed."""
     return _lines(_events(vault), f"| where OperationName in ({_list(DELETED)}) and Status != 401", _BY_WHOM)
 
 
 def near_expiry(vault: str, supplied: Sequence[str], job: str) -> str:
-    """Return a query for secrets and certificates that an operator has to renew soon.
+    """Query secrets and certificates that an operator has to renew soon.
 
     Key Vault logs an event 30 days before a version is due, and a tick prints expiring certificates. Rotated secrets
     are always near their due day.
@@ -54,7 +54,7 @@ def near_expiry(vault: str, supplied: Sequence[str], job: str) -> str:
 
 
 def expired(vault: str, secrets: Sequence[str], job: str) -> str:
-    """Return a query for current versions past their due day, by the vault's event or the tick's line.
+    """Query current versions past their due day, by the vault's event or the tick's line.
 
     Microsoft documents no layout of the event in each table.
     """
@@ -75,17 +75,17 @@ def _dated(vault: str, event: str, secrets: Sequence[str], job: str, words: Sequ
 
 
 def tick_failed(job: str) -> str:
-    """Return a query for errors of a tick on standard error, without its journal, which has JSON lines."""
+    """Query a tick's errors on standard error, without its journal of JSON lines."""
     return _lines(_console(job), '| where Stream =~ "stderr" and Log !startswith "{"', "| project TimeGenerated, Log")
 
 
 def tick_lines(job: str) -> str:
-    """Return a query for all lines of ticks: each prints at least one for each secret."""
+    """Query all lines of ticks, at least one per secret."""
     return _lines(_console(job), "| project TimeGenerated, Log")
 
 
 def who_read_what(vault: str) -> str:
-    """Return a query for people: who read what, how often, from where, and whether it was allowed."""
+    """Query who read what, how often, from where, and whether it was allowed."""
     return _lines(
         _events(vault),
         f"| where OperationName in ({_list(RETURNS_VALUE)}) and Status != 401",
@@ -99,7 +99,7 @@ _BY_WHOM = "| project TimeGenerated, Who, Secret, OperationName, Status, Source"
 
 
 def _events(vault: str, *beside: str) -> str:
-    """Return the audit log of the vault with this resource id, from either table, and rows of other branches."""
+    """Return the vault's audit log, from either table, and rows of other branches."""
     columns = {
         "Status": audit_tables.STATUS,
         "Source": audit_tables.ADDRESS,
@@ -120,7 +120,6 @@ def _events(vault: str, *beside: str) -> str:
 
 
 def _console(job: str) -> str:
-    """Return the output of the rotator's job."""
     columns = ("TimeGenerated: datetime", *(f"{name}: string" for name in _OF_CONSOLE))
     return _lines(
         "union isfuzzy=true",
@@ -131,9 +130,9 @@ def _console(job: str) -> str:
 
 
 def _by_rotator(job: str) -> str:
-    """Return the condition for lines of a tick of the job with this resource id.
+    """Return the condition for lines of ticks.
 
-    A replica has its job's name, and a row the id of its environment: another stack of the same name may log to the
+    A replica has its job's name, and a row the environment's id, since another stack of the same name may log to the
     same workspace. Init containers have other names.
     """
     group, name = job.partition("/providers/")[0], job.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Azure's built-in roles, and their assignment with a reason, which Azure stores."""
+"""Azure's built-in roles, and assignments with a reason, which Azure stores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROLES = (SECRETS_USER, SECRETS_OFFICER, BLOB_CONTRIBUTOR, LOG_READER, ACR_PULL, 
 
 @dataclass(frozen=True, kw_only=True)
 class Grants:
-    """Assigns roles below `parent`, whose name is `name`."""
+    """Assigns roles below `parent`."""
 
     name: str
     parent: pulumi.ComponentResource
@@ -49,9 +49,9 @@ class Grants:
         person: bool = False,
         after: Sequence[pulumi.Resource] = (),
     ) -> authorization.RoleAssignment:
-        """Assign a role to an identity or a user, once the resources of `after` exist.
+        """Assign a role to an identity or a user, once `after` exists.
 
-        The principal type is sent because Entra may not know a new identity yet.
+        It sends the principal type because Entra may not know a new identity yet.
         """
         kinds = authorization.PrincipalType
         definition = f"providers/Microsoft.Authorization/roleDefinitions/{role.guid}"

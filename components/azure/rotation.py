@@ -1,4 +1,4 @@
-"""The Azure store's rotator: `secretops tick` as an hourly job of Container Apps."""
+"""`secretops tick` as an hourly job of Container Apps."""
 
 from __future__ import annotations
 
@@ -21,22 +21,20 @@ LONGEST_TICK = 1800
 
 @dataclass(frozen=True, kw_only=True)
 class AzureRotationArgs(AzureArgs):
-    """Arguments of AzureRotation."""
-
     manifest: Manifest
-    """The configuration of secretops: `manifest` of a store. The CA file of its broker is read here."""
+    """A store's `manifest`. The CA file of its broker is read here."""
     image: pulumi.Input[str]
     """The image of docs/operations/image.md."""
     identity: AzureIdentity | None = None
-    """The job's identity; by default one is made, with roles on `vault` and `lease_container`."""
+    """The job's identity. None: create an identity, with roles on `vault` and `lease_container`."""
     vault: pulumi.Input[str] | None = None
-    """Resource id of the key vault."""
+    """Resource id."""
     lease_container: pulumi.Input[str] | None = None
-    """Resource id of the blob container of the lease."""
+    """Resource id of the lease's blob container."""
 
 
 class AzureRotation(Component):
-    """An hourly job; never a value."""
+    """An hourly job. Owns no values."""
 
     identity: AzureIdentity
 
@@ -115,7 +113,7 @@ def let_rotate(
 
 
 def _files(manifest: Manifest) -> containers.Files:
-    """Return the manifest for use in the container, and the certificates of a private CA."""
+    """Return the manifest for the container, and a private CA's certificates."""
     ca_file = manifest.broker.ca_file
     broker = manifest.broker.model_copy(update={"ca_file": containers.CA_FILE if ca_file else None})
     here = manifest.model_copy(update={"broker": broker})

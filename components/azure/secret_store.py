@@ -1,4 +1,4 @@
-"""The Azure store: a key vault, a lease, and role assignments.
+"""Key Vault as a store, with lease and role assignments.
 
 Secrets are no resources of the stack: azure-native would keep their values in the state (docs/adr/0008).
 """
@@ -13,7 +13,7 @@ import pulumi
 
 from secretops.platforms.azure.location import AzureStoreLocation as Location
 
-from ..core.planned import planned
+from ..core.component import planned
 from ..core.principals import Principal
 from ..core.references import Fetched, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
@@ -30,19 +30,17 @@ from .vault import lease_account, vault
 
 @dataclass(frozen=True, kw_only=True)
 class AzureSecretStoreArgs(SecretStoreArgs, AzureArgs, TrailOptions):
-    """Arguments of AzureSecretStore."""
-
     image: pulumi.Input[str]
     """The rotator's image (docs/operations/image.md)."""
     network: VaultNetworkArgs | None = None
-    """Networks that reach vault and lease; by default all do, and roles alone protect them."""
+    """Networks that reach vault and lease. None: all networks, and roles alone protect them."""
 
 
 class AzureSecretStore(SecretStore):
-    """Key Vault as a store. Owns vault, lease, roles, rotation and trail; never a value."""
+    """Vault, lease, roles, rotation and trail. Owns no values."""
 
     environment: AzureEnvironment
-    """The rotator's environment, which other components can share."""
+    """Other components can share it."""
 
     def __init__(self, name: str, args: AzureSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:azure:SecretStore", name, opts, formerly="")
@@ -73,12 +71,12 @@ class AzureSecretStore(SecretStore):
 
     @property
     def manifest_output(self) -> Mapping[str, Any]:
-        """Return the manifest as the stack's output, with ids that Azure generates as outputs."""
+        """Return the manifest, with generated ids as outputs."""
         whole = self.manifest.model_dump(mode="json")
         return {**whole, "store": {**whole["store"], "readers": self._readers(), "workspace": self._workspace}}
 
     def publish(self, *, reader: Principal) -> Fetched | SyncedKey:
-        """Grant the reader the server's secrets, with a role on each of them."""
+        """Grant the reader a role on each of the server's secrets."""
         secrets = self.read_by_server
         match reader:
             case AzurePods():
@@ -105,7 +103,7 @@ class AzureSecretStore(SecretStore):
     def _let_read(self, object_id: pulumi.Input[str], why: str, *, person: bool = False) -> None:
         """Grant the server its secrets, which don't exist yet.
 
-        The others wait for the first assignment, so that Azure rejects such a scope once, if it does (docs/adr/0009).
+        The other assignments wait for the first, so that Azure rejects such a scope at most once (docs/adr/0009).
         """
         self._servers.append(object_id)
         first: list[pulumi.Resource] = []
@@ -122,7 +120,6 @@ class AzureSecretStore(SecretStore):
             first = first or [made]
 
     def rotate(self) -> Schedule:
-        """Grant the rotator the vault and the lease, and declare its hourly job."""
         let_rotate(self._grants, self._rotator, vault=self._vault, lease_container=self._lease)
         args = AzureRotationArgs(
             **self.environment.sharing, manifest=self.manifest, image=self._args.image, identity=self._rotator
@@ -131,7 +128,6 @@ class AzureSecretStore(SecretStore):
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """Send the vault's audit log to a workspace, with alerts."""
         options = {each.name: getattr(self._args, each.name) for each in fields(TrailOptions)}
         args = AzureAccessTrailArgs(
             **self.environment.sharing,

@@ -1,4 +1,4 @@
-"""Azure's sections of a stack file, with defaults."""
+"""Azure's sections of a stack file."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ class VaultNetwork(Section):
     private_endpoint: PrivateEndpoint | None = None
 
     def is_way_in(self, own: str | None) -> bool:
-        """Return whether anything but the stack's `own` subnet is allowed."""
+        """Return whether more than the stack's `own` subnet is allowed."""
         others = [one for one in self.subnets if (known(one) or "").lower() != (own or "").lower()]
         return bool(self.addresses or others or self.private_endpoint)
 
 
 class Workspace(Section):
-    """An existing Log Analytics workspace, for example the organization's."""
+    """An existing Log Analytics workspace, such as the organization's."""
 
     id: WorkspaceId
     customer_id: WorkspaceCustomerId
-    """The workspace id for queries: az monitor log-analytics workspace show --query customerId."""
+    """Workspace id for queries: az monitor log-analytics workspace show --query customerId."""
 
 
 class AzureStore(StoreSection):
@@ -71,11 +71,11 @@ class AzureStore(StoreSection):
     subscription: Guid
     location: AzureLocation
     operators: Annotated[tuple[Guid, ...], Field(min_length=1), AfterValidator(distinct)]
-    """Object ids of users who put and read values. No groups: the log names the user, and not the group."""
+    """Object ids of users who put and read values. No groups: the log names users."""
     resource_group: ResourceGroup | None = None
-    """Name of a resource group that exists; by default one is made."""
+    """Name of an existing resource group; by default the stack creates a group."""
     subnet: AzureSubnet | None = None
-    """Subnet of the Container Apps environment, delegated to it; by default Azure's own network."""
+    """Subnet delegated to the Container Apps environment; by default Azure's own network."""
     network: VaultNetwork | None = None
     """Networks that reach vault and lease; all others are denied."""
     open_to_internet: bool = False
@@ -83,32 +83,32 @@ class AzureStore(StoreSection):
     image: Image | None = None
     """The rotator's image; by default the server's, if it has one."""
     registry: Registry | None = None
-    """The Azure container registry of the images; by default images are pulled without a login."""
+    """Azure container registry of the images; by default images are pulled without a login."""
     zone_redundant: bool = False
-    """Whether environment and lease are zone-redundant. Azure accepts it only for new ones."""
+    """Zone-redundant environment and lease. Azure accepts it only for new resources."""
     generation: Annotated[int, between(1, 999, "")] = 1
-    """Increase it to deploy a destroyed stack again while its deleted vault or workspace still has the name."""
+    """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
     workspace: Workspace | None = None
-    """Where records go; by default one is made. You set the retention and the readers of yours."""
+    """By default the stack creates a workspace. You set retention and readers of your own."""
     retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
-    """Retention of the workspace that the stack makes."""
+    """Retention of a new workspace."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=48)
-    """Tags of each resource, in addition to project and stack."""
+    """Tags in addition to project and stack."""
 
 
 class ContainerAppServer(ServerSection):
     """The MCP server on Azure Container Apps."""
 
     kind: Literal["containerapp"]
+    # An MCP session lives in one replica, and most clients keep no cookie for session affinity.
     replicas: ClassVar[int] = 1
-    """One: an MCP session lives in one replica, and most clients keep no cookie for session affinity."""
     image: Image
     bootstrapped: bool = False
-    """Whether its secrets have first values. A new revision then has to be ready before it replaces the old one."""
+    """True if its secrets have values. A new revision then has to be ready before it replaces the old revision."""
     ingress: Literal["environment", "network"] = "environment"
-    """Who reaches it: other apps of its environment, or all of the virtual network of the store's subnet."""
+    """Who reaches it: other apps of its environment, or the whole virtual network of the store's subnet."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names that clients use in addition to that of Container Apps."""
     connection_tools: bool = False
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    """Lets MCP clients choose the broker and user of all clients."""

@@ -1,11 +1,11 @@
-"""The vault, and the storage account with the lease's blob: Key Vault has no compare-and-swap."""
+"""The vault, and the storage account of the lease's blob: Key Vault has no compare-and-swap."""
 
 from __future__ import annotations
 
 import pulumi
 from pulumi_azure_native import keyvault, storage
 
-from ..core.planned import planned
+from ..core.component import planned
 from .names import LEASE_CONTAINER
 from .network import VaultNetworkArgs, private_endpoint, rules
 from .principals import AzureEnvironment
@@ -57,7 +57,7 @@ def vault(
 def lease_account(
     name: str, network: VaultNetworkArgs | None, environment: AzureEnvironment, *, parent: pulumi.ComponentResource
 ) -> storage.BlobContainer:
-    """Declare the container of the lease, in an account without keys. secretops creates the blob."""
+    """Declare the lease's container, in an account without keys. secretops creates the blob."""
     place, names = environment.place, environment.place.names
     account = storage.StorageAccount(
         f"{name}-lease-account",

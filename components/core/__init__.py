@@ -1,4 +1,4 @@
-"""What the components of all platforms share."""
+"""Base classes and registries of all platforms."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def lazily(package: str, names: Sequence[str], *modules: str) -> Callable[[str], Any]:
-    """Return the `__getattr__` of `package`: it finds one of the public `names` in `modules` at its first use.
+    """Return the `__getattr__` of `package`, which finds public `names` in `modules` at first use.
 
-    So that a stack imports no SDK but those of its own platforms.
+    A stack then imports only the SDKs of its own platforms.
     """
 
     def get(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The MQTT broker, as configured for secretops and for the server."""
+"""The MQTT broker, as configured for secretops and the server."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class BrokerArgs:
     port: int = 8883
     tls: bool = True
     ca_file: str | None = None
-    """PEM file of the CAs that sign the broker's certificate; None for the system's CAs."""
+    """PEM file of the CAs that sign the broker's certificate. None: the system's CAs."""
     protocol: MqttProtocol = MqttProtocol.V5
     client_certificate: bool = False
-    """Whether the broker requires a client certificate."""
+    """The broker requires a client certificate."""
     topics: tuple[str, ...] = ("#", "$SYS/Coreflux/#")
-    """Topic filters that the server's users may use."""
+    """Topic filters for the server's users."""
     groups: tuple[str, ...] = ()
     """Groups of a Coreflux broker that the server's users join."""
     embedded: bool = False
-    """Whether it is `secretops broker` on this machine."""
+    """The broker is `secretops broker` on this machine."""
 
     def location(
         self,
@@ -43,9 +43,9 @@ class BrokerArgs:
     ) -> Broker:
         """Return the broker's entry in the manifest.
 
-        `home` is the embedded broker's folder. Where the broker requires a client certificate, secretops reads it from
-        the folder `certificates` (`authority`: with the CA file), or else from the secret `certificate_secret`.
-        `ca_file` overrides the path of the CA file.
+        `home` is the embedded broker's folder. A required client certificate is in the folder `certificates`
+        (`authority`: with the CA file), or else in the secret `certificate_secret`. `ca_file` overrides the CA file's
+        path.
         """
         shown = certificates if self.client_certificate else None
         return Broker(
@@ -69,7 +69,7 @@ class BrokerArgs:
     ) -> dict[str, str]:
         """Return the server's public variables (the guide, Environment-Specific Configuration).
 
-        `agent_url` is the URL of an agent other than the Coreflux Copilot. `ca_file` overrides the path of the CA file.
+        `agent_url` is an agent's URL other than the Coreflux Copilot's. `ca_file` overrides the CA file's path.
         """
         found = {
             "MQTT_BROKER": self.host,
@@ -87,10 +87,10 @@ _CERTIFICATE = re.compile(rf"{_BEGIN.pattern}\s([A-Za-z0-9+/=\s]+)-----END (?:X5
 
 
 def ca_bundle(path: str) -> str:
-    """Return the certificates of a PEM file, without its other content, which may not be public.
+    """Return a PEM file's certificates, without its other content, which may not be public.
 
     OpenSSL parses them: importing `cryptography` would slow down each preview. Raises OSError, and ValueError for a
-    file without certificates or with an invalid one.
+    file without certificates or with an invalid certificate.
     """
     text = Path(path).read_text("latin-1")
     bodies = _CERTIFICATE.findall(text)
@@ -109,7 +109,7 @@ def ca_bundle(path: str) -> str:
 
 
 def _length(der: bytes) -> int:
-    """Return the length that a DER element states, with its header (X.690, 8.1.3). OpenSSL ignores what follows it."""
+    """Return the length in a DER element's header (X.690, 8.1.3). OpenSSL ignores trailing bytes."""
     first = der[1]
     more = first & 0x7F if first & 0x80 else 0
     return 2 + more + (int.from_bytes(der[2 : 2 + more], "big") if more else first)

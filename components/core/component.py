@@ -1,4 +1,4 @@
-"""The base of every component, and the error of a wrong argument."""
+"""Base of every component, and ComponentError."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def is_mocked() -> bool:
 
 
 class ComponentError(pulumi.RunError):
-    """An argument or a provider that a component can't use. A RunError: printed without a traceback.
+    """An argument or provider that a component can't use. A RunError: printed without a traceback.
 
-    `code` identifies the message, whatever its words.
+    `code` identifies the message independently of its text.
     """
 
     def __init__(self, what: str, rule: str, remedy: str, *, code: str) -> None:
@@ -25,11 +25,11 @@ class ComponentError(pulumi.RunError):
 
 
 class Component(pulumi.ComponentResource):
-    """A component whose children start with its name: the key of "secrets" is "secrets-key".
+    """A component that prefixes its children's names with its own: the key of "secrets" is "secrets-key".
 
-    Before version 0.2 its name was "key". `formerly` is the prefix of the former names, or returns the former name of a
-    suffix. Each child has its former name as an alias, so that an upgrade replaces nothing. `siblings`: children of a
-    newer component were its siblings.
+    Before version 0.2 its name was "key". `formerly` is the former prefix, or returns the former name of a suffix. Each
+    child has its former name as an alias, so that an upgrade replaces nothing. `siblings`: children of a newer
+    component were its siblings.
     """
 
     def __init__(
@@ -56,3 +56,12 @@ class Component(pulumi.ComponentResource):
 
         own = pulumi.ResourceOptions(transformations=[with_former_name])
         super().__init__(token, name, None, pulumi.ResourceOptions.merge(opts, own))
+
+
+def planned(output: pulumi.Output[str], text: pulumi.Input[str]) -> pulumi.Output[str]:
+    """Return `output`, or `text` while a preview does not know it.
+
+    Policies can then check a first preview. The result depends on the resource like `output`, and has the provider's
+    spelling once deployed.
+    """
+    return output.apply(lambda found: text if pulumi.contains_unknowns(found) else found, run_with_unknowns=True)

@@ -1,4 +1,4 @@
-"""Which store works with which server, and the limitations of stores; also as tables for docs/stores.md."""
+"""Which store works with which server, and stores' limitations; also as tables for docs/stores.md."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from .registry import kinds, platform_of
 
 
 def references(store: str, server: str) -> tuple[ReferenceKind, ...]:
-    """Return the kinds of reference of a pair, the default first; empty if it is unsupported."""
+    """Return a pair's kinds of reference, the default first; empty if unsupported."""
     return platform_of("store", store).references.get(server, ())
 
 
 def can_be_deployed(store: str, server: str) -> bool:
-    """Return whether a pair works, and is implemented."""
     return bool(references(store, server)) and server not in platform_of("store", store).planned
 
 
 def deployable_pairs() -> Iterator[tuple[str, str]]:
-    """Yield each store with each of its servers."""
     for store in kinds("store"):
         yield from ((store, server) for server in kinds("server") if can_be_deployed(store, server))
 
 
 def refusal(store: str, server: str) -> tuple[str, str, str] | None:
-    """Return why a pair can't be deployed, as value, rule and remedy; None if it can."""
+    """Return value, rule and remedy if a pair can't be deployed, or None."""
     if can_be_deployed(store, server):
         return None
     pairs, platform = list(deployable_pairs()), platform_of("store", store)
@@ -39,7 +37,7 @@ def refusal(store: str, server: str) -> tuple[str, str, str] | None:
 
 
 def pairs_table() -> str:
-    """Return the Markdown table of stores, servers and the kinds of reference between them."""
+    """Return the Markdown table of stores, servers and their kinds of reference."""
     servers = kinds("server")
     lines = ["| store \\ server | " + " | ".join(servers) + " |", "|---|" + "---|" * len(servers)]
     for store in kinds("store"):
@@ -55,7 +53,7 @@ def pairs_table() -> str:
 
 
 def gaps_table() -> str:
-    """Return the Markdown table of the limitations of stores."""
+    """Return the Markdown table of stores' limitations."""
     lines = ["| store | gap | what to know |", "|---|---|---|"]
     for store in kinds("store"):
         lines += [f"| {store} | {feature} | {why} |" for feature, why in platform_of("store", store).gaps.items()]

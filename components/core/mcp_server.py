@@ -1,4 +1,4 @@
-"""The base of the components that run the MCP server."""
+"""Base of the MCP server components."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from .secrets import for_server, guide_secrets
 
 @dataclass(frozen=True, kw_only=True)
 class McpServerArgs:
-    """Arguments of the servers of all platforms."""
+    """Arguments of all servers."""
 
     broker: BrokerArgs
-    """The MQTT broker that the server connects to."""
     secrets: Sequence[Secret] | None = None
-    """The secrets of the stack; by default those of the Secret Management Guide."""
+    """By default those of the Secret Management Guide."""
     stack: str | None = None
-    """Part of the names of resources; by default the name of the Pulumi stack."""
+    """Part of resource names; by default the Pulumi stack's name."""
     log_level: str = "WARNING"
     agent_url: str | None = None
     """URL of an agent other than the Coreflux Copilot."""
@@ -35,7 +34,6 @@ class McpServerArgs:
 
     @property
     def read_secrets(self) -> tuple[Secret, ...]:
-        """Return the secrets that the server reads."""
         every = guide_secrets(self.stack_name) if self.secrets is None else self.secrets
         return for_server(every)
 
@@ -47,4 +45,4 @@ class McpServer(Component):
     """A server on any platform."""
 
     endpoint: pulumi.Input[str]
-    """The URL for MCP clients, or the path of a client entry."""
+    """URL for MCP clients, or path of a client entry."""

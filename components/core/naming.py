@@ -1,4 +1,4 @@
-"""Physical names, shortened by a hash to the limits of platforms."""
+"""Physical names, shortened by a hash to platforms' limits."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _READ_BY_THE_LAUNCHER = {HTTP_TOKEN: "MCP_HTTP_TOKEN"}
 
 
 def variable_of(secret: str, field: str) -> str:
-    """Return the variable for a field of a declared secret: DB_URL for db and url."""
+    """Return the variable of a field: DB_URL for db and url."""
     if named := _READ_BY_THE_LAUNCHER.get((secret, field)):
         return named
     return f"{secret}_{field}".upper().replace("-", "_")
 
 
 def physical_name(*parts: str, limit: int) -> str:
-    """Return `parts` joined with dashes. A hash replaces what exceeds `limit` characters."""
+    """Join `parts` with dashes. A hash replaces what exceeds `limit` characters."""
     whole = "-".join(parts)
     if len(whole) <= limit:
         return whole
@@ -39,5 +39,5 @@ def physical_name(*parts: str, limit: int) -> str:
 
 
 def stack_name(given: str | None) -> str:
-    """Return `given`, by default the name of the Pulumi stack."""
+    """Return `given`, by default the Pulumi stack's name."""
     return given or pulumi.get_stack()

@@ -1,4 +1,4 @@
-"""The interface of a platform: settings, rules, and the components of its store and server."""
+"""The interface of a platform."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Feature(StrEnum):
 
 
 class Platform:
-    """A platform with a store, a server or both. Importing its module imports no SDK, which keeps previews fast."""
+    """A platform with a store, a server or both. Its module imports no SDK, which keeps previews fast."""
 
     store_settings: type[Any] | None = None
-    """The pydantic model of section `store`."""
+    """Pydantic model of section `store`."""
     server_settings: type[Any] | None = None
     issuer_settings: type[Any] | None = None
     references: Mapping[str, tuple[ReferenceKind, ...]] = MappingProxyType({})
-    """Kind of server -> kinds of reference to the secrets of this store, the default first."""
+    """Kind of server -> kinds of reference to this store's secrets, the default first."""
     planned: Mapping[str, str] = MappingProxyType({})
-    """Kinds of server of `references` that are not implemented, and the reason."""
+    """Kinds of server in `references` that are not implemented -> the reason."""
     why_no_other: str = ""
-    """Why the store works with no other servers."""
+    """Why other servers don't work with the store."""
     gaps: Mapping[Feature, str] = MappingProxyType({})
     """Limitations of the store, and what helps."""
 
@@ -47,23 +47,21 @@ class Platform:
     """Pattern of a place in the stack file -> where a value there belongs, if it is no secret of the stack."""
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield a Problem for each contradiction between valid sections, for stacks with a store or server of this
-        platform. `sections` has those that are valid."""
+        """Yield a Problem per contradiction between the valid `sections` of a stack on this platform."""
         yield from ()
 
     def warnings(self, environment: str, store: Any) -> Iterator[str]:
-        """Yield a sentence for each setting of the store that is valid, and probably a mistake."""
+        """Yield a sentence for each valid setting of the store that is probably a mistake."""
         yield from ()
 
     def preflight(self, settings: Settings) -> None:
         """Check what a deployment needs on this machine. Raises pulumi.RunError."""
 
     def gaps_of(self, settings: Settings) -> dict[str, str]:
-        """Return the limitations of this stack's store, by name."""
         return {feature.value: why for feature, why in self.gaps.items()}
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the command that runs the first rotation, or None where `secretops tick` does."""
+        """Return the command of the first rotation. None: `secretops tick`."""
         return None
 
     def values_to_put(self, settings: Settings) -> Iterator[str]:
@@ -71,7 +69,7 @@ class Platform:
         yield from ()
 
     def last_steps(self, settings: Settings) -> Iterator[str]:
-        """Yield what an operator does once the first values exist."""
+        """Yield an operator's steps after the first values exist."""
         yield from ()
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Workload:
@@ -81,7 +79,7 @@ class Platform:
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> Principal:
-        """Declare the identity that reads the store for that workload."""
+        """Declare the workload's identity for reading the store."""
         raise NotImplementedError
 
     def open_store(
@@ -92,5 +90,4 @@ class Platform:
     def open_server(
         self, name: str, settings: Settings, workload: Workload, secrets: Reference, opts: pulumi.ResourceOptions
     ) -> McpServer:
-        """Declare the server with references to its secrets."""
         raise NotImplementedError

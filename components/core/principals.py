@@ -15,10 +15,10 @@ class Principal:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """The identity of a server, which exists before the server."""
+    """The identity of a server, before the server exists."""
 
     reader: str | None = None
-    """The identity with which the launcher reads a store of another platform, e.g. the ARN of a role."""
+    """Identity with which the launcher reads another platform's store, e.g. the ARN of a role."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,40 +29,38 @@ class HostUser(Workload, Principal):
 
     @classmethod
     def this(cls, reader: str | None = None) -> HostUser:
-        """Return the account that runs the program."""
+        """Return the program's account."""
         return cls(uid=os.geteuid(), reader=reader)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Namespace:
-    """A Kubernetes namespace, and the provider that talks to its cluster."""
+    """A Kubernetes namespace, and its cluster's provider."""
 
     name: pulumi.Output[str]
-    """Output of the namespace: resources that use it are created after it, and deleted before it."""
+    """Output: resources that use it are created after the namespace, and deleted before it."""
     provider: pulumi.ProviderResource
     known_name: str
-    """The same name, as a text."""
+    """The name as text."""
     context: str | None
-    """Context of the kubeconfig; None for the current one."""
+    """Kubeconfig context. None: the current context."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceAccount(Principal):
-    """A service account of a Kubernetes namespace."""
-
     namespace: Namespace
     name: pulumi.Output[str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pods(Workload):
-    """The server's pods before they exist, and how secrets of another store get into their namespace."""
+    """The server's pods before they exist, and how other stores' secrets get into their namespace."""
 
     account: ServiceAccount
     sync_user: str
-    """User name of the service account with which External Secrets reads another store, for a cloud to trust."""
+    """User name of External Secrets' service account, for a cloud to trust."""
     sync_account: Callable[[Mapping[str, pulumi.Input[str]]], pulumi.Output[str]]
-    """Declare that account with annotations, and return its name."""
+    """Declare that account with annotations; return its name."""
     oidc_provider: pulumi.Input[str] | None = None
     """ARN of the cluster's OIDC provider in AWS."""
     oidc_issuer: pulumi.Input[str] | None = None

@@ -11,7 +11,7 @@ import pulumi
 
 
 class ReferenceKind(StrEnum):
-    """The kinds of reference. `matrix` says which pair of store and server uses which."""
+    """`matrix` maps pairs of store and server to kinds of reference."""
 
     NATIVE_REF = "NativeRef"  # the platform injects variables from the store
     SYNCED_KEY = "SyncedKey"  # External Secrets copies it into a Kubernetes Secret
@@ -29,29 +29,29 @@ class MountedFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class InjectedFiles(MountedFiles):
-    """Secrets that an agent of their store writes into files. An injector adds it to each pod."""
+    """Secrets that a store's agent writes into files. An injector adds the agent to each pod."""
 
     annotations: Mapping[str, str]
     """Annotations of each pod: what the agent reads, with which role, and into which files."""
     files: Mapping[str, str]
     """Public files for the agent: name -> text."""
     address: str
-    """URL of the store, to which the agent connects."""
+    """URL of the store for the agent."""
     token_for: str | None
-    """Audience of the token with which the agent logs in; None for the cluster's API server."""
+    """Audience of the agent's login token. None: the cluster's API server."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyncedKey:
-    """Secrets that External Secrets copies from their store into Kubernetes Secrets."""
+    """Secrets that External Secrets copies into Kubernetes Secrets."""
 
     provider: Mapping[str, Any]
-    """The `provider` of its SecretStore."""
+    """`provider` of the SecretStore."""
     secrets: tuple[str, ...]
     remotes: Mapping[str, str]
     """Secret -> its name in the store."""
     version: str = ""
-    """The key with the version, in addition to the fields; empty if the store has none."""
+    """Key of the version, besides the fields; empty if the store has no version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +59,9 @@ class NativeRef:
     """Secrets that the platform injects as variables when it starts the server."""
 
     secrets: tuple[str, ...]
-    """Their names. A new version of one starts a new deployment."""
+    """Names. A new version of any starts a deployment."""
     variables: Mapping[str, pulumi.Input[str]]
-    """Variable -> the platform's name for the value's place, e.g. arn:…:password:: for ECS."""
+    """Variable -> the platform's name of the value, e.g. arn:…:password:: for ECS."""
     source: str = "env:"
     """The launcher's argument."""
 
@@ -73,9 +73,9 @@ class Fetched:
     source: str
     secrets: tuple[str, ...]
     login_variable: str | None = None
-    """The variable with the path of the launcher's login file, if its platform mounts one."""
+    """Variable with the path of a mounted login file."""
     ca_file: str | None = None
-    """PEM file of this machine with the CAs of the store's server."""
+    """PEM file on this machine with the CAs of the store's server."""
 
 
 Reference = MountedFiles | SyncedKey | NativeRef | Fetched

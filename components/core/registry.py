@@ -1,4 +1,4 @@
-"""The registered platforms. A platform's module is imported when a stack uses one of its kinds."""
+"""Registered platforms. A stack imports the modules of its kinds."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ Section = Literal["store", "server", "issuer"]
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """A platform's module, its kinds of section, and its SDK."""
-
     module: str
-    """The module with PLATFORM, absolute or relative to this package."""
+    """Module with PLATFORM, absolute or relative to this package."""
     store: str | None = None
     server: str | None = None
     issuer: str | None = None
     sdk: str | None = None
-    """The Pulumi SDK of its resources, which the extra `extra` of this distribution installs."""
+    """Pulumi SDK of its resources, installed by the extra `extra`."""
     extra: str | None = None
 
 
@@ -47,12 +45,12 @@ PLATFORMS: list[Registered] = [
 
 
 def kinds(section: Section) -> tuple[str, ...]:
-    """Return the registered kinds of a section, in the order of the tables in docs/stores.md."""
+    """Return a section's kinds, in the order of the tables in docs/stores.md."""
     return tuple(kind for each in PLATFORMS if (kind := getattr(each, section)))
 
 
 def platform_of(section: Section, kind: str) -> Platform:
-    """Return the platform of a kind of section. Raises KeyError for an unknown kind."""
+    """Return the platform of a kind. Raises KeyError for an unknown kind."""
     for each in PLATFORMS:
         if getattr(each, section) == kind:
             found: Platform = importlib.import_module(each.module, __package__).PLATFORM
@@ -61,11 +59,11 @@ def platform_of(section: Section, kind: str) -> Platform:
 
 
 def packages(store: str, server: str) -> tuple[str, ...]:
-    """Return the Pulumi packages whose providers a stack of these kinds uses."""
+    """Return the Pulumi packages of a stack's kinds."""
     found = [each.sdk for each in PLATFORMS if each.sdk and (each.store == store or each.server == server)]
     return tuple(sdk.removeprefix("pulumi_").replace("_", "-") for sdk in found)
 
 
 def extras() -> Mapping[str, str]:
-    """Return the extra of each Pulumi SDK."""
+    """Return Pulumi SDK -> extra."""
     return {each.sdk: each.extra for each in PLATFORMS if each.sdk and each.extra}

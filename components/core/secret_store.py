@@ -1,4 +1,4 @@
-"""The base of the store components, which own containers, grants, schedule and trail, and never a value."""
+"""Base of the store components."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .secrets import for_server, guide_secrets
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """When `secretops tick` runs, and the command that enables it ("" if it is enabled)."""
+    """When `secretops tick` runs, and the command that enables it ("" if enabled)."""
 
     every: str
     turn_on: str
@@ -33,25 +33,25 @@ class Trail:
 
     records: pulumi.Input[str]
     policy: str = ""
-    """The audit policy to install in the cluster ("" where the stack installs it)."""
+    """Audit policy to install in the cluster ("" where the stack installs it)."""
     query: pulumi.Input[str] = ""
-    """The query for who read what ("" if only `secretops audit` reads the records)."""
+    """Query for who read what ("" if only `secretops audit` reads the records)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SecretStoreArgs:
-    """Arguments of the stores of all platforms."""
+    """Arguments of all stores."""
 
     broker: BrokerArgs
-    """The MQTT broker whose users secretops rotates."""
+    """MQTT broker of the rotated users."""
     secrets: Sequence[Secret] | None = None
-    """The secrets of the stack; by default those of the Secret Management Guide."""
+    """By default those of the Secret Management Guide."""
     stack: str | None = None
-    """Part of the names of resources; by default the name of the Pulumi stack."""
+    """Part of resource names; by default the Pulumi stack's name."""
     production: bool = True
-    """Whether secrets are protected from deletion and can be recovered after it."""
+    """Protects secrets from deletion, and makes deleted secrets recoverable."""
     grace_seconds: int = 3600
-    """How long readers may use the previous version before it is retired."""
+    """Seconds that readers may use the previous version before it is retired."""
     replicas: int | None = None
     """Number of servers expected to report their versions; None if unknown."""
 
@@ -64,7 +64,7 @@ class SecretStoreArgs:
         return guide_secrets(self.stack_name) if self.secrets is None else tuple(self.secrets)
 
     def manifest(self, *, store: StoreLocation, broker: Broker) -> Manifest:
-        """Return the manifest, which configures secretops, for values at `store`."""
+        """Return the configuration of secretops for values at `store`."""
         return Manifest(
             project=PROJECT,
             stack=self.stack_name,
@@ -77,19 +77,18 @@ class SecretStoreArgs:
 
 
 class SecretStore(Component, ABC):
-    """A store on any platform. It provides locators, never values."""
+    """A store on any platform. Owns containers, grants, schedule and trail, never values."""
 
     manifest: Manifest
-    """The configuration of secretops. Public."""
+    """Configuration of secretops. Public."""
 
     @property
     def manifest_output(self) -> pulumi.Input[Mapping[str, Any]]:
-        """Return the manifest as the stack's output, with ids of deployed resources."""
+        """Return the manifest, with ids of deployed resources."""
         return self.manifest.model_dump(mode="json")
 
     @property
     def read_by_server(self) -> tuple[str, ...]:
-        """Return the names of the secrets that the server reads."""
         return tuple(secret.name for secret in for_server(self.manifest.secrets))
 
     @abstractmethod

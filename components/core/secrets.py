@@ -1,4 +1,4 @@
-"""Specifications of the secrets of a stack: names, fields, readers and cadence, never values."""
+"""Specifications of a stack's secrets: names, fields, readers and cadence, never values."""
 
 from __future__ import annotations
 
@@ -27,17 +27,16 @@ SERVER_AND_ROTATOR = (Reader.SERVER, Reader.ROTATOR)
 
 
 def guide_secrets(stack: str) -> tuple[Secret, ...]:
-    """Return the secrets of the Secret Management Guide with its default cadences, and the bearer token."""
+    """Return the secrets of the Secret Management Guide with its cadences, and the bearer token."""
     return broker_admin(stack, 90), mqtt(stack, 90), agent_key(180, ExternalAgent()), http_token()
 
 
 def for_server(secrets: Iterable[Secret]) -> tuple[Secret, ...]:
-    """Return the secrets that the server reads."""
     return tuple(secret for secret in secrets if Reader.SERVER in secret.readers)
 
 
 def mqtt(stack: str, cadence_days: int) -> Secret:
-    """Return the server's broker credential: one secret of two fields, so that readers get matching values."""
+    """Return the server's broker credential: a secret of two fields, so that readers get matching values."""
     return Secret(
         name="mqtt",
         kind=SecretKind.MQTT_USER,
@@ -49,7 +48,7 @@ def mqtt(stack: str, cadence_days: int) -> Secret:
 
 
 def broker_admin(stack: str, cadence_days: int) -> Secret:
-    """Return the rotator's credential at the broker. The server never reads it."""
+    """Return the rotator's broker credential. The server never reads it."""
     return Secret(
         name="broker-admin",
         kind=SecretKind.BROKER_ADMIN,
@@ -73,7 +72,7 @@ def agent_key(cadence_days: int, agent: Agent) -> Secret:
 
 
 def agent_admin() -> Secret:
-    """Return the DigitalOcean API token, which an operator supplies and the rotator creates agent keys with."""
+    """Return the operator's DigitalOcean API token, with which the rotator creates agent keys."""
     name, field = AGENT_ADMIN
     return declared(name, (field,), (Reader.ROTATOR,), REMIND_DAYS)
 
@@ -81,10 +80,10 @@ def agent_admin() -> Secret:
 def client_cert(
     readers: tuple[Reader, ...] = SERVER_AND_ROTATOR, *, issuer: Issuer | None = None, authority: bool = True
 ) -> Secret:
-    """Return the TLS client certificate, with the broker's CA. It is due by its expiry, if known, or by its cadence.
+    """Return the TLS client certificate, with the broker's CA. It is due by its expiry, if known, or its cadence.
 
-    `authority`: the stack configures the broker's CA. Without it an issued certificate comes without `ca.crt`, and
-    readers use the system's CAs.
+    `authority`: the stack configures the broker's CA. Otherwise an issued certificate has no `ca.crt`, and readers use
+    the system's CAs.
     """
     return Secret(
         name=CLIENT_CERT,
@@ -108,18 +107,18 @@ def client_ca(days: int) -> Secret:
 
 
 def client_name(stack: str) -> str:
-    """Return the common name of the stack's client certificates."""
+    """Return the common name of client certificates."""
     return physical_name("coreflux-mcp", stack, limit=LONGEST_NAME)
 
 
 def http_token() -> Secret:
-    """Return the bearer token of MCP clients on other machines, which an operator supplies."""
+    """Return the operator's bearer token for MCP clients on other machines."""
     name, field = HTTP_TOKEN
     return declared(name, (field,), (Reader.SERVER,), REMIND_DAYS)
 
 
 def declared(name: str, fields: tuple[str, ...], readers: tuple[Reader, ...], remind_after_days: int) -> Secret:
-    """Return a secret that an operator supplies, and renews after `remind_after_days`."""
+    """Return an operator's secret, due after `remind_after_days`."""
     return Secret(name=name, kind=SecretKind.SUPPLIED, fields=fields, readers=readers, cadence_days=remind_after_days)
 
 
@@ -141,7 +140,7 @@ _VARIABLES = {
 
 
 def variables_of(secret: Secret) -> dict[str, str]:
-    """Return field -> the server's variable (the guide, Environment-Specific Configuration)."""
+    """Return field -> server variable (the guide, Environment-Specific Configuration)."""
     return dict(_VARIABLES.get(secret.kind) or {field: variable_of(secret.name, field) for field in secret.fields})
 
 

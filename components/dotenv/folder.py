@@ -1,4 +1,4 @@
-"""A folder as a resource of a dynamic provider: sub-folders, modes, public files and lines of config/.env.
+"""A folder as a dynamic resource: sub-folders, modes, public files and lines of config/.env.
 
 `diff` compares with the disk, so that every `pulumi up` repairs drift. It ignores other lines and files (values).
 """
@@ -71,9 +71,9 @@ class FolderProvider(ResourceProvider):
 
 
 class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
-    """Public content below one root.
+    """Public content below `root`.
 
-    `folders` and the keys of `files` (path -> text) and `modes` (path -> octal text, for files that others write) are
+    `folders` and the keys of `files` (path -> text) and `modes` (path -> octal text, for files of other writers) are
     relative to `root`; `lines` are variables of config/.env. `stack` is the stack of the values there, if any.
     """
 
@@ -101,7 +101,7 @@ class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
 
 
 def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a reason for a folder of another stack. A renamed stack keeps its folder."""
+    """Reject a folder of another stack. A renamed stack keeps its folder."""
     root, stack = Path(news["root"]), news.get("stack")
     renamed = olds.get("root") == news["root"] and olds.get("stack") == files.stack_of(root)
     if stack and not renamed:
@@ -112,7 +112,7 @@ def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]
 
 
 def _left_behind(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a reason for a new root while the old one has values: a store without its history breaks logins."""
+    """Reject a new root while the old root has values: a store without its history breaks logins."""
     old = Path(olds["root"]) if "root" in olds else None
     if old and str(old) != news["root"] and (old / "versions").is_dir() and any((old / "versions").iterdir()):
         yield (
@@ -122,7 +122,7 @@ def _left_behind(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[s
 
 
 def unfit(props: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each reason, with its remedy, why `make(props)` would fail. Changes nothing."""
+    """Yield reasons, with remedies, why `make(props)` would fail. Changes nothing."""
     root = Path(props["root"])
     if not root.is_absolute():
         yield f"{root}: not an absolute path"
@@ -148,7 +148,7 @@ def unfit(props: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each reason for paths below `root` that can't become those of `props`."""
+    """Reject paths below `root` that can't become those of `props`."""
     known = {*props["folders"], "broker", ".lock", ".lease"}
     others = sorted(path.name for path in root.iterdir() if path.name not in known) if root.is_dir() else []
     if props["folders"] and others and not (root / ".lock").exists():
@@ -206,7 +206,7 @@ def drift(props: Mapping[str, Any]) -> Iterator[str]:
 
 
 def make(props: Mapping[str, Any]) -> None:
-    """Create or repair what `props` describes. Idempotent; leaves everything else alone."""
+    """Create or repair `props`. Idempotent; leaves everything else alone."""
     root = Path(props["root"])
     with files.os_errors(root):
         root.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The MCP server on this machine: an MCP client starts the launcher over stdio, from a client entry."""
+"""The MCP server on this machine: an MCP client starts the launcher over stdio."""
 
 from __future__ import annotations
 
@@ -19,22 +19,20 @@ CLIENT_ENTRY = "config/mcp.json"
 
 @dataclass(frozen=True, kw_only=True)
 class LocalMcpServerArgs(McpServerArgs):
-    """Arguments of LocalMcpServer."""
-
     references: MountedFiles | Fetched
-    """Where the launcher reads the secrets: what `publish` of a store returns, or your own."""
+    """Result of a store's `publish`, or your own references."""
     root: str
-    """The folder of the client entry, an absolute path."""
+    """Absolute path of the client entry's folder."""
     source: str | None = None
-    """The folder of the upstream server; by default the launcher finds or clones it."""
+    """Folder of the upstream server; by default the launcher finds or clones it."""
     folders: tuple[str, ...] = ("config",)
     """Folders below `root`, also of a rotator there."""
     env_file: bool = False
-    """Whether public variables are lines of config/.env, as with a dotenv store; else the entry contains them."""
+    """Public variables are lines of config/.env, as with a dotenv store; else the entry contains them."""
 
 
 class LocalMcpServer(McpServer):
-    """A client entry and public variables. Owns no process, which the MCP client starts, and no value."""
+    """A client entry and public variables. Owns no value, and no process: the MCP client starts it."""
 
     def __init__(self, name: str, args: LocalMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:local:McpServer", name, opts)

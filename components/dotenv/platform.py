@@ -1,4 +1,4 @@
-"""This machine: a folder of files as a store, and a server that an MCP client starts."""
+"""This machine as a platform."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Dotenv(Platform):
     }
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> HostUser:
-        """Return the account that runs this program, which owns the files."""
+        """Return the program's account, which owns the files."""
         return HostUser.this(reader=getattr(settings.server, "reader", None))
 
     def open_principal(
@@ -42,7 +42,6 @@ class Dotenv(Platform):
         workload: Workload,
         opts: pulumi.ResourceOptions,
     ) -> HostUser:
-        """Return the owner of the files."""
         assert isinstance(workload, HostUser)
         return workload
 

@@ -1,4 +1,4 @@
-"""The dotenv store's rotator: `secretops tick` by a systemd user timer."""
+"""`secretops tick` by a systemd user timer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def turn_on(root: Path, stack: str) -> str:
 
 
 def _quoted(path: Path) -> str:
-    """Return `path` as one word of a unit's command line (systemd.service), where % starts a specifier."""
+    """Return `path` as a word of a unit's command line (systemd.service), where % starts a specifier."""
     text = str(path).replace("\\", r"\\").replace('"', r"\"").replace("%", "%%")
     return f'"{text}"'
 

@@ -1,4 +1,4 @@
-"""The dotenv store: a folder of this machine, as in the Secret Management Guide."""
+"""A folder of this machine as a store, as in the Secret Management Guide."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .rotation import rotator_files, turn_on
 
 FOLDERS = ("config", "certs", "secrets", "versions", "log", UNITS)
 
-# As in the guide: files below /run/secrets, one a version; and certificates.
+# As in the guide: files below /run/secrets, one per version; and certificates.
 _FILES = {
     SecretKind.MQTT_USER: {"password": "secrets/mqtt_password-{version}"},  # nosec B105 - a path
     SecretKind.AGENT_KEY: {"api-key": "secrets/api_key-{version}"},
@@ -34,12 +34,10 @@ _GUIDE_MODES = {"config/.env": "600", "certs/ca.crt": "644", "certs/client.crt":
 
 @dataclass(frozen=True, kw_only=True)
 class DotenvSecretStoreArgs(SecretStoreArgs):
-    """Arguments of DotenvSecretStore."""
-
     root: str
     """The folder, an absolute path."""
     deliver: Literal["variables", "files"] = "variables"
-    """Whether config/.env contains the values (MQTT_PASSWORD) or the paths of their files (MQTT_PASSWORD_FILE)."""
+    """config/.env contains the values (MQTT_PASSWORD) or their files' paths (MQTT_PASSWORD_FILE)."""
     log_level: str = "DEBUG"
     """The server's log level, a line of config/.env."""
     agent_url: str | None = None
@@ -47,7 +45,7 @@ class DotenvSecretStoreArgs(SecretStoreArgs):
 
 
 class DotenvSecretStore(SecretStore):
-    """A folder of this machine as a store, with modes, schedule and trail. Owns no value."""
+    """Folder with modes, schedule and trail. Owns no values."""
 
     def __init__(self, name: str, args: DotenvSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:dotenv:SecretStore", name, opts)
@@ -80,7 +78,6 @@ class DotenvSecretStore(SecretStore):
                 raise TypeError(f"{reader}: only an account of this machine reads its files")
 
     def rotate(self) -> Schedule:
-        """Declare the manifest, and a systemd user timer for hourly ticks."""
         Folder(
             f"{self._name}-rotator",
             root=str(self._root),
@@ -91,7 +88,7 @@ class DotenvSecretStore(SecretStore):
         return Schedule(every="hour", turn_on=turn_on(self._root, self.manifest.stack))
 
     def record_access(self) -> Trail:
-        """Return the file where secretops and the launcher record each access before it. Nothing deletes records."""
+        """Return the file where secretops and the launcher record each access beforehand. Nothing deletes records."""
         return Trail(records=str(self._root / "log" / "access.jsonl"))
 
 
@@ -121,7 +118,7 @@ def _location(args: DotenvSecretStoreArgs) -> Location:
 
 
 def _delivery(secret: Secret, *, files: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Return field -> variable, and field -> path of those in files."""
+    """Return field -> variable, and field -> path of fields in files."""
     names = variables_of(secret)
     if secret.kind is SecretKind.X509:
         paths = {field: path for field, path in _FILES[secret.kind].items() if field in secret.fields}

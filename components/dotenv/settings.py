@@ -15,9 +15,9 @@ class DotenvStore(StoreSection):
 
     kind: Literal["dotenv"]
     root: Folder = ".coreflux-mcp"
-    """Path of the folder, relative to the project or absolute, for example /etc/coreflux-mcp."""
+    """Path, relative to the project or absolute, such as /etc/coreflux-mcp."""
     deliver: Literal["variables", "files"] = "variables"
-    """Whether config/.env contains the values (MQTT_PASSWORD) or the paths of their files (MQTT_PASSWORD_FILE)."""
+    """config/.env contains the values (MQTT_PASSWORD) or their files' paths (MQTT_PASSWORD_FILE)."""
 
     @property
     def folder(self) -> Path:
@@ -31,14 +31,14 @@ class LocalServer(ServerSection):
     kind: Literal["local"]
     is_remote: ClassVar[bool] = False
     keys_for_stores: ClassVar = {"reader": ("aws", "azure"), "folder": ("aws", "azure", "vault")}
+    # MCP clients start any number.
     replicas: ClassVar[None] = None
-    """MCP clients start any number."""
     source: AbsolutePath | None = None
-    """The folder of the upstream server; by default the launcher finds or clones it."""
+    """Folder of the upstream server; by default the launcher finds or clones it."""
     reader: Caller | None = None
-    """The identity with which the launcher reads: ARN of a role or user of AWS, or object id of a user of Azure."""
+    """Identity with which the launcher reads: ARN of an AWS role or user, or object id of an Azure user."""
     folder: Folder | None = None
-    """Path of the folder for the client entry, with a store other than dotenv; relative to the project or absolute."""
+    """Folder of the client entry, with a store other than dotenv; relative to the project or absolute."""
 
     @property
     def entry_folder(self) -> Path:

@@ -11,8 +11,8 @@ from pulumi_kubernetes import meta
 from secretops.manifest import HTTP_TOKEN, Secret, SecretKind
 from secretops.platforms.kubernetes.location import Delivered
 
+from ..core.component import planned
 from ..core.naming import physical_name
-from ..core.planned import planned
 from ..core.principals import Namespace
 
 SERVER = "coreflux-mcp-server"

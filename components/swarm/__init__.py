@@ -13,10 +13,9 @@ from ..core import lazily
 if TYPE_CHECKING:
     from .identity import SwarmIdentity, SwarmIdentityArgs
     from .mcp_server import SwarmMcpServer
-    from .principals import SwarmService
     from .secret_store import SwarmRotator, SwarmSecretStore
     from .server_spec import SwarmMcpServerArgs
-    from .service_spec import LogDriverArgs
+    from .service_spec import LogDriverArgs, SwarmService
     from .store_spec import SwarmRotatorArgs, SwarmSecretStoreArgs
 
 __all__ = [

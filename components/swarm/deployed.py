@@ -10,8 +10,7 @@ import pulumi_docker as docker
 from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.mounted_secrets import MountedSecret
 
-from .principals import SwarmPlace
-from .service_spec import TMP, TMP_BYTES, Shape, Update, seconds
+from .service_spec import TMP, TMP_BYTES, Shape, SwarmPlace, Update, seconds
 
 # The path that secretops changes, and the engine ignores.
 LIST_MOVED = "taskSpec.containerSpec.secrets"

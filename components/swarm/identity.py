@@ -12,8 +12,8 @@ import pulumi_docker as docker
 from ..core.component import Component, ComponentError
 from ..core.naming import stack_name
 from .names import Names, names_of
-from .principals import SwarmPlace, SwarmService
 from .server_spec import SwarmMcpServerArgs
+from .service_spec import SwarmPlace, SwarmService
 from .store_spec import SwarmSecretStoreArgs
 
 LEAST_VXLAN, VXLANS = 2**20, 2**24

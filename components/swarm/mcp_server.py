@@ -14,9 +14,8 @@ from ..core.references import MountedFiles
 from .deployed import service
 from .identity import open_service
 from .names import Names
-from .principals import LOGIN_FILE
 from .server_spec import PORT, SwarmMcpServerArgs, server_shape
-from .service_spec import USER
+from .service_spec import LOGIN_FILE, USER
 
 
 class SwarmMcpServer(McpServer):

@@ -16,9 +16,8 @@ from ..core.references import Fetched, MountedFiles, Reference, ReferenceKind
 from ..settings.problems import Problem
 from ..settings.settings import Settings
 from .names import Names
-from .principals import SwarmService
 from .server_spec import SwarmMcpServerArgs
-from .service_spec import LogDriverArgs
+from .service_spec import LogDriverArgs, SwarmService
 from .settings import SwarmServer, SwarmStore
 from .store_spec import SwarmSecretStoreArgs
 

@@ -16,7 +16,7 @@ from ..core.secret_store import Schedule, SecretStore, Trail
 from .deployed import service
 from .identity import open_service
 from .names import Names
-from .principals import SwarmService
+from .service_spec import SwarmService
 from .store_spec import SOURCE, SwarmRotatorArgs, SwarmSecretStoreArgs, manifest_of, rotator_shape
 
 # Events that `secretops audit` reads. No filter by label: a Swarm's events have none of their object's labels.

@@ -14,8 +14,20 @@ from ..core.broker import ca_bundle
 from ..core.mcp_server import McpServerArgs
 from ..core.references import Fetched, MountedFiles
 from .names import Names, variables_to
-from .principals import LOGIN_FILE, STORE_CA_FILE
-from .service_spec import CA_FILE, MEBIBYTE, PYTHON, USER, Health, PublicFile, Resources, Shape, SwarmArgs, Update
+from .service_spec import (
+    CA_FILE,
+    LOGIN_FILE,
+    MEBIBYTE,
+    PYTHON,
+    STORE_CA_FILE,
+    USER,
+    Health,
+    PublicFile,
+    Resources,
+    Shape,
+    SwarmArgs,
+    Update,
+)
 
 # The launcher's port. Not 8000, where the server's tool verify_lot_snippet finds a verifier.
 PORT = 8080

@@ -14,7 +14,6 @@ from ..core.broker import ca_bundle
 from ..core.secret_store import SecretStoreArgs
 from ..core.secrets import CLIENT_CERT, for_server
 from .names import Names, files_of
-from .principals import SwarmService
 from .service_spec import (
     CA_FILE,
     MEBIBYTE,
@@ -25,6 +24,7 @@ from .service_spec import (
     Resources,
     Shape,
     SwarmArgs,
+    SwarmService,
     Update,
 )
 

@@ -12,7 +12,7 @@ import pulumi
 
 from ..core.naming import physical_name
 from ..core.principals import Pods, Workload
-from ..swarm.principals import LOGIN_FILE, SwarmService
+from ..swarm.service_spec import LOGIN_FILE, SwarmService
 
 # Prefix of the path of a pending value. No secret's name has a slash.
 PENDING = "pending/"

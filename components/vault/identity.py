@@ -15,11 +15,10 @@ import pulumi_vault as vault
 from secretops.platforms.vault.location import VaultLogin
 
 from ..core.broker import ca_bundle
-from ..core.component import Component, ComponentError
+from ..core.component import Component, ComponentError, planned
 from ..core.naming import DAY, stack_name
-from ..core.planned import planned
 from ..core.principals import HostUser, Place, Pods, Principal
-from ..swarm.principals import SwarmService
+from ..swarm.service_spec import SwarmService
 from .args import (
     METHODS,
     ROTATOR,

@@ -12,9 +12,8 @@ import pulumi
 import pulumi_vault as vault
 
 from ..core.broker import ca_bundle
-from ..core.component import Component
+from ..core.component import Component, planned
 from ..core.naming import DAY, stack_name
-from ..core.planned import planned
 from .args import CLIENT, PkiArgs, VaultStackArgs, names_of
 from .identity import VaultPlace
 

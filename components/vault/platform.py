@@ -20,7 +20,7 @@ from ..kubernetes.settings import KubernetesServer
 from ..settings.problems import Problem
 from ..settings.section import PROJECT_FOLDER, ServerSection
 from ..settings.settings import Settings
-from ..swarm.principals import SwarmService
+from ..swarm.service_spec import SwarmService
 from ..swarm.settings import SwarmServer
 from .args import ROTATOR, SERVER, AuditArgs, PkiArgs, VaultMethod, VaultServerArgs, login_file, names_of
 from .settings import VaultStore
@@ -49,8 +49,8 @@ class Vault(Platform):
     }
     why_no_other = "the server there has no way to log in to Vault"
     gaps = {
-        Feature.READ_TRAIL: "each request is in the audit log of the Vault server, which whoever runs it keeps; "
-        "what an agent has laid into a pod is read there unseen",
+        Feature.READ_TRAIL: "each request is in the Vault server's audit log, which its administrator keeps; "
+        "reads of an agent's files in a pod are not recorded",
         Feature.GRANT: "who may write policies or roles, as root may, can let himself read any; the log has it",
         Feature.SCHEDULE: "it runs no rotator: a cluster's CronJob does, or a systemd user timer that you enable",
     }
@@ -67,19 +67,19 @@ class Vault(Platform):
             yield from cross_field_rules(store, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that VAULT_NAMESPACE names no other namespace than the stack file. Raises RunError.
+        """Raise RunError if VAULT_NAMESPACE names another namespace than the stack file.
 
-        Pulumi's provider would make everything there. Rotators and readers, who know the stack file's, find nothing.
+        Pulumi's provider would create everything there, and rotators and readers look in the stack file's.
         """
         assert isinstance(settings.store, VaultStore)
-        said, meant = os.environ.get(NAMESPACE, "").strip("/"), settings.store.namespace or ""
-        if said not in ("", meant):
+        variable, meant = os.environ.get(NAMESPACE, "").strip("/"), settings.store.namespace or ""
+        if variable not in ("", meant):
             known = f"has namespace {meant}" if meant else "names no namespace"
             error = UsageError(
-                f"{NAMESPACE} is {said}, and the stack file {known}",
-                rule="Pulumi's provider would make everything in the variable's, and nobody else would look there; "
-                "nothing was changed",
-                remedy=f"write namespace: {said} into the section store, or unset {NAMESPACE}",
+                f"{NAMESPACE} is {variable}, and the stack file {known}",
+                rule=f"Pulumi's provider uses the namespace of {NAMESPACE}, secretops that of the stack file",
+                remedy=f"write namespace: {variable} into the section store, or unset {NAMESPACE}",
+                code="vault-namespace-differs",
             )
             raise pulumi.RunError(str(error))
 

@@ -21,13 +21,13 @@ from secretops.manifest import Reader, Secret
 from secretops.platforms.vault.location import VaultStoreLocation as Location
 
 from ..core.broker import ca_bundle
-from ..core.planned import planned
+from ..core.component import planned
 from ..core.principals import Pods, Principal
 from ..core.references import Fetched, InjectedFiles, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
 from ..core.secrets import CLIENT_CERT
 from ..kubernetes.pod_args import PodArgs
-from ..swarm.principals import STORE_CA_FILE, SwarmService
+from ..swarm.service_spec import STORE_CA_FILE, SwarmService
 from . import policies
 from .access_trail import VaultAccessTrail, VaultAccessTrailArgs
 from .args import CA_FILE, DOCTOR, LEASE, OPERATOR, PENDING, SERVER, AuditArgs, Names, PkiArgs, names_of

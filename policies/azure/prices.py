@@ -101,7 +101,7 @@ PRICES = (
         items=tuple(_items()),
         by_use=(
             ByUse(what="hour of 0.25 vCPU that is not idle", usd=0.25 * 0.1224, source=_CONTAINER_APPS),
-            ByUse(what="series that an alert tells apart while it fires", usd=0.15, source=_MONITOR),
+            ByUse(what="time series of an alert while it fires", usd=0.15, source=_MONITOR),
         ),
         priced=(
             *("azure-native:app:", "azure-native:monitor:ScheduledQueryRule", "azure-native:operationalinsights:"),

@@ -1,1 +1,170 @@
-"""Rules of the platform dotenv."""
+"""Rules about folders on a machine: the dotenv store, and files of a server or rotator there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from policies.containers import carries_value
+from policies.controls import controls
+from policies.matchers import at, contains, is_true, judge, listed, matches
+from policies.plan import CONCEALED, UNKNOWN, Finding, Plan, Resource
+from policies.rule import PRODUCTION, Each, Enforcement, Rule, rows
+
+FOLDER = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder"
+_VAULT, _PODS = "coreflux-mcp-secrets:vault:SecretStore", "coreflux-mcp-secrets:kubernetes:McpServer"
+
+# The sub-folder that only a store has, and its files of values.
+VERSIONS, VALUES = "versions", ("config/.env", "certs/client.key")
+# Modes of a file of values, and of a certificate, which others may read.
+_OWNERS, _READABLE = "0*[0-7]00", "0*[0-7][0145][0145]"
+_OUTSIDE = re.compile(r"^/|(^|/)\.\.(/|$)")
+# A line of a unit -> what its absence means (man systemd.timer, systemd.exec).
+_LINES = {
+    ("timer", "OnCalendar=hourly"): "a due secret waits for more than an hour",
+    ("timer", "Persistent=yes"): "an hour in which the machine was off is never made up for",
+    ("service", " tick --scheduled "): "it does not rotate",
+    ("service", "NoNewPrivileges=yes"): "a program that it starts could gain a privilege",
+    ("service", "UMask=0077"): "others could read what it writes",
+    ("service", "LimitCORE=0"): "a core dump would have values in it",
+}
+
+
+def is_store(folder: Resource) -> bool:
+    """Return whether the folder stores secret values; one of unknown sub-folders does."""
+    within = at(folder.properties, "folders")
+    return within is UNKNOWN or VERSIONS in listed(within)
+
+
+def is_dotenv(plan: Plan) -> bool:
+    """Return whether the stack's store is a folder."""
+    return at(plan.manifest, "store", "kind") == "dotenv" or any(map(is_store, plan.of_type(FOLDER)))
+
+
+def _entries(entry: Any) -> list[tuple[Any, Any]]:
+    """Return keys and values of a mapping; an unknown mapping has one unknown entry."""
+    if entry is UNKNOWN:
+        return [(UNKNOWN, UNKNOWN)]
+    return [*entry.items()] if isinstance(entry, Mapping) else []
+
+
+def _modes(folder: Resource) -> Iterator[Finding]:
+    modes = at(folder.properties, "modes")
+    for path, mode in _entries(modes):
+        ok = matches(_READABLE if str(path).endswith(".crt") else _OWNERS)
+        wrong = "lets others read or write it; write 600, and 644 for a certificate"
+        yield from judge(folder, mode, ok, f"the mode of {path}", wrong)
+    if is_store(folder):
+        missing = UNKNOWN if modes is UNKNOWN else [path for path in VALUES if path not in (modes or {})]
+        wrong = f"lack {' or '.join(VALUES)}: nothing repairs its mode; add it"
+        yield from judge(folder, missing, lambda paths: not paths, "modes", wrong)
+
+
+def _no_store(plan: Plan) -> Iterator[Finding]:
+    if not any(map(is_store, plan.of_type(FOLDER))):
+        yield Finding(plan.urn, "no folder stores the values: nothing repairs their modes; add the store's folder")
+
+
+def _is_own(root: Any) -> bool:
+    path = PurePosixPath(str(root))
+    return path.is_absolute() and len(path.parts) > len(("/", "top")) and ".." not in path.parts
+
+
+def _owner(folder: Resource) -> Iterator[Finding]:
+    stack = folder.urn.split(":")[2]
+    allowed = (stack,) if is_store(folder) else (stack, "")
+    wrong = f"is not {stack}: two stacks in one folder give each other's values away; name another root"
+    yield from judge(folder, at(folder.properties, "stack"), allowed.__contains__, "stack", wrong)
+
+
+def _public(folder: Resource) -> Iterator[Finding]:
+    for path, text in _entries(at(folder.properties, "files")):
+        is_public = text is not CONCEALED and not contains(text, "PRIVATE KEY-----")
+        wrong = "has a secret value, which the state would have, too; let secretops write values"
+        yield from judge(folder, text if text is UNKNOWN else is_public, is_true, f"the file {path}", wrong)
+        wrong = "is outside of its folder; name it by a path below root"
+        yield from judge(folder, path, lambda path: not _OUTSIDE.search(path), f"the file {path}", wrong)
+    for name, text in _entries(at(folder.properties, "lines")):
+        yield from carries_value(folder, "config/.env", name, text)
+
+
+def _units(folder: Resource) -> list[tuple[str, Any]]:
+    files = _entries(at(folder.properties, "files"))
+    return [(path, text) for path, text in files if str(path).endswith((".timer", ".service"))]
+
+
+def _lines(folder: Resource) -> Iterator[Finding]:
+    for path, text in _units(folder):
+        for (kind, line), why in _LINES.items():
+            if path.endswith(kind):
+                ok = matches(f"(?s).*{re.escape(line)}.*")
+                yield from judge(folder, text, ok, f"the unit {path}", f"lacks {line.strip()}: {why}; add it")
+
+
+def _one_timer(plan: Plan) -> Iterator[Finding]:
+    folders = list(plan.of_type(FOLDER))
+    kinds = sorted(path.rpartition(".")[2] for folder in folders for path, _ in _units(folder))
+    unknown = any(at(folder.properties, "files") is UNKNOWN for folder in folders)
+    wrong = "are not one timer and its service: nothing, or two programs, rotate; write both units once"
+    yield from judge(plan, UNKNOWN if unknown else kinds, ["service", "timer"].__eq__, "the units", wrong)
+
+
+def _rotates(plan: Plan) -> bool:
+    """Return whether this machine rotates: Vault runs no program, so its secrets rotate where the server runs."""
+    beside_vault = any(plan.of_type(_VAULT)) and not any(plan.of_type(_PODS))
+    return beside_vault or is_dotenv(plan) or any(map(_units, plan.of_type(FOLDER)))
+
+
+RULES = (
+    Rule(
+        name="dotenv-files-are-the-owners",
+        sentence="Files with secret values have mode 600, and each pulumi up repairs a wrong mode.",
+        controls=controls("CC6.1 7.3.1 164.312(a)(1) 32(1)(b)", "other accounts of the machine read no value"),
+        limitation="What root and other programs of the account read; what the Folder provider does with the modes.",
+        checks=(Each(FOLDER, _modes),),
+        across=_no_store,
+        applies=is_dotenv,
+    ),
+    Rule(
+        name="dotenv-folder-is-one-stacks",
+        sentence="The folder of the values belongs to one stack.",
+        controls=controls("CC6.1 6.5.3 164.312(c)(1) 32(1)(b)", "environments share no value"),
+        limitation="That nobody copies the folder.",
+        checks=(
+            *rows(FOLDER, ("root", _is_own, "is relative, or a folder of the system; name a folder by its whole path")),
+            Each(FOLDER, _owner),
+        ),
+        applies=is_dotenv,
+    ),
+    Rule(
+        name="dotenv-is-for-development",
+        sentence="No production stack stores its secrets in a folder of plain files.",
+        controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "values of production are encrypted"),
+        limitation="That the disk under the folder is encrypted.",
+        checks=rows(
+            FOLDER,
+            ("folders", lambda found: VERSIONS not in listed(found), "store production's values; name another store"),
+            environments=PRODUCTION,
+        ),
+        applies=is_dotenv,
+        enforcement=Enforcement.ADVISORY,  # the guide has a production server's folder, too
+    ),
+    Rule(
+        name="dotenv-public-files-are-public",
+        sentence="Pulumi writes no secret value into a folder.",
+        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of the state read no credential"),
+        limitation="What a person writes into config/.env.",
+        checks=(Each(FOLDER, _public),),
+    ),
+    Rule(
+        name="dotenv-ticks-by-the-hour",
+        sentence="One hourly timer rotates on a machine, and its service leaves no value behind.",
+        controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(d)", "due passwords are changed within the hour"),
+        limitation="That the timer is enabled: an operator does that, and the output gaps says so.",
+        checks=(Each(FOLDER, _lines),),
+        across=_one_timer,
+        applies=_rotates,
+    ),
+)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from policies.catalogue import defined
 from policies.controls import controls
 from policies.matchers import at, between, each, judge, select
 from policies.plan import UNKNOWN, Environment, Finding, Plan, Resource
-from policies.rule import PRODUCTION, Each, Rule
+from policies.rule import PRODUCTION, Each, Rule, defined
 from policies.stack.isolation import look_at_names, look_at_secrets
 from policies.stack.values import names, values
 

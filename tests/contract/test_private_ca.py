@@ -51,7 +51,7 @@ def due(stack: Certified) -> None:
 
 
 def change_authority(stack: Certified) -> None:
-    with pytest.raises(AttentionError, match="until then the one before does"):
+    with pytest.raises(AttentionError, match=r"\[ca-not-trusted\]"):
         stack.stack.rotate(AUTHORITY)
     stack.trust()
     assert stack.errors() == {}

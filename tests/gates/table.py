@@ -1,20 +1,20 @@
-"""The reliability gates of every shipped stack: which tests prove each, and what of it is not proven, with the reason.
+"""The reliability gates of every shipped stack: the tests that prove each, and what is not proven, with the reason.
 
-The one place where this is said. docs/reliability.md is made of it, and tests/unit/test_gates.py holds it to the files:
-a stack that is shipped has every cell, and a test that is named exists.
+docs/reliability.md is generated from this table. tests/unit/test_gates.py compares it with the files: each shipped
+stack has every cell, and each named test exists.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 GATES: Mapping[str, str] = {
-    "leak": "canary values are nowhere but where values belong: not in state, previews, logs, arguments, environments",
-    "revert": "after rotations a preview finds nothing to do, so that no `pulumi up` takes one back",
-    "crash": "a rotation that is killed is finished by the next tick, and readers can log in all the while: at some of "
+    "leak": "canary values are only where values belong: not in state, previews, logs, arguments or environments",
+    "revert": "after rotations a preview shows no change, so that no `pulumi up` reverts a rotation",
+    "crash": "the next tick finishes a rotation that was killed, and readers can log in at any time: killed at some of "
     "its effects on real parts, at any of them in the simulated year",
-    "load": "clients that go on through rotations fail no call",
-    "bad input": "broken stack files, documents, log lines and answers are told of in words, never by a traceback",
-    "clock": "a clock that jumps rotates nothing twice, retires nobody too early, and holds no lease for ever",
+    "load": "no call of a client fails during rotations",
+    "bad input": "broken stack files, documents, log lines and answers cause a message, never a traceback",
+    "clock": "a clock that jumps causes no second rotation, retires no user too early, and blocks no lease for ever",
     "year": "a simulated year of ticks under random faults breaks no invariant",
 }
 """Gate -> what it shows."""
@@ -51,25 +51,25 @@ LOADS: Mapping[str, Cell] = {
     "Pulumi.dev.yaml": Cell((FILES,
                              "tests/gates/test_load.py::test_rotations_under_reconnecting_threads_fail_no_connect")),
     "Pulumi.staging.yaml": Cell((f"{STAGING}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients",
-          FILES), "the pods are run by a stand-in for the kubelet"),
+          FILES), "a stand-in for the kubelet runs the pods"),
     "Pulumi.prod.yaml": Cell(
         (f"{PROD}::test_three_new_versions_in_a_minute_are_one_deployment", FETCHED),
-        "with reference NativeRef clients change over when ECS replaces the tasks, and no ECS can be had here",
+        "with reference NativeRef clients change over when ECS replaces the tasks, and the tests have no ECS",
     ),
-    "examples/Pulumi.prod-azure.yaml": Cell((FETCHED,), "no Container Apps can be had here: the launcher runs beside"),
+    "examples/Pulumi.prod-azure.yaml": Cell((FETCHED,), "no Container Apps run: the launcher runs as a process"),
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_call_fails_while_two_replicas_are_rotated",)),
     "examples/Pulumi.prod-vault-kubernetes.yaml": Cell(
         (f"{PODS}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients", FILES),
-        "the pods are run by a stand-in for the kubelet",
+        "a stand-in for the kubelet runs the pods",
     ),
     "examples/Pulumi.prod-aws-kubernetes.yaml": Cell((FILES,),
-         "no External Secrets runs here: what it copies is laid down by the test, once"),
+         "no External Secrets runs: the test writes the files that it would copy, once"),
     "examples/Pulumi.prod-azure-kubernetes.yaml": Cell((FILES,),
-         "no External Secrets runs here: the launcher's part is proven on files"),
+         "no External Secrets runs: the launcher's part is proven on files"),
     **{f"examples/Pulumi.{name}.yaml": Cell((FETCHED,))
        for name in ("dev-aws-local", "dev-azure-local", "dev-vault-local")},
     **{f"examples/Pulumi.{name}.yaml": Cell((FETCHED,),
-          "not as replicas of a Swarm: these follow by the same launcher, each by itself")
+          "not as replicas of a Swarm: each of these runs the same launcher by itself")
        for name in ("prod-aws-swarm", "prod-vault-swarm")},
 }  # fmt: skip
 """By its stack file."""
@@ -86,7 +86,7 @@ LEAKS: Mapping[str, Cell] = {
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_value_is_where_somebody_could_see_it",)),
     "examples/Pulumi.prod-vault-kubernetes.yaml": Cell((f"{PODS}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
     "examples/Pulumi.dev-vault-local.yaml": Cell((
-        f"{VAULT}::test_no_value_token_or_secret_id_is_in_state_previews_or_what_was_said",
+        f"{VAULT}::test_no_value_token_or_secret_id_is_in_state_previews_or_output",
         IN_A_CLOUD,
     )),
     "examples/Pulumi.dev-aws-local.yaml": Cell((
@@ -133,7 +133,7 @@ CRASHES: Mapping[str, Cell] = {
           "tests/gates/test_kubernetes.py::test_restarted_api_server_only_delays", *STORE_CRASHES)),
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_manager_killed_in_mid_rotation_only_delays_it",
           f"{SWARM}::test_what_killed_ones_left_is_removed_by_a_tick"),
-         "killed at moments of its own choosing, and not before and after each effect"),
+         "killed at chosen moments, and not before and after each effect"),
 }  # fmt: skip
 
 
@@ -149,7 +149,7 @@ def _cells(stack: str) -> Iterator[tuple[str, Cell]]:
             (
                 "tests/unit/test_random_stack_files.py::test_a_stack_file_with_anything_in_one_place_is_accepted_or_refused",
                 "tests/unit/test_broken_stack_files.py::test_a_broken_stack_file_is_refused_with_each_of_its_errors",
-                "tests/unit/test_random_documents.py::test_any_document_is_read_skipped_or_reported",
+                "tests/unit/test_random_documents.py::test_a_random_document_is_read_skipped_or_reported_with_its_place",
                 "tests/unit/test_random_audit_lines.py::test_a_line_of_anything_is_counted_or_refused_in_the_log_of",
                 "tests/unit/test_random_replies.py::test_mosquittos_plugin_may_answer_anything",
                 "tests/gates/test_audit_stream.py::test_audit_of_a_long_stream_takes_no_more_memory_than_a_short_one",
@@ -161,21 +161,21 @@ def _cells(stack: str) -> Iterator[tuple[str, Cell]]:
         Cell(
             (
                 f"{TICK}::test_clock_that_jumps_back_rotates_nothing_again_and_retires_nobody_early",
-                f"{TICK}::test_clock_that_jumps_ahead_rotates_once_and_reports_it",
+                f"{TICK}::test_clock_that_jumps_ahead_rotates_once_and_is_reported",
                 f"{TICK}::test_lease_of_a_dead_holder_with_a_future_time_is_acquired_at_once",
             ),
             ""
             if stack == "Pulumi.dev.yaml"
-            else "the decisions are the same for all stores and are proven on a folder; the clocks of the store's own "
-            "servers do not jump in any test",
+            else "all stores share the decisions, which are proven on a folder; in no test does the clock of a store's "
+            "own server jump",
         ),
     )
     yield (
         "year",
         Cell(
             (YEAR,),
-            "engine, tick and decisions are every stack's; store, broker and agent are stand-ins in memory; "
-            "an age counts from publication, and told is what the last tick's exit code or `secretops status` says",
+            "all stacks share engine, tick and decisions; store, broker and agent are fakes in memory; "
+            "an age counts from publication; reports are the last tick's exit code and `secretops status`",
         ),
     )
 

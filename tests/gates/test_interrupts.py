@@ -52,7 +52,7 @@ def test_sigint_ends_with_130_and_the_next_tick_converges(name: str, stack_on: M
         assert code in {130, *ENDS}, text
         assert "Traceback" not in text and "Exception ignored" not in text, text
         others = [line for line in text.splitlines() if not line.startswith(PROGRESS.get(name, ()))]
-        assert (code == 130) is (others == text.splitlines()[-1:] and text.count("stopped; ") == 1), text
+        assert (code == 130) is (others == text.splitlines()[-1:] and text.count("interrupted; ") == 1), text
     assert codes.count(130) >= MOMENTS // 2
     stack.skip_grace()
     assert [each.error for each in stack.tick() if each.secret == "mqtt"] == [None]

@@ -34,7 +34,7 @@ class OpenBaoStack(TickedStack):
     source_text: str = field(kw_only=True)
     timing: Timing = QUICK
 
-    writes: ClassVar[Calls] = ((Api, "write"), (Api, "note"), (Api, "destroy"), (Api, "drop"))
+    writes: ClassVar[Calls] = ((Api, "write"), (Api, "update_metadata"), (Api, "destroy"), (Api, "remove"))
     lease_is_quick: ClassVar[bool] = False  # whoever follows waits for as long as it lasts
 
     @property

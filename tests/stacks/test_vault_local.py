@@ -211,7 +211,7 @@ def test_the_doctor_finds_nothing_wrong_with_the_stack_as_it_was_made(rotated: L
     assert done.code == ExitCode.DONE, done.text
 
 
-def test_no_value_token_or_secret_id_is_in_state_previews_or_what_was_said(rotated: LocalVault) -> None:
+def test_no_value_token_or_secret_id_is_in_state_previews_or_output(rotated: LocalVault) -> None:
     rotated.preview_is_empty()
     stack = rotated.stack
     kept = [path.read_text() for path in (stack.home / "state").rglob("*") if path.is_file()]

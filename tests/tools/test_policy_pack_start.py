@@ -11,8 +11,8 @@ import pytest
 from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
 from pulumi.runtime.proto import analyzer_pb2_grpc
 
-from policies.catalogue import rules
 from policies.pack import LATER, NAME
+from policies.rule import rules
 from tools.steps import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from policies.catalogue import rules
+from policies.rule import rules
 from tests.tools.played_github import Played, comment, playing
 from tools.review import __main__ as command
 from tools.review import identity

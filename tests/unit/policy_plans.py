@@ -20,10 +20,9 @@ from pulumi.runtime import rpc
 from components.core.naming import PROJECT
 from components.settings.section import PROJECT_FOLDER
 from components.swarm import deployer, mcp_server
-from policies.catalogue import rules
 from policies.evidence import Verdict, judge, judge_by
 from policies.plan import CONCEALED, UNKNOWN, Environment, Plan, Resource, judged, plan_from, resource
-from policies.rule import Rule
+from policies.rule import Rule, rules
 from secretops.platforms.swarm.mounted_secrets import MountedSecret
 from tests.unit.aws_stack import SERVER, a_kubeconfig, a_package
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT

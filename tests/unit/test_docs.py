@@ -79,7 +79,7 @@ def test_every_make_target_on_a_page_exists(page: Path) -> None:
 
 
 WITH_SHELL = [str(page.relative_to(ROOT)) for page in PAGES if blocks(page)]
-RUNBOOKS = re.findall(r"\]\(([\w-]+\.md)\)", (OPERATIONS / "README.md").read_text().partition("\n\nOf a store")[0])
+RUNBOOKS = re.findall(r"\]\(([\w-]+\.md)\)", (OPERATIONS / "README.md").read_text().partition("\n## ")[0])
 
 
 @pytest.mark.parametrize("page", WITH_SHELL)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from policies.catalogue import rules
 from policies.plan import UNKNOWN, Environment
+from policies.rule import rules
 from policies.vault.access import rights
 from tests.unit import policy_plans
 from tests.unit.policy_breaks import BREAKS, KEY_VAULT, OFFICER, SECRETS_USER, granted

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from policies import command
-from policies.catalogue import rules
+from policies.rule import rules
 from secretops.values import new_password
 from tests.unit.policy_plans import SECRET, broken, changed, events, shipped
 

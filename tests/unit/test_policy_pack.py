@@ -8,7 +8,6 @@ from pulumi.runtime.proto import analyzer_pb2
 
 from components.settings import settings
 from policies import evidence, pack
-from policies.catalogue import rules
 from policies.controls import CONTROLS
 from policies.evidence import Verdict, judge
 from policies.matchers import not_set
@@ -23,7 +22,7 @@ from policies.plan import (
     resource,
     type_of,
 )
-from policies.rule import PRODUCTION, Enforcement, Expect, Framework, Rule
+from policies.rule import PRODUCTION, Enforcement, Expect, Framework, Rule, rules
 from secretops.values import new_password
 from tests.unit.policy_plans import (
     SECRET,

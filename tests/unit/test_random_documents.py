@@ -196,7 +196,7 @@ def can_be_rested_on(found: object) -> bool:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_any_document_is_read_skipped_or_reported(name: str, tmp_path: Path) -> None:
+def test_a_random_document_is_read_skipped_or_reported_with_its_place(name: str, tmp_path: Path) -> None:
     documents, reader = DOCUMENTS[name]
     read = reader(tmp_path)
     read(json.dumps(documents[0]).encode())  # as secretops writes it
@@ -207,7 +207,7 @@ def test_any_document_is_read_skipped_or_reported(name: str, tmp_path: Path) -> 
         try:
             found = read(text)
         except SecretopsError as error:
-            assert error.what and error.remedy, "a person is told what to do"
+            assert error.what and error.remedy, "an error has a remedy"
             return
         assert can_be_rested_on(found), found
 

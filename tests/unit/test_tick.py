@@ -307,7 +307,7 @@ def test_clock_that_jumps_back_rotates_nothing_again_and_retires_nobody_early(
 
 
 @pytest.mark.parametrize("seconds", [NINETY_DAYS + DAY, 3650 * DAY])
-def test_clock_that_jumps_ahead_rotates_once_and_reports_it(stack: Stack, seconds: int) -> None:
+def test_clock_that_jumps_ahead_rotates_once_and_is_reported(stack: Stack, seconds: int) -> None:
     before = current(stack)
     stack.clock.skip(seconds)
     outcome = of(stack.tick(), "mqtt")

@@ -77,10 +77,7 @@ def row(
     assignment: str,
     resource_id: str,
 ) -> dict[str, Any]:
-    """Return the row of a request. Without a valid token it is an `Authentication`.
-
-    A rejected request is recognized by HttpStatusCode, as in Microsoft's sample queries.
-    """
+    """Without a valid token it is an `Authentication`."""
     name = OPERATIONS.get(request.operation, request.operation) if request.claims else "Authentication"
     claim = {key: request.claims[key] for key in ("oid", "appid", "xms_mirid") if key in request.claims}
     return {

@@ -29,7 +29,7 @@ _OPAQUE = "$skiptoken"
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of the description that matches a request."""
+    """The description's operation of a request."""
 
     id: str
     path: dict[str, str]
@@ -47,11 +47,7 @@ class Description:
         self._registry: Registry[Any] = Registry().with_resource(_BASE, DRAFT4.create_resource(self._all))
 
     def find(self, method: str, path: str) -> Operation | None:
-        """Return the operation for a request; of several templates the one with the most literal words.
-
-        A version may be left out, with the slash before it or without
-        (https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret/get-secret).
-        """
+        """Return the operation of a request; of several templates the one with the most literal words."""
         segments = path.removeprefix("/").split("/")
         fitting = []
         for template, methods in self._all["paths"].items():
@@ -65,7 +61,7 @@ class Description:
         return Operation(described["operationId"], found, described, tuple(methods.get("parameters", ())))
 
     def request(self, operation: Operation, query: Mapping[str, list[str]]) -> list[str]:
-        """Return the violations of a request's path and query."""
+        """Return the violations of path and query."""
         wrong, known = [], {_OPAQUE}
         for parameter in self._parameters(operation):
             name, schema = parameter["name"], parameter["schema"]
@@ -85,7 +81,6 @@ class Description:
         return wrong
 
     def body(self, operation: Operation, content_type: str, body: bytes) -> list[str]:
-        """Return the violations of a request's body."""
         described = operation._described.get("requestBody")
         if described is None:
             return [f"{operation.id}: a body, where none is described"] if body else []
@@ -94,7 +89,6 @@ class Description:
         return self._content(f"{operation.id}: request", described["content"], content_type, body, False)
 
     def answer(self, operation: Operation, status: int, content_type: str, body: bytes) -> list[str]:
-        """Return the violations of an answer."""
         answers = operation._described["responses"]
         described = answers.get(str(status))
         if described is None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
@@ -162,7 +156,7 @@ class Description:
 
 
 def _match(template: str, segments: list[str]) -> dict[str, str] | None:
-    """Return the variables of the template in a path; None if it does not match."""
+    """Return the template's variables in a path; None if it does not match."""
     words = template.removeprefix("/").split("/")
     if len(words) != len(segments):
         return None
@@ -178,7 +172,7 @@ def _match(template: str, segments: list[str]) -> dict[str, str] | None:
 
 
 def _open_enums(described: Any) -> Any:
-    """Return the description without closed enums: `modelAsString` allows further values."""
+    """Open all enums: `modelAsString` allows further values."""
     if isinstance(described, dict):
         is_open = described.get("x-ms-enum", {}).get("modelAsString") if "enum" in described else False
         return {name: _open_enums(each) for name, each in described.items() if not (is_open and name == "enum")}

@@ -81,7 +81,6 @@ class Access:
         self.assignments.remove(assignment)
 
     def allowing(self, principal: str, operation: str, secret: str | None) -> Assignment | None:
-        """Return the assignment that allows the operation, or None."""
         for each in self.assignments:
             on_one = secret is not None and str(each.secret).lower() == secret.lower() and operation in READS
             if each.principal == principal and (each.secret is None or on_one) and each.role.allows(ACTIONS[operation]):

@@ -155,7 +155,7 @@ class _Request:
         self._allowed: Assignment | None = None
 
     def answer(self) -> Refusal | Body | None:
-        """Return the outcome; None if the connection breaks before."""
+        """Return None if the connection breaks before."""
         description = self._server.description
         wrong = description.request(self.operation, self._query)
         try:
@@ -217,7 +217,7 @@ class _Request:
             raise problems.unauthorized(str(error), challenge) from None
 
     def _do(self, wrong: list[str]) -> Body:
-        """Perform what the description and the caller's role allow."""
+        """Do what the description and the caller's role allow."""
         operation, vault = self.operation, self.vault
         if operation.id not in ACTIONS:
             raise problems.bad_parameter(f"this stand-in has no {operation.id}")

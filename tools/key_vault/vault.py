@@ -91,7 +91,7 @@ class Vault:
         )
 
     def fault(self, operation: str, secret: str | None) -> Fault | None:
-        """Return the fault of a request, and count it down."""
+        """Return a request's fault, and count it down."""
         with self._lock:
             for each in self.faults:
                 if each.fits(operation, secret):
@@ -100,7 +100,7 @@ class Vault:
         return None
 
     def set(self, name: str, body: Body) -> Body:
-        """Add a version, which reads without a version return."""
+        """Add a version. Reads without a version return it."""
         if not NAME.fullmatch(name):
             raise problems.bad_parameter(f"The request URI contains an invalid name: {name}")
         if len(body["value"].encode()) > LARGEST_VALUE:
@@ -116,7 +116,7 @@ class Vault:
             return self._bundle(name, made, value=True)
 
     def get(self, name: str, version: str = "") -> Body:
-        """Return a version with its value, by default the newest one, even if disabled."""
+        """Return a version with its value, by default the newest, even if disabled."""
         with self._lock:
             name, found = self._version(name, version)
             if not found.enabled:
@@ -132,10 +132,7 @@ class Vault:
             return self._bundle(name, found)
 
     def versions(self, name: str, most: int = PAGE, after: str = "") -> tuple[list[Body], str]:
-        """Return a page of versions by id, and where the next one starts; empty for an unknown secret.
-
-        As in Azure (GetSecretVersionsNonExisting of the .NET SDK's live tests).
-        """
+        """Return a page of versions by id, and the start of the next page; empty for an unknown secret."""
         with self._lock:
             name, versions = self._secrets.get(name.lower(), (name, []))
             items = [self._bundle(name, each) for each in sorted(versions, key=lambda each: each.id)]
@@ -207,7 +204,7 @@ class Vault:
             return self._bundle(name, self._secrets[name.lower()][1][-1])
 
     def _secret(self, name: str) -> tuple[str, list[Version]]:
-        """Return the secret by its name, case-insensitively."""
+        """Ignore case."""
         try:
             return self._secrets[name.lower()]
         except KeyError:
@@ -247,7 +244,7 @@ class Vault:
         version.content_type = body.get("contentType", version.content_type)
 
     def _bundle(self, name: str, version: Version, *, value: bool = False) -> Body:
-        """Return a `SecretBundle`, or without the value a `SecretItem`, without unset entries."""
+        """Return a `SecretBundle`, or without the value a `SecretItem`. Omit unset entries."""
         attributes = {
             "enabled": version.enabled,
             "nbf": version.not_before,

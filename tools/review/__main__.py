@@ -25,7 +25,6 @@ from tools.steps import ROOT, SetupError, say
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command and return its exit code."""
     args = _parser().parse_args(arguments)
     try:
         return int(args.does(args))
@@ -94,7 +93,7 @@ def _preview(args: argparse.Namespace) -> int:
 
 
 def _reviewed(stack: str, head: previews.Clone, base: previews.Clone | None, *, deploys: bool) -> StackReview:
-    """Review a stack. One that can't begin is a failed preview, so that the others are reported."""
+    """A stack that can't begin is a failed preview, so that the others are reported."""
     try:
         return previews.review(stack, head, base, deploys=deploys)
     except (SetupError, stream.NoStreamError) as error:
@@ -112,7 +111,7 @@ def _drift(args: argparse.Namespace) -> int:
 
 
 def _drifted(stack: str, clone: previews.Clone) -> StackReview:
-    """Review the drift of a stack. A failed preview is reported as such."""
+    """A failed preview is reported as such."""
     not_previewed = StackReview(stack=stack, provider=Provider.NONE, against=Against.NOTHING)
     try:
         if why := clone.missing(stack):
@@ -145,7 +144,7 @@ def _comment(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    """Print a hash of the changes, in any order of the engine's events, without unchanged resources."""
+    """Print a hash of the changes, in any order of events, without unchanged resources."""
     reviews = tuple(
         replace(
             one,

@@ -35,7 +35,7 @@ def with_its_own(text: str, root: Path, stack: str, folder: Path, *, beside_a_st
 
 
 def _made_up(folder: Path) -> Path:
-    """Return a generated certificate, one for all clones of a review."""
+    """Return a generated certificate, the same for all clones of a review."""
     made = folder / "made-up-ca.crt"
     if not made.exists():
         options = ["-newkey", "rsa:2048", "-nodes", "-subj", "/CN=made up for a preview", "-days", "2"]

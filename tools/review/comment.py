@@ -63,7 +63,7 @@ CONDITIONS = {
 
 @dataclass(kw_only=True)
 class Row:
-    """Changes in one row, which differ in the resource alone."""
+    """Changes that differ in the resource alone."""
 
     risk: Risk
     stack: str
@@ -81,7 +81,7 @@ def comment(
 ) -> str:
     """Return the text, which ends with a newline.
 
-    `touched`, the number of changed files of the judges, `commit` and `fork` are of the commenting side. A fork wrote
+    The commenting side supplies `touched` (number of changed files of the judges), `commit` and `fork`. A fork wrote
     its review: its claims of providers and rules are not repeated as facts.
     """
     rows = _rows(stacks)
@@ -150,7 +150,7 @@ def _broken(stacks: Sequence[StackReview], link: str) -> Iterator[str]:
 
 @cache
 def _sentences() -> Mapping[str, str]:
-    from policies.catalogue import rules
+    from policies.rule import rules
 
     return {rule.name: rule.sentence for rule in rules()}
 
@@ -178,7 +178,7 @@ def _table(stacks: Sequence[StackReview], *, fork: bool) -> Iterator[str]:
 
 
 def _rows(stacks: Sequence[StackReview]) -> list[Row]:
-    """Return the rows, gravest first."""
+    """Return the gravest first."""
     found: dict[tuple[object, ...], Row] = {}
     follow: Counter[str] = Counter()
     for one in stacks:
@@ -232,7 +232,7 @@ def _changes(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _resources(changes: Sequence[Change]) -> str:
-    """Return a row's resources: one with its type, a few by names, more by their kinds."""
+    """Return a resource with its type, a few by names, more by kinds."""
     kinds = Counter(change.type.rpartition(":")[2] for change in changes)
     if len(changes) == 1:
         return f"{code(changes[0].name)} {code(changes[0].type)}"
@@ -243,7 +243,7 @@ def _resources(changes: Sequence[Change]) -> str:
 
 
 def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
-    """Yield gained and lost grants: first wider ones, of these first those for everybody or strangers."""
+    """Yield gained and lost grants: first wider ones, led by those for everybody or strangers."""
     found: dict[tuple[str, bool, Statement], list[str]] = defaultdict(list)
     for one in stacks:
         for change in one.changes:
@@ -267,7 +267,7 @@ def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
 
 
 def _of_itself(statement: Statement, resource: str) -> Statement:
-    """Return the statement with its own resource as ITSELF, to combine equal ones."""
+    """Replace the own resource by ITSELF, to combine equal statements."""
     principals, resources = (
         tuple(ITSELF if term == resource else term for term in terms)
         for terms in (statement.principals, statement.resources)
@@ -305,5 +305,5 @@ def _more(count: int, before: str) -> Iterator[str]:
 
 
 def code(name: str) -> str:
-    """Return a name as code. A review's names have no backtick and no bar."""
+    """Return a name as code. Names have no backtick and no bar."""
     return f"`{name}`"

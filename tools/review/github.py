@@ -1,7 +1,6 @@
 """The comment on a pull request, from the file of the job that ran its code, updated by each run.
 
-The event has the run and the commit, and GitHub's API the pull request and its files: the file may have been written by
-anybody.
+The event has the run and the commit, GitHub's API the pull request and its files: anybody may have written the file.
 """
 
 from __future__ import annotations
@@ -43,7 +42,6 @@ class GitHub:
     token: str = field(repr=False)
 
     def pages(self, path: str) -> Iterator[dict[str, Any]]:
-        """Yield all entries of a list."""
         for page in range(1, PAGES + 1):
             found = self.json("GET", f"{path}{'&' if '?' in path else '?'}per_page={A_PAGE}&page={page}")
             yield from found
@@ -51,11 +49,11 @@ class GitHub:
                 return
 
     def json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Send a request for the repository. Raises SetupError."""
+        """Raises SetupError."""
         return json.loads(self.raw(method, f"{self.url}/repos/{self.repository}/{path}", body))
 
     def raw(self, method: str, url: str, body: Mapping[str, Any] | None = None, most: int = 20_000_000) -> bytes:
-        """Return the answer. Raises SetupError, also for more than `most` bytes."""
+        """Raises SetupError, also for more than `most` bytes."""
         request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())  # noqa: S310
         # Not sent to the target of a redirect: artifacts are on another server.
         request.add_unredirected_header("Authorization", f"Bearer {self.token}")
@@ -78,7 +76,7 @@ class GitHub:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The run of the preview, from the event `workflow_run`."""
+    """The preview's run, from the event `workflow_run`."""
 
     id: int
     commit: str
@@ -86,11 +84,11 @@ class Run:
     owner: str
     repository: int
     fork: bool
-    """Whether the run is of another repository, by GitHub."""
+    """Whether GitHub reports another repository."""
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Run:
-        """Return the run of an event. Raises SetupError for another event."""
+        """Raises SetupError for another event."""
         run = event.get("workflow_run") or {}
         if run.get("event") != "pull_request":
             raise SetupError("the event", "  no run of a pull request", "nothing: there is nothing to comment on")
@@ -132,7 +130,7 @@ def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://git
 
 
 def _put(github: GitHub, number: int, text: str) -> str:
-    """Update the comment, or add it, and return which. Raises SetupError."""
+    """Update or add the comment, and return which. Raises SetupError."""
     for one in github.pages(f"issues/{number}/comments"):
         if one["user"]["login"] == OURS and str(one["body"]).startswith(MARK):
             github.json("PATCH", f"issues/comments/{int(one['id'])}", {"body": text})
@@ -152,7 +150,7 @@ def _pull_request(github: GitHub, run: Run) -> int | None:
 
 
 def _changed_files(github: GitHub, number: int) -> Iterator[str]:
-    """Yield the files that the pull request changes, by their names before and after."""
+    """Yield names before and after."""
     files = list(github.pages(f"pulls/{number}/files"))
     for one in files:
         yield str(one["filename"])
@@ -162,7 +160,7 @@ def _changed_files(github: GitHub, number: int) -> Iterator[str]:
 
 
 def _artifact(github: GitHub, run: Run) -> str:
-    """Return the one file of the run's artifact, read and never unpacked. Raises NoReviewError, SetupError."""
+    """Return the one file of the artifact, never unpacked. Raises NoReviewError, SetupError."""
     listed = github.json("GET", f"actions/runs/{run.id}/artifacts?name={ARTIFACT}")["artifacts"]
     found = [one for one in listed if one["name"] == ARTIFACT and not one["expired"]]
     if not found:

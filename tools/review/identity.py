@@ -1,6 +1,6 @@
-"""The identity of a GitHub job: a token that a cloud exchanges for a role, in a file for the job alone.
+"""A GitHub job's identity: a token that a cloud exchanges for a role, in a file for the job alone.
 
-boto3 and Pulumi's providers look for the file. Without a role or a token, as in a fork, a preview uses a stand-in.
+boto3 and Pulumi's providers find the file. Without a role or a token, as in a fork, a preview uses a stand-in.
 """
 
 from __future__ import annotations

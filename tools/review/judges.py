@@ -16,7 +16,6 @@ MORE = "more files than GitHub lists"
 
 
 def judges(paths: Iterable[str]) -> dict[str, int]:
-    """Return the number of changed files for each of JUDGES that has any."""
     found = Counter(part for path in set(paths) for part in _parts(path))
     return {part: found[part] for part in (*JUDGES, MORE) if found[part]}
 

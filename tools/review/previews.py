@@ -86,7 +86,7 @@ class Clone:
         return any(one["name"].rpartition("/")[2] == stack for one in json.loads(done.stdout))
 
     def preview(self, stack: str, *, deployed: bool, refresh: bool = False, deploys: bool = False) -> str:
-        """Return the event stream of a preview, against the chosen state or none. Raises SetupError."""
+        """Return the event stream, against the chosen state or none. Raises SetupError."""
         self.home.mkdir(parents=True, exist_ok=True)
         own = {} if deployed else self._nothing_deployed(stack) | self._without_cluster(stack)
         identity.take(self.environment, self.home)  # again, since set-up may outlast a token
@@ -101,18 +101,18 @@ class Clone:
         return done.stdout
 
     def read(self, events: str) -> stream.Preview:
-        """Return the preview of an event stream, without the clone's path."""
+        """Omit the clone's path."""
         return stream.preview(events.replace(str(self.root), "."))
 
     def provider(self, found: stream.Preview, stack: str = "") -> Provider:
-        """Return the provider of the preview: set-up puts a stand-in first on PATH."""
+        """Return the preview's provider: set-up puts a stand-in first on PATH."""
         plugins = self.root / ".tools/bin"
         if any((plugins / f"pulumi-resource-{package}").exists() for package in found.packages):
             return Provider.STANDIN
         return Provider.RENDERED if stack and self.missing(stack) else Provider.OWN
 
     def judged(self, stack: str, text: str) -> tuple[int, int, tuple[Broken, ...]]:
-        """Return numbers of kept and unknown rules, and the broken ones, of this clone. Raises SetupError."""
+        """Return numbers of kept and unknown rules, and the broken ones. Raises SetupError."""
         self.home.mkdir(parents=True, exist_ok=True)
         events, evidence = self.home / f"{stack}.events", self.home / f"{stack}.evidence.json"
         events.write_text(text)
@@ -144,7 +144,7 @@ class Clone:
         return self.root / f"Pulumi.{stack}.yaml"
 
     def _without_cluster(self, stack: str) -> dict[str, str]:
-        """Return a KUBECONFIG without a cluster, if this machine does not reach the stack's."""
+        """Return a KUBECONFIG without a cluster, if the stack's is unreachable."""
         if not self.missing(stack):
             return {}
         context = _CONTEXT.search(self._file(stack).read_text())
@@ -153,7 +153,7 @@ class Clone:
         return {"KUBECONFIG": str(file)}
 
     def _nothing_deployed(self, stack: str) -> dict[str, str]:
-        """Return the variables of an empty state, with the stack in another folder."""
+        """Return variables of an empty state, with the stack in another folder."""
         state, elsewhere = self.home / "state", self.home / "project"
         # Pulumi's home stays, with its plugins.
         own = {"PULUMI_BACKEND_URL": f"file://{state}", PASSPHRASE: "", CHOSEN[1]: ""}
@@ -188,7 +188,7 @@ class Clone:
 
 
 def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False) -> StackReview:
-    """Preview a stack, and judge it by the policies, also those of the base. Raises SetupError.
+    """Preview a stack, and judge it by the policies, also the base's. Raises SetupError.
 
     Before a deployment (`deploys`) every difference to its preview is an error.
     """
@@ -236,7 +236,7 @@ def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False
 
 
 def _by_both(head: Sequence[Broken], base: Sequence[Broken]) -> tuple[Broken, ...]:
-    """Return the broken rules of either side, and whose rules report them. A disabled rule is broken."""
+    """Return broken rules, and the side that reports them. A disabled rule is broken."""
     rules = {(one.rule, one.name): Judge.HEAD for one in head}
     for one in base:
         key = (one.rule, one.name)
@@ -256,7 +256,7 @@ def _known(stack: str, head: Clone, *, deploys: bool) -> tuple[bool, Against]:
 
 
 def _of_the_base(stack: str, base: Clone) -> stream.Preview | None:
-    """Preview the base, or return None: its failure does not affect the review."""
+    """Return None for a failure: it does not affect the review."""
     try:
         before = base.read(base.preview(stack, deployed=False))
         if not before.failed:
@@ -275,7 +275,7 @@ def _not_from_here(stack: str, why: str) -> SetupError:
 
 
 def _print_errors(text: str) -> None:
-    """Print the preview's errors, as a preview without --json does."""
+    """Print errors as a preview without --json does."""
     for line in text.splitlines():
         event: dict[str, Any] = json.loads(line)
         diagnostic = event.get("diagnosticEvent") or {}
@@ -284,13 +284,13 @@ def _print_errors(text: str) -> None:
 
 
 def changed_files(base: str, root: Path) -> list[str]:
-    """Return the files that differ from a commit, by their names before and after. Raises SetupError."""
+    """Return files that differ from a commit, by names before and after. Raises SetupError."""
     command = ["git", "-C", str(root), "diff", "--name-only", "--no-renames", base]
     return run_step(f"what has changed since {base}", command, remedy="name a commit that is here").splitlines()
 
 
 def checked_out(commit: str, root: Path, folder: Path) -> Path:
-    """Check a commit out in a clone in `folder`, which shares the objects of `root`. Raises SetupError."""
+    """Clone a commit into `folder`, with the objects of `root`. Raises SetupError."""
     remedy = "check out with its history (fetch-depth: 0), and name a commit that is in it"
     resolve = ["git", "-C", str(root), "rev-parse", "--verify", f"{commit}^{{commit}}"]
     found = run_step(f"which commit {commit} is", resolve, remedy=remedy).strip()

@@ -12,8 +12,6 @@ _TABLES = {"aws": "tools.standin.aws", "azure-native": "tools.standin.azure", "v
 
 
 class Replaces(Enum):
-    """Whether a change replaces a resource."""
-
     YES = auto()
     NO = auto()
     MAYBE = auto()
@@ -21,7 +19,7 @@ class Replaces(Enum):
 
 
 def replacing(token: str, properties: frozenset[str]) -> Replaces:
-    """Return whether a change of these properties replaces a resource, by its table."""
+    """Look up the properties in the type's table."""
     if token == FOLDER:
         return Replaces.YES if "root" in properties else Replaces.NO
     module = _TABLES.get(token.partition(":")[0])

@@ -1,4 +1,4 @@
-"""The model of a review, and its file, which the job with the pull request's code passes to the one that comments.
+"""The model of a review, and its file, which the job with the pull request's code passes to the job that comments.
 
 Reading it rejects everything unexpected.
 """
@@ -48,7 +48,7 @@ ALL, ELSE = "*", "something else"
 
 
 class NoReviewError(Exception):
-    """The input is no review. The text has the part, never its content."""
+    """The input is no review. The text names the part, never its content."""
 
 
 class Op(StrEnum):
@@ -145,8 +145,6 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A broken rule, the resource, and whose rules report it."""
-
     rule: str
     name: str
     judge: Judge = Judge.HEAD
@@ -181,12 +179,11 @@ def name(text: str) -> str:
 
 
 def is_property(text: str) -> bool:
-    """Return whether the text is a name of an SDK's property."""
     return bool(_PROPERTY.fullmatch(text))
 
 
 def is_setting(text: str) -> bool:
-    """Return whether the text is a setting's path, such as broker.port."""
+    """Return whether the text is like broker.port."""
     return bool(_SETTING.fullmatch(text))
 
 
@@ -195,7 +192,7 @@ def written(stacks: tuple[StackReview, ...]) -> str:
 
 
 def read(text: str) -> tuple[StackReview, ...]:
-    """Return the review of a file that anybody may have written. Raises NoReviewError."""
+    """Return the review. Anybody may have written the file. Raises NoReviewError."""
     if len(text.encode()) > MOST_BYTES:
         raise NoReviewError(f"more than {MOST_BYTES} bytes")
     try:
@@ -292,7 +289,6 @@ def _texts(given: object, what: str, form: Callable[[str], bool]) -> tuple[str, 
 
 
 def is_name(text: str) -> bool:
-    """Return whether a review may have this text as a name."""
     return bool(_NAME.fullmatch(text)) and text == text.strip()
 
 

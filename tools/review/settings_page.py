@@ -12,7 +12,7 @@ _ROW = re.compile(r"\| `([a-z_.]+)` \| [^|]* \| ([^|]*) \|")
 
 @cache
 def rules() -> dict[str, str]:
-    """Return the rules of settings, by path; nothing if kinds of a section differ."""
+    """Return rules by path; nothing if kinds of a section differ."""
     found: dict[str, set[str]] = {}
     section = ""
     for line in (ROOT / "docs/settings.md").read_text().splitlines():
@@ -24,7 +24,7 @@ def rules() -> dict[str, str]:
 
 
 def known(path: str) -> str:
-    """Return the path, or the nearest known one above it, or nothing."""
+    """Return the path, or its nearest known parent, or nothing."""
     while path and path not in rules() and not any(one.startswith(f"{path}.") for one in rules()):
         path = path.rpartition(".")[0]
     return path

@@ -48,7 +48,7 @@ class Atom(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Names:
-    """The plan's names of resources, by their names on the platform."""
+    """Names of the plan, by the platform's names."""
 
     by_module: Mapping[tuple[str, str], str]
     words_known: frozenset[str]
@@ -57,7 +57,7 @@ class Names:
 
     @classmethod
     def of(cls, resources: Iterable[tuple[str, str, Mapping[str, Any], str]]) -> Names:
-        """Return the names of resources, each with type, name, inputs, and known ARN."""
+        """Each resource has type, name, inputs, and known ARN."""
         found: dict[tuple[str, str], str] = {}
         accounts: set[str] = set()
         regions: set[str] = set()
@@ -81,13 +81,13 @@ class Names:
         return self.by_module.get((module, text.strip("/")), "")
 
     def without_region(self, text: str) -> str:
-        """Return a text without the stack's region: a move alone is no change."""
+        """Omit the stack's region: a move alone is no change."""
         for region in self.regions:
             text = text.replace(region, "REGION")
         return text
 
     def words(self, term: str) -> str:
-        """Return a term's words, with names of the plan for ARNs."""
+        """Return a term's words, with the plan's names for ARNs."""
         if term == ALL or SERVICE.fullmatch(term):
             return term
         # A document may start like this, too.
@@ -126,7 +126,7 @@ class Names:
 
 
 def is_unread(inputs: Mapping[str, Any]) -> bool:
-    """Return whether a policy or role has statements that only the provider knows."""
+    """Return whether only the provider knows some statements."""
     return any(inputs.get(key) == UNKNOWN for key in ("policy", "assumeRolePolicy", "rules", "subjects"))
 
 
@@ -216,7 +216,7 @@ def _atoms(kind: str, called: str, inputs: Mapping[str, Any], names: Names) -> I
 
 
 def _of_vault(policy: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield a policy's paths and capabilities, from JSON or HCL."""
+    """Yield paths and capabilities, from JSON or HCL."""
     try:
         paths = json.loads(policy)["path"]
     except (ValueError, KeyError, TypeError):
@@ -325,7 +325,7 @@ def _of_kubernetes(kind: str, own: str, inputs: Mapping[str, Any], names: Names)
 
 
 def _module(kind: str) -> str:
-    """Return `sqs` of `aws:sqs/queue:Queue`, the kind of an object of Kubernetes, else the package."""
+    """Return `sqs` of `aws:sqs/queue:Queue`, a Kubernetes object's kind, else the package."""
     package, _, rest = kind.partition(":")
     if package == "kubernetes":
         return f"kubernetes:{rest.rpartition(':')[2].lower()}"

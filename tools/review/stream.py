@@ -82,18 +82,17 @@ class Preview:
 
     @property
     def packages(self) -> frozenset[str]:
-        """Return the packages of its providers."""
         return frozenset(
             one.type.removeprefix(_PROVIDER) for one in self.resources.values() if one.type.startswith(_PROVIDER)
         )
 
     @property
     def unread(self) -> int:
-        """Number of policies and roles whose statements only the provider knows."""
+        """Number of policies and roles with statements that only the provider knows."""
         return sum(is_unread(one.inputs) for one in self.resources.values())
 
     def names(self, *, before: bool = False) -> Names:
-        """Return the resources' names on their platforms, by the plan's names."""
+        """Return the plan's names by the platform's."""
         return Names.of(
             (one.type, one.name, one.before if before else one.inputs, one.arn) for one in self.resources.values()
         )
@@ -108,7 +107,7 @@ class Found:
 
 
 def preview(text: str) -> Preview:
-    """Return the preview of an event stream. Raises NoStreamError."""
+    """Raises NoStreamError."""
     resources: dict[str, Planned] = {}
     summary: dict[str, Any] = {}
     secrets: list[frozenset[str] | None] = [None, None]
@@ -149,7 +148,7 @@ def _events(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _secrets(state: Mapping[str, Any]) -> frozenset[str] | None:
-    """Return the names of the secrets in the stack's manifest."""
+    """Return names in the stack's manifest."""
     manifest = (state.get("outputs") or {}).get("secretops")
     if not isinstance(manifest, dict) or not isinstance(manifest.get("secrets"), list):
         return None
@@ -181,7 +180,6 @@ def outermost(path: str) -> str:
 
 
 def changes(found: Preview) -> Found:
-    """Return the changes against a stack's state."""
     names, was = found.names(), found.names(before=True)
     all_of = Counter(one.provider for one in found.resources.values())
     providers = [one for one in found.resources.values() if _is_provider(one)]
@@ -252,7 +250,7 @@ def _moved(before: Inputs, after: Inputs) -> frozenset[str]:
 
 
 def _places(before: Inputs, after: Inputs) -> dict[str, str]:
-    """Return a provider's places, each with its new one."""
+    """Return old place -> new place."""
     found: dict[str, str] = {}
     for key in _PLACES:
         old, new = (_PLACE.findall(str(inputs.get(key) or "")) for inputs in (before, after))
@@ -261,7 +259,7 @@ def _places(before: Inputs, after: Inputs) -> dict[str, str]:
 
 
 def _follows(before: Any, after: Any, places: Mapping[str, str]) -> bool:
-    """Return whether an input changes with the places alone, or is unknown before."""
+    """Return whether an input changes with the places alone, or was unknown."""
     if isinstance(before, dict) and isinstance(after, dict):
         return before.keys() == after.keys() and all(_follows(before[key], after[key], places) for key in before)
     if isinstance(before, list) and isinstance(after, list):
@@ -292,7 +290,7 @@ def _values(before: frozenset[str] | None, found: Preview) -> tuple[tuple[str, .
 
 
 def _differs(before: Planned, after: Planned, key: str) -> bool:
-    """Return whether an input differs, apart from automatic names."""
+    """Ignore automatic names."""
     values = [one.inputs.get(key) for one in (before, after)]
     made_up = re.compile(rf"{re.escape(after.name)}-[0-9a-f]{{7}}")
     if all(isinstance(one, str) and made_up.fullmatch(one) for one in values):
@@ -305,7 +303,7 @@ def _is_provider(one: Planned) -> bool:
 
 
 def _is_a_resource(one: Planned) -> bool:
-    """Return whether it is a resource, and no stack, provider or component."""
+    """Return False for stacks, providers and components."""
     return not one.type.startswith("pulumi:") and not one.type.startswith("coreflux-mcp-secrets:")
 
 

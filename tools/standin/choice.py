@@ -1,4 +1,4 @@
-"""Which provider a cloud's stack uses, Pulumi's or the stand-in, and how the stand-in gets on PATH.
+"""Chooses Pulumi's provider or the stand-in for a cloud's stack, and installs the stand-in.
 
 Uses only the standard library: set-up imports it first.
 """
@@ -47,12 +47,12 @@ class Choice:
 
     @property
     def may_deploy(self) -> bool:
-        """Return whether `make up` is allowed: on the stand-in only if the variable says so."""
+        """Return whether `make up` is allowed. The stand-in needs the variable."""
         return not self.standin or mode() == "up"
 
 
 def choose(credentials: str) -> Choice:
-    """Choose by the variable, else by the source of `credentials`, if any. Raises UnknownModeError."""
+    """Choose by the variable, else by the source of `credentials`. Raises UnknownModeError."""
     match mode():
         case "never":
             return Choice(standin=False, reason=f"{VARIABLE}=never")
@@ -66,7 +66,7 @@ def choose(credentials: str) -> Choice:
 def lay(folder: Path, package: str, version: str, *, clone: Path, python: Path) -> Path:
     """Install the stand-in as the provider of `package` in `folder`, for processes with it on PATH.
 
-    Pulumi prefers PATH to installed plugins, with a warning at each run. The user's plugins stay as they are.
+    Pulumi prefers PATH to installed plugins, with a warning at each run. The user's plugins don't change.
     """
     plugin = folder / f"pulumi-resource-{package}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a stand-in needs of a cloud. The engine's protocol and an SDK's types are the same for all."""
+"""What a stand-in needs of a cloud."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Inputs = Mapping[str, Any]
 
 
 class RefusedError(Exception):
-    """The stand-in rejects a request. The text is for the user: what, why, remedy."""
+    """A rejected request. The text is for the user: what, why, remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Resource:
     name: str
     inputs: Inputs
     before: Inputs = field(default_factory=dict)
-    """For an update: the former inputs."""
+    """The former inputs, for an update."""
 
 
 class Cloud(Protocol):
@@ -37,7 +37,7 @@ class Cloud(Protocol):
 
     @property
     def disclaimer(self) -> str:
-        """Return what this stand-in does not prove, a sentence without full stop, after configuration."""
+        """After configuration, return what this stand-in does not prove: a sentence without full stop."""
 
     def configure(self, variables: Inputs) -> None:
         """Set the provider's configuration. Raises RefusedError."""
@@ -46,7 +46,7 @@ class Cloud(Protocol):
         """Yield the cloud's problems beyond the SDK's types."""
 
     def auto_named(self, token: str) -> str | None:
-        """Return the property that gets an automatic name, if any."""
+        """Return the property that gets an automatic name, or None."""
 
     def replaced_by(self, token: str) -> Collection[str]:
         """Return the properties whose change replaces a resource."""
@@ -58,13 +58,13 @@ class Cloud(Protocol):
         """Return the id and the outputs beyond the inputs. Raises RefusedError."""
 
     def update(self, resource: Resource, resource_id: str) -> None:
-        """Change a resource outside of the stand-in, if any. Raises RefusedError."""
+        """Change a resource in a local server, if any. Raises RefusedError."""
 
     def delete(self, resource: Resource, resource_id: str) -> None:
-        """Delete a resource. `resource.inputs` are its outputs. Raises RefusedError."""
+        """`resource.inputs` are its outputs. Raises RefusedError."""
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:
-        """Return whether a resource exists; True for one in Pulumi's state alone."""
+        """Return True for a resource in Pulumi's state alone."""
 
     def invoke(self, token: str, arguments: Inputs) -> Inputs:
         """Answer a function of the SDK. Raises RefusedError for an unknown one."""

@@ -17,7 +17,7 @@ class Form(Protocol):
 
 @dataclass(frozen=True)
 class Between:
-    """A number in a range, or one of `also`; with `step` a multiple of it."""
+    """A number in a range or in `also`; with `step` a multiple of it."""
 
     least: int
     most: int
@@ -48,7 +48,7 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Like:
-    """A text that matches a pattern, with its description."""
+    """A text that matches a pattern."""
 
     pattern: str
     words: str

@@ -36,7 +36,7 @@ Method = Callable[[Any, Any, Any], Any]
 
 
 def refusing(method: Method) -> Method:
-    """Return a method that answers RefusedError with its text, and any other exception as a defect."""
+    """Return a method that answers RefusedError with its text, and other exceptions as a defect."""
 
     @functools.wraps(method)
     def answered(self: Any, request: Any, context: Any) -> Any:
@@ -183,7 +183,7 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         return Empty()
 
     def _name(self, request: Any, token: str, news: Any) -> None:
-        """Set an automatic name, if needed: the former one, or a new one."""
+        """Set an automatic name, if needed: the former or a new one."""
         arguments = sdk_types.arguments_class(token)
         name = self._cloud.auto_named(token)
         if not name or name not in sdk_types.input_types(arguments) or name in sdk_types.required(arguments):
@@ -205,7 +205,7 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
             outputs.update({name: {wire.SIGNATURE: wire.SECRET, "value": value} if name in hidden else value})
 
     def _keeps_a_given_name(self, token: str, news: Any, changed: set[str]) -> bool:
-        """Return whether a replacement would have the name of the old resource."""
+        """Return whether a replacement would reuse the old name."""
         name = self._cloud.auto_named(token)
         return bool(name) and name in news.fields and name not in _defaults(news) and name not in changed
 
@@ -217,7 +217,6 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
             )
 
     def _warn(self) -> None:
-        """Report the provider of this run to the engine."""
         text = (
             f"STAND-IN for {self._cloud.package} {self._cloud.version}: no account is reached and nothing is deployed. "
             f"Inputs are checked against the SDK's types and what the cloud publishes. {self._cloud.disclaimer}."
@@ -229,7 +228,7 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def _token(urn: str) -> str:
-    """Return the type of a URN, `urn:pulumi:<stack>::<project>::<parents$type>::<name>`."""
+    """Return the type of `urn:pulumi:<stack>::<project>::<parents$type>::<name>`."""
     return urn.split("::")[2].rpartition("$")[2]
 
 
@@ -245,13 +244,13 @@ def _defaults(struct: Any) -> list[str]:
 
 
 def _changed(olds: Any, news: Any) -> list[str]:
-    """Return the properties that differ, secret or not."""
+    """Return properties that differ, secret or not."""
     old, new = wire.inputs(olds), wire.inputs(news)
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
 
 def _failures(found: list[Problem], given: Any) -> list[Any]:
-    """Return a failure for each wrong place, the first one."""
+    """Return the first failure of each place."""
     secret = wire.secret_paths(given)
     first = {problem.at: problem for problem in reversed(found)}
     return [
@@ -261,7 +260,7 @@ def _failures(found: list[Problem], given: Any) -> list[Any]:
 
 
 def serve(cloud: Cloud, engine: str) -> None:
-    """Run until the engine ends it. The first line of output is the port, on loopback."""
+    """Run until the engine ends it. Print the loopback port in the first line."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))  # at once: the CLI waits 5 s for a plugin that ignores its signal
     options = [("grpc.max_receive_message_length", LARGEST_MESSAGE), ("grpc.max_send_message_length", LARGEST_MESSAGE)]

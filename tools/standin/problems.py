@@ -13,8 +13,6 @@ HIDDEN = "<hidden>"
 
 
 class _Missing:
-    """Marks a missing value."""
-
     def __repr__(self) -> str:
         return "missing"
 
@@ -33,7 +31,6 @@ class Problem:
 
     @property
     def property(self) -> str:
-        """Return the resource's property."""
         return self.at.split(".")[0].split("[")[0]
 
     def text(self, secret: Collection[str] = ()) -> str:

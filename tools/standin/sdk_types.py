@@ -1,4 +1,4 @@
-"""Check inputs against the types of a Pulumi SDK: keys, required ones, types, enums.
+"""Checks inputs against a Pulumi SDK's types: keys, required ones, types, enums.
 
 The SDK checks only a resource's own arguments. Its type hints are generated from the real provider's schema.
 """
@@ -42,7 +42,7 @@ class UnknownTypeError(Exception): ...
 
 @cache
 def resource_class(token: str) -> type:
-    """Return the class of a type token, e.g. `aws:secretsmanager/secret:Secret`. Raises UnknownTypeError."""
+    """Return the class of a token, e.g. `aws:secretsmanager/secret:Secret`. Raises UnknownTypeError."""
     package, module = token.split(":")[:2]
     with _importing, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # warnings of the SDK's classes at import
@@ -57,7 +57,7 @@ def resource_class(token: str) -> type:
 
 @cache
 def arguments_class(token: str) -> type:
-    """Return the class of a resource's arguments: `<Name>InitArgs` if `<Name>Args` is of a nested type."""
+    """Return the class of the arguments: `<Name>InitArgs` if `<Name>Args` is of a nested type."""
     resource = resource_class(token)
     module = inspect.getmodule(resource)
     found: type = getattr(module, f"{resource.__name__}InitArgs", None) or getattr(module, f"{resource.__name__}Args")
@@ -66,7 +66,7 @@ def arguments_class(token: str) -> type:
 
 @cache
 def output_types(token: str) -> dict[str, Any]:
-    """Return a resource's outputs, name -> type."""
+    """Return output name -> type."""
     return {
         name: hint for name, hint in _types.resource_types(resource_class(token)).items() if name not in ("id", "urn")
     }
@@ -74,14 +74,14 @@ def output_types(token: str) -> dict[str, Any]:
 
 @cache
 def input_types(arguments: type) -> dict[str, Any]:
-    """Return the inputs of a class of arguments, name on the wire -> type."""
+    """Return input name on the wire -> type."""
     with _importing:
         return dict(_types.input_type_types(arguments))
 
 
 @cache
 def required(arguments: type) -> frozenset[str]:
-    """Return the required inputs, by names on the wire."""
+    """Return names on the wire."""
     names = _types.input_type_py_to_pulumi_names(arguments)
     parameters = inspect.signature(arguments.__init__).parameters.values()  # type: ignore[misc]
     return frozenset(
@@ -92,12 +92,12 @@ def required(arguments: type) -> frozenset[str]:
 
 
 def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems of a resource's inputs. Raises UnknownTypeError."""
+    """Raises UnknownTypeError."""
     yield from _object(arguments_class(token), inputs, "")
 
 
 def configuration_problems(package: str, given: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems of a provider's configuration. On the wire all but strings are JSON in a string."""
+    """Check a provider's configuration. On the wire all but strings are JSON in a string."""
     sdk = importlib.import_module(f"pulumi_{package.replace('-', '_')}")
     known = input_types(sdk.ProviderArgs)
     opened = {}
@@ -133,7 +133,6 @@ def _value(hint: Any, value: Any, at: str) -> Iterator[Problem]:
 
 
 def _inside(arm: Any, value: Any, at: str) -> Iterator[Problem]:
-    """Yield the problems within a value of the right kind."""
     origin, parts = typing.get_origin(arm), typing.get_args(arm)
     if _types.is_input_type(arm):
         yield from _object(arm, value, f"{at}.")
@@ -168,7 +167,7 @@ def _member(enums: Sequence[type[enum.Enum]], value: object, at: str) -> Iterato
 
 
 def _arms(hint: Any) -> Iterator[Any]:
-    """Yield the types of a hint, without Input, Optional and the TypedDict of each class of arguments."""
+    """Yield a hint's types, without Input, Optional and each TypedDict of an arguments' class."""
     origin = typing.get_origin(hint)
     if origin in (Awaitable, pulumi.Output):
         return
@@ -180,13 +179,13 @@ def _arms(hint: Any) -> Iterator[Any]:
 
 
 def _kind(arm: Any) -> type:
-    """Return the class of a type hint for `isinstance`."""
+    """Return the class for `isinstance`."""
     origin = typing.get_origin(arm) or arm
     return origin if isinstance(origin, type) else object
 
 
 def _fits(arm: Any, value: Any) -> bool:
-    """Return whether a value is of the right kind, without its content."""
+    """Return whether the kind is right. Ignores the content."""
     kind = _kind(arm)
     signature = value.get(SIGNATURE) if isinstance(value, Mapping) else None
     if signature is not None:
@@ -238,5 +237,5 @@ def did_you_mean(word: str, known: Collection[str], *, listed: str = "the SDK") 
 
 
 def snake(name: str) -> str:
-    """Return a name of the wire in Python's spelling."""
+    """Return a wire name in Python's spelling."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()

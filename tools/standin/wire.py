@@ -1,6 +1,6 @@
-"""The engine's values on the wire and what they mean: unknown ones, secret ones, files.
+"""The engine's wire values: unknown ones, secret ones, files.
 
-The signatures are the protocol's own, as the SDK has them (and sdk/go/common/resource/plugin/rpc.go of Pulumi 3.274).
+The signatures are the protocol's own, as in the SDK (and sdk/go/common/resource/plugin/rpc.go of Pulumi 3.274).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 from google.protobuf import struct_pb2  # type: ignore[import-untyped]
 from pulumi.runtime import rpc
 
+# A value that a preview can't know yet. The engine has such a word for each type.
 UNKNOWN = rpc.UNKNOWN
-"""Stands for a value that a preview cannot know yet. The engine has one such word for each type."""
 
 UNKNOWNS = frozenset(
     {
@@ -26,19 +26,19 @@ UNKNOWNS = frozenset(
     }
 )
 
+# Key that marks an object of another meaning.
 SIGNATURE = rpc._special_sig_key
-"""The key of an object that says what else than an object it is."""
 
 SECRET = rpc._special_secret_sig
 ASSET = rpc._special_asset_sig
 ARCHIVE = rpc._special_archive_sig
 
+# The input in which a provider lists the properties that it filled in.
 DEFAULTS = "__defaults"
-"""The input in which a provider notes which others it filled in: names of properties."""
 
 
 def plain(value: Any) -> Any:
-    """A wire value as Python has it, secrets opened. Unknown ones stay the words they are."""
+    """Return a wire value in Python, secrets opened. Unknown values stay the engine's words."""
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
         fields = value.struct_value.fields
@@ -53,7 +53,7 @@ def plain(value: Any) -> Any:
 
 
 def inputs(struct: Any) -> dict[str, Any]:
-    """The inputs that a program gave: neither empty ones nor the notes of providers and engine."""
+    """Return the program's inputs, without empty ones and metadata of providers and engine."""
     return {
         key: given
         for key, item in struct.fields.items()
@@ -62,7 +62,6 @@ def inputs(struct: Any) -> dict[str, Any]:
 
 
 def secret_paths(struct: Any) -> list[str]:
-    """Where secrets are, as paths."""
     return [path for key, item in struct.fields.items() for path in _secret_paths(item, key)]
 
 
@@ -81,7 +80,7 @@ def _secret_paths(value: Any, at: str) -> Iterator[str]:
 
 
 def struct(given: Mapping[str, Any]) -> Any:
-    """Python values on the wire."""
+    """Convert Python values for the wire."""
     made = struct_pb2.Struct()
     made.update(given)
     return made
@@ -92,7 +91,6 @@ def is_unknown(value: object) -> bool:
 
 
 def has_unknown(value: object) -> bool:
-    """Whether anything in it is unknown."""
     if isinstance(value, Mapping):
         return any(map(has_unknown, value.values()))
     return any(map(has_unknown, value)) if isinstance(value, list) else is_unknown(value)

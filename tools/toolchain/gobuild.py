@@ -49,7 +49,7 @@ def cache_root() -> Path:
 
 @contextlib.contextmanager
 def only_one(lock: Path, what: str) -> Iterator[None]:
-    """Hold `lock` while the block runs, so that `what` is built once. The kernel frees it with the process."""
+    """Lock while the block runs, so that `what` is built once. The kernel frees the lock with the process."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         handle = lock.open("w")

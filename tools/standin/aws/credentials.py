@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 
-# Links of the chain that need a server: of a container, or of an EC2 instance, which takes seconds to fail.
+# Links of the chain that need a server: a container's, and an EC2 instance's, which takes seconds to fail.
 OVER_THE_NETWORK = ("container-role", "iam-role")
 
-# Set if a container has a role: there are credentials, without fetching them.
+# Set if a container has a role.
 CONTAINER = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 
 
 def source() -> str:
-    """Return boto3's source of credentials, e.g. `env` or `shared-credentials-file`, or nothing.
+    """Return boto3's source of credentials, e.g. `env`, or nothing.
 
     An EC2 instance's role is not detected: use `STANDIN=never`.
     """

@@ -1,4 +1,4 @@
-"""What AWS would compute: ids, ARNs, addresses. The account shows that nothing of it exists."""
+"""Made-up ids, ARNs and addresses of AWS. The account shows that none exists."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 # No AWS account has this number.
 ACCOUNT = "000000000000"
 
-# A time that AWS would set. Fixed, so that two runs are equal.
+# A time that AWS would set, fixed so that two runs are equal.
 STAMP = "2000-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A resource's place, for its ARN and for digits that are the same in each run."""
+    """A resource's place, for its ARN and for digits that are equal in each run."""
 
     urn: str
     account: str
@@ -25,7 +25,6 @@ class Place:
     inputs: Mapping[str, Any]
 
     def digits(self, count: int) -> str:
-        """Return hexadecimal digits."""
         return hashlib.sha256(self.urn.encode()).hexdigest()[:count]
 
     def arn(self, service: str, resource: str, *, regional: bool = True, owned: bool = True) -> str:
@@ -33,7 +32,6 @@ class Place:
         return f"arn:aws:{service}:{region}:{account}:{resource}"
 
     def given(self, name: str) -> str:
-        """Return a property, or nothing."""
         return str(self.inputs.get(name) or "")
 
 
@@ -46,7 +44,6 @@ def _secret(at: Place) -> Made:
 
 
 def _of(name: str) -> Callable[[Place], Made]:
-    """Return the id of the owner as the resource's id."""
     return lambda at: (at.given(name), {})
 
 
@@ -93,7 +90,7 @@ def _function(at: Place) -> Made:
 
 
 def _named(service: str, prefix: str, *, name: str = "name", by_arn: bool = False) -> Callable[[Place], Made]:
-    """Return an ARN of a prefix and the name; the id is the name or the ARN."""
+    """Return an ARN; the id is the name or the ARN."""
 
     def made(at: Place) -> Made:
         arn = at.arn(service, f"{prefix}{at.given(name)}")
@@ -227,7 +224,7 @@ _MAKERS: Mapping[str, Callable[[Place], Made]] = {
 def computed(token: str, at: Place, output_types: Mapping[str, Any]) -> Made:
     """Return the id and the computed outputs of a resource, from the table or of the right type.
 
-    `output_types` are the outputs beyond the inputs, by the SDK.
+    `output_types` are the SDK's outputs beyond the inputs.
     """
     if maker := _MAKERS.get(token):
         resource_id, made = maker(at)

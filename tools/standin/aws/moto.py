@@ -1,6 +1,6 @@
-"""Resources that are created in a local moto, for rotators: secrets, keys, a table, roles.
+"""Creates resources in a local moto, for rotators: secrets, keys, a table, roles.
 
-Containers only, never values. Clients use the given address with invalid credentials.
+Containers only, never values. Clients use invalid credentials.
 """
 
 # ruff: noqa: ARG002  all kinds have the same methods
@@ -39,7 +39,7 @@ class Moto:
         return token in _KINDS
 
     def create(self, token: str, region: str, inputs: Inputs) -> tuple[str, Inputs]:
-        """Create a resource. Return its id and moto's outputs."""
+        """Return the id and moto's outputs."""
         made: tuple[str, Inputs] = self._call(_KINDS[token].create, region, inputs)
         return made
 
@@ -47,7 +47,7 @@ class Moto:
         self._call(_KINDS[token].update, region, resource_id, inputs)
 
     def delete(self, token: str, region: str, resource_id: str, outputs: Inputs) -> None:
-        """Delete a resource. Idempotent."""
+        """Idempotent."""
         self._call(_KINDS[token].delete, region, resource_id, outputs)
 
     def exists(self, token: str, region: str, resource_id: str) -> bool:
@@ -158,7 +158,7 @@ class _Table:
         return made["TableName"], {"arn": made["TableArn"]}
 
     def update(self, client: Any, resource_id: str, inputs: Inputs) -> None:
-        """Do nothing: no property of the table changes in place."""
+        """Do nothing: the table has no property that changes in place."""
 
     def delete(self, client: Any, resource_id: str, outputs: Inputs) -> None:
         client.delete_table(TableName=resource_id)
@@ -247,7 +247,6 @@ def _is_loopback(host: str) -> bool:
 
 
 def _given(inputs: Inputs, **members: str) -> dict[str, Any]:
-    """Return some properties by the API's names."""
     return {member: inputs[name] for member, name in members.items() if inputs.get(name) is not None}
 
 

@@ -1,4 +1,4 @@
-"""Check IAM policy documents and their statements (IAM user guide, policy grammar).
+"""IAM policy documents and their statements (IAM user guide, policy grammar).
 
 Tests evaluate what a policy allows.
 """
@@ -85,7 +85,6 @@ _OPERATORS = frozenset(
 
 
 def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems of policies in a resource's inputs."""
     for name, kind in DOCUMENTS.get(token, {}).items():
         given = inputs.get(name)
         if given is None or is_unknown(given):
@@ -173,7 +172,6 @@ def _statement(statement: Mapping[str, Any], kind: str, at: str) -> Iterator[Pro
 
 
 def _texts(given: Any, name: str, kind: str, at: str) -> Iterator[Problem]:
-    """Check actions or resources: one, or a list that is not empty."""
     listed = given if isinstance(given, list) else [given]
     if not listed or not all(isinstance(one, str) for one in listed):
         yield Problem(at, given, f"a statement has one {name} or a list of them", "name one at least")

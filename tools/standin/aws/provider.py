@@ -13,7 +13,7 @@ from tools.standin.aws.moto import Moto
 from tools.standin.cloud import Inputs, RefusedError, Resource
 from tools.standin.problems import Problem
 
-# Types whose name is not in the property `name`, or that get none.
+# Types with a name in another property, or without an automatic name.
 NAMED_OTHERWISE: Mapping[str, str | None] = {
     "aws:s3/bucket:Bucket": "bucket",
     "aws:ecs/taskDefinition:TaskDefinition": None,
@@ -58,7 +58,6 @@ class Aws:
         )
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
-        """Yield the problems by AWS' service models, and by further rules."""
         return chain(shapes.problems(token, inputs), rules.problems(token, inputs))
 
     def auto_named(self, token: str) -> str | None:
@@ -72,7 +71,6 @@ class Aws:
         return {"tagsAll": dict(inputs.get("tags") or {})} if "tagsAll" in sdk_types.output_types(token) else {}
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:
-        """Create a resource in moto, or in Pulumi's state alone."""
         region = self._region_of(resource)
         given = sdk_types.input_types(sdk_types.arguments_class(resource.token))
         beyond = {name: hint for name, hint in sdk_types.output_types(resource.token).items() if name not in given}
@@ -97,7 +95,6 @@ class Aws:
         return True
 
     def invoke(self, token: str, arguments: Inputs) -> Inputs:
-        """Answer functions about the account and region."""
         if answer := self._functions().get(token):
             return answer(arguments)
         raise RefusedError(f"{token}: the stand-in does not know this function; take one that it knows, or teach it")

@@ -1,4 +1,4 @@
-"""Which changes replace a resource: a table for the types of this project.
+"""Which changes replace a resource: a table for this project's types.
 
 The provider's schema is not available here. Names and owners replace nearly every type; the rest is from the provider's
 pages. Unknown changes are updates, so the real provider may replace more.
@@ -61,7 +61,6 @@ IN_PLACE = frozenset({"tags", "tagsAll", "skipDestroy"})
 
 
 def replaced_by(token: str, properties: frozenset[str]) -> frozenset[str]:
-    """Return the properties whose change replaces the resource."""
     also = ALSO.get(token, frozenset({"bucket"}) if token.startswith(_BUCKET_PARTS) else frozenset())
     found = properties if also == _WHOLE else (ALWAYS | also) & properties
     return found - IN_PLACE

@@ -100,7 +100,6 @@ ONE_OF: Mapping[str, tuple[tuple[str, ...], ...]] = {
 
 
 def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
-    """Yield the problems of a resource's inputs beyond types and service models."""
     for path, rule in VALUES.get(token, {}).items():
         for at, value in found(inputs, path):
             if not is_unknown(value) and (broken := rule.problem(value)):
@@ -123,7 +122,7 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
 
 
 def _tags(inputs: Inputs) -> Iterator[Problem]:
-    """Check tags: 50, keys of 1 to 128 characters without the prefix aws:, values up to 256 (AWS Tagging reference)."""
+    """Check tags: 50, keys of 1 to 128 characters without aws:, values up to 256 (AWS Tagging reference)."""
     tags = inputs.get("tags")
     for key, text in tags.items() if isinstance(tags, Mapping) else ():
         if key.lower().startswith("aws:") or not 1 <= len(key) <= 128:  # noqa: PLR2004

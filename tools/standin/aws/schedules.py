@@ -20,14 +20,13 @@ _FIELDS = (
 )
 
 HOURS = 24
-# Between two rotations of a secret (Secrets Manager user guide, Schedule expressions in Secrets Manager rotation).
+# Between two rotations (Secrets Manager user guide, Schedule expressions in Secrets Manager rotation).
 LEAST_HOURS = 4
 
 
 @dataclass(frozen=True)
 class EventSchedule:
-    """An EventBridge schedule: a rate, or six fields with a question mark for day or weekday. `once` allows
-    at(time)."""
+    """A rate, or six fields with a question mark for day or weekday. `once` allows at(time)."""
 
     once: bool = False
 
@@ -48,7 +47,7 @@ class EventSchedule:
 
 
 class RotationSchedule:
-    """A Secrets Manager schedule: hours or days, at least four hours apart, on the hour."""
+    """Hours or days, at least four hours apart, on the hour."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):
@@ -89,7 +88,6 @@ def _wrong_for_rotation(cron: re.Match[str]) -> tuple[str, str] | None:
 
 
 def _hours(field: str) -> list[int] | None:
-    """Return the hours of a field, in order, or None."""
     found: set[int] = set()
     for part in field.split(","):
         read = re.fullmatch(r"(\*|\d{1,2})(?:-(\d{1,2}))?(?:/(\d{1,2}))?", part)

@@ -1,6 +1,6 @@
-"""Check inputs against AWS' service models in botocore: ranges, lengths, patterns, enums.
+"""Check inputs against botocore's service models: ranges, lengths, patterns, enums.
 
-The table maps resources to API calls and property names. Other properties are not checked.
+Properties that the table does not map to an API call are not checked.
 """
 
 from __future__ import annotations
@@ -123,7 +123,6 @@ FILLED = frozenset({"name", "statementId", "targetId"})
 
 
 def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems by AWS' models."""
     for call in CALLS.get(token, ()):
         shape = _input_shape(call)
         given = inputs.get(call.of) if call.of else inputs
@@ -185,7 +184,7 @@ def _document(shape: Any, text: str, at: str, call: Call) -> Iterator[Problem]:
 
 
 def _structure(shape: Any, given: Mapping[str, Any], prefix: str, call: Call, *, strict: bool) -> Iterator[Problem]:
-    """Check a structure. `strict`: unknown members are wrong; else names may be Pulumi's."""
+    """`strict`: unknown members are wrong; else names may be Pulumi's."""
     members = {name if strict else name.lower(): member for name, member in shape.members.items()}
     for name, value in given.items():
         path = re.sub(r"\[\d+\]", "", f"{prefix}{name}").removeprefix(f"{call.of}.")
@@ -258,7 +257,7 @@ def _said(call: Call) -> str:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """Return a pattern; None if only Java understands it."""
+    """Return None if only Java understands the pattern."""
     try:
         return re.compile(pattern)
     except re.error:

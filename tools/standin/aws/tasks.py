@@ -32,7 +32,6 @@ _WHOLE_PARTS, _KEYED_PARTS = 7, 10
 
 
 def problems(inputs: Inputs) -> Iterator[Problem]:
-    """Yield the problems of a task beyond its model."""
     on_fargate = "FARGATE" in (inputs.get("requiresCompatibilities") or ())
     if on_fargate:
         yield from _size(inputs)
@@ -44,7 +43,6 @@ def problems(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _size(inputs: Inputs) -> Iterator[Problem]:
-    """Check Fargate's network mode, CPU and memory."""
     network = inputs.get("networkMode")
     if network != "awsvpc" and not is_unknown(network):
         yield Problem("networkMode", inputs.get("networkMode", MISSING), "Fargate knows only awsvpc", 'give "awsvpc"')
@@ -65,7 +63,7 @@ def _size(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _units(text: Any, word: str) -> int:
-    """Return 1024 units for each vCPU or GB (ECS API reference, RegisterTaskDefinition); -1 for an invalid text."""
+    """Return 1024 units for each vCPU or GB (ECS API reference, RegisterTaskDefinition); -1 if invalid."""
     read = re.fullmatch(rf"(\d*\.?\d+)\s*({word})?", str(text), re.IGNORECASE)
     if not read:
         return -1
@@ -73,7 +71,7 @@ def _units(text: Any, word: str) -> int:
 
 
 def _containers(text: Any) -> list[Mapping[str, Any]]:
-    """Return the containers; the model reports what is no list of objects."""
+    """Ignore what is no list of objects: the model reports it."""
     try:
         read = json.loads(text) if isinstance(text, str) else None
     except ValueError:
@@ -82,7 +80,7 @@ def _containers(text: Any) -> list[Mapping[str, Any]]:
 
 
 def _container(container: Mapping[str, Any], at: str) -> Iterator[Problem]:
-    """Check a container (ECS API reference, ContainerDefinition and Secret)."""
+    """ECS API reference, ContainerDefinition and Secret."""
     for name in ("name", "image"):
         if not container.get(name):
             yield Problem(f"{at}.{name}", MISSING, "a container cannot do without it", f"give {name}")
@@ -96,7 +94,7 @@ def _container(container: Mapping[str, Any], at: str) -> Iterator[Problem]:
 
 
 def _wrong_place(text: str) -> tuple[str, str] | None:
-    """Return rule and remedy for the place of a secret or parameter, or None."""
+    """Return rule and remedy, or None."""
     if any(word in text for word in UNKNOWNS) or not text.startswith("arn:"):
         return None  # the name of a parameter
     parts = text.split(":")
@@ -115,7 +113,7 @@ def _wrong_place(text: str) -> tuple[str, str] | None:
 
 
 def _without_execution_role(listed: list[Mapping[str, Any]], *, on_fargate: bool) -> Iterator[Problem]:
-    """Check the execution role, which reads secrets, and on Fargate writes the log (ECS developer guide)."""
+    """It reads secrets, and on Fargate writes the log (ECS developer guide)."""
     if any(_entries(container, "secrets") for container in listed):
         why = "ECS reads the containers' secrets with it"
     elif on_fargate and any((one.get("logConfiguration") or {}).get("logDriver") == "awslogs" for one in listed):

@@ -13,7 +13,7 @@ from tools.standin.wire import has_unknown, is_unknown
 
 Inputs = Mapping[str, Any]
 
-# A property, and another one that it requires.
+# A property, and another that it requires.
 NEEDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     # Lambda API reference, FunctionCode.
     "aws:lambda/function:Function": (("s3Bucket", "s3Key"), ("s3Key", "s3Bucket")),
@@ -39,14 +39,13 @@ RESERVED = frozenset(
     }
 )
 
-# Limit of all variables of a function as JSON (Lambda developer guide, quotas).
+# All variables of a function as JSON (Lambda developer guide, quotas).
 ENVIRONMENT_BYTES = 4096
 
 WEEK, DAY, HOUR = 604800, 86400, 3600
 
 
 def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
-    """Yield the problems across a resource's inputs."""
     for name, needed in NEEDS.get(token, ()):
         if inputs.get(name) is not None and inputs.get(needed) is None:
             yield Problem(needed, MISSING, f"{snake(name)} cannot do without it", f"give {snake(needed)}")
@@ -55,8 +54,7 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
 
 
 def _pattern(inputs: Inputs) -> Iterator[Problem]:
-    """Check that an event pattern is an object with lists as leaves (EventBridge user guide, creating event
-    patterns)."""
+    """Require an object with lists as leaves (EventBridge user guide, creating event patterns)."""
     text = inputs.get("eventPattern")
     if text is None and inputs.get("scheduleExpression") is None:
         yield Problem("eventPattern", MISSING, "a rule has a pattern or a schedule", "give event_pattern")
@@ -83,7 +81,7 @@ def _leaves(pattern: Any, at: str) -> Iterator[Problem]:
 
 
 def _redrive(inputs: Inputs) -> Iterator[Problem]:
-    """Check RedrivePolicy (SQS API reference, CreateQueue)."""
+    """SQS API reference, CreateQueue."""
     text = inputs.get("redrivePolicy")
     if not isinstance(text, str) or is_unknown(text):
         return
@@ -99,7 +97,7 @@ def _redrive(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _rotation(inputs: Inputs) -> Iterator[Problem]:
-    """Check for a function, and either days or a schedule (RotateSecret, RotationRulesType)."""
+    """Require a function, and either days or a schedule (RotateSecret, RotationRulesType)."""
     if inputs.get("rotationLambdaArn") is None:
         yield Problem("rotationLambdaArn", MISSING, "a function rotates a secret", "give rotation_lambda_arn")
     rules = inputs.get("rotationRules")
@@ -120,7 +118,7 @@ def _rotation(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _function(inputs: Inputs) -> Iterator[Problem]:
-    """Check that a zip has handler and runtime, and an image neither (CreateFunction)."""
+    """A zip needs handler and runtime, an image neither (CreateFunction)."""
     if inputs.get("packageType", "Zip") == "Zip":
         for name in ("handler", "runtime"):
             if inputs.get(name) is None:
@@ -140,7 +138,7 @@ def _function(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _alarm(inputs: Inputs) -> Iterator[Problem]:
-    """Check an alarm's metric, metrics or PromQL query (PutMetricAlarm). botocore's model requires the name alone."""
+    """Require metric, metrics or PromQL query (PutMetricAlarm). botocore's model requires the name alone."""
     kinds = ("metricName", "metricQueries", "evaluationCriteria")
     given = [name for name in kinds if inputs.get(name) not in (None, [])]
     if len(given) != 1:
@@ -171,7 +169,7 @@ def _schedule(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _lock(inputs: Inputs) -> Iterator[Problem]:
-    """Check for a mode, and days or years (S3 API reference, DefaultRetention)."""
+    """Require a mode, and days or years (S3 API reference, DefaultRetention)."""
     rule = inputs.get("rule")
     retention = rule.get("defaultRetention") if isinstance(rule, Mapping) else None
     if not isinstance(retention, Mapping):
@@ -184,7 +182,7 @@ def _lock(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _trail(inputs: Inputs) -> Iterator[Problem]:
-    """Check the log group's ARN for a wildcard for its streams (the provider's page)."""
+    """Require a wildcard for streams in the log group's ARN (the provider's page)."""
     group = inputs.get("cloudWatchLogsGroupArn")
     if isinstance(group, str) and not is_unknown(group) and not group.endswith(":*"):
         yield Problem("cloudWatchLogsGroupArn", group, "it ends with all of the group's streams", "add :*")

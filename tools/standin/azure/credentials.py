@@ -10,7 +10,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-# Settings that make pulumi-azure-native use another login than Azure's CLI, in its order (its auth_azidentity.go). A
+# Settings that make pulumi-azure-native use another login than Azure's CLI, in its order (auth_azidentity.go). A switch
+# is `true` or off. Without the first, no AZURE_ variable counts; without ARM_USE_OIDC, no token.
 # switch is `true` or off. Without the first no AZURE_ variable counts, and without ARM_USE_OIDC no token.
 NAMES = (
     "ARM_USE_DEFAULT_AZURE_CREDENTIAL",
@@ -24,7 +25,7 @@ NAMES = (
 def source(environment: Mapping[str, str] = os.environ) -> str:
     """Return the source of credentials, e.g. `ARM_CLIENT_SECRET` or `az login`, or nothing.
 
-    A virtual machine's identity is detected only if a setting selects it: use `STANDIN=never`.
+    A virtual machine's identity needs a setting to be detected: use `STANDIN=never`.
     """
     for name in NAMES:
         entry = environment.get(name, "")
@@ -36,8 +37,7 @@ def source(environment: Mapping[str, str] = os.environ) -> str:
 def _logged_in(environment: Mapping[str, str]) -> bool:
     """Return whether Azure's CLI has a subscription. `az logout` removes them.
 
-    A service principal's login does not count: the provider ignores it (Pulumi, Azure Native Installation &
-    Configuration).
+    The provider ignores a service principal's login (Pulumi, Azure Native Installation & Configuration).
     """
     home = environment.get("AZURE_CONFIG_DIR") or Path(environment.get("HOME") or Path.home()) / ".azure"
     try:

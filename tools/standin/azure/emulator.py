@@ -1,5 +1,4 @@
-"""Resources that are created in a local Key Vault emulator (tools/key_vault), for rotators: vaults and role
-assignments, never values."""
+"""Creates vaults and role assignments in a local Key Vault emulator (tools/key_vault), for rotators. Never values."""
 
 from __future__ import annotations
 
@@ -51,19 +50,18 @@ class Emulator:
         return kind(token) in (VAULT, ROLE_ASSIGNMENT)
 
     def put(self, token: str, resource_id: str, inputs: Inputs) -> None:
-        """Create or replace a resource."""
         properties: Any = inputs.get("properties") if kind(token) == VAULT else inputs
         self._call("PUT", resource_id, {"properties": dict(properties or {})})
 
     def delete(self, resource_id: str) -> None:
-        """Delete a resource. Idempotent."""
+        """Idempotent."""
         self._call("DELETE", resource_id)
 
     def exists(self, resource_id: str) -> bool:
         return self._call("GET", resource_id)
 
     def _call(self, method: str, resource_id: str, body: Mapping[str, Any] | None = None) -> bool:
-        """Return whether it existed. Raises RefusedError with the error of the emulator, and a remedy."""
+        """Return whether it existed. Raises RefusedError with the emulator's error and a remedy."""
         request = Request(  # noqa: S310 - http of loopback
             self.url + quote(resource_id),
             method=method,

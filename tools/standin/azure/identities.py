@@ -1,4 +1,4 @@
-"""What Azure would compute: ids, object ids, addresses. Made from names, so that two runs are equal."""
+"""Made-up ids, object ids and addresses of Azure, from names, so that two runs are equal."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Inputs = Mapping[str, Any]
 
 STAMP = "2000-01-01T00:00:00Z"
 
-# In place of the version of Azure's API, to show that it is a stand-in's.
+# In place of an API version, to mark a stand-in's answer.
 API = "standin"
 
-# The path of a resource in its group, by its inputs. The last one is its name.
+# The path of a resource in its group, by inputs. The last is its name.
 PATHS: Mapping[str, str] = {
     "app:ManagedEnvironment": "Microsoft.App/managedEnvironments/{environmentName}",
     "app:ContainerApp": "Microsoft.App/containerApps/{containerAppName}",
@@ -47,25 +47,24 @@ ROLE_ASSIGNMENT, DIAGNOSTICS = "authorization:RoleAssignment", "monitor:Diagnost
 GROUP = "resources:ResourceGroup"
 VAULT, IDENTITY = "keyvault:Vault", "managedidentity:UserAssignedIdentity"
 
-# The property of the name, for other types. A role assignment's name is a GUID.
+# The name's property, for other types. A role assignment's name is a GUID.
 NAMED = {GROUP: "resourceGroupName", DIAGNOSTICS: "name"}
 
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 
 
 def kind(token: str) -> str:
-    """Return the type of a token without package and version: `keyvault:Vault`."""
+    """Return a token without package and version: `keyvault:Vault`."""
     return token.partition(":")[2]
 
 
 def name_of(token: str) -> str | None:
-    """Return the property of a resource's name."""
     path = PATHS.get(kind(token))
     return _PLACEHOLDER.findall(path)[-1] if path else NAMED.get(kind(token))
 
 
 def outer(token: str) -> frozenset[str]:
-    """Return the properties of a resource's place, whose change replaces it."""
+    """Return the properties of the place. Their change replaces the resource."""
     found = {*_PLACEHOLDER.findall(PATHS.get(kind(token), "")), *filter(None, [name_of(token)])}
     return frozenset(found | {"resourceGroupName", "location"})
 
@@ -98,7 +97,6 @@ class Place:
 
     @property
     def computed(self) -> dict[str, Any]:
-        """Return the outputs of its type."""
         given, name = self.inputs, self.id.rpartition("/")[2]
         match kind(self.token):
             case "managedidentity:UserAssignedIdentity":
@@ -114,7 +112,7 @@ class Place:
 
 
 def computed(at: Place, output_types: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs beyond the inputs: known ones, and values of the right type for the rest."""
+    """Return the outputs beyond the inputs: known ones, else values of the right type."""
     path = at.id.rpartition("/providers/")[2].split("/")
     same = {
         "name": at.id.rpartition("/")[2],
@@ -145,12 +143,10 @@ def _mapped(identities: list[Any]) -> object:
 
 
 def object_id(identity: str) -> str:
-    """Return the object id of a user-assigned identity."""
     return guid(f"object {identity.lower()}")
 
 
 def client_id(identity: str) -> str:
-    """Return the client id of a user-assigned identity."""
     return guid(f"client {identity.lower()}")
 
 
@@ -159,7 +155,7 @@ def guid(text: str) -> str:
 
 
 def digits(text: str, count: int) -> str:
-    """Return hexadecimal digits, the same for the same text."""
+    """Return hexadecimal digits, equal for equal text."""
     return hashlib.sha256(text.encode()).hexdigest()[:count]
 
 

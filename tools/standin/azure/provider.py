@@ -68,7 +68,6 @@ class Azure:
         return identities.answered(token, inputs)
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:
-        """Create a resource in the emulator, or in Pulumi's state alone."""
         place = identities.Place(
             token=resource.token,
             urn=resource.urn,
@@ -98,7 +97,6 @@ class Azure:
         return True
 
     def invoke(self, token: str, arguments: Inputs) -> dict[str, Any]:  # noqa: ARG002
-        """Answer the function about the subscription."""
         if token == CALLER:
             about = {"subscriptionId": self._subscription, "tenantId": self._tenant}
             return {**about, "clientId": identities.guid("client"), "objectId": identities.guid("object")}
@@ -106,5 +104,4 @@ class Azure:
 
 
 def _given(variables: Inputs, name: str, variable: str) -> str:
-    """Return a setting of the provider, else of the environment."""
     return str(variables.get(name) or os.environ.get(f"ARM_{variable}", ""))

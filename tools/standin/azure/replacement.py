@@ -24,5 +24,4 @@ ALSO: Mapping[str, frozenset[str]] = {
 
 
 def replaced_by(token: str, properties: frozenset[str]) -> frozenset[str]:
-    """Return the properties whose change replaces the resource."""
     return (identities.outer(token) | ALSO.get(identities.kind(token), frozenset())) & properties

@@ -1,6 +1,6 @@
 """Azure's built-in roles and their scopes (Azure, understand scope).
 
-Azure accepts any role at any scope, also ones without effect. Unknown roles, and roles at the wrong kind of scope, are
+Azure accepts any role at any scope, also without effect. Unknown roles, and roles at the wrong kind of scope, are
 rejected here.
 """
 
@@ -13,12 +13,12 @@ from typing import Any
 from tools.azure_roles import definitions
 from tools.standin.sdk_types import did_you_mean
 
-# Services whose actions roles of any service have.
+# Services with actions in roles of any service.
 _OF_ALL = ("*", "Microsoft.Authorization", "Microsoft.Insights", "Microsoft.Resources", "Microsoft.Support")
 
 
 def _about(role: Mapping[str, Any]) -> str:
-    """Return the service of a role, by its actions, data actions first."""
+    """Return the role's service, by its actions, data actions first."""
     actions: list[str] = [action for one in role["permissions"] for action in (*one["dataActions"], *one["actions"])]
     return next(name for name in (action.partition("/")[0] for action in actions) if name not in _OF_ALL)
 

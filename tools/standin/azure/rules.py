@@ -25,7 +25,6 @@ SECONDS = Between(1, 240)
 
 
 def resource_of(provider: str, kind_of: str) -> Like:
-    """Return the form of a resource id."""
     path = rf"(?i){roles.GROUP}/providers/{re.escape(provider)}/{kind_of}/[^/\s]+"
     return Like(path, f"the id of a resource of {provider}/{kind_of}")
 
@@ -145,7 +144,6 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
 
 
 def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
-    """Yield the problems of a resource's inputs beyond types."""
     for path, rule in VALUES.get(kind(token), {}).items():
         for at, value in found(inputs, path):
             if not _is_open(value) and (broken := rule.problem(value)):
@@ -156,12 +154,12 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
 
 
 def _is_open(value: Any) -> bool:
-    """Return whether a preview does not know the value, or a part of it."""
+    """Return whether a part of the value is unknown in a preview."""
     return is_unknown(value) or (isinstance(value, str) and any(word in value for word in UNKNOWNS))
 
 
 def _tags(inputs: Inputs) -> Iterator[Problem]:
-    """Check tags: 50, names of 1 to 512 characters without <>%&\\?/, values up to 256 (Azure, tag resources)."""
+    r"""Check tags: 50, names of 1 to 512 characters without <>%&\?/, values up to 256 (Azure, tag resources)."""
     tags = inputs.get("tags")
     for key, text in tags.items() if isinstance(tags, Mapping) else ():
         if not re.fullmatch(r"[^<>%&\\?/]{1,512}", key):
@@ -178,8 +176,7 @@ _PRIVATE = tuple(ipaddress.IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.
 
 
 def _networks(inputs: Inputs) -> Iterator[Problem]:
-    """Check a firewall's addresses: public IPv4 addresses and networks, not those of RFC 1918 (Key Vault and Storage,
-    IP network rules)."""
+    """Require public IPv4 addresses and networks, not those of RFC 1918 (Key Vault and Storage, IP network rules)."""
     for path in ("properties.networkAcls.ipRules[].value", "networkRuleSet.ipRules[].iPAddressOrRange"):
         for at, value in found(inputs, path):
             if not isinstance(value, str) or is_unknown(value):

@@ -21,13 +21,12 @@ RETENTION = "properties.softDeleteRetentionInDays"
 
 
 def problems(kind: str, inputs: Inputs) -> Iterator[Problem]:
-    """Yield the problems across a resource's inputs."""
     if rule := _RULES.get(kind):
         yield from rule(inputs)
 
 
 def unchangeable(kind: str, before: Inputs, inputs: Inputs) -> str | None:
-    """Return why Azure can't change a resource so, and the remedy; None if it can."""
+    """Return why Azure can't make the change, and the remedy; None if it can."""
     days = [next((one for _, one in found(given, RETENTION)), None) for given in (before, inputs)]
     if kind == VAULT and None not in days and days[0] != days[1]:
         return (
@@ -38,7 +37,7 @@ def unchangeable(kind: str, before: Inputs, inputs: Inputs) -> str | None:
 
 
 def _vault(inputs: Inputs) -> Iterator[Problem]:
-    """Check access by roles, or by policies, which then have to be set (Vaults - Create Or Update)."""
+    """Require roles, or policies that are set (Vaults - Create Or Update)."""
     given = inputs.get("properties")
     if isinstance(given, Mapping) and not given.get("enableRbacAuthorization") and given.get("accessPolicies") is None:
         at = "properties.accessPolicies"
@@ -46,14 +45,13 @@ def _vault(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _assignment(inputs: Inputs) -> Iterator[Problem]:
-    """Check that a role fits its scope."""
     role, scope = str(inputs.get("roleDefinitionId", "")), str(inputs.get("scope", ""))
     if not has_unknown([role, scope]) and (wrong := roles.misplaced(role, scope)):
         yield Problem("scope", scope, *wrong)
 
 
 def _diagnostics(inputs: Inputs) -> Iterator[Problem]:
-    """Check destination, and a category or a group of them (Diagnostic Settings - Create Or Update)."""
+    """Require a destination, and a category or a group (Diagnostic Settings - Create Or Update)."""
     places = ("workspaceId", "storageAccountId", "eventHubAuthorizationRuleId", "marketplacePartnerId")
     if all(inputs.get(place) is None for place in places):
         yield Problem("workspaceId", MISSING, "a diagnostic setting sends to somewhere", "give workspace_id")
@@ -65,7 +63,7 @@ def _diagnostics(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _query_rule(inputs: Inputs) -> Iterator[Problem]:
-    """Check a log alert (Scheduled Query Rules - Create Or Update)."""
+    """Scheduled Query Rules - Create Or Update."""
     for name, remedy in (("scopes", "give the workspace's id"), ("criteria", "give all_of with a condition")):
         if not inputs.get(name):
             yield Problem(name, inputs.get(name, MISSING), "an alert cannot do without it", remedy)
@@ -84,14 +82,14 @@ def _query_rule(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _federation(inputs: Inputs) -> Iterator[Problem]:
-    """Check for one audience (Entra, workload identity federation)."""
+    """Require one audience (Entra, workload identity federation)."""
     audiences = inputs.get("audiences")
     if isinstance(audiences, list) and len(audiences) != 1:
         yield Problem("audiences", audiences, "it has exactly one audience", "give api://AzureADTokenExchange")
 
 
 def _job(inputs: Inputs) -> Iterator[Problem]:
-    """Check that the trigger has its configuration alone (Jobs - Create Or Update)."""
+    """Require the trigger's configuration alone (Jobs - Create Or Update)."""
     about = inputs.get("configuration")
     configuration: Mapping[str, Any] = about if isinstance(about, Mapping) else {}
     own = {"Schedule": "scheduleTriggerConfig", "Event": "eventTriggerConfig", "Manual": "manualTriggerConfig"}
@@ -115,7 +113,6 @@ def _app(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _containers(inputs: Inputs) -> Iterator[Problem]:
-    """Check containers, identities and volumes of a job or an app."""
     if not any(True for _ in found(inputs, "template.containers[]")) and not is_unknown(inputs.get("template")):
         yield Problem("template.containers", MISSING, "there is nothing to run", "give a container")
     volumes = {one for _, one in found(inputs, "template.volumes[].name")}
@@ -158,7 +155,6 @@ def _size(cpu: float, memory: str, at: str) -> Iterator[Problem]:
 
 
 def _is_its_own(inputs: Inputs, identity: Any, at: str) -> Iterator[Problem]:
-    """Check that a used identity is one of the resource's."""
     if identity is None or identity == "system" or is_unknown(identity):
         return
     own = [one for _, one in found(inputs, "identity.userAssignedIdentities[]")]

@@ -1,4 +1,4 @@
-"""What Vault would compute: accessors, ids, a CSR and certificates, made from names, so that two runs are equal."""
+"""Made-up accessors, ids, CSRs and certificates of Vault, from names, so that two runs are equal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def kind(token: str) -> str:
 
 
 def identity(resource: Resource) -> tuple[str, dict[str, Any]]:
-    """Return the id, as in Pulumi's provider, and known outputs of its type."""
+    """Return the id, as in Pulumi's provider, and known outputs."""
     place, made = places.of(resource.token), _made(resource)
     return place.path(place.id or place.at, {**resource.inputs, **made}), made
 
@@ -41,7 +41,7 @@ def _made(resource: Resource) -> dict[str, Any]:
 
 
 def computed(resource: Resource, output_types: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs beyond the inputs: known ones, and values of the right type for the rest."""
+    """Return the outputs beyond the inputs: known ones, else values of the right type."""
     rest = {name: _filler(hint) for name, hint in output_types.items() if name not in KEYS}
     return {**rest, **{name: value for name, value in identity(resource)[1].items() if name in output_types}}
 

@@ -1,7 +1,7 @@
-"""Resources that are created in an OpenBao on this machine, for rotators and servers.
+"""Creates resources in an OpenBao on this machine, for rotators and servers.
 
-Each resource becomes the provider's request: places.py has its path, the inputs are its body. Refresh, update and
-destroy use the server, which computes accessors, CSRs and certificates. Never values.
+places.py has each path; the inputs are the body. Refresh, update and destroy use the server, which computes accessors,
+CSRs and certificates. Never values.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class OpenBao:
         return place.path(place.id or place.at, {**inputs, **computed}), computed
 
     def update(self, resource: Resource, resource_id: str) -> None:
-        """Update a resource. Raises RefusedError."""
+        """Raises RefusedError."""
         place, inputs = places.of(resource.token), resource.inputs
         if place.once:
             raise RefusedError(f"{resource_id}: what was generated once can't be changed; replace it")
@@ -87,14 +87,14 @@ class OpenBao:
         self._follow(place, inputs)
 
     def delete(self, resource: Resource) -> None:
-        """Delete a resource. Idempotent. Resources that the provider only forgets end with their mount."""
+        """Idempotent. A mount deletes the resources that the provider only forgets."""
         place = places.of(resource.token)
         if place.deleted is not None:
             path = place.path(place.deleted or place.at, resource.inputs)
             self._call("DELETE", path, self._namespaced(resource.inputs))
 
     def exists(self, token: str, outputs: Inputs) -> bool:
-        """Return whether a resource exists, by the provider's request."""
+        """Send the provider's read request."""
         place = places.of(token)
         if place.found is None:
             return True
@@ -112,7 +112,7 @@ class OpenBao:
     def _call(
         self, method: str, path: str, namespace: str, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any] | None:
-        """Return the answer; None for a missing resource. Raises RefusedError with the server's error."""
+        """Return None for a missing resource. Raises RefusedError with the server's error."""
         for turn in itertools.count():
             try:
                 return self._resource(method, path, namespace, body)
@@ -153,7 +153,7 @@ def _is_gone(code: int, answer_text: str) -> bool:
 
 
 def _passes(code: int) -> bool:
-    """Return whether the provider retries the status: OpenBao answers 500 for concurrent changes of a mount."""
+    """Return whether the provider retries: OpenBao answers 500 for concurrent changes of a mount."""
     return code >= HTTPStatus.INTERNAL_SERVER_ERROR and code != HTTPStatus.NOT_IMPLEMENTED
 
 

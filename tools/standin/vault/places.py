@@ -1,7 +1,7 @@
-"""The path of each resource type in Vault's API, and names of inputs there.
+"""The API path of each resource type in Vault, and names of inputs there.
 
-By the provider's documentation (https://registry.terraform.io/providers/hashicorp/vault/latest/docs) and the API's
-(https://openbao.org/api-docs/). Other inputs have the API's names, in another spelling.
+Sources: the provider's documentation (https://registry.terraform.io/providers/hashicorp/vault/latest/docs) and the
+API's (https://openbao.org/api-docs/). Other inputs have the API's names, in another spelling.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Place:
 
 
 def of(token: str) -> Place:
-    """Return the place of a type. Raises RefusedError for an unknown one."""
+    """Raises RefusedError for an unknown type."""
     if token not in PLACES:
         raise RefusedError(f"{token}: its path in Vault's API is unknown; add it to {__name__}")
     return PLACES[token]
@@ -85,7 +85,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> Any:
-    """Return a whole number as an integer: on the wire all are floats."""
+    """Return a whole number as an integer: all are floats on the wire."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
@@ -141,7 +141,7 @@ def _jwt_role(inputs: Inputs) -> Body:
 
 
 def _days(inputs: Inputs) -> Body:
-    """Return KV's duration for the provider's seconds."""
+    """Convert the provider's seconds for KV."""
     body = plain(inputs, without=("mount",))
     if (seconds := body.pop("delete_version_after", None)) is not None:
         body["delete_version_after"] = f"{seconds}s"
@@ -166,7 +166,7 @@ COMMAS = ("altNames", "ipSans", "uriSans", "otherSans")
 
 
 def _generated(inputs: Inputs) -> Body:
-    """Return the body of a certificate. Raises for `exported` keys."""
+    """Raises for `exported` keys."""
     if inputs.get("type") == "exported":
         raise RefusedError("type: exported would bring a private key into Pulumi's state; take `internal`")
     joined = {name: ",".join(inputs[name]) for name in COMMAS if isinstance(inputs.get(name), list)}

@@ -15,7 +15,7 @@ from tools.standin.vault.openbao import OpenBao
 
 
 class Vault:
-    """A `Cloud`: some of Vault's rules, made-up identities, and an OpenBao of this machine if configured."""
+    """A `Cloud`: some of Vault's rules, made-up identities, and an OpenBao if configured."""
 
     package = "vault"
 
@@ -67,7 +67,6 @@ class Vault:
         return {}
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:
-        """Create a resource in the OpenBao, or in Pulumi's state alone."""
         given = sdk_types.input_types(sdk_types.arguments_class(resource.token))
         beyond: dict[str, Any] = {
             name: hint for name, hint in sdk_types.output_types(resource.token).items() if name not in given

@@ -22,7 +22,6 @@ ALSO: Mapping[str, frozenset[str]] = {
 
 
 def replaced_by(token: str, properties: frozenset[str]) -> frozenset[str]:
-    """Return the properties whose change replaces the resource."""
     place = places.of(token)
     if place.once:  # generated objects are replaced for every change
         return properties - {"revoke"}

@@ -94,7 +94,6 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
 
 
 def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
-    """Yield the problems of a resource's inputs beyond types."""
     what = kind(token)
     for path, rule in VALUES.get(what, {}).items():
         for at, value in found(inputs, path):
@@ -109,14 +108,14 @@ def _given(inputs: Inputs, *names: str) -> list[str]:
 
 
 def _token(inputs: Inputs) -> Iterator[Problem]:
-    """Check that no lifetime exceeds the maximum (Vault, Tokens)."""
+    """Reject lifetimes above the maximum (Vault, Tokens)."""
     ttl, most = inputs.get("tokenTtl"), inputs.get("tokenMaxTtl")
     if isinstance(ttl, int | float) and isinstance(most, int | float) and 0 < most < ttl:
         yield Problem("tokenTtl", ttl, "it is at most token_max_ttl", "shorten it")
 
 
 def _kubernetes(inputs: Inputs) -> Iterator[Problem]:
-    """Check names and namespaces, not both `*` (Vault, Kubernetes auth method API)."""
+    """Reject `*` for both names and namespaces (Vault, Kubernetes auth method API)."""
     yield from _token(inputs)
     if not _given(inputs, "boundServiceAccountNamespaces", "boundServiceAccountNamespaceSelector"):
         yield Problem("boundServiceAccountNamespaces", MISSING, "a role is bound to namespaces", "give them")
@@ -125,7 +124,7 @@ def _kubernetes(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _jwt(inputs: Inputs) -> Iterator[Problem]:
-    """Check for a binding of a jwt role (Vault, JWT/OIDC auth method API)."""
+    """Require a binding of a jwt role (Vault, JWT/OIDC auth method API)."""
     yield from _token(inputs)
     bound = ("boundAudiences", "boundSubject", "boundClaims", "tokenBoundCidrs")
     if inputs.get("roleType") == "jwt" and not _given(inputs, *bound):
@@ -133,7 +132,7 @@ def _jwt(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _keys(inputs: Inputs) -> Iterator[Problem]:
-    """Check for exactly one source of signing keys (the same, Configure)."""
+    """Require exactly one source of signing keys (the same, Configure)."""
     ways = ("oidcDiscoveryUrl", "jwksUrl", "jwksPairs", "jwtValidationPubkeys")
     if len(_given(inputs, *ways)) != 1:
         yield Problem("oidcDiscoveryUrl", inputs.get("oidcDiscoveryUrl", MISSING), "one way to the issuer's keys",
@@ -161,7 +160,7 @@ def _rebuilt(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _seconds(text: Any) -> float:
-    """Return seconds; 0 for an invalid or unknown duration."""
+    """Return 0 for an invalid or unknown duration."""
     matched = None if is_unknown(text) else _DURATION.fullmatch(str(text))
     return int(matched[1]) * _UNITS[matched[2]] if matched else 0
 
