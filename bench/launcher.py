@@ -237,7 +237,7 @@ def _users_rows(launcher: Run, alone: Run) -> Iterator[Sequence[str]]:
     yield "", "launcher, HTTP", "server alone, restarted"
     yield "calls", *(f"{load.calls:,}" for load in both)
     yield "of them failed", *(f"**{len(load.failures):,}**" for load in both)
-    yield "publishes answered with success", *(f"{len(load.said):,}" for load in both)
+    yield "publishes answered with success", *(f"{len(load.output):,}" for load in both)
     yield "of them never arrived", *(f"**{run.lost:,}**" for run in (launcher, alone))
     yield "messages to subscribed topics", *(f"{load.other.fed:,}" for load in both)
     yield "of them shown to no client", *(f"**{len(load.unread()):,}**" for load in both)

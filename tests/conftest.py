@@ -1,4 +1,4 @@
-"""Real parts that tests of several folders share, and what a skip means where no part may be missing."""
+"""Real parts that tests of several folders share, and what a skip means in CI."""
 
 import gc
 import os
@@ -19,23 +19,23 @@ pytest_plugins = [
 ]  # fmt: skip
 
 
-# A machine that does other things is slow, and no bug.
+# A busy machine is slow, which is no bug.
 settings.register_profile("busy-machine", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy-machine")
 
-# A file all of whose tests are slow says so in this one line.
+# Marks all tests of a file as slow.
 ALL_SLOW = re.compile(r"^pytestmark = (pytest\.mark\.slow|\[.*pytest\.mark\.slow.*\])$", re.MULTILINE)
 
 # What `make test` and `make test-unit` select. Any other expression may want a slow test.
 WITHOUT_SLOW = ("not slow", "not real and not slow")
 
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job; commands under test inherit it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # like a shell's background job; commands under test inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import a file of slow tests where the markers leave them out: importing is most of a collection."""
+    """Do not import a file of slow tests if the markers deselect them: imports dominate collection."""
     if config.getoption("-m") in WITHOUT_SLOW and collection_path.suffix == ".py":
         return bool(ALL_SLOW.search(collection_path.read_text())) or None
     return None
@@ -52,13 +52,13 @@ def no_folding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "1000")
 
 
+# Half of select(2)'s limit: paho uses it, and treats a connection from descriptor 1024 on as closed.
 MOST_DESCRIPTORS = 512
-"""Half of what select(2) takes: paho waits by it, and from descriptor 1024 on takes every connection for ended."""
 
 
 @pytest.fixture(autouse=True, scope="module")
 def few_descriptors() -> Iterator[None]:
-    """What garbage holds is let go of; a module that leaves too many open is told itself, and not a later one."""
+    """Collect garbage, so that a module that leaves too many descriptors open fails itself, and not a later one."""
     yield
     here = Path("/proc/self/fd")  # empty where there is no /proc
     if len(list(here.glob("*"))) >= MOST_DESCRIPTORS:
@@ -67,6 +67,7 @@ def few_descriptors() -> Iterator[None]:
         assert left.total() < MOST_DESCRIPTORS, left.most_common(5)
 
 
+# Skips that CI allows: start of the reason -> why.
 MAY_BE_MISSING = {
     "the upstream server": "a CI elsewhere has no copy of it, and need not have a network",
     "systemd-analyze": "it comes with systemd, which a container does without",
@@ -74,12 +75,11 @@ MAY_BE_MISSING = {
     "kubectl": "Debian's is of 2020 and knows no CronJob of batch/v1; the commands of a page alone want it",
     "a declared gap": "nothing is missing on this machine: that store cannot do it anywhere",
 }
-"""The only skips that are none of CI's business: how their reason begins, and why."""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With CI=true a skip is a failure, whoever asked for it: nothing passes there because a part was missing."""
+    """With CI=true a skip is a failure: nothing passes there because a part was missing."""
     report = yield
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
         assert isinstance(report.longrepr, tuple)  # file, line, reason

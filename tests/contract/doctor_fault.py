@@ -1,4 +1,4 @@
-"""What all planted faults of `secretops doctor` have in common: how one is told, found, and mended where it can be."""
+"""What all planted faults of `secretops doctor` share: each is reported, found, and repaired where possible."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from secretops.operations.doctor import repairs, run_repair
 
 
 class Looked(Protocol):
-    """A stack that doctor can look at. A fault is planted on what is live of it."""
+    """A stack that doctor can check. A fault is planted on its live parts."""
 
     def look(self) -> dict[str, Result]:
-        """What each check finds, asked anew."""
+        """Return the result of each check, run again."""
 
 
 Place = TypeVar("Place", bound=Looked)
@@ -21,31 +21,29 @@ Place = TypeVar("Place", bound=Looked)
 
 @dataclass(frozen=True)
 class Fault(Generic[Place]):
-    """One thing that is not as it should be."""
-
     plant: Callable[[Place], object]
-    check: str  # The one that finds it.
-    words: tuple[str, ...]  # Of what it says.
+    check: str  # The check that finds it.
+    words: tuple[str, ...]  # Of the message.
+    # Start of the repair that makes the check healthy again; empty if only a person, or Pulumi, can.
     mended: str = ""
-    """How the words of the repair begin that makes the check well again; empty where only a person, or Pulumi, can."""
 
     @property
     def __name__(self) -> str:
         return f"{getattr(self.plant, '__name__', 'planted')} - {self.check}"
 
 
-def told(result: Result) -> str:
+def reported(result: Result) -> str:
     return "\n".join((result.value, result.rule, result.remedy))
 
 
 def prove(fault: Fault[Place], place: Place) -> None:
-    """Plant it; its check finds it and says so; a repair is offered just where one is declared, and makes it well."""
+    """Plant it: its check reports it, offers a repair exactly where one is declared, and the repair works."""
     fault.plant(place)
     found = place.look()
     result = found[fault.check]
-    assert result.level is Level.ATTENTION, told(result)
+    assert result.level is Level.ATTENTION, reported(result)
     for words in fault.words:
-        assert words in told(result)
+        assert words in reported(result)
     assert result.rule and result.remedy
     offered = result.repair
     assert (offered.description if offered else "").startswith(fault.mended) and bool(offered) is bool(fault.mended), (
@@ -57,5 +55,5 @@ def prove(fault: Fault[Place], place: Place) -> None:
         came = run_repair(repair)
         assert not isinstance(came, SecretopsError), came
     after = place.look()
-    wrong = {name: told(one) for name, one in after.items() if one.level is not Level.OK}
+    wrong = {name: reported(one) for name, one in after.items() if one.level is not Level.OK}
     assert wrong == {}

@@ -1,4 +1,4 @@
-"""A Vault stack on a real OpenBao as `pulumi up` leaves it: doctor, audit and the launcher look at it."""
+"""A Vault stack on a real OpenBao, as `pulumi up` leaves it, for doctor, audit and the launcher."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
     from tests.real.openbao import OpenBao
 
+# Secret -> whether the server reads it.
 CATALOGUE = {"mqtt": True, "agent-key": True, "http-token": True, "broker-admin": False}
-"""Secret -> whether the server reads it."""
 LEASE = "rotator/lease"
 
 
 @dataclass
 class LiveVault:
-    """A mount with a stack's secrets, and who may what there."""
+    """A mount with a stack's secrets, and its policies."""
 
     openbao: OpenBao
     folder: Path
     mount: str
+    # Prefix of the names of all that the stack has besides its mount.
     own: str = field(default_factory=lambda: f"stack-{secrets.token_hex(4)}")
-    """Begins the name of all that is the stack's beside its mount."""
 
     @property
     def root(self) -> hvac.Client:
@@ -54,7 +54,7 @@ class LiveVault:
         return f"{self.own}-people"
 
     def role(self, name: str) -> str:
-        return f"{self.mount}-{name}"  # as components/vault/args.py has it
+        return f"{self.mount}-{name}"
 
     @property
     def store(self) -> VaultStoreLocation:
@@ -125,10 +125,10 @@ class LiveVault:
         for name in ("server", "rotator", "operator", "doctor"):
             client.sys.create_or_update_policy(self.role(name), getattr(self, f"{name}_policy")())
         client.sys.enable_auth_method("approle", path=self.approle)
-        said = {"token_no_default_policy": True, "token_ttl": "20m", "token_max_ttl": "24h", "secret_id_ttl": "720h"}
+        output = {"token_no_default_policy": True, "token_ttl": "20m", "token_max_ttl": "24h", "secret_id_ttl": "720h"}
         for name in ("server", "rotator"):
             role = f"auth/{self.approle}/role/{self.role(name)}"
-            client.write_data(role, data={**said, "token_policies": [self.role(name)]})
+            client.write_data(role, data={**output, "token_policies": [self.role(name)]})
         client.sys.enable_auth_method("userpass", path=self.userpass)
         return self
 
@@ -160,11 +160,11 @@ class LiveVault:
         people = self.openbao.client("").auth.userpass
         return str(people.login(name, password, mount_point=self.userpass)["auth"]["client_token"])
 
-    def run(self, token: str, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[str]:
+    def run(self, token: str, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
         with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
             patch.setattr(sys, "argv", ["secretops", *arguments, "--manifest", str(self.manifest_file)])
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(given)), encoding="utf-8"))
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin)), encoding="utf-8"))
             patch.setattr(sys, "stdout", out)
             patch.setattr(sys, "stderr", err)
             patch.setenv("VAULT_TOKEN", token)

@@ -1,4 +1,4 @@
-"""What a namespace of a real API server and one in memory have in common, as places of the Kubernetes store."""
+"""Shared by a namespace of a real API server and an in-memory one, as places of the Kubernetes store."""
 
 from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 
@@ -6,14 +6,14 @@ KEYS = {"username": "it-user", "password": "it-password", "ca.crt": "ca.crt"}
 
 
 class OfAServer:
-    """A place whose server keeps the records of all accesses."""
+    """A place whose server writes the access records."""
 
     def records(self) -> list[dict[str, str]]:
         return []
 
 
 class InNamespace(OfAServer):
-    """A namespace. Its Secrets are read and changed by `data` and `set`."""
+    """A namespace. `data` and `set` read and change its Secrets."""
 
     VERSIONS, DELIVERED, LEASE = "versions", "delivered", "rotator"
 
@@ -29,11 +29,11 @@ class InNamespace(OfAServer):
         )
 
     def data(self, secret: str) -> dict[str, bytes]:
-        """Return what a Secret holds; nothing if there is none."""
+        """Return the content of a Secret; empty if there is none."""
         raise NotImplementedError
 
     def set(self, secret: str, changes: dict[str, bytes | None]) -> None:
-        """Set keys of a Secret by hand, remove those that are None, and make it if need be."""
+        """Set keys of a Secret by hand, remove those that are None, and create it if needed."""
         raise NotImplementedError
 
     def delivered(self) -> dict[str, str | None]:

@@ -1,7 +1,7 @@
-"""Where each store's versions and deliveries lie in a test: how to open it, look into it, spoil it and kill it.
+"""Where each store has its versions and deliveries: how a test opens, inspects, edits and kills it.
 
-The folder, the API server, OpenBao and the kills are real. AWS and Azure are not: moto stands in for the one,
-tools/key_vault and Azurite for the other. A new store is one more `Place` and its row.
+The folder, the API server, OpenBao and the kills are real. moto replaces AWS; tools/key_vault and Azurite replace
+Azure. A new store is one more `Place` and its row.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:  # where an extra is not installed, its row skips
 
 
 class Feature(StrEnum):
-    """What a store may be unable to do. A row says so with a reason, and its sentence is then not asked of it."""
+    """A feature that a store may lack. A row names it with a reason, and the suite skips its tests."""
 
     ONE_RECORD_AN_ACCESS = "one access record of its own for every read and write"
     WHOLE_AT_ANY_MOMENT = "readers get all fields of one version, whenever the delivery is cut short"
@@ -67,28 +67,28 @@ class Place(Protocol):
 
     @property
     def address(self) -> str:
-        """What another process opens it by."""
+        """The address for another process."""
 
     def open(self) -> VersionStore:
-        """Anew each time: nothing may rest on what a process remembers."""
+        """Return a new store: nothing may depend on a process's memory."""
 
     def delivered(self) -> dict[str, str | None]:
-        """The fields of "it" as its readers see them."""
+        """Return the fields of "it" as its readers see them."""
 
     def keeps(self, text: str) -> list[str]:
-        """Where in it `text` is still to be found."""
+        """Return where in it `text` still is."""
 
     def edit(self, old: str, new: str) -> None:
-        """What a person does by hand: put `new` where the text `old` is delivered."""
+        """Replace `old` by `new` in the delivered value, like a person."""
 
     def clear(self) -> None:
-        """What a person does by hand: remove whatever is delivered of the values."""
+        """Remove the delivered values, like a person."""
 
     def records(self) -> list[dict[str, str]]:
-        """The access records that the store keeps itself."""
+        """Return the access records that the store itself writes."""
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Run `work` in a process that is killed at its effect number `moment`. False when it ended before."""
+        """Run `work` in a process that is killed at its effect number `moment`. Return False if it ended first."""
 
 
 def _as_if_never_renewed(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,23 +104,19 @@ def _ended_by_azure(place: Place, _monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """One store, in one form of delivery."""
-
     name: str
     at: Callable[[str], Place]
-    fresh: Callable[[pytest.FixtureRequest, Path], str]  # The address of an unused place; the folder is the test's own.
-    moments: int = 10  # How many a publish has at least: fewer seen means that some are missed.
+    fresh: Callable[[pytest.FixtureRequest, Path], str]  # The address of an unused place; the folder is the test's.
+    moments: int = 10  # The minimum of a publish: fewer means that the test misses some.
     gaps: dict[Feature, str] = field(default_factory=dict)
-    examples: int = 40  # How many values are tried: fewer where each is a restart of what reads it.
+    examples: int = 40  # Number of values to try: fewer where each restarts the reader.
     starts_something: bool = False
+    # Let the next holder acquire the lease at once, also from a living holder.
     let_follow: Callable[[Place, pytest.MonkeyPatch], None] = _as_if_never_renewed
-    """Let the next taker acquire the lease at once, also from a living holder."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """The dotenv store's."""
-
     address: str
     form: str = "variables"
 
@@ -196,7 +192,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Namespace(InNamespace):
-    """The Kubernetes store's: a namespace of the one API server of the test run, seen by its admin."""
+    """The Kubernetes store's: a namespace of the test run's API server, as its admin."""
 
     address: str  # Its name, and the folder, the ports and the admin's kubeconfig of the cluster.
 
@@ -226,7 +222,7 @@ class Namespace(InNamespace):
         kubeconfig: Path | None = None,
         timing: Timing | None = None,
     ) -> KubernetesVersionStore:
-        """As the admin unless told whose kubeconfig. Its lease ends sooner than the default, so that a test does."""
+        """By default as the admin. Its lease is short, so that a test waits less."""
         from secretops.platforms.kubernetes.api import Api
         from secretops.platforms.kubernetes.connection import connect
         from secretops.platforms.kubernetes.lease import Timing
@@ -242,7 +238,6 @@ class Namespace(InNamespace):
         return {key: base64.b64decode(text) for key, text in ((found and found.data) or {}).items()}
 
     def set(self, secret: str, changes: dict[str, bytes | None]) -> None:
-        """Set keys of a Secret by hand, remove those that are None, and make it if need be."""
         from lightkube.models.meta_v1 import ObjectMeta
         from lightkube.resources.core_v1 import Secret
 
@@ -281,9 +276,9 @@ class Namespace(InNamespace):
 
 @dataclass(frozen=True)
 class Account(OfAServer):
-    """The AWS store's: secrets in moto, asked by a client that keeps AWS' rules."""
+    """The AWS store's: secrets in moto, through a client that enforces AWS' rules."""
 
-    address: str  # moto's URL, and how its names begin.
+    address: str  # moto's URL, and the prefix of its names.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:
@@ -342,7 +337,7 @@ class Account(OfAServer):
         return {name: found.get(name) for name in FIELDS}
 
     def keeps(self, text: str) -> list[str]:
-        """Among the versions with a label: AWS deletes the others by itself, and no request does it sooner."""
+        """Only versions with a label: AWS deletes the others by itself, and no request does it sooner."""
         return [
             version
             for version, labels in self.labels().items()
@@ -370,9 +365,9 @@ class Account(OfAServer):
 
 @dataclass(frozen=True)
 class InVault(OfAServer):
-    """The Azure store's: secrets of a vault of the stand-in, whose lease is a blob's in Azurite."""
+    """The Azure store's: secrets of a stand-in vault, with the lease of a blob in Azurite."""
 
-    address: str  # The vault's URL, the blob's, and the environment of whoever rotates.
+    address: str  # The vault's URL, the blob's, and the rotator's environment.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, _folder: Path) -> str:
@@ -416,7 +411,7 @@ class InVault(OfAServer):
         timing: SlowTiming | None = None,
         client: SecretClient | None = None,
     ) -> KeyVaultVersionStore:
-        """Its lease ends as soon as Azure lets one."""
+        """With the shortest lease that Azure allows."""
         from secretops.platforms.azure.api import KeyVaultApi
         from secretops.platforms.azure.lease import LeaseBlob
         from secretops.platforms.azure.store import KeyVaultVersionStore
@@ -469,7 +464,7 @@ class InVault(OfAServer):
 
 
 def _holds(content: bytes, text: str) -> bool:
-    """Whether `content` shows `text`, as it is or as JSON."""
+    """Whether `content` has `text`, plain or as JSON."""
     return text.encode() in content or json.dumps(text)[1:-1].encode() in content
 
 

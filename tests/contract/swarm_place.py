@@ -1,4 +1,4 @@
-"""The Swarm store's place: one service of a real Swarm, whose containers' files are what readers find."""
+"""The Swarm store's place: one service of a real Swarm. Readers find the files of its containers."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:  # where the extra is not installed, its row skips
 
 Answer = TypeVar("Answer")
 FILES = {"username": "it_username", "password": "it_password", "ca.crt": "ca.crt"}
+# Prints the files of a container, one a line.
 SHOW = 'for each in /run/secrets/*; do [ -e "$each" ] && echo "$(basename "$each") $(base64 -w0 "$each")"; done; true'
-"""What a container's files are, one a line."""
 
 
 @dataclass(frozen=True)
 class InSwarm:
-    """A service of one replica that sleeps, and the secrets that begin with its name."""
+    """A service of one replica that sleeps, and the secrets with its name as prefix."""
 
     address: str  # The daemon's socket, the service's name and a file of access records.
 
-    read_before: ClassVar[dict[str, str]] = {}  # Name of a Swarm secret -> its text, which can't change.
+    read_before: ClassVar[dict[str, str]] = {}  # Name of a Swarm secret -> its text, which is immutable.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, folder: Path) -> str:
@@ -107,7 +107,7 @@ class InSwarm:
         monitor: float = 0.2,
         image: str = BASE,
     ) -> None:
-        """`monitor`: seconds in which a new task that ends takes the service back."""
+        """`monitor`: seconds in which a failing new task rolls the service back."""
         update = {"Parallelism": 1, "Order": "start-first", "FailureAction": "rollback", "Monitor": int(monitor * 1e9)}
         container = {"Image": image, "Command": list(command), "StopSignal": "SIGKILL"}
         self.api.create(
@@ -146,7 +146,7 @@ class InSwarm:
                 break
 
     def settled(self) -> list[dict[str, Any]]:
-        """The tasks that run, once no update is under way."""
+        """Return the running tasks, once no update is in progress."""
 
         def look() -> list[dict[str, Any]] | None:
             if (self.service().get("UpdateStatus") or {}).get("State") in ("updating", "rollback_started"):
@@ -174,7 +174,7 @@ class InSwarm:
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True).stdout
 
     def named(self) -> dict[str, str]:
-        """Name -> id of every secret that begins as the place's do."""
+        """Return name -> id of each secret with the place's prefix."""
         listed = self.api.get("/secrets", name=[f"{self.name}-"])
         return {each["Spec"]["Name"]: each["ID"] for each in listed}
 
@@ -233,7 +233,7 @@ class InSwarm:
 
 
 class ReadByTask:
-    """`Values` of a process that is in no task: each text is fetched by one. Remembers nothing that it wrote."""
+    """`Values` of a process outside of all tasks: a task fetches each text. Remembers no write."""
 
     def __init__(self, place: InSwarm) -> None:
         self._place = place
@@ -246,7 +246,7 @@ class ReadByTask:
 
 
 def shown(lines: str) -> dict[str, str]:
-    """File -> its text, of what SHOW printed."""
+    """Return file -> text of SHOW's output."""
     pairs = (line.partition(" ") for line in lines.splitlines())
     return {name: base64.b64decode(text).decode() for name, _, text in pairs}
 

@@ -1,4 +1,4 @@
-"""The agent key of a stack, owned and external, against a server that speaks DigitalOcean's documented API."""
+"""The agent key of a stack, owned and external, against a server of DigitalOcean's documented API."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -27,13 +27,13 @@ pytestmark = pytest.mark.real
 
 HALF_A_YEAR = 86400 * 181
 OTHERS = "somebody else's"
+# Operation -> its fault.
 FAULTS = [
     *(("create", fault) for fault in (Fault.BROKEN, Fault.BROKEN_AFTER, Fault.DROPPED_AFTER, Fault.GARBAGE_AFTER)),
     *(("list", fault) for fault in (Fault.LIMITED, Fault.OTHER_AFTER)),
     *(("complete", fault) for fault in (Fault.MOVED, Fault.BROKEN_AFTER)),
     *(("delete", fault) for fault in (Fault.BROKEN, Fault.DROPPED_AFTER)),
 ]
-"""What goes wrong with which operation."""
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_first_tick_delivers_a_key_that_the_agent_has_accepted(owned: AgentStack
 
 
 @pytest.mark.parametrize(("operation", "fault"), FAULTS)
-def test_whatever_goes_wrong_once_a_key_works_throughout_and_none_is_left_behind(
+def test_each_fault_leaves_a_working_key_and_no_orphan(
     owned: AgentStack, account: DigitalOcean, operation: str, fault: Fault
 ) -> None:
     owned.rotate("agent-key")
@@ -121,13 +121,13 @@ def test_deleted_current_key_is_reported_and_replaced_within_an_hour(owned: Agen
     assert account.takes(owned.key()) and of_the_key(owned.tick()).error is None
 
 
-def test_a_key_that_the_agent_does_not_know_yet_is_shown_again(owned: AgentStack, account: DigitalOcean) -> None:
+def test_key_is_retried_until_the_agent_knows_it(owned: AgentStack, account: DigitalOcean) -> None:
     account.not_yet = 2
     assert of_the_key(owned.tick()).error is None
     assert account.takes(owned.key()) and account.shown == 3 * [owned.key()["api-key"]]
 
 
-def test_a_token_is_tried_before_it_is_kept_and_no_key_is_taken(owned: AgentStack, account: DigitalOcean) -> None:
+def test_token_is_verified_before_it_is_stored(owned: AgentStack, account: DigitalOcean) -> None:
     with pytest.raises(UsageError, match="secretops rotate agent-key"):
         owned.put("agent-key", {"api-key": new_password()})
     good = owned.session().store.versions("agent-admin").current
@@ -145,9 +145,9 @@ def test_external_key_is_published_once_its_agent_accepts_it(external: AgentStac
     version = external.put("agent-key", {"api-key": key.secret})
     assert version.verified and external.key() == {"api-key": key.secret}
     canary = new_password()
-    with pytest.raises(RefusedError) as told:
+    with pytest.raises(RefusedError) as reported:
         external.put("agent-key", {"api-key": canary})
-    assert canary not in str(told.value)
+    assert canary not in str(reported.value)
     assert external.key() == {"api-key": key.secret} and external.kept().pending is None
 
 
@@ -158,9 +158,13 @@ def test_unreachable_agent_keeps_the_current_key_unless_untested(external: Agent
     with pytest.raises(UnreachableError, match="secretops put agent-key --untested"):
         external.put("agent-key", {"api-key": second.secret})
     assert external.key() == {"api-key": first.secret}
-    asked = len(account.asked)
+    requested = len(account.requested)
     version = put(external.session(), "agent-key", Value({"api-key": second.secret}), untested=True)
-    assert version.verified is None and external.key() == {"api-key": second.secret} and len(account.asked) == asked
+    assert (
+        version.verified is None
+        and external.key() == {"api-key": second.secret}
+        and len(account.requested) == requested
+    )
 
 
 def test_newly_owned_agent_keeps_the_keys_of_others(
@@ -186,13 +190,10 @@ def test_purge_deletes_agent_keys_and_names_those_it_could_not(owned: AgentStack
     owned.rotate("agent-key")
     (left,) = ours(account)
     account.scopes.remove("genai:delete")
-    said = list[str]()
-    purge(owned.session(), destroy=True, notify=said.append)
-    assert [left.partition("/")[2] in text for text in said] == [True]
+    output = list[str]()
+    purge(owned.session(), destroy=True, notify=output.append)
+    assert [left.partition("/")[2] in text for text in output] == [True]
     assert owned.kept().all == () and ours(account) == [left]
-
-
-# Doctor
 
 
 def found(stack: AgentStack) -> Result:
@@ -207,18 +208,18 @@ def test_deleted_and_orphaned_keys_are_reported_and_repaired(tmp_path: Path, acc
     shown = list(account.shown)
     assert found(stack).level is Level.OK and account.shown == shown, "it costs no answer"
     late = account.add(account.names()[0])
-    told = found(stack)
-    assert told.level is Level.ATTENTION and late.id in told.value
-    assert told.repair and not isinstance(run_repair(told.repair), Exception)
+    reported = found(stack)
+    assert reported.level is Level.ATTENTION and late.id in reported.value
+    assert reported.repair and not isinstance(run_repair(reported.repair), Exception)
     assert late.id not in account.keys and found(stack).level is Level.OK
     account.delete(ours(account)[0])
-    told = found(stack)
-    assert told.level is Level.ATTENTION and "deleted at the agent" in told.value
-    assert told.repair and not isinstance(run_repair(told.repair), Exception)
+    reported = found(stack)
+    assert reported.level is Level.ATTENTION and "deleted at the agent" in reported.value
+    assert reported.repair and not isinstance(run_repair(reported.repair), Exception)
     assert account.takes(stack.key()) and found(stack).level is Level.OK
 
 
-def test_a_key_that_its_owner_took_back_is_told(tmp_path: Path, account: DigitalOcean) -> None:
+def test_revoked_key_is_reported(tmp_path: Path, account: DigitalOcean) -> None:
     stack = external_stack(tmp_path / "store", account)
     assert found(stack).level is Level.OK
     stack.put("agent-key", {"api-key": account.add("from the dashboard").secret})
@@ -226,12 +227,9 @@ def test_a_key_that_its_owner_took_back_is_told(tmp_path: Path, account: Digital
     account.fail("complete", Fault.GARBAGE_AFTER)
     assert found(stack).level is Level.UNKNOWN
     account.delete(ours(account)[0])
-    told = found(stack)
-    assert told.level is Level.ATTENTION and "HTTP 401" in told.value and told.repair is None
-    assert stack.key()["api-key"] not in str(told)
-
-
-# The requests, and what their answers prove
+    reported = found(stack)
+    assert reported.level is Level.ATTENTION and "HTTP 401" in reported.value and reported.repair is None
+    assert stack.key()["api-key"] not in str(reported)
 
 
 pytestmark = pytest.mark.real
@@ -250,7 +248,7 @@ def agent(alone: DigitalOcean, slept: list[float]) -> DigitalOceanAgent:
     return DigitalOceanAgent(known, admin=lambda: alone.admin, budget=TimeBudget(each=5, sleep=slept.append))
 
 
-def test_a_key_is_taken_from_when_it_is_made_until_it_is_deleted(agent: DigitalOceanAgent) -> None:
+def test_key_works_from_creation_until_deletion(agent: DigitalOceanAgent) -> None:
     key, value = agent.create("it-1")
     agent.verify(value)
     assert agent.list_keys() == (key,) and key.name == "it-1"
@@ -265,7 +263,7 @@ def test_the_keys_of_all_pages_are_listed(alone: DigitalOcean, agent: DigitalOce
     alone.most_on_a_page = 2
     names = {alone.add(f"it-{number}").name for number in range(5)}
     assert {key.name for key in agent.list_keys()} == names
-    assert alone.asked.count("list") == 3
+    assert alone.requested.count("list") == 3
 
 
 @pytest.mark.parametrize(("fault", "seconds"), [(Fault.LIMITED, (3, 3)), (Fault.LIMITED_UNTIL, (17, 20))])
@@ -278,7 +276,7 @@ def test_a_limit_on_requests_is_waited_for_as_long_as_it_says(
     assert len(slept) == 1 and seconds[0] <= slept[0] <= seconds[1]
 
 
-def test_what_stays_on_this_machine_is_shown_to_no_proxy(
+def test_loopback_request_bypasses_the_proxy(
     alone: DigitalOcean, agent: DigitalOceanAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with digitalocean(plain=True) as proxy, digitalocean(plain=True) as near:
@@ -288,7 +286,7 @@ def test_what_stays_on_this_machine_is_shown_to_no_proxy(
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         agent.list_keys()
-        assert proxy.asked == [] and near.asked == ["list"]
+        assert proxy.requested == [] and near.requested == ["list"]
 
 
 @pytest.mark.parametrize("fault", LOST)
@@ -296,11 +294,11 @@ def test_key_is_requested_once_and_a_loss_reported(alone: DigitalOcean, agent: D
     alone.fail("create", fault)
     with pytest.raises(UnknownOutcomeError):
         agent.create("it")
-    assert alone.asked == ["create"] and alone.names() == ["it"]
+    assert alone.requested == ["create"] and alone.names() == ["it"]
 
 
 @pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.DROPPED_AFTER])
-def test_what_may_be_asked_again_is(
+def test_idempotent_request_is_retried(
     alone: DigitalOcean, agent: DigitalOceanAgent, slept: list[float], fault: Fault
 ) -> None:
     key, value = agent.create("it")
@@ -314,16 +312,16 @@ def test_what_may_be_asked_again_is(
 
 @pytest.mark.parametrize("fault", [Fault.GARBAGE_AFTER, Fault.OTHER_AFTER, Fault.MOVED])
 def test_an_answer_of_another_form_proves_nothing(alone: DigitalOcean, agent: DigitalOceanAgent, fault: Fault) -> None:
-    """It is neither an empty list, nor the agent's yes to a key. A redirect is not followed."""
+    """It is neither an empty list, nor the agent's acceptance of a key. A redirect is not followed."""
     _, value = agent.create("it")
-    alone.asked.clear()
+    alone.requested.clear()
     alone.fail("list", *[fault] * TRIES)
     with pytest.raises(UnreachableError):
         agent.list_keys()
     alone.fail("complete", fault)
     with pytest.raises(UnreachableError):
         agent.verify(value)
-    assert set(alone.asked) == {"list", "complete"} and alone.broken_rules == []
+    assert set(alone.requested) == {"list", "complete"} and alone.broken_rules == []
 
 
 @pytest.mark.parametrize(("status", "admin"), [(403, None), (401, "dop_v1_other")])
@@ -334,24 +332,24 @@ def test_token_without_a_scope_or_access_is_refused(alone: DigitalOcean, status:
     agent = DigitalOceanAgent(known, admin=lambda: Value({"token": token}))
     delete = functools.partial(agent.delete, NamedKey(alone.agent, key.id, key.name))
     for ask in (agent.list_keys, functools.partial(agent.create, "it"), delete):
-        with pytest.raises(RefusedError) as told:
+        with pytest.raises(RefusedError) as reported:
             ask()
-        assert f"HTTP {status}" in told.value.what and "genai:delete" in told.value.rule
-        assert token not in str(told.value)
+        assert f"HTTP {status}" in reported.value.what and "genai:delete" in reported.value.rule
+        assert token not in str(reported.value)
 
 
 def test_a_key_that_the_agent_echoes_in_its_refusal_is_in_no_error(agent: DigitalOceanAgent) -> None:
     canary = new_password()
-    with pytest.raises(RefusedError) as told:
+    with pytest.raises(RefusedError) as reported:
         agent.verify(Value({"api-key": canary}))
-    assert canary not in str(told.value) + repr(told.value) + str(told.value.__context__)
+    assert canary not in str(reported.value) + repr(reported.value) + str(reported.value.__context__)
 
 
 @pytest.mark.parametrize("token", ["two words", "two\nlines", "tokén"])
-def test_a_token_that_no_header_carries_is_refused_without_being_shown(token: str) -> None:
-    with pytest.raises(UsageError) as told:
+def test_token_unfit_for_a_header_is_refused_unprinted(token: str) -> None:
+    with pytest.raises(UsageError) as reported:
         Client("https://example.com", token)
-    assert token not in str(told.value)
+    assert token not in str(reported.value)
 
 
 @pytest.mark.parametrize("url", ["http://example.com", "http://127.0.0.1.example.com", "https://user@example.com", ""])

@@ -1,4 +1,4 @@
-"""`secretops audit` over the logs of a real OpenBao: every read is there, once, with its reader, without its value."""
+"""`secretops audit` over the logs of a real OpenBao: each read once, with its reader, without its value."""
 
 import json
 import secrets
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.real
 class Watched:
     live: LiveVault
     canaries: list[str] = field(default_factory=list)
+    # Creation time: what made it is not a declared reader.
     began: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
-    """When it was made: what made it is nobody that the stack declares."""
 
     def read(self, token: str, path: str = "mqtt") -> object:
         client = self.live.openbao.client(token)
@@ -69,7 +69,7 @@ def watched(openbao: OpenBao, tmp_path: Path) -> Watched:
     return made
 
 
-def test_a_declared_readers_reads_are_on_record_once_although_two_devices_tell_of_them(watched: Watched) -> None:
+def test_declared_read_is_counted_once_when_two_devices_log_it(watched: Watched) -> None:
     token = watched.live.log_in("server")
     for _ in range(3):
         assert watched.read(token)
@@ -80,7 +80,7 @@ def test_a_declared_readers_reads_are_on_record_once_although_two_devices_tell_o
     assert watched.audit(watched.files[0], "--reader", server, "--secret", "agent-key", code=0) == []
 
 
-def test_strangers_come_first_whatever_role_they_say_that_they_have(watched: Watched) -> None:
+def test_undeclared_readers_come_first_whatever_role_they_claim(watched: Watched) -> None:
     live = watched.live
     live.root.sys.create_or_update_policy(
         live.role("wide"), f'path "{live.mount}/*" {{ capabilities = ["read", "list"] }}'
@@ -94,21 +94,21 @@ def test_strangers_come_first_whatever_role_they_say_that_they_have(watched: Wat
         with pytest.raises(Forbidden):
             watched.read(whose)
     rows = [row for row in watched.audit(*watched.files, code=3) if live.role("rotator") not in row["reader"]]
-    told = [(row["reader"], row["operation"], row["outcome"], row["declared"]) for row in rows]
+    reported = [(row["reader"], row["operation"], row["outcome"], row["declared"]) for row in rows]
     flat = live.approle.replace("/", "-")
-    assert set(told[:2]) == {
+    assert set(reported[:2]) == {
         (f"token-{flat}/{live.role('server')}", "read data", "got value", False),
         (f"{live.userpass}-bob", "read data", "got value", False),
     }
-    assert set(told[2:]) == {
+    assert set(reported[2:]) == {
         (f"{live.userpass}-carol", "read data", "denied", False),
         (NOBODY, "read data", "denied", False),
         (f"{live.userpass}/ann", "read data", "got value", True),
     }
-    assert told[-1][-1] is True
+    assert reported[-1][-1] is True
 
 
-def test_whoever_was_given_the_current_value_is_found_by_its_hash_wherever_it_lies(watched: Watched) -> None:
+def test_reader_of_the_current_value_is_found_by_its_hash_at_any_path(watched: Watched) -> None:
     live, stale = watched.live, watched.live.log_in("server")
     first = watched.canaries[0]
     watched.read(stale)
@@ -125,12 +125,14 @@ def test_whoever_was_given_the_current_value_is_found_by_its_hash_wherever_it_li
     assert live.openbao.client(wrapped["wrap_info"]["token"]).sys.unwrap()["data"]["data"]["password"] == current
 
     rows = watched.audit("--value-of", "mqtt", *watched.files, code=3, token=live.operator())
-    told = {(row["reader"], row["secret"], row["outcome"], row["declared"]) for row in rows}
-    assert (f"{live.userpass}-bob", f"{other}/data/copy", "got value", False) in told
-    assert ("root", "sys/wrapping/unwrap", "got value", False) in told, "whoever unwraps is called as who wrapped it"
-    assert ("root", f"{other}/data/copy", "done", False) in told
-    assert f"{live.approle}/{live.role('server')}" not in {reader for reader, *_ in told}, "it read the one before"
-    assert f"{live.userpass}/ann" in {reader for reader, *_ in told}, "who asks is given it, too"
+    reported = {(row["reader"], row["secret"], row["outcome"], row["declared"]) for row in rows}
+    assert (f"{live.userpass}-bob", f"{other}/data/copy", "got value", False) in reported
+    assert ("root", "sys/wrapping/unwrap", "got value", False) in reported, (
+        "whoever unwraps is called as who wrapped it"
+    )
+    assert ("root", f"{other}/data/copy", "done", False) in reported
+    assert f"{live.approle}/{live.role('server')}" not in {reader for reader, *_ in reported}, "it read the one before"
+    assert f"{live.userpass}/ann" in {reader for reader, *_ in reported}, "who asks is given it, too"
     assert before
     rows = watched.audit("--value-of", f"mqtt@{before.id}", watched.files[1], code=0, token=live.operator())
     assert f"{live.approle}/{live.role('server')}" in {row["reader"] for row in rows}

@@ -1,4 +1,4 @@
-"""The Lambda functions, on a stand-in for Secrets Manager that keeps AWS' rules, and a real mosquitto."""
+"""The Lambda functions, on a Secrets Manager stand-in with AWS' rules, and a real mosquitto."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ def stack(mosquitto: Mosquitto, moto_environment: Aws) -> AwsStack:
     return made
 
 
-def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_every_step(stack: AwsStack) -> None:
+def test_three_rotations_alternate_users_and_readers_can_always_log_in(stack: AwsStack) -> None:
     used: list[Value] = []
     for _ in range(3):
         token = stack.begin()
@@ -41,7 +41,7 @@ def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_eve
             stack.step(step, token)
             if used or step == "finishSecret":
                 assert stack.log_in() == "Success", step
-        stack.step("finishSecret", token)  # as AWS tries again when the answer was lost
+        stack.step("finishSecret", token)  # AWS retries when the answer was lost
         assert stack.labels()[token] == {"AWSCURRENT"}
         used.append(stack.delivered())
         stack.skip_grace()
@@ -54,7 +54,7 @@ def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_eve
 
 
 def test_first_test_step_passes_when_no_secret_has_a_value(stack: AwsStack) -> None:
-    """As at the first `pulumi up` with a broker that requires a client certificate: the certificate is missing too."""
+    """Like the first `pulumi up` with a broker that requires a client certificate, which is missing too."""
     broker = stack.manifest.broker.model_copy(update={"certificate_secret": "client-cert"})
     stack.manifest = stack.manifest.model_copy(update={"broker": broker})
     token = stack.begin()
@@ -63,17 +63,17 @@ def test_first_test_step_passes_when_no_secret_has_a_value(stack: AwsStack) -> N
         stack.step("createSecret", token)
 
 
-def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_afterwards_works(stack: AwsStack) -> None:
-    given = new_password()
-    stack.put("agent-key", {"api-key": given})
+def test_rotating_a_supplied_secret_is_refused_and_a_put_works(stack: AwsStack) -> None:
+    supplied = new_password()
+    stack.put("agent-key", {"api-key": supplied})
     token = stack.begin("agent-key")
     for step in STEPS:
         with pytest.raises(LambdaError, match=r"\[secret-not-rotated\][\s\S]*secretops put agent-key"):
             stack.step(step, token, "agent-key")
     stack.tick_function()
-    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": given}
-    stack.put("agent-key", {"api-key": given + "2"})
-    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": given + "2"}
+    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": supplied}
+    stack.put("agent-key", {"api-key": supplied + "2"})
+    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": supplied + "2"}
 
 
 @pytest.mark.slow
@@ -89,8 +89,8 @@ def test_due_rotation_is_left_to_aws_and_named_late(stack: AwsStack, capsys: pyt
     assert "overdue since" in done and "published" in done, "what the schedule missed is begun, and told"
     assert stack.delivered() != token
     assert stack.log_in() == "Success"
-    said = _metrics(capsys)
-    assert (said["Overdue"], said["Failed"], said["Stack"]) == (1, 0, "test")
+    output = _metrics(capsys)
+    assert (output["Overdue"], output["Failed"], output["Stack"]) == (1, 0, "test")
     stack.skip_grace()
     stack.clock.skip(timedelta(days=90).total_seconds())
     stack.cancel()
@@ -98,7 +98,7 @@ def test_due_rotation_is_left_to_aws_and_named_late(stack: AwsStack, capsys: pyt
     assert "published" in done and "overdue" not in done, "nobody else rotates it"
 
 
-def test_what_aws_rotates_is_known_by_its_own_word(stack: AwsStack) -> None:
+def test_schedule_of_aws_is_read_from_aws(stack: AwsStack) -> None:
     stack.begin()
     scheduled = lambda_handler._Scheduled(stack.session())
     assert [name for name in ("mqtt", "broker-admin", "somebody's") if name in scheduled] == ["mqtt"]
@@ -107,8 +107,8 @@ def test_what_aws_rotates_is_known_by_its_own_word(stack: AwsStack) -> None:
 
 
 @pytest.mark.slow
-def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rotates_again(stack: AwsStack) -> None:
-    """A rotation leaves one if its first step was refused, here within the grace. AWS gives up."""
+def test_abandoned_empty_pending_version_is_released_for_aws(stack: AwsStack) -> None:
+    """A rotation leaves one if its first step was refused, here within the grace period. AWS gives up."""
     stack.all_steps(stack.begin())
     stack.skip_grace()
     stack.all_steps(stack.begin())
@@ -144,26 +144,26 @@ def test_tick_counts_a_failed_secret_and_goes_on(stack: AwsStack, capsys: pytest
     assert verified and verified.verified and verified.verified > stack.clock() - timedelta(seconds=60)
 
 
-def test_no_value_is_in_what_is_logged_or_raised(stack: AwsStack, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_value_is_logged_or_raised(stack: AwsStack, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "secretops")
-    told: list[str] = []
+    reported: list[str] = []
     token = stack.begin()
     stack.step("createSecret", token)
     values = [stack.labelled("AWSCURRENT", "broker-admin"), stack.labelled("AWSPENDING")]
     with pytest.raises(LambdaError, match=r"^RefusedError: ") as failure:
         stack.step("testSecret", token)  # not set yet
-    told.append(str(failure.value))
+    reported.append(str(failure.value))
     assert failure.value.__cause__ is None and failure.value.__suppress_context__
     stack.all_steps(token)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(AwsStack, "session", lambda *_: (_ for _ in ()).throw(TypeError(values[-1]["password"])))
         with pytest.raises(LambdaError, match="TypeError") as failure:
             stack.step("createSecret", token)
-        told.append(str(failure.value))
+        reported.append(str(failure.value))
     assert "finishSecret: done" in caplog.text
     assert "TypeError: <hidden>" in caplog.text
-    leaks = sum(value["password"] in caplog.text + "".join(told) for value in values)
-    assert leaks == 0  # a failure shows no value either
+    leaks = sum(value["password"] in caplog.text + "".join(reported) for value in values)
+    assert leaks == 0  # a failure must not print a value
 
 
 ELSEWHERE = "999999999999"
@@ -171,7 +171,7 @@ ELSEWHERE = "999999999999"
 
 @pytest.fixture
 def other_account(stack: AwsStack, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Credentials of another account, which has secrets of the same names: a client of it, and the environment."""
+    """Return a client of another account with secrets of the same names, and set its credentials in the environment."""
     role = f"arn:aws:iam::{ELSEWHERE}:role/somebody"
     found = stack.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="ann")["Credentials"]
     for variable, key in (("ACCESS_KEY_ID", "AccessKeyId"), ("SECRET_ACCESS_KEY", "SecretAccessKey")):

@@ -1,6 +1,6 @@
-"""A client certificate that AWS Private CA (a stand-in) signs and secretops renews, at a real mosquitto.
+"""A client certificate that AWS Private CA (a stand-in) signs and secretops renews, at a mosquitto that requires one.
 
-It lets nobody in without one. What the stand-in does not prove of AWS is in tests/real/private_ca.py.
+tests/real/private_ca.py lists what the stand-in does not prove of AWS.
 """
 
 from collections.abc import Iterator
@@ -55,12 +55,12 @@ def test_certificate_is_for_this_client_alone(tmp_path: Path, moto_environment: 
     assert own.not_valid_after_utc - datetime.now(UTC) < timedelta(days=DAYS)
     assert version and version.expires == own.not_valid_after_utc
     assert version.verified, "the broker has taken it"
-    (asked,) = ca.asked
+    (requested,) = ca.requested
     key = "".join(found["client.key"].splitlines()[1:-1])
-    assert key[:40] not in str(asked)
+    assert key[:40] not in str(requested)
 
 
-def test_what_is_not_ready_yet_is_asked_for_until_it_is(ca: StrictPrivateCa) -> None:
+def test_certificate_is_polled_until_it_is_ready(ca: StrictPrivateCa) -> None:
     ca.late = 1
     assert "BEGIN CERTIFICATE" in AwsPrivateCa(issuer_of(ca)).sign(request()).certificate
     assert ca.late == 0
@@ -69,7 +69,7 @@ def test_what_is_not_ready_yet_is_asked_for_until_it_is(ca: StrictPrivateCa) -> 
 @pytest.mark.parametrize(
     ("code", "kind"), [("AccessDeniedException", StoreError), ("ThrottlingException", UnreachableError)]
 )
-def test_what_aws_refuses_is_told_by_its_name_alone(
+def test_refusal_of_aws_is_reported_by_its_name_only(
     ca: StrictPrivateCa, monkeypatch: pytest.MonkeyPatch, code: str, kind: type[SecretopsError]
 ) -> None:
     monkeypatch.setattr("secretops.platforms.aws.api.ATTEMPTS", 1)
@@ -80,7 +80,7 @@ def test_what_aws_refuses_is_told_by_its_name_alone(
     assert refused.value.__cause__ is None and refused.value.__suppress_context__
 
 
-def test_a_ca_that_ends_sooner_is_disabled_or_is_not_there_is_told(moto_environment: Aws) -> None:
+def test_expiring_disabled_or_missing_ca_is_reported(moto_environment: Aws) -> None:
     with strict_private_ca(moto_environment, days=DAYS) as ca:
         with pytest.raises(StoreError):
             AwsPrivateCa(issuer_of(ca, days=DAYS + 1)).sign(request())

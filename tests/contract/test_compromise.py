@@ -1,6 +1,6 @@
-"""`secretops compromise` as an operator types it, on each store that this machine has, over a real broker.
+"""`secretops compromise` as an operator types it, on each available store, over a real broker.
 
-Whether the old credential still works is asked by logins that are not secretops' own.
+Independent logins check whether the old credential still works.
 """
 
 import functools
@@ -45,8 +45,8 @@ class Drill:
     stack: Stack
     folder: Path
 
-    def compromise(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        return self.stack.run("compromise", *arguments, "--to", str(self.folder), given=given)
+    def compromise(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return self.stack.run("compromise", *arguments, "--to", str(self.folder), stdin=stdin)
 
     def incident(self) -> dict[str, Any]:
         (path,) = self.folder.glob("incident-*.json")
@@ -58,9 +58,8 @@ class Drill:
         return path.read_text()
 
     def is_gone_through_with(self) -> float:
-        """Compromise mqtt as somebody who has two values of it that are good, and a session by each. Seconds from the
-        start of the command until the newer one is refused.
-        """
+        """Compromise mqtt while an attacker has two good values and a session with each. Return the seconds from the
+        start of the command until the newer one is refused."""
         stack = self.stack
         stack.rotate()
         before = stack.credential()
@@ -137,13 +136,13 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Drill:
 
 
 def test_compromise_ends_old_sessions_and_records_an_incident(any_store: Drill, request: pytest.FixtureRequest) -> None:
-    """The one it replaces, and the one before that whose grace is not over."""
+    """The value that it replaces, and the one before within its grace period."""
     refused = any_store.is_gone_through_with()
     print(f"{request.node.callspec.id}: refused {refused:.1f} s after the command began")
 
 
 @pytest.mark.parametrize("any_store", ["dotenv"], indirect=True)
-def test_a_dry_run_says_each_step_and_changes_nothing(any_store: Drill) -> None:
+def test_dry_run_prints_each_step_and_changes_nothing(any_store: Drill) -> None:
     stack = any_store.stack
     stack.rotate()
     before, versions = stack.credential(), stack.session().store.versions("mqtt")
@@ -155,9 +154,6 @@ def test_a_dry_run_says_each_step_and_changes_nothing(any_store: Drill) -> None:
     assert stack.log_in(before) == "Success"
 
 
-# On a dev stack: what is printed, proven, and gone on with
-
-
 @pytest.fixture
 def dev(tmp_path: Path, embedded_broker: Embedded) -> Drill:
     stack = make_stack(tmp_path / "store", embedded_broker.broker())
@@ -165,7 +161,7 @@ def dev(tmp_path: Path, embedded_broker: Embedded) -> Drill:
     return drill(stack, tmp_path)
 
 
-def test_it_asks_before_and_where_nobody_answers_it_takes_a_yes(dev: Drill) -> None:
+def test_compromise_prompts_and_needs_yes_without_a_terminal(dev: Drill) -> None:
     dev.stack.rotate()
     old = dev.stack.credential()
     done = dev.compromise("mqtt")
@@ -201,25 +197,25 @@ def test_compromise_waits_for_each_server_and_names_one_that_stays_behind(dev: D
     )
     assert outcome.exit_code == (ExitCode.ATTENTION if stops else ExitCode.DONE)
     assert outcome.incident.servers == 2
-    assert [told[:6] for told in outcome.incident.manual.get(Step.READERS, ())] == ["1 of 2"] * stops
+    assert [reported[:6] for reported in outcome.incident.manual.get(Step.READERS, ())] == ["1 of 2"] * stops
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("anew", [False, True])
-def test_what_was_made_since_an_incident_began_is_good_unless_another_is_begun(dev: Drill, anew: bool) -> None:
+@pytest.mark.parametrize("is_new", [False, True])
+def test_value_made_during_an_incident_stays_unless_a_new_one_begins(dev: Drill, is_new: bool) -> None:
     stack = dev.stack
     stack.rotate()
     recorder(dev.folder)(open_incident(stack.session(), "mqtt", since=None, to=dev.folder))
     stack.rotate()
     since = stack.credential()
-    done = dev.compromise("mqtt", "--yes", *(["--new"] if anew else []))
+    done = dev.compromise("mqtt", "--yes", *(["--new"] if is_new else []))
     assert done.returncode == ExitCode.DONE, done.stderr
-    assert ("continuing " in done.stderr) is not anew
-    assert (stack.log_in(since) == "Success") is not anew
+    assert ("continuing " in done.stderr) is not is_new
+    assert (stack.log_in(since) == "Success") is not is_new
 
 
-def test_what_was_pending_is_not_published(dev: Drill) -> None:
-    """It was in the store: whoever read that has it."""
+def test_pending_version_is_discarded_and_not_published(dev: Drill) -> None:
+    """It was in the store: readers of the store have it."""
     stack = dev.stack
     stack.rotate()
     session = stack.session()
@@ -239,8 +235,8 @@ def test_what_was_pending_is_not_published(dev: Drill) -> None:
 
 
 @pytest.mark.slow
-def test_a_broker_admin_is_replaced_and_so_is_the_one_before_that_an_operator_has_put(tmp_path: Path) -> None:
-    """On a broker of its own, whose first admin is known to nobody then."""
+def test_broker_admin_and_the_operators_former_one_are_replaced(tmp_path: Path) -> None:
+    """On its own broker, whose first admin is then unknown."""
     embedded = start_embedded(tmp_path)
     try:
         stack = make_stack(tmp_path / "store", embedded.broker())
@@ -258,10 +254,10 @@ def test_a_broker_admin_is_replaced_and_so_is_the_one_before_that_an_operator_ha
 
 
 @pytest.mark.slow
-def test_a_supplied_secret_is_given_anew_and_the_old_value_is_forgotten(dev: Drill) -> None:
+def test_supplied_secret_is_replaced_and_the_old_value_purged(dev: Drill) -> None:
     stack = dev.stack
     stack.put("agent-key", {"api-key": (old := new_password())})
-    done = dev.compromise("agent-key", "--yes", given=(new := new_password()))
+    done = dev.compromise("agent-key", "--yes", stdin=(new := new_password()))
     assert done.returncode == ExitCode.ATTENTION, done.stderr
     session = stack.session()
     versions = session.store.versions("agent-key")
@@ -337,9 +333,6 @@ def test_reused_old_password_is_found_and_the_incident_continues(dev: Drill, emb
     assert dev.incident()["done"] == []
 
 
-# What is no broker user: an agent's key, a certificate, and the CA that signed it
-
-
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
     with digitalocean() as made:
@@ -353,19 +346,19 @@ def certified(tmp_path: Path) -> Iterator[Certified]:
         yield own_ca.begun(make_certified(tmp_path, broker))
 
 
-def compromised(stack: Stack, name: str, folder: Path, *, given: str = "") -> tuple[int, str, dict[str, Any]]:
-    done = stack.run("compromise", name, "--yes", "--to", str(folder), given=given)
+def compromised(stack: Stack, name: str, folder: Path, *, stdin: str = "") -> tuple[int, str, dict[str, Any]]:
+    done = stack.run("compromise", name, "--yes", "--to", str(folder), stdin=stdin)
     path = max(folder.glob(f"incident-{name}-*.json"))
-    said = done.stdout + done.stderr + path.read_text() + path.with_suffix(".md").read_text()
+    output = done.stdout + done.stderr + path.read_text() + path.with_suffix(".md").read_text()
     store = stack.session().store
     for version in store.versions(name).living:
         value = store.read(name, version.id, purpose="test")
-        assert not [field for field in ("api-key", "client.key", "ca.key") if value.get(field, "-" * 9) in said]
+        assert not [field for field in ("api-key", "client.key", "ca.key") if value.get(field, "-" * 9) in output]
     return done.returncode, done.stdout + done.stderr, json.loads(path.read_text())
 
 
 def test_compromise_of_an_owned_agent_leaves_only_a_new_key(tmp_path: Path, account: DigitalOcean) -> None:
-    """The one in use, and the one before it, whose grace is not over; and the agent hears of it a moment later."""
+    """The current one and the previous one within its grace period; the agent learns of it a moment later."""
     stack = owned_stack(tmp_path / "store", account)
     stack.tick()
     first = stack.key()
@@ -374,11 +367,11 @@ def test_compromise_of_an_owned_agent_leaves_only_a_new_key(tmp_path: Path, acco
     assert account.takes(first)
     assert account.takes(second)
     account.still = 1
-    code, said, incident = compromised(stack, "agent-key", tmp_path)
-    assert code == ExitCode.ATTENTION, said
+    code, output, incident = compromised(stack, "agent-key", tmp_path)
+    assert code == ExitCode.ATTENTION, output
     assert [account.takes(value) for value in (first, second, stack.key())] == [False, False, True]
     assert len(account.names()) == 1
-    assert said.count("the agent refuses the key") == 2
+    assert output.count("the agent refuses the key") == 2
     assert list(incident["manual"]) == ["replace", "readers"]
     assert incident["ended"]
 
@@ -388,18 +381,18 @@ def test_compromised_certificate_is_replaced_and_a_new_ca_revokes_it(certified: 
     stack, folder = certified.stack, tmp_path / "incidents"
     folder.mkdir()
     out: Value = certified.read(CERTIFICATE)
-    code, said, incident = compromised(stack, AUTHORITY, folder)
-    assert code == ExitCode.ATTENTION, said
-    assert "secretops trust" in said
+    code, output, incident = compromised(stack, AUTHORITY, folder)
+    assert code == ExitCode.ATTENTION, output
+    assert "secretops trust" in output
     assert not incident["ended"], "the broker does not trust the new one yet"
     assert certified.takes(out)
     certified.trust()
-    code, said, incident = compromised(stack, AUTHORITY, folder)
-    assert code == ExitCode.ATTENTION, said
+    code, output, incident = compromised(stack, AUTHORITY, folder)
+    assert code == ExitCode.ATTENTION, output
     assert incident["ended"]
     assert "secretops compromise client-cert" in incident["manual"]["replace"][0]
-    code, said, incident = compromised(stack, CERTIFICATE, folder)
-    assert code == ExitCode.ATTENTION, said
+    code, output, incident = compromised(stack, CERTIFICATE, folder)
+    assert code == ExitCode.ATTENTION, output
     assert incident["exposed"][0]["serial"] in incident["manual"]["replace"][0]
     assert certified.read(CERTIFICATE) != out
     assert certified.log_in() == "Success"
@@ -409,7 +402,7 @@ def test_compromised_certificate_is_replaced_and_a_new_ca_revokes_it(certified: 
     assert certified.broker.start()
     assert not certified.takes(out)
     assert certified.log_in() == "Success"
-    told = functools.partial(try_value, session, certificate, "what-was-out", out, sleep=lambda _: None)
-    assert told()[1], "the broker takes the new one, and the old one no more"
+    reported = functools.partial(try_value, session, certificate, "what-was-out", out, sleep=lambda _: None)
+    assert reported()[1], "the broker takes the new one, and the old one no more"
     certified.broker.stop()
-    assert not told()[1], "who speaks to nobody refuses nothing"
+    assert not reported()[1], "who speaks to nobody refuses nothing"

@@ -1,7 +1,7 @@
-"""`secretops doctor` on a stack in AWS: each check well, and each spoiled on purpose.
+"""`secretops doctor` on a stack in AWS: each check healthy, and with each planted fault.
 
-moto stands in for AWS. It has no SimulatePrincipalPolicy, and says of every version that it was made just now: what AWS
-answers to these is played here, and that it answers so is not proven.
+moto replaces AWS. It lacks SimulatePrincipalPolicy, and reports every version as just made: this module plays
+those answers, which proves nothing about AWS.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from secretops.platforms.aws.checks.account import Account
 from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.platforms.aws.store import SecretsManagerVersionStore
 from secretops.stores.lease import Timing
-from tests.contract.doctor_fault import Fault, prove, told
+from tests.contract.doctor_fault import Fault, prove, reported
 from tests.real.mosquitto import Mosquitto
 from tests.real.moto import ACCOUNT, REGION, Aws
 from tests.real.stack import make_catalogue
@@ -54,18 +54,20 @@ class Iam:
     denies: set[tuple[str, str]] = field(default_factory=set)  # Principal and action.
     unknown_context: bool = False
     refuses: bool = False
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    requested: list[dict[str, Any]] = field(default_factory=list)
 
     def get_paginator(self, name: str) -> Iam:
         assert name == "simulate_principal_policy"
         return self
 
-    def paginate(self, **asked: Any) -> list[dict[str, Any]]:
+    def paginate(self, **requested: Any) -> list[dict[str, Any]]:
         if self.refuses:
             _denied("SimulatePrincipalPolicy")
-        self.asked.append(asked)
-        who, missing = asked["PolicySourceArn"], ["aws:SourceVpce"] if self.unknown_context else []
-        decisions = {one: "implicitDeny" if (who, one) in self.denies else "allowed" for one in asked["ActionNames"]}
+        self.requested.append(requested)
+        who, missing = requested["PolicySourceArn"], ["aws:SourceVpce"] if self.unknown_context else []
+        decisions = {
+            one: "implicitDeny" if (who, one) in self.denies else "allowed" for one in requested["ActionNames"]
+        }
         results = [
             {"EvalActionName": action, "EvalDecision": decision, "MissingContextValues": missing}
             for action, decision in decisions.items()
@@ -80,10 +82,10 @@ class Iam:
 
 @dataclass
 class SecretsManager:
-    """moto's, but for how old a version is, and for what it refuses. A stand-in."""
+    """moto's, except for the ages of versions and the refusals. A stand-in."""
 
     moto: Any
-    ages: dict[str, timedelta] = field(default_factory=dict)  # Version -> how long ago it was made.
+    ages: dict[str, timedelta] = field(default_factory=dict)  # Version -> its age.
     refuses: set[str] = field(default_factory=set)  # Operations, by the names of boto3.
 
     def __getattr__(self, name: str) -> Any:
@@ -92,8 +94,8 @@ class SecretsManager:
     def get_paginator(self, name: str) -> Any:
         return _denied() if name in self.refuses else self.moto.get_paginator(name)
 
-    def list_secret_version_ids(self, **asked: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.__getattr__("list_secret_version_ids")(**asked)
+    def list_secret_version_ids(self, **requested: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.__getattr__("list_secret_version_ids")(**requested)
         for each in answer["Versions"]:
             each["CreatedDate"] -= self.ages.get(each["VersionId"], timedelta())
         return answer
@@ -130,7 +132,7 @@ class Stack:
         return dict(found)
 
     def backend(self, secret: str = "mqtt") -> Any:
-        """moto's own record of a secret, for what no request of the API sets."""
+        """Return moto's object of a secret, for what no API request can set."""
         from moto.secretsmanager.models import secretsmanager_backends
 
         return secretsmanager_backends[ACCOUNT][REGION].secrets[self.store.secrets[secret]]
@@ -181,7 +183,7 @@ def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
 
 
 def played(made: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """With the services that a test plays in the place of moto's."""
+    """Return it with the services that a test plays instead of moto's."""
     real = Account.client
 
     def client(account: Account, service: str) -> Any:
@@ -209,7 +211,7 @@ def manifest(moto: Aws, mosquitto: Mosquitto) -> Iterator[Manifest]:
 
 @pytest.fixture
 def healthy(manifest: Manifest, moto_environment: Aws, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """One for all tests that spoil nothing in moto."""
+    """One for all tests that change nothing in moto."""
     service = SecretsManager(moto_environment.secrets_manager)
     return played(Stack(moto_environment, manifest, Iam(), service, mosquitto), monkeypatch)
 
@@ -227,9 +229,11 @@ def make_function(aws: Aws, name: str) -> str:
     return str(made["FunctionArn"])
 
 
-def test_a_stack_that_is_as_it_should_be_is_well(stack: Stack) -> None:
+def test_intact_stack_is_healthy(stack: Stack) -> None:
     found = stack.look()
-    assert {name: (result.level, told(result)) for name, result in found.items() if result.level is not Level.OK} == {}
+    assert {
+        name: (result.level, reported(result)) for name, result in found.items() if result.level is not Level.OK
+    } == {}
     assert stack.exit_code is ExitCode.DONE
     assert list(found) == [
         *("credentials", "clock", "secrets", "unknown secrets", "keys", "lease", "pending", "rotation"),
@@ -247,7 +251,7 @@ STRAY = "0" * 40
 
 
 def leave_empty_pending(stack: Stack) -> None:
-    """What AWS leaves when the function failed before it put anything in."""
+    """Leave what AWS leaves when the function failed before it set a value."""
     strict = StrictSecretsManager(stack.aws.secrets_manager)
     strict.rotate_secret(SecretId=stack.name, ClientRequestToken=STRAY)
     stack.service.ages[STRAY] = timedelta(hours=3)
@@ -260,7 +264,7 @@ def leave_pending_of_somebody(stack: Stack) -> None:
     stack.service.ages[STRAY] = timedelta(hours=3)
 
 
-def beside(stack: Stack, name: str) -> str:
+def add_stranger(stack: Stack, name: str) -> str:
     full = name.format(stack.prefix)
     stack.aws.secrets_manager.create_secret(Name=full, SecretString="{}")
     return full
@@ -278,11 +282,11 @@ def deny_the_server(stack: Stack) -> None:
     stack.iam.denies.add((SERVER, "secretsmanager:GetSecretValue"))
 
 
-ASKING = f"arn:aws:sts::{ACCOUNT}:user/moto"  # Whom moto takes every caller for.
+ASKING = f"arn:aws:sts::{ACCOUNT}:user/moto"  # The identity of every caller in moto.
 
 
 def leave_the_subscription_unconfirmed(stack: Stack) -> None:
-    """moto confirms at once; AWS when somebody follows the link in its mail. Played."""
+    """moto confirms at once; AWS when a person follows the link in its mail. Played."""
     pages = SimpleNamespace(paginate=lambda **_: [{"Subscriptions": [{"SubscriptionArn": "PendingConfirmation"}]}])
     stack.played["sns"] = SimpleNamespace(get_paginator=lambda _name: pages)
 
@@ -292,7 +296,7 @@ def key_of(stack: Stack) -> str:
 
 
 def set_the_clock_back(stack: Stack) -> None:
-    """AWS' answer is of an hour later. Played."""
+    """AWS' answer is an hour later. Played."""
     found = stack.aws.client("sts").get_caller_identity()
     found["ResponseMetadata"]["HTTPHeaders"]["date"] = format_datetime(datetime.now(UTC) + timedelta(hours=1))
     stack.played["sts"] = SimpleNamespace(get_caller_identity=lambda: found)
@@ -301,7 +305,11 @@ def set_the_clock_back(stack: Stack) -> None:
 # Each list is planted together, one fault a check.
 ROUNDS: dict[str, tuple[Fault[Stack], ...]] = {
     "first": (
-        Fault(lambda stack: beside(stack, "{}/one-that-left"), "unknown secrets", ("/one-that-left", "delete-secret")),
+        Fault(
+            lambda stack: add_stranger(stack, "{}/one-that-left"),
+            "unknown secrets",
+            ("/one-that-left", "delete-secret"),
+        ),
         Fault(
             lambda stack: stack.aws.client("kms").disable_key(KeyId=key_of(stack)),
             "keys",
@@ -331,7 +339,7 @@ ROUNDS: dict[str, tuple[Fault[Stack], ...]] = {
         Fault(set_the_clock_back, "clock", ("NTP",)),
     ),
     "second": (
-        Fault(lambda stack: beside(stack, "{}+2/mqtt"), "unknown secrets", ("+2/mqtt",)),
+        Fault(lambda stack: add_stranger(stack, "{}+2/mqtt"), "unknown secrets", ("+2/mqtt",)),
         Fault(
             lambda stack: stack.aws.client("kms").schedule_key_deletion(KeyId=key_of(stack), PendingWindowInDays=7),
             "keys",
@@ -357,9 +365,9 @@ def test_each_fault_fails_its_check_and_no_other(faults: tuple[Fault[Stack], ...
     found = stack.look()
     for fault in faults:
         result = found[fault.check]
-        assert result.level is Level.ATTENTION, (fault.check, told(result))
+        assert result.level is Level.ATTENTION, (fault.check, reported(result))
         assert result.rule and result.remedy
-        assert [one for one in fault.words if one not in told(result)] == [], told(result)
+        assert [one for one in fault.words if one not in reported(result)] == [], reported(result)
     wrong = {name for name, result in found.items() if result.level is Level.ATTENTION}
     assert wrong == {fault.check for fault in faults}
     assert stack.exit_code is ExitCode.ATTENTION
@@ -373,12 +381,12 @@ REPAIRED: tuple[Fault[Stack], ...] = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", REPAIRED, ids=lambda fault: fault.__name__)
-def test_what_secretops_can_repair_is_offered_and_repaired(fault: Fault[Stack], stack: Stack) -> None:
+def test_repair_is_offered_and_repairs(fault: Fault[Stack], stack: Stack) -> None:
     prove(fault, stack)
     assert stack.exit_code is ExitCode.DONE
 
 
-def test_in_another_account_nothing_else_is_said_of_the_stack(healthy: Stack) -> None:
+def test_another_account_is_the_only_finding(healthy: Stack) -> None:
     store = healthy.store.model_copy(update={"account": "9" * 12})
     healthy.manifest = healthy.manifest.model_copy(update={"store": store})
     found = healthy.look()
@@ -402,13 +410,13 @@ def test_a_rotation_that_is_under_way_is_no_stray_label(rotating: Stack) -> None
     assert (found.level, found.value) == (Level.OK, f"under way: {rotating.name}")
 
 
-def test_another_stacks_secret_is_not_taken_for_a_stranger(healthy: Stack) -> None:
+def test_secret_of_another_stack_is_no_unknown_secret(healthy: Stack) -> None:
     for name in ("{}-other/mqtt", "{}other/mqtt", "{}+x/mqtt", "{}"):
-        beside(healthy, name)
+        add_stranger(healthy, name)
     assert healthy.look()["unknown secrets"] == Result(Level.OK, "none")
 
 
-def test_what_the_operator_may_not_ask_is_unknown_and_named(rotating: Stack) -> None:
+def test_check_without_permission_is_unknown_and_names_the_action(rotating: Stack) -> None:
     rotating.service.refuses |= {"list_secrets", "list_secret_version_ids"}
     rotating.iam.refuses = True
     found = rotating.look()
@@ -418,7 +426,7 @@ def test_what_the_operator_may_not_ask_is_unknown_and_named(rotating: Stack) -> 
         "your rights": "iam:SimulatePrincipalPolicy",
     }.items():
         assert found[check].level is Level.UNKNOWN
-        assert action in told(found[check])
+        assert action in reported(found[check])
     assert rotating.exit_code is ExitCode.ATTENTION
 
 
@@ -434,8 +442,8 @@ def test_an_answer_that_hangs_on_the_network_is_no_denial(healthy: Stack) -> Non
     deny_the_server(healthy)
     healthy.iam.unknown_context = True
     assert healthy.look()["readers' rights"].level is Level.OK
-    asked = next(each for each in healthy.iam.asked if f":{healthy.name}-" in each["ResourceArns"][0])
-    context = {each["ContextKeyName"]: each["ContextKeyValues"] for each in asked["ContextEntries"]}
+    requested = next(each for each in healthy.iam.requested if f":{healthy.name}-" in each["ResourceArns"][0])
+    context = {each["ContextKeyName"]: each["ContextKeyValues"] for each in requested["ContextEntries"]}
     assert context["secretsmanager:resource/AllowRotationLambdaArn"][0].endswith("-rotate-mqtt")
     for session, role in (
         ("assumed-role/operator/ann", OPERATOR),
@@ -444,14 +452,14 @@ def test_an_answer_that_hangs_on_the_network_is_no_denial(healthy: Stack) -> Non
         assert Account(healthy.store).principal(f"arn:aws:sts::{ACCOUNT}:{session}") == role
 
 
-def test_while_aws_does_not_answer_it_is_asked_once(healthy: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_unreachable_aws_is_called_once(healthy: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    requested = []
 
     def client(account: Account, service: str) -> Any:
-        asked.append(service)
+        requested.append(service)
         raise UnreachableError("said by the test: no answer")
 
     monkeypatch.setattr(Account, "client", client)
     found = healthy.look()
-    assert asked == ["sts"]
+    assert requested == ["sts"]
     assert {each.value for name, each in found.items() if name != "broker"} == {"said by the test: no answer"}

@@ -1,4 +1,4 @@
-"""`secretops doctor` on a folder and a real broker: what it finds, what it repairs, and what it never does."""
+"""`secretops doctor` on a folder and a real broker: its findings, its repairs, and what it never does."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from secretops.operations.status import Status, status
 from secretops.stores import files
 from secretops.targets import open_target
 from secretops.values import Value, new_password
-from tests.contract.doctor_fault import Fault, prove, told
+from tests.contract.doctor_fault import Fault, prove, reported
 from tests.real.embedded import start_embedded
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import Stack, make_stack
@@ -58,10 +58,10 @@ def folder(mosquitto: Mosquitto, tmp_path: Path) -> Folder:
 
 
 def wrong(found: dict[str, Result]) -> dict[str, str]:
-    return {name: told(result) for name, result in found.items() if result.level is not Level.OK}
+    return {name: reported(result) for name, result in found.items() if result.level is not Level.OK}
 
 
-def test_a_stack_as_its_ticks_leave_it_is_well_and_nothing_is_changed(folder: Folder) -> None:
+def test_stack_after_ticks_is_healthy_and_unchanged(folder: Folder) -> None:
     before = {path: path.read_bytes() for path in (folder.stack.root / "versions").rglob("*.json")}
     found = folder.look()
     assert wrong(found) == {}
@@ -112,7 +112,7 @@ def run(folder: Folder, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_doctor_names_the_repairs_and_does_them_when_told_to_and_looks_again(folder: Folder) -> None:
+def test_doctor_lists_repairs_runs_them_on_request_and_checks_again(folder: Folder) -> None:
     leave_pending(folder)
     edit_another(folder)
     open_the_folder(folder)
@@ -156,7 +156,7 @@ TICK, ROTATE = "secretops tick", "secretops rotate mqtt"
 
 
 def link(part: Path) -> None:
-    """Move a part of the store away and leave a link to it, as somebody does who shares it."""
+    """Move a part of the store away and leave a link to it, like a shared folder."""
     shared = part.parents[2] / f"shared{part.name}"
     part.rename(shared)
     part.symlink_to(shared)
@@ -184,5 +184,5 @@ FAULTS: tuple[Fault[Folder], ...] = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_a_planted_fault_is_found_and_mended_where_secretops_can(fault: Fault[Folder], folder: Folder) -> None:
+def test_planted_fault_is_found_and_repaired_where_possible(fault: Fault[Folder], folder: Folder) -> None:
     prove(fault, folder)

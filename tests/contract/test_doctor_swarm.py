@@ -1,4 +1,4 @@
-"""`secretops doctor` on a stack in a Swarm in memory: each check well, and spoiled on purpose."""
+"""`secretops doctor` on a stack in a Swarm in memory: each check healthy, and with its planted fault."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InMemory:
-    """With one secret published twice, as a tick leaves it. Every `Api` leads there."""
+    """Return one with one secret published twice, as a tick leaves it. Every `Api` leads there."""
     place = in_memory(tmp_path)
     lead_to(place, monkeypatch)
     for name in V[1:3]:
@@ -55,7 +55,7 @@ def wrong(place: InMemory) -> dict[str, Result]:
     return {name: result for name, result in examined(place).items() if result.level is not Level.OK}
 
 
-def test_all_is_well_on_a_stack_as_a_tick_leaves_it(place: InMemory) -> None:
+def test_stack_after_a_tick_is_healthy(place: InMemory) -> None:
     found = examined(place)
     assert {name: result for name, result in found.items() if result.level is not Level.OK} == {}
     assert exit_code(list(found.items())) is ExitCode.DONE
@@ -86,7 +86,7 @@ def test_missing_service_and_stopped_replica_are_reported(place: InMemory, monke
     assert found["secret it"].value == "not delivered: secretops tick"
 
 
-def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody_declared(place: InMemory) -> None:
+def test_leftover_secret_and_undeclared_reader_are_reported(place: InMemory) -> None:
     entries = place.listed()
     spec = {"Name": f"{place.name}-other", "TaskTemplate": {"ContainerSpec": {"Image": "x", "Secrets": entries}}}
     place.api.create("services", {**spec, "Mode": {"Replicated": {"Replicas": 0}}})
@@ -118,8 +118,8 @@ def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody
 def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     task = f"{place.name}-task-{'0' * 12}"
     labels = {SWARM_INSTANCE: place.name, TASK: task}
-    given = {"Name": f"{task}-0", "Labels": labels, "Data": "eA=="}
-    place.api.create("secrets", given)
+    supplied = {"Name": f"{task}-0", "Labels": labels, "Data": "eA=="}
+    place.api.create("secrets", supplied)
     assert wrong(place) == {}, "its service may come yet"
     for age in ("MAX_START", "MAX_JOB_AGE"):
         monkeypatch.setattr(manager, age, timedelta(seconds=-10))
@@ -128,7 +128,7 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
     assert left.repair
     run_repair(left.repair)
     assert wrong(place) == {}
-    place.api.create("secrets", given)
+    place.api.create("secrets", supplied)
     container = {"Image": place.location.image, "Command": list(ENTRYPOINT), "Secrets": place.listed()}
     spec = {"Name": task, "Labels": labels, "TaskTemplate": {"ContainerSpec": container}}
     place.api.create("services", {**spec, "Mode": {"Replicated": {"Replicas": 0}}})
@@ -147,7 +147,7 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
         place.api.remove("services", task)
 
 
-def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InMemory) -> None:
+def test_lease_is_reported_with_its_holder_and_status(place: InMemory) -> None:
     def look() -> Result:
         return lease(Manager(place.location, api=place.new_api()), pause=0.1)
 

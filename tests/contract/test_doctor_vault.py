@@ -1,4 +1,4 @@
-"""`secretops doctor` on a stack in a real OpenBao: what only a server shows. The rest: tests/unit/test_vault_doctor."""
+"""`secretops doctor` on a stack in a real OpenBao: what needs a server. The rest: tests/unit/test_vault_doctor."""
 
 import os
 import threading
@@ -72,7 +72,7 @@ def put(session: Session, secret: str, *, publish: bool = True, **fields: str) -
             session.store.publish(secret, made.id, now)
 
 
-def test_a_stack_whose_every_part_is_as_it_should_be_is_well(stack: Stack) -> None:
+def test_intact_vault_stack_is_healthy(stack: Stack) -> None:
     found = stack.look()
     assert {name: result for name, result in found.items() if result.level is not Level.OK} == {}
     assert "version 2." in found["server"].value
@@ -106,7 +106,7 @@ def test_doctor_reports_a_server_once_when_it_does_not_serve(
         assert (found[name].level, found[name].value) == (Level.UNKNOWN, found["server"].value), name
 
 
-def test_what_the_token_at_hand_may_not_see_is_unknown(stack: Stack) -> None:
+def test_check_without_a_right_of_the_token_is_unknown(stack: Stack) -> None:
     os.environ["VAULT_TOKEN"] = stack.live.log_in("rotator")
     found = stack.look()
     unseen = ("versions kept", "audit", "roles", "secret ids", "readers' rights", "rotator's rights")
@@ -117,7 +117,7 @@ def test_what_the_token_at_hand_may_not_see_is_unknown(stack: Stack) -> None:
         assert found[name].level is Level.OK, found[name]
 
 
-def test_a_holder_of_the_lease_who_lives_is_told_from_one_who_was_killed(stack: Stack) -> None:
+def test_live_lease_holder_differs_from_a_killed_one(stack: Stack) -> None:
     held = acquire(LeaseDocument(Api.of(stack.place), LEASE), "somebody", QUICK)
     ended = threading.Event()
 
@@ -145,15 +145,15 @@ def test_operator_alone_sees_the_stacks_policies_and_no_others(stack: Stack, mon
     assert {name for name, one in found.items() if one.level is Level.UNKNOWN} == {"others' rights"}
 
 
-def test_nothing_that_doctor_says_or_asks_holds_a_value_and_it_changes_nothing(stack: Stack) -> None:
+def test_doctor_prints_and_requests_no_value_and_changes_nothing(stack: Stack) -> None:
     current = stack.live.root.secrets.kv.v2.read_secret_version(
         "mqtt", mount_point=stack.live.mount, raise_on_deleted_version=True
     )
     before = len(stack.live.openbao.audit())
     done = stack.live.run(stack.operator, "doctor", "--json")
-    asked = [line["request"] for line in stack.live.openbao.audit()[before:]]
+    requested = [line["request"] for line in stack.live.openbao.audit()[before:]]
     assert current["data"]["data"]["password"] not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    changing = {each["path"] for each in asked if each["operation"] not in ("read", "list", "help")}
+    changing = {each["path"] for each in requested if each["operation"] not in ("read", "list", "help")}
     assert {path.rpartition("/")[2] for path in changing} <= {"lookup"}, "of a secret id's accessor"
-    assert {each["path"] for each in asked} & {f"{stack.live.mount}/metadata/mqtt"}, "and it did look"
+    assert {each["path"] for each in requested} & {f"{stack.live.mount}/metadata/mqtt"}, "and it did look"

@@ -44,7 +44,7 @@ SHORT = 1.0  # Seconds to wait for a message that must not come.
 DEADLINE = 60
 PUBREL, UNSUBACK = 0x62, 0xB0
 
-# FUZZ_SECONDS=300 looks for more.
+# FUZZ_SECONDS=300 searches longer.
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 
 
@@ -60,9 +60,6 @@ def fresh(embedded: Embedded) -> Value:
     credential = Value({"username": f"user-{os.urandom(4).hex()}", "password": new_password()})
     CorefluxTarget(embedded.broker(), admin=False).apply(embedded.admin, credential)
     return credential
-
-
-# The process
 
 
 def test_it_listens_when_started_and_is_gone_when_stopped(home: Path) -> None:
@@ -171,15 +168,12 @@ def test_no_password_is_in_its_log_its_arguments_or_its_environment(embedded_bro
     assert running is not None
     entry = Path(f"/proc/{running.pid}")
     seen = entry.joinpath("cmdline").read_bytes()
-    with suppress(PermissionError):  # it forbids its own account to look; root may
+    with suppress(PermissionError):  # it removes its own account's rights; root may read
         seen += entry.joinpath("environ").read_bytes()
     seen += b"".join(path.read_bytes() for path in embedded_broker.home.iterdir() if path.is_file())
     for value in (credential, embedded_broker.admin):
         assert value["password"].encode() not in seen
     assert (embedded_broker.home / LOG_FILE).stat().st_mode & 0o777 == 0o600
-
-
-# What its clients see
 
 
 def test_a_servers_user_sees_the_actions_and_neither_commands_nor_their_output(embedded_broker: Embedded) -> None:
@@ -213,9 +207,6 @@ def test_a_new_password_ends_the_sessions_of_its_user_and_no_others(embedded_bro
         other.publish("plant/live", "here")
     log = (embedded_broker.home / LOG_FILE).read_text()
     assert log.count(f"{theirs['username']}: a session ended") == 1
-
-
-# MQTT. What a broker may choose is not compared with mosquitto.
 
 
 @pytest.fixture(params=["mosquitto", "embedded"])
@@ -253,7 +244,7 @@ def test_messages_of_each_qos_arrive_live_and_after_an_absence(log_in: Callable[
     reader.leave()
 
 
-def test_what_was_not_acknowledged_is_sent_again(log_in: Callable[..., Wire]) -> None:
+def test_unacknowledged_message_is_resent(log_in: Callable[..., Wire]) -> None:
     reader, writer = log_in("again", clean=False), log_in()
     reader.subscribe("plant/again", 2)
     for qos in (1, 2):
@@ -294,9 +285,6 @@ def test_a_retained_message_and_a_will_reach_those_who_subscribe(log_in: Callabl
     watcher.leave()
 
 
-# What hostile clients cannot do
-
-
 @dataclass(frozen=True)
 class Local:
     """An embedded broker in a thread of this process, with two ordinary users."""
@@ -330,7 +318,7 @@ def local(tmp_path: Path) -> Iterator[Local]:
 
     async def serve() -> None:
         made, loop, stop = EmbeddedBroker(users), asyncio.get_running_loop(), asyncio.Event()
-        loop.set_exception_handler(lambda *_: None)  # Python 3.11 reports clients that are still there
+        loop.set_exception_handler(lambda *_: None)  # Python 3.11 reports clients that are still connected
         await asyncio.start_server(made.serve, "127.0.0.1", port)
         running.put((made, loop, stop))
         await stop.wait()
@@ -381,7 +369,7 @@ def test_a_login_with_a_wrong_password_leaves_a_live_session_alone(local: Local,
     assert watcher.receive().payload == b"hers"
 
 
-def test_a_client_id_of_another_user_gives_an_empty_session(local: Local) -> None:
+def test_client_id_of_another_user_gets_an_empty_session(local: Local) -> None:
     victim = Wire.log_in(local.port, local.admin, "id", clean=False)
     victim.subscribe(ANSWERS, 1)
     victim.leave()
@@ -424,9 +412,7 @@ def test_no_more_is_queued_than_the_limit(
     assert reader.received()
 
 
-def test_no_more_sessions_connections_and_subscriptions_are_kept_than_the_limit(
-    local: Local, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sessions_connections_and_subscriptions_are_limited(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, limit in (
         (server, "MAX_OFFLINE"),
         (server, "MAX_PENDING"),
@@ -481,7 +467,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_no_login_ends_the_connection(local: Local, sent: bytes) -> None:
+def test_invalid_login_packet_ends_the_connection(local: Local, sent: bytes) -> None:
     assert Wire.open(local.port, sent).ended()
 
 
@@ -508,9 +494,6 @@ def test_a_packet_against_the_standard_ends_the_connection(local: Local, sent: b
     client.socket.sendall(sent)
     assert client.ended()
     assert Wire.log_in(local.port, local.alice).received() == []
-
-
-# Fuzz
 
 
 def packet(rng: random.Random) -> tuple[int, bytes]:
@@ -567,7 +550,7 @@ def test_random_packets_cost_no_memory_no_log_and_no_traceback(tmp_path: Path) -
     before, end = resident(running.pid), time.monotonic() + FUZZ_SECONDS
     with ThreadPoolExecutor(8) as pool:
         sent = sum(pool.map(lambda seed: attack(seed, embedded.port, [*users, wrong(users[0])], end), range(8)))
-    CorefluxTarget(embedded.broker(), admin=False).verify(users[0])  # no login of before is in the queue any longer
+    CorefluxTarget(embedded.broker(), admin=False).verify(users[0])  # no earlier login is in the queue
     grown, log = resident(running.pid) - before, "".join(path.read_text() for path in embedded.home.glob("*.log*"))
     print(f"{sent} packets in {FUZZ_SECONDS} s: {before:.1f} MB {grown:+.1f} MB, log {len(log) / 1e6:.2f} MB")
     embedded.stop()

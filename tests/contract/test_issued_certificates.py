@@ -70,7 +70,7 @@ def current(stack: IssuedStack) -> Version:
 
 
 def due(stack: IssuedStack) -> None:
-    """Let it be the moment at which the current one is due. What OpenBao signs then begins today: it lives for less."""
+    """Move the clock to the renewal of the current one. OpenBao's next begins today: its life is shorter."""
     at = renewal_at(current(stack))
     assert at
     stack.clock.skip((at - stack.clock()).total_seconds() + 1)
@@ -149,14 +149,14 @@ def test_refused_certificate_is_never_published(tmp_path: Path, broker: Mosquitt
 
 def test_the_key_is_in_the_store_and_nowhere_else(running: IssuedStack, openbao: OpenBao) -> None:
     key = "".join(running.found(CERTIFICATE)["client.key"].splitlines()[1:-1])
-    said = b"".join(file.read_bytes() for file in (*openbao.audit_files, openbao.log_file))
-    assert b"/sign/client" in said
-    assert key[:40].encode() not in said
+    output = b"".join(file.read_bytes() for file in (*openbao.audit_files, openbao.log_file))
+    assert b"/sign/client" in output
+    assert key[:40].encode() not in output
 
 
 @contextmanager
 def agent(stack: IssuedStack, openbao: OpenBao, *secrets_read: str) -> Iterator[Path]:
-    """A real agent with the product's templates and the server's policy. Gives the folder that it writes to."""
+    """Run a real agent with the product's templates and the server's policy. Return its output folder."""
     names, folder = Names(base=stack.place.mount), stack.folder / "agent"
     folder.mkdir()
     rights = policies.document([*policies.of_server(names, secrets_read, polls=False)])

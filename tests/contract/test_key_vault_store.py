@@ -1,6 +1,6 @@
-"""What only the Azure store keeps, and how: versions, their tags, edits, deletions, requests that fail.
+"""What only the Azure store has: versions, their tags, edits, deletions, requests that fail.
 
-A stand-in that keeps to Azure's description is the vault. What every store does is in test_stores.py.
+A stand-in that follows Azure's API description is the vault. What every store does is in test_stores.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import pytest
 
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
-from azure.core.exceptions import HttpResponseError
 
 from secretops.engine.journal import Entry
 from secretops.engine.rotator import new_token
@@ -58,7 +57,7 @@ V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
 
 @dataclass(frozen=True)
 class LiveVault(InVault):
-    """The place, and the stand-in's own side of it."""
+    """The place, and the server side of the stand-in."""
 
     azure: Azure
     blob: BlobInMemory = field(default_factory=BlobInMemory, compare=False)
@@ -108,7 +107,7 @@ class LiveVault(InVault):
 
 
 def while_the_vault_writes(place: LiveVault, deed: Callable[[], object]) -> None:
-    """Let somebody do something once, when the vault has the next request that writes and has not done it yet."""
+    """Run `deed` once, before the vault applies its next request that writes."""
 
     def act() -> None:
         place.vault.around_write.remove(act)
@@ -122,7 +121,7 @@ def current(place: InVault) -> Version | None:
 
 
 def followed(place: LiveVault) -> None:
-    """What a follower does, at once: a holder that renews would keep a real one out."""
+    """Take the lease over at once: a renewing holder would keep a real successor out."""
     place.blob.follow()
 
 
@@ -208,7 +207,7 @@ def test_a_rotator_that_was_followed_writes_nothing(place: LiveVault, monkeypatc
 
 @pytest.mark.slow
 def test_first_holder_creates_the_lease_blob_but_no_container(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Azurite's, which is Microsoft's own emulator; the other tests here have a blob in memory."""
+    """In Azurite, Microsoft's emulator; the other tests here have a blob in memory."""
     place = InVault(InVault.fresh(request, tmp_path))
     container = place.location.lease.rpartition("/")[0]
     with place.open(place.location.model_copy(update={"lease": f"{container}/fresh"})).lease("one"):
@@ -219,7 +218,7 @@ def test_first_holder_creates_the_lease_blob_but_no_container(request: pytest.Fi
 
 
 def test_lost_lease_prevents_a_write_retry(place: LiveVault, impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK asks again, for more than a minute; the lease is for half of one."""
+    """The SDK retries for more than a minute; the lease lasts half of one."""
     publish(place, V[1])
     place.open().add("it", version(V[2]), make())
     fault, new = failing("SetSecret", secret="it"), make()
@@ -242,7 +241,7 @@ def test_lost_lease_prevents_a_write_retry(place: LiveVault, impatient: None, mo
     assert place.delivered() == dict(new)
 
 
-def test_what_a_secret_can_not_hold_is_refused_and_nothing_is_kept(place: LiveVault) -> None:
+def test_oversized_value_is_refused_and_not_stored(place: LiveVault) -> None:
     before = len(place.requests("SecretSet", "it-pending"))
     with pytest.raises(UsageError):
         place.open().add("it", version(V[1]), make(password="x" * 26_000))
@@ -260,7 +259,7 @@ def test_unsaved_metadata_undoes_no_step(place: LiveVault, impatient: None, capl
 
 
 def test_a_secret_that_an_operator_made_with_nothing_in_it_is_no_value_and_no_edit(place: LiveVault) -> None:
-    """Should Azure assign no role on a secret that is not there (docs/adr/0009)."""
+    """If Azure assigns no role on a secret that does not exist (docs/adr/0009)."""
     for name in ("it", "it-pending"):
         place.client.set_secret(name, "{}")
     store = place.open()
@@ -287,9 +286,9 @@ def test_edit_during_a_publish_is_reported_once_and_kept(place: LiveVault, caplo
     with caplog.at_level(logging.WARNING):
         place.open().publish("it", V[2], NOW)
     assert place.delivered() == dict(new), "no write is refused for what came in between"
-    told = re.search(r"version (\w+) of another author", caplog.text)
-    assert told
-    assert "typed-by-a-person" in (place.client.get_secret("it", told[1]).value or "")
+    reported = re.search(r"version (\w+) of another author", caplog.text)
+    assert reported
+    assert "typed-by-a-person" in (place.client.get_secret("it", reported[1]).value or "")
     caplog.clear()
     publish(place, V[3])
     assert caplog.text == "", "once"
@@ -328,17 +327,17 @@ def test_next_tick_takes_back_a_late_write_of_a_writer_without_the_lease(
 
 
 def roll_back(place: LiveVault, name: str, **changes: str) -> None:
-    """What a person does who makes the newest version of an older one: its value, and all that is written to it."""
+    """Make the newest version of an older one, like a person: its value, and all its attributes."""
     made = next(one for one in place.all_versions() if (one.tags or {}).get(f"{PREFIX}id") == name)
     if not made.enabled:
         place.client.update_secret_properties("it", made.version, enabled=True)
     value = {**json.loads(place.client.get_secret("it", made.version).value or ""), **changes}
-    later = time.time() + 5  # Key Vault's times are to the second
+    later = time.time() + 5  # Key Vault's times have a resolution of seconds
     place.vault.clock = lambda: later
     place.client.set_secret("it", json.dumps(value), tags=made.tags)
 
 
-def test_a_value_that_somebody_changed_is_no_rollback_although_it_has_our_tags(place: LiveVault) -> None:
+def test_edited_value_with_our_tags_is_no_rollback(place: LiveVault) -> None:
     for each in (1, 2):
         publish(place, V[each])
     roll_back(place, V[1], password="typed-by-a-person")
@@ -361,8 +360,8 @@ def test_forget_reports_what_remains_without_purging(place: LiveVault, caplog: p
     assert place.keeps(old["password"]) == []
 
 
-def test_what_a_person_deleted_of_what_is_pending_is_neither_brought_back_nor_purged(place: LiveVault) -> None:
-    """Its newest version is nobody's after each publish, as those are that secretops deletes itself."""
+def test_pending_version_deleted_by_hand_is_neither_restored_nor_purged(place: LiveVault) -> None:
+    """After each publish its newest version is unused, like those that secretops deletes itself."""
     publish(place, V[1])
     place.client.begin_delete_secret("it-pending").wait()
     with pytest.raises(StoreError, match="it-pending in kv-"):
@@ -374,7 +373,7 @@ def test_what_a_person_deleted_of_what_is_pending_is_neither_brought_back_nor_pu
 
 @pytest.mark.slow
 def test_a_purge_killed_at_any_request_is_never_undone(azure: Azure) -> None:
-    """By the next tick it is ended, or had not begun."""
+    """The next tick completes it, unless it had not begun."""
     moment, killed, begun = 0, True, False
     while killed:
         place = LiveVault.at(azure)
@@ -443,7 +442,7 @@ def test_unavailable_vault_is_retried_a_few_times(place: LiveVault, impatient: N
     ],
     ids=["firewall", "no role", "being deleted", "anything else"],
 )
-def test_what_azure_refuses_is_reported_with_its_remedy_and_without_its_text(
+def test_refusal_of_azure_is_reported_with_a_remedy_only(
     place: LiveVault, impatient: None, refusal: Refusal, kind: type[SecretopsError], named: str
 ) -> None:
     store = place.again().open()
@@ -453,27 +452,6 @@ def test_what_azure_refuses_is_reported_with_its_remedy_and_without_its_text(
     assert caught.value.remedy and "stand-in" not in str(caught.value)
     assert caught.value.__cause__ is None
     place.vault.faults.clear()
-
-
-def test_emulator_backs_up_restores_and_reads_without_a_slash(place: LiveVault) -> None:
-    assert place.azure.key_vaults.description.find("GET", "/secrets/it")
-    backups, other = place.azure.principal("backups"), place.azure.vault()
-    for vault in (place.vault, other):
-        vault.access.grant(backups.oid, SECRETS_OFFICER)
-    place.client.set_secret("it", "{}")
-    backup = place.azure.client(place.vault, backups).backup_secret("it")
-    assert place.azure.client(other, backups).restore_secret_backup(backup).name == "it"
-    assert (place.vault.violations, other.violations) == ([], [])
-
-
-def test_emulator_lets_a_role_on_one_secret_read_only(place: LiveVault) -> None:
-    publish(place, V[1])
-    operator = place.azure.principal("operator")
-    place.vault.access.grant(operator.oid, SECRETS_OFFICER, "it")
-    client = place.azure.client(place.vault, operator)
-    assert client.get_secret("it").value
-    with pytest.raises(HttpResponseError, match="Forbidden"):
-        client.set_secret("it", "{}")
 
 
 def test_azure_identitys_own_chain_leads_to_the_store(place: LiveVault, azure_environment: Principal) -> None:
@@ -525,7 +503,7 @@ def test_forbidden_secrets_are_named_and_the_vault_counts_as_reachable(place: Li
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_vault_that_another_tenant_took_is_reported_and_is_shown_no_login(place: LiveVault) -> None:
+def test_vault_of_another_tenant_is_reported_and_gets_no_login(place: LiveVault) -> None:
     theirs, before = "00000000-0000-0000-0000-00000000ffff", len(place.vault.audit)
     location: AzureStoreLocation = place.location.model_copy(update={"tenant": theirs})
     with pytest.raises(UsageError, match=place.location.tenant):

@@ -1,6 +1,5 @@
-"""The launcher over stdio, with a real broker and the mcp package's own client: how it starts, how it ends, and what it
-does as its values change. The server is upstream's where it can be had, else the small one.
-"""
+"""The launcher over stdio, with a real broker and the mcp package's client: start, end, and changes of its values. The
+server is upstream's where available, else the small one."""
 
 import json
 import secrets
@@ -42,15 +41,15 @@ from tests.real.witness import Witness
 pytestmark = pytest.mark.real
 
 TAKEN, REFUSED = "Swapped", "A new version was rejected"
+# Seconds after which a launcher counts as hung. It promises 5; the machine may be busy.
 LONGEST_END = 30
-"""Seconds until a launcher that hangs counts as one that does not end. Its promise are 5; the machine may be busy."""
 
 ENV = "file:{}/.env"
 
 
 @dataclass
 class Launched:
-    """A folder of values, the launcher's process on it, and what it says."""
+    """A folder of values, the launcher's process on it, and its output."""
 
     folder: Path
     cwd: Path
@@ -63,7 +62,7 @@ class Launched:
         return {"MQTT_BROKER": "localhost", "MQTT_PORT": str(self.broker.port), "MQTT_PROTOCOL": protocol}
 
     def user(self, name: str, password: str | None = None) -> str:
-        """Make it a user of the broker. Returns its password."""
+        """Create a user of the broker. Return its password."""
         made = password or secrets.token_hex(20)
         let_in(self.broker, Value({"username": name, "password": made}))
         return made
@@ -91,7 +90,7 @@ class Launched:
 
     @contextmanager
     def process(self, *, serves: bool = True) -> Iterator[subprocess.Popen[bytes]]:
-        """The launcher as a process; once it `serves`, unless not asked for."""
+        """Yield the launcher as a process; by default once it serves."""
         pipe = subprocess.PIPE
         with (self.cwd.parent / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
@@ -108,7 +107,7 @@ class Launched:
                 process.kill()
 
     def run(self, scenario: Callable[[ClientSession], object], source: str = ENV) -> None:
-        """Be its MCP client. Its log has no traceback at the end."""
+        """Be its MCP client. Its log must have no traceback at the end."""
 
         async def both() -> None:
             log = self.cwd.parent / "stderr"
@@ -119,7 +118,7 @@ class Launched:
         assert "Traceback" not in self.log
 
     def reports(self) -> dict[str, str]:
-        """broker user -> version, as a rotator reads it."""
+        """Return broker user -> version, as a rotator reads it."""
         users = ["server-a", "server-b"]
         return {one.user: one.version for one in read_reports(self.broker.broker(), WITNESS, users)}
 
@@ -209,7 +208,7 @@ def test_the_password_is_in_no_environment_argument_or_log_and_no_file_appears(
 
 @pytest.mark.slow
 @ON_BOTH_BROKERS
-def test_a_broker_that_comes_late_and_goes_away_for_a_while_finds_its_subscriptions_again(launched: Launched) -> None:
+def test_subscriptions_survive_a_late_and_interrupted_broker(launched: Launched) -> None:
     launched.env("server-a", launched.user("server-a"))
     broker = launched.broker
     broker.stop()
@@ -252,9 +251,6 @@ def test_tls_takes_a_broker_only_when_its_certificate_names_the_host(
         broker.stop()
 
 
-# As values change
-
-
 def mounted_by_kubelet(launched: Launched, user: str, password: str) -> None:
     folder = launched.folder
     version = folder / f"..{secrets.token_hex(4)}"
@@ -276,7 +272,7 @@ def mounted_by_kubelet(launched: Launched, user: str, password: str) -> None:
     ],
     indirect=["broker"],
 )
-def test_a_new_value_is_taken_from_every_source_however_it_is_written(
+def test_new_value_is_used_from_every_source_and_notation(
     source: str, lay: Callable[[Launched, str, str], None], launched: Launched
 ) -> None:
     lay(launched, "server-a", launched.user("server-a"))
@@ -301,7 +297,7 @@ def test_a_new_value_is_taken_from_every_source_however_it_is_written(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", ["MQTT_PORT=none", "MQTT_PASSWORD=not-the-brokers", "MQTT_USE_TLS=true"])
-def test_a_version_that_cannot_be_used_is_refused_and_the_next_good_one_is_taken(line: str, launched: Launched) -> None:
+def test_unusable_version_is_refused_and_the_next_good_one_is_used(line: str, launched: Launched) -> None:
     first = launched.user("server-a")
     launched.env("server-a", first)
 
@@ -327,7 +323,7 @@ def test_a_signal_ends_it_in_time_while_a_new_broker_does_not_answer(
     with socket.create_server(("127.0.0.1", 0)) as silent, launched.process() as process:
         launched.add(f"MQTT_BROKER=127.0.0.1\nMQTT_PORT={silent.getsockname()[1]}")
         silent.settimeout(DEADLINE)
-        connection, _ = silent.accept()  # the swap is under way
+        connection, _ = silent.accept()  # the swap is in progress
         process.send_signal(number)
         assert process.wait(LONGEST_END) == 0
         connection.close()
@@ -366,9 +362,6 @@ def test_a_server_that_is_killed_reports_no_more(launched: Launched) -> None:
     anyio.run(launched.until, "the last will", lambda: launched.reports() == {})
 
 
-# Which agent the server asks, and with which key
-
-
 pytestmark = pytest.mark.real
 
 PATH = "/api/v1/chat/completions"
@@ -376,24 +369,24 @@ PATH = "/api/v1/chat/completions"
 
 @dataclass
 class Agent:
-    """A server that answers as an agent does, and remembers what it was asked with."""
+    """A server that answers like an agent, and records its requests."""
 
     url: str
-    said: str
-    asked: list[tuple[str, str]] = field(default_factory=list)  # (path, Authorization) of each request.
+    output: str
+    requested: list[tuple[str, str]] = field(default_factory=list)  # (path, Authorization) of each request.
     moves: bool = False
 
     @property
     def keys(self) -> list[str]:
-        return [shown.removeprefix("Bearer ") for _, shown in self.asked]
+        return [shown.removeprefix("Bearer ") for _, shown in self.requested]
 
 
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         agent: Agent = self.server.agent  # type: ignore[attr-defined]
         self.rfile.read(int(self.headers["Content-Length"]))
-        agent.asked.append((self.path, self.headers["Authorization"]))
-        choice = {"index": 0, "message": {"role": "assistant", "content": agent.said}}
+        agent.requested.append((self.path, self.headers["Authorization"]))
+        choice = {"index": 0, "message": {"role": "assistant", "content": agent.output}}
         body = json.dumps({"choices": [choice]}).encode()
         self.send_response(307 if agent.moves else 200)
         self.send_header("Location", f"{agent.url}/elsewhere")
@@ -437,7 +430,7 @@ def test_the_unmodified_server_asks_the_agent_of_the_stack_with_the_current_key(
 
     async def scenario(session: ClientSession) -> None:
         assert "LOT of agent 0" in await tell(session, "request_lot_code", query="a pump")
-        assert first.asked == [(PATH, f"Bearer {old}")] and second.asked == []
+        assert first.requested == [(PATH, f"Bearer {old}")] and second.requested == []
         lay(first, new, "v-2")
         await launched.until_logged("Using version v-2 of agent-key")
         await tell(session, "request_lot_code", query="a pump")
@@ -447,25 +440,25 @@ def test_the_unmodified_server_asks_the_agent_of_the_stack_with_the_current_key(
         assert "LOT of agent 1" in await tell(session, "request_lot_code", query="a pump")
 
     launched.run(scenario)
-    assert first.keys == [old, new] and second.asked == [(PATH, f"Bearer {new}")]
+    assert first.keys == [old, new] and second.requested == [(PATH, f"Bearer {new}")]
     assert old not in launched.log and new not in launched.log
 
 
-def test_what_the_server_asks_of_others_is_not_led_elsewhere(agents: tuple[Agent, Agent]) -> None:
+def test_request_to_another_agent_is_not_redirected(agents: tuple[Agent, Agent]) -> None:
     agent, other = agents
     requests = AgentRequests(agent.url)
     assert requests.post(f"{other.url}/api/lot-verifier", json={}, headers={"Authorization": "none"}).ok
-    assert agent.asked == [] and other.asked == [("/api/lot-verifier", "none")]
+    assert agent.requested == [] and other.requested == [("/api/lot-verifier", "none")]
     assert AgentRequests(None).post(agent.url + PATH, json={}, headers={"Authorization": "Bearer it"}).ok
     assert agent.keys == ["it"], "without a URL of the stack's own the server's is asked"
     assert issubclass(requests.exceptions.Timeout, Exception)
 
 
-def test_an_agent_that_has_moved_sends_nobody_on_with_the_key(agents: tuple[Agent, Agent]) -> None:
+def test_redirect_of_an_agent_is_not_followed_with_the_key(agents: tuple[Agent, Agent]) -> None:
     agent, _ = agents
     agent.moves = True
     answer = AgentRequests(agent.url).post(
         f"https://example.com{PATH}", json={}, headers={"Authorization": "Bearer it"}
     )
     assert answer.status_code == 307
-    assert agent.asked == [(PATH, "Bearer it")]
+    assert agent.requested == [(PATH, "Bearer it")]

@@ -1,4 +1,4 @@
-"""The launcher over SSE and streamable HTTP: the mcp package's own clients against its process, with a real broker."""
+"""The launcher over SSE and streamable HTTP: the mcp package's clients against its process, with a real broker."""
 
 import contextlib
 import json
@@ -33,14 +33,12 @@ from tests.real.witness import Witness
 pytestmark = pytest.mark.real
 
 USER = "server-a"
+# Seconds after which a launcher counts as hung. It promises 5; the machine may be busy.
 LONGEST_END = 30
-"""Seconds until a launcher that hangs counts as one that does not end. Its promise are 5; the machine may be busy."""
 
 
 @dataclass
 class Launched:
-    """The launcher as a process of its own, and what its clients need to know."""
-
     root: Path
     cwd: Path
     stderr: Path
@@ -54,7 +52,7 @@ class Launched:
     until = staticmethod(until)
 
     def env(self, **variables: str) -> None:
-        """Write config/.env as the store does: whole, in one rename."""
+        """Write config/.env like the store: whole, in one rename."""
         lines = {
             "MQTT_BROKER": "localhost", "MQTT_PORT": self.broker.port, "MQTT_PROTOCOL": self.broker.broker().protocol,
             "MQTT_USER": USER, "MQTT_PASSWORD": self.password, "SECRETOPS_VERSION_MQTT": "v-7",
@@ -68,14 +66,14 @@ class Launched:
         new.replace(path)
 
     def start(self, transport: str, *, before: Sequence[str] = (), **variables: str) -> None:
-        """Start it, and wait until it says where it listens and is ready. `before` is what its command is given to."""
+        """Start it, and wait until it listens and is ready. `before` is the prefix of its command."""
         self.transport = transport
         with self.stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
                 [*before, *command(f"dotenv:{self.root}")],
                 cwd=self.cwd,
                 env=environment(self.server) | {"MCP_TRANSPORT": transport, "MCP_LISTEN": "127.0.0.1:0"} | variables,
-                stdin=subprocess.DEVNULL,  # as a container's is
+                stdin=subprocess.DEVNULL,  # like a container's
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
             )
@@ -101,7 +99,7 @@ class Launched:
         return {"Authorization": f"Bearer {token or self.token}"}
 
     def send_bodies(self, length: str, refused: list[bool], stop: threading.Event) -> None:
-        """Send bodies of 200 MB, for each of which the server answers 413, or closes the connection before its end."""
+        """Send bodies of 200 MB. The server answers each with 413, or closes the connection early."""
         part = b"x" * 65536 if "Length" in length else b"10000\r\n" + b"x" * 65536 + b"\r\n"
         head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.token}\r\n{length}\r\n\r\n"
         to = "127.0.0.1", int(self.url.rpartition(":")[2])
@@ -150,9 +148,7 @@ async def publish(session: ClientSession, topic: str, text: str) -> str:
     return await tell(session, "mqtt_publish", topic=topic, message=json.dumps({"text": text}), qos=1)
 
 
-def test_an_mcp_client_with_the_token_lists_tools_and_its_message_reaches_another_mqtt_client(
-    launched: Launched, transport: str, witness: Witness
-) -> None:
+def test_client_with_the_token_lists_tools_and_publishes(launched: Launched, transport: str, witness: Witness) -> None:
     launched.start(transport)
 
     async def scenario() -> None:
@@ -197,15 +193,17 @@ def test_tools_that_change_the_connection_of_all_clients_are_refused_unless_allo
 ) -> None:
     launched.start("http", **({"MCP_ALLOW_CONNECTION_TOOLS": "true"} if allowed else {}))
     tools = {"mqtt_connect", "setup_mqtt_connection", "reconnect_mqtt"}
-    given = {"broker": "localhost", "port": launched.broker.port, "username": USER, "password": launched.password}
+    supplied = {"broker": "localhost", "port": launched.broker.port, "username": USER, "password": launched.password}
 
     async def scenario() -> None:
         async with launched.session() as session:
             listed = {tool.name for tool in (await session.list_tools()).tools}
             assert bool(listed & tools) is allowed
             for tool in sorted(tools & listed if allowed else tools):
-                told = await tell(session, tool, **(given if tool == "mqtt_connect" else {"broker": "localhost"}))
-                assert ("is disabled over HTTP" in told) is not allowed
+                reported = await tell(
+                    session, tool, **(supplied if tool == "mqtt_connect" else {"broker": "localhost"})
+                )
+                assert ("is disabled over HTTP" in reported) is not allowed
                 if allowed:
                     break
             assert "ublished" in await publish(session, "a/b", "still there")
@@ -223,7 +221,7 @@ def raw_status(url: str, request: str) -> int:
         return int(connection.recv(4096).split()[1])
 
 
-def test_what_a_client_or_a_proxy_could_take_two_ways_is_answered_one_way(launched: Launched) -> None:
+def test_ambiguous_request_is_refused(launched: Launched) -> None:
     launched.start("http")
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     accept = launched.headers() | {"Accept": "application/json, text/event-stream"}
@@ -287,7 +285,7 @@ def test_idle_connections_take_nothing_from_a_client_with_the_token_or_a_rotatio
 
     try:
         anyio.run(scenario)
-        most = own + 20 + min(MAX_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS)  # MQTT clients that drain have some
+        most = own + 20 + min(MAX_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS)  # draining MQTT clients have some
         assert len(list((process / "fd").iterdir())) <= most
         assert launched.ask("/readyz").status_code == 200
     finally:
@@ -298,7 +296,7 @@ def test_idle_connections_take_nothing_from_a_client_with_the_token_or_a_rotatio
 
 
 @pytest.mark.slow
-def test_a_new_version_is_taken_where_nothing_can_be_watched(launched: Launched) -> None:
+def test_new_version_is_used_without_file_watching(launched: Launched) -> None:
     forbid = "echo 0 > /proc/sys/user/max_inotify_instances"
     unshare = ["unshare", "--user", "--map-root-user", "sh", "-c"]
     if subprocess.run([*unshare, forbid], check=False, capture_output=True).returncode:
@@ -311,9 +309,7 @@ def test_a_new_version_is_taken_where_nothing_can_be_watched(launched: Launched)
 
 
 @pytest.mark.slow
-def test_a_new_token_is_taken_without_a_restart_and_the_old_one_goes_on_for_a_while(
-    launched: Launched, transport: str
-) -> None:
+def test_new_token_works_without_restart_and_the_old_one_for_a_while(launched: Launched, transport: str) -> None:
     launched.start(transport)
     new = secrets.token_hex(20)
 
@@ -325,7 +321,7 @@ def test_a_new_token_is_taken_without_a_restart_and_the_old_one_goes_on_for_a_wh
                 "the new token is accepted",
                 lambda: launched.ask("/anything", **launched.headers(new)).status_code == 404,
             )
-            assert (await session.list_tools()).tools  # on the token before
+            assert (await session.list_tools()).tools  # with the previous token
         async with launched.session(new) as session:
             assert (await session.list_tools()).tools
 
@@ -344,7 +340,7 @@ def test_a_signal_ends_it_in_time_with_streams_open_and_the_call_under_way_answe
     async def scenario() -> None:
         assert launched.process
         async with launched.session() as session, launched.session():
-            await session.list_tools()  # else this client asks for them after the answer, to check it
+            await session.list_tools()  # else this client requests them after the answer, to check it
 
             async def call() -> None:
                 answers.append(await tell(session, "mqtt_read_topic_once", topic="no/such", timeout=1))
@@ -366,7 +362,7 @@ def test_a_signal_ends_it_in_time_with_streams_open_and_the_call_under_way_answe
 @pytest.mark.slow
 def test_the_token_is_in_no_log_argument_environment_or_metric(launched: Launched, transport: str) -> None:
     launched.start(transport)
-    words = secrets.token_hex(20)  # of a call, which the launcher does not log at any level
+    words = secrets.token_hex(20)  # of a call, which the launcher logs at no level
 
     async def scenario() -> None:
         async with launched.session() as session:
@@ -380,12 +376,12 @@ def test_the_token_is_in_no_log_argument_environment_or_metric(launched: Launche
     launched.ask(f"/{launched.token}", **launched.headers())
     assert launched.process
     seen = [Path(f"/proc/{launched.process.pid}/cmdline").read_bytes()]
-    with contextlib.suppress(PermissionError):  # it forbids its own account to look; root may
+    with contextlib.suppress(PermissionError):  # it removes its own account's rights; root may read
         seen.append(Path(f"/proc/{launched.process.pid}/environ").read_bytes())
     seen += [launched.ask("/metrics").content, launched.ask("/readyz").content, launched.stderr.read_bytes()]
     assert all(seen)
     leaks = [secret.encode() in part for part in seen for secret in (launched.token, launched.password, stranger)]
-    if launched.server == SMALL_SERVER:  # upstream has a log of its own
+    if launched.server == SMALL_SERVER:  # upstream has its own log
         leaks.append(words.encode() in launched.stderr.read_bytes())
     assert sum(leaks) == 0  # a failed assertion prints its parts
     assert list(launched.cwd.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The launcher's source `azure-kv:`, against the stand-in for Key Vault. Its clock is the test's own."""
+"""The launcher's source `azure-kv:`, against the Key Vault stand-in. The test sets its clock."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ pytestmark = pytest.mark.real
 
 NAMES = ("mqtt", "agent-key", "client-cert", "http-token")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+# Minimum seconds of a launcher to change over to a fetched value, within the stack's total.
 CHANGING_OVER = 60
-"""Seconds that a launcher has at least to change over to what it fetched, of those that the stack allows it in all."""
 
 
 @dataclass
 class Stack:
-    """The secrets of a server, who may read them, and the hour."""
+    """The secrets of a server, their readers, and the time."""
 
     azure: Azure
     vault: Vault
@@ -85,7 +85,7 @@ class Stack:
     def host(self) -> str:
         return self.vault.url.removeprefix("https://")
 
-    def asked(self) -> list[str]:
+    def requested(self) -> list[str]:
         rows, self.seen = self.vault.audit[self.seen :], len(self.vault.audit)
         return [
             f"{row['OperationName']} {row['RequestUri'].split('/secrets/')[1].split('/')[0]}"
@@ -115,20 +115,20 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     stack.publish("agent-key", api_key=password())
     source = stack.source("mqtt+agent-key")
     before = source.fingerprint()
-    assert stack.asked() == [f"{what} {name}" for name in ("mqtt", "agent-key") for what in (LIST, "SecretGet")]
-    for _ in range(3):  # the launcher looks every second
+    assert stack.requested() == [f"{what} {name}" for name in ("mqtt", "agent-key") for what in (LIST, "SecretGet")]
+    for _ in range(3):  # the launcher polls every second
         assert source.fingerprint() == before
         source.read()
         stack.now += POLL_SECONDS / 10
-    assert stack.asked() == []
+    assert stack.requested() == []
     stack.store.mark("mqtt", version, verified=NOW)
     stack.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() == before
-    assert stack.asked() == [f"{LIST} mqtt", f"{LIST} agent-key"], "what is only noted of it is not read"
+    assert stack.requested() == [f"{LIST} mqtt", f"{LIST} agent-key"], "what is only noted of it is not read"
     stack.publish("mqtt", username="server-b", password=second)
     stack.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() != before
-    assert stack.asked() == [f"{LIST} mqtt", "SecretGet mqtt", f"{LIST} agent-key"]
+    assert stack.requested() == [f"{LIST} mqtt", "SecretGet mqtt", f"{LIST} agent-key"]
     assert source.read().mqtt["password"] == second
     assert first not in before
 
@@ -137,7 +137,7 @@ LIST = "SecretListVersions"
 
 
 def assert_followed(stack: Stack, source: KeyVault) -> None:
-    """What the rotator publishes now is read before the replaced user may end, with time left to change over."""
+    """The launcher must read a new version early enough to change over before the replaced user ends."""
     stack.publish("mqtt", username="server-b", password=password())
     published = stack.now
     while source.read().mqtt["username"] != "server-b":
@@ -145,21 +145,21 @@ def assert_followed(stack: Stack, source: KeyVault) -> None:
         assert stack.now < published + FETCHED - CHANGING_OVER
 
 
-def test_a_value_that_was_disabled_for_an_hour_is_asked_for_on_no_record_and_the_next_comes_within_the_grace(
+def test_disabled_value_is_not_polled_and_the_next_comes_in_time(
     stack: Stack,
 ) -> None:
     stack.publish("mqtt", username="server-a", password=password())
     source = stack.source("mqtt")
     source.read()
     disable(stack, "mqtt")
-    stack.asked()
+    stack.requested()
     started = stack.now
     while stack.now < started + 3600:
         stack.now += RETRY_SECONDS / 4
         source.read()
-    asked = stack.asked()
-    assert set(asked) == {f"{LIST} mqtt"}, "none is refused"
-    assert len(asked) <= 3600 / (0.9 * (BACKOFF_FACTOR - 0.5) * RETRY_SECONDS)
+    requested = stack.requested()
+    assert set(requested) == {f"{LIST} mqtt"}, "none is refused"
+    assert len(requested) <= 3600 / (0.9 * (BACKOFF_FACTOR - 0.5) * RETRY_SECONDS)
     assert_followed(stack, source)
 
 

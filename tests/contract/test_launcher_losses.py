@@ -1,4 +1,4 @@
-"""Rotations under which messages were lost once: upstream's server over stdio, mosquitto with TLS. 0 are lost."""
+"""Rotations that once lost messages: upstream's server over stdio, mosquitto with TLS. 0 are lost."""
 
 import os
 import queue
@@ -25,7 +25,7 @@ from tests.real.witness import Witness
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 LEFT = "The former MQTT client has disconnected"
-GROUP = 100  # Messages to one topic: the server's buffer keeps the last 100 of each (upstream's server.py:373).
+GROUP = 100  # Messages to one topic: the server's buffer stores the last 100 of each (upstream's server.py:373).
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def lay(launched: Launched, user: str, password: str, **more: str) -> None:
 
 
 def arrived(witness: Witness, count: int) -> set[str]:
-    """Return `count` different messages at another client, or fewer when nothing comes any longer."""
+    """Return `count` different messages at another client, or fewer when no more come."""
     found: set[str] = set()
     while len(found) < count:
         try:
@@ -170,7 +170,7 @@ def test_publishes_over_a_slow_network_outlive_rotations(launched: Launched) -> 
 
 @contextmanager
 def slow_network(port: int, seconds: float) -> Iterator[int]:
-    """A port that leads to `port`, where everything takes `seconds` longer in each direction."""
+    """Yield a port that leads to `port` with `seconds` of delay in each direction."""
 
     def carry(source: socket.socket, target: socket.socket) -> None:
         waiting: queue.Queue[tuple[float, bytes]] = queue.Queue()

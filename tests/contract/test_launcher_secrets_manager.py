@@ -1,4 +1,4 @@
-"""The launcher's source `aws-sm:`, against moto, which stands in for AWS. Its clock is the test's own."""
+"""The launcher's source `aws-sm:`, against moto, a stand-in for AWS. The test sets its clock."""
 
 import itertools
 import json
@@ -40,22 +40,22 @@ pytestmark = pytest.mark.real
 
 NAMES = ("mqtt", "agent-key", "client-cert", "http-token")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+# Minimum seconds of a launcher to change over to a fetched value, within the stack's total.
 CHANGING_OVER = 60
-"""Seconds that a launcher has at least to change over to what it fetched, of those that the stack allows it in all."""
 
 
 class Counting:
-    """A client that counts what it is asked, and fails when told to. A stand-in for AWS' own refusals."""
+    """A client that counts its requests, and fails as configured. A stand-in for AWS' refusals."""
 
     def __init__(self, client: StrictSecretsManager) -> None:
         self._client = client
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.refuses: dict[str, str] = {}  # Name of a secret, or "" for all -> the code of the error.
 
     def __getattr__(self, name: str) -> Any:
         def ask(**arguments: Any) -> Any:
             secret = str(arguments.get("SecretId"))
-            self.asked.append(f"{name} {secret.rpartition('/')[2]}")
+            self.requested.append(f"{name} {secret.rpartition('/')[2]}")
             if code := self.refuses.get(secret, self.refuses.get("")):
                 raise ClientError({"Error": {"Code": code, "Message": "said by the stand-in"}}, name)
             return getattr(self._client, name)(**arguments)
@@ -65,7 +65,7 @@ class Counting:
 
 @dataclass
 class Stack:
-    """The secrets of a server, and the hour."""
+    """The secrets of a server, and the time."""
 
     aws: Aws
     prefix: str
@@ -97,8 +97,8 @@ class Stack:
             where, open_api=lambda region: SecretsManagerApi(region, lambda _: client), clock=lambda: self.now
         )
 
-    def asked(self) -> list[str]:
-        found, self.client.asked = self.client.asked, []
+    def requested(self) -> list[str]:
+        found, self.client.requested = self.client.requested, []
         return found
 
 
@@ -112,7 +112,7 @@ def password() -> str:
     return secrets.token_hex(20)
 
 
-def test_it_gives_the_settings_that_every_source_gives(stack: Stack) -> None:
+def test_source_returns_the_common_settings(stack: Stack) -> None:
     secret, key, bearer = password(), password(), password()
     version = stack.publish("mqtt", username="server-a", password=secret)
     stack.publish("agent-key", api_key=key)
@@ -126,7 +126,7 @@ def test_it_gives_the_settings_that_every_source_gives(stack: Stack) -> None:
     assert stack.source().folders() == frozenset()
 
 
-def test_a_value_that_is_not_there_yet_is_waited_for_and_asked_for_sooner(stack: Stack) -> None:
+def test_missing_value_is_polled_sooner(stack: Stack) -> None:
     source = stack.source("mqtt")
     with pytest.raises(NotYetError) as waiting:
         source.read()
@@ -146,19 +146,19 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     stack.publish("agent-key", api_key=password())
     source = stack.source("mqtt+agent-key")
     before = source.fingerprint()
-    assert sorted(stack.asked()) == [
+    assert sorted(stack.requested()) == [
         *("describe_secret agent-key", "describe_secret mqtt"),
         *("get_secret_value agent-key", "get_secret_value mqtt"),
     ]
-    for _ in range(20):  # the launcher looks every second
+    for _ in range(20):  # the launcher polls every second
         assert source.fingerprint() == before
         source.read()
         stack.now += POLL_SECONDS / 60
-    assert stack.asked() == []
+    assert stack.requested() == []
     stack.publish("mqtt", username="server-b", password=second)
     stack.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() != before
-    assert stack.asked() == ["describe_secret mqtt", "get_secret_value mqtt", "describe_secret agent-key"]
+    assert stack.requested() == ["describe_secret mqtt", "get_secret_value mqtt", "describe_secret agent-key"]
     assert source.read().mqtt["password"] == second
     assert first not in before
 
@@ -173,13 +173,11 @@ def test_a_version_that_is_only_pending_or_labelled_changes_nothing(stack: Stack
     assert source.fingerprint() == before
 
 
-def test_while_aws_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_one_comes_within_the_grace(
-    stack: Stack, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_outage_of_aws_keeps_values_and_the_next_comes_in_time(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
     stack.publish("mqtt", username="server-a", password=password())
     source = stack.source("mqtt")
     before, settings = source.fingerprint(), source.read()
-    stack.asked()
+    stack.requested()
     stack.client.refuses[""] = "ThrottlingException"
     started, looks = stack.now, []
     with caplog.at_level(logging.WARNING):
@@ -187,7 +185,7 @@ def test_while_aws_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_on
             stack.now += RETRY_SECONDS / 4
             assert source.fingerprint() == before
             assert source.read() == settings
-            if stack.asked():
+            if stack.requested():
                 looks.append(stack.now)
     gaps = [later - earlier for earlier, later in itertools.pairwise(looks)]
     assert min(gaps) >= 0.9 * (BACKOFF_FACTOR - 0.5) * RETRY_SECONDS
@@ -200,7 +198,7 @@ def test_while_aws_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_on
         assert stack.now < published + FETCHED - CHANGING_OVER, "the user that it replaced may end before"
 
 
-def test_a_refused_secret_goes_on_or_is_left_out_and_keeps_no_other_secret_back(stack: Stack) -> None:
+def test_refused_secret_blocks_no_other_secret(stack: Stack) -> None:
     stack.publish("mqtt", username="server-a", password=password())
     first, refused = password(), {f"{stack.prefix}/agent-key": "AccessDeniedException"}
     stack.publish("agent-key", api_key=first)
@@ -215,10 +213,10 @@ def test_a_refused_secret_goes_on_or_is_left_out_and_keeps_no_other_secret_back(
     assert settings.agent_key and settings.agent_key["api-key"] == first
     late = stack.source("mqtt+agent-key")
     assert late.read().agent_key is None, "it never had one"
-    stack.asked()
+    stack.requested()
     stack.now += 1.2 * POLL_SECONDS
     late.read()
-    assert "describe_secret agent-key" not in stack.asked(), "each refusal is on record"
+    assert "describe_secret agent-key" not in stack.requested(), "each refusal is on record"
     stack.client.refuses.clear()
     stack.now += REFUSED_SECONDS
     for one in (source, late):
@@ -227,12 +225,12 @@ def test_a_refused_secret_goes_on_or_is_left_out_and_keeps_no_other_secret_back(
 
 
 @pytest.mark.parametrize("text", ["no json SECRET", '["SECRET"]', '{"user": "SECRET"}'])
-def test_a_value_that_is_none_is_told_without_its_content(text: str, stack: Stack) -> None:
+def test_invalid_value_is_reported_without_its_content(text: str, stack: Stack) -> None:
     secret = password()
     stack.client.put_secret_value(SecretId=f"{stack.prefix}/mqtt", SecretString=text.replace("SECRET", secret))
-    with pytest.raises(StoreError) as told:
+    with pytest.raises(StoreError) as reported:
         stack.source("mqtt").read()
-    assert secret not in str(told.value) and told.value.remedy
+    assert secret not in str(reported.value) and reported.value.remedy
 
 
 def test_boto3s_own_chain_leads_there(stack: Stack, moto_environment: Aws, tmp_path: Path) -> None:

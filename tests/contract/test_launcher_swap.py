@@ -1,4 +1,4 @@
-"""What a swap of MQTT clients leaves behind at a real broker: nothing lost, no report. In this process, without MCP."""
+"""What a swap of MQTT clients leaves at a real broker: no loss, no report. In this process, without MCP."""
 
 import argparse
 import contextlib
@@ -72,7 +72,7 @@ class Launched:
         return replace(read_settings(where | who, "the test"), **changes)
 
     def narrow(self, *topics: str) -> ServerSettings:
-        """Return a version whose user may use `topics` alone."""
+        """Return a version whose user may use only `topics`."""
         settings = self.version("server-b")
         narrow = self.broker.broker().model_copy(update={"topics": topics})
         open_target(narrow, SecretKind.MQTT_USER).apply(self.broker.admin, settings.mqtt)
@@ -84,7 +84,7 @@ class Launched:
         return self.connection.client
 
     def swap(self, settings: ServerSettings | None = None) -> BrokerClient:
-        """Change over, to a version of server-b. Returns the former client."""
+        """Change over, to a version of server-b. Return the former client."""
         former = self.client
         Swap(self.connection, settings or self.version("server-b"), lambda: False).run()
         assert self.client is not former
@@ -105,13 +105,13 @@ def launched(broker: RealBroker) -> Iterator[Launched]:
 
 
 def published(launched: Launched, count: int, qos: int = 1) -> set[str]:
-    """Publish by the server's client, as its tool does. Returns what was answered with success."""
+    """Publish by the server's client, like its tool. Return what was answered with success."""
     sent = {f"message {number} of QoS {qos}" for number in range(count)}
     return {text for text in sent if launched.client.publish(f"test/{text}", text, qos=qos).rc == 0}
 
 
 def arrived(witness: Witness, wanted: set[str]) -> Counter[str]:
-    """Wait for each of `wanted` at another client. Returns how often each message came."""
+    """Wait for each of `wanted` at another client. Return how often each message came."""
     found: Counter[str] = Counter()
     while wanted - found.keys():
         found[witness.messages.get(timeout=DEADLINE)[1]] += 1
@@ -278,7 +278,7 @@ def test_refused_publishes_are_counted_and_each_topic_is_warned_of_once(
 
 @contextlib.contextmanager
 def many_descriptors() -> Iterator[None]:
-    """Every descriptor below 1,100 is in use."""
+    """Use every descriptor below 1,100."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, before[1]), before[1]))
     with contextlib.ExitStack() as stack:

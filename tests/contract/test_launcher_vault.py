@@ -1,4 +1,4 @@
-"""The launcher's source `vault:`, against a real OpenBao. Its clock is the test's own."""
+"""The launcher's source `vault:`, against a real OpenBao. The test sets its clock."""
 
 import logging
 import secrets
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.real
 
 @dataclass
 class Reads:
-    """The secrets of a server, who reads them, and the hour."""
+    """The secrets of a server, their reader, and the time."""
 
     live: LiveVault
     file: Path
@@ -40,22 +40,22 @@ class Reads:
         self.live.root.secrets.kv.v2.create_or_update_secret(secret, document, mount_point=self.live.mount)
 
     def show(self) -> None:
-        """Lay down what the server logs in with."""
+        """Write the server's login credential."""
         self.file.write_text(self.live.secret_id())
         self.file.chmod(0o600)
 
     def place(self, names: str = "", *more: str) -> str:
         host = self.live.openbao.address.removeprefix("https://")
-        said = (
+        output = (
             f"{host}/{self.live.mount}/data/{names}", f"approle={self.live.role_id()}", f"auth={self.live.approle}",
             f"file={self.file}", f"ca={self.live.openbao.ca_file}", *more,
         )  # fmt: skip
-        return ",".join(said)
+        return ",".join(output)
 
     def source(self, names: str = "mqtt+agent-key+http-token", *more: str) -> VaultSource:
         return VaultSource(self.place(names, *more), clock=lambda: self.now)
 
-    def asked(self) -> list[str]:
+    def requested(self) -> list[str]:
         lines = [line for line in self.live.openbao.audit() if line["type"] == "response"]
         new, self.seen = lines[self.seen :], len(lines)
         role = self.live.role("server")
@@ -66,7 +66,7 @@ class Reads:
         ]
 
     def of_secrets(self) -> list[str]:
-        return [each for each in self.asked() if "auth/" not in each]
+        return [each for each in self.requested() if "auth/" not in each]
 
 
 @pytest.fixture
@@ -89,19 +89,21 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     source = reads.source("mqtt+agent-key")
     before = source.fingerprint()
     assert reads.of_secrets() == [f"read {what}/{name}" for name in ("mqtt", "agent-key") for what in LOOK_AND_READ]
-    for _ in range(3):  # the launcher looks every second
+    for _ in range(3):  # the launcher polls every second
         assert source.fingerprint() == before
         source.read()
         reads.now += POLL_SECONDS / 10
-    assert reads.asked() == []
+    assert reads.requested() == []
     reads.live.root.secrets.kv.v2.update_metadata("mqtt", custom_metadata={"a": "note"}, mount_point=reads.live.mount)
     reads.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() == before
-    assert reads.asked() == ["read metadata/mqtt", "read metadata/agent-key"], "what is only noted of it is not read"
+    assert reads.requested() == ["read metadata/mqtt", "read metadata/agent-key"], (
+        "what is only noted of it is not read"
+    )
     reads.publish("mqtt", username="server-b", password=second)
     reads.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() != before
-    assert reads.asked() == ["read metadata/mqtt", "read data/mqtt", "read metadata/agent-key"]
+    assert reads.requested() == ["read metadata/mqtt", "read data/mqtt", "read metadata/agent-key"]
     assert source.read().mqtt["password"] == second
     assert first not in before
 
@@ -109,9 +111,7 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
 LOOK_AND_READ = ("metadata", "data")
 
 
-def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobody_begin(
-    reads: Reads, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_revoked_secret_id_stops_new_servers_only(reads: Reads, caplog: pytest.LogCaptureFixture) -> None:
     reads.publish("mqtt", username="server-a", password=password())
     source = reads.source("mqtt")
     settings, shown = source.read(), reads.file.read_text()
@@ -122,9 +122,9 @@ def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobod
     with caplog.at_level(logging.WARNING):
         assert source.read() == settings
     assert reads.live.role_id() in caplog.text
-    with pytest.raises(StoreError) as told:
+    with pytest.raises(StoreError) as reported:
         reads.source("mqtt").read()
-    assert shown not in caplog.text + str(told.value)
+    assert shown not in caplog.text + str(reported.value)
     reads.show()
     reads.now += BACKOFF_FACTOR * 1.2 * POLL_SECONDS
     reads.publish("mqtt", username="server-b", password=password())
@@ -149,7 +149,7 @@ def other_fields(reads: Reads, secret: str) -> None:
 
 
 @pytest.mark.parametrize("happens", [delete, remove, refuse, other_fields], ids=lambda each: each.__name__)
-def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_given(
+def test_lost_required_secret_blocks_no_other_after_the_start(
     happens: Callable[[Reads, str], None], reads: Reads, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, bearer = password(), password()
@@ -168,7 +168,7 @@ def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_gi
         reads.source("mqtt+http-token").read()
 
 
-def test_whoever_starts_it_without_a_login_lends_it_their_token(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operators_token_is_used_without_a_login(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
     reads.publish("mqtt", username="server-a", password=password())
     monkeypatch.setenv("VAULT_TOKEN", reads.live.log_in("server"))
     monkeypatch.setenv("VAULT_ADDR", reads.live.openbao.address)

@@ -1,4 +1,4 @@
-"""put, rotate and tick over a real broker and the real store: what an operator may do in between, and what follows."""
+"""put, rotate and tick over a real broker and the real store: an operator's changes in between, and their effects."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -74,7 +74,7 @@ def test_the_users_take_turns_and_the_replaced_one_is_refused_after_the_grace(st
 
 
 def report(session: MqttSession, user: str, version: str, *, servers: int) -> None:
-    """Retain reports of so many servers: at QoS 1, which a queue is limited for, or by the ten thousand at QoS 0."""
+    """Retain `servers` reports: at QoS 1, which a queue limits, or by the ten thousand at QoS 0."""
     text = report_text("mqtt", version, datetime.now(UTC))
     for number in range(servers - 1):
         session._client.publish(report_topic(user, f"server-{number}"), text, qos=int(servers < 10_000), retain=True)
@@ -103,7 +103,7 @@ def test_forged_reports_do_not_retire_the_user_in_use(tmp_path: Path, forged: in
                     for number in range(3):
                         session.publishes(report_topic(in_use["username"], f"server-{number}"), "", retain=True)
                 report(session, new.user or "", new.id, servers=forged)
-                if not emptied:  # what was retained first is sent first
+                if not emptied:  # the first retained is the first sent
                     report(server, in_use["username"], old, servers=3)
             assert errors(stack) == {}
             assert server.publishes(), "the user in use was retired within its grace"
@@ -131,7 +131,7 @@ def test_tick_goes_on_when_the_embedded_broker_is_flooded_with_reports(tmp_path:
 
 
 def operators_user(mosquitto: Mosquitto) -> Value:
-    """Return a user that an operator made beside the stack's: it may publish anywhere."""
+    """Return an operator's own user, which may publish anywhere."""
     user = Value({"username": "plc", "password": new_password()})
     with Connection(mosquitto.broker(), mosquitto.admin) as connection:
         security = DynamicSecurity(connection)
@@ -187,7 +187,7 @@ def test_tick_detects_a_password_changed_out_of_band_and_rotate_repairs_it(stack
 
 @pytest.mark.slow
 @pytest.mark.parametrize("adopts", [True, False])
-def test_second_store_keeps_a_user_in_use_until_told(embedded_broker: Embedded, tmp_path: Path, adopts: bool) -> None:
+def test_second_store_keeps_a_user_in_use_until_forced(embedded_broker: Embedded, tmp_path: Path, adopts: bool) -> None:
     broker, admin = embedded_broker.broker(), embedded_broker.admin
     first = make_stack(tmp_path / "first", broker)
     users, admins = (first.manifest.secret(name).users for name in ("mqtt", "broker-admin"))
@@ -199,9 +199,9 @@ def test_second_store_keeps_a_user_in_use_until_told(embedded_broker: Embedded, 
     with MqttSession(broker, first.credential()) as live:
         outcomes = second.tick()
         assert exit_code(outcomes) == 1
-        told = next(str(one.error) for one in outcomes if one.error)
-        assert first.credential()["username"] in told
-        assert "secretops put mqtt" in told and "secretops rotate mqtt --now" in told
+        reported = next(str(one.error) for one in outcomes if one.error)
+        assert first.credential()["username"] in reported
+        assert "secretops put mqtt" in reported and "secretops rotate mqtt --now" in reported
         with pytest.raises(RefusedError, match="secretops rotate broker-admin --now"):
             second.rotate("broker-admin")
         assert live.publishes()
@@ -268,7 +268,7 @@ def test_tick_delivers_a_current_version_after_its_delivery_failed(stack: Stack)
 
 
 @pytest.mark.parametrize("control", ["\n", "\x1b", "\x85"])
-def test_a_value_of_one_line_with_a_control_character_is_refused_and_not_shown(stack: Stack, control: str) -> None:
+def test_value_with_a_control_character_is_refused_and_not_printed(stack: Stack, control: str) -> None:
     text = new_password()
     for name, fields in (
         ("agent-key", {"api-key": text + control}),

@@ -1,4 +1,4 @@
-"""The commands of the pages on agent keys, certificates, doctor and the report, run as they stand there."""
+"""The commands of the pages on agent keys, certificates, doctor and the report, run word for word."""
 
 import os
 import subprocess
@@ -26,16 +26,16 @@ def follow(
     block: str,
     cwd: Path,
     *,
-    given: str = "",
+    stdin: str = "",
     code: int = 0,
     environment: Mapping[str, str] = NOTHING,
 ) -> str:
-    """Type a block. Returns what it printed."""
+    """Type a block. Return its output."""
     own = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     if stack:
         own["SECRETOPS_MANIFEST"] = str(stack.file)
     done = subprocess.run(
-        ["bash", "-ec", block], cwd=cwd, env={**os.environ, **own, **environment}, input=given, capture_output=True,
+        ["bash", "-ec", block], cwd=cwd, env={**os.environ, **own, **environment}, input=stdin, capture_output=True,
         text=True, timeout=DEADLINE, check=False,
     )  # fmt: skip
     assert done.returncode == code, f"{block}\n{done.stdout}{done.stderr}"
@@ -44,7 +44,7 @@ def follow(
 
 @pytest.fixture
 def certified(tmp_path: Path) -> Iterator[Certified]:
-    """Of which nothing has a value yet; the page's folder `clients` is what the broker trusts."""
+    """Yield a stack without values; the broker trusts the page's folder `clients`."""
     folder = tmp_path / "broker"
     (folder / "clients").mkdir(parents=True)
     started = start_mosquitto(folder, certifying=True, trusts=folder / "clients")

@@ -1,6 +1,5 @@
-"""A client certificate that the stack's own CA signs, and that CA's change, at a mosquitto that lets nobody in without
-one. The broker is real, and trusts what an operator gave it.
-"""
+"""A client certificate that the stack's private CA signs, and that CA's change, at a mosquitto that requires one. The
+broker is real, and trusts the operator's file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +42,7 @@ def running(stack: Certified) -> Certified:
 
 
 def due(stack: Certified) -> None:
-    """Let it be the moment at which the certificate is due."""
+    """Move the clock to the renewal of the certificate."""
     current = stack.versions().current
     at = renewal_at(current) if current else None
     assert at
@@ -57,13 +56,13 @@ def change_authority(stack: Certified) -> None:
     assert stack.errors() == {}
 
 
-def given(stack: Certified) -> Given:
+def supplied(stack: Certified) -> Given:
     return stack.read(CERTIFICATE), stack.read("mqtt")
 
 
 def test_renewals_and_a_ca_change_fail_no_connect(running: Certified) -> None:
     old = running.current(AUTHORITY)
-    with Connecting(running.stack.manifest.broker, running.folder, lambda: given(running)) as clients:
+    with Connecting(running.stack.manifest.broker, running.folder, lambda: supplied(running)) as clients:
         clients.caught_up()
         seen = {running.current()}
         for turn in range(RENEWALS):
@@ -89,7 +88,7 @@ def test_renewals_and_a_ca_change_fail_no_connect(running: Certified) -> None:
     assert len(running.trusted()) == 1
 
 
-def test_a_ca_that_nobody_meant_is_let_go_of_while_the_one_before_signs(running: Certified) -> None:
+def test_unwanted_ca_is_discarded_while_the_previous_one_signs(running: Certified) -> None:
     first = running.current(AUTHORITY)
     assert running.stack.run("rotate", AUTHORITY).returncode == 3
     pending = running.versions(AUTHORITY).pending
@@ -102,8 +101,8 @@ def test_a_ca_that_nobody_meant_is_let_go_of_while_the_one_before_signs(running:
         assert refused.returncode == 2 and "[discard-nothing]" in refused.stderr
 
 
-def test_whoever_has_the_cas_key_plays_no_other_client_no_server_and_no_ca(running: Certified) -> None:
-    """By the CA's own certificate, which OpenSSL reads: mosquitto is told nothing, and trusts the CA."""
+def test_stolen_ca_key_impersonates_no_other_client_server_or_ca(running: Certified) -> None:
+    """By the CA certificate, which OpenSSL reads: mosquitto has no other setting for it."""
     authority = running.read(AUTHORITY)
     above = x509.load_pem_x509_certificate(authority["ca.crt"].encode())
     signer = load_pem_private_key(authority["ca.key"].encode(), None)

@@ -1,6 +1,6 @@
-"""What listens where a broker should be, and sends anything: a target says that it is refused, or not reached.
+"""A broker that sends anything: a target reports that it is refused, or not reached.
 
-A socket of this machine plays it, with real packets that are spoiled and with bytes of no protocol.
+A socket of this machine plays it, with spoiled real packets and with bytes of no protocol.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from tests.unit.fuzz import BOUNDED
 pytestmark = pytest.mark.real
 
 CREDENTIAL = Value({"username": "mcp-a", "password": "not-shown-0123456789"})
-ENDS = 5.0  # Seconds of silence after which a target gives up: what is sent here is sent at once.
+ENDS = 5.0  # Seconds of silence after which a target gives up: the answer here comes at once.
 
 
 @contextlib.contextmanager
 def sending(answer: bytes) -> Iterator[int]:
-    """Listens once, reads what a client begins with, sends `answer` and hangs up. The port."""
+    """Listen once, read the client's first packet, send `answer` and hang up. Yields the port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -45,7 +45,7 @@ def sending(answer: bytes) -> Iterator[int]:
 
 @pytest.mark.parametrize("protocol", list(MqttProtocol))
 def test_no_broker_is_reported_as_unreachable(protocol: MqttProtocol, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Client, "_create_socket", Client._create_socket_connection)  # MQTT alone, without its TLS
+    monkeypatch.setattr(Client, "_create_socket", Client._create_socket_connection)  # MQTT without its TLS
     connack = b"\x20\x03\x00\x00\x00" if protocol is MqttProtocol.V5 else b"\x20\x02\x00\x00"
     begun = st.sampled_from([b"", connack, b"\x90\x03\x00\x01\x80", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 

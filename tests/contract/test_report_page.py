@@ -1,6 +1,5 @@
-"""The report's page in a real browser: on a desktop, on a phone and on paper, in light and dark, by keyboard, and for a
-screen reader as far as axe-core can tell. The stack is one that was rotated, over a real broker.
-"""
+"""The report's page in a real browser: desktop, phone and paper, light and dark, keyboard, and axe-core for screen
+readers. The stack was rotated over a real broker."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from tools.parts import found
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-DEADLINE = 300_000.0  # Milliseconds that the browser may take for anything.
+DEADLINE = 300_000.0  # Timeout of each browser action in milliseconds.
 SIZES = {"phone": (390, 844), "small phone": (320, 568), "desktop": (1280, 900)}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 Scheme = Literal["light", "dark"]
@@ -26,7 +25,7 @@ Scheme = Literal["light", "dark"]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium. As root it has no sandbox of its own; it opens a file of ours, and nothing else."""
+    """Yield Debian's Chromium. As root it has no sandbox; it opens only our file."""
     program = found("chromium")
     if program is None or not axe.FILE.is_at(axe.script()):
         pytest.skip("no Chromium, or no axe-core: make test-slow brings them")
@@ -39,8 +38,8 @@ def browser() -> Iterator[Browser]:
 @dataclass(kw_only=True)
 class Opened:
     page: Page
-    said: list[str]
-    asked: list[str]
+    output: list[str]
+    requested: list[str]
 
     def run(self, script: str) -> Any:
         return self.page.evaluate(script)
@@ -58,23 +57,23 @@ def shown(browser: Browser, path: Path, size: str = "desktop", scheme: Scheme = 
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     context.set_default_timeout(DEADLINE)
     page = context.new_page()
-    opened = Opened(page=page, said=[], asked=[])
+    opened = Opened(page=page, output=[], requested=[])
 
     def say(message: ConsoleMessage) -> None:
-        opened.said.append(message.text)
+        opened.output.append(message.text)
 
     def ask(request: Request) -> None:
-        opened.asked.append(request.url)
+        opened.requested.append(request.url)
 
     page.on("console", say)
-    page.on("pageerror", lambda error: opened.said.append(str(error)))
+    page.on("pageerror", lambda error: opened.output.append(str(error)))
     page.on("request", ask)
     page.goto(path.as_uri())
     return opened
 
 
 def violations(opened: Opened) -> list[str]:
-    """What axe-core finds, as rule: element. The page's own policy lets no script in but a debugger's."""
+    """Return axe-core's findings as rule: element. The page's own policy allows no script but a debugger's."""
     opened.run(axe.script().read_text() + "; undefined")
     options = json.dumps({"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations", "passes"]})
     result = opened.run(f"axe.run(document, {options})")
@@ -91,5 +90,5 @@ def test_page_loads_nothing_and_is_accessible(browser: Browser, everything: Path
     opened.run("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert opened.run("document.documentElement.scrollWidth") <= SIZES[size][0]
     assert violations(opened) == []
-    assert opened.said == []
-    assert opened.asked == [everything.as_uri()]
+    assert opened.output == []
+    assert opened.requested == [everything.as_uri()]

@@ -1,7 +1,7 @@
-"""The order of steps and tokens in which Secrets Manager may call a rotation function, and what each call leaves.
+"""The order of steps and tokens in which Secrets Manager may call a rotation function, and the result of each call.
 
 The cases follow the checks of the template in github.com/aws-samples/aws-secrets-manager-rotation-lambdas
-(SecretsManagerRotationTemplate/lambda_function.py). moto stands in for AWS, `Users` for the broker.
+(SecretsManagerRotationTemplate/lambda_function.py). moto replaces AWS, `Users` the broker.
 """
 
 from collections.abc import Sequence
@@ -34,8 +34,6 @@ PREVIOUS_ID, CURRENT_ID = "previous".ljust(32, "-"), "current-".ljust(32, "-")
 
 
 class Users(dict[str, str]):
-    """A broker's users and passwords."""
-
     def apply(self, _admin: Value, credential: Value, *, new: bool = False) -> None:  # noqa: ARG002
         self[credential["username"]] = credential["password"]
 
@@ -51,7 +49,7 @@ class Users(dict[str, str]):
 
 
 class Case:
-    """What is called, and what each call ends with. `mqtt` has a current and a previous version unless `first`."""
+    """The calls, and how each ends. `mqtt` has a current and a previous version unless `first`."""
 
     def __init__(self, *calls: tuple[str, str, str], current: str = "current", first: bool = False, **options: Any):
         self.calls, self.current, self.first, self.options = calls, current, first, options
@@ -161,7 +159,7 @@ def test_steps_are_those_that_secrets_manager_calls() -> None:
 
 
 class Counted:
-    """A client that writes down its requests."""
+    """A client that records its requests."""
 
     def __init__(self, client: Any, sent: list[str]) -> None:
         self._client, self._sent = client, sent
@@ -181,7 +179,7 @@ MOST_REQUESTS = 40  # A rotation's, its retirement included.
 
 
 def test_a_rotation_makes_at_most_40_requests(stack: AwsStack, users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the steps, and what the retirement adds to a tick that has nothing to do."""
+    """The requests of the steps, and what the retirement adds to an idle tick."""
     sent: list[str] = []
     service, dynamodb = AwsStack.service.fget, Aws.dynamodb  # type: ignore[attr-defined]
     for token, user in zip((PREVIOUS_ID, CURRENT_ID), stack.manifest.secret("mqtt").users, strict=True):
@@ -190,7 +188,7 @@ def test_a_rotation_makes_at_most_40_requests(stack: AwsStack, users: Users, mon
     stack.tick_function()
     token = stack.begin()
     monkeypatch.setattr(AwsStack, "service", property(lambda self: Counted(service(self), sent)))
-    monkeypatch.setattr(Aws, "dynamodb", lambda *asked: Counted(dynamodb(*asked), sent))
+    monkeypatch.setattr(Aws, "dynamodb", lambda *requested: Counted(dynamodb(*requested), sent))
     events = [stack.event(step, token) for step in STEPS]
     sent.clear()
     stack.skip_grace()

@@ -1,4 +1,4 @@
-"""The AWS store's lease, in a DynamoDB that moto stands in for."""
+"""The AWS store's lease, in moto's DynamoDB."""
 
 import contextlib
 import json
@@ -18,20 +18,20 @@ from tests.real.accidents import killed_around
 pytestmark = pytest.mark.real
 
 DEADLINE = 60.0
-LONG = Timing(duration=10 * DEADLINE, renew=3600, poll=0.05)  # Nobody is followed, and nothing renews by itself.
+LONG = Timing(duration=10 * DEADLINE, renew=3600, poll=0.05)  # Nobody takes over, and nothing renews by itself.
 
 
 @dataclass(frozen=True)
 class Hasty(Timing):
-    """Follows soon who does not renew, and rests on its own renewals however slow this machine is."""
+    """Takes over soon from a holder that does not renew. Its own renewals may be slow."""
 
     @property
     def trusted(self) -> float:
         return 5.0
 
 
-SHORT = Hasty(duration=0.3, renew=3600, poll=0.05)  # Whoever holds it is followed soon, unless a test renews it.
-MOST_REQUESTS = 20  # In one taking and what goes with it: a loop over them that gets so far does not end.
+SHORT = Hasty(duration=0.3, renew=3600, poll=0.05)  # Expires soon unless a test renews it.
+MOST_REQUESTS = 20  # The maximum of one acquisition and its follow-ups: an endless loop exceeds it.
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
 
 
 class Wrapped:
-    """The client, and what a test does before and after each request that writes."""
+    """The client, with a test's hooks before and after each request that writes."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ def free(place: Account) -> bool:
 
 
 def test_holder_that_renews_during_a_takeover_keeps_the_lease_or_has_lost_it(place: Account) -> None:
-    """Never both: at each request of the follower that writes, the holder comes back."""
+    """Never both: at each request of the successor that writes, the holder comes back."""
     kept = lost = 0
     for moment in range(MOST_REQUESTS):
         holder, held = taken(place, "the holder"), list[bool]()
@@ -116,7 +116,7 @@ def test_late_release_does_not_free_the_followers_lease(place: Account) -> None:
     second.confirm(fresh=True)
 
 
-# Before the refused request, before the one that takes over, and after that. A refused one has no moment after it.
+# Before the refused request, before the takeover, and after that. A refused one has no moment after it.
 @pytest.mark.parametrize("moment", [0, 1, 2])
 def test_killed_follower_keeps_nobody_out(place: Account, moment: int) -> None:
     holder = taken(place, "the holder")
@@ -157,6 +157,6 @@ def test_item_deleted_by_hand_frees_the_lease_and_its_holder_writes_no_more(plac
 
 def test_item_written_by_hand_is_reported_with_the_way_to_free_it(place: Account) -> None:
     place.aws.dynamodb().put_item(TableName=place.location.lease, Item={**ITEM, "token": {"S": "by hand"}})
-    with pytest.raises(StoreError, match="aws dynamodb delete-item") as told:
+    with pytest.raises(StoreError, match="aws dynamodb delete-item") as reported:
         taken(place, "one")
-    assert json.dumps(ITEM) in told.value.remedy
+    assert json.dumps(ITEM) in reported.value.remedy

@@ -1,4 +1,4 @@
-"""What only the AWS store does. moto stands in for AWS, and a strict client for those of its rules that moto lacks."""
+"""What only the AWS store does. moto replaces AWS, with a strict client for AWS' rules that moto lacks."""
 
 import contextlib
 import functools
@@ -40,7 +40,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
 
 @pytest.fixture
 def meddle() -> Iterator[Callable[..., None]]:
-    """Let somebody do something, once, before the next request that writes; `later`: so many moments after that."""
+    """Yield a function that runs a deed once, before the next request that writes, or `later` moments after."""
 
     def once(deed: Callable[[], object], later: int = 0) -> None:
         left = later
@@ -64,7 +64,7 @@ def token(number: int) -> str:
 
 
 def roll_back(place: Account, away: str, to: str) -> None:
-    """What a person does by hand: AWS' documented way back to the version before."""
+    """AWS' documented way back to the previous version, by hand."""
     place.client.update_secret_version_stage(
         SecretId=place.name, VersionStage=CURRENT, RemoveFromVersionId=away, MoveToVersionId=to
     )
@@ -75,13 +75,10 @@ def labelled(place: Account, label: str) -> str | None:
 
 
 def aws_labels(place: Account) -> dict[str, set[str]]:
-    """Those of AWS, by version."""
+    """Return AWS' own labels, by version."""
     return {
         name: found for name, labels in place.labels().items() if (found := {one for one in labels if one[:3] == "AWS"})
     }
-
-
-# Versions and labels
 
 
 def test_readers_find_one_json_object_under_awscurrent_once_it_is_published(place: Account) -> None:
@@ -125,7 +122,7 @@ def test_label_moved_meanwhile_is_seen_and_not_overwritten(place: Account, meddl
     assert [one.stage for one in place.open().versions("it").all] == [Stage.CURRENT, Stage.PENDING]
 
 
-def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_the_current_one(place: Account) -> None:
+def test_rollback_by_hand_to_a_retired_version_is_reported(place: Account) -> None:
     for number in (1, 2):
         publish(place, token(number))
     place.open().mark("it", token(1), retired=NOW)
@@ -171,7 +168,7 @@ def test_rotations_need_no_more_labels_the_longer_they_go_on(place: Account) -> 
     assert set(place.labels()) == {token(24 * 5), NO_VALUE}
 
 
-def test_forgetting_leaves_the_secret_of_the_stack_and_what_is_configured_of_it(place: Account) -> None:
+def test_forget_leaves_the_declared_secret_and_its_configuration(place: Account) -> None:
     publish(place, token(1))
     store = place.open()
     store.journal.write(Entry(time=NOW, secret="it", version=token(1), step="publish", outcome="failed"))
@@ -183,10 +180,10 @@ def test_forgetting_leaves_the_secret_of_the_stack_and_what_is_configured_of_it(
     assert store.journal.last("it") is None
 
 
-# Before the mark is on the empty version, after it is, and while labels are taken away.
+# Before the mark is on the empty version, after it is, and while labels are removed.
 @pytest.mark.parametrize(("then", "moment", "begun"), [("recover", 1, False), ("recover", 4, True), ("add", 8, True)])
 def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, begun: bool) -> None:
-    """The next tick ends it, or it had not begun; and so does an operator who puts a new value."""
+    """The next tick completes it, unless it had not begun; so does an operator's new value."""
     store = place.open()
     values = [publish_with(store, token(number)) for number in (1, 2)]
     store.add("it", version(token(3)), make())
@@ -203,9 +200,6 @@ def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, 
     else:
         assert place.delivered() == dict(values[1])
         assert store.secret_names() == ("it",)
-
-
-# The journal
 
 
 def test_the_last_step_is_found_again_and_does_not_lengthen_with_its_text(place: Account) -> None:
@@ -228,20 +222,17 @@ def test_label_is_moved_after_a_brief_conflict_and_a_lasting_one_reported(place:
 
     conflicts = iter(range(times))
 
-    def away(**asked: Any) -> Any:
+    def away(**requested: Any) -> Any:
         if next(conflicts, None) is not None:
             raise ClientError({"Error": {"Code": "InvalidParameterException"}}, "UpdateSecretVersionStage")
-        return place.client.update_secret_version_stage(**asked)
+        return place.client.update_secret_version_stage(**requested)
 
     client = SimpleNamespace(update_secret_version_stage=away, describe_secret=place.client.describe_secret)
-    asked = SecretsManagerApi(REGION, lambda _region: cast(Any, client))
+    requested = SecretsManagerApi(REGION, lambda _region: cast(Any, client))
     refused = pytest.raises(StoreError, match=r"UpdateSecretVersionStage.*\[aws-request-failed\]")
     with refused if times == 3 else contextlib.nullcontext():
-        assert asked.move(place.name, "MINE", None, token(1))
+        assert requested.move(place.name, "MINE", None, token(1))
     assert (labelled(place, "MINE") == token(1)) is (times == 1)
-
-
-# The lease
 
 
 def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptureFixture) -> None:
@@ -259,17 +250,17 @@ def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptu
     assert place.table().read().record is None
 
 
-def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: Account) -> None:
-    """The answer with the value takes long: the SDK repeats the request, for minutes."""
+def test_read_that_outlives_its_lease_returns_no_value(place: Account) -> None:
+    """The answer with the value is slow: the SDK repeats the request for minutes."""
     publish(place, token(1))
     timing, table, stalls = Timing(duration=0.6, renew=3600, poll=0.1), place.table(), []
 
-    def stalled(**asked: Any) -> Any:
-        # What a follower does, at once: a holder that renews would keep a real one out.
+    def stalled(**requested: Any) -> Any:
+        # Takes the lease over at once: a renewing holder would keep a real successor out.
         follower = LeaseRecord(holder="the follower", token="0" * 16, since=NOW)  # nosec B106
         assert table.write(follower, table.read()).record == follower
         stalls.append(threading.Event().wait(timing.trusted + 0.1))
-        return place.client.get_secret_value(**asked)
+        return place.client.get_secret_value(**requested)
 
     client = SimpleNamespace(get_secret_value=stalled, describe_secret=place.client.describe_secret)
     api = SecretsManagerApi(REGION, lambda _region: cast(Any, client))
@@ -280,10 +271,7 @@ def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: 
         assert len(stalls) == 1
 
 
-# What AWS and its SDK refuse
-
-
-def test_a_secret_scheduled_for_deletion_takes_nothing_and_is_told_with_its_way_back(place: Account) -> None:
+def test_secret_scheduled_for_deletion_is_reported_with_a_remedy(place: Account) -> None:
     publish(place, token(1))
     place.client.delete_secret(SecretId=place.name)
     store = place.open()

@@ -1,6 +1,6 @@
-"""What every store does: one suite, one row a store. Gaps are data. What only the dotenv store does is at the end.
+"""What every store does: one suite, one row per store. Gaps are data. What only the dotenv store does is at the end.
 
-The folder, the locks, the kills, the full disk and the API server are real. AWS is not: moto stands in for it.
+The folder, locks, kills, full disk and API server are real. moto replaces AWS.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from tests.contract.versions import FIELDS, NOW, make
 from tests.real.accidents import NOBODY, fill, in_child, small_disk
 
 HOUR = timedelta(hours=1)
-SLOW = ("kubernetes", "azure", "swarm")  # The rows of what is built from Go, comes from npm, or needs root.
+SLOW = ("kubernetes", "azure", "swarm")  # The rows built from Go or npm, or that need root.
 EXAMPLES = 20
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
@@ -97,7 +97,7 @@ def needs(opened: Opened, feature: Feature) -> None:
 
 
 def named(number: int) -> str:
-    """A version's id: as long as AWS wants it, and such that the later one sorts later."""
+    """Return a version's id: as long as AWS requires, and in order of `number`."""
     return f"v{number}-of-the-contract-of-all-stores"
 
 
@@ -109,13 +109,10 @@ def version(name: str, **facts: str | datetime | None) -> Version:
     return Version(id=name, stage=Stage.PENDING, created=NOW - HOUR, **about)  # type: ignore[arg-type]
 
 
-# What every store does
-
-
-def test_a_new_version_is_pending_and_nobody_is_given_it(opened: Opened) -> None:
+def test_new_version_is_pending_and_not_delivered(opened: Opened) -> None:
     first = opened.publish(V[1])
     second = make()
-    added = version(V[2], expires=NOW + HOUR, user=f"{uuid.uuid4()}/{uuid.uuid4()}")  # as of an agent's key
+    added = version(V[2], expires=NOW + HOUR, user=f"{uuid.uuid4()}/{uuid.uuid4()}")  # like an agent's key
     opened.store.add("it", added, second)
     assert opened.store.versions("it").pending == added
     assert opened.delivered() == dict(first)
@@ -133,7 +130,7 @@ def test_the_same_id_again_is_a_no_op(opened: Opened) -> None:
     assert opened.delivered() == dict(kept)
 
 
-def test_a_second_pending_version_replaces_the_first_whose_value_is_gone(opened: Opened) -> None:
+def test_second_pending_version_replaces_the_first(opened: Opened) -> None:
     lost = make()
     opened.store.add("it", version(V[1]), lost)
     opened.store.add("it", version(V[2]), make())
@@ -157,7 +154,7 @@ def test_publish_moves_current_and_previous_and_delivers(opened: Opened) -> None
     assert opened.store.versions("it") == versions
 
 
-def test_what_is_not_there_is_not_found(opened: Opened) -> None:
+def test_missing_version_is_not_found(opened: Opened) -> None:
     opened.publish(V[1])
     with pytest.raises(NotFoundError, match="nothing"):
         opened.store.read("it", "nothing", purpose="test")
@@ -187,14 +184,14 @@ def test_any_value_is_read_back_and_delivered_exactly(opened: Opened) -> None:
 _numbers = itertools.count()
 
 
-def test_what_no_reader_could_be_given_is_refused_and_nothing_is_kept(opened: Opened) -> None:
+def test_undeliverable_value_is_refused_and_not_stored(opened: Opened) -> None:
     for text in ("a\0b", "\ud800"):
         with pytest.raises(UsageError):
             opened.store.add("it", version(V[1]), Value({**make(), "password": text}))
     assert opened.store.versions("it").all == ()
 
 
-def test_marks_are_kept(opened: Opened) -> None:
+def test_marks_are_stored(opened: Opened) -> None:
     opened.publish(V[1])
     opened.store.mark("it", V[1], verified=NOW)
     opened.publish(V[2])
@@ -250,7 +247,7 @@ with row.at(sys.argv[2]).open().lease("the first of two"):
 """
 
 
-def test_a_lease_excludes_a_second_process_names_the_holder_and_ends_with_its_sigkill(opened: Opened) -> None:
+def test_lease_excludes_others_names_its_holder_and_ends_with_sigkill(opened: Opened) -> None:
     needs(opened, Feature.ANOTHER_PROCESS)
     command = [sys.executable, "-c", HOLD, opened.row.name, opened.place.address]
     with pytest.raises(RuntimeError), opened.store.lease("one that fails"):
@@ -337,7 +334,7 @@ def test_every_read_and_write_has_exactly_one_record(opened: Opened) -> None:
 
 @pytest.fixture
 def in_memory() -> Iterator[Path]:
-    """Where hundreds of fsyncs cost nothing: what is killed here is a process, not the machine."""
+    """Yield a folder in memory, where fsyncs are cheap: kills concern a process, not the machine."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:  # noqa: S108
         yield Path(name)
 
@@ -353,8 +350,8 @@ def test_killed_publish_leaves_one_whole_value_to_readers(fresh: Callable[[Path]
         assert whole or Feature.WHOLE_AT_ANY_MOMENT in opened.row.gaps, number
         current = opened.store.versions("it").current
         assert current and (current.id, opened.delivered()) != (V[1], dict(new)), "delivered before it is current"
-        given = new if current.id == V[2] else old
-        assert current.published is None or opened.delivered() == dict(given), "called delivered before it is"
+        supplied = new if current.id == V[2] else old
+        assert current.published is None or opened.delivered() == dict(supplied), "called delivered before it is"
         later = NOW + 5 * HOUR
         undelivered = current.published is None
         opened.store.recover("it", later)
@@ -376,11 +373,11 @@ def test_an_edit_by_hand_is_refused_and_nothing_is_overwritten(opened: Opened) -
     value = opened.publish(V[1])
     opened.place.edit(value["password"], "typed-by-a-person")
     edited = opened.delivered()
-    told = r"\[value-edited\][\s\S]*secretops put it"
-    with pytest.raises(StoreError, match=told):
+    reported = r"\[value-edited\][\s\S]*secretops put it"
+    with pytest.raises(StoreError, match=reported):
         opened.store.recover("it", NOW)
     opened.store.add("it", version(V[2]), make())
-    with pytest.raises(StoreError, match=told) as refused:
+    with pytest.raises(StoreError, match=reported) as refused:
         opened.store.publish("it", V[2], NOW)
     assert "typed-by-a-person" not in str(refused.value)
     assert opened.delivered() == edited == {**value, "password": "typed-by-a-person"}
@@ -399,21 +396,21 @@ def test_an_edit_is_adopted_by_publishing_the_same_text(opened: Opened) -> None:
     opened.store.recover("it", NOW)
 
 
-def test_what_readers_do_not_find_as_it_is_current_is_told_without_its_value(opened: Opened) -> None:
+def test_delivery_drift_is_reported_without_its_value(opened: Opened) -> None:
     store = opened.store
     assert store.delivery_drift("it") is None, "nothing is current yet"
     value = opened.publish(V[1])
     assert store.delivery_drift("it") is None
     opened.place.edit(value["password"], "typed-by-a-person")
-    told = store.delivery_drift("it")
-    assert told and "changed by hand" in told and "typed" not in told
+    reported = store.delivery_drift("it")
+    assert reported and "changed by hand" in reported and "typed" not in reported
     opened.place.clear()
     assert store.delivery_drift("it") == "not delivered: secretops tick"
     store.recover("it", NOW)
     assert store.delivery_drift("it") is None
 
 
-def test_a_field_that_the_stack_asks_for_since_is_asked_of_the_operator_and_put_supplies_it(opened: Opened) -> None:
+def test_new_field_is_requested_from_the_operator_and_supplied_by_put(opened: Opened) -> None:
     old = Value({"username": f"user-{new_password()}", "password": new_password()})
     opened.store.add("it", version(V[1]), old)
     opened.store.publish("it", V[1], NOW)
@@ -423,9 +420,6 @@ def test_a_field_that_the_stack_asks_for_since_is_asked_of_the_operator_and_put_
     new = opened.publish(V[2])
     opened.store.recover("it", NOW)
     assert opened.delivered() == dict(new)
-
-
-# What only the dotenv store does
 
 
 @dataclass
@@ -486,7 +480,7 @@ def test_an_access_that_cannot_be_recorded_does_not_happen(dotenv: InFolder) -> 
 
 @pytest.mark.parametrize(("form", "then"), [(1, "recover"), (0, "put"), (2, "forget")])
 def test_a_purge_killed_anywhere_is_never_undone(in_memory: Path, form: int, then: str) -> None:
-    """By the next tick it is ended, or had not begun; and so it is by an operator who purges, or puts, again."""
+    """The next tick, purge or put completes it, unless it had not begun."""
     begun = False
     for number in itertools.count():
         opened = in_folder(in_memory / f"{number}", ROWS[form])
@@ -604,7 +598,7 @@ def test_a_full_disk_loses_nothing_and_works_again_once_there_is_room(tmp_path: 
         assert list(opened.root.rglob("*.new")) == []
 
 
-def test_a_stack_that_delivers_otherwise_takes_back_what_it_delivered_before(tmp_path: Path) -> None:
+def test_changed_delivery_removes_the_former_one(tmp_path: Path) -> None:
     root = tmp_path / "store"
     value = in_folder(root).publish("v1")
     in_folder(root, ROWS[1]).store.recover("it", NOW)

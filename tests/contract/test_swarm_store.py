@@ -55,7 +55,7 @@ def test_delivery_waits_for_an_update_of_others_and_keeps_the_rollback_target(pl
     assert place.delivered() == dict(value)
 
 
-def test_replicas_get_new_files_and_no_value_is_shown(
+def test_replicas_get_new_files_and_no_value_leaks(
     place: InSwarm, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

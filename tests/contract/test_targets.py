@@ -1,6 +1,6 @@
-"""What every target does, on every broker that can be had: one suite, one row a broker.
+"""What every target does, on every available broker: one suite, one row per broker.
 
-Nothing stands in for anything here but on the row `coreflux`: its broker is the embedded one.
+All brokers are real; the row `coreflux` has the embedded one.
 """
 
 import itertools
@@ -31,7 +31,7 @@ from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
 
-SHORT = 3.0  # Seconds to wait for an answer that does not come, with all that comes before it.
+SHORT = 3.0  # Seconds to wait for an answer that does not come, with all that precedes it.
 _numbers = itertools.count()
 
 
@@ -46,7 +46,7 @@ class Row:
         )
 
     def impatient(self, *, admin: bool = False) -> Target:
-        """For what mosquitto answers with silence under MQTT 3.1.1."""
+        """For requests that mosquitto leaves unanswered under MQTT 3.1.1."""
         kind = MosquittoTarget if self.broker.kind is BrokerKind.MOSQUITTO else CorefluxTarget
         return kind(self.broker, admin=admin, deadline=SHORT)
 
@@ -70,7 +70,7 @@ def _jobs(*jobs: Callable[[], None]) -> tuple[Callable[[], None], ...]:
 
 
 def comes_back(connection: Connection, topic: str) -> bool:
-    """Whether a message that this session sends itself arrives. Needs a subscription to `topic`."""
+    """Whether this session receives its own message. Needs a subscription to `topic`."""
     payload = secrets.token_hex(8)
     connection.publish(topic, payload)
     return connection.receive(lambda message: True if message.payload == payload.encode() else None) is True
@@ -96,7 +96,7 @@ def test_applying_twice_or_to_the_idle_user_leaves_the_live_session_alone(row: R
 
 
 @pytest.mark.parametrize("admin", [False, True])
-def test_a_new_user_that_is_there_already_keeps_its_password_its_session_and_its_rights(row: Row, admin: bool) -> None:
+def test_existing_user_keeps_its_password_session_and_rights(row: Row, admin: bool) -> None:
     theirs = fresh()
     row.target().apply(row.admin, theirs, new=True)
     with session(row.broker, theirs, "plant/live") as live:
@@ -111,7 +111,7 @@ def test_a_new_user_that_is_there_already_keeps_its_password_its_session_and_its
 def test_a_users_life(row: Row) -> None:
     first, target = fresh(), row.target()
     second = fresh(username=first["username"])
-    target.retire(row.admin, first["username"])  # nobody is there yet
+    target.retire(row.admin, first["username"])
     with pytest.raises(RefusedError):
         target.verify(first)
     for credential, other in ((first, second), (second, first)):
@@ -125,7 +125,7 @@ def test_a_users_life(row: Row) -> None:
     assert first["username"] in str(refused.value)
     target.apply(row.admin, first)
     target.verify(first)
-    row.target(admin=True).apply(row.admin, first, new=True)  # as a rotation that was killed goes on
+    row.target(admin=True).apply(row.admin, first, new=True)  # resumes a killed rotation
     row.target(admin=True).verify(first)
 
 
@@ -153,7 +153,7 @@ def test_a_servers_user_is_no_admin(row: Row) -> None:
 
 
 def test_a_user_without_its_rights_gets_them_at_the_next_apply(row: Row) -> None:
-    """A crash between the user and its rights: it logs in already, and must not be taken for done."""
+    """A crash between the user and its rights: it logs in already, and must not count as done."""
     credential = fresh()
     row.target().apply(row.admin, credential)
     row.target(admin=True).apply(row.admin, credential)
@@ -196,7 +196,7 @@ def test_a_broker_that_is_down_is_unreachable(row: Row) -> None:
 
 def test_passwords_appear_in_no_log_and_no_error(row: Row, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    first, target, told = fresh(), row.target(), list[str]()
+    first, target, reported = fresh(), row.target(), list[str]()
     second = fresh(username=first["username"])
     jobs = _jobs(
         lambda: target.verify(first),
@@ -208,12 +208,9 @@ def test_passwords_appear_in_no_log_and_no_error(row: Row, caplog: pytest.LogCap
     for job in jobs:
         with pytest.raises(SecretopsError) as failed:
             job()
-        told.append("".join(traceback.format_exception(failed.value)))
+        reported.append("".join(traceback.format_exception(failed.value)))
     for value in (first, second, row.admin):
-        assert value["password"] not in "\n".join([*told, caplog.text])
-
-
-# What only a broker with TLS or with access lists can show
+        assert value["password"] not in "\n".join([*reported, caplog.text])
 
 
 @pytest.fixture(params=[MqttProtocol.V5, pytest.param(MqttProtocol.V311, marks=pytest.mark.slow)])
@@ -254,7 +251,7 @@ def test_nothing_is_sent_in_clear_to_a_listener_without_tls(strict: Row) -> None
 
 @pytest.mark.parametrize("missing", ["publishClientSend", "publishClientReceive"])
 def test_an_access_list_for_one_direction_fails_the_proof(strict: Row, missing: str) -> None:
-    """Under 3.1.1 mosquitto acknowledges what it drops; and a receiver is never told what it doesn't get."""
+    """Under 3.1.1 mosquitto acknowledges what it drops, and a receiver never learns of it."""
     credential, role = fresh(), f"half-{secrets.token_hex(4)}"
     acls = [{"acltype": kind, "topic": "#", "priority": 0, "allow": kind != missing} for kind in ACL_TYPES]
     with Connection(strict.broker, strict.admin) as connection:
@@ -266,11 +263,11 @@ def test_an_access_list_for_one_direction_fails_the_proof(strict: Row, missing: 
     assert "coreflux-mcp-secrets/probe/" in str(refused.value)
     with Connection(strict.broker, strict.admin) as connection:
         security = DynamicSecurity(connection)
-        security.run("deleteClient", username=credential["username"])  # it may write reports: other tests rest on that
+        security.run("deleteClient", username=credential["username"])  # it may write reports, which other tests need
         security.run("deleteRole", rolename=role)
 
 
-def test_each_server_reports_below_its_own_user_until_somebody_else_may(tmp_path: Path) -> None:
+def test_server_reports_need_a_topic_of_its_own_user(tmp_path: Path) -> None:
     mosquitto = start_mosquitto(tmp_path)
     try:
         row = Row(mosquitto.broker(topics=("plant/#",)), mosquitto.admin)
@@ -297,10 +294,7 @@ def test_each_server_reports_below_its_own_user_until_somebody_else_may(tmp_path
         mosquitto.stop()
 
 
-# What only a broker that asks for a client certificate can show
-
-
-def test_a_client_certificate_that_is_not_there_yet_is_waited_for_and_nothing_is_sent(tmp_path: Path) -> None:
+def test_missing_client_certificate_is_awaited_and_nothing_is_sent(tmp_path: Path) -> None:
     _, _, ca = make_ca(tmp_path)
     for there in ("client.crt", "client.key", None):
         folder = tmp_path / str(there)
@@ -335,11 +329,8 @@ def unspoken_to(ca_file: Path, certificates: Path) -> Iterator[Target]:
             server.accept()
 
 
-# What only the commands of Coreflux need
-
-
 @pytest.mark.parametrize("bad", ["two words", 'quo"te', "-dash", "back\\slash", "new\nline", ""])
-def test_what_a_command_would_take_apart_is_refused_unsent(bad: str) -> None:
+def test_value_that_breaks_a_command_is_refused_unsent(bad: str) -> None:
     nowhere = Broker(kind=BrokerKind.COREFLUX, host="localhost", port=1, protocol=MqttProtocol.V311, tls=True)
     target = CorefluxTarget(nowhere, admin=False)
     for attempt in _jobs(

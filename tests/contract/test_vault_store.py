@@ -1,4 +1,4 @@
-"""What only the Vault store does, on a real OpenBao: refusals, its lease, logins, and what a person edits there."""
+"""What only the Vault store does, on a real OpenBao: refusals, its lease, logins, and a person's edits."""
 
 from __future__ import annotations
 
@@ -53,38 +53,38 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Way:
-    """The way to the server, from this process: what happens once, at the next request of a kind."""
+    """The transport to the server, with hooks for the next request of a kind."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked: list[str] = []  # What was sent, in order: "POST data/it".
+        self.requested: list[str] = []  # What was sent, in order: "POST data/it".
         self._before: list[tuple[str, Deed]] = []
         self._losing: list[str] = []
         send = Connection._attempt
 
         def sent(connection: Connection, method: str, path: str, *more: Any) -> Answer:
-            said = f"{method} {path.partition('/')[2]}"
-            self.asked.append(said)
-            kinds = (said,) if method == "GET" else (said, "any write")
+            output = f"{method} {path.partition('/')[2]}"
+            self.requested.append(output)
+            kinds = (output,) if method == "GET" else (output, "any write")
             for one in [one for one in self._before if one[0] in kinds]:
                 self._before.remove(one)
                 one[1]()
             answer = send(connection, method, path, *more)
-            if said in self._losing:
-                self._losing.remove(said)
+            if output in self._losing:
+                self._losing.remove(output)
                 raise requests.exceptions.ReadTimeout
             return answer
 
         monkeypatch.setattr(Connection, "_attempt", sent)
 
     def before(self, what: str, deed: Deed) -> None:
-        """Do it once, right before `what` is sent, and after we were asked whether we may."""
+        """Run `deed` once, right before `what` is sent, after the check of the lease."""
         self._before.append((what, deed))
 
     def lose(self, what: str) -> None:
         self._losing.append(what)
 
     def count(self, what: str) -> int:
-        return self.asked.count(what)
+        return self.requested.count(what)
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_another_mount_namespace_or_engine_is_refused_and_no_value_is_written(op
         )
         with pytest.raises(StoreError, match=named):
             other.add("it", version(V[1]), make())
-    with pytest.raises(InvalidPath):  # nothing is in it
+    with pytest.raises(InvalidPath):  # it is empty
         client.secrets.kv.v1.list_secrets("", mount_point=first)
 
 
@@ -191,14 +191,14 @@ def test_no_token_is_sent_to_an_unproven_server(openbao: OpenBao, place: InMount
     ):
         location = place.location.model_copy(update=changes)
         at = Server(location.address, "", location.ca_file)
-        with pytest.raises(kind) as told:
+        with pytest.raises(kind) as reported:
             Api(
                 at, place.mount, Login(at, environment={"VAULT_TOKEN": openbao.root, "VAULT_ADDR": at.address})
             ).metadata("it")
-        assert told.value.remedy and openbao.root not in str(told.value)
+        assert reported.value.remedy and openbao.root not in str(reported.value)
 
 
-def test_a_document_that_somebody_writes_right_before_ours_is_not_overwritten(place: InMount, way: Way) -> None:
+def test_concurrent_write_by_hand_is_not_overwritten(place: InMount, way: Way) -> None:
     publish(place, V[1])
     place.open().add("it", version(V[2]), new := make())
     theirs = {"password": MINE}
@@ -213,7 +213,7 @@ def test_a_document_that_somebody_writes_right_before_ours_is_not_overwritten(pl
 
 
 def test_late_publish_is_refused_after_a_follower_prepared_another(place: InMount, way: Way) -> None:
-    """Both are for the same user, whose password the follower sets next: what comes late would open nothing."""
+    """Both concern one user, whose password the successor sets next: the late version would not log in."""
     value, late = publish(place, V[1]), make()
     store = place.open()
 
@@ -238,7 +238,7 @@ def test_late_publish_is_refused_after_a_follower_prepared_another(place: InMoun
 
 
 @pytest.mark.parametrize("lost", ["POST data/it", "PATCH metadata/it"])
-def test_a_lost_answer_is_asked_for_again_and_nothing_is_written_twice(place: InMount, way: Way, lost: str) -> None:
+def test_lost_answer_is_retried_and_nothing_written_twice(place: InMount, way: Way, lost: str) -> None:
     publish(place, V[0])
     publish(place, V[1])
     way.lose(lost)
@@ -254,7 +254,7 @@ def test_a_lost_answer_is_asked_for_again_and_nothing_is_written_twice(place: In
 LEASE = "rotator/lease"
 WRITE = f"POST data/{LEASE}"
 NOT_RENEWED = Timing(duration=60, renew=3600, poll=0.1)
-QUICK = Timing(duration=2, renew=3600, poll=0.1)  # Of a holder that does not renew, and is followed soon.
+QUICK = Timing(duration=2, renew=3600, poll=0.1)  # Of a holder that does not renew, and expires soon.
 
 
 def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> None:
@@ -287,7 +287,7 @@ def test_a_lost_answer_leaves_the_lease_ours(place: InMount, way: Way, writes: s
     assert place.document(LEASE) == {"holder": ""}
 
 
-def test_a_lease_that_a_person_deleted_or_removed_can_be_taken_again(place: InMount) -> None:
+def test_lease_deleted_by_hand_can_be_acquired_again(place: InMount) -> None:
     with place.open().lease("one"):
         pass
     kv = place.client.secrets.kv.v2
@@ -302,7 +302,7 @@ def test_a_lease_that_a_person_deleted_or_removed_can_be_taken_again(place: InMo
         assert place.document(LEASE)["holder"] == "four"
 
 
-def test_a_current_version_that_a_person_deleted_stays_deleted_until_they_say_otherwise(place: InMount) -> None:
+def test_current_version_deleted_by_hand_stays_deleted(place: InMount) -> None:
     value = publish(place, V[1])
     place.clear()
     with pytest.raises(StoreError, match=f"bao kv undelete -mount={place.mount} -versions=1 it"):
@@ -317,7 +317,7 @@ def test_a_current_version_that_a_person_deleted_stays_deleted_until_they_say_ot
     assert place.delivered() == dict(new), "another one takes its place"
 
 
-def test_what_left_the_stack_is_found_without_a_right_to_list_and_forgotten(place: InMount) -> None:
+def test_undeclared_secret_is_found_without_list_and_forgotten(place: InMount) -> None:
     value = publish(place, V[1])
     without = place.location.model_copy(update={"secrets": {}, "pending": {}, "fields": {}})
     store = place.open(without)
@@ -412,7 +412,7 @@ def logins(way: Way, role: AppRole) -> int:
     return way.count(f"POST {role.mount}/login")
 
 
-def test_a_token_that_somebody_revoked_is_got_anew(openbao: OpenBao, tmp_path: Path, way: Way) -> None:
+def test_revoked_token_is_renewed_by_a_login(openbao: OpenBao, tmp_path: Path, way: Way) -> None:
     role = AppRole.at(openbao, tmp_path)
     login = role.login()
     first = login.token()
@@ -474,14 +474,14 @@ def out_of_a_mount(thief: hvac.Client, role: AppRole, taken: dict[str, Any]) -> 
     return thief.adapter.get(f"/v1/{mount}/auth/{role.mount}/role/rotator/secret-id", wrap_ttl=f"{TTL}s")
 
 
-@pytest.mark.parametrize("anew", [wrapped_by_the_server, out_of_a_mount])
-def test_what_a_thief_wrapped_anew_is_an_alarm_and_not_used(
-    anew: Callable[[hvac.Client, AppRole, dict[str, Any]], Any], openbao: OpenBao, tmp_path: Path, way: Way
+@pytest.mark.parametrize("rewrap", [wrapped_by_the_server, out_of_a_mount])
+def test_rewrapped_secret_id_is_an_alarm_and_not_used(
+    rewrap: Callable[[hvac.Client, AppRole, dict[str, Any]], Any], openbao: OpenBao, tmp_path: Path, way: Way
 ) -> None:
     role = AppRole.at(openbao, tmp_path)
     role.wrap()
     taken = openbao.client(role.file.read_text()).sys.unwrap()["data"]
-    again = anew(openbao.client(openbao.token()), role, {"secret_id": taken["secret_id"]})
+    again = rewrap(openbao.client(openbao.token()), role, {"secret_id": taken["secret_id"]})
     role.file.write_text(again["wrap_info"]["token"])
     with pytest.raises(StoreError, match=r"\[vault-wrapping-token-forged\]"):
         role.login(wrapped=True).token()
@@ -504,7 +504,7 @@ def test_lost_unwrap_answer_is_neither_retried_nor_an_alarm(openbao: OpenBao, tm
     login.close()
 
 
-def test_a_jwt_is_read_anew_for_each_login(openbao: OpenBao, tmp_path: Path) -> None:
+def test_jwt_is_read_again_for_each_login(openbao: OpenBao, tmp_path: Path) -> None:
     jwt = pytest.importorskip("jwt", reason="PyJWT is not installed: it comes with the extra `azure`")
     key, mount, client = ec.generate_private_key(ec.SECP256R1()), f"jwt-{secrets.token_hex(4)}", openbao.client()
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -523,9 +523,9 @@ def test_a_jwt_is_read_anew_for_each_login(openbao: OpenBao, tmp_path: Path) -> 
     server = Server(openbao.address, ca_file=str(openbao.ca_file))
     login = Login(server, VaultLogin(method="jwt", mount=mount, role="server", file=str(file)))
     write("another")
-    with pytest.raises(StoreError, match=str(file)) as told:
+    with pytest.raises(StoreError, match=str(file)) as reported:
         login.token()
-    assert file.read_text() not in str(told.value)
+    assert file.read_text() not in str(reported.value)
     write("vault")
     token = login.token()
     assert is_good(openbao, token)

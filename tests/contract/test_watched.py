@@ -1,4 +1,4 @@
-"""The certificates that others renew, as a TLS server shows them: what is told of them, where, and when."""
+"""The external certificates that a TLS server presents: what is reported, where, and when."""
 
 import contextlib
 import socket
@@ -62,11 +62,11 @@ class Place:
     def seen(self) -> tuple[ExternalCertificate, ...]:
         return find(self.stack.session())
 
-    def told(self) -> list[tuple[Reason, str]]:
+    def reported(self) -> list[tuple[Reason, str]]:
         return [(one.reason, one.message) for one in findings(self.stack.session())]
 
     def told_once(self, reason: Reason) -> str:
-        ((found, message),) = self.told()
+        ((found, message),) = self.reported()
         assert found is reason, message
         return message
 
@@ -105,16 +105,16 @@ def place(tmp_path: Path) -> Iterator[Place]:
     thread.join(60)
 
 
-def test_what_the_broker_shows_and_who_signs_it_is_in_sight_and_nothing_is_told_of_what_lasts(place: Place) -> None:
+def test_valid_server_certificate_and_ca_are_listed_without_a_warning(place: Place) -> None:
     server, ca = place.seen()
     assert (server.name, server.source) == ("localhost", f"certificate of {place.address}")
     assert (ca.name, ca.source) == ("test ca", f"issuer of the certificate of {place.address}")
-    assert place.told() == []
+    assert place.reported() == []
     (row,) = [result for name, result in doctor(checks(place.stack.session())) if name == NAME]
     assert row.level is Level.OK
 
 
-def test_one_that_ends_soon_is_told_once_by_tick_status_and_doctor(place: Place) -> None:
+def test_expiring_certificate_is_reported_once_by_each_command(place: Place) -> None:
     place.serves(HOUR, lived=6 * HOUR)
     message = place.told_once(Reason.NEAR_EXPIRY)
     assert f"certificate of {place.address}: localhost expires" in message
@@ -128,7 +128,7 @@ def test_one_that_ends_soon_is_told_once_by_tick_status_and_doctor(place: Place)
     assert row.level is Level.ATTENTION and message in row.value
 
 
-def test_one_of_another_host_time_or_ca_is_told(place: Place) -> None:
+def test_certificate_of_another_host_time_or_ca_is_reported(place: Place) -> None:
     place.serves(YEAR, name="mqtt.example.com")
     message = place.told_once(Reason.DISTRUSTED)
     assert "Hostname mismatch" in message and str(place.ca_file) in message
@@ -140,11 +140,11 @@ def test_one_of_another_host_time_or_ca_is_told(place: Place) -> None:
     assert "local issuer" in place.told_once(Reason.DISTRUSTED)
 
 
-def test_where_nobody_answers_the_ca_is_looked_at(place: Place) -> None:
+def test_ca_is_checked_when_the_broker_does_not_answer(place: Place) -> None:
     broker = place.stack.manifest.broker.model_copy(update={"port": free_port()})
     place.stack.manifest = place.stack.manifest.model_copy(update={"broker": broker})
     assert [(one.name, one.source) for one in place.seen()] == [("test ca", str(place.ca_file))]
-    assert place.told() == [], "that it does not answer, its own check tells"
+    assert place.reported() == [], "that it does not answer, its own check tells"
     place.ca_file.write_bytes(authority("old ca", -HOUR / 2)[0].public_bytes(Encoding.PEM))
     assert place.told_once(Reason.EXPIRED)
 

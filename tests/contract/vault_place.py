@@ -1,6 +1,4 @@
-"""The Vault store's place: a mount of a real OpenBao, written by a token that may just what an operator may: a
-rotator, and delete what is forgotten.
-"""
+"""The Vault store's place: a mount of a real OpenBao, with a token of a rotator's and an operator's rights."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ if TYPE_CHECKING:  # where the extra is not installed, its row skips
 
 @dataclass(frozen=True)
 class InMount:
-    """Two secrets of one mount."""
-
-    address: str  # A file: the server's address and CA, the mount, the tokens of whoever rotates and of who may all.
+    address: str  # A file: the server's address and CA, the mount, the rotator's token and the root token.
 
     @classmethod
     def fresh(cls, request: pytest.FixtureRequest, folder: Path) -> str:
@@ -38,7 +34,6 @@ class InMount:
 
     @classmethod
     def at(cls, server: OpenBao, folder: Path, namespace: str = "", **options: Any) -> InMount:
-        """In a fresh mount of `server`."""
         folder.mkdir(exist_ok=True)
         place = cls(str(folder / "place.json"))
         mount = server.mount(namespace, **options)

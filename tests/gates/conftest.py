@@ -21,7 +21,7 @@ class MakeStack(Protocol):
 def broker_of(request: pytest.FixtureRequest) -> Callable[[str], tuple[Broker, Value]]:
     """Return a running broker and its first admin by the target's name: mosquitto (TLS, dynamic security) or coreflux.
 
-    Where mosquitto is not installed the embedded broker serves for both.
+    Without mosquitto the embedded broker serves both.
     """
 
     def of(target: str) -> tuple[Broker, Value]:
@@ -31,7 +31,7 @@ def broker_of(request: pytest.FixtureRequest) -> Callable[[str], tuple[Broker, V
         if target == "coreflux" or replaced:
             embedded = request.getfixturevalue("embedded_broker")
             broker = embedded.broker()
-            if replaced:  # somebody else's, as mosquitto: a purge leaves it
+            if replaced:  # not the stack's, like mosquitto: a purge leaves it
                 broker = broker.model_copy(update={"embedded": False, "home": None})
             return broker, embedded.admin
         mosquitto = request.getfixturevalue("mosquitto")
@@ -44,7 +44,7 @@ def broker_of(request: pytest.FixtureRequest) -> Callable[[str], tuple[Broker, V
 def stack_on(
     request: pytest.FixtureRequest, tmp_path: Path, broker_of: Callable[[str], tuple[Broker, Value]]
 ) -> MakeStack:
-    """A stack on the broker of a target, whose broker-admin has been put: a folder's, or of the store of a cloud."""
+    """A stack on the broker of a target, whose broker-admin has been put: of a folder, or of a cloud's store."""
 
     def on(target: str, delivery: str = "variables") -> Stack:
         broker, admin = broker_of(target)

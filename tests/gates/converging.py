@@ -1,4 +1,4 @@
-"""What has to be true of a stack after a rotation that was cut short, whatever its store and its broker are."""
+"""What must be true of any stack after an interrupted rotation."""
 
 from secretops.engine.state import Stage, Versions
 from secretops.values import Value
@@ -6,7 +6,7 @@ from tests.real.stack import Readers, Stack
 
 
 def prepare(stack: Stack, readers: Readers, name: str) -> Value:
-    """A current version and a previous one past its grace: the next rotation retires, and makes. Gives the previous."""
+    """Make a current version and a previous one past its grace period, due for retirement. Return the previous."""
     replaced = stack.credential(name)
     stack.rotate(name)
     readers.caught_up()
@@ -40,7 +40,7 @@ def converged(stack: Stack, readers: Readers, name: str, replaced: list[Value]) 
 
 
 def settled(stack: Stack, name: str = "mqtt") -> Versions:
-    """Nothing is pending, and the current version was proven and is what readers find. Gives the versions there are."""
+    """Check that nothing is pending, and the current version is proven and delivered. Return the versions."""
     versions = stack.session().store.versions(name)
     current = versions.current
     assert versions.pending is None and current and current.verified and current.published

@@ -1,4 +1,4 @@
-"""A command in a process of its own that is killed at a chosen moment. The product has no hook for it."""
+"""A command in its own process that is killed at a chosen moment. The product has no hook for it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from secretops.operations.session import Session
 from secretops.targets import open_target
 from tests.real.stack import DEADLINE, Stack
 
+# Calls without effects at store and target.
 LOOKS = frozenset({"versions", "read", "lease", "confirm", "verify"})
-"""Calls that change nothing in the store and nothing at the target."""
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(  # passed over where its extra is missing
@@ -28,7 +28,7 @@ _context.set_forkserver_preload(  # passed over where its extra is missing
     ]
 )
 
-Moment = Callable[[str], None]  # What a doomed process calls when it comes to a moment, with its name.
+Moment = Callable[[str], None]  # Called in the doomed process at each moment, with its name.
 
 
 class Watched:
@@ -37,7 +37,7 @@ class Watched:
     def __init__(self, real: object, kind: str, moment: Moment) -> None:
         self._real, self._kind, self._moment = real, kind, moment
 
-    @property  # type: ignore[misc]  # what asks which store it is finds the real one's class
+    @property  # type: ignore[misc]  # isinstance checks find the real store's class
     def __class__(self) -> Any:
         return type(self._real)
 
@@ -59,13 +59,12 @@ class Watched:
 def start(
     stack: Stack, command: str, name: str, *, kill_at: int | str | None = None, hold_at: Collection[int] = ()
 ) -> Doomed:
-    """Begin `rotate name` or `tick`, with its end as `begin` has it."""
+    """Start `rotate name` or `tick`; see `begin`."""
     return begin(functools.partial(_command, stack, command, name), kill_at=kill_at, hold_at=hold_at)
 
 
 def begin(act: Callable[[Moment], None], *, kill_at: int | str | None = None, hold_at: Collection[int] = ()) -> Doomed:
-    """Do `act` in a process of its own. At the moment `kill_at`, a number or a name, it SIGKILLs itself, at those in
-    `hold_at` it waits.
+    """Run `act` in a new process. At moment `kill_at`, a number or a name, it SIGKILLs itself; at `hold_at` it waits.
 
     `act` is pickled: a function of a module, or a partial of one.
     """
@@ -77,7 +76,7 @@ def begin(act: Callable[[Moment], None], *, kill_at: int | str | None = None, ho
 
 
 class Doomed:
-    """The process, and the moments that it came to."""
+    """The process, and its moments so far."""
 
     def __init__(self, process: ForkServerProcess, pipe: Connection) -> None:
         self.process, self._pipe = process, pipe
@@ -95,7 +94,7 @@ class Doomed:
         self._pipe.send("go on")
 
     def end(self, seconds: float = DEADLINE) -> int:
-        """Wait for its end: its exit code, or minus the signal. What it said is in `moments`."""
+        """Wait for its end. Return the exit code, or minus the signal. Its reports are in `moments`."""
         self.process.join(seconds)
         assert self.process.exitcode is not None, "it hangs"
         try:

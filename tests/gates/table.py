@@ -7,6 +7,7 @@ stack has every cell, and each named test exists.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+# Gate -> what it shows.
 GATES: Mapping[str, str] = {
     "leak": "canary values are only where values belong: not in state, previews, logs, arguments or environments",
     "revert": "after rotations a preview shows no change, so that no `pulumi up` reverts a rotation",
@@ -17,12 +18,11 @@ GATES: Mapping[str, str] = {
     "clock": "a clock that jumps causes no second rotation, retires no user too early, and blocks no lease for ever",
     "year": "a simulated year of ticks under random faults breaks no invariant",
 }
-"""Gate -> what it shows."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One gate of one stack. `gap` is what is not proven there, and why; a cell with neither proves nothing."""
+    """One gate of one stack. `gap` is what is not proven, and why; a cell with neither proves nothing."""
 
     proofs: tuple[str, ...] = ()  # Tests, as FILE::NAME.
     gap: str = ""
@@ -32,8 +32,8 @@ NEWCOMER, DEV, STAGING, PROD = (f"tests/stacks/test_{name}.py" for name in ("new
 AWS, SWARM = "tests/stacks/test_aws_elsewhere.py", "tests/stacks/test_swarm.py"
 VAULT, PODS = "tests/stacks/test_vault_local.py", "tests/stacks/test_vault_kubernetes.py"
 LEAK, CRASH, CLOUD = "tests/gates/test_leak.py", "tests/gates/test_crash.py", "tests/gates/test_cloud_crash.py"
+# Includes the rule that no input of any resource is a value: the state leaks nothing, and reverts nothing.
 KEEPS_RULES = "tests/unit/test_policy_pack.py::test_each_stack_that_is_shipped_keeps_every_rule"
-"""Among them that no input of any resource is a value: so there is nothing to leak by the state, and to revert."""
 
 NOTHING_AND_NOWHERE = "test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhere"
 IN_A_CLOUD = f"{LEAK}::test_no_value_leaves_its_place_in_a_cloud"
@@ -47,6 +47,7 @@ NO_DEPLOYMENT = (
     "no test deploys this pair: its store, rotator and trail are those of {store}, its server is that of {server}"
 )
 
+# By stack file.
 LOADS: Mapping[str, Cell] = {
     "Pulumi.dev.yaml": Cell((FILES,
                              "tests/gates/test_load.py::test_rotations_under_reconnecting_threads_fail_no_connect")),
@@ -72,7 +73,6 @@ LOADS: Mapping[str, Cell] = {
           "not as replicas of a Swarm: each of these runs the same launcher by itself")
        for name in ("prod-aws-swarm", "prod-vault-swarm")},
 }  # fmt: skip
-"""By its stack file."""
 
 LEAKS: Mapping[str, Cell] = {
     "Pulumi.dev.yaml": Cell((
@@ -83,14 +83,14 @@ LEAKS: Mapping[str, Cell] = {
     "Pulumi.staging.yaml": Cell((f"{STAGING}::{NOTHING_AND_NOWHERE}",)),
     "Pulumi.prod.yaml": Cell((f"{PROD}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
     "examples/Pulumi.prod-azure.yaml": Cell((f"{PROD}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
-    "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_value_is_where_somebody_could_see_it",)),
+    "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_value_is_visible_in_the_swarm",)),
     "examples/Pulumi.prod-vault-kubernetes.yaml": Cell((f"{PODS}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
     "examples/Pulumi.dev-vault-local.yaml": Cell((
         f"{VAULT}::test_no_value_token_or_secret_id_is_in_state_previews_or_output",
         IN_A_CLOUD,
     )),
     "examples/Pulumi.dev-aws-local.yaml": Cell((
-        f"{AWS}::test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account",
+        f"{AWS}::test_local_client_serves_on_a_value_rotated_in_aws",
         IN_A_CLOUD,
     )),
     "examples/Pulumi.prod-aws-kubernetes.yaml": Cell((f"{AWS}::test_pods_serve_what_external_secrets_copies",
@@ -105,6 +105,7 @@ LEAKS: Mapping[str, Cell] = {
          NO_DEPLOYMENT.format(store="dev-vault-local", server="prod-swarm")),
 }  # fmt: skip
 
+# The tests that search for values after three rotations also check for an empty preview.
 REVERTS: Mapping[str, Cell] = {
     **{stack: Cell(tuple(one for one in cell.proofs if one != IN_A_CLOUD), cell.gap) for stack, cell in LEAKS.items()},
     "Pulumi.dev.yaml": Cell((f"{NEWCOMER}::test_a_preview_wants_no_changes_after_ten_rotations",)),
@@ -112,7 +113,6 @@ REVERTS: Mapping[str, Cell] = {
         (f"{SWARM}::test_after_rotations_no_task_is_on_an_old_version_and_no_secret_is_left",)
     ),
 }
-"""The tests that look for values after three rotations look for a preview with nothing to do, too."""
 
 STORE_CRASHES = (
     "tests/contract/test_stores.py::test_rotator_with_a_lost_lease_does_not_publish",
@@ -132,7 +132,7 @@ CRASHES: Mapping[str, Cell] = {
     "Pulumi.staging.yaml": Cell(("tests/gates/test_kubernetes.py::test_rotation_killed_three_times_ends_by_a_tick",
           "tests/gates/test_kubernetes.py::test_restarted_api_server_only_delays", *STORE_CRASHES)),
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_manager_killed_in_mid_rotation_only_delays_it",
-          f"{SWARM}::test_what_killed_ones_left_is_removed_by_a_tick"),
+          f"{SWARM}::test_leftovers_of_killed_commands_are_removed_by_a_tick"),
          "killed at chosen moments, and not before and after each effect"),
 }  # fmt: skip
 
@@ -180,8 +180,8 @@ def _cells(stack: str) -> Iterator[tuple[str, Cell]]:
     )
 
 
+# Stack file -> gate -> its proofs.
 TABLE: Mapping[str, Mapping[str, Cell]] = {stack: dict(_cells(stack)) for stack in LEAKS}
-"""Stack file -> gate -> what proves it."""
 
 
 def files() -> list[str]:

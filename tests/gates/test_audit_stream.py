@@ -1,4 +1,4 @@
-"""A long trail as one gzip stream, through the real command: counted right, in memory that does not grow with it."""
+"""A long trail as one gzip stream, through the real command: counted right, with constant memory."""
 
 import gzip
 import json
@@ -16,18 +16,20 @@ from tests.unit import test_cloudtrail as cloudtrail
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 BLOCKS, OTHERS = 1000, 500
+# Reads of the stack's secrets in each block, by the server and by an undeclared identity. `OTHERS` concern other
+# things.
 READS, STOLEN = 480, 20
-"""Of the stack's secrets, in each block, by the server and by somebody undeclared. `OTHERS` are about other things."""
-MOST_MORE = 64 * 2**20  # Bytes that all blocks may take beyond what one takes: events are remembered, to count once.
-MARK = "@@@@@@@@"  # What is another number in each block: no event comes twice.
+MOST_MORE = (
+    64 * 2**20
+)  # Bytes that all blocks may take beyond what one takes: event ids are stored, to count each once.
+MARK = "@@@@@@@@"  # Unique numbers per block: no event comes twice.
+# Starts the command and records its memory. It is small, because a process's peak includes its parent's at the fork.
 MEASURE = """
 import json, os, subprocess, sys
 _, status, used = os.wait4(subprocess.Popen(sys.argv[2:]).pid, 0)
 with open(sys.argv[1], "w") as file:
     json.dump({"code": os.waitstatus_to_exitcode(status), "peak": used.ru_maxrss}, file)
 """
-"""Starts the command and writes down what it took. It is small itself, for the peak of a process counts what it was
-started from."""
 
 
 def block_of_aws() -> bytes:
@@ -35,18 +37,18 @@ def block_of_aws() -> bytes:
     events = [
         *(cloudtrail.event() for _ in range(READS)),
         *(cloudtrail.event(cloudtrail.session("mallory")) for _ in range(STOLEN)),
-        *(cloudtrail.event(asked={"functionName": "x"}, **other) for _ in range(OTHERS)),
+        *(cloudtrail.event(requested={"functionName": "x"}, **other) for _ in range(OTHERS)),
     ]
     document = json.dumps({"Records": [{**one, "eventID": f"{MARK}-{number}"} for number, one in enumerate(events)]})
     return f"{document}\n{document[:300]}\n".encode()
 
 
 def peak_of(folder: Path, block: bytes, times: int) -> int:
-    told, manifest = folder / "told.json", folder / "secretops.json"
+    reported, manifest = folder / "told.json", folder / "secretops.json"
     manifest.write_text(cloudtrail.MANIFEST.model_dump_json())
     command = [sys.executable, "-m", "secretops", "audit", "-", "--json", "--manifest", str(manifest)]
     with (folder / "out").open("wb+") as out:
-        measured = [sys.executable, "-S", "-c", MEASURE, str(told), *command]
+        measured = [sys.executable, "-S", "-c", MEASURE, str(reported), *command]
         process = subprocess.Popen(measured, stdin=subprocess.PIPE, stdout=out)
         assert process.stdin
         with process.stdin, gzip.GzipFile(fileobj=process.stdin, mode="wb", compresslevel=1) as packed:
@@ -55,7 +57,7 @@ def peak_of(folder: Path, block: bytes, times: int) -> int:
         assert process.wait(DEADLINE) == 0
         out.seek(0)
         *rows, summary = [json.loads(line) for line in out]
-    took = json.loads(told.read_text())
+    took = json.loads(reported.read_text())
     thief = f"arn:aws:iam::{cloudtrail.ACCOUNT}:role/mallory"
     assert took["code"] == ExitCode.ATTENTION
     counts = {(row["reader"], row["outcome"]): row["count"] for row in rows}

@@ -1,9 +1,8 @@
-"""What a cloud's rotator does is killed at three effects, while it holds the lease; the cloud's next call finishes it.
-What readers are given logs in all the while.
+"""A cloud's rotator is killed at three effects, under its lease; the cloud's next call completes it. Readers can log in
+all the while.
 
-The same test for AWS (Secrets Manager's four calls of a function; moto with AWS' rules), for Azure (the commands of the
-job; Key Vault's stand-in and the lease of a blob in Azurite) and for Vault (the same commands; a real OpenBao), on a
-real broker. The simulated year kills at any effect.
+One test for AWS (moto with AWS' rules), Azure (Key Vault stand-in, Azurite) and Vault (real OpenBao), on a real broker.
+The simulated year kills at any effect.
 """
 
 import contextlib
@@ -65,7 +64,7 @@ def test_rotation_killed_at_an_effect_is_finished_by_the_clouds_next_call(cloud:
 
 
 def next_rotation(cloud: CloudStack, readers: Readers) -> Attempt:
-    """One that begins when the readers of the last but one version have let it go, and that has that one to retire."""
+    """Start one after the readers of the last but one version have discarded it; it retires that one."""
     previous = cloud.session().store.versions("mqtt").previous
     if previous is None or previous.retired:
         cloud.rotate()
@@ -79,7 +78,7 @@ def played(cloud: CloudStack, events: Sequence[Event], *, leased: bool = True, k
 
 
 def play(stack: CloudStack, events: Sequence[Event], leased: bool, moment: Moment) -> None:
-    """The calls, with a moment at each effect, and after each call. Not `leased`: as if nobody else were there."""
+    """Play the calls, with a moment at each effect and after each call. Not `leased`: without other holders."""
     os.environ.update(stack.environment)
     for of, name in (*stack.writes, *MESSAGES):
         setattr(of, name, watched(stack, name, getattr(of, name), moment))
@@ -93,12 +92,12 @@ def play(stack: CloudStack, events: Sequence[Event], leased: bool, moment: Momen
 def watched(stack: CloudStack, name: str, real: Any, moment: Moment) -> Any:
     @functools.wraps(real)
     def watching(self: object, *args: Any, **named: Any) -> Any:
-        told = stack.moment(name, args, named)
-        if told is None:
+        reported = stack.moment(name, args, named)
+        if reported is None:
             return real(self, *args, **named)
-        moment(f"before {told}")
+        moment(f"before {reported}")
         answer = real(self, *args, **named)
-        moment(f"after {told}")
+        moment(f"after {reported}")
         return answer
 
     return watching

@@ -1,6 +1,7 @@
-"""A compromise killed at any moment, and typed again: what was out is refused, what readers hold logs in, one incident.
+"""A compromise killed at any moment, and repeated: old values are refused, readers can log in, one incident is
+recorded.
 
-SIGKILL at effects at the store, at a real broker, and on the incident's own files.
+SIGKILL at effects at the store, at a real broker, and on the incident's files.
 """
 
 import functools
@@ -36,7 +37,7 @@ def test_compromise_killed_at_an_effect_is_continued_to_its_end(stack_on: MakeSt
         out, folder = prepare(stack, tmp_path / str(number), name)
         assert start(stack, name, folder, kill_at=moment).end() == -signal.SIGKILL, moment
         assert stack.log_in(stack.credential(name)) == "Success", moment
-        if moment == "before store.publish":  # a tick in between takes nothing from it
+        if moment == "before store.publish":  # a tick in between must not interfere
             assert [one.error for one in stack.tick() if one.error] == []
         again = start(stack, name, folder)
         assert again.end() == 0, (moment, again.moments)
@@ -57,7 +58,7 @@ def start(stack: Stack, name: str, folder: Path, *, kill_at: str | None = None) 
 
 
 def converged(stack: Stack, name: str, out: list[Value], folder: Path) -> None:
-    """What `out` was is refused, what readers hold logs in, and the one incident is ended."""
+    """Check that old values are refused, that readers can log in, and that the one incident has ended."""
     (path,) = folder.glob("incident-*.json")
     incident = Incident.model_validate_json(path.read_bytes())
     assert incident.ended

@@ -1,4 +1,4 @@
-"""A rotation that is killed: what readers hold logs in all the while, and one tick later all is well."""
+"""A killed rotation: readers can log in all the while, and one tick completes it."""
 
 import signal
 
@@ -23,7 +23,7 @@ def test_rotation_killed_at_an_effect_ends_by_a_tick(
     stack_on: MakeStack, target: str, name: str, delivery: str
 ) -> None:
     stack = stack_on(target, delivery)
-    for each in ("broker-admin", "mqtt"):  # a tick looks after both
+    for each in ("broker-admin", "mqtt"):  # a tick checks both
         stack.rotate(each)
     with Readers(stack, name) as readers:
         for moment in KILLS:

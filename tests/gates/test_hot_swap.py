@@ -1,4 +1,4 @@
-"""The server's users feel nothing: calls without pause through every way in which a credential changes."""
+"""The server's clients see no failure: calls without pause through every way in which a credential changes."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,8 +36,8 @@ def served(
     if not hasattr(request, "param"):
         return ServedByLauncher(prepared_stack(tmp_path / "store", mosquitto), cwd, server_folder)
     stack = prepared_cloud_stack(cast(CloudStack, stack_on("mosquitto", request.param)), mosquitto)
-    said = {"MQTT_BROKER": "localhost", "LOG_LEVEL": "INFO", **public(mosquitto)}
-    return ServedByLauncher(stack, cwd, server_folder, said)
+    output = {"MQTT_BROKER": "localhost", "LOG_LEVEL": "INFO", **public(mosquitto)}
+    return ServedByLauncher(stack, cwd, server_folder, output)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_no_call_fails_when_the_launcher_polls_a_clouds_store(served: ServedByLa
 def test_hinted_version_is_in_use_within_5_s(
     served: ServedByLauncher, launchers: int, rotations: int, record_property: Callable[[str, object], None]
 ) -> None:
-    """The poll comes 5 minutes after the last one that a hint led to: no rotation waits for so long."""
+    """The poll comes 5 minutes after the last one that a hint triggered: no rotation waits for so long."""
     taken: list[float] = []
 
     async def scenario() -> None:
@@ -75,7 +75,7 @@ def test_hinted_version_is_in_use_within_5_s(
                 one.folder.mkdir()
                 await running.enter_async_context(one.listening())
             for _ in range(rotations):
-                await anyio.sleep(HINT_SECONDS)  # rotations are days apart: the limit on hinted polls is not measured
+                await anyio.sleep(HINT_SECONDS)  # rotations are days apart: the limit on hinted polls does not apply
                 served.stack.skip_grace()
                 version = await anyio.to_thread.run_sync(served.stack.rotate)
                 began = time.monotonic()
@@ -127,7 +127,7 @@ def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotatio
     assert "Traceback" not in served.log
     for value in filter(None, (stack.credential()["password"], served.token)):
         assert value not in served.log
-    assert served.reports() == ()  # taken back at the end
+    assert served.reports() == ()  # rolled back at the end
 
 
 async def rotation(served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
@@ -154,9 +154,11 @@ async def put(served: ServedByLauncher, name: str, value: Mapping[str, str]) -> 
     await served.takes(name, await anyio.to_thread.run_sync(served.stack.put, name, value))
 
 
-async def mishap(name: str, field: str, text: str, told: str, served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
+async def mishap(
+    name: str, field: str, text: str, reported: str, served: ServedByLauncher, _mosquitto: Mosquitto
+) -> None:
     mend = await anyio.to_thread.run_sync(served.stack.spoil, name, field, text)
-    await served.refuses(told)
+    await served.refuses(reported)
     await anyio.to_thread.run_sync(mend)
     await served.recovers()
 

@@ -1,4 +1,4 @@
-"""SIGINT at 40 moments of each command, from the first that is its own: 130, one line, and the next tick converges."""
+"""SIGINT at 40 moments of each command: exit code 130, one line, and the next tick converges."""
 
 import os
 import signal
@@ -16,9 +16,9 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 # Half of them in the first 100 ms, the others until the command has ended by itself.
 MOMENTS = 40
 EARLY_SECONDS = 0.1
-ENDS = {0, 3, 5}  # How a command that was quicker than its signal may end.
+ENDS = {0, 3, 5}  # Exit codes of a command that ended before its signal.
 
-# What the lines begin with that a command prints as it goes on. A compromise also names its record when it is stopped.
+# Starts of progress lines. A compromise also names its record when it is stopped.
 PROGRESS: dict[str, str | tuple[str, ...]] = {
     "put": "agent-key: ",
     "rotate": "mqtt: ",
@@ -74,7 +74,7 @@ def _start(stack: Stack, name: str, folder: Path) -> subprocess.Popen[str]:
 
 
 def _await_handler(process: subprocess.Popen[str]) -> None:
-    """Return once SIGTERM is handled: until then it is the interpreter that starts, which has a SIGINT of its own."""
+    """Return once SIGTERM is handled: until then the interpreter starts, with its own SIGINT handler."""
     bit = 1 << (signal.SIGTERM - 1)
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status").read_text()

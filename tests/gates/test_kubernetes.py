@@ -1,7 +1,7 @@
-"""The Kubernetes store under everything that happens to it: everything converges and nothing is lost.
+"""The Kubernetes store under faults: everything converges and nothing is lost.
 
-Rotators at once, an API server that goes away in mid-rotation, and SIGKILL at three moments. What readers are given
-logs in at a real mosquitto all the while.
+Concurrent rotators, an API server that stops in mid-rotation, and SIGKILL at three moments. Readers can log in at a
+real mosquitto all the while.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""Canary values through every command of the real command line: they are where values belong and nowhere else."""
+"""Canary values through every command of the real command line: they stay where values belong."""
 
 import base64
 import contextlib
@@ -32,6 +32,7 @@ pytestmark = pytest.mark.real
 
 PLACES = ("versions/", "config/.env", "secrets/", "certs/")  # Below the store's root: where a value may be.
 
+# secretops with every logger at DEBUG, and paho's enabled.
 LOUD = """
 import logging, sys
 import paho.mqtt.client as mqtt
@@ -44,7 +45,6 @@ mqtt.Client.__init__ = loud
 from secretops.cli import main
 main()
 """
-"""secretops with every logger at DEBUG, and paho's switched on."""
 
 
 def forms(text: str) -> Iterator[bytes]:
@@ -58,13 +58,13 @@ def forms(text: str) -> Iterator[bytes]:
     for safe in ("", "/", " "):
         yield urllib.parse.quote(text, safe=safe).encode()
     yield urllib.parse.quote_plus(text).encode()
-    for offset in range(3):  # what stands before it shifts base64; its ends mix with the neighbours
+    for offset in range(3):  # the text before it shifts base64; its ends mix with the neighbors
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             yield encode(bytes(offset) + raw)[4:-4]
 
 
 class Canaries:
-    """Values that must stay where they belong, told by a name that reveals nothing."""
+    """Values that must stay in place, identified by a name that reveals nothing."""
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
@@ -128,10 +128,10 @@ def _ancestors(pid: str, parents: dict[str, str]) -> Iterator[str]:
 
 class Place(Protocol):
     def values(self) -> dict[str, dict[str, str]]:
-        """All that are kept now, by version."""
+        """Return all stored values, by version."""
 
     def shown(self) -> dict[str, bytes]:
-        """What else there is of it, where no value may be, by what it is."""
+        """Return all other data of it, where no value may be, by kind."""
 
 
 @dataclass(frozen=True)
@@ -149,34 +149,34 @@ class Folder:
 
 
 class Watch:
-    """Runs commands on a stack and keeps all that anybody could see of them."""
+    """Runs commands on a stack and records all that is visible of them."""
 
     def __init__(self, stack: Stack, canaries: Canaries, place: Place) -> None:
         self.stack, self.canaries, self.place = stack, canaries, place
         self.outputs: list[tuple[str, bytes]] = []
 
-    def run(self, *arguments: str, given: str = "", code: int = 0, stack: Stack | None = None) -> None:
-        """Once as it is, and when that fails as it should, once more with every logger at DEBUG."""
+    def run(self, *arguments: str, stdin: str = "", code: int = 0, stack: Stack | None = None) -> None:
+        """Run it once, and if it fails as expected, again with every logger at DEBUG."""
         command = (stack or self.stack).command(*arguments)
         for argv in (command, [sys.executable, "-c", LOUD, *command[3:]]) if code else (command,):
-            self._run(argv, arguments, given, code)
+            self._run(argv, arguments, stdin, code)
 
-    def loud(self, *arguments: str, given: str = "", code: int = 0) -> None:
+    def loud(self, *arguments: str, stdin: str = "", code: int = 0) -> None:
         argv = [sys.executable, "-c", LOUD, *self.stack.command(*arguments)[3:]]
-        assert b"DEBUG" in self._run(argv, arguments, given, code)
+        assert b"DEBUG" in self._run(argv, arguments, stdin, code)
 
-    def any(self, *arguments: str, given: str = "") -> None:
-        """With every logger at DEBUG, whatever there is to log, and whether or not it leaves something to a person."""
+    def any(self, *arguments: str, stdin: str = "") -> None:
+        """Run it with every logger at DEBUG, with any exit code of success."""
         argv = [sys.executable, "-c", LOUD, *self.stack.command(*arguments)[3:]]
-        self._run(argv, arguments, given, ExitCode.DONE, ExitCode.ATTENTION)
+        self._run(argv, arguments, stdin, ExitCode.DONE, ExitCode.ATTENTION)
 
     def leaks(self, *more: Path) -> list[str]:
         shown = [*self.outputs, *self.place.shown().items(), *((path.name, path.read_bytes()) for path in more)]
         return [f"{what}: {name}" for what, text in shown for name in self.canaries.found_in(text)]
 
-    def _run(self, argv: list[str], arguments: tuple[str, ...], given: str, *codes: int) -> bytes:
+    def _run(self, argv: list[str], arguments: tuple[str, ...], stdin: str, *codes: int) -> bytes:
         done = subprocess.run(
-            argv, input=given.encode(), capture_output=True, timeout=DEADLINE, check=False,
+            argv, input=stdin.encode(), capture_output=True, timeout=DEADLINE, check=False,
             env={**os.environ, **self.stack.environment},
         )  # fmt: skip
         assert done.returncode in codes, (arguments, done.returncode, done.stderr.decode()[-2000:])
@@ -217,16 +217,16 @@ def test_no_value_leaves_its_place_on_a_broker(
     canaries.learn({"put": certs})
     down = elsewhere(stack, port=free_port())
     with watching_processes() as seen:
-        watch.run("put", "broker-admin", given=wrong, code=1)
-        watch.run("put", "broker-admin", given=right, code=1, stack=down)
-        watch.run("put", "broker-admin", given=right)
-        watch.run("put", "agent-key", given=canaries.make("with NUL", "\0"), code=2)
-        watch.run("put", "agent-key", given="{" + canaries.make("broken JSON"), code=2)
+        watch.run("put", "broker-admin", stdin=wrong, code=1)
+        watch.run("put", "broker-admin", stdin=right, code=1, stack=down)
+        watch.run("put", "broker-admin", stdin=right)
+        watch.run("put", "agent-key", stdin=canaries.make("with NUL", "\0"), code=2)
+        watch.run("put", "agent-key", stdin="{" + canaries.make("broken JSON"), code=2)
         no_key = canaries.make("client key", "\nsecond line\n")
-        watch.run("put", "client-cert", given=json.dumps({**certs, "client.key": no_key}), code=2)
-        watch.run("put", "mqtt", given=json.dumps({"username": "u", "password": canaries.make("no user")}), code=1)
-        watch.run("put", "agent-key", given=key)
-        watch.run("put", "client-cert", "--json", given=json.dumps(certs))
+        watch.run("put", "client-cert", stdin=json.dumps({**certs, "client.key": no_key}), code=2)
+        watch.run("put", "mqtt", stdin=json.dumps({"username": "u", "password": canaries.make("no user")}), code=1)
+        watch.run("put", "agent-key", stdin=key)
+        watch.run("put", "client-cert", "--json", stdin=json.dumps(certs))
         watch.run("tick")
         watch.loud("rotate", "mqtt", "--now")
         watch.run("rotate", "mqtt", "--now", code=1, stack=down)
@@ -254,7 +254,7 @@ def own_certificate() -> dict[str, str]:
 def test_no_value_leaves_its_place_in_a_cloud(
     cloud: CloudStack, broker_of: Callable[[str], tuple[Broker, Value]], broker_logs: list[Path]
 ) -> None:
-    """With every logger of its SDK at DEBUG, too: those are the ones that show requests."""
+    """With every logger of its SDK at DEBUG, too: those show requests."""
     canaries = Canaries()
     watch = Watch(cloud, canaries, cloud)
     strange = "/+ =é\"'$${HOME}\\"
@@ -263,8 +263,8 @@ def test_no_value_leaves_its_place_in_a_cloud(
         "password": canaries.make("wrong admin password", strange),
     }
     with watching_processes() as seen:
-        watch.loud("put", "broker-admin", given=json.dumps(wrong), code=1)
-        watch.loud("put", "agent-key", given=json.dumps({"api-key": canaries.make("agent key", strange)}))
+        watch.loud("put", "broker-admin", stdin=json.dumps(wrong), code=1)
+        watch.loud("put", "agent-key", stdin=json.dumps({"api-key": canaries.make("agent key", strange)}))
         watch.loud("tick")
         watch.loud("rotate", "mqtt", "--now")
         watch.run("rotate", "broker-admin", "--json")

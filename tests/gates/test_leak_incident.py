@@ -1,4 +1,4 @@
-"""Canary values through the commands that look at a stack, mend it, show it, and end what is in wrong hands."""
+"""Canary values through the commands that check, repair and show a stack, and that end a compromise."""
 
 import json
 from collections.abc import Iterator
@@ -69,16 +69,16 @@ def test_no_value_leaves_its_place_when_a_stack_is_compromised(
         watch.run("trust", "--to", str(trusts))
         rehash(trusts)
 
-    def compromise(name: str, *arguments: str, given: str = "") -> None:
-        watch.any("compromise", name, "--yes", "--to", str(shown), *arguments, given=given)
+    def compromise(name: str, *arguments: str, stdin: str = "") -> None:
+        watch.any("compromise", name, "--yes", "--to", str(shown), *arguments, stdin=stdin)
 
     with watching_processes() as seen:
-        watch.run("put", "agent-admin", given=json.dumps(dict(account.admin)))
+        watch.run("put", "agent-admin", stdin=json.dumps(dict(account.admin)))
         watch.run("rotate", AUTHORITY, code=ExitCode.WAITING)
         trust()
         watch.run("rotate", AUTHORITY)
         watch.run("rotate", CERTIFICATE)
-        watch.run("put", "broker-admin", given=json.dumps(dict(broker.admin)))
+        watch.run("put", "broker-admin", stdin=json.dumps(dict(broker.admin)))
         watch.loud("tick")
         assert certified.log_in() == "Success"
         watch.loud("doctor")
@@ -96,16 +96,16 @@ def test_no_value_leaves_its_place_when_a_stack_is_compromised(
         compromise(AUTHORITY, "--json")
         compromise(CERTIFICATE)
         account.token = new = canaries.make("agent-admin: new token")
-        compromise("agent-admin", given=new)
+        compromise("agent-admin", stdin=new)
         watch.any("audit", "--json")
         watch.any("report", "--to", str(page), "--json")
     incidents = [json.loads(path.read_text()) for path in shown.glob("incident-*.json")]
     assert sorted(one["secret"] for one in incidents if one["ended"]) == sorted(
         ["mqtt", "broker-admin", "agent-key", AUTHORITY, CERTIFICATE, "agent-admin"]
     )
-    given = [path for folder in (shown, trusts) for path in folder.iterdir() if path.is_file()]
-    assert {path.suffix for path in given} >= {".json", ".md", ".html", ".crt"}
-    assert watch.leaks(broker.log_file, *given) == []
+    written = [path for folder in (shown, trusts) for path in folder.iterdir() if path.is_file()]
+    assert {path.suffix for path in written} >= {".json", ".md", ".html", ".crt"}
+    assert watch.leaks(broker.log_file, *written) == []
     assert processes_leak(canaries, seen) == []
     fields = {name.rpartition(" ")[2] for name in canaries.names()}
     assert fields == {"password", "api-key", "client.key", "ca.key", "token"}

@@ -1,4 +1,4 @@
-"""Readers that reconnect through rotations never fail once, and a live session lasts until its user retires."""
+"""Readers that reconnect through rotations never fail, and a live session lasts until its user retires."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_rotations_under_reconnecting_threads_fail_no_connect(stack_on: MakeStac
     def sleep(seconds: float) -> None:
         readers.caught_up()
         waits.append(seconds)
-        stack.clock.skip(stack.manifest.grace_seconds)  # at once, and not in the steps in which servers are asked
+        stack.clock.skip(stack.manifest.grace_seconds)  # at once, without the steps that wait for servers
 
     with Readers(stack, count=THREADS) as readers:
         readers.caught_up()

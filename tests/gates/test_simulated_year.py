@@ -1,8 +1,8 @@
-"""A tick every minute for a year, many times, with faults drawn from a seed: what has to hold always holds.
+"""A tick every minute for a year, many times, with faults drawn from a seed: all invariants must hold.
 
-Engine, tick, put, rotate, status, CA and certificates are the product's. Store, broker and agent are stand-ins in
-memory (tests/gates/year): real ones are held to the same contracts, and are killed for real, in the other gates. That
-the judge notices a bug is shown by the mutants of tests/mutants/engine.toml that this file kills.
+Engine, tick, put, rotate, status, CA and certificates are the product's. Store, broker and agent are in memory
+(tests/gates/year): real ones have the same contracts, and are killed for real in the other gates. The mutants of
+tests/mutants/engine.toml show that the judge notices bugs.
 """
 
 from collections import Counter

@@ -1,1 +1,1 @@
-"""Recorded mutants: bugs that somebody could make, each with the tests that notice it. `python -m tests.mutants`."""
+"""Recorded mutants: plausible bugs, each with the tests that notice it. `python -m tests.mutants`."""

@@ -29,7 +29,7 @@ SHOWN = 20
 
 
 class CopyOfTree:
-    """A copy of the work tree with an environment of its own, whose files are mutated one at a time."""
+    """A copy of the work tree with its own environment, whose files are mutated one at a time."""
 
     def __init__(self, folder: Path, tier: str) -> None:
         self.root = folder
@@ -75,7 +75,7 @@ class CopyOfTree:
         )
 
     def is_killed(self, mutant: Mutant, tests: Sequence[str]) -> bool:
-        """Return whether one of the tests fails with the mutant. Raises AddressError where nothing could run."""
+        """Return whether one of the tests fails with the mutant. Raises AddressError if nothing could run."""
         place = find_place(mutant, self.root)
         whole = place.path.read_bytes()
         changed = place.mutated(whole, mutant.becomes)
@@ -97,7 +97,8 @@ class CopyOfTree:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a module. Its time is made of its content: Python knows a compiled module by the source's time and size."""
+    """Write a module with a time derived from its content: Python identifies a compiled module by the source's time and
+    size."""
     path.write_bytes(content)
     made = zlib.crc32(content)
     os.utime(path, (made, made))
@@ -117,7 +118,6 @@ def tests_of_tier(copy: CopyOfTree, tests: Sequence[str]) -> set[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Check the recorded mutants.")
     parser.add_argument("--tier", choices=["test", "all"], default="all", help="the tests that may kill a mutant")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time, each in a copy of its own")

@@ -1,4 +1,4 @@
-"""What a recorded mutant is, and where it applies: by qualified name and expression, so that it survives a move."""
+"""A recorded mutant, and where it applies: by qualified name and expression, so that it survives a move."""
 
 import ast
 import tomllib
@@ -71,11 +71,8 @@ def read_mutants(folder: Path = RECORDS) -> list[Mutant]:
 
 
 def _mutant(id_: str, entry: dict[str, Any]) -> Mutant:
-    """Return the mutant of a table.
-
-    `change` has the address, the expression and what replaces it. The address is "package:where", or
-    "package:module:where" if two modules match.
-    """
+    """Parse `change`: address, expression, replacement. The address is "package:where", or "package:module:where" if
+    two modules match."""
     at, expression, becomes = entry["change"]
     package, *module, where = at.split(":")
     return Mutant(

@@ -1,4 +1,4 @@
-"""Accidents on purpose: a process killed between two system calls, an account without rights, a disk that is full."""
+"""Planned accidents: a process killed between two system calls, an account without rights, a full disk."""
 
 import contextlib
 import itertools
@@ -16,12 +16,12 @@ import pytest
 
 NOBODY = 65534
 _write = os.write  # before anything is wrapped
+# System calls that change a file on disk or make a change durable.
 CHANGES = ("open", "write", "fchmod", "fsync", "replace", "unlink", "mkdir", "rmdir")
-"""System calls that change something on disk, or make a change last."""
 
 
 def in_child(work: Callable[[], object]) -> tuple[int, Any]:
-    """What `work` gave (as JSON), or [error's class, error's text]; and how the child ended: 0, 1 or minus a signal."""
+    """Return the result of `work` (as JSON) or [error class, error text], and the exit code or minus the signal."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -45,7 +45,7 @@ def in_child(work: Callable[[], object]) -> tuple[int, Any]:
 
 
 def killed_at(work: Callable[[], object], call: int) -> bool:
-    """Run `work` in a child that SIGKILLs itself before its system call number `call` that changes something."""
+    """Run `work` in a child that SIGKILLs itself before its changing system call number `call`."""
 
     def counted() -> None:
         left = call
@@ -74,7 +74,7 @@ def killed_at(work: Callable[[], object], call: int) -> bool:
 
 
 def killed_around(work: Callable[[], object], moment: int, watch: Callable[[Callable[[], None]], None]) -> bool:
-    """Run `work` in a child that SIGKILLs itself at its moment number `moment`. False when `work` ended before."""
+    """Run `work` in a child that SIGKILLs itself at moment number `moment`. Return False if `work` ended first."""
 
     def counted() -> None:
         left = moment
@@ -94,7 +94,7 @@ def killed_around(work: Callable[[], object], moment: int, watch: Callable[[Call
 
 
 def killed_around_writes(work: Callable[[], object], moment: int, owner: type, method: str) -> bool:
-    """Run `work` in a child that SIGKILLs itself before or after a request of an HTTP client that is no GET."""
+    """Run `work` in a child that SIGKILLs itself before or after an HTTP request other than GET."""
 
     def watch(around: Callable[[], None]) -> None:
         send = getattr(owner, method)
@@ -113,11 +113,11 @@ def killed_around_writes(work: Callable[[], object], moment: int, owner: type, m
 
 
 class KilledError(BaseException):
-    """The process has ended here."""
+    """The simulated end of the process."""
 
 
 def killed_in_memory(work: Callable[[], object], moment: int, double: Any) -> bool:
-    """As `killed_around`, in this process, with a double that calls `before` and `after` around each write."""
+    """Like `killed_around`, but in this process, with a fake that calls `before` and `after` around each write."""
     counted = itertools.count()
 
     def dies(*_: object) -> None:
@@ -136,7 +136,7 @@ def killed_in_memory(work: Callable[[], object], moment: int, double: Any) -> bo
 
 @contextlib.contextmanager
 def small_disk(place: Path, size: str = "128k") -> Iterator[Path]:
-    """A tmpfs of its own. Skips where it can't be mounted."""
+    """Yield a tmpfs. Skips the test where it cannot be mounted."""
     place.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(place)],
@@ -153,7 +153,7 @@ def small_disk(place: Path, size: str = "128k") -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Leave no byte free on the disk of `folder`. Gives the file to remove again."""
+    """Fill the disk of `folder`. Return the file to remove again."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         for size in (65536, 4096, 1):
@@ -186,15 +186,12 @@ def make_foreign(path: Path) -> None:
 
 
 SPOILS = (fill_with_garbage, empty, replace_by_a_folder, make_foreign)
-# Lose the record of a secret's versions, in their folder. After the first their values are still there.
+# Lose the record of a secret's versions, in their folder. The values are still there after the first.
 LOSSES = (lambda at: (at / "state.json").unlink(), shutil.rmtree, lambda at: [p.write_bytes(b"") for p in at.iterdir()])
 
 
 def each_broken(root: Path, spoil: Callable[[Path], object]) -> Iterator[Path]:
-    """Break each file below the root of a folder's store in turn, the value of each secret once.
-
-    Afterwards what was set aside is removed, and a file that nobody needed is as it was.
-    """
+    """Break each file of a folder store in turn, and the value of each secret once. Undo each afterwards."""
 
     def kind(path: Path) -> str:
         return str((path.with_name("value") if path.name.startswith("2") else path).relative_to(root))

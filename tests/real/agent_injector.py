@@ -1,8 +1,8 @@
-"""A stand-in for the agent injector's webhook: what a pod's annotations ask for, as a real `bao agent` beside it.
+"""Stand-in for the agent injector's webhook: runs a real `bao agent` as a pod's annotations request.
 
 It reads the annotations as the injector does (https://openbao.org/docs/platform/k8s/injector/annotations/), writes the
-agent's configuration, and runs the agent as a container of the pod. An annotation that it does not know fails the test.
-It does not prove that a cluster's webhook takes the pod, nor how long a value takes: this agent looks more often.
+agent's configuration, and runs the agent as a container of the pod. An unknown annotation fails the test. Not proven:
+that a cluster's webhook takes the pod, and how long a value takes (this agent polls more often).
 """
 
 import json
@@ -18,14 +18,15 @@ from tests.real.pod_volumes import Volumes, container_of, metadata
 PREFIX = "vault.hashicorp.com/"
 SECRETS = "/vault/secrets"
 HOME = "/home/vault"
+# Where the injector mounts the volume that is named for the token.
 TOKEN = "/var/run/secrets/vault.hashicorp.com/serviceaccount"  # nosec B105 - a folder
-"""Where the injector mounts the volume that is named for the token."""
 
 DEFAULT_USER, DEFAULT_GROUP = 100, 1000
+# How often the agent polls for a new version, and after how many failed tries it restarts. Its own backoff grows to a
+# minute.
 EVERY, TRIES = "1s", 2
-"""How often the agent looks for a new version; and after how many tries it begins anew with what is not there yet, in
-place of waiting longer each time, up to a minute."""
 
+# Annotations for the pod. The rest concern one file each, and end with its name.
 KNOWN = """
 agent-inject agent-inject-token agent-copy-volume-mounts agent-pre-populate agent-revoke-on-shutdown
 agent-run-as-group agent-run-as-user agent-service-account-token-volume-name auth-path auth-type ca-cert log-level
@@ -33,7 +34,6 @@ namespace role secret-volume-path service template-config-exit-on-retry-failure 
 agent-limits-cpu agent-limits-mem agent-requests-cpu agent-requests-mem agent-limits-ephemeral
 agent-requests-ephemeral template-max-connections-per-host
 """
-"""Annotations for the pod. The rest is of one file each, and ends with its name."""
 
 AUTH_CONFIG = "auth-config-"
 OF_A_FILE = ("agent-inject-secret-", "agent-inject-template-", "agent-inject-file-", "agent-inject-perms-")
@@ -41,7 +41,7 @@ OF_A_FILE = ("agent-inject-secret-", "agent-inject-template-", "agent-inject-fil
 
 @dataclass(frozen=True)
 class Injected:
-    """What a pod gets: its agent, and the files that the agent lays for the others."""
+    """The agent of a pod, and the files that it writes."""
 
     agent: Container
     files: Mount
@@ -49,7 +49,7 @@ class Injected:
 
 @dataclass(frozen=True)
 class AgentInjector:
-    """Of one cluster. `program` is the real `bao`."""
+    """The injector of one cluster. `program` is the real `bao`."""
 
     program: Path
 
@@ -57,29 +57,28 @@ class AgentInjector:
         return (metadata(pod).annotations or {}).get(f"{PREFIX}agent-inject") == "true"
 
     def inject(self, volumes: Volumes, folder: Path) -> Injected:
-        """Its files are below `folder`, which is the pod's own."""
-        asked = _asked(volumes.pod)
-        user = int(asked.get("agent-run-as-user", DEFAULT_USER))
-        group = int(asked.get("agent-run-as-group", DEFAULT_GROUP))
+        requested = _asked(volumes.pod)
+        user = int(requested.get("agent-run-as-user", DEFAULT_USER))
+        group = int(requested.get("agent-run-as-group", DEFAULT_GROUP))
         assert user == group, "this stand-in's containers have their user as their group, too"
         secrets, home = folder / "vault-secrets", folder / "vault-home"
         for each in (secrets, home):
             each.mkdir(parents=True, exist_ok=True)
-            each.chmod(0o777)  # as an emptyDir is
-        files = Mount(secrets, asked.get("secret-volume-path", SECRETS))
+            each.chmod(0o777)  # like an emptyDir
+        files = Mount(secrets, requested.get("secret-volume-path", SECRETS))
         mounts = [
             Mount(secrets, files.target, writable=True),
             Mount(home, HOME, writable=True),
-            Mount(volumes.path(asked["agent-service-account-token-volume-name"]), TOKEN),
-            *_copied(volumes, asked.get("agent-copy-volume-mounts")),
+            Mount(volumes.path(requested["agent-service-account-token-volume-name"]), TOKEN),
+            *_copied(volumes, requested.get("agent-copy-volume-mounts")),
         ]
-        token = f"{TOKEN}/{_token(volumes.pod, asked['agent-service-account-token-volume-name'])}"
+        token = f"{TOKEN}/{_token(volumes.pod, requested['agent-service-account-token-volume-name'])}"
         spec = volumes.pod.spec
         whole = spec.securityContext if spec else None
         groups = [whole.fsGroup] if whole and whole.fsGroup else []
 
         config = home / "agent.json"
-        config.write_text(json.dumps(_configuration(asked, token, files.target)))
+        config.write_text(json.dumps(_configuration(requested, token, files.target)))
         config.chmod(0o644)
         argv = [str(self.program), "agent", f"-config={HOME}/{config.name}"]
         log = folder / "agent.log"
@@ -89,46 +88,47 @@ class AgentInjector:
 
 def _asked(pod: Pod) -> dict[str, str]:
     annotations = metadata(pod).annotations or {}
-    asked = {name.removeprefix(PREFIX): text for name, text in annotations.items() if name.startswith(PREFIX)}
-    unknown = [name for name in asked if name not in KNOWN.split() and not name.startswith((AUTH_CONFIG, *OF_A_FILE))]
+    requested = {name.removeprefix(PREFIX): text for name, text in annotations.items() if name.startswith(PREFIX)}
+    unknown = [
+        name for name in requested if name not in KNOWN.split() and not name.startswith((AUTH_CONFIG, *OF_A_FILE))
+    ]
     assert not unknown, f"annotations that this stand-in does not know: {unknown}"
-    return asked
+    return requested
 
 
-def _configuration(asked: dict[str, str], token: str, folder: str) -> dict[str, Any]:
-    assert asked["agent-pre-populate"] == "false", "this stand-in has no agent that ends before the pod starts"
-    assert asked.get("auth-type", "kubernetes") in ("kubernetes", "jwt")
-    kind = asked.get("auth-type", "kubernetes")
-    names = [name.removeprefix("agent-inject-secret-") for name in asked if name.startswith("agent-inject-secret-")]
+def _configuration(requested: dict[str, str], token: str, folder: str) -> dict[str, Any]:
+    assert requested["agent-pre-populate"] == "false", "this stand-in has no agent that ends before the pod starts"
+    assert requested.get("auth-type", "kubernetes") in ("kubernetes", "jwt")
+    kind = requested.get("auth-type", "kubernetes")
+    names = [name.removeprefix("agent-inject-secret-") for name in requested if name.startswith("agent-inject-secret-")]
     assert names, "an agent without a file to lay"
     where: dict[str, Any] = {"token_path": token} if kind == "kubernetes" else {}
-    for name in (one for one in asked if one.startswith(AUTH_CONFIG)):
-        where[name.removeprefix(AUTH_CONFIG).replace("-", "_")] = asked[name]
-    server: dict[str, Any] = {"address": asked["service"], "retry": {"num_retries": TRIES}}
-    if ca := asked.get("ca-cert"):
+    for name in (one for one in requested if one.startswith(AUTH_CONFIG)):
+        where[name.removeprefix(AUTH_CONFIG).replace("-", "_")] = requested[name]
+    server: dict[str, Any] = {"address": requested["service"], "retry": {"num_retries": TRIES}}
+    if ca := requested.get("ca-cert"):
         server["ca_cert"] = ca
     method: dict[str, Any] = {
         "type": kind,
-        "mount_path": asked.get("auth-path", f"auth/{kind}"),
-        "config": {"role": asked["role"], **where},
+        "mount_path": requested.get("auth-path", f"auth/{kind}"),
+        "config": {"role": requested["role"], **where},
     }
-    if namespace := asked.get("namespace"):
+    if namespace := requested.get("namespace"):
         method["namespace"] = server["namespace"] = namespace
     return {
         "pid_file": f"{HOME}/agent.pid",
         "vault": server,
         "auto_auth": {"method": method, "sink": [{"type": "file", "config": {"path": f"{HOME}/.vault-token"}}]},
-        "template_config": {"exit_on_retry_failure": asked.get("template-config-exit-on-retry-failure",
+        "template_config": {"exit_on_retry_failure": requested.get("template-config-exit-on-retry-failure",
               "true") == "true", "static_secret_render_interval": EVERY},
-        "template": [{"destination": f"{folder}/{asked.get(f'agent-inject-file-{name}', name)}",
-                      "contents": asked[f"agent-inject-template-{name}"],
-                      **({"perms": perms} if (perms := asked.get(f"agent-inject-perms-{name}")) else {})}
+        "template": [{"destination": f"{folder}/{requested.get(f'agent-inject-file-{name}', name)}",
+                      "contents": requested[f"agent-inject-template-{name}"],
+                      **({"perms": perms} if (perms := requested.get(f"agent-inject-perms-{name}")) else {})}
                      for name in sorted(names)],
     }  # fmt: skip
 
 
 def _token(pod: Pod, volume: str) -> str:
-    """The file of the token in the volume that the annotation names: a projected one, and nothing else is taken."""
     assert pod.spec
     (named,) = (one for one in pod.spec.volumes or () if one.name == volume)
     assert named.projected is not None

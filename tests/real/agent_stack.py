@@ -1,4 +1,4 @@
-"""A stack whose agent key is made by secretops at a DigitalOcean of the tests."""
+"""A stack whose agent key secretops creates at a fake DigitalOcean."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,8 +29,6 @@ NO_BROKER = Broker(kind=BrokerKind.MOSQUITTO, host="localhost", port=1, protocol
 
 @dataclass
 class AgentStack(Stack):
-    """A folder's stack of the one secret, and of what makes its keys."""
-
     def key(self) -> Value:
         return Value({"api-key": dotenv_values(self.env)["DO_AGENT_API_KEY"] or ""})
 

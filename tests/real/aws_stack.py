@@ -1,6 +1,6 @@
-"""A stack in Secrets Manager (a stand-in, tests/real/strict_secrets_manager) over a real broker.
+"""A stack in Secrets Manager (the stand-in tests/real/strict_secrets_manager) over a real broker.
 
-Secrets Manager's part of a rotation is played here: moto calls no function without docker.
+This module plays Secrets Manager's part of a rotation: moto calls no function without docker.
 """
 
 import json
@@ -27,25 +27,25 @@ from tests.real.stack import make_catalogue
 from tests.real.strict_secrets_manager import CURRENT, PENDING, StrictSecretsManager
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+# Lease timing: a test waits this long for a killed holder; a renewal may take two thirds of it on a slow machine.
 QUICK = Timing(duration=6, renew=0.5, poll=0.1)
-"""What a killed holder of the lease costs a test; a renewal may take two thirds of it, on a machine that is slow."""
 
-RETIRED_LABEL = re.compile(r"\.r\d{8}T")  # How a label of secretops says when its version was retired.
+RETIRED_LABEL = re.compile(r"\.r\d{8}T")  # Label of secretops that records when its version was retired.
 
 
 @dataclass
 class AwsStack(CloudStack):
-    """A stack of the AWS store, whose Lambda functions are called in this process."""
+    """A stack of the AWS store. Its Lambda functions are called in this process."""
 
     aws: Aws = field(default_factory=lambda: Aws(""))
-    drops_pending: bool = False  # Whether AWSPENDING goes when its version becomes AWSCURRENT: AWS says that it may.
+    drops_pending: bool = False  # Whether AWSPENDING is removed when its version becomes AWSCURRENT: AWS may do so.
     timing: Timing = QUICK
 
     writes: ClassVar[Calls] = (
         (StrictSecretsManager, "put_secret_value"),
         (StrictSecretsManager, "update_secret_version_stage"),
     )
-    lease_is_quick: ClassVar[bool] = False  # the next one waits for as long as it lasts
+    lease_is_quick: ClassVar[bool] = False  # the next holder waits until it expires
 
     @property
     def place(self) -> AwsStoreLocation:
@@ -65,7 +65,7 @@ class AwsStack(CloudStack):
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     def begin(self, name: str = "mqtt", *, cancelled: bool = False) -> str:
-        """RotateSecret: gives the token. `cancelled`: an operator took the label of the one before away first."""
+        """RotateSecret: return the token. `cancelled`: an operator removed the label of the previous one first."""
         full = self.place.secrets[name]
         secret = self.service._kept(full)
         secret.rotation_requested = secret.rotation_enabled = True
@@ -102,7 +102,7 @@ class AwsStack(CloudStack):
         return f"aws-sm:{self.place.region}/{start}/{'+'.join(readable)}"
 
     def rotation(self, name: str = "mqtt") -> Attempt:
-        """The four steps, under a token with which AWS begins again where they ended in the middle."""
+        """The four steps, under a token with which AWS resumes an interrupted rotation."""
         token = self.begin(name)
         events = tuple(self.event(step, token, name) for step in STEPS)
         return Attempt(events, events, token)
@@ -125,7 +125,7 @@ class AwsStack(CloudStack):
         return LeaseTable(self.place.lease, self.aws.dynamodb).read().record is not None
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
-        """As the console's "Edit" does, and then what moves AWSCURRENT back."""
+        """Edit a value like the console's "Edit". Return what moves AWSCURRENT back."""
         full = self.place.secrets[name]
         old = self.service.get_secret_value(SecretId=full)
         made = self.service.put_secret_value(
@@ -139,13 +139,13 @@ class AwsStack(CloudStack):
         return mend
 
     def values(self) -> dict[str, dict[str, str]]:
-        """Of versions with a label: AWS deletes others at any time, and secretops lets go of one by its labels."""
+        """Return the labeled versions: AWS deletes the others at any time, and secretops discards by labels."""
         found: dict[str, dict[str, str]] = {}
         for name in self.place.secrets.values():
             for version in self.service.describe_secret(SecretId=name).get("VersionIdsToStages", {}):
                 with suppress(self.service.exceptions.ResourceNotFoundException):  # it has no value
-                    given = self.service.get_secret_value(SecretId=name, VersionId=version)
-                    found[f"{name} {version}"] = json.loads(given["SecretString"])
+                    supplied = self.service.get_secret_value(SecretId=name, VersionId=version)
+                    found[f"{name} {version}"] = json.loads(supplied["SecretString"])
         return found
 
     def shown(self) -> dict[str, bytes]:
@@ -153,7 +153,7 @@ class AwsStack(CloudStack):
         return {name: json.dumps(self.service.describe_secret(SecretId=name), default=str).encode() for name in names}
 
     def labels(self, name: str = "mqtt") -> dict[str, set[str]]:
-        """AWS' own, by version."""
+        """AWS' own labels, by version."""
         found = self.service.describe_secret(SecretId=self.place.secrets[name]).get("VersionIdsToStages", {})
         return {version: {one for one in has if one.startswith("AWS")} for version, has in found.items()}
 

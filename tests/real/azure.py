@@ -1,11 +1,11 @@
-"""Azure as far as it can be had here: the Key Vault stand-in, its tokens, and Azurite. A pytest plugin.
+"""Azure for tests: the Key Vault stand-in, its tokens, and Azurite. A pytest plugin.
 
-    azure    one for each test process: vaults under their names in Azure, TLS, identities, the way there. Without
-             Azure's description (of npm) it checks no request against it, and serves all the same
-    vault    a new, empty one for one test, whose every request is held against Azure's description
-    azurite  Microsoft's own emulator of Storage, beside it (tests/real/azurite)
+    azure    one for each test process: vaults under their names in Azure, TLS, identities, the proxy. Without
+             Azure's API description (from npm) it validates no request
+    vault    a new, empty vault for one test, whose every request is validated against Azure's description
+    azurite  Microsoft's emulator of Storage (tests/real/azurite)
 
-It proves the client's side. It proves nothing about Azure, whose own words are all that it is made from.
+It proves the client's side, and nothing about Azure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from secretops.certificates import new_key, private_pem
 from tests.real.mosquitto import make_ca, signed
 from tools import azure_parts
 
-if TYPE_CHECKING:  # this plugin is loaded where the extra `azure` is not installed, too
+if TYPE_CHECKING:  # this plugin is also loaded where the extra `azure` is not installed
     from azure.keyvault.secrets import SecretClient
 
     from tests.real.azure_hosts import AzureHosts
@@ -34,12 +34,12 @@ if TYPE_CHECKING:  # this plugin is loaded where the extra `azure` is not instal
     from tools.key_vault.tokens import Authority, Principal
     from tools.key_vault.vault import Vault
 
-DAYS = 2  # How long the certificates are good for.
+DAYS = 2  # Validity of the certificates.
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """A server's, its key, and the authority that clients are to trust."""
+    """A server's certificate, its key, and the CA that clients must trust."""
 
     file: Path
     key: Path
@@ -48,7 +48,7 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Azure:
-    """How to reach it, and as whom."""
+    """The address of the stand-ins, and the identities."""
 
     key_vaults: KeyVaults
     authority: Authority
@@ -57,13 +57,13 @@ class Azure:
     certificate: Certificate
 
     def vault(self, name: str = "", **options: Any) -> Vault:
-        """A new vault, under a name that nobody has used; `options` are those of tools.key_vault.vault.Vault."""
+        """Return a new vault with an unused name. `options` are those of tools.key_vault.vault.Vault."""
         made = self.key_vaults.vault(name or f"kv-test-{secrets.token_hex(5)}", **options)
         self.hosts.ports[made.url.removeprefix("https://")] = self.key_vaults.port
         return made
 
     def principal(self, name: str = "somebody") -> Principal:
-        """Somebody new, who may do nothing yet: `vault.access.grant(principal.oid, SECRETS_USER, "its-secret")`."""
+        """Return a new principal without rights: `vault.access.grant(principal.oid, SECRETS_USER, "its-secret")`."""
         from tools.key_vault.tokens import Principal
 
         return Principal(name)
@@ -75,7 +75,7 @@ class Azure:
 
     @property
     def client_options(self) -> dict[str, Any]:
-        """What an SDK's client in this process takes beside its URL and credential, to find the way and trust it."""
+        """Return the SDK client options (proxy, trust) that reach the stand-ins."""
         return {"connection_verify": str(self.certificate.ca), "proxies": {"https": self.hosts.url}}
 
     def client(self, vault: Vault, principal: Principal, **options: Any) -> SecretClient:
@@ -84,7 +84,7 @@ class Azure:
         return SecretClient(vault.url, self.credential(principal), **{**self.client_options, **options})
 
     def environment(self, principal: Principal) -> dict[str, str]:
-        """What makes a process of its own find all this by the SDK's own means: proxy, trust, managed identity."""
+        """Return the variables by which the SDK of another process finds the proxy, trust and managed identity."""
         return {
             "HTTPS_PROXY": self.hosts.url,
             "https_proxy": self.hosts.url,
@@ -125,7 +125,7 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
 
 @pytest.fixture
 def vault(azure: Azure) -> Iterator[Vault]:
-    """A new one. The test fails where a request or an answer breaks Azure's description."""
+    """Yield a new vault. The test fails if a request or an answer violates Azure's description."""
     made = azure.vault()
     yield made
     must_keep_to_the_description(made)
@@ -133,7 +133,7 @@ def vault(azure: Azure) -> Iterator[Vault]:
 
 @pytest.fixture
 def azure_environment(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> Principal:
-    """This process' own environment leads there, as a container's leads to Azure; the principal is who it runs as."""
+    """Set this process' environment as a container in Azure has it. Return its principal."""
     for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_", "MSI_"))]:
         monkeypatch.delenv(name)
     principal = azure.principal("this process")
@@ -143,7 +143,7 @@ def azure_environment(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> Principa
 
 
 def must_keep_to_the_description(*vaults: Vault) -> None:
-    """Fails the test where a request to one of them, or an answer, breaks Azure's description. Each is told once."""
+    """Fail the test for each violation of Azure's description, which is reported once."""
     broken = [each for vault in vaults for each in vault.violations]
     for vault in vaults:
         vault.violations = []

@@ -1,6 +1,6 @@
-"""Clients of the stand-ins for Azure that any process makes from what is in an environment, and that survive a fork.
+"""Clients of the Azure stand-ins that any process can make from its environment, and that survive a fork.
 
-A process that was forked from a test must not speak on its connections: they are encrypted, and each end counts.
+A forked process must not reuse its parent's connections: TLS counts the records of each end.
 """
 
 import os
@@ -19,11 +19,11 @@ from secretops.platforms.azure import api, lease
 DEADLINE = 60.0
 
 
-class OwnConnections(RequestsTransport):  # type: ignore[misc]  # the SDK gives it no type
-    """The SDK's own transport, with connections of its own in each process. Tells of each request that writes."""
+class OwnConnections(RequestsTransport):  # type: ignore[misc]  # the SDK has no type for it
+    """The SDK's transport, with separate connections in each process. Calls `around_write` around each write."""
 
+    # Called before and after each write, in the process that sends it.
     around_write: ClassVar[list[Callable[[], None]]] = []
-    """Called before and after each of them, in whichever process sends it."""
 
     def __init__(self, ca: str) -> None:
         super().__init__(connection_verify=ca, use_env_settings=False, read_timeout=DEADLINE)
@@ -45,7 +45,7 @@ class OwnConnections(RequestsTransport):  # type: ignore[misc]  # the SDK gives 
 
 @dataclass(frozen=True)
 class ByEndpoint:
-    """A TokenCredential: the managed identity that an environment tells of, in whichever process."""
+    """A TokenCredential: the managed identity of an environment, in any process."""
 
     environment: dict[str, str]
 
@@ -67,13 +67,12 @@ class ByEndpoint:
             ).json()
         return AccessTokenInfo(answer["access_token"], int(answer["expires_on"]))
 
-    def close(self) -> None:
-        """Nothing is held."""
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class AzureClients:
-    """Clients of whoever `environment` says (tests.real.azure.Azure.environment). They ask again as the product's."""
+    """Clients for `environment` (tests.real.azure.Azure.environment). They retry like the product's."""
 
     environment: dict[str, str]
 
@@ -81,8 +80,8 @@ class AzureClients:
         return SecretClient(url, self._credential, **{**api.policies(), **self._options, **options})
 
     def blob(self, url: str, **options: Any) -> BlobClient:
-        asked = {"credential": self._credential, "retry_policy": lease.retry_policy(), **self._options, **options}
-        return BlobClient.from_blob_url(url, **asked)
+        requested = {"credential": self._credential, "retry_policy": lease.retry_policy(), **self._options, **options}
+        return BlobClient.from_blob_url(url, **requested)
 
     @property
     def _credential(self) -> ByEndpoint:

@@ -1,7 +1,7 @@
-"""The way to Azure's host names, for tests: an HTTP proxy on loopback that leads each name it knows to a stand-in.
+"""A proxy for Azure's host names on loopback: CONNECT leads each known name to a stand-in.
 
-So clients use the URLs that they have in Azure, and check certificates and names as they do there. A name that no test
-made leads nowhere: nothing that goes through here leaves this machine.
+Clients use their URLs of Azure, and check certificates and names. An unknown name leads nowhere: nothing leaves this
+machine.
 """
 
 import contextlib
@@ -11,20 +11,20 @@ import socketserver
 import threading
 
 DEADLINE = 60.0  # Seconds that a tunnel may be idle.
+# urllib3 sends to a proxy with Nagle's algorithm: a delayed acknowledgement costs 40 ms a write.
 QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
-"""Where there is one: urllib3 sends to a proxy by Nagle's rule, so an acknowledgement held back costs 40 ms a write."""
 
 
 class AzureHosts(socketserver.ThreadingTCPServer):
-    """A proxy that knows CONNECT, and nothing else."""
+    """A proxy that supports only CONNECT."""
 
     daemon_threads = True
     allow_reuse_address = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Tunnel)
-        self.ports: dict[str, int] = {}  # A host's name, in lower case, and the port of loopback where its stand-in is.
-        self.unknown: list[str] = []  # What was asked for and is nowhere.
+        self.ports: dict[str, int] = {}  # Host name, in lower case -> the port of its stand-in on loopback.
+        self.unknown: list[str] = []  # Requested names without a stand-in.
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property
@@ -42,7 +42,7 @@ class AzureHosts(socketserver.ThreadingTCPServer):
 
 class _Tunnel(socketserver.StreamRequestHandler):
     server: AzureHosts
-    disable_nagle_algorithm = True  # nor may what it passes on wait for an acknowledgement
+    disable_nagle_algorithm = True  # nor may what it forwards wait for an acknowledgement
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):
@@ -51,7 +51,7 @@ class _Tunnel(socketserver.StreamRequestHandler):
     def _handle(self) -> None:
         method, target, _ = self.rfile.readline().decode("latin-1").split(" ", 2)
         while self.rfile.readline().strip():
-            """The rest of its headers says nothing."""
+            ...
         host = target.partition(":")[0].lower()
         port = self.server.ports.get(host)
         if method != "CONNECT" or port is None:

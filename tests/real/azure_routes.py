@@ -1,4 +1,4 @@
-"""Key Vault's operations on secrets by method and path, for where Azure's description of them is not installed."""
+"""Key Vault's operations on secrets by method and path, where Azure's API description is not installed."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ ROUTES = {
 
 
 class Routes(Description):
-    """Knows which operation a request is, and takes each request and answer for one that keeps to the description."""
+    """Maps requests to operations, and accepts each request and answer."""
 
     def __init__(self) -> None:
         self._all = {

@@ -1,6 +1,6 @@
-"""A stack in Key Vault (a stand-in, tools/key_vault) and a blob of Azurite, over a real broker.
+"""A stack in Key Vault (the stand-in tools/key_vault) and a blob of Azurite, over a real broker.
 
-What the stack's job runs is run here, in whichever process: Container Apps only starts it.
+The commands of the stack's job run in this process or a child: Container Apps would only start them.
 """
 
 import functools
@@ -30,14 +30,14 @@ from tests.real.stack import make_catalogue
 from tools.key_vault.roles import SECRETS_OFFICER, SECRETS_USER
 from tools.key_vault.vault import Vault
 
-SHORTEST_LEASE = 15  # Seconds: Azure gives none for fewer.
+SHORTEST_LEASE = 15  # Seconds: Azure's minimum.
 QUICK = Timing(duration=SHORTEST_LEASE, renew=1, poll=0.1)
-_vaults: dict[str, Vault] = {}  # By their URLs: the stand-in's own side, in the process that it is in.
+_vaults: dict[str, Vault] = {}  # By URL: the server side of the stand-in, in its process.
 
 
 @dataclass
 class AzureStack(TickedStack):
-    """A stack of the Azure store. Its rotators hold the blob's lease, whose clock a test may move."""
+    """A stack of the Azure store. Its rotators acquire the blob's lease, whose clock a test may move."""
 
     ahead: Ahead = field(kw_only=True)  # Of the blob.
     timing: Timing = QUICK
@@ -55,7 +55,7 @@ class AzureStack(TickedStack):
 
     @property
     def vault(self) -> Vault:
-        """The stand-in's own side of it. Only where it runs."""
+        """Return the server side of the stand-in. Works only in its process."""
         return _vaults[self.place.vault]
 
     @property
@@ -117,8 +117,8 @@ class AzureStack(TickedStack):
         found = self.client.get_secret(self.place.secrets[name])
         assert (found.properties.tags or {})[ID] == current.id
         for where, versions in ((self.place.secrets[name], kept), (self.place.pending[name], set[str]())):
-            given = list(self.client.list_properties_of_secret_versions(where))
-            assert {(one.tags or {}).get(ID) for one in given if one.enabled} == versions
+            supplied = list(self.client.list_properties_of_secret_versions(where))
+            assert {(one.tags or {}).get(ID) for one in supplied if one.enabled} == versions
 
 
 def make_azure_stack(folder: Path, broker: Broker, azure: Azure, azurite: Azurite) -> AzureStack:

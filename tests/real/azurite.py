@@ -1,8 +1,8 @@
-"""Azurite, Microsoft's own emulator of Azure Storage: its Blob service, with TLS and OAuth. A pytest plugin.
+"""Azurite, Microsoft's emulator of Azure Storage: its Blob service, with TLS and OAuth. A pytest plugin.
 
-With `--oauth basic` it takes a token whose issuer, audience and times are right and does not ask who signed it; it has
-no roles. Leases and conditions are its own and are what the tests are after. Its clock is moved ahead by a test that
-would have to wait for a lease's end, which Azure lets last for 15 s at least.
+With `--oauth basic` it accepts a token whose issuer, audience and times are right, without its signature; it has no
+roles. The tests use its leases and conditions. A test moves its clock ahead instead of waiting for the end of a lease
+(15 s at least).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LISTENS = "successfully listens on"
 
 @dataclass(frozen=True)
 class Ahead:
-    """How far a clock is ahead of the machine's: seconds in a file, which any process may ask for."""
+    """Seconds that a clock is ahead of the machine's, in a file that any process may read."""
 
     file: Path
 
@@ -46,7 +46,6 @@ class Ahead:
         return float(self.file.read_text())
 
     def skip(self, seconds: float) -> None:
-        """Let as much time pass for whoever has this clock."""
         new = self.file.with_suffix(".new")
         new.write_text(str(self() + seconds))
         new.replace(self.file)
@@ -54,11 +53,11 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Azurite:
-    """One account of it, under its name in Azure."""
+    """One account of Azurite, with its name in Azure."""
 
     azure: Azure
     account: str
-    ahead: Ahead  # Its clock. No test moves it by as much as a token is good for.
+    ahead: Ahead  # Its clock. No test moves it by as much as a token is valid for.
 
     @property
     def url(self) -> str:
@@ -90,7 +89,7 @@ def running(azure: Azure, folder: Path, account: str) -> Iterator[Azurite]:
         pytest.skip("Azurite is not installed: tools/setup.py --parts")
     made = Azurite(azure, account, Ahead(folder / "ahead"))
     made.ahead.file.write_text("0")
-    for _ in range(5):  # somebody else may take the port in between
+    for _ in range(5):  # another process may take the port meanwhile
         port = free_port()
         process = _start(node, folder, made, port)
         if _listens(process, folder):
@@ -110,7 +109,7 @@ def running(azure: Azure, folder: Path, account: str) -> Iterator[Azurite]:
 
 
 def _start(node: str, folder: Path, made: Azurite, port: int) -> subprocess.Popen[bytes]:
-    key = base64.b64encode(os.urandom(32)).decode()  # it insists on one; nobody uses it
+    key = base64.b64encode(os.urandom(32)).decode()  # required, but unused
     words = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--oauth", "basic"]
     words += ["--cert", str(made.azure.certificate.file), "--key", str(made.azure.certificate.key)]
     words += ["--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck"]

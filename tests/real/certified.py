@@ -1,4 +1,4 @@
-"""Clients that a broker knows by their certificates, and that connect over and over, each on its own."""
+"""Clients that log in with certificates and reconnect in a loop."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -8,17 +8,17 @@ from secretops.manifest import Broker
 from secretops.values import Value
 from tests.real.stack import MqttSession, Turning
 
+# What readers find now: the fields client.crt and client.key, and a user with its password.
 Given = tuple[Mapping[str, str], Value]
-"""What readers find now: the fields client.crt and client.key, and a user with its password."""
 
 
 class Connecting(Turning):
-    """`count` threads that connect with the certificate they are given, publish, and leave."""
+    """`count` threads that connect with the current certificate, publish, and disconnect."""
 
-    def __init__(self, broker: Broker, folder: Path, given: Callable[[], Given], *, count: int = 4) -> None:
+    def __init__(self, broker: Broker, folder: Path, supplied: Callable[[], Given], *, count: int = 4) -> None:
         super().__init__(count)
-        self._broker, self._folder, self._given = broker, folder, given
-        self.certificates: set[str] = set()  # Those that somebody connected with.
+        self._broker, self._folder, self._given = broker, folder, supplied
+        self.certificates: set[str] = set()  # Certificates that a client connected with.
 
     def _try(self, _index: int) -> str:
         found, credential = self._given()

@@ -1,6 +1,5 @@
-"""What a stack of any cloud can have done to it: how the cloud calls its rotator, where that can be killed, what a
-person changes by hand. The suites of tests/gates know no more of AWS, Azure and Vault than this.
-"""
+"""What tests do with a stack of any cloud: call its rotator, kill it at a moment, and edit by hand. The suites of
+tests/gates know nothing else of AWS, Azure and Vault."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -9,64 +8,62 @@ from typing import Any, ClassVar
 
 from tests.real.stack import Stack
 
-Event = Mapping[str, str]  # What a cloud gives to its rotator: no more is an hourly tick's.
-Calls = tuple[tuple[type, str], ...]  # Methods, by their classes.
+Event = Mapping[str, str]  # The events of a cloud's rotator; without one it is the hourly tick.
+Calls = tuple[tuple[type, str], ...]  # Methods, by class.
 TICK: Event = {}
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a cloud has its rotator do for a new version of a secret, one call after the other."""
+    """The calls of a cloud to its rotator for a new version of a secret."""
 
     events: tuple[Event, ...]
-    again: tuple[Event, ...]  # And what about one that ended in the middle.
+    again: tuple[Event, ...]  # The calls that resume an interrupted attempt.
     version: str = ""  # The id of the version, where the cloud chooses it.
 
 
 @dataclass
 class CloudStack(Stack, ABC):
-    """One that goes to other processes, too, where a cloud's own side of it is not."""
+    """A stack that other processes can unpickle, without the server side of its cloud."""
 
-    writes: ClassVar[Calls]  # The requests of its store that change something.
-    reader: dict[str, str] = field(default_factory=dict)  # The environment of whoever the server runs as.
-    lease_is_quick: ClassVar[bool] = True  # Whether a holder that is killed costs the next one no more than a moment.
+    writes: ClassVar[Calls]  # The requests of its store that write.
+    reader: dict[str, str] = field(default_factory=dict)  # The environment of the server's account.
+    lease_is_quick: ClassVar[bool] = True  # Whether a killed holder delays the next by a moment at most.
 
     @property
     @abstractmethod
     def source(self) -> str:
-        """What the launcher is told to take its values from."""
+        """The launcher's --source."""
 
     @abstractmethod
     def rotation(self, name: str = "mqtt") -> Attempt:
-        """The cloud's next one. What it begins with has been done when this returns."""
+        """Start the cloud's next rotation."""
 
     @abstractmethod
-    def play(self, event: Event) -> None:
-        """Do what the cloud calls with `event`."""
+    def play(self, event: Event) -> None: ...
 
     @abstractmethod
     def moment(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> str | None:
-        """How a call is called. None for one that is not to count: about the lease, or not made each time."""
+        """Name a call as a moment. None for calls about the lease and those that are not always made."""
 
     @abstractmethod
-    def is_leased(self) -> bool:
-        """Whether somebody holds the lease."""
+    def is_leased(self) -> bool: ...
 
     def outlast(self) -> None:
-        """Let the lease of a killed process end, unless its follower waits for that."""
+        """Let the lease of a killed process expire, unless its successor waits for that."""
 
     @abstractmethod
     def values(self) -> dict[str, dict[str, str]]:
-        """All that the cloud gives to who may read them, by version."""
+        """Return all that the cloud returns to authorized readers, by version."""
 
     @abstractmethod
     def shown(self) -> dict[str, bytes]:
-        """What the cloud shows to who may read no value: names, labels, tags, its log; by what it is."""
+        """Return all that the cloud shows without read access to values: names, labels, tags and its log."""
 
 
 @dataclass
 class TickedStack(CloudStack, ABC):
-    """One whose rotator is `secretops tick`, whatever starts it."""
+    """A stack whose rotator is `secretops tick`."""
 
     def rotation(self, name: str = "mqtt") -> Attempt:
         return Attempt(({"rotate": name},), (TICK,))

@@ -1,7 +1,7 @@
-"""A real Kubernetes API: one cluster for a process of a test run, or one of a test's own. A pytest plugin.
+"""A real Kubernetes API: a cluster per test process, or one for a single test. A pytest plugin.
 
-RBAC, the stack's own audit policy and encryption at rest are on. What runs in it, and what that does not prove, is in
-tests/real/control_plane.py.
+RBAC, the stack's audit policy and encryption at rest are on. tests/real/control_plane.py lists what runs, and what that
+does not prove.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ import pytest
 
 from tests.real.control_plane import ControlPlane, find_programs, kubeconfig
 
-if TYPE_CHECKING:  # this plugin is loaded where the extra `kubernetes` is not installed, too
+if TYPE_CHECKING:  # this plugin is also loaded where the extra `kubernetes` is not installed
     from lightkube import Client
 
-DEADLINE = 120  # Seconds that a test waits for an event before it calls it missing.
+DEADLINE = 120  # Seconds to wait for an event.
 CONTEXT = "test"  # The name of the only context in each kubeconfig.
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """How to reach an API server, as whoever a test wants to be."""
+    """The address of an API server, for any identity."""
 
     folder: Path
     port: int
-    admin: Path  # The kubeconfig of user "admin", who may do everything (group system:masters).
+    admin: Path  # The kubeconfig of user "admin" in group system:masters.
     etcd_port: int
 
     @property
@@ -74,19 +74,19 @@ class Cluster:
         return name
 
     def define(self, definition: dict[str, Any]) -> None:
-        """Have objects of a kind that some operator brings; returns once the API serves them."""
+        """Create custom resource definitions. Returns once the API serves them."""
         from lightkube.codecs import from_dict
         from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 
         client, name, end = self.client(), definition["metadata"]["name"], time.monotonic() + DEADLINE
         client.apply(from_dict(definition), force=True)
-        # Asked again and again: a watch from the version just written is refused where the server's cache lags behind.
+        # Retried: a watch from the version just written is refused while the server's cache lags behind.
         while not _is_established(client.get(CustomResourceDefinition, name).to_dict()):
             assert time.monotonic() < end, f"{name} is not established"
             time.sleep(0.05)
 
     def audit(self) -> list[dict[str, Any]]:
-        """The audit log so far. An event is written after its answer was sent: for one just caused, `audited`."""
+        """Return the audit log so far. An event is written after its answer was sent: use `audited` for the latest."""
         if not self.audit_file.exists():
             return []
         lines = self.audit_file.read_text().splitlines(keepends=True)
@@ -107,16 +107,15 @@ def _is_established(definition: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class OwnCluster(Cluster):
-    """One whose API server a test may stop and start again."""
+    """A cluster whose API server a test may stop and start again."""
 
     plane: ControlPlane
 
     def stop_api(self) -> None:
-        """End it at once, with whatever it was doing. Its data and its port stay."""
+        """Kill it. Its data and its port stay."""
         self.plane.stop_api()
 
     def start_api(self) -> None:
-        """Start it again and wait until it is ready."""
         self.plane.start_api()
 
 
@@ -134,7 +133,7 @@ def own_cluster(tmp_path: Path) -> Iterator[OwnCluster]:
 
 @contextlib.contextmanager
 def running_cluster(folder: Path, *, controllers: bool) -> Iterator[OwnCluster]:
-    """A cluster that ends with the block. Skips the test where a part of it is missing."""
+    """Yield a cluster. Skips the test where a part of it is missing."""
     plane = ControlPlane(folder, find_programs(), controllers=controllers)
     try:
         plane.start()

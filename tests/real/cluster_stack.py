@@ -1,6 +1,6 @@
 """A stack in a namespace of a real API server, over a real broker, as `pulumi up` would leave it. No Pulumi.
 
-Its people have the cluster admin's rights; what the rotator's own account may do is proven where Pulumi grants it.
+Operators have the cluster admin's rights; the stacks tests check those of the rotator's account.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from secretops.values import Value
 from tests.real.cluster import Cluster
 from tests.real.stack import Stack, make_catalogue
 
-if TYPE_CHECKING:  # where the extra `kubernetes` is not installed, no test of these is collected either
+if TYPE_CHECKING:  # where the extra `kubernetes` is not installed, none of its tests is collected either
     from lightkube import Client
 
 SECRETS, CERTS, VERSIONS, LEASE = (
@@ -29,7 +29,7 @@ SECRETS, CERTS, VERSIONS, LEASE = (
 
 @dataclass
 class ClusterStack(Stack):
-    """A stack of the Kubernetes store. In this process its lease lasts seconds: a killed holder costs as many."""
+    """A stack of the Kubernetes store. Its lease lasts seconds in this process: a killed holder delays as long."""
 
     lease_seconds: int = 4
 
@@ -79,7 +79,7 @@ def _client(kubeconfig: Path) -> Client:
 
 
 def make_cluster_stack(folder: Path, broker: Broker, cluster: Cluster, *, grace_seconds: int = 30) -> ClusterStack:
-    """A stack with users of its own at `broker`, in a namespace of its own; `folder` is for its manifest."""
+    """Return a stack with new users at `broker`, in a new namespace; `folder` is for its manifest."""
     store = KubernetesStoreLocation(namespace=cluster.namespace(), versions=VERSIONS, lease=LEASE, delivered={
         "mqtt": Delivered(name=SECRETS, keys={"username": "mqtt-user", "password": "mqtt-password"}),
         "agent-key": Delivered(name=SECRETS, keys={"api-key": "api-key"}),

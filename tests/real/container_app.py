@@ -1,9 +1,8 @@
-"""A replica of Container Apps as processes: a stand-in for the platform, and for nothing that the stack declares.
+"""Stand-in for Container Apps: a replica as local processes.
 
-Containers to lay things down run first, each to its end; then the one that is meant. Command, arguments, variables and
-mounts are the template's; the identity is given to the main container alone, as the stack's identity settings ask.
-In the place of the image is this clone's environment, at the image's own path (tests/real/pod_process says what that
-does not prove).
+Init containers run first, each to its end; then the main container. Command, arguments, variables and mounts are the
+template's; only the main container gets the identity. This clone's environment replaces the image, at the image's path
+(tests/real/pod_process lists what that does not prove).
 """
 
 import shutil
@@ -17,23 +16,23 @@ from typing import Any
 from tests.real import pod_process
 from tests.real.pod_process import Container, Mount
 
-PROGRAM = "/opt/secretops"  # Where the image has its environment.
+PROGRAM = "/opt/secretops"  # Path of the environment in the image.
+# Where a container finds the CA certificate of the stand-ins. Azure needs none.
 TRUST = "/etc/standin"
-"""Where a container finds the certificate of the stand-ins' authority. In Azure there is none of ours."""
 
 DEADLINE = 120.0
 
 
 @dataclass(frozen=True)
 class Replica:
-    """What became of a main container that ends: its exit code and its log."""
+    """The exit code and the log of a main container that ended."""
 
     code: int
     log: str
 
 
 def run_job(job: Mapping[str, Any], folder: Path, *, identity: Mapping[str, str], ca: Path) -> Replica:
-    """One execution of a job, by its outputs in the stack's state. `identity`: what the platform's variables are."""
+    """Run a job once, by its outputs in the stack's state. `identity`: the platform's variables."""
     pod_process.check_possible()
     folder.mkdir(parents=True)
     settings = job["configuration"]["identitySettings"]

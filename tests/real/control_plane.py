@@ -1,7 +1,7 @@
-"""etcd, kube-apiserver and kube-controller-manager as processes on loopback: their certificates, flags and life.
+"""etcd, kube-apiserver and kube-controller-manager as processes on loopback, with certificates and flags.
 
-What it does not prove: there is no kubelet and no scheduler, so no pod runs (tests/real/kubelet.py runs one by hand),
-and a NetworkPolicy is an object that nobody enforces.
+Not proven: there is no kubelet and no scheduler (tests/real/kubelet.py runs pods), and nothing enforces a
+NetworkPolicy.
 """
 
 import base64
@@ -28,17 +28,17 @@ from tools import kubernetes_parts, parts
 
 AUDIT_POLICY = Path(__file__).resolve().parents[2] / "components" / "kubernetes" / "audit-policy.yaml"
 START_SECONDS = 120.0
+# The controllers that the stack's resources need. The others would only take CPU.
 CONTROLLERS = """
 clusterrole-aggregation cronjob deployment disruption endpointslice garbage-collector job namespace
 pod-garbage-collector replicaset resourcequota root-ca-certificate-publisher serviceaccount serviceaccount-token
 ttl-after-finished
 """
-"""What the stack's resources meet in any cluster. The others would only take CPU here."""
 
 
 @dataclass
 class ControlPlane:
-    """One cluster's processes, children of this one: they end with it, even if it is killed. Ports stay its own."""
+    """The processes of one cluster, children of this one: they end with it, even if it is killed. Ports are stable."""
 
     folder: Path
     programs: dict[str, Path]
@@ -48,38 +48,35 @@ class ControlPlane:
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False, repr=False)
 
     def start(self) -> None:
-        """Make what it needs, start it all, and wait until the API server is ready. Raises RuntimeError."""
+        """Start all, and wait until the API server is ready. Raises RuntimeError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         make_keys(self.folder)
         (self.folder / "encryption.json").write_text(json.dumps(_encryption()))
-        for _ in range(5):  # somebody else may take a port in between
+        for _ in range(5):  # another process may take a port meanwhile
             self.port, self.etcd_port = free_port(), free_port()
             self._start_etcd()
             if self._try_api():
                 break
             self.stop()
         else:
-            raise RuntimeError(f"no API server: {self.said('etcd')}\n{self.said('kube-apiserver')}")
+            raise RuntimeError(f"no API server: {self.output('etcd')}\n{self.output('kube-apiserver')}")
         if self.controllers:
             config = kubeconfig(self.folder, self.port, "system:kube-controller-manager")
             self._run("kube-controller-manager", *_manager_flags(self.folder, config))
 
     def start_api(self) -> None:
-        """Start a stopped API server again: the same port, the same data."""
         if not self._try_api():
-            raise RuntimeError(f"the API server did not come back: {self.said('kube-apiserver')}")
+            raise RuntimeError(f"the API server did not come back: {self.output('kube-apiserver')}")
 
     def stop_api(self) -> None:
-        """End the API server at once, with whatever it was doing."""
         self._end("kube-apiserver")
 
     def stop(self) -> None:
-        """End everything at once: its data is of no use to anybody."""
         for name in reversed(list(self._running)):
             self._end(name)
-        shutil.rmtree(self._data, ignore_errors=True)  # 64 MB, empty as it may be
+        shutil.rmtree(self._data, ignore_errors=True)  # 64 MB, even if empty
 
-    def said(self, name: str) -> str:
+    def output(self, name: str) -> str:
         log = self.folder / f"{name}.log"
         return log.read_text()[-2000:] if log.exists() else f"{name} was not started"
 
@@ -135,7 +132,7 @@ class ControlPlane:
 
 
 def find_programs() -> dict[str, Path]:
-    """What a cluster is made of. Skips the test where something is missing; it builds nothing."""
+    """Return the programs of a cluster. Skips the test where one is missing; builds none."""
     programs = kubernetes_parts.built()
     if etcd := parts.found("etcd"):
         programs["etcd"] = Path(etcd)
@@ -212,7 +209,7 @@ def certified(folder: Path, user: str, groups: tuple[str, ...] = ()) -> tuple[Pa
 
 
 def kubeconfig(folder: Path, port: int, user: str, *, groups: tuple[str, ...] = (), token: str | None = None) -> Path:
-    """A file that needs no other beside it, for `user` by a certificate of its own, or for whoever's `token` it is."""
+    """Write a self-contained kubeconfig, for `user` with a new certificate or for the owner of `token`."""
 
     def inline(path: Path) -> str:
         return base64.b64encode(path.read_bytes()).decode()

@@ -1,8 +1,8 @@
-"""A server that speaks DigitalOcean's API of agents' keys, and is the agent as well: what keys there are decides.
+"""Fake DigitalOcean: serves the API of agent keys, and the agent itself, which accepts the current keys.
 
-Requests and answers are held to DigitalOcean's published OpenAPI description (digitalocean_openapi.json says which). It
-can be told to fail, once for each fault. What it does not show: how many keys an agent may have, how soon the agent
-knows of a new key, and whether a list has values: its own has none.
+Requests and answers are validated against DigitalOcean's published OpenAPI description (digitalocean_openapi.json).
+Each fault occurs once. Not proven: how many keys an agent may have, when the agent knows a new key, and whether a list
+has values.
 """
 
 import json
@@ -38,7 +38,7 @@ _registry: Registry[Any] = Registry().with_resource(_BASE, DRAFT4.create_resourc
 
 
 class Fault(StrEnum):
-    """What goes wrong with one request. Those that end in "after" have done what was asked."""
+    """A fault of one request. Those that end in "after" occur after the operation."""
 
     LIMITED = "429, with retry-after"
     LIMITED_UNTIL = "429, with ratelimit-reset"
@@ -72,8 +72,6 @@ def _error(status: int) -> dict[str, Any]:
 
 @dataclass
 class Key:
-    """One key of an agent."""
-
     agent: str
     id: str
     name: str
@@ -90,15 +88,15 @@ class DigitalOcean:
     token: str = field(repr=False, default_factory=lambda: f"dop_v1_{secrets.token_hex(32)}")
     scopes: set[str] = field(default_factory=lambda: {"genai:create", "genai:read", "genai:delete"})
     keys: dict[str, Key] = field(default_factory=dict)
-    faults: list[tuple[str, Fault]] = field(default_factory=list)  # (operation, what goes wrong with the next one).
-    asked: list[str] = field(default_factory=list)  # Each operation, in order.
+    faults: list[tuple[str, Fault]] = field(default_factory=list)  # (operation, fault of the next one).
+    requested: list[str] = field(default_factory=list)  # Each operation, in order.
     shown: list[str] = field(repr=False, default_factory=list)  # The token of each completion.
     broken_rules: list[str] = field(default_factory=list)
     most_on_a_page: int = 100
-    not_yet: int = 0  # How many completions a new key is refused yet.
-    still: int = 0  # How many completions a deleted key is answered yet.
+    not_yet: int = 0  # How many more completions refuse a new key.
+    still: int = 0  # How many more completions accept a deleted key.
     deleted: set[str] = field(repr=False, default_factory=set)
-    released: threading.Event = field(default_factory=threading.Event)  # Ends what is slow.
+    released: threading.Event = field(default_factory=threading.Event)  # Ends slow answers.
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -138,18 +136,20 @@ class DigitalOcean:
                     return fault
         return None
 
-    def check(self, schema: str | None, given: Any, what: str, *, answers: bool) -> None:
-        """Note what breaks the description: by its place and the rule's name, for it may be a value."""
+    def check(self, schema: str | None, supplied: Any, what: str, *, answers: bool) -> None:
+        """Record violations of the description by place and rule: the text may hold a value."""
         if schema is None:
             return
         validator = OAS30ReadValidator if answers else OAS30WriteValidator
         checked = validator({"$ref": f"{_BASE}#/schemas/{schema}"}, registry=_registry)
-        self.broken_rules += [f"{what}: {error.json_path}: {error.validator}" for error in checked.iter_errors(given)]
+        self.broken_rules += [
+            f"{what}: {error.json_path}: {error.validator}" for error in checked.iter_errors(supplied)
+        ]
 
 
 @contextmanager
 def trusted() -> Iterator[ssl.SSLContext]:
-    """Yield the TLS of a server at localhost, which this process and those that it starts trust meanwhile."""
+    """Yield the TLS context of a server at localhost that this process and its children trust meanwhile."""
     with tempfile.TemporaryDirectory() as made:
         folder, tls = Path(made), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         make_keys(folder)
@@ -160,7 +160,7 @@ def trusted() -> Iterator[ssl.SSLContext]:
 
 @contextmanager
 def digitalocean(tls: ssl.SSLContext | None = None, *, plain: bool = False) -> Iterator[DigitalOcean]:
-    """Serve one, at localhost by `tls` or TLS of its own, and check its requests by the description at the end."""
+    """Serve one at localhost, over `tls` or a new TLS context, and check its requests at the end."""
     with trusted() if tls is None and not plain else nullcontext(tls) as used:
         yield from _served(used)
 
@@ -213,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(404, _error(404))
         operation = DESCRIPTION["operations"][name]
         with account.lock:
-            account.asked.append(name)
+            account.requested.append(name)
         fault = account.fault(name)
         if fault in _BEFORE:
             status, headers = _BEFORE[fault]
@@ -291,18 +291,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
-        except OSError:  # nobody waits for it any more
+        except OSError:  # no client waits for it
             self.close_connection = True
 
 
 def _operation(method: str, path: str) -> tuple[str | None, dict[str, str]]:
     for name, operation in DESCRIPTION["operations"].items():
-        words, asked = operation["path"].split("/"), path.split("/")
-        if operation["method"] != method or len(words) != len(asked):
+        words, requested = operation["path"].split("/"), path.split("/")
+        if operation["method"] != method or len(words) != len(requested):
             continue
-        if all(word.startswith("{") or word == given for word, given in zip(words, asked, strict=True)):
-            pairs = zip(words, asked, strict=True)
-            return name, {word.strip("{}"): given for word, given in pairs if word.startswith("{")}
+        if all(word.startswith("{") or word == supplied for word, supplied in zip(words, requested, strict=True)):
+            pairs = zip(words, requested, strict=True)
+            return name, {word.strip("{}"): supplied for word, supplied in pairs if word.startswith("{")}
     return None, {}
 
 

@@ -1,8 +1,7 @@
-"""A dockerd of a test's own, and a Debian to build on that comes from no registry.
+"""A dockerd for tests, and a Debian base image that comes from no registry.
 
-It runs in a process and a mount namespace of its own, on a disk in memory: it ends, with every container and every
-mount, when the test does, however that ends. It makes no network: containers have the machine's or none, unless its
-user gives it a network namespace, too (tests/real/swarm.py).
+It runs in its own process and mount namespace, on a disk in memory: it ends with the test, with each container and
+mount. It creates no network, unless its user has a network namespace (tests/real/swarm.py).
 """
 
 import contextlib
@@ -23,17 +22,17 @@ from tools.parts import SYSTEM_PATH
 from tools.steps import SetupError, run_step
 from tools.toolchain.gobuild import cache_root, only_one
 
-DEADLINE = 120  # Seconds that a test waits for the daemon, or for one command of its client.
+DEADLINE = 120  # Seconds to wait for the daemon, or for one command of its client.
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,git,ca-certificates"
+# Debian's python3 where an official image has its own: images built on it look up `python3` in PATH.
 BASE = "debian-with-python:1"
-"""Debian's python3 where an official image has its own: what is built on it asks PATH for `python3`."""
 
 BUILD_SECONDS = 1800
+# Log lines of a daemon that may not run on this machine.
 NOT_ALLOWED = ("cgroup", "mount", "not permitted", "ermission denied")
-"""What the log of a daemon says that may not run here at all, whoever starts it."""
 
-DISK = "4g"  # The most that images and containers may take of the machine's memory; the image's own tests take 1 GB.
+DISK = "4g"  # Memory limit of images and containers; the image's tests take 1 GB.
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,12 @@ class Dockerd:
     client: str
     folder: Path
 
-    def start(self, *arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
-        """Run one command of the client, with `given` as its input; whatever its exit code."""
-        return self._client(arguments, given=given, timeout=DEADLINE)
+    def start(self, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run one command of the client with `stdin`; any exit code."""
+        return self._client(arguments, stdin=stdin, timeout=DEADLINE)
 
-    def tell(self, *arguments: str | Path, given: str = "") -> str:
-        done = self.start(*arguments, given=given)
+    def tell(self, *arguments: str | Path, stdin: str = "") -> str:
+        done = self.start(*arguments, stdin=stdin)
         assert done.returncode == 0, f"docker {arguments[0]}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
@@ -61,19 +60,19 @@ class Dockerd:
         return self.read("cp", f"{self.tell('create', image, 'nothing')}:{path}", "-")
 
     def build(
-        self, *arguments: str | Path, given: str = "", buildkit: bool = False
+        self, *arguments: str | Path, stdin: str = "", buildkit: bool = False
     ) -> subprocess.CompletedProcess[str]:
         return self._client(
-            ["build", "--network", "host", *arguments], given=given, buildkit=buildkit, timeout=BUILD_SECONDS
+            ["build", "--network", "host", *arguments], stdin=stdin, buildkit=buildkit, timeout=BUILD_SECONDS
         )
 
     def _client(
-        self, arguments: Iterable[str | Path], *, given: str = "", buildkit: bool = False, timeout: float | None = None
+        self, arguments: Iterable[str | Path], *, stdin: str = "", buildkit: bool = False, timeout: float | None = None
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.client, *arguments],
             env=self.environment | {"DOCKER_BUILDKIT": str(int(buildkit))},
-            input=given,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -90,7 +89,7 @@ class Dockerd:
 
 
 class Daemon:
-    """The process: dockerd in namespaces that stay while it is stopped, ended or started again, as does its disk."""
+    """The process: dockerd in namespaces that outlive it, as does its disk."""
 
     def __init__(self, folder: Path, options: tuple[str, ...], *, own_network: bool) -> None:
         # Debian's client before a newer one, which has no BuildKit unless a plugin is there.
@@ -104,7 +103,7 @@ class Daemon:
         self._folder, self._log = folder, folder / "log"
         disk = folder / "disk"
         disk.mkdir()
-        # The first of the namespace starts a daemon for each line that it is given, after one that was killed, too.
+        # The namespace's first process starts a daemon for each line of its input.
         start = (
             'PATH="$PATH:/usr/sbin:/sbin"; mount -t tmpfs -o size=$1 dockerd "$2" || exit; shift 2; '
             'while read -r _; do "$@" || [ $? -eq 137 ] || exit; done'
@@ -127,23 +126,23 @@ class Daemon:
         return self._process.pid
 
     def start(self) -> None:
-        """Until it answers. Skips the test where no daemon may run."""
+        """Start it, and wait until it answers. Skips the test where no daemon may run."""
         assert self._process.stdin
-        with contextlib.suppress(BrokenPipeError):  # it ended already: its log says why
+        with contextlib.suppress(BrokenPipeError):  # it ended: its log has the reason
             self._process.stdin.write(b"\n")
             self._process.stdin.flush()
         end, pause = time.monotonic() + DEADLINE, threading.Event()
         while self.docker.start("info").returncode:
             if self._process.poll() is not None or time.monotonic() > end:
-                said = self._log.read_text(errors="replace")
-                last = (said.splitlines() or ["it says nothing"])[-1]
-                if any(word in said for word in NOT_ALLOWED):
+                output = self._log.read_text(errors="replace")
+                last = (output.splitlines() or ["it says nothing"])[-1]
+                if any(word in output for word in NOT_ALLOWED):
                     pytest.skip(f"dockerd does not run here: {last}")
                 pytest.fail(f"dockerd did not start: {last}")
             pause.wait(0.1)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End the daemon, and wait until it is gone: SIGTERM as its service manager does, SIGKILL as a crash."""
+        """End the daemon and wait: SIGTERM like a service manager, SIGKILL like a crash."""
         (first,) = _children(self._process.pid)
         (daemon,) = [child for child in _children(first) if _program(child) == "dockerd"]
         os.kill(daemon, how)
@@ -151,22 +150,22 @@ class Daemon:
         while Path(f"/proc/{daemon}").exists():
             assert time.monotonic() < end, "dockerd did not end"
             pause.wait(0.05)
-        # Docker refuses to start beside a pid file whose number is some process's, and each namespace counts from 1.
+        # Docker does not start if a pid file has the number of a live process, and each namespace counts from 1.
         (self._folder / "pid").unlink(missing_ok=True)
 
     def end(self) -> None:
-        # One by one: the control group of a container that is not removed would outlive the daemon.
+        # One by one: the cgroup of a remaining container would outlive the daemon.
         if left := self.docker.start("ps", "--all", "--quiet").stdout.split():
             self.docker.start("rm", "--force", *left)
         if self._process.poll() is None:
             for child in _children(self._process.pid):
-                os.kill(child, signal.SIGKILL)  # the first of its namespace: the kernel ends the rest
+                os.kill(child, signal.SIGKILL)  # the namespace's first process: the kernel ends the rest
             self._process.wait(DEADLINE)
 
 
 @contextmanager
 def running_dockerd(folder: Path) -> Iterator[Dockerd]:
-    """One in `folder`, whose path is short enough for a socket (unix(7)). Skips the test where none can run."""
+    """Yield one in `folder`, whose path is short enough for a socket (unix(7)). Skips the test where none can run."""
     daemon = Daemon(folder, ("--bridge", "none", "--iptables=false", "--ip6tables=false"), own_network=False)
     try:
         daemon.start()
@@ -189,7 +188,7 @@ def import_base(docker: Dockerd) -> str:
 
 
 def _debian() -> Path:
-    """The root file system, made once per user: 40 s."""
+    """Return the root file system, made once per user: 40 s."""
     if not shutil.which("mmdebstrap"):
         pytest.skip("no Debian to build an image on: apt-get install mmdebstrap")
     made = cache_root() / f"debian-{SUITE}-{PACKAGES.replace(',', '-')}.tar"

@@ -1,4 +1,4 @@
-"""The embedded broker, run as `secretops broker` runs it. A pytest plugin."""
+"""The embedded broker as `secretops broker` runs it. A pytest plugin."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tests.real.ports import free_port
 
 @dataclass(frozen=True)
 class Embedded:
-    """An embedded broker with its first admin. Its port stays its own."""
+    """An embedded broker with its first admin. Its port is stable."""
 
     home: Path
     port: int
@@ -27,7 +27,7 @@ class Embedded:
         )  # fmt: skip
 
     def start(self) -> bool:
-        """Start it and wait until it lets clients in. False when somebody else has its port."""
+        """Start it and wait until it accepts clients. Return False if another process has its port."""
         return process.start(self.home, "localhost", self.port) is process.Listener.STARTED
 
     def stop(self) -> None:
@@ -35,11 +35,10 @@ class Embedded:
 
 
 def start_embedded(folder: Path) -> Embedded:
-    """Start one with its home in `folder`."""
     home = folder / "broker"
     admin = users.create_first_admin(home)
     assert admin is not None
-    for _ in range(5):  # somebody else may take the port in between
+    for _ in range(5):  # another process may take the port meanwhile
         made = Embedded(home, free_port(), admin)
         if made.start():
             return made

@@ -1,8 +1,8 @@
-"""Stand-ins for Microsoft Entra ID: a credential for clients in this process, a managed identity's endpoint for others.
+"""Stand-ins for Microsoft Entra ID: a credential for this process, a managed identity endpoint for others.
 
-Neither holds a real token. The endpoint speaks what App Service and Container Apps speak to their containers
-(IDENTITY_ENDPOINT, IDENTITY_HEADER; Microsoft's page "How to use managed identities for App Service"), so that
-DefaultAzureCredential runs unchanged in a process of its own.
+Neither has a real token. The endpoint speaks the protocol of App Service and Container Apps (IDENTITY_ENDPOINT,
+IDENTITY_HEADER; Microsoft's page "How to use managed identities for App Service"), so that DefaultAzureCredential runs
+unchanged.
 """
 
 import json
@@ -20,7 +20,7 @@ DEADLINE = 60.0
 
 
 class StandinCredential:
-    """A TokenCredential: tokens of one principal, for whatever resource a client asks. `life` is theirs, in seconds."""
+    """A TokenCredential: tokens of one principal, for any resource. `life` is theirs, in seconds."""
 
     def __init__(self, authority: Authority, principal: Principal, *, life: int = LIFE) -> None:
         self.principal, self.life = principal, life
@@ -29,19 +29,18 @@ class StandinCredential:
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:  # noqa: ARG002
         (scope,) = scopes
         token = self._authority.issue(self.principal, scope.removesuffix("/.default"), life=self.life)
-        # To the client it is good: only so will it send one that is not.
+        # The client believes it: only so does it send an expired token.
         return AccessTokenInfo(token, int(self._authority.clock()) + LIFE)
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
         info = self.get_token_info(*scopes)
         return AccessToken(info.token, info.expires_on)
 
-    def close(self) -> None:
-        """Nothing is held."""
+    def close(self) -> None: ...
 
 
 class IdentityEndpoint(ThreadingHTTPServer):
-    """Gives the tokens of whoever was let in, by client id, to who knows the header's value."""
+    """Issues the tokens of registered identities, by client id, if the header's value is right."""
 
     daemon_threads = True
 
@@ -71,8 +70,7 @@ class IdentityEndpoint(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: IdentityEndpoint
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a test's output is no access log."""
+    def log_message(self, format: str, *args: object) -> None: ...
 
     def do_GET(self) -> None:
         server, query = self.server, parse_qs(urlsplit(self.path).query)

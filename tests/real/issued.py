@@ -1,7 +1,7 @@
-"""A stack whose client certificate a real OpenBao signs, over a real mosquitto that lets nobody in without one.
+"""A stack whose client certificate a real OpenBao signs, over a real mosquitto that requires one.
 
-Its rotator logs in by a role that may just what the stack grants it. The PKI is as components/vault/pki.py declares it;
-that the two are the same is for tests/stacks.
+Its rotator has the role that the stack grants. The PKI is as components/vault/pki.py declares it; tests/stacks checks
+that both are the same.
 """
 
 import secrets
@@ -25,13 +25,13 @@ DAYS = 30
 
 @dataclass
 class IssuedStack(Stack):
-    """A stack of the Vault store with a PKI. Its commands are its rotator's."""
+    """A stack of the Vault store with a PKI. Its commands run as the rotator."""
 
     folder: Path = field(kw_only=True)
     address: str = field(kw_only=True)
     ca: str = field(kw_only=True)
-    token: str = field(kw_only=True, repr=False)  # Of who may all.
-    policy: str = field(kw_only=True)  # Name of the rotator's.
+    token: str = field(kw_only=True, repr=False)  # The root token.
+    policy: str = field(kw_only=True)  # Name of the rotator's role.
 
     @property
     def place(self) -> VaultStoreLocation:
@@ -78,7 +78,7 @@ ELLIPTIC: dict[str, Any] = {"key_type": "ec", "key_bits": 256}
 
 
 def make_pki(openbao: OpenBao, common_name: str) -> tuple[str, str]:
-    """A root, an intermediate and the role `client`. Gives the intermediate's mount, and the root as PEM."""
+    """Make a root, an intermediate and the role `client`. Return the intermediate's mount, and the root as PEM."""
     client, mount = openbao.client(), f"pki-{secrets.token_hex(4)}"
     client.sys.enable_secrets_engine("pki", path=mount, config={"max_lease_ttl": "87600h"})
     made, _ = _make_intermediate(openbao, mount)
@@ -99,13 +99,13 @@ def make_pki(openbao: OpenBao, common_name: str) -> tuple[str, str]:
 
 
 def _make_intermediate(openbao: OpenBao, mount: str) -> tuple[str, str]:
-    """One more in `mount`, under a root of its own. Gives the root as PEM, and the intermediate's id there."""
+    """Make an intermediate in `mount` under a new root. Return the root as PEM, and the intermediate's id."""
     client = openbao.client()
     root, made = make_root(openbao)
-    asked = client.write_data(
+    requested = client.write_data(
         f"{mount}/intermediate/generate/internal", data={"common_name": f"test clients of {root}", **ELLIPTIC}
     )["data"]["csr"]
-    signed = signed_by_root(openbao, root, asked, common_name=f"test clients of {root}")
+    signed = signed_by_root(openbao, root, requested, common_name=f"test clients of {root}")
     kept = client.write_data(f"{mount}/intermediate/set-signed", data={"certificate": f"{signed}\n{made}\n"})["data"]
     return made, next(id for id, key in kept["mapping"].items() if key)
 
@@ -119,25 +119,25 @@ def make_root(openbao: OpenBao) -> tuple[str, str]:
     return root, str(made["data"]["certificate"])
 
 
-def signed_by_root(openbao: OpenBao, root: str, asked: str, *, common_name: str) -> str:
-    data = {"csr": asked, "common_name": common_name, "ttl": "43800h", "max_path_length": 0}
+def signed_by_root(openbao: OpenBao, root: str, requested: str, *, common_name: str) -> str:
+    data = {"csr": requested, "common_name": common_name, "ttl": "43800h", "max_path_length": 0}
     return str(openbao.client().write_data(f"{root}/root/sign-intermediate", data=data)["data"]["certificate"])
 
 
 def make_another_ca(openbao: OpenBao, stack: IssuedStack) -> str:
-    """One beside the one that signs, under a root of its own that is in root.crt from now on. Gives its id."""
+    """Make a second CA under a new root, and add that to root.crt. Return its id."""
     root, id = _make_intermediate(openbao, stack.issuer.mount)
     (stack.folder / "root.crt").write_text(root)
     return id
 
 
 def sign_by(openbao: OpenBao, stack: IssuedStack, ca: str) -> None:
-    """What whoever runs the server does once the broker trusts both: the new one signs from now on."""
+    """Switch signing to `ca`, as the server's operator does once the broker trusts both."""
     openbao.client().write_data(f"{stack.issuer.mount}/config/issuers", data={"default": ca})
 
 
 def make_issued_stack(folder: Path, broker: Mosquitto, openbao: OpenBao, *, trusted: bool = True) -> IssuedStack:
-    """Nothing is in its mount yet. `trusted`: the broker knows the root already."""
+    """Return a stack with an empty mount. `trusted`: the broker knows the root already."""
     name = "coreflux-mcp-test"
     mount, root = make_pki(openbao, name)
     issuer = VaultIssuer(mount=mount, role="client", common_name=name, seconds=DAYS * 86400)

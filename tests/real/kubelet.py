@@ -1,17 +1,16 @@
-"""A stand-in for scheduler and kubelet: pods that the real controllers made run as local processes.
+"""Stand-in for scheduler and kubelet: runs the pods of the real controllers as local processes.
 
-It is a node of the cluster, with a node's rights and no more (the API server's Node authorizer). From the real Pod it
-takes volumes, environment, arguments and rights (pod_volumes.py), and runs it in a root file system of
-its own (pod_process.py). It asks its readiness probe, ends it with its grace, and reports its state, so that a
-Deployment becomes available and a Job ends.
+It is a node of the cluster with a node's rights (the API server's Node authorizer). It takes volumes, environment,
+arguments and rights from the real Pod (pod_volumes.py), and runs it in its own root file system (pod_process.py). It
+checks readiness, terminates with the grace period, and reports status, so that a Deployment becomes available and a Job
+ends.
 
-What it does not prove: that the image starts, that a NetworkPolicy is enforced, how long a real kubelet takes to bring
-a changed Secret into a volume (up to some 90 s; here a fraction of one). It restarts nothing, runs no preStop hook, and
-asks no liveness or startup probe. A container that listens on 0.0.0.0 is made to listen on a free port of 127.0.0.1
-instead; to the cluster each pod has an address of its own, on which nobody listens (an EndpointSlice takes no loopback
-address).
+Not proven: that the image starts, that a NetworkPolicy is enforced, how long a real kubelet takes to update a volume
+(up to 90 s). It restarts nothing, and runs no preStop hook, liveness or startup probe. A container that listens on
+0.0.0.0 gets a free port of 127.0.0.1 instead; the cluster sees a pod address without a listener (an EndpointSlice takes
+no loopback address).
 
-With an `injector` a pod that is annotated for it also gets a `bao agent` of its own (tests/real/agent_injector.py).
+With an `injector` an annotated pod also gets its own `bao agent` (tests/real/agent_injector.py).
 """
 
 from __future__ import annotations
@@ -43,15 +42,15 @@ from tests.real.pod_volumes import NotThereError, Volumes, as_container, contain
 from tests.real.ports import free_port
 
 EVERY_SECONDS = 0.25
-MISSING = ":missing"  # The end of an image's name that no registry has.
+MISSING = ":missing"  # Suffix of an image name that no registry has.
+# Types that a node receives. msgspec 0.22 on CPython 3.11 crashes (SIGSEGV) if two threads learn a type at once: they
+# are decoded once before the threads start.
 DECODED = (Pod, Node, PodBinding, PodStatus, ConfigMap, Secret, ServiceAccountToken, Status)
-"""What a node is answered with. msgspec learns a type when it first decodes one, and the process ends by SIGSEGV where
-two threads learn at once (msgspec 0.22 on CPython 3.11): a node knows all of its own before its thread begins."""
 
 
 @dataclass
 class RunningPod:
-    """A pod of this node, and its process once there is one."""
+    """A pod of this node, and its process once started."""
 
     pod: Pod
     folder: Path
@@ -59,7 +58,7 @@ class RunningPod:
     port: int
     waiting: str = "its volumes"
     process: subprocess.Popen[bytes] | None = None
-    agent: subprocess.Popen[bytes] | None = None  # What runs beside it.
+    agent: subprocess.Popen[bytes] | None = None  # Its sidecars.
     started: str = ""
     ready: bool = False
     ending: float | None = None
@@ -83,7 +82,6 @@ class RunningPod:
         return self.process.poll() if self.process else None
 
     def kill(self) -> None:
-        """End whatever of it runs, at once."""
         for process in (self.process, self.agent):
             if process and process.poll() is None:
                 process.kill()
@@ -91,7 +89,7 @@ class RunningPod:
 
 
 class Kubelet:
-    """The one node of a namespace. Runs its pods while the block does, and ends them with it."""
+    """The one node of a namespace. Runs its pods within the block."""
 
     def __init__(
         self, cluster: Cluster, namespace: str, folder: Path, *, server: Path, injector: AgentInjector | None = None
@@ -126,12 +124,12 @@ class Kubelet:
         self._cluster.client().delete(Node, self.node)
 
     def pods(self, name: str = "") -> list[RunningPod]:
-        """The pods whose name begins with `name`, those that are gone included; the oldest first."""
+        """Return the pods whose name begins with `name`, oldest first, including those that ended."""
         with self._changed:
             return [pod for pod in (*self._ended, *self._pods.values()) if pod.name.startswith(name)]
 
     def until(self, what: str, wanted: Callable[[], bool], *, seconds: float = DEADLINE) -> None:
-        """Wait until `wanted()` is true, asked whenever something may have changed."""
+        """Wait until `wanted()` is true. It is checked after each event."""
         with self._changed:
             done = self._changed.wait_for(lambda: self._error is not None or wanted(), seconds)
         if self._error:
@@ -154,7 +152,7 @@ class Kubelet:
             name = str(metadata(pod).name)
             target = ObjectReference(apiVersion="v1", kind="Node", name=self.node)
             binding = PodBinding(metadata=ObjectMeta(name=name), target=target)
-            # The answer is a Status, where lightkube looks for another Binding.
+            # The answer is a Status; lightkube expects a Binding.
             with _unless_gone(), contextlib.suppress(msgspec.ValidationError):
                 self._scheduler.create(binding, name, namespace=self._namespace)
         there = {
@@ -214,7 +212,7 @@ class Kubelet:
         running.started = _now()
 
     def _end(self, running: RunningPod) -> None:
-        """SIGTERM, SIGKILL after the grace, and then the pod may go."""
+        """Send SIGTERM, SIGKILL after the grace period, and delete the pod."""
         about = metadata(running.pod)
         process = running.process
         if process and process.poll() is None:
@@ -230,7 +228,7 @@ class Kubelet:
             self._client.delete(Pod, running.name, namespace=self._namespace, grace_period=0)
 
     def _report(self, running: RunningPod) -> None:
-        """Tell the API server what there is to see, if it differs from what it was told last."""
+        """Report the pod's status to the API server if it changed."""
         code = running.code
         ready = "True" if running.ready and code is None else "False"
         state: dict[str, dict[str, object]]
@@ -242,7 +240,7 @@ class Kubelet:
             phase = "Failed" if code else "Succeeded"
             state = {"terminated": {"exitCode": code if code >= 0 else 128 - code, "startedAt": running.started}}
         if running.pod.spec and running.pod.spec.restartPolicy == "Always" and code is not None:
-            phase = "Running"  # a real one would start it again
+            phase = "Running"  # a real kubelet would restart it
         seen = {"phase": phase, "ready": ready, "state": state}
         if seen == running.reported:
             return
@@ -263,7 +261,7 @@ class Kubelet:
 
 
 def _answers(port: int, path: str) -> bool:
-    """As kubelet sees it: any 2xx or 3xx."""
+    """Whether the answer is 2xx or 3xx, as kubelet judges it."""
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", path)

@@ -1,8 +1,7 @@
-"""A function as Lambda runs it, as far as that goes here: a stand-in for Lambda, and for nothing in the package.
+"""Stand-in for Lambda: runs a function's package in a process that serves many calls.
 
-Its code unpacked, its handler and variables as the stack declares them, a Python that finds nothing else, and one
-process that is kept from call to call. The runtime's own Python need not be here: what is compiled is the package's
-build for this one (`package_for_here`). Neither its role nor its limits are kept.
+Handler and variables are the stack's; its Python finds nothing else. Compiled parts are the package's build for this
+Python (`package_for_here`). Neither its role nor its limits apply.
 """
 
 import json
@@ -21,8 +20,8 @@ from components.aws import lambda_package
 from tests.real.stack import DEADLINE
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+# The architecture of a package that runs here.
 ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
-"""What a package is built for that runs here."""
 
 CODE = "/var/task"  # Where Lambda unpacks a package.
 
@@ -49,18 +48,16 @@ for line in sys.stdin:
 
 
 class FunctionError(Exception):
-    """What AWS is told when a function raises: the name of what it raised, and its text."""
+    """What AWS reports when a function raises: the class name, and the text."""
 
 
 @dataclass
 class RunningFunction:
-    """Its process, and what it logs."""
-
     process: subprocess.Popen[str]
     log: Path
 
     def invoke(self, event: Mapping[str, Any], *, ahead: float = 0) -> Any:
-        """Its result, `ahead` seconds from now. Raises FunctionError."""
+        """Return its result, `ahead` seconds from now. Raises FunctionError."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps({"event": event, "ahead": ahead}) + "\n")
         self.process.stdin.flush()
@@ -81,10 +78,10 @@ def running(
     environment: Mapping[str, str],
     brings: Sequence[Path] = (),
 ) -> Iterator[RunningFunction]:
-    """The function of a stack, a Function resource's outputs, until the end of the block. `folder` is to be new.
+    """Yield the function of a stack, by the outputs of its Function resource. `folder` must be new.
 
-    `package` is `package_for_here`, `environment` what Lambda would add of itself, `brings` what its Python has beside
-    the standard library.
+    `package` is `package_for_here`, `environment` what Lambda adds, `brings` what its Python has besides the standard
+    library.
     """
     task = folder / "task"
     _lay(function["code"], task, package)
@@ -114,7 +111,7 @@ def running(
 
 
 def package_for_here(target: Path) -> Path:
-    """dist/lambda.zip built for this Python. All that is not compiled has to be the same bytes."""
+    """Build dist/lambda.zip for this Python. All that is not compiled must have the same bytes."""
     lambda_package.build(target, python=PYTHON, architecture=ARCHITECTURE)
     with zipfile.ZipFile(target) as built, zipfile.ZipFile(lambda_package.ZIP) as declared:
         assert _plain(built) == _plain(declared)
@@ -122,9 +119,9 @@ def package_for_here(target: Path) -> Path:
 
 
 def _lay(code: Mapping[str, Any], task: Path, package: Path) -> None:
-    """A function's archive, as Pulumi's state has it, with `package` for dist/lambda.zip, as Lambda unpacks it.
+    """Unpack a function's archive from Pulumi's state like Lambda, with `package` for dist/lambda.zip.
 
-    Where a file of the stack's own names Lambda's folder, it names `task`.
+    Lambda's folder in the stack's own files becomes `task`.
     """
     task.mkdir(parents=True)
     for name, asset in code["assets"].items():

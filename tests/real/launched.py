@@ -1,7 +1,6 @@
-"""What tests of the launcher share: a broker of their own, the server that it runs, and its command. A pytest plugin.
+"""What launcher tests share: a broker, the server that it runs, and its command. A pytest plugin.
 
-Each of its fixtures has one parameter, so that a test runs once; ON_BOTH_BROKERS is for what may
-depend on them.
+Each fixture has one parameter, so that a test runs once; ON_BOTH_BROKERS is for what may depend on the broker.
 """
 
 import os
@@ -21,18 +20,18 @@ from tests.real.mosquitto import Mosquitto, installed_mosquitto, record_replacem
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.real.witness import Witness
 
-DEADLINE = 60  # Seconds that a test waits for an event before it calls it missing.
+DEADLINE = 60  # Seconds to wait for an event.
 WITNESS = Value({"username": "witness", "password": new_password()})
 RealBroker = Embedded | Mosquitto
+# mosquitto starts in a fraction of the embedded broker's time.
 ONE_BROKER = "mosquitto" if installed_mosquitto() else "embedded"
-"""mosquitto starts in a fraction of the embedded broker's time."""
 ONE_SERVER = "upstream" if real_server() else "small, for want of upstream"
 ON_BOTH_BROKERS = pytest.mark.parametrize("broker", ["embedded", "mosquitto"], indirect=True)
 ON_UPSTREAMS_SERVER = pytest.mark.parametrize("server_folder", ["upstream"], indirect=True)
 
 
 def until(what: str, check: Callable[[], object]) -> None:
-    """Return when `check` is true. Fails the test after DEADLINE."""
+    """Return once `check` is true. Fails the test after DEADLINE."""
     end, pause = time.monotonic() + DEADLINE, threading.Event()
     while not check():
         assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
@@ -49,7 +48,7 @@ def server_folder(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(params=[ONE_BROKER])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealBroker]:
-    """Without TLS at its port: of upstream's tools, mqtt_connect trusts the system's CAs alone."""
+    """Yield a broker whose port has no TLS: upstream's mqtt_connect trusts only the system's CAs."""
     if installed_mosquitto() is None:
         record_replacement(request)
     made = start_embedded(tmp_path) if request.param == "embedded" else start_mosquitto(tmp_path, plain=True)
@@ -67,7 +66,7 @@ def witness(broker: RealBroker) -> Iterator[Witness]:
 
 
 def let_in(broker: RealBroker, credential: Value) -> None:
-    """Make this the user's password, behind the back of whoever has another."""
+    """Set this user's password out of band."""
     open_target(broker.broker(), SecretKind.MQTT_USER).apply(broker.admin, credential)
 
 

@@ -1,7 +1,7 @@
-"""The project's own image in a test's daemon: what its Dockerfile builds, with the modules of this tree.
+"""The project's image in a test's daemon: the build of its Dockerfile, with the modules of this tree.
 
-All but those modules is built once for what goes into it, and kept in the user's cache: a change of `secretops` costs
-seconds. That the Dockerfile itself brings the modules in is tests/tools/test_image.py's to prove.
+The rest is built once per content and cached for the user: a change of `secretops` costs seconds.
+tests/tools/test_image.py proves that the Dockerfile brings the modules.
 """
 
 import compileall
@@ -29,7 +29,7 @@ USER 10001:10001
 
 
 def load_launcher_image(docker: Dockerd) -> str:
-    """Its name in that daemon. Skips the test where none can be built."""
+    """Return its name in that daemon. Skips the test where none can be built."""
     docker.tell("load", "--quiet", "--input", _archive())
     with tempfile.TemporaryDirectory(prefix="modules-") as folder:
         modules = Path(folder) / "modules"
@@ -43,9 +43,9 @@ def load_launcher_image(docker: Dockerd) -> str:
         )
         for path in (modules, *modules.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        given = Path(folder) / "Dockerfile"
-        given.write_text(THIS_TREE)
-        done = docker.build("--network", "none", "--tag", IMAGE, "--file", given, modules)
+        supplied = Path(folder) / "Dockerfile"
+        supplied.write_text(THIS_TREE)
+        done = docker.build("--network", "none", "--tag", IMAGE, "--file", supplied, modules)
         assert done.returncode == 0, done.stdout + done.stderr
     return IMAGE
 
@@ -55,7 +55,7 @@ def _archive() -> Path:
     with only_one(cache_root() / "launcher-image.lock", "the launcher's image"):
         if not made.exists():
             _build(made)
-            # One of an earlier tree stays: two clones of a user do not take each other's away in turn.
+            # An image of an earlier tree stays: two clones of a user would delete each other's.
             for older in sorted(cache_root().glob("launcher-image-*.tar"), key=lambda path: path.stat().st_mtime)[:-2]:
                 older.unlink()
     return made

@@ -1,4 +1,4 @@
-"""Users of the server who call without pause, and the other side of its broker, which checks what came of it."""
+"""MCP clients that call without pause, and a second MQTT client that checks the results."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.real.mosquitto import Mosquitto
 
-DEADLINE = 120  # Seconds for what has to happen at some time.
+DEADLINE = 120  # Seconds to wait for an event.
 CLIENTS = 4  # MCP clients that call, and subscriptions: one topic filter a client.
-GROUP = 40  # Messages to one topic: the server's buffer keeps the last 100 of each (upstream's server.py:373).
+GROUP = 40  # Messages to one topic: the server's buffer stores the last 100 of each (upstream's server.py:373).
 FEED_EVERY = 0.01  # Seconds between an acknowledged message to a subscribed topic and the next.
 AGAIN_AFTER = 0.1  # Seconds after which a client whose call failed calls again.
 
 
 def feed_topic(number: int) -> str:
-    """Where message `number` goes: each subscription in turn, GROUP messages to a topic."""
+    """Return the topic of message `number`: each subscription in turn, GROUP messages to a topic."""
     return f"feed/{number % CLIENTS}/{number // (GROUP * CLIENTS)}"
 
 
 class OtherClient:
-    """Another client of the broker, independent of the code under test: sees what the server says, and feeds it."""
+    """An MQTT client, independent of the code under test: receives the server's messages, and feeds it."""
 
     def __init__(self, mosquitto: Mosquitto) -> None:
         credential = Value({"username": f"other-{new_password()[:8]}", "password": new_password()})
         open_target(mosquitto.broker(), SecretKind.MQTT_USER).apply(mosquitto.admin, credential)
+        # Numbers of the messages that the server published, and how often each arrived.
         self.seen: Counter[int] = Counter()
-        """Numbers of the messages that the server published, and how often each arrived."""
-        self.fed = 0  # How many messages the broker has acknowledged; they are numbered from 0.
+        self.fed = 0  # Count of messages that the broker acknowledged; they are numbered from 0.
         self._enough = threading.Event()
         self._subscribed = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
@@ -58,7 +58,7 @@ class OtherClient:
 
     @contextmanager
     def feeding(self) -> Iterator[None]:
-        """A numbered message every FEED_EVERY seconds, each acknowledged by the broker before the next."""
+        """Publish a numbered message every FEED_EVERY seconds, each acknowledged before the next."""
         thread = threading.Thread(target=self._feed, daemon=True)
         thread.start()
         try:
@@ -82,7 +82,7 @@ class OtherClient:
 
 
 class Seat:
-    """Where one MCP client has its session; while the server is being restarted there is none."""
+    """The session of one MCP client; there is none while the server restarts."""
 
     def __init__(self, session: ClientSession | None = None) -> None:
         self._session: ClientSession | None = None
@@ -119,23 +119,23 @@ class Seat:
 
 @dataclass
 class Load:
-    """What CLIENTS clients' calls came to. Each subscribes, then publishes and reads messages in turn."""
+    """Results of the calls of CLIENTS clients. Each subscribes, then publishes and reads messages in turn."""
 
-    seats: list[Seat]  # One a client; one for all, where the transport has but one session.
+    seats: list[Seat]  # One per client; one for all, where the transport has but one session.
     other: OtherClient
     calls: int = 0
     failures: list[str] = field(default_factory=list)
-    said: set[int] = field(default_factory=set)  # Numbers of the messages whose publishing was answered with success.
+    output: set[int] = field(default_factory=set)  # Numbers of the messages whose publishing was answered with success.
+    # Numbers of the messages to subscribed topics, and how often answers had each.
     read: Counter[int] = field(default_factory=Counter)
-    """Numbers of the messages to subscribed topics, and how often answers have shown each."""
-    seconds: list[float] = field(default_factory=list)  # How long each call took that went well.
+    seconds: list[float] = field(default_factory=list)  # Durations of the calls that succeeded.
+    # When (time.monotonic) each client got a successful answer.
     answered: list[list[float]] = field(default_factory=lambda: [[] for _ in range(CLIENTS)])
-    """When (time.monotonic) each client had an answer that was no failure."""
     _numbered: int = 0
     _stopping: bool = False
 
     async def tell(self, client: int, tool: str, **arguments: object) -> str | None:
-        """Call a tool; its answer, None when it failed."""
+        """Call a tool. Return its answer, or None if it failed."""
         began = time.monotonic()
         good, text = await self.seats[client % len(self.seats)].call(tool, arguments)
         self.calls += 1
@@ -165,7 +165,7 @@ class Load:
             number, self._numbered = self._numbered, self._numbered + 1
             message = json.dumps({"n": number})
             if await self.tell(client, "mqtt_publish", topic=f"said/{number}", message=message, qos=1 + number % 2):
-                self.said.add(number)
+                self.output.add(number)
                 newest = self.other.fed // (GROUP * CLIENTS)
                 done = await self.read_topic(client, max(0, newest - turn % 2))
                 turn += 1
@@ -180,7 +180,7 @@ class Load:
         return text is not None
 
     async def read_all(self) -> None:
-        """Every topic that was fed, once; `read` counts these answers only."""
+        """Read each topic once; `read` counts these answers only."""
         self.read.clear()
         for group in range(self.other.fed // (GROUP * CLIENTS) + 1):
             for client in range(CLIENTS):
@@ -193,7 +193,7 @@ class Load:
                 await anyio.sleep(0.002)
 
     def lost_publishes(self) -> set[int]:
-        return self.said - set(self.other.seen)
+        return self.output - set(self.other.seen)
 
     def unread(self) -> set[int]:
         return set(range(self.other.fed)) - set(self.read)

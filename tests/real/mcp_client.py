@@ -1,5 +1,3 @@
-"""An MCP client of the launcher: the mcp package's own."""
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,7 +14,7 @@ from tests.real.launched import DEADLINE
 
 @asynccontextmanager
 async def stdio_session(command: list[str], env: dict[str, str], cwd: Path, log: Path) -> AsyncIterator[ClientSession]:
-    """Start the launcher and be its client. Its standard error goes to `log`."""
+    """Start the launcher and connect to it. Its standard error goes to `log`."""
     parameters = StdioServerParameters(command=command[0], args=command[1:], env=env, cwd=cwd)
     with log.open("w") as stderr:
         async with (
@@ -28,7 +26,7 @@ async def stdio_session(command: list[str], env: dict[str, str], cwd: Path, log:
 
 
 async def tell(session: ClientSession, tool: str, **arguments: object) -> str:
-    """Call a tool; the text of its answer."""
+    """Call a tool. Return the text of its answer."""
     answer = await session.call_tool(tool, arguments)
     return "\n".join(part.text for part in answer.content if isinstance(part, TextContent))
 

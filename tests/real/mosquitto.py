@@ -1,4 +1,4 @@
-"""Real mosquittos with dynamic security, and one with TLS for as long as the tests run. A pytest plugin."""
+"""Real mosquittos with dynamic security, and one with TLS for the whole test run. A pytest plugin."""
 
 import base64
 import datetime
@@ -32,32 +32,31 @@ PLUGIN_FOLDERS = ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
 NOT_INSTALLED = "mosquitto with its dynamic security plugin is not installed: apt-get install mosquitto"
 REPLACED = "the embedded broker replaces mosquitto"
 START_SECONDS = 60.0
+# The name of this machine in a stack file whose server runs elsewhere: there localhost is another host.
 MACHINE = socket.gethostname()
-"""This machine, as a stack file calls it whose server is elsewhere: there localhost would be the server's own."""
+# Validity of the broker's certificate and its CA's: tests move the clock by months, and want no expiry warning.
 YEARS = datetime.timedelta(days=3650)
-"""For which the broker's certificate is good, and its CA's: tests move their clock by months, and are told nothing
-of what others renew."""
 
 
 @dataclass
 class Mosquitto:
-    """A mosquitto on loopback: MQTT 5 and 3.1.1, a fresh admin, no anonymous clients. Its port stays its own.
+    """A mosquitto on loopback: MQTT 5 and 3.1.1, a fresh admin, no anonymous clients. Its port is stable.
 
-    With TLS its certificate names hosts and no address; `certifying`: it asks clients for a certificate, too.
+    Its TLS certificate names hosts and no address; `certifying`: it requests a client certificate.
     """
 
     folder: Path
     port: int
     admin: Value
     certifying: bool = False
+    # The port that accepts only clients with a certificate of its CA, on top of their password.
     mutual_port: int = 0
-    """Where it lets only clients with a certificate of its CA in, on top of their password."""
+    # The TLS port if `port` takes clients without TLS; else 0.
     tls_port: int = 0
-    """Where it speaks TLS if `port` takes clients without it; else 0, and `port` does."""
+    # A folder of further client CAs, read at each connection (mosquitto.conf, capath).
     trusts: Path | None = None
-    """A folder of further CAs of clients, which it looks into when one comes (mosquitto.conf, capath)."""
-    crl_file: Path | None = None  # Of clients' certificates that were revoked.
-    queue: int = 1000  # Messages that wait for one client at most, 0 for no limit. 1000 is mosquitto's default.
+    crl_file: Path | None = None  # Revoked client certificates.
+    queue: int = 1000  # Maximum queued messages per client, 0 for no limit. mosquitto's default is 1000.
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -90,7 +89,7 @@ class Mosquitto:
         )
 
     def start(self) -> bool:
-        """Start it and wait until it lets clients connect. False when it ends instead: somebody else has a port."""
+        """Start it and wait until it accepts clients. Return False if another process has a port."""
         program, plugin = find_mosquitto()
         configuration = self.folder / "mosquitto.conf"
         configuration.write_text(_configuration(self, plugin))
@@ -113,7 +112,7 @@ class Mosquitto:
         return {"ca.crt": self.ca_file.read_text(), "client.crt": certificate, "client.key": private_pem(key)}
 
     def freeze(self) -> None:
-        """Let it read and answer nothing, until it is stopped or goes on by SIGCONT."""
+        """Stop reading and answering, until it is stopped or gets SIGCONT."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
@@ -161,14 +160,12 @@ def start_mosquitto(
     crl_file: Path | None = None,
     queue: int = 1000,
 ) -> Mosquitto:
-    """Start one in `folder` with a certificate for the host `certified` and the names in `also`. `plain`: clients need
-    no TLS at its `port`.
-    """
+    """Start one in `folder` with a certificate for `certified` and `also`. `plain`: no TLS at its `port`."""
     find_mosquitto()
     _certify(folder, certified, (*also, MACHINE))
     admin = Value({"username": "first-admin", "password": new_password()})
     (folder / "dynamic-security.json").write_text(json.dumps(_dynamic_security(admin)))
-    for _ in range(5):  # somebody else may take the port in between
+    for _ in range(5):  # another process may take the port meanwhile
         made = Mosquitto(folder, free_port(), admin, certifying, free_port(), free_port() if plain else 0, trusts)
         made.crl_file, made.queue = crl_file, queue
         if made.start():
@@ -195,7 +192,7 @@ def certifying_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
 
 
 def _runs(process: subprocess.Popen[bytes], log_file: Path, before: int) -> bool:
-    """Once it says so in its log after `before`: with its first port it may still end over its second one."""
+    """Whether its log after `before` reports that it runs: with its first port it may still fail over the second."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         if re.search(rb"mosquitto version \S+ running", log_file.read_bytes()[before:]):
@@ -230,7 +227,7 @@ def _configuration(broker: Mosquitto, plugin: str) -> str:
 
 
 def _own_address() -> str:
-    """Return the address of MACHINE where that is not loopback's first one, on which it listens anyway."""
+    """Return the address of MACHINE if that is not loopback's first one, on which it listens anyway."""
     try:
         address = socket.gethostbyname(MACHINE)
     except OSError:
@@ -239,7 +236,7 @@ def _own_address() -> str:
 
 
 def _dynamic_security(admin: Value) -> dict[str, object]:
-    """What `mosquitto_ctrl dynsec init` writes; that would take the password as an argument."""
+    """Return what `mosquitto_ctrl dynsec init` writes; that would take the password as an argument."""
     salt = os.urandom(12)
     iterations = 101  # its own number
     digest = hashlib.pbkdf2_hmac("sha512", admin["password"].encode(), salt, iterations)
@@ -281,7 +278,7 @@ def signed(
     ends: datetime.timedelta = datetime.timedelta(days=2),
     lived: datetime.timedelta = datetime.timedelta(hours=1),
 ) -> x509.Certificate:
-    """A server's or a client's, which ends after that time; a CA's where nobody signs it."""
+    """Return a certificate of a server or client, or of a CA if nothing signs it."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
     signer, is_ca = issuer[1] if issuer else key, issuer is None

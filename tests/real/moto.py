@@ -1,7 +1,7 @@
-"""A stand-in for AWS: moto's own server, on loopback, one for each test process that asks for it. A pytest plugin.
+"""A stand-in for AWS: moto's server on loopback, one for each test process. A pytest plugin.
 
-It takes real boto3 clients, and keeps what is made in it in memory. What it gets wrong about Secrets Manager, and who
-mends that for the tests, is in tests/real/strict_secrets_manager.py. It proves nothing about IAM.
+It takes real boto3 clients and stores everything in memory. tests/real/strict_secrets_manager.py corrects its errors
+about Secrets Manager. It proves nothing about IAM.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:  # this plugin is loaded where the extra `aws` is not installed, too
+if TYPE_CHECKING:  # this plugin is also loaded where the extra `aws` is not installed
     from types_boto3_secretsmanager.client import SecretsManagerClient
 
 REGION = "eu-central-1"
@@ -25,13 +25,11 @@ ACCOUNT = "123456789012"  # The account that moto plays.
 
 @dataclass(frozen=True)
 class Aws:
-    """How to reach it."""
-
     url: str
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes boto3's own chain lead there, and nowhere else."""
+        """Return the variables that lead boto3's default chain there."""
         return {
             "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": "standin", "AWS_SECRET_ACCESS_KEY": "standin",
             "AWS_DEFAULT_REGION": REGION, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -39,7 +37,6 @@ class Aws:
         }  # fmt: skip
 
     def client(self, service: str, region: str = REGION) -> Any:
-        """A boto3 client of any service."""
         return _client(self.url, service, region)
 
     @property
@@ -51,7 +48,7 @@ class Aws:
         return self.client("dynamodb", region)
 
     def make_lease(self, prefix: str) -> str:
-        """Make the table of a lease, as the stack does. Returns its ARN."""
+        """Make the table of a lease, as the stack does. Return its ARN."""
         self.client("dynamodb").create_table(
             TableName=f"{prefix}-lease",
             BillingMode="PAY_PER_REQUEST",
@@ -79,9 +76,9 @@ def _client(url: str, service: str, region: str) -> Any:
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[Aws]:
-    """The one moto of this process. Each test uses names of its own."""
+    """Yield the one moto of this process. Each test uses its own names."""
     server = pytest.importorskip("moto.server", reason="moto is not installed: the extra `aws`")
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request would bury what a test prints
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no access log in a test's output
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     try:
@@ -93,7 +90,7 @@ def moto() -> Iterator[Aws]:
 
 @pytest.fixture
 def moto_environment(moto: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
-    """This process' own environment leads to it, as a Lambda's or an operator's leads to AWS."""
+    """Lead this process' environment to moto."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in moto.environment.items():

@@ -1,7 +1,7 @@
-"""Ways between this machine's loopback and a network namespace that has nothing else in common with it.
+"""Relays between this machine's loopback and an isolated network namespace.
 
-What runs in such a namespace (a Swarm's daemon and its tasks) opens no port of the machine and collides with nothing.
-A way is a relay whose two sockets belong to different namespaces: a socket stays where it was made.
+A Swarm's daemon and tasks in such a namespace open no port of the machine. The two sockets of a relay belong to
+different namespaces: a socket stays where it was made.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ ANYWHERE = "0.0.0.0"  # nosec B104 - of a namespace that no network leads to
 
 
 class NetworkNamespace:
-    """That of a running process, and the ways into it and out of it that a test has made."""
+    """The namespace of a running process, and the relays of a test."""
 
     def __init__(self, process: int) -> None:
         self._file = os.open(f"/proc/{process}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        # A thread's own: one that never returns to the machine's, so nothing else ever runs in the wrong one.
+        # A dedicated thread that never returns to the machine's namespace.
         self._inside = ThreadPoolExecutor(1, initializer=_enter, initargs=(self._file,))
         self._servers: list[socketserver.BaseServer] = []
 
@@ -34,7 +34,7 @@ class NetworkNamespace:
         return self._inside.submit(socket.create_server, (ANYWHERE, port), backlog=100).result()
 
     def connect(self, port: int) -> socket.socket:
-        # Made inside, connected here: a connect that waits keeps no other from being made.
+        # Made inside, connected here: a slow connect blocks no other.
         made = self._inside.submit(socket.socket, socket.AF_INET, socket.SOCK_STREAM).result()
         try:
             made.connect(("127.0.0.1", port))
@@ -44,7 +44,7 @@ class NetworkNamespace:
         return made
 
     def lead_out(self, port: int) -> None:
-        """Whoever connects to `port` of it comes to that port of this machine's loopback."""
+        """Relay connections to `port` of the namespace to that port of this machine's loopback."""
         self._serve(_Relay(self.listen(port), lambda: socket.create_connection(("127.0.0.1", port))))
 
     def lead_in(self, port: int) -> int:
@@ -53,7 +53,7 @@ class NetworkNamespace:
         return int(listening.getsockname()[1])
 
     def answer(self, name: str, address: str) -> None:
-        """Be its DNS server, which knows that one name."""
+        """Serve DNS for that one name."""
 
         def bound() -> socket.socket:
             made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -84,13 +84,13 @@ def _enter(file: int) -> None:
 
 
 def _bring_up_loopback() -> None:
-    """As `ip link set lo up` does: netdevice(7)."""
+    """Bring up loopback like `ip link set lo up`: netdevice(7)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sh", b"lo", UP).ljust(40, b"\0"))
 
 
 class _Relay(socketserver.ThreadingTCPServer):
-    """From a socket that listens already to what `connect` gives."""
+    """Relays from a listening socket to the socket of `connect`."""
 
     daemon_threads = True
     block_on_close = False
@@ -114,7 +114,7 @@ class _Passing(socketserver.BaseRequestHandler):
 
 
 def _pump(here: socket.socket, there: socket.socket) -> None:
-    """Until both ends have closed, or one failed: a half-closed connection still brings what the other end says."""
+    """Copy until both ends have closed or one failed: a half-closed connection still delivers the other direction."""
     with selectors.DefaultSelector() as ends:
         ends.register(here, selectors.EVENT_READ, (here, there))
         ends.register(there, selectors.EVENT_READ, (there, here))
@@ -142,17 +142,17 @@ class _Names(socketserver.ThreadingUDPServer):
 
 
 class _Question(socketserver.BaseRequestHandler):
-    """RFC 1035 as far as one question goes: an address for the name, no address of another kind, no other name."""
+    """RFC 1035 for a single question: an A record for the name, and nothing else."""
 
     server: _Names
 
     def handle(self) -> None:
-        asked, reply_to = self.request
-        end = asked.find(b"\0", 12) + 5
-        known = asked[12 : end - 4].lower() == self.server.name
-        found = known and asked[end - 4 : end - 2] == struct.pack(">H", 1)
-        flags = 0x8580 if known else 0x8583  # an answer with authority; or no such name
-        answer = asked[:2] + struct.pack(">HHHHH", flags, 1, int(found), 0, 0) + asked[12:end]
+        requested, reply_to = self.request
+        end = requested.find(b"\0", 12) + 5
+        known = requested[12 : end - 4].lower() == self.server.name
+        found = known and requested[end - 4 : end - 2] == struct.pack(">H", 1)
+        flags = 0x8580 if known else 0x8583  # an authoritative answer; or no such name
+        answer = requested[:2] + struct.pack(">HHHHH", flags, 1, int(found), 0, 0) + requested[12:end]
         if found:
             answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 60, 4) + self.server.address
         reply_to.sendto(answer, self.client_address)

@@ -1,8 +1,7 @@
-"""A real OpenBao, which Vault is API-compatible with: raft, TLS, two audit devices, initialised and unsealed by us. A
-pytest plugin.
+"""A real OpenBao, API-compatible with Vault: raft, TLS, two audit devices, initialized and unsealed. A pytest plugin.
 
-It is no dev server: its keys are made here and kept in memory alone. Nothing of Vault Enterprise is in it, nor the
-methods of login that OpenBao left out (aws, azure, gcp).
+It is no dev server: its keys stay in memory. It has nothing of Vault Enterprise, nor the login methods that OpenBao
+left out (aws, azure, gcp).
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from secretops.platforms.vault.location import VaultStoreLocation
 from tests.real.control_plane import make_keys
 from tests.real.ports import free_port
 
-if TYPE_CHECKING:  # this plugin is loaded where the extra `vault` is not installed, too
+if TYPE_CHECKING:  # this plugin is also loaded where the extra `vault` is not installed
     import hvac
 
 START_SECONDS = 120.0
-DEADLINE = 120.0  # Seconds that a test waits for an event before it calls it missing.
+DEADLINE = 120.0  # Seconds to wait for an event.
 
 
 @dataclass
 class OpenBao:
-    """A server on loopback, which keeps its port, data and keys when it is stopped and started again."""
+    """A server on loopback. Its port, data and keys survive a restart."""
 
     folder: Path
     program: Path
@@ -58,7 +57,7 @@ class OpenBao:
         return self.folder / "openbao.log"
 
     def environment(self, token: str) -> dict[str, str]:
-        """That of whoever has `token`, as Vault's own programs read it."""
+        """Return the variables of Vault's own programs for `token`."""
         return {"VAULT_ADDR": self.address, "VAULT_CACERT": str(self.ca_file), "VAULT_TOKEN": token}
 
     def client(self, token: str | None = None, namespace: str = "") -> hvac.Client:
@@ -74,12 +73,12 @@ class OpenBao:
         return name
 
     def mount(self, namespace: str = "", **options: Any) -> str:
-        """A fresh KV v2 mount; `options` are its configuration's."""
+        """Make a KV v2 mount; `options` are its configuration's."""
         name = f"test-{secrets.token_hex(4)}"
         client = self.client(namespace=namespace)
         client.sys.enable_secrets_engine("kv", path=name, options={"version": "2"})
         end = time.monotonic() + DEADLINE
-        while True:  # a mount that was just made upgrades itself for a moment, and is refused meanwhile
+        while True:  # a new mount upgrades itself for a moment, and refuses requests meanwhile
             try:
                 client.secrets.kv.v2.configure(mount_point=name, **{"max_versions": 10, **options})
                 client.secrets.kv.v2.read_configuration(mount_point=name)
@@ -105,27 +104,26 @@ class OpenBao:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def begin(self) -> None:
-        """Start it for the first time: make its certificates, its storage and its keys. Raises RuntimeError."""
+        """Start it for the first time: make certificates, storage and keys. Raises RuntimeError."""
         (self.folder / "data").mkdir()
         make_keys(self.folder)
-        for _ in range(5):  # somebody else may take a port in between
+        for _ in range(5):  # another process may take a port meanwhile
             self.port = free_port()
             self._configure(free_port())
             if self._run():
                 break
         else:
-            raise RuntimeError(f"no OpenBao: {self.said()}")
+            raise RuntimeError(f"no OpenBao: {self.output()}")
         made = self.client("").sys.initialize(secret_shares=1, secret_threshold=1)
         self._key, self.root = made["keys_base64"][0], made["root_token"]
         self.unseal()
 
     def start(self) -> None:
         if not self._run():
-            raise RuntimeError(f"OpenBao did not come back: {self.said()}")
+            raise RuntimeError(f"OpenBao did not come back: {self.output()}")
         self.unseal()
 
     def stop(self) -> None:
-        """End it at once, with whatever it was doing."""
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -143,7 +141,7 @@ class OpenBao:
         self.client("").sys.submit_unseal_key(self._key)
         self._until(sealed=False, active=True)
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log_file.read_text()[-2000:]
 
     def _configure(self, cluster_port: int) -> None:
@@ -208,12 +206,12 @@ audit "file" "second" {{
             found = self._health() or {}
             if found.get("sealed") is sealed and (not active or found.get("standby") is False):
                 return
-            assert time.monotonic() < end, (found, self.said())
+            assert time.monotonic() < end, (found, self.output())
             time.sleep(0.02)
 
 
 def rotators_policy(place: VaultStoreLocation, *, forgets: bool = False) -> str:
-    """What whoever rotates needs, path by path; and what an operator does who `forgets` secrets."""
+    """Return the policy of a rotator, path by path; and of an operator who `forgets` secrets."""
 
     def rule(path: str, *capabilities: str) -> str:
         return f'path "{place.mount}/{path}" {{ capabilities = {json.dumps(capabilities)} }}'

@@ -26,16 +26,14 @@ QUICK = Timing(duration=6, renew=0.5, poll=0.1)
 
 @dataclass
 class OpenBaoStack(TickedStack):
-    """A stack of the Vault store."""
-
-    root_token: str = field(kw_only=True, repr=False)  # That of who may all.
+    root_token: str = field(kw_only=True, repr=False)  # The root token.
     audit_file: Path = field(kw_only=True)
-    audit_start: int = field(kw_only=True)  # Where in it the stack's own lines begin: the server is every test's.
+    audit_start: int = field(kw_only=True)  # Start of the stack's lines in the audit log: all tests share the server.
     source_text: str = field(kw_only=True)
     timing: Timing = QUICK
 
     writes: ClassVar[Calls] = ((Api, "write"), (Api, "update_metadata"), (Api, "destroy"), (Api, "remove"))
-    lease_is_quick: ClassVar[bool] = False  # whoever follows waits for as long as it lasts
+    lease_is_quick: ClassVar[bool] = False  # the next holder waits until it expires
 
     @property
     def place(self) -> VaultStoreLocation:
@@ -114,7 +112,7 @@ class OpenBaoStack(TickedStack):
 
 
 def make_openbao_stack(folder: Path, broker: Broker, openbao: OpenBao) -> OpenBaoStack:
-    """A stack with a mount and users of its own, as `pulumi up` would leave it: nothing is in the mount yet."""
+    """Return a stack with an empty mount and new users, as `pulumi up` would leave it."""
     catalogue = make_catalogue()
     store = VaultStoreLocation(
         address=openbao.address,

@@ -1,4 +1,4 @@
-"""A stack whose client certificate its own CA signs, over a real mosquitto that lets nobody in without one."""
+"""A stack whose private CA signs its client certificate, over a real mosquitto that requires one."""
 
 import contextlib
 import secrets
@@ -23,18 +23,18 @@ from tests.real.stack import DEADLINE, Stack, log_in, make_stack
 
 NAME = "coreflux-mcp-test"
 CERTIFICATE, AUTHORITY = "client-cert", "client-ca"
+# MQTT 3.1.1, without a user: a broker that refuses all clients still answers it with a refusal.
 NOBODYS_CONNECT = bytes([0x10, 12, 0, 4, *b"MQTT", 4, 2, 0, 60, 0, 0])
-"""MQTT 3.1.1, without a user: a broker that lets nobody in answers it all the same, with a refusal."""
-SECONDS = 600  # For which a certificate is good: renewals come soon enough that a broker's real clock takes each.
+SECONDS = 600  # Validity of a certificate: renewals come soon enough that a broker's real clock accepts each.
 
 
 @dataclass
 class Certified:
-    """A stack with a CA of its own, and its people."""
+    """A stack with a private CA, and its people."""
 
     stack: Stack
     broker: Mosquitto
-    folder: Path  # For what a client of a test's own shows.
+    folder: Path  # The certificate that a test's client presents.
 
     def trust(self) -> None:
         assert self.broker.trusts
@@ -75,7 +75,7 @@ class Certified:
 
 
 def takes(broker: Mosquitto, folder: Path, shown: Mapping[str, str]) -> bool:
-    """Whether a broker speaks MQTT to whoever shows this: it answers a login, well or not. Lays it into `folder`."""
+    """Whether a broker answers a login, with any result, of a client with this certificate. Writes it into `folder`."""
     made = folder / secrets.token_hex(4)
     made.mkdir()
     for name in ("client.crt", "client.key"):
@@ -99,9 +99,7 @@ def rehash(folder: Path) -> None:
 
 
 def make_certified(folder: Path, broker: Mosquitto, stack: Stack | None = None) -> Certified:
-    """A stack at `asking(broker)` whose certificate its own CA signs, by default of a folder. Nothing has a value yet,
-    and the broker can't know the CA.
-    """
+    """Return a stack with a private CA that the broker does not know. No secret has a value yet."""
     made = stack or make_stack(folder / "store", asking(broker))
     made.manifest = made.manifest.model_copy(update={"secrets": certified(made.manifest)})
     made.file.write_text(made.manifest.model_dump_json())

@@ -1,8 +1,7 @@
-"""A container's process in a root file system of its own, as its securityContext says. Needs root.
+"""A container's process in its own root file system, by its securityContext. Needs root.
 
-The root has the system's programs, Python, this clone and the server, all read-only, and nothing else of the machine:
-no home, no kubeconfig, no state. What it does not prove: it is not the image that runs, the network is the machine's
-own, there is no seccomp filter and no limit of memory or CPU.
+The root has the system's programs, Python, this clone and the server, all read-only: no home, no kubeconfig, no state.
+Not proven: the image itself, its network, seccomp filters, and limits of memory or CPU.
 """
 
 import os
@@ -18,19 +17,17 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-USER = 10001  # Who runs where the pod names nobody: the image's own user.
-PROGRAMS = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))  # What is in the place of the image, at its own path.
+USER = 10001  # The image's default user.
+PROGRAMS = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))  # Replaces the image, at its path.
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
+# Files of /etc that a minimal image has.
 SETTINGS = ("hosts", "ld.so.cache", "localtime", "nsswitch.conf", "passwd", "resolv.conf", "ssl")
-"""Of /etc, what a minimal image has, too."""
 
 TOOLS = ("unshare", "mount", "chroot", "setpriv")
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder of the machine in the container."""
-
     source: Path
     target: str
     writable: bool = False
@@ -38,7 +35,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class Container:
-    """What to run, as whom, and what it sees."""
+    """A command, its user, and its mounts."""
 
     argv: Sequence[str]
     environment: Mapping[str, str]
@@ -49,7 +46,7 @@ class Container:
 
 
 def check_possible() -> None:
-    """Skips the test where a container can't be made, or its user could not read the clone."""
+    """Skip the test where a container cannot be made, or its user could not read the clone."""
     if os.geteuid() != 0 or any(shutil.which(tool) is None for tool in TOOLS):
         pytest.skip(f"a pod is run by root with {', '.join(TOOLS)}")
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
@@ -60,7 +57,7 @@ def check_possible() -> None:
 
 
 def run(container: Container, root: Path) -> subprocess.Popen[bytes]:
-    """Start it. Its end is that of the process; the mounts vanish with it."""
+    """Start the process. The mounts vanish with it."""
     root.mkdir(parents=True, exist_ok=True)
     path = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
     unshare = [str(shutil.which("unshare")), "--mount", "--propagation=private"]
@@ -77,13 +74,13 @@ def run(container: Container, root: Path) -> subprocess.Popen[bytes]:
 
 
 def _script(container: Container, root: Path) -> str:
-    """Values are never in it: they are in files, which are mounted."""
+    """Return the shell script. It has no values: they are in mounted files."""
     words = [["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(root)], *_system(root)]
     needed = set(PROGRAMS)
     if server := container.environment.get("COREFLUX_SERVER_DIR"):
         needed.add(Path(server))
     mounts = [*(Mount(path, str(path)) for path in needed), *container.mounts]
-    for mount in sorted(mounts, key=lambda mount: Path(mount.target).parts):  # what is below another comes after it
+    for mount in sorted(mounts, key=lambda mount: Path(mount.target).parts):  # nested mounts come later
         target = f"{root}/{mount.target.lstrip('/')}"
         words.append(["mkdir", "-p", target])
         words.append(["mount", "-o", "bind" if mount.writable else "bind,ro", str(mount.source), target])

@@ -1,7 +1,7 @@
-"""The volumes of a pod, laid down and kept up to date as kubelet's atomic writer does.
+"""The volumes of a pod, written and updated like kubelet's atomic writer.
 
-https://kubernetes.io/docs/concepts/storage/projected-volumes/, pkg/volume/util/atomic_writer.go: the files are in a new
-folder beside, `..data` is a link to it that one rename moves, and each file is a link through `..data`.
+https://kubernetes.io/docs/concepts/storage/projected-volumes/, pkg/volume/util/atomic_writer.go: a new folder has the
+files, one rename moves the link `..data` to it, and each file is a link through `..data`.
 """
 
 import base64
@@ -29,12 +29,12 @@ DEFAULT_MODE = 0o644
 
 
 class NotThereError(Exception):
-    """What a volume needs and may not go without is not there (yet): the pod can't start."""
+    """A required object of a volume does not exist yet: the pod cannot start."""
 
 
 @dataclass
 class Volumes:
-    """The volumes of one pod, read with its node's own rights."""
+    """The volumes of one pod, read with its node's rights."""
 
     pod: Pod
     folder: Path
@@ -46,7 +46,7 @@ class Volumes:
         return self.folder / name
 
     def lay(self) -> None:
-        """Make every volume what the API server says that it is now. Raises NotThereError."""
+        """Write each volume as the API server has it now. Raises NotThereError."""
         for volume in _spec(self.pod).volumes or ():
             if volume.emptyDir is not None:
                 self.path(volume.name).mkdir(parents=True, exist_ok=True)
@@ -207,9 +207,9 @@ def container_of(pod: Pod) -> ContainerSpec:
 
 
 def as_container(volumes: Volumes, client: Client, *, own: Mapping[str, str], port: int, log: Path) -> Container:
-    """The pod of `volumes`. `own` are the image's and kubelet's variables; what listens, listens on `port`.
+    """Return the container of a pod. `own` are the image's and kubelet's variables; servers listen on `port`.
 
-    Raises ApiError while a ConfigMap of its environment is not there.
+    Raises ApiError while a ConfigMap of its environment is missing.
     """
     pod, spec = volumes.pod, container_of(volumes.pod)
     assert pod.spec and pod.spec.enableServiceLinks is False, "every Service of the namespace would set variables"

@@ -1,4 +1,4 @@
-"""Ports of loopback for the servers of tests: each is given once, to whichever test process of this machine asks."""
+"""Ports of loopback for test servers, each assigned once across all test processes of this machine."""
 
 import fcntl
 import os
@@ -8,16 +8,16 @@ import tempfile
 from pathlib import Path
 from typing import TextIO
 
-FIRST = 16_000  # Well above where servers listen by default.
+FIRST = 16_000  # Above the usual ports of servers.
+# Below the kernel's ephemeral ports (ip_local_port_range: 32768 on Linux), which any connection may get, and below
+# Kubernetes' node ports.
 END = 30_000
-"""Below what the kernel gives unasked, to connections that go out too (ip_local_port_range: 32768 on Linux), and below
-Kubernetes' node ports. A port that the kernel picked, and that was let go of, can be anybody's a moment later."""
 
 
 def free_port() -> int:
     with _last_given() as file:
-        given = file.read()
-        port = int(given) if re.fullmatch(r"\d{5}", given) else FIRST + os.getpid() % (END - FIRST)
+        supplied = file.read()
+        port = int(supplied) if re.fullmatch(r"\d{5}", supplied) else FIRST + os.getpid() % (END - FIRST)
         for _ in range(FIRST, END):
             port = port + 1 if FIRST <= port < END - 1 else FIRST
             if _is_free(port):

@@ -1,15 +1,15 @@
-"""A stand-in: AWS Private CA as moto plays it, and the rules of AWS that moto does not keep.
+"""Stand-in: AWS Private CA as moto plays it, with rules of AWS that moto lacks.
 
-moto signs for real, and says itself that it takes neither validity nor token. The rules are AWS' own words (API
-reference of IssueCertificate and GetCertificate; User Guide, Template definitions). That AWS does keep them is not
-proven here; a test against a real account would. Nothing is proven about rights: moto asks for none.
+moto signs for real, and ignores validity and token. The rules are from AWS' API reference of IssueCertificate and
+GetCertificate and its User Guide (Template definitions). A test against a real account would prove them. It proves
+nothing about rights.
 
-    a client's template gives a digitalSignature, clientAuth, and no CA           moto puts no extension in
-    a certificate is good from an hour ago, for as long as was asked              moto: for 365 days
-    none outlives its CA, and a CA that is disabled signs nothing                 moto looks at neither
+    a client's template adds digitalSignature, clientAuth, and no CA              moto adds no extension
+    a certificate is valid from an hour ago, for as long as requested             moto: for 365 days
+    none outlives its CA, and a disabled CA signs nothing                         moto checks neither
     the algorithm is of the CA's kind of key                                      moto's keys are all RSA
     the same token within five minutes is the same certificate                    moto signs again
-    what is signed is ready a moment later, with its chain up to the root         moto: at once, with the CA alone
+    a signed one is ready a moment later, with its chain up to the root           moto: at once, with the CA alone
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ CLIENTS_ALONE = "arn:aws:acm-pca:::template/EndEntityClientAuthCertificate/V1"
 
 @dataclass
 class StrictPrivateCa:
-    """A CA that a root of its own has signed."""
+    """A CA under its own root."""
 
     arn: str
     root: str  # PEM: what a broker trusts.
-    asked: list[dict[str, Any]] = field(default_factory=list)  # Each IssueCertificate.
-    late: int = 0  # How often GetCertificate says of the next ones that they are not ready yet.
-    fails_with: str = ""  # What each IssueCertificate is refused with, where it says so.
+    requested: list[dict[str, Any]] = field(default_factory=list)  # Each IssueCertificate.
+    late: int = 0  # How often GetCertificate reports that the next ones are not ready.
+    fails_with: str = ""  # The errors of each IssueCertificate, if any.
     _made: dict[str, str] = field(default_factory=dict)
 
     @property
     def kept(self) -> CertificateAuthority:
-        """moto's own: its server is in this process (tests/real/moto)."""
+        """Return moto's own object: its server is in this process (tests/real/moto)."""
         from moto.acmpca.models import acmpca_backends
 
         return acmpca_backends[ACCOUNT][REGION].certificate_authorities[self.arn]
@@ -65,23 +65,23 @@ class StrictPrivateCa:
     def disable(self) -> None:
         self.kept.status = "DISABLED"
 
-    def issue(self, asked: dict[str, Any]) -> str:
-        self.asked.append(asked)
+    def issue(self, requested: dict[str, Any]) -> str:
+        self.requested.append(requested)
         if self.fails_with:
             raise _refused(self.fails_with)
         ca = self.kept
         if ca.status != "ACTIVE":
             raise _refused("InvalidStateException")
-        if (token := asked.get("IdempotencyToken")) and token in self._made:
+        if (token := requested.get("IdempotencyToken")) and token in self._made:
             return self._made[token]
-        request = x509.load_pem_x509_csr(base64.b64decode(asked["Csr"]))
+        request = x509.load_pem_x509_csr(base64.b64decode(requested["Csr"]))
         if not request.is_signature_valid:
             raise _refused("MalformedCSRException")
-        if not asked["SigningAlgorithm"].endswith("ECDSA"):
+        if not requested["SigningAlgorithm"].endswith("ECDSA"):
             raise _refused("ValidationException")
-        assert asked["TemplateArn"] == CLIENTS_ALONE, "the one that this stand-in knows"
-        assert asked["Validity"]["Type"] == "DAYS"
-        ends = datetime.now(UTC) + timedelta(days=asked["Validity"]["Value"])
+        assert requested["TemplateArn"] == CLIENTS_ALONE, "the one that this stand-in knows"
+        assert requested["Validity"]["Type"] == "DAYS"
+        ends = datetime.now(UTC) + timedelta(days=requested["Validity"]["Value"])
         own = ca.certificate
         assert own
         if ends > own.not_valid_after_utc:
@@ -108,8 +108,8 @@ def issuer_of(ca: StrictPrivateCa, *, days: int = DAYS) -> AwsPrivateCaIssuer:
 
 
 def make_signed_stack(broker: Mosquitto, aws: Aws, ca: StrictPrivateCa) -> AwsStack:
-    """A stack whose certificate the CA signs, and whose broker lets nobody in without one. Nothing has a value yet."""
-    broker.ca_file.write_text(broker.ca_file.read_text() + ca.root)  # what whoever runs it does
+    """Return a stack whose certificate the CA signs and whose broker requires one. No secret has a value yet."""
+    broker.ca_file.write_text(broker.ca_file.read_text() + ca.root)  # as the operator of the broker does
     broker.stop()
     assert broker.start()
     shown = {"certificate_file": None, "key_file": None, "certificate_secret": CERTIFICATE}
@@ -124,16 +124,16 @@ def make_signed_stack(broker: Mosquitto, aws: Aws, ca: StrictPrivateCa) -> AwsSt
 
 @contextmanager
 def strict_private_ca(moto: Aws, *, days: int = 3650) -> Iterator[StrictPrivateCa]:
-    """One whose certificate is good for `days`."""
+    """Yield one whose certificate is valid for `days`."""
     from moto.acmpca.responses import ACMPCAResponse
 
     made = _make(moto, days)
 
     def issue(response: ACMPCAResponse) -> str:
-        asked = json.loads(response.body)
-        if asked["CertificateAuthorityArn"] != made.arn:
+        requested = json.loads(response.body)
+        if requested["CertificateAuthorityArn"] != made.arn:
             raise _refused("ResourceNotFoundException")
-        return json.dumps({"CertificateArn": made.issue(asked)})
+        return json.dumps({"CertificateArn": made.issue(requested)})
 
     def get(response: ACMPCAResponse) -> str:
         return json.dumps(made.get(json.loads(response.body)["CertificateArn"]))
@@ -147,7 +147,7 @@ def strict_private_ca(moto: Aws, *, days: int = 3650) -> Iterator[StrictPrivateC
 
 def _make(moto: Aws, days: int) -> StrictPrivateCa:
     client = moto.client("acm-pca")
-    # Apart from its name: a scanner takes the curve's for a key.
+    # Separate from its name: a scanner takes the curve's for a key.
     curve = "EC_prime256v1"
     about = {"KeyAlgorithm": curve, "SigningAlgorithm": "SHA256WITHECDSA", "Subject": {"CommonName": "test clients"}}
     arn = client.create_certificate_authority(
@@ -173,7 +173,7 @@ def _make(moto: Aws, days: int) -> StrictPrivateCa:
 def _signed(
     subject: x509.Name, public: Any, issuer: x509.Name, key: Any, ends: datetime, *, depth: int | None = None
 ) -> x509.Certificate:
-    """A client's certificate, or that of a CA with `depth` more CAs below it."""
+    """Return a client's certificate, or that of a CA with `depth` more CAs below it."""
     is_ca = depth is not None
     builder = (
         x509.CertificateBuilder()

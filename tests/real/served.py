@@ -1,4 +1,4 @@
-"""The launcher in use: on a stack, over either transport, with MCP clients in their seats."""
+"""The launcher in use: on a stack, over either transport, with MCP clients."""
 
 import re
 import subprocess
@@ -23,9 +23,10 @@ from tests.real.mcp_client import http_session, stdio_session
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import Stack, make_stack
 
-GRACE = 3600  # Seconds, longer than any run: only what servers report lets a rotation retire a user.
+GRACE = 3600  # Seconds, longer than any run: a rotation retires a user only after servers report.
 TOKEN = "MCP_HTTP_TOKEN"
 
+# secretops whose launcher polls a cloud's store twice a second, instead of every 5 minutes.
 OFTEN = """
 from secretops.launcher.polling_source import PollingSource
 plain = PollingSource.__init__
@@ -33,11 +34,10 @@ PollingSource.__init__ = lambda self, *args, **named: plain(self, *args, **{**na
 from secretops.cli import main
 main()
 """
-"""secretops whose launcher polls a cloud's store twice a second, instead of every 5 minutes."""
 
 
 def prepared_stack(root: Path, mosquitto: Mosquitto) -> Stack:
-    """A stack whose server logs in with a password and a client certificate, and over HTTP asks for a token."""
+    """Return a stack whose server logs in with a password and a client certificate, and requires a token over HTTP."""
     stack = make_stack(root, mosquitto.broker(), grace_seconds=GRACE)
     stack.manifest = stack.manifest.model_copy(update={"replicas": 1})
     stack.file.write_text(stack.manifest.model_dump_json())
@@ -66,13 +66,13 @@ def fill(stack: Stack, mosquitto: Mosquitto) -> None:
 
 @dataclass
 class ServedByLauncher:
-    """`secretops run` on a stack, and how to wait for what it says. Its log is a file of its own."""
+    """`secretops run` on a stack, with its log in a file."""
 
     stack: Stack
     folder: Path  # Its working directory, which has its log.
     server: Path
+    # Settings of the server in its environment. A folder's stack has them in config/.env.
     public: dict[str, str] = field(default_factory=dict)
-    """Its environment's share of the settings. That of a folder's stack has them in config/.env."""
     often: bool = True  # Whether it polls a cloud's store twice a second.
 
     @property
@@ -101,7 +101,7 @@ class ServedByLauncher:
 
     @asynccontextmanager
     async def seats(self, transport: str, clients: int = CLIENTS) -> AsyncIterator[list[Seat]]:
-        """Start it and seat its clients, over http with a bearer token; over stdio, which has no more, one."""
+        """Start it and connect its clients: over http with a bearer token; over stdio only one."""
         if transport == "stdio":
             async with stdio_session(self.command, self.environment, self.folder, self.log_file) as session:
                 yield [Seat(session)]
@@ -112,7 +112,7 @@ class ServedByLauncher:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
-        """It runs over streamable HTTP and is ready, at this URL. Its end is asked for, and has to be a success."""
+        """Run it over streamable HTTP and yield its URL. It must end with success."""
         with self.log_file.open("w") as stderr:
             process = subprocess.Popen(
                 [*self.command, "--transport", "http", "--listen", "127.0.0.1:0"],
@@ -147,16 +147,16 @@ class ServedByLauncher:
         await self.until_logged(f"Using version {version.id} of {secret}")
         await self.until("its end", lambda: self.log.count("MQTT client has disconnected") == len(self.swaps()))
 
-    async def refuses(self, told: str) -> None:
-        await self.until_logged(told)
+    async def refuses(self, reported: str) -> None:
+        await self.until_logged(reported)
 
     async def recovers(self) -> None:
-        """What could not be used is gone again: the launcher has nothing to do."""
+        """Wait until the launcher has nothing to do."""
 
     def reports(self) -> tuple[Replica, ...]:
         users = self.stack.manifest.secret("mqtt").users
         return read_reports(self.stack.manifest.broker, self.stack.credential(), users)
 
     def swaps(self) -> list[int]:
-        """Milliseconds of each, from the first packet of the new MQTT client until the server uses it."""
+        """Return the milliseconds of each, from the first packet of the new MQTT client until the server uses it."""
         return [int(found) for found in re.findall(r"Swapped the MQTT client in (\d+) ms", self.log)]

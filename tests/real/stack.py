@@ -1,6 +1,6 @@
 """A stack over a real broker, as `pulumi up` would leave it: a manifest, and the store's place. No Pulumi.
 
-Readers are played by a client of its own, so that nothing of what is tested proves itself.
+Readers use an independent client, so that the code under test proves nothing by itself.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.stores import files
 from secretops.values import Value
 
-DEADLINE = 120.0  # Seconds that a test waits for an event before it calls it missing.
+DEADLINE = 120.0  # Seconds to wait for an event.
 PAUSE = 0.05  # Seconds between two logins of a reader, which leave others the processor.
 FOLDERS = ("config", "certs", "secrets", "versions", "log")
 
 
 @dataclass
 class Clock:
-    """The real time, moved forward by a test instead of waiting."""
+    """The real time, which a test moves forward instead of waiting."""
 
     ahead: timedelta = timedelta()
 
@@ -52,12 +52,12 @@ class Clock:
 
 @dataclass
 class Stack:
-    """A stack and what its people do with it: an operator, a schedule, and the server's reader. Here: of a folder."""
+    """A stack of a folder, with its operator, its schedule, and the server's reader."""
 
     manifest: Manifest
     clock: Clock = field(default_factory=Clock)
     manifest_file: Path | None = None
-    environment: dict[str, str] = field(default_factory=dict)  # What its commands find, on top of this process's.
+    environment: dict[str, str] = field(default_factory=dict)  # Environment of its commands, on top of this process's.
 
     @property
     def root(self) -> Path:
@@ -89,7 +89,7 @@ class Stack:
         self.clock.skip(self.manifest.grace_seconds + 1)
 
     def credential(self, name: str = "mqtt") -> Value:
-        """What the reader of a secret is given: the server's as it is delivered, the rotator's own from the store."""
+        """Return a reader's value of a secret: the delivered one for the server, the stored one for the rotator."""
         if name == "broker-admin":
             store = self.session().store
             current = store.versions(name).current
@@ -98,17 +98,17 @@ class Stack:
         return self.delivered()
 
     def delivered(self) -> Value:
-        given = dotenv_values(self.env)
-        path = given.get("MQTT_PASSWORD_FILE")
-        password = Path(path).read_text() if path else given["MQTT_PASSWORD"]
-        return Value({"username": given["MQTT_USER"] or "", "password": password or ""})
+        delivered = dotenv_values(self.env)
+        path = delivered.get("MQTT_PASSWORD_FILE")
+        password = Path(path).read_text() if path else delivered["MQTT_PASSWORD"]
+        return Value({"username": delivered["MQTT_USER"] or "", "password": password or ""})
 
     def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:
-        """That readers are told which version is `current`, and no more is left lying about than `kept` versions."""
+        """Check that readers see which version is `current`, and that only the versions `kept` are stored."""
         if name == "mqtt":
-            given = dotenv_values(self.env)
-            assert given["SECRETOPS_VERSION_MQTT"] == current.id
-            assert given["MINE"], "a person's own line"
+            delivered = dotenv_values(self.env)
+            assert delivered["SECRETOPS_VERSION_MQTT"] == current.id
+            assert delivered["MINE"], "a person's own line"
         assert isinstance(self.manifest.store, DotenvStoreLocation)
         places = self.manifest.store.files.get(name, {}).values()
         found = {str(path.relative_to(self.root)) for path in self.root.glob("secrets/*")}
@@ -116,7 +116,7 @@ class Stack:
         assert [path.name for path in self.root.rglob("*") if path.name.endswith(".new")] == []
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
-        """What a mishap does: readers find `text` in one field of a secret. Gives what mends it."""
+        """Set `text` in one field of a delivered secret. Return what repairs it."""
         if name == "mqtt":
             path, old = self.env, self.credential()[field]
         else:
@@ -137,9 +137,9 @@ class Stack:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "secretops", *arguments, "--manifest", str(self.file)]
 
-    def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*arguments), input=given, capture_output=True, text=True, timeout=DEADLINE, check=False,
+            self.command(*arguments), input=stdin, capture_output=True, text=True, timeout=DEADLINE, check=False,
             env={**os.environ, **self.environment},
         )  # fmt: skip
 
@@ -153,7 +153,7 @@ def make_stack(
     users: tuple[str, str] | None = None,
     admins: tuple[str, str] | None = None,
 ) -> Stack:
-    """A stack with users of its own at `broker`, and the folder that `pulumi up` would have made for it."""
+    """Return a stack with new users at `broker`, and the folder that `pulumi up` would have made for it."""
     store = DotenvStoreLocation(
         root=str(root),
         variables={"mqtt": {"username": "MQTT_USER"}, "agent-key": {"api-key": "DO_AGENT_API_KEY"}, "client-cert": {}},
@@ -189,7 +189,7 @@ def make_stack(
 
 
 def make_catalogue(users: tuple[str, str] | None = None, admins: tuple[str, str] | None = None) -> tuple[Secret, ...]:
-    """The secrets of a stack, with users of its own at the broker unless told whose."""
+    """Return the secrets of a stack, by default with new users at the broker."""
     own = secrets.token_hex(4)
     both = (Reader.SERVER, Reader.ROTATOR)
     credential = ("username", "password")
@@ -211,13 +211,13 @@ def make_catalogue(users: tuple[str, str] | None = None, admins: tuple[str, str]
 
 
 def log_in(broker: Broker, credential: Value) -> str:
-    """Connect once as anybody would. "Success", or the reason why not."""
+    """Connect once. Return "Success", or the reason of the refusal."""
     with MqttSession(broker, credential) as session:
         return session.outcome
 
 
 class MqttSession:
-    """A client that logs in once and stays. Not secretops' own."""
+    """A client that logs in once and stays connected. Not secretops' own."""
 
     def __init__(self, broker: Broker, credential: Value) -> None:
         self._broker = broker
@@ -243,7 +243,7 @@ class MqttSession:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
-        self._client.on_connect = self._client.on_disconnect = None  # else it keeps two sockets open until a collection
+        self._client.on_connect = self._client.on_disconnect = None  # else two sockets stay open until a collection
 
     def publishes(self, topic: str = "test/alive", text: str = "here", *, retain: bool = False) -> bool:
         message = self._client.publish(topic, text, qos=1, retain=retain)
@@ -256,7 +256,7 @@ class MqttSession:
 
 
 class Turning:
-    """`count` threads that try something over and over, each on its own; `_try` says how it went."""
+    """`count` threads that repeat `_try`, each independently."""
 
     def __init__(self, count: int) -> None:
         self._stopping, self._turned = threading.Event(), threading.Condition()
@@ -283,7 +283,7 @@ class Turning:
             assert not thread.is_alive()
 
     def caught_up(self) -> None:
-        """Return when each has ended a turn that it began, reading what it is given first, after this call."""
+        """Return when each thread has finished a turn that it began after this call."""
         with self._turned:
             wanted = [begun + 1 for begun in self._begun]
             assert self._turned.wait_for(
@@ -306,19 +306,18 @@ class Turning:
 
 
 class Readers(Turning):
-    """Threads that read the credential from config/.env and log in with it, over and over, each on its own.
+    """Threads that read the credential from config/.env and log in with it in a loop.
 
-    A reader's promise is to let go of a replaced credential within the grace. `caught_up` is how a test keeps that
-    promise on a machine of any speed: it moves the clock only after each reader has begun anew. A broker admin has no
-    grace: its reader, the rotator, reads it under the lease. Here, without one, a login with a value that has been
-    replaced meanwhile is no failure.
+    A reader stops using a replaced credential within the grace period: `caught_up` moves the clock only after each
+    reader has begun again. A broker admin has no grace period: the rotator reads it under the lease, so a failed login
+    with a value that was replaced meanwhile is no failure.
     """
 
     def __init__(self, stack: Stack, name: str = "mqtt", *, count: int = 1) -> None:
         super().__init__(count)
         self._stack, self._name = stack, name
+        # The distinct passwords of each reader, by a number that reveals none.
         self.passwords: list[set[str]] = [set() for _ in range(count)]
-        """The distinct passwords each reader logged in with, told by a number that reveals none."""
 
     def _kept(self) -> str | None:
         if self._name != "broker-admin":

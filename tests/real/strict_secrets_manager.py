@@ -1,13 +1,13 @@
-"""A stand-in: a Secrets Manager client over moto that keeps the rules of AWS which moto does not.
+"""Stand-in: a Secrets Manager client over moto that enforces rules of AWS which moto does not.
 
-The rules are AWS' own words (API reference of PutSecretValue, UpdateSecretVersionStage, RotateSecret, DescribeSecret,
-and the page of quotas). That AWS does keep them is not proven here; a test against a real account would.
+The rules are from AWS' API reference of PutSecretValue, UpdateSecretVersionStage, RotateSecret and DescribeSecret, and
+its page of quotas. A test against a real account would prove them.
 
-    a label is moved only from where it is, and AWSCURRENT is never taken away      moto checks AWSCURRENT's source only
+    a label moves only from where it is, and AWSCURRENT is never removed            moto checks AWSCURRENT's source only
     the same token with other data is refused, but for a version without a value    moto lets a pending one change
-    RotateSecret makes a pending version without a value, and runs nothing here     moto gives it none and promotes it
+    RotateSecret makes a pending version without a value, and runs nothing here     moto adds a value and promotes it
     a pending version that is not current blocks the next RotateSecret              moto has it the wrong way round
-    GetSecretValue without a stage means AWSCURRENT                                 moto goes on giving the first one
+    GetSecretValue without a stage means AWSCURRENT                                 moto returns the first one
     a secret has at most 20 labels; one scheduled for deletion takes nothing        moto counts none, and takes some
 """
 
@@ -34,18 +34,19 @@ if TYPE_CHECKING:
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 MOST_LABELS = 20
 _ON_THE_WAY = "standin.on-the-way"
-# Of the process in which moto serves. A forked child has only a copy of what moto keeps.
+# In the process that moto serves in. A forked child has only a copy of moto's data.
 _OWN = os.getpid()
 
 
 class StrictSecretsManager:
-    """What boto3's client of Secrets Manager can do, and our code uses. Anything else is moto's."""
+    """The part of boto3's Secrets Manager client that our code uses. The rest is moto's."""
 
+    # Called before and after each request that writes: a test may act there.
     around_write: ClassVar[list[Callable[[], None]]] = []
-    """Called before and after each request that writes, which is one in AWS: a test may do something there."""
 
     def __init__(self, moto: SecretsManagerClient, *, current_drops_pending: bool = False) -> None:
-        """`current_drops_pending`: AWS says that after a rotation AWSPENDING may be with AWSCURRENT, or nowhere."""
+        """`current_drops_pending`: AWS documents that after a rotation AWSPENDING may be with AWSCURRENT, or
+        nowhere."""
         self._moto, self._drops = moto, current_drops_pending
 
     def __getattr__(self, name: str) -> Any:
@@ -134,7 +135,7 @@ class StrictSecretsManager:
         return {}
 
     def rotate_secret(self, *, SecretId: str, ClientRequestToken: str = "") -> dict[str, Any]:  # noqa: N803
-        """What AWS does before it calls the function, which it does not here."""
+        """Do what AWS does before it calls the function, which is not called here."""
         labels = self._whole(SecretId, "RotateSecret")
         token = ClientRequestToken or str(uuid.uuid4())
         pending = next((has for has in labels.values() if PENDING in has), None)
@@ -151,14 +152,15 @@ class StrictSecretsManager:
             each()
 
     def _kept(self, name: str) -> FakeSecret:
-        """moto's own: no request makes a version without a value. Its server is in this process (tests/real/moto)."""
+        """Return moto's object, which no request can make without a value. Its server is in this process
+        (tests/real/moto)."""
         found = self._here(name)
         assert found
         return found
 
     @staticmethod
     def _here(name: str) -> FakeSecret | None:
-        """moto's own, without a request; None in a child or where there is none: it is asked then."""
+        """Return moto's object without a request; None in a child or if there is none."""
         from moto.secretsmanager.models import FakeSecret, secretsmanager_backends
 
         if os.getpid() != _OWN or name not in (secrets := secretsmanager_backends[ACCOUNT][REGION].secrets):
@@ -168,7 +170,7 @@ class StrictSecretsManager:
         return found
 
     def _make_current(self, name: str, source: str, version: str) -> None:
-        """In moto's way, where AWSPREVIOUS follows."""
+        """Move labels like moto, which moves AWSPREVIOUS too."""
         if source == version:
             return
         self._moto.update_secret_version_stage(
@@ -214,9 +216,9 @@ def _error(code: str, message: str, operation: str = "GetSecretValue") -> Except
 
 @contextlib.contextmanager
 def strict(moto: Aws) -> Iterator[Aws]:
-    """Secrets Manager with these rules for any process, one request after the other, until the end of the block.
+    """Serve Secrets Manager with these rules to all processes until the end of the block.
 
-    Each request is one change, as in AWS: a client of its own in each process would look, and then change.
+    Each request is atomic, like in AWS: separate clients would check, and then change.
     """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _front_of(moto))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -230,7 +232,7 @@ def strict(moto: Aws) -> Iterator[Aws]:
 
 
 def _front_of(moto: Aws) -> type[BaseHTTPRequestHandler]:
-    """Secrets Manager's protocol, JSON 1.1, over a client of it. The other services are moto's own."""
+    """Return a handler of Secrets Manager's protocol, JSON 1.1. Other services go to moto."""
     service, one_at_a_time = StrictSecretsManager(moto.secrets_manager), threading.Lock()
 
     class Front(BaseHTTPRequestHandler):
@@ -246,13 +248,13 @@ def _front_of(moto: Aws) -> type[BaseHTTPRequestHandler]:
             if target != "secretsmanager":
                 self._pass_on(body)
                 return
-            asked = json.loads(body)
+            requested = json.loads(body)
             try:
                 with one_at_a_time:
-                    answer = dict(getattr(service, xform_name(operation))(**asked))
+                    answer = dict(getattr(service, xform_name(operation))(**requested))
             except ClientError as error:
-                told = error.response["Error"]
-                self._answer(400, {"__type": told["Code"], "message": told["Message"]})
+                reported = error.response["Error"]
+                self._answer(400, {"__type": reported["Code"], "message": reported["Message"]})
             else:
                 answer.pop("ResponseMetadata", None)
                 self._answer(200, answer)
@@ -273,7 +275,6 @@ def _front_of(moto: Aws) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            """A line a request would bury what a test prints."""
+        def log_message(self, *_: object) -> None: ...
 
     return Front

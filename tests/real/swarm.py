@@ -1,7 +1,7 @@
-"""A real Swarm of one manager, in a network namespace of its own. A pytest plugin.
+"""A real Swarm of one manager, in a network namespace. A pytest plugin.
 
-What it can't show on a kernel without IP_VS: virtual addresses and the ingress network. Its services are reached by the
-addresses of their tasks (`dnsrr`), or at a port that a task publishes on the node itself.
+Without IP_VS in the kernel it has no virtual addresses and no ingress network: tests reach services by the addresses of
+their tasks (`dnsrr`), or at a port that a task publishes on the node.
 """
 
 import signal
@@ -17,16 +17,16 @@ import pytest
 from tests.real.dockerd import DEADLINE, Daemon, Dockerd, import_base
 from tests.real.network_namespace import NetworkNamespace
 
-BROKER_HOST = "broker.test"  # What tasks call this machine: the one name that their DNS server knows.
+BROKER_HOST = "broker.test"  # The name of this machine in tasks: the one name of their DNS server.
+# Of the bridge that leads out of every overlay network; the namespace's address on it.
 SUBNET, MACHINE = "10.99.0.0/24", "10.99.0.1"
-"""Of the bridge that leads out of every overlay network; the namespace's own address on it."""
 
 LEADS = ("node", "inspect", "self", "--format", "{{.ManagerStatus.Leader}}")
 OPTIONS = ("--bridge", "none", "--ip6tables=false", "--dns", MACHINE)
 
 
 class Swarm:
-    """A manager that can be stopped, killed and started again, and the ways to it."""
+    """A manager that a test can stop, kill and start again, and the relays to it."""
 
     def __init__(self, folder: Path) -> None:
         self._daemon = Daemon(folder, OPTIONS, own_network=True)
@@ -38,19 +38,19 @@ class Swarm:
         self._led: set[int] = set()
 
     def begin(self) -> None:
-        """Start the daemon and make it a Swarm. Skips the test where no daemon may run."""
+        """Start the daemon and create a Swarm. Skips the test where no daemon may run."""
         self._daemon.start()
         self._ways = NetworkNamespace(self._daemon.namespaces)  # not before: the process makes it
         self._network.bring_up_loopback()
         self._network.answer(BROKER_HOST, MACHINE)
-        # Docker would make the same bridge, with the first subnet that is free.
+        # Docker would make the same bridge, with the first free subnet.
         bridge = ("name=docker_gwbridge", "enable_icc=false", "enable_ip_masquerade=true")
         options = [word for option in bridge for word in ("--opt", f"com.docker.network.bridge.{option}")]
         self.docker.tell("network", "create", "--subnet", SUBNET, "--gateway", MACHINE, *options, "docker_gwbridge")
         self.docker.tell("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1")
 
     def end(self) -> None:
-        self.docker.start("swarm", "leave", "--force")  # its tasks end, and nothing starts others
+        self.docker.start("swarm", "leave", "--force")  # its tasks end, and nothing restarts them
         if self._ways:
             self._ways.close()
         self._daemon.end()
@@ -71,7 +71,7 @@ class Swarm:
         self._daemon.stop(signal.SIGKILL)
 
     def lead_to(self, port: int) -> int:
-        """Tasks find what listens at `port` of this machine's loopback at BROKER_HOST, at the same port."""
+        """Relay BROKER_HOST in tasks to `port` of this machine's loopback."""
         if port not in self._led:
             self._led.add(port)
             self._network.lead_out(port)
@@ -83,14 +83,14 @@ class Swarm:
         return self._reached[published]
 
     def debian(self) -> str:
-        """An image with Debian's python3. Skips the test where it can't be made."""
+        """Return an image with Debian's python3. Skips the test where it cannot be made."""
         return import_base(self.docker)
 
     def load(self, archive: Path) -> str:
         return self.docker.tell("load", "--quiet", "--input", archive).rpartition("Loaded image: ")[2].strip()
 
     def wait(self, what: str, check: Callable[[], object]) -> None:
-        """Until `check` is true; an answer that the daemon does not give yet is none. Fails the test after DEADLINE."""
+        """Wait until `check` is true; errors of the daemon count as false. Fails the test after DEADLINE."""
         end, pause, last = time.monotonic() + DEADLINE, threading.Event(), ""
         while time.monotonic() < end:
             try:
@@ -104,7 +104,7 @@ class Swarm:
 
 @contextmanager
 def running_swarm() -> Iterator[Swarm]:
-    """One that ends with the block. Skips the test where none can run."""
+    """Yield one. Skips the test where none can run."""
     with tempfile.TemporaryDirectory(prefix="swarm-") as short:
         made = Swarm(Path(short))
         try:

@@ -1,9 +1,8 @@
-"""MCP clients of a service with several replicas, who call without pause while its tasks are replaced.
+"""MCP clients of a service with several replicas, which call without pause while its tasks are replaced.
 
-The clients are the mcp package's own. Between them and the replicas is what a user puts there: a reverse proxy that
-keeps a session with its replica and begins one only at a replica that is ready. It is a stand-in, and no real proxy is
-proven by it. A session whose replica ends is answered with 404, as MCP has it, and its client begins another; the call
-that found it so was not taken and is made again. A call that was taken has to be answered, and answered well.
+The clients are the mcp package's. Between them and the replicas is a stand-in for a user's reverse proxy, which pins a
+session to its replica and starts new ones only at a ready replica. A session whose replica ended gets a 404, as MCP
+requires; the client starts another and repeats that call. Each accepted call must get a correct answer.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ from mcp.types import TextContent
 from tests.real.load import DEADLINE, OtherClient
 
 CLIENTS = 4  # Two for each of two replicas.
-LOOK_SECONDS = 0.1  # Between two looks for a replica that is ready.
-NAME = "http://coreflux-mcp.localhost"  # What the clients call; the proxy knows where it leads.
-ENDED = "Session terminated"  # What mcp's client says of a session whose server answers 404.
+LOOK_SECONDS = 0.1  # Seconds between two polls for a ready replica.
+NAME = "http://coreflux-mcp.localhost"  # The URL of the clients; the proxy knows where it leads.
+ENDED = "Session terminated"  # The error of mcp's client for a session whose server answers 404.
 
 
 class Proxy(httpx.AsyncBaseTransport):
-    """Hands each request on to the replica of its session."""
+    """Forwards each request to the replica of its session."""
 
     def __init__(self, replicas: Callable[[], list[str]]) -> None:
         self._replicas = replicas
         self._turns = itertools.count()
         self._homes: dict[str, str] = {}
+        # A separate transport: each client closes its transport at its end.
         self._onward = httpx.AsyncHTTPTransport()
-        """Of its own: each client of a session closes what it was given at its end."""
 
     async def end(self) -> None:
         await self._onward.aclose()
@@ -51,14 +50,14 @@ class Proxy(httpx.AsyncBaseTransport):
         try:
             answer = await self._hand_on(request, self._homes[session])
         except httpx.TransportError:
-            return httpx.Response(404, request=request)  # it is gone, and has said nothing
+            return httpx.Response(404, request=request)  # it is gone, and did not answer
         if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
             return answer
-        await answer.aclose()  # it ends, and has taken nothing
+        await answer.aclose()  # it ends, and took no call
         return httpx.Response(404, request=request)
 
     async def _begin(self, request: httpx.Request) -> httpx.Response:
-        """At a replica that takes it: one that is not ready answers 503. Another one is asked first each time."""
+        """Start at a replica that accepts: one that is not ready answers 503. The first one tried rotates."""
         with anyio.fail_after(DEADLINE):
             while True:
                 homes, turn = await anyio.to_thread.run_sync(self._replicas), next(self._turns)
@@ -83,15 +82,15 @@ class Proxy(httpx.AsyncBaseTransport):
 
 @dataclass
 class ReplicaLoad:
-    """What CLIENTS clients' calls came to. Each publishes numbered messages, which `other` sees arrive."""
+    """Results of the calls of CLIENTS clients. Each publishes numbered messages, which `other` receives."""
 
-    replicas: Callable[[], list[str]]  # URLs of the tasks that there are now, ready or not.
+    replicas: Callable[[], list[str]]  # URLs of the current tasks, ready or not.
     token: str = field(repr=False)
     other: OtherClient
     calls: int = 0
     sessions: int = 0
     failures: list[str] = field(default_factory=list)
-    said: set[int] = field(default_factory=set)  # Numbers of the messages whose publishing was answered with success.
+    output: set[int] = field(default_factory=set)  # Numbers of the messages whose publishing was answered with success.
     answered: list[int] = field(default_factory=lambda: [0] * CLIENTS)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _stopping: bool = False
@@ -113,7 +112,7 @@ class ReplicaLoad:
                 await anyio.sleep(0.02)
 
     def lost(self) -> set[int]:
-        return self.said - set(self.other.seen)
+        return self.output - set(self.other.seen)
 
     def done_twice(self) -> list[int]:
         return [number for number, times in self.other.seen.items() if times > 1]
@@ -144,7 +143,7 @@ class ReplicaLoad:
         if answer.isError or "ERROR" in text or "not connected" in text:
             self.failures.append(f"{number}: {text}")
         else:
-            self.said.add(number)
+            self.output.add(number)
             self.answered[client] += 1
         return True
 

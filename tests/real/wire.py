@@ -1,4 +1,4 @@
-"""A client that sends and reads raw MQTT 3.1.1 packets, right and wrong ones."""
+"""A client that sends and reads raw MQTT 3.1.1 packets, valid or not."""
 
 import socket
 import ssl
@@ -14,7 +14,6 @@ CONNACK, PUBLISH, SUBACK, PINGRESP = 2, 3, 9, 13
 
 
 def text(value: str | bytes) -> bytes:
-    """Encode a field with its length."""
     raw = value.encode() if isinstance(value, str) else value
     return len(raw).to_bytes(2, "big") + raw
 
@@ -57,7 +56,7 @@ class Wire:
         alive: int = 0,
         ca_file: str | None = None,
     ) -> Self:
-        """Connect, send a CONNECT, and take the answer."""
+        """Connect, send a CONNECT, and read the answer."""
         made = cls.open(port, ca_file=ca_file)
         made.send(0x10, connect(who, client_id, will=will, clean=clean, alive=alive))
         first, body = made.read()
@@ -84,7 +83,6 @@ class Wire:
                 return first, self._exactly(length)
 
     def ended(self) -> bool:
-        """Wait until the broker hangs up."""
         try:
             while self.read():
                 pass
@@ -93,7 +91,7 @@ class Wire:
         raise AssertionError
 
     def publish(self, topic: str, payload: bytes = b"", qos: int = 0, *, retain: bool = False) -> None:
-        """Publish, and return when the broker has taken the message."""
+        """Publish, and return when the broker has acknowledged the message."""
         self.send(0x30 | qos << 1 | retain, text(topic) + (b"\0\1" if qos else b"") + payload)
         if qos == 2:
             self.send(0x62, b"\0\1")
@@ -113,7 +111,7 @@ class Wire:
                 return message
 
     def received(self) -> list[Message]:
-        """Return every message that is on its way, and acknowledge it."""
+        """Return every pending message, and acknowledge it."""
         found: list[Message] = []
         quiet = False
         while not quiet:
@@ -129,7 +127,7 @@ class Wire:
         self.socket.close()
 
     def leave(self) -> None:
-        """End with a DISCONNECT, and wait until the broker has hung up."""
+        """Send a DISCONNECT, and wait until the broker has hung up."""
         self.send(0xE0)
         self.ended()
         self.close()

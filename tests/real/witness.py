@@ -1,4 +1,4 @@
-"""Another MQTT client: sees what arrives at a broker. Independent of the code under test."""
+"""A second MQTT client, independent of the code under test: records what arrives at a broker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.real.stack import DEADLINE, MqttSession
 
 
 class Witness(MqttSession):
-    """A session that keeps every message below `test/`."""
+    """A session that records every message below `test/`."""
 
     def __init__(self, broker: Broker, credential: Value) -> None:
         super().__init__(broker, credential)

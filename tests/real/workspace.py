@@ -1,4 +1,4 @@
-"""A stand-in for a Log Analytics workspace: a transport that answers Azure's own client of the query API."""
+"""A stand-in for a Log Analytics workspace: a transport that answers Azure's client of the query API."""
 
 import functools
 import io
@@ -18,32 +18,32 @@ from requests import Response
 
 from secretops.platforms.azure import api
 
+# The columns of AZKVAuditLogs that we name.
 COLUMNS = {
     "TimeGenerated": "TIMESTAMPTZ", "OperationName": "VARCHAR", "HttpStatusCode": "INTEGER",
     "CallerIpAddress": "VARCHAR", "ClientInfo": "VARCHAR", "RequestUri": "VARCHAR", "Id": "VARCHAR",
     "Identity": "VARCHAR",
 }  # fmt: skip
-"""Of AZKVAuditLogs, what is named of it."""
 
+# The columns of AzureDiagnostics before a vault's first row adds its own.
 OLDER = {
     "TimeGenerated": "TIMESTAMPTZ",
     "OperationName": "VARCHAR",
     "Category": "VARCHAR",
     "CallerIPAddress": "VARCHAR",
 }
-"""Of AzureDiagnostics, what is there before a vault's first row adds its columns."""
 
 TOO_LARGE = {"code": "-2133196797", "message": "exceeds the set limit (E_QUERY_RESULT_SET_TOO_LARGE)", "severity": 2}
+# The API's message where a table of a fuzzy union is missing, as in most workspaces: no data is hidden.
 NO_OLDER = {
     "code": "-2133196790",
     "message": "Failed to resolve table expression named 'AzureDiagnostics'",
     "severity": 3,
 }
-"""What the API says where a table of a fuzzy union is not there, and so of most workspaces: it keeps nothing back."""
 
 
-class Played(RequestsTransport):  # type: ignore[misc]  # the SDK gives it no type
-    """The query API over these rows of AZKVAuditLogs. A stand-in."""
+class Played(RequestsTransport):  # type: ignore[misc]  # the SDK has no type for it
+    """The query API over these rows of AZKVAuditLogs."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Played(RequestsTransport):  # type: ignore[misc]  # the SDK gives it no ty
         self.codes = codes
         self._connection: Any = None
         self._loaded: list[dict[str, Any]] = []
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.tenants: set[str] = set()
 
     def client(self, tenant: str) -> LogsQueryClient:
@@ -70,10 +70,10 @@ class Played(RequestsTransport):  # type: ignore[misc]  # the SDK gives it no ty
     def send(self, request: HttpRequest, **_: Any) -> Any:
         if self.status == 0:
             raise ServiceRequestError("said by the stand-in", error=OSError("no network"))
-        asked = json.loads(request.content or "{}")
+        requested = json.loads(request.content or "{}")
         assert request.url == f"https://api.loganalytics.io/v1/workspaces/{self.workspace}/query"
-        assert not asked.get("timespan"), "what time is meant is said in one place"
-        self.asked.append(asked["query"])
+        assert not requested.get("timespan"), "what time is meant is said in one place"
+        self.requested.append(requested["query"])
         body, answer = self._body(), Response()
         answer.status_code, answer.raw = self.status, io.BytesIO(json.dumps(body, default=str).encode())
         answer.headers["Content-Type"] = "application/json"
@@ -87,11 +87,11 @@ class Played(RequestsTransport):  # type: ignore[misc]  # the SDK gives it no ty
             for code in reversed(self.codes):
                 error = {"code": code, "message": "said by the stand-in", **({"innererror": error} if error else {})}
             return {"error": error}
-        names, found = self._found(self.asked[-1])
+        names, found = self._found(self.requested[-1])
         columns = [{"name": name, "type": "datetime" if name == "TimeGenerated" else "string"} for name in names]
         body: dict[str, Any] = {"tables": [{"name": "PrimaryResult", "columns": columns, "rows": found[: self.most]}]}
-        if said := [*self.says, *([TOO_LARGE] if len(found) > self.most else ())]:
-            details = [{"code": "EngineError", "message": "said by the stand-in", "innererror": one} for one in said]
+        if output := [*self.says, *([TOO_LARGE] if len(found) > self.most else ())]:
+            details = [{"code": "EngineError", "message": "said by the stand-in", "innererror": one} for one in output]
             body["error"] = {"code": "PartialError", "message": "said by the stand-in", "details": details}
         return body
 
@@ -139,7 +139,5 @@ def _said(cell: Any) -> Any:
 
 
 class Somebody:
-    """A TokenCredential of nobody in particular."""
-
     def get_token_info(self, *_: str, options: Any = None) -> AccessTokenInfo:  # noqa: ARG002
         return AccessTokenInfo("standin", int(datetime.now(UTC).timestamp()) + 3600)

@@ -1,4 +1,4 @@
-"""What the tests of several stacks start for themselves."""
+"""Fixtures of several stacks."""
 
 from collections.abc import Iterator
 

@@ -1,5 +1,6 @@
 """Which test runs a page's shell blocks word for word, and which commands none runs, with the reason."""
 
+# Page -> the test that runs its blocks. Runbooks that are not named here: tests/stacks/test_runbooks.py.
 RUN_BY: dict[str, str] = {
     "README.md": "tests/stacks/test_newcomer.py",
     "docs/operations/aws.md": "tests/stacks/test_cloud_pages.py",
@@ -15,7 +16,6 @@ RUN_BY: dict[str, str] = {
     "docs/operations/swarm.md": "tests/stacks/test_swarm_page.py",
     "docs/operations/vault.md": "tests/stacks/test_vault_local.py",
 }
-"""Page -> the test that runs its blocks. Those of a runbook that is not named here: tests/stacks/test_runbooks.py."""
 
 AWS = "an account of AWS"
 AZURE = "a subscription of Azure"
@@ -28,6 +28,7 @@ ON_A_STACK = (
     *("pulumi state unprotect", "pulumi destroy"),
 )
 
+# Page -> the reason why no test runs a command -> how those commands begin.
 NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
     "docs/compliance/README.md": {
         "tests/unit/test_policy_command.py calls the command on a preview": (
@@ -90,4 +91,3 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "a log on a server of Vault's: tests/stacks/test_vault_local.py reads its own": ("secretops audit /vault",),
     },
 }
-"""Page -> what its commands would take that no test runs -> how those begin."""

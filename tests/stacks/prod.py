@@ -22,16 +22,16 @@ from tests.stacks.project import BIN, PREFIX, ROOT, Stack
 from tools.clone import CLOUDS
 from tools.standin import choice
 
+# Prefixes of variables that lead to an account. Those of the user who runs the tests must not matter.
 OF_CLOUDS = ("AWS_", "AZURE_", "ARM_", "IDENTITY_", "MSI_", "VAULT_", "BAO_", "STANDIN")
-"""How variables begin that lead to an account. Those of whoever runs the tests must not matter, nor be in reach."""
 
 
 @dataclass
 class ProdStack(Stack):
-    """A shipped stack file with this machine's broker in place of the example's, on a stand-in provider."""
+    """A shipped stack file with this machine's broker instead of the example's, on a stand-in provider."""
 
-    leads: Mapping[str, str]  # The variables that lead the stand-in to what keeps secrets here.
-    said: list[str] = field(default_factory=list)  # All that the engine and the operator's commands said.
+    leads: Mapping[str, str]  # The variables that lead the stand-in to its backend.
+    output: list[str] = field(default_factory=list)  # All output of the engine and the operator's commands.
 
     @property
     def environment(self) -> dict[str, str]:
@@ -41,17 +41,17 @@ class ProdStack(Stack):
         ):  # else each of seven runs compiles the SDK, program and provider both
             kept["PYTHONPYCACHEPREFIX"] = str(self.home / "bytecode")
         path = f"{self.home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        nobody = {"AZURE_CONFIG_DIR": str(self.home / "azure")}  # where `az login` would have left somebody
+        nobody = {"AZURE_CONFIG_DIR": str(self.home / "azure")}  # where `az login` would have left a session
         return {**kept, **nobody, "PATH": path, choice.VARIABLE: "up", **self.leads}
 
     def run(self, *arguments: str, config: bool = True) -> subprocess.CompletedProcess[str]:
         done = super().run(*arguments, config=config)
-        self.said.append(done.stdout)
+        self.output.append(done.stdout)
         return done
 
 
 class ServesTls(Protocol):
-    """Where a broker is, and whose certificate it shows."""
+    """The address of a broker, and its certificate."""
 
     @property
     def port(self) -> int: ...
@@ -61,7 +61,7 @@ class ServesTls(Protocol):
 
 
 def new_prod_stack(home: Path, file: str, broker: ServesTls, leads: Mapping[str, str]) -> ProdStack:
-    """The stack in `home`, of a shipped stack file; not deployed yet."""
+    """Return the stack in `home`, of a shipped stack file; not deployed yet."""
     shipped = yaml.safe_load((ROOT / file).read_text())["config"]
     config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}
     cloud = CLOUDS[config["store"]["kind"]]
@@ -74,44 +74,44 @@ def new_prod_stack(home: Path, file: str, broker: ServesTls, leads: Mapping[str,
 
 @dataclass
 class Prod(ABC):
-    """The stack once it is deployed. What `pulumi up` left is read once: nothing after it may change that."""
+    """The deployed stack. The state of `pulumi up` is read once: nothing may change it later."""
 
     stack: ProdStack
     broker: Mosquitto
     values: set[str] = field(default_factory=set, repr=False)  # Every value seen so far that opens something.
+    # The server's values of mqtt after each rotation.
     history: list[Value] = field(default_factory=list, repr=False)
-    """What the server was given of mqtt after each rotation."""
 
     @property
     @abstractmethod
     def environment(self) -> dict[str, str]:
-        """What leads operators to what keeps secrets here."""
+        """Return the operators' variables."""
 
     @property
     @abstractmethod
     def packed(self) -> dict[str, Any]:
-        """What the rotator that the stack declares is told."""
+        """Return the settings of the rotator that the stack declares."""
 
     @property
-    def told(self) -> dict[str, Any]:
-        told: dict[str, Any] = self.outputs["secretops"]
-        return told
+    def reported(self) -> dict[str, Any]:
+        reported: dict[str, Any] = self.outputs["secretops"]
+        return reported
 
     @abstractmethod
     def rotate_mqtt(self, times: int) -> None:
-        """As the cloud or an operator does, with what the server is given logging in all the while; into `history`."""
+        """Rotate like the cloud or an operator, with the server's value logging in all the while; into `history`."""
 
     @abstractmethod
     def served(self) -> Value:
-        """What the server is given of mqtt, by the references that the stack declares."""
+        """Return the server's value of mqtt, by the references that the stack declares."""
 
     @abstractmethod
     def tick(self) -> str:
-        """The tick that the stack declares, as it declares it, once the grace is over. Gives what it said."""
+        """Run the declared tick after the grace period. Return its output."""
 
     @abstractmethod
     def remains(self) -> None:
-        """Fails the test unless what was destroyed can be had back for as long as prod promises."""
+        """Fail the test unless destroyed secrets can be restored for as long as prod promises."""
 
     @cached_property
     def outputs(self) -> dict[str, Any]:
@@ -131,21 +131,21 @@ class Prod(ABC):
     def reached(self) -> Broker:
         return Broker.model_validate({**self.outputs["secretops"]["broker"], "ca_file": str(self.broker.ca_file)})
 
-    def operator(self, *arguments: str, given: str = "") -> str:
-        """`secretops` by the operator, on the stack's output, which has to work."""
+    def operator(self, *arguments: str, stdin: str = "") -> str:
+        """Run `secretops` as the operator on the stack's output; it must succeed."""
         manifest = self.stack.home / "secretops.json"
         manifest.write_text(json.dumps(self.outputs["secretops"]))
         done = subprocess.run(
             [str(BIN / "secretops"), *arguments, "--manifest", str(manifest)],
             cwd=ROOT,
             env={**self.stack.environment, **self.environment},
-            input=given,
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        self.stack.said.append(done.stdout)
+        self.stack.output.append(done.stdout)
         assert done.returncode == ExitCode.DONE, done.stdout
         return done.stdout
 

@@ -21,10 +21,10 @@ NAME = "prod"
 
 
 def new_prod(home: Path, broker: Mosquitto, moto: Aws, file: str = f"Pulumi.{NAME}.yaml") -> ProdStack:
-    """The stack in `home`, of the shipped stack file or another of the AWS store; not deployed yet."""
+    """Return the stack in `home`, of the shipped stack file or another of the AWS store; not deployed yet."""
     assert lambda_package.main() == 0, "make lambda says why"
     stack = new_prod_stack(home, file, broker, {"STANDIN_MOTO_URL": moto.url})
-    if stack.config["server"]["kind"] == "ecs":  # what ECS injects is played here; a launcher that fetches elsewhere
+    if stack.config["server"]["kind"] == "ecs":  # the test plays what ECS injects; a launcher that fetches elsewhere
         stack.config["server"]["reference"] = "NativeRef"
         stack.configure()
     return stack
@@ -32,7 +32,7 @@ def new_prod(home: Path, broker: Mosquitto, moto: Aws, file: str = f"Pulumi.{NAM
 
 @dataclass
 class Rotations(AwsStack):
-    """AWS' calls, which go to the functions that the stack declares."""
+    """AWS' calls, to the functions that the stack declares."""
 
     rotates: RunningFunction | None = None
     ticks: RunningFunction | None = None
@@ -49,11 +49,11 @@ class Rotations(AwsStack):
 
 @dataclass(kw_only=True)
 class AwsProd(Prod):
-    """With moto, and beside it one that has AWS' own rules of Secrets Manager, for functions and operators."""
+    """With moto and a stand-in with AWS' rules of Secrets Manager, for functions and operators."""
 
     moto: Aws
     strict: Aws
-    lines: list[dict[str, Any]] = field(default_factory=list)  # What the tick that the stack declares told CloudWatch.
+    lines: list[dict[str, Any]] = field(default_factory=list)  # The declared tick's messages to CloudWatch.
 
     @property
     def environment(self) -> dict[str, str]:
@@ -65,7 +65,7 @@ class AwsProd(Prod):
         return Manifest.model_validate_json(packed).model_dump(mode="json")
 
     def rotate_mqtt(self, times: int) -> None:
-        """AWS' calls go to the function that the stack declares: its handler, variables and package."""
+        """AWS calls the declared function: its handler, variables and package."""
         rotations = self.rotations
         with self.function("rotate-mqtt") as rotations.rotates:
             for turn in range(times):
@@ -78,13 +78,13 @@ class AwsProd(Prod):
                 rotations.skip_grace()
 
     def served(self) -> Value:
-        given = self.injected()
-        return Value({"username": given["MQTT_USER"], "password": given["MQTT_PASSWORD"]})
+        supplied = self.injected()
+        return Value({"username": supplied["MQTT_USER"], "password": supplied["MQTT_PASSWORD"]})
 
     def tick(self) -> str:
         rotations = self.rotations
         with self.function("tick") as rotations.ticks:
-            said = str(rotations.tick_function()["mqtt"])
+            output = str(rotations.tick_function()["mqtt"])
             self.lines += [
                 json.loads(line) for line in rotations.ticks.log.read_text().splitlines() if '"_aws"' in line
             ]
@@ -93,7 +93,7 @@ class AwsProd(Prod):
         assert alarm["dimensions"] == {"Stack": counted["Stack"]}
         assert [one["Namespace"] for one in counted["_aws"]["CloudWatchMetrics"]] == [alarm["namespace"]]
         assert (counted["Failed"], counted["Overdue"]) == (0, 0)
-        return said
+        return output
 
     def remains(self) -> None:
         place = self.rotations.place
@@ -103,7 +103,7 @@ class AwsProd(Prod):
 
     @contextmanager
     def function(self, name: str, *, brings: Sequence[Path] = ()) -> Iterator[RunningFunction]:
-        """A function of the stack by its logical name, running from its own package until the end of the block."""
+        """Run a function of the stack by its logical name, from its package, until the end of the block."""
         with running(
             self.stack.home / "functions" / name,
             self.resource(f"{name}-function"),
@@ -114,7 +114,7 @@ class AwsProd(Prod):
             try:
                 yield function
             finally:
-                self.stack.said.append(function.log.read_text())
+                self.stack.output.append(function.log.read_text())
 
     @cached_property
     def _package(self) -> Path:
@@ -122,21 +122,21 @@ class AwsProd(Prod):
 
     @cached_property
     def rotations(self) -> Rotations:
-        """Secrets Manager's part of mqtt's rotation, whose function runs once `rotate` is given."""
+        """Return Secrets Manager's part of mqtt's rotation, whose function runs once `rotate` is set."""
         packed = Manifest.model_validate(self.packed)
         here = packed.model_copy(update={"broker": self.reached})
         return Rotations(here, environment=self.moto.environment, aws=self.moto)
 
     def injected(self) -> dict[str, str]:
-        """What ECS would give to the server's container: each reference of the task definition, resolved in moto.
+        """Return what ECS would inject into the server's container, resolved in moto.
 
         https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
         """
         containers = json.loads(self.resource("task")["containerDefinitions"])
         (server,) = (one for one in containers if one["name"] == "server")
-        given = {one["name"]: self._resolved(one["valueFrom"]) for one in server["secrets"]}
-        self.values |= {text for name, text in given.items() if name != "MQTT_USER"}
-        return given
+        supplied = {one["name"]: self._resolved(one["valueFrom"]) for one in server["secrets"]}
+        self.values |= {text for name, text in supplied.items() if name != "MQTT_USER"}
+        return supplied
 
     def _resolved(self, reference: str) -> str:
         *arn, key, stage, version = reference.split(":")

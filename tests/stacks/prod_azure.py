@@ -1,4 +1,5 @@
-"""A stack of Azure on the stand-in provider, the Key Vault emulator and Azurite: what Azure would run, and as whom."""
+"""A stack of Azure on the stand-in provider, the Key Vault stand-in and Azurite: what Azure would run, with its
+identity."""
 
 from __future__ import annotations
 
@@ -37,9 +38,7 @@ NAME = "prod-azure"
 def new_azure(
     home: Path, broker: Mosquitto, azure: Azure, management: Management, file: str = f"examples/Pulumi.{NAME}.yaml"
 ) -> ProdStack:
-    """The stack in `home`, of the shipped example or another of the Azure store, in this tenant, with an operator more;
-    not deployed yet.
-    """
+    """Return the stack in `home`, of a shipped stack file of the Azure store, with one more operator, not deployed."""
     stack = new_prod_stack(home, file, broker, {VARIABLE: management.url})
     store: Any = stack.config["store"]
     store |= {"tenant": azure.authority.tenant, "operators": [str(uuid.uuid4()), *store["operators"]]}
@@ -49,7 +48,7 @@ def new_azure(
 
 @dataclass(kw_only=True)
 class AzureProd(Prod):
-    """With the stand-ins for Azure. Who may what is what the stack's role assignments say, and nothing else."""
+    """With the stand-ins for Azure. Only the stack's role assignments grant rights."""
 
     azure: Azure
     management: Management
@@ -61,15 +60,15 @@ class AzureProd(Prod):
     @property
     def packed(self) -> dict[str, Any]:
         (first,), (main,) = (self.resource("job")["template"][which] for which in ("initContainers", "containers"))
-        laid = write_files.texts(first["args"], {one["name"]: one["value"] for one in first["env"]})
-        packed: dict[str, Any] = json.loads(laid[main["args"][main["args"].index("--manifest") + 1]])
+        files = write_files.texts(first["args"], {one["name"]: one["value"] for one in first["env"]})
+        packed: dict[str, Any] = json.loads(files[main["args"][main["args"].index("--manifest") + 1]])
         return packed
 
     @property
-    def told(self) -> dict[str, Any]:
-        """Readers and workspace are for `audit` alone, and known only after what the rotator is told."""
-        told = super().told
-        return {**told, "store": {**told["store"], "readers": {}, "workspace": ""}}
+    def reported(self) -> dict[str, Any]:
+        """Readers and workspace are for `audit` alone, and known only after the rotator's settings."""
+        reported = super().reported
+        return {**reported, "store": {**reported["store"], "readers": {}, "workspace": ""}}
 
     def rotate_mqtt(self, times: int) -> None:
         for turn in range(times):
@@ -86,7 +85,7 @@ class AzureProd(Prod):
         declared = {one["name"]: one["value"] for one in server["env"]}
         identity = self.azure.environment(self.principal("server-identity"))
         assert declared["AZURE_CLIENT_ID"] == identity["AZURE_CLIENT_ID"]
-        here = {"MQTT_CA_CERT": str(self.broker.ca_file)}  # in the container it is laid down first
+        here = {"MQTT_CA_CERT": str(self.broker.ca_file)}  # an init container writes it in the container
         assert here.keys() < declared.keys()
         with mock.patch.dict(os.environ, {**identity, **declared, **here}):
             settings = open_source(source).read()
@@ -95,18 +94,18 @@ class AzureProd(Prod):
         return Value(dict(settings.mqtt))
 
     def tick(self) -> str:
-        said = self._execute("job")
-        lines = said.splitlines()
-        for name in self.told["store"]["secrets"]:
+        output = self._execute("job")
+        lines = output.splitlines()
+        for name in self.reported["store"]["secrets"]:
             assert any(name in line for line in lines), f"the tick says a line for each secret, and none of {name}"
-        return said
+        return output
 
     def remains(self) -> None:
         assert self.management.deleted == {self.vault.name}, "for 90 days it can be recovered"
         assert not self.vault.access.assignments, "and nobody reads it meanwhile"
 
     def may_read(self, principal: Principal) -> set[str]:
-        """The secrets of the vault that somebody has leave to read, also where there is nothing to be read now."""
+        """Return the secrets of the vault that an identity may read, even where they have no value now."""
         client, allowed = self.client(principal), set()
         for name in self._stored:
             try:
@@ -128,7 +127,6 @@ class AzureProd(Prod):
         return Principal(made["name"], oid=made["principalId"], appid=made["clientId"])
 
     def _identity(self, resource_id: str) -> Principal:
-        """The same, by what it is to Azure."""
         names = {self.resource(name)["name"]: name for name in ("rotator-identity", "server-identity")}
         return self.principal(names[resource_id.rpartition("/")[2]])
 
@@ -137,7 +135,7 @@ class AzureProd(Prod):
 
     @property
     def _stored(self) -> list[str]:
-        store = self.told["store"]
+        store = self.reported["store"]
         return [*store["secrets"].values(), *store["pending"].values()]
 
     @cached_property
@@ -146,9 +144,7 @@ class AzureProd(Prod):
         return [Principal(f"operator {at}", oid=oid) for at, oid in enumerate(store["operators"])]
 
     def _execute(self, name: str) -> str:
-        """One execution of a job, once the grace is over: its command, variables, files, and the identity that it has
-        for its program.
-        """
+        """Run a job once, after the grace period: its command, variables, files, and identity."""
         job = _without_grace(self.resource(name))
         (own,) = (one["identity"] for one in job["configuration"]["identitySettings"] if one["lifecycle"] == "Main")
         assert own in job["identity"]["userAssignedIdentities"]
@@ -158,17 +154,15 @@ class AzureProd(Prod):
             identity=self.azure.environment(self._identity(own)),
             ca=self.azure.certificate.ca,
         )
-        self.stack.said.append(done.log)
+        self.stack.output.append(done.log)
         assert done.code == 0, done.log
         return done.log
 
 
 def _without_grace(job: dict[str, Any]) -> dict[str, Any]:
-    """A job that is told of a grace of no time. It is the one thing that is not as the stack declares it: nothing here
-    can turn a container's clock, and no test waits for an hour.
-    """
+    """Return the job with a grace period of zero, its only change: no test can move a container's clock."""
     declared = json.dumps(job)
     shortened, times = re.subn(r'(\\"grace_seconds\\": )\d+', r"\g<1>0", declared)
     assert times == 1
-    told: dict[str, Any] = json.loads(shortened)
-    return told
+    reported: dict[str, Any] = json.loads(shortened)
+    return reported

@@ -1,7 +1,7 @@
-"""A stack of the Vault store on the stand-in provider, which makes all that it declares in a real OpenBao.
+"""A stack of the Vault store on the stand-in provider, which makes all resources in a real OpenBao.
 
-Who deploys has the rights that docs/operations/vault.md names, who operates logs in as himself, and what rotates or
-serves logs in by the roles that the stack made: nobody here is root but whoever runs OpenBao.
+The deployer has the rights that docs/operations/vault.md names, operators log in themselves, rotator and server by the
+stack's roles: only the operator of OpenBao is root.
 """
 
 import json
@@ -40,7 +40,7 @@ def deployers(openbao: OpenBao, stack: str, auth_mount: str = "kubernetes") -> s
 
 
 def new_vault(home: Path, file: str, broker: Mosquitto, openbao: OpenBao) -> ProdStack:
-    """The stack in `home`, of a shipped example of the Vault store, in this OpenBao; not deployed yet."""
+    """Return the stack in `home`, of a shipped example of the Vault store, in this OpenBao; not deployed yet."""
     name = Path(file).name.split(".")[1]
     leads = {**openbao.environment(deployers(openbao, name)), VARIABLE: openbao.address}
     stack = new_prod_stack(home, file, broker, leads)
@@ -55,7 +55,7 @@ def new_vault(home: Path, file: str, broker: Mosquitto, openbao: OpenBao) -> Pro
 
 @dataclass
 class Said:
-    """How a command ended, and all that it said."""
+    """The exit code and the output of a command."""
 
     code: int
     text: str
@@ -63,13 +63,13 @@ class Said:
 
 @dataclass(kw_only=True)
 class VaultStack:
-    """Such a stack once it is deployed, and its people."""
+    """A deployed stack, and its people."""
 
     stack: ProdStack
     broker: Mosquitto
     openbao: OpenBao
+    # Every value, token and secret id seen so far: none may be found anywhere.
     values: set[str] = field(default_factory=set, repr=False)
-    """Every value, token and secret id seen so far: none of them is to be found anywhere."""
 
     @property
     def base(self) -> str:
@@ -98,7 +98,7 @@ class VaultStack:
         return str(found["data"]["data"][VERSION])
 
     def bao(self, script: str, *, folder: Path | None = None, token: str = "") -> str:
-        """Commands of the page, by whoever runs OpenBao or has `token`, in a shell with the real `bao`."""
+        """Run commands of the page with the real `bao`, with `token` or as root."""
         path = f"{self.openbao.program.parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             ["/bin/sh", "-euc", script],
@@ -119,9 +119,11 @@ class VaultStack:
         client.auth.userpass.create_or_update_user("alice", password=self.password, policies=["default"])
         self.values |= {self.password, self.openbao.root, self.stack.leads["VAULT_TOKEN"]}
         self.bao(block("An operator", "sh").replace("coreflux-mcp-dev-vault-local", self.base))
-        given = client.read("auth/userpass/users/alice")["data"]["token_policies"]  # and who looks at all of the server
+        policies = client.read("auth/userpass/users/alice")["data"][
+            "token_policies"
+        ]  # with access to all of the server
         client.auth.userpass.create_or_update_user(
-            "alice", password=self.password, policies=[*given, f"{self.base}-doctor"]
+            "alice", password=self.password, policies=[*policies, f"{self.base}-doctor"]
         )
 
     @cached_property
@@ -131,28 +133,28 @@ class VaultStack:
         self.values.add(token)
         return token
 
-    def run(self, *arguments: str, given: str = "", token: str | None = None, manifest: Path | None = None) -> Said:
+    def run(self, *arguments: str, stdin: str = "", token: str | None = None, manifest: Path | None = None) -> Said:
         who = self.openbao.environment(self.operators_token if token is None else token)
         return self.program(
-            [str(BIN / "secretops"), *arguments, "--manifest", str(manifest or self.manifest)], who, given
+            [str(BIN / "secretops"), *arguments, "--manifest", str(manifest or self.manifest)], who, stdin
         )
 
-    def program(self, argv: list[str], environment: Mapping[str, str], given: str = "") -> Said:
+    def program(self, argv: list[str], environment: Mapping[str, str], stdin: str = "") -> Said:
         done = subprocess.run(
             argv,
             cwd=self.stack.home,
             env={"PATH": os.environ["PATH"], "HOME": str(self.stack.home), **environment},
-            input=given,
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        self.stack.said.append(done.stdout)
+        self.stack.output.append(done.stdout)
         return Said(done.returncode, done.stdout)
 
-    def operator(self, *arguments: str, given: str = "") -> str:
-        done = self.run(*arguments, given=given)
+    def operator(self, *arguments: str, stdin: str = "") -> str:
+        done = self.run(*arguments, stdin=stdin)
         assert done.code == ExitCode.DONE, done.text
         return done.text
 

@@ -1,4 +1,4 @@
-"""The real Pulumi CLI on this project, with a state, a configuration and a store of the test's own."""
+"""The real Pulumi CLI on this project, with the test's own state, configuration and store."""
 
 import json
 import os
@@ -18,7 +18,7 @@ Entry = dict[str, object]
 
 @dataclass
 class Stack:
-    """One stack of this project. `run` runs the CLI on it and gives everything it said."""
+    """One stack of this project. `run` runs the CLI on it and returns its output."""
 
     name: str
     home: Path
@@ -39,7 +39,7 @@ class Stack:
         }
 
     def configure(self, text: str | None = None) -> Path:
-        """Write the stack file: `text`, or what `config` says."""
+        """Write the stack file: `text`, by default that of `config`."""
         path = self.home / f"Pulumi.{self.name}.yaml"
         sections = {f"{PREFIX}:{section}": entry for section, entry in self.config.items()}
         path.write_text(text if text is not None else yaml.safe_dump({"config": sections}))
@@ -63,7 +63,7 @@ class Stack:
         subprocess.run(command, cwd=self._project(), env=self.environment, check=True, capture_output=True)
 
     def use(self, program: str) -> tuple[str, str]:
-        """Write a program in the place of this project's. Return the options that run it."""
+        """Replace this project's program. Return the options that run it."""
         runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
         (self._project() / "Pulumi.yaml").write_text(json.dumps({"name": PREFIX, "runtime": runtime}))
         (self.home / "project/__main__.py").write_text(program)
@@ -89,11 +89,11 @@ class Stack:
         found: dict[str, object] = json.loads(done.stdout)
         return found
 
-    def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    def secretops(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         command = [str(BIN / "secretops"), *arguments]
         command += ["--manifest", str(self.root / "config" / "secretops.json")]
         done = subprocess.run(
-            command, env=self.environment, input=given or "", capture_output=True, text=True, check=False
+            command, env=self.environment, input=stdin or "", capture_output=True, text=True, check=False
         )
         return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
 
@@ -113,14 +113,14 @@ class ManifestStack(Stack):
         return self.home / "secretops.json"
 
     def up(self) -> str:
-        said = super().up()
+        output = super().up()
         self.manifest.write_text(json.dumps(self.outputs()["secretops"]))
-        return said
+        return output
 
-    def call(self, command: list[str], given: str | None) -> subprocess.CompletedProcess[str]:
+    def call(self, command: list[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
         """Run a command in the project's folder."""
         done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, input=given or "", capture_output=True, text=True, check=False
+            command, cwd=ROOT, env=self.environment, input=stdin or "", capture_output=True, text=True, check=False
         )
         return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
 
@@ -131,12 +131,12 @@ def lay_plugin(home: Path, program: Path | None, name: str) -> None:
         pytest.skip(f"the provider {name} is missing: python3 tools/setup.py --parts")
     plugin = home / "home" / "plugins" / f"resource-{name}"
     plugin.mkdir(parents=True, exist_ok=True)
-    if not (there := plugin / program.name).exists():  # a clone set up for such a stack lays its own
+    if not (there := plugin / program.name).exists():  # a clone set up for such a stack has its own
         there.symlink_to(program)
 
 
 def new_stack(home: Path, *, port: int, name: str = "dev-test") -> Stack:
-    """A dev stack like the shipped one, in `home`."""
+    """Return a dev stack like the shipped one, in `home`."""
     if not (BIN / "pulumi").exists():
         pytest.fail("there is no pulumi in the environment: make setup")
     stack = Stack(name, home, {

@@ -1,4 +1,4 @@
-"""A fresh clone of this project in which pages' commands are run word for word, as a person does."""
+"""A fresh clone of this project in which a test runs pages' commands word for word."""
 
 import os
 import pty
@@ -42,11 +42,11 @@ def shown_commands(page: Path) -> list[Shown]:
     return found
 
 
+# What differs from run to run -> its placeholder.
 VARIES = {
     r"\d{8}T\d{6}(\.\d+)?Z(-[0-9a-f]{16})?": "<time>", r"\d{4}-\d\d-\d\d": "<date>", r"\b\d+ (s|min|h|d)\b": "<age>",
     rf"(localhost|{re.escape(MACHINE)}):\d+": "localhost:<port>", r"-dev-[ab]\b": "-dev-<slot>", r" +": " ",
 }  # fmt: skip
-"""What differs from run to run -> what stands for it."""
 
 
 def has_shape(output: str, shown: str) -> bool:
@@ -73,14 +73,14 @@ def run_of(page: Path) -> list[str]:
 
 @dataclass
 class Clone:
-    """A clone, and what its commands find in their environment beside this process's."""
+    """A clone, and the environment of its commands."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
-    without: tuple[str, ...] = ()  # How variables of this process begin that they don't find there.
+    without: tuple[str, ...] = ()  # Prefixes of this process's variables that they do not see.
 
-    def sh(self, *lines: str, given: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
-        """Run lines as a person does in the clone, with the environment active once it is there."""
+    def sh(self, *lines: str, stdin: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
+        """Run lines in the clone, with the environment active once it exists."""
         activate = ". .venv/bin/activate" if (self.folder / ".venv/bin/activate").exists() else ":"
         script = "\n".join(["set -e", activate, *lines])
         out = ("PULUMI", "VIRTUAL_ENV", "MAKE", *self.without)  # also where make runs the tests
@@ -90,7 +90,7 @@ class Clone:
             os.write(terminal, typed.encode())
             return subprocess.run(
                 ["bash", "-c", script], cwd=self.folder, env={**kept, **self.environment},
-                stdin=shells if typed else None, input=None if typed else given, capture_output=True, text=True,
+                stdin=shells if typed else None, input=None if typed else stdin, capture_output=True, text=True,
                 check=False,
             )  # fmt: skip
         finally:
@@ -106,7 +106,7 @@ class Clone:
 
 
 def new_clone(folder: Path, files: dict[str, str]) -> Clone:
-    """The files as they would be committed now, in a repository of their own; `files` in the place of some."""
+    """Copy the files as they would be committed now into a new repository; `files` replace some."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -126,7 +126,7 @@ def new_clone(folder: Path, files: dict[str, str]) -> Clone:
 
 
 def desk(folder: Path, stack_file: Path) -> Clone:
-    """A folder that is this clone, its environment too, for whoever sits before a stack that a test has deployed."""
+    """Return this clone, with its environment, for a person at a stack that a test has deployed."""
     folder.mkdir()
     for path in ROOT.iterdir():
         if not re.match(r"\.(git|state|coreflux)|Pulumi\.\w", path.name) or path.name == "Pulumi.yaml":
@@ -136,14 +136,14 @@ def desk(folder: Path, stack_file: Path) -> Clone:
 
 
 class Page:
-    """A page that is followed: its blocks one after another, none left out but what NOT_RUN names."""
+    """A page that is followed: its blocks in order, all but those in NOT_RUN."""
 
     def __init__(self, clone: Clone, name: str) -> None:
         self._clone, self._name = clone, name
         self._left = run_of(OPERATIONS / name)
 
-    def follow(self, words: str, *, given: str = "", typed: str = "", code: int = 0, before: str = "") -> str:
-        """Run the next block, which has `words` in it; or what stands `before` a line of it. Gives what it said."""
+    def follow(self, words: str, *, stdin: str = "", typed: str = "", code: int = 0, before: str = "") -> str:
+        """Run the next block, which contains `words`, or its lines `before` one. Return the output."""
         assert self._left, f"{self._name} has no block {words!r} any more"
         block = self._left.pop(0)
         if before:
@@ -151,7 +151,7 @@ class Page:
             assert then, f"the next block of {self._name} has no line {before!r}"
             self._left.insert(0, before + rest)
         assert words in block, f"the next block of {self._name} is {block!r}"
-        done = self._clone.sh(block, given=given, typed=typed)
+        done = self._clone.sh(block, stdin=stdin, typed=typed)
         assert done.returncode == code, f"{self._name}: {block}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 

@@ -1,4 +1,4 @@
-"""A plan in one text, so that two can be compared whoever has read them."""
+"""A plan as text, so that two plans can be compared."""
 
 import json
 from dataclasses import asdict

@@ -29,14 +29,14 @@ from tools import kubernetes_parts
 NAME = "staging"
 NAMESPACE = "coreflux-mcp"
 IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
-HELD = "holds the lease"  # What a rotator says that finds another at work.
+HELD = "holds the lease"  # The message of a rotator that finds the lease taken.
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
 SECRETS = ("coreflux-mcp-secrets", "coreflux-mcp-certs", "coreflux-mcp-versions")
 
 
 @dataclass
 class StagingStack(ManifestStack):
-    """A stack on this machine's broker and cluster, and who deploys it."""
+    """A stack on this machine's broker and cluster, and its deployer."""
 
     kubeconfig: Path
 
@@ -44,13 +44,13 @@ class StagingStack(ManifestStack):
     def environment(self) -> dict[str, str]:
         return {**super().environment, "KUBECONFIG": str(self.kubeconfig)}
 
-    def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    def secretops(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         command = [str(BIN / "secretops"), *arguments]
         if "--stack" not in arguments:
             command += ["--manifest", str(self.manifest)]
         end = time.monotonic() + DEADLINE
         while True:
-            done = self.call(command, given)
+            done = self.call(command, stdin)
             if done.returncode != ExitCode.BUSY or time.monotonic() > end:
                 return done
 
@@ -61,7 +61,7 @@ def lay_provider(home: Path) -> None:
 
 
 def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str = CONTEXT) -> StagingStack:
-    """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
+    """Return the stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
     lay_provider(home)
     config = stack_config(broker, context)
     stack = StagingStack(NAME, home, config, kubeconfig)
@@ -80,24 +80,24 @@ def stack_config(broker: Mosquitto, context: str) -> dict[str, dict[str, Any]]:
 
 @dataclass
 class Staging:
-    """The stack once it is deployed, and all that was said meanwhile."""
+    """The deployed stack, and all output meanwhile."""
 
     stack: StagingStack
     cluster: Cluster
     kubelet: Kubelet
     client: Client
-    said: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
     values: set[str] = field(default_factory=set, repr=False)  # Every value seen so far.
 
-    def operator(self, *arguments: str, given: str | None = None) -> str:
-        done = self.stack.secretops(*arguments, given=given)
-        self.said.append(done.stdout)
+    def operator(self, *arguments: str, stdin: str | None = None) -> str:
+        done = self.stack.secretops(*arguments, stdin=stdin)
+        self.output.append(done.stdout)
         assert done.returncode == ExitCode.DONE, done.stdout
         self.learn()
         return done.stdout
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
-        pod = run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.said)
+        pod = run_job(self.client, self.kubelet, NAMESPACE, name, arguments, output=self.output)
         self.learn()
         return pod
 
@@ -117,7 +117,7 @@ class Staging:
         return {key: base64.b64decode(text).decode() for key, text in (found.data or {}).items()}
 
     def learn(self) -> None:
-        """Take note of every value that there is now."""
+        """Record all current values."""
         for name in SECRETS:
             for key, text in self.secret(name).items():
                 fields: dict[str, Any] = json.loads(text) if text.startswith("{") else {"": text}
@@ -127,11 +127,11 @@ class Staging:
 
 
 def run_job(
-    client: Client, kubelet: Kubelet, namespace: str, name: str, arguments: list[str] | None, *, said: list[str]
+    client: Client, kubelet: Kubelet, namespace: str, name: str, arguments: list[str] | None, *, output: list[str]
 ) -> RunningPod:
-    """A Job as the CronJob makes it, by `kubectl create job --from`, run to its end; or with other arguments.
+    """Run a Job like the CronJob's, by `kubectl create job --from`, to its end; or with other arguments.
 
-    Another one after it while somebody else holds the lease: at the full hour the CronJob makes one, too.
+    Retry while another holder has the lease: the CronJob starts one at the full hour, too.
     """
     cron = client.get(CronJob, ROTATOR, namespace=namespace)
     assert cron.spec and cron.spec.jobTemplate.spec and cron.spec.jobTemplate.metadata
@@ -151,7 +151,7 @@ def run_job(
         client.create(Job(metadata=about, spec=spec), namespace=namespace)
         kubelet.until(f"job {job} ends", partial(ended, job))
         (pod,) = kubelet.pods(f"{job}-")
-        said.append(pod.log)
+        output.append(pod.log)
         busy = pod.code == ExitCode.BUSY or HELD in pod.log  # a scheduled tick ends with 0 then
         if not busy or time.monotonic() > end:
             return pod
@@ -178,9 +178,9 @@ async def rotate_under_clients(kubelet: Kubelet, token: str, rotate: Callable[[i
             if turn:
                 swapped = f"Using version {await asyncio.to_thread(rotate, turn)} of mqtt"
                 await asyncio.to_thread(kubelet.until, swapped, partial(all_log, kubelet, swapped))
-                # Its report is gone then: the next rotation need not wait for the grace.
+                # Its report is gone then: the next rotation need not wait for the grace period.
                 left = partial(all_log, kubelet, "The former MQTT client has disconnected", turn)
                 await asyncio.to_thread(kubelet.until, "the former clients' end", left)
             for session in (first, second):
-                said = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
-                assert "publish" in said.lower() and "error" not in said.lower(), said
+                output = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
+                assert "publish" in output.lower() and "error" not in output.lower(), output

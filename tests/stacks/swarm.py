@@ -25,9 +25,9 @@ from tests.stacks.project import BIN, ManifestStack, lay_plugin
 from tools import docker_provider
 
 NAME = "prod-swarm"
-DEADLINE = 600  # Seconds for what has to happen at some time: a service's update replaces one task after the other.
+DEADLINE = 600  # Seconds to wait for an event: a service's update replaces one task after the other.
+# States of a task that has ended.
 ENDED = ("complete", "failed", "rejected", "shutdown", "orphaned", "remove")
-"""States of a task that does not run any more."""
 
 REPLICAS = 2  # Of the server, as the shipped file has it.
 
@@ -45,12 +45,12 @@ class SwarmProject(ManifestStack):
     def command(self, *arguments: str) -> list[str]:
         return [str(BIN / "secretops"), *arguments, "--manifest", str(self.manifest)]
 
-    def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        return self.call(self.command(*arguments), given)
+    def secretops(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        return self.call(self.command(*arguments), stdin)
 
 
 def new_swarm_stack(home: Path, swarm: Swarm, broker: Mosquitto, image: str) -> SwarmProject:
-    """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
+    """Return the stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
     lay_plugin(home, docker_provider.built(), f"docker-v{docker_provider.PROVIDER}")
     port = swarm.lead_to(broker.port)
     config: dict[str, dict[str, Any]] = {
@@ -66,30 +66,30 @@ def new_swarm_stack(home: Path, swarm: Swarm, broker: Mosquitto, image: str) -> 
 
 @dataclass
 class Deployed:
-    """The stack once it is deployed, all that was said meanwhile, and every value that was seen."""
+    """The deployed stack, all output meanwhile, and every value seen."""
 
     stack: SwarmProject
     swarm: Swarm
     broker: Mosquitto
-    said: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
     values: set[str] = field(default_factory=set, repr=False)
+    # argv and environment of all processes during a put.
     processes: list[bytes] = field(default_factory=list, repr=False)
-    """argv and environment of what ran while a value was put."""
     _urls: dict[int, str] = field(default_factory=dict)
 
     @property
-    def told(self) -> Manifest:
+    def reported(self) -> Manifest:
         return Manifest.model_validate_json(self.stack.manifest.read_text())
 
     @property
     def store(self) -> SwarmStoreLocation:
-        store = self.told.store
+        store = self.reported.store
         assert isinstance(store, SwarmStoreLocation)
         return store
 
-    def operator(self, *arguments: str, given: str | None = None, code: ExitCode = ExitCode.DONE) -> str:
-        done = self.stack.secretops(*arguments, given=given)
-        self.said.append(done.stdout)
+    def operator(self, *arguments: str, stdin: str | None = None, code: ExitCode = ExitCode.DONE) -> str:
+        done = self.stack.secretops(*arguments, stdin=stdin)
+        self.output.append(done.stdout)
         assert done.returncode == code, f"{arguments}: {done.stdout[-4000:]}"
         assert "Traceback" not in done.stdout
         self.learn()
@@ -97,7 +97,7 @@ class Deployed:
 
     def preview_is_empty(self) -> None:
         done = self.stack.run("preview", "--refresh", "--diff", "--expect-no-changes")
-        self.said.append(done.stdout)
+        self.output.append(done.stdout)
         assert done.returncode == 0, done.stdout[-6000:]
 
     def inspect(self, kind: str, *ids: str) -> list[dict[str, Any]]:
@@ -117,8 +117,8 @@ class Deployed:
         ]
 
     def replicas(self) -> list[str]:
-        told = [each for task in self.tasks() for each in task["Status"]["PortStatus"].get("Ports", ())]
-        ports = list(dict.fromkeys(each["PublishedPort"] for each in told))  # by IPv4 and IPv6 it is the same
+        reported = [each for task in self.tasks() for each in task["Status"]["PortStatus"].get("Ports", ())]
+        ports = list(dict.fromkeys(each["PublishedPort"] for each in reported))  # by IPv4 and IPv6 it is the same
         for port in ports:
             if port not in self._urls:
                 self._urls[port] = f"http://127.0.0.1:{self.swarm.reach(port)}"
@@ -135,7 +135,7 @@ class Deployed:
         return self.read(self.tasks()[0], version_file("mqtt"))
 
     def log_in(self) -> str:
-        return log_in(self.broker.broker(), Value(self.given()))
+        return log_in(self.broker.broker(), Value(self.stdin()))
 
     def attached(self) -> list[str]:
         return attached(self.service()["Spec"]["TaskTemplate"])
@@ -149,7 +149,7 @@ class Deployed:
         return sorted(name for name in names if name.startswith(self.store.prefix))
 
     def at_work(self) -> list[str]:
-        """Names of those that carry a command which has not ended. What is left of a killed one's stays for minutes."""
+        """Return the names of running command services. Those of a killed command remain for minutes."""
         names = [name for name in self.services() if name.startswith(f"{self.store.prefix}task-")]
         return [name for name in names if not all(task["Status"]["State"] in ENDED for task in self._tasks(name))]
 
@@ -160,12 +160,12 @@ class Deployed:
         container = task["Status"]["ContainerStatus"]["ContainerID"]
         return self.swarm.docker.tell("exec", container, "cat", f"/run/secrets/{name}")
 
-    def given(self, name: str = "mqtt") -> dict[str, str]:
+    def stdin(self, name: str = "mqtt") -> dict[str, str]:
         task = self.tasks()[0]
         return {field: self.read(task, file.name) for field, file in self.store.delivered[name].items()}
 
     def learn(self) -> None:
-        """Take note of each value that a task of the server has."""
+        """Record each value that a task of the server has."""
         if self.store.service not in self.services():
             return
         places = {
@@ -194,7 +194,7 @@ class Deployed:
         return self._logs(*self.swarm.docker.tell("ps", "-aq", "--filter", label).split())
 
     def log(self) -> str:
-        """What every container said that Docker still has. Not by the service's: that may wait for one that is gone."""
+        """Return the logs of all containers. A service's log may wait for a removed container."""
         return self._logs(*self.swarm.docker.tell("ps", "-aq").split())
 
     def _logs(self, *containers: str) -> str:
@@ -214,7 +214,7 @@ def attached(spec: dict[str, Any]) -> list[str]:
 
 
 def docker_environment(swarm: Swarm) -> dict[str, str]:
-    """For whoever types `docker` on the manager: the client that the daemon came with, and nothing of the user's."""
+    """Return the environment of `docker` on the manager: the client of the daemon, without the user's settings."""
     path = f"{Path(swarm.docker.client).parent}:{os.environ['PATH']}"
     return {"PATH": path, "DOCKER_HOST": swarm.host, "DOCKER_CONFIG": str(swarm.docker.folder)}
 

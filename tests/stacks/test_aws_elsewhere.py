@@ -1,9 +1,10 @@
-"""The examples whose store is AWS and whose server is not, each on its providers: in a cluster, and on this machine.
+"""The examples whose store is AWS and whose server runs elsewhere, on their providers: in a cluster, and on this
+machine.
 
-The AWS provider is the stand-in (tools/standin says what that does not prove), Secrets Manager and IAM are moto; API
-server, Kubernetes provider and broker are real, pods are run by a stand-in for kubelet. No External Secrets runs here:
-the test copies what it would copy, as its objects in the cluster say. That they name the right secrets and keys is
-proven; that it takes its role and reads by them is not.
+The AWS provider is the stand-in (tools/standin lists what it does not prove), Secrets Manager and IAM are moto; API
+server, Kubernetes provider and broker are real, a stand-in for kubelet runs pods. No External Secrets runs: the test
+copies by its objects in the cluster. That they name the right secrets and keys is proven; that it can assume its role
+is not.
 """
 
 import asyncio
@@ -42,8 +43,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 
 def put_first_values(stack: AwsProd) -> None:
-    stack.operator("put", "broker-admin", given=json.dumps(dict(stack.broker.admin)))
-    stack.operator("put", "agent-key", "--untested", given=f"canary-{new_password()}/+ %")
+    stack.operator("put", "broker-admin", stdin=json.dumps(dict(stack.broker.admin)))
+    stack.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+ %")
     stack.operator("rotate", "mqtt")
 
 
@@ -59,12 +60,9 @@ def nothing_leaked(stack: AwsProd, *more: str) -> None:
     assert done.returncode == 0, done.stdout[-4000:]
     for name in stack.outputs["secretops"]["store"]["secrets"].values():
         value(stack, name)
-    whole = "\0".join([*stack.stack.said, stack.stack.state(), *more]).encode()
+    whole = "\0".join([*stack.stack.output, stack.stack.state(), *more]).encode()
     assert len(stack.values) >= 3, "an admin's, an agent key, a password of mqtt"
     assert not [form for one in stack.values for form in forms(one) if form in whole]
-
-
-# On this machine
 
 
 @pytest.fixture
@@ -85,7 +83,7 @@ async def _publish(stack: AwsProd, entry: dict[str, Any], folder: Path) -> str:
         return await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
 
 
-def test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account(here: AwsProd, tmp_path: Path) -> None:
+def test_local_client_serves_on_a_value_rotated_in_aws(here: AwsProd, tmp_path: Path) -> None:
     written = tmp_path / "mcp" / "config" / "mcp.json"
     assert here.outputs["server"] == str(written)
     entry = json.loads(written.read_text())["mcpServers"]["coreflux"]
@@ -94,17 +92,14 @@ def test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account
     here.operator("rotate", "mqtt")
     here.operator("status")
 
-    said = asyncio.run(_publish(here, entry, tmp_path))
-    assert "publish" in said.lower() and "error" not in said.lower(), said
+    output = asyncio.run(_publish(here, entry, tmp_path))
+    assert "publish" in output.lower() and "error" not in output.lower(), output
     log = (tmp_path / "log").read_text()
     assert "Traceback" not in log
     nothing_leaked(here, written.read_text(), log)
     done = here.stack.run("destroy", "--yes", "--skip-preview")
     assert done.returncode == 0, done.stdout[-4000:]
     assert not written.exists()
-
-
-# In a cluster
 
 
 @pytest.fixture
@@ -129,9 +124,9 @@ def copy(stack: AwsProd, cluster: Cluster) -> set[str]:
     from lightkube.resources.core_v1 import Secret
 
     client = cluster.client()
-    asked = create_namespaced_resource("external-secrets.io", "v1", "ExternalSecret", "externalsecrets")
+    requested = create_namespaced_resource("external-secrets.io", "v1", "ExternalSecret", "externalsecrets")
     made = set()
-    for each in client.list(asked, namespace=NAMESPACE):
+    for each in client.list(requested, namespace=NAMESPACE):
         assert each.spec
         (whole,), target = each.spec["dataFrom"], each.spec["target"]
         found = value(stack, whole["extract"]["key"])
@@ -162,7 +157,7 @@ def test_pods_serve_what_external_secrets_copies(clustered: AwsProd, cluster: Cl
     assert not list(client.list(Secret, namespace=NAMESPACE)), "no Secret is the stack's"
 
     put_first_values(clustered)
-    clustered.operator("put", "http-token", given=new_password())
+    clustered.operator("put", "http-token", stdin=new_password())
     with Kubelet(cluster, NAMESPACE, tmp_path / "kubelet", server=real_server() or SMALL_SERVER) as kubelet:
         copied = copy(clustered, cluster)
 

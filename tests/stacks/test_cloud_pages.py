@@ -1,4 +1,4 @@
-"""The pages of clouds, followed word for word in a clone of one's own that has no account anywhere."""
+"""The pages of clouds, followed word for word in a new clone that has no account anywhere."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.unit.harness import ca_file
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-CA = "/etc/ssl/certs/prod-ca.crt"  # What the shipped stack files call the broker's.
+CA = "/etc/ssl/certs/prod-ca.crt"  # The broker's name in the shipped stack files.
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +26,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return made
 
 
-def test_the_pages_of_clouds_preview_their_stacks_on_stand_ins_and_say_so(clone: Clone) -> None:
+def test_cloud_pages_preview_their_stacks_on_stand_ins(clone: Clone) -> None:
     page = Page(clone, "aws.md")
-    said = page.follow("make lambda")
+    output = page.follow("make lambda")
     page.is_followed_to_its_end()
     assert (clone.folder / "dist/lambda.zip").is_file()
-    assert "prod runs on the STAND-IN for AWS: no credentials found" in said
+    assert "prod runs on the STAND-IN for AWS: no credentials found" in output
     assert "encryptionsalt" in (clone.folder / "Pulumi.prod.yaml").read_text(), "as the page says"
 
     page = Page(clone, "azure.md")

@@ -1,7 +1,7 @@
-"""The components from their wheel, in programs that are not this one, by the real engine in a venv of their own.
+"""The components from their wheel, in other programs, by the real engine in a separate venv.
 
-Those of AWS are on the stand-in for Pulumi's provider: it checks inputs and makes up ids. What AWS accepts, what a
-network lets through and whether ECS starts a task is not proven.
+Those of AWS are on the stand-in for Pulumi's provider: it checks inputs and invents ids. Not proven: that AWS accepts
+them, that a network is open, and that ECS starts a task.
 """
 
 import json
@@ -57,7 +57,7 @@ def installer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 @pytest.fixture(scope="module")
 def declaring(installer: Callable[[str], Path]) -> Path:
-    """An environment that has what declares a stack of AWS, and not the command, unless `venv` came before."""
+    """Return an environment that can declare a stack of AWS without the command, unless `venv` came before."""
     return installer("aws")
 
 
@@ -130,7 +130,7 @@ def program(home: Path, venv: Path, text: str) -> Program:
 
 
 def in_yaml(home: Path, venv: Path) -> Program:
-    """The page's program in YAML, which Pulumi's own language host runs, and a clone whose plugin has `venv`."""
+    """Return the page's program in YAML, which Pulumi's own language host runs, and a clone whose plugin has `venv`."""
     if not (host := cached_path(*YAML_HOST)).exists():
         pytest.skip("Pulumi's language host for YAML is missing: python3 tools/setup.py --parts")
     made = Program(home, home / "clone")
@@ -161,15 +161,17 @@ def test_example_of_aws_changes_nothing_after_its_deployment(name: str, declarin
     shop.pulumi("config", "set", "aws:region", "eu-central-1")
     choice.lay(tmp_path / "bin", aws.package, aws.version, clone=ROOT, python=BIN / "python")
     if name != "own_store":  # which rotates nothing
-        said = shop.pulumi("preview", fails=True)
-        remedy = re.search(r"-> (\S+/bin/python\S* -m coreflux_mcp_secrets\.aws\.lambda_package)$", said, re.MULTILINE)
-        assert remedy, said
+        output = shop.pulumi("preview", fails=True)
+        remedy = re.search(
+            r"-> (\S+/bin/python\S* -m coreflux_mcp_secrets\.aws\.lambda_package)$", output, re.MULTILINE
+        )
+        assert remedy, output
         shop.sh(shlex.join(shlex.split(remedy[1])))
     if name == "own_network":
         (shop.folder / "__main__.py").write_text(PROGRAMS[name].replace("vpc.private_subnet_ids,", "[vpc.id],"))
         shop.pulumi("preview")  # no id is known
-        said = shop.pulumi("up", "--yes", "--skip-preview", fails=True)
-        assert re.search(r"error: server\.subnets\.0: vpc-\w+ \[invalid-entry\]", said), said
+        output = shop.pulumi("up", "--yes", "--skip-preview", fails=True)
+        assert re.search(r"error: server\.subnets\.0: vpc-\w+ \[invalid-entry\]", output), output
         (shop.folder / "__main__.py").write_text(PROGRAMS[name])
     shop.pulumi("preview")
     shop.pulumi("up", "--yes", "--skip-preview")
@@ -182,8 +184,8 @@ def test_example_of_aws_changes_nothing_after_its_deployment(name: str, declarin
 
 def test_component_page_makes_a_dev_stack_below_one_resource(dev: Program) -> None:
     *before, last = run_of(PAGE)
-    said = dev.follow(before if dev.clone == ROOT else [last])
-    assert re.search(r"^mqtt +verified", said, re.MULTILINE), said
+    output = dev.follow(before if dev.clone == ROOT else [last])
+    assert re.search(r"^mqtt +verified", output, re.MULTILINE), output
     dev.has_all_below_the_component(6)
     root = dev.folder / ".coreflux-mcp"
     entry = json.loads((root / "config/mcp.json").read_text())["mcpServers"]["coreflux"]
@@ -196,11 +198,13 @@ def test_component_page_makes_a_dev_stack_below_one_resource(dev: Program) -> No
 
 def test_plugin_has_a_schema_by_the_metaschema_of_pulumi(venv: Path, tmp_path: Path) -> None:
     made = in_yaml(tmp_path, venv)
-    said = made.pulumi("package", "get-schema", str(made.venv.parent))
-    schema, _ = json.JSONDecoder().raw_decode(said)  # what the language host says comes after it
+    output = made.pulumi("package", "get-schema", str(made.venv.parent))
+    schema, _ = json.JSONDecoder().raw_decode(output)  # the language host's output comes after it
     component = schema["resources"][f"{COMPONENT}Dotenv"]
     assert sorted(component["requiredInputs"]) == ["broker", "server", "store"]
-    assert "pulumi.json#/Any" not in said and schema["version"] != "0.0.0"
+    assert "pulumi.json#/Any" not in output and schema["version"] != "0.0.0"
     sources = module_folder(find_go(MODULE), MODULE, "github.com/pulumi/pulumi/pkg/v3")
-    metaschema = (sources / "codegen/schema/pulumi.json").read_text().replace("(?<", "(?P<")  # as Python names groups
+    metaschema = (
+        (sources / "codegen/schema/pulumi.json").read_text().replace("(?<", "(?P<")
+    )  # like Python's group names
     Draft202012Validator(json.loads(metaschema)).validate(schema)

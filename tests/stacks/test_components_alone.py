@@ -1,8 +1,8 @@
 """The components of a platform, each alone, all in one program that the real engine deploys. No server or rotator runs.
 
 Kubernetes, Swarm, dotenv: Pulumi's own providers, on a real API server, manager and folder. AWS, Azure and `vault`: a
-stand-in checks inputs by the SDK's types and by documented rules; that a cloud takes them is not proven. vault-openbao:
-a stand-in makes them in a real OpenBao, all but audit devices, which its API refuses.
+stand-in checks inputs by the SDK's types and by documented rules; no cloud accepts them here. vault-openbao: a stand-in
+makes them in a real OpenBao, all but audit devices, which its API refuses.
 """
 
 import json
@@ -33,7 +33,7 @@ for number, alone in enumerate(ALONE["{}"]):
 
 
 def place_of(platform: str, home: Path, request: pytest.FixtureRequest) -> Mapping[str, str]:
-    """Lay the platform's provider into `home`. Return the variables by which it finds a server."""
+    """Install the platform's provider into `home`. Return the variables by which it finds a server."""
     match platform.partition("-"):
         case "kubernetes", *_:
             lay_provider(home)

@@ -1,4 +1,4 @@
-"""The dev stack under the real engine: what it makes, keeps, repairs, refuses and leaves behind."""
+"""The dev stack under the real engine: what it makes, preserves, repairs, refuses and leaves behind."""
 
 import json
 import stat
@@ -55,22 +55,22 @@ def test_preview_of_a_broken_stack_file_shows_every_error_and_no_secret(tmp_path
 
 @pytest.mark.slow
 def test_values_are_in_no_state_preview_or_log_and_no_preview_changes_them(stack: Stack) -> None:
-    said = stack.up()
-    said += stack.secretops("broker", "start").stdout
+    output = stack.up()
+    output += stack.secretops("broker", "start").stdout
     key = f"canary-{new_password()}/+ %"
-    said += stack.secretops("put", "agent-key", "--untested", given=key).stdout
+    output += stack.secretops("put", "agent-key", "--untested", stdin=key).stdout
     for _ in range(3):
         done = stack.secretops("rotate", "mqtt")
         assert done.returncode == 0, done.stdout
-        said += done.stdout
+        output += done.stdout
     stack.preview_is_empty()
-    said += stack.run("refresh", "--yes").stdout
+    output += stack.run("refresh", "--yes").stdout
     done = stack.run("preview", "--diff", "--expect-no-changes", "-v=9", "--logtostderr")
     assert done.returncode == 0, done.stdout[-4000:]
-    said += done.stdout
-    said += stack.state()
-    said += "".join(path.read_text() for path in (stack.home / "state").rglob("*") if path.is_file())
-    said += "".join(path.read_text() for path in (stack.root / "log").iterdir())
+    output += done.stdout
+    output += stack.state()
+    output += "".join(path.read_text() for path in (stack.home / "state").rglob("*") if path.is_file())
+    output += "".join(path.read_text() for path in (stack.root / "log").iterdir())
 
     variables = dotenv_values(stack.root / "config" / ".env")
     assert variables["DO_AGENT_API_KEY"] == key, "the canary is where it belongs, so looking for it can succeed"
@@ -79,14 +79,14 @@ def test_values_are_in_no_state_preview_or_log_and_no_preview_changes_them(stack
         if path.name not in ("state.json", "delivered.json"):
             canaries += [value for field, value in json.loads(path.read_text()).items() if field != "username"]
     assert len(set(canaries)) >= 4, "agent key, current and previous of mqtt, broker admin"
-    assert not [index for index, canary in enumerate(canaries) for form in forms(canary) if form in said.encode()]
-    assert '"ciphertext"' not in said, "and nothing is kept encrypted either"
+    assert not [index for index, canary in enumerate(canaries) for form in forms(canary) if form in output.encode()]
+    assert '"ciphertext"' not in output, "and nothing is kept encrypted either"
 
 
 @pytest.mark.slow
 def test_up_repairs_drift_and_keeps_what_others_own(stack: Stack) -> None:
     stack.up()
-    stack.secretops("put", "agent-key", "--untested", given="a-key-of-the-operator")
+    stack.secretops("put", "agent-key", "--untested", stdin="a-key-of-the-operator")
     env = stack.root / "config" / ".env"
     env.write_text(env.read_text().replace("LOG_LEVEL=DEBUG", "LOG_LEVEL=ERROR") + "# mine\nMINE=1\n")
     env.chmod(0o644)

@@ -1,7 +1,7 @@
 """docs/operations/kubernetes.md followed word for word: a clone with the shipped stack's name, a real API server.
 
-Who types is the cluster's admin; its pods are run by a stand-in for kubelet (tests/real/kubelet.py). `age` is not among
-the parts: what the page pipes through it comes out as it went in.
+The user is the cluster's admin; a stand-in for kubelet (tests/real/kubelet.py) runs its pods. A fake `age` passes its
+input through.
 """
 
 import json
@@ -28,11 +28,11 @@ from tools import kubernetes_parts
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
+# Encrypts nothing.
 AGE = """#!/bin/sh
 for last; do :; done
 case "$1" in -d) exec cat "$last" ;; *) exec cat ;; esac
 """
-"""Nothing is encrypted by it."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ def sitting(broker: Mosquitto, tmp_path: Path) -> Iterator[Desk]:
     (programs / "age").write_text(AGE)
     (programs / "age").chmod(0o755)
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    # The namespace has the page's name, which is test_staging.py's on the cluster that all share.
+    # The namespace has the page's name, like test_staging.py's on the shared cluster.
     with running_cluster(tmp_path / "cluster", controllers=True) as cluster:
         clone.environment |= {
             **{"PATH": path, "KUBECONFIG": str(cluster.admin), "PULUMI_SKIP_CONFIRMATIONS": "true"},
@@ -68,9 +68,9 @@ def sitting(broker: Mosquitto, tmp_path: Path) -> Iterator[Desk]:
             yield Desk(clone, cluster, json.dumps(dict(broker.admin)))
 
 
-def test_from_nothing_to_ready_to_the_end_each_block_of_the_page_does_what_it_says(sitting: Desk) -> None:
+def test_kubernetes_page_works_from_deployment_to_removal(sitting: Desk) -> None:
     page, client = Page(sitting.clone, "kubernetes.md"), sitting.cluster.client()
-    page.follow("make setup STACK=staging", given=sitting.admin, before="kubectl -n coreflux-mcp create")
+    page.follow("make setup STACK=staging", stdin=sitting.admin, before="kubectl -n coreflux-mcp create")
     page.follow("kubectl -n coreflux-mcp create job first-tick")
     assert client.get(Secret, SECRETS[0], namespace=NAMESPACE).data, "the server is given something"
 

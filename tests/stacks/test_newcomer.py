@@ -1,4 +1,4 @@
-"""What somebody does who has just cloned this: `make up`, an MCP client, rotations, and then the whole README."""
+"""What a new user does after a clone: `make up`, an MCP client, rotations, and then the whole README."""
 
 import asyncio
 import json
@@ -25,15 +25,15 @@ from tests.stacks.runbook import ROOT, Clone, has_shape, new_clone, shown_comman
 pytestmark = pytest.mark.real
 
 DEADLINE = 60
+# The Copilot takes no key of a test: test_runbooks.py has another agent take one.
 UNTRIED_HERE = {"secretops put agent-key": "secretops put agent-key --untested"}
-"""The Copilot takes no key of a test: test_runbooks.py has another agent take one."""
 
 
 @dataclass
 class Newcomer(Clone):
     """A fresh clone, and the first `make up` in it."""
 
-    said: str = ""
+    output: str = ""
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     stack_file = stack_file.replace(kind, f"{kind}    port: {free_port()}\n")
     made = Newcomer(new_clone(folder, {"Pulumi.dev.yaml": stack_file}).folder)
     done = made.sh("make up 2>&1")
-    made.said = done.stdout
+    made.output = done.stdout
     try:
-        assert done.returncode == 0, made.said
+        assert done.returncode == 0, made.output
         yield made
     finally:
         made.sh("make down")
@@ -57,7 +57,7 @@ def test_make_up_verifies_the_mqtt_secret_and_does_no_work_twice(clone: Newcomer
     done = clone.sh("secretops status --json")
     standing = {secret["name"]: secret["status"] for secret in json.loads(done.stdout)["secrets"]}
     assert standing == {"broker-admin": "verified", "mqtt": "verified", "agent-key": "waiting"}
-    assert "\x1b[" not in clone.said, "no color where there is no terminal"
+    assert "\x1b[" not in clone.output, "no color where there is no terminal"
     password = clone.variables()["MQTT_PASSWORD"]
     done = clone.sh("make up")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -112,8 +112,8 @@ async def _publish(clone: Clone, entry: dict[str, object], source: Path, topic: 
             async with asyncio.timeout(DEADLINE):
                 while not re.search(r"['\"]connected['\"]: true", await _text(session, "get_connection_status"), re.I):
                     await asyncio.sleep(0.2)
-            said = await _text(session, "mqtt_publish", topic=topic, message=message, qos=1)
-            assert (await asyncio.to_thread(came.get, True, DEADLINE)).decode() == message, said
+            output = await _text(session, "mqtt_publish", topic=topic, message=message, qos=1)
+            assert (await asyncio.to_thread(came.get, True, DEADLINE)).decode() == message, output
         return tools
     finally:
         witness.loop_stop()
@@ -136,13 +136,13 @@ def test_readme_commands_work_in_order_and_print_what_it_shows(clone: Newcomer) 
     assert {"make up", "secretops rotate mqtt", "secretops status"} <= {step.command for step in steps if step.output}
     for step in steps:
         if step.command == "make up":  # the fixture ran it
-            said = clone.said
+            output = clone.output
         else:
             command = UNTRIED_HERE.get(step.command, step.command)
-            done = clone.sh(f"{command} 2>&1", given="a-key-of-the-newcomer\n")
+            done = clone.sh(f"{command} 2>&1", stdin="a-key-of-the-newcomer\n")
             assert done.returncode == 0, (command, done.stdout)
-            said = done.stdout
-        assert step.output is None or has_shape(said, step.output), f"README shows:\n{step.output}\nbut:\n{said}"
+            output = done.stdout
+        assert step.output is None or has_shape(output, step.output), f"README shows:\n{step.output}\nbut:\n{output}"
     left = {path.relative_to(clone.store).parts[0] for path in clone.store.rglob("*") if path.is_file()}
     assert left <= {"log", "broker", ".lock", ".lease", ".gitignore"}
     assert clone.sh("git status --porcelain").stdout == ""

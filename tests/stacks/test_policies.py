@@ -1,7 +1,7 @@
-"""The policy pack under the real engine: what keeps the rules gets through, what breaks one does not.
+"""The policy pack under the real engine: it accepts what follows the rules, and rejects the rest.
 
-Dev on the real folder, prod on the stand-in for AWS. Both ways of judging, as a pack and by a preview's JSON, are shown
-the same plan and find the same.
+Dev on the real folder, prod on the stand-in for AWS. Both ways of judging, as a pack and by a preview's JSON, see the
+same plan and find the same.
 """
 
 import json
@@ -48,7 +48,7 @@ def streams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 
 
 def judged_by_pack(stream: str) -> dict[str, set[str]]:
-    """Policy -> URNs that it names, as the engine says it."""
+    """Return policy -> URNs that it names, from the engine's output."""
     events = [json.loads(line) for line in stream.splitlines() if line.startswith("{")]
     found: dict[str, set[str]] = {}
     for event in events:
@@ -59,7 +59,6 @@ def judged_by_pack(stream: str) -> dict[str, set[str]]:
 
 VALUE = "".join(("not", "A", "real", "one", "7531"))
 LEAKS = f"""
-import pulumi
 pulumi.export("environment", "development")
 pulumi.export("broker_password", "{VALUE}")
 """
@@ -69,13 +68,41 @@ def test_broken_rule_fails_the_preview_with_a_remedy_and_no_value(tmp_path: Path
     stack = new_stack(tmp_path, port=1, name="dev-leaks")
     done = stack.run("preview", "--json", "--policy-pack", str(ROOT / "policies"), *stack.use(LEAKS))
     assert done.returncode == 1, done.stdout
-    told = "".join(line for line in done.stdout.splitlines() if "policyEvent" in line)
+    reported = "".join(line for line in done.stdout.splitlines() if "policyEvent" in line)
     assert "stack-holds-no-value" in judged_by_pack(done.stdout)
     for words in ("broker_password", "SOC 2 CC6.1", '"mandatory"'):
-        assert words in told
-    assert VALUE not in told
+        assert words in reported
+    assert VALUE not in reported
     again = judge_again(done.stdout, tmp_path)
     assert (again.returncode, VALUE in again.stdout + again.stderr) == (1, False)
+
+
+# This project's program, with a folder whose files others may read.
+PLANTED = f"""
+import runpy
+import pulumi
+import pulumi
+
+def plant(args):
+    if "modes" in args.props:
+        return pulumi.ResourceTransformationResult({{**args.props, "modes": {{"config/.env": "644"}}}}, args.opts)
+
+pulumi.runtime.register_stack_transformation(plant)
+runpy.run_path("{ROOT}/__main__.py", run_name="__main__")
+"""
+
+
+def test_up_stops_before_the_resource_that_breaks_a_rule_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    stack = new_stack(tmp_path, port=free_port(), name="dev-planted")
+    pack = ("--policy-pack", str(ROOT / "policies"))
+    done = stack.run("up", "--yes", "--skip-preview", *pack, *stack.use(PLANTED))
+    assert done.returncode != 0
+    assert "dotenv-files-are-the-owners" in done.stdout, done.stdout
+    made = [one["urn"] for one in json.loads(stack.state())["deployment"]["resources"]]
+    assert made and not [urn for urn in made if urn.endswith("secrets-folder")]
 
 
 @pytest.mark.parametrize("name", ["dev", pytest.param("prod", marks=pytest.mark.slow)])
@@ -89,8 +116,10 @@ def test_pack_and_preview_json_find_the_same(name: str, request: pytest.FixtureR
     later = [one.rule.name for one in judge(plan) if one.verdict is Verdict.UNKNOWN]
     assert set(judged_by_pack(done.stdout)) == ({"known-after-up"} if later else set())
     assert all(rule in done.stdout for rule in later)
-    told = [json.loads(line).get("diagnosticEvent", {}) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert cost.text(plan) in "".join(one.get("message", "") for one in told)
+    reported = [
+        json.loads(line).get("diagnosticEvent", {}) for line in done.stdout.splitlines() if line.startswith("{")
+    ]
+    assert cost.text(plan) in "".join(one.get("message", "") for one in reported)
     assert judge_again(done.stdout, streams.parent).returncode == 0
 
 

@@ -1,9 +1,9 @@
-"""Prod end to end, as far as it goes without an account: the real engine, CLI and SDKs; a real broker.
+"""Prod end to end without an account: the real engine, CLI and SDKs; a real broker.
 
-The same tests for each cloud. The provider is the stand-in (tools/standin says what that does not prove). On AWS,
+The same tests for each cloud. The provider is the stand-in (tools/standin lists what it does not prove). On AWS,
 Secrets Manager, KMS, IAM and ECS are moto, the first with AWS' own rules (tests/real/strict_secrets_manager); on Azure,
-Key Vault is tools/key_vault, which knows the roles that the stack assigns, and Storage is Azurite. What a cloud would
-call or run is called or run here, as the stack declares it (tests/real/lambda_runtime, tests/real/container_app).
+Key Vault is tools/key_vault, which applies the stack's roles, and Storage is Azurite. Tests call or run what a cloud
+would, as the stack declares it (tests/real/lambda_runtime, tests/real/container_app).
 """
 
 import json
@@ -52,7 +52,7 @@ def on_azure(home: Path, broker: Mosquitto, azure: Azure) -> Iterator[Prod]:
         made = AzureProd(stack, broker, azure=azure, management=management)
         (home / "azurite").mkdir()
         with azurite.running(azure, home / "azurite", made.resource("lease-account")["name"]) as storage:
-            # In Azure Resource Manager's stead: the container that the stack declares, and not the blob in it.
+            # Replaces Azure Resource Manager: the container that the stack declares, and not the blob in it.
             somebody = azure.principal("resource manager")
             storage.service(somebody).create_container(made.resource("lease-container")["name"])
             yield made
@@ -79,9 +79,9 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def rotated(deployed: Prod) -> Prod:
     admin = dict(deployed.broker.admin)
     deployed.values.add(admin["password"])
-    deployed.operator("put", "broker-admin", given=json.dumps(admin))
-    deployed.operator("put", "http-token", given=new_password())
-    deployed.operator("put", "agent-key", "--untested", given=f"canary-{new_password()}/+ %")
+    deployed.operator("put", "broker-admin", stdin=json.dumps(admin))
+    deployed.operator("put", "http-token", stdin=new_password())
+    deployed.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+ %")
     deployed.rotate_mqtt(3)
     users = deployed.outputs["secretops"]["secrets"]
     (two,) = (one["users"] for one in users if one["name"] == "mqtt")
@@ -90,16 +90,16 @@ def rotated(deployed: Prod) -> Prod:
 
 
 def test_rotators_and_operators_have_the_same_manifest(deployed: Prod) -> None:
-    packed, told = deployed.packed, deployed.told
-    assert packed["broker"]["ca_file"] != told["broker"]["ca_file"], "each has the broker's CA where it runs"
-    assert {**packed, "broker": {**packed["broker"], "ca_file": told["broker"]["ca_file"]}} == told
+    packed, reported = deployed.packed, deployed.reported
+    assert packed["broker"]["ca_file"] != reported["broker"]["ca_file"], "each has the broker's CA where it runs"
+    assert {**packed, "broker": {**packed["broker"], "ca_file": reported["broker"]["ca_file"]}} == reported
 
 
 @ON_AZURE
 def test_each_identity_may_read_its_own_secrets_and_no_other(rotated: Prod) -> None:
     """By the role assignments that the stack made, and by no others."""
     assert isinstance(rotated, AzureProd)
-    store = rotated.told["store"]
+    store = rotated.reported["store"]
     own = {store["secrets"][name] for name in rotated.outputs["references"]["secrets"]}
     assert rotated.may_read(rotated.principal("server-identity")) == own
     assert own < set(store["secrets"].values())
@@ -121,17 +121,20 @@ def test_tick_that_the_stack_declares_retires_the_replaced_user(rotated: Prod) -
 def test_three_new_versions_in_a_minute_are_one_deployment(rotated: Prod) -> None:
     """By the function that the stack declares, on moto's ECS. The runtime's own boto3 is this environment's."""
     assert isinstance(rotated, AwsProd)
-    told, ecs = rotated.resource("redeploy-service-function")["environment"]["variables"], rotated.moto.client("ecs")
-    ecs.create_cluster(clusterName=told["CLUSTER"].rpartition("/")[2])
+    reported, ecs = (
+        rotated.resource("redeploy-service-function")["environment"]["variables"],
+        rotated.moto.client("ecs"),
+    )
+    ecs.create_cluster(clusterName=reported["CLUSTER"].rpartition("/")[2])
     task = rotated.resource("task")
     ecs.register_task_definition(
         containerDefinitions=json.loads(task["containerDefinitions"]),
         **{name: task[name] for name in ("family", "cpu", "memory", "networkMode", "requiresCompatibilities")},
     )
     ecs.create_service(
-        cluster=told["CLUSTER"], serviceName=told["SERVICE"], taskDefinition=task["family"], desiredCount=1
+        cluster=reported["CLUSTER"], serviceName=reported["SERVICE"], taskDefinition=task["family"], desiredCount=1
     )
-    service = ecs_backends[ACCOUNT][REGION]._get_service(told["CLUSTER"], told["SERVICE"])
+    service = ecs_backends[ACCOUNT][REGION]._get_service(reported["CLUSTER"], reported["SERVICE"])
     service.deployments[0]["createdAt"] = datetime.now(UTC) - timedelta(hours=1)
     labels = [f"{datetime.now(UTC) - timedelta(seconds=ago):%Y-%m-%dT%H:%M:%SZ}" for ago in (60, 40, 10)]
     records = [
@@ -145,7 +148,7 @@ def test_three_new_versions_in_a_minute_are_one_deployment(rotated: Prod) -> Non
             begun.append(service.deployments[0]["id"])
             if len(batch) == 2:
                 service.deployments[0]["rolloutState"] = "COMPLETED"  # moto's never is: it starts no task
-    assert len(set(begun)) == 2, "one deployment beside the one that was there"
+    assert len(set(begun)) == 2, "one deployment next to the existing one"
     assert begun[1] == begun[2] == begun[3]
     assert again == [1, 2, 0], "messages come again until the deployment is completed"
 
@@ -155,17 +158,17 @@ def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhe
     done = stack.run("preview", "--refresh", "--diff", "--expect-no-changes")
     assert done.returncode == 0, done.stdout[-4000:]
     kept = [path.read_text() for path in (stack.home / "state").rglob("*") if path.is_file()]
-    whole = "\0".join([*stack.said, stack.state(), *kept]).encode()
+    whole = "\0".join([*stack.output, stack.state(), *kept]).encode()
     assert len(rotated.values) >= 6, "an admin's, a token, an agent key, and three passwords of mqtt"
     found = rotated.served()["password"] in rotated.values
     assert found, "what is looked for can be found"
     leaks = sum(form in whole for value in rotated.values for form in forms(value))
-    assert leaks == 0  # a failure shows no value either
+    assert leaks == 0  # a failure must not print a value
 
 
 @ON_AZURE
-def test_an_operator_who_leaves_reads_nothing_any_more_and_the_others_go_on(rotated: Prod) -> None:
-    """By an update that Azure would take: it refuses to assign the same role to the same principal twice."""
+def test_removed_operator_reads_nothing_and_the_others_go_on(rotated: Prod) -> None:
+    """By an update that Azure would accept: it refuses to assign the same role to the same principal twice."""
     assert isinstance(rotated, AzureProd)
     leaves, stays = rotated.operators
     may = rotated.may_read(leaves)
@@ -177,7 +180,7 @@ def test_an_operator_who_leaves_reads_nothing_any_more_and_the_others_go_on(rota
     assert rotated.may_read(stays) == may
 
 
-def test_prod_is_destroyed_only_once_somebody_takes_its_protection_away(rotated: Prod) -> None:
+def test_prod_is_destroyed_only_without_its_protection(rotated: Prod) -> None:
     stack = rotated.stack
     refused = stack.run("destroy", "--yes")
     assert refused.returncode != 0

@@ -1,4 +1,4 @@
-"""What a stack of a cloud may say besides the shipped one: a preview on the stand-in, which checks every input."""
+"""Options of a cloud's stack besides the shipped ones: a preview on the stand-in, which checks every input."""
 
 import re
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ GUARDED = {"addresses": ["203.0.113.7"], "subnets": [f"{SUBNETS}/desks"], "priva
 
 @dataclass(frozen=True)
 class Options:
-    """What the sections store and server of a shipped stack file say besides, and how many resources that makes."""
+    """Further options of the sections store and server of a shipped stack file, and their number of resources."""
 
     file: str
     store: Section

@@ -1,4 +1,4 @@
-"""A pull request's review by the real CLI: the three default stacks of a clone in which somebody changed something."""
+"""A pull request's review by the real CLI: the three default stacks of a clone with changes."""
 
 import os
 import re
@@ -14,17 +14,17 @@ from tools import kubernetes_parts
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 (COMMANDS,) = blocks(OPERATIONS / "pull-requests.md")
+# Of the stack files: a word in each that changed since the last commit.
 CHANGES = {
     "dev": ("grace_seconds: 3", "grace_seconds: 5"),
     "staging": ("kind: kubernetes\n    image", "kind: kubernetes\n    replicas: 3\n    image"),
     "prod": ("kind: aws\n", "kind: aws\n    generation: 2\n"),
 }
-"""Of the stack files: a word in each that was changed since the last commit."""
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    """A clone without credentials and without a cluster, with a HOME of its own and a runner's variables."""
+    """Yield a clone without credentials and without a cluster, with its own HOME and a runner's variables."""
     home = tmp_path_factory.mktemp("home")
     made = new_clone(tmp_path_factory.mktemp("pull") / "clone", {})
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
@@ -41,7 +41,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 @pytest.fixture(scope="module")
 def printed(clone: Clone) -> str:
-    """All that is printed, once the stack files are changed and the page's two commands are run."""
+    """Return all output, once the stack files are changed and the page's two commands are run."""
     if kubernetes_parts.PLUGIN not in kubernetes_parts.built():
         pytest.skip(f"{kubernetes_parts.PLUGIN} is missing: python3 tools/setup.py --parts")
     for stack, (before, after) in CHANGES.items():
@@ -53,7 +53,7 @@ def printed(clone: Clone) -> str:
     return done.stdout
 
 
-def test_changed_stack_file_is_a_comment_whose_first_row_is_what_is_lost(clone: Clone, printed: str) -> None:
+def test_review_of_a_changed_stack_file_lists_losses_first(clone: Clone, printed: str) -> None:
     text = Path(clone.environment["GITHUB_STEP_SUMMARY"]).read_text()
     assert printed.endswith(text), "the run's page has what was printed"
     rows = [

@@ -1,7 +1,7 @@
-"""The runbooks of docs/operations, followed word for word, one after another, on a stack that lives through all of it.
+"""The runbooks of docs/operations, followed word for word in order, on one stack.
 
-Its store is a folder, its broker a mosquitto with TLS whose admin the operator keeps elsewhere, too, and its agent a
-server that speaks DigitalOcean's API. Between two blocks a test does what the page has happened, or asks of a person.
+Its store is a folder, its broker a mosquitto with TLS whose admin the operator has elsewhere, too, and its agent a
+server with DigitalOcean's API. Between two blocks a test plays the page's events and people.
 """
 
 import json
@@ -27,7 +27,7 @@ from tests.stacks.runbook import Clone, Page, new_clone
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-NAME = "plant"  # What the pages call a stack.
+NAME = "plant"  # The pages' placeholder for a stack.
 PREFIX = "coreflux-mcp-secrets"
 
 
@@ -53,7 +53,7 @@ class Plant:
         return self.clone.variables()["DO_AGENT_API_KEY"]
 
     def somebody_changes(self, name: str) -> Value:
-        """Who knows an admin gives the current user of a secret another password. Gives the credential that was."""
+        """Give the current user of a secret another password, as an admin. Return the previous credential."""
         stack = self.stack
         before = stack.credential(name)
         changed = Value({**before, "password": new_password()})
@@ -130,17 +130,17 @@ def test_bootstrap_ends_with_a_server_that_is_ready_and_copies_without_a_value(p
     page.follow("make preview")
     assert not plant.clone.store.exists(), "a preview makes nothing"
     page.follow("make up")
-    page.follow("secretops put broker-admin", given=plant.admin)
+    page.follow("secretops put broker-admin", stdin=plant.admin)
     page.follow("secretops rotate broker-admin")
     page.follow("secretops tick")
-    page.follow("secretops put agent-key", given=plant.new_key())
+    page.follow("secretops put agent-key", stdin=plant.new_key())
     for words in ("stack output schedule", "stack export", "secretops doctor"):
         page.follow(words)
     plant.ends_well(page)
     assert log_in(plant.stack.manifest.broker, plant.mosquitto.admin) == "Success", "the operator's stays as it is"
     copies = "".join((plant.clone.folder / name).read_text() for name in ("state.json", "manifest.json"))
-    given = plant.clone.variables()
-    assert not [name for name in ("MQTT_PASSWORD", "DO_AGENT_API_KEY") if str(given[name]) in copies]
+    variables = plant.clone.variables()
+    assert not [name for name in ("MQTT_PASSWORD", "DO_AGENT_API_KEY") if str(variables[name]) in copies]
     index = Page(plant.clone, "README.md")
     index.follow(f"export STACK={NAME}")
     index.is_followed_to_its_end()
@@ -151,14 +151,14 @@ def test_rotation_by_hand_repairs_a_refused_user_and_goes_back_to_an_old_value(r
     page.follow("secretops rotate mqtt")
     assert running.stack.credential() != first
     good = running.new_key()
-    page.follow("secretops put agent-key", given=good)
+    page.follow("secretops put agent-key", stdin=good)
     page.follow("secretops tick")
     running.somebody_changes("mqtt")
     assert running.clone.sh("secretops tick").returncode == 1
     page.follow("secretops status", code=3)
     page.follow("secretops rotate mqtt")
     running.is_well()
-    assert running.clone.sh("secretops put agent-key", given=running.new_key()).returncode == 0
+    assert running.clone.sh("secretops put agent-key", stdin=running.new_key()).returncode == 0
     page.follow("OLD=")
     assert running.key() == good
     page.follow("secretops audit --since 1h")
@@ -169,7 +169,7 @@ def test_admin_that_the_broker_refuses_is_replaced_by_a_known_one_or_a_rescue_on
     page = Page(running.clone, "broker-admin-lost.md")
     running.somebody_changes("broker-admin")
     assert running.clone.sh("secretops tick").returncode == 1
-    page.follow("secretops put broker-admin", given=running.admin)
+    page.follow("secretops put broker-admin", stdin=running.admin)
     page.follow("secretops rotate broker-admin")
     assert running.clone.sh("secretops tick").returncode == 0
     running.is_well()
@@ -180,11 +180,11 @@ def test_admin_that_the_broker_refuses_is_replaced_by_a_known_one_or_a_rescue_on
     running.mosquitto.stop()
     page.follow("export DYNSEC=")
     running.clone.environment["DYNSEC"] = str(running.mosquitto.folder / "dynamic-security.json")
-    page.follow("mosquitto_ctrl dynsec init", given=f"{rescue['password']}\n" * 2)
+    page.follow("mosquitto_ctrl dynsec init", stdin=f"{rescue['password']}\n" * 2)
     page.follow("merged.json")
     assert running.mosquitto.start(), running.mosquitto.log_file.read_text()[-2000:]
     as_above = Page(running.clone, "broker-admin-lost.md")
-    as_above.follow("secretops put broker-admin", given=json.dumps(dict(rescue)))
+    as_above.follow("secretops put broker-admin", stdin=json.dumps(dict(rescue)))
     as_above.follow("secretops rotate broker-admin")
     page.follow("rm rescue.json")
     page.follow("secretops doctor")
@@ -216,8 +216,8 @@ def test_lost_store_is_made_again_or_comes_back_from_an_old_backup(running: Plan
     stolen = running.stack.credential(), running.stack.credential("broker-admin")
     shutil.rmtree(running.clone.store)
     page.follow("make up")
-    page.follow("secretops put broker-admin", given=running.admin)
-    page.follow("secretops put agent-key", given=running.new_key())
+    page.follow("secretops put broker-admin", stdin=running.admin)
+    page.follow("secretops put agent-key", stdin=running.new_key())
     assert running.clone.sh("secretops tick").returncode == 1, "users are there that this store does not know"
     page.follow("secretops rotate mqtt --now")
     page.follow("secretops rotate broker-admin --now")
@@ -229,7 +229,7 @@ def test_lost_store_is_made_again_or_comes_back_from_an_old_backup(running: Plan
     running.clone.environment["BACKUP"] = str(backup)
     page.follow("cp -a")
     link = Page(running.clone, "broker-admin-lost.md")
-    link.follow("secretops put broker-admin", given=running.admin)
+    link.follow("secretops put broker-admin", stdin=running.admin)
     link.follow("secretops rotate broker-admin")
     page.follow("secretops rotate mqtt --now")
     page.follow("secretops doctor")
@@ -245,13 +245,13 @@ def test_value_in_wrong_hands_is_worthless_at_the_end_of_its_page(running: Plant
     assert running.stack.log_in(known) != "Success"
 
 
-def test_known_values_are_worthless_after_somebody_left_and_only_records_stay(running: Plant) -> None:
+def test_known_values_are_worthless_after_an_operator_left(running: Plant) -> None:
     page, broker = Page(running.clone, "leaving.md"), running.stack.manifest.broker
     known = running.stack.credential(), running.stack.credential("broker-admin")
     page.follow("make up")
     page.follow("secretops audit --since 26w --reader 'operator:*'")
     page.follow("secretops rotate broker-admin")
-    page.follow("secretops put agent-key", given=running.new_key())
+    page.follow("secretops put agent-key", stdin=running.new_key())
     running.outlives_grace("broker-admin", "mqtt")
     page.follow("secretops tick")
     page.follow("secretops status")

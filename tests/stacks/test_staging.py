@@ -1,6 +1,6 @@
 """Staging end to end: the real engine and provider on a real API server, and a real broker.
 
-Its pods are run by a stand-in for kubelet (tests/real/kubelet.py says what that does not prove).
+A stand-in for kubelet runs its pods (tests/real/kubelet.py lists what that does not prove).
 """
 
 import asyncio
@@ -52,8 +52,8 @@ def deployed(cluster: Cluster, broker: Mosquitto, tmp_path_factory: pytest.TempP
         made = Staging(stack, cluster, kubelet, cluster.client())
         preview = stack.run("preview")
         assert preview.returncode == 0, preview.stdout
-        made.said += [preview.stdout, stack.up()]
-        assert not [said for said in made.said if "warning:" in said]
+        made.output += [preview.stdout, stack.up()]
+        assert not [output for output in made.output if "warning:" in output]
         yield made
 
 
@@ -61,21 +61,21 @@ def deployed(cluster: Cluster, broker: Mosquitto, tmp_path_factory: pytest.TempP
 def serving(deployed: Staging, broker: Mosquitto) -> Staging:
     deployed.kubelet.until("the pods say what they wait for", lambda: all_log(deployed.kubelet, "mqtt"))
     assert not deployed.is_available()
-    deployed.operator("put", "broker-admin", "--stack", deployed.stack.name, given=json.dumps(dict(broker.admin)))
+    deployed.operator("put", "broker-admin", "--stack", deployed.stack.name, stdin=json.dumps(dict(broker.admin)))
     first = deployed.job("first-tick")
     assert first.code == ExitCode.DONE, first.log
-    deployed.operator("put", "http-token", given=new_password())
-    deployed.operator("put", "agent-key", "--untested", given=f"canary-{new_password()}/+ %")
+    deployed.operator("put", "http-token", stdin=new_password())
+    deployed.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+ %")
     deployed.kubelet.until("the Deployment is available", deployed.is_available)
     return deployed
 
 
 @pytest.fixture(scope="module")
 def rotated(serving: Staging) -> Staging:
-    """After three rotations, the first with the rotator's own rights, under the eyes of an MCP client on each pod."""
+    """After three rotations, the first with the rotator's own rights, with an MCP client on each pod."""
     token = serving.secret("coreflux-mcp-secrets")["http-token"]
     asyncio.run(rotate_under_clients(serving.kubelet, token, partial(_rotate, serving)))
-    serving.said += [pod.log for pod in serving.servers()]
+    serving.output += [pod.log for pod in serving.servers()]
     return serving
 
 
@@ -111,15 +111,15 @@ def test_three_rotations_reach_every_pod_which_goes_on_with_its_clients(rotated:
 
 
 def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhere(rotated: Staging) -> None:
-    stack, said = rotated.stack, list(rotated.said)
+    stack, output = rotated.stack, list(rotated.output)
     for command in (("refresh", "--yes"), ("preview", "--diff", "--expect-no-changes", "-v=9", "--logtostderr")):
         done = stack.run(*command)
         assert done.returncode == 0, done.stdout[-4000:]
-        said.append(done.stdout)
-    said.append(stack.state())
-    assert not [one for one in json.loads(said[-1])["deployment"]["resources"] if one["type"].endswith(":Secret")]
+        output.append(done.stdout)
+    output.append(stack.state())
+    assert not [one for one in json.loads(output[-1])["deployment"]["resources"] if one["type"].endswith(":Secret")]
     places = [*(stack.home / "state").rglob("*"), *rotated.cluster.folder.glob("*.log"), rotated.cluster.audit_file]
-    whole = "\0".join([*said, *(path.read_text() for path in places if path.is_file())]).encode()
+    whole = "\0".join([*output, *(path.read_text() for path in places if path.is_file())]).encode()
     values = rotated.values
     assert len(values) >= 7, "an admin's, a token, an agent key, and four passwords of mqtt"
     assert rotated.secret("coreflux-mcp-secrets")["mqtt-password"] in values, "what is looked for can be found"
@@ -183,7 +183,7 @@ def test_a_pod_without_the_deployments_restrictions_is_refused_by_the_namespace(
 def _doctor(staging: Staging, kubeconfig: Path | None = None, *arguments: str) -> dict[str, dict[str, str]]:
     stack = dataclasses.replace(staging.stack, kubeconfig=kubeconfig or staging.stack.kubeconfig)
     done = stack.secretops("doctor", "--json", *arguments)
-    staging.said.append(done.stdout)
+    staging.output.append(done.stdout)
     return {one["check"]: one for one in json.loads(done.stdout[: done.stdout.rindex("}") + 1])["checks"]}
 
 
@@ -216,8 +216,8 @@ def test_doctor_finds_the_deployed_stack_healthy_and_each_planted_fault(rotated:
     kept = json.loads(rotated.secret(SECRETS[2])[f"agent-key.{before['agent-key-version']}"])["api-key"]
     merge(Secret, SECRETS[0], {"stringData": {"api-key": kept}})
 
-    said = _doctor(rotated, None, "--confirm", "audit=ticket 12")["audit"]
-    assert (said["level"], "confirmed by admin" in said["value"]) == ("ok", True)
+    output = _doctor(rotated, None, "--confirm", "audit=ticket 12")["audit"]
+    assert (output["level"], "confirmed by admin" in output["value"]) == ("ok", True)
     assert _wrong(_doctor(rotated)) == {}
 
 

@@ -1,7 +1,7 @@
 """A Docker Swarm end to end: the real engine and Pulumi's own provider, a real Swarm of one manager, a real broker.
 
-Two replicas of the image with the upstream server, where that can be had, else the small one. Their clients go through
-a stand-in for a reverse proxy (tests/real/swarm_client.py). One node: what a second one would do is not proven.
+Two replicas of the image with the upstream server where available, else the small one. Their clients go through a
+stand-in for a reverse proxy (tests/real/swarm_client.py). A second node is not proven.
 """
 
 import json
@@ -53,8 +53,8 @@ def deployed(own_swarm: Swarm, broker: Mosquitto, tmp_path_factory: pytest.TempP
     made = Deployed(stack, own_swarm, broker)
     preview = stack.run("preview")
     assert preview.returncode == 0, preview.stdout
-    made.said += [preview.stdout, stack.up()]
-    assert not [said for said in made.said if "warning:" in said]
+    made.output += [preview.stdout, stack.up()]
+    assert not [output for output in made.output if "warning:" in output]
     return made
 
 
@@ -69,10 +69,10 @@ def serving(deployed: Deployed) -> Deployed:
     deployed.preview_is_empty()
     deployed.values.add(deployed.broker.admin["password"])
     with watching_processes() as seen:
-        deployed.operator("put", "broker-admin", given=json.dumps(dict(deployed.broker.admin)))
+        deployed.operator("put", "broker-admin", stdin=json.dumps(dict(deployed.broker.admin)))
     deployed.processes += seen
-    deployed.operator("put", "http-token", given=new_password())
-    deployed.operator("put", "agent-key", "--untested", given=f"canary-{new_password()}/+ %")
+    deployed.operator("put", "http-token", stdin=new_password())
+    deployed.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+ %")
     deployed.operator("tick")
     deployed.until("both replicas are ready", lambda: deployed.ready() == REPLICAS)
     return deployed
@@ -80,7 +80,7 @@ def serving(deployed: Deployed) -> Deployed:
 
 @pytest.fixture(scope="module")
 def load(serving: Deployed) -> ReplicaLoad:
-    token = serving.given("http-token")["token"]
+    token = serving.stdin("http-token")["token"]
 
     async def scenario() -> ReplicaLoad:
         made = ReplicaLoad(serving.replicas, token, other)
@@ -140,13 +140,13 @@ def test_after_rotations_no_task_is_on_an_old_version_and_no_secret_is_left(rota
     assert "wrong" not in rotated.operator("doctor")
 
 
-def test_a_change_of_something_else_leaves_the_list_of_secrets_as_the_rotator_made_it(rotated: Deployed) -> None:
+def test_unrelated_update_keeps_the_rotators_list_of_secrets(rotated: Deployed) -> None:
     """Another log level, and ticks from a service of the Swarm instead of a timer."""
     before = rotated.attached()
     rotated.stack.config["log_level"] = "DEBUG"  # type: ignore[assignment]
     rotated.stack.config["store"] |= {"rotator": "service"}
     rotated.stack.configure()
-    rotated.said.append(rotated.stack.up())
+    rotated.output.append(rotated.stack.up())
     rotated.until("it is updated", lambda: rotated.service()["UpdateStatus"]["State"] == "completed")
     assert rotated.attached() == before
     assert "LOG_LEVEL=DEBUG" in rotated.service()["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"]
@@ -171,7 +171,7 @@ def test_manager_killed_in_mid_rotation_only_delays_it(rotated: Deployed) -> Non
     rotated.until("both replicas are ready", lambda: rotated.ready() >= REPLICAS)
     del rotated.stack.config["store"]["rotator"]  # a timer is to start ticks again
     rotated.stack.configure()
-    rotated.said.append(rotated.stack.up())
+    rotated.output.append(rotated.stack.up())
     assert service not in rotated.services()
     # Docker may have begun one task too many (moby/swarmkit#2242); the next update ends it.
     rotated.operator("rotate", "mqtt", "--now")
@@ -179,28 +179,28 @@ def test_manager_killed_in_mid_rotation_only_delays_it(rotated: Deployed) -> Non
 
 
 def test_compromise_runs_as_a_task_and_its_incident_is_kept_locally(rotated: Deployed, tmp_path: Path) -> None:
-    old = rotated.given()
-    said = rotated.operator("compromise", "mqtt", "--yes", "--to", str(tmp_path), code=ExitCode.ATTENTION)
+    old = rotated.stdin()
+    output = rotated.operator("compromise", "mqtt", "--yes", "--to", str(tmp_path), code=ExitCode.ATTENTION)
     (path,) = tmp_path.glob("incident-mqtt-*.json")
     incident = json.loads(path.read_text())
     assert incident["ended"]
     assert set(incident["left"]) <= {"trail", "proof"}, "nobody keeps docker's events"
     assert log_in(rotated.broker.broker(), Value(old)) != "Success"
-    assert leaks(rotated, said.encode(), path.read_bytes(), path.with_suffix(".md").read_bytes()) == 0
+    assert leaks(rotated, output.encode(), path.read_bytes(), path.with_suffix(".md").read_bytes()) == 0
     all_is_well(rotated)
 
 
 def leaks(deployed: Deployed, *shown: bytes) -> int:
-    """How many forms of values are there. A number, so that a failure shows no value either."""
+    """Return how many forms of values occur. A number: a failure must not print a value."""
     whole = b"\0".join(shown)
     return sum(form in whole for value in deployed.values for form in forms(value))
 
 
-def test_no_value_is_where_somebody_could_see_it(rotated: Deployed) -> None:
-    """Who may ask the daemon, pulls the image, or reads Pulumi's state, sees each version's name and not what it is."""
+def test_no_value_is_visible_in_the_swarm(rotated: Deployed) -> None:
+    """Users of the daemon, of the image and of Pulumi's state see each version's name, and not its value."""
     docker = rotated.swarm.docker
     rotated.learn()  # what rotators made, too
-    shown = [*rotated.said, rotated.stack.state(), rotated.log(), (rotated.swarm.socket.parent / "log").read_text()]
+    shown = [*rotated.output, rotated.stack.state(), rotated.log(), (rotated.swarm.socket.parent / "log").read_text()]
     for kind, ask in {
         "service": ("service", "ls", "--quiet"),
         "container": ("ps", "--all", "--quiet"),
@@ -214,13 +214,13 @@ def test_no_value_is_where_somebody_could_see_it(rotated: Deployed) -> None:
     shown.append(json.dumps(rotated.tasks()))
     kept = [path.read_bytes() for path in rotated.stack.home.rglob("*") if path.is_file()]
     assert len(rotated.values) >= ROTATIONS + 3, "an admin's, a token, an agent key, and mqtt's passwords"
-    found = rotated.given()["password"] in rotated.values
+    found = rotated.stdin()["password"] in rotated.values
     assert found, "what is looked for can be found"
     assert leaks(rotated, *(text.encode() for text in shown), *kept) == 0
     assert leaks(rotated, *rotated.processes) == 0
 
 
-def test_what_killed_ones_left_is_removed_by_a_tick(rotated: Deployed) -> None:
+def test_leftovers_of_killed_commands_are_removed_by_a_tick(rotated: Deployed) -> None:
     def tidied() -> bool:
         rotated.operator("tick")
         return rotated.services() == [rotated.store.service]
@@ -229,12 +229,9 @@ def test_what_killed_ones_left_is_removed_by_a_tick(rotated: Deployed) -> None:
     it_works(rotated)
 
 
-# What is done to a rotation that is under way, and what has to be true afterwards
-
-
 @contextmanager
 def rotating(deployed: Deployed) -> Iterator[subprocess.Popen[str]]:
-    """A rotation that has just moved the server to the new version. What becomes of it is for the block to say."""
+    """Yield a rotation that has just moved the server to the new version. The block decides its fate."""
     with (
         events(deployed.swarm, "type=service", "event=update") as happening,
         subprocess.Popen(
@@ -249,23 +246,23 @@ def rotating(deployed: Deployed) -> Iterator[subprocess.Popen[str]]:
         moved = (event["Actor"]["Attributes"]["name"] == deployed.store.service for event in happening)
         assert any(moved), "the server was never moved"
         yield process
-        said, _ = process.communicate(timeout=DEADLINE)
-        deployed.said.append(said)
-        assert "Traceback" not in said
+        output, _ = process.communicate(timeout=DEADLINE)
+        deployed.output.append(output)
+        assert "Traceback" not in output
 
 
-def is_past(version: str, said: str) -> bool:
-    """Whether a tick said of a later version of mqtt's that it works: ids begin with the time."""
-    return any(found > version for found in re.findall(r"mqtt: (?:published|verified) (\S+)", said))
+def is_past(version: str, output: str) -> bool:
+    """Whether a tick reported that a later version of mqtt works: ids begin with the time."""
+    return any(found > version for found in re.findall(r"mqtt: (?:published|verified) (\S+)", output))
 
 
 def converges(deployed: Deployed) -> None:
-    """By a tick, once whoever worked has ended or is known to be gone."""
+    """By a tick, once the other holder has ended or is known to be gone."""
     done: list[subprocess.CompletedProcess[str]] = []
 
     def ticked() -> bool:
         done.append(deployed.stack.secretops("tick"))
-        deployed.said.append(done[-1].stdout)
+        deployed.output.append(done[-1].stdout)
         return done[-1].returncode != ExitCode.BUSY
 
     deployed.until("nobody holds the lease", ticked)
@@ -286,7 +283,7 @@ def it_works(deployed: Deployed) -> None:
     assert [attached(task["Spec"]) for task in tasks] == [deployed.attached()] * REPLICAS, "a task on another version"
     kept = {int(found[1]) for name in deployed.secrets() if (found := re.search(r"_mqtt-v(\d+)-", name))}
     if not any(name.startswith(f"{deployed.store.prefix}task-") for name in deployed.services()):
-        assert len(kept) <= 2, "a secret beyond current and previous"  # what a killed one left still has others
+        assert len(kept) <= 2, "a secret beyond current and previous"  # a killed command's leftovers still have others
     assert deployed.version() == max(kept)
     assert not deployed.at_work(), "something still carries a command"
     assert deployed.log_in() == "Success"

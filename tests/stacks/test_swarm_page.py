@@ -1,4 +1,4 @@
-"""docs/operations/swarm.md followed word for word, by somebody on the manager of a real Swarm with a real broker."""
+"""docs/operations/swarm.md followed word for word, by a user on the manager of a real Swarm with a real broker."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.stacks.swarm import NAME, REPLICAS, Deployed, docker_environment, new
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-ANSWER = f"{NAME}\n"  # What purge asks for at a terminal.
+ANSWER = f"{NAME}\n"  # The input of purge's prompt at a terminal.
 
 
 @pytest.fixture
@@ -45,10 +45,10 @@ def manager(to_be: Deployed) -> Clone:
     return made
 
 
-def test_each_block_does_what_the_page_says_with_pulumi_and_without_it(to_be: Deployed, manager: Clone) -> None:
+def test_swarm_page_works_with_pulumi_and_without_it(to_be: Deployed, manager: Clone) -> None:
     page, admin = Page(manager, "swarm.md"), json.dumps(dict(to_be.broker.admin))
     page.follow("pulumi up")
-    page.follow("make preview", given=admin)
+    page.follow("make preview", stdin=admin)
     to_be.stack.manifest.write_text(json.dumps(to_be.stack.outputs()["secretops"]))
     to_be.until("both replicas are ready", lambda: to_be.ready() == REPLICAS)
 
@@ -59,7 +59,7 @@ def test_each_block_does_what_the_page_says_with_pulumi_and_without_it(to_be: De
     page.follow("secretops export timer")
     assert {path.suffix for path in (manager.folder / "timer").iterdir()} >= {".service", ".timer", ".json"}
     assert manager.sh("pulumi destroy").returncode == 0
-    page.follow("export compose --stack prod-swarm --to deploy --first", given=admin)
+    page.follow("export compose --stack prod-swarm --to deploy --first", stdin=admin)
     page.follow("export compose --stack prod-swarm --to deploy")
     to_be.until("both replicas are ready", lambda: to_be.ready() == REPLICAS)
     assert to_be.log_in() == "Success"

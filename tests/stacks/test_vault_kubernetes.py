@@ -1,8 +1,8 @@
 """vault+kubernetes end to end: a real API server with Pulumi's real provider, a real OpenBao, a real broker with TLS.
 
-OpenBao has the pods' tokens reviewed by the API server. Pods are run by a stand-in for kubelet; their agents are real,
-and configured by a stand-in for the injector (tests/real/kubelet.py and agent_injector.py say what that proves not).
-Pulumi's Vault provider is the stand-in that makes all in OpenBao.
+OpenBao has the API server review the pods' tokens. A stand-in for kubelet runs pods; their agents are real, configured
+by a stand-in for the injector (see tests/real/kubelet.py and agent_injector.py). Pulumi's Vault provider is the
+stand-in that makes all in OpenBao.
 """
 
 import asyncio
@@ -43,10 +43,10 @@ class ClusterVault(VaultStack):
     cluster: Cluster
     kubelet: Kubelet
     client: Client
-    token: str = field(default="", repr=False)  # That MCP clients show.
+    token: str = field(default="", repr=False)  # Presented by MCP clients.
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
-        return run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.stack.said)
+        return run_job(self.client, self.kubelet, NAMESPACE, name, arguments, output=self.stack.output)
 
     def servers(self) -> list[RunningPod]:
         return self.kubelet.pods(f"{SERVER}-")
@@ -89,7 +89,7 @@ def deployed(
     lay_provider(home)
     stack.leads = {**stack.leads, "KUBECONFIG": str(cluster.admin)}
     stack.config["server"] |= {"namespace": NAMESPACE, "context": CONTEXT}
-    stack.config["log_level"] = "INFO"  # type: ignore[assignment]  # at which a launcher says what it is on
+    stack.config["log_level"] = "INFO"  # type: ignore[assignment]  # by which a launcher names its listener
     stack.configure()
     injector = AgentInjector(openbao.program)
     with Kubelet(
@@ -112,12 +112,12 @@ def serving(deployed: ClusterVault) -> ClusterVault:
     deployed.kubelet.until("the pods say what they wait for", lambda: all_log(deployed.kubelet, "Waiting:"))
     assert not deployed.is_available()
     admin = dict(deployed.broker.admin)
-    deployed.operator("put", "broker-admin", given=json.dumps(admin))
+    deployed.operator("put", "broker-admin", stdin=json.dumps(admin))
     first = deployed.job("first-tick")
     assert first.code == ExitCode.DONE, first.log
     deployed.token, key = new_password(), f"canary-{new_password()}/+ %"
-    deployed.operator("put", "http-token", given=deployed.token)
-    deployed.operator("put", "agent-key", "--untested", given=key)
+    deployed.operator("put", "http-token", stdin=deployed.token)
+    deployed.operator("put", "agent-key", "--untested", stdin=key)
     deployed.values |= {admin["password"], deployed.token, key}
     deployed.kubelet.until("the Deployment is available", deployed.is_available)
     return deployed
@@ -125,9 +125,9 @@ def serving(deployed: ClusterVault) -> ClusterVault:
 
 @pytest.fixture(scope="module")
 def rotated(serving: ClusterVault) -> ClusterVault:
-    """After three more rotations with the rotator's own login, under the eyes of an MCP client on each pod."""
+    """After three more rotations with the rotator's own login, with an MCP client on each pod."""
     asyncio.run(rotate_under_clients(serving.kubelet, serving.token, partial(_rotate, serving)))
-    serving.stack.said += [pod.log for pod in serving.servers()]
+    serving.stack.output += [pod.log for pod in serving.servers()]
     return serving
 
 
@@ -181,7 +181,7 @@ def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhe
     kept = [*(stack.home / "state").rglob("*"), *rotated.cluster.folder.glob("*.log"), rotated.cluster.audit_file]
     kept += [rotated.openbao.log_file, *(pod.folder / "agent.log" for pod in rotated.servers())]
     texts = [path.read_text() for path in kept if path.is_file()]
-    whole = "\0".join([*stack.said, stack.state(), *texts]).encode()
+    whole = "\0".join([*stack.output, stack.state(), *texts]).encode()
     assert len(rotated.values) >= 8
     assert sum(form in whole for value in rotated.values for form in forms(value)) == 0
     assert b'"ciphertext"' not in whole, "and nothing is kept encrypted either"

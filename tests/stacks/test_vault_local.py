@@ -1,6 +1,6 @@
 """vault+local end to end: the real engine, CLI and SDK, a real OpenBao, a real broker with TLS, the unmodified server.
 
-Pulumi's Vault provider can't be had: a stand-in checks what is declared against the SDK's types, and makes all of it in
+Pulumi's Vault provider is not available: a stand-in checks inputs against the SDK's types, and makes all of it in
 OpenBao by the requests of tools/standin/vault/places.py. That Pulumi's provider makes the same is not proven.
 """
 
@@ -44,8 +44,8 @@ FILE = "examples/Pulumi.dev-vault-local.yaml"
 
 @dataclass(kw_only=True)
 class LocalVault(VaultStack):
+    # The server's values of mqtt after each rotation.
     history: list[Value] = field(default_factory=list, repr=False)
-    """What the server was given of mqtt after each rotation."""
 
     @property
     def folder(self) -> Path:
@@ -58,12 +58,12 @@ class LocalVault(VaultStack):
         return shlex.split(line.removeprefix("ExecStart=").replace("$$", "$").replace("%%", "%"))
 
     @property
-    def told(self) -> Path:
+    def reported(self) -> Path:
         return Path(self.tick[self.tick.index("--manifest") + 1])
 
     def rotator(self, *arguments: str) -> str:
-        """`secretops` as the rotator, which has to work: by its own manifest, and so with its own login."""
-        argv = [self.tick[0], *arguments, "--manifest", str(self.told)] if arguments else self.tick
+        """Run `secretops` as the rotator, by its own manifest and login; it must succeed."""
+        argv = [self.tick[0], *arguments, "--manifest", str(self.reported)] if arguments else self.tick
         done = self.program(argv, {})
         assert done.code == ExitCode.DONE, done.text
         return done.text
@@ -136,13 +136,13 @@ def deployed(openbao: OpenBao, broker: Mosquitto, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def rotated(deployed: LocalVault) -> LocalVault:
-    """With an operator's values and three rotations by the rotator's own role, under the eyes of an MCP client."""
+    """With an operator's values and three rotations by the rotator's own role, with an MCP client."""
     deployed.issue()
     deployed.values.add(deployed.broker.admin["password"])
-    deployed.operator("put", "broker-admin", given=json.dumps(dict(deployed.broker.admin)))
+    deployed.operator("put", "broker-admin", stdin=json.dumps(dict(deployed.broker.admin)))
     key = f"canary-{new_password()}/+ %"
     deployed.values.add(key)
-    deployed.operator("put", "agent-key", "--untested", given=key)
+    deployed.operator("put", "agent-key", "--untested", stdin=key)
     assert "mqtt" in deployed.rotator()
     deployed.history.append(deployed.served())
     deployed.preview_is_empty()
@@ -157,8 +157,8 @@ async def _rotate_twice_more(deployed: LocalVault) -> None:
     async with stdio_session(command, {**kept, **entry["env"]}, deployed.stack.home, log) as session:
 
         async def publishes() -> None:
-            said = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
-            assert "publish" in said.lower() and "error" not in said.lower(), said + log.read_text()
+            output = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
+            assert "publish" in output.lower() and "error" not in output.lower(), output + log.read_text()
 
         await publishes()
         for _ in range(2):
@@ -171,11 +171,11 @@ async def _rotate_twice_more(deployed: LocalVault) -> None:
             await publishes()
             await asyncio.to_thread(deployed.preview_is_empty)
     text = log.read_text()
-    deployed.stack.said.append(text)
+    deployed.stack.output.append(text)
     assert "Traceback" not in text
 
 
-def test_three_rotations_alternate_and_the_servers_own_login_finds_what_logs_in(rotated: LocalVault) -> None:
+def test_three_rotations_alternate_and_the_server_reads_a_working_value(rotated: LocalVault) -> None:
     (two,) = (one["users"] for one in rotated.outputs["secretops"]["secrets"] if one["name"] == "mqtt")
     assert [one["username"] for one in rotated.history] == [*two, two[0]]
     assert rotated.log_in(rotated.served()) == "Success"
@@ -192,21 +192,21 @@ def test_the_stacks_ca_issues_certificates_for_clients_of_one_name_alone(rotated
     done = rotated.rotator("rotate", "client-cert")
     assert rotated.version("client-cert") in done, "by the rotator's own role"
     client, issue = rotated.openbao.client(), f"{rotated.base}-pki/issue/client"
-    for asked in (
+    for requested in (
         {"common_name": "broker.example.com"},
         {"common_name": f"a.{rotated.base}"},
         {"common_name": rotated.base, "alt_names": "broker.example.com"},
         {"common_name": rotated.base, "ip_sans": "127.0.0.1"},
     ):
         with pytest.raises(InvalidRequest, match="not allowed"):
-            client.write_data(issue, data=asked)
+            client.write_data(issue, data=requested)
     long = client.write_data(issue, data={"common_name": rotated.base, "ttl": "8760h"})["data"]
     rotated.values.add(long["private_key"])
     assert long["expiration"] - time.time() < timedelta(days=31).total_seconds()
     assert log_in(rotated.reached, rotated.served()) == "Success"
 
 
-def test_the_doctor_finds_nothing_wrong_with_the_stack_as_it_was_made(rotated: LocalVault) -> None:
+def test_doctor_finds_the_deployed_stack_healthy(rotated: LocalVault) -> None:
     done = rotated.run("doctor")
     assert done.code == ExitCode.DONE, done.text
 
@@ -216,7 +216,7 @@ def test_no_value_token_or_secret_id_is_in_state_previews_or_output(rotated: Loc
     stack = rotated.stack
     kept = [path.read_text() for path in (stack.home / "state").rglob("*") if path.is_file()]
     log = rotated.openbao.log_file.read_text()
-    whole = "\0".join([*stack.said, stack.state(), log, rotated.told.read_text(), *kept]).encode()
+    whole = "\0".join([*stack.output, stack.state(), log, rotated.reported.read_text(), *kept]).encode()
     assert len(rotated.values) >= 12
     assert rotated.served()["password"] in rotated.values, "what is looked for can be found"
     assert sum(form in whole for value in rotated.values for form in forms(value)) == 0
@@ -225,9 +225,9 @@ def test_no_value_token_or_secret_id_is_in_state_previews_or_output(rotated: Loc
 
 @pytest.fixture
 def at_the_desk(rotated: LocalVault) -> Clone:
-    """Where the page's people sit, one after another, with no token but what each logs in with.
+    """Where the page's people work in turn, without a token but what each logs in with.
 
-    Who deploys has his in VAULT_TOKEN, too, while it is his turn: the stand-in looks nowhere else.
+    The deployer also has his in VAULT_TOKEN during his turn: the stand-in reads nothing else.
     """
     stack = rotated.stack
     clone = desk(stack.home / "desk", stack.configure())
@@ -255,10 +255,10 @@ def test_page_works_as_written_and_destroys_only_its_own_stack(rotated: LocalVau
     page.follow("export VAULT_ADDR=")
     deployers = {"VAULT_TOKEN": rotated.stack.leads["VAULT_TOKEN"]}
     with mock.patch.dict(at_the_desk.environment, deployers):
-        said = page.follow("bao login", typed=f"{deployers['VAULT_TOKEN']}\n")
-    assert str(rotated.stack.outputs()["next"]) in said
+        output = page.follow("bao login", typed=f"{deployers['VAULT_TOKEN']}\n")
+    assert str(rotated.stack.outputs()["next"]) in output
     page.follow("-method=userpass username=alice", typed=f"{rotated.password}\n")
-    page.follow("secretops put broker-admin", given=json.dumps(dict(rotated.broker.admin)))
+    page.follow("secretops put broker-admin", stdin=json.dumps(dict(rotated.broker.admin)))
     page.follow("secretops tick")
     log_in(rotated.openbao.root)
     page.follow("token_policies=")

@@ -176,7 +176,7 @@ def test_the_pages_commands_make_a_baseline_and_judge_what_is_in_it(repository: 
     clone = Clone(repository.folder, environment(), without=tuple(GIT_OF_A_HOOK))
     for answer, is_secret in {"n": True, "y": False}.items():
         assert f"{answer}: {'a secret' if is_secret else 'harmless'}" in again
-        done = clone.sh(create, again, given=f"{answer}\n")
+        done = clone.sh(create, again, stdin=f"{answer}\n")
         assert done.returncode == 0, done.stdout + done.stderr
         (entry,) = json.loads((repository.folder / ".secrets.baseline").read_text())["results"]["app.py"]
         assert entry["is_secret"] is is_secret

@@ -52,7 +52,7 @@ class Played:
     ahead: timedelta = timedelta(0)
     record: datetime | None = NOW
     denied: tuple[ForbiddenError, ...] = ()
-    deleted: dict[str, DeletedSecret] = field(default_factory=dict)
+    soft_deleted: dict[str, DeletedSecret] = field(default_factory=dict)
     accessed: tuple[Access, ...] = ()
     short_name: str = "kv"
     names: tuple[str, ...] = ("mqtt", "mqtt-pending")
@@ -63,7 +63,7 @@ class Played:
 
     def __getattr__(self, name: str) -> Any:
         answers: dict[str, Any] = {
-            "reach": None, "forbidden": self.denied, "deleted": self.deleted, "newest_record": self.record,
+            "reach": None, "forbidden": self.denied, "deleted": self.soft_deleted, "newest_record": self.record,
             "accesses": self.accessed, "undeclared": [],
         }  # fmt: skip
         return lambda *_: answers[name]
@@ -80,7 +80,7 @@ def access(**changes: Any) -> Access:
     return Access(**{**answers, **changes})
 
 
-def test_healthy_stack_has_no_finding() -> None:
+def test_intact_stack_is_healthy() -> None:
     names = ("vault", "clock", "your rights", "names", "pending", "versions", "lease", "audit", "readers' rights")
     assert {name: Played().finds(name) for name in names} == dict.fromkeys(names, Level.OK)
 
@@ -94,7 +94,7 @@ OURS, THEIRS = DeletedSecret({tags.FORGETTING: "x"}, None, False), DeletedSecret
     [
         ("clock", {"ahead": timedelta(hours=1)}),
         ("your rights", {"denied": (ForbiddenError("no"),)}),
-        ("names", {"deleted": {"mqtt": THEIRS}}),
+        ("names", {"soft_deleted": {"mqtt": THEIRS}}),
         ("pending", {"state": TagState((vault_version(1),), (vault_version(2),))}),
         ("pending", {"state": TagState((vault_version(1), vault_version(2)), (vault_version(2),))}),
         ("versions", {"state": TagState((vault_version(1, enabled=False),), ())}),
@@ -112,7 +112,7 @@ def test_planted_fault_is_found(check: str, played: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("check", "played"),
     [
-        ("names", {"deleted": {"mqtt": OURS}}),
+        ("names", {"soft_deleted": {"mqtt": OURS}}),
         ("pending", {"state": TagState((vault_version(1),), (vault_version(2, at=NOW),))}),
         (
             "versions",

@@ -120,7 +120,7 @@ def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> N
         case "python":
             compile(text, "a page", "exec")
         case _:
-            assert language in ("hcl", "mermaid", "text"), "a block says what it is; commands are `sh`"
+            assert language in ("hcl", "mermaid", "text", "typescript"), "a block says what it is; commands are `sh`"
 
 
 def sections(text: str) -> dict[str, str]:

@@ -172,7 +172,7 @@ def test_workspace_is_queried_from_since_without_a_file(workspace: Callable[...,
     played = workspace([dedicated(time=now - timedelta(days=day), who=MALLORY) for day in range(1, 12)])
     (one,) = audit(MANIFEST, [], since=now - timedelta(days=9, hours=1)).rows
     assert (one.reader, one.count, one.declared) == (MALLORY, 9, False)
-    assert len(played.queries) == 2, "a week at a time"
+    assert len(played.requested) == 2, "a week at a time"
     assert played.tenants == {STORE.tenant}
 
 
@@ -184,7 +184,7 @@ def test_truncated_answer_is_split_and_each_row_counted_once(workspace: Callable
     played = workspace([dedicated(TimeGenerated=time.isoformat()) for time in times], most=5)
     (one,) = audit(MANIFEST, [], since=begin).rows
     assert one.count == len(times)
-    assert len(played.queries) > 2
+    assert len(played.requested) > 2
     workspace([dedicated(time=now - timedelta(minutes=1))] * 3, most=2)
     with pytest.raises(StoreError, match=r"\(-2133196797\)"):
         audit(MANIFEST, [], since=now - timedelta(minutes=2))
@@ -197,18 +197,18 @@ NO_COLUMN = {"code": "-2133196790", "message": "Failed to resolve scalar express
 def test_a_table_that_is_not_there_keeps_nothing_back(workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
     for reply in ((), (NO_OLDER,)):
-        played = workspace([dedicated(time=now - timedelta(hours=1))], reply=reply)
+        played = workspace([dedicated(time=now - timedelta(hours=1))], says=reply)
         (one,) = audit(MANIFEST, [], since=now - timedelta(days=1)).rows
-        assert (one.count, len(played.queries)) == (1, 1)
+        assert (one.count, len(played.requested)) == (1, 1)
 
 
 @pytest.mark.parametrize("reply", [(RUNAWAY,), (NO_OLDER, NO_COLUMN)])
 def test_incomplete_answer_is_refused(reply: tuple[dict[str, Any], ...], workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
-    played = workspace([dedicated(time=now - timedelta(hours=1))], reply=reply)
+    played = workspace([dedicated(time=now - timedelta(hours=1))], says=reply)
     with pytest.raises(StoreError, match=re.escape(reply[-1]["code"])) as caught:
         audit(MANIFEST, [], since=now - timedelta(days=1))
-    assert len(played.queries) == 1
+    assert len(played.requested) == 1
     assert reply[-1]["message"] not in str(caught.value)
 
 

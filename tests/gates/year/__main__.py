@@ -1,4 +1,4 @@
-"""`python -m tests.gates.year SEED` plays one year again and prints its history."""
+"""Play one year again and print its history: `python -m tests.gates.year SEED`."""
 
 import sys
 

@@ -1,17 +1,16 @@
-"""What has to hold at every moment of the year, looked at after each effect, each happening and each tick.
+"""The invariants of every moment of the year, checked after each effect, event and tick.
 
-    it opens       what is current opens what it is for, and so does what readers find
-    no cut         what a living server holds opens it too, or it had the whole grace to let go and somebody is told
-    nothing stale  what is older than its cadence, or ended, is told: by the last tick, or by `secretops status` now;
-                   and a tick that makes the next one so late tells that it was
-    one at a time  who changes anything holds the lease
-    once           the broker is not given a password again and again while the store stays as it is
-    no orphan      in the end there is no version, user, key or trust that nothing names, and no old one opens anything
-    no value       neither the journal nor what is told holds one
+    it opens       the current version and the delivered one open what they are for
+    no cut         so does a living server's version, unless it had the whole grace period and a warning was reported
+    nothing stale  an overdue or expired version is reported: by the last tick, or by `secretops status` now;
+                   and a tick that makes the next one so late reports that it was
+    one at a time  only the lease holder changes anything
+    once           the broker's password is not set over and over while the store does not change
+    no orphan      in the end no version, user, key or trust is unreferenced, and no old one opens anything
+    no value       neither the journal nor any report has one
 
-A command that was killed or failed is told by its exit code. That no tick runs at all is told by `status`, or by the
-platform's own alarms, which nobody plays here. Ages are by the rotator's clock; by the true time they may be as much
-more as that clock has jumped.
+The exit code reports a command that was killed or failed. `status` or the platform's alarms report that no tick runs.
+Ages are by the rotator's clock; true ages may differ by that clock's jumps.
 """
 
 from __future__ import annotations
@@ -36,44 +35,44 @@ if TYPE_CHECKING:
     from tests.gates.year.people import Server
     from tests.gates.year.world import World
 
+# Between a rotation's idea of now and its effects; as long as an unseen lease lasts.
 SLACK = timedelta(minutes=2)
-"""Between what a rotation takes for now and what it then does; as long as a lease lasts unseen."""
+# Maximum delay of a report: the promise's number; the product's own would judge itself.
 PATIENCE = timedelta(days=1)
-"""How late anything may be untold: the promise's number, for one taken from the product would judge itself."""
+# When a renewal is due; half of the rest of a short certificate's life is then its patience.
 OF_A_LIFE = 2 / 3
-"""When a certificate that secretops renews is due; then half of what is left of a short one is all its patience."""
-LAST_HEARD = timedelta(hours=2)  # How long what a tick told stands, where no tick runs any more.
+LAST_HEARD = timedelta(hours=2)  # How long a tick's report is valid if no tick runs.
+# How often passwords are set at the broker without progress in the store: once, plus what a fault undid.
 MOST_APPLIED = 20
-"""How often passwords are set at the broker without the store having moved on: once, but for what a blow undid."""
-SHOWN = 25  # Lines of the history that come with a violation.
+SHOWN = 25  # Lines of the history in a violation's message.
 
 
 class Violation(BaseException):
-    """An invariant is broken. No handler of the product's takes it for an error of its own."""
+    """An invariant is broken. No handler of the product catches it."""
 
     def __init__(self, world: World, what: str) -> None:
-        told = "\n".join(
+        reported = "\n".join(
             f"  {world.true_time_at(minute):%m-%d %H:%M} {text}" for minute, text in world.history[-SHOWN:]
         )
         seed = world.plan.seed
         super().__init__(
-            f"seed {seed}, {world.true_time():%m-%d %H:%M}: {what}\n{told}\n"
+            f"seed {seed}, {world.true_time():%m-%d %H:%M}: {what}\n{reported}\n"
             f"-> python -m tests.gates.year {seed} plays it again"
         )
 
 
 class Judge:
-    """Looks at a world, and raises Violation."""
+    """Checks a world, and raises Violation."""
 
     def __init__(self, world: World) -> None:
         self._world = world
+        # secret -> its current version, if delivered, and since when by the true time and by the rotator's clock.
         self._since: dict[str, tuple[str, bool, int, datetime]] = {}
-        """secret -> its current version, if readers have it, since when by the true time and by the rotator's clock."""
+        # Delivered version -> when its successor was delivered, by the rotator's clock.
         self._replaced: dict[tuple[str, str], datetime] = {}
-        """What was delivered -> when its successor was, by the rotator's clock."""
         self._delivered: dict[str, str] = {}
-        self._excused: set[tuple[str, str, str]] = set()  # Server, secret and version that were let go of late.
-        self._owed = False  # Whether a server was cut off that had reported, so that the tick has to tell of it.
+        self._excused: set[tuple[str, str, str]] = set()  # Server, secret and version that were discarded late.
+        self._owed = False  # Whether a server that had reported lost its access, so that the tick must report it.
         self._wobble = timedelta()
         self._applied = 0
         self._values: set[str] = set()
@@ -81,7 +80,7 @@ class Judge:
         self._told: list[str] = []
 
     def look(self, what: str) -> None:
-        """After a change, called `what`."""
+        """Check after a change, called `what`."""
         done = what.partition(" ")[0]
         if done in ("add", "publish", "deliver", "delivered"):
             self._remember()
@@ -101,13 +100,13 @@ class Judge:
             self._fail(f"{world.acting.name} does `{what}` without the lease")
 
     def late(self) -> set[str]:
-        """The secrets whose next version should be there since more than a day. A CA's is, while it awaits a person."""
+        """Return the secrets whose next version is overdue by a day. A CA that awaits a person is not."""
         now = self._world.clock()
         overdue = {name for name, (_, _, _, stamp) in self._since.items() if now - stamp > self._limit(name)}
         return {name for name in overdue if name != "client-ca" or not self._world.versions(name).pending}
 
     def look_at_what_was_told(self, outcomes: list[Outcome] | None, late: set[str]) -> None:
-        """After a tick, before which some were late. None: it was killed, or found another at work."""
+        """Check the reports of a tick, before which some were late. None: it was killed, or found the lease taken."""
         owed, self._owed = self._owed, False
         if outcomes is None:
             return
@@ -132,7 +131,7 @@ class Judge:
             late = now - stamp > limit or timedelta(minutes=world.minute - minute) > limit + self._wobble
             current = world.versions(name).current
             ended = current and current.expires and now >= current.expires
-            # Which its exit code tells; and until its lease has ended no other can.
+            # Its exit code reports that; no other tick can until its lease has expired.
             killed = timedelta(minutes=world.minute - world.killed_at) <= SLACK
             if (late or ended) and not killed and not self._is_told(name):
                 self._fail(f"{name} is past its cadence and its patience, or its end, and nobody is told")
@@ -224,7 +223,7 @@ class Judge:
 
     def _is_told(self, name: str) -> bool:
         world = self._world
-        outcome = world.told.get(name)
+        outcome = world.reported.get(name)
         heard = world.ticked is not None and world.clock() - world.ticked <= LAST_HEARD
         if heard and outcome and (outcome.error or outcome.attention):
             return True
@@ -238,7 +237,7 @@ class Judge:
         now, grace = world.clock(), timedelta(minutes=world.plan.grace)
         kept = world.kept
         if kept.holder is not None:
-            yield f"the lease is still {kept.holder.told}'s"
+            yield f"the lease is still {kept.holder.reported}'s"
         for secret in world.manifest.secrets:
             versions = world.versions(secret.name)
             current, previous = versions.current, versions.previous

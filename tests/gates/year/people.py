@@ -1,4 +1,4 @@
-"""Who lives with a stack: the servers that read its secrets, the operator who orders, and who has the broker trust."""
+"""The people of a stack: servers that read its secrets, an operator, and the owner of the broker's trust."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ ROOT = "root"  # The broker's first admin, the operator's.
 
 @dataclass
 class Server:
-    """One replica. It reads what is delivered, tries it, takes it, and says so at the broker."""
+    """One replica. It reads what is delivered, tries it, uses it, and reports it at the broker."""
 
     name: str
     alive: bool = False
-    waits: bool = False  # For what it could not take: it tries again as soon as anything has changed.
+    waits: bool = False  # For a failed change: it retries as soon as anything has changed.
     held: dict[str, Delivered] = field(default_factory=dict)
 
 
 class People:
-    """All of them. They have a random patience."""
+    """All of them. Their patience is random."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.servers = [Server(str(number)) for number in range(world.plan.servers)]
-        self.theirs: set[str] = {ROOT}  # Broker users that are an operator's own.
+        self.theirs: set[str] = {ROOT}  # The operator's own broker users.
         self._waits: set[tuple[Kind, str]] = set()
         self._root = ""
 

@@ -1,16 +1,16 @@
-"""What happens in one year, all of it drawn from a seed: the stack's settings, and every fault with its time."""
+"""The events of one year, drawn from a seed: the stack's settings, and every fault with its time."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 
 HOUR, DAY = 60, 24 * 60
-YEAR = 365 * DAY  # Minutes, as all times here.
+YEAR = 365 * DAY  # Minutes, like all times here.
 SYSTEMS = ("store", "broker", "agent")
 
 
 class Blow(StrEnum):
-    """What befalls a rotation at one of its effects."""
+    """A fault at an effect of a rotation."""
 
     KILLED_BEFORE = "killed before"
     KILLED_AFTER = "killed after"
@@ -22,7 +22,7 @@ class Blow(StrEnum):
 
 
 class Kind(StrEnum):
-    """What happens at a minute, to the world around a rotation."""
+    """An event outside of a rotation."""
 
     DOWN = "goes down"
     UP = "is up again"
@@ -45,15 +45,15 @@ class Kind(StrEnum):
     TRUST = "a person gives the broker the CAs to trust"
 
 
+# Events that continue after the year, so that each person finishes.
 PEOPLE = (Kind.SERVER_LOOKS, Kind.TRUST, Kind.ROTATE_NOW, Kind.PUT_ADMIN, Kind.PUT_TOKEN, Kind.PUT_USER)
-"""What goes on after the year: each finishes what they began."""
+# Events that a tick does not see: they change nothing, or only servers' reports.
 UNSEEN = (Kind.BLOW, Kind.SERVER_DIES, Kind.SERVER_STARTS, Kind.SERVER_LOOKS)
-"""What a tick does not see that changes nothing, or only by servers' reports."""
 
 
 @dataclass(frozen=True, order=True)
 class Event:
-    """One happening. `what` says of which system, secret or server; `number` how much, or which effect from then."""
+    """One event. `what`: its system, secret or server; `number`: the amount, or the effect counted from then."""
 
     minute: int
     kind: Kind
@@ -63,8 +63,6 @@ class Event:
 
 @dataclass(frozen=True)
 class Plan:
-    """A stack, and its year."""
-
     seed: int
     length: int
     grace: int
@@ -80,7 +78,7 @@ class Plan:
 
 
 def drawn(seed: int, *, length: int = YEAR, scale: float = 1.0) -> Plan:
-    """The year of a seed. `scale` shortens cadences and lives with the length, so that as much happens."""
+    """Return the year of a seed. `scale` shortens cadences and lives with the length, so that as much happens."""
     random = Random(f"{seed} plan")  # noqa: S311 - chance, no secret
 
     def days(*choices: int) -> int:

@@ -1,4 +1,4 @@
-"""Plays the year of a seed: opens the stand-ins where the product opens the real ones, and draws all chance anew."""
+"""Plays the year of a seed: replaces the real parts by those in memory, and draws all randomness again."""
 
 import hashlib
 import secrets
@@ -20,7 +20,7 @@ from tests.gates.year.world import World
 
 
 def play(plan: Plan, *, every_minute: bool = False) -> World:
-    """The year, to its end. Raises Violation."""
+    """Play the year to its end. Raises Violation."""
     world = World(plan, every_minute=every_minute)
     with _chance(world), _stand_ins(world):
         world.run()
@@ -29,7 +29,7 @@ def play(plan: Plan, *, every_minute: bool = False) -> World:
 
 @dataclass(frozen=True)
 class Played:
-    """What came of one year: how it broke, and how often each kind of line is in its history."""
+    """The result of one year: its violation, and the count of each kind of line in its history."""
 
     violation: str | None
     befell: Counter[str]
@@ -53,9 +53,7 @@ def _kind(text: str) -> str:
 
 @contextmanager
 def _chance(world: World) -> Iterator[None]:
-    """Tokens and passwords follow from the seed, and from how far the year has come: what a try that changed nothing
-    has drawn is drawn again by the next one. What is due when rests on a version's id, too.
-    """
+    """Derive tokens and passwords from the seed and the year's progress: an idle retry draws the same again."""
 
     def token_hex(size: int) -> str:
         return hashlib.sha256(world.drawing().encode()).hexdigest()[: 2 * size]
@@ -66,7 +64,7 @@ def _chance(world: World) -> Iterator[None]:
     with (
         mock.patch.object(secrets, "token_hex", token_hex),
         mock.patch.object(secrets, "choice", choice),
-        mock.patch.object(values, "remember", lambda _text: None),  # no log is written that could hold one
+        mock.patch.object(values, "remember", lambda _text: None),  # no log is written that could have one
     ):
         yield
 
@@ -92,7 +90,7 @@ def _stand_ins(world: World) -> Iterator[None]:
         patches.enter_context(
             mock.patch.object(rotators, "prove", lambda _m, _s, _v, value: prove(world.broker, world, value))
         )
-        patches.enter_context(mock.patch.object(certificates, "has_signed", signed))  # two are often asked for
+        patches.enter_context(mock.patch.object(certificates, "has_signed", signed))  # two are often requested
         patches.enter_context(mock.patch.object(agent_key, "VERIFY_PAUSES", (0.0,)))
         patches.enter_context(mock.patch.object(external_certificates, "_of_broker", lambda _session: ()))
         yield

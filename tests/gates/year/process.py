@@ -1,4 +1,4 @@
-"""One run of a command in the simulated year: how it reaches the store, what it leaves, and how it dies."""
+"""One run of a command in the simulated year: its access to the store, its effects, and its death."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ if TYPE_CHECKING:
     from tests.gates.year.world import World
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-UNCOUNTED = ("lease", AGAIN)  # Writes that every tick makes, and that nothing follows from.
+UNCOUNTED = ("lease", AGAIN)  # Writes of every tick, without consequence.
 
 
 class Killed(BaseException):
-    """SIGKILL: no handler of the product's sees it, and who is killed does nothing any more."""
+    """SIGKILL: no handler of the product sees it, and a killed process does nothing more."""
 
 
 @dataclass
 class Process:
-    """One run of a command."""
-
     name: str
     store: StandInStore
     dead: bool = False
@@ -70,7 +68,7 @@ class Desk:
 
 @dataclass
 class Blows:
-    """What is to befall effects: one after the other, each at its own number of effects after the one before."""
+    """The pending faults: each after its own number of effects from the one before."""
 
     armed: list[tuple[Blow, int]] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""The simulated stack's manifest: every kind that secretops makes by itself, and the CA and the tokens they rest on."""
+"""The simulated stack's manifest: every kind that secretops makes by itself, with the CA and the tokens they need."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from tests.gates.year.plan import Plan
 
 USERS, ADMINS = ("user-a", "user-b"), ("admin-a", "admin-b")
+# Delivered to the server.
 SERVERS_FIELDS = {
     "mqtt": ("username", "password"),
     "agent-key": ("api-key",),
     "client-cert": ("client.crt", "client.key"),
 }
-"""What the server is given."""
 SECONDS_A_DAY = 24 * 60 * 60
 
 
 def manifest_of(plan: Plan) -> Manifest:
-    """As the program would hand it on. Its store's and its broker's places are of no stack: stand-ins are opened."""
+    """Return the manifest as the program would write it. Its store and broker are opened in memory."""
     both, rotator = (Reader.SERVER, Reader.ROTATOR), (Reader.ROTATOR,)
     credential = ("username", "password")
     issuer = PrivateCaIssuer(

@@ -1,4 +1,4 @@
-"""A store in memory, so that a year of it takes a tenth of a second. No store of the product."""
+"""A store in memory: a year of it takes a tenth of a second. Not a store of the product."""
 
 import contextlib
 import itertools
@@ -14,7 +14,7 @@ from secretops.stores.lease import LeaseLostError, lease_held
 from secretops.values import Value
 
 _numbers = itertools.count()
-AGAIN = "verify again"  # What a write is called that says no more than that a version still logs in.
+AGAIN = "verify again"  # The write that only records that a version still logs in.
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,13 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has the lease."""
-
     token: str
-    told: str
+    reported: str
 
 
 @dataclass(frozen=True)
 class Kept:
-    """All that there is of a stack in the store. Replaced as a whole: no write is half-done."""
+    """All data of a stack in the store. Replaced as a whole: no write is half-done."""
 
     versions: dict[str, Versions] = field(default_factory=dict)
     values: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)  # secret -> version -> its fields.
@@ -44,7 +42,7 @@ class Kept:
 
 
 class Medium(Protocol):
-    """Where it is kept. May raise what a store raises."""
+    """Where the data is. May raise a store's errors."""
 
     def load(self, what: str) -> Kept: ...
 
@@ -52,10 +50,10 @@ class Medium(Protocol):
 
 
 class StandInStore:
-    """`VersionStore` over a medium. `fields` says of which secrets readers find what."""
+    """`VersionStore` over a medium. `fields`: the delivered fields of each secret."""
 
     def __init__(self, medium: Medium, fields: Mapping[str, tuple[str, ...]], lives: Callable[[str], bool]) -> None:
-        """`lives` says whether the holder of a lease, by its token, was seen to live of late."""
+        """`lives`: whether the holder of a lease, by its token, was recently alive."""
         self._medium, self._fields, self._lives = medium, fields, lives
         self.token = f"{os.getpid()}:{next(_numbers)}"
         self._holds = False
@@ -128,7 +126,7 @@ class StandInStore:
     def lease(self, holder: str) -> Iterator[None]:
         kept = self._medium.load("lease")
         if kept.holder and self._lives(kept.holder.token):
-            raise lease_held(kept.holder.told, None)
+            raise lease_held(kept.holder.reported, None)
         self._medium.save(replace(kept, holder=Holder(self.token, holder)), "lease")
         self._holds = True
         try:
@@ -145,7 +143,7 @@ class StandInStore:
     def _load(self, what: str) -> Kept:
         kept = self._medium.load(what)
         if self._holds and (kept.holder is None or kept.holder.token != self.token):
-            raise LeaseLostError(kept.holder.told if kept.holder else "somebody")
+            raise LeaseLostError(kept.holder.reported if kept.holder else "somebody")
         return kept
 
     def _save(self, kept: Kept, what: str) -> None:
@@ -156,9 +154,9 @@ class StandInStore:
         current = kept.versions[secret].current
         if current is None:
             return
-        given = self._given(kept, secret, current.id)
-        if given and kept.delivered.get(secret) != given:
-            kept = replace(kept, delivered={**kept.delivered, secret: given})
+        supplied = self._given(kept, secret, current.id)
+        if supplied and kept.delivered.get(secret) != supplied:
+            kept = replace(kept, delivered={**kept.delivered, secret: supplied})
             self._save(kept, f"deliver {secret} {current.id}")
             kept = self._load("deliver")
         if current.published is None:

@@ -1,4 +1,4 @@
-"""Stand-ins for what accepts a credential, in memory: a broker's users and the CAs it trusts, an agent's keys."""
+"""In-memory fakes of what accepts a credential: a broker's users and trusted CAs, an agent's keys."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from tests.gates.year.world import World
 
 AGENT = "00000000-0000-4000-8000-000000000001"
-NOBODYS = "known to nobody"  # What a scrambled password is here: no value has it.
+NOBODYS = "known to nobody"  # A scrambled password: no value equals it.
 
 
 @dataclass
 class Broker:
-    """Users with their passwords, admins among them, the CAs whose certificates it takes, and servers' reports."""
+    """Users with their passwords, admins, the trusted CAs, and servers' reports."""
 
     users: dict[str, str] = field(default_factory=dict)
     trusted: tuple[str, ...] = ()  # PEM, one each.
-    reports: dict[str, Replica] = field(default_factory=dict)  # Client id -> what it says. Emptied by its last will.
+    reports: dict[str, Replica] = field(default_factory=dict)  # Client id -> its report. Its last will empties it.
 
     def logs_in(self, username: str, password: str) -> bool:
         return self.users.get(username) == password
@@ -53,8 +53,6 @@ def signed(authority: str, certificate: str) -> bool:
 
 
 class StandInTarget:
-    """`Target` over the broker's users."""
-
     def __init__(self, broker: Broker, caller: World) -> None:
         self._broker, self._caller = broker, caller
 
@@ -108,7 +106,7 @@ def prove(broker: Broker, caller: World, value: Value) -> None:
 
 @dataclass
 class Account:
-    """The keys of one agent, and the token that they are made with."""
+    """The keys of one agent, and the token that creates them."""
 
     token: str = ""
     keys: dict[str, tuple[str, str]] = field(default_factory=dict)  # id -> name and value.
@@ -116,8 +114,6 @@ class Account:
 
 
 class StandInAgent:
-    """`AgentKeys` over the account."""
-
     id = AGENT
 
     def __init__(self, account: Account, caller: World, admin: Callable[[], Value]) -> None:

@@ -1,9 +1,9 @@
-"""One simulated year: the product's own tick and commands, called at each minute at which they could do anything.
+"""One simulated year: the product's tick and commands, called at each minute at which they could have an effect.
 
-A tick is a function of what store, broker, agent and clock say. So one that changed nothing would change nothing at
-the next minute either, until something happens, a decision falls differently, a lease ends or a certificate begins or
-ends. Those minutes are computed, and the ticks between are left out. `every_minute` leaves none out, and
-test_simulated_year.py shows that both tell the same history.
+A tick is a function of store, broker, agent and clock. One that changed nothing changes nothing at the next minute
+either, until an event, another decision, the end of a lease, or the begin or end of a certificate. Those minutes are
+computed, and the ticks between are skipped. `every_minute` skips none, and test_simulated_year.py shows that both have
+the same history.
 """
 
 import heapq
@@ -26,12 +26,12 @@ from tests.gates.year.stack import SERVERS_FIELDS, USERS, manifest_of
 from tests.gates.year.store import Kept, StandInStore
 from tests.gates.year.systems import Account, Broker
 
-LEASE_MINUTES = 2  # How long a holder that is not seen any more still holds.
+LEASE_MINUTES = 2  # How long a lease lasts after its holder's last sign of life.
 T = TypeVar("T")
 
 
 class World:
-    """A stack, all that it rests on, and what befalls it. Nobody acts: an oracle looks, or a person by hand."""
+    """A stack, all that it depends on, and its faults. An oracle reads; a person acts by hand."""
 
     def __init__(self, plan: Plan, *, every_minute: bool = False) -> None:
         self.plan, self.every_minute = plan, every_minute
@@ -45,7 +45,7 @@ class World:
         self.refusing: set[str] = set()
         self.muted, self.scheduled = False, True
         self.history: list[tuple[int, str]] = []
-        self.told: dict[str, Outcome] = {}
+        self.reported: dict[str, Outcome] = {}
         self.ticked: datetime | None = None  # by the rotator's clock
         self.killed_at = -1
         self.acting: Process | None = None
@@ -53,8 +53,8 @@ class World:
         self._blows = Blows()
         self._forgets = self._hangs = False
         self._until: set[int] = set()
+        # Inputs of the last tick, if it changed nothing; and the minute until which the next would not either.
         self._quiet: object = None
-        """What the last tick went by, if it changed nothing; and until when the next one would not either."""
         self._quiet_until = 0
         self._drawn = self._queued = 0
         self._events: list[tuple[int, int, Event]] = []
@@ -70,7 +70,7 @@ class World:
         return self.at(self.minute)
 
     def at(self, minute: int) -> datetime:
-        """What the rotator's clock says at a minute, unless it jumps before."""
+        """Return the rotator's clock at a minute, unless it jumps before."""
         return EPOCH + timedelta(minutes=minute + self.offset)
 
     def true_time(self) -> datetime:
@@ -80,7 +80,7 @@ class World:
         return EPOCH + timedelta(minutes=minute)
 
     def minute_at(self, moment: datetime) -> int:
-        """At which the rotator's clock says that it is `moment`, or is past it, unless it jumps before."""
+        """Return the first minute at which the rotator's clock is at or past `moment`, unless it jumps before."""
         return minutes_at(moment) - self.offset
 
     def until(self, moment: datetime) -> None:
@@ -91,7 +91,7 @@ class World:
         self._queued += 1
 
     def run(self) -> None:
-        """The year, and after it some quiet days. Raises Violation."""
+        """Play the year, and some quiet days after it. Raises Violation."""
         self.run_until(self.plan.length)
         self._blows.armed.clear()
         left, self._events = self._events, []
@@ -105,7 +105,7 @@ class World:
             self.expect(Event(self.minute, Kind.SERVER_STARTS, str(server)))
         self.down.clear()
         self.refusing.clear()
-        wrong = sum(abs(jump) for jump in self.jumps)  # what is not good yet by the broker's clock becomes so
+        wrong = sum(abs(jump) for jump in self.jumps)  # what the broker's clock does not accept yet becomes valid
         self.run_until(self.minute + wrong + self.plan.grace + 2 * DAY)
         self.judge.look_at_the_end()
 
@@ -128,9 +128,9 @@ class World:
             self.minute = min(end, following)
 
     def _next(self) -> int:
-        """The first minute at which a tick could do anything else than it just did, should nothing happen before.
+        """Return the first minute at which a tick could act differently, if nothing happens before.
 
-        A minute that is missed is found by test_simulated_year_is_the_same_when_idle_minutes_are_played.
+        A missed minute is found by test_simulated_year_is_the_same_when_idle_minutes_are_played.
         """
         minutes = [*self._until, self.minute + YEAR]
         for secret in self.manifest.secrets:
@@ -251,15 +251,15 @@ class World:
         for outcome in outcomes or ():
             if outcome.error and "unexpected" in outcome.error.what:
                 raise Violation(self, f"{outcome.secret}: {outcome.error}") from outcome.error
-            before = self.told.get(outcome.secret)
-            self.told[outcome.secret] = outcome
+            before = self.reported.get(outcome.secret)
+            self.reported[outcome.secret] = outcome
             self.people.hear(outcome.secret, outcome.error)
             if before is None or summary(before) != summary(outcome):
                 self._note(f"told {outcome.secret}: {summary(outcome)}")
         self.judge.look_at_what_was_told(outcomes, late)
 
     def command(self, name: str, act: Callable[[Session], T]) -> T | None:
-        """Run a command in a process of its own. None where it was killed, failed, or found another at work."""
+        """Run a command in a new process. None if it was killed, failed, or found the lease taken."""
         self._drawn = 0
         store = StandInStore(Desk(self), SERVERS_FIELDS, self._lives)
         before, self.acting = self.acting, Process(f"{name} meanwhile" if self._hangs else name, store)
@@ -287,7 +287,7 @@ class World:
         return () if self.muted else tuple(one for one in self.broker.reports.values() if one.user in users)
 
     def drawing(self) -> str:
-        """What the next thing that is drawn at random follows from. Never the same twice where anything comes of it."""
+        """Return the source of the next random draw. Never the same twice if it has an effect."""
         self._drawn += 1
         return f"{self.plan.seed} {self.changes} {self._drawn}"
 

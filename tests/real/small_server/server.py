@@ -1,8 +1,8 @@
-"""A stand-in for the upstream server, for machines where that cannot be had.
+"""A stand-in for the upstream server, where that is not available.
 
-It has the module-level names that the launcher replaces, the same bad manners at import (a log file in the working
-directory, `load_dotenv`), and tools with upstream's names. It does not prove that upstream imports with the packages
-installed here, that its many other tools work, or that its names are still these: the same tests on upstream do.
+It has the module-level names that the launcher replaces, the same side effects at import (a log file in the working
+directory, `load_dotenv`), and tools with upstream's names. The same tests on upstream prove that its names are still
+these.
 """
 
 import argparse
@@ -44,7 +44,7 @@ logger.setLevel(args.log_level)
 logger.addHandler(logging.FileHandler("small_server.log"))
 logger.addHandler(logging.StreamHandler(sys.stderr))
 logger.propagate = False
-requests: Any = None  # upstream asks the agent by it; this server asks none
+requests: Any = None  # unused here; upstream calls the agent by it
 mcp = FastMCP("Small server", dependencies=["paho-mqtt"])
 mqtt_client: mqtt.Client | None = None
 connection_status: dict[str, Any] = {
@@ -58,7 +58,7 @@ mqtt_message_buffer: dict[str, list[str]] = {}
 
 
 def on_connect(*_: Any) -> None:
-    raise TypeError("unhashable type: 'ReasonCode'")  # as upstream's does on a refused connect
+    raise TypeError("unhashable type: 'ReasonCode'")  # like upstream's does on a refused connect
 
 
 def on_disconnect(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""The pack of this project, which writes the plan that the engine showed it into the file SHOWN."""
+"""The pack of this project, which writes the engine's plan into the file SHOWN."""
 
 import os
 import sys
@@ -14,8 +14,6 @@ from tests.stacks.shown import whole  # noqa: E402
 
 
 class Shows(pack.Pack):
-    """It judges nothing."""
-
     def AnalyzeStack(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002  the protocol's
         plan = self.plan_of(request)
         assert plan is not None

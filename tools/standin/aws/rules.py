@@ -84,7 +84,7 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
     },
 }  # fmt: skip
 
-# Properties of which at most one is set (ConflictsWith of the provider's schema, by its pages).
+# Properties that exclude each other (ConflictsWith of the provider's schema, by its pages).
 ONE_OF: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "aws:secretsmanager/secret:Secret": (("name", "namePrefix"),),
     "aws:iam/role:Role": (("name", "namePrefix"),),
