@@ -50,7 +50,7 @@ def _statement(one: Registered, resources: dict[str, Registered]) -> str:
 def _options(one: Registered, resources: dict[str, Registered]) -> Iterator[str]:
     if one.provider in resources:
         yield f"provider=made[{one.provider!r}]"
-    yield f"protect={one.protected}, retain_on_delete={one.kept}, ignore_changes={list(one.ignored)}"
+    yield f"protect={one.protected}, retain_on_delete={one.retained}, ignore_changes={list(one.ignored)}"
     yield f"depends_on=[{', '.join(f'made[{name!r}]' for name in sorted(one.depends_on & resources.keys()))}]"
 
 

@@ -4,13 +4,15 @@ Vale applies the rules of tools/vale/styles to Markdown, comments, docstrings an
 measures the pages. Exit code 0: clean. 1: findings, a line each. 2: a checker could not run.
 
 With paths, as pre-commit calls it, only the rules are applied, to those files. `--counts` prints the figures instead:
-words that the rules refuse, by folder, and the words of docstrings.
+words that the rules refuse, by folder, and the words of docstrings. `--sample SEED` prints docstrings, messages and
+names of pages for a person to read.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import random
 import re
 import subprocess
 import sys
@@ -42,10 +44,14 @@ _PARTS = {"rule", "remedy", "what", "help", "message"}
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.prose", description="Check the project's English.")
     parser.add_argument("--counts", action="store_true", help="print figures, and check nothing")
+    parser.add_argument("--sample", type=int, metavar="SEED", help="print texts drawn at random, and check nothing")
     parser.add_argument("paths", nargs="*", type=Path, help="files to check; all and their totals if absent")
     args = parser.parse_args()
     if args.counts:
         print_counts()
+        return 0
+    if args.sample is not None:
+        print_sample(random.Random(args.sample))  # noqa: S311 - no secret
         return 0
     try:
         found = [*of_rules([path.resolve() for path in args.paths] or tracked("*.md", "*.py"))]
@@ -154,14 +160,26 @@ def prose(page: str) -> str:
 
 def docstring_words() -> int:
     """Return the number of words of docstrings outside of tests."""
-    return sum(_docstring_words(path) for path in tracked("*.py") if "tests" not in path.parts)
+    return sum(len(text.split()) for text in docstrings())
 
 
-def _docstring_words(path: Path) -> int:
-    """Return the words of texts that stand alone as a statement, which documents what is before them."""
-    statements = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Expr))
-    texts = (node.value for node in statements if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    return sum(len(text.split()) for text in texts)
+def docstrings() -> Iterator[str]:
+    """Yield texts that are statements, which document what is before them, outside of tests."""
+    for path in tracked("*.py"):
+        if "tests" not in path.parts:
+            statements = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Expr))
+            yield from (one.value for one in statements if isinstance(one, ast.Constant) and isinstance(one.value, str))
+
+
+def print_sample(draw: random.Random) -> None:
+    """Print 100 docstrings, 40 messages and the names of 20 pages."""
+    texts = [line for path in tracked("*.py") if "tests" not in path.parts for line in messages(path).splitlines()]
+    for title, number, drawn in (
+        ("docstrings", 100, [" ".join(text.split()) for text in docstrings()]),
+        ("messages", 40, [line for line in texts if line]),
+        ("pages", 20, [path.relative_to(ROOT).as_posix() for path in pages()]),
+    ):
+        print(f"{title}:", *draw.sample(drawn, number), sep="\n")
 
 
 def print_counts() -> None:

@@ -1,4 +1,4 @@
-"""A small server that answers as GitHub's documentation of its API and of its tokens for jobs says. A stand-in."""
+"""Stand-in for GitHub's API and its tokens for jobs, as GitHub documents them."""
 
 import json
 import secrets
@@ -15,7 +15,7 @@ from tools.review.github import OURS
 
 @dataclass
 class Played:
-    """A repository with pull requests, their comments and a run's artifact; and the tokens of a job."""
+    """Pull requests, their comments, a run's artifact and a job's tokens."""
 
     token: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     artifact: bytes | None = b""
@@ -90,8 +90,7 @@ def playing() -> Iterator[Played]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: Any) -> None:
-            """Nothing: the test's output is its own."""
+        def log_message(self, *_: Any) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made.url = f"http://127.0.0.1:{server.server_address[1]}"

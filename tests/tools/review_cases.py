@@ -1,6 +1,6 @@
-"""Six pull requests of a stack on AWS, from the program under mocks to the comment, with a canary in every input.
+"""Review six pull requests of a stack on AWS under mocks, with a canary in every input.
 
-python -m tests.tools.review_cases writes tests/tools/golden.
+Write tests/tools/golden by python -m tests.tools.review_cases.
 """
 
 import json
@@ -34,7 +34,6 @@ def ended(*events: Mapping[str, Any], result: str = "succeeded") -> str:
 
 
 def events(plan: Plan) -> Iterator[Mapping[str, Any]]:
-    """Yield what the CLI reports of a plan, each input with the canary."""
     urns = {one.name: one.urn for one in plan.resources if one.type.startswith("pulumi:providers:")}
     yield {"preludeEvent": {"config": {"coreflux-mcp-secrets:broker": CANARY}}}
     yield {"diagnosticEvent": {"severity": "warning", "message": CANARY, "urn": CANARY}}
@@ -66,17 +65,10 @@ def reviewed(before: str, after: str, **more: Any) -> StackReview:
     head = stream.preview(after)
     found = stream.compared(stream.preview(before), head, replacing)
     return StackReview(
-        stack="prod",
-        provider=Provider.STANDIN,
-        against=Against.BASE,
-        unchanged=found.unchanged,
-        changes=found.changes,
-        values_lost=found.values_lost,
-        values_new=found.values_new,
-        unread=head.unread,
-        rules=40,
-        **more,
-    )
+        stack="prod", provider=Provider.STANDIN, against=Against.BASE, unchanged=found.unchanged,
+        changes=found.changes, values_lost=found.values_lost, values_new=found.values_new, unread=head.unread,
+        rules=40, **more,
+    )  # fmt: skip
 
 
 @cache
@@ -120,7 +112,6 @@ CASES: Mapping[str, Callable[[], StackReview]] = {
 
 
 def text_of_case(name: str) -> tuple[str, str]:
-    """Return the review's file and the comment."""
     touched = judges(["policies/aws/keys_rotate.py", ".github/workflows/ci.yml", "docs/stores.md"])
     file = written((CASES[name](),))
     return file, comment(read(file), touched=touched if name == "rules-changed" else {}, commit="c" * 40)

@@ -1,4 +1,4 @@
-"""The image: the real Dockerfile built and run by a real dockerd, on a base and an index that need no registry."""
+"""The image, built from the real Dockerfile and run by a real dockerd without a registry."""
 
 import hashlib
 import importlib.metadata
@@ -33,15 +33,15 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PAGE = (ROOT / "docs" / "operations" / "image.md").read_text()
 SERVER_HOME = "opt/coreflux-mcp-server"
 USER = "10001"
-END_SECONDS = 5  # What the launcher promises after SIGTERM.
-SLOW_MACHINE = 20  # Seconds more that a test allows for a machine with other work.
+END_SECONDS = 5  # Stop time that the launcher promises after SIGTERM.
+SLOW_MACHINE = 20  # Additional seconds that a test allows on a busy machine.
 
 ALLOWED = (
     r"pyproject\.toml|uv\.lock|secretops/.*\.(py|toml|typed|css|html)|tools/wheels/uv\.txt|"
     r"\.tools/server/([a-z_]+\.py|LICENSE)"
 )
+# Without --tmpfs: no writable path unless a test mounts it.
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
-"""And no --tmpfs: there is nowhere at all to write to, where a test mounts nothing."""
 
 
 ON_THE_MACHINES_NETWORK = """#!/bin/sh
@@ -69,8 +69,8 @@ def image(workshop: Workshop) -> str:
 
 
 def test_the_dockerfile_clones_what_the_launcher_is_written_for() -> None:
-    said = dict(re.findall(r"^ARG (\w+)=(\S+)$", DOCKERFILE, re.MULTILINE))
-    assert (said["UPSTREAM_REPOSITORY"], said["UPSTREAM_COMMIT"]) == (UPSTREAM_REPOSITORY, UPSTREAM_COMMIT)
+    output = dict(re.findall(r"^ARG (\w+)=(\S+)$", DOCKERFILE, re.MULTILINE))
+    assert (output["UPSTREAM_REPOSITORY"], output["UPSTREAM_COMMIT"]) == (UPSTREAM_REPOSITORY, UPSTREAM_COMMIT)
 
 
 @real
@@ -89,8 +89,8 @@ def test_nothing_reaches_the_builder_but_what_the_image_is_made_of(workshop: Wor
 @pytest.mark.parametrize("buildkit", [False, True], ids=["legacy", "buildkit"])
 def test_either_builder_takes_the_server_by_cloning_it(workshop: Workshop, buildkit: bool) -> None:
     tag = f"server:{buildkit}".lower()
-    given = (f"UPSTREAM_REPOSITORY={workshop.repository}", f"UPSTREAM_COMMIT={workshop.commit}")
-    options = [word for argument in given for word in ("--build-arg", argument)]
+    build_args = (f"UPSTREAM_REPOSITORY={workshop.repository}", f"UPSTREAM_COMMIT={workshop.commit}")
+    options = [word for argument in build_args for word in ("--build-arg", argument)]
     done = workshop.build(*options, "--target", "server", "--tag", tag, buildkit=buildkit)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     found = files_of(workshop.docker.copy(tag, f"/{SERVER_HOME}"))
@@ -99,7 +99,7 @@ def test_either_builder_takes_the_server_by_cloning_it(workshop: Workshop, build
 
 @real
 @pytest.mark.slow
-def test_the_image_starts_as_a_number_without_a_shell_and_tells_nothing(workshop: Workshop, image: str) -> None:
+def test_image_runs_as_a_numeric_user_without_a_shell_or_secrets(workshop: Workshop, image: str) -> None:
     config = json.loads(workshop.docker.tell("inspect", image))[0]["Config"]
     assert config["User"] == f"{USER}:{USER}"
     assert config["Entrypoint"] == ["/opt/secretops/bin/secretops"]
@@ -124,10 +124,10 @@ def test_sbom_has_the_python_and_debian_packages_of_the_image(workshop: Workshop
 @pytest.mark.parametrize(("version", "known"), [("", True), ("0.0.1", False)])
 def test_sbom_fails_on_a_package_that_the_lock_lacks(version: str, known: bool, tmp_path: Path) -> None:
     packages = {"coreflux-secretops": "1", "paho_mqtt": version or importlib.metadata.version("paho-mqtt")}
-    told = {
+    report = {
         "packages": packages, "debian": [["a", "1:2+3", "amd64"]], "distro": "debian", "release": "12", "python": "3",
     }  # fmt: skip
-    (tmp_path / "docker").write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(told)}\nEND\n")
+    (tmp_path / "docker").write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(report)}\nEND\n")
     (tmp_path / "docker").chmod(0o755)
     with nullcontext() if known else pytest.raises(SetupError, match="paho-mqtt"):
         made = sbom.document("image:1", docker=str(tmp_path / "docker"))
@@ -164,7 +164,7 @@ def test_image_serves_without_any_rights(workshop: Workshop, image: str, mosquit
     }.items():
         path = tmp_path / name
         path.write_text(text)
-        os.chown(path, 0, int(USER))  # as kubelet lays it by fsGroup
+        os.chown(path, 0, int(USER))  # as kubelet mounts it with fsGroup
         path.chmod(0o440)
     options = ("--env", "MQTT_BROKER=localhost", "--env", f"MQTT_PORT={mosquitto.port}")
     mount = ("--volume", f"{tmp_path}:/etc/coreflux-mcp/secrets:ro")
@@ -180,23 +180,22 @@ def test_image_serves_without_any_rights(workshop: Workshop, image: str, mosquit
 
     assert "ERROR" not in anyio.run(scenario)
     assert docker.tell("exec", container, "/opt/secretops/bin/python", "-c", "import os; print(os.getuid())") == USER
-
-    asked = time.monotonic()
+    begun = time.monotonic()
     docker.tell("kill", "--signal", "TERM", container)
     assert docker.tell("wait", container) == "0", log(docker, container)
-    assert time.monotonic() - asked < END_SECONDS + SLOW_MACHINE
+    assert time.monotonic() - begun < END_SECONDS + SLOW_MACHINE
     assert credential["password"] not in log(docker, container)
     assert "Traceback" not in log(docker, container)
 
 
 def listening(docker: Dockerd, container: str) -> str:
-    def told() -> re.Match[str] | None:
+    def report() -> re.Match[str] | None:
         return re.search(r"Listening on (http://\S+),", log(docker, container))
 
     until(
-        "it listens", lambda: told() or docker.tell("inspect", "--format", "{{.State.Running}}", container) == "false"
+        "it listens", lambda: report() or docker.tell("inspect", "--format", "{{.State.Running}}", container) == "false"
     )
-    found = told()
+    found = report()
     assert found, log(docker, container)
     return found[1]
 
@@ -209,7 +208,7 @@ def log(docker: Dockerd, container: str) -> str:
 @real
 @pytest.mark.slow
 def test_image_command_answers_the_health_check(workshop: Workshop, image: str, tmp_path: Path) -> None:
-    """With no more than its token, and no network: alive, and not ready."""
+    """With only its token and no network: alive, not ready."""
     docker = workshop.docker
     found = re.search(r'^\["CMD", (.*)\]$', PAGE, re.MULTILINE)
     assert found
@@ -248,8 +247,8 @@ def test_image_serves_as_the_rotator_too(workshop: Workshop, image: str, mosquit
 @real
 @pytest.mark.slow
 @pytest.mark.usefixtures("image")
-def test_the_pages_commands_make_the_image_and_show_what_is_in_it(workshop: Workshop, tmp_path: Path) -> None:
-    """By `make` in a clone that lies beside the server's; the base is this workshop's."""
+def test_documented_commands_build_and_inspect_the_image(workshop: Workshop, tmp_path: Path) -> None:
+    """Run `make` in a clone next to the server's; the base is this machine's."""
     shutil.copy(ROOT / "Makefile", workshop.tree)
     shutil.copytree(workshop.tree / SERVER_FOLDER, workshop.tree.parent / "its-clone")
     (workshop.tree / ".git/config").unlink()  # it is none
@@ -259,8 +258,8 @@ def test_the_pages_commands_make_the_image_and_show_what_is_in_it(workshop: Work
     clone = Clone(workshop.tree, environment | {"PATH": f"{tmp_path}{os.pathsep}{environment['PATH']}"})
     page = Page(clone, "image.md")
     page.follow("make image UPSTREAM=../its-clone")
-    said = page.follow("docker inspect")
+    output = page.follow("docker inspect")
     page.is_followed_to_its_end()
-    assert f'"User":"{USER}:{USER}"' in said
-    assert "Usage: secretops" in said
-    assert hashlib.sha256(workshop.server_files["server.py"]).hexdigest() in said
+    assert f'"User":"{USER}:{USER}"' in output
+    assert "Usage: secretops" in output
+    assert hashlib.sha256(workshop.server_files["server.py"]).hexdigest() in output

@@ -1,4 +1,4 @@
-"""The package of the Lambda functions: the same bytes twice, only what is imported, and a function that works."""
+"""The package of the Lambda functions: reproducible, minimal and importable."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def test_rotation_and_tick_run_from_the_package(unpacked: Path, mosquitto: Mosqu
     token = stack.begin()
     events = [stack.event(step, token) for step in STEPS]
     with strict(moto_environment) as strictly:
-        said = run(
+        output = run(
             unpacked,
             "import json, os\n"
             "from secretops.platforms.aws import lambda_handler\n"
@@ -82,7 +82,7 @@ def test_rotation_and_tick_run_from_the_package(unpacked: Path, mosquitto: Mosqu
             },
         )
     assert stack.log_in() == "Success"
-    imported = set(json.loads(said.splitlines()[-1]))
+    imported = set(json.loads(output.splitlines()[-1]))
     tops = {path.name.partition(".")[0] for path in unpacked.iterdir()} - {"secretops"}
     assert tops <= imported | {"typing_extensions"}, "in the package, and not imported"
 

@@ -1,4 +1,4 @@
-"""The pack started as Pulumi's own language host for policies does, and ended as the CLI does."""
+"""The policy pack, started and stopped as Pulumi's CLI does."""
 
 import os
 import signal
@@ -17,12 +17,12 @@ from tools.steps import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-DEADLINE = 300.0  # Seconds; for a slow machine, and waited for by nobody else.
+DEADLINE = 300.0  # Seconds, for a slow machine.
 
 
 @pytest.fixture
 def started() -> Iterator[subprocess.Popen[str]]:
-    """What pulumi-analyzer-policy-python runs, in the pack's folder. No engine is asked anything before a stack is."""
+    """Start what pulumi-analyzer-policy-python runs, in the pack's folder."""
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", "."],
         cwd=ROOT / "policies",
@@ -38,9 +38,8 @@ def test_official_cli_starts_the_pack_and_ends_it_by_signal(started: subprocess.
     assert started.stdout
     port = int(started.stdout.readline())
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
-        told = analyzer_pb2_grpc.AnalyzerStub(channel).GetAnalyzerInfo(Empty(), timeout=DEADLINE)
-    assert told.name == NAME
-    assert [one.name for one in told.policies] == [*(rule.name for rule in rules()), LATER]
-
+        info = analyzer_pb2_grpc.AnalyzerStub(channel).GetAnalyzerInfo(Empty(), timeout=DEADLINE)
+    assert info.name == NAME
+    assert [one.name for one in info.policies] == [*(rule.name for rule in rules()), LATER]
     started.terminate()
     assert started.wait(DEADLINE) == -signal.SIGTERM

@@ -1,4 +1,4 @@
-"""A review from a preview's events to the comment: its content, its order, and what can't get into it."""
+"""A review, from a preview's events to the comment: content, order, and what it must not contain."""
 
 import json
 import secrets
@@ -41,8 +41,8 @@ def event(op: str, type: str, name: str, old: Any = None, new: Any = None, **mor
 
 
 def reviewed(*changes: Change, **more: Any) -> StackReview:
-    given: dict[str, Any] = {"stack": "prod", "provider": Provider.OWN, "against": Against.DEPLOYED, **more}
-    return StackReview(changes=changes, **given)
+    fields: dict[str, Any] = {"stack": "prod", "provider": Provider.OWN, "against": Against.DEPLOYED, **more}
+    return StackReview(changes=changes, **fields)
 
 
 def of(*events: Mapping[str, Any]) -> StackReview:
@@ -84,7 +84,7 @@ def test_an_update_of_a_grant_is_above_other_updates() -> None:
     assert of_update("kubernetes:rbac.authorization.k8s.io/v1:Role", "rules") is Risk.GRANTS
 
 
-def test_two_previews_differ_in_what_a_stack_like_the_base_gains_loses_and_changes() -> None:
+def test_comparison_of_previews_has_gains_losses_and_changes() -> None:
     found = compared(
         a_stream(
             event("create", KEY, "key", new={"multiRegion": False, "tags": {"a": 1}}),
@@ -156,7 +156,7 @@ def test_a_move_hides_no_change_that_does_not_follow_from_it() -> None:
 
 
 def grants(kind: str, before: Any, after: Any) -> set[str]:
-    """What is gained (+) and lost (-): action, principal and resource."""
+    """Return the permissions gained (+) and lost (-): action, principal and resource."""
     names = [
         event("create", "aws:secretsmanager/secret:Secret", "secret-mqtt", new={"name": "mcp/mqtt"}),
         event("create", "aws:iam/role:Role", "task-role", new={"name": "mcp@task"}),
@@ -304,8 +304,8 @@ def test_no_value_gets_from_a_preview_into_a_review_wherever_it_is() -> None:
     each = stream.changes(found)
     text = written((reviewed(*each.changes, failed=found.failed, errors=found.refused),))
     assert '"data"' in text and '"tags"' in text
-    shown = text + repr(list(found.resources.values())) + comment(read(text))
-    assert not [one for one in canaries if one in shown], "nor in a traceback"
+    everything = text + repr(list(found.resources.values())) + comment(read(text))
+    assert not [one for one in canaries if one in everything], "nor in a traceback"
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_a_hostile_name_is_no_markdown_html_or_mention(hostile: str) -> None:
 
 
 def broken_files() -> list[tuple[str, str]]:
-    """Good ones but for one place."""
+    """Return valid files with one broken place each."""
     good = json.loads(written((reviewed(Change(op=Op.UPDATE, type=KEY, name="key", properties=("policy",))),)))
 
     def but(*path: Any, to: Any) -> str:
@@ -349,7 +349,7 @@ def broken_files() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("text", [text for _, text in broken_files()], ids=[what for what, _ in broken_files()])
-def test_what_is_not_of_the_form_is_refused_and_not_repeated(text: str) -> None:
+def test_invalid_review_is_rejected_and_not_repeated(text: str) -> None:
     with pytest.raises(NoReviewError) as refused:
         read(text)
     assert "everyone" not in str(refused.value)

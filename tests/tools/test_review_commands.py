@@ -1,4 +1,4 @@
-"""The commands of the jobs: whose rules judge, an approved plan, and the CA of a broker."""
+"""The commands of the jobs: whose rules apply, an approved plan, and a broker's CA."""
 
 import json
 import random
@@ -20,11 +20,11 @@ from tools.steps import ROOT, SetupError
 
 def review(folder: Path, op: Op, unchanged: int = 0) -> str:
     change = Change(op=op, type="aws:kms/key:Key", name="key")
-    told = StackReview(
+    made = StackReview(
         stack="prod", provider=Provider.OWN, against=Against.DEPLOYED, changes=(change,), unchanged=unchanged
     )
     file = folder / f"{op}-{unchanged}.json"
-    file.write_text(written((told,)))
+    file.write_text(written((made,)))
     return str(file)
 
 
@@ -38,13 +38,13 @@ def test_only_an_approved_plan_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_plan_is_the_same_in_another_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The engine goes through resources side by side, and tells of them as it comes to them."""
+    """The engine processes resources concurrently, in no fixed order."""
     changes = [Change(op=Op.CREATE, type=f"aws:kms/key:Key{n % 3}", name=f"key-{n}") for n in range(20)]
     plans = set()
     for _ in range(5):
         random.shuffle(changes)
-        told = StackReview(stack="prod", provider=Provider.OWN, against=Against.NOTHING, changes=tuple(changes))
-        (tmp_path / "review.json").write_text(written((told,)))
+        made = StackReview(stack="prod", provider=Provider.OWN, against=Against.NOTHING, changes=tuple(changes))
+        (tmp_path / "review.json").write_text(written((made,)))
         assert command.main(["plan", str(tmp_path / "review.json")]) == 0
         plans.add(capsys.readouterr().out)
     assert len(plans) == 1
@@ -58,7 +58,7 @@ def clone(tmp_path: Path) -> Path:
     return root
 
 
-def test_the_repositorys_ca_is_laid_where_the_stack_file_has_it_and_what_is_there_stays(clone: Path) -> None:
+def test_repositorys_ca_is_installed_unless_the_file_exists(clone: Path) -> None:
     place = clone.parent / "certs/prod.crt"
     with pytest.raises(SetupError, match=r"commit the CA's certificate"):
         authorities.lay(clone, "prod")
@@ -71,7 +71,7 @@ def test_the_repositorys_ca_is_laid_where_the_stack_file_has_it_and_what_is_ther
     assert place.read_text() == "another\n"
 
 
-def test_a_preview_takes_the_repositorys_ca_or_makes_one_up_and_leaves_one_that_is_there(clone: Path) -> None:
+def test_preview_uses_the_present_ca_or_the_repositorys_or_a_generated_one(clone: Path) -> None:
     text = (clone / "Pulumi.prod.yaml").read_text()
     homes = [clone.parent / name for name in ("head", "base")]
     made_up = {authorities.with_its_own(text, clone, "prod", home) for home in homes}
@@ -84,14 +84,14 @@ def test_a_preview_takes_the_repositorys_ca_or_makes_one_up_and_leaves_one_that_
     assert authorities.with_its_own(text, clone, "prod", homes[0]) == text
 
 
-def test_beside_a_state_no_ca_is_made_up_for_it_would_be_a_change(clone: Path) -> None:
+def test_no_ca_is_generated_when_there_is_a_state(clone: Path) -> None:
     text = (clone / "Pulumi.prod.yaml").read_text()
     with pytest.raises(SetupError, match=r"commit the CA's certificate"):
         authorities.with_its_own(text, clone, "prod", clone.parent / "head", beside_a_state=True)
 
 
 class Answering(previews.Clone):
-    """A clone whose Pulumi and `make` are not asked: it answers as each test says."""
+    """A clone with scripted answers of Pulumi and `make`."""
 
     STREAM = json.dumps({"summaryEvent": {"result": "succeeded"}}) + "\n"
 
@@ -111,7 +111,6 @@ class Answering(previews.Clone):
         return Provider.STANDIN if "STANDIN" in self.environment else super().provider(found, stack)
 
     def judged(self, *_: Any) -> tuple[int, int, tuple[Broken, ...]]:
-        """A pull request that disabled its rule breaks that of the base alone."""
         return 7, 0, (Broken(rule="aws-keys-rotate", name="key"),) if self.root.name == "base" else ()
 
 
@@ -169,7 +168,7 @@ def answering(clone: Path, **environment: str) -> Answering:
 def test_plan_that_cannot_be_deployed_from_here_is_refused(clone: Path, environment: dict[str, str]) -> None:
     if "CLUSTER" in environment:
         (clone / "Pulumi.prod.yaml").write_text("config:\n  x:server:\n    kind: kubernetes\n")
-    asked = answering(clone, KUBECONFIG=str(clone / "none"), **environment)
+    scripted = answering(clone, KUBECONFIG=str(clone / "none"), **environment)
     with pytest.raises(SetupError):
-        previews.review("prod", asked, None, deploys=True)
-    assert previews.review("prod", asked, None).failed is False, "where it is only looked at it is none"
+        previews.review("prod", scripted, None, deploys=True)
+    assert previews.review("prod", scripted, None).failed is False, "where it is only looked at it is none"

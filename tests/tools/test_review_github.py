@@ -1,4 +1,4 @@
-"""What is written to and read from GitHub: the comment on a pull request, and the login of a job."""
+"""The comment on a pull request, and the login of a job, against a stand-in for GitHub."""
 
 import io
 import secrets
@@ -127,7 +127,7 @@ def test_run_without_a_review_replaces_the_comment_and_names_changed_judges(
     assert "`prod`" not in body
 
 
-def test_the_token_is_not_sent_on_to_where_the_artifact_lies_and_is_in_no_error(played: Played) -> None:
+def test_token_is_not_sent_to_the_artifact_storage_or_put_in_errors(played: Played) -> None:
     played.pulls = [pull(4)]
     api = github(played)
     post(api, EVENT)
@@ -199,18 +199,18 @@ def test_job_token_is_in_a_private_file(played: Played, tmp_path: Path, capsys: 
 
 
 def test_later_steps_get_the_token_file_alone(played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = tmp_path / "env"
-    for name, text in of_a_job(played, GITHUB_ENV=str(told), RUNNER_TEMP=str(tmp_path), GITHUB_RUN_ID="5").items():
+    env_file = tmp_path / "env"
+    for name, text in of_a_job(played, GITHUB_ENV=str(env_file), RUNNER_TEMP=str(tmp_path), GITHUB_RUN_ID="5").items():
         monkeypatch.setenv(name, text)
     assert command.main(["login"]) == 0
-    assert told.read_text().splitlines() == [
+    assert env_file.read_text().splitlines() == [
         f"AWS_WEB_IDENTITY_TOKEN_FILE={tmp_path}/github-token",
         "AWS_ROLE_SESSION_NAME=github-5",
     ]
     monkeypatch.setenv("AWS_ROLE_ARN", "")
-    told.unlink()
+    env_file.unlink()
     assert command.main(["login"]) == 0
-    assert not told.exists(), "nobody is logged in"
+    assert not env_file.exists(), "nobody is logged in"
 
 
 def test_a_token_that_github_refuses_is_an_error_that_does_not_repeat_it(played: Played, tmp_path: Path) -> None:

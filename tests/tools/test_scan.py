@@ -1,4 +1,4 @@
-"""The scanners of `make scan` on repositories made here: what is planted is found, its place named, its text not."""
+"""The scanners of `make scan`, on repositories made here: they report the place of a secret, not its text."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def scan(folder: Path, *names: str, **extra: str) -> subprocess.CompletedProcess
 
 
 def scan_or_skip(folder: Path, name: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Skipped, with the scanner's own reason, where it cannot be had; under CI that is exit code 2 and so a failure."""
+    """Skip with the scanner's own reason if it is unavailable; under CI that is exit code 2, a failure."""
     done = scan(folder, name, **extra)
     if done.returncode == 0 and f"{name}: skipped: " in done.stdout:
         pytest.skip(" ".join(done.stdout.split()))
@@ -76,7 +76,7 @@ def scan_or_skip(folder: Path, name: str, **extra: str) -> subprocess.CompletedP
 
 
 def aws_key() -> str:
-    """The form of an AWS access key id. No letter twice, so that no scanner takes it for a placeholder."""
+    """Return the form of an AWS access key id. No letter repeats: a scanner would take it for a placeholder."""
     return "AK" + "IA" + "".join(secrets.SystemRandom().sample(string.ascii_uppercase + "234567", 16))
 
 
@@ -85,11 +85,11 @@ def password() -> str:
 
 
 def assert_found_but_not_shown(done: subprocess.CompletedProcess[str], scanner: str, name: str, secret: str) -> None:
-    said = done.stdout + done.stderr
-    assert not any(line in said for line in secret.split() if len(line) > 7), f"{scanner} shows what it found"
-    assert done.returncode == 1, said
-    assert re.search(rf"^{scanner}: [1-9] findings? \(", said, re.MULTILINE), said
-    assert name in said
+    output = done.stdout + done.stderr
+    assert not any(line in output for line in secret.split() if len(line) > 7), f"{scanner} shows what it found"
+    assert done.returncode == 1, output
+    assert re.search(rf"^{scanner}: [1-9] findings? \(", output, re.MULTILINE), output
+    assert name in output
 
 
 @pytest.mark.real
@@ -103,7 +103,7 @@ def test_secret_fails_the_scan_which_names_only_its_file(repository: Repository,
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize("scanner", OF_HISTORY)
-def test_a_secret_that_a_later_commit_removed_is_found_in_the_history(repository: Repository, scanner: str) -> None:
+def test_secret_of_an_earlier_commit_is_found_in_the_history(repository: Repository, scanner: str) -> None:
     secret = aws_key()
     repository.commit("deploy.env", f"AWS_ACCESS_KEY_ID={secret}\n")
     repository.git("rm", "--quiet", "deploy.env")
@@ -112,7 +112,7 @@ def test_a_secret_that_a_later_commit_removed_is_found_in_the_history(repository
     assert_found_but_not_shown(done, scanner, "deploy.env", secret)
 
 
-def test_a_baseline_lets_through_only_what_was_judged_harmless(tmp_path: Path) -> None:
+def test_baseline_allows_only_audited_false_positives(tmp_path: Path) -> None:
     baseline = tmp_path / scanners.BASELINE
 
     def unaudited(**judged: bool) -> set[str]:
@@ -136,7 +136,7 @@ def test_bandit_that_cannot_read_a_file_has_not_run(repository: Repository) -> N
 
 
 @pytest.mark.real
-def test_a_scanner_that_cannot_be_had_is_skipped_and_is_an_error_in_ci(repository: Repository, tmp_path: Path) -> None:
+def test_missing_scanner_is_skipped_locally_and_an_error_in_ci(repository: Repository, tmp_path: Path) -> None:
     git = shutil.which("git")
     assert git
     only_git = tmp_path / "bin"
@@ -170,13 +170,13 @@ def test_this_repository_is_clean(scanner: str) -> None:
 @pytest.mark.slow
 @pytest.mark.real
 def test_the_pages_commands_make_a_baseline_and_judge_what_is_in_it(repository: Repository) -> None:
-    anew, again = run_of(OPERATIONS / "scanning.md")[::-1]
+    create, again = run_of(OPERATIONS / "scanning.md")[::-1]
     repository.commit("app.py", f'broker_password = "{password()}"\n')
     (repository.folder / ".venv").symlink_to(sys.prefix)
     clone = Clone(repository.folder, environment(), without=tuple(GIT_OF_A_HOOK))
     for answer, is_secret in {"n": True, "y": False}.items():
         assert f"{answer}: {'a secret' if is_secret else 'harmless'}" in again
-        done = clone.sh(anew, again, stdin=f"{answer}\n")
+        done = clone.sh(create, again, stdin=f"{answer}\n")
         assert done.returncode == 0, done.stdout + done.stderr
         (entry,) = json.loads((repository.folder / ".secrets.baseline").read_text())["results"]["app.py"]
         assert entry["is_secret"] is is_secret

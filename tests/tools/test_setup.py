@@ -1,4 +1,4 @@
-"""Set-up as a user runs it, on stand-ins for uv and Pulumi that say what was asked of them: no network, no build."""
+"""Set-up as a user runs it, with recording stand-ins for uv and Pulumi: no network, no build."""
 
 import ast
 import os
@@ -38,8 +38,6 @@ def program(path: Path, text: str) -> Path:
 
 
 class Clone:
-    """A copy of what set-up reads, and a PATH with stand-ins in front."""
-
     def __init__(self, root: Path) -> None:
         self.root, self.bin, self.asked_file = root / "clone", root / "bin", root / "asked"
         for name in ("tools", *clone.LOCKED):
@@ -66,10 +64,10 @@ class Clone:
 
     def set_up(self, *arguments: str) -> tuple[int, str]:
         running = self.start(*arguments)
-        said, _ = running.communicate(timeout=DEADLINE)
-        return running.returncode, said
+        output, _ = running.communicate(timeout=DEADLINE)
+        return running.returncode, output
 
-    def asked(self) -> list[str]:
+    def calls(self) -> list[str]:
         return self.asked_file.read_text().splitlines() if self.asked_file.exists() else []
 
 
@@ -79,25 +77,25 @@ def fresh(tmp_path: Path) -> Clone:
 
 
 @pytest.mark.real
-def test_a_second_set_up_asks_nothing_of_uv_and_pulumi_and_writes_nothing(fresh: Clone) -> None:
-    code, said = fresh.set_up()
-    assert (code, "this clone is ready" in said) == (0, True), said
-    first = fresh.asked()
+def test_second_set_up_calls_neither_uv_nor_pulumi_and_writes_nothing(fresh: Clone) -> None:
+    code, output = fresh.set_up()
+    assert (code, "this clone is ready" in output) == (0, True), output
+    first = fresh.calls()
     assert any(line.startswith("uv sync --frozen") for line in first)
     times = {path: path.stat().st_mtime_ns for path in fresh.root.rglob("*") if "__pycache__" not in path.parts}
     assert fresh.set_up() == (0, "")
-    assert fresh.asked() == first
+    assert fresh.calls() == first
     assert times == {path: path.stat().st_mtime_ns for path in fresh.root.rglob("*") if "__pycache__" not in path.parts}
 
 
 @pytest.mark.real
 def test_a_changed_lock_file_syncs_again_and_leaves_pulumi_alone(fresh: Clone) -> None:
     fresh.set_up()
-    before = len(fresh.asked())
+    before = len(fresh.calls())
     with (fresh.root / "uv.lock").open("a") as lock:
         lock.write("\n")
     assert fresh.set_up()[0] == 0
-    again = fresh.asked()[before:]
+    again = fresh.calls()[before:]
     assert any(line.startswith("uv sync") for line in again)
     assert not any(line.startswith("pulumi") for line in again)
 
@@ -105,20 +103,20 @@ def test_a_changed_lock_file_syncs_again_and_leaves_pulumi_alone(fresh: Clone) -
 @pytest.mark.real
 def test_a_failing_step_is_named_with_its_last_lines_and_the_remedy_and_no_traceback(fresh: Clone) -> None:
     program(fresh.bin / "uv", STAND_IN_UV + '[ "$1" = --version ] || { echo no route to the index >&2; exit 2; }\n')
-    code, said = fresh.set_up()
+    code, output = fresh.set_up()
     assert code == 1
-    assert "uv sync" in said
-    assert "no route to the index" in said
-    assert "remedy: check that uv reaches a package index" in said
-    assert "Traceback" not in said
+    assert "uv sync" in output
+    assert "no route to the index" in output
+    assert "remedy: check that uv reaches a package index" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.real
 def test_wrong_stack_file_ends_a_set_up_before_anything_is_built(fresh: Clone) -> None:
     program(fresh.root / ".venv/bin/python", '#!/bin/sh\necho "python $*" >> "$ASKED"\nexit 2\n')
     assert fresh.set_up("--stack", "plant", "--check", "--deploys")[0] == 2
-    assert fresh.asked()[-1] == "python -m components.settings.stack_file --deploys Pulumi.plant.yaml"
-    assert not any(line.startswith("pulumi") for line in fresh.asked())
+    assert fresh.calls()[-1] == "python -m components.settings.stack_file --deploys Pulumi.plant.yaml"
+    assert not any(line.startswith("pulumi") for line in fresh.calls())
 
 
 @pytest.mark.real
@@ -128,7 +126,7 @@ def test_stack_file_that_passed_before_a_deployment_is_checked_again_when_it_cha
     for text, deploys in (("a", []), ("a", ["--deploys"]), ("a", ["--deploys"]), ("a", []), ("b", ["--deploys"])):
         (fresh.root / "Pulumi.plant.yaml").write_text(text)
         assert fresh.set_up("--stack", "plant", "--check", *deploys)[0] == 0
-        counts.append(sum("components.settings.stack_file" in line for line in fresh.asked()))
+        counts.append(sum("components.settings.stack_file" in line for line in fresh.calls()))
     assert counts == [1, 2, 2, 2, 3]
 
 
@@ -140,9 +138,9 @@ def test_a_terminated_set_up_ends_the_step_that_it_started(fresh: Clone) -> None
     until("the step has started", lambda: pid_file.exists() and pid_file.read_text().endswith("\n"))
     pid = int(pid_file.read_text())
     running.send_signal(signal.SIGTERM)
-    said, _ = running.communicate(timeout=DEADLINE)
+    output, _ = running.communicate(timeout=DEADLINE)
     assert running.returncode == 128 + signal.SIGTERM
-    assert "Traceback" not in said
+    assert "Traceback" not in output
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -161,7 +159,7 @@ def test_the_refusal_can_be_read_by_the_python_that_it_refuses() -> None:
 
 def test_unreadable_folder_on_path_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path / "pulumi", "#!/bin/sh\n")
-    closed = f"/{'x' * 300}"  # refused to root, too: the name is too long
+    closed = f"/{'x' * 300}"  # fails for root, too: the name is too long
     monkeypatch.setenv("PATH", f"{closed}{os.pathsep}{tmp_path}")
     assert pulumi_cli.on_path() == [tmp_path / "pulumi"]
 
@@ -177,8 +175,8 @@ def test_pulumi_on_path_is_used_if_pinned_and_complete(pulumi: str, host: bool, 
     program(fresh.bin / "pulumi", pulumi)
     if not host:
         (fresh.bin / "pulumi-language-python").unlink()
-    # Where it is not used a build follows; this Go is new enough and fails it.
+    # Without the cache a build starts; this Go is recent enough and fails it.
     program(fresh.bin / "go", '#!/bin/sh\n[ "$1" = env ] && echo go9.9.9\n')
-    code, said = fresh.set_up()
-    assert code == (0 if used else 1), said
-    assert ("not used: " in said) is not used
+    code, output = fresh.set_up()
+    assert code == (0 if used else 1), output
+    assert ("not used: " in output) is not used

@@ -1,4 +1,4 @@
-"""The small language host, spoken to over gRPC as the CLI does. Programs run by a stand-in for Pulumi's executor."""
+"""The small language host over gRPC, as the CLI calls it. A stand-in for Pulumi's executor runs programs."""
 
 import contextlib
 import signal
@@ -22,7 +22,7 @@ DEADLINE = 60.0
 
 @contextlib.contextmanager
 def host(root: Path, executor: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
-    """The host's process, and a call of its Run for a program that `executor` stands in for."""
+    """Yield the host's process, and a function that calls Run for a program."""
     (root / "executor").write_text(executor)
     script = ROOT / "tools/toolchain/language_host/pulumi_language_python.py"
     command = [sys.executable, str(script), "--executor", str(root / "executor"), "127.0.0.1:1"]

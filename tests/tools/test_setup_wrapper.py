@@ -1,6 +1,5 @@
-"""`.venv/bin/pulumi`: the user's own backend wins, else the state lies in the clone. The CLI is a stand-in that prints
-its environment.
-"""
+"""`.venv/bin/pulumi`: uses the user's backend, else a state in the clone. The CLI is a stand-in that prints its
+environment."""
 
 import subprocess
 from pathlib import Path
@@ -20,7 +19,7 @@ exit 7
 
 
 class Wrapper:
-    """A wrapper in a clone whose path a shell would trip over."""
+    """A wrapper in a clone whose path needs quoting in a shell."""
 
     def __init__(self, root: Path) -> None:
         self.clone, self.home, self.cli = root / "a clone of it's", root / "home", root / "c l i/pulumi"
@@ -56,15 +55,15 @@ def log_in(home: Path, current: str) -> None:
 
 
 def test_without_a_login_the_state_and_pulumis_home_lie_in_the_clone(wrapper: Wrapper) -> None:
-    given = wrapper.run("up")
-    assert given["PULUMI_BACKEND_URL"] == f"file://{wrapper.clone}/.state/pulumi"
+    variables = wrapper.run("up")
+    assert variables["PULUMI_BACKEND_URL"] == f"file://{wrapper.clone}/.state/pulumi"
     assert (wrapper.clone / ".state/pulumi").is_dir()
-    assert given["PULUMI_HOME"] == f"{wrapper.clone}/.state/pulumi-home"
-    assert given["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
+    assert variables["PULUMI_HOME"] == f"{wrapper.clone}/.state/pulumi-home"
+    assert variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
 
 
 @pytest.mark.parametrize("by", ["PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "login", "login in PULUMI_HOME"])
-def test_a_backend_that_the_user_chose_is_kept_with_its_passphrase_and_home(by: str, wrapper: Wrapper) -> None:
+def test_users_backend_passphrase_and_home_are_respected(by: str, wrapper: Wrapper) -> None:
     environment = {"PULUMI_CONFIG_PASSPHRASE": "mine"}
     match by:
         case "login":
@@ -75,10 +74,10 @@ def test_a_backend_that_the_user_chose_is_kept_with_its_passphrase_and_home(by: 
             log_in(wrapper.home / "elsewhere", "s3://states")
         case _:
             home, environment[by] = str(wrapper.home / ".pulumi"), "s3://states"
-    given = wrapper.run(**environment)
-    assert given.get("PULUMI_BACKEND_URL") == environment.get("PULUMI_BACKEND_URL")
-    assert given["PULUMI_HOME"] == home
-    assert given["PULUMI_CONFIG_PASSPHRASE"] == "mine"
+    variables = wrapper.run(**environment)
+    assert variables.get("PULUMI_BACKEND_URL") == environment.get("PULUMI_BACKEND_URL")
+    assert variables["PULUMI_HOME"] == home
+    assert variables["PULUMI_CONFIG_PASSPHRASE"] == "mine"
     assert not (wrapper.clone / ".state").exists()
 
 
@@ -91,10 +90,10 @@ def test_a_provider_that_set_up_has_built_is_an_installed_plugin_in_pulumis_home
         wrapper.home / "another": {"PULUMI_HOME": str(wrapper.home / "another")},
         wrapper.home / ".pulumi": {"PULUMI_BACKEND_URL": "s3://states"},
     }
-    for home, given in homes.items():
-        wrapper.run("up", **given)
-        seen = wrapper.run("up", **given)
+    for home, variables in homes.items():
+        wrapper.run("up", **variables)
+        seen = wrapper.run("up", **variables)
         assert seen["PULUMI_HOME"] == str(home), "by itself Pulumi asks the user database, and not HOME"
-        laid = home / "plugins/resource-some-v1.2.3"
-        assert laid.is_dir() and not laid.is_symlink(), "the CLI takes folders alone"
-        assert [path.resolve() for path in laid.iterdir()] == [plugin]
+        installed = home / "plugins/resource-some-v1.2.3"
+        assert installed.is_dir() and not installed.is_symlink(), "the CLI takes folders alone"
+        assert [path.resolve() for path in installed.iterdir()] == [plugin]

@@ -1,4 +1,4 @@
-"""`make docs`: the pages as a site that loads nothing from elsewhere."""
+"""`make docs`: a site that loads nothing from other hosts."""
 
 import os
 import re
@@ -16,8 +16,8 @@ from tools.steps import ROOT
 
 
 @pytest.mark.real
-def test_the_site_is_built_without_a_warning_and_a_browser_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
-    """A link that leads nowhere is a warning."""
+def test_site_builds_without_warnings_and_loads_nothing_external(tmp_path: Path) -> None:
+    """A broken link is a warning."""
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)],
         cwd=ROOT,
@@ -36,12 +36,12 @@ def test_the_site_is_built_without_a_warning_and_a_browser_loads_nothing_from_el
 
 
 def lists(html: str) -> list[tuple[str, str]]:
-    """Return the tags of the lists and items of a page in their order, with the number that a list starts with."""
+    """Return the tags of the lists and items of a page in order, with each list's first number."""
     return re.findall(r'<(/?[ou]l|li)\b(?: start="(\d+)")?', re.sub(r"<pre.*?</pre>", "", html, flags=re.DOTALL))
 
 
 def test_lists_of_the_site_have_the_items_and_numbers_of_their_sources() -> None:
-    """Python-Markdown, which the site is made with, and CommonMark, which GitHub reads, agree on each page."""
+    """Python-Markdown, which makes the site, and CommonMark, which GitHub renders, agree on each page."""
     commonmark = MarkdownIt("commonmark").enable("table")
     numbered = 0
     for source in [*map(ROOT.joinpath, OUTSIDE), *ROOT.glob("docs/**/*.md")]:

@@ -1,4 +1,4 @@
-"""The stand-in for a cloud's provider: it refuses wrong inputs, keeps secrets to itself, deploys only with leave."""
+"""The stand-in for a cloud's provider: it validates inputs, conceals secrets, and deploys only when allowed."""
 
 import json
 import os
@@ -28,12 +28,10 @@ CONFIGURATION = {
 
 
 class AbortedError(Exception):
-    """What grpc's context does with a refusal."""
+    """Raised by Context.abort, as by grpc's context."""
 
 
 class Context:
-    """A call that ends as grpc's does."""
-
     def abort(self, code: Any, text: str) -> None:
         raise AbortedError(code, text)
 
@@ -50,20 +48,19 @@ def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, St
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AZURE_CONFIG_DIR", str(tmp_path / "nobody"))
-    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))  # where Vault's own command leaves a token
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))  # where Vault's own command stores a token
     made = {"aws": Standin(Aws("7.51.1")), "azure-native": Standin(Azure("3.29.0")), "vault": Standin(Vault("7.14.0"))}
-    for package, given in CONFIGURATION.items():
-        configure(made[package], given)
+    for package, config in CONFIGURATION.items():
+        configure(made[package], config)
     return made
 
 
-def configure(standin: Standin, given: Mapping[str, Any]) -> None:
-    standin.Configure(provider_pb2.ConfigureRequest(args=wire.struct(given)), Context())
+def configure(standin: Standin, config: Mapping[str, Any]) -> None:
+    standin.Configure(provider_pb2.ConfigureRequest(args=wire.struct(config)), Context())
 
 
 @pytest.fixture
 def standin(standins: Mapping[str, Standin]) -> Standin:
-    """The stand-in for AWS."""
     return standins["aws"]
 
 
@@ -88,9 +85,9 @@ def test_a_value_that_is_secret_stays_out_of_the_refusal(standin: Standin) -> No
         (STORED, {"tags": {"a": hidden}, "replicas": hidden}),
         (LOCK, {"bucket": "trail", "rule": {"defaultRetention": {"mode": hidden, "days": 1, "years": 1}}}),
     ):
-        told = reasons(check(standin, token, {**inputs}))
-        assert told
-        assert all(value not in one and "<hidden>" in one for one in told), told
+        refusals = reasons(check(standin, token, {**inputs}))
+        assert refusals
+        assert all(value not in one and "<hidden>" in one for one in refusals), refusals
 
 
 def test_without_leave_nothing_is_created_changed_or_deleted(standin: Standin) -> None:
@@ -137,25 +134,25 @@ def test_it_deploys_only_into_an_emulator_of_this_machine(url: str) -> None:
             emulator(url)
 
 
-@pytest.mark.parametrize(("said", "found", "standin", "may_deploy"), [
+@pytest.mark.parametrize(("setting", "found", "standin", "may_deploy"), [
     *(("", "", True, False), ("", "env", False, True), ("preview", "env", True, False), ("up", "", True, True)),
     ("never", "", False, True),
 ])  # fmt: skip
 def test_credentials_and_the_variable_choose_the_provider(
-    said: str, found: str, standin: bool, may_deploy: bool, monkeypatch: pytest.MonkeyPatch
+    setting: str, found: str, standin: bool, may_deploy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(choice.VARIABLE, said)
+    monkeypatch.setenv(choice.VARIABLE, setting)
     chosen = choice.choose(found)
     assert (chosen.standin, chosen.may_deploy) == (standin, may_deploy)
 
 
 @pytest.mark.real
-def test_set_up_lays_the_stand_in_only_without_credentials_and_refuses_to_deploy_on_it(
+def test_set_up_installs_the_stand_in_only_without_credentials(
     standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plugin = tmp_path / "bin/pulumi-resource-vault"
     monkeypatch.setattr(clone, "TOOLS", tmp_path)
-    monkeypatch.setattr(clone, "_built", lambda _: False)  # the official CLI fetches providers by itself
+    monkeypatch.setattr(clone, "_built", lambda _: False)  # the official CLI downloads providers by itself
     with pytest.raises(SetupError, match="deploys nothing"):
         clone.provide_cloud("vault", "prod", deploys=True)
     assert not plugin.exists()

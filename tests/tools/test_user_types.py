@@ -1,4 +1,4 @@
-"""What a type checker says of programs that use the components."""
+"""What a type checker reports about programs that use the components."""
 
 import os
 import re
@@ -29,12 +29,8 @@ def test_mypy_refuses_a_wrong_kind_and_a_wrong_key_and_takes_the_examples(tmp_pa
     programs = [tmp_path / "program.py", *(ROOT / "examples/programs").glob("own_*.py")]
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(tmp_path / "cache")]
     done = subprocess.run(
-        [*command, *map(str, programs)],
-        cwd=ROOT,
-        env={**os.environ, "MYPYPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        [*command, *map(str, programs)], cwd=ROOT, env={**os.environ, "MYPYPATH": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     found = re.findall(r"(\w+\.py:\d+): error: ", done.stdout)
     assert sorted(set(found)) == ["program.py:6", "program.py:7"], done.stdout + done.stderr

@@ -1,7 +1,7 @@
-"""The workflows: by actionlint, by the rules of this repository, and by running what their steps run.
+"""The workflows: by actionlint, by the rules of this repository, and by running the scripts of their steps.
 
-No step is run on GitHub. The scripts are taken from the YAML and run by bash as a runner would, with a HOME and files
-of their own, where stand-ins for `make`, `sudo`, Python and `secretops` say what they were asked.
+bash runs the scripts as a runner would, with their own HOME. Stand-ins for `make`, `sudo`, Python and `secretops`
+record their arguments.
 """
 
 import os
@@ -20,8 +20,8 @@ from tools.steps import ROOT
 
 FILES = sorted(workflows.WORKFLOWS.glob("*.yml"))
 ACTIONS = sorted((ROOT / ".github/actions").rglob("action.yml"))
+# Scripts with these words are not run: they need the network, change this machine, or are the gate itself.
 NOT_RUN = ("apt-get", ".ci/run", "git fetch", "git config --global")
-"""Words of the scripts that are not run here: they need the network, change this machine, or are the gate itself."""
 
 ASKED = """#!/bin/sh
 echo "$(basename "$0") $*" >> "$ASKED"
@@ -32,7 +32,7 @@ esac
 
 
 def document(path: Path) -> Any:
-    # `on:` is a truth in YAML 1.1, which GitHub does not read it as.
+    # YAML 1.1 reads `on:` as true; GitHub does not.
     return yaml.safe_load(re.sub(r"^on:", '"on":', path.read_text(), flags=re.MULTILINE))
 
 
@@ -67,23 +67,23 @@ def test_every_action_is_ours_or_pinned_to_one_commit() -> None:
             assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)
 
 
-def test_no_script_has_an_expression_in_it_for_what_it_holds_may_be_anybodys_words() -> None:
+def test_no_script_contains_an_expression() -> None:
     assert [name for name, script, _ in scripts() if "${{" in script] == []
 
 
 def test_no_workflow_has_a_secret_and_no_checkout_keeps_its_token() -> None:
     for path in FILES:
         assert "secrets." not in path.read_text(), path
-    kept = [
+    offenders = [
         name
         for name, job in jobs()
         for step in job["steps"]
         if step.get("uses", "").startswith("actions/checkout@") and step["with"]["persist-credentials"]
     ]
-    assert kept == []
+    assert offenders == []
 
 
-def test_what_runs_a_pull_requests_code_may_write_nothing_and_what_writes_runs_none_of_it() -> None:
+def test_jobs_that_run_a_pull_requests_code_have_no_write_permission() -> None:
     for path in FILES:
         read = document(path)
         assert "pull_request_target" not in read["on"], path
@@ -112,7 +112,7 @@ def test_a_forks_job_has_no_environment_no_token_and_no_variable() -> None:
     assert runs[0] == runs[1], "both preview alike"
 
 
-def test_whoever_takes_a_token_for_a_cloud_is_held_by_an_environment() -> None:
+def test_job_with_a_cloud_token_has_an_environment() -> None:
     takes = {name: job.get("environment") for name, job in jobs() if "id-token" in job.get("permissions", {})}
     assert takes == {
         "preview.ours": "preview",
@@ -143,29 +143,33 @@ def test_nothing_is_deployed_before_it_was_previewed_judged_and_approved() -> No
     ],
 )
 def test_script_runs_in_the_runners_shell(script: str, environment: dict[str, str], tmp_path: Path) -> None:
-    """As `bash -e` on a runner: every name that it reads is set there, and each command has its arguments whole."""
+    """Run it as `bash -e` on a runner: every variable is set, and each command gets its arguments intact."""
     for place in ("bin/make", "bin/sudo", "bin/python3", "work/.venv/bin/python", "work/.venv/bin/secretops"):
         program = tmp_path / place
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(ASKED)
         program.chmod(0o755)
     names = ("HOME", "RUNNER_TEMP", "GITHUB_OUTPUT", "ASKED")
-    given = {**{name: str(tmp_path / f"the {name}") for name in names}, "STACK": "prod", "STACKS": "dev staging prod"}
+    variables = {
+        **{name: str(tmp_path / f"the {name}") for name in names},
+        "STACK": "prod",
+        "STACKS": "dev staging prod",
+    }
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-euo", "pipefail", "-c", script],
         cwd=tmp_path / "work",
-        env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **given, **dict.fromkeys(environment, "given")},
+        env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **variables, **dict.fromkeys(environment, "given")},
         check=False,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    (asked,) = (tmp_path / "the ASKED").read_text().splitlines()
-    command = asked.removeprefix("sudo ").removeprefix("python3 ").removeprefix("python ")
+    (call,) = (tmp_path / "the ASKED").read_text().splitlines()
+    command = call.removeprefix("sudo ").removeprefix("python3 ").removeprefix("python ")
     first, *words = command.split()
     if command.startswith("-m tools.review"):
-        told = [sys.executable, "-m", "tools.review", words[1], "--help"]
-        known = subprocess.run(told, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        argv = [sys.executable, "-m", "tools.review", words[1], "--help"]
+        known = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout
         assert set(re.findall(r"--[a-z]+", command)) <= set(re.findall(r"--[a-z]+", known))
     elif first == "make":
         assert "up" not in words or {"STACK=prod", "YES=1"} < {*words}
@@ -178,12 +182,12 @@ def test_script_runs_in_the_runners_shell(script: str, environment: dict[str, st
 
 
 @pytest.mark.real
-def test_drift_of_a_stack_that_no_state_has_fails_and_its_page_says_that_it_was_not_previewed(tmp_path: Path) -> None:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("PULUMI_", "AWS_"))}
+def test_drift_of_an_unknown_stack_fails_and_its_page_says_so(tmp_path: Path) -> None:
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith(("PULUMI_", "AWS_"))}
     done = subprocess.run(
         [ROOT / ".venv/bin/python", "-m", "tools.review", "drift", "dev"],
         cwd=ROOT,
-        env={**kept, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")},
+        env={**inherited, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")},
         check=False,
         capture_output=True,
         text=True,

@@ -1,6 +1,6 @@
-"""Each component alone in a program, with a few arguments: for mocks, and for the engine (tests/stacks).
+"""Each component in a program of its own, for mocks and for the engine (tests/stacks).
 
-The name of a component is its stack in physical names, too: one server may have all of a platform at once.
+Physical names contain the component's name, so that one server may have all components of a platform at once.
 """
 
 import importlib
@@ -51,7 +51,7 @@ def manifest(name: str, store: StoreLocation) -> Manifest:
 
 
 def known(platform: str, name: str) -> dict[str, Any]:
-    """What components of a platform take, if they have such an argument."""
+    """Return arguments that components of a platform share."""
     own: dict[str, Any] = {"stack": name, "broker": BROKER, "image": later(IMAGE), "references": FETCHED}
     folder = str(Path.cwd() / name)
     match platform:
@@ -102,8 +102,8 @@ class Alone(NamedTuple):
 
     child: str
     path: str
+    # The component's name -> arguments that other components of the platform do not take.
     more: Callable[[str], dict[str, Any]] = lambda _: {}
-    """The component's name -> arguments that other components of the platform do not take."""
 
     def deploy(self, name: str, opts: pulumi.ResourceOptions | None = None, **other: Any) -> None:
         args, platform = component(f"{self.path}Args"), self.path.partition(".")[0]

@@ -1,4 +1,4 @@
-"""ARNs as AWS would give them, for what the mocks make. A stand-in: AWS' own end of a secret's ARN is random."""
+"""ARNs for the mocks. The random end of a secret's ARN is a constant here."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -35,7 +35,6 @@ _SHAPES = {
 
 
 def arn_of(kind: str, resource: str, inputs: Mapping[str, Any]) -> str:
-    """The ARN of a resource called `resource` in the program."""
     kind = kind.removeprefix("aws:")
     cluster = str(inputs.get("cluster", "default")).rpartition("/")[2]
     named = defaultdict(lambda: resource, {**inputs, "resource": resource, "cluster": cluster})

@@ -1,4 +1,4 @@
-"""What each action of a role on AWS is for, and why one on `*` has to be: shown to whoever reviews the roles."""
+"""The purpose of each action of a role on AWS, and the reason for each one on `*`: printed for reviewers."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,6 +8,7 @@ _OF_VPC = (
     *("ec2:DescribeSubnets", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
 )
 
+# Each action that a role of the stack has, and its purpose.
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "secretsmanager:DescribeSecret": "which versions there are, and their labels; no value",
@@ -38,8 +39,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(_OF_VPC, "Lambda puts the function into the VPC"),
     }
 )
-"""Each action that a role of the stack has, and what for."""
 
+# Each action that is allowed on `*`, and why AWS supports nothing narrower (AWS, Service Authorization Reference).
 EVERYWHERE: Mapping[str, str] = MappingProxyType(
     {
         "ecr:GetAuthorizationToken": "it belongs to no repository",
@@ -51,4 +52,3 @@ EVERYWHERE: Mapping[str, str] = MappingProxyType(
         "ec2:UnassignPrivateIpAddresses": "of interfaces that Lambda makes: as above",
     }
 )
-"""Each action that is allowed on `*`, and why AWS takes nothing narrower (AWS, Service Authorization Reference)."""

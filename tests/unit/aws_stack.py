@@ -1,6 +1,6 @@
-"""The AWS platform's program under mocks, and what a reviewer is shown of its roles.
+"""The AWS platform's program under mocks, and the reviewer's list of its roles.
 
-python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt
+Refresh the list by python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt
 """
 
 import atexit
@@ -22,8 +22,8 @@ IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/coreflux-mcp-secrets:0.
 OPERATOR = "arn:aws:iam::123456789012:role/secrets-operator"
 OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF"
 READER = "arn:aws:iam::123456789012:user/alice"
+# In another account and region, which shares it.
 CA = "arn:aws:acm-pca:eu-west-1:210987654321:certificate-authority/01234567-89ab-cdef-0123-456789abcdef"
-"""Of another account and region, which shares it."""
 GOLDEN = Path(__file__).with_name("golden") / "aws-roles.txt"
 STORE = f'kind: aws, region: eu-central-1, account: "123456789012", operators: {[OPERATOR]}'
 SUBNETS = "[subnet-0123456789abcdef0, subnet-0123456789abcdef1]"
@@ -39,14 +39,14 @@ def ca() -> Path:
 
 @contextmanager
 def a_package(*, current: bool = True) -> Iterator[None]:
-    """As if `make lambda` had just run, or long ago. A stand-in: the mocks open no archive."""
+    """Pretend that `make lambda` has just run, or long ago. The mocks open no archive."""
     with mock.patch("components.aws.rotation.is_current", return_value=current):
         yield
 
 
 @contextmanager
 def a_kubeconfig() -> Iterator[None]:
-    """As if there were one. A stand-in: the mocks ask no cluster."""
+    """Provide a kubeconfig. The mocks connect to no cluster."""
     with mock.patch("secretops.platforms.kubernetes.kubeconfig.select_context"):
         yield
 
@@ -64,17 +64,17 @@ def on_aws(
     into: Deployed | None = None,
     **more: str,
 ) -> Deployed:
-    """A stack of the AWS store, each section with more entries; `kind` is the server's.
+    """Deploy a stack of the AWS store, each section with more entries; `kind` is the server's.
 
-    On ECS the reference is NativeRef unless `server` names one. The same stack is deployed once a session, unless
-    `into` says where.
+    On ECS the reference is NativeRef unless `server` sets another. A stack is deployed once a session, unless `into` is
+    set.
     """
     if kind == SERVER and "reference:" not in server:
         server += ", reference: NativeRef"
-    shown = f', image: "{image}"' if image else ""
+    option = f', image: "{image}"' if image else ""
     sections = {
         "store": f"{{{STORE.replace(str([OPERATOR]), str(list(operators)))}{store}}}",
-        "server": f"{{{kind}{shown}{server}}}",
+        "server": f"{{{kind}{option}{server}}}",
         "broker": f"{{kind: coreflux, host: mqtt.example.com{broker}}}",
         **more,
     }
@@ -121,20 +121,14 @@ def every_role() -> str:
     known = {title for title, _ in _shown(native)}
     lines = [
         "What each role of a stack of AWS may, who takes it, and the policy of each secret, key, bucket, topic, queue.",
-        "Made by: python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt",
-        "",
-        "References NativeRef, no VPC, no replica",
-        *(line for _, text in _shown(native) for line in text),
-        "",
+        "Made by: python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt", "",
+        "References NativeRef, no VPC, no replica", *(line for _, text in _shown(native) for line in text), "",
         "With every option: Fetched, a VPC with an endpoint, a replica, a load balancer, a client certificate of a CA.",
-        "What it has beside the above, or has not (-)",
-        *_changed(native, everything),
-        "",
+        "What it has beside the above, or has not (-)", *_changed(native, everything), "",
         "For a server in a cluster, besides those that rotate: the role that External Secrets takes",
-        *(line for title, text in _shown(pods) if title not in known for line in text),
-        "",
+        *(line for title, text in _shown(pods) if title not in known for line in text), "",
         "What each action is for, and why one on * has to be: tests/unit/aws_reasons.py",
-    ]
+    ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
@@ -174,8 +168,8 @@ def _of_role(trust: Sequence[Any], own: Sequence[Any]) -> Iterator[str]:
 
 def _guarding(found: Sequence[Any]) -> Iterator[str]:
     for statement in found:
-        said = f"  [{statement['Sid']}]" if "Sid" in statement else ""
-        yield f"  {statement['Effect'].lower()} {_principal(statement['Principal'])}{said}"
+        sid = f"  [{statement['Sid']}]" if "Sid" in statement else ""
+        yield f"  {statement['Effect'].lower()} {_principal(statement['Principal'])}{sid}"
         yield from _actions("    ", statement, [place for place in listed(statement["Resource"]) if place != "*"])
         yield from _conditions(statement)
 

@@ -1,4 +1,4 @@
-"""Ids as Azure would give them, for what the mocks make. A stand-in: object ids are Entra's own and random."""
+"""Ids for the mocks of Azure, which makes random ones."""
 
 import hashlib
 import uuid
@@ -24,14 +24,14 @@ def group_id(group: str) -> str:
 
 
 def made_by_azure(token: str, resource: str, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Id and outputs of a resource called `resource` in the program. Azure answers a list of identities with a map."""
+    """Return id and outputs of a resource. Azure answers a list of identities with a map."""
     at = identities.Place(token=token, urn=resource, subscription=SUBSCRIPTION, tenant=TENANT, inputs=inputs)
     name = at.id.rpartition("/")[2]
     outputs = {**inputs, "name": name}
     kind = identities.kind(token)
     if kind.startswith("app:") and "identity" in inputs:
-        given: dict[str, Any] = {one: {} for one in inputs["identity"]["userAssignedIdentities"]}
-        outputs["identity"] = {**inputs["identity"], "userAssignedIdentities": given}
+        described: dict[str, Any] = {one: {} for one in inputs["identity"]["userAssignedIdentities"]}
+        outputs["identity"] = {**inputs["identity"], "userAssignedIdentities": described}
     if kind == identities.IDENTITY:
         outputs |= {"principalId": object_id(name), "clientId": client_id(name), "tenantId": TENANT}
     if kind == "operationalinsights:Workspace":

@@ -1,6 +1,6 @@
-"""The Azure platform's program under mocks, and what a reviewer is shown of its role assignments.
+"""The Azure platform's program under mocks, and the reviewer's list of its role assignments.
 
-python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt
+Refresh the list by python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt
 """
 
 import json
@@ -52,15 +52,15 @@ def file_on_azure(
     image: str | None = None,
     **more: str,
 ) -> StackFile:
-    """A stack file of the Azure store, each section with more entries; `kind` is the server's."""
+    """Return a stack file of the Azure store, each section with more entries; `kind` is the server's."""
     if image is None:
         image = ACR_IMAGE if "registry:" in store else IMAGE
-    shown = f', image: "{image}"' if image else ""
+    option = f', image: "{image}"' if image else ""
     if not re.search(r"\b(network: |open_to_internet)", store):
         store += ", open_to_internet: true"
     sections = {
         "store": f"{{{STORE}{store}}}",
-        "server": f"{{{kind}{shown}{server}}}",
+        "server": f"{{{kind}{option}{server}}}",
         "broker": f"{{kind: coreflux, host: mqtt.example.com{broker}}}",
         **more,
     }
@@ -70,7 +70,7 @@ def file_on_azure(
 def on_azure(
     store: str = "", server: str = "", broker: str = "", *, stack: str = "prod", preview: bool = False, **more: str
 ) -> Deployed:
-    """A stack of the Azure platform, each section with more entries."""
+    """Deploy a stack of the Azure platform, each section with more entries."""
     return deploy(file_on_azure(store, server, broker, **more), stack, preview=preview)
 
 
@@ -86,7 +86,7 @@ def for_this_machine(
     return on_azure(store, server, broker, stack=stack, kind=kind, image="", preview=False, **more)
 
 
-# Stacks that several tests look at, each deployed once. Production has nothing more than it needs.
+# Stacks that several tests use, each deployed once. Production has only what it needs.
 production = cache(on_azure)
 trial = cache(lambda: on_azure(stack="dev-trial"))
 ca = cache(lambda: ca_file(Path(tempfile.mkdtemp())))
@@ -97,7 +97,7 @@ here = cache(lambda: for_this_machine(broker=f', ca_file: "{ca()}"'))
 
 @cache
 def with_every_option(*, preview: bool = False) -> Deployed:
-    """A stack with each option that adds something. Run once."""
+    """Deploy a stack with each option that adds a resource. Run once."""
     return on_azure(
         f', resource_group: plant, subnet: "{SUBNET}", registry: "{REGISTRY}", alert_emails: [ops@example.com], '
         "tags: {Cost-Center: plant}, zone_redundant: true, "
@@ -122,7 +122,7 @@ def assignments(deployed: Deployed) -> list[Any]:
 
 
 def role_of(assignment: Any) -> str:
-    from components.azure.roles import ROLES  # which brings the SDK along
+    from components.azure.roles import ROLES  # imports the SDK
 
     guid = assignment["roleDefinitionId"].rpartition("/")[2]
     return next(role.name for role in ROLES if role.guid == guid)
@@ -157,7 +157,7 @@ def variables(one: Any) -> dict[str, str]:
 
 
 def whole(entry: Any) -> Any:
-    """As the engine hands numbers over: whole ones are whole again, which the mocks' protocol makes floats of."""
+    """Convert whole floats to integers, as the engine does; the mocks' protocol makes them floats."""
     match entry:
         case dict():
             return {key: whole(inner) for key, inner in entry.items()}

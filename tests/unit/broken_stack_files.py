@@ -1,4 +1,4 @@
-"""The tables of stack files: broken_stack_files.yaml with their errors, unusual_stack_files.yaml without any."""
+"""The tables of stack files: broken_stack_files.yaml with errors, unusual_stack_files.yaml without."""
 
 import copy
 import secrets
@@ -35,7 +35,7 @@ class Row:
         return yaml.safe_dump({"config": config}, allow_unicode=True, sort_keys=False)
 
     def parse(self) -> Settings:
-        """Return what the program makes of it. Raises ConfigurationError."""
+        """Return the program's settings. Raises ConfigurationError."""
         texts = {key: handed_over(entry) for key, entry in self.sections.items()}
         return Settings.parse(
             self.stack,
@@ -47,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken(Row):
-    """A broken one, and its errors: where each is, and a part of its rule or remedy."""
+    """A broken stack file, and its errors: the place of each, and a part of its rule or remedy."""
 
     errors: tuple[tuple[str, str], ...]
 
@@ -61,7 +61,6 @@ class Broken(Row):
 
 
 def unusual_names() -> list[str]:
-    """Return the rows of unusual_stack_files.yaml, which name themselves."""
     return [line.removeprefix("- ") for line in UNUSUAL.read_text().splitlines() if line.startswith("- [")]
 
 

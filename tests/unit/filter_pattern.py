@@ -1,7 +1,7 @@
-"""A small evaluator of CloudWatch Logs' filter patterns for JSON events: what a metric filter would count.
+"""An evaluator of CloudWatch Logs' filter patterns for JSON events.
 
-As the user guide has them ("Filter pattern syntax for metric filters", JSON). What it does not settle raises here, so
-that no pattern of ours rests on it: a star elsewhere than at an end of a text, `!=` on a key that an event has not.
+Source: the user guide, "Filter pattern syntax for metric filters". Undocumented cases raise, so that no pattern depends
+on them: a star inside a text, `!=` on a missing key.
 """
 
 import re
@@ -14,7 +14,7 @@ _MISSING = object()
 
 
 def matches(pattern: str, event: Mapping[str, Any]) -> bool:
-    """Whether `pattern` counts `event`. Raises ValueError for what CloudWatch would not take, or does not explain."""
+    """Return True if `pattern` counts `event`. Raises ValueError for invalid or undocumented patterns."""
     return _Parser(pattern).whole()(event)
 
 

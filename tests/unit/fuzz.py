@@ -1,6 +1,6 @@
-"""What the tests of random input share: JSON of any form, and documents that are right but for one place.
+"""Strategies for tests of random input: JSON of any form, and valid documents with one broken place.
 
-The same examples on each run, here and in CI, and no deadline: whether a test holds is no matter of the machine.
+The examples are the same on each run, without a deadline: results do not depend on the machine.
 """
 
 import copy
@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-# As many draws as find what was found so far; FUZZ_EXAMPLES=1000 looks for more.
+# Enough draws for each defect found so far; FUZZ_EXAMPLES=1000 searches further.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
 
 BOUNDED = settings(
@@ -23,6 +23,7 @@ BOUNDED = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
 )
 
+# Values of unexpected types.
 SPITEFUL: st.SearchStrategy[Any] = st.sampled_from(
     [
         None, True, False, 0, -1, 0.5, 10**30, 10**400, float("nan"), float("inf"), "", " ", "\0", "\ud800", "é" * 300,
@@ -31,14 +32,13 @@ SPITEFUL: st.SearchStrategy[Any] = st.sampled_from(
         [], {}, [[]], [None], {"": None}, {"kind": None}, [{}], ["a"], {"a": ["b"]},
     ]
 )  # fmt: skip
-"""What programs trip over where they expect something else."""
 
+# Any JSON that Python's parser accepts.
 JSON = st.recursive(
     SPITEFUL | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-"""Anything that Python's reader of JSON takes."""
 
 
 def paths(document: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -50,7 +50,7 @@ def paths(document: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
 
 @st.composite
 def spoiled(draw: st.DrawFn, documents: tuple[Any, ...]) -> Any:
-    """One of `documents` with something else, or nothing, in one or two of its places."""
+    """Return one of `documents` with one or two places replaced or removed."""
     found = copy.deepcopy(draw(st.sampled_from(documents)))
     for _ in range(draw(st.integers(1, 2))):
         *above, key = draw(st.sampled_from(list(paths(found)))) or (None,)
@@ -67,7 +67,7 @@ def spoiled(draw: st.DrawFn, documents: tuple[Any, ...]) -> Any:
 
 
 def texts(documents: tuple[Any, ...]) -> st.SearchStrategy[bytes]:
-    """What may lie where a program looks for one of `documents`: spoiled, cut short, something else, any bytes."""
+    """Return possible contents of a file: spoiled, truncated or foreign documents, any bytes."""
     whole = st.sampled_from([json.dumps(each).encode() for each in documents])
     cut = st.tuples(whole, st.integers(0, 2000)).map(lambda both: both[0][: both[1] % (len(both[0]) + 1)])
     return st.one_of(

@@ -1,15 +1,8 @@
-"""Run the program under Pulumi's mocks and look at what it registers. No engine, no cloud, no process.
+"""Run the program under Pulumi's mocks and inspect what it registers. No engine, no cloud, no process.
 
-A first test of a stack needs a stack file and three lines:
-
-    file = "config: {store: {kind: dotenv}, server: {kind: local}, broker: {kind: embedded}}"
-    made = deployed(file, "dev")                       # one run for each text and process
-    assert made.resources["server"].depends_on         # a Registered: type, parent, inputs, depends_on, ...
-    assert made.exports["secretops"]["stack"] == "dev" # the stack's outputs
-
-`deployed` returns a copy of a cached run: use it where neither the environment nor a patch changes the run. `deploy`
-runs anew, takes another `program`, and with `into` keeps what was registered before an error. A `preview=True` run
-knows no id or output. A look-up (an invoke) fails the test. Mocks show what is asked of the engine, not what it does.
+`deployed` returns a copy of a cached run: use it unless the environment or a patch changes the run. `deploy` runs each
+time, accepts another `program`, and stores into `into` what was registered before an error. A `preview=True` run knows
+no id or output. An invoke fails the test. Mocks record what the engine receives, not what it does.
 """
 
 import asyncio
@@ -37,24 +30,22 @@ from tests.unit.vault_ids import made_by_vault
 
 @dataclass(frozen=True)
 class Registered:
-    """One resource as the program asked for it."""
+    """A resource that the program registered."""
 
     type: str
-    name: str  # Without the name of the component, which each child begins with.
-    parent: str  # The parent's name; the stack's is "" .
-    depends_on: frozenset[str]  # Names of the resources that have to be there first.
+    name: str  # Without the component's name, the prefix of each child.
+    parent: str  # The parent's name; the stack's is "".
+    depends_on: frozenset[str]  # Names of the resources that it depends on.
     inputs: dict[str, Any]
-    protected: bool  # Whether the engine refuses to remove it.
-    kept: bool  # Whether it stays where it is when the engine forgets it.
-    secret_inputs: tuple[str, ...]  # Inputs, at any depth, that the engine was told to encrypt.
-    provider: str = ""  # Name of the provider that makes it, where the program says which.
-    ignored: tuple[str, ...] = ()  # Paths of inputs that the engine is told to leave as they are.
+    protected: bool  # True if protected from deletion.
+    retained: bool  # True if the engine keeps it when it leaves the state.
+    secret_inputs: tuple[str, ...]  # Inputs, at any depth, that the engine encrypts.
+    provider: str = ""  # Name of the provider that makes it, if explicit.
+    ignored: tuple[str, ...] = ()  # Paths of inputs whose changes the engine ignores.
 
 
 @dataclass
 class Deployed:
-    """A run of the program."""
-
     resources: dict[str, Registered] = field(default_factory=dict)
     exports: dict[str, Any] = field(default_factory=dict)
     secret_exports: tuple[str, ...] = ()
@@ -64,7 +55,7 @@ class Deployed:
 
 
 def _this_program() -> None:
-    """Raises the RunError that the program has told, and ended with."""
+    """Raise the RunError that ended the program."""
     try:
         runpy.run_path(str(PROJECT_FOLDER / "__main__.py"))
     except SystemExit as ended:
@@ -79,7 +70,7 @@ def deploy(
     preview: bool = False,
     program: Callable[[], None] = _this_program,
 ) -> Deployed:
-    """Run `__main__.py` as the stack `name` of `file`. Raises what it raises; `into` then has what was asked for."""
+    """Run `__main__.py` as the stack `name` of `file`. Raises its errors; `into` then has the resources so far."""
     config = {f"{PROJECT}:{section}": text for section, text in file.entries.items()}
     deployed = Deployed() if into is None else into
     pulumi.runtime.set_all_config(config, [f"{PROJECT}:{section}" for section in file.encrypted])
@@ -92,7 +83,7 @@ def deploy(
 
 
 def deployed(text: str, name: str, *, preview: bool = False) -> Deployed:
-    """A copy of the run of stack `name` of the stack file `text`: one run for each in a process."""
+    """Return a copy of the run of stack `name` of the stack file `text`, cached for the process."""
     return copy.deepcopy(_deployed(text, name, preview, PROJECT_FOLDER))
 
 
@@ -105,7 +96,6 @@ async def _run(name: str, deployed: Deployed, preview: bool, program: Callable[[
     _forget()
     echo = _Echo(preview)
     mocks.set_mocks(echo, project=PROJECT, stack=name, preview=preview, monitor=_Recorder(deployed, echo))
-
     await stack.wait_for_rpcs()  # set_mocks has made a stack of its own
     set_root_resource(None)  # type: ignore[arg-type]
     await stack.run_in_stack(program)
@@ -150,7 +140,7 @@ class _Echo(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         name = self.short.get(args.name, args.name)
-        if self._preview:  # A bridged provider plans what the program sets, and knows neither an id nor an ARN.
+        if self._preview:  # A bridged provider plans the program's inputs, and knows neither an id nor an ARN.
             return "", dict(args.inputs) if args.typ.startswith("aws:") else {}
         if args.typ.startswith("azure-native:"):
             return made_by_azure(args.typ, name, args.inputs)
@@ -174,17 +164,13 @@ class _Recorder(mocks.MockMonitor):
             raise AssertionError(f"{name}: registered twice")
         if request.type != "pulumi:pulumi:Stack":
             self._deployed.resources[name] = Registered(
-                type=request.type,
-                name=name,
+                type=request.type, name=name,
                 parent=self._name(request.parent) if "pulumi:pulumi:Stack::" not in request.parent else "",
-                depends_on=frozenset(map(self._name, request.dependencies)),
-                inputs=inputs,
-                protected=request.protect,
-                kept=request.retainOnDelete,
+                depends_on=frozenset(map(self._name, request.dependencies)), inputs=inputs,
+                protected=request.protect, retained=request.retainOnDelete,
                 secret_inputs=tuple(_secrets("", inputs)),
-                provider=self._name(request.provider.rpartition("::")[0]),
-                ignored=tuple(request.ignoreChanges),
-            )
+                provider=self._name(request.provider.rpartition("::")[0]), ignored=tuple(request.ignoreChanges),
+            )  # fmt: skip
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
     def _name(self, urn: str) -> str:

@@ -1,6 +1,6 @@
-"""A small IAM: what policies decide about a request, for one account. As AWS describes it, Policy evaluation logic.
+"""An evaluator of IAM policies for one account, as AWS describes it ("Policy evaluation logic").
 
-It knows what the policies of this program use, and raises for anything else rather than to guess.
+It raises for elements that this program does not use.
 """
 
 import json
@@ -15,7 +15,7 @@ from tests.unit.harness import Deployed
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks for. `principal` is an ARN (a token's: its OIDC provider's), or a service's name."""
+    """A request. `principal` is an ARN (for a token, its OIDC provider's), or a service's name."""
 
     principal: str
     action: str
@@ -28,7 +28,7 @@ class Request:
 
     @property
     def keys(self) -> dict[str, str]:
-        """The condition keys of the request; what AWS sets by itself included."""
+        """Return the condition keys of the request, with those that AWS sets."""
         own = {"aws:PrincipalIsAWSService": str(self.by_service).lower(), "aws:SecureTransport": "true"}
         if not self.by_service:
             own["aws:PrincipalArn"] = self.principal
@@ -41,9 +41,9 @@ def is_allowed(request: Request, *, identity: Sequence[Any] = (), resource: Sequ
     if any(one["Effect"] == "Deny" for one in (*own, *theirs)):
         return False
     directly = any(not _is_root(one["Principal"]) for one in theirs)
-    if request.action.startswith("kms:"):  # the key's policy decides, and lets the account's decide where it says so
+    if request.action.startswith("kms:"):  # the key's policy decides, and may delegate to the account's policies
         return directly or (bool(theirs) and bool(own))
-    if not request.by_service and request.principal.split(":")[4] != ACCOUNT:  # another account's: both have to
+    if not request.by_service and request.principal.split(":")[4] != ACCOUNT:  # another account's: both must allow it
         return directly and bool(own)
     return bool(own) or directly
 
@@ -55,7 +55,7 @@ def statements(text: str) -> list[Any]:
 
 
 def roles(deployed: Deployed) -> dict[str, list[Any]]:
-    """ARN of each role of the stack -> the statements of all its policies."""
+    """Return the ARN of each role of the stack -> the statements of all its policies."""
     found: dict[str, list[Any]] = {role.inputs["name"]: [] for role in deployed.of_type("aws:iam/role:Role")}
     for policy in deployed.of_type("aws:iam/rolePolicy:RolePolicy"):
         found[policy.inputs["role"]] += statements(policy.inputs["policy"])
@@ -93,7 +93,7 @@ def _met(operator: str, key: str, wanted: list[str], keys: Mapping[str, str]) ->
             return present is not None and present.lower() in [one.lower() for one in wanted]
         case "ArnEquals" | "ArnLike":
             return present is not None and any(_arn_like(one, present) for one in wanted)
-        case "ArnNotEquals":  # true as well where there is no such key
+        case "ArnNotEquals":  # true as well for a missing key
             return present is None or not any(_arn_like(one, present) for one in wanted)
         case _:
             raise NotImplementedError(operator)
@@ -125,5 +125,5 @@ def _like(pattern: str, text: str) -> bool:
 
 
 def _arn_like(pattern: str, arn: str) -> bool:
-    parts, given = pattern.split(":", 5), arn.split(":", 5)
-    return len(parts) == len(given) and all(_like(one, other) for one, other in zip(parts, given, strict=True))
+    parts, actual = pattern.split(":", 5), arn.split(":", 5)
+    return len(parts) == len(actual) and all(_like(one, other) for one, other in zip(parts, actual, strict=True))

@@ -1,4 +1,4 @@
-"""A lease that lies in this process: a stand-in for the blob of the Azure store. It proves nothing about Azure."""
+"""An in-memory stand-in for the lease blob of the Azure store."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ NOBODY = LeaseStatus()
 
 
 class BlobInMemory(LeaseBlob):
-    """Keeps who has the lease and what they wrote. A test that follows the holder calls `follow`."""
+    """Stores the holder and the record. `follow` takes over the lease."""
 
     def __init__(self) -> None:
         super().__init__("https://account.blob.core.windows.net/container/rotator")
@@ -37,6 +37,6 @@ class BlobInMemory(LeaseBlob):
         return replace(self.seen, is_leased=bool(self.owner), is_infinite=self.for_ever)
 
     def follow(self, name: str = "the follower") -> None:
-        """Take the lease from its holder, as whoever follows one that did not renew."""
+        """Take over the lease, as after a missed renewal."""
         self.owner = "another"
         assert self.write_holder(self.owner, name, datetime.now(UTC), 0)

@@ -1,4 +1,4 @@
-"""The store of the simulated year, in memory, with versions as a test wants them and a follower."""
+"""The in-memory store of the simulated year, with test versions and a taker-over."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,21 +14,17 @@ DAY = timedelta(days=1)
 def version(
     stage: Stage, user: str | None, *, days_ago: int = 1, delivered: bool = True, retired: bool = False
 ) -> Version:
-    """Return a version that is called after its stage."""
+    """Return a version that is named after its stage."""
     then = NOW - days_ago * DAY
     return Version(
-        id=str(stage),
-        stage=stage,
-        created=then,
-        user=user,
-        published=then if delivered and stage is not Stage.PENDING else None,
-        retired=NOW if retired else None,
-    )
+        id=str(stage), stage=stage, created=then, user=user,
+        published=then if delivered and stage is not Stage.PENDING else None, retired=NOW if retired else None,
+    )  # fmt: skip
 
 
 @dataclass
 class Memory:
-    """The content of a store that has one secret, and of its journal."""
+    """The content of a store with one secret and a journal."""
 
     secret: str
     values: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -47,18 +43,17 @@ class Memory:
         return self.content.versions.get(self.secret, Versions())
 
     def store(self) -> StandInStore:
-        """Return the store. No holder of its lease is seen to live: the next taker follows."""
+        """Return the store. Holders of its lease look dead: the next process takes over."""
         return StandInStore(self, {}, lambda _token: False)
 
     def follow(self) -> None:
-        """Take over the lease, as a follower does."""
         self.content = replace(self.content, holder=Holder("another", "the follower"))
 
     def load(self, what: str) -> Kept:  # noqa: ARG002 - nothing goes wrong here
         return self.content
 
-    def save(self, kept: Kept, what: str) -> None:  # noqa: ARG002
-        self.content = kept
+    def save(self, saved: Kept, what: str) -> None:  # noqa: ARG002
+        self.content = saved
 
     def write(self, entry: Entry) -> None:
         self.entries.append(entry)

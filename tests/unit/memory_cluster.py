@@ -1,6 +1,5 @@
-"""One namespace of a Kubernetes API in memory: Secrets and Leases, by compare-and-swap. A real API server is in
-tests/stacks/test_staging.py.
-"""
+"""A namespace of a Kubernetes API in memory: Secrets and Leases, by compare-and-swap. A real API server is in
+tests/stacks/test_staging.py."""
 
 import base64
 import copy
@@ -31,16 +30,16 @@ SERVER = "https://memory.example"
 
 @dataclass
 class Client:
-    """lightkube's, as far as `Api` uses it."""
+    """The part of lightkube's client that `Api` uses."""
 
     objects: dict[tuple[str, str], Any] = field(default_factory=dict)  # Kind and name -> the object.
+    # Called before each request: an HTTP status to answer, or an error to raise. With status 0 a write is done, and its
+    # answer lost.
     answer: Callable[[str, str], int | Exception | None] = lambda _verb, _name: None
-    """Called before each request: an HTTP status to answer instead, or an error to raise. A write of status 0 is
-    done, and its answer is lost."""
+    # Called before each write, and `after` afterwards.
     before: Callable[[str, str], None] = lambda _verb, _name: None
-    """Called before each write, and `after` once it is done."""
     after: Callable[[str, str], None] = lambda _verb, _name: None
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    calls: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._versions = itertools.count(1)
@@ -64,16 +63,16 @@ class Client:
         found = self.objects.get(key)
         if (found and found.metadata.resourceVersion) != version:
             raise refused(409)
-        kept = copy.deepcopy(thing)
-        kept.metadata.resourceVersion = str(next(self._versions))
-        self.objects[key] = kept
+        stored = copy.deepcopy(thing)
+        stored.metadata.resourceVersion = str(next(self._versions))
+        self.objects[key] = stored
         self.after(verb, thing.metadata.name)
         if lost:
             raise httpx2.ReadError("lost")
-        return copy.deepcopy(kept)
+        return copy.deepcopy(stored)
 
     def _ask(self, verb: str, name: str) -> bool:
-        self.asked.append((verb, name))
+        self.calls.append((verb, name))
         match self.answer(verb, name):
             case None:
                 return False
@@ -87,7 +86,7 @@ class Client:
 
 @dataclass
 class InMemory(InNamespace):
-    """A place of the Kubernetes store."""
+    """A location of the Kubernetes store."""
 
     client: Client = field(default_factory=Client)
     renew: float = 1000.0  # Seconds between two renewals of a lease: none in most tests.
@@ -125,12 +124,12 @@ class InMemory(InNamespace):
         return dict(found.metadata.annotations or {})
 
     def keeps(self, text: str) -> list[str]:
-        """The Secrets that hold `text`, as a value, in a document or in an annotation."""
-        kept = [name for kind, name in self.client.objects if kind == "Secret"]
+        """Return the Secrets that contain `text` in a value, document or annotation."""
+        stored = [name for kind, name in self.client.objects if kind == "Secret"]
         forms = {text, json.dumps(text, ensure_ascii=False)[1:-1]}
         return [
             name
-            for name in kept
+            for name in stored
             for whole in [*self.data(name).values(), *(note.encode() for note in self.annotations(name).values())]
             if any(form.encode() in whole for form in forms)
         ]
@@ -153,7 +152,7 @@ _fresh: dict[str, InMemory] = {}
 
 
 def fresh(request: pytest.FixtureRequest, _folder: Path) -> str:
-    """The address of an unused one, for `at`: of this process. Nobody waits for it."""
+    """Return the address of an unused location for `at`, in this process."""
     quick(request.getfixturevalue("monkeypatch"))
     place = InMemory(renew=0.02)
     _fresh[place.address] = place
@@ -171,7 +170,7 @@ def refused(code: int, status: dict[str, Any] | None = None) -> Exception:
 
 
 class Clock:
-    """Stands in for `time` in one module: who sleeps is woken at once, that much later."""
+    """Replaces `time` in one module: sleeping advances it at once."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -184,7 +183,7 @@ class Clock:
 
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Nobody waits for the API server or after a conflict. Gives the clock by which the former is waited for."""
+    """Replace waiting for the API server and after conflicts. Returns the clock of the former."""
     clock = Clock()
     monkeypatch.setattr(retry, "time", clock)
     return clock

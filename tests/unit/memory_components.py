@@ -1,4 +1,4 @@
-"""A seventh platform's components: values in memory. Its registry line and this module are all that it takes."""
+"""Components of a seventh platform, in memory. Its registry line and this module are all it needs."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,32 +16,28 @@ from tests.unit.memory_platform import MemoryLocation
 
 
 class MemoryStore(StoreSection):
-    """A shelf of this process."""
-
     kind: Literal["memory"]
-    shelf: str
+    key: str
 
 
 class MemoryServer(ServerSection):
-    """A server of this process."""
-
     kind: Literal["memory"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemorySecretStoreArgs(SecretStoreArgs):
-    shelf: str
+    key: str
 
 
 class MemorySecretStore(SecretStore):
     def __init__(self, name: str, args: MemorySecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:memory:SecretStore", name, opts)
-        self._shelf = args.shelf
-        self.manifest = args.manifest(store=MemoryLocation(shelf=args.shelf), broker=args.broker.location())
+        self._key = args.key
+        self.manifest = args.manifest(store=MemoryLocation(key=args.key), broker=args.broker.location())
         self.register_outputs({})
 
     def publish(self, *, reader: Principal) -> MountedFiles:  # noqa: ARG002
-        return MountedFiles(source=f"memory:{self._shelf}", secrets=self.read_by_server)
+        return MountedFiles(source=f"memory:{self._key}", secrets=self.read_by_server)
 
     def rotate(self) -> Schedule:
         return Schedule(every="hour", turn_on="")
@@ -71,7 +67,7 @@ class InMemory(Platform):
 
     def open_store(self, name: str, settings: Settings, principal: Principal, opts: Any) -> SecretStore:  # noqa: ARG002
         assert isinstance(settings.store, MemoryStore)
-        return MemorySecretStore(name, MemorySecretStoreArgs(**settings.store_args, shelf=settings.store.shelf), opts)
+        return MemorySecretStore(name, MemorySecretStoreArgs(**settings.store_args, key=settings.store.key), opts)
 
     def open_server(
         self,

@@ -1,4 +1,4 @@
-"""A seventh platform: values in this process's memory. Its registry entry and this module are all that it takes."""
+"""A seventh platform, in memory. Its registry entry and this module are all it needs."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ from tests.unit.memory import Memory
 
 class MemoryLocation(StoreLocation):
     kind: Literal["memory"] = "memory"
-    shelf: str
+    key: str
 
 
 class InMemory(Platform[MemoryLocation]):
@@ -21,15 +21,15 @@ class InMemory(Platform[MemoryLocation]):
     delivery_delay = "at once"
 
     def open_store(self, location: MemoryLocation, *, role: str) -> tuple[VersionStore, Journal]:  # noqa: ARG002
-        memory = MEMORIES.setdefault(location.shelf, Memory("mqtt"))
+        memory = MEMORIES.setdefault(location.key, Memory("mqtt"))
         return memory.store(), memory
 
     def open_trail(self, manifest: Manifest) -> AccessRecordTrail:
         return AccessRecordTrail(manifest.secrets)
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:  # noqa: ARG002
-        kept = MEMORIES[self.of(stack.manifest).shelf].content.versions
-        return StoreChecks(reach=lambda: None, checks=[Check("memory", lambda: ok(", ".join(kept)))])
+        stored = MEMORIES[self.of(stack.manifest).key].content.versions
+        return StoreChecks(reach=lambda: None, checks=[Check("memory", lambda: ok(", ".join(stored)))])
 
 
 MEMORIES: dict[str, Memory] = {}

@@ -1,7 +1,7 @@
-"""Docker's Engine API in memory: secrets, configs and services of a Swarm of one manager, whose updates end at once.
+"""Docker's Engine API in memory: secrets, configs and services of a Swarm with one manager; updates end at once.
 
-It compares versions, refuses names that are taken and secrets that are used, as swarmkit does. What tasks do is for a
-test to say: `verdict` of an update, `outcome` of a job. A real Swarm is in tests/contract/test_swarm_store.py.
+It compares versions, and rejects names that exist and secrets in use, as swarmkit does. A test scripts the tasks:
+`verdict` of an update, `outcome` of a job. A real Swarm is in tests/contract/test_swarm_store.py.
 """
 
 import base64
@@ -30,7 +30,7 @@ NEVER_RAN = "starting container failed: unable to remount dir as readonly: devic
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How the task of a job ends, and what it has printed."""
+    """Result and output of a job's task."""
 
     state: str = "complete"
     code: int = 0
@@ -53,10 +53,10 @@ class Engine(requests.Session):
 
     verdict: Callable[[dict[str, Any]], str] = _completed  # The state of an update to a spec.
     outcome: Callable[[dict[str, Any]], Outcome] = _done
+    # Called before each request that writes, and `after` afterwards.
     before: Callable[[str, str], None] = lambda _method, _path: None
-    """Called before each request that writes, and `after` once it is done."""
     after: Callable[[str, str], None] = lambda _method, _path: None
-    texts: dict[str, str] = field(default_factory=dict)  # Name of a secret -> its text, also once it is gone.
+    texts: dict[str, str] = field(default_factory=dict)  # Name of a secret -> its text, also after its removal.
     objects: dict[str, dict[str, dict[str, Any]]] = field(
         default_factory=lambda: {"secrets": {}, "configs": {}, "services": {}}
     )
@@ -92,7 +92,6 @@ class Engine(requests.Session):
         return self._remove(*words)
 
     def _read(self, words: list[str], params: dict[str, str]) -> Any:
-        """What is at a path; None where there is nothing."""
         kind, *name = words
         if kind in self.objects and name:
             one = self._find(kind, name[0])
@@ -133,8 +132,8 @@ class Engine(requests.Session):
         if self._find(kind, spec["Name"]):
             return 409, {"message": f"{kind} {spec['Name']} already exists"}
         id = f"{kind}-{next(self._numbers)}"
-        kept = {key: entry for key, entry in spec.items() if key != "Data"}
-        made = {"ID": id, "Version": {"Index": next(self._numbers)}, "CreatedAt": _now(), "Spec": _copy(kept)}
+        stored = {key: entry for key, entry in spec.items() if key != "Data"}
+        made = {"ID": id, "Version": {"Index": next(self._numbers)}, "CreatedAt": _now(), "Spec": _copy(stored)}
         self.objects[kind][id] = made
         if kind == "secrets":
             self.texts[spec["Name"]] = base64.b64decode(spec["Data"]).decode()
@@ -202,7 +201,7 @@ class Engine(requests.Session):
 
 @dataclass(frozen=True)
 class InMemory(InSwarm):
-    """A place of the Swarm store in an engine of its own."""
+    """A location of the Swarm store in an engine of its own."""
 
     engine: Engine = field(default_factory=Engine)
 
@@ -230,7 +229,7 @@ _fresh: dict[str, InMemory] = {}
 
 
 def fresh(request: pytest.FixtureRequest, folder: Path) -> str:
-    """The address of an unused one, for `at`: of this process. Nobody waits for it."""
+    """Return the address of an unused location for `at`, in this process."""
     quick(request.getfixturevalue("monkeypatch"))
     folder.mkdir(exist_ok=True)
     place = in_memory(folder)
@@ -285,7 +284,7 @@ def _response(code: int, answer: Any) -> requests.Response:
 
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for what happens at once."""
+    """Skip all pauses."""
     from secretops.platforms.swarm import job, rollout, store, version_state
     from secretops.stores import retry
 

@@ -1,4 +1,4 @@
-"""What breaks each rule: one property of a plan that keeps it, a row each. A second row is for a recorded mutant."""
+"""The breaks of each rule: one property of a valid plan, a row each. A second row is for a recorded mutant."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from tests.unit.azure_ids import SUBSCRIPTION
 from tests.unit.policy_plans import Break, Change, added, changed, unprotected
 
 NO_VALUE = "stack-holds-no-value"
-# In one piece a scanner would take it for a key.
+# As a whole a scanner would take it for a key.
 PRIVATE_KEY = f"-----BEGIN {'PRIVATE'} KEY-----"
 BIND = {"type": "bind", "source": "/var/run/docker.sock", "target": "/var/run/docker.sock"}
 LATEST = "registry.example.com/coreflux-mcp-secrets:latest"
@@ -21,7 +21,7 @@ OTHERS_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflu
 
 
 def row(rule: str, plan: str, at: str, path: str, to: Any, *, unknown: bool = True, also: str = "") -> Break:
-    """Set one property. `path` has its steps between `>`; a step that is a number is an index of a list."""
+    """Set one property. `path` has its steps between `>`; a numeric step is an index of a list."""
     steps = [int(step) if step.isdigit() else step for step in path.split(">")]
     return Break(
         rule=rule,
@@ -33,7 +33,7 @@ def row(rule: str, plan: str, at: str, path: str, to: Any, *, unknown: bool = Tr
 
 
 def more(rule: str, plan: str, kind: str, properties: Mapping[str, Any], *, also: str = "") -> Break:
-    """Add a resource that must not be there."""
+    """Add a resource that must not exist."""
     return Break(rule=rule, plan=plan, change=added(kind, properties), also=frozenset(also.split()))
 
 
@@ -42,12 +42,12 @@ def as_if(old: str, new: str) -> Callable[[str], str]:
 
 
 def granted(at: str, role: str, scope: str) -> Change:
-    """Make a role assignment one of another role on another scope."""
+    """Change role and scope of a role assignment."""
     return changed(at, to=lambda there: {**there, "roleDefinitionId": role, "scope": scope})
 
 
 def right(path: str, capability: str) -> Callable[[str], str]:
-    """Add a right to a policy of Vault."""
+    """Add a capability to a policy of Vault."""
     return lambda policy: f'{policy}path "{path}" {{\n  capabilities = ["{capability}"]\n}}\n'
 
 
@@ -89,7 +89,7 @@ def add(*entries: Any) -> Callable[[Any], Any]:
 
 
 def foreign(text: str) -> str:
-    """Name another stack where a pattern names this one."""
+    """Replace this stack's name in a pattern by another's."""
     return text.replace("/prod/", "/other/").replace("-prod-", "-other-")
 
 
@@ -364,12 +364,8 @@ SWARM = (
     row("swarm-network-is-encrypted", "swarm+", "network", "driver", "bridge"),
     row("swarm-provider-has-no-login", "swarm+", "swarm", "keyMaterial", "a key"),
     row(
-        "swarm-provider-has-no-login",
-        "swarm+",
-        "swarm",
-        "registryAuth",
-        [{"address": "r", "password": "a text"}],
-        also=NO_VALUE,
+        "swarm-provider-has-no-login", "swarm+", "swarm", "registryAuth",
+        [{"address": "r", "password": "a text"}], also=NO_VALUE,
     ),
     row(PORTS, PUBLISHED, "service", "endpointSpec>ports>0>targetPort", 22),
     row(PORTS, PUBLISHED, "service", "endpointSpec>ports>0>publishMode", "host"),
@@ -389,7 +385,7 @@ SWARM = (
     row(SOCKET, "swarm+", "service", f"{SERVICE}mounts", [BIND], unknown=False),
     row(BACK, "swarm+", "service", "updateConfig>failureAction", "continue"),
     row(BACK, "swarm+", "service", f"{SERVICE}healthcheck>tests", ["NONE"]),
-)
+)  # fmt: skip
 
 PODS, EVERY = "prod-vault-kubernetes", "vault+"
 PERMISSIONS = "spec>template>metadata>annotations>vault.hashicorp.com/agent-inject-perms-mqtt"

@@ -1,6 +1,6 @@
-"""Plans for the tests of policies: the program under mocks, and the same with one thing broken.
+"""Plans for the tests of policies: the program under mocks, valid or with one break.
 
-Each plan is made once a session. policy_breaks.py has the table of breaks, which shows that each rule can fail.
+Each plan is made once a session. policy_breaks.py has the table of breaks: each rule can fail.
 """
 
 import json
@@ -29,11 +29,11 @@ from tests.unit.azure_ids import SUBSCRIPTION, TENANT
 from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.stack_file import StackFile
 
+# Stack name -> its file, of all shipped stacks.
 STACK_FILES: Mapping[str, Path] = {
     path.name.split(".")[1]: path
     for path in sorted([*PROJECT_FOLDER.glob("Pulumi.*.yaml"), *(PROJECT_FOLDER / "examples").glob("Pulumi.*.yaml")])
 }
-"""Stack name -> its file, of all that are shipped."""
 
 _AWS = (
     'store: {kind: aws, region: eu-central-1, account: "123456789012", '
@@ -51,6 +51,7 @@ _REGISTRY = (
 _OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF"
 _BROKER = "broker: {kind: coreflux, host: mqtt.example.com, ca_file: /etc/ssl/certs/ca.crt}"
 _CERTIFIED = "broker: {kind: coreflux, host: mqtt.example.com, client_certificate: true}"
+# Stack name -> the sections of its file. Copies: editing a shipped file breaks no test of a rule.
 OWN: Mapping[str, tuple[str, ...]] = {
     "dev": ("store: {kind: dotenv}", "server: {kind: local}", "broker: {kind: embedded}"),
     "dev-aws-local": (_AWS, "server: {kind: local, reader: 'arn:aws:iam::123456789012:role/developer'}", _BROKER),
@@ -91,11 +92,10 @@ OWN: Mapping[str, tuple[str, ...]] = {
     ),
     "prod-vault-kubernetes": (_VAULT, _CLUSTER.replace("MORE", ""), _BROKER),
 }
-"""Stack name -> the sections of its file. Copies: whoever edits a shipped file breaks no test of a rule."""
 
-SECRET = {rpc._special_sig_key: rpc._special_secret_sig}  # The mark of what the engine encrypts.
+SECRET = {rpc._special_sig_key: rpc._special_secret_sig}  # The mark of encrypted values.
 
-Change = Callable[[Plan], Plan]  # What makes of a plan another.
+Change = Callable[[Plan], Plan]  # Turns a plan into another.
 
 
 def text_of(stack: str) -> str:
@@ -132,18 +132,18 @@ def plan(name: str) -> Plan:
 
 @cache
 def shipped(stack: str, *, preview: bool = False) -> Plan:
-    """The plan of a shipped stack file. A `preview` is one before anything is made."""
+    """Return the plan of a shipped stack file; with `preview`, before the first deployment."""
     return planned(STACK_FILES[stack].read_text(), stack, preview=preview)
 
 
 def planned(text: str, stack: str, *, preview: bool = False) -> Plan:
-    with stood_in(text) as shown:
-        return plan_of(deploy(StackFile.read(shown), stack, preview=preview), stack)
+    with with_fakes(text) as faked:
+        return plan_of(deploy(StackFile.read(faked), stack, preview=preview), stack)
 
 
 @contextmanager
-def stood_in(text: str) -> Iterator[str]:
-    """A stack file with CA files, a kubeconfig, a package for AWS and a Swarm's manager stood in for."""
+def with_fakes(text: str) -> Iterator[str]:
+    """Yield a stack file with fake CA files, kubeconfig, AWS package and Swarm manager."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         patch.setattr(mcp_server, "mounted_secrets", lambda _name: ())
         patch.setattr(mcp_server, "operator_secret", _login)
@@ -158,7 +158,7 @@ def _login(secret: str, *, file_name: str, uid: str, gid: str) -> MountedSecret:
 
 
 def plan_of(deployed: Deployed, stack: str, environment: Environment | None = None) -> Plan:
-    """What a run of the program asked for; `environment` in place of what the stack tells."""
+    """Return the plan of a run; `environment` overrides the stack's."""
     resources = [
         resource(
             _urn(stack, _chain(deployed, one.name), one.name),
@@ -201,9 +201,9 @@ def events(plan: Plan) -> Iterator[str]:
 
 
 def changed(at: str, *path: str | int, to: Any) -> Change:
-    """One property of one resource: `at` is its name, or the type of which the first is meant; "" is the outputs.
+    """Change one property of one resource: `at` is its name, or a type (its first resource); "" is the outputs.
 
-    The path goes into JSON texts, too. A key that is not there is added; `to` may be a function of what is there.
+    The path also enters JSON texts. A missing key is added; `to` may be a function of the present value.
     """
 
     def change(plan: Plan) -> Plan:
@@ -247,13 +247,13 @@ def broken(plan: Plan, at: str, path: tuple[str | int, ...], value: Any) -> Plan
 
 @dataclass(frozen=True, kw_only=True)
 class Break:
-    """One thing broken in a plan that keeps every rule."""
+    """One break of a valid plan."""
 
     rule: str
-    plan: str  # Its name, of OWN or of OPTIONS.
+    plan: str  # Its name, in OWN or OPTIONS.
     change: Change
+    # The same place with an unknown value; None if the rule reads nothing that can be unknown.
     unknown: Change | None = None
-    """The same place, not known yet; None where the rule looks at nothing that can be unknown."""
     also: frozenset[str] = frozenset()  # Other rules that this breaks as well.
 
 
@@ -263,17 +263,17 @@ def named(rule: str) -> Rule:
 
 
 def verdicts(plan: Plan) -> dict[str, str]:
-    """Rule -> kept | broken | unknown, of all rules that apply."""
+    """Return rule -> kept | broken | unknown, for all rules that apply."""
     return {one.rule.name: str(one.verdict) for one in judge(plan) if one.verdict is not Verdict.NOT_APPLICABLE}
 
 
 def holds(break_: Break) -> None:
-    """Fail unless the break breaks its rule, and no other but those it names, and the unknown is reported."""
+    """Fail unless only the expected rules are broken, and the unknown is reported."""
     rule, changed_plan = named(break_.rule), break_.change(plan(break_.plan))
-    assert kept(break_.plan).get(rule.name) == "kept", f"{rule.name} before anything is broken"
+    assert results(break_.plan).get(rule.name) == "kept", f"{rule.name} before anything is broken"
     after = verdicts(changed_plan)
     assert after.get(rule.name) == "broken"
-    fell = {name for name, said in after.items() if said == "broken"}
+    fell = {name for name, outcome in after.items() if outcome == "broken"}
     assert sorted(fell) == sorted({rule.name} | break_.also), "no other rule is broken"
     for finding in rule.findings(changed_plan):
         assert finding.resource.startswith(f"urn:pulumi:{changed_plan.stack}::{PROJECT}::"), "a finding has a URN"
@@ -282,7 +282,7 @@ def holds(break_: Break) -> None:
 
 
 @cache
-def kept(name: str) -> dict[str, str]:
+def results(name: str) -> dict[str, str]:
     return verdicts(plan(name))
 
 

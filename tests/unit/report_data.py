@@ -1,4 +1,4 @@
-"""A report of a stack that has everything: late and waiting secrets, failed steps, a reader with a hostile name."""
+"""A report with late and waiting secrets, failed steps, and a reader with a hostile name."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ STEPS = ("prepare", "apply", "verify", "publish")
 
 
 def made(secrets: int = 5, readers: int = 4, rotations: int = 4) -> Report:
-    """With that many secrets; each third is late, and each fifth rotation failed once before it went well."""
+    """Return a report: each third secret is late, and each fifth rotation failed once before it succeeded."""
     aged = [_aged(number) for number in range(secrets)]
     steps = [step for one in aged for step in _steps(one, rotations)]
     return Report(
@@ -47,25 +47,17 @@ def _aged(number: int) -> SecretAge:
     since = NOW - used * cadence * DAY
     due = since + cadence * DAY
     return SecretAge(
-        name=f"connection-{number}",
-        kind="mqtt-user",
-        status=Status.ATTENTION if used > 1 else Status.VERIFIED,
-        version=f"20261101T000000Z-{number}",
-        since=since,
-        age_days=used * cadence,
-        cadence_days=cadence,
-        used=used,
-        due=due,
-        expires=due + 600 * DAY if number % 2 else None,
-        servers="2 current",
+        name=f"connection-{number}", kind="mqtt-user", status=Status.ATTENTION if used > 1 else Status.VERIFIED,
+        version=f"20261101T000000Z-{number}", since=since, age_days=used * cadence, cadence_days=cadence,
+        used=used, due=due, expires=due + 600 * DAY if number % 2 else None, servers="2 current",
         notes=(f"due since {due:%Y-%m-%d}",) if used > 1 else (),
-    )
+    )  # fmt: skip
 
 
 def _waiting() -> SecretAge:
     notes = ("has no value yet: secretops put http-token",)
-    kept = replace(_aged(0), version=None, since=None, age_days=None, used=None, due=None)
-    return replace(kept, name="http-token", kind="supplied", status=Status.WAITING, servers="-", notes=notes)
+    waiting = replace(_aged(0), version=None, since=None, age_days=None, used=None, due=None)
+    return replace(waiting, name="http-token", kind="supplied", status=Status.WAITING, servers="-", notes=notes)
 
 
 def _steps(one: SecretAge, rotations: int) -> list[Entry]:

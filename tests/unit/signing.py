@@ -1,4 +1,4 @@
-"""Certificates as some CA would make them, right or wrong."""
+"""Certificates from a test CA, valid or broken."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def made(
     begins: datetime = NOW - DAY,
     ends: datetime = NOW + 30 * DAY,
 ) -> Holder:
-    """Certified by `by`, or by itself. Of a public `key` alone its holder has no other half."""
+    """Return a certificate signed by `by`, or self-signed. With a public `key` the holder has no private key."""
     own = new_key() if key is None or isinstance(key, ec.EllipticCurvePublicKey) else key
     public = key if isinstance(key, ec.EllipticCurvePublicKey) else own.public_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

@@ -1,8 +1,7 @@
-"""A stack file as a user writes it, turned into what the engine hands to the program.
+"""A stack file as a user writes it, converted as the engine does.
 
-A stand-in for the engine's own reading of `config:`, made after what `pulumi preview` 3.272 did: a word stays a word, a
-structure becomes JSON, nothing becomes "", `no` is a word and not false, and a section with a `secure:` entry anywhere
-comes decrypted and is named among the secret keys. All but the decryption is the program's own reading of a file.
+Modeled on `pulumi preview` 3.272: a word stays a word, a structure becomes JSON, nothing becomes "", `no` is a word and
+not false, and a section with a `secure:` entry is decrypted and listed among the secret keys.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ from components.settings.stack_file import encrypted_of, handed_over, sections_o
 
 @dataclass(frozen=True)
 class StackFile:
-    """What the engine makes of one: section -> text, and the sections with a `secure:` entry."""
+    """Section -> text, and the sections with a `secure:` entry."""
 
     entries: dict[str, str]
     encrypted: list[str]
 
     @classmethod
     def read(cls, text: str) -> StackFile:
-        """The stack file `text`, its sections with or without the project's name before them."""
+        """Read the stack file `text`, its sections with or without the project's prefix."""
         sections = sections_of(text)
         return cls({name: handed_over(_decrypted(entry)) for name, entry in sections.items()}, encrypted_of(sections))
 
     def parse(self, stack: str) -> Settings:
-        """As the program of stack `stack` does. Raises ConfigurationError."""
+        """Parse it for `stack`. Raises ConfigurationError."""
         return Settings.parse(stack, self.entries, encrypted=self.encrypted)
 
 

@@ -1,4 +1,4 @@
-"""The Swarm platform's program under mocks. No daemon is asked: what a service has now is given."""
+"""The Swarm platform's program under mocks, without a daemon: a test sets the service's present secrets."""
 
 from collections.abc import Sequence
 from typing import Any

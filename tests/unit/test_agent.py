@@ -1,4 +1,4 @@
-"""The section agent: whose keys they are, what each platform's server is told, and who may reach what."""
+"""The section agent: who owns the keys, each server's configuration, and network access."""
 
 import json
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def test_without_the_section_the_key_is_the_copilots_and_an_operator_supplies_it
     assert file().parse("dev").agent is None
 
 
-def test_the_keys_of_an_agent_of_ones_own_are_made_with_a_token_that_the_rotator_alone_reads() -> None:
+def test_keys_of_an_owned_agent_need_a_token_that_only_the_rotator_reads() -> None:
     found = secrets_of(OWNED, "plant-7")
     key, admin = found["agent-key"], found["agent-admin"]
     assert (
@@ -104,8 +104,8 @@ def test_every_platforms_server_gets_the_agents_address_and_not_its_owners_token
     everything += json.dumps(deployed.exports)
     assert "DO_AGENT_URL" in everything and URL in everything
     assert "DO_AGENT_URL" in OWN_VARIABLES, "the launcher takes it from each source"
-    told = Manifest.model_validate(deployed.exports["secretops"])
-    assert isinstance(told.secret("agent-key").agent, OwnedAgent) and told.secret("agent-admin")
+    exported = Manifest.model_validate(deployed.exports["secretops"])
+    assert isinstance(exported.secret("agent-key").agent, OwnedAgent) and exported.secret("agent-admin")
     assert "agent-admin" not in json.dumps(deployed.exports["references"])
 
 

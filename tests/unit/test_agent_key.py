@@ -1,4 +1,4 @@
-"""The order in which an agent's keys are made, proven and deleted. Store and agent are in memory."""
+"""The order in which an agent's keys are created, verified and deleted. Store and agent are in memory."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,18 +17,14 @@ from tests.unit.memory import NOW, Memory, version
 AGENT, PREFIX, GRACE = "00000000-0000-4000-8000-000000000001", "ours", timedelta(hours=1)
 OTHERS = NamedKey(AGENT, "others", f"{PREFIX}-0123456789abcdef")
 SECRET = Secret(
-    name="agent-key",
-    kind=SecretKind.AGENT_KEY,
-    fields=("api-key",),
-    readers=(Reader.SERVER, Reader.ROTATOR),
-    cadence_days=90,
-    agent=OwnedAgent(url="https://agent.example", id=AGENT, prefix=PREFIX),
-)
+    name="agent-key", kind=SecretKind.AGENT_KEY, fields=("api-key",), readers=(Reader.SERVER, Reader.ROTATOR),
+    cadence_days=90, agent=OwnedAgent(url="https://agent.example", id=AGENT, prefix=PREFIX),
+)  # fmt: skip
 
 
 @dataclass
 class Agent:
-    """The keys of an agent in memory, and the calls to it. `lost`: how many answers to `create` get lost."""
+    """The agent's keys in memory, and the calls to it. `lost`: how many answers to `create` get lost."""
 
     keys: dict[str, NamedKey] = field(default_factory=lambda: {OTHERS.id: OTHERS})
     calls: list[str] = field(default_factory=list)

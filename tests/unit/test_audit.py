@@ -1,6 +1,6 @@
-"""`secretops audit`: what counts as a read, what is broken, and that memory does not grow with the log.
+"""`secretops audit`: reads, malformed lines, and memory use on a growing log.
 
-The lines have the form of a real API server's; tests/stacks/test_staging.py reads its own.
+The lines have the form of a real API server's; tests/stacks/test_staging.py reads real ones.
 """
 
 import json
@@ -37,7 +37,7 @@ MANIFEST = Manifest(
 
 
 def event(user: str = "mallory", **changes: Any) -> dict[str, Any]:
-    """A get of the server's Secret that was answered, unless told otherwise."""
+    """Return a successful get of the server's Secret, with `changes`."""
     code = changes.pop("code", 200)
     target = {"resource": "secrets", "namespace": NAMESPACE, "name": SECRETS, "apiVersion": "v1"}
     return {
@@ -66,7 +66,7 @@ def view(tmp_path: Path, events: Iterable[dict[str, Any] | bytes], **options: An
     return audit(MANIFEST, [str(log)], **options)
 
 
-def told(view: View) -> list[tuple[str, str, str, bool]]:
+def rows_of(view: View) -> list[tuple[str, str, str, bool]]:
     return [(row.reader, row.operation, row.outcome, row.declared) for row in view.rows]
 
 
@@ -81,7 +81,7 @@ def told(view: View) -> list[tuple[str, str, str, bool]]:
 ])  # fmt: skip
 def test_who_is_declared(tmp_path: Path, user: str, groups: list[str], declared: bool) -> None:
     found = view(tmp_path, [event(user, groups=groups)])
-    assert told(found) == [(user, "get", "got value", declared)]
+    assert rows_of(found) == [(user, "get", "got value", declared)]
     assert found.exit_code == (ExitCode.DONE if declared else ExitCode.ATTENTION)
 
 
@@ -94,7 +94,7 @@ def test_a_list_counts_as_a_read_of_all_and_is_declared_only_for_who_may_have_al
         event("mallory", verb="list", target={"name": None, "namespace": "another"}),
     ]
     found = view(tmp_path, events)
-    assert sorted(told(found)) == sorted(
+    assert sorted(rows_of(found)) == sorted(
         [
             (SERVER, "list", "got value", False),
             ("jane", "list", "got value", True),
@@ -105,7 +105,7 @@ def test_a_list_counts_as_a_read_of_all_and_is_declared_only_for_who_may_have_al
     assert len(view(tmp_path, events, secret=MQTT).rows) == 3
 
 
-def test_what_is_about_something_else_is_passed_over(tmp_path: Path) -> None:
+def test_unrelated_events_are_skipped(tmp_path: Path) -> None:
     others = [{"name": "tls"}, {"namespace": "another"}, {"resource": "configmaps"}, {"apiGroup": "example.org"}]
     found = view(
         tmp_path, [*(event(target=other) for other in others), event(objectRef=None), event(stage="RequestReceived")]
@@ -116,14 +116,14 @@ def test_what_is_about_something_else_is_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("verb", "outcome"), [("create", "done"), ("update", "done"), ("patch", "got value")])
 def test_a_change_by_who_is_not_declared_is_an_alarm(tmp_path: Path, verb: str, outcome: str) -> None:
     found = view(tmp_path, [event("mallory", verb=verb)])
-    assert (told(found), found.exit_code) == ([("mallory", verb, outcome, False)], ExitCode.ATTENTION)
+    assert (rows_of(found), found.exit_code) == ([("mallory", verb, outcome, False)], ExitCode.ATTENTION)
     found = view(tmp_path, [event("jane", groups=["ops"], verb=verb)])
-    assert (told(found), found.exit_code) == ([("jane", verb, outcome, True)], ExitCode.DONE)
+    assert (rows_of(found), found.exit_code) == ([("jane", verb, outcome, True)], ExitCode.DONE)
     refused = view(tmp_path, [event("mallory", verb=verb, code=403), event("eve", verb=verb, code=409)])
     assert [(row.outcome, row.alarming) for row in refused.rows] == [("denied", False), ("no value", False)]
 
 
-def test_a_watch_is_one_read_though_the_log_tells_of_it_twice(tmp_path: Path) -> None:
+def test_watch_with_two_log_lines_counts_as_one_read(tmp_path: Path) -> None:
     begun = {"verb": "watch", "target": {"name": None}}
     found = view(
         tmp_path,
@@ -164,7 +164,7 @@ def test_a_log_that_holds_values_is_an_alarm_of_its_own(tmp_path: Path) -> None:
     assert view(tmp_path, [refused]).bodies == 0
 
 
-def test_a_file_that_cannot_be_read_is_told_before_anything_is(tmp_path: Path) -> None:
+def test_unreadable_file_is_reported_first(tmp_path: Path) -> None:
     for name, why in ((tmp_path / "none.log", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(UsageError, match=why):
             audit(MANIFEST, [str(name)])
@@ -229,7 +229,7 @@ def test_a_server_that_writes_is_flagged_and_a_rotator_that_takes_away_is_not(st
     assert done.returncode == 3, "it reads what is the rotator's alone"
 
 
-def test_what_can_not_be_read_whole_is_named_on_standard_error(stack: Stack, tmp_path: Path) -> None:
+def test_partly_unreadable_file_is_named_on_standard_error(stack: Stack, tmp_path: Path) -> None:
     record = {"time": NOW.isoformat(), "actor": "server:app@host-1", "operation": "read", "secret": "mqtt"}
     good, bad = tmp_path / "good.log", tmp_path / "bad[1].log"
     good.write_text(json.dumps(record) + "\n")

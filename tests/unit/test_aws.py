@@ -1,4 +1,4 @@
-"""The AWS platform under mocks: what the program asks the engine for. No account is asked anything here."""
+"""The AWS platform under mocks: the resources that the program registers."""
 
 import json
 import re
@@ -78,9 +78,6 @@ def test_the_environment_of_a_deployment_is_in_no_resource(monkeypatch: pytest.M
     )
 
 
-# Secrets
-
-
 def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
     store = store_of(manifest_of(prod))
     assert store.fields == {secret.name: secret.fields for secret in manifest_of(prod).secrets}
@@ -94,8 +91,8 @@ def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
 
 
 def test_values_and_records_are_protected_in_production_alone(prod: Deployed, trial: Deployed) -> None:
-    kept = {each.name for each in prod.resources.values() if each.type in (SECRET, KEY, BUCKET)}
-    assert {each.name for each in prod.resources.values() if each.protected} == {*kept, "trail-log", "trail-trail"}
+    retained = {each.name for each in prod.resources.values() if each.type in (SECRET, KEY, BUCKET)}
+    assert {each.name for each in prod.resources.values() if each.protected} == {*retained, "trail-log", "trail-trail"}
     assert [each.name for each in trial.resources.values() if each.protected] == []
 
 
@@ -145,10 +142,7 @@ def test_a_user_and_a_role_with_a_path_are_known_as_cloudtrail_shows_them() -> N
     assert names().sessions(user) == user
 
 
-# Rotation
-
-
-def test_what_secretops_makes_rotates_quarterly_and_not_at_once(prod: Deployed) -> None:
+def test_generated_secrets_rotate_quarterly_and_not_at_once(prod: Deployed) -> None:
     rotations = {one.name: one.inputs for one in prod.of_type(ROTATION)}
     assert rotations.keys() == {"rotate-broker-admin-schedule", "rotate-mqtt-schedule"}
     for one in rotations.values():
@@ -188,10 +182,10 @@ def test_failed_call_is_retried_and_never_overlaps_the_next(prod: Deployed, func
 def test_each_function_has_a_role_of_its_own_and_logs_json(prod: Deployed) -> None:
     for deployed in (prod, with_every_option()):
         for function in deployed.of_type(FUNCTION):
-            given = function.inputs
-            assert given["loggingConfig"] == {"logFormat": "JSON", "logGroup": f"/aws/lambda/{given['name']}"}
-            assert given["role"].startswith("arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@")
-            assert (given["runtime"], given["architectures"]) == (f"python{PYTHON}", [ARCHITECTURE])
+            fields = function.inputs
+            assert fields["loggingConfig"] == {"logFormat": "JSON", "logGroup": f"/aws/lambda/{fields['name']}"}
+            assert fields["role"].startswith("arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@")
+            assert (fields["runtime"], fields["architectures"]) == (f"python{PYTHON}", [ARCHITECTURE])
         roles = [function.inputs["role"] for function in deployed.of_type(FUNCTION)]
         assert len({*roles}) == len(roles)
 
@@ -219,15 +213,12 @@ def test_missing_or_old_package_is_refused_first(tmp_path: Path, monkeypatch: py
     assert into.resources == {}
 
 
-# The trail
-
-
 def test_at_the_end_of_a_production_stack_the_bucket_of_records_stays_as_it_is(prod: Deployed, trial: Deployed) -> None:
     guards = ("closed", "owned", "versioned", "encrypted", "locked", "lifecycle", "policy")
-    kept = {"trail-bucket", "trail-key", *(f"trail-bucket-{guard}" for guard in guards)}
-    assert {each.name for each in prod.resources.values() if each.kept} == kept
-    assert {each.name for each in prod.resources.values() if each.name.startswith("trail-bucket")} <= kept
-    assert not any(each.kept for each in trial.resources.values())
+    retained = {"trail-bucket", "trail-key", *(f"trail-bucket-{guard}" for guard in guards)}
+    assert {each.name for each in prod.resources.values() if each.retained} == retained
+    assert {each.name for each in prod.resources.values() if each.name.startswith("trail-bucket")} <= retained
+    assert not any(each.retained for each in trial.resources.values())
 
 
 def test_a_trail_and_a_topic_that_are_there_are_used_and_none_made() -> None:
@@ -258,7 +249,7 @@ def company() -> Deployed:
     return on_aws(f", {roles}, {keys}", ", architecture: arm64, container_insights: true")
 
 
-def test_roles_and_tasks_are_as_the_company_says(prod: Deployed, company: Deployed) -> None:
+def test_roles_and_tasks_follow_the_companys_settings(prod: Deployed, company: Deployed) -> None:
     roles = [role.inputs for role in company.of_type(ROLE)]
     assert {(role["path"], role["permissionsBoundary"]) for role in roles} == {("/platform/", BOUNDARY)}
     readers = {reader for who in store_of(manifest_of(company)).readers.values() for reader in who}
@@ -279,10 +270,7 @@ def test_the_companys_keys_encrypt_values_and_logs(company: Deployed) -> None:
     assert VALUES_KEY.rpartition("/")[2] in inputs(company, "filter-key-change")["pattern"]
 
 
-# The server
-
-
-def test_a_task_is_given_the_fields_of_its_secrets_by_reference(prod: Deployed) -> None:
+def test_task_has_the_fields_of_its_secrets_by_reference(prod: Deployed) -> None:
     injected = {one["name"]: one["valueFrom"] for one in containers(prod)["server"]["secrets"]}
     start = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod"
     assert injected == {
@@ -295,7 +283,7 @@ def test_a_task_is_given_the_fields_of_its_secrets_by_reference(prod: Deployed) 
     assert {"MQTT_USER", *SECRET_VARIABLES} == injected.keys(), "all that the launcher takes from its environment"
 
 
-def test_a_service_keeps_its_tasks_until_new_ones_stand_and_goes_back_if_they_do_not(prod: Deployed) -> None:
+def test_service_keeps_tasks_until_new_ones_are_healthy_or_rolls_back(prod: Deployed) -> None:
     service, task = inputs(prod, "service"), inputs(prod, "task")
     assert service["deploymentCircuitBreaker"] == {"enable": True, "rollback": True}
     assert (service["deploymentMinimumHealthyPercent"], service["deploymentMaximumPercent"]) == (100, 200)
@@ -307,17 +295,14 @@ def test_a_service_keeps_its_tasks_until_new_ones_stand_and_goes_back_if_they_do
     assert task["taskRoleArn"].endswith("role/coreflux-mcp-prod-eu-central-1@task")
 
 
-# A new version is a new deployment
-
-
 class Service:
-    """A fake of ECS: one service and its deployments. One is PRIMARY, those before it are ACTIVE."""
+    """A fake of ECS: one service and its deployments. The last is PRIMARY, earlier ones are ACTIVE."""
 
     def __init__(self, begun: datetime) -> None:
         self.deployments: list[dict[str, Any]] = [
             {"status": "PRIMARY", "createdAt": begun, "rolloutState": "COMPLETED"}
         ]
-        self.asked: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
         self.now = begun
 
     @property
@@ -328,8 +313,8 @@ class Service:
     def describe_services(self, **_: Any) -> dict[str, Any]:
         return {"services": [{"deployments": [dict(one) for one in self.deployments]}]}
 
-    def update_service(self, **asked: Any) -> None:
-        self.asked.append(asked)
+    def update_service(self, **calls: Any) -> None:
+        self.calls.append(calls)
         self.primary["status"] = "ACTIVE"
         self.deployments.insert(0, {"status": "PRIMARY", "createdAt": self.now, "rolloutState": "IN_PROGRESS"})
 
@@ -337,8 +322,8 @@ class Service:
 NOON, AN_HOUR, A_MINUTE = datetime(2026, 11, 25, 12, tzinfo=UTC), timedelta(hours=1), timedelta(minutes=1)
 
 
-def told(*times: datetime) -> dict[str, Any]:
-    """Messages of the queue, each of a label that moved at such a time. EventBridge cuts times to seconds."""
+def queue_messages(*times: datetime) -> dict[str, Any]:
+    """Return queue messages, one for each time at which a label moved. EventBridge cuts times to seconds."""
     return {
         "Records": [
             {"messageId": f"{time:%H:%M:%S}", "body": json.dumps({"time": f"{time:%Y-%m-%dT%H:%M:%SZ}"})}
@@ -358,7 +343,7 @@ VALUES = {"mqtt": "a-version", "http-token": "a-version"}
 
 
 def again(service: Service, *times: datetime, secrets: Mapping[str, str] = VALUES) -> set[str]:
-    answer = redeploy_handler.handle(told(*times), None, service, Secrets(secrets))
+    answer = redeploy_handler.handle(queue_messages(*times), None, service, Secrets(secrets))
     return {one["itemIdentifier"] for one in answer["batchItemFailures"]}
 
 
@@ -376,11 +361,11 @@ def test_three_labels_in_a_minute_are_one_deployment(service: Service) -> None:
     assert len(again(service, labels[0]) | again(service, *labels[1:])) == 3, "each comes again"
     service.primary["rolloutState"] = "COMPLETED"
     assert again(service, *labels) == set()
-    assert service.asked == [{"cluster": "a-cluster", "service": "a-service", "forceNewDeployment": True}]
+    assert service.calls == [{"cluster": "a-cluster", "service": "a-service", "forceNewDeployment": True}]
 
 
 @pytest.mark.parametrize(
-    ("begun", "state", "asked"),
+    ("begun", "state", "calls"),
     [
         pytest.param(timedelta(seconds=0.5), "COMPLETED", 1, id="in the second of the label, which may be later"),
         pytest.param(A_MINUTE, "IN_PROGRESS", 0, id="since, and under way"),
@@ -388,28 +373,28 @@ def test_three_labels_in_a_minute_are_one_deployment(service: Service) -> None:
     ],
 )
 def test_deployment_starts_unless_one_has_begun_since(
-    service: Service, begun: timedelta, state: str, asked: int
+    service: Service, begun: timedelta, state: str, calls: int
 ) -> None:
     service.primary.update(createdAt=NOON + begun, rolloutState=state)
     assert again(service, NOON) == {"12:00:00"}
-    assert len(service.asked) == asked
+    assert len(service.calls) == calls
 
 
 @pytest.mark.parametrize("http_token", [{}, {"http-token": NO_VALUE}], ids=["never", "empty"])
 def test_first_values_an_hour_apart_leave_no_dead_letter(service: Service, http_token: dict[str, str]) -> None:
-    """No task starts without all of them, so ECS gives up each deployment until the last one is there."""
+    """A task needs all values to start, so ECS gives up each deployment until the last value arrives."""
     service.deployments = [{"status": "PRIMARY", "createdAt": service.now, "rolloutState": "FAILED"}]
     assert again(service, NOON, secrets={"mqtt": "a-version", **http_token}) == set()
-    assert service.asked == []
+    assert service.calls == []
     service.now = NOON + AN_HOUR
     assert again(service, service.now) != set(), "it asks for a deployment, and waits for it"
-    assert len(service.asked) == 1
+    assert len(service.calls) == 1
     service.primary["rolloutState"] = "COMPLETED"
     assert again(service, NOON) == set(), "which has brought the first one, too"
 
 
 def test_a_stack_of_aws_has_at_most_95_resources() -> None:
-    """With the stack itself, and the options of Pulumi.prod.yaml."""
+    """Includes the stack itself, and the options of Pulumi.prod.yaml."""
     assert len(on_aws(server=", reference: Fetched", broker=f", ca_file: {aws_stack.ca()}").resources) + 1 <= 95
 
 

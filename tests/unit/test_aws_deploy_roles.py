@@ -1,4 +1,4 @@
-"""What `pulumi up` and drift may do: the calls of the provider that docs/operations/aws-provider-calls.txt lists."""
+"""Permissions of `pulumi up` and drift: the provider's calls in docs/operations/aws-provider-calls.txt."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ CALLS = dict(
     for line in (OPERATIONS / "aws-provider-calls.txt").read_text().splitlines()
     if not line.startswith("#")
 )  # Type: the source file, and the actions of its read, then of its create, update and delete.
-# Where the service's prefix in IAM is not the type's.
+# Types whose service prefix in IAM differs.
 PREFIXES = {"lb": "elasticloadbalancing", "cloudwatch/log": "logs", "cloudwatch/event": "events"}
 BY_TAG = {"aws:ResourceTag/project": "coreflux-mcp-secrets", "aws:RequestTag/project": "coreflux-mcp-secrets"}
 
@@ -32,16 +32,16 @@ def policy(name: str) -> list[Any]:
 
 
 def place(resource: Registered) -> str:
-    """The ARN that IAM asks about for a resource: its own, or that of what it belongs to."""
-    kind, given = resource.type.removeprefix("aws:"), resource.inputs
-    owner = next((given[key] for key in ("secretArn", "secretId", "topic") if key in given), None)
+    """Return the ARN that IAM checks for a resource: its own, or its owner's."""
+    kind, resource_inputs = resource.type.removeprefix("aws:"), resource.inputs
+    owner = next((resource_inputs[key] for key in ("secretArn", "secretId", "topic") if key in resource_inputs), None)
     if owner or kind == "sns/topicPolicy:TopicPolicy":
-        return str(owner or given["arn"])
-    return arn_of(resource.type, resource.name, given)
+        return str(owner or resource_inputs["arn"])
+    return arn_of(resource.type, resource.name, resource_inputs)
 
 
 def key_policy(resource: Registered) -> list[Any]:
-    """A key's policy, which has to let the account decide; none decides who makes a key."""
+    """Return a key's policy, which must delegate to the account; none applies to its creation."""
     if not resource.type.startswith("aws:kms/"):
         return []
     root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
@@ -50,7 +50,7 @@ def key_policy(resource: Registered) -> list[Any]:
 
 
 def calls(kind: str) -> list[set[str]]:
-    """The actions that a type's Read needs, and those of its Create, Update and Delete."""
+    """Return the actions of a type's Read, and those of its Create, Update and Delete."""
     prefix = next((to for start, to in PREFIXES.items() if kind.startswith(start)), kind.partition("/")[0])
     halves = CALLS[kind].partition(": ")[2].split("|")
     return [{one if ":" in one else f"{prefix}:{one}" for one in half.split()} for half in halves]
@@ -64,7 +64,7 @@ def lacking(own: list[Any], *, changes: bool) -> set[str]:
         reads, writes = calls(resource.type.split(":")[1])
         for action in reads | (writes if changes else set()):
             where = [place(resource)]
-            if action == "ecs:DescribeServiceDeployments":  # AWS asks for the service and its deployment.
+            if action == "ecs:DescribeServiceDeployments":  # AWS checks the service and its deployment.
                 where.append(where[0].replace(":service/", ":service-deployment/") + "/id")
             for one in [Request(DEPLOYER, action, arn, BY_TAG) for arn in where]:
                 if not is_allowed(one, identity=own, resource=key_policy(resource)):
@@ -94,7 +94,7 @@ def test_the_deployer_may_make_read_change_and_delete_every_resource_of_the_stac
 
 @pytest.mark.parametrize("action", ["kms:CreateKey", "kms:TagResource", "kms:EnableKeyRotation"])
 def test_deployer_may_make_a_key_that_has_no_tag_yet(action: str) -> None:
-    """IAM sees the tags of the request alone: docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html."""
+    """IAM sees only the request's tags: docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html."""
     key = prod().resources["key"]
     new = {name: tag for name, tag in BY_TAG.items() if "Request" in name} if action != "kms:EnableKeyRotation" else {}
     assert is_allowed(Request(DEPLOYER, action, place(key), new), identity=policy("deploy"), resource=key_policy(key))
@@ -108,10 +108,10 @@ LOGS = ("logs:GetLogEvents", "logs:FilterLogEvents", "logs:StartQuery")
 def test_no_role_of_the_workflows_reads_a_value(name: str) -> None:
     own, secret, key = policy(name), place(prod().resources["secret-mqtt"]), prod().resources["key"]
     via = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com", "kms:EncryptionContext:SecretARN": secret}
-    asked = [Request(DEPLOYER, action, secret) for action in READS]
+    requests = [Request(DEPLOYER, action, secret) for action in READS]
     groups = map(place, prod().of_type("aws:cloudwatch/logGroup:LogGroup"))
-    asked += [Request(DEPLOYER, action, group) for group in groups for action in LOGS]
+    requests += [Request(DEPLOYER, action, group) for group in groups for action in LOGS]
     (bucket,) = map(place, prod().of_type("aws:s3/bucket:Bucket"))
-    asked.append(Request(DEPLOYER, "s3:GetObject", f"{bucket}/AWSLogs/x.json.gz"))
-    asked.append(Request(DEPLOYER, "kms:Decrypt", place(key), {**via, **BY_TAG}))
-    assert [one.action for one in asked if is_allowed(one, identity=own, resource=key_policy(key))] == []
+    requests.append(Request(DEPLOYER, "s3:GetObject", f"{bucket}/AWSLogs/x.json.gz"))
+    requests.append(Request(DEPLOYER, "kms:Decrypt", place(key), {**via, **BY_TAG}))
+    assert [one.action for one in requests if is_allowed(one, identity=own, resource=key_policy(key))] == []

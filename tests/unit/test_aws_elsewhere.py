@@ -1,4 +1,4 @@
-"""The AWS store with a server that is not AWS': in a cluster, by External Secrets; on this machine, by the launcher."""
+"""The AWS store with a server elsewhere: in a cluster, by External Secrets; on this machine, by the launcher."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def store_of(deployed: Deployed) -> AwsStoreLocation:
 
 
 def synced(deployed: Deployed) -> dict[str, Any]:
-    """secret -> the spec of its ExternalSecret."""
+    """Return secret -> the spec of its ExternalSecret."""
     return {
         name.removeprefix("synced-"): each.inputs["spec"]
         for name, each in deployed.resources.items()
@@ -64,18 +64,12 @@ def entry(deployed: Deployed) -> Any:
     return json.loads(inputs(deployed, "server-files")["files"]["config/mcp.json"])["mcpServers"]["coreflux"]
 
 
-# Of both
-
-
 @pytest.mark.parametrize("pair", ["pods", "here"])
 def test_functions_rotate_secrets_and_the_server_comes_after(pair: str, request: pytest.FixtureRequest) -> None:
     deployed = request.getfixturevalue(pair)
     assert deployed.resources["server"].depends_on >= ROTATION | {"policy-mqtt", "trail-trail"}
     assert not [name for name in deployed.resources if "redeploy" in name or "cronjob" in name or "task" in name]
     assert "aws lambda invoke" in deployed.exports["next"]
-
-
-# In a cluster
 
 
 def test_external_secrets_reads_as_an_account_that_no_pod_runs_as(pods: Deployed) -> None:
@@ -92,7 +86,6 @@ def test_external_secrets_reads_as_an_account_that_no_pod_runs_as(pods: Deployed
 def test_each_secret_of_the_server_is_copied_whole_and_by_its_full_name(pods: Deployed) -> None:
     names = {secret: store_of(pods).secrets[secret] for secret in ("mqtt", "agent-key", "http-token")}
     stores = {spec["secretStoreRef"]["name"] for spec in synced(pods).values()}
-
     assert {secret: spec["dataFrom"][0]["extract"]["key"] for secret, spec in synced(pods).items()} == names
     assert stores == {inputs(pods, "secret-store")["metadata"]["name"]}
     assert pods.exports["references"]["remotes"] == names
@@ -106,7 +99,7 @@ def test_pods_mount_what_is_copied_and_start_before_it_is_there(pods: Deployed) 
     assert arguments[:3] == ["run", "--from", "files:/etc/coreflux-mcp/secrets"]
 
 
-def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_operators(issued: Deployed) -> None:
+def test_pods_use_cert_managers_certificate_and_functions_a_supplied_one(issued: Deployed) -> None:
     manifest = Manifest.model_validate(issued.exports["secretops"])
     assert "client-cert" not in synced(issued)
     assert mounted(issued)[-1]["name"] == inputs(issued, "certificate")["spec"]["secretName"]
@@ -116,20 +109,17 @@ def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_
     assert issued.exports["next"].startswith("secretops put client-cert, then secretops put broker-admin")
 
 
-# On this machine
-
-
-def test_an_mcp_client_is_given_where_the_values_are_and_what_is_public(here: Deployed) -> None:
-    given = entry(here)
+def test_mcp_client_entry_has_the_source_and_public_variables(here: Deployed) -> None:
+    made_entry = entry(here)
     source = "aws-sm:eu-central-1/coreflux-mcp/dev/mqtt+agent-key"
-    assert given["args"] == ["run", "--from", source]
-    open_source(source)  # which the launcher understands
+    assert made_entry["args"] == ["run", "--from", source]
+    open_source(source)  # which the launcher accepts
     login = "AWS_SHARED_CREDENTIALS_FILE"
     assert here.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key"], "login_variable": login}
     public = {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "LOG_LEVEL"}
-    assert given["env"].keys() == public
-    assert given["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
-    assert not re.search("AWS_|region|profile|credential", json.dumps(given["env"]), re.IGNORECASE)
+    assert made_entry["env"].keys() == public
+    assert made_entry["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
+    assert not re.search("AWS_|region|profile|credential", json.dumps(made_entry["env"]), re.IGNORECASE)
 
 
 def test_the_launchers_caller_is_a_declared_reader_whom_nothing_is_granted(here: Deployed) -> None:

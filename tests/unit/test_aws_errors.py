@@ -1,4 +1,4 @@
-"""What AWS and its SDK refuse, in our words: each error as AWS writes it, and nothing of its text but names."""
+"""Errors of AWS and its SDK in our words; only names of AWS's text are repeated."""
 
 import secrets
 from typing import Any
@@ -63,7 +63,7 @@ def test_a_limit_that_is_reached_is_reported_with_the_command_that_makes_room() 
 
 
 @pytest.mark.parametrize(("error", "kind"), CASES)
-def test_what_goes_wrong_is_told_with_a_remedy_and_without_aws_text(error: Any, kind: type[SecretopsError]) -> None:
+def test_aws_error_is_reported_with_a_remedy_and_without_its_text(error: Any, kind: type[SecretopsError]) -> None:
     found = translate(error, "secretsmanager:DescribeSecret", "it", "eu-central-1")
     assert type(found) is kind
     assert found.what and found.rule and found.remedy
@@ -71,7 +71,7 @@ def test_what_goes_wrong_is_told_with_a_remedy_and_without_aws_text(error: Any, 
     assert "{" not in str(found)
 
 
-def test_a_disabled_key_is_told_from_a_deletion_and_a_denial_names_who_and_what() -> None:
+def test_disabled_key_differs_from_a_deletion_and_a_denial_names_both() -> None:
     def remedy(message: str) -> str:
         error = answered("InvalidRequestException", message)
         return translate(error, "secretsmanager:GetSecretValue", "it", "eu-central-1").remedy or ""

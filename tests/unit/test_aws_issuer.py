@@ -1,4 +1,4 @@
-"""A stack whose client certificate a CA of AWS Private CA signs: what its file says, and what is made of it."""
+"""A stack whose client certificate AWS Private CA signs."""
 
 from components.core.secrets import CLIENT_CERT
 from secretops.platforms.aws.location import AwsPrivateCaIssuer

@@ -1,8 +1,7 @@
-"""What the stack looks for in CloudTrail's log and on the event bus: the patterns that it makes, on events.
+"""The patterns for CloudTrail's log and the event bus, evaluated on events.
 
-The events have the form of AWS' own examples (user guide of Secrets Manager, "CloudTrail entries" and "Match events";
-of KMS, "Logging"); that AWS writes them so is not proven here. Filter patterns are evaluated by a small evaluator
-(filter_pattern), event patterns by moto's.
+The events have the form of AWS's examples (user guide of Secrets Manager, "CloudTrail entries" and "Match events"; of
+KMS, "Logging"). filter_pattern evaluates filter patterns, moto evaluates event patterns.
 """
 
 from typing import Any
@@ -28,7 +27,7 @@ ANOTHER_STACKS, ANOTHERS = "coreflux-mcp/prod2/mqtt", "billing/mqtt"
 
 
 def watched() -> Deployed:
-    """A stack with all that there is to watch: a replica's key, and an operator who is a user."""
+    """Deploy a stack with every watched item: a replica's key, and an operator who is a user."""
     return on_aws(", replicas: [eu-west-1]", operators=(OPERATOR, READER))
 
 
@@ -36,8 +35,8 @@ def user(name: str = "mallory") -> Event:
     return {"type": "IAMUser", "arn": f"arn:aws:iam::{ACCOUNT}:user/{name}", "accountId": ACCOUNT, "userName": name}
 
 
-def denied(asked: str | None, message: str, who: Event | None = None, **changes: Any) -> Event:
-    return event(who or user(), asked, errorCode="AccessDeniedException", errorMessage=message, **changes)
+def denied(secret_id: str | None, message: str, who: Event | None = None, **changes: Any) -> Event:
+    return event(who or user(), secret_id, errorCode="AccessDeniedException", errorMessage=message, **changes)
 
 
 def refusal(secret: str) -> str:
@@ -47,8 +46,8 @@ def refusal(secret: str) -> str:
     )
 
 
-def written(name: str, asked: Any = MQTT, **changes: Any) -> Event:
-    return event(user("deployer"), asked, eventName=name, readOnly=False, **changes)
+def written(name: str, secret_id: Any = MQTT, **changes: Any) -> Event:
+    return event(user("deployer"), secret_id, eventName=name, readOnly=False, **changes)
 
 
 def of(service: str, name: str, /, **parameters: Any) -> Event:
@@ -57,12 +56,12 @@ def of(service: str, name: str, /, **parameters: Any) -> Event:
 
 
 def iam(name: str, /, **parameters: Any) -> Event:
-    """IAM is a global service: its events are written in one region, whichever the stack's is."""
+    """Return an event of IAM, a global service that writes its events in one region."""
     return of("iam", name, **parameters) | {"awsRegion": "us-east-1"}
 
 
+# Another account's caller, as CloudTrail may record it: without an ARN.
 OTHERS_ACCOUNT: Event = {"type": "AWSAccount", "principalId": "AROAEXAMPLE:mallory", "accountId": "000000000000"}
-"""Another account's caller, as CloudTrail may show it: by no ARN."""
 ROLES = "coreflux-mcp-prod-eu-central-1@"
 STACK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/{ROLES}tick"
 TASK = f"arn:aws:ecs:eu-central-1:{ACCOUNT}:task-definition/coreflux-mcp-prod-server:7"
@@ -71,6 +70,7 @@ LAMBDA_CODE, LAMBDA_SETTINGS = "UpdateFunctionCode20150331v2", "UpdateFunctionCo
 BUCKET = Names(stack="prod", account=ACCOUNT, region="eu-central-1").bucket
 
 
+# Events that each filter must count.
 COUNTED: dict[str, dict[str, Event]] = {
     "undeclared-read": {
         "by ARN": event(user(), arn(MQTT)),
@@ -122,8 +122,8 @@ COUNTED: dict[str, dict[str, Event]] = {
         "who reads the records": of("s3", "PutBucketPolicy", bucketName=BUCKET),
     },
 }
-"""What each filter has to count."""
 
+# Events that no filter may count.
 QUIET: dict[str, Event] = {
     "the server's task reads": event(),
     "an operator reads": event(session("secrets-operator", name="alice")),
@@ -135,19 +135,18 @@ QUIET: dict[str, Event] = {
     "the key decrypts": of("kms", "Decrypt", keyId=KEY),
     "another key is disabled": of("kms", "DisableKey", keyId="of-somebody-else"),
 }
-"""What none of them may count."""
 
 
 @pytest.mark.parametrize(
     ("what", "event"),
     [pytest.param(what, one, id=f"{what}: {why}") for what, events in COUNTED.items() for why, one in events.items()],
 )
-def test_what_should_not_happen_is_counted_for_its_alarm_and_for_no_other(what: str, event: Event) -> None:
+def test_incident_is_counted_for_its_alarm_and_no_other(what: str, event: Event) -> None:
     assert _counted(event) == {what}
 
 
 @pytest.mark.parametrize("event", QUIET.values(), ids=QUIET)
-def test_what_happens_every_day_is_counted_by_none(event: Event) -> None:
+def test_routine_events_are_counted_by_no_alarm(event: Event) -> None:
     assert _counted(event) == set()
 
 
@@ -193,14 +192,9 @@ def _counted(event: Event) -> set[str]:
 
 def _bus(detail_type: str, detail: Event, *resources: str) -> Event:
     return {
-        "source": "aws.secretsmanager",
-        "account": ACCOUNT,
-        "time": "2026-03-01T12:00:00Z",
-        "region": "eu-central-1",
-        "resources": list(resources),
-        "detail-type": detail_type,
-        "detail": detail,
-    }
+        "source": "aws.secretsmanager", "account": ACCOUNT, "time": "2026-03-01T12:00:00Z",
+        "region": "eu-central-1", "resources": list(resources), "detail-type": detail_type, "detail": detail,
+    }  # fmt: skip
 
 
 def _service_event(name: str, secret: str) -> Event:
@@ -218,27 +212,27 @@ OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")  #
 
 
 @pytest.mark.parametrize(
-    ("rule", "event", "told"),
+    ("rule", "event", "counted"),
     [
-        pytest.param("rotation-failures", _service_event(name, secret), told, id=f"{name} of {secret[-20:]}")
-        for name, secret, told in (
+        pytest.param("rotation-failures", _service_event(name, secret), counted, id=f"{name} of {secret[-20:]}")
+        for name, secret, counted in (
             ("RotationFailed", OWN, True),
             ("RotationSucceeded", OWN, False),
             ("RotationFailed", SOMEBODYS, False),
         )
     ]
     + [
-        pytest.param("new-version", _label(secret, label), told, id=f"{label} of {secret[-20:]}")
-        for label, secret, told in (
+        pytest.param("new-version", _label(secret, label), counted, id=f"{label} of {secret[-20:]}")
+        for label, secret, counted in (
             ("AWSCURRENT", OWN, True),
             ("user-alice", OWN, False),
             ("AWSCURRENT", arn(ANOTHER_STACKS, suffix="-AbCdEf"), False),
-            ("AWSCURRENT", arn("coreflux-mcp/prod/broker-admin", suffix="-AbCdEf"), False),  # no task is given it
+            ("AWSCURRENT", arn("coreflux-mcp/prod/broker-admin", suffix="-AbCdEf"), False),  # no task receives it
         )
     ],
 )
-def test_an_event_gets_to_the_stacks_rule_or_it_does_not(rule: str, event: Event, told: bool) -> None:
+def test_an_event_gets_to_the_stacks_rule_or_it_does_not(rule: str, event: Event, counted: bool) -> None:
     pytest.importorskip("moto", reason="moto is not installed: the extra `aws`")
     from moto.events.models import EventPattern
 
-    assert EventPattern.load(prod().resources[rule].inputs["eventPattern"]).matches_event(event) is told  # type: ignore[arg-type]
+    assert EventPattern.load(prod().resources[rule].inputs["eventPattern"]).matches_event(event) is counted  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Who may what in an AWS stack, decided by a small evaluator over the policies that the program really makes."""
+"""Permissions in an AWS stack, by evaluating the policies that the program makes."""
 
 import importlib.util
 import json
@@ -23,8 +23,8 @@ from tests.unit.aws_stack import (
 from tests.unit.harness import Deployed
 from tests.unit.iam import Request, is_allowed, listed, roles, statements
 
+# The SDK's deprecation warnings do not concern these tests.
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
-"""The SDK warns of what nobody here uses."""
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations"
 PREVIEW_ROLES = [OPERATIONS / f"{name}-role.json" for name in ("preview", "drift", "deploy")]
@@ -33,8 +33,8 @@ STARTS, TICK = ROLE("task-start"), ROLE("tick")
 MQTT_ROTATOR, ADMIN_ROTATOR = ROLE("rotate-mqtt"), ROLE("rotate-broker-admin")
 ADMINISTRATOR = "arn:aws:iam::123456789012:role/Administrator"
 STRANGER = "arn:aws:iam::210987654321:role/Administrator"
+# An administrator's own policies; an operator's may allow less.
 ANYTHING = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
-"""What an administrator's own policies say; an operator's may say less."""
 
 GET, PUT, MOVE = (f"secretsmanager:{one}" for one in ("GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"))
 DESCRIBE, UPDATE = "secretsmanager:DescribeSecret", "secretsmanager:UpdateSecret"
@@ -71,32 +71,25 @@ def of_key(deployed: Deployed, key: str = "key") -> list[Any]:
 
 
 def may(deployed: Deployed, principal: str, action: str, secret: str, **context: str) -> bool:
-    """Whether Secrets Manager does `action` for `principal`."""
+    """Return True if Secrets Manager lets `principal` do `action`."""
     keys = {**(rotated_by(secret) if secret in ("mqtt", "broker-admin") else {}), **context}
     request = Request(principal, action, arn(secret), keys)
     return is_allowed(request, identity=own(deployed, principal), resource=of_secret(deployed, secret))
 
 
 def opens(deployed: Deployed, principal: str, action: str, context: dict[str, str], key: str = "key") -> bool:
-    """Whether KMS does `action` with the key of the secrets for `principal`."""
+    """Return True if KMS lets `principal` do `action` with the secrets' key."""
     region = key.removeprefix("key-") if key != "key" else "eu-central-1"
     request = Request(principal, action, f"arn:aws:kms:{region}:123456789012:key/{key}-id", context)
     return is_allowed(request, identity=own(deployed, principal), resource=of_key(deployed, key))
 
 
 READS = {
-    STARTS: {"mqtt", "agent-key", "http-token"},
-    ROLE("task"): set(),
-    MQTT_ROTATOR: {"mqtt", "broker-admin"},
-    ADMIN_ROTATOR: {"broker-admin"},
-    TICK: set(SECRETS),
-    OPERATOR: set(SECRETS),
-    ROLE("redeploy-service"): set(),
-    ROLE("schedule"): set(),
-    ROLE("trail"): set(),
-    ADMINISTRATOR: set(),
+    STARTS: {"mqtt", "agent-key", "http-token"}, ROLE("task"): set(), MQTT_ROTATOR: {"mqtt", "broker-admin"},
+    ADMIN_ROTATOR: {"broker-admin"}, TICK: set(SECRETS), OPERATOR: set(SECRETS),
+    ROLE("redeploy-service"): set(), ROLE("schedule"): set(), ROLE("trail"): set(), ADMINISTRATOR: set(),
     STRANGER: set(),
-}
+}  # fmt: skip
 WRITES = {
     **{principal: set[str]() for principal in READS},
     MQTT_ROTATOR: {"mqtt"},
@@ -108,7 +101,7 @@ WRITES = {
 
 @pytest.mark.parametrize("principal", READS)
 def test_secret_is_read_and_written_by_its_declared_principals_alone(prod: Deployed, principal: str) -> None:
-    """UpdateSecret makes a version current at once, past its label, under whichever key the caller names."""
+    """UpdateSecret makes a version current at once, bypassing its label, under any key."""
     actions = (GET, PUT, MOVE, UPDATE)
     found = {action: {one for one in SECRETS if may(prod, principal, action, one)} for action in actions}
     writes, past = WRITES[principal], set(SECRETS) if principal == OPERATOR else set[str]()
@@ -116,21 +109,12 @@ def test_secret_is_read_and_written_by_its_declared_principals_alone(prod: Deplo
 
 
 def test_the_function_that_deploys_again_reads_labels_of_the_tasks_secrets_alone(prod: Deployed) -> None:
-    asked = prod.resources["redeploy-service-function"].inputs["environment"]["variables"]["SECRETS"].split()
-    assert {*asked} == {f"coreflux-mcp/prod/{one}" for one in READS[STARTS]}
+    watched = prod.resources["redeploy-service-function"].inputs["environment"]["variables"]["SECRETS"].split()
+    assert {*watched} == {f"coreflux-mcp/prod/{one}" for one in READS[STARTS]}
     assert {one for one in SECRETS if may(prod, ROLE("redeploy-service"), DESCRIBE, one)} == READS[STARTS]
 
 
-def test_the_lease_is_written_by_who_rotates_and_by_operators(prod: Deployed) -> None:
-    table = "arn:aws:dynamodb:eu-central-1:123456789012:table/coreflux-mcp-prod-lease"
-    request = {principal: Request(principal, "dynamodb:UpdateItem", table) for principal in roles(prod)}
-    locks = {name for name in request if is_allowed(request[name], identity=own(prod, ROLE(name.partition("@")[2])))}
-    assert locks == {
-        f"coreflux-mcp-prod-eu-central-1@{name}" for name in ("tick", "rotate-mqtt", "rotate-broker-admin")
-    }
-
-
-def test_nothing_is_said_in_plain_text(prod: Deployed) -> None:
+def test_requests_without_tls_are_denied(prod: Deployed) -> None:
     for principal in (STARTS, MQTT_ROTATOR, TICK, OPERATOR):
         for action in (GET, PUT, DESCRIBE, UPDATE):
             assert not may(prod, principal, action, "mqtt", **PLAIN_TEXT)
@@ -145,7 +129,6 @@ def test_a_rotator_touches_its_secret_only_while_it_is_the_one_that_rotates_it(p
 def test_where_a_vpc_has_an_endpoint_rotators_go_by_it_alone() -> None:
     everything = with_every_option()
     here, elsewhere = {"aws:SourceVpce": "vpce-0123456789abcdef0"}, {"aws:SourceVpce": "vpce-0123456789abcdef1"}
-
     for principal in (MQTT_ROTATOR, TICK):
         assert may(everything, principal, GET, "mqtt", **here)
         assert not may(everything, principal, GET, "mqtt", **elsewhere)
@@ -176,6 +159,7 @@ def test_external_secrets_alone_reads_the_servers_secrets_for_pods(pods: Deploye
 
 WEB, STS = "sts:AssumeRoleWithWebIdentity", "sts.amazonaws.com"
 OTHERS = ("system:serviceaccount:coreflux-mcp:coreflux-mcp-server", "system:serviceaccount:other:coreflux-mcp-sync")
+# Issuer of a token, the request, the token's claims, and whether it is accepted.
 TOKENS: list[tuple[str, str, dict[str, str], bool]] = [
     (OIDC, WEB, {"sub": SYNC_ACCOUNT, "aud": STS}, True),
     (OIDC, WEB, {"sub": SYNC_ACCOUNT, "aud": "https://kubernetes.default.svc"}, False),
@@ -185,7 +169,6 @@ TOKENS: list[tuple[str, str, dict[str, str], bool]] = [
     (OIDC[:-1] + "0", WEB, {"sub": SYNC_ACCOUNT, "aud": STS}, False),
     *((OIDC, WEB, {"sub": account, "aud": STS}, False) for account in OTHERS),
 ]
-"""Who vouches for a token, what is asked with it, what it says of itself, and whether it is taken."""
 
 
 @pytest.mark.parametrize(("provider", "action", "claims", "taken"), TOKENS)
@@ -207,9 +190,6 @@ def test_on_this_machine_the_named_caller_reads_if_its_own_policies_let_it(princ
     assert {one for one in every if opens(here, principal, "kms:Decrypt", context_of(one))} == reads
     without = Request(READER, GET, arn("mqtt"))
     assert not is_allowed(without, resource=of_secret(here, "mqtt")), "the stack grants it nothing"
-
-
-# The key
 
 
 def context_of(secret: str, **more: str) -> dict[str, str]:
@@ -244,7 +224,6 @@ def test_the_key_opens_nothing(prod: Deployed, context: dict[str, str]) -> None:
 
 def test_no_policy_has_an_empty_list_when_the_only_reader_is_an_operator() -> None:
     deployed = for_this_machine(reader=OPERATOR)
-
     assert [one.name for one in deployed.resources.values() if "[]" in one.inputs.get("policy", "")] == []
 
 
@@ -269,6 +248,7 @@ KEY = "arn:aws:kms:eu-central-1:123456789012:key/trail-key-id"
 CLOUDTRAIL, CLOUDWATCH, EVENTS = (f"{one}.amazonaws.com" for one in ("cloudtrail", "cloudwatch", "events"))
 
 
+# Policy, service, action, resource, condition keys, and whether it is allowed.
 SERVICES = [
     ("trail-bucket-policy", CLOUDTRAIL, "s3:PutObject", "AWSLogs/123456789012/x", OWNED, True),
     ("trail-bucket-policy", CLOUDTRAIL, "s3:PutObject", "AWSLogs/123456789012/x", TRAIL, False),
@@ -288,7 +268,6 @@ SERVICES = [
     ("key", CLOUDTRAIL, "kms:Decrypt", KEY, {**VIA, "kms:EncryptionContext:SecretARN": arn("mqtt")}, False),
     ("policy-mqtt", "secretsmanager.amazonaws.com", GET, arn("mqtt"), {}, False),
 ]  # fmt: skip
-"""Policy, service, action, resource, condition keys, and whether it is allowed."""
 
 
 @pytest.mark.parametrize("row", SERVICES, ids=lambda row: " ".join(map(str, row[:3])))
@@ -297,15 +276,10 @@ def test_service_may_only_what_it_needs(prod: Deployed, row: tuple[str, str, str
     if action.startswith("s3:"):
         bucket = f"arn:aws:s3:::{prod.resources['trail-bucket'].inputs['bucket']}"
         resource = f"{bucket}/{resource}" if resource else bucket
-
     request = Request(principal, action, resource, context)
     inputs = prod.resources[policy].inputs
     found = statements(inputs.get("policy") or inputs["assumeRolePolicy"])
-
     assert is_allowed(request, resource=[{"Resource": "*", **one} for one in found]) is allowed
-
-
-# What a reviewer reads
 
 
 def test_the_golden_file_is_every_role_action_and_resource() -> None:
@@ -313,7 +287,7 @@ def test_the_golden_file_is_every_role_action_and_resource() -> None:
 
 
 def test_each_action_has_a_reason_and_is_one_that_aws_knows() -> None:
-    """A misspelt one is no error to AWS: it would allow nothing, unseen. By cfn-lint's copy of AWS' own list."""
+    """AWS accepts a misspelled action, which allows nothing. Checked by cfn-lint's copy of AWS's list."""
     stacks = (aws_stack.prod(), with_every_option(), for_pods())
     granted = [one for stack in stacks for own in roles(stack).values() for one in own]
     anywhere = {action for one in granted if "*" in listed(one["Resource"]) for action in listed(one["Action"])}
@@ -322,8 +296,7 @@ def test_each_action_has_a_reason_and_is_one_that_aws_knows() -> None:
     previews = {
         action for path in PREVIEW_ROLES for one in statements(path.read_text()) for action in listed(one["Action"])
     }
-
-    # Without an import of cfnlint itself, which takes seconds.
+    # Importing cfnlint itself takes seconds.
     if not (cfnlint := importlib.util.find_spec("cfnlint")) or not cfnlint.origin:
         pytest.skip("cfn-lint is not installed: it comes with moto[server]")
     listed_by_aws = Path(cfnlint.origin).parent / "data/AdditionalSpecs/Policies.json"

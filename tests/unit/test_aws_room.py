@@ -1,4 +1,4 @@
-"""How many secrets a stack of AWS may have: what the program really makes, against AWS' quotas of a policy's length."""
+"""The number of secrets in an AWS stack: the program's policies against AWS's length quotas."""
 
 import json
 from bisect import bisect
@@ -12,17 +12,17 @@ from components.settings.settings import ConfigurationError
 from tests.unit.aws_stack import on_aws
 from tests.unit.harness import Deployed
 
+# The SDK's deprecation warnings do not concern these tests.
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
-"""The SDK warns of what nobody here uses."""
 
+# Characters of all of a role's inline policies, without white space (AWS, IAM and AWS STS quotas).
 ROLE_LIMIT = 10_240
-"""Characters of all of a role's inline policies, white space left out (AWS, IAM and AWS STS quotas)."""
 
 KEY_LIMIT = 32_768  # Bytes of a key's policy (AWS KMS, Resource quotas).
 
 
 def lengths(deployed: Deployed, kind: str, holder: str) -> dict[str, int]:
-    """Characters of the policies of each `holder`."""
+    """Return the length of the policies of each `holder`, in characters."""
     found: defaultdict[str, int] = defaultdict(int)
     for one in deployed.of_type(kind):
         found[one.inputs.get(holder, one.name)] += len(

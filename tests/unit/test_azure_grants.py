@@ -1,7 +1,7 @@
-"""Who may what in an Azure stack, decided by a small evaluator over the role assignments that the program really makes.
+"""Permissions in an Azure stack, by evaluating the role assignments that the program makes.
 
-It knows each role's actions as Azure lists them (tools/azure_roles.py), and that an assignment holds for its scope and
-all below. There are no deny assignments and no conditions: the program makes none.
+Roles have the actions that Azure lists (tools/azure_roles.py); an assignment covers its scope and all below. The
+program makes no deny assignments or conditions.
 """
 
 import re
@@ -45,7 +45,7 @@ def vault(deployed: Deployed) -> str:
 
 
 def may(deployed: Deployed, principal: str, action: Action, scope: str) -> bool:
-    """Whether Azure lets `principal` do `action` at `scope`."""
+    """Return True if Azure lets `principal` do `action` at `scope`."""
     return any(
         f"{scope}/".startswith(f"{one['scope']}/") and allows(role_of(one), action)
         for one in assignments(deployed)
@@ -54,7 +54,7 @@ def may(deployed: Deployed, principal: str, action: Action, scope: str) -> bool:
 
 
 def test_the_roles_are_azures_own_and_each_is_used(everything: Deployed) -> None:
-    from components.azure.roles import ROLES  # which brings the SDK along
+    from components.azure.roles import ROLES  # imports the SDK
 
     assert {role.name: role.guid for role in ROLES} == {name: one["name"] for name, one in definitions().items()}
     assert {role.name for role in ROLES} == {role_of(one) for one in assignments(everything)}
@@ -124,7 +124,7 @@ def test_a_reviewer_is_shown_every_role_assignment() -> None:
 
 
 def test_an_operator_who_leaves_takes_nobody_elses_assignments_with_him(prod: Deployed) -> None:
-    """Azure refuses the same principal, role and scope under another id: so a name is by whom, not by a number."""
+    """Azure rejects the same principal, role and scope under another id: names contain the principal, not a number."""
     roles = prod.of_type("azure-native:authorization:RoleAssignment")
     operators = [one.name for one in roles if one.inputs["principalId"] == OPERATOR]
     assert operators and [name for name in operators if OPERATOR not in name] == []

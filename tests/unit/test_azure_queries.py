@@ -1,8 +1,8 @@
-"""The trail's queries: parsed by Microsoft's own parser, and run over rows by duckdb-kql, another's translator.
+"""The trail's queries: parsed by Microsoft's parser, and run over rows by duckdb-kql, an independent translator.
 
-Neither is Log Analytics. Tables have columns that Azure Monitor's reference lists, and operations are those of Key
-Vault's page: azure_tables.json, with the address and date of each. An `isfuzzy` union and column_ifexists, which
-duckdb-kql does not know, are decided beforehand as Kusto documents them.
+Tables have the columns of Azure Monitor's reference, and operations are those of Key Vault's page: azure_tables.json
+has the address and date of each. Unsupported constructs (an `isfuzzy` union, column_ifexists) are resolved first, as
+Kusto documents them.
 """
 
 import json
@@ -42,10 +42,10 @@ QUERIES = {
     "tick-missing": queries.tick_lines(JOB),
 }
 
+# Azure's own lists, without columns that nothing here names.
 PUBLISHED = json.loads(Path(__file__).with_name("azure_tables.json").read_text())
-"""Azure's own lists, without columns that nothing here names."""
 
-Table = Mapping[str, str]  # Column -> type, in Kusto's words.
+Table = Mapping[str, str]  # Column -> type, in Kusto's terms.
 Row = dict[str, Any]
 
 COLUMNS: Mapping[str, Table] = {name: one["columns"] for name, one in PUBLISHED["tables"].items()}
@@ -110,15 +110,11 @@ def event(
 
 def own_table(one: Row, claim: str = LONG_CLAIM) -> Row:
     return {
-        "TimeGenerated": NOON,
-        "OperationName": one["operation"],
-        "HttpStatusCode": one["status"],
+        "TimeGenerated": NOON, "OperationName": one["operation"], "HttpStatusCode": one["status"],
         "CallerIpAddress": "203.0.113.7",
-        "Identity": json.dumps({"claim": {claim: one["who"]} if one["who"] else {}}),
-        "RequestUri": one["uri"],
-        "Id": one["id"],
-        "_ResourceId": one["vault"].lower(),
-    }
+        "Identity": json.dumps({"claim": {claim: one["who"]} if one["who"] else {}}), "RequestUri": one["uri"],
+        "Id": one["id"], "_ResourceId": one["vault"].lower(),
+    }  # fmt: skip
 
 
 def shared_table(one: Row) -> Row:
@@ -136,16 +132,16 @@ AS_ROWS: Mapping[str, tuple[str, Callable[[Row], Row]]] = {
     "the shared table": ("AzureDiagnostics", shared_table),
 }
 FORMS = pytest.mark.parametrize("form", AS_ROWS)
+# Types of DuckDB. A guid is text there, so that an id here is readable.
 _TYPES = {
     "datetime": "TIMESTAMPTZ", "string": "VARCHAR", "int": "INTEGER", "long": "BIGINT", "real": "DOUBLE",
     "bool": "BOOLEAN", "dynamic": "JSON", "guid": "VARCHAR",
 }  # fmt: skip
-"""Of DuckDB. A guid is text there, so that an id here may tell who it is."""
 
 
 @cache
 def workspace(layout: str) -> Any:
-    """A database with the tables of that layout. Made once; each test puts its own rows into it."""
+    """Return a database with the tables of that layout, made once; each test inserts its own rows."""
     duckdb_kql = pytest.importorskip("duckdb_kql", reason="duckdb-kql is not installed")
     connection = duckdb_kql.connect()
     for table, columns in LAYOUTS[layout].items():
@@ -155,7 +151,7 @@ def workspace(layout: str) -> Any:
 
 
 def found(query: str, rows: Mapping[str, Sequence[Row]], layout: str = "both") -> list[Row]:
-    """What `query` finds in tables of `layout` that hold `rows`."""
+    """Return the result of `query` on tables of `layout` with `rows`."""
     connection = workspace(layout)
     import duckdb_kql
 
@@ -170,9 +166,8 @@ def found(query: str, rows: Mapping[str, Sequence[Row]], layout: str = "both") -
 
 
 def as_decided(query: str, layout: Mapping[str, Table]) -> str:
-    """`query` in that layout: without the branches of tables that are not there, and each column_ifexists is the
-    column, or what stands for it.
-    """
+    """Resolve `query` for that layout: drop branches of missing tables, and replace column_ifexists by the column or
+    its default."""
     union, begins, rest = query.partition("\n| ")
     first, *branches = union.split("\n    (")
     there = [one.rstrip(",") for one in branches if one.startswith("datatable") or one.split()[0] in layout]
@@ -192,7 +187,7 @@ def told_by(query: str, form: str, *events: Row) -> set[tuple[str, str]]:
 
 @FORMS
 def test_a_read_by_others_than_a_secrets_declared_readers_is_found(form: str) -> None:
-    told = told_by(
+    alerts = told_by(
         "undeclared-read",
         form,
         event(who=STRANGER),
@@ -201,7 +196,7 @@ def test_a_read_by_others_than_a_secrets_declared_readers_is_found(form: str) ->
         event(who=ROTATOR, path="/secrets/another/0123?api-version=7.5"),
         event(who=""),
     )
-    assert told == {
+    assert alerts == {
         (STRANGER.lower(), "mqtt"),
         ("b-stranger", "mqtt"),
         (SERVER.lower(), "mqtt-pending"),
@@ -212,18 +207,14 @@ def test_a_read_by_others_than_a_secrets_declared_readers_is_found(form: str) ->
 
 @FORMS
 def test_no_alert_is_raised_by_a_declared_reader_a_denied_one_or_another_vaults(form: str) -> None:
-    told = told_by(
-        "undeclared-read",
-        form,
-        event(),
-        event(who=SERVER.upper()),
-        event(who=ROTATOR, path="/secrets/mqtt-pending?api-version=7.5"),
-        event(who=STRANGER, status=403),
+    alerts = told_by(
+        "undeclared-read", form, event(), event(who=SERVER.upper()),
+        event(who=ROTATOR, path="/secrets/mqtt-pending?api-version=7.5"), event(who=STRANGER, status=403),
         event(who=STRANGER, status=401),
         event("SecretListVersions", STRANGER, path="/secrets/mqtt/versions?api-version=7.5"),
         event(who=STRANGER, vault=VAULT.replace("prod-0", "prod-1")),
-    )
-    assert told == set()
+    )  # fmt: skip
+    assert alerts == set()
 
 
 def test_denied_reads_and_deletions_are_found() -> None:
@@ -275,36 +266,33 @@ def test_expiry_rings_once_whichever_columns_there_are(kind: str, query: Callabl
             rows.setdefault(table, []).append({column: text for column, text in row.items() if column in there})
         if table in tables and (table == "AZKVAuditLogs" or named_by.split()[1] in there):
             rings.append(f"secret-{at}")
-    asked = query(VAULT, [f"secret-{at}" for at in range(len(NAMED_BY))], JOB)
-    assert sorted(row["Secret"] for row in found(asked, rows, layout)) == rings
+    query_text = query(VAULT, [f"secret-{at}" for at in range(len(NAMED_BY))], JOB)
+    assert sorted(row["Secret"] for row in found(query_text, rows, layout)) == rings
 
 
 def test_a_column_or_a_table_that_is_not_there_yet_is_passed_over() -> None:
     rows = {"AZKVAuditLogs": [own_table(event(who=STRANGER))]}
     assert [row["Who"] for row in found(QUERIES["undeclared-read"], rows, "no vault's row yet")] == [STRANGER.lower()]
-    for query in QUERIES.values():  # the alert that rings for nothing rings then: no tick has ever run
+    for query in QUERIES.values():  # no tick has ever run: the alert fires without data
         assert found(query, {}, "no row of anything yet") == []
 
 
-# What the rotator says
-
-
-def said(log: str, *, stream: str = "stdout", run: str = RUN, container: str = "rotator", group: str = GROUP) -> Row:
+def log_row(log: str, *, stream: str = "stdout", run: str = RUN, container: str = "rotator", group: str = GROUP) -> Row:
     environment = f"{group}/providers/Microsoft.App/managedEnvironments/coreflux-prod-environment"
     about = {"ContainerName": container, "ContainerGroupName": run, "_ResourceId": environment.lower()}
     return {"TimeGenerated": NOON, **about, "Stream": stream, "Log": log}
 
 
 def ticked(reason: Reason, after: int, **of: Any) -> Row:
-    """The row of a tick's line about a secret, so many days after its publication."""
+    """Return the row of a tick's line about a secret, so many days after its publication."""
     made: dict[str, Any] = {"kind": SecretKind.MQTT_USER, "fields": ("username", "password"), "users": ("a", "b")}
-    given: dict[str, Any] = {"kind": SecretKind.SUPPLIED, "fields": ("value",)}
-    name, about = ("mqtt", made) if reason is Reason.OVERDUE else ("agent-key", given)
+    supplied: dict[str, Any] = {"kind": SecretKind.SUPPLIED, "fields": ("value",)}
+    name, about = ("mqtt", made) if reason is Reason.OVERDUE else ("agent-key", supplied)
     secret = Secret(name=name, readers=(Reader.SERVER,), cadence_days=90, **about)
     current = Version(id="1", stage=Stage.CURRENT, user="a", created=NOON, verified=NOON, published=NOON, **of)
     facts = Facts(secret=secret, versions=Versions((current,)), grace=timedelta())
     found = decisions.findings(facts, NOON + timedelta(days=after))
-    return said(f"{name}: {next(one.message for one in found if one.reason is reason)}")
+    return log_row(f"{name}: {next(one.message for one in found if one.reason is reason)}")
 
 
 def lines(query: str, *rows: Row) -> list[str]:
@@ -314,21 +302,23 @@ def lines(query: str, *rows: Row) -> list[str]:
 def test_a_ticks_line_about_a_secret_past_its_day_rings_for_that_secret() -> None:
     ends = {"expires": NOON + timedelta(days=90)}
     past = [ticked(Reason.OVERDUE, 92), ticked(Reason.DUE, 92), ticked(Reason.EXPIRED, 92, **ends)]
-    near, fine = ticked(Reason.NEAR_EXPIRY, 80, **ends), said("agent-key: verified 1")
-    shown = said("certificates: what mqtt.example.com:8883 shows: broker expires 2026-12-01 12:00 UTC: have it renewed")
-    logged = said("mqtt: the token expired: expires soon", stream="stderr")
-    rows = {"ContainerAppConsoleLogs": [*past, near, fine, shown, logged]}
+    near, fine = ticked(Reason.NEAR_EXPIRY, 80, **ends), log_row("agent-key: verified 1")
+    certificate = log_row(
+        "certificates: what mqtt.example.com:8883 shows: broker expires 2026-12-01 12:00 UTC: have it renewed"
+    )
+    logged = log_row("mqtt: the token expired: expires soon", stream="stderr")
+    rows = {"ContainerAppConsoleLogs": [*past, near, fine, certificate, logged]}
     assert sorted(row["Secret"] for row in found(QUERIES["expired"], rows)) == ["agent-key", "agent-key", "mqtt"]
     assert sorted(row["Secret"] for row in found(QUERIES["near-expiry"], rows)) == ["agent-key", "certificates"]
 
 
-def test_what_a_tick_says_is_found_by_the_alert_that_it_is_for() -> None:
-    refused, fine = said("mqtt: the broker refuses", stream="stderr"), said("mqtt: verified 1")
+def test_log_line_of_a_tick_matches_its_alert() -> None:
+    refused, fine = log_row("mqtt: the broker refuses", stream="stderr"), log_row("mqtt: verified 1")
     others = (
-        said('{"step": "verify"}', stream="stderr"),
-        said("Traceback", stream="stderr", container="files"),
-        said("x", stream="stderr", run="coreflux-prod-server--1"),
+        log_row('{"step": "verify"}', stream="stderr"),
+        log_row("Traceback", stream="stderr", container="files"),
+        log_row("x", stream="stderr", run="coreflux-prod-server--1"),
     )
     assert lines("tick-failed", refused, fine, *others) == [refused["Log"]]
-    elsewhere = said("another stack of this name", group=GROUP.replace("Plant", "Plant-2"))
-    assert lines("tick-missing", said("a"), elsewhere, said("c", run="coreflux-prod-server--1")) == ["a"]
+    elsewhere = log_row("another stack of this name", group=GROUP.replace("Plant", "Plant-2"))
+    assert lines("tick-missing", log_row("a"), elsewhere, log_row("c", run="coreflux-prod-server--1")) == ["a"]

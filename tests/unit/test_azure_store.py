@@ -1,4 +1,4 @@
-"""The Azure store under mocks: its vault, names, networks, trail and alerts, and what secretops is told of them."""
+"""The Azure store under mocks: its vault, names, networks, trail and alerts, and its manifest entries."""
 
 import json
 import re
@@ -35,8 +35,8 @@ def test_the_vault_is_read_by_role_alone(prod: Deployed) -> None:
 
 
 def test_deleted_production_vault_is_kept_ninety_days_unpurgeable(prod: Deployed, trial: Deployed) -> None:
-    kept, removable = (inputs(deployed, "vault")["properties"] for deployed in (prod, trial))
-    assert (kept["softDeleteRetentionInDays"], kept["enablePurgeProtection"]) == (90, True)
+    retained, removable = (inputs(deployed, "vault")["properties"] for deployed in (prod, trial))
+    assert (retained["softDeleteRetentionInDays"], retained["enablePurgeProtection"]) == (90, True)
     assert removable["softDeleteRetentionInDays"] == 7
     assert "enablePurgeProtection" not in removable, "Azure takes no false"
 
@@ -46,7 +46,7 @@ def test_values_and_records_are_protected_in_production_alone(prod: Deployed, tr
     assert [each.name for each in trial.resources.values() if each.protected] == []
 
 
-def test_secretops_is_told_where_secrets_what_is_prepared_and_the_lease_lie(prod: Deployed) -> None:
+def test_manifest_locates_secrets_pending_versions_and_lease(prod: Deployed) -> None:
     manifest = manifest_of(prod)
     store = store_of(manifest)
     vault, account = (inputs(prod, "vault")["vaultName"], inputs(prod, "lease-account")["accountName"])
@@ -59,7 +59,7 @@ def test_secretops_is_told_where_secrets_what_is_prepared_and_the_lease_lie(prod
     assert store.lease == f"https://{account}.blob.core.windows.net/{container_name}/rotator"
 
 
-def test_secretops_is_told_who_reads_and_where_the_trail_is_by_ids_that_azure_makes(prod: Deployed) -> None:
+def test_manifest_has_the_readers_and_the_trail_by_azure_ids(prod: Deployed) -> None:
     store = store_of(manifest_of(prod))
     rotator, server = object_id("coreflux-prod-rotator"), object_id("coreflux-prod-server")
     assert store.readers.keys() == {*store.secrets.values(), *store.pending.values()}
@@ -91,7 +91,7 @@ def test_names_are_those_that_azure_takes_and_no_other_stacks(stack: str) -> Non
         assert not {of.vault, of.storage, of.plain("server")} & {other.vault, other.storage, other.plain("server")}
 
 
-def test_a_stack_made_anew_while_a_deleted_vault_holds_its_name_has_another() -> None:
+def test_recreated_stack_gets_a_new_name_while_its_vault_is_deleted() -> None:
     first, second = names(), names(generation=2)
     for name in ("vault", "storage", "workspace"):
         assert getattr(first, name) != getattr(second, name), "Azure would give the old one's records back"
@@ -165,7 +165,7 @@ def test_an_organizations_workspace_takes_the_trail_and_gets_no_role() -> None:
     assert azure_stack.wrong(made) == []
 
 
-def test_what_should_not_happen_is_looked_for_and_told(prod: Deployed) -> None:
+def test_incidents_are_queried_and_alerted(prod: Deployed) -> None:
     rules = {one.name.removeprefix("alert-"): one.inputs for one in prod.of_type(RULE)}
     assert rules.keys() == {
         *("undeclared-read", "denied-read", "deletion", "near-expiry", "expired"),
@@ -182,7 +182,7 @@ def test_what_should_not_happen_is_looked_for_and_told(prod: Deployed) -> None:
         assert (condition["operator"], condition["threshold"]) == found
 
 
-def test_undeclared_readers_are_all_but_those_that_secretops_is_told_of(prod: Deployed) -> None:
+def test_undeclared_readers_are_all_but_those_of_the_manifest(prod: Deployed) -> None:
     (condition,) = inputs(prod, "alert-undeclared-read")["criteria"]["allOf"]
     declared = {
         f'"{secret}|{who}"' for secret, readers in store_of(manifest_of(prod)).readers.items() for who in readers
@@ -193,7 +193,7 @@ def test_undeclared_readers_are_all_but_those_that_secretops_is_told_of(prod: De
     assert [one["name"] for one in condition["dimensions"]] == ["Who", "Secret"]
 
 
-def test_changes_of_roles_the_vault_or_the_trail_are_told(prod: Deployed, everything: Deployed) -> None:
+def test_changes_of_roles_vault_or_trail_are_alerted(prod: Deployed, everything: Deployed) -> None:
     alert = inputs(prod, "alert-access-change")
     *_, operations = alert["condition"]["allOf"]
     published = json.loads(Path(__file__).with_name("azure_tables.json").read_text())["access_changes"]
@@ -202,5 +202,5 @@ def test_changes_of_roles_the_vault_or_the_trail_are_told(prod: Deployed, everyt
     assert inputs(everything, "alert-access-change")["scopes"] == [group_id("plant")]
     assert {one["field"] for one in operations["anyOf"]} == {"operationName"}
     assert sorted(one["equals"].lower() for one in operations["anyOf"]) == sorted(listed), "each by Azure's own name"
-    (told,) = inputs(prod, "alert-deletion")["actions"]["actionGroups"]
-    assert alert["actions"]["actionGroups"] == [{"actionGroupId": told}]
+    (action_group,) = inputs(prod, "alert-deletion")["actions"]["actionGroups"]
+    assert alert["actions"]["actionGroups"] == [{"actionGroupId": action_group}]

@@ -1,4 +1,4 @@
-"""Each row of broken_stack_files.yaml is refused with all of its errors, and no error repeats a secret."""
+"""Each row of broken_stack_files.yaml is rejected with all of its errors, and no error repeats a secret."""
 
 import sys
 from collections import Counter
@@ -24,7 +24,6 @@ OWN = "  coreflux-mcp-secrets:"
 @pytest.mark.parametrize("name", names())
 def test_a_broken_stack_file_is_refused_with_each_of_its_errors(name: str) -> None:
     broken = row(name)
-
     error = broken.refusal()
     assert error is not None, "it is accepted"
     assert Counter(map(place_of, error.problems)) == Counter(place for place, _ in broken.errors)
@@ -53,7 +52,6 @@ def test_a_wrong_entry_is_not_repeated_at_any_place(name: str) -> None:
 
 def test_of_many_errors_twenty_are_printed_and_the_rest_is_counted() -> None:
     sections = base("dotenv") | {f"part-{at}": {"a": 1} for at in range(1_000)}
-
     error = Broken(stack="dev", sections=sections, errors=()).refusal()
     assert error is not None
     assert len(error.problems) == 1_000
@@ -63,7 +61,7 @@ def test_of_many_errors_twenty_are_printed_and_the_rest_is_counted() -> None:
 
 
 def refusal(path: Path) -> tuple[list[Problem], str]:
-    """The errors of the stack file at `path`, and what a person sees of them."""
+    """Return the errors of the stack file at `path`, and the printed text."""
     with pytest.raises((StackFileError, ConfigurationError)) as caught:
         file = StackFile.read(path)
         Settings.parse(file.stack, file.entries, encrypted=file.encrypted, others=file.others)
@@ -102,7 +100,6 @@ NESTED = "[" * 600 + "]" * 600
 def test_a_file_that_is_no_stack_file_is_refused(tmp_path: Path, content: bytes, part: str) -> None:
     path = tmp_path / "Pulumi.dev.yaml"
     path.write_bytes(content)
-
     found, text = refusal(path)
     assert part in found[0].what
     assert found[0].remedy
@@ -122,7 +119,7 @@ def test_a_file_of_another_name_is_no_stack_file(tmp_path: Path, name: str) -> N
     ("content", "code"),
     [
         (f"{GOOD}{OWN}log_level: *{CANARY}\n", ExitCode.USAGE),  # the engine's own reader would repeat it
-        (f"{GOOD}{OWN}password: {CANARY}\n", ExitCode.USAGE),  # its history would keep it
+        (f"{GOOD}{OWN}password: {CANARY}\n", ExitCode.USAGE),  # its history would contain it
         (f"{GOOD}  aws:secretKey: {CANARY}\n", ExitCode.USAGE),
         (f"{GOOD}{OWN}log_level: LOUD\n", ExitCode.USAGE),
         (GOOD, None),
@@ -148,6 +145,6 @@ def test_make_refuses_a_wrong_stack_file(
         with pytest.raises(SystemExit) as ended:
             stack_file.main()
         assert ended.value.code == code
-    told = capsys.readouterr()
-    assert CANARY not in told.out + told.err
-    assert bool(told.err) == (code is not None)
+    printed = capsys.readouterr()
+    assert CANARY not in printed.out + printed.err
+    assert bool(printed.err) == (code is not None)

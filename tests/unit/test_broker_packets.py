@@ -1,4 +1,4 @@
-"""The embedded broker's reading of MQTT packets."""
+"""The embedded broker's parser of MQTT packets."""
 
 import asyncio
 from contextlib import suppress
@@ -73,7 +73,7 @@ def test_a_filter_covers_its_topics(topic_filter: str, covered: tuple[str, ...],
 
 
 @pytest.mark.parametrize("text", ["", "a#", "#/a", "a/#/b", "a+", "+a/b", "x" * (packets.MAX_TOPIC_BYTES + 1)])
-def test_what_is_no_filter_is_refused(text: str) -> None:
+def test_invalid_filter_is_rejected(text: str) -> None:
     assert not packets.is_filter(text)
 
 

@@ -28,12 +28,9 @@ def users(home: Path) -> Users:
     return Users.load(home)
 
 
-def ask(users: Users, who: str, text: str) -> dict[str, Any]:
+def send(users: Users, who: str, text: str) -> dict[str, Any]:
     envelope: dict[str, Any] = json.loads(Commands(users).run(who, text))
     return envelope
-
-
-# The users file
 
 
 def test_the_first_admin_is_made_once_and_its_password_is_nowhere(home: Path) -> None:
@@ -45,16 +42,16 @@ def test_the_first_admin_is_made_once_and_its_password_is_nowhere(home: Path) ->
     assert [path.stat().st_mode & 0o777 for path in (home / USERS_FILE, home)] == [0o600, 0o700]
 
 
-def test_an_admin_that_could_not_be_kept_is_not_made(home: Path) -> None:
+def test_admin_that_cannot_be_stored_is_not_created(home: Path) -> None:
     def full(_: Value) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
         create_first_admin(home, save=full)
     assert not (home / USERS_FILE).exists()
-    kept: list[Value] = []
-    admin = create_first_admin(home, save=kept.append)
-    assert kept == [admin]
+    saved: list[Value] = []
+    admin = create_first_admin(home, save=saved.append)
+    assert saved == [admin]
 
 
 def test_a_change_is_in_the_file_when_it_holds(users: Users, home: Path) -> None:
@@ -74,15 +71,15 @@ def test_a_change_is_in_the_file_when_it_holds(users: Users, home: Path) -> None
 
 def test_a_change_that_cannot_be_written_does_not_hold(users: Users, home: Path) -> None:
     (home / USERS_FILE).unlink()
-    (home / USERS_FILE).mkdir()  # what a rename cannot replace, for root either
+    (home / USERS_FILE).mkdir()  # a rename can't replace it, even for root
     with pytest.raises(StoreError):
         users.add("alice", new_password())
     assert "alice" not in users
-    assert not ask(users, "root", "-addUser alice secret-word")["success"]
+    assert not send(users, "root", "-addUser alice secret-word")["success"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"users": {"a": {}}}', '{"users": {}, "more": 1}'])
-def test_a_file_that_is_no_users_file_is_told(home: Path, text: str) -> None:
+def test_invalid_users_file_is_reported(home: Path, text: str) -> None:
     home.mkdir()
     (home / USERS_FILE).write_text(text)
     with pytest.raises(StoreError, match="users-file-invalid"):
@@ -97,9 +94,6 @@ def test_only_the_right_password_of_a_known_user_logs_in(users: Users) -> None:
         assert not users.authenticate(name, other)
 
 
-# Parsing
-
-
 @settings(BOUNDED, max_examples=100)
 @given(st.text())
 def test_any_text_is_parsed_or_refused(text: str) -> None:
@@ -110,24 +104,21 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
     assert isinstance(command.name, str)
 
 
-# Carrying out
-
-
-def test_every_command_does_what_its_page_says(users: Users) -> None:
-    assert ask(users, "root", "-addUser alice first-word")["success"]
-    assert ask(users, "root", "--change-user-password alice second-word")["success"]
+def test_user_commands_work_as_documented(users: Users) -> None:
+    assert send(users, "root", "-addUser alice first-word")["success"]
+    assert send(users, "root", "--change-user-password alice second-word")["success"]
     assert not users.authenticate("alice", "first-word")
     assert users.authenticate("alice", "second-word")
-    assert ask(users, "root", "-addUserToGroup alice operators")["success"]
-    assert ask(users, "root", "-addUserToGroup alice operators")["success"]
-    assert ask(users, "root", "-listUserGroups alice")["data"] == {"groups": ["operators"]}
-    assert ask(users, "root", "-removeUserFromGroup alice operators")["success"]
-    assert ask(users, "root", "-listUserGroups alice")["data"] == {"groups": []}
-    assert ask(users, "root", "-changeUserSettings alice AllowedUserManagement true")["success"]
-    assert ask(users, "alice", "-addUser bob third-word")["success"]
-    assert ask(users, "root", "-changeUserSettings alice AllowedUserManagement false")["success"]
-    assert not ask(users, "alice", "-removeUser bob")["success"]
-    assert ask(users, "root", "-removeUser alice")["success"]
+    assert send(users, "root", "-addUserToGroup alice operators")["success"]
+    assert send(users, "root", "-addUserToGroup alice operators")["success"]
+    assert send(users, "root", "-listUserGroups alice")["data"] == {"groups": ["operators"]}
+    assert send(users, "root", "-removeUserFromGroup alice operators")["success"]
+    assert send(users, "root", "-listUserGroups alice")["data"] == {"groups": []}
+    assert send(users, "root", "-changeUserSettings alice AllowedUserManagement true")["success"]
+    assert send(users, "alice", "-addUser bob third-word")["success"]
+    assert send(users, "root", "-changeUserSettings alice AllowedUserManagement false")["success"]
+    assert not send(users, "alice", "-removeUser bob")["success"]
+    assert send(users, "root", "-removeUser alice")["success"]
     assert "alice" not in users
 
 
@@ -139,25 +130,22 @@ def test_every_command_does_what_its_page_says(users: Users) -> None:
 def test_users_are_managed_by_those_who_may(users: Users, text: str, flags: frozenset[Flag]) -> None:
     users.add("alice", new_password(), flags=flags)
     name = text.split(maxsplit=1)[0]
-    assert ask(users, "alice", text)["message"] == f"Permission denied: You are not allowed to execute {name}"
-    assert ask(users, "nobody", text)["success"] is False
+    assert send(users, "alice", text)["message"] == f"Permission denied: You are not allowed to execute {name}"
+    assert send(users, "nobody", text)["success"] is False
 
 
 def test_neither_log_nor_answer_repeats_an_argument(users: Users, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    said = ""
+    output = ""
     for text in (
         *("-addUser alice {word}", "-addUser alice {word}", "-changeUserPassword alice {word}"),
         *("-changeUserPassword nobody {word}", "-changeUserPassword alice {word} {word}"),
         *("-changeUserSettings alice {word} true", "-changeUserSettings alice AllowedUserManagement {word}"),
         '-addUser alice "{word}',
     ):
-        said += json.dumps(ask(users, "root", text.format(word="hunter-two")))
+        output += json.dumps(send(users, "root", text.format(word="hunter-two")))
     assert caplog.messages
-    assert "hunter-two" not in said + caplog.text
-
-
-# Access
+    assert "hunter-two" not in output + caplog.text
 
 
 SERVER, MANAGER, SYSTEM = frozenset[Flag](), frozenset({Flag.USER_MANAGEMENT}), frozenset({Flag.SYSTEM_CONFIGURATION})

@@ -1,4 +1,4 @@
-"""The catalogue: the guide's own secrets, what a stack declares, and who reads what."""
+"""The catalogue: the guide's own secrets, a stack's declarations, and readers."""
 
 import re
 from datetime import UTC, datetime
@@ -55,9 +55,8 @@ config:
 """
 
 
-def test_a_server_that_other_machines_reach_has_its_bearer_token_without_being_told() -> None:
+def test_reachable_server_has_a_bearer_token_by_default() -> None:
     found = StackFile.read(ON_KUBERNETES % ("", "{}")).parse("staging").secrets
-
     (token,) = [secret for secret in found if secret.name == "http-token"]
     assert (token.kind, token.fields, token.readers) == (SecretKind.SUPPLIED, ("token",), (Reader.SERVER,))
     assert token.cadence_days == 90
@@ -91,11 +90,11 @@ def test_no_clients_name_is_too_long_for_its_ca_to_have_one() -> None:
 
 
 def test_the_servers_variables_are_those_that_the_components_write() -> None:
-    """Re-derived from the source: a variable added there is a variable that a declared secret can't take."""
+    """Derived from the source: a new variable there is a name that a declared secret can't have."""
     source = (PROJECT_FOLDER / "components" / "core" / "broker.py").read_text()
-    given = [named(name) for name in ("mqtt", "agent-key", "client-cert")]
+    guide_secrets = [named(name) for name in ("mqtt", "agent-key", "client-cert")]
     written = set(re.findall(r'"((?:MQTT|DO|LOG)_[A-Z_]+)"', source))
-    written |= {variable for secret in given for variable in variables_of(secret).values()}
+    written |= {variable for secret in guide_secrets for variable in variables_of(secret).values()}
     assert written <= SERVER_VARIABLES
     not_of_the_stack = {"MQTT_CLIENT_ID", "LOT_VERIFIER_API_URL", "COREFLUX_SERVER_DIR"}
     known = {name for name in SERVER_VARIABLES if not name.endswith("_FILE")}
@@ -104,7 +103,6 @@ def test_the_servers_variables_are_those_that_the_components_write() -> None:
 
 def test_a_long_stack_name_leaves_two_different_users_within_the_brokers_limit() -> None:
     settings: list[Settings] = [StackFile.read(FULL).parse(f"plant-{'x' * 80}-{end}") for end in ("east", "west")]
-
     users = [user for each in settings for secret in each.secrets for user in secret.users]
     assert len(set(users)) == len(users) == 8
     assert max(len(user) for user in users) <= 64

@@ -1,4 +1,4 @@
-"""What an issuer gives is looked at before anybody uses it: each way in which it may be wrong has its words."""
+"""An issuer's certificate is checked before use: each defect has its message."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,11 +44,10 @@ def look(own: Holder | str, chain: tuple[str, ...] = CHAIN) -> tuple[str, dateti
 
 def test_a_good_one_is_shown_with_its_chain_below_the_root() -> None:
     own = made(by=INTERMEDIATE, key=KEY)
-
-    shown, ends = look(own)
-    assert shown == own.pem + INTERMEDIATE.pem
+    leaf, ends = look(own)
+    assert leaf == own.pem + INTERMEDIATE.pem
     assert ends == NOW + 30 * DAY
-    assert look(own, (INTERMEDIATE.pem,)) == look(own, (*CHAIN, ROOT.pem)) == (shown, ends)
+    assert look(own, (INTERMEDIATE.pem,)) == look(own, (*CHAIN, ROOT.pem)) == (leaf, ends)
 
 
 def test_it_ends_when_the_first_of_its_chain_does() -> None:
@@ -85,9 +84,9 @@ def test_a_wrong_one_is_refused_with_what_is_wrong_and_without_the_key(
 def test_a_request_has_the_name_and_proves_the_key_and_does_not_hold_it() -> None:
     key = new_key()
     text = signing_request(key, NAME)
-    asked = x509.load_pem_x509_csr(text.encode())
-    assert asked.is_signature_valid
-    assert [one.value for one in asked.subject] == [NAME]
+    request = x509.load_pem_x509_csr(text.encode())
+    assert request.is_signature_valid
+    assert [one.value for one in request.subject] == [NAME]
     assert "PRIVATE" not in text and "PRIVATE KEY" in private_pem(key)
 
 
@@ -95,9 +94,6 @@ def test_of_a_file_only_its_certificates_are_taken() -> None:
     assert extract_certificates(f"{ROOT.pem}\n{private_pem(ROOT.key)}# a note\n") == ROOT.pem
     with pytest.raises(ValueError, match=r".*"):
         extract_certificates(private_pem(ROOT.key))
-
-
-# What an operator supplies
 
 
 GOOD = made(by=INTERMEDIATE)
@@ -137,11 +133,11 @@ def with_extension(extension: x509.ExtensionType) -> Holder:
     return Holder(builder.sign(INTERMEDIATE.key, hashes.SHA256()), key)
 
 
+# Invalid alternative names, and one of an unsupported kind.
 ODD = [
     x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, bytes.fromhex(der))
     for der in ("3003020105", "3004a3023000")
 ]
-"""Alternative names that are no names, and one of a kind that nobody reads."""
 
 WRONG = [
     ("certificate-malformed", fields("no PEM", key=private_pem(GOOD.key))),
@@ -164,7 +160,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("code", "supplied"), WRONG, ids=[code for code, _ in WRONG])
-def test_a_wrong_supplied_one_is_told_with_what_is_wrong_and_nothing_else(code: str, supplied: dict[str, str]) -> None:
+def test_wrong_supplied_certificate_is_reported_with_its_flaw_only(code: str, supplied: dict[str, str]) -> None:
     (problem,) = check_supplied(supplied, NOW)
     assert problem.code == code
 
@@ -189,7 +185,7 @@ def stack(tmp_path: Path) -> Stack:
     return make_stack(tmp_path / "store", broker)
 
 
-def test_all_that_is_wrong_is_told_at_once_and_nothing_is_kept_or_quoted(stack: Stack) -> None:
+def test_all_flaws_are_reported_and_nothing_is_stored_or_quoted(stack: Stack) -> None:
     key = private_pem(new_key())
     value = fields(made(ends=NOW, usages=(SERVER,)), STRANGER, key=key, ca="no PEM")
     with pytest.raises(UsageError) as refused:
@@ -205,22 +201,18 @@ def test_put_untested_publishes_a_certificate_without_a_login(stack: Stack) -> N
     stack.file.write_text(stack.manifest.model_dump_json())
     now = stack.clock()
     ca = made("root", ca=True, begins=now - DAY, ends=now + 90 * DAY)
-    given = []
+    files = []
     for name, text in fields(made(begins=now - DAY, ends=now + 9 * DAY), ca=ca.pem).items():
         path = stack.root / f"given-{name}"
         path.write_text(text)
-        given += ["--file", f"{name}={path}"]
-    assert run(stack, "put", "client-cert", *given).returncode == UnreachableError.exit_code
+        files += ["--file", f"{name}={path}"]
+    assert run(stack, "put", "client-cert", *files).returncode == UnreachableError.exit_code
     assert stack.session().store.versions("client-cert").all == ()
-    done = run(stack, "put", "client-cert", "--untested", *given)
-
+    done = run(stack, "put", "client-cert", "--untested", *files)
     current = stack.session().store.versions("client-cert").current
     assert done.returncode == 0 and current and current.published and not current.verified
-    for day in (9, 6):  # when it ends, and when the next one is due
+    for day in (9, 6):  # its end, and the next renewal
         assert f"{now + day * DAY:%Y-%m-%d}" in done.stderr.decode()
-
-
-# Those that others renew
 
 
 SECOND = timedelta(seconds=1)
@@ -244,14 +236,18 @@ def test_certificate_is_reported_in_its_last_sixth_or_month(days: float, left: f
     assert found and found.reason is Reason.NEAR_EXPIRY and found.needs_a_person
 
 
-def test_it_is_told_apart_whether_it_ends_or_has_ended_or_has_not_begun() -> None:
+def test_finding_differs_for_expiring_expired_and_not_yet_valid() -> None:
     one = certificate(30)
-    said = {at: one.finding(at) for at in (one.ends - SECOND, one.ends, one.begins - SECOND)}
-    assert [found.reason for found in said.values() if found] == [Reason.NEAR_EXPIRY, Reason.EXPIRED, Reason.DISTRUSTED]
+    findings = {at: one.finding(at) for at in (one.ends - SECOND, one.ends, one.begins - SECOND)}
+    assert [found.reason for found in findings.values() if found] == [
+        Reason.NEAR_EXPIRY,
+        Reason.EXPIRED,
+        Reason.DISTRUSTED,
+    ]
 
 
 @pytest.mark.parametrize("odd", range(len(ODD)))
-def test_one_whose_content_cannot_be_read_is_told_and_ends_nothing(odd: int) -> None:
+def test_unreadable_certificate_is_reported_and_ends_nothing(odd: int) -> None:
     seen = external_certificates._external(with_extension(ODD[odd]).certificate, "here", "renew it")
     found = seen.finding(seen.begins)
     assert found and found.reason is Reason.DISTRUSTED

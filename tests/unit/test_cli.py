@@ -1,6 +1,6 @@
-"""The command line as a script or a person meets it: exit codes, JSON, errors without a traceback.
+"""The command line: exit codes, JSON, errors without a traceback.
 
-Most call `cli.main` in this process, with standard streams of their own; a few start the real one.
+Most tests call `cli.main` in this process, with standard streams of their own; a few start a process.
 """
 
 import io
@@ -30,12 +30,14 @@ def stack(tmp_path: Path) -> Stack:
     return make_stack(tmp_path / "store", broker)
 
 
-def run(stack: Stack, *arguments: str, given: bytes = b"", manifest: bool = True) -> subprocess.CompletedProcess[bytes]:
-    """Run the command line in this process, with the stack's manifest unless it is not wanted."""
+def run(
+    stack: Stack, *arguments: str, supplied: bytes = b"", manifest: bool = True
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line in this process, with the stack's manifest unless disabled."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.setattr(sys, "argv", ["secretops", *arguments, *(("--manifest", str(stack.file)) * manifest)])
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(supplied), encoding="utf-8"))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
         cli.main()
@@ -43,15 +45,15 @@ def run(stack: Stack, *arguments: str, given: bytes = b"", manifest: bool = True
     return subprocess.CompletedProcess(arguments, cast(int, end.value.code), *texts)
 
 
-def process(stack: Stack, *arguments: str, given: bytes = b"", **environ: str) -> subprocess.CompletedProcess[bytes]:
+def process(stack: Stack, *arguments: str, supplied: bytes = b"", **environ: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        stack.command(*arguments), input=given, capture_output=True, timeout=DEADLINE, check=False,
+        stack.command(*arguments), input=supplied, capture_output=True, timeout=DEADLINE, check=False,
         env={**os.environ, **environ},
     )  # fmt: skip
 
 
 def refused(done: subprocess.CompletedProcess[bytes], code: int, *words: str) -> None:
-    """It ended with `code`, `words` on standard error, no traceback, and at most a JSON error on standard output."""
+    """Check the exit code, `words` on standard error, no traceback, and at most a JSON error on standard output."""
     text = done.stderr.decode()
     assert done.returncode == code, text
     assert "Traceback" not in text
@@ -68,15 +70,15 @@ PLACEHOLDER = "canary-of-this-test-only"
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(("typed", "told"), [([], ""), (["--now", "rotate"], "options follow the command")])
-def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(typed: list[str], told: str) -> None:
+@pytest.mark.parametrize(("typed", "message"), [([], ""), (["--now", "rotate"], "options follow the command")])
+def test_unknown_command_prints_help_and_never_an_empty_error(typed: list[str], message: str) -> None:
     done = subprocess.run([sys.executable, "-m", "secretops", *typed], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert told in done.stderr
-    assert bool(done.stderr) is bool(told)
+    assert message in done.stderr
+    assert bool(done.stderr) is bool(message)
 
 
-@pytest.mark.parametrize(("arguments", "given", "code", "words"), [
+@pytest.mark.parametrize(("arguments", "supplied", "code", "words"), [
     pytest.param(["rotate", "--force", "x"], b"", 2, ["--force", "-> secretops rotate --help\n"], id="help of it"),
     pytest.param(["rotate", "nothing"], b"", 2, ["[secret-unknown]", "agent-key"], id="an unknown secret"),
     pytest.param(["rotate", "mqt"], b"", 2, ["did you mean mqtt?"], id="a misspelled secret"),
@@ -95,9 +97,9 @@ def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(
     pytest.param(["rotate", "mqtt"], b"", 5, ["secretops put broker-admin"], id="rotate before the first admin"),
 ])  # fmt: skip
 def test_a_mistake_ends_with_its_code_its_rule_and_its_remedy(
-    stack: Stack, arguments: list[str], given: bytes, code: int, words: list[str]
+    stack: Stack, arguments: list[str], supplied: bytes, code: int, words: list[str]
 ) -> None:
-    done = run(stack, *arguments, given=given)
+    done = run(stack, *arguments, supplied=supplied)
     refused(done, code, *words)
 
 
@@ -118,7 +120,7 @@ def test_a_garbage_manifest_is_refused(tmp_path: Path, stack: Stack, text: bytes
 
 
 def test_broker_stop_with_a_missing_manifest_leaves_the_projects_own_broker_alone(stack: Stack) -> None:
-    """The current folder is a project: without --manifest the broker of its default place would be stopped."""
+    """The current folder is a project: without --manifest its default broker would be stopped."""
     stack.file.unlink()
     refused(run(stack, "broker", "stop"), 2, str(stack.file), "[manifest-unreadable]")
 
@@ -131,8 +133,8 @@ def test_manifest_with_a_line_that_no_program_writes_is_refused(stack: Stack, li
     refused(run(stack, "doctor", "--repair", "--yes"), 2, str(stack.file), "pulumi up")
 
 
-def test_a_broker_that_is_down_fails_a_put_of_its_admin_and_nothing_is_kept(stack: Stack) -> None:
-    done = run(stack, "put", "broker-admin", given=b'{"username": "boss", "password": "canary-pass"}')
+def test_put_of_the_admin_fails_and_stores_nothing_when_the_broker_is_down(stack: Stack) -> None:
+    done = run(stack, "put", "broker-admin", supplied=b'{"username": "boss", "password": "canary-pass"}')
     refused(done, 1, "cannot connect", "start the broker")
     assert stack.session().store.versions("broker-admin").all == ()
     assert "canary-pass" not in done.stderr.decode()
@@ -140,7 +142,7 @@ def test_a_broker_that_is_down_fails_a_put_of_its_admin_and_nothing_is_kept(stac
 
 @pytest.mark.real
 def test_every_command_prints_valid_json(stack: Stack) -> None:
-    done = run(stack, "put", "agent-key", "--json", given=b"key-of-an-agent\n")
+    done = run(stack, "put", "agent-key", "--json", supplied=b"key-of-an-agent\n")
     assert done.returncode == 0, done.stderr
     version = json.loads(done.stdout)
     assert version["stage"] == "current" and version["published"]
@@ -185,10 +187,10 @@ def test_status_shows_the_other_secrets_when_one_does_not_read(stack: Stack) -> 
     assert not state.parent.exists() and "still-wanted" not in stack.env.read_text()
 
 
-def test_a_held_lease_ends_with_busy_and_names_the_holder(stack: Stack) -> None:
+def test_command_exits_busy_and_names_the_holder_when_the_lease_is_taken(stack: Stack) -> None:
     with stack.session().lease("rotate mqtt"):
         for command in (["tick"], ["rotate", "mqtt"], ["put", "agent-key"], ["purge"]):
-            refused(run(stack, *command, given=b"some-key"), 4, f"secretops rotate mqtt (pid {os.getpid()} on")
+            refused(run(stack, *command, supplied=b"some-key"), 4, f"secretops rotate mqtt (pid {os.getpid()} on")
     assert run(stack, "purge").returncode == 0
 
 
@@ -205,7 +207,7 @@ def test_a_stack_without_its_first_admin_waits_and_is_not_a_failure(stack: Stack
     assert stack.session().store.versions("mqtt").all == ()
 
 
-def test_a_scheduled_tick_tells_what_awaits_somebody_and_ends_well(stack: Stack) -> None:
+def test_scheduled_tick_reports_pending_work_and_exits_0(stack: Stack) -> None:
     plain, scheduled = (run(stack, "tick", *more) for more in ([], ["--scheduled"]))
     assert (plain.returncode, scheduled.returncode) == (5, 0)
     assert (plain.stdout, plain.stderr) == (scheduled.stdout, scheduled.stderr)
@@ -226,7 +228,7 @@ def test_a_scheduled_tick_that_fails_or_is_called_wrong_ends_as_any_other(stack:
     assert run(stack, "tick", "--scheduled").returncode == 2
 
 
-def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(stack: Stack) -> None:
+def test_secret_that_left_the_stack_is_reported_until_it_is_purged(stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "still-wanted"})
     session = stack.session()
     value = Value(dict.fromkeys(("ca.crt", "client.crt", "client.key"), "of-before"))
@@ -240,8 +242,8 @@ def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(
     assert done.returncode == 3
     assert b"client-cert: not in the stack" in done.stdout
     assert b"secretops purge client-cert --destroy" in done.stdout
-    told = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)["secrets"]}
-    assert told["client-cert"]["status"] == "attention"
+    message = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)["secrets"]}
+    assert message["client-cert"]["status"] == "attention"
     done = run(stack, "purge", "client-cert")
     assert b"client-cert" in done.stdout and b"agent-key" not in done.stdout
     assert run(stack, "status").returncode == 3, "a dry run takes nothing"
@@ -252,7 +254,7 @@ def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "message"),
     [
         (["put", "agent-key=Pasted-8Value"], "[secret-unknown]"),
         (["put", "agent-key", "Pasted8Value"], "replace it"),
@@ -261,13 +263,13 @@ def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(
     ],
     ids=["a pair", "put", "compromise", "purge"],
 )
-def test_what_may_be_a_value_is_not_repeated(typed: list[str], told: str, stack: Stack) -> None:
-    done = run(stack, *typed, given=b"x")
-    refused(done, 2, told)
+def test_possible_value_in_arguments_is_not_repeated(typed: list[str], message: str, stack: Stack) -> None:
+    done = run(stack, *typed, supplied=b"x")
+    refused(done, 2, message)
     assert b"8Value" not in done.stdout + done.stderr
 
 
-def test_the_embedded_brokers_first_admin_is_not_asked_of_a_person(stack: Stack) -> None:
+def test_first_admin_of_the_embedded_broker_needs_no_operator(stack: Stack) -> None:
     embedded = Embedded(stack.root / "broker", free_port(), Value({})).broker()
     stack.file.write_text(stack.manifest.model_copy(update={"broker": embedded}).model_dump_json())
     assert b"broker-admin: has no value yet: secretops broker start" in run(stack, "status").stdout
@@ -285,18 +287,18 @@ def test_a_purge_that_nobody_confirms_removes_nothing(stack: Stack) -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize(("typed", "code"), [("prod", 2), ("test", 0)])
-def test_a_purge_on_a_terminal_asks_for_the_stacks_name(typed: str, code: int, stack: Stack) -> None:
+def test_purge_on_a_terminal_requires_the_stack_name(typed: str, code: int, stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "still-wanted"})
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         stack.command("purge", "--destroy"), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as asked:
+    ) as prompt:
         os.write(ours, f"{typed}\n".encode())
-        _, told = asked.communicate(timeout=DEADLINE)
+        _, message = prompt.communicate(timeout=DEADLINE)
     os.close(ours)
     os.close(theirs)
-    assert asked.returncode == code, told
-    assert b"every value of agent-key in stack test" in told
+    assert prompt.returncode == code, message
+    assert b"every value of agent-key in stack test" in message
     assert stack.session().store.secret_names() == (("agent-key",) if code else ())
 
 
@@ -310,7 +312,7 @@ def test_another_stacks_folder_is_neither_shown_nor_changed(command: list[str], 
     before = {path: path.read_bytes() for path in stack.root.rglob("*") if path.is_file()}
     name = stack.manifest.stack
     refused(
-        run(stack, *command, given=b"of-ours"),
+        run(stack, *command, supplied=b"of-ours"),
         2,
         f"is the store of stack theirs, and this is stack {name}",
         "[store-of-another-stack]",
@@ -329,48 +331,44 @@ def test_the_embedded_brokers_admin_is_not_purged_alone(stack: Stack) -> None:
     assert session.store.secret_names() == ("broker-admin",)
 
 
-def test_a_value_arrives_exactly_as_it_was_given_but_for_the_newline_that_ends_a_file(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_value_is_stored_exactly_without_one_final_newline(stack: Stack, tmp_path: Path) -> None:
     text = "  ' \" $HOME ${HOME} # \\n é  "
     (tmp_path / "value").write_bytes(f"{text}\n".encode())
     assert run(stack, "put", "agent-key", "--file", f"api-key={tmp_path / 'value'}").returncode == 0
-    assert kept(stack) == text
-    assert run(stack, "put", "agent-key", given=f"{text}\n".encode()).returncode == 0
-    assert kept(stack) == text
-    assert run(stack, "put", "agent-key", given=json.dumps({"api-key": text}).encode()).returncode == 0
-    assert kept(stack) == text
+    assert stored(stack) == text
+    assert run(stack, "put", "agent-key", supplied=f"{text}\n".encode()).returncode == 0
+    assert stored(stack) == text
+    assert run(stack, "put", "agent-key", supplied=json.dumps({"api-key": text}).encode()).returncode == 0
+    assert stored(stack) == text
 
 
-def kept(stack: Stack) -> str:
+def stored(stack: Stack) -> str:
     store = stack.session().store
     current = store.versions("agent-key").current
     assert current
     return store.read("agent-key", current.id, purpose="test")["api-key"]
 
 
-def test_the_access_records_name_the_account_and_not_what_the_environment_says(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_access_records_name_the_account_not_the_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("USER", "LOGNAME"):
         monkeypatch.setenv(variable, "mallory")
-    assert run(stack, "put", "agent-key", given=b"some-key").returncode == 0
+    assert run(stack, "put", "agent-key", supplied=b"some-key").returncode == 0
     assert "mallory" not in (stack.root / "log" / "access.jsonl").read_text()
 
 
 @pytest.mark.parametrize(
-    ("typed", "shown"),
+    ("typed", "expected"),
     [(["--json", "status"], '"schema": 1'), (["status", "--json"], '"schema": 1'),
      (["-s", "test", "run", "--from", "env:"], "secretops run --help"),
      (["--json", "export", "compose", "--to", "nowhere"], "secretops export compose --help")],
     ids=["before", "after", "an option that it lacks", "of a group"],
 )  # fmt: skip
 def test_common_options_may_precede_the_command(
-    typed: list[str], shown: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    typed: list[str], expected: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRETOPS_MANIFEST", "/nowhere")
     done = run(stack, "--manifest", str(stack.file), *typed, manifest=False)
-    assert shown in done.stdout.decode() + done.stderr.decode()
+    assert expected in done.stdout.decode() + done.stderr.decode()
 
 
 def test_an_option_after_the_command_wins_over_one_before_it(stack: Stack) -> None:
@@ -406,7 +404,7 @@ def test_a_signal_ends_a_command_with_128_and_its_number(number: signal.Signals,
         stack.command("put", "agent-key"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert waiting.stdin
-    fills_up = b"x" * (1 << 20)  # more than a pipe takes: when it is written the command reads, and waits for the rest
+    fills_up = b"x" * (1 << 20)  # larger than a pipe's buffer: once it is written, the command waits for the rest
     waiting.stdin.write(fills_up)
     waiting.stdin.flush()
     waiting.send_signal(number)
@@ -424,6 +422,6 @@ def test_a_token_that_the_launcher_would_refuse_is_not_published(tmp_path: Path,
     )
     guarded.file.write_text(guarded.manifest.model_dump_json())
     refused(
-        run(guarded, "put", "http-token", given=b"has a space and is long enough for it"), 2, "openssl rand -hex 32"
+        run(guarded, "put", "http-token", supplied=b"has a space and is long enough for it"), 2, "openssl rand -hex 32"
     )
     assert guarded.session().store.versions("http-token").all == ()

@@ -1,7 +1,6 @@
-"""`secretops audit` over CloudTrail: whose read it was, of which secret, and whether they got the value.
+"""`secretops audit` over CloudTrail: reader, secret, and whether the value was returned.
 
-The events have the form of AWS' own examples (its user guide, "CloudTrail log entries for Secrets Manager"); that AWS
-writes them so is not proven here.
+The events have the form of AWS's examples (its user guide, "CloudTrail log entries for Secrets Manager").
 """
 
 import json
@@ -48,7 +47,7 @@ def arn(name: str, suffix: str = "-a1B2c3", region: str = REGION) -> str:
 def session(
     role: str = "coreflux-mcp-prod-eu-central-1@server", issuer: str | None = None, name: str = "task"
 ) -> dict[str, Any]:
-    """Who is in a role, as CloudTrail has them. `issuer` "" is what some events leave out."""
+    """Return the identity of a role session. Some events omit `issuer` ("")."""
     found: dict[str, Any] = {
         "type": "AssumedRole",
         "principalId": f"AROA:{name}",
@@ -61,8 +60,8 @@ def session(
     return found
 
 
-def event(who: dict[str, Any] | None = None, asked: Any = MQTT, **changes: Any) -> dict[str, Any]:
-    """A GetSecretValue that was answered, unless told otherwise."""
+def event(who: dict[str, Any] | None = None, secret_id: Any = MQTT, **changes: Any) -> dict[str, Any]:
+    """Return a successful GetSecretValue, with `changes`."""
     return {
         "eventVersion": "1.10",
         "userIdentity": who or session(),
@@ -72,7 +71,7 @@ def event(who: dict[str, Any] | None = None, asked: Any = MQTT, **changes: Any) 
         "awsRegion": REGION,
         "sourceIPAddress": "10.0.0.1",
         "userAgent": "Boto3/1.44.8 md/Botocore#1.44.8",
-        "requestParameters": asked if isinstance(asked, dict) or asked is None else {"secretId": asked},
+        "requestParameters": secret_id if isinstance(secret_id, dict) or secret_id is None else {"secretId": secret_id},
         "responseElements": None,
         "readOnly": True,
         "eventType": "AwsApiCall",
@@ -81,15 +80,15 @@ def event(who: dict[str, Any] | None = None, asked: Any = MQTT, **changes: Any) 
     } | changes
 
 
-def view(folder: Path, *documents: Any, **asked: Any) -> View:
+def view(folder: Path, *documents: Any, **secret_id: Any) -> View:
     file = folder / "trail.json"
     file.write_text("\n".join(json.dumps(each) for each in documents))
-    return audit(MANIFEST, [str(file)], **asked)
+    return audit(MANIFEST, [str(file)], **secret_id)
 
 
-@pytest.mark.parametrize("asked", [MQTT, arn(MQTT), arn(MQTT, ""), arn(MQTT, region="eu-west-1")])
-def test_a_secret_is_known_by_whatever_it_was_asked_for(asked: str, tmp_path: Path) -> None:
-    (row,) = view(tmp_path, event(asked=asked), secret="mqtt").rows
+@pytest.mark.parametrize("secret_id", [MQTT, arn(MQTT), arn(MQTT, ""), arn(MQTT, region="eu-west-1")])
+def test_secret_is_known_by_name_arn_and_partial_arn(secret_id: str, tmp_path: Path) -> None:
+    (row,) = view(tmp_path, event(secret_id=secret_id), secret="mqtt").rows
     assert (row.secret, row.reader, row.value_returned, row.declared) == (MQTT, SERVER, True, True)
 
 
@@ -134,18 +133,18 @@ def test_an_answer_without_the_value_is_no_read(tmp_path: Path) -> None:
     assert found.exit_code is ExitCode.DONE
 
 
-@pytest.mark.parametrize(("operation", "asked"), [
+@pytest.mark.parametrize(("operation", "secret_id"), [
     ("PutSecretValue", {"secretId": arn(MQTT)}),
     ("UpdateSecret", {"secretId": MQTT}),
     ("UpdateSecretVersionStage", {"secretId": MQTT, "versionStage": "AWSCURRENT"}),
     ("CreateSecret", {"name": MQTT}),
 ])  # fmt: skip
-def test_change_by_an_undeclared_caller_is_an_alarm(operation: str, asked: dict[str, Any], tmp_path: Path) -> None:
-    found = view(tmp_path, event(asked=asked, eventName=operation))
+def test_change_by_an_undeclared_caller_is_an_alarm(operation: str, secret_id: dict[str, Any], tmp_path: Path) -> None:
+    found = view(tmp_path, event(secret_id=secret_id, eventName=operation))
     assert ([row.outcome for row in found.rows], found.exit_code) == (["done"], ExitCode.DONE)
-    found = view(tmp_path, event(session("mallory"), asked, eventName=operation))
+    found = view(tmp_path, event(session("mallory"), secret_id, eventName=operation))
     assert ([row.outcome for row in found.rows], found.exit_code) == (["done"], ExitCode.ATTENTION)
-    found = view(tmp_path, event(session("mallory"), asked, eventName=operation, errorCode="AccessDeniedException"))
+    found = view(tmp_path, event(session("mallory"), secret_id, eventName=operation, errorCode="AccessDeniedException"))
     assert ([row.outcome for row in found.rows], found.exit_code) == (["denied"], ExitCode.DONE)
 
 
@@ -164,13 +163,13 @@ def test_the_answer_of_lookup_events_is_read_as_it_is(indent: int | None, tmp_pa
     assert audit(MANIFEST, [str(file)]).rows == []
 
 
-def test_an_event_that_two_files_tell_of_counts_once_and_two_of_one_moment_twice(tmp_path: Path) -> None:
+def test_event_in_two_files_counts_once_and_simultaneous_ones_twice(tmp_path: Path) -> None:
     first, second = tmp_path / "bucket.json", tmp_path / "looked-up.json"
     first.write_text(json.dumps({"Records": [event(eventID="a"), event(eventID="b"), {**event(), "eventID": "c"}]}))
     second.write_text(lookup_events(event(eventID="b"), event(eventID="c"), event(eventID="d")))
     (row,) = audit(MANIFEST, [str(first), str(second), str(first)]).rows
     assert row.count == 4
-    batch = event(asked={"secretIdList": [MQTT, ADMIN]}, eventName="BatchGetSecretValue", eventID="e")
+    batch = event(secret_id={"secretIdList": [MQTT, ADMIN]}, eventName="BatchGetSecretValue", eventID="e")
     assert len(view(tmp_path, batch, batch).rows) == 2
 
 
@@ -187,7 +186,7 @@ def test_a_batch_is_a_read_of_each_and_by_filter_perhaps_of_all(tmp_path: Path) 
     assert len(view(tmp_path, every, secret="mqtt").rows) == 1
 
 
-# What a trail records, as doctor reads its selectors
+# The trail's selectors, as doctor reads them
 
 MANAGEMENT = {"Field": "eventCategory", "Equals": ["Management"]}
 EVERY = frozenset({READS, WRITES})
@@ -208,7 +207,7 @@ EVERY = frozenset({READS, WRITES})
     ([], [[MANAGEMENT, {"Field": "eventName", "NotEquals": ["GetSecretValue"]}]], set()),
     ([], [[{"Field": "eventCategory", "Equals": ["Data"]}]], set()),
 ])  # fmt: skip
-def test_what_a_trail_records_of_secrets_manager_is_told_from_its_selectors(
+def test_selectors_show_whether_a_trail_records_secrets_manager(
     basic: list[dict[str, Any]], advanced: list[list[dict[str, Any]]], kinds: set[str]
 ) -> None:
     assert recorded(basic, [{"FieldSelectors": fields} for fields in advanced]) == kinds
@@ -231,7 +230,7 @@ DELIVERED: list[tuple[str, dict[str, str], str]] = [
 
 @pytest.mark.parametrize("row", DELIVERED)
 def test_audit_wants_a_trail_that_delivers_to_the_alarms_log_group(monkeypatch: pytest.MonkeyPatch, row: Any) -> None:
-    """botocore checks the answers against AWS' model."""
+    """botocore checks the answers against AWS's model."""
     log_group, status, word = row
     client = boto3.client("cloudtrail", region_name=REGION, aws_access_key_id="nobody", aws_secret_access_key="nobody")
     trail = {"Name": "org", "TrailARN": "a-trail", "IsMultiRegionTrail": True, "CloudWatchLogsLogGroupArn": log_group}

@@ -1,4 +1,4 @@
-"""The component, in a program that is about something else, under mocks: a stack's resources, all of them below it."""
+"""The component in a foreign program, under mocks: all of a stack's resources are below it."""
 
 import json
 import re
@@ -57,10 +57,10 @@ def test_the_first_test_of_contributing_passes() -> None:
 
 
 @pytest.mark.parametrize("stack", ["dev", *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)])
-def test_a_stack_file_and_a_component_that_says_the_same_make_the_same(stack: str) -> None:
-    from tests.unit.policy_plans import STACK_FILES, stood_in
+def test_equal_stack_file_and_component_register_the_same(stack: str) -> None:
+    from tests.unit.policy_plans import STACK_FILES, with_fakes
 
-    with stood_in(STACK_FILES[stack].read_text()) as text:
+    with with_fakes(STACK_FILES[stack].read_text()) as text:
         sections = sections_of(text)
         alone = deploy(StackFile.read(yaml.safe_dump({"config": sections})), stack)
         below = below_a_component(sections, stack)
@@ -83,7 +83,7 @@ def refused(sections: Mapping[str, Any], stack: str = "dev") -> tuple[str, list[
     return str(error.value).splitlines()[0], [" ".join(str(problem).split()) for problem in error.value.problems]
 
 
-def test_everything_that_is_wrong_with_the_arguments_is_told_at_once_and_nothing_is_registered() -> None:
+def test_all_wrong_arguments_are_reported_and_nothing_is_registered() -> None:
     head, found = refused({**DEV, "store": {"kind": "dotenv", "rooot": "/x"}, "log_level": "LOUD", "stroe": {}})
     assert head == "CorefluxSecrets mcp has 3 errors; nothing was changed:"
     assert [what.split(":")[0] for what in found] == ["store.rooot", "log_level", "stroe"]
@@ -91,9 +91,9 @@ def test_everything_that_is_wrong_with_the_arguments_is_told_at_once_and_nothing
 
 def test_a_value_among_the_arguments_is_refused_and_not_repeated() -> None:
     value = secrets.token_urlsafe(24)
-    head, (told,) = refused({**DEV, "server": {"kind": "local", "password": value}})
-    assert "secretops put" in told
-    assert value not in head + told
+    head, (message,) = refused({**DEV, "server": {"kind": "local", "password": value}})
+    assert "secretops put" in message
+    assert value not in head + message
 
 
 @pytest.mark.parametrize("make", [pulumi.Output.from_input, pulumi.Output.secret])
@@ -106,13 +106,13 @@ def test_an_output_among_the_arguments_is_refused_and_not_shown(make: Any) -> No
 
     with pytest.raises(ConfigurationError) as error:
         deploy(NOTHING, "dev", program=program)
-    (told,) = error.value.problems
-    assert told.what == "secrets.db.fields.1: an output"
+    (message,) = error.value.problems
+    assert message.what == "secrets.db.fields.1: an output"
     assert value not in str(error.value)
 
 
 def encrypted(config: Mapping[str, Any], sections: Mapping[str, Any]) -> tuple[Deployed, str]:
-    """What a program is told that gives the component what its encrypted entries say, and what it registered."""
+    """Return the warnings of a program that passes encrypted entries to the component, and its resources."""
     into = Deployed()
 
     def program() -> None:
@@ -126,7 +126,7 @@ def encrypted(config: Mapping[str, Any], sections: Mapping[str, Any]) -> tuple[D
 
 
 @pytest.mark.parametrize(
-    ("kept", "given"),
+    ("configured", "passed"),
     [
         ({"shop:broker": DEV["broker"]}, DEV),
         ({"shop:host": "hidden.example"}, {**DEV, "broker": {"kind": "coreflux", "host": "hidden.example"}}),
@@ -134,12 +134,14 @@ def encrypted(config: Mapping[str, Any], sections: Mapping[str, Any]) -> tuple[D
     ],
     ids=["a-section", "a-text", "digits"],
 )
-def test_encrypted_configuration_is_refused_and_not_repeated(kept: dict[str, Any], given: dict[str, Any]) -> None:
-    into, said = encrypted(kept, given)
+def test_encrypted_configuration_is_refused_and_not_repeated(
+    configured: dict[str, Any], passed: dict[str, Any]
+) -> None:
+    into, warnings = encrypted(configured, passed)
     assert into.resources == {}
-    (key,) = kept
-    assert f"{key}: a secure: entry" in said
-    assert "hidden" not in said
+    (key,) = configured
+    assert f"{key}: a secure: entry" in warnings
+    assert "hidden" not in warnings
 
 
 class Shop(pulumi.ComponentResource):
@@ -187,11 +189,11 @@ def test_a_whole_number_is_one_also_where_the_engine_makes_it_a_fraction(port: f
     if right:
         assert below_a_component(sections).exports["secretops"]["broker"]["port"] == 1883
     else:
-        _, (told,) = refused(sections)
-        assert told.startswith("broker.port: 1883.5")
+        _, (message,) = refused(sections)
+        assert message.startswith("broker.port: 1883.5")
 
 
-def test_an_encrypted_entry_that_the_component_is_not_given_is_the_programs_own() -> None:
+def test_encrypted_entry_outside_the_component_is_ignored() -> None:
     config = {"shop:database": json.dumps({"kind": "local", "fields": ["url"], "more": {}}), "shop:key": "kept"}
 
     def program() -> None:

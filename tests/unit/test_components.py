@@ -1,4 +1,4 @@
-"""What the program asks the engine for, under mocks: resources, their order, locators, and no value anywhere."""
+"""The program's resources under mocks: order, locators, and no values."""
 
 import base64
 import json
@@ -75,9 +75,6 @@ def delivered(deployed: Deployed) -> set[str]:
     return {name for fields in places for name in fields.values()}
 
 
-# The dev program
-
-
 def test_the_dev_program_is_a_store_a_rotator_and_a_server(dev: Deployed) -> None:
     assert {(resource.name, resource.type, resource.parent) for resource in dev.resources.values()} == {
         ("secrets", "coreflux-mcp-secrets:dotenv:SecretStore", ""),
@@ -92,9 +89,6 @@ def test_the_server_comes_after_the_whole_store(dev: Deployed) -> None:
     assert {"secrets-folder", "rotator"} <= dev.resources["server"].depends_on
     for name in ("rotator", "server-files"):
         assert "secrets-folder" in before(dev, name)
-
-
-# No value
 
 
 def test_no_input_and_no_output_is_a_secret_because_none_holds_one(dev: Deployed) -> None:
@@ -112,10 +106,8 @@ def test_values_in_the_folder_never_reach_pulumi(
     for path in ("config/.env", "secrets/mqtt_password", "versions/mqtt/1.json", "certs/client.key"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(f"MQTT_PASSWORD={canary}\n")
-
     with caplog.at_level("DEBUG"):
         deployed = outside(root=str(tmp_path), deliver=deliver, declared="{db: {fields: [url, password]}}")
-
     handed_over = "\n".join([*texts([vars(each) for each in deployed.resources.values()]), *texts(deployed.exports)])
     assert str(tmp_path) in handed_over
     assert canary not in handed_over
@@ -123,21 +115,17 @@ def test_values_in_the_folder_never_reach_pulumi(
 
 
 def test_the_provider_goes_into_the_state_by_its_name_alone(dev: Deployed) -> None:
-    """By value it would carry the module's globals, and change with each edit."""
+    """By value it would contain the module's globals, and change with each edit."""
     for resource in dev.of_type(FOLDER):
         pickled = base64.b64decode(resource.inputs["__provider"])
         assert b"components.dotenv.folder" in pickled
         assert len(pickled) < 100
 
 
-# Outputs
-
-
 def test_outputs_are_locators_schedules_and_the_next_step(dev: Deployed) -> None:
     root = PROJECT_FOLDER / ".coreflux-mcp"
-
-    told = {"environment", "secretops", "references", "schedule", "trail", "gaps", "server", "next"}
-    assert dev.exports.keys() == told
+    names = {"environment", "secretops", "references", "schedule", "trail", "gaps", "server", "next"}
+    assert dev.exports.keys() == names
     assert dev.exports["references"] == {"source": f"dotenv:{root}", "secrets": ["mqtt", "agent-key"]}
     assert dev.exports["server"] == str(root / "config" / "mcp.json")
     assert dev.exports["trail"]["records"] == str(root / "log" / "access.jsonl")
@@ -151,14 +139,10 @@ def test_the_manifest_of_a_stack_with_everything_round_trips() -> None:
         deliver="files",
         declared="{db: {fields: [url, password], readers: [server, rotator]}}",
     )
-
     manifest = manifest_of(deployed)
     assert Manifest.model_validate(deployed.exports["secretops"]) == manifest
     assert (manifest.broker.topics, manifest.broker.groups) == (("a/#", "b"), ())
     assert [secret.name for secret in manifest.secrets] == ["broker-admin", "mqtt", "agent-key", "client-cert", "db"]
-
-
-# Variables
 
 
 def test_developments_public_lines_are_the_guides(dev: Deployed) -> None:
@@ -193,7 +177,6 @@ def test_productions_variables_are_the_guides_and_name_files() -> None:
 
 def test_a_declared_secret_with_a_guide_fields_name_has_files_of_its_own() -> None:
     deployed = outside(deliver="files", declared="{db: {fields: [username, password, api-key]}, api: {fields: [key]}}")
-
     store = store_of(deployed)
     paths = [path for fields in store.files.values() for path in fields.values()]
     assert len(paths) == len(set(paths)), paths
@@ -204,12 +187,8 @@ def test_a_declared_secret_with_a_guide_fields_name_has_files_of_its_own() -> No
     }
 
 
-# What an MCP client and the machine are given
-
-
 def test_the_client_entry_starts_the_launcher_and_holds_no_secret(dev: Deployed) -> None:
     entry = json.loads(dev.resources["server-files"].inputs["files"]["config/mcp.json"])
-
     server = entry["mcpServers"]["coreflux"]
     assert entry.keys() == {"mcpServers"}
     assert server.keys() == {"command", "args", "description", "env"}
@@ -236,16 +215,12 @@ def test_an_hourly_timer_starts_one_tick_without_pulumi(dev: Deployed) -> None:
 
 def test_a_unit_and_its_command_survive_a_root_with_signs_of_their_own() -> None:
     deployed = outside(root="/srv/my %h $HOME secrets")
-
     (service,) = [text for name, text in units_of(deployed).items() if name.endswith(".service")]
     assert '--manifest "/srv/my %%h $$HOME secrets/config/secretops.json"' in service
     unit = "/srv/my %h $HOME secrets/systemd/coreflux-mcp-secrets-staging"
     assert deployed.exports["schedule"]["turn_on"] == (
         f"systemctl --user link '{unit}.service' && systemctl --user enable --now '{unit}.timer'"
     )
-
-
-# Refusals, and what is imported
 
 
 WATCHED = """
@@ -266,14 +241,13 @@ print(sorted(foreign & Watch.tried))
 
 @pytest.mark.real
 def test_dev_program_imports_no_other_platforms_sdk_and_nothing_of_the_cli() -> None:
-    """Neither installed nor looked for."""
     foreign = {
         "pulumi_aws", "pulumi_azure_native", "pulumi_kubernetes", "pulumi_docker", "pulumi_vault", "boto3", "hvac",
         "typer", "mcp", "jinja2", "vl_convert", "prometheus_client", "watchfiles",
     }  # fmt: skip
     program = "from tests.unit import test_components as t; t.deployed(t.DEV, 'dev')"
-    told = [sys.executable, "-c", WATCHED.format(program=program, foreign=foreign | {"pulumi"})]
-    done = subprocess.run(told, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True)
+    names = [sys.executable, "-c", WATCHED.format(program=program, foreign=foreign | {"pulumi"})]
+    done = subprocess.run(names, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['pulumi']"
 
 
@@ -284,7 +258,6 @@ def test_pulumi_and_the_rotator_never_keep_the_same_line_or_file(deliver: str) -
         deliver=deliver,
         declared="{db: {fields: [url, password]}}",
     )
-
     written = {path for resource in deployed.of_type(FOLDER) for path in resource.inputs["files"]}
     secret_paths = {path for fields in store_of(deployed).files.values() for path in fields.values()}
     assert not delivered(deployed) & lines_of(deployed).keys()

@@ -1,4 +1,4 @@
-"""Each component alone in another program, with a few arguments; and a provider of that program, used and checked."""
+"""Each component alone in another program, with few arguments; and that program's provider, used and validated."""
 
 import importlib
 import json
@@ -28,12 +28,12 @@ def run(program: Callable[[str], object]) -> Deployed:
 
 
 @pytest.mark.parametrize("platform", ALONE)
-def test_each_component_works_alone_by_one_provider_and_asks_no_daemon(
+def test_each_component_works_alone_by_one_provider_without_a_daemon(
     platform: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     source = "".join(path.read_text() for path in (PROJECT_FOLDER / "components" / platform).glob("*.py"))
-    # A function is a part of a rotation alone.
+    # A function is only a part of a rotation.
     left = set(re.findall(r'super\(\).__init__\(\s*"(coreflux-mcp-secrets:\w+:\w+)"', source)) - {
         "coreflux-mcp-secrets:aws:Function"
     }

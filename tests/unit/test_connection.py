@@ -1,4 +1,4 @@
-"""What an answer of the broker proves about a login. A socket pair carries real packets; no broker is there."""
+"""The broker's answer as proof of a login, over a socket pair with real packets."""
 
 import socket
 
@@ -23,7 +23,7 @@ def connack(code: int) -> bytes:
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, packet: bytes, *, ends: bool = False) -> socket.socket:
-    """Let the next connection find `packet` as the answer to its CONNECT. Return the broker's end."""
+    """Answer the next connection's CONNECT with `packet`. Return the broker's end."""
     ours, theirs = socket.socketpair()
     theirs.sendall(packet)
     if ends:

@@ -1,4 +1,4 @@
-"""No command writes a core dump, which would hold values, and no other process of the account can attach to it."""
+"""No command writes a core dump, and no other process of the account can attach to it."""
 
 import subprocess
 import sys

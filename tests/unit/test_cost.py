@@ -1,4 +1,4 @@
-"""The estimate of cost: quantities from a plan, by the list prices that its pages name."""
+"""The cost estimate: quantities from a plan, at the list prices that its pages cite."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -57,13 +57,13 @@ def test_an_estimate_is_quantity_times_list_price(declared: list[Declared], usd:
 def test_requests_at_rest_are_the_polls_of_each_secret() -> None:
     vault = plan_of(("azure-native:keyvault:Vault", {}), secrets=4)
     injected = plan_of(*service(2), (SECRET, {}), ("coreflux-mcp-secrets:aws:Redeploy", {}))
-    for shown, counts in ((plan_of(*service(2), (SECRET, {})), [1.752]), (vault, [3.796]), (injected, [])):
-        assert [one.quantity for one in cost.estimate(shown) if "requests" in one.item.what] == pytest.approx(counts)
+    for costed, counts in ((plan_of(*service(2), (SECRET, {})), [1.752]), (vault, [3.796]), (injected, [])):
+        assert [one.quantity for one in cost.estimate(costed) if "requests" in one.item.what] == pytest.approx(counts)
 
 
 @pytest.mark.parametrize(("name", "before"), [("prod", 35), ("prod-azure", 20.67)])
 def test_a_shipped_prod_stack_costs_less_than_before_at_rest(name: str, before: float) -> None:
-    """Before (docs/adr/0017) the Azure stack had no subnet: its load balancer is compared with nothing."""
+    """Before (docs/adr/0017) the Azure stack had no subnet: its load balancer is not compared."""
     lines = cost.estimate(shipped(name))
     assert lines == cost.estimate(shipped(name, preview=True))
     closing = sum(line.usd for line in lines if line.item.setting == "`store.subnet`")
@@ -77,9 +77,9 @@ def test_a_shipped_prod_stack_costs_less_than_before_at_rest(name: str, before: 
 
 @pytest.mark.parametrize("name", [*STACK_FILES, *OPTIONS])
 def test_each_cloud_resource_has_a_price_or_is_free_at_rest(name: str) -> None:
-    shown = shipped(name) if name in STACK_FILES else plan(name)
-    assert cost.unpriced(shown) == ()
-    assert bool(cost.text(shown)) == any(one.type.startswith(("aws:", "azure-native:")) for one in shown.resources)
+    costed = shipped(name) if name in STACK_FILES else plan(name)
+    assert cost.unpriced(costed) == ()
+    assert bool(cost.text(costed)) == any(one.type.startswith(("aws:", "azure-native:")) for one in costed.resources)
 
 
 def test_an_estimate_names_a_type_without_a_price() -> None:

@@ -1,4 +1,4 @@
-"""The end of a launcher in which something hangs."""
+"""The shutdown of a hanging launcher."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What is decided, when: a table keyed by sentences. The clock is an argument."""
+"""The decisions of a tick, as a table keyed by sentences. The clock is an argument."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ CADENCE, GRACE = 90 * DAY, HOUR
 
 
 def version(stage: Stage, user: str | None = "a", *, ago: timedelta = HOUR, **times: datetime | None) -> Version:
-    """Made, and published unless told otherwise, `ago` before NOW."""
+    """Return a version, published by default, `ago` before NOW."""
     made = NOW - ago
     published = times.pop("published", None if stage is Stage.PENDING else made)
     return Version(id=f"{stage}-{user}", stage=stage, created=made, user=user, published=published, **times)
@@ -59,18 +59,18 @@ class Case:
     action: Action | None
     reasons: list[Reason]
     kind: SecretKind = SecretKind.MQTT_USER
-    tells: list[str] = field(default_factory=list)  # Parts of what a person is told.
+    messages: list[str] = field(default_factory=list)  # Parts of the notification.
     replicas: tuple[Replica, ...] = ()
     expected: int | None = 1
     guarded: bool = True
-    issued: bool = False  # Whether somebody is named who signs it.
-    safe_to_retire: bool = False  # Whether nothing living is signed by the CA before.
+    issued: bool = False  # True if a signer is configured.
+    safe_to_retire: bool = False  # True if no live certificate is signed by the previous CA.
 
 
-def server(version: Version, *, says: str | None = None) -> Replica:
-    """A server that is logged in with `version`, and reports it unless it `says` something else."""
+def server(version: Version, *, reports: str | None = None) -> Replica:
+    """Return a server that is logged in with `version`, and reports it unless `says` is set."""
     return Replica(
-        id=f"mcp-{version.user}", user=version.user or "", secret="it", version=says or version.id, since=NOW
+        id=f"mcp-{version.user}", user=version.user or "", secret="it", version=reports or version.id, since=NOW
     )
 
 
@@ -90,7 +90,7 @@ X509, CA, ADMIN, SUPPLIED = SecretKind.X509, SecretKind.CA, SecretKind.BROKER_AD
 TABLE = [
     Case("a secret that was never rotated is rotated", (), Action.ROTATE, [Reason.NEVER_ROTATED]),
     Case("a fresh one is left alone", (current(),), None, []),
-    Case("it is due on its day", (current(CADENCE),), Action.ROTATE, [Reason.DUE], tells=["due since 2026-03-01"]),
+    Case("it is due on its day", (current(CADENCE),), Action.ROTATE, [Reason.DUE], messages=["due since 2026-03-01"]),
     Case(
         "due is counted from the delivery, not from when the value was made",
         (version(Stage.CURRENT, ago=CADENCE + DAY, published=NOW - DAY),),
@@ -102,7 +102,7 @@ TABLE = [
         (current(CADENCE + DAY),),
         Action.ROTATE,
         [Reason.DUE, Reason.OVERDUE],
-        tells=["overdue since"],
+        messages=["overdue since"],
     ),
     Case("the first rotation, left half-done, is finished", (pending("a"),), Action.RESUME, [
         Reason.PENDING_LEFT_BEHIND, Reason.NEVER_ROTATED]),
@@ -139,35 +139,35 @@ TABLE = [
     Case("reports retire nothing where nobody knows how many servers run", (previous(), current(SECOND)), None, [],
          replicas=(server(current()),), expected=None),
     Case("a report of the current version by the previous user retires nothing", (previous(), current(SECOND)),
-         None, [], replicas=(server(previous(), says=current().id),)),
+         None, [], replicas=(server(previous(), reports=current().id),)),
     Case("a replica that says nothing keeps it until the grace ends", (previous(), current(GRACE - SECOND)),
          None, [], replicas=(server(current()),), expected=2),
     Case("one server on the previous version keeps it until the grace ends", (previous(), current(GRACE - SECOND)),
          None, [], replicas=(server(current()), server(previous())), expected=2),
     Case("a server that can't say its version counts by the user it is logged in as", (previous(), current(SECOND)),
-         Action.RETIRE, [Reason.RETIRE_DUE], replicas=(server(current(), says="unknown"),)),
+         Action.RETIRE, [Reason.RETIRE_DUE], replicas=(server(current(), reports="unknown"),)),
     Case("the grace ends, it is retired although a server is behind, and a person is told which",
          (previous(), current(GRACE)), Action.RETIRE, [Reason.RETIRE_DUE, Reason.REPLICA_BEHIND],
-         tells=["mcp-b is on version previous-b"], replicas=(server(current()), server(previous()))),
+         messages=["mcp-b is on version previous-b"], replicas=(server(current()), server(previous()))),
     Case("reports do not retire while the successor is undelivered", (previous(), UNDELIVERED), None, [],
          replicas=(server(UNDELIVERED),)),
     Case("a first admin is waited for, and is nobody's failure", (), None, [Reason.AWAITS_FIRST_VALUE], kind=ADMIN,
-         tells=["secretops put it"]),
+         messages=["secretops put it"]),
     Case("a replaced admin is retired at once: its only reader, the rotator, has let it go",
          (previous(), current(timedelta())), Action.RETIRE, [Reason.RETIRE_DUE], kind=ADMIN),
     Case("a supplied one that is due only tells", (current(CADENCE),), None, [Reason.DUE], kind=SUPPLIED,
-         tells=["secretops put it"]),
+         messages=["secretops put it"]),
     Case("a supplied one's previous version has no user to retire", (previous(), current()), None, [], kind=SUPPLIED),
     Case("a certificate at two thirds of its life is told about", (certificate(20 * DAY, 10 * DAY),), None, [
-        Reason.NEAR_EXPIRY], kind=X509, tells=["expires 2026-03-11", "secretops put it"]),
+        Reason.NEAR_EXPIRY], kind=X509, messages=["expires 2026-03-11", "secretops put it"]),
     Case("it is left alone before a thirtieth short of two thirds of its life",
          (certificate(19 * DAY - SECOND, 11 * DAY + SECOND),), None, [], kind=X509, issued=True),
     Case("at two thirds of its life it is renewed", (certificate(20 * DAY, 10 * DAY),), Action.ROTATE, [Reason.DUE],
-         kind=X509, issued=True, tells=["due since 2026-02-28"]),
+         kind=X509, issued=True, messages=["due since 2026-02-28"]),
     Case("of one that lives for a day a person is told well before its end",
          (certificate(21 * HOUR, 3 * HOUR),), Action.ROTATE, [Reason.DUE, Reason.OVERDUE], kind=X509, issued=True),
     Case("one that has expired is renewed, and a person is told", (certificate(30 * DAY, timedelta()),), Action.ROTATE,
-         [Reason.DUE, Reason.EXPIRED, Reason.OVERDUE], kind=X509, issued=True, tells=["expired 2026-03-01 12:00"]),
+         [Reason.DUE, Reason.EXPIRED, Reason.OVERDUE], kind=X509, issued=True, messages=["expired 2026-03-01 12:00"]),
     Case("one that lives for years is renewed by its cadence", (certificate(CADENCE, 1000 * DAY),), Action.ROTATE,
          [Reason.DUE], kind=X509, issued=True),
     *(Case(f"one that was issued under another {what} is replaced at once",
@@ -185,7 +185,7 @@ TABLE = [
          (version(Stage.PREVIOUS, None, ago=50 * DAY), certificate(DAY, 29 * DAY)), None, [], kind=X509),
     Case("a CA that the broker does not trust yet is tried again, and a person is told what to give it",
          (version(Stage.PENDING, None), certificate(61 * DAY, 29 * DAY)), Action.RESUME,
-         [Reason.PENDING_LEFT_BEHIND, Reason.DUE], kind=CA, tells=["secretops trust"]),
+         [Reason.PENDING_LEFT_BEHIND, Reason.DUE], kind=CA, messages=["secretops trust"]),
     Case("the CA before is kept past any grace while it is relied on",
          (version(Stage.PREVIOUS, None, ago=50 * DAY), certificate(10 * DAY, 80 * DAY)), None, [], kind=CA),
     Case("the CA before goes as soon as nothing living is signed by it",
@@ -216,9 +216,9 @@ def test_decision(case: Case) -> None:
     assert [finding.reason for finding in found] == case.reasons
     decided = first_action(findings(facts(case), NOW))
     assert (decided.action if decided else None) is case.action
-    said = " ".join(finding.message for finding in found)
-    for part in case.tells:
-        assert part in said
+    text = " ".join(finding.message for finding in found)
+    for part in case.messages:
+        assert part in text
 
 
 @pytest.mark.parametrize(("left", "kind", "versions"), [
@@ -246,7 +246,7 @@ def test_supplied_certificate_is_due_at_two_thirds_of_its_life(life: int, left: 
     assert due_at(supplied) == NOW + due * DAY
 
 
-def test_certificates_that_were_made_together_are_due_apart_and_each_always_at_one_time() -> None:
+def test_certificates_made_together_are_due_at_different_stable_times() -> None:
     ends = NOW + 30 * DAY
     made = [Version(id=f"{n}", stage=Stage.CURRENT, created=NOW, expires=ends) for n in range(100)]
     times = [renewal_at(one) for one in made]

@@ -1,4 +1,4 @@
-"""What the pages say of each other and of the command line. The README's commands are run by tests/stacks."""
+"""Links and command lines on the pages. tests/stacks runs the README's commands."""
 
 import json
 import re
@@ -24,7 +24,7 @@ PAGES = [*(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").rglob("*.md
 
 
 def commands(page: Path, program: str) -> Iterator[list[str]]:
-    """Every use of `program` on a page, in a shell block or in a line of code, as the shell splits it."""
+    """Yield each use of `program` on a page, in a shell block or inline code, split by shell rules."""
     text = page.read_text()
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
@@ -84,7 +84,7 @@ RUNBOOKS = re.findall(r"\]\(([\w-]+\.md)\)", (OPERATIONS / "README.md").read_tex
 
 @pytest.mark.parametrize("page", WITH_SHELL)
 def test_every_shell_block_of_a_page_is_run_by_a_test_but_for_what_the_table_names(page: str) -> None:
-    """What runs a page runs all of it, or fails."""
+    """A test runs all of a page, or fails."""
     if run_of(ROOT / page):
         followed = "tests/stacks/test_runbooks.py" if Path(page).name in ("README.md", *RUNBOOKS) else None
         test = RUN_BY.get(page, followed)
@@ -106,7 +106,7 @@ BLOCKS = [
 
 @pytest.mark.parametrize(("language", "text"), BLOCKS)
 def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> None:
-    """Whether it does what its page says is another test's to show: of commands, RUN_BY names it."""
+    """Whether a block works is for other tests; RUN_BY names those of commands."""
     match language:
         case "sh" | "bash":
             done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
@@ -157,10 +157,10 @@ def test_the_commands_page_lists_every_command_and_exit_code() -> None:
     assert re.findall(r"^\| (\d+) \|", text, re.MULTILINE) == [str(code.value) for code in ExitCode]
 
 
-@pytest.mark.parametrize(("given", "asks"), [((), True), (("YES=1",), False)])
-def test_make_up_of_a_stack_asks_unless_told_that_nobody_answers(given: tuple[str, ...], asks: bool) -> None:
-    told = ["make", "--dry-run", "--no-print-directory", "up", "STACK=prod", *given]
-    lines = subprocess.run(told, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+@pytest.mark.parametrize(("make_words", "prompts"), [((), True), (("YES=1",), False)])
+def test_make_up_of_a_stack_prompts_unless_yes_is_set(make_words: tuple[str, ...], prompts: bool) -> None:
+    argv = ["make", "--dry-run", "--no-print-directory", "up", "STACK=prod", *make_words]
+    lines = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     (up,) = [line.split() for line in lines if "pulumi up " in line]
-    assert ("--yes" not in up) is asks
+    assert ("--yes" not in up) is prompts
     assert up[-2:] == ["--stack", "prod"]

@@ -1,4 +1,4 @@
-"""`secretops doctor` on a dotenv stack, and what holds for every check."""
+"""`secretops doctor` on a dotenv stack, and rules for every check."""
 
 import json
 import logging
@@ -65,7 +65,7 @@ def test_a_healthy_stack_is_well(stack: Stack) -> None:
     assert len(text.splitlines()) == len(examined)
 
 
-def test_a_broker_that_takes_no_connection_is_told_with_what_helps(stack: Stack, listener: socket.socket) -> None:
+def test_unreachable_broker_is_reported_with_a_remedy(stack: Stack, listener: socket.socket) -> None:
     listener.close()
     found = examine(stack, 3)["broker"]
     assert found["level"] == "attention"
@@ -131,7 +131,7 @@ def test_a_planted_fault_is_found_by_its_check_alone(
     assert wrong[check]["remedy"]
 
 
-def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stack: Stack, tmp_path: Path) -> None:
+def test_missing_folder_is_reported_and_every_check_runs(stack: Stack, tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.json"
     stack.file.rename(manifest)
     stack.manifest_file = manifest
@@ -155,15 +155,15 @@ def test_doctor_repairs_each_line_of_the_env(stack: Stack, text: str | None, mon
     for name in ours:
         if text is not None and name == "DO_AGENT_API_KEY":
             continue  # an operator decides about an edited value
-        kept = [line for line in whole.splitlines(keepends=True) if not line.startswith(f"{name}=")]
-        stack.env.write_text("".join(kept) + ("" if text is None else f"{name}={text}\n"))
+        others = [line for line in whole.splitlines(keepends=True) if not line.startswith(f"{name}=")]
+        stack.env.write_text("".join(others) + ("" if text is None else f"{name}={text}\n"))
         wrong = [check for check, one in examine(stack, 3).items() if one["level"] != "ok"]
         assert wrong == ["public lines" if name in public else "secret agent-key"]
         if name in public:
             for command in ("tick", "status"):
-                said = run(stack, command).stdout.decode()
-                assert f"{name} {'is missing' if text is None else 'differs'}" in said
-                assert not text or text not in said, "it may be a password that was pasted there"
+                output = run(stack, command).stdout.decode()
+                assert f"{name} {'is missing' if text is None else 'differs'}" in output
+                assert not text or text not in output, "it may be a password that was pasted there"
         assert run(stack, "doctor", "--repair", "--yes").returncode == 0
         restored, wanted = dotenv_values(stack.env), dotenv_values(stream=StringIO(whole))
         assert dict(restored) == dict(wanted)
@@ -185,8 +185,8 @@ def raising(error: Exception) -> Check:
 
 def test_a_check_that_fails_stops_no_other_and_is_not_taken_for_well(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.CRITICAL):
-        told = StoreError("no", rule="rule", remedy="remedy")
-        examined = list(doctor([raising(told), raising(RuntimeError(CANARY)), Check("well", lambda: ok("well"))]))
+        failure = StoreError("no", rule="rule", remedy="remedy")
+        examined = list(doctor([raising(failure), raising(RuntimeError(CANARY)), Check("well", lambda: ok("well"))]))
     assert [result.level for _, result in examined] == [Level.UNKNOWN, Level.UNKNOWN, Level.OK]
     assert examined[0][1] == Result(Level.UNKNOWN, "no", "rule", "remedy")
     assert CANARY not in str(examined)

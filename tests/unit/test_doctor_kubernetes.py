@@ -1,4 +1,4 @@
-"""What doctor makes of the answers of an API server. A real one is in tests/stacks/test_staging.py."""
+"""Doctor on scripted answers of an API server. A real one is in tests/stacks/test_staging.py."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def granted() -> set[Grant]:
 
 
 def healthy() -> dict[str, Any]:
-    """Path -> what the API server has there."""
+    """Return path -> the API server's answer."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     return {
         "/version": {"gitVersion": "v1.31.2"},
@@ -64,11 +64,11 @@ class Answers(Cluster):
     audited: float = 1.0  # Events for each read.
     prefix: str = "k8s:enc:secretbox:v1:"
     lost: float = 0
-    servers: int = 1  # Behind one address: each answers in turn.
+    servers: int = 1  # Replicas behind one address answer in turn.
     forbidden: set[str] = field(default_factory=set)
     reads: int = 0
     stored: int = 0
-    asked: int = 0
+    calls: int = 0
     address: str = "https://k8s.example"
 
     @property
@@ -87,24 +87,24 @@ class Answers(Cluster):
     def text(self, path: str) -> str:
         if path in self.forbidden:
             raise ForbiddenError("it is forbidden")
-        self.asked += 1
+        self.calls += 1
         labels = f'{{resource="secrets",transformation_type="from_storage",transformer_prefix="{self.prefix}"}}'
         stored = f"{STORED}{labels} {self.stored}\n" if self.prefix else ""
         return (
-            f'{AUDITED} {self.reads * self.audited}\n{stored}{LOST}{{plugin="log"}} {self.lost * self.asked}\n'
-            f"{STARTED} {self.asked % self.servers}\n"
+            f'{AUDITED} {self.reads * self.audited}\n{stored}{LOST}{{plugin="log"}} {self.lost * self.calls}\n'
+            f"{STARTED} {self.calls % self.servers}\n"
         )
 
     def post(self, path: str, body: Any) -> Any:
         spec = body["spec"]
         right = spec["resourceAttributes"]
         resource = f"{right['resource']}/{right['subresource']}".rstrip("/")
-        held = {
+        data = {
             (spec.get("user", ""), right["verb"], resource, right["name"]),
             *((group, right["verb"], resource, right["name"]) for group in spec.get("groups", ())),
         }
         assert path.endswith("reviews")
-        return {"status": {"allowed": not held.isdisjoint(self.grants)}}
+        return {"status": {"allowed": not data.isdisjoint(self.grants)}}
 
     def now(self) -> datetime:
         return NOW
@@ -114,14 +114,10 @@ def cluster_of() -> Answers:
     readers: dict[str, tuple[str, ...]] = {SECRETS: (USERS[ROTATOR],), VERSIONS: (USERS[ROTATOR],)}
     return Answers(
         KubernetesStoreLocation(
-            namespace="plant",
-            instance=INSTANCE,
-            versions=VERSIONS,
-            lease=LEASE,
-            delivered={"mqtt": Delivered(name=SECRETS, keys={"password": "mqtt-password"})},
-            readers=readers,
+            namespace="plant", instance=INSTANCE, versions=VERSIONS, lease=LEASE,
+            delivered={"mqtt": Delivered(name=SECRETS, keys={"password": "mqtt-password"})}, readers=readers,
         )
-    )
+    )  # fmt: skip
 
 
 def examine(cluster: Answers) -> dict[str, Result]:
@@ -149,7 +145,7 @@ def test_a_stack_as_it_should_be_is_healthy() -> None:
     assert examine(cluster)["encryption-at-rest"].value == "k8s:enc:secretbox:v1:"
 
 
-def held(cluster: Answers) -> None:
+def data(cluster: Answers) -> None:
     spec = {"holderIdentity": "one that was killed", "leaseDurationSeconds": 0.05}
     cluster.paths[LEASES]["spec"] = spec
 
@@ -178,7 +174,7 @@ def status(path: str, part: str, **facts: Any) -> Callable[[Answers], object]:
     (label, "namespace", "baseline"),
     (without(f"{PLACE}/secrets/{SECRETS}"), "secrets", SECRETS),
     (without(LEASES), "lease", "no Lease"),
-    (held, "lease", "one that was killed"),
+    (data, "lease", "one that was killed"),
     (status(LEASES, "metadata", labels={"app.kubernetes.io/instance": "another"}), "lease", "another"),
     (status(CRONJOB, "spec", suspend=True), "rotator", "suspended"),
     (status(CRONJOB, "status", lastSuccessfulTime="2026-11-29T09:59:00+00:00"), "rotator", "no success since"),
@@ -216,17 +212,17 @@ def test_unseen_is_unknown_until_confirmed(plant: Callable[[Answers], object], u
     cluster = cluster_of()
     plant(cluster)
     assert wrong(cluster)[unknown] is Level.UNKNOWN
-    said = json.dumps({"by": "jane", "at": "2026-11-25T10:00:00Z", "words": "ticket 12"})
-    notes = {f"coreflux-mcp-secrets/confirmed.{subject}": said for subject in ("audit", "encryption-at-rest")}
+    confirmation = json.dumps({"by": "jane", "at": "2026-11-25T10:00:00Z", "words": "ticket 12"})
+    notes = {f"coreflux-mcp-secrets/confirmed.{subject}": confirmation for subject in ("audit", "encryption-at-rest")}
     cluster.paths[f"{PLACE}/secrets/{VERSIONS}"]["metadata"]["annotations"] = notes
     assert wrong(cluster) == {}
     assert "ticket 12" in examine(cluster)[unknown].value
 
 
-def test_what_is_seen_outranks_what_is_confirmed() -> None:
+def test_observation_outranks_confirmation() -> None:
     cluster = cluster_of()
     cluster.audited = 0.0
-    said = json.dumps({"by": "jane", "at": "2026-11-25T10:00:00Z", "words": "it is on"})
-    notes = {"coreflux-mcp-secrets/confirmed.audit": said}
+    confirmation = json.dumps({"by": "jane", "at": "2026-11-25T10:00:00Z", "words": "it is on"})
+    notes = {"coreflux-mcp-secrets/confirmed.audit": confirmation}
     cluster.paths[f"{PLACE}/secrets/{VERSIONS}"]["metadata"]["annotations"] = notes
     assert wrong(cluster) == {"audit": Level.ATTENTION}

@@ -1,4 +1,4 @@
-"""A .env keeps every value exactly and everybody else's lines as they were. Read back with python-dotenv itself."""
+"""A .env preserves every value and all foreign lines. Verified by python-dotenv."""
 
 from io import StringIO
 
@@ -58,7 +58,7 @@ def test_a_replaced_value_leaves_nothing_of_the_old_one(old: str, new: str) -> N
 
 @given(VALUES | SPITEFUL)
 @example("${X}")
-def test_value_round_trips_beside_lines_of_others(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_value_round_trips_among_foreign_lines(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "round-trip.env"
     path.write_bytes(env_file.update("BEFORE=1\n", {"IT": text, "AFTER": "2"}).encode())
     assert dotenv_values(path) == {"BEFORE": "1", "IT": text, "AFTER": "2"}
@@ -86,7 +86,7 @@ def test_bytes_that_are_not_utf_8_in_others_lines_stay() -> None:
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
-def test_what_no_line_can_carry_is_refused_without_repeating_it(text: str) -> None:
+def test_value_that_no_line_can_carry_is_rejected_unquoted(text: str) -> None:
     with pytest.raises(UsageError, match=r"^it: .*\[value-not-text\]") as refused:
         env_file.check_text("it", text)
     assert text not in str(refused.value)

@@ -1,4 +1,4 @@
-"""The programs in examples/ by the tests beside them, and the names that programs import."""
+"""The programs in examples/ by their own tests, and the names that programs import."""
 
 import pkgutil
 import re
@@ -22,7 +22,7 @@ INSIDE = {"StackFunction", "StackFunctionArgs"}  # A part of other components.
 @pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 @pytest.mark.parametrize("path", sorted(PROGRAMS.glob("test_*.py")), ids=lambda path: path.stem)
 def test_example_passes_its_own_test(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "coreflux_mcp_secrets").symlink_to(PROJECT_FOLDER / "components")  # as the wheel has it
+    (tmp_path / "coreflux_mcp_secrets").symlink_to(PROJECT_FOLDER / "components")  # as in the wheel
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(PROGRAMS), *sys.path])
     _forget()
     (test,) = (entry for name, entry in runpy.run_path(str(path)).items() if name.startswith("test_"))

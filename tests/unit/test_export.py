@@ -1,4 +1,4 @@
-"""`secretops export`: the Swarm's stack as files. That Docker takes them is for tests/stacks/test_swarm.py."""
+"""`secretops export`: the Swarm's stack as files. tests/stacks/test_swarm.py deploys them."""
 
 import os
 import stat
@@ -50,10 +50,9 @@ def document(files: dict[str, str]) -> Any:
     return yaml.safe_load(files[export.COMPOSE])
 
 
-def test_the_compose_file_says_of_each_service_what_the_program_says(program: export.Program, project: Path) -> None:
+def test_compose_file_matches_the_program(program: export.Program, project: Path) -> None:
     made = document(export.compose_files(program, ()))
     deployed = on_swarm(STORE, SERVER, f', ca_file: "{project}/ca.crt"')
-
     for key, name in (("server", "service"), ("rotator", "rotator-service")):
         one, service = made["services"][key], deployed.resources[name].inputs
         container = spec(deployed, name)
@@ -70,14 +69,14 @@ def test_the_compose_file_says_of_each_service_what_the_program_says(program: ex
         assert int(one["deploy"]["resources"]["limits"]["memory"]) == limits["memoryBytes"]
         named = [made["configs"][each["source"]]["name"] for each in one["configs"]]
         assert named == [each["configName"] for each in container["configs"]]
-    check, asked = made["services"]["server"]["healthcheck"], spec(deployed, "service")["healthcheck"]
-    assert (check["test"], check["interval"], check["retries"]) == (asked["tests"], asked["interval"], asked["retries"])
+    check, other = made["services"]["server"]["healthcheck"], spec(deployed, "service")["healthcheck"]
+    assert (check["test"], check["interval"], check["retries"]) == (other["tests"], other["interval"], other["retries"])
     assert made["services"]["server"]["ports"] == [{"target": 8080, "protocol": "tcp", "mode": "host"}]
     assert made["networks"]["mcp"]["name"] == deployed.resources["network"].inputs["name"]
     assert made["networks"][NETWORK] == {"external": True, "name": NETWORK}
 
 
-def test_its_files_lie_beside_it_and_it_holds_no_secret(program: export.Program) -> None:
+def test_compose_files_are_complete_and_hold_no_secret(program: export.Program) -> None:
     files = export.compose_files(program, ())
     made = document(files)
     assert {f"./{name}" for name in files if name != export.COMPOSE} == {
@@ -98,7 +97,6 @@ def test_the_versions_of_now_are_secrets_that_are_there_already(program: export.
 
 def test_the_timer_runs_a_tick_in_the_stacks_image_with_the_managers_socket(program: export.Program) -> None:
     files = export.timer_files(program, None)
-
     unit = files["coreflux-mcp-prod-tick.service"]
     assert f"{IMAGE} tick --scheduled --manifest /etc/coreflux-mcp-prod/secretops.json" in unit
     assert "--volume /var/run/docker.sock:/var/run/docker.sock" in unit
@@ -115,14 +113,14 @@ def test_the_timer_runs_a_tick_in_the_stacks_image_with_the_managers_socket(prog
     )
 
 
-def test_a_stack_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_unknown_stack_is_reported_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"\[stack-file-missing\]\n.*dev, prod"):
         export.load_program("production")
     with pytest.raises(UsageError, match=r"\[stack-file-missing\]"):
         export.load_program(None)
 
 
-def test_the_command_writes_the_folder_and_says_what_to_run(
+def test_export_writes_the_folder_and_prints_the_next_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: export.Program
 ) -> None:
     monkeypatch.setattr(export, "load_program", lambda _stack: program)

@@ -1,4 +1,4 @@
-"""The flat programs that `make bench` measures against register what the shipped stacks do, and nothing else."""
+"""The flat programs of `make bench` register exactly what the shipped stacks do."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:Deprecatio
 
 
 @pytest.mark.parametrize("stack", ["dev", *(pytest.param(one, marks=pytest.mark.slow) for one in STACKS[1:])])
-def test_flat_program_registers_and_exports_what_the_stack_does(stack: str, tmp_path: Path) -> None:
+def test_flat_program_registers_and_exports_the_same_as_the_stack(stack: str, tmp_path: Path) -> None:
     file = StackFile.read(stack_file(stack, Place(tmp_path), 5))
     with a_package(), a_kubeconfig():
         ours = deploy(file, stack)
@@ -30,12 +30,12 @@ def test_flat_program_registers_and_exports_what_the_stack_does(stack: str, tmp_
 
 def registered(deployed: Deployed) -> dict[str, tuple[object, ...]]:
     custom = {name: one for name, one in deployed.resources.items() if not one.type.startswith(COMPONENT)}
-    return {name: (*told(one), one.depends_on & custom.keys()) for name, one in custom.items()}
+    return {name: (*facts(one), one.depends_on & custom.keys()) for name, one in custom.items()}
 
 
-def told(one: Registered) -> tuple[object, ...]:
+def facts(one: Registered) -> tuple[object, ...]:
     inputs = {key: parsed(value) for key, value in one.inputs.items() if key != "__provider"}
-    return one.type, inputs, one.provider, one.protected, one.kept, one.ignored, one.secret_inputs
+    return one.type, inputs, one.provider, one.protected, one.retained, one.ignored, one.secret_inputs
 
 
 def parsed(value: Any) -> Any:

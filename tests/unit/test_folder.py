@@ -1,4 +1,4 @@
-"""The folder as a resource: made, compared with the disk, repaired, and removed without anybody else's things."""
+"""The folder as a resource: created, compared with the disk, repaired, and removed without foreign files."""
 
 import json
 import os
@@ -43,9 +43,6 @@ def mode(path: Path) -> int:
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> bool | None:
     return PROVIDER.diff(str(before["root"]), before, now).changes
-
-
-# Making
 
 
 def test_a_folder_is_made_with_the_guides_modes(root: Path, made: dict[str, Any]) -> None:
@@ -109,7 +106,7 @@ def test_only_a_root_that_moves_is_a_new_folder(root: Path, made: dict[str, Any]
         assert (result.changes, result.replaces) == (True, replaced)
 
 
-# What others keep in it
+# Foreign files in it
 
 VALUES = "MQTT_USER=a\nMQTT_PASSWORD='it''s $ecret'\nSECRETOPS_VERSION_mqtt=1\n# a remark\nEDITOR=vi\n"
 
@@ -130,9 +127,9 @@ def lived_in(root: Path) -> dict[str, bytes]:
 
 def test_an_update_leaves_others_lines_and_files_alone(root: Path, made: dict[str, Any]) -> None:
     theirs = lived_in(root)
-    anew = props(root, lines={"MQTT_BROKER": "broker", "LOG_LEVEL": "INFO"}, files={"config/new.json": "[]\n"})
-    result = PROVIDER.update(str(root), made, anew)
-    assert result.outs == anew
+    updated = props(root, lines={"MQTT_BROKER": "broker", "LOG_LEVEL": "INFO"}, files={"config/new.json": "[]\n"})
+    result = PROVIDER.update(str(root), made, updated)
+    assert result.outs == updated
     assert VALUES in (root / "config/.env").read_text()
     assert {path: (root / path).read_bytes() for path in theirs} == theirs
     present = env_file.parse((root / "config/.env").read_text())
@@ -163,11 +160,8 @@ def test_two_resources_of_one_root_come_and_go_without_each_others_lines(root: P
     assert env_file.parse((root / "config/.env").read_text()) == {"MQTT_PASSWORD": "x"}
 
 
-# Refusals
-
-
-def refused(given: dict[str, Any]) -> list[str]:
-    return [failure.reason for failure in PROVIDER.check({}, given).failures]
+def refused(inputs: dict[str, Any]) -> list[str]:
+    return [failure.reason for failure in PROVIDER.check({}, inputs).failures]
 
 
 @pytest.mark.parametrize("where", ["store", "store/config"])
@@ -188,7 +182,7 @@ def test_a_folder_in_the_way_of_a_file_is_refused(where: str, root: Path) -> Non
 
 
 @pytest.mark.parametrize("where", ["config", "certs", "config/.env"])
-def test_a_planted_link_is_refused_and_its_target_is_left_alone(where: str, root: Path, tmp_path: Path) -> None:
+def test_planted_link_is_rejected_and_its_target_untouched(where: str, root: Path, tmp_path: Path) -> None:
     target = tmp_path / "elsewhere"
     target.mkdir(mode=0o755)
     (root / where).parent.mkdir(parents=True, exist_ok=True)
@@ -206,7 +200,7 @@ def test_a_folder_of_the_machine_is_never_closed_to_the_others(root: str) -> Non
     assert "a system folder" in reasons[0]
 
 
-def test_a_folder_with_other_things_in_it_is_refused_and_one_of_the_guides_form_is_not(tmp_path: Path) -> None:
+def test_folder_with_foreign_content_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "certs").mkdir()
     assert FolderProvider().check({}, props(tmp_path)).failures == []
     (tmp_path / "photos").mkdir()
@@ -223,9 +217,6 @@ def test_a_root_that_moves_without_its_values_is_refused(tmp_path: Path) -> None
     assert "mv " in failure.reason
     (tmp_path / "old").rename(tmp_path / "new")
     assert FolderProvider().check(old, new).failures == [], "moved as asked"
-
-
-# Whose it is
 
 
 def store_of(root: Path, stack: str) -> dict[str, Any]:

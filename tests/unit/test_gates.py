@@ -1,4 +1,4 @@
-"""The table of the reliability gates: whole, of tests that exist, and with a reason for each gap."""
+"""The table of the reliability gates: complete, with tests that exist and a reason for each gap."""
 
 import ast
 from functools import cache
@@ -31,7 +31,7 @@ def test_each_stack_file_that_is_shipped_has_a_cell_for_each_gate() -> None:
 
 
 @pytest.mark.parametrize("stack", TABLE)
-def test_each_cell_names_tests_that_exist_or_says_why_there_are_none(stack: str) -> None:
+def test_each_cell_names_existing_tests_or_a_reason(stack: str) -> None:
     for cell in TABLE[stack].values():
         assert cell.proofs or cell.gap
         assert len(set(cell.proofs)) == len(cell.proofs)
@@ -41,7 +41,6 @@ def test_each_cell_names_tests_that_exist_or_says_why_there_are_none(stack: str)
         assert not cell.gap or len(cell.gap.split()) > 4, "a reason is a sentence"
 
 
-def test_every_gate_that_is_a_file_of_its_folder_is_named_or_is_a_part_of_one_that_is() -> None:
-    """A file of tests/gates whose proofs no stack names would be found by nobody who reads the table."""
+def test_every_file_of_gates_is_a_proof_or_part_of_one() -> None:
     folder = {str(path.relative_to(PROJECT_FOLDER)) for path in (PROJECT_FOLDER / "tests/gates").glob("test_*.py")}
     assert folder - set(files()) == set()

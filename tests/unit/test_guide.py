@@ -1,4 +1,4 @@
-"""docs/guide.md lists each point, command and file of the Secret Management Guide in its order."""
+"""docs/guide.md lists each point, command and file of the Secret Management Guide in order."""
 
 import re
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ import pytest
 from tests.real.upstream import real_server
 from tools.pages import ROOT
 
+# Sections of the guide whose points are headings; the others' are lists.
 HEADINGS = ("Storage Methods", "File-based Secrets", "Environment-Specific", "Secret Detection")
-"""Sections of the guide whose points are headings; the others' are lists."""
 
 
 def points(guide: str) -> Iterator[str]:
@@ -23,7 +23,7 @@ def points(guide: str) -> Iterator[str]:
 
 
 def commands(guide: str) -> Iterator[str]:
-    """Yield each command of the guide's code blocks, and "" for a block that is a file, a listing or a program."""
+    """Yield each command of the guide's code blocks, and "" for any other block."""
     for language, block in re.findall(r"```(\w*)\n(.*?)```", guide, re.DOTALL):
         if language != "bash" or block.startswith("# .env"):
             yield ""
@@ -49,9 +49,9 @@ def rows() -> tuple[list[str], list[str]]:
 
 
 def test_the_page_lists_every_point_of_the_guide_in_its_order(guide: str) -> None:
-    asked = list(points(guide))
-    assert len(asked) > 70
-    assert rows()[0] == asked
+    wanted_points = list(points(guide))
+    assert len(wanted_points) > 70
+    assert rows()[0] == wanted_points
 
 
 def test_the_page_lists_every_command_and_file_of_the_guide_in_its_order(guide: str) -> None:

@@ -1,4 +1,4 @@
-"""Docker's one check: healthy is who serves, who has served, and who waits for first values."""
+"""Docker's single check: healthy while serving, after having served, and before the first values."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 
 @contextmanager
 def answering(status: int, body: bytes) -> Iterator[tuple[str, int]]:
-    """A stand-in for the launcher, which answers this at /readyz and 404 elsewhere."""
+    """Yield the address of a stand-in launcher that answers this at /readyz and 404 elsewhere."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -24,8 +24,7 @@ def answering(status: int, body: bytes) -> Iterator[tuple[str, int]]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            """Nothing on standard error."""
+        def log_message(self, *_: object) -> None: ...
 
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -47,7 +46,7 @@ def standing(*waiting: str) -> bytes:
         (200, b'{"ready": true, "waiting_for": []}', False, True),
         (503, standing(), False, False),  # it has its values, and may not take over
         (503, standing("mqtt", "http-token"), False, True),
-        (503, standing(), True, True),  # the broker is away
+        (503, standing(), True, True),  # the broker is down
         (503, b"", False, False),
         (503, b"[]", False, False),
     ],

@@ -1,4 +1,4 @@
-"""Hints at new versions: what a rotator publishes, and when a launcher polls for one. The clock is an argument."""
+"""Hints of new versions: published by a rotator, polled by a launcher. The clock is an argument."""
 
 import threading
 import time
@@ -47,7 +47,7 @@ class Polling(PollingSource):
         return StoredVersion(revision, Value({"username": "server-a", "password": "of-no-broker"}))
 
     def passes(self, seconds: float) -> None:
-        """Let time pass in which the follower looks every second."""
+        """Let time pass; the follower polls every second."""
         end = self.now + seconds
         while self.now < end:
             self.now += 1

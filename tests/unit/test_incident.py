@@ -1,4 +1,4 @@
-"""The files of an incident: what they say, what they can't be made to say, and which one is gone on with."""
+"""The files of an incident: content, escaping, and which one is resumed."""
 
 import stat
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ def an_incident(**changes: object) -> Incident:
     return incident.model_copy(update=changes)
 
 
-def test_what_is_kept_is_read_again_as_it_was_by_its_owner_alone(stack: Stack, tmp_path: Path) -> None:
+def test_saved_incident_is_private_and_loads_unchanged(stack: Stack, tmp_path: Path) -> None:
     incident = an_incident().begin(Step.FREEZE, BEGAN).end(Step.FREEZE, BEGAN, "held", manual=("look",))
     save(incident, tmp_path)
     for path in files_of(incident, tmp_path):
@@ -54,7 +54,7 @@ def test_ended_old_or_foreign_incident_is_not_continued(stack: Stack, tmp_path: 
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"\xff", b"[" * 100_000], ids=["empty", "half", "binary", "deep"])
-def test_a_file_that_is_no_incident_is_told_and_nothing_is_begun(stack: Stack, tmp_path: Path, text: bytes) -> None:
+def test_invalid_incident_file_is_reported_and_nothing_begins(stack: Stack, tmp_path: Path, text: bytes) -> None:
     (tmp_path / "incident-mqtt-20261126T064000Z.json").write_bytes(text)
     with pytest.raises(UsageError, match=r"Z\.json: .*\[incident-unreadable\]") as refused:
         find_unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC))
@@ -70,7 +70,7 @@ def test_incident_behind_a_planted_link_is_refused(stack: Stack, tmp_path: Path)
         find_unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC))
 
 
-def test_a_folder_that_is_not_there_is_told_before_anything_is_begun(tmp_path: Path) -> None:
+def test_missing_folder_is_reported_before_an_incident_begins(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"\[incident-folder-missing\]"):
         recorder(tmp_path / "nowhere")
 
@@ -88,7 +88,7 @@ def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_
     assert open_incident(stack.session(), "mqtt", since=BEGAN, to=tmp_path).since == BEGAN
 
 
-def test_whoever_chose_a_readers_name_writes_no_markdown_no_html_and_no_line_of_the_page() -> None:
+def test_readers_name_injects_no_markdown_or_html_into_the_page() -> None:
     name = "x|y\n## Nothing is left to do\n<script>`[a](b)\x1b[2J *b* _i_ &lt; !() https://there"
     read = Row(
         reader=name, secret="mqtt", operation="get", outcome="got value", allowed=True, value_returned=True,
@@ -113,7 +113,7 @@ def a_secret(kind: SecretKind, **more: object) -> Secret:
 
 
 @pytest.mark.parametrize(
-    ("secret", "told"),
+    ("secret", "step"),
     [(a_secret(SecretKind.X509), "revoke certificate serial 1f"),
      (a_secret(SecretKind.X509, issuer=VaultIssuer(mount="pki", role="r", common_name="c", seconds=1)),
       "vault write pki/revoke serial_number=…, then vault read pki/crl/rotate"),
@@ -123,17 +123,16 @@ def a_secret(kind: SecretKind, **more: object) -> Secret:
      (a_secret(SecretKind.MQTT_USER), "your user mine")],
     ids=lambda it: it.name if isinstance(it, Secret) else it,
 )  # fmt: skip
-def test_what_can_only_be_done_elsewhere_is_told_with_where(secret: Secret, told: str) -> None:
+def test_manual_steps_name_where_to_do_them(secret: Secret, step: str) -> None:
     incident = an_incident(exposed=(ExposedVersion(id="two", stage="current", serial="1f", user="mine"),))
-    assert any(told in text for text in advice.manual_steps(secret, incident))
+    assert any(step in text for text in advice.manual_steps(secret, incident))
 
 
 def test_a_private_key_of_a_ca_is_not_read_to_be_tried() -> None:
-    """Nobody could be shown it."""
     assert [kind for kind in SecretKind if advice.is_testable(a_secret(kind))] == ["mqtt-user", "broker-admin", "x509"]
 
 
-def test_after_a_proof_that_failed_what_was_made_until_then_is_known_and_every_step_is_done_again() -> None:
+def test_failed_proof_repeats_every_step_with_the_new_versions_known() -> None:
     failed = an_incident(done=(Step.FREEZE, Step.REPLACE, Step.BOTH_SLOTS)).with_known("two", "three")
     assert failed.known == ("one", "two", "three")
     assert failed.done == ()

@@ -22,8 +22,8 @@ def test_remedy_in_another_program_names_an_extra_of_the_wheel(extra: str, named
     (tmp_path / "coreflux_mcp_secrets").mkdir()
     (tmp_path / "secretops").mkdir()
     there = shutil.copy(Path(registry.__file__), tmp_path / "secretops")
-    told = runpy.run_path(str(there))["install_command"](extra)
-    assert told.startswith(f'pip install "coreflux-mcp-secrets[{named}] @ git+')
+    command = runpy.run_path(str(there))["install_command"](extra)
+    assert command.startswith(f'pip install "coreflux-mcp-secrets[{named}] @ git+')
 
 
 def test_wheel_requires_what_the_clone_requires_with_sdks_of_one_major_version() -> None:

@@ -1,4 +1,4 @@
-"""The journal: what was done, for people, and readable whatever happened to the file."""
+"""The journal: readable history, whatever happened to the file."""
 
 import json
 import stat
@@ -36,7 +36,7 @@ def test_a_line_that_is_being_written_is_read_once_it_is_whole(path: Path) -> No
     assert reading.last("mqtt") == entry(outcome="second")
 
 
-def test_a_file_that_took_its_place_or_lost_lines_is_read_anew(path: Path) -> None:
+def test_journal_is_read_again_when_replaced_or_truncated(path: Path) -> None:
     journal, new = JournalFile(path), path.with_name("new")
     for outcome in ("first", "second"):
         journal.write(entry(outcome=outcome))
@@ -76,7 +76,7 @@ def test_garbage_in_it_hides_nothing(path: Path, garbage: bytes) -> None:
     assert journal.last("mqtt") == entry(outcome="after")
 
 
-def test_what_it_cannot_write_or_read_is_told(tmp_path: Path) -> None:
+def test_journal_reports_a_failed_write_or_read(tmp_path: Path) -> None:
     for path in (tmp_path / "missing" / "rotation.jsonl", tmp_path):
         with pytest.raises(StoreError, match=r"\[journal-inaccessible\]"):
             JournalFile(path).write(entry())

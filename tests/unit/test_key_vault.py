@@ -1,4 +1,4 @@
-"""What the tags of Key Vault's versions say of ours, and who holds the lease of a blob that lies in memory."""
+"""The tags of Key Vault's versions, and the holder of a lease on an in-memory blob."""
 
 import dataclasses
 import threading
@@ -24,8 +24,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ENTRY = Entry(time=NOW, secret="it", version="1", step="verify", outcome="done")
 
 
-def kept(number: int, second: int, **facts: Any) -> KeyVaultVersion:
-    """Return Key Vault's version of that second, which holds ours of `number` and of the write of that number."""
+def ours(number: int, second: int, **facts: Any) -> KeyVaultVersion:
+    """Return Key Vault's version of that second, with the tags of our version `number`."""
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=NOW, **facts)
     made = tags.version_tags(version, number, f"w{number}")
     return KeyVaultVersion("it", f"kv{second}", True, NOW + timedelta(seconds=second), None, made)
@@ -40,52 +40,52 @@ def tagged(one: KeyVaultVersion, tags: dict[str, str], *, enabled: bool = False)
 
 
 GIVEN_UP, LEAVING = (
-    tagged(kept(2, 1), tags.discarded(kept(2, 1), NOW)),
-    tagged(kept(2, 1), tags.marked_forgetting(kept(2, 1).tags, NOW)),
+    tagged(ours(2, 1), tags.discarded(ours(2, 1), NOW)),
+    tagged(ours(2, 1), tags.marked_forgetting(ours(2, 1).tags, NOW)),
 )
-BACK = tagged(kept(2, 1), dict(kept(2, 1).tags), enabled=True)
+BACK = tagged(ours(2, 1), dict(ours(2, 1).tags), enabled=True)
 OUT: dict[str, Any] = {"published": NOW}
 RETIRED: dict[str, Any] = {"published": NOW, "retired": NOW}
 
 
 @pytest.mark.parametrize(
-    # told: previous, current and pending version; late ones; surplus ones; the one that was rolled back to.
-    ("main", "apart", "told"),
+    # Expected: previous, current and pending version; late ones; surplus ones; the one that was rolled back to.
+    ("main", "apart", "expected"),
     [
-        # In order; Key Vault lists them in none.
-        ((kept(3, 2), kept(1, 0), kept(2, 1)), (kept(4, 3),), ("v2 v3 v4", "", "kv0", "")),
-        # A publication comes after its successor; so does a pending version; one that was given up comes once more.
-        ((kept(1, 0), kept(3, 2), kept(2, 5)), (), ("v1 v3 -", "kv5", "", "")),
-        ((kept(1, 0), kept(3, 2)), (kept(2, 5),), ("v1 v3 -", "kv5", "kv5", "")),
-        ((kept(1, 0),), (GIVEN_UP, kept(2, 4)), ("- v1 -", "kv4", "kv4", "")),
-        # A person makes an older version the newest: one that was in time, one that is retired, one that was late.
-        ((kept(1, 0, **OUT), kept(2, 1, **OUT), kept(1, 9, **OUT)), (), ("v2 v1 -", "", "", "kv9")),
-        ((kept(1, 0, **RETIRED), kept(2, 1), kept(1, 9)), (), ("v1 v2 -", "", "kv0", "")),
-        ((kept(1, 0), kept(3, 2), kept(2, 5), kept(2, 9)), (), ("v1 v3 -", "kv5 kv9", "kv5", "")),
+        # In order; Key Vault's list has none.
+        ((ours(3, 2), ours(1, 0), ours(2, 1)), (ours(4, 3),), ("v2 v3 v4", "", "kv0", "")),
+        # A publication follows its successor; so does a pending version; an abandoned one returns.
+        ((ours(1, 0), ours(3, 2), ours(2, 5)), (), ("v1 v3 -", "kv5", "", "")),
+        ((ours(1, 0), ours(3, 2)), (ours(2, 5),), ("v1 v3 -", "kv5", "kv5", "")),
+        ((ours(1, 0),), (GIVEN_UP, ours(2, 4)), ("- v1 -", "kv4", "kv4", "")),
+        # A person makes an older version the newest: one in time, one retired, one late.
+        ((ours(1, 0, **OUT), ours(2, 1, **OUT), ours(1, 9, **OUT)), (), ("v2 v1 -", "", "", "kv9")),
+        ((ours(1, 0, **RETIRED), ours(2, 1), ours(1, 9)), (), ("v1 v2 -", "", "kv0", "")),
+        ((ours(1, 0), ours(3, 2), ours(2, 5), ours(2, 9)), (), ("v1 v3 -", "kv5 kv9", "kv5", "")),
         # All are being forgotten, and are in use again.
-        ((kept(1, 0), LEAVING), (), ("- - -", "", "kv0", "")),
-        ((kept(1, 0), BACK), (), ("v1 v2 -", "", "", "")),
+        ((ours(1, 0), LEAVING), (), ("- - -", "", "kv0", "")),
+        ((ours(1, 0), BACK), (), ("v1 v2 -", "", "", "")),
     ],
 )
-def test_history_of_a_secret_tells_stages_late_and_surplus_versions(
-    main: tuple[KeyVaultVersion, ...], apart: tuple[KeyVaultVersion, ...], told: tuple[str, str, str, str]
+def test_history_of_a_secret_has_stages_late_and_surplus_versions(
+    main: tuple[KeyVaultVersion, ...], apart: tuple[KeyVaultVersion, ...], expected: tuple[str, str, str, str]
 ) -> None:
     state = TagState(main, apart)
     versions, back = state.versions, state.rolled_back
     surplus = sorted(copy.stored.id for copy in state.surplus)
     stages = ids((versions.previous, versions.current, versions.pending))
-    assert (stages, " ".join(sorted(state.late)), " ".join(surplus), back.stored.id if back else "") == told
+    assert (stages, " ".join(sorted(state.late)), " ".join(surplus), back.stored.id if back else "") == expected
     assert not back or (versions.current and versions.current.published is None), "since when is not known"
 
 
 def test_of_one_second_the_version_counts_that_readers_find() -> None:
-    both = (kept(1, 0), kept(2, 0), KeyVaultVersion("it", "theirs", True, NOW, None, {}))
+    both = (ours(1, 0), ours(2, 0), KeyVaultVersion("it", "theirs", True, NOW, None, {}))
     assert len(TagState(both, ()).newest) == 3
     assert [one.id for one in TagState(both, (), found="theirs").newest] == ["theirs"]
 
 
 def test_facts_find_room_among_the_tags_of_others_and_the_journals_entry_goes_first() -> None:
-    one = kept(1, 0)
+    one = ours(1, 0)
     full = KeyVaultVersion(
         "it", one.id, True, NOW, None, {**one.tags, **{f"theirs-{number}": "x" for number in range(10)}}
     )
@@ -102,7 +102,7 @@ def test_facts_find_room_among_the_tags_of_others_and_the_journals_entry_goes_fi
 @pytest.mark.parametrize("user", [None, "", "ü.b%2F /", "a" * 256])
 def test_a_users_name_and_its_times_are_read_as_they_were_written(user: str | None) -> None:
     exact = NOW + timedelta(microseconds=123_456)
-    state = TagState((kept(1, 0, user=user, published=exact, verified=NOW),), ())
+    state = TagState((ours(1, 0, user=user, published=exact, verified=NOW),), ())
     current = state.versions.current
     assert current and (current.user, current.published, current.verified) == (user, exact, NOW)
 
@@ -110,7 +110,7 @@ def test_a_users_name_and_its_times_are_read_as_they_were_written(user: str | No
 @pytest.mark.parametrize("user", ["u" * 257, "ü" * 50])
 def test_a_name_that_no_tag_holds_is_refused(user: str) -> None:
     with pytest.raises(UsageError):
-        kept(1, 0, user=user)
+        ours(1, 0, user=user)
 
 
 QUICK = Timing(duration=60, renew=3600, poll=0.01)
@@ -122,11 +122,11 @@ def blob() -> BlobInMemory:
 
 
 def test_a_holder_that_renews_is_reported_to_the_next_one(blob: BlobInMemory) -> None:
-    held, over = acquire(blob, "the first", QUICK), threading.Event()
+    acquired, over = acquire(blob, "the first", QUICK), threading.Event()
 
     def renew() -> None:
         while not over.wait(QUICK.poll):
-            held.renew()
+            acquired.renew()
 
     renewing = threading.Thread(target=renew)
     renewing.start()
@@ -136,7 +136,7 @@ def test_a_holder_that_renews_is_reported_to_the_next_one(blob: BlobInMemory) ->
     finally:
         over.set()
         renewing.join()
-    held.release()
+    acquired.release()
     acquire(blob, "the second", QUICK)
 
 
@@ -156,10 +156,10 @@ def test_a_lease_that_never_ends_is_reported_with_what_ends_it(blob: BlobInMemor
 
 @pytest.mark.parametrize("step", ["acquire", "write_holder"])
 def test_lease_with_a_lost_answer_is_released(blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    asked = getattr(blob, step)
+    attempt = getattr(blob, step)
 
     def lost(*words: object) -> bool:
-        asked(*words)
+        attempt(*words)
         raise UnreachableError("the answer is lost")
 
     monkeypatch.setattr(blob, step, lost)
@@ -169,7 +169,7 @@ def test_lease_with_a_lost_answer_is_released(blob: BlobInMemory, monkeypatch: p
 
 
 def test_holder_followed_during_a_renewal_loses_it(blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    held, write = acquire(blob, "the first", QUICK), blob.write_holder
+    acquired, write = acquire(blob, "the first", QUICK), blob.write_holder
 
     def late(*words: object) -> bool:
         monkeypatch.setattr(blob, "write_holder", write)
@@ -178,18 +178,18 @@ def test_holder_followed_during_a_renewal_loses_it(blob: BlobInMemory, monkeypat
 
     monkeypatch.setattr(blob, "write_holder", late)
     with pytest.raises(LeaseLostError) as lost:
-        held.confirm(fresh=True)
+        acquired.confirm(fresh=True)
     assert lost.value.taker == "the follower"
 
 
 def test_a_recent_renewal_is_trusted_but_not_for_what_cannot_be_undone(blob: BlobInMemory) -> None:
-    held = acquire(blob, "the first", QUICK)
+    acquired = acquire(blob, "the first", QUICK)
     blob.follow()
-    held.confirm()
+    acquired.confirm()
     with pytest.raises(LeaseLostError):
-        held.confirm(fresh=True)
+        acquired.confirm(fresh=True)
     with pytest.raises(LeaseLostError):
-        held.confirm()
+        acquired.confirm()
 
 
 def test_an_attempt_ends_before_anybody_can_have_followed() -> None:

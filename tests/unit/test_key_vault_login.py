@@ -1,4 +1,4 @@
-"""Whoever asks Key Vault is of the stack's tenant: azure-identity's own chain, over a stand-in for the program `az`."""
+"""Key Vault is accessed by the stack's tenant: azure-identity's own chain, with a stand-in for `az`."""
 
 import json
 import sys
@@ -31,8 +31,8 @@ STORE = AzureStoreLocation(
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What `az` was asked, one line a time. It gives a token that is none."""
+def az_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file with the calls of `az`, one line each. Its token is not valid."""
     lines, program = tmp_path / "asked", tmp_path / "az"
     token = json.dumps({"accessToken": "standin", "expires_on": int(time.time()) + 3600, "expiresOn": ""})
     program.write_text(
@@ -63,31 +63,33 @@ def ask_the_workspace() -> None:
     Workspace(STORE).newest(datetime.now(UTC))
 
 
-@pytest.mark.parametrize("ask", [ask_the_lease, ask_the_workspace])
-def test_logs_in_to_the_stacks_tenant(ask: Callable[[], None], asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("log_in", [ask_the_lease, ask_the_workspace])
+def test_logs_in_to_the_stacks_tenant(
+    log_in: Callable[[], None], az_calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(api, "RETRIES", 0)
     monkeypatch.setattr(lease, "RETRIES", 0)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     with pytest.raises(UnreachableError):
-        ask()
-    assert f"--tenant {OURS.lower()}" in asked.read_text()
+        log_in()
+    assert f"--tenant {OURS.lower()}" in az_calls.read_text()
 
 
 @pytest.mark.parametrize("named", [None, OURS, OURS.lower()])
-def test_a_persons_login_is_asked_for_a_token_of_the_stacks_tenant(named: str | None, asked: Path) -> None:
+def test_personal_login_requests_a_token_of_the_stacks_tenant(named: str | None, az_calls: Path) -> None:
     options = TokenRequestOptions(tenant_id=named) if named else None
     assert Login(OURS).get_token_info(SCOPE, options=options).token == "standin"
-    assert f"--tenant {OURS.lower()}" in asked.read_text()
+    assert f"--tenant {OURS.lower()}" in az_calls.read_text()
 
 
-def test_a_service_that_names_another_tenant_is_refused_before_a_token_is_asked_for(asked: Path) -> None:
+def test_service_of_another_tenant_is_rejected_before_a_login(az_calls: Path) -> None:
     with pytest.raises(UsageError, match=THEIRS):
         Login(OURS).get_token_info(SCOPE, options=TokenRequestOptions(tenant_id=THEIRS))
-    assert asked.read_text() == ""
+    assert az_calls.read_text() == ""
 
 
-def test_the_launcher_follows_the_vault_into_its_tenant(asked: Path) -> None:
+def test_the_launcher_follows_the_vault_into_its_tenant(az_calls: Path) -> None:
     assert Login().get_token(SCOPE).token == "standin"
-    assert "--tenant" not in asked.read_text()
+    assert "--tenant" not in az_calls.read_text()
     Login().get_token_info(SCOPE, options=TokenRequestOptions(tenant_id=THEIRS))
-    assert f"--tenant {THEIRS}" in asked.read_text()
+    assert f"--tenant {THEIRS}" in az_calls.read_text()

@@ -1,4 +1,4 @@
-"""The Kubernetes platform under mocks: what the program asks the engine for. No cluster is asked anything here."""
+"""The Kubernetes platform under mocks: the resources that the program registers."""
 
 import re
 from collections.abc import Iterator
@@ -100,7 +100,7 @@ def container(pod: Any) -> Any:
 
 
 def volumes(pod: Any) -> dict[str, Any]:
-    """Where each volume is mounted -> the volume."""
+    """Return mount path -> volume."""
     by_name = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
     return {mount["mountPath"]: by_name[mount["name"]] for mount in container(pod)["volumeMounts"]}
 
@@ -119,9 +119,6 @@ def walk(entry: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
     inner = entry.items() if isinstance(entry, dict) else enumerate(entry) if isinstance(entry, list) else ()
     for key, below in inner:
         yield from walk(below, *path, str(key))
-
-
-# What there is, and where
 
 
 def test_the_namespace_is_protected_because_the_values_go_with_it(staging: Deployed) -> None:
@@ -153,9 +150,6 @@ def test_of_a_ca_file_only_the_certificates_are_taken(ca: Path, tmp_path: Path) 
     both.write_bytes(b"# the plant's own\n" + key + ca.read_bytes())
     deployed = on_kubernetes(broker=f", ca_file: {both}")
     assert only(deployed, "ConfigMap", "coreflux-mcp-stack")["data"]["ca.crt"] == ca.read_text()
-
-
-# Who may what
 
 
 def rules(deployed: Deployed, role: str) -> list[Any]:
@@ -199,9 +193,6 @@ def test_only_the_rotator_has_a_token_of_the_api_server(staging: Deployed) -> No
     assert rotator_pod(staging)["spec"]["serviceAccountName"] == ROTATOR
 
 
-# The `restricted` Pod Security level
-
-
 @pytest.mark.parametrize("pod_of", [server_pod, rotator_pod])
 def test_a_pod_writes_nowhere_but_in_memory_and_knows_no_other_service(staging: Deployed, pod_of: Any) -> None:
     spec = pod_of(staging)["spec"]
@@ -238,9 +229,6 @@ def test_tenant_sets_where_and_as_whom_pods_run(staging: Deployed, pod_of: Any) 
     assert "ephemeral-storage" in expected["requests"]
 
 
-# The server's pods
-
-
 def test_the_servers_secrets_are_one_folder_that_may_be_empty_at_first(staging: Deployed) -> None:
     folder = volumes(server_pod(staging))["/etc/coreflux-mcp/secrets"]["projected"]
     assert folder["defaultMode"] == 0o440
@@ -267,12 +255,8 @@ def test_the_launcher_serves_streamable_http_and_knows_the_names_it_is_called_by
     assert not names.host("evil.example.com")
 
 
-# The rotator
-
-
-def test_a_tick_runs_each_hour_and_never_beside_another(staging: Deployed) -> None:
+def test_tick_runs_hourly_and_never_concurrently(staging: Deployed) -> None:
     cron = only(staging, "CronJob", ROTATOR)["spec"]
-
     assert (cron["schedule"].split(" ", 1)[1], cron["concurrencyPolicy"]) == ("* * * *", "Forbid")
     assert 0 < cron["startingDeadlineSeconds"] < 3600
     assert cron["jobTemplate"]["spec"]["backoffLimit"] == 0
@@ -288,13 +272,13 @@ def test_a_tick_runs_each_hour_and_never_beside_another(staging: Deployed) -> No
 
 
 def test_stacks_of_one_cluster_tick_at_their_own_minutes() -> None:
-    from components.kubernetes.rotation import minute  # brings the SDK along
+    from components.kubernetes.rotation import minute  # imports the SDK
 
     minutes = [minute(f"plant-{at}") for at in range(200)]
     assert {0, 59} <= set(minutes) <= set(range(60)) and len(set(minutes)) > 50
 
 
-def test_each_secret_is_delivered_under_the_guides_keys_and_a_stacks_own_under_its_name() -> None:
+def test_secrets_are_delivered_under_the_guides_keys_or_their_names() -> None:
     deployed = on_kubernetes(
         broker=", client_certificate: true",
         secrets="{plant-db: {fields: [url, password]}, licence: {fields: [key], readers: [rotator]}}",
@@ -336,9 +320,6 @@ def test_an_issued_certificate_is_cert_managers_secret_and_no_longer_secretops_o
     )
 
 
-# The network
-
-
 def policy_of(deployed: Deployed, name: str) -> Any:
     return only(deployed, "NetworkPolicy", name)["spec"]
 
@@ -351,19 +332,16 @@ def blocks(rule: Any) -> list[str]:
     return [peer["ipBlock"]["cidr"] for peer in rule["to"]]
 
 
-def test_what_no_policy_allows_is_denied(staging: Deployed) -> None:
+def test_network_denies_by_default(staging: Deployed) -> None:
     assert policy_of(staging, "coreflux-mcp-default-deny") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def test_the_copilot_is_reached_where_the_stack_says_or_nowhere() -> None:
+def test_copilot_is_reached_only_at_the_declared_addresses() -> None:
     behind_a_proxy = policy_of(on_kubernetes(", copilot_cidrs: [10.9.8.7/32]"), SERVER)["egress"]
     without = policy_of(on_kubernetes(", copilot_cidrs: []"), SERVER)["egress"]
     assert (ports(behind_a_proxy[2]), blocks(behind_a_proxy[2])) == ([("TCP", 443)], ["10.9.8.7/32"])
     assert [port for rule in without[1:] for _, port in ports(rule)] == [8883]
     assert all(rule["to"] for rule in without), "a rule without peers allows them all"
-
-
-# Outputs
 
 
 def test_readers_are_declared_as_the_api_server_names_them() -> None:

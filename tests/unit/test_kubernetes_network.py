@@ -10,18 +10,18 @@ from components.core.broker import BrokerArgs
 from components.kubernetes.pod_args import PodArgs
 from components.settings.section import PROJECT_FOLDER
 from tests.unit.harness import Deployed, deploy
-from tests.unit.policy_plans import STACK_FILES, stood_in, text_of
+from tests.unit.policy_plans import STACK_FILES, text_of, with_fakes
 from tests.unit.stack_file import StackFile
 
 EXAMPLES = ("staging", "prod-aws-kubernetes", "prod-azure-kubernetes", "prod-vault-kubernetes")
 PRIVATE = ("10.96.0.1", "172.20.1.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "fd00::1", "fe80::1")
-# A namespace stands for a pod of it.
+# A namespace represents a pod of it.
 ROW = re.compile(r"\| ([^|]+) \| `([^`]+):(\d+)` \| `([^`]+):(\d+)` \| \[.+\]\(https://.+\) \|")
 DISTRIBUTIONS = ROW.findall((PROJECT_FOLDER / "docs/operations/kubernetes.md").read_text())
 
 
 def reached(spec: Any, where: str, protocol: str, port: int) -> bool:
-    """Return whether an egress rule allows an address, or the pods of a namespace (Kubernetes, NetworkPolicy)."""
+    """Return True if an egress rule allows an address, or the pods of a namespace (Kubernetes, NetworkPolicy)."""
     return any(
         {"port": port, "protocol": protocol} in rule["ports"] and any(_is(peer, where) for peer in rule["to"])
         for rule in spec["egress"]
@@ -46,7 +46,7 @@ def egress_policies(deployed: Deployed) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=EXAMPLES)
 def example(request: pytest.FixtureRequest) -> Deployed:
-    with stood_in(STACK_FILES[request.param].read_text()) as text:
+    with with_fakes(STACK_FILES[request.param].read_text()) as text:
         return deploy(StackFile.read(text), request.param)
 
 
@@ -65,7 +65,7 @@ def test_examples_reach_what_they_need_on_every_distribution(example: Deployed) 
 
 
 def test_examples_wait_for_a_rollout_and_keep_replicas_meanwhile(example: Deployed) -> None:
-    """What the provider makes of it on a real API server is in tests/stacks/test_staging.py."""
+    """tests/stacks/test_staging.py runs the provider on a real API server."""
     deployment = example.resources["deployment"].inputs
     annotations = deployment["metadata"]["annotations"]
     assert annotations["pulumi.com/waitFor"].startswith("jsonpath={$[?") and annotations["pulumi.com/timeoutSeconds"]
@@ -87,7 +87,7 @@ def test_examples_wait_for_a_rollout_and_keep_replicas_meanwhile(example: Deploy
     ],
 )
 def test_brokers_in_the_cluster_are_reached_by_namespace(host: str, inside: bool, outside: bool) -> None:
-    from components.kubernetes.network import to_broker  # brings the SDK along
+    from components.kubernetes.network import to_broker  # imports the SDK
 
     rule: Any = to_broker(BrokerArgs(host=host), PodArgs(image="it"))
     by_name = [peer.namespace_selector.match_labels for peer in rule.to if peer.namespace_selector]
@@ -96,16 +96,16 @@ def test_brokers_in_the_cluster_are_reached_by_namespace(host: str, inside: bool
 
 
 def test_dns_and_api_server_are_where_the_stack_file_says() -> None:
-    said = ", dns_cidrs: [10.0.0.53/32], dns_ports: [54], api_server_ports: [7443]"
-    with stood_in(text_of("staging").replace("mcp:0.1.0'", f"mcp:0.1.0'{said}")) as text:
+    options = ", dns_cidrs: [10.0.0.53/32], dns_ports: [54], api_server_ports: [7443]"
+    with with_fakes(text_of("staging").replace("mcp:0.1.0'", f"mcp:0.1.0'{options}")) as text:
         spec = egress_policies(deploy(StackFile.read(text), "staging"))["rotator-network"]
     assert reached(spec, "10.0.0.53", "UDP", 54) and not reached(spec, "169.254.20.10", "UDP", 53)
     assert reached(spec, "10.0.0.5", "TCP", 7443) and not reached(spec, "10.0.0.5", "TCP", 443)
 
 
 def test_service_has_the_pods_port() -> None:
-    """EKS wants that (docs.aws.amazon.com/eks/latest/userguide/cni-network-policy.html, Considerations)."""
-    with stood_in(text_of("staging")) as text:
+    """EKS requires it (docs.aws.amazon.com/eks/latest/userguide/cni-network-policy.html, Considerations)."""
+    with with_fakes(text_of("staging")) as text:
         made = deploy(StackFile.read(text), "staging").resources
     (pods,) = made["deployment"].inputs["spec"]["template"]["spec"]["containers"][0]["ports"]
     (service,) = made["service"].inputs["spec"]["ports"]

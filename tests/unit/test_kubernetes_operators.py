@@ -1,6 +1,5 @@
-"""cert-manager's and External Secrets' objects, against a real API server that has the definitions that both projects
-publish. Neither operator runs here.
-"""
+"""cert-manager's and External Secrets' objects, validated by a real API server with both projects' definitions. No
+operator runs."""
 
 import re
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from tests.unit.policy_plans import own, planned, text_of
 from tools.steps import ROOT
 from tools.toolchain.gobuild import find_go, module_folder
 
+# kind -> the Go module of its definition, and the path there. Go verifies and caches it.
 PUBLISHED = {
     "Certificate": ("github.com/cert-manager/cert-manager@v1.21.2", "deploy/crds/cert-manager.io_certificates.yaml"),
     "ExternalSecret": (
@@ -31,19 +31,18 @@ PUBLISHED = {
         "config/crds/bases/external-secrets.io_secretstores.yaml",
     ),
 }
-"""kind -> the Go module that its definition lies in, and where. Fetched once; Go checks and keeps it."""
 
+# Those of AWS are in tests/stacks/test_aws_elsewhere.py, too.
 OBJECTS = [
     client_certificate(
         CertificateIssuerArgs(kind="AWSPCAClusterIssuer", name="plant-ca", group="awspca.cert-manager.io"), "x" * 100
     ),
     synced_secret(specs.mqtt("prod", 90), "coreflux-mcp/prod/mqtt", minutes=5),
 ]
-"""Those of AWS are in tests/stacks/test_aws_elsewhere.py, too."""
 
 
 def providers() -> list[dict[str, Any]]:
-    """Return how External Secrets logs in to Key Vault and to Vault, as the program says it."""
+    """Return the program's settings for External Secrets' logins to Key Vault and Vault."""
     options = ("operators: [", "ca_file: /etc/ssl/certs/ca.crt, namespace: plant, operators: [")
     vault = text_of("prod-vault-kubernetes").replace(*options).replace("mcp:0.1.0'", "mcp:0.1.0', reference: SyncedKey")
     plans = (own("prod-azure-kubernetes"), planned(vault, "prod"))
@@ -78,12 +77,10 @@ def test_api_server_accepts_each_object_and_no_other_field(own_cluster: OwnClust
             group, version, made.kind, published(made.kind)["spec"]["names"]["plural"]
         )
         at = ObjectMeta(name=made.name, namespace="default")
-
         client.apply(resource(metadata=at, spec=made.spec), force=True)
-
-        kept = client.get(resource, made.name, namespace="default")
-        assert kept.spec is not None
-        assert kept.spec.keys() >= made.spec.keys()
+        stored = client.get(resource, made.name, namespace="default")
+        assert stored.spec is not None
+        assert stored.spec.keys() >= made.spec.keys()
         with pytest.raises(ApiError, match="rotateEvery"):
             client.apply(resource(metadata=at, spec={**made.spec, "rotateEvery": "1h"}), force=True)
 
@@ -91,11 +88,7 @@ def test_api_server_accepts_each_object_and_no_other_field(own_cluster: OwnClust
 @pytest.mark.parametrize(
     ("secret", "name", "keys"),
     [
-        (
-            specs.mqtt("prod", 90),
-            "coreflux-mcp-secrets-mqtt",
-            {"username": "mqtt-user", "password": "mqtt-password"},
-        ),
+        (specs.mqtt("prod", 90), "coreflux-mcp-secrets-mqtt", {"username": "mqtt-user", "password": "mqtt-password"}),
         (specs.client_cert(), "coreflux-mcp-certs", {field: field for field in CERTIFICATE_FILES}),
         (
             specs.declared("db", ("url", "user"), (Reader.SERVER,), 90),
@@ -103,7 +96,7 @@ def test_api_server_accepts_each_object_and_no_other_field(own_cluster: OwnClust
             {"url": "db.url", "user": "db.user"},
         ),
     ],
-    ids=lambda given: given.name if isinstance(given, Secret) else "",
+    ids=lambda case: case.name if isinstance(case, Secret) else "",
 )
 def test_secret_fields_are_named_as_the_launchers_files(secret: Secret, name: str, keys: dict[str, str]) -> None:
     spec = synced_secret(secret, "plant/it", minutes=5).spec
@@ -120,7 +113,7 @@ def test_stores_are_read_as_seldom_as_the_grace_allows(grace: int, minutes: int)
 
 
 def renamed(whole: dict[str, Any], fields: Iterable[str]) -> dict[str, str]:
-    """field -> key, as External Secrets rewrites keys: each rule in turn (its guide, Rewriting Keys)."""
+    """Return field -> key, as External Secrets rewrites keys: each rule in turn (its guide, Rewriting Keys)."""
     keys = {}
     for field in fields:
         key = field

@@ -1,6 +1,5 @@
-"""What only the Kubernetes store does, on a namespace in memory. A real API server is in
-tests/stacks/test_staging.py.
-"""
+"""The Kubernetes store's own behavior, on a namespace in memory. A real API server is in
+tests/stacks/test_staging.py."""
 
 import json
 import threading
@@ -35,14 +34,11 @@ def place() -> InMemory:
     return InMemory()
 
 
-# An API server that is away, busy, refuses, or is not one
-
-
-def test_an_api_server_that_is_away_is_asked_again_until_patience_ends(place: InMemory, clock: Clock) -> None:
+def test_unreachable_api_server_is_retried_until_the_deadline(place: InMemory, clock: Clock) -> None:
     place.client.answer = lambda _verb, _name: httpx2.ConnectError("refused")
     with pytest.raises(UnreachableError, match=r"\[service-unreachable\]"):
         place.open().versions("it")
-    assert len(place.client.asked) > 5
+    assert len(place.client.calls) > 5
     assert PATIENCE_SECONDS - 2 <= clock.now <= PATIENCE_SECONDS
 
 
@@ -68,10 +64,10 @@ def test_whatever_happens_to_each_first_try_everything_is_done_once(place: InMem
         store.mark("it", "v1", retired=NOW)
     assert happened >= 10
     place.client.answer = lambda _verb, _name: None
-    kept = place.open().versions("it")
-    assert [(one.id, one.stage) for one in kept.all] == [("v1", Stage.PREVIOUS), ("v2", Stage.CURRENT)]
-    assert kept.current
-    assert kept.current.verified == kept.current.published == NOW
+    saved = place.open().versions("it")
+    assert [(one.id, one.stage) for one in saved.all] == [("v1", Stage.PREVIOUS), ("v2", Stage.CURRENT)]
+    assert saved.current
+    assert saved.current.verified == saved.current.published == NOW
     assert place.delivered() == dict(new)
     assert place.keeps(old["password"]) == []
 
@@ -90,15 +86,15 @@ def test_refusal_names_its_object_and_is_not_retried(
 ) -> None:
     if verb == "update":
         publish(place.open(), "v1")
-    place.client.asked.clear()
-    place.client.answer = lambda asked, _name: status if asked == verb else None
+    place.client.calls.clear()
+    place.client.answer = lambda calls, _name: status if calls == verb else None
     with pytest.raises(StoreError, match=words) as caught:
         place.open(place.location.model_copy(update={"delivered": {}})).add("it", version("v2"), make())
     assert (caught.value.code, caught.value.exit_code) == (code, ExitCode.FAILED)
-    assert [asked for asked, _ in place.client.asked].count(verb) == 1
+    assert [calls for calls, _ in place.client.calls].count(verb) == 1
 
 
-def test_a_refusal_tells_the_field_and_never_what_it_held(place: InMemory) -> None:
+def test_refusal_names_the_field_and_never_its_value(place: InMemory) -> None:
     value = make()
     causes = [{"field": "data", "reason": "FieldValueForbidden", "message": value["password"]}]
     status = {"message": value["password"], "details": {"causes": causes}}
@@ -108,10 +104,7 @@ def test_a_refusal_tells_the_field_and_never_what_it_held(place: InMemory) -> No
     assert value["password"] not in str(caught.value)
 
 
-# What a Secret holds, and what else is in it
-
-
-def test_what_does_not_fit_is_refused_whole_before_anything_moves(place: InMemory) -> None:
+def test_oversized_write_is_rejected_before_any_change(place: InMemory) -> None:
     store = place.open()
     first = publish(store, "v1")
     before = place.data(place.VERSIONS)
@@ -119,11 +112,11 @@ def test_what_does_not_fit_is_refused_whole_before_anything_moves(place: InMemor
         store.add("it", version("v2"), make(password="p" * MOST_BYTES))
     assert place.data(place.VERSIONS) == before
     store.add("it", version("v3"), make(password="p" * (MOST_BYTES // 2)))
-    kept = store.versions("it")
+    saved = store.versions("it")
     place.set(place.DELIVERED, {"mine": b"m" * (MOST_BYTES // 2)})
     with pytest.raises(StoreError, match=r"delivered .*\[value-too-large\]"):
         store.publish("it", "v3", NOW)
-    assert store.versions("it") == kept
+    assert store.versions("it") == saved
     assert place.delivered() == dict(first)
 
 
@@ -146,7 +139,7 @@ def test_a_persons_own_keys_and_notes_survive_every_version_and_the_purge(place:
 
 @pytest.mark.parametrize("then", ["recover", "put"])
 def test_a_purge_killed_at_any_request_is_never_undone(place: InMemory, then: str) -> None:
-    """By the next tick it has ended, or had not begun; and a new value is taken whatever was left."""
+    """By the next tick it has ended, or had not begun; and a new value is accepted after it."""
     moment, killed, begun = 0, True, False
     while killed:
         store = place.open()
@@ -192,7 +185,7 @@ def test_edit_is_adopted_while_the_version_before_is_undelivered(place: InMemory
     assert place.delivered() == dict(adopted)
 
 
-def test_what_does_not_read_is_an_error_and_left(place: InMemory) -> None:
+def test_unreadable_data_is_an_error_and_stays(place: InMemory) -> None:
     publish(place.open(), "v1")
     place.set(place.VERSIONS, {"it.v1": b'{"password": "cut sho'})
     with pytest.raises(StoreError, match=r"it\.v1") as caught:
@@ -207,29 +200,31 @@ def test_what_does_not_read_is_an_error_and_left(place: InMemory) -> None:
     assert place.annotations(place.VERSIONS)[f"{PREFIX}versions.it"] == garbage
 
 
-# The journal
-
-
 def entry(outcome: str = "done", step: str = "verify") -> Entry:
     return Entry(time=NOW, secret="it", version="v1", step=step, outcome=outcome)
 
 
-def test_last_journal_entry_is_kept_and_all_are_logged(place: InMemory, capsys: pytest.CaptureFixture[str]) -> None:
+def test_last_journal_entry_is_stored_and_all_are_logged(place: InMemory, capsys: pytest.CaptureFixture[str]) -> None:
     publish(place.open(), "v1")
     assert place.open().journal.last("it") is None
     place.open().journal.write(entry(step="apply"))
     assert capsys.readouterr() == ("", ""), "an operator sees how it went"
     KubernetesVersionStore(place.location, place.api(), log_entries=True).journal.write(entry("it was refused"))
     assert place.open().journal.last("it") == entry("it was refused")
-    said = json.loads(capsys.readouterr().err)
-    assert (said["secret"], said["version"], said["step"], said["outcome"]) == ("it", "v1", "verify", "it was refused")
+    logged = json.loads(capsys.readouterr().err)
+    assert (logged["secret"], logged["version"], logged["step"], logged["outcome"]) == (
+        "it",
+        "v1",
+        "verify",
+        "it was refused",
+    )
     assert place.open().versions("it").current, "what it stands beside is untouched"
 
 
 # The lease
 
+# Of a holder that never renews: stopped, or disconnected from the API server.
 DEAD = Timing(duration=1, renew=1000, poll=0.01)
-"""Of a holder that never renews: as one that is stopped, or cut off from the API server."""
 
 
 def test_a_holder_that_does_not_renew_is_followed_and_writes_no_more(place: InMemory) -> None:
@@ -281,7 +276,7 @@ def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, mo
         if reading.is_set() and name == place.VERSIONS:
             reading.clear()
             place.take_over()
-            now.append(now[-1] + DEAD.trusted + 0.1)  # as an API server does that is busy
+            now.append(now[-1] + DEAD.trusted + 0.1)  # as a busy API server does
 
     with store.lease("held up"):
         place.client.answer = stall
@@ -291,7 +286,7 @@ def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, mo
         assert not reading.is_set()
 
 
-def test_confirm_asks_the_api_server_however_recent_the_last_renewal(place: InMemory) -> None:
+def test_confirm_queries_the_api_server_after_any_renewal(place: InMemory) -> None:
     store = place.open(timing=Timing(duration=3600, renew=3600, poll=0.1))
     store.confirm()
     with store.lease("held up"):
@@ -301,7 +296,7 @@ def test_confirm_asks_the_api_server_however_recent_the_last_renewal(place: InMe
             store.confirm()
 
 
-def test_an_empty_lease_of_the_stack_is_taken_and_given_back(place: InMemory) -> None:
+def test_empty_lease_is_acquired_and_released(place: InMemory) -> None:
     place.client.create(Lease(metadata=ObjectMeta(name=place.LEASE, namespace="plant")))
     with place.open().lease("it"):
         spec = place.lease().spec

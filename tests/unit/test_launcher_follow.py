@@ -1,4 +1,4 @@
-"""When the launcher takes a new version, when it refuses one, and when it tries that one again. Starts nothing."""
+"""When the launcher accepts, refuses and retries a new version. Starts nothing."""
 
 import dataclasses
 import logging
@@ -24,7 +24,7 @@ from secretops.values import Value
 
 @dataclasses.dataclass
 class OneSource(Source):
-    """A source that holds what a test puts there."""
+    """A source with the content that a test sets."""
 
     settings: ServerSettings | SecretopsError
     version: str = "v-1"
@@ -195,7 +195,7 @@ def rename(folder: Path, number: int) -> None:
 
 
 def kubernetes_link(folder: Path, number: int) -> None:
-    """As kubelet's AtomicWriter: a new folder, a new link to it, renamed over `..data`."""
+    """Update as kubelet's AtomicWriter: a new folder, a new link to it, renamed over `..data`."""
     (folder.parent / f"..{number}").mkdir()
     (folder / "..data_tmp").symlink_to(f"../..{number}")
     (folder / "..data_tmp").rename(folder / "..data")
@@ -268,11 +268,8 @@ def test_a_source_that_is_not_polled_for_long_is_not_followed(monkeypatch: pytes
     assert not state.is_followed()
 
 
-# When what was read is taken for whole
-
-
 class Written(OneSource):
-    """A source that is being written: each text is what the next question finds, the last one for good."""
+    """A source during a write: each read returns the next text, then always the last."""
 
     def __init__(self, *texts: str) -> None:
         self._texts = list(texts)

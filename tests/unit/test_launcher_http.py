@@ -1,4 +1,4 @@
-"""What the launcher's HTTP transports decide without a network: addresses, names, tokens, one log line for many."""
+"""The launcher's HTTP transports without a network: addresses, names, tokens, log lines."""
 
 import contextlib
 import logging
@@ -47,8 +47,6 @@ from secretops.values import Value, new_password
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
-
     def __init__(self) -> None:
         self.now = 1000.0
 
@@ -60,7 +58,7 @@ class Clock:
     *(("127.0.0.1:8000", Address("127.0.0.1", 8000), True), ("localhost:0", Address("127.0.0.1", 0), True)),
     *(("[::1]:8000", Address("::1", 8000), True), ("0.0.0.0:80", Address("0.0.0.0", 80), False)),
 ])  # fmt: skip
-def test_an_address_says_whether_other_machines_reach_it(text: str, address: Address, is_loopback: bool) -> None:
+def test_address_is_loopback_or_reachable(text: str, address: Address, is_loopback: bool) -> None:
     assert parse_listen(text) == address
     assert address.is_loopback is is_loopback
 
@@ -131,7 +129,7 @@ def test_the_token_before_a_change_is_accepted_for_the_overlap_and_no_longer() -
     assert tokens.accept(bearer(first))
     assert tokens.accept(bearer(second))
     clock.now += OVERLAP - 1
-    tokens.use(second)  # the same again does not begin anew
+    tokens.use(second)  # the same again does not restart it
     assert tokens.accept(bearer(first))
     clock.now += 1
     assert not tokens.accept(bearer(first))
@@ -140,7 +138,7 @@ def test_the_token_before_a_change_is_accepted_for_the_overlap_and_no_longer() -
     assert not tokens.accept(bearer(first))
 
 
-def test_a_token_that_goes_away_is_still_asked_for() -> None:
+def test_removed_token_is_still_required() -> None:
     tokens, value = BearerTokens(), token()
     tokens.use(value)
     tokens.use(None)
@@ -167,7 +165,7 @@ PROBES = ["/healthz", "/readyz"]
 
 @dataclass
 class Reached:
-    """In the place of the MCP server's thread: an app that answers with the length of the body."""
+    """Replaces the MCP server's thread: answers with the length of the body."""
 
     serves: bool
 
@@ -177,7 +175,7 @@ class Reached:
 
 
 def service(address: str, tokens: BearerTokens, state: LauncherState, *, mcp: bool = True) -> httpx.AsyncClient:
-    """A client of the whole application at `address`, with Reached in the place of the MCP server's thread."""
+    """Return a client of the whole application at `address`, with Reached as the MCP server's thread."""
     listens = parse_http_options("http", address, ["mcp.example.com"])
     assert listens
     made = Service(listens, tokens, state, start=lambda: None)
@@ -186,17 +184,17 @@ def service(address: str, tokens: BearerTokens, state: LauncherState, *, mcp: bo
 
 
 def statuses(client: httpx.AsyncClient, paths: list[str], **headers: str) -> list[int]:
-    async def ask() -> list[int]:
+    async def send_all() -> list[int]:
         return [(await client.post(path, headers=headers)).status_code for path in paths]
 
-    return anyio.run(ask)
+    return anyio.run(send_all)
 
 
 def answer(client: httpx.AsyncClient, path: str, **headers: str) -> httpx.Response:
-    async def ask() -> httpx.Response:
+    async def send_all() -> httpx.Response:
         return await client.get(path, headers=headers)
 
-    return anyio.run(ask)
+    return anyio.run(send_all)
 
 
 def tokens_with(value: Value | None) -> BearerTokens:
@@ -237,7 +235,7 @@ def test_service_refuses_a_foreign_host_or_origin_with_the_token_too() -> None:
     ],
     ids=["ready", "broker away", "server not yet there", "waits for a value", "nobody follows"],
 )
-def test_readyz_says_ready_only_when_a_call_would_work(
+def test_readyz_is_ready_only_when_a_call_would_work(
     waiting: tuple[str, ...], connected: bool, mcp: bool, followed: bool, ready: bool
 ) -> None:
     state = LauncherState()
@@ -279,9 +277,6 @@ def test_metrics_name_no_version_of_the_connection_that_a_tool_chose() -> None:
     assert "secretops_connection_by_tool 1.0" in text
 
 
-# What a client may take
-
-
 def test_health_tool_does_not_reconnect_when_connection_tools_are_refused() -> None:
     server: Any = SimpleNamespace(mcp=FastMCP("server"), reconnect_mqtt=lambda _: pytest.fail("reconnects"))
 
@@ -303,10 +298,10 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
 def test_service_refuses_a_body_above_the_limit(size: int, chunked: bool, status: int) -> None:
     client = service("127.0.0.1:8000", BearerTokens(), LauncherState())
 
-    async def ask() -> httpx.Response:
+    async def send_all() -> httpx.Response:
         return await client.post("/mcp", content=chunks(size) if chunked else bytes(size))
 
-    found = anyio.run(ask)
+    found = anyio.run(send_all)
     assert found.status_code == status
     assert (found.text == f"reached {size}") is (status == 200)
 
@@ -451,9 +446,6 @@ def test_mcp_thread_hands_on_messages_and_cancels_the_app_with_its_request() -> 
     thread.stop(DEADLINE)
 
 
-# The end: what a client posted is answered first
-
-
 async def _answer() -> str:
     return "done"
 
@@ -465,38 +457,38 @@ def known(calls: CallsUnderWay, handler: Callable[[], Awaitable[str]]) -> Callab
     return watched
 
 
-async def drained(calls: CallsUnderWay, told: list[str]) -> None:
+async def drained(calls: CallsUnderWay, events: list[str]) -> None:
     await calls.drain()
-    told.append("drained")
+    events.append("drained")
 
 
-def test_what_was_posted_and_is_no_call_yet_is_answered_first() -> None:
+def test_posted_request_is_answered_before_shutdown() -> None:
     async def scenario() -> list[str]:
-        calls, told, begin = CallsUnderWay(), list[str](), anyio.Event()
+        calls, events, begin = CallsUnderWay(), list[str](), anyio.Event()
         handler = known(calls, _answer)
 
         async def post() -> None:
             with calls.posted():
                 await begin.wait()  # its body is read, and its session has not taken it
-                told.append(await handler())
+                events.append(await handler())
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(post)
-            tasks.start_soon(drained, calls, told)
+            tasks.start_soon(drained, calls, events)
             await anyio.sleep(2 * drain._TURN * drain._QUIET_TURNS)
             begin.set()
-        return told
+        return events
 
     assert anyio.run(scenario) == ["done", "drained"]
 
 
 @pytest.mark.parametrize("begins", ["before", "after"], ids=["under way", "begun after others were given up"])
-def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(begins: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_call_is_answered_with_an_error_at_shutdown(begins: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "CALL_SECONDS", 0.05)
     monkeypatch.setattr(drain, "ANSWER_SECONDS", 60)
 
     async def scenario() -> list[str]:
-        calls, told = CallsUnderWay(), list[str]()
+        calls, events = CallsUnderWay(), list[str]()
         handler = known(calls, cast(Any, anyio.sleep_forever))
 
         async def post() -> None:
@@ -506,17 +498,14 @@ def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(begins: str, mon
                 try:
                     await handler()
                 except SecretopsError as error:
-                    told.append(error.what)
+                    events.append(error.what)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(post)
-            await drained(calls, told)
-        return told
+            await drained(calls, events)
+        return events
 
     assert anyio.run(scenario) == ["the server is shutting down", "drained"]
-
-
-# What is waited for before it serves
 
 
 def first_values(source: str, address: str = "0.0.0.0:0") -> tuple[FirstValues, LauncherState, threading.Event]:

@@ -1,4 +1,4 @@
-"""What the launcher makes of a .env, and of a machine without the server's source."""
+"""Parsing a .env in the launcher, and a machine without the server's source."""
 
 import hashlib
 import json
@@ -78,14 +78,10 @@ def test_every_secret_that_is_read_is_on_record_with_its_version(tmp_path: Path)
     for name in ("client.crt", "client.key"):
         (tmp_path / name).write_text("pem")
     read(
-        tmp_path,
-        SECRETOPS_VERSION_MQTT="v-1",
-        SECRETOPS_VERSION_AGENT_KEY="v-2",
-        DO_AGENT_API_KEY=f"{PASSWORD}key",
-        MQTT_USE_TLS="true",
-        MQTT_CLIENT_CERT=f"{tmp_path}/client.crt",
+        tmp_path, SECRETOPS_VERSION_MQTT="v-1", SECRETOPS_VERSION_AGENT_KEY="v-2",
+        DO_AGENT_API_KEY=f"{PASSWORD}key", MQTT_USE_TLS="true", MQTT_CLIENT_CERT=f"{tmp_path}/client.crt",
         MQTT_CLIENT_KEY=f"{tmp_path}/client.key",
-    )
+    )  # fmt: skip
     text = (tmp_path / "log" / "access.jsonl").read_text()
     found = [(it["secret"], it["version"]) for it in map(json.loads, text.splitlines())]
     assert found == [("mqtt", "v-1"), ("agent-key", "v-2"), ("client-cert", "unknown")]
@@ -107,7 +103,7 @@ def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
     ({"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/"}, "value-unreadable"),
     ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_CERT": "/dev/null"}, "private-key-unpaired"),
 ])  # fmt: skip
-def test_a_mistake_is_told_with_its_rule_and_remedy(variables: dict[str, str], code: str, tmp_path: Path) -> None:
+def test_invalid_setting_is_reported_with_rule_and_remedy(variables: dict[str, str], code: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         read(tmp_path, **variables)
     assert f"[{code}]" in str(caught.value)
@@ -149,7 +145,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def upstream(tmp_path: Path) -> tuple[str, str]:
-    """A repository with a server.py, and its commit."""
+    """Return a repository with a server.py, and its commit."""
     folder = tmp_path / "upstream.git"
     folder.mkdir()
     (folder / "server.py").write_text("")

@@ -1,4 +1,4 @@
-"""What each source makes of what it finds; when its fingerprint changes and when not."""
+"""What each source reads, and when its fingerprint changes."""
 
 import json
 import os
@@ -22,11 +22,11 @@ TOKEN = secrets.token_hex(20)
 
 @dataclass
 class Case:
-    """One source: how its place is laid down, with another password or key each time."""
+    """A source, with functions that write its content and change its password or key."""
 
     name: str
+    # Write user server-a, a password and an API key below a folder, and return the --from.
     write: Callable[[Path, str, str], str]
-    """Writes user server-a, a password and an API key below a folder, and gives the --from."""
 
 
 def dotenv(folder: Path, password: str, key: str) -> str:
@@ -81,8 +81,8 @@ def case(request: pytest.FixtureRequest, clean_environment: None) -> Case:
 
 @pytest.fixture
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("MQTT_", "DO_", "SECRETOPS_"))}
-    monkeypatch.setattr(os, "environ", kept | PUBLIC)
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith(("MQTT_", "DO_", "SECRETOPS_"))}
+    monkeypatch.setattr(os, "environ", inherited | PUBLIC)
 
 
 def test_every_source_gives_the_same_settings(case: Case, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_missing_password_is_waited_for_by_the_name_of_its_secret(clean_enviro
     assert caught.value.secrets == ("mqtt",)
 
 
-def test_a_value_given_in_the_environment_is_used_and_taken_out_of_it(clean_environment: None) -> None:
+def test_value_of_the_environment_is_used_and_removed_from_it(clean_environment: None) -> None:
     os.environ["MQTT_USER"], os.environ["MQTT_PASSWORD"] = "server-a", PASSWORD
     source = open_source("env:")
     assert "MQTT_PASSWORD" not in os.environ

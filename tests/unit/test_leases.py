@@ -1,4 +1,4 @@
-"""What the leases of all stores over a network share."""
+"""The leases of all network stores."""
 
 import contextlib
 import threading
@@ -18,7 +18,7 @@ RECORD = lease.LeaseRecord(holder="the holder", token="1", since=None)  # nosec 
 
 
 class Scripted(lease.LeaseStore):
-    """A store whose writes take as long, and end, as scripted. After the script, all succeed at once."""
+    """A store whose writes last and end as scripted. After the script, all succeed at once."""
 
     def __init__(
         self, *script: float | Exception | None, release: Exception | None = None, taken: bool = False
@@ -67,7 +67,7 @@ def test_a_renewal_that_took_longer_than_it_is_trusted_for_is_made_again(slow: C
     assert store.done == ["renew, patiently"] * 2
 
 
-def test_renewals_that_all_take_too_long_are_told_and_not_made_for_ever(slow: Callable[..., Scripted]) -> None:
+def test_slow_renewals_are_reported_and_end(slow: Callable[..., Scripted]) -> None:
     store = slow(*[TIMING.trusted + 1] * 100)
     with pytest.raises(UnreachableError, match=r"slower than 20 s \[lease-renewal-slow\]") as raised:
         store.held.confirm(fresh=True)

@@ -1,7 +1,7 @@
-"""`secretops audit` over Key Vault's audit log: rows of a file in either layout, and those that a workspace gives.
+"""`secretops audit` over Key Vault's audit log: rows of a file in either layout, and of a workspace.
 
-The rows have the columns of Microsoft's pages "AZKVAuditLogs" and "Azure Key Vault logging". The query API is played by
-a transport, in the form of its page "Azure Monitor Log Analytics API"; that Azure answers so is not proven here.
+The rows have the columns of Microsoft's pages "AZKVAuditLogs" and "Azure Key Vault logging". A transport plays the
+query API of its page "Azure Monitor Log Analytics API".
 """
 
 import json
@@ -52,7 +52,7 @@ MANIFEST = Manifest(
 
 
 def dedicated(who: str = SERVER, path: str = "secrets/mqtt", **changes: Any) -> dict[str, Any]:
-    """A row of AZKVAuditLogs: a SecretGet that was answered, unless told otherwise."""
+    """Return a row of AZKVAuditLogs: a successful SecretGet, with `changes`."""
     claim = changes.pop("claim", {"oid": who, "appid": "00000000-0000-0000-0000-0000000000a1"} if who else {})
     return {
         "TimeGenerated": f"{changes.pop('time', NOW):%Y-%m-%dT%H:%M:%S}.1234567Z",
@@ -69,7 +69,7 @@ def dedicated(who: str = SERVER, path: str = "secrets/mqtt", **changes: Any) -> 
 
 
 def classic(who: str = SERVER, path: str = "secrets/mqtt", **changes: Any) -> dict[str, Any]:
-    """The same as a row of AzureDiagnostics."""
+    """Return the same as a row of AzureDiagnostics."""
     return {
         "TimeGenerated": f"{changes.pop('time', NOW):%Y-%m-%dT%H:%M:%S}Z",
         "ResourceProvider": "MICROSOFT.KEYVAULT",
@@ -90,14 +90,14 @@ LAYOUTS = pytest.mark.parametrize("row", [dedicated, classic], ids=["AZKVAuditLo
 Row = Callable[..., dict[str, Any]]
 
 
-def view(folder: Path, *documents: Any, **asked: Any) -> View:
+def view(folder: Path, *documents: Any, **queries: Any) -> View:
     file = folder / "rows.json"
     file.write_text("\n".join(json.dumps(each) for each in documents))
-    return audit(MANIFEST, [str(file)], **asked)
+    return audit(MANIFEST, [str(file)], **queries)
 
 
 @LAYOUTS
-def test_a_read_is_told_of_in_either_layout(row: Row, tmp_path: Path) -> None:
+def test_read_is_reported_in_either_layout(row: Row, tmp_path: Path) -> None:
     found = view(tmp_path, row(), row(time=NOW + timedelta(minutes=1)))
     (one,) = found.rows
     assert (one.reader, one.secret, one.operation, one.outcome, one.declared) == (
@@ -109,7 +109,7 @@ def test_a_read_is_told_of_in_either_layout(row: Row, tmp_path: Path) -> None:
 
 
 @LAYOUTS
-def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> None:
+def test_denied_request_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> None:
     changed = {"HttpStatusCode": 403, "Id": ""} if row is dedicated else {"httpStatusCode_d": 403.0, "id_s": ""}
     found = view(tmp_path, row(MALLORY, **changed))
     assert [(one.secret, one.outcome, one.declared) for one in found.rows] == [("mqtt", "denied", False)]
@@ -126,13 +126,13 @@ def test_only_answers_with_a_value_are_reads(operation: str, path: str, found: t
     assert (one.secret, one.outcome, one.declared) == (*found, True)
 
 
-def test_a_secret_that_was_restored_is_told_of_though_only_the_id_names_it(tmp_path: Path) -> None:
+def test_restored_secret_is_reported_by_its_id(tmp_path: Path) -> None:
     restore = {"OperationName": "SecretRestore", "RequestUri": f"{VAULT}/secrets/restore?api-version=7.5"}
     (one,) = view(tmp_path, dedicated(MALLORY, **restore)).rows
     assert (one.secret, one.outcome, one.alarming) == ("mqtt", "done", True)
 
 
-def test_what_is_of_another_vault_or_is_no_request_for_a_secret_is_passed_over(tmp_path: Path) -> None:
+def test_foreign_vaults_and_other_requests_are_skipped(tmp_path: Path) -> None:
     elsewhere = "https://other.vault.azure.net/secrets/mqtt/"
     rows = (
         *(dedicated(RequestUri=elsewhere, Id=elsewhere), dedicated(path="secrets/of-others")),
@@ -156,9 +156,6 @@ def test_reader_is_known_by_object_id_and_shown_by_name(row: dict[str, Any], rea
     assert (one.reader, one.declared) == (reader, True)
 
 
-# Asked of the workspace
-
-
 @pytest.fixture
 def workspace(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Played]:
     def has(rows: list[dict[str, Any]], **options: Any) -> Played:
@@ -170,7 +167,7 @@ def workspace(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Played]:
     return has
 
 
-def test_without_a_file_the_workspace_is_asked_from_since_on(workspace: Callable[..., Played]) -> None:
+def test_workspace_is_queried_from_since_without_a_file(workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
     played = workspace([dedicated(time=now - timedelta(days=day), who=MALLORY) for day in range(1, 12)])
     (one,) = audit(MANIFEST, [], since=now - timedelta(days=9, hours=1)).rows
@@ -199,20 +196,20 @@ NO_COLUMN = {"code": "-2133196790", "message": "Failed to resolve scalar express
 
 def test_a_table_that_is_not_there_keeps_nothing_back(workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
-    for says in ((), (NO_OLDER,)):
-        played = workspace([dedicated(time=now - timedelta(hours=1))], says=says)
+    for reply in ((), (NO_OLDER,)):
+        played = workspace([dedicated(time=now - timedelta(hours=1))], says=reply)
         (one,) = audit(MANIFEST, [], since=now - timedelta(days=1)).rows
         assert (one.count, len(played.requested)) == (1, 1)
 
 
-@pytest.mark.parametrize("says", [(RUNAWAY,), (NO_OLDER, NO_COLUMN)])
-def test_incomplete_answer_is_refused(says: tuple[dict[str, Any], ...], workspace: Callable[..., Played]) -> None:
+@pytest.mark.parametrize("reply", [(RUNAWAY,), (NO_OLDER, NO_COLUMN)])
+def test_incomplete_answer_is_refused(reply: tuple[dict[str, Any], ...], workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
-    played = workspace([dedicated(time=now - timedelta(hours=1))], says=says)
-    with pytest.raises(StoreError, match=re.escape(says[-1]["code"])) as caught:
+    played = workspace([dedicated(time=now - timedelta(hours=1))], says=reply)
+    with pytest.raises(StoreError, match=re.escape(reply[-1]["code"])) as caught:
         audit(MANIFEST, [], since=now - timedelta(days=1))
     assert len(played.requested) == 1
-    assert says[-1]["message"] not in str(caught.value)
+    assert reply[-1]["message"] not in str(caught.value)
 
 
 def lists(time: datetime, status: int = 200) -> dict[str, Any]:
@@ -238,7 +235,7 @@ def test_allowed_lists_are_not_fetched_but_prove_a_trail(workspace: Callable[...
     *((403, ("InsufficientAccessError",), StoreError), (429, ("Throttled",), UnreachableError)),
     (0, (), UnreachableError),
 ])  # fmt: skip
-def test_what_the_workspace_refuses_is_told_with_its_remedy(
+def test_workspace_error_is_reported_with_a_remedy(
     status: int, codes: tuple[str, ...], kind: type[SecretopsError], workspace: Callable[..., Played]
 ) -> None:
     workspace([], status=status, codes=codes)

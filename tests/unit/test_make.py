@@ -1,6 +1,5 @@
-"""What `make` refuses before it changes anything: the Makefile in a folder of its own, with a stand-in for Python that
-says what was asked of it. What its recipes do is for tests/stacks and tests/tools.
-"""
+"""Errors of `make` before it changes anything, with a stand-in for Python that records its arguments. tests/stacks and
+tests/tools run the recipes."""
 
 import os
 import pty
@@ -30,25 +29,19 @@ class Folder:
     path: Path
 
     def make(self, *words: str, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE) -> str:
-        """What it said on standard error; it ends with 2, as make does at any error of a recipe's."""
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(("MAKE", "PULUMI", "CI"))}
+        """Return its standard error; it exits with 2, as make does at any error of a recipe."""
+        inherited = {name: text for name, text in os.environ.items() if not name.startswith(("MAKE", "PULUMI", "CI"))}
         done = subprocess.run(
-            ["make", "--no-print-directory", f"PYTHON={self.path / 'python'}", *words],
-            cwd=self.path,
-            env=kept,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+            ["make", "--no-print-directory", f"PYTHON={self.path / 'python'}", *words], cwd=self.path, env=inherited,
+            stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
         assert done.returncode == ExitCode.USAGE, done.stderr
         return done.stderr
 
     @property
     def has_begun(self) -> bool:
-        asked = self.path / "asked"
-        return asked.exists() and "tools/setup.py" in asked.read_text()
+        record = self.path / "asked"
+        return record.exists() and "tools/setup.py" in record.read_text()
 
 
 @pytest.fixture
@@ -68,19 +61,19 @@ def test_make_up_of_a_stack_is_refused_before_it_begins_where_nobody_can_answer(
 
 
 def test_make_up_of_a_stack_begins_at_a_terminal(folder: Folder) -> None:
-    """Of recipes that run at the same time make gives its terminal to one."""
+    """make gives its terminal to one of the recipes that run at the same time."""
     terminal, makes = pty.openpty()
     try:
-        said = folder.make("-j8", "up", "STACK=plant", stdin=makes, stdout=makes)
+        output = folder.make("-j8", "up", "STACK=plant", stdin=makes, stdout=makes)
     finally:
         os.close(terminal)
         os.close(makes)
-    assert "no terminal" not in said
+    assert "no terminal" not in output
     assert folder.has_begun
 
 
 @pytest.mark.parametrize("words", ["up STACK=plant YES=1", "up", "preview"])
-def test_make_begins_without_a_terminal_where_nothing_is_asked(folder: Folder, words: str) -> None:
+def test_make_starts_without_a_terminal_when_no_prompt_is_needed(folder: Folder, words: str) -> None:
     folder.make(*words.split())
     assert "--check" in (folder.path / "asked").read_text()
 
@@ -94,6 +87,6 @@ def test_a_stack_without_a_file_is_refused_with_those_that_there_are(folder: Fol
 
 
 def test_make_bench_names_a_part_that_there_is_not_before_it_sets_anything_up(folder: Folder) -> None:
-    said = folder.make("bench", "PART=preview nosuch")
-    assert said.startswith(f"nosuch: no part; there are {', '.join(PARTS)}\n")
+    output = folder.make("bench", "PART=preview nosuch")
+    assert output.startswith(f"nosuch: no part; there are {', '.join(PARTS)}\n")
     assert not folder.has_begun

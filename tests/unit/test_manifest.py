@@ -1,4 +1,4 @@
-"""A manifest that somebody else wrote: refused with each value, its rule and a remedy, before anything is touched."""
+"""A foreign manifest is rejected with each value, its rule and a remedy, before any change."""
 
 import json
 import os
@@ -28,14 +28,10 @@ from tests.unit.test_cli import refused, run
 PASSWORD = "canary-of-the-admin"
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 VAULT = {
-    "kind": "vault",
-    "address": "https://vault.example.com:8200",
-    "mount": "coreflux-mcp-test",
-    "secrets": {"mqtt": "mqtt"},
-    "pending": {"mqtt": "pending/mqtt"},
-    "lease": "rotator/lease",
+    "kind": "vault", "address": "https://vault.example.com:8200", "mount": "coreflux-mcp-test",
+    "secrets": {"mqtt": "mqtt"}, "pending": {"mqtt": "pending/mqtt"}, "lease": "rotator/lease",
     "login": {"method": "approle", "mount": "approle", "role": "rotator", "file": "/etc/vault/secret-id"},
-}
+}  # fmt: skip
 AZURE = {
     "kind": "azure",
     "tenant": "00000000-0000-0000-0000-00000000aaaa",
@@ -150,9 +146,9 @@ def test_a_hostile_manifest_is_refused(
 ) -> None:
     changed(stack, place, value, store)
     for command in (["tick"], ["put", "mqtt", "--json"]):
-        done = run(stack, *command, given=b'{"username": "a", "password": "b"}')
-        shown = [printable(value)] if isinstance(value, str) else []
-        refused(done, 2, rule, "->", place.partition(".")[0], *shown)
+        done = run(stack, *command, supplied=b'{"username": "a", "password": "b"}')
+        printed = [printable(value)] if isinstance(value, str) else []
+        refused(done, 2, rule, "->", place.partition(".")[0], *printed)
         assert all(character.isprintable() or character == "\n" for character in done.stderr.decode())
 
 
@@ -216,9 +212,6 @@ def test_a_listener_on_the_brokers_port_sees_no_password(stack: Stack, how: str)
     assert bool(seen) is (how == "tls"), "only a TLS greeting is sent"
 
 
-# The folder
-
-
 def _link(path: Path, to: Path) -> None:
     if path.is_dir():
         path.rename(path.with_name(f"{path.name}.away"))
@@ -257,7 +250,7 @@ def test_writable_folder_or_link_is_refused(
 ) -> None:
     spoil(stack.root, tmp_path / "victim")
     for command in (["status"], ["tick"], ["rotate", "mqtt"], ["put", "agent-key", "--untested"]):
-        done = run(stack, *command, given=b"a-key-of-an-agent")
+        done = run(stack, *command, supplied=b"a-key-of-an-agent")
         refused(done, 1, str(stack.root), "->")
 
 
@@ -287,5 +280,5 @@ def test_a_version_id_that_leads_elsewhere_is_refused(stack: Stack) -> None:
         stack.session().store.read("broker-admin", "../../../../victim/file", purpose="test")
 
 
-def test_a_manifest_says_the_same_after_it_was_written_and_read(stack: Stack) -> None:
+def test_manifest_round_trips(stack: Stack) -> None:
     assert Manifest.parse(stack.manifest.model_dump_json(), "it") == stack.manifest

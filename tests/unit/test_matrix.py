@@ -1,4 +1,4 @@
-"""Stores and servers: every pair works by a known kind of reference, or is refused with a reason and a remedy."""
+"""Stores and servers: every pair works by a known kind of reference, or is rejected with a reason and a remedy."""
 
 import re
 
@@ -8,6 +8,7 @@ from components.core import registry
 from components.core.matrix import references, refusal
 from components.core.platform import Feature
 
+# The design's table of stores and servers, copied by hand: the default kind first.
 DESIGNED = {
     ("dotenv", "local"): "MountedFiles", ("swarm", "swarm"): "MountedFiles",
     ("kubernetes", "kubernetes"): "MountedFiles", ("aws", "local"): "Fetched", ("aws", "swarm"): "Fetched",
@@ -15,7 +16,6 @@ DESIGNED = {
     ("azure", "kubernetes"): "SyncedKey", ("azure", "containerapp"): "Fetched", ("vault", "local"): "Fetched",
     ("vault", "swarm"): "Fetched", ("vault", "kubernetes"): "MountedFiles, SyncedKey", ("vault", "ecs"): "Fetched",
 }  # fmt: skip
-"""The design's table of stores and servers, copied by hand: the default kind first."""
 
 NOT_BUILT = ("vault", "ecs")
 LACKS = {

@@ -1,4 +1,4 @@
-"""Physical names: within every limit, readable where they fit, and never two alike."""
+"""Physical names: within every limit, readable, and unique."""
 
 import re
 import string

@@ -1,4 +1,4 @@
-"""What is generated is what it is generated from, as of now: after a change `make docs` writes it anew."""
+"""Generated files are current: after a change `make docs` writes them."""
 
 import pytest
 
@@ -14,7 +14,6 @@ def test_a_generated_page_is_up_to_date(path: str) -> None:
 
 def test_every_key_of_every_kind_has_its_row() -> None:
     page = render()
-
     for section in WITH_KINDS:
         for model in models(section):
             kinds = " or ".join(f"`{kind}`" for kind in kinds_of(model))

@@ -28,16 +28,16 @@ def test_document_is_measured_in_bytes() -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', "not-json"])
 def test_document_of_others_is_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(StoreError) as told:
+    with pytest.raises(StoreError) as caught:
         payload.parse("it", "v1", text)
-    assert not text or text not in str(told.value)
+    assert not text or text not in str(caught.value)
 
 
 def refuse(_entry: Entry) -> None:
     raise UnreachableError("no answer")
 
 
-def test_store_journal_prints_one_redacted_line_though_nothing_can_be_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_store_journal_prints_one_redacted_line_when_it_cannot_write(capsys: pytest.CaptureFixture[str]) -> None:
     value = Value({"password": new_password()})
     outcome = f"refused: {value['password']}"
     entry = Entry(time=datetime.now(UTC), secret="it", version="v1", step="apply", outcome=outcome)

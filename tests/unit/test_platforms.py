@@ -1,4 +1,4 @@
-"""A platform is one folder in each package and one registry line: nothing else of the code names one."""
+"""A platform is one folder in each package and one registry line: no other code names one."""
 
 import ast
 import json
@@ -30,12 +30,12 @@ FOLDERS = {*registry.PLATFORMS}
 KINDS = {*components.kinds("store"), *components.kinds("server"), *components.kinds("issuer")} - {"local"}
 # A type of a resource begins with one of these.
 PACKAGES = {f"{each.sdk.removeprefix('pulumi_').replace('_', '-')}:" for each in components.PLATFORMS if each.sdk}
-# The registries, and what `python -m tools.pages` writes from the models of all platforms.
+# The registries, and the output of `python -m tools.pages` from the models of all platforms.
 NAMES_THEM = {"core/registry.py", "registry.py", "arguments.py"}
 
 
 def names_of_platforms(path: Path) -> Iterator[str]:
-    """Yield each import of a platform, each text that is a platform's kind, and each type of its resources."""
+    """Yield each import of a platform, each platform's kind in a text, and each type of its resources."""
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
             case ast.ImportFrom(module=module, names=names, level=level):
@@ -75,7 +75,7 @@ def test_seventh_platform_is_on_the_pages() -> None:
 
 
 SECTIONS: dict[str, Entry] = {
-    "store": {"kind": "memory", "shelf": "it"}, "server": {"kind": "memory"},
+    "store": {"kind": "memory", "key": "it"}, "server": {"kind": "memory"},
     "broker": {"kind": "coreflux", "host": "mqtt.example.com"},
 }  # fmt: skip
 PROGRAM = f"""

@@ -1,4 +1,4 @@
-"""Each rule: a plan keeps it, one thing broken breaks it and no other, and what is not known yet is not kept."""
+"""Each rule: a valid plan keeps it, one break breaks only it, and an unknown value is not "kept"."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +11,7 @@ from policies.rule import rules
 from policies.vault.access import rights
 from tests.unit import policy_plans
 from tests.unit.policy_breaks import BREAKS, KEY_VAULT, OFFICER, SECRETS_USER, granted
-from tests.unit.policy_plans import OPTIONS, OWN, Break, added, changed, holds, kept, own, plan, verdicts, without
+from tests.unit.policy_plans import OPTIONS, OWN, Break, added, changed, holds, own, plan, results, verdicts, without
 
 
 @pytest.mark.parametrize("one", BREAKS, ids=lambda one: one.rule)
@@ -23,51 +23,35 @@ def test_every_rule_has_a_row() -> None:
     assert {one.rule for one in BREAKS} == {rule.name for rule in rules()}
 
 
-# Plan -> the platforms by whose rules it is judged, besides those for all stacks.
+# Plan -> the platforms whose rules apply, besides those for all stacks.
 PLATFORMS: Mapping[str, set[str]] = {
-    "dev": {"dotenv"},
-    "dev-aws-local": {"aws", "dotenv"},
-    "dev-vault-local": {"dotenv", "vault"},
-    "staging": {"kubernetes"},
-    "staging-certified": {"kubernetes"},
-    "staging-on-files": {"dotenv"},
-    "prod": {"aws"},
-    "prod-aws-kubernetes": {"aws", "kubernetes"},
-    "prod-azure": {"azure"},
-    "prod-azure-kubernetes": {"azure", "kubernetes"},
-    "prod-swarm": {"swarm"},
-    "prod-swarm-published": {"swarm"},
-    "prod-vault-kubernetes": {"vault", "kubernetes"},
-    "aws+": {"aws"},
-    "azure+": {"azure"},
-    "azure-closed": {"azure"},
-    "vault+": {"vault", "kubernetes"},
-    "vault-unrecorded": {"vault", "kubernetes"},
-    "swarm+": {"swarm"},
-}
+    "dev": {"dotenv"}, "dev-aws-local": {"aws", "dotenv"}, "dev-vault-local": {"dotenv", "vault"},
+    "staging": {"kubernetes"}, "staging-certified": {"kubernetes"}, "staging-on-files": {"dotenv"},
+    "prod": {"aws"}, "prod-aws-kubernetes": {"aws", "kubernetes"}, "prod-azure": {"azure"},
+    "prod-azure-kubernetes": {"azure", "kubernetes"}, "prod-swarm": {"swarm"},
+    "prod-swarm-published": {"swarm"}, "prod-vault-kubernetes": {"vault", "kubernetes"}, "aws+": {"aws"},
+    "azure+": {"azure"}, "azure-closed": {"azure"}, "vault+": {"vault", "kubernetes"},
+    "vault-unrecorded": {"vault", "kubernetes"}, "swarm+": {"swarm"},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*OWN, *OPTIONS])
 def test_a_plan_keeps_every_rule_of_its_platforms_and_no_other_rule_applies(name: str) -> None:
-    assert set(kept(name).values()) == {"kept"}, kept(name)
-    assert {rule.partition("-")[0] for rule in kept(name)} == {"stack", *PLATFORMS[name]}
-
-
-def test_every_rule_applies_to_some_plan() -> None:
-    assert {rule for name in PLATFORMS for rule in kept(name)} == {rule.name for rule in rules()}
+    assert set(results(name).values()) == {"kept"}, results(name)
+    assert {rule.partition("-")[0] for rule in results(name)} == {"stack", *PLATFORMS[name]}
 
 
 @pytest.mark.parametrize("stack", ["prod", "prod-azure", "staging"])
 def test_a_first_preview_breaks_no_rule_and_has_the_same_rules(stack: str) -> None:
-    said = verdicts(own(stack, preview=True))
-    assert "broken" not in said.values()
-    assert set(said) == set(kept(stack)), "what applies does not hang on what is known"
+    found = verdicts(own(stack, preview=True))
+    assert "broken" not in found.values()
+    assert set(found) == set(results(stack)), "what applies does not hang on what is known"
 
 
 @pytest.mark.parametrize("stack", policy_plans.STACK_FILES)
 def test_a_first_preview_of_a_shipped_stack_judges_all_that_the_program_determines(stack: str) -> None:
-    said = verdicts(policy_plans.shipped(stack, preview=True))
-    later = {rule: verdict for rule, verdict in said.items() if verdict != "kept"}
+    found = verdicts(policy_plans.shipped(stack, preview=True))
+    later = {rule: verdict for rule, verdict in found.items() if verdict != "kept"}
     assert set(later.values()) <= {"unknown"}
     assert later.keys() <= {rule.name for rule in rules() if rule.later}
     assert len(later) <= 3
@@ -82,7 +66,7 @@ def test_a_first_preview_of_a_shipped_stack_judges_all_that_the_program_determin
         ("azure-roles-scoped", changed("rotator-keeps-secrets", "principalId", to="another")),
     ],
 )
-def test_what_is_wrong_on_azure_breaks_a_first_preview(rule: str, change: Any) -> None:
+def test_azure_fault_breaks_a_first_preview(rule: str, change: Any) -> None:
     assert verdicts(change(own("prod-azure", preview=True)))[rule] == "broken"
 
 
@@ -97,7 +81,7 @@ def test_what_is_wrong_on_azure_breaks_a_first_preview(rule: str, change: Any) -
         ("vault-production-is-recorded", "vault-unrecorded", changed("", "trail", "policy", to="")),
     ],
 )
-def test_what_only_production_needs_is_asked_of_production_alone(rule: str, name: str, change: Any) -> None:
+def test_production_rules_apply_to_production_only(rule: str, name: str, change: Any) -> None:
     before = change(plan(name))
     assert verdicts(before)[rule] == "broken"
     assert verdicts(replace(before, environment=Environment.STAGING)).get(rule) != "broken"
@@ -126,7 +110,7 @@ _OUTWARD = {"type": "egress", "cidrBlocks": ["0.0.0.0/0"]}
         ("swarm-provider-has-no-login", "swarm+", changed("swarm", "registryAuth", to='[{"address": "r"}]')),
     ],
 )
-def test_what_is_as_good_is_kept(rule: str, name: str, change: Any) -> None:
+def test_equivalent_settings_keep_the_rule(rule: str, name: str, change: Any) -> None:
     assert verdicts(change(plan(name)))[rule] == "kept"
 
 
@@ -156,13 +140,13 @@ def test_a_trail_that_somebody_else_keeps_is_not_judged_and_its_alarms_are() -> 
     from tests.unit.policy_plans import plan_of
 
     theirs = "{arn: 'arn:aws:cloudtrail:eu-central-1:123456789012:trail/all', log_group: /org/trail}"
-    said = verdicts(plan_of(aws_stack.on_aws(f", existing_trail: {theirs}"), "prod"))
-    assert not {"aws-trail-intact", "aws-trail-retained-a-year", "aws-trail-records-reads"} & set(said)
-    assert said["aws-reads-alerted"] == said["aws-tampering-alerted"] == "kept"
+    found = verdicts(plan_of(aws_stack.on_aws(f", existing_trail: {theirs}"), "prod"))
+    assert not {"aws-trail-intact", "aws-trail-retained-a-year", "aws-trail-records-reads"} & set(found)
+    assert found["aws-reads-alerted"] == found["aws-tampering-alerted"] == "kept"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "found"),
     [
         ('# path "x" {}\npath "a/\\"b\\"" {\n  capabilities = ["read", "list"]\n}', {'a/"b"': ["read", "list"]}),
         ('path "a" { capabilities = ["sudo"] }\npath "a" { capabilities = ["read"] }', {"a": ["sudo", "read"]}),
@@ -171,5 +155,5 @@ def test_a_trail_that_somebody_else_keeps_is_not_judged_and_its_alarms_are() -> 
         ('path "a" { capabilities = [read] }', None),
     ],
 )
-def test_a_policy_reads_as_vault_reads_it(text: str, said: Any) -> None:
-    assert rights(text) == said
+def test_a_policy_reads_as_vault_reads_it(text: str, found: Any) -> None:
+    assert rights(text) == found

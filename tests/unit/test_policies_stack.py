@@ -1,4 +1,4 @@
-"""The rules over a stack as a whole: what counts as a value, and what as another stack's."""
+"""The rules over a stack as a whole: values, and foreign stacks' resources."""
 
 import base64
 import re
@@ -11,7 +11,7 @@ from policies.evidence import Verdict, judge_by
 from policies.plan import Environment, Finding, Plan
 from secretops.values import new_password
 from tests.unit.policy_breaks import NO_VALUE, key_file, secret
-from tests.unit.policy_plans import OWN, broken, kept, named, own, plan, planned, text_of, verdicts
+from tests.unit.policy_plans import OWN, broken, named, own, plan, planned, results, text_of, verdicts
 
 TENANT = ", create_namespace: false, run_as: platform"
 CONFIG = "kubernetes:core/v1:ConfigMap"
@@ -24,7 +24,7 @@ def test_nearly_each_password_that_secretops_makes_is_noticed_under_any_name() -
     assert len(list(named(NO_VALUE).findings(broken(own("dev"), "", ("motd",), made)))) > 290
 
 
-def test_what_may_be_a_value_is_reported_by_its_place_and_never_by_itself() -> None:
+def test_possible_value_is_reported_by_its_place_only() -> None:
     value = new_password() + new_password()  # one in thirty alone has the form of words
     (finding,) = named(NO_VALUE).findings(broken(own("staging"), CONFIG, ("data", "motd"), value))
     assert "data.motd" in finding.message
@@ -76,8 +76,8 @@ def test_a_certificate_is_public_and_its_key_is_not(encoded: bool) -> None:
     body = base64.b64encode(re.sub(r"\W", "", new_password()).encode() * 3).decode()
     certificate = f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
     for text, verdict in ((certificate, "kept"), (certificate + key_file(), "broken")):
-        shown = base64.b64encode(text.encode()).decode() if encoded else text
-        assert verdicts(broken(own("dev"), "", ("ca",), shown))[NO_VALUE] == verdict
+        encoded_text = base64.b64encode(text.encode()).decode() if encoded else text
+        assert verdicts(broken(own("dev"), "", ("ca",), encoded_text))[NO_VALUE] == verdict
 
 
 @pytest.mark.parametrize("stack", ["staging", "prod-vault-kubernetes"])
@@ -115,13 +115,13 @@ def test_a_rule_that_fails_is_broken_by_its_name_and_the_others_are_judged() -> 
 
 
 def test_only_production_has_to_be_protected() -> None:
-    assert kept("prod-aws-kubernetes")[PROTECTED] == "kept"
+    assert results("prod-aws-kubernetes")[PROTECTED] == "kept"
     for stack in ("dev-aws-local", "dev-vault-local", "staging"):
-        assert PROTECTED not in kept(stack), stack
+        assert PROTECTED not in results(stack), stack
         assert own(stack).environment is not Environment.PRODUCTION
 
 
-def test_a_ca_of_the_stacks_own_lasts_longer_than_what_it_certifies_and_is_the_rotators() -> None:
+def test_private_ca_outlasts_its_certificates_and_only_the_rotator_reads() -> None:
     text = text_of("staging").replace("ca_file: /etc/ssl/certs/ca.crt", "client_certificate: true")
     plan = planned(f"{text}\n  issuer: {{kind: private-ca}}", "staging")
     assert [one["cadence_days"] for one in plan.manifest["secrets"] if one["kind"] == "ca"] == [1825]

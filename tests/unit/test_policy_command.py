@@ -1,4 +1,4 @@
-"""`python -m policies`: what it says of previews, in which order, and the evidence that it writes."""
+"""`python -m policies`: results of previews, their order, and the evidence."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def ran(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
+def previews(tmp_path: Path) -> Path:
     path = tmp_path / "kept.json"
     path.write_text("\n".join(events(shipped("staging"))))
     return path
@@ -38,18 +38,18 @@ def test_command_lists_broken_then_pending_then_kept_rules(tmp_path: Path, capsy
     early.write_text("\n".join(events(changed("", *BROKER, to=False)(shipped("prod-azure", preview=True)))))
     code, out, err = ran(capsys, early)
     assert (code, err) == (1, "")
-    found = [out.index(told) for told in ("1 broken", "BROKEN stack-speaks-tls", "judged after pulumi up:", "kept: ")]
+    found = [out.index(words) for words in ("1 broken", "BROKEN stack-speaks-tls", "judged after pulumi up:", "kept: ")]
     assert found == sorted(found)
     assert max(map(len, out.splitlines())) <= command.WIDTH
     assert "coreflux-mcp-secrets-prod-azure: " in out
     assert "set broker.tls" in " ".join(out.split())
 
 
-def test_no_preview_is_named_and_no_verdict(kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_preview_is_named_and_no_verdict(previews: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "digest.json").write_text('{\n  "steps": []\n}\n')
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
     for name in ("digest.json", "bytes.json", "absent.json"):
-        code, out, err = ran(capsys, kept, tmp_path / name)
+        code, out, err = ran(capsys, previews, tmp_path / name)
         assert (code, out) == (2, "")
         assert err.startswith(str(tmp_path / name))
         assert len(err.splitlines()) == 1

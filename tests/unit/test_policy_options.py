@@ -1,4 +1,4 @@
-"""No false alarm: every valid stack file of the tables keeps each rule, and together they set every option there is."""
+"""No false alarm: every valid stack file of the tables keeps each rule, and together they set every option."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The rules as a whole, and the ways in: a pack of Pulumi's, and a command over a preview's events."""
+"""The rules as a whole, and their entry points: a policy pack, and a command over a preview's events."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ from tests.unit.policy_plans import (
 
 
 def shown_to_the_pack(plan: Plan, servicer: pack.Pack | None = None) -> Any:
-    """Return the pack's answer about the whole stack, with the diagnostics of its single resources first."""
+    """Return the pack's answer about the whole stack, after the diagnostics of its single resources."""
     servicer, found = servicer or pack.Pack(), []
     for one in plan.resources:
         request = analyzer_pb2.AnalyzeRequest(urn=one.urn, type=one.type)
@@ -58,7 +58,7 @@ def shown_to_the_pack(plan: Plan, servicer: pack.Pack | None = None) -> Any:
 
 @pytest.mark.parametrize("stack", STACK_FILES)
 def test_each_stack_that_is_shipped_keeps_every_rule(stack: str) -> None:
-    assert {name: said for name, said in verdicts(shipped(stack)).items() if said != "kept"} == {}
+    assert {name: result for name, result in verdicts(shipped(stack)).items() if result != "kept"} == {}
 
 
 def test_each_control_that_a_rule_names_is_known_and_each_that_is_known_is_named() -> None:
@@ -72,7 +72,7 @@ def test_a_plan_is_read_from_a_previews_events_as_it_was(stack: str) -> None:
     assert plan_of_preview("\n".join(["Previewing…", *events(plan), ""])) == plan
 
 
-def test_of_what_the_engine_encrypts_the_mark_is_read_and_never_the_value() -> None:
+def test_encrypted_value_is_read_as_a_mark_only() -> None:
     value = new_password()
     encrypted = {**SECRET, "value": value}
     plan = changed("", "leaked", to=encrypted)(broken(own("staging"), "namespace", ("hidden",), [encrypted]))
@@ -88,27 +88,27 @@ BUCKET, URN = "aws:s3/bucket:Bucket", "urn:pulumi:prod::{project}::{types}::{nam
 def test_of_another_program_only_what_is_below_our_component_is_judged() -> None:
     """A shop's bucket is not the trail's."""
     below = f"coreflux-mcp-secrets:index:CorefluxSecrets$coreflux-mcp-secrets:aws:AccessTrail${BUCKET}"
-    asked = [
+    buckets = [
         resource(URN.format(project="shop", types=types, name=name), {"tags": {"password": password}})
         for types, name, password in ((BUCKET, "web-logs", "not-A-real-1"), (below, "trail", ""))
     ]
-    plan = plan_from(asked, {}, project="shop", stack="prod")
+    plan = plan_from(buckets, {}, project="shop", stack="prod")
     assert [one.name for one in plan.of_type(BUCKET)] == ["trail"]
     broken = {one.rule.name: {each.resource for each in one.findings} for one in judge(plan) if one.findings}
     assert "aws-buckets-closed" in broken
-    assert {rule for rule, urns in broken.items() if asked[0].urn in urns} == {"stack-holds-no-value"}
-    assert len(plan_from(asked, {}, project="coreflux-mcp-secrets", stack="prod").resources) == len(asked)
+    assert {rule for rule, urns in broken.items() if buckets[0].urn in urns} == {"stack-holds-no-value"}
+    assert len(plan_from(buckets, {}, project="coreflux-mcp-secrets", stack="prod").resources) == len(buckets)
 
 
-def test_a_stack_that_does_not_say_its_environment_is_held_to_production() -> None:
+def test_stack_without_an_environment_is_judged_as_production() -> None:
     plan = changed("", "environment", to="testing")(own("dev"))
     assert plan_of_preview("\n".join(events(plan))).environment is Environment.PRODUCTION
 
 
 def test_the_pack_has_a_policy_for_each_rule_and_one_for_what_is_judged_later() -> None:
-    told = pack.Pack().GetAnalyzerInfo(None, None)
-    assert [one.name for one in told.policies] == [*(rule.name for rule in rules()), pack.LATER]
-    levels = {one.name: one.enforcementLevel for one in told.policies}
+    info = pack.Pack().GetAnalyzerInfo(None, None)
+    assert [one.name for one in info.policies] == [*(rule.name for rule in rules()), pack.LATER]
+    levels = {one.name: one.enforcementLevel for one in info.policies}
     for rule in rules():
         assert (levels[rule.name] == analyzer_pb2.MANDATORY) == (rule.enforcement is Enforcement.MANDATORY)
     assert levels[pack.LATER] == analyzer_pb2.ADVISORY
@@ -122,7 +122,7 @@ def test_the_pack_fails_a_preview_by_name_rule_remedy_and_controls() -> None:
     assert "secret-mqtt: " in found.message and "SOC 2 A1.2" in found.message
 
 
-def test_the_pack_tells_once_what_is_judged_later_and_does_not_say_that_it_passed() -> None:
+def test_pack_reports_unknown_rules_once_and_not_as_passed() -> None:
     plan = own("prod", preview=True)
     answer = shown_to_the_pack(plan)
     (later,) = answer.diagnostics
@@ -131,7 +131,7 @@ def test_the_pack_tells_once_what_is_judged_later_and_does_not_say_that_it_passe
     assert names
     assert all(name in later.message for name in names)
     passed = {rule.name for rule in rules()} - {one.policy_name for one in answer.not_applicable}
-    assert passed == {name for name, said in verdicts(plan).items() if said == "kept"}
+    assert passed == {name for name, result in verdicts(plan).items() if result == "kept"}
 
 
 CLOSED = Rule(
@@ -144,7 +144,7 @@ CLOSED = Rule(
 
 
 def analyzed(properties: Any, *, project: str = "coreflux-mcp-secrets", stack: str = "prod", **config: str) -> Any:
-    """Return what the pack says of one bucket before it is made."""
+    """Return the pack's diagnostics for one bucket before it is made."""
     servicer = pack.Pack()
     entries = {f"{project}:{key}": text for key, text in config.items()}
     servicer.ConfigureStack(analyzer_pb2.AnalyzerStackConfigureRequest(stack=stack, config=entries), None)

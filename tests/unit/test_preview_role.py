@@ -1,4 +1,4 @@
-"""The policies in docs/operations: of the roles of previews, drift and deployments, and of an operator."""
+"""The policies in docs/operations: of previews, drift, deployments and operators."""
 
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from tests.unit.aws_stack import OPERATOR, on_aws
 from tests.unit.harness import Deployed
 from tests.unit.iam import Request, is_allowed, statements
 
+# The SDK's deprecation warnings do not concern these tests.
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
-"""The SDK warns of what nobody here uses."""
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations"
 ROLES = {name: statements((OPERATIONS / f"{name}-role.json").read_text()) for name in ("preview", "drift", "deploy")}
@@ -19,12 +19,12 @@ TRUST = statements((OPERATIONS / "preview-trust.json").read_text())
 ISSUER = "token.actions.githubusercontent.com"
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/key"
 PREVIEWER = "arn:aws:iam::123456789012:role/preview"
+# Actions that reveal a value, a record or another's rights.
 OPENS = {
     *("secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue", "kms:Decrypt", "kms:ReEncryptFrom"),
     *("ssm:GetParameter", "logs:GetLogEvents", "logs:FilterLogEvents", "logs:StartQuery", "sqs:ReceiveMessage"),
     *("iam:PassRole", "lambda:InvokeFunction", "sts:AssumeRole", "ecs:ExecuteCommand", "cloudtrail:LookupEvents"),
 }
-"""What leads to a value, a record or another's rights."""
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_role_only_describes_gets_and_lists_and_opens_nothing(role: list[Any])
 
 
 @pytest.mark.parametrize("role", ROLES.values(), ids=ROLES)
-def test_by_the_policies_of_the_stack_a_role_is_given_no_value(prod: Deployed, role: list[Any]) -> None:
+def test_policies_of_the_stack_let_no_workflow_role_read_a_value(prod: Deployed, role: list[Any]) -> None:
     key = statements(prod.resources["key"].inputs["policy"])
     for name in ("mqtt", "broker-admin"):
         arn = f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod/{name}-AbCdEf"
@@ -88,7 +88,7 @@ def test_previews_read_no_variables_and_drift_those_of_the_stacks_functions_alon
     assert "ecs:DescribeTaskDefinition" not in actions(ROLES["preview"])
 
 
-def test_what_drift_reads_on_everything_has_no_arn_by_the_stacks_names() -> None:
+def test_drift_reads_on_everything_only_without_an_arn() -> None:
     anywhere = {action for one in ROLES["drift"] if one["Resource"] == "*" for action in one["Action"]}
     services = {action.partition(":")[0] for action in anywhere}
     assert "ecs:DescribeTaskDefinition" in anywhere
@@ -106,12 +106,9 @@ def test_only_a_job_of_the_environment_preview_takes_it(subject: str, audience: 
     (trust,) = TRUST
     assert trust["Action"] == "sts:AssumeRoleWithWebIdentity"
     provider = trust["Principal"]["Federated"]
-    asked = Request(provider, trust["Action"], PREVIEWER, {f"{ISSUER}:sub": subject, f"{ISSUER}:aud": audience})
-    assert is_allowed(asked, resource=[{**trust, "Resource": PREVIEWER}]) is taken  # a role's policy is for itself
+    attempt = Request(provider, trust["Action"], PREVIEWER, {f"{ISSUER}:sub": subject, f"{ISSUER}:aud": audience})
+    assert is_allowed(attempt, resource=[{**trust, "Resource": PREVIEWER}]) is taken  # a role's policy is for itself
     assert provider.endswith(f":oidc-provider/{ISSUER}")
-
-
-# The policy that docs/operations/aws.md gives an operator
 
 
 def test_the_pages_policy_lets_an_operator_do_what_secretops_does_and_nothing_else(prod: Deployed) -> None:

@@ -1,4 +1,4 @@
-"""What is printed: no control character of anybody's, at the width there is, and not into a closed or full output."""
+"""Terminal output: no foreign control character, at the present width, and closed or full outputs."""
 
 import io
 import json
@@ -27,7 +27,7 @@ SEQUENCES = ["\x1b]52;c;aGk=\x07", "\x1b]0;title\x07", "\x1b[31mred\x1b[0m", "\x
 HOSTILE = f"x{''.join((*CONTROLS, *SEQUENCES))}y"
 
 
-def shown(text: str) -> bool:
+def is_printed(text: str) -> bool:
     return all(each.isprintable() or each in "\n\t" for each in text)
 
 
@@ -38,8 +38,8 @@ def test_screen_escapes_all_but_printable_text_newline_and_tab(hostile: str) -> 
     screen.write(f"a\t{hostile}é\n")
     screen.write_styled(hostile, "31")
     first, _, styled = stream.getvalue().partition("\n")
-    assert shown(first) and first.startswith("a\t") and first.endswith("é")
-    assert shown(styled.removeprefix("\x1b[31m").removesuffix("\x1b[0m"))
+    assert is_printed(first) and first.startswith("a\t") and first.endswith("é")
+    assert is_printed(styled.removeprefix("\x1b[31m").removesuffix("\x1b[0m"))
     assert json.loads(json.dumps(hostile, ensure_ascii=False).replace(hostile, printable.printable(hostile))) == hostile
 
 
@@ -58,7 +58,7 @@ def stack(tmp_path: Path) -> Stack:
 
 @pytest.fixture
 def hostile(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """A stack with hostile names in its versions, journal, access log and reports; a manifest with one is refused."""
+    """Return a stack with hostile names in its versions, journal, access log and reports."""
     stack.put("agent-key", {"api-key": "of-this-test"})
     state = stack.root / "versions" / "agent-key" / "state.json"
     (version,) = json.loads(state.read_text())
@@ -86,7 +86,7 @@ def hostile(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
 def test_no_command_prints_a_control_character(command: list[str], hostile: Stack) -> None:
     done = run(hostile, *(each.replace("\0", "") for each in command))
     assert done.stdout + done.stderr
-    assert shown(done.stdout.decode()) and shown(done.stderr.decode())
+    assert is_printed(done.stdout.decode()) and is_printed(done.stderr.decode())
     if "--json" in command:
         for document in done.stdout.decode().splitlines() if "audit" in command else [done.stdout]:
             assert json.loads(document)["schema"] == 1
@@ -95,7 +95,7 @@ def test_no_command_prints_a_control_character(command: list[str], hostile: Stac
 def test_no_log_record_has_a_control_character(caplog: pytest.LogCaptureFixture, stack: Stack) -> None:
     run(stack, "audit")  # it installs the filter
     logging.getLogger("a.library").warning("a line of %s", HOSTILE)
-    assert shown(caplog.records[-1].getMessage())
+    assert is_printed(caplog.records[-1].getMessage())
 
 
 @pytest.mark.parametrize(("columns", "longest"), [(None, 80), ("40", 40)])

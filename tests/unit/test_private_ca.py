@@ -1,4 +1,4 @@
-"""A CA of the stack's own, as the program has it: a secret more, which no server reads, on each kind of store."""
+"""A private CA of the stack: an additional secret that no server reads, on each kind of store."""
 
 from datetime import timedelta
 from functools import cache
@@ -54,7 +54,7 @@ def manifest_of(deployed: Deployed) -> Manifest:
 
 
 @pytest.mark.parametrize("make", [on_a_folder, in_vault, on_azure])
-def test_secretops_is_told_of_the_ca_and_of_the_one_name_that_it_certifies(make: Any) -> None:
+def test_manifest_has_the_ca_and_the_one_certified_name(make: Any) -> None:
     deployed = make()
     manifest = manifest_of(deployed)
     assert manifest.secret(CLIENT_CERT).issuer == PrivateCaIssuer(
@@ -66,7 +66,7 @@ def test_secretops_is_told_of_the_ca_and_of_the_one_name_that_it_certifies(make:
     assert deployed.exports["next"].startswith("secretops rotate client-ca, then have the broker trust")
 
 
-def test_in_a_folder_nothing_of_the_ca_is_delivered_and_no_ca_of_the_brokers_is_waited_for() -> None:
+def test_folder_delivers_nothing_of_the_ca_and_needs_no_broker_ca() -> None:
     manifest = manifest_of(on_a_folder())
     assert isinstance(manifest.store, DotenvStoreLocation)
     assert CLIENT_CA not in {*manifest.store.files, *manifest.store.variables, *manifest.store.file_variables}
@@ -78,8 +78,8 @@ def test_in_a_folder_nothing_of_the_ca_is_delivered_and_no_ca_of_the_brokers_is_
 
 def test_in_vault_the_rotator_alone_has_a_right_to_it() -> None:
     deployed = in_vault()
-    said = {who: str(vault_stack.inputs(deployed, f"{who}-policy")["policy"]) for who in ("server", "rotator")}
-    assert "/client-ca" in said["rotator"] and "/client-ca" not in said["server"]
+    policies = {who: str(vault_stack.inputs(deployed, f"{who}-policy")["policy"]) for who in ("server", "rotator")}
+    assert "/client-ca" in policies["rotator"] and "/client-ca" not in policies["server"]
     assert vault_stack.wrong(deployed) == []
 
 
@@ -112,10 +112,10 @@ def test_trust_lays_the_stacks_cas_and_leaves_those_of_others(tmp_path: Path) ->
     )
     for path in (old, others, persons):
         path.write_text("it was there")
-    laid = install(manifest, tmp_path, ca.pem)
-    assert laid.removed == (old,)
-    assert {*tmp_path.iterdir()} == {others, persons, *laid.trusted}
-    assert [path.read_text() for path in laid.trusted] == [ca.pem]
+    installed = install(manifest, tmp_path, ca.pem)
+    assert installed.removed == (old,)
+    assert {*tmp_path.iterdir()} == {others, persons, *installed.trusted}
+    assert [path.read_text() for path in installed.trusted] == [ca.pem]
     with pytest.raises(StoreError):
         install(manifest, tmp_path, "no PEM")
-    assert laid.trusted[0].exists(), "what cannot be read takes no CA from the broker"
+    assert installed.trusted[0].exists(), "what cannot be read takes no CA from the broker"

@@ -1,4 +1,4 @@
-"""`secretops audit` over lines that are no record, or nearly one, in every form of log: counted, and no traceback."""
+"""`secretops audit` over malformed lines in every form of log: counted, without a traceback."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ RECORDS = (json.loads(test_swarm_events.record("read")), json.loads(test_swarm_e
 LOGS: dict[str, tuple[Manifest, tuple[Any, ...]]] = {
     "CloudTrail": (test_cloudtrail.MANIFEST,
                    (test_cloudtrail.event(),
-                    {"Records": [test_cloudtrail.event(asked={"secretIdList": [test_cloudtrail.MQTT]})]},
+                    {"Records": [test_cloudtrail.event(secret_id={"secretIdList": [test_cloudtrail.MQTT]})]},
                     {"Events": [{"CloudTrailEvent": json.dumps(test_cloudtrail.event())}]},
                     {"detail": test_cloudtrail.event(test_cloudtrail.session(issuer=""))})),
     "an API server": (test_audit.MANIFEST,
@@ -43,8 +43,11 @@ LOGS: dict[str, tuple[Manifest, tuple[Any, ...]]] = {
 
 
 def is_told(row: Row) -> bool:
-    said = (row.reader, row.secret, row.operation, *row.sources)
-    return all(isinstance(text, str) for text in said) and row.first.utcoffset() == timedelta() == row.last.utcoffset()
+    row_texts = (row.reader, row.secret, row.operation, *row.sources)
+    return (
+        all(isinstance(text, str) for text in row_texts)
+        and row.first.utcoffset() == timedelta() == row.last.utcoffset()
+    )
 
 
 @pytest.mark.parametrize("log", LOGS)

@@ -1,7 +1,6 @@
-"""What secretops wrote and reads again, when it lies there cut short, foreign, or with something else in one place.
+"""Documents of secretops that are truncated, foreign, or changed in one place.
 
-Each reader gives what it can rest on (texts are texts, times are aware), passes over what is not its own where it says
-so, or tells a person in words. Never another exception.
+Each reader returns typed values (texts, aware times), skips foreign content where documented, or raises its own error.
 """
 
 import dataclasses
@@ -44,17 +43,11 @@ VERSION = {"id": "v1", "stage": "current", "created": NOW, "user": "mcp-a", "pub
 ENTRY = {"time": NOW, "secret": "mqtt", "version": "v1", "step": "publish", "outcome": "done"}
 INCIDENT = json.loads(
     incident.Incident(
-        project="coreflux-mcp-secrets",
-        stack="prod",
-        store="swarm",
-        secret="mqtt",
-        kind="mqtt-user",
-        began=datetime(2026, 3, 1, tzinfo=UTC),
-        since=datetime(2026, 3, 1, tzinfo=UTC),
-        known=("v1",),
+        project="coreflux-mcp-secrets", stack="prod", store="swarm", secret="mqtt", kind="mqtt-user",
+        began=datetime(2026, 3, 1, tzinfo=UTC), since=datetime(2026, 3, 1, tzinfo=UTC), known=("v1",),
         exposed=(incident.ExposedVersion(id="v1", stage="current", user="mcp-a"),),
     ).model_dump_json()
-)
+)  # fmt: skip
 TERM = {"holder": "rotator:0@task", "token": "t", "since": NOW, "duration": 30.0, "renewals": 2}
 PAGE = {"kept": [{"version": VERSION, "number": 3, "fields": ["username", "password"]}], "next": 4}
 Read = Callable[[bytes], object]
@@ -62,7 +55,7 @@ Reader = Callable[[Path], Read]
 
 
 def of_file(name: str, read: Callable[[Path], object]) -> Reader:
-    """Reads a file called `name`, whose folder `read` is given."""
+    """Return a reader of a file called `name`."""
 
     def opened(folder: Path) -> Read:
         path = folder / name
@@ -78,7 +71,7 @@ def of_file(name: str, read: Callable[[Path], object]) -> Reader:
 
 
 def of_text(read: Callable[[str], object]) -> Reader:
-    """Reads a text that a server gave: UTF-8, whatever it says."""
+    """Return a reader of a server's text."""
     return lambda _: lambda text: read(text.decode(errors="replace"))
 
 
@@ -113,7 +106,7 @@ def vault(note: str, text: str) -> Metadata:
 
 
 class OnePath:
-    """What `SecretIndex` reads from a server: stands in for Vault's API, which gives notes as they were written."""
+    """Vault's API with one path, for `SecretIndex`: returns metadata as written."""
 
     def __init__(self, found: Metadata) -> None:
         self._found = found
@@ -124,8 +117,8 @@ class OnePath:
 
 def key_vault(**tagged: str) -> tags.TagState:
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    told = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
-    return tags.TagState((KeyVaultVersion("it", "0", True, now, None, {**told, **tagged}),), ())
+    leaves = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
+    return tags.TagState((KeyVaultVersion("it", "0", True, now, None, {**leaves, **tagged}),), ())
 
 
 def last_of_a_journal(folder: Path) -> Entry | None:
@@ -178,7 +171,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
 }  # fmt: skip
 
 
-def told(found: object) -> Iterator[object]:
+def leaves(found: object) -> Iterator[object]:
     if isinstance(found, BaseModel):
         found = {name: getattr(found, name) for name in type(found).model_fields}
     elif dataclasses.is_dataclass(found) and not isinstance(found, type):
@@ -187,18 +180,18 @@ def told(found: object) -> Iterator[object]:
         found = list(found.values())
     if isinstance(found, list | tuple | frozenset):
         for inner in found:
-            yield from told(inner)
+            yield from leaves(inner)
     else:
         yield found
 
 
 def can_be_rested_on(found: object) -> bool:
-    """Whether no time of it is naive, and an entry of a journal, or a version, has texts where texts belong."""
+    """Return True if no time is naive, and entries and versions have texts where texts belong."""
     entries = [found] if isinstance(found, Entry) else found if isinstance(found, list) else []
     versions = found.all if isinstance(found, Versions) else ()
     named = [text for each in entries if isinstance(each, Entry) for text in (each.secret, each.version, each.outcome)]
     named += [each.id for each in versions] + [each.user or "" for each in versions]
-    times = [each for each in told(found) if isinstance(each, datetime)]
+    times = [each for each in leaves(found) if isinstance(each, datetime)]
     return all(isinstance(text, str) for text in named) and all(each.utcoffset() is not None for each in times)
 
 
@@ -222,7 +215,7 @@ def test_a_random_document_is_read_skipped_or_reported_with_its_place(name: str,
 
 
 @pytest.mark.parametrize("named", ["../mine", "/etc/passwd", "secrets/../../mine"])
-def test_what_a_foreign_note_names_outside_of_a_store_is_not_removed(named: str, tmp_path: Path) -> None:
+def test_foreign_path_in_delivered_files_is_not_removed(named: str, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("mine")
     root = tmp_path / "store"

@@ -1,4 +1,4 @@
-"""Brokers and readers that answer with anything: a target takes it as an answer, or as none, and never fails."""
+"""Brokers and readers with arbitrary answers: a target accepts or ignores them, and never fails."""
 
 import json
 import re
@@ -19,11 +19,11 @@ from secretops.targets.mosquitto import DynamicSecurity
 from secretops.targets.reports import REPORTS, _collect
 from tests.unit.fuzz import BOUNDED, JSON, SPITEFUL, texts
 
-TOKEN = "0011223344556677"  # Stands for the one that a question carries, until it is asked.
+TOKEN = "0011223344556677"  # Replaced by the correlation id of the request.
 
 
 class Session:
-    """Plays a logged-in `Connection`: each question is answered with `replies`, as if they had come meanwhile."""
+    """A logged-in `Connection`: each request is answered with `replies`."""
 
     address, username = "broker:8883", "admin"
 
@@ -63,10 +63,10 @@ COREFLUX = (
 @BOUNDED
 @given(st.lists(texts(DYNSEC), max_size=3))
 def test_mosquittos_plugin_may_answer_anything(replies: list[bytes]) -> None:
-    for ask in ("run", "find"):
+    for method in ("run", "find"):
         security = DynamicSecurity(connection(replies))
         try:
-            found = security.run("getClient") if ask == "run" else security.find("getClient", "Client not found")
+            found = security.run("getClient") if method == "run" else security.find("getClient", "Client not found")
         except RefusedError as error:
             assert error.what and error.remedy
             continue
@@ -86,10 +86,10 @@ def test_a_coreflux_broker_may_answer_anything(replies: list[bytes]) -> None:
 
 @BOUNDED
 @given(JSON | SPITEFUL)
-def test_only_true_is_yes(said: Any) -> None:
-    """Neither "true" nor 1: a credential rests on it."""
-    replies = [json.dumps({"requestId": TOKEN, "success": said}).encode()]
-    assert (Commands(connection(replies)).send("addUser", "a", "x").error is None) == (said is True)
+def test_only_true_is_yes(success: Any) -> None:
+    """Neither "true" nor 1: a credential depends on it."""
+    replies = [json.dumps({"requestId": TOKEN, "success": success}).encode()]
+    assert (Commands(connection(replies)).send("addUser", "a", "x").error is None) == (success is True)
 
 
 REPORT = ({"secret": "mqtt", "version": "v1", "since": "2026-03-01T12:00:00+00:00"},)
@@ -101,10 +101,8 @@ def test_anybody_may_report_anything_as_a_replica(payload: bytes, topic: str) ->
     message = MQTTMessage(topic=topic.encode())
     message.payload = payload
     found: dict[str, Replica] = {}
-
     with suppress(UnreachableError):
         _collect(message, found)
-
     for replica in found.values():
         assert replica.since.utcoffset() is not None
         assert all(isinstance(text, str) for text in (replica.id, replica.user, replica.secret, replica.version))

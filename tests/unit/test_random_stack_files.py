@@ -1,4 +1,4 @@
-"""Good stack files of each platform, with something else, or nothing, in one or two of their places."""
+"""Valid stack files of each platform, with one or two places replaced or removed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""No log record of this process carries a value, whoever writes it and however it is dressed."""
+"""No log record of this process contains a value, in any form and from any logger."""
 
 import base64
 import io
@@ -44,30 +44,23 @@ def secret() -> str:
 def forms(text: str) -> dict[str, str]:
     raw = text.encode()
     return {
-        "plain": text,
-        "repr": repr(text),
-        "json": json.dumps(text),
-        "json with unicode": json.dumps(text, ensure_ascii=False),
-        "base64": base64.b64encode(raw).decode(),
-        "urlsafe base64": base64.urlsafe_b64encode(raw).decode(),
-        "hex": raw.hex(),
-        "upper hex": raw.hex().upper(),
-        "url": urllib.parse.quote(text),
-        "url, nothing safe": urllib.parse.quote(text, safe=""),
-        "form": urllib.parse.quote_plus(text),
-        "json in json": json.dumps(json.dumps({"password": text})),
-        "repr of json": repr(json.dumps(text)),
+        "plain": text, "repr": repr(text), "json": json.dumps(text),
+        "json with unicode": json.dumps(text, ensure_ascii=False), "base64": base64.b64encode(raw).decode(),
+        "urlsafe base64": base64.urlsafe_b64encode(raw).decode(), "hex": raw.hex(),
+        "upper hex": raw.hex().upper(), "url": urllib.parse.quote(text),
+        "url, nothing safe": urllib.parse.quote(text, safe=""), "form": urllib.parse.quote_plus(text),
+        "json in json": json.dumps(json.dumps({"password": text})), "repr of json": repr(json.dumps(text)),
         "base64 of user:password": base64.b64encode(b"user:" + raw).decode(),
         "base64 of users:password": base64.b64encode(b"users:" + raw + b"\0").decode(),
         "base32": base64.b32encode(raw).decode(),
-    }
+    }  # fmt: skip
 
 
-CORE = 24  # A piece of a value this long is as good as the value.
+CORE = 24  # A part of a value with this length is worth protecting.
 
 
 def shows(text: str, secret: str) -> bool:
-    """Whether any form of the secret's random part is in `text`. The random part is what is worth anything."""
+    """Return True if any form of the secret's random part is in `text`."""
     kernel = secret[4:-4]
     return any(kernel[start : start + CORE] in text for start in range(len(kernel) - CORE))
 
@@ -88,7 +81,7 @@ def test_of_two_values_that_overlap_nothing_is_left() -> None:
     assert redact(f"a {first}{second} b {second}{first[:4]}") == f"a {HIDDEN} b {HIDDEN}{first[:4]}"
 
 
-def test_redact_forgets_what_many_others_have_followed_and_nothing_before() -> None:
+def test_redact_forgets_only_the_oldest_values() -> None:
     first, second = new_password(), new_password()
     for each in (first, second, first):
         redaction.remember(each)
@@ -99,7 +92,7 @@ def test_redact_forgets_what_many_others_have_followed_and_nothing_before() -> N
 
 
 def test_redact_takes_no_longer_when_more_values_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It looks each place of the text up once, and compares the forms that begin there alone."""
+    """It searches each place of the text once, and compares only forms that begin there."""
 
     class Counted(dict[str, dict[str, int]]):
         lookups = found = 0
@@ -120,7 +113,7 @@ def test_redact_takes_no_longer_when_more_values_are_known(monkeypatch: pytest.M
     assert (index.lookups, index.found) == (500 - redaction.SHORTEST + 1, 0)
 
 
-def test_what_ends_a_thread_is_logged_and_redacted(log: io.StringIO, secret: str) -> None:
+def test_exception_that_ends_a_thread_is_logged_and_redacted(log: io.StringIO, secret: str) -> None:
     def end() -> None:
         raise ValueError(secret)
 
@@ -197,7 +190,7 @@ CATALOGUE = (
 
 
 def read(fields: dict[str, str]) -> Value:
-    """Return what a store reads when it has kept these fields."""
+    """Return the value that a store reads with these fields."""
     return payload.parse("it", "a version", json.dumps(fields))
 
 

@@ -1,4 +1,4 @@
-"""The steps' order of a certificate, on the real store. Issuer and broker are stand-ins that can be told to refuse."""
+"""The order of a certificate's steps, on the real store. Issuer and broker are stand-ins that can refuse."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,16 +25,16 @@ LIFE = timedelta(days=30)
 
 @dataclass
 class Signer:
-    """A CA in this process, and a broker that takes whatever it signed, but for what either `refuses`."""
+    """A CA in this process, and a broker that accepts its certificates; each `refuses` on demand."""
 
     stack: Stack
     refuses: set[str] = field(default_factory=set)
     names: str = NAME
-    asked: int = 0
-    shown: list[tuple[str, Value]] = field(default_factory=list)
+    requests: int = 0
+    attempts: list[tuple[str, Value]] = field(default_factory=list)
 
     def sign(self, request: str) -> SignedCertificate:
-        self.asked += 1
+        self.requests += 1
         if "sign" in self.refuses:
             raise UnreachableError("sealed")
         key = x509.load_pem_x509_csr(request.encode()).public_key()
@@ -45,7 +45,7 @@ class Signer:
         return SignedCertificate(made(self.names, by=root, key=key, begins=begins, ends=ends).pem, (root.pem,))
 
     def prove(self, version: str, value: Value) -> None:
-        self.shown.append((version, value))
+        self.attempts.append((version, value))
         if "prove" in self.refuses:
             raise RefusedError("the broker refuses it")
 
@@ -62,22 +62,17 @@ def signer(stack: Stack) -> Signer:
 
 
 def renewal(signer: Signer, *, seconds: int = 0) -> Renewal:
-    """`seconds`: of a section issuer, where there is one."""
+    """Return a renewal; `seconds` is of a section issuer."""
     session = signer.stack.session()
     issuer = VaultIssuer(mount="pki", role="client", common_name=NAME, seconds=seconds) if seconds else None
     return Renewal(
-        session.secret("client-cert").model_copy(update={"issuer": issuer}),
-        common_name=NAME,
-        store=session.store,
-        issuer=signer,
-        authority=lambda: "the broker's CA",
-        prove=signer.prove,
-        journal=session.journal,
-        clock=signer.stack.clock,
-    )
+        session.secret("client-cert").model_copy(update={"issuer": issuer}), common_name=NAME,
+        store=session.store, issuer=signer, authority=lambda: "the broker's CA", prove=signer.prove,
+        journal=session.journal, clock=signer.stack.clock,
+    )  # fmt: skip
 
 
-def kept(stack: Stack) -> Versions:
+def versions_of(stack: Stack) -> Versions:
     return stack.session().store.versions("client-cert")
 
 
@@ -85,11 +80,11 @@ def value(stack: Stack, version: Version) -> Value:
     return stack.session().store.read("client-cert", version.id, purpose="test")
 
 
-def test_what_was_shown_to_the_broker_is_what_readers_get_and_ends_when_it_says(stack: Stack, signer: Signer) -> None:
+def test_readers_get_the_certificate_that_the_broker_accepted(stack: Stack, signer: Signer) -> None:
     version = renewal(signer).advance()
-    assert signer.shown == [(version.id, value(stack, version))]
+    assert signer.attempts == [(version.id, value(stack, version))]
     own = x509.load_pem_x509_certificates(value(stack, version)["client.crt"].encode())[0]
-    assert kept(stack).current and version.expires == own.not_valid_after_utc
+    assert versions_of(stack).current and version.expires == own.not_valid_after_utc
     assert value(stack, version)["ca.crt"] == "the broker's CA"
 
 
@@ -98,25 +93,24 @@ def test_one_that_the_broker_refuses_stays_pending_and_is_shown_again(stack: Sta
     signer.refuses = {"prove"}
     with pytest.raises(RefusedError):
         renewal(signer).advance()
-    pending = kept(stack).pending
-    current = kept(stack).current
+    pending = versions_of(stack).pending
+    current = versions_of(stack).current
     assert pending and current and current.id == before.id
     signer.refuses = set()
     assert renewal(signer).advance().id == pending.id
-    assert signer.asked == 2, "nobody is asked for a third one"
+    assert signer.requests == 2, "nobody is asked for a third one"
 
 
 def test_one_that_was_pending_until_it_was_due_is_thrown_away(stack: Stack, signer: Signer) -> None:
     signer.refuses = {"prove"}
     with pytest.raises(RefusedError):
         renewal(signer).advance()
-    old = kept(stack).pending
+    old = versions_of(stack).pending
     signer.refuses = set()
     stack.clock.skip(LIFE.total_seconds() * 2 / 3 + 1)
-
     version = renewal(signer).advance()
     assert old and version.id != old.id and version.expires and version.expires > stack.clock() + LIFE / 2
-    assert [one.id for one in kept(stack).all] == [version.id]
+    assert [one.id for one in versions_of(stack).all] == [version.id]
 
 
 def test_pending_certificate_is_discarded_when_its_settings_changed(stack: Stack, signer: Signer) -> None:
@@ -124,28 +118,27 @@ def test_pending_certificate_is_discarded_when_its_settings_changed(stack: Stack
     for seconds in (86400, 86400, 3600):
         with pytest.raises(RefusedError):
             renewal(signer, seconds=seconds).advance()
-    assert signer.asked == 2, "the same settings make no other one"
+    assert signer.requests == 2, "the same settings make no other one"
     signer.refuses = set()
-    assert renewal(signer, seconds=3600).advance().id == signer.shown[-2][0] == signer.shown[-1][0]
+    assert renewal(signer, seconds=3600).advance().id == signer.attempts[-2][0] == signer.attempts[-1][0]
 
 
-def test_whoever_was_followed_asks_nobody_for_a_signature(stack: Stack, signer: Signer) -> None:
+def test_lost_lease_requests_no_signature(stack: Stack, signer: Signer) -> None:
     followed = StoreError("somebody has followed us")
     with (
         mock.patch.object(DotenvVersionStore, "confirm", side_effect=followed),
         pytest.raises(StoreError, match="followed"),
     ):
         renewal(signer).advance()
-    assert signer.asked == 0
+    assert signer.requests == 0
 
 
 def test_after_it_is_retired_the_old_key_is_nowhere(stack: Stack, signer: Signer) -> None:
     old = renewal(signer).advance()
     key = value(stack, old)["client.key"]
     renewal(signer).advance()
-    previous = kept(stack).previous
+    previous = versions_of(stack).previous
     assert previous and previous.id == old.id
-
     renewal(signer).retire(previous)
     assert [one for one in stack.root.rglob("*") if one.is_file() and key.strip() in one.read_text()] == []
-    assert kept(stack).previous and not any(one.id == old.id for one in kept(stack).living)
+    assert versions_of(stack).previous and not any(one.id == old.id for one in versions_of(stack).living)

@@ -1,4 +1,4 @@
-"""What a report says, and that whoever chose a name in a log can put nothing into its page."""
+"""The content of a report. Names from a log can't inject anything into its page."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def published(stack: Stack, name: str, value: dict[str, str], *, days_ago: float
     return version
 
 
-def shown(text: str) -> str:
+def visible_text(text: str) -> str:
     words: list[str] = []
 
     class Reader(HTMLParser):
@@ -66,7 +66,7 @@ def test_a_report_has_the_age_of_each_secret_against_its_policy_the_latest_first
     assert [one.used for one in others] == [None, None]
 
 
-def test_what_stands_badly_is_an_open_finding_and_asks_for_a_person(stack: Stack) -> None:
+def test_overdue_secret_is_an_open_finding_that_needs_attention(stack: Stack) -> None:
     assert report(stack.session(), examine=False).exit_code is ExitCode.DONE
     published(stack, "agent-key", {"api-key": CANARY}, days_ago=198)
     found = report(stack.session(), examine=False)
@@ -83,7 +83,7 @@ def test_a_check_that_could_not_look_is_an_open_finding(stack: Stack, monkeypatc
     assert found.exit_code is ExitCode.ATTENTION
 
 
-def test_the_journal_and_what_the_versions_say_are_told_once_and_in_order(stack: Stack) -> None:
+def test_history_merges_journal_and_versions_in_order(stack: Stack) -> None:
     version = published(stack, "agent-key", {"api-key": CANARY}, days_ago=2)
     then = version.created
     stack.session().journal.write(
@@ -94,7 +94,7 @@ def test_the_journal_and_what_the_versions_say_are_told_once_and_in_order(stack:
     found = history(stack.session())
     assert found.lacking == ""
     assert [(one.secret, one.step) for one in found.entries] == [
-        *(("mqtt", "verify"), ("agent-key", "prepare"), ("agent-key", "publish")),
+        *(("mqtt", "verify"), ("agent-key", "prepare"), ("agent-key", "publish"))
     ]
     assert [one.step for one in history(stack.session(), since=then - timedelta(hours=1)).entries] == [
         "prepare",
@@ -103,7 +103,7 @@ def test_the_journal_and_what_the_versions_say_are_told_once_and_in_order(stack:
 
 
 def read_by(name: str, folder: Path, *, days_ago: float) -> Path:
-    """A trail in which that one got a value once."""
+    """Write a trail in which `name` read a value once."""
     record = {
         "time": (datetime.now(UTC) - timedelta(days=days_ago)).isoformat(),
         "actor": f"{name}@host", "operation": "read", "secret": "mqtt", "version": "v1", "purpose": "to see",
@@ -117,9 +117,9 @@ def test_old_read_is_an_open_finding_for_a_month_or_as_chosen(stack: Stack, tmp_
     trail = [str(read_by("mallory", tmp_path, days_ago=40))]
     found = report(stack.session(), trail=trail, examine=False)
     assert (found.findings, found.exit_code) == ((), ExitCode.DONE)
-    assert "mallory" in shown(page(found))
-    asked = report(stack.session(), trail=trail, since=datetime.now(UTC) - timedelta(days=50), examine=False)
-    assert [one.where for one in asked.findings] == ["reads"]
+    assert "mallory" in visible_text(page(found))
+    longer = report(stack.session(), trail=trail, since=datetime.now(UTC) - timedelta(days=50), examine=False)
+    assert [one.where for one in longer.findings] == ["reads"]
 
 
 def test_undeclared_reader_is_an_open_finding_and_its_name_is_escaped(stack: Stack, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_undeclared_reader_is_an_open_finding_and_its_name_is_escaped(stack: Sta
     assert HOSTILE in document["findings"][0]["what"]
     text = to.read_text()
     assert not re.search(r"<(script|img)", text)
-    assert shown(text).count("<script>alert(1)</script>\\u202e\"><img src=x onerror='alert(2)'>{{ 7 * 7 }}") >= 2
+    assert visible_text(text).count("<script>alert(1)</script>\\u202e\"><img src=x onerror='alert(2)'>{{ 7 * 7 }}") >= 2
 
 
 def test_no_value_is_in_a_page_or_its_json(stack: Stack, tmp_path: Path) -> None:

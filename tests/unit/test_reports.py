@@ -1,4 +1,4 @@
-"""Which reports of servers are read, and who may write them at a mosquitto. No broker is there."""
+"""Which reports of servers are read, and who may write them at a mosquitto. No broker runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEXT = report_text("mqtt", "v2", NOW)
 
 
 class Retaining:
-    """A session at a broker that retains these messages, and drops what its queue does not take."""
+    """A session at a broker that retains these messages, and drops those beyond its queue."""
 
     address = "localhost:1"
 
@@ -55,7 +55,6 @@ class Retaining:
 
 
 def read(monkeypatch: pytest.MonkeyPatch, session: Retaining) -> list[str]:
-    """Return the client ids that are read."""
     monkeypatch.setattr(replicas, "Connection", lambda *_, **__: session)
     return [one.id for one in read_reports(NO_BROKER, READER, USERS)]
 
@@ -141,7 +140,7 @@ def test_role_may_publish_reports_by_its_highest_entry(entries: list[dict[str, o
 
 
 def access(**changes: object) -> dict[str, object]:
-    """Return what the plugin answers about one server's user, an admin and a user of the plant."""
+    """Return the plugin's answer about a server's user, an admin and a user of the plant."""
     roles = [
         {"rolename": "server", "acls": [allow("#"), DENIED, allow(f"{TREE}/#", 2)]},
         {"rolename": "plant", "acls": [allow("plant/#")]},

@@ -1,4 +1,4 @@
-"""The steps' order, in memory. The target is a stand-in that can be told to refuse; real ones are in gates/."""
+"""The order of a rotation's steps, in memory. The target is a stand-in that can refuse; real ones are in gates/."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -20,10 +20,10 @@ ADMIN = Value({"username": "boss", "password": "of-the-boss"})
 
 @dataclass
 class StandInTarget:
-    """Accepts everything but the steps in `refuses`, and remembers whom it was asked about."""
+    """Accepts everything but the steps in `refuses`, and records the users of its calls."""
 
     refuses: set[str] = field(default_factory=set)
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    calls: list[tuple[str, str]] = field(default_factory=list)
     news: list[bool] = field(default_factory=list)
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:  # noqa: ARG002
@@ -40,7 +40,7 @@ class StandInTarget:
         return False
 
     def _answer(self, step: str, username: str) -> None:
-        self.asked.append((step, username))
+        self.calls.append((step, username))
         if step in self.refuses:
             raise RefusedError(f"refused to {step}")
 
@@ -90,11 +90,11 @@ def test_refused_value_is_never_published_and_is_tried_again(memory: Memory, ste
     assert current and current.id == pending.id and current.verified
 
 
-def test_the_user_in_use_is_never_asked_for_and_users_take_turns(memory: Memory) -> None:
+def test_rotation_alternates_users_and_never_reuses_the_current_one(memory: Memory) -> None:
     target = StandInTarget()
     for turn, user in enumerate(("a", "b", "a", "b")):
         rotation(memory, target, now=NOW + turn * 2 * GRACE).advance()
-        assert target.asked[-2:] == [("apply", user), ("verify", user)]
+        assert target.calls[-2:] == [("apply", user), ("verify", user)]
 
 
 def test_under_a_token_from_outside_the_value_is_made_once(memory: Memory) -> None:
@@ -110,7 +110,7 @@ def test_under_a_token_from_outside_the_value_is_made_once(memory: Memory) -> No
     assert moved.prepared(tokens[1]) is None, "it is no longer pending"
 
 
-def test_only_a_store_without_a_user_of_its_own_asks_for_a_new_one_and_taking_over_is_said(memory: Memory) -> None:
+def test_new_user_is_created_only_without_an_own_one_and_is_notified(memory: Memory) -> None:
     target = StandInTarget({"apply"})
     for force in (False, True):
         with pytest.raises(RefusedError):
@@ -126,34 +126,34 @@ def test_a_user_that_an_operator_put_is_proven_and_published_and_never_set(memor
     left = version(Stage.PENDING, "somebody")
     assert in_memory(memory, target, left).advance().id == left.id
     assert in_memory(memory, target, version(Stage.CURRENT, "somebody"), left).advance().id == left.id
-    assert target.asked == [("verify", "somebody")] * 2
+    assert target.calls == [("verify", "somebody")] * 2
     target.refuses.clear()
     rotation(memory, target).advance()
     assert target.news == [True], "after it the first of ours is asked for as a new one"
 
 
-@pytest.mark.parametrize(("current", "refuses", "asked"), [
+@pytest.mark.parametrize(("current", "refuses", "calls"), [
     pytest.param(UNDELIVERED, {"verify"}, [("verify", "a"), ("apply", "a"), ("verify", "a")], id="refused"),
     pytest.param(UNDELIVERED, set(), [("verify", "a")], id="accepted: to set it would end its sessions"),
     pytest.param(CURRENT, {"verify"}, [], id="readers have it"),
 ])  # fmt: skip
 def test_current_version_is_set_again_only_if_refused_and_undelivered(
-    memory: Memory, current: Version, refuses: set[str], asked: list[tuple[str, str]]
+    memory: Memory, current: Version, refuses: set[str], calls: list[tuple[str, str]]
 ) -> None:
     target = StandInTarget(refuses)
     made = in_memory(memory, target, current)
-    with pytest.raises(RefusedError) if len(asked) > 1 else contextlib.nullcontext():
+    with pytest.raises(RefusedError) if len(calls) > 1 else contextlib.nullcontext():
         assert not made.reapply_current()
-    assert target.asked == asked
+    assert target.calls == calls
 
 
-@pytest.mark.parametrize(("versions", "act", "asked"), [
+@pytest.mark.parametrize(("versions", "act", "calls"), [
     pytest.param((CURRENT,), Rotation.advance, [], id="apply"),
     pytest.param((PREVIOUS, CURRENT), lambda made: made.retire(PREVIOUS), [], id="retire"),
     pytest.param((PREVIOUS, UNDELIVERED), Rotation.reapply_current, [("verify", "a")], id="accept again"),
 ])  # fmt: skip
 def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
-    memory: Memory, versions: tuple[Version, ...], act: Callable[[Rotation], object], asked: list[tuple[str, str]]
+    memory: Memory, versions: tuple[Version, ...], act: Callable[[Rotation], object], calls: list[tuple[str, str]]
 ) -> None:
     def admin() -> Value:
         memory.follow()
@@ -163,7 +163,7 @@ def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
     made = in_memory(memory, target, *versions, admin=admin)
     with made.store.lease("the stalled one"), pytest.raises(StoreError, match="the lease is lost") as lost:
         act(made)
-    assert target.asked == asked
+    assert target.calls == calls
     assert memory.entries[-1].outcome == lost.value.what
     assert all(one.retired is None for one in memory.versions.all)
 
@@ -181,7 +181,7 @@ def test_password_stays_while_readers_may_use_it(
     target = StandInTarget()
     with pytest.raises(GraceError) if waits else contextlib.nullcontext():
         in_memory(memory, target, previous, current).advance()
-    assert target.asked == ([] if waits else [("apply", "b"), ("verify", "b")])
+    assert target.calls == ([] if waits else [("apply", "b"), ("verify", "b")])
 
 
 def test_a_pending_version_for_the_user_in_use_is_never_applied(memory: Memory) -> None:
@@ -189,20 +189,20 @@ def test_a_pending_version_for_the_user_in_use_is_never_applied(memory: Memory) 
     made = in_memory(memory, target, CURRENT, pending := version(Stage.PENDING, "a"))
     with pytest.raises(RefusedError):
         made.apply(pending)
-    assert target.asked == []
+    assert target.calls == []
     made.advance()
-    assert target.asked == [("apply", "b"), ("verify", "b")]
+    assert target.calls == [("apply", "b"), ("verify", "b")]
 
 
-@pytest.mark.parametrize(("user", "current", "asked"), [
+@pytest.mark.parametrize(("user", "current", "calls"), [
     pytest.param("b", CURRENT, [("retire", "b")], id="ours"),
     pytest.param("a", CURRENT, [], id="its user is in use again"),
     pytest.param("an operator's", CURRENT, [], id="an operator's"),
 ])  # fmt: skip
 def test_only_an_idle_user_of_ours_is_retired(
-    memory: Memory, user: str, current: Version, asked: list[tuple[str, str]]
+    memory: Memory, user: str, current: Version, calls: list[tuple[str, str]]
 ) -> None:
     target, previous = StandInTarget(), version(Stage.PREVIOUS, user)
     in_memory(memory, target, previous, current).retire(previous)
-    assert target.asked == asked
+    assert target.calls == calls
     assert memory.versions.previous and memory.versions.previous.retired == NOW

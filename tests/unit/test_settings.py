@@ -1,4 +1,4 @@
-"""Stack files: what a good one means, and what is near the edge of a rule. broken_stack_files.yaml has the bad ones."""
+"""Stack files: valid ones, and the edges of a rule. broken_stack_files.yaml has invalid ones."""
 
 import json
 import ssl
@@ -34,7 +34,7 @@ OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.
 
 
 def stack_file(**sections: str | None) -> StackFile:
-    """The good file with each of `sections` in its place, or without it where it is None."""
+    """Return the valid file with each of `sections` replaced, or removed if None."""
     lines = [
         f"  coreflux-mcp-secrets:{name}: {text}" for name, text in {**GOOD, **sections}.items() if text is not None
     ]
@@ -56,7 +56,7 @@ def on_kubernetes(entry: str = "") -> dict[str, str]:
 
 
 def on_aws(store: str = "", server: str = "") -> dict[str, str]:
-    """The AWS platform's two sections, each with more entries."""
+    """Return the AWS platform's two sections, each with more entries."""
     network = f"subnets: [{SUBNETS}], security_groups: [{GROUP}]"
     return {
         "store": f"{AWS_STORE.removesuffix('}')}{store}}}",
@@ -84,9 +84,9 @@ def in_govcloud() -> str:
 
 def test_an_environment_by_the_stacks_name_can_be_corrected_there() -> None:
     (by_name,) = problems(stack_file(broker="{kind: embedded}"), "plant")
-    (said,) = problems(stack_file(environment="staging", broker="{kind: embedded}"), "dev")
+    (stated,) = problems(stack_file(environment="staging", broker="{kind: embedded}"), "dev")
     assert "stack's name" in by_name.what and by_name.remedy.endswith("environment: development")
-    assert "stack's name" not in said.what and "its host" in said.remedy
+    assert "stack's name" not in stated.what and "its host" in stated.remedy
     stack_file(environment="development", broker="{kind: embedded}").parse("plant")
 
 
@@ -119,8 +119,7 @@ def test_production_is_warned_that_nobody_receives_its_alarms() -> None:
     assert warned_of(on_aws(), "dev-trial") == warned_of(on_aws(", alert_emails: [ops@example.com]")) == []
 
 
-def test_the_engine_is_told_of_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for the engine's log."""
+def test_warning_reaches_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     warned: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warned.append)
     file = stack_file(environment="staging", **on_aws() | {"store": AWS_STORE.replace("eu-central-1", "eu-wset-1")})
@@ -154,11 +153,11 @@ def test_a_server_elsewhere_has_the_ca_file_where_it_is_there() -> None:
 
 
 def pem(label: str, body: str) -> str:
-    """A block, whatever is in it. Its label is put together here: a scanner takes a whole one for a key."""
+    """Return a PEM block. Its label is joined here: a scanner takes a whole one for a key."""
     return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"
 
 
-def test_of_a_file_the_certificates_are_taken_and_nothing_that_lies_beside_them(tmp_path: Path) -> None:
+def test_ca_bundle_has_only_the_certificates_of_a_file(tmp_path: Path) -> None:
     written = ca_file(tmp_path)
     one = written.read_text()
     key = pem("PRIVATE " + "KEY", "A" * 64)
@@ -184,7 +183,7 @@ def test_a_certificate_without_its_end_is_refused_and_not_read_on_into_what_foll
             ca_bundle(str(written))
 
 
-def test_what_follows_a_certificate_in_its_block_is_refused(tmp_path: Path) -> None:
+def test_trailing_bytes_in_a_certificate_block_are_rejected(tmp_path: Path) -> None:
     written = ca_file(tmp_path)
     der = ssl.PEM_cert_to_DER_cert(written.read_text())
     written.write_text(ssl.DER_cert_to_PEM_cert(der + b"\x30\x89" + b"more" * 8))
@@ -203,7 +202,7 @@ def test_a_refusal_is_a_run_error_so_that_the_engine_shows_no_traceback() -> Non
 def test_an_unusual_stack_file_is_accepted(name: str, tmp_path: Path) -> None:
     row, expected = unusual(name.replace("/etc/ssl/certs/ca.crt", str(ca_file(tmp_path))))
     settings = row.parse()
-    settings.broker.args.location()  # the manifest takes it too
+    settings.broker.args.location()  # the manifest accepts it too
     for key, value in expected.items():
         found: Any = settings
         for part in key.split("."):
@@ -237,13 +236,13 @@ def test_the_dev_stack_is_a_folder_a_local_server_and_the_embedded_broker() -> N
 
 
 @pytest.mark.real
-def test_what_make_up_lays_down_in_dev_is_ignored_by_git() -> None:
+def test_git_ignores_the_files_of_make_up_in_dev() -> None:
     store = shipped("dev").parse("dev").store
     assert isinstance(store, DotenvStore)
-    laid = [store.root, str(LocalServer(kind="local").entry_folder.relative_to(PROJECT_FOLDER))]
-    asked = ["git", "-C", str(PROJECT_FOLDER), "check-ignore", *(f"{folder}/any" for folder in laid)]
-    told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    assert told.split() == [f"{folder}/any" for folder in laid]
+    folders = [store.root, str(LocalServer(kind="local").entry_folder.relative_to(PROJECT_FOLDER))]
+    command = ["git", "-C", str(PROJECT_FOLDER), "check-ignore", *(f"{folder}/any" for folder in folders)]
+    ignored = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert ignored.split() == [f"{folder}/any" for folder in folders]
 
 
 @pytest.mark.parametrize(
@@ -262,7 +261,7 @@ def test_there_is_a_shipped_stack_file_of_each_pair() -> None:
     assert {pair(path) for path in SHIPPED} == set(deployable_pairs())
 
 
-def test_what_a_stack_file_does_not_say_has_the_guides_default() -> None:
+def test_missing_entry_has_the_guides_default() -> None:
     settings = stack_file().parse("prod")
     assert settings.rotation == Rotation(mqtt_days=90, broker_admin_days=90, agent_key_days=180, grace_seconds=3600)
     assert isinstance(settings.broker, OutsideBroker)
@@ -277,8 +276,8 @@ def test_what_a_stack_file_does_not_say_has_the_guides_default() -> None:
     ("aws-local", {}, None), ("azure", {}, 1), ("kubernetes", {}, 2), ("aws-ecs", {"replicas": 5}, 5),
     ("swarm", {"replicas": 1}, 1),
 ])  # fmt: skip
-def test_the_manifest_says_how_many_servers_report(pair: str, changes: dict[str, int], replicas: int | None) -> None:
-    """A rotation waits for as many reports before it retires the user that it replaced."""
+def test_manifest_has_the_number_of_reporting_servers(pair: str, changes: dict[str, int], replicas: int | None) -> None:
+    """A rotation waits for as many reports before it retires the previous user."""
     sections = base(pair)
     sections["server"] |= changes
     settings = Settings.parse("prod", {name: handed_over(entry) for name, entry in sections.items()})
@@ -286,15 +285,6 @@ def test_the_manifest_says_how_many_servers_report(pair: str, changes: dict[str,
         store=DotenvLocation(root="/nowhere/store"), broker=settings.broker.args.location()
     )
     assert (made.replicas, made.stack, made.grace_seconds) == (replicas, "prod", 3600)
-
-
-def test_a_broker_listens_on_8883_unless_the_file_says_another_port() -> None:
-    def port(entry: str) -> int:
-        found = stack_file(broker=broker(entry)).parse("dev").broker
-        assert isinstance(found, OutsideBroker)
-        return found.listening_port
-
-    assert [port("protocol: '5'"), port("port: 1884")] == [8883, 1884]
 
 
 @pytest.mark.parametrize(
@@ -306,32 +296,16 @@ def test_stack_name_gives_the_environment_or_the_strictest(stack: str, environme
     assert (settings.environment, settings.log_level) == (environment, level)
 
 
-def test_the_engines_reading_of_yaml_is_what_the_stand_in_says() -> None:
-    """The very text that `pulumi preview` 3.272 was given, and what it handed to a program."""
-    text = """
-config:
-  coreflux-mcp-secrets:a: ~
-  b:
-  c: {port: 1883, tls: no, q: "no", t: true, n: null, l: [1, two, {x: 3}], e: "", p: 3.1.1}
-  e: true
-  g: {password: {secure: AAAA}}
-"""
-    file = StackFile.read(text)
-    assert (file.entries["a"], file.entries["b"], file.entries["e"]) == ("", "", "true")
-    assert file.entries["c"] == (
-        '{"port": 1883, "tls": "no", "q": "no", "t": true, "n": null, "l": [1, "two", {"x": 3}], "e": "", "p": "3.1.1"}'
-    )
-    assert (file.entries["g"], file.encrypted) == ('{"password": "AAAA"}', ["g"])
-
-
 def test_the_program_reads_the_engines_configuration_of_its_own_project(tmp_path: Path) -> None:
     file = stack_file(log_level="ERROR")
-    given = {f"coreflux-mcp-secrets:{name}": text for name, text in file.entries.items()} | {"aws:region": "eu-west-1"}
+    configuration = {f"coreflux-mcp-secrets:{name}": text for name, text in file.entries.items()} | {
+        "aws:region": "eu-west-1"
+    }
     before = dict(pulumi.runtime.config.CONFIG.get())
-    pulumi.runtime.set_all_config(given)
+    pulumi.runtime.set_all_config(configuration)
     try:
         assert Settings.load().log_level == "ERROR"
-        pulumi.runtime.set_all_config(given, ["coreflux-mcp-secrets:broker"])
+        pulumi.runtime.set_all_config(configuration, ["coreflux-mcp-secrets:broker"])
         with pytest.raises(ConfigurationError, match="broker: a secure: entry"):
             Settings.load()
     finally:

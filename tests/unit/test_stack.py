@@ -1,4 +1,4 @@
-"""Which stack a command is about, by the real Pulumi over a backend in a folder: what is said where there is none."""
+"""Stack selection of a command, by the real Pulumi over a backend in a folder."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def pulumi(*arguments: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def told(stack: str | None = None) -> UsageError:
+def error_of(stack: str | None = None) -> UsageError:
     with pytest.raises(UsageError) as caught:
         load_manifest(stack, None)
     return caught.value
@@ -42,24 +42,24 @@ def told(stack: str | None = None) -> UsageError:
 def test_a_stack_that_was_never_deployed_is_named_with_what_deploys_it(project: Path) -> None:
     pulumi("stack", "init", "dev")
     pulumi("stack", "init", "prod")
-    for asked in (None, "prod"):
-        error = told(asked)
+    for chosen in (None, "prod"):
+        error = error_of(chosen)
         assert error.code == "stack-not-deployed"
         assert "make up STACK=prod" in error.remedy
-    assert told("dev").what == "dev is not deployed"
+    assert error_of("dev").what == "dev is not deployed"
 
 
 def test_an_unknown_stack_is_answered_with_those_that_there_are(project: Path) -> None:
     pulumi("stack", "init", "dev")
     pulumi("stack", "init", "prod")
-    error = told("prd")
+    error = error_of("prd")
     assert error.code == "stack-unknown"
     assert "dev, prod" in error.what
     assert "did you mean prod?" in error.remedy
     assert "write Pulumi.prd.yaml" in error.remedy, "make up would refuse it without"
     (project / "Pulumi.prd.yaml").touch()
-    assert "write" not in told("prd").remedy
+    assert "write" not in error_of("prd").remedy
     pulumi("stack", "unselect")
-    error = told()
+    error = error_of()
     assert error.code == "stack-not-selected"
     assert "dev, prod" in error.what

@@ -1,4 +1,4 @@
-"""The Swarm platform's program, under mocks: what a person who reads `docker service inspect` would find."""
+"""The Swarm platform's program under mocks: as `docker service inspect` would print it."""
 
 from pathlib import Path
 from typing import Any
@@ -59,17 +59,11 @@ def service_of(deployed: Deployed, name: str) -> Any:
     return deployed.resources[name].inputs
 
 
-# What there is
-
-
 def test_a_stack_is_a_network_a_config_and_a_service_and_no_secret(prod: Deployed) -> None:
     made = {
         (one.type.rpartition(":")[2], one.name) for one in prod.resources.values() if one.type.startswith("docker:")
     }
     assert made == {("Network", "network"), ("ServiceConfig", "server-ca"), ("Service", "service")}
-
-
-# The secrets of the service
 
 
 def test_the_list_of_secrets_is_what_the_service_has_now(everything: Deployed) -> None:
@@ -86,10 +80,10 @@ def managed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("managed")
 def test_a_preview_does_not_ask_for_that_list_and_ignores_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def asked(_name: str) -> None:
+    def variable(_name: str) -> None:
         raise AssertionError("a preview does not ask for it")
 
-    monkeypatch.setattr(mcp_server, "mounted_secrets", asked)
+    monkeypatch.setattr(mcp_server, "mounted_secrets", variable)
     previewed = deploy(file_on_swarm(", rotator: service"), "prod", preview=True)
     assert {one.name: one.ignored for one in previewed.resources.values() if one.ignored} == {
         SERVER: ("taskSpec.containerSpec.secrets",)
@@ -97,16 +91,16 @@ def test_a_preview_does_not_ask_for_that_list_and_ignores_it_alone(monkeypatch: 
 
 
 @pytest.mark.usefixtures("managed")
-def test_an_up_ignores_nothing_and_asks_for_the_servers_own_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+def test_up_ignores_nothing_and_looks_up_the_servers_own_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    variable: list[str] = []
 
     def attached(name: str) -> tuple[()]:
-        asked.append(name)
+        variable.append(name)
         return ()
 
     monkeypatch.setattr(mcp_server, "mounted_secrets", attached)
     deployed = deploy(file_on_swarm(), "prod")
-    assert asked == ["coreflux-mcp-prod_server"]
+    assert variable == ["coreflux-mcp-prod_server"]
     assert not [one for one in deployed.resources.values() if one.ignored]
 
 
@@ -145,9 +139,6 @@ def test_the_launcher_knows_every_variable_and_the_source(prod: Deployed) -> Non
     open_source(source)
 
 
-# The service
-
-
 def test_a_container_is_nobody_may_nothing_and_writes_nowhere(prod: Deployed) -> None:
     server = spec(prod, SERVER)
     assert (server["user"], server["readOnly"], server["capDrops"]) == ("10001:10001", True, ["ALL"])
@@ -184,14 +175,11 @@ def test_options_reach_the_service(everything: Deployed) -> None:
     assert "options" not in everything.resources["network"].inputs
 
 
-def test_unless_told_otherwise_its_network_is_encrypted_and_nobody_outside_reaches_it(prod: Deployed) -> None:
+def test_network_is_encrypted_and_private_by_default(prod: Deployed) -> None:
     options = prod.resources["network"].inputs["options"]
     assert options["encrypted"] == "true"
     assert 2**20 <= int(options["com.docker.network.driver.overlay.vxlanid_list"]) < 2**24, "else a refresh finds one"
     assert "ports" not in service_of(prod, SERVER)["endpointSpec"]
-
-
-# The rotator
 
 
 def test_the_rotator_is_one_replica_on_a_manager_with_the_socket_and_the_manifest(everything: Deployed) -> None:

@@ -1,4 +1,4 @@
-"""What a Docker daemon refuses, in our words. The answers are played, in the words of moby's and swarmkit's sources."""
+"""Errors of a Docker daemon, in our words. The answers have the words of moby's and swarmkit's sources."""
 
 import json
 from typing import Any
@@ -21,16 +21,16 @@ STALE = "rpc error: code = Unknown desc = update out of sequence"
 class Played(requests.Session):
     def __init__(self, *answers: tuple[int, Any] | Exception) -> None:
         super().__init__()
-        self.answers, self.asked = list(answers), 0
+        self.answers, self.calls = list(answers), 0
 
     def request(self, *_: Any, **_more: Any) -> requests.Response:
-        self.asked += 1
+        self.calls += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
         made = requests.Response()
-        said = {"message": answer[1]} if isinstance(answer[1], str) else answer[1]
-        made.status_code, made._content = answer[0], json.dumps(said).encode()
+        reply = {"message": answer[1]} if isinstance(answer[1], str) else answer[1]
+        made.status_code, made._content = answer[0], json.dumps(reply).encode()
         return made
 
 
@@ -46,23 +46,23 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_daemon_that_comes_back_is_waited_for_and_one_that_is_no_manager_is_not() -> None:
-    asked, played = api(requests.ConnectionError(), (500, NO_LEADER), (200, "here"))
-    assert asked.get("/info") == {"message": "here"}
-    assert played.asked == 3
-    asked, played = api((503, NOT_MANAGER))
+    calls, played = api(requests.ConnectionError(), (500, NO_LEADER), (200, "here"))
+    assert calls.get("/info") == {"message": "here"}
+    assert played.calls == 3
+    calls, played = api((503, NOT_MANAGER))
     with pytest.raises(NoManagerError):
-        asked.get("/secrets")
-    assert played.asked == 1
+        calls.get("/secrets")
+    assert played.calls == 1
 
 
-def test_what_somebody_changed_since_or_removed_is_not_written_over() -> None:
+def test_concurrent_change_or_removal_is_not_overwritten() -> None:
     found = {"ID": "1", "Version": {"Index": 7}}
     for answer in ((500, STALE), (404, "config 1 not found")):
-        asked, _ = api(answer)
-        assert asked.update("configs", found, {}) is False
+        calls, _ = api(answer)
+        assert calls.update("configs", found, {}) is False
 
 
-def test_what_was_made_though_its_answer_was_lost_is_ours_and_another_of_that_name_is_not() -> None:
+def test_object_is_ours_when_its_answer_was_lost_and_foreign_one_is_not() -> None:
     ours = {"Name": "x", "Labels": {"of": "us"}}
     taken = (409, "rpc error: code = AlreadyExists desc = secret x already exists")
     lost, _ = api(requests.ConnectionError(), taken, (200, {"ID": "7", "Spec": ours}))

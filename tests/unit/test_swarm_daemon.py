@@ -1,4 +1,4 @@
-"""Which Docker daemon secretops asks, and what it calls things there. Nothing is started or asked here."""
+"""Which Docker daemon secretops uses, and its names there. Nothing is started or requested here."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ def test_the_brokers_files_travel_and_the_tasks_manifest_names_where_they_arrive
     assert "token" not in str(configs)
 
 
-def test_in_a_task_whoever_started_it_is_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_of_a_task_name_its_starter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRETOPS_STARTER", "alice@manager-1")
     assert actor("operator") != "operator:alice@manager-1", "of no task: anybody may set a variable"
     monkeypatch.setenv(VARIABLE, "task-1")
@@ -74,6 +74,6 @@ def test_a_defect_in_a_tick_ends_no_rotator_and_shows_no_value(capsys: pytest.Ca
         raise KeyError(value["password"])
 
     rotator.tick(broken)
-    said = capsys.readouterr().err
-    assert f"KeyError: '{HIDDEN}'" in said
-    assert value["password"] not in said
+    output = capsys.readouterr().err
+    assert f"KeyError: '{HIDDEN}'" in output
+    assert value["password"] not in output

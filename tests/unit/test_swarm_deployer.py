@@ -1,4 +1,4 @@
-"""What the program takes from the deployer's own Docker client: the manager's address, and a login at a registry."""
+"""The deployer's own Docker client: the manager's address, and a registry login."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ def test_up_without_a_manager_is_refused_at_once(tmp_path: Path, monkeypatch: py
 
 
 def test_tls_context_is_refused_with_its_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pulumi's provider would speak to that port without TLS."""
+    """Pulumi's provider would connect to that port without TLS."""
     for name in ("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
@@ -49,13 +49,12 @@ def tls_context(config: Path, name: str, host: str) -> Path:
     return folder
 
 
-def test_the_provider_is_told_the_registrys_name_and_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_provider_has_the_registrys_name_and_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     for name in ("DOCKER_REGISTRY_USER", "DOCKER_REGISTRY_PASS"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(pulumi.RunError, match="no login at"):
         on_swarm(server=", registry_login: true")
     (tmp_path / "config.json").write_text('{"auths": {"registry.example.com": {}}}')
-
     deployed = on_swarm(server=", registry_login: true")
     assert json.loads(deployed.resources["swarm"].inputs["registryAuth"]) == [{"address": "registry.example.com"}]

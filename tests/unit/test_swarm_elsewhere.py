@@ -1,19 +1,19 @@
-"""A server in a Swarm whose secrets are elsewhere: the launcher asks, and shows what an operator made. Under mocks."""
+"""A server in a Swarm with secrets elsewhere: the launcher fetches them with an operator's credential. Under mocks."""
 
 from secretops.launcher.settings import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.launcher.sources import open_source
 from tests.unit.harness import Deployed, deploy
-from tests.unit.policy_plans import STACK_FILES, stood_in
+from tests.unit.policy_plans import STACK_FILES, with_fakes
 from tests.unit.stack_file import StackFile
 from tests.unit.swarm_stack import SERVER, spec
 
 
 def deployed(name: str) -> Deployed:
-    with stood_in(STACK_FILES[name].read_text()) as text:
+    with with_fakes(STACK_FILES[name].read_text()) as text:
         return deploy(StackFile.read(text), name)
 
 
-def test_the_launcher_asks_the_store_and_the_service_is_given_its_login_alone() -> None:
+def test_launcher_fetches_from_the_store_and_service_has_its_login() -> None:
     server = spec(deployed("prod-aws-swarm"), SERVER)
     source = server["args"][server["args"].index("--from") + 1]
     assert source == "aws-sm:eu-central-1/coreflux-mcp/prod-aws-swarm/mqtt+agent-key+http-token"
@@ -25,15 +25,14 @@ def test_the_launcher_asks_the_store_and_the_service_is_given_its_login_alone() 
     assert server["env"].keys() - {"AWS_SHARED_CREDENTIALS_FILE"} <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
 
 
-def test_the_launcher_knows_the_vault_by_a_config_and_logs_in_by_what_the_service_is_given() -> None:
+def test_launcher_has_the_vaults_ca_and_logs_in_by_a_mounted_secret() -> None:
     vault = deployed("prod-vault-swarm")
     server = spec(vault, SERVER)
     source = server["args"][server["args"].index("--from") + 1]
-    laid = {one["fileName"]: one["configName"] for one in server["configs"]}
-
+    mounted = {one["fileName"]: one["configName"] for one in server["configs"]}
     options = dict(option.partition("=")[::2] for option in source.split(",")[1:])
     assert options["file"] == server["secrets"][0]["fileName"]
-    assert options["ca"] in laid
-    assert vault.resources["server-vault-ca"].inputs["name"] == laid[options["ca"]]
+    assert options["ca"] in mounted
+    assert vault.resources["server-vault-ca"].inputs["name"] == mounted[options["ca"]]
     assert server["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
     assert "coreflux-mcp-login" in vault.exports["next"]

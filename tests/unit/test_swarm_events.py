@@ -1,7 +1,6 @@
 """`secretops audit` over a daemon's event log and secretops' own records, in one file or several.
 
-The events are in the form that `docker events --format '{{json .}}'` gives; that a real daemon gives these is proven in
-tests/contract/test_swarm_store.py.
+The events have the form of `docker events --format '{{json .}}'`, proven in tests/contract/test_swarm_store.py.
 """
 
 import json
@@ -48,7 +47,7 @@ def run(tmp_path: Path, *lines: str) -> View:
     return audit(MANIFEST, [str(file)])
 
 
-def test_what_was_made_changed_and_removed_of_the_stack_is_told_and_that_nobody_knows_by_whom(tmp_path: Path) -> None:
+def test_changes_are_reported_with_an_unknown_actor(tmp_path: Path) -> None:
     view = run(
         tmp_path,
         event("secret", "create", "coreflux-mcp-prod_mqtt-v3-password"),
@@ -59,8 +58,8 @@ def test_what_was_made_changed_and_removed_of_the_stack_is_told_and_that_nobody_
         event("secret", "create", "another_mqtt-v3-password"),
         event("network", "create", "coreflux-mcp-prod_mcp"),
     )
-    told = {(row.operation, row.secret, row.count) for row in view.rows}
-    assert told == {
+    found_rows = {(row.operation, row.secret, row.count) for row in view.rows}
+    assert found_rows == {
         *(("secret create", "mqtt", 1), ("secret remove", "mqtt", 1), ("service update", SERVER, 1)),
         ("config update", STORE.state_config, 1),
     }

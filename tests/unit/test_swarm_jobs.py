@@ -1,6 +1,5 @@
-"""Commands carried into a Swarm in memory: what a task is given, how it ends, and what is left. A real one is in
-tests/stacks/test_swarm.py.
-"""
+"""Commands executed in a Swarm in memory: a task's input, its end, and leftovers. A real one is in
+tests/stacks/test_swarm.py."""
 
 import io
 import json
@@ -52,20 +51,20 @@ def left(place: InMemory) -> list[str]:
     return [one["Spec"]["Name"] for kind in kinds for one in kind.values() if TASK in (one["Spec"].get("Labels") or {})]
 
 
-def run_job(place: InMemory, *command: str, given: Value | None = None) -> tuple[int, bytes, bytes]:
+def run_job(place: InMemory, *command: str, supplied_value: Value | None = None) -> tuple[int, bytes, bytes]:
     out, err = io.BytesIO(), io.BytesIO()
     return (
-        job.run_job(place.location, manifest_of(place), command, supplied=given, out=out, err=err),
+        job.run_job(place.location, manifest_of(place), command, supplied=supplied_value, out=out, err=err),
         out.getvalue(),
         err.getvalue(),
     )
 
 
-def test_a_command_has_every_kept_value_and_what_was_supplied_and_leaves_nothing(place: InMemory) -> None:
+def test_job_mounts_stored_and_supplied_values_and_leaves_nothing(place: InMemory) -> None:
     publish(place, V[1])
     publish(place, V[2])
     place.open().mark("it", V[1], retired=place.open().versions("it").all[0].created)
-    kept, specs = set(place.named()), list[dict[str, Any]]()
+    stored, specs = set(place.named()), list[dict[str, Any]]()
 
     def runs(spec: dict[str, Any]) -> Outcome:
         specs.append(spec)
@@ -73,14 +72,14 @@ def test_a_command_has_every_kept_value_and_what_was_supplied_and_leaves_nothing
 
     place.engine.outcome = runs
     word = new_password()
-    assert run_job(place, "put", "it", given=Value({"password": word})) == (
+    assert run_job(place, "put", "it", supplied_value=Value({"password": word})) == (
         *(ExitCode.DONE, b"published\n", b'{"operation": "read"}\n'),
     )
     (spec,) = specs
     container = spec["TaskTemplate"]["ContainerSpec"]
     files = {one["SecretName"]: one["File"]["Name"] for one in container["Secrets"]}
-    supplied = files.keys() - kept
-    assert kept == {name for name, file in files.items() if name == file}
+    supplied = files.keys() - stored
+    assert stored == {name for name, file in files.items() if name == file}
     assert [json.loads(place.engine.texts[name]) for name in supplied] == [{"password": word}]
     assert all(one["File"]["Mode"] == 0o400 and one["File"]["UID"] == "0" for one in container["Secrets"])
     assert (container["Command"], container["Args"]) == (list(ENTRYPOINT), ["put", "it"])
@@ -91,7 +90,7 @@ def test_a_command_has_every_kept_value_and_what_was_supplied_and_leaves_nothing
     assert spec["TaskTemplate"]["RestartPolicy"] == {"Condition": "none"}
     assert word not in json.dumps(specs)
     assert left(place) == []
-    assert set(place.named()) == kept
+    assert set(place.named()) == stored
 
 
 def test_a_secret_that_somebody_attached_by_hand_travels_too(place: InMemory) -> None:
@@ -110,7 +109,7 @@ def test_a_secret_that_somebody_attached_by_hand_travels_too(place: InMemory) ->
 
 
 def test_versions_that_a_rotation_is_making_are_not_swept_by_a_command_that_ends(place: InMemory) -> None:
-    """Secrets of a number that the config has not given to a version yet are another rotation's."""
+    """Secrets with a number that the config has not assigned yet belong to another rotation."""
     publish(place, V[1])
     with place.open().lease("another rotation"):
         state = place.open()._client.read()
@@ -133,19 +132,19 @@ def test_a_command_ends_as_its_task_does(place: InMemory, code: ExitCode) -> Non
 def test_interrupted_job_signals_its_task_and_prints_its_end(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "STOP_SECONDS", 0)
     place.engine.outcome = lambda _spec: Outcome(state="running", err=b"stopped\n")
-    said = io.BytesIO()
+    output = io.BytesIO()
     with (
         pytest.raises(KeyboardInterrupt),
-        tasks_of(place, err=said).running(payload_of(manifest_of(place), None), ("tick",)),
+        tasks_of(place, err=output).running(payload_of(manifest_of(place), None), ("tick",)),
     ):
         raise KeyboardInterrupt
     assert place.engine.interrupted
-    assert said.getvalue() == b"stopped\n"
+    assert output.getvalue() == b"stopped\n"
     assert left(place) == []
 
 
 def leave(place: InMemory, *, state: str = "", err: bytes = b"") -> None:
-    """As a starter who was killed: after the service was made, whose task is in `state`, or before."""
+    """Leave what a killed starter leaves: with a service whose task is in `state`, or before it exists."""
     name = f"{place.name}-task-{state or 'none'}"
     labels = {SWARM_INSTANCE: place.name, TASK: name}
     id = place.api.create("secrets", {"Name": f"{name}-0", "Labels": labels, "Data": encoded(b"supplied")})
@@ -158,15 +157,15 @@ def leave(place: InMemory, *, state: str = "", err: bytes = b"") -> None:
 
 
 @pytest.mark.parametrize("state", ["", "pending", "complete"])
-def test_what_a_killed_starter_left_is_removed_once_nobody_waits_for_it(place: InMemory, state: str) -> None:
+def test_leftovers_of_a_killed_starter_are_removed_when_abandoned(place: InMemory, state: str) -> None:
     leave(place, state=state, err=b'{"operation": "read"}\n')
     tasks_of(place).remove_leftovers()
     assert left(place), "somebody may be waiting for it"
-    said = io.BytesIO()
+    output = io.BytesIO()
     waits = {"complete": {"max_follow": -timedelta(seconds=2)}}.get(state, {"max_start": -timedelta(seconds=2)})
-    tasks_of(place, err=said, **waits).remove_leftovers()
+    tasks_of(place, err=output, **waits).remove_leftovers()
     tasks_of(place, max_start=-timedelta(seconds=2)).remove_leftovers()
     assert left(place) == []
-    assert said.getvalue() == (b'{"operation": "read"}\n' if state == "complete" else b""), (
+    assert output.getvalue() == (b'{"operation": "read"}\n' if state == "complete" else b""), (
         "nobody else has the records"
     )

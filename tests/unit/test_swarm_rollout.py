@@ -36,7 +36,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """What Docker answers for `seconds`: the update's state, the service's list, and its tasks."""
+    """Docker's answer for `seconds`: the update's state, the service's list, and its tasks."""
 
     state: str
     tasks: tuple[Task, ...]
@@ -46,7 +46,7 @@ class Answer:
 
 
 class Docker(SwarmApi):
-    """One answer after the other, by a clock that only pauses move. The last one stays."""
+    """Scripted answers by a clock that only pauses move. The last one stays."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Answer) -> None:
         self.answers, self.now = answers, 0.0

@@ -1,4 +1,4 @@
-"""What only the Swarm store does, on an engine in memory. A real Swarm is in tests/contract/test_swarm_store.py."""
+"""The Swarm store's own behavior, on an engine in memory. A real Swarm is in tests/contract/test_swarm_store.py."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_a_secret_that_somebody_attached_by_hand_is_refused(place: InMemory) -> 
     assert "changed by hand" in (place.open().delivery_drift("it") or "")
 
 
-def test_what_the_service_has_of_others_stays_as_it_is(place: InMemory) -> None:
+def test_foreign_parts_of_the_service_stay_unchanged(place: InMemory) -> None:
     id = place.api.create("secrets", {"Name": f"{place.name}-login", "Data": "bG9naW4="})
     file = {"Name": "login", "UID": "0", "GID": "0", "Mode": 0o444}
     login = {"SecretID": id, "SecretName": f"{place.name}-login", "File": file}
@@ -99,7 +99,7 @@ def test_what_the_service_has_of_others_stays_as_it_is(place: InMemory) -> None:
     assert after["TaskTemplate"]["ContainerSpec"] == before["TaskTemplate"]["ContainerSpec"]
 
 
-def test_a_version_is_kept_until_there_is_a_service_and_delivered_to_it_then(place: InMemory) -> None:
+def test_version_is_delivered_once_there_is_a_service(place: InMemory) -> None:
     publish(place, V[1])
     place.remove_service()
     value = publish(place, V[2])
@@ -175,9 +175,9 @@ def test_swarm_records_of_each_access_are_written_before_it(place: InMemory) -> 
     publish(place, V[2])
     store.mark("it", V[1], retired=NOW)
     store.forget("it")
-    told = [(one["operation"], one["version"], one["purpose"]) for one in place.records()]
+    accesses = [(one["operation"], one["version"], one["purpose"]) for one in place.records()]
     new = [("write", V[1], "keep as pending"), ("write", V[1], "publish"), ("write", V[1], "deliver")]
-    assert told == [
+    assert accesses == [
         *new,
         ("read", V[1], "apply"),
         *[(operation, V[2], purpose) for operation, _, purpose in new],
@@ -205,9 +205,6 @@ def test_in_no_task_a_value_is_neither_read_nor_made_and_facts_are(place: InMemo
     assert current.id == V[1]
     outside.recover("it", NOW)
     assert place.open().versions("it").pending is None
-
-
-# What the program is told of a service's secrets
 
 
 def attach(place: InMemory, name: str, file: str) -> dict[str, Any]:

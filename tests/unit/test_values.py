@@ -1,4 +1,4 @@
-"""A value shows itself to nobody who did not ask for a field by name."""
+"""A value conceals itself unless a field is requested by name."""
 
 import copy
 import dataclasses
@@ -59,10 +59,10 @@ def test_a_traceback_with_locals_hides_it(value: Value) -> None:
 
 def test_it_reads_like_a_mapping_and_does_not_change(value: Value) -> None:
     fields = {"username": "somebody", "password": PASSWORD}
-    kept = Value(fields)
+    concealed = Value(fields)
     fields["password"] = "other"
-    assert dict(kept) == dict(value)
-    assert kept == value
+    assert dict(concealed) == dict(value)
+    assert concealed == value
     assert value["password"] == PASSWORD
     assert list(value) == ["username", "password"]
     with pytest.raises(TypeError):

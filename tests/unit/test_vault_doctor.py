@@ -1,7 +1,6 @@
-"""What doctor holds a Vault stack against, beside what the program really makes of it.
+"""Doctor's expectations of a Vault stack, next to the program's real resources.
 
-The server is played: it has the roles and the policies that the stack declares, and says what a test wants. A real one
-is in tests/contract/test_doctor_vault.py.
+The server is scripted: it has the declared roles and policies. A real one is in tests/contract/test_doctor_vault.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,15 +46,15 @@ WELL: Mapping[str, Any] = {
 
 
 class Played(VaultServer):
-    """What `deployed` declares, as a server would say it; and what else a test has it say."""
+    """A server with the resources of `deployed`, and more that a test sets."""
 
-    def __init__(self, deployed: Deployed, **said: Any) -> None:
+    def __init__(self, deployed: Deployed, **answers: Any) -> None:
         super().__init__(store_of(manifest_of(deployed)))
         self.__dict__["_failure"] = None
-        self.__dict__["status"] = {"sealed": False, "version": "2", "skew": said.get("skew", timedelta(0))}
+        self.__dict__["status"] = {"sealed": False, "version": "2", "skew": answers.get("skew", timedelta(0))}
         self.texts = {one.inputs["name"]: one.inputs["policy"] for one in deployed.of_type(POLICY)}
         operators = [name for name in self.texts if name.endswith("-operator")]
-        self.said = {**WELL, "token": {"policies": operators, "ttl": 3600}, **said}
+        self.answers = {**WELL, "token": {"policies": operators, "ttl": 3600}, **answers}
         self.declared = {
             f"{each['backend']}/{each['roleName']}": each
             for name, one in deployed.resources.items()
@@ -65,11 +64,11 @@ class Played(VaultServer):
 
     def __getattribute__(self, name: str) -> Any:
         if name in WELL:
-            return lambda *_: self.said[name]
+            return lambda *_: self.answers[name]
         return super().__getattribute__(name)
 
     def read(self, path: str) -> Mapping[str, Any]:
-        return dict(self.said.get(path, {}))
+        return dict(self.answers.get(path, {}))
 
     def _mounted(self, path: str) -> Mapping[str, Any]:
         entry = next((entry for entry in self.declared if Role(entry, {}).path == path), None)
@@ -77,8 +76,8 @@ class Played(VaultServer):
             return {}
         declared: Mapping[str, Any] = self.declared[entry]
         names = {"tokenPolicies": "token_policies", "tokenTtl": "token_ttl", "tokenPeriod": "token_period"}
-        said = {names[key]: each for key, each in declared.items() if key in names}
-        return {"bind_secret_id": "approle" in entry, **said, **self.said.get("role", {})}
+        answers = {names[key]: each for key, each in declared.items() if key in names}
+        return {"bind_secret_id": "approle" in entry, **answers, **self.answers.get("role", {})}
 
     def policy(self, name: str) -> list[Rule] | None:
         return rules(self.texts[name]) if name in self.texts else None
@@ -99,7 +98,7 @@ CHECKS = ("roles", "secret ids", "readers' rights", "rotator's rights", "others'
 
 
 @DEPLOYED
-def test_what_the_program_makes_is_what_doctor_asks_for(deploy: Callable[[], Deployed]) -> None:
+def test_program_registers_what_doctor_expects(deploy: Callable[[], Deployed]) -> None:
     server = Played(deploy())
     assert server.rotator.endswith("-rotator")
     assert len(server.programs) >= 1 and not [entry for entry in server.programs if "alice" in entry]
@@ -107,7 +106,7 @@ def test_what_the_program_makes_is_what_doctor_asks_for(deploy: Callable[[], Dep
         assert server.finds(check).level is Level.OK, server.finds(check)
 
 
-def test_a_server_that_is_as_it_should_be_is_well() -> None:
+def test_healthy_server_has_no_finding() -> None:
     server = Played(on_this_machine())
     checks = ("server", "clock", "your token", "mount", "versions kept", "audit", "unknown paths")
     assert {name: server.finds(name).level for name in checks} == dict.fromkeys(checks, Level.OK)
@@ -150,8 +149,8 @@ def test_doctor_finds_policies_of_others_that_read_the_mount_but_not_lists() -> 
 
 
 def test_a_mount_that_forgets_versions_by_itself_is_found() -> None:
-    for said in ({"max_versions": 2}, {"delete_version_after": "24h"}):
-        assert Played(on_this_machine(), **{f"{BASE}/config": said}).finds("versions kept").level is Level.ATTENTION
+    for answers in ({"max_versions": 2}, {"delete_version_after": "24h"}):
+        assert Played(on_this_machine(), **{f"{BASE}/config": answers}).finds("versions kept").level is Level.ATTENTION
     assert (
         Played(on_this_machine(), **{f"{BASE}/metadata/mqtt": {"max_versions": 1}}).finds("versions kept").level
         is Level.ATTENTION
@@ -162,7 +161,7 @@ SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
 
 
 @pytest.mark.parametrize(
-    ("check", "said"),
+    ("check", "answers"),
     [
         *(("roles", {"role": {"token_ttl": 72 * 3600}}), ("roles", {"role": {"token_num_uses": 9}})),
         *(("roles", {"role": {"token_policies": []}}), ("secret ids", {"secret_ids": []})),
@@ -175,8 +174,8 @@ SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
         ("unknown paths", {"unknown_paths": ["pending/old"]}),
     ],
 )
-def test_what_is_not_as_it_should_be_is_found(check: str, said: dict[str, Any]) -> None:
-    found = Played(on_this_machine(), **said).finds(check)
+def test_planted_fault_is_found(check: str, answers: dict[str, Any]) -> None:
+    found = Played(on_this_machine(), **answers).finds(check)
     assert found.level is Level.ATTENTION and found.remedy
 
 

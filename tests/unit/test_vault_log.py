@@ -1,6 +1,6 @@
-"""`secretops audit` over what an audit device of Vault writes: whose read it was, of which path, whether they got it.
+"""`secretops audit` over an audit device of Vault: reader, path, and whether the value was returned.
 
-The lines have the form that a real OpenBao gives them, which tests/contract/test_audit_vault.py reads.
+The lines have the form of a real OpenBao's, which tests/contract/test_audit_vault.py reads.
 """
 
 import gzip
@@ -60,17 +60,13 @@ def token(called: str, *policies: str, **metadata: str) -> dict[str, Any]:
 
 
 def entry(who: dict[str, Any] | None = None, path: str = f"{MOUNT}/data/mqtt", **changes: Any) -> dict[str, Any]:
-    """The response to a read that was given, unless told otherwise."""
+    """Return the response to a successful read, with changes."""
     kind, operation = changes.pop("type", "response"), changes.pop("operation", "read")
-    said = {"data": {"password": "hmac-sha256:aa", "username": "hmac-sha256:bb"}, "metadata": {"version": 3}}
+    logged = {"data": {"password": "hmac-sha256:aa", "username": "hmac-sha256:bb"}, "metadata": {"version": 3}}
     request = {
-        "id": changes.pop("id", ""),
-        "operation": operation,
-        "namespace": {"id": "root"},
-        "path": path,
-        "remote_address": "10.0.0.1",
-        **changes.pop("request", {}),
-    }
+        "id": changes.pop("id", ""), "operation": operation, "namespace": {"id": "root"}, "path": path,
+        "remote_address": "10.0.0.1", **changes.pop("request", {}),
+    }  # fmt: skip
     found: dict[str, Any] = {
         "time": f"{changes.pop('time', NOW):%Y-%m-%dT%H:%M:%S}.864847669Z",
         "type": kind,
@@ -78,7 +74,7 @@ def entry(who: dict[str, Any] | None = None, path: str = f"{MOUNT}/data/mqtt", *
         "request": request,
     }
     if kind == "response":
-        found["response"] = {"data": said} if operation == "read" else {}
+        found["response"] = {"data": logged} if operation == "read" else {}
     return found | changes
 
 
@@ -87,10 +83,10 @@ def refused(who: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return entry({**who, "policy_results": {"allowed": False}}, error=error, response={"data": {}}, **changes)
 
 
-def view(folder: Path, *entries: Any, **asked: Any) -> View:
+def view(folder: Path, *entries: Any, **options: Any) -> View:
     file = folder / "audit.jsonl"
     file.write_text("\n".join(json.dumps(each) for each in entries))
-    return audit(MANIFEST, [str(file)], **asked)
+    return audit(MANIFEST, [str(file)], **options)
 
 
 def test_a_request_and_its_response_in_two_devices_logs_are_one_read(tmp_path: Path) -> None:
@@ -132,7 +128,7 @@ def test_login_is_matched_to_role_and_mount(who: dict[str, Any], reader: str, de
 
 
 @pytest.mark.parametrize("path", [f"{MOUNT}/data/another", f"{MOUNT}-2/data/mqtt", f"sys/mounts/{MOUNT}"])
-def test_other_mounts_and_paths_and_mere_looks_at_the_mount_are_passed_over(path: str, tmp_path: Path) -> None:
+def test_other_mounts_and_metadata_requests_are_skipped(path: str, tmp_path: Path) -> None:
     assert view(tmp_path, entry(token("root", "root"), path=path)).rows == []
 
 
@@ -153,7 +149,7 @@ def test_only_values_are_reads_and_changes_are_alarms(operation: str, path: str,
     assert (found.exit_code is ExitCode.ATTENTION) is (outcome == "done")
 
 
-def test_a_version_that_was_deleted_is_given_to_nobody_and_a_wrapped_one_to_whoever_asked(tmp_path: Path) -> None:
+def test_deleted_version_is_no_read_and_wrapped_one_is_the_callers(tmp_path: Path) -> None:
     gone = entry(response={"data": {"http_status_code": 404}})
     (row,) = view(tmp_path, gone).rows
     assert row.outcome == "no value"
@@ -162,7 +158,7 @@ def test_a_version_that_was_deleted_is_given_to_nobody_and_a_wrapped_one_to_whoe
     assert (row.outcome, row.sources) == ("got value", ["10.0.0.1 wrapped"])
 
 
-def test_a_device_that_logs_texts_as_they_are_is_told_and_calls_for_attention(tmp_path: Path) -> None:
+def test_device_that_logs_plain_values_is_reported(tmp_path: Path) -> None:
     raw = {"data": {"data": {"password": "as it is"}}}
     for line in (entry(response=raw), entry(account(), operation="create", request=raw)):
         found = view(tmp_path, line)
@@ -171,7 +167,7 @@ def test_a_device_that_logs_texts_as_they_are_is_told_and_calls_for_attention(tm
     assert view(tmp_path, entry(account(), path=f"{MOUNT}/data/rotator/lease", response=times)).bodies == 0
 
 
-def test_whoever_was_given_a_value_is_found_at_whatever_path_and_on_each_device(tmp_path: Path) -> None:
+def test_reader_of_a_value_is_found_on_every_path_and_device(tmp_path: Path) -> None:
     trail = ValueTrail(STORE, {"hmac-sha256:aa", "hmac-sha256:a2"})
     copied = {"data": {"data": {"copy": "hmac-sha256:a2"}, "metadata": {"version": 1}}}
     unwrapped = {"data": {"data": {"password": "hmac-sha256:aa"}}}

@@ -1,4 +1,4 @@
-"""The client of Vault: tokens, what a server's answers mean, `--from vault:…`, signing. No server is asked."""
+"""The client of Vault: tokens, a server's answers, `--from vault:…`, signing. No server runs."""
 
 import secrets
 import threading
@@ -67,19 +67,19 @@ def test_a_persons_token_goes_to_the_server_of_vault_addr_alone(named: dict[str,
 
 
 @pytest.mark.parametrize("content", ["{}\nHost: elsewhere", "{}é"])
-def test_what_can_not_be_a_token_is_told_and_not_shown(tmp_path: Path, content: str) -> None:
+def test_invalid_token_is_reported_without_its_text(tmp_path: Path, content: str) -> None:
     text = secrets.token_hex(12)
     (tmp_path / ".vault-token").write_text(content.replace("{}", text))
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as refusal:
         Login(SERVER, environment={"HOME": str(tmp_path), "VAULT_ADDR": SERVER.address}).token()
-    assert text not in str(told.value)
+    assert text not in str(refusal.value)
 
 
 class Standin:
-    """Stands in for a server: its TTLs are those of a test. What a server really renews is in tests/contract."""
+    """A server with the TTLs of a test. Real renewals are in tests/contract."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *ttls: float) -> None:
-        self.asked: list[str] = []
+        self.calls: list[str] = []
         self._ttls, self._now = list(ttls), 0.0
         monkeypatch.setattr(Connection, "request", lambda _, _method, path, *__, **___: self._answer(path))
         monkeypatch.setattr(lease, "boot_clock", lambda: self._now)
@@ -88,8 +88,8 @@ class Standin:
         self._now += seconds
 
     def _answer(self, path: str) -> Answer:
-        self.asked.append(path.rpartition("/")[2])
-        if self.asked[-1] == "revoke-self":
+        self.calls.append(path.rpartition("/")[2])
+        if self.calls[-1] == "revoke-self":
             return Answer(204, {})
         auth = {"client_token": secrets.token_hex(12), "lease_duration": self._ttls.pop(0), "renewable": True}
         return Answer(200, {"auth": auth})
@@ -102,20 +102,20 @@ def test_short_renewal_is_followed_by_a_login(tmp_path: Path, monkeypatch: pytes
     login.token()
     played.later(55)
     login.token()
-    assert played.asked == ["login", "renew-self"]
+    assert played.calls == ["login", "renew-self"]
     played.later(35)
     login.token()
-    assert played.asked == ["login", "renew-self", "renew-self", "login", "revoke-self"]
+    assert played.calls == ["login", "renew-self", "renew-self", "login", "revoke-self"]
     played.later(45)
     login.token()
-    assert len(played.asked) == 5
+    assert len(played.calls) == 5
 
 
 @pytest.mark.parametrize("body", [{}, {"auth": None}, {"auth": {"client_token": "", "mfa_requirement": {}}}])
 def test_a_good_answer_without_a_token_is_a_message_and_no_traceback(
     body: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a portal, another server behind the same certificate, or a second factor's question answers."""
+    """Answer as a portal, another server behind the same certificate, or a second factor's prompt."""
     (tmp_path / "jwt").write_text(secrets.token_hex(12))
     monkeypatch.setattr(Connection, "request", lambda *_, **__: Answer(200, body))
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:1"):
@@ -124,12 +124,13 @@ def test_a_good_answer_without_a_token_is_a_message_and_no_traceback(
 
 @pytest.mark.real
 def test_no_token_is_shown_to_where_a_server_points_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a standby that does not reach the active server: it points to itself, so that a second look is seen."""
-    shown = list[str | None]()
+    """As a standby that does not reach the active server: it redirects to itself, so that a second request is
+    counted."""
+    tokens = list[str | None]()
 
     class Points(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            shown.append(self.headers["X-Vault-Token"] if self.path.endswith("/it") else "elsewhere")
+            tokens.append(self.headers["X-Vault-Token"] if self.path.endswith("/it") else "elsewhere")
             self.send_response(307)
             self.send_header("Location", f"{address}/elsewhere")
             self.send_header("Content-Length", "0")
@@ -154,18 +155,18 @@ def test_no_token_is_shown_to_where_a_server_points_to(tmp_path: Path, monkeypat
         pointing.shutdown()
         pointing.server_close()
         thread.join()
-    assert shown == [token, token]
+    assert tokens == [token, token]
 
 
 @pytest.mark.parametrize("content", ["", "two\nlines-of-it", None], ids=["empty", "lines", "gone"])
-def test_what_is_no_secret_id_is_told_and_not_shown(content: str | None, tmp_path: Path) -> None:
+def test_invalid_secret_id_is_reported_without_its_text(content: str | None, tmp_path: Path) -> None:
     file = tmp_path / "secret-id"
     if content is not None:
         file.write_bytes(content.encode(errors="surrogateescape"))
     method = VaultLogin(method="approle", mount="approle", role="rotator", file=str(file))
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as refusal:
         Login(SERVER, method, environment={}).token()
-    assert str(file) in told.value.what and "lines-of-it" not in str(told.value)
+    assert str(file) in refusal.value.what and "lines-of-it" not in str(refusal.value)
 
 
 ADDRESS = "https://vault.example:8200"
@@ -190,10 +191,10 @@ def meaning(status: int, *texts: str) -> SecretopsError:
         (403, "permission denied", DeniedError),
     ],
 )
-def test_a_refusal_is_told_with_what_to_do(status: int, text: str, kind: type[SecretopsError]) -> None:
-    told = meaning(status, text)
-    assert type(told) is kind and told.rule and told.remedy
-    assert SECRET not in str(told)
+def test_refusal_is_reported_with_a_remedy(status: int, text: str, kind: type[SecretopsError]) -> None:
+    refusal = meaning(status, text)
+    assert type(refusal) is kind and refusal.rule and refusal.remedy
+    assert SECRET not in str(refusal)
 
 
 @pytest.mark.parametrize(
@@ -205,12 +206,12 @@ def test_a_refusal_is_told_with_what_to_do(status: int, text: str, kind: type[Se
     ],
 )
 def test_no_answer_is_reported_with_a_remedy_and_no_input(error: Exception, kind: type[SecretopsError]) -> None:
-    told = errors.no_response(error, ADDRESS, "/etc/ca.crt")
-    assert type(told) is kind and told.rule and told.remedy
-    assert SECRET not in str(told)
+    refusal = errors.no_response(error, ADDRESS, "/etc/ca.crt")
+    assert type(refusal) is kind and refusal.rule and refusal.remedy
+    assert SECRET not in str(refusal)
 
 
-def test_a_busy_server_is_asked_again_and_no_token_follows_where_it_points(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_server_is_retried_and_redirects_get_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "PAUSES", (0.0, 0.0))
     answers = [Answer(307, {}), Answer(503, {"errors": ["Vault is sealed"]}), Answer(200, {"data": {"a": "b"}})]
     guarded: list[bool] = []
@@ -223,7 +224,7 @@ def test_a_busy_server_is_asked_again_and_no_token_follows_where_it_points(monke
         Connection(Server(ADDRESS)).request("GET", "m/data/it", patient=False)
 
 
-def test_what_a_source_says_is_read_whole() -> None:
+def test_source_address_is_parsed_whole() -> None:
     found = parse_address(
         "v:1/team/kv/data/stack/mqtt+agent-key,kubernetes=server,auth=k8s/one,namespace=a/b,ca=/ca.pem"
     )
@@ -238,7 +239,7 @@ def test_what_a_source_says_is_read_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("place", "refusal"),
     [
         *(("v", "vault:<host>"), ("user:SECRET@v/kv/data/mqtt", "vault:<host>")),
         *(("v/kv/data/mqqt", "did you mean mqtt"), ("v/kv/data/mqtt,approle=", "approle=…")),
@@ -250,10 +251,10 @@ def test_what_a_source_says_is_read_whole() -> None:
         ("v/kv/data/mqtt,jwt=x,file=/id,wrapped", "wrapped"),
     ],
 )
-def test_a_mistake_is_told_with_what_is_meant_and_repeats_nothing_that_may_be_a_secret(place: str, told: str) -> None:
+def test_source_error_names_the_option_and_repeats_no_secret(place: str, refusal: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_source(f"vault:{place}")
-    assert told in str(caught.value) and caught.value.remedy
+    assert refusal in str(caught.value) and caught.value.remedy
     assert "SECRET" not in str(caught.value)
 
 
@@ -264,10 +265,10 @@ class Engine:
     server = Server("https://vault.example:8200")
 
     def __init__(self, answer: dict[str, Any] | StoreError | None) -> None:
-        self._answer, self.asked, self.closed = answer, list[tuple[str, str, Mapping[str, Any]]](), False
+        self._answer, self.calls, self.closed = answer, list[tuple[str, str, Mapping[str, Any]]](), False
 
     def raw(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        self.asked.append((method, path, body))
+        self.calls.append((method, path, body))
         if isinstance(self._answer, StoreError):
             raise self._answer
         return self._answer
@@ -276,11 +277,11 @@ class Engine:
         self.closed = True
 
 
-def test_a_request_is_signed_without_showing_a_key_and_the_login_is_given_back() -> None:
+def test_request_is_signed_without_its_key_and_the_login_is_closed() -> None:
     engine = Engine({"data": {"certificate": "own", "ca_chain": ["intermediate", "root"]}})
     signed = VaultPki(cast(Api, engine), ISSUER).sign("request")
     assert (signed.certificate, signed.chain) == ("own", ("intermediate", "root"))
-    ((method, path, body),) = engine.asked
+    ((method, path, body),) = engine.calls
     assert (method, path) == ("POST", "pki/sign/client")
     assert (body["csr"], body["common_name"], body["ttl"]) == ("request", ISSUER.common_name, "86400s")
     assert engine.closed
@@ -294,7 +295,7 @@ def test_an_answer_without_a_certificate_and_its_chain_is_refused(answer: dict[s
         VaultPki(cast(Api, Engine(answer)), ISSUER).sign("request")
 
 
-def test_the_login_is_given_back_when_nothing_is_signed() -> None:
+def test_login_is_closed_when_nothing_is_signed() -> None:
     engine = Engine(DeniedError("no"))
     with pytest.raises(DeniedError):
         VaultPki(cast(Api, engine), ISSUER).sign("request")

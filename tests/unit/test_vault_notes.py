@@ -1,4 +1,4 @@
-"""What a path's notes say of versions, beside the documents that lie there. The server is a mapping in memory."""
+"""A path's metadata about versions, next to its documents. The server is a mapping in memory."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def noted(
 
 
 class Server:
-    """Paths with documents and notes, as `State.of` asks for them."""
+    """Paths with documents and metadata, as `State.of` reads them."""
 
     def __init__(self) -> None:
         self.documents: dict[str, list[Mapping[str, str] | None]] = {"it": [], "apart": []}
         self.notes: dict[str, dict[str, str]] = {"it": {}, "apart": {}}
 
-    def has(self, path: str, *said: Mapping[str, str] | None, of: tuple[VersionRecord, ...] = ()) -> Server:
-        self.documents[path] = list(said)
+    def has(self, path: str, *written: Mapping[str, str] | None, of: tuple[VersionRecord, ...] = ()) -> Server:
+        self.documents[path] = list(written)
         self.notes[path] = dict(one.entry() for one in of)
         return self
 
@@ -79,7 +79,7 @@ def test_versions_are_staged_by_their_documents_and_older_documents_are_surplus(
     [(document("b"), "b", False), ({"password": "typed"}, "a", True), (document("a", "typed"), "a", True)],
     ids=["ours", "a person's", "a person's, of an older one"],
 )
-def test_a_plan_came_true_only_where_its_document_says_so(newest: dict[str, str], current: str, theirs: bool) -> None:
+def test_planned_version_exists_only_with_its_document(newest: dict[str, str], current: str, theirs: bool) -> None:
     state = Server().has("it", document("a"), newest, of=(noted("a", 1), noted("b", planned=2))).state
     found = state.versions.current
     assert found and found.id == current
@@ -87,7 +87,7 @@ def test_a_plan_came_true_only_where_its_document_says_so(newest: dict[str, str]
     assert not state.may_still_arrive
 
 
-def test_a_plan_of_which_no_document_is_there_may_still_arrive() -> None:
+def test_planned_version_without_a_document_may_still_arrive() -> None:
     state = Server().has("it", document("a"), of=(noted("a", 1), noted("b", planned=2))).state
     assert state.may_still_arrive and state.is_found
     assert stages(state) == {"a": Stage.CURRENT}

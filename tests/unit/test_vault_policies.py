@@ -1,4 +1,4 @@
-"""Vault's policies, logins and CA as the program asks for them. Whether they work is for tests/stacks."""
+"""Vault's policies, logins and CA that the program registers. tests/stacks uses them."""
 
 import json
 from itertools import pairwise
@@ -98,11 +98,11 @@ def test_nobody_of_the_stack_may_change_a_policy_or_a_role(deployed: Deployed) -
         for path, may in paths.items():
             harmless = path.startswith(("auth/token/", "sys/audit-hash/")) or "secret-id" in path
             if path.startswith(("sys/", "auth/")) and not harmless:
-                looks = {"list"} if path == "sys/policies/acl" else {"sudo"} if path == "sys/audit" else set[str]()
-                assert set(may) <= {"read", *looks}, path
+                reads = {"list"} if path == "sys/policies/acl" else {"sudo"} if path == "sys/audit" else set[str]()
+                assert set(may) <= {"read", *reads}, path
 
 
-def test_what_a_reviewer_is_shown_is_what_the_program_asks_for() -> None:
+def test_golden_file_has_every_policy_of_the_program() -> None:
     command = "python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt"
     assert GOLDEN.read_text() == every_policy(), command
 
@@ -202,7 +202,7 @@ def test_a_mount_is_changed_by_one_at_a_time_from_its_urls_to_what_it_signs() ->
         assert first in made[then].depends_on, (first, then)
 
 
-def test_what_is_issued_is_for_one_client_and_for_no_server() -> None:
+def test_issued_certificate_is_for_one_client_and_no_server() -> None:
     role = inputs(with_every_option(), "pki-client")
     assert role["allowedDomains"] == ["coreflux-mcp-prod"]
     assert role["allowBareDomains"] is True
@@ -214,7 +214,7 @@ def test_what_is_issued_is_for_one_client_and_for_no_server() -> None:
     assert role["ttl"] == role["maxTtl"] == str(14 * 86400)
 
 
-def test_somebody_outside_is_given_the_request_and_then_gives_the_certificate(pem: Path) -> None:
+def test_external_ca_gets_the_request_and_supplies_the_certificate(pem: Path) -> None:
     waiting = for_pods(", pki: {signed_by: outside}", broker=ASKS)
     signed = for_pods(f', pki: {{signed_by: outside, certificate_file: "{pem}"}}', broker=ASKS)
     assert "stand-in's request" in waiting.exports["csr"]

@@ -1,4 +1,4 @@
-"""Writing public files in a container that runs first, as the image runs it."""
+"""Writing public files in an init container, as the image runs it."""
 
 import subprocess
 import sys
@@ -13,7 +13,6 @@ from secretops.platforms.azure import write_files
 def test_each_file_has_its_text_to_the_byte(tmp_path: Path) -> None:
     texts = {str(tmp_path / "a.json"): '{"é": 1}\n', str(tmp_path / "b.crt"): "x" * write_files.LIMIT}
     variables = {write_files.variable(at): text for at, text in enumerate(texts.values())}
-
     command = [sys.executable, "-m", write_files.__name__, *texts]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (ExitCode.DONE, "", "")

@@ -1,4 +1,4 @@
-"""What Vault would compute, for what the mocks make: as the stand-in for its provider has it."""
+"""Values that Vault would compute, for the mocks."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,6 +1,6 @@
-"""The Vault platform's program under mocks, and what a reviewer is shown of its policies.
+"""The Vault platform's program under mocks, and the reviewer's list of its policies.
 
-python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt
+Refresh the list by python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt
 """
 
 import json
@@ -34,7 +34,7 @@ HERE = PROJECT_FOLDER / "examples/Pulumi.dev-vault-local.yaml"
 def file_on_vault(
     store: str = "", server: str = "", broker: str = "", *, kind: str = "kind: local", **more: str
 ) -> StackFile:
-    """A stack file of the Vault store, each section with more entries; `kind` is the server's."""
+    """Return a stack file of the Vault store, each section with more entries; `kind` is the server's."""
     sections = {
         "store": f"{{{STORE}{store}}}",
         "server": f"{{{kind}{server}}}",
@@ -60,7 +60,7 @@ def for_pods(
 
 @cache
 def by_agent() -> Deployed:
-    """In a cluster, by Vault's agent, and nothing more than it needs. Run once: nobody changes what it asked for."""
+    """Deploy in a cluster, by Vault's agent, with only what it needs. Run once: read-only."""
     return for_pods()
 
 
@@ -110,7 +110,7 @@ def store_of(manifest: Manifest) -> VaultStoreLocation:
 
 
 def policies(deployed: Deployed) -> dict[str, dict[str, list[str]]]:
-    """Name -> path -> capabilities, as Vault would read them."""
+    """Return name -> path -> capabilities, as Vault parses them."""
     return {
         one.inputs["name"]: dict(_paths(one.inputs["policy"])) for one in deployed.of_type("vault:index/policy:Policy")
     }
@@ -138,7 +138,7 @@ def wrong(deployed: Deployed) -> list[str]:
 
 
 def _whole(entry: Any) -> Any:
-    from tests.unit.azure_stack import whole  # which brings another platform's SDK along
+    from tests.unit.azure_stack import whole  # imports another platform's SDK
 
     return whole(entry)
 
@@ -162,16 +162,16 @@ def every_policy() -> str:
     for title, deployed in others.items():
         lines += ["", f"{title}; the server, and what others may beside it outside of the mount"]
         for who, rules in _shown(deployed).items():
-            beside = [one for one in rules if one not in known[who] and not one.startswith("    <stack>/")]
-            shown = rules if who == "server" else beside
-            lines += [f"  {who}", *shown] if shown else []
+            additional = [one for one in rules if one not in known[who] and not one.startswith("    <stack>/")]
+            printed = rules if who == "server" else additional
+            lines += [f"  {who}", *printed] if printed else []
     return "\n".join(lines) + "\n"
 
 
 def _shown(deployed: Deployed) -> dict[str, list[str]]:
-    """Who -> a line for each rule, with <stack> for what the names of all that is its own begin with."""
+    """Return principal -> a line for each rule, with <stack> for the prefix of its own names."""
     base = f"coreflux-mcp-{manifest_of(deployed).stack}"
-    shown: dict[str, list[str]] = {}
+    printed: dict[str, list[str]] = {}
     for one in deployed.of_type("vault:index/policy:Policy"):
         found: dict[tuple[str, str, str], list[str]] = {}
         text = one.inputs["policy"].replace(base, "<stack>")
@@ -179,11 +179,11 @@ def _shown(deployed: Deployed) -> dict[str, list[str]]:
             folder, slash, name = path.rpartition("/")
             which = (f"{folder}{slash}", may.replace('"', ""), why.replace(name, "{}") if name else why)
             found.setdefault(which, []).append(name)
-        lines = shown[one.inputs["name"].removeprefix(f"{base}-")] = list[str]()
+        lines = printed[one.inputs["name"].removeprefix(f"{base}-")] = list[str]()
         for (folder, may, why), on in found.items():
             what = on[0] if len(on) == 1 else f"{{{', '.join(on)}}}"
             lines.append(f"    {folder}{what}: {may}; {why.replace('{}', what) if len(on) == 1 else why}")
-    return shown
+    return printed
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A client of Secrets Manager: read labels and values, create a version, move a label."""
+"""A client of Secrets Manager."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Labels = dict[str, frozenset[str]]
 
 
 def connect(region: str, service: str = "secretsmanager", attempts: int | None = None) -> Any:
-    """Return a client of `service`, by boto3's chain of credentials and endpoints. Raises UsageError.
+    """Use boto3's chain of credentials and endpoints. Raises UsageError.
 
     Each client has its own session: boto3's default session is not thread-safe. The endpoint is the region's, not the
     account's, because a VPC has a route and a name for it.
@@ -54,9 +54,9 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
 
 
 class SecretsManagerApi:
-    """Secrets of one region by their names. Connects with the first request.
+    """Secrets of one region by name. Connects with the first request.
 
-    `guard` runs before each write and raises if the lease is lost. Its argument: whether to renew the lease first.
+    `guard` runs before each write and raises if the lease is lost. True as its argument: renew first.
     """
 
     def __init__(self, region: str, open_client: Callable[[str], SecretsManagerClient] = connect) -> None:
@@ -71,7 +71,7 @@ class SecretsManagerApi:
         return self._open(self.region)
 
     def describe(self, name: str) -> DescribeSecretResponseTypeDef:
-        """Return DescribeSecret's answer about a name or ARN. Raises AbsentError, DeniedError and others."""
+        """Accept a name or ARN. Raises AbsentError, DeniedError and others."""
         with self._translated("DescribeSecret", name):
             found = self.client.describe_secret(SecretId=name)
         self.account = found["ARN"].split(":")[4]
@@ -80,7 +80,7 @@ class SecretsManagerApi:
 
     @contextmanager
     def cached_labels(self) -> Iterator[None]:
-        """Read each secret's labels once within the block, and again after a refused move."""
+        """Read labels once in the block, and again after a refused move."""
         self._known = {}
         try:
             yield
@@ -93,7 +93,7 @@ class SecretsManagerApi:
         return labels_of(self.describe(name))
 
     def value(self, name: str, version: str) -> str | None:
-        """Return the text of a version; None if it is missing, or the empty version of RotateSecret."""
+        """Return a version's text; None if it is missing, or the empty version of RotateSecret."""
         with self._translated("GetSecretValue", name):
             try:
                 answer = self.client.get_secret_value(SecretId=name, VersionId=version)
@@ -105,7 +105,7 @@ class SecretsManagerApi:
         return answer.get("SecretString", "")
 
     def put(self, name: str, version: str, text: str, labels: tuple[str, ...]) -> bool:
-        """Create a version and move these labels to it. Returns False if the version exists with another text."""
+        """Create a version and move the labels to it. False if it exists with another text."""
         self.guard(False)
         with self._translated("PutSecretValue", name):
             before = self._uncache(name)
@@ -124,7 +124,7 @@ class SecretsManagerApi:
         return True
 
     def move(self, name: str, label: str, source: str | None, target: str | None) -> bool:
-        """Move `label` from version `source` to `target`; either may be None. Returns False if `source` has lost it."""
+        """Move `label` from version `source` to `target`; either may be None. False if `source` has lost it."""
         ends = {"RemoveFromVersionId": source, "MoveToVersionId": target}
         versions: dict[str, Any] = {end: version for end, version in ends.items() if version}
         with self._translated("UpdateSecretVersionStage", name):
@@ -176,7 +176,7 @@ def version_with(labels: Labels, label: str) -> str | None:
 
 
 def check_account(api: SecretsManagerApi, location: AwsStoreLocation) -> None:
-    """Raise UsageError for credentials of another account, which may have secrets of the same names."""
+    """Raise UsageError for another account, which may have secrets of the same names."""
     if not api.account:
         api.describe(next(iter(location.secrets.values())))
     check_account_id(api.account, location)

@@ -1,4 +1,4 @@
-"""Translate errors of AWS and its SDK. Only names of their texts are passed on: action, principal, code."""
+"""Translate errors of AWS and its SDK. Passes on only names of their texts: action, principal, code."""
 
 from __future__ import annotations
 
@@ -133,9 +133,9 @@ def translate(
     kind: str = "secret",
     own: Mapping[str, ErrorTemplate] = MappingProxyType({}),
 ) -> SecretopsError:
-    """Return the error for `action` (an IAM action) on the secret, table or CA `name`, or on any if it is empty.
+    """Return the error for an IAM action on the secret, table or CA `name`; empty is any.
 
-    `own`: templates of the service by AWS' error code.
+    `own`: templates by AWS' error code.
     """
     if isinstance(error, WaiterError) and "Error" in error.last_response:
         error = ClientError(error.last_response, action)
@@ -158,7 +158,7 @@ def translate(
 
 @contextmanager
 def translated(action: str, name: str, region: str, **options: Any) -> Iterator[None]:
-    """Translate the SDK's errors, without their texts and tracebacks."""
+    """Translate without the SDK's texts and tracebacks."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:

@@ -1,4 +1,4 @@
-"""The staging labels with the metadata of a secret's versions: how to read them, and which to move. Pure.
+"""The staging labels with the metadata of a secret's versions. Pure.
 
 A label has at most 256 characters; a secret has at most 20 labels, of which secretops uses one per version and two
 more. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
@@ -46,7 +46,7 @@ class LabelState:
 
     @property
     def current(self) -> str | None:
-        """The version that readers get, by any author."""
+        """The readers' version, by any author."""
         return self.versions_by_label.get(CURRENT)
 
     @property
@@ -55,13 +55,13 @@ class LabelState:
 
     @property
     def rolled_back(self) -> bool:
-        """Whether the current version has no publish time: after a rollback by hand, or a crash."""
+        """True without a publish time: after a rollback by hand, or a crash."""
         current = self.versions.current
         return current is not None and current.published is None
 
     @property
     def versions(self) -> Versions:
-        """The versions with metadata of secretops.
+        """Versions with metadata of secretops.
 
         If AWSCURRENT is on another version, or a retired one, the version published last is current. A current version
         older than the previous one was made current by hand: it has no publish time until that is recorded.
@@ -99,7 +99,7 @@ class LabelState:
         )
 
     def changes(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str | None, str | None]]:
-        """Yield the moves (label, source, target) that write exactly `versions` and `last`, additions first."""
+        """Yield the moves (label, source, target) that write exactly these, additions first."""
         wanted = dict(self._wanted(versions, last))
         if versions.pending:
             wanted[PENDING] = versions.pending.id
@@ -119,7 +119,7 @@ class LabelState:
 
     @property
     def stray_pending(self) -> str | None:
-        """The version with AWSPENDING that is not current and has no metadata: empty, or of another author."""
+        """The AWSPENDING version if it is not current and has no metadata: empty, or of another author."""
         found = self.versions_by_label.get(PENDING)
         return None if found is None or CURRENT in self.labels[found] or self.versions.pending else found
 
@@ -134,7 +134,7 @@ class LabelState:
         }
 
     def _wanted(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str]]:
-        """Yield labels with their versions. A retired version keeps no label, so that AWS deletes it."""
+        """Yield labels with their versions. A retired version has none, so that AWS deletes it."""
         living = [version for version in (versions.current, versions.pending, versions.previous) if version]
         carrier = next((version.id for version in living if not version.retired), None)
         carrier = carrier or self.current or next(iter(self.labels), None)
@@ -158,7 +158,7 @@ class LabelState:
 
 
 def facts_label(version: Version) -> str:
-    """Return the label with a version's metadata. Raises UsageError if it is too long."""
+    """Raises UsageError if the label is too long."""
     times = {letter: getattr(version, name) for letter, name in _TIMES.items()}
     dates = "".join(f"{letter}{_format(time)}." for letter, time in times.items() if time)
     label = f"secretops.{_dotless(version.id)}.{dates}" + ("" if version.user is None else f"u{quote(version.user)}")
@@ -183,7 +183,7 @@ def stray_label(now: datetime) -> str:
 
 
 def _dotless(token: str) -> str:
-    """Return a version's id as a part of a label. AWS accepts any character in an id."""
+    """Return an id as a part of a label. AWS accepts any character in an id."""
     return token.replace("%", "%25").replace(".", "%2E")
 
 

@@ -1,6 +1,6 @@
-"""The Lambda functions: Secrets Manager calls `rotate` for each step of a rotation, EventBridge calls `tick` hourly.
+"""The Lambda functions: Secrets Manager calls `rotate` for each step, EventBridge calls `tick` hourly.
 
-The steps are the engine's, with AWS' token. A failure is raised, so that AWS marks the attempt as failed and retries.
+The steps are the engine's, with AWS' token. A raised failure makes AWS mark the attempt as failed and retry.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ _log = logging.getLogger("secretops")
 
 
 class LambdaError(Exception):
-    """A failure as AWS shows it: value, rule and remedy, without a cause that could contain more."""
+    """A failure as AWS shows it, without a cause that could contain more."""
 
 
 def rotate(event: Mapping[str, Any], _context: object) -> None:
-    """Run one step of a rotation. Raises LambdaError. A completed step is a no-op.
+    """Run one step. Raises LambdaError. A completed step is a no-op.
 
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
     """
@@ -90,7 +90,7 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
 def tick(_event: object, _context: object) -> dict[str, Any]:
     """Finish rotations, retire versions, report expiry and delay. AWS' own schedule starts rotations.
 
-    Returns what was done. Raises LambdaError after the last secret if one failed.
+    Raises LambdaError after the last secret if one failed.
     """
     with _reported("tick"):
         session = _session()
@@ -145,7 +145,7 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
 
 
 def _rotated_secret(session: Session, secret_id: str) -> Secret:
-    """Return the secret with that name or ARN. Raises UsageError if secretops does not rotate it."""
+    """Find it by name or ARN. Raises UsageError if secretops does not rotate it."""
     full_name = _ARN.sub(r"\1", secret_id)
     cancel = f"aws secretsmanager cancel-rotate-secret --secret-id {full_name}"
     names = {full: name for name, full in _location(session).secrets.items()}
@@ -189,7 +189,7 @@ def _check_pending(secret: Secret, described: DescribeSecretResponseTypeDef, tok
 
 @contextmanager
 def _lease(session: Session, command: str) -> Iterator[None]:
-    """Hold the store's lease. Waits for it: AWS does not document when it repeats a step."""
+    """Wait for the store's lease: AWS does not document when it repeats a step."""
     retries = Retries(itertools.repeat(RETRY_SECONDS), seconds=LEASE_SECONDS + RETRY_SECONDS)
     with ExitStack() as stack:
         while True:
@@ -204,7 +204,7 @@ def _lease(session: Session, command: str) -> Iterator[None]:
 
 @contextmanager
 def _reported(what: str, **names: str) -> Iterator[None]:
-    """Log the outcome of `what`, with public `names` as fields, and raise what AWS may show."""
+    """Log the outcome, with public `names` as fields, and raise what AWS may show."""
     redaction.install()
     try:
         yield
@@ -221,7 +221,7 @@ def _reported(what: str, **names: str) -> Iterator[None]:
 
 
 def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
-    """Return the tick in CloudWatch's embedded metric format.
+    """Use CloudWatch's embedded metric format.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
@@ -242,7 +242,7 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 class _Scheduled:
-    """The secrets that AWS rotates on schedule. One that cannot be read is not in it, so the tick reports it."""
+    """Secrets that AWS rotates on schedule. Omits unreadable ones, so that the tick reports them."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

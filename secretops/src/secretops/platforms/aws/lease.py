@@ -1,7 +1,7 @@
 """The lease of the AWS store: one item of a DynamoDB table, free without a token. Each change is a conditional update.
 
-A refused update returns the current item, so the rotator needs no right to read. The ARN names the table, so that
-DynamoDB denies another account.
+A refused update returns the current item, so the rotator needs no right to read. The table's ARN makes DynamoDB deny
+another account.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ PrivateCaArn = Annotated[
 
 
 class AwsStoreLocation(StoreLocation):
-    """Secrets of Secrets Manager in one region. boto3's own chain finds endpoint and credentials."""
+    """Secrets of one region. boto3's own chain finds endpoint and credentials."""
 
     kind: Literal["aws"] = "aws"
     # Twelve digits. Another account may have secrets of the same names.
@@ -51,7 +51,7 @@ class AwsStoreLocation(StoreLocation):
 
 
 class AwsPrivateCaIssuer(Issuer):
-    """An existing CA of AWS Private CA."""
+    """An existing CA."""
 
     kind: Literal["aws-private-ca"] = "aws-private-ca"
     # ARN of the CA. Its region may differ from the store's.
@@ -71,7 +71,7 @@ class AwsPrivateCaIssuer(Issuer):
 
     @property
     def template(self) -> str:
-        """The ARN of a template for client certificates, without the extensions of the request.
+        """Template for client certificates, without the extensions of the request.
 
         https://docs.aws.amazon.com/privateca/latest/userguide/template-definitions.html
         """

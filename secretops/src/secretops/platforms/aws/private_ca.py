@@ -33,7 +33,7 @@ class AwsPrivateCa:
         self._issuer = issuer
 
     def sign(self, request: str) -> SignedCertificate:
-        """Return the certificate for `request`. Idempotent: the token is the digest of the request."""
+        """Idempotent: the token is the request's digest."""
         ca = {"CertificateAuthorityArn": self._issuer.arn}
         with self._translated("acm-pca:DescribeCertificateAuthority"):
             client = connect(self._issuer.region, "acm-pca")

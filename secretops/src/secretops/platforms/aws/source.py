@@ -22,7 +22,7 @@ from secretops.platforms.aws.api import CURRENT, SecretsManagerApi, version_with
 
 
 class SecretsManager(PollingSource):
-    """`Source` of the versions with AWSCURRENT. A value is read only after the label moved.
+    """`Source` of AWSCURRENT. Reads a value only after the label moved.
 
     8,760 polls a month cost 0.04 USD per secret and server (0.05 USD per 10,000 calls,
     https://aws.amazon.com/secrets-manager/pricing/, 2025).

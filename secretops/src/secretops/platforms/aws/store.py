@@ -1,7 +1,7 @@
-"""`VersionStore` over Secrets Manager. Readers get AWSCURRENT, which one call moves.
+"""`VersionStore` over Secrets Manager. One call moves AWSCURRENT, which readers get.
 
-`forget` keeps the secret, which is a resource of the stack. It makes an empty version current and removes every other
-label, under a label that marks this until it is complete. AWS deletes versions without labels.
+`forget` keeps the secret, a resource of the stack. It makes an empty version current and removes every other label,
+under a label that marks this until it is complete. AWS deletes versions without labels.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return found[1] if found else None
 
     def _store_entry(self, entry: Entry) -> None:
-        """Store a failure only: the metadata of a version shows its success."""
+        """Store failures only: a version's metadata shows its success."""
         if entry.outcome != DONE and self._find_names(entry.secret):
             name = self._name(entry.secret)
             state = LabelState(self.api.labels(name))
@@ -168,7 +168,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         self._write(secret, lambda versions: versions.without_pending(pending.id))
 
     def release_stray_pending(self, secret: str, now: datetime) -> str | None:
-        """Remove the AWSPENDING of a failed rotation after STUCK_AFTER; return what was done. Call it under the lease.
+        """Remove a failed rotation's AWSPENDING after STUCK_AFTER; return what was done. Needs the lease.
 
         The first call labels the version with the time, because a rotator has no right to read its age.
         """
@@ -190,7 +190,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return f"AWSPENDING taken off version {stray}, which is empty since {since:%Y-%m-%d %H:%M} UTC"
 
     def release_pending(self, name: str, version: str) -> bool:
-        """Remove AWSPENDING from `version` if it is still a stray one. Call it under the lease."""
+        """Remove AWSPENDING if it is still stray. Needs the lease."""
         return LabelState(self.api.labels(name)).stray_pending == version and self.api.move(
             name, PENDING, version, None
         )
@@ -208,7 +208,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             self._pause(secret, Retries(()))
 
     def _write(self, secret: str, change: Callable[[Versions], Versions], *, last: bool = True) -> None:
-        """Write the result of `change` to the labels, and remove the labels of other versions."""
+        """Write the result of `change`, and remove other versions' labels."""
         name = self._name(secret)
         retries = Retries()
         while True:

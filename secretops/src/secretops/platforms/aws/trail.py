@@ -1,6 +1,6 @@
 """Read CloudTrail: files of its bucket, {"Records": […]}, the JSON of lookup-events, {"Events": […]}, or single events.
 
-Single events are those of EventBridge ({"detail": …}), or of `aws cloudtrail lookup-events` as text.
+Single events are EventBridge's ({"detail": …}), or texts of `aws cloudtrail lookup-events`.
 https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 """
 
@@ -33,7 +33,7 @@ _VALUES, _HIDDEN = ("secretString", "secretBinary"), "HIDDEN"
 
 
 class CloudTrail(TrailNames):
-    """`Trail` of one stack's secrets, in all regions of their replicas."""
+    """`Trail` of one stack, in all regions of its replicas."""
 
     log_format = "a file of CloudTrail's bucket, lookup-events' answer, or one event a line"
 
@@ -85,7 +85,7 @@ class CloudTrail(TrailNames):
             )
 
     def _requested(self, operation: str, request: dict[str, Any], event: dict[str, Any]) -> Iterator[str]:
-        """Yield the stack's secrets in the request; ALL for a list, or a batch by filters."""
+        """Yield requested secrets of the stack; ALL for a list, or a batch by filters."""
         name = (
             request.get("secretId") or (event.get("additionalEventData") or {}).get("SecretId") or request.get("name")
         )
@@ -108,7 +108,7 @@ class CloudTrail(TrailNames):
 
 
 def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
-    """Return the reader, its role, and its session."""
+    """Return reader, role and session."""
     arn, service = identity.get("arn") or "", identity.get("invokedBy") or ""
     if match := _SESSION.fullmatch(arn):
         issuer = (identity.get("sessionContext") or {}).get("sessionIssuer") or {}
@@ -118,7 +118,7 @@ def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _is(declared: str, reader: str, role: str) -> bool:
-    """Return whether a declared principal is this reader, whose ARN may lack the role's path."""
+    """Compare a declared principal with the reader, whose ARN may lack the role's path."""
     if not declared.startswith("arn:"):
         return bool(role) and declared == role
     if declared == reader:

@@ -1,4 +1,4 @@
-"""A client of Key Vault: read versions and values, create a version, set its tags, delete and recover a secret."""
+"""A client of Key Vault."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ LONGEST_PAUSE = 16.0
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
 # Seconds to wait for a deletion or a recovery, which takes Azure a few; and between two polls of it, as in the SDK.
 CHANGE_SECONDS, POLL_SECONDS = 60.0, 2.0
-# The methods to retry. The SDK excludes PATCH and POST, which are harmless here: tags are sent as a whole, and a second
+# Methods to retry. The SDK excludes PATCH and POST, which are harmless here: tags are sent as a whole, and a second
 # recovery has no effect.
 METHODS = frozenset({"HEAD", "GET", "PUT", "PATCH", "POST", "DELETE"})
 JSON = "application/json"
 
 
 class BoundedRetryPolicy(RetryPolicy[Any, Any]):
-    """The SDK's retries for all `METHODS`, with no pause longer than `LONGEST_PAUSE`."""
+    """The SDK's retries, with `METHODS` and `LONGEST_PAUSE`."""
 
     def __init__(self) -> None:
         counts = dict.fromkeys(("retry_total", "retry_connect", "retry_read", "retry_status"), RETRIES)
@@ -55,7 +55,7 @@ class BoundedRetryPolicy(RetryPolicy[Any, Any]):
 
 
 class AttemptHookPolicy(CustomHookPolicy[Any, Any]):
-    """Calls `raw_request_hook` before each attempt; the SDK's own policy only before the first."""
+    """Calls the hook before each attempt; the SDK's own policy only before the first."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         if hook := request.context.get("raw_request_hook"):
@@ -68,7 +68,7 @@ def policies() -> dict[str, Any]:
 
 
 def connect(vault: str, tenant: str = "") -> SecretClient:
-    """Return a client of the vault at URL `vault`. Sends nothing. Raises UsageError, StoreError."""
+    """Return a client of the vault's URL, without a request. Raises UsageError, StoreError."""
     with translated("connect to", vault, "the vault"):
         return SecretClient(
             vault, Login(tenant), connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, **policies()
@@ -77,11 +77,8 @@ def connect(vault: str, tenant: str = "") -> SecretClient:
 
 @dataclass(frozen=True)
 class KeyVaultVersion:
-    """One version of a secret, without its value."""
-
-    # The name of its secret in the vault.
     secret: str
-    # Key Vault's own, not the id of the version of secretops in it.
+    # Key Vault's own id, not that of the version of secretops in it.
     id: str
     enabled: bool
     # To the second.
@@ -92,16 +89,15 @@ class KeyVaultVersion:
 
 @dataclass(frozen=True, repr=False)
 class KeyVaultValue(KeyVaultVersion):
-    """A version with its value, so it has no repr."""
+    """With the value, so without a repr."""
 
     text: str
 
 
 class KeyVaultApi:
-    """Secrets of one vault by their names. Connects with the first request.
+    """Secrets of one vault by name. Connects with the first request. The client must have `policies`.
 
-    `guard` runs before each attempt of a write and raises if the lease is lost. Its argument: whether to renew the
-    lease first. The client must have `policies`.
+    `guard` runs before each attempt of a write and raises if the lease is lost. True as its argument: renew first.
     """
 
     def __init__(self, vault: str, open_client: Callable[[str], SecretClient] = connect) -> None:
@@ -117,7 +113,7 @@ class KeyVaultApi:
         return self._open(self.vault)
 
     def versions(self, name: str) -> tuple[KeyVaultVersion, ...]:
-        """Return all versions, unordered and without values; none for a missing secret."""
+        """Return all versions, unordered; none for a missing secret."""
         with translated("list the versions of", self.vault, name):
             try:
                 return tuple(_version(each) for each in self.client.list_properties_of_secret_versions(name))
@@ -125,12 +121,12 @@ class KeyVaultApi:
                 return ()
 
     def names(self) -> list[str]:
-        """Return the names of all secrets. Needs a right on the whole vault."""
+        """Needs a right on the whole vault."""
         with translated("list the secrets of", self.vault, "the vault"):
             return [each.name for each in self.client.list_properties_of_secrets() if each.name]
 
     def value(self, name: str, version: str | None = None) -> KeyVaultValue | None:
-        """Return a version with its value, by default the one that readers get; None if missing or disabled."""
+        """Return a version, by default the readers'; None if missing or disabled."""
         with translated("read", self.vault, name):
             try:
                 found = self.client.get_secret(name, version)
@@ -145,20 +141,20 @@ class KeyVaultApi:
     def set(
         self, name: str, text: str, tags: Mapping[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Create a version. Raises DeletedError if a deleted secret has the name. `fresh`: renew the lease first."""
+        """Raises DeletedError if a deleted secret has the name. `fresh`: renew the lease first."""
         with translated("write", self.vault, name):
             about: dict[str, Any] = {"content_type": JSON, "tags": dict(tags), "expires_on": expires}
             self.client.set_secret(name, text, **about, raw_request_hook=self._hook(fresh))
 
     def set_tags(self, stored: KeyVaultVersion, tags: Mapping[str, str], *, enabled: bool | None = None) -> None:
-        """Replace the tags of a version, and enable or disable it. No-op for a missing version."""
+        """Replace the tags, and enable or disable. No-op for a missing version."""
         with translated("change", self.vault, stored.secret), contextlib.suppress(ResourceNotFoundError):
             self.client.update_secret_properties(
                 stored.secret, stored.id, tags=dict(tags), enabled=enabled, raw_request_hook=self._hook(False)
             )
 
     def delete(self, name: str) -> None:
-        """Delete a secret with its versions, and wait for the end if we may see it."""
+        """Delete all versions, and wait for the end if readable."""
 
         def is_deleted() -> bool:
             try:
@@ -192,7 +188,7 @@ class KeyVaultApi:
         return lambda _request: self.guard(fresh)
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
-        """Wait until `done`. The SDK's own wait never ends if a person undoes the change."""
+        """The SDK's own wait never ends if a person undoes the change."""
         retries = Retries(itertools.repeat(POLL_SECONDS), seconds=CHANGE_SECONDS + POLL_SECONDS)
         while not done():
             if not retries.pause():
@@ -201,13 +197,11 @@ class KeyVaultApi:
 
 @dataclass(frozen=True)
 class DeletedSecret:
-    """A deleted secret that is not purged."""
-
     # Of its newest version.
     tags: Mapping[str, str]
     # When Azure purges it.
     until: datetime | None
-    # Whether it may be purged sooner: the vault has no purge protection.
+    # True if it may be purged sooner: the vault has no purge protection.
     purgeable: bool
 
 

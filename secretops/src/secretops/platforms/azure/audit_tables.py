@@ -1,4 +1,4 @@
-"""The tables and columns of Key Vault's audit log in Kusto.
+"""Tables and columns of Key Vault's audit log in Kusto.
 
 Some workspaces get AzureDiagnostics instead of AZKVAuditLogs, and some of its columns only with their first row. A test
 checks the names against Azure's lists (tests/unit/azure_tables.json).
@@ -58,7 +58,7 @@ CLAIMED: Mapping[str, Column] = {
 
 
 def either(columns: Mapping[str, Column], *, where: str = "", others: Iterable[str] = ()) -> str:
-    """Return a union of both tables with these columns, filtered by `where`, and of `others`."""
+    """Return a union of both tables, filtered by `where`, and of `others`."""
     own, shared = TABLES
     conditions = {own: [where], shared: ['Category == "AuditEvent"', where]}
     branches = list(others)

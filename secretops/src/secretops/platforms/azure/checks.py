@@ -1,7 +1,4 @@
-"""Doctor's checks of an Azure stack: vault, rights, names, versions, lease, trail and unknown secrets.
-
-A value is read only to find which of two versions of one second readers get (`TagState.of`), and is never shown.
-"""
+"""Doctor's checks of an Azure stack. Values are read only for `TagState.of`, and never shown."""
 
 from __future__ import annotations
 
@@ -44,13 +41,13 @@ from secretops.trails import Access
 
 # The tick is hourly: an operation that is unfinished after two of them is stuck.
 STUCK_AFTER = timedelta(hours=2)
-# The tick sends requests hourly, so a week without a row means that there is no log.
+# The tick sends requests hourly: a week without a row means that there is no log.
 RECORD_WINDOW = timedelta(days=7)
 DENIAL_WINDOW = timedelta(days=1)
 
 
 class Vault:
-    """The vault of a stack. Connects with the first request; raises SecretopsError."""
+    """Connects with the first request; raises SecretopsError."""
 
     def __init__(self, location: AzureStoreLocation, *, timing: Timing | None = None) -> None:
         self.location, self.timing = location, timing or Timing()
@@ -61,7 +58,7 @@ class Vault:
 
     @functools.cached_property
     def _failure(self) -> SecretopsError | None:
-        """The error of the first request, which all checks share."""
+        """The error of the first request, shared by all checks."""
         try:
             self.api.versions(self._first)
         except ForbiddenError:
@@ -71,13 +68,13 @@ class Vault:
         return None
 
     def reach(self) -> None:
-        """Raise SecretopsError if the vault does not answer, or rejects the login."""
+        """Raise SecretopsError for a missing answer or a rejected login."""
         if self._failure:
             raise self._failure
 
     @functools.cached_property
     def ahead(self) -> timedelta | None:
-        """How far this machine's clock is ahead of the vault's; None if the answer has no date."""
+        """Return this clock's lead over the vault's; None if the answer has no date."""
 
         def read_date(response: PipelineResponse[Any, Any]) -> None:
             if date := response.http_response.headers.get("Date"):
@@ -96,7 +93,7 @@ class Vault:
         return {secret: TagState.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
 
     def forbidden(self) -> Iterator[SecretopsError]:
-        """Yield the denials of reads that an operator needs."""
+        """Yield denials of reads that an operator needs."""
         self.reach()
         reads: list[Callable[[], object]] = [functools.partial(self.api.versions, name) for name in self.names]
         for read in [*reads, self.lease.status]:
@@ -110,7 +107,7 @@ class Vault:
         return {name: found for name in self.names if (found := self.api.deleted(name))}
 
     def undeclared(self) -> list[str]:
-        """Return the other secrets of the vault that have an enabled version."""
+        """Return other secrets with an enabled version."""
         self.reach()
         others = sorted({*self.api.names()} - {*self.names})
         return [name for name in others if any(stored.enabled for stored in self.api.versions(name))]
@@ -143,14 +140,14 @@ def azure_checks(vault: Vault, stack: OpenedStack, tick: Repair) -> list[Check]:
 
 
 def own_rights(vault: Vault) -> Result:
-    """Check that the caller may read every secret's metadata and the lease. Only a write shows the rights to write."""
+    """Check the caller's rights to read metadata and the lease. Only a write shows the rights to write."""
     if missing := list(vault.forbidden()):
         return attention("; ".join(error.what for error in missing), missing[0].rule, missing[0].remedy)
     return ok(f"may read {len(vault.names)} secrets and the lease")
 
 
 def names(vault: Vault, stack: OpenedStack) -> Result:
-    """Find deleted secrets with a name of the stack, except those that secretops deleted and recovers itself."""
+    """Find deleted secrets with names of the stack, unless secretops recovers them itself."""
     deleted = {name: one for name, one in vault.deleted().items() if FORGETTING not in one.tags}
     if not deleted:
         return ok(f"{len(vault.names)}, none of a deleted secret")
@@ -193,7 +190,7 @@ def pending(vault: Vault, finish: Repair | None) -> Result:
 
 
 def versions(vault: Vault, finish: Repair | None) -> Result:
-    """Check that each current version is enabled and valid, and that no retired version is enabled.
+    """Check that current versions are enabled and valid, and retired ones disabled.
 
     A disabled current version has no repair: a person may have had a reason.
     """
@@ -222,14 +219,14 @@ def _unreadable_or_left(vault: Vault) -> Iterator[str]:
 
 
 def _left_over(state: TagState) -> Iterator[Copy]:
-    """Yield stuck surplus copies: a rotation discards only after its last write."""
+    """Yield stuck copies: a rotation discards only after its last write."""
     written = max((stored.created for stored in (*state.main, *state.staging)), default=None)
     if written and datetime.now(UTC) - written > STUCK_AFTER:
         yield from state.surplus
 
 
 def lease(vault: Vault) -> Result:
-    """Check that the lease is free or renewed. That of a killed holder ends within a minute."""
+    """Check that the lease is free or renewed. A killed holder's ends within a minute."""
     blob, pause = vault.lease, vault.timing.poll
     seen = blob.status()
     for _ in poll(LONGEST_LEASE + pause, pause) if seen.is_leased and not seen.is_infinite else ():
@@ -283,7 +280,7 @@ def readers_rights(vault: Vault) -> Result:
 
 
 def unknown_secrets(vault: Vault) -> Result:
-    """Find secrets with a value in the stack's own vault that are not in the stack, by any author."""
+    """Find secrets of any author in the stack's own vault that have a value and are not in the stack."""
     if not (found := vault.undeclared()):
         return ok("none")
     delete = f"az keyvault secret delete --vault-name {vault.short_name} --name {found[0]}"

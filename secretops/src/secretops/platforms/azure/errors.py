@@ -1,4 +1,4 @@
-"""Translate errors of Azure and its SDK. Only codes of their texts are passed on."""
+"""Translate errors of Azure and its SDK. Passes on only codes of their texts."""
 
 from __future__ import annotations
 
@@ -32,8 +32,7 @@ class ForbiddenError(StoreError):
     """No role permits the request."""
 
 
-class DeletedError(StoreError):
-    """A deleted secret has the name."""
+class DeletedError(StoreError): ...
 
 
 _UNGRANTED = ErrorTemplate(
@@ -131,7 +130,7 @@ def codes(error: AzureError) -> list[str]:
 def translate(
     error: AzureError, action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> SecretopsError:
-    """Return the error for `action` on the secret or blob `name` at `url`. `own`: templates of the service by code."""
+    """Return the error for secret or blob `name` at `url`. `own`: templates by code."""
     if isinstance(error, HttpResponseError) and error.response is None and isinstance(error.__context__, AzureError):
         error = error.__context__  # the query client turns a failed login into an answer
     host = urlsplit(url).netloc
@@ -148,7 +147,7 @@ def vault_name(url: str) -> str:
 def translated(
     action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> Iterator[None]:
-    """Translate the SDK's errors, without their texts and tracebacks."""
+    """Translate without the SDK's texts and tracebacks."""
     try:
         yield
     except AzureError as error:
@@ -175,7 +174,7 @@ def _template(error: AzureError, found: list[str], own: Mapping[str, ErrorTempla
 
 
 def _causes(error: object) -> Iterator[object]:
-    """Yield the error and its causes, as of a proxy's broken connection."""
+    """Yield the error and its causes, such as a proxy's broken connection."""
     yield error
     for each in error.args if isinstance(error, Exception) else ():
         yield from _causes(each)

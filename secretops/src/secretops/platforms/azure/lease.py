@@ -1,7 +1,7 @@
-"""The lease of the Azure store: that of a blob, which Azure grants and ends. Key Vault has no compare-and-swap.
+"""The lease of the Azure store: a blob's, which Azure grants and ends. Key Vault has no compare-and-swap.
 
-The blob's metadata name the holder and count its renewals. Each attempt of a write checks the lease first, and ends
-before it can end (`CONNECT_SECONDS`). A write that Azure executes later is recognized (`TagState.late`).
+The metadata name the holder and count renewals. Each attempt of a write checks the lease first, and ends before the
+lease can (`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
 https://learn.microsoft.com/rest/api/storageservices/lease-blob
 """
 
@@ -53,7 +53,7 @@ def retry_policy() -> ExponentialRetry:
 
 
 def connect(url: str, tenant: str = "") -> BlobClient:
-    """Return a client of the blob at `url`. Sends nothing. Raises UsageError, StoreError."""
+    """Return a client of the blob, without a request. Raises UsageError, StoreError."""
     logging.getLogger("azure.storage").setLevel(logging.ERROR)
     with translated("connect to", url, "the lease"):
         return BlobClient.from_blob_url(
@@ -67,8 +67,6 @@ def connect(url: str, tenant: str = "") -> BlobClient:
 
 @dataclass(frozen=True)
 class LeaseStatus:
-    """The lease in the blob's properties and metadata."""
-
     holder: str = "an unknown holder"
     since: datetime | None = None
     renewals: int = 0
@@ -78,7 +76,7 @@ class LeaseStatus:
 
 
 class LeaseBlob(LeaseStore):
-    """One blob. Connects with the first request. Azure itself grants the lease."""
+    """Connects with the first request."""
 
     writes_first = True
     keeps_duration = True
@@ -118,7 +116,7 @@ class LeaseBlob(LeaseStore):
         return StoredLease(held)
 
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
-        """Write the record. Releases what was acquired before it raises."""
+        """Releases a lease that it acquired before it raises."""
         if record is None:
             self.release(after.record.token if after.record else "")
             return StoredLease()
@@ -142,7 +140,7 @@ class LeaseBlob(LeaseStore):
         return lease_held(found.holder, found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
-        """Acquire the lease; create a missing blob. Returns False if another process has it."""
+        """Create a missing blob. False if another process has the lease."""
         with translated("acquire the lease of", self.url, self.name):
             while True:
                 try:
@@ -163,7 +161,7 @@ class LeaseBlob(LeaseStore):
         return self._is_ours("renew the lease of", lambda: self._lease(lease).renew())
 
     def write_holder(self, lease: str, holder: str, since: datetime, count: int) -> bool:
-        """Write the holder and its renewals; return False if the lease is lost."""
+        """Return False if the lease is lost."""
         metadata = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
         return self._is_ours("write to", lambda: self.client.set_blob_metadata(metadata, lease=lease))
 
@@ -196,7 +194,7 @@ class LeaseBlob(LeaseStore):
         return BlobLeaseClient(self.client, lease_id=lease)
 
     def _is_ours(self, action: str, act: Callable[[], object]) -> bool:
-        """Run `act`; return False if the lease is lost."""
+        """Run `act`; False if the lease is lost."""
         with translated(action, self.url, self.name):
             try:
                 act()

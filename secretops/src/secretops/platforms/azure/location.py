@@ -29,7 +29,7 @@ BlobUrl = Annotated[
 
 
 class AzureStoreLocation(StoreLocation):
-    """Secrets of one Key Vault. azure-identity's own chain finds the credentials."""
+    """Secrets of one Key Vault. azure-identity's chain finds the credentials."""
 
     kind: Literal["azure"] = "azure"
     # Id (a GUID) of the vault's Entra tenant. Anybody may use the name of a purged vault; a person's login must not

@@ -1,6 +1,6 @@
 """Query a Log Analytics workspace for Key Vault's audit log.
 
-A table exists from its first row on. A missing table, and a too large answer, are details of a PartialError:
+Tables exist from their first row on. A missing table, or a too large answer, is a detail of a PartialError:
 https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
 """
 
@@ -45,17 +45,17 @@ _REJECTED = ErrorTemplate(
 _TEMPLATES = {"SEM0529": _NO_TABLE, "SEM0100": _NO_TABLE, "BadArgumentError": _REJECTED}
 # Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: an answer has at most 500,000 rows or 64 MB.
 TOO_LARGE = "-2133196797"
-# The severity of a missing table. Errors have lower numbers.
+# Severity of a missing table. Errors have lower numbers.
 WARNING = 3
 # The default of --since: the interactive retention of a workspace is seldom longer.
 OLDEST = timedelta(days=90)
-# The period of one query, which is halved while its answer is too large.
+# Period of one query, halved while its answer is too large.
 WINDOW = timedelta(days=7)
 SHORTEST = timedelta(minutes=1)
 
 
 def connect(tenant: str) -> LogsQueryClient:
-    """Return a client of the query API, with a login to the tenant. Raises UsageError."""
+    """Log in to the tenant. Raises UsageError."""
     from azure.monitor.query import LogsQueryClient
 
     return LogsQueryClient(
@@ -67,7 +67,7 @@ def connect(tenant: str) -> LogsQueryClient:
 
 
 class Workspace:
-    """The workspace of a stack. Connects with the first query."""
+    """Connects with the first query."""
 
     def __init__(self, location: AzureStoreLocation) -> None:
         self._location, self._host = location, urlsplit(location.vault).netloc
@@ -78,7 +78,7 @@ class Workspace:
         return connect(self._location.tenant)
 
     def lines(self, since: datetime | None) -> Iterator[bytes]:
-        """Yield the rows of the stack's vault as lines. Raises UsageError if both tables are missing."""
+        """Yield the vault's rows. Raises UsageError if both tables are missing."""
         now = datetime.now(UTC)
         begin = since or now - OLDEST
         while begin < now:
@@ -88,7 +88,7 @@ class Workspace:
             begin = end
 
     def newest(self, since: datetime) -> datetime | None:
-        """Return the time of the newest row of the stack's vault since `since`, or None."""
+        """Return the newest row's time, or None."""
         found = self._answer(newest(self._host, since, datetime.now(UTC)), "the newest row")
         return datetime.fromisoformat(str(found[0]["TimeGenerated"])) if found else None
 
@@ -105,7 +105,7 @@ class Workspace:
             yield from found
 
     def _answer(self, query: str, what: str) -> list[Mapping[str, Any]]:
-        """Return all rows of the query. Raises _TooLargeError, StoreError for an incomplete answer."""
+        """Raises _TooLargeError, and StoreError for an incomplete answer."""
         from azure.monitor.query import LogsQueryResult
 
         with translated("query", ENDPOINT, self._name, _TEMPLATES):
@@ -125,12 +125,11 @@ class Workspace:
         return [dict(zip(table.columns, row, strict=True)) for table in tables or () for row in table.rows]
 
 
-class _TooLargeError(StoreError):
-    """The rows exceed the size of one answer."""
+class _TooLargeError(StoreError): ...
 
 
 def accesses(host: str, begin: datetime, end: datetime) -> str:
-    """Return the Kusto query for requests on the vault's secrets, from `begin` on and before `end`."""
+    """Return the Kusto query for requests from `begin` until before `end`."""
     rows, secrets = _rows(host, begin, end), '| where OperationName startswith "Secret"'
     return f'{rows}\n{secrets}\n| where not(OperationName == "SecretListVersions" and HttpStatusCode == 200)'
 
@@ -158,7 +157,7 @@ def _literal(time: datetime) -> str:
 
 
 def _lacking(answer: LogsQueryPartialResult) -> list[str]:
-    """Return the codes of an incomplete answer; none if only a table is missing."""
+    """Return an incomplete answer's codes; none if only a table is missing."""
     error = answer.partial_error
     details = [_innermost(one) for one in (error.details if error else None) or ()]
     if not details:

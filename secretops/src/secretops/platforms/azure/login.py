@@ -1,9 +1,8 @@
 """Log in to Azure for one tenant: a container as its identity, a person as themselves.
 
-azure-identity prefers a machine's identity to `az login`, so it is used only with AZURE_CLIENT_ID or
-AZURE_TOKEN_CREDENTIALS. It returns a token for any tenant that a service names, and the name of a purged vault is free
-for any tenant: so tokens are for the stack's tenant only.
-https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains
+azure-identity prefers a machine's identity to `az login`, so it needs AZURE_CLIENT_ID or AZURE_TOKEN_CREDENTIALS. It
+returns tokens for any tenant that a service names, and any tenant may take a purged vault's name: so tokens are for the
+stack's tenant only. https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _IDENTITY_NAMED = frozenset({"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"})
 
 
 class Login:
-    """A TokenCredential: azure-identity's chain, restricted to `tenant`; empty, for the launcher: the vault's own."""
+    """azure-identity's chain, restricted to `tenant`; empty, for the launcher: the vault's own."""
 
     def __init__(self, tenant: str = "") -> None:
         logging.getLogger("azure.identity").setLevel(logging.ERROR)  # its warnings repeat our errors
@@ -32,7 +31,7 @@ class Login:
         self._tenant, self._chain = tenant.lower(), DefaultAzureCredential(**excluded)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        """Return a token. Raises UsageError for another tenant, or without a login to the stack's."""
+        """Raises UsageError for another tenant, or without a login to the stack's."""
         request = TokenRequestOptions(**(options or {}))
         if self._tenant:
             if (named := request.get("tenant_id") or self._tenant).lower() != self._tenant:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 
 class Azure(Platform[AzureStoreLocation]):
-    """One Key Vault."""
-
     location = AzureStoreLocation
     delivery_delay = "seconds, or 5 minutes if the hint is lost"
     is_polled = True

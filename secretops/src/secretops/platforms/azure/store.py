@@ -1,4 +1,4 @@
-"""`VersionStore` over Key Vault. Readers get the newest version of a secret; another secret has the pending version."""
+"""`VersionStore` over Key Vault. Readers get a secret's newest version; another secret has the pending one."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         self._discard_surplus(secret)
 
     def forget(self, secret: str) -> None:
-        """Disable every version, delete the secret, and purge it if the vault permits that. Logs what remains.
+        """Disable every version, delete the secret, and purge it if permitted. Logs what remains.
 
         Marks the readers' version first, so that a crash does not undo it, and deletes its secret last.
         """
@@ -99,7 +99,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             self._api.set_tags(stored, with_entry(stored, entry))
 
     def _is_kept(self, secret: str) -> bool:
-        """Return True also for a secret that is being forgotten, until it is purged if it can be."""
+        """Return True also while secretops is forgetting it: until a possible purge."""
         state = self._state(secret)
         if state.versions.all or state.forgetting:
             return True
@@ -135,7 +135,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             self._forget(copy.stored)
 
     def _deliver(self, secret: str, state: TagState, version: Version, now: datetime) -> bool:
-        """Log each version that another author created meanwhile: Key Vault has no compare-and-swap."""
+        """Log another author's new versions: Key Vault has no compare-and-swap."""
         name, _ = self._names(secret)
         written = payload.serialize(secret, self._value(secret, state, version.id), LIMIT)
         current = state.versions.current
@@ -167,7 +167,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def _make(
         self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Create a version. Recovers first a secret that secretops deleted."""
+        """Recover first a secret that secretops deleted."""
         try:
             self._api.set(name, written, tags, expires, fresh=fresh)
         except DeletedError as error:
@@ -193,7 +193,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
                 self._api.set_tags(stored, {tag: stored.tags[tag] for tag in stored.tags if tag != FORGETTING})
 
     def _delete(self, name: str) -> None:
-        """Disable every version, mark the newest as deleted by secretops, and delete the secret."""
+        """Disable all versions, and mark the newest as deleted by secretops."""
         versions, now = self._api.versions(name), datetime.now(UTC)
         for stored in versions:
             is_newest = stored in latest(versions)
@@ -218,7 +218,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         _log.warning("secret %s: deleted, with disabled versions; the vault retains it: %s", name, why)
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
-        """Return when the next version is due. The vault warns before a version's expiry date."""
+        """Return the next version's due date. The vault warns before."""
         days = self._location.due_days.get(secret)
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)

@@ -1,7 +1,7 @@
 """The tags with the metadata of versions in Key Vault, and which of Key Vault's versions to discard.
 
-A version has at most 15 tags of up to 256 characters: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
-secretops uses at most 11, and keeps the tags of others while there is room.
+secretops uses at most 11 tags, and keeps others' tags while there is room. A version has at most 15 of up to 256
+characters: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from secretops.platforms.azure.errors import ForbiddenError
 from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged, timestamp
 
 LONGEST, MOST = 256, 15
-# Longest number that is read; Python parses at most some thousand digits.
+# Longest number to read; Python parses at most some thousand digits.
 _DIGITS = 19
 PREFIX = "secretops-"
 ID, NUMBER, WRITE, USER, LAST = (f"{PREFIX}{name}" for name in ("id", "number", "write", "user", "last"))
@@ -34,7 +34,7 @@ FORGOTTEN, FORGETTING = f"{PREFIX}forgotten", f"{PREFIX}forgetting"
 
 @dataclass(frozen=True)
 class Copy:
-    """A version in Key Vault with a version of secretops. After a lost answer one write may have two copies."""
+    """A lost answer may leave two copies of one write."""
 
     stored: KeyVaultVersion
     number: int
@@ -45,7 +45,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class TagState:
-    """The state of one secret, by the versions of its two secrets in the vault."""
+    """One secret's state, from its two secrets in the vault."""
 
     main: tuple[KeyVaultVersion, ...]
     # The versions of the secret for the pending version.
@@ -55,7 +55,7 @@ class TagState:
 
     @classmethod
     def of(cls, api: KeyVaultApi, name: str, staging: str) -> TagState:
-        """Return the current state. Reads the value if one second created several versions, where it may."""
+        """Reads the value, where it may, if one second created several versions."""
         state = cls(api.versions(name), api.versions(staging))
         if len({stored.tags.get(WRITE) for stored in state.newest}) > 1:
             with contextlib.suppress(ForbiddenError):
@@ -78,7 +78,7 @@ class TagState:
 
     @cached_property
     def rolled_back(self) -> Copy | None:
-        """The copy that a person created of an older version. Not of a retired or a late one."""
+        """A person's copy of an older version, neither retired nor late."""
         copies, newest = self._in_time, self.newest
         found = next((copy for copy in copies if len(newest) == 1 and copy.stored == newest[0]), None)
         if found is None or not found.stored.enabled or found.number == copies[-1].number:
@@ -88,16 +88,16 @@ class TagState:
 
     @cached_property
     def late(self) -> frozenset[str]:
-        """Ids of versions that were created after a later one of secretops, or after their discard.
+        """Ids of versions created after a later one of secretops, or after their discard.
 
-        Azure executed the write of a process without the lease late: its user may have another password by now.
+        Azure executed a write without the lease late: its user may have another password by now.
         """
         main, staging = self._main, self._staging  # a pending version makes no publication late
         return self._late(self.main, main, main) | self._late(self.staging, staging, [*main, *staging])
 
     @property
     def next_number(self) -> int:
-        """The next number. Numbers order the versions: Key Vault's times are to the second."""
+        """Numbers order versions: Key Vault's times are to the second."""
         return 1 + max((_number(stored) for stored in (*self.main, *self.staging)), default=0)
 
     def copies(self, version: str) -> tuple[Copy, ...]:
@@ -108,13 +108,13 @@ class TagState:
 
     @property
     def newest(self) -> tuple[KeyVaultVersion, ...]:
-        """The version that readers get: one, none, or several that only Key Vault can distinguish."""
+        """The readers' version: one, none, or several that only Key Vault can distinguish."""
         found = latest(self.main)
         return tuple(stored for stored in found if stored.id == self.found) or found
 
     @property
     def surplus(self) -> Iterator[Copy]:
-        """Enabled copies to discard. Not what readers get."""
+        """Enabled copies to discard, never the readers'."""
         versions, newest, late = self.versions, self.newest, self.late
         pending = versions.pending
         living = {version.id for version in versions.living if version is not pending}
@@ -145,7 +145,7 @@ class TagState:
     def _late(
         self, stored: Iterable[KeyVaultVersion], copies: Iterable[Copy], history: Iterable[Copy]
     ) -> frozenset[str]:
-        """Return the ids of `copies` that were written after their discard, or after a later one of `history`."""
+        """Return copies written after their discard, or after a later one of `history`."""
         late = {one.tags.get(WRITE) for one in stored if FORGOTTEN in one.tags}
         first = {copy.write: copy for copy in sorted(copies, key=self._made, reverse=True)}
         for other in history:
@@ -167,7 +167,7 @@ class TagState:
 
     @cached_property
     def _published(self) -> list[Version]:
-        """Each version once, in the order of publication. A new rollback has no publish time yet."""
+        """Each version once, by publication. A new rollback has no publish time yet."""
         known: dict[str, Version] = {}
         back = self.rolled_back
         for copy in (*self._in_time, *([back] if back else [])):
@@ -184,7 +184,7 @@ class TagState:
 
 
 def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
-    """Return the tags of a new version. Raises UsageError if one is too long."""
+    """Raises UsageError if one is too long."""
     times = {f"{PREFIX}{name}": getattr(version, name) for name in TIMES}
     tags = {ID: version.id, NUMBER: str(number), WRITE: write}
     tags |= {name: timestamp(time) for name, time in times.items() if time}
@@ -202,19 +202,19 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
 
 
 def with_times(stored: KeyVaultVersion, **times: datetime | None) -> dict[str, str]:
-    """Return the tags of `stored` with these times, of which None is no change."""
+    """Return the tags with these times; None is no change."""
     return _fitting({**stored.tags, **{f"{PREFIX}{name}": timestamp(time) for name, time in times.items() if time}})
 
 
 def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
-    """Return the tags of a discarded version: if a person enables it, it is not a version of secretops."""
+    """Return a discarded version's tags. If a person enables it, it is not secretops' own."""
     stay = (NUMBER, WRITE, FORGETTING)
     left = {name: text for name, text in stored.tags.items() if name in stay or not name.startswith(PREFIX)}
     return _fitting({**left, FORGOTTEN: timestamp(now)})
 
 
 def marked_forgetting(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """Return `tags` with the mark of a secret that secretops is forgetting, or has deleted."""
+    """Mark a secret as being forgotten, or deleted by secretops."""
     return _fitting({**tags, FORGETTING: timestamp(now)})
 
 
@@ -227,13 +227,13 @@ def with_entry(stored: KeyVaultVersion, entry: Entry) -> dict[str, str]:
 
 
 def latest(stored: Iterable[KeyVaultVersion]) -> tuple[KeyVaultVersion, ...]:
-    """Return the versions of the last second, the highest number last."""
+    """Return the last second's versions, the highest number last."""
     found = sorted(stored, key=lambda one: (one.created, _number(one)))
     return tuple(one for one in found if one.created == found[-1].created)
 
 
 def readers_version(api: KeyVaultApi, name: str, newest: Sequence[KeyVaultVersion]) -> KeyVaultVersion | None:
-    """Return which of these versions of one second readers get."""
+    """Return which version of one second readers get."""
     if len(newest) > 1:
         return api.value(name) or next((stored for stored in reversed(newest) if not stored.enabled), None)
     return newest[0] if newest else None

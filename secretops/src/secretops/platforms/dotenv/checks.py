@@ -29,7 +29,6 @@ def dotenv_checks(location: DotenvStoreLocation) -> list[Check]:
 
 
 def reach(root: Path) -> None:
-    """Raise StoreError if the folder does not exist."""
     with files.os_errors(root):
         exists = root.is_dir()
     if not exists:

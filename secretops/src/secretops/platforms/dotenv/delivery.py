@@ -1,6 +1,6 @@
 """Deliver versions to readers of a dotenv store: variables in config/.env, and files.
 
-The delivered names are recorded, so that a stack that changed or removed them can still withdraw the secret.
+Records the delivered names, so that a stack that changed or removed them can still withdraw the secret.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class DeliveredNames(BaseModel):
 
 @dataclass(frozen=True, repr=False)
 class Content:
-    """One version as readers get it. Not printable."""
+    """A version as readers get it. Not printable."""
 
     variables: dict[str, str]
     files: dict[Path, str]
 
 
 class Delivery:
-    """Writes config/.env and the files, under the store's lock. Raises StoreError."""
+    """Writes under the store's lock. Raises StoreError."""
 
     def __init__(self, location: Location) -> None:
         self._location = location
@@ -54,7 +54,7 @@ class Delivery:
         return (*self._location.variables.get(secret, {}), *self._files.get(secret, {}))
 
     def variables(self, secret: str) -> set[str]:
-        """Return the variables of a secret, without that of its version."""
+        """Return the variables, without that of the version."""
         location = self._location
         return {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
 
@@ -127,7 +127,7 @@ class Delivery:
     def edits(
         self, known: Sequence[Content], names: Iterable[str], text: str, paths: Iterable[Path]
     ) -> tuple[list[str], list[Path]]:
-        """Return variables of `text` and `paths` with content that is in none of `known`, without version variables."""
+        """Return variables and paths with content in none of `known`, without version variables."""
         present = env_file.parse(text) if text else {}
         variables = [
             name
@@ -148,7 +148,7 @@ class Delivery:
         return {name: value for name, value in self._location.lines.items() if present.get(name) != value}
 
     def public_findings(self) -> list[str]:
-        """Describe lines that differ, without the file's text, which may be a pasted password."""
+        """Describe differing lines, without the file's text, which may be a pasted password."""
         text = self.env_text() or ""
         present = env_file.parse(text)
         return [
@@ -216,6 +216,6 @@ class Delivery:
 
 
 def read_text(path: Path) -> str | None:
-    """Return the text of a file, or None. Invalid UTF-8 becomes surrogates."""
+    """Invalid UTF-8 becomes surrogates. None if missing."""
     content = files.read(path)
     return None if content is None else content.decode(errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""Move broken files of a dotenv store to <root>/aside, so that `compromise` and `--now` can continue without them."""
+"""Move broken files of a dotenv store to <root>/aside, so that `compromise` and `--now` can continue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ASIDE = "aside"
 
 
 class Salvage:
-    """The broken files of one store. Methods return a line for each file that they change."""
+    """Methods return a line for each changed file."""
 
     def __init__(self, location: Location, store: DotenvVersionStore) -> None:
         self._location, self._store = location, store
@@ -34,7 +34,7 @@ class Salvage:
         self._delivery = Delivery(location)
 
     def unblock(self) -> list[str]:
-        """Repair `files.FILES` and the folders of secrets. Raises StoreError."""
+        """Repair `files.FILES` and folders of secrets. Raises StoreError."""
         if not self._root.is_dir():
             return []
         files.check_store(self._root, secrets=False)
@@ -47,7 +47,7 @@ class Salvage:
             return [*printed, *(self._move(path, "not a secret's folder") for path in strays)]
 
     def set_aside(self, secret: str, *, edits: bool) -> list[str]:
-        """Set aside invalid files of a secret, under the lease, and rebuild a lost state. `edits`: edited files too."""
+        """Set aside a secret's invalid files, under the lease, and rebuild a lost state. `edits`: edited files too."""
         if not self._root.is_dir():
             return []
         with files.lock(self._root):
@@ -65,7 +65,7 @@ class Salvage:
         return set()
 
     def rebuilt(self, secret: str) -> Versions:
-        """Return the versions with valid values. The last published or the newest one is current."""
+        """Return versions with valid values. The last published or the newest is current."""
         values = {}
         for path in self._values(secret):
             with suppress(OSError, ValueError, SecretopsError):
@@ -114,7 +114,7 @@ class Salvage:
         )
 
     def _delivered(self, secret: str) -> list[str]:
-        """Revert edits of a secret's delivery. A file that is too large for a server loses all other lines."""
+        """Revert edits of a delivery. A file that is too large for a server loses all other lines."""
         printed = list[str]()
         before = read_text(self._delivery.env)
         text = _readable(before or "")
@@ -140,7 +140,7 @@ class Salvage:
         return [*printed, *(self._move(path, "edited") for path in paths)]
 
     def _broken(self, path: Path, parse: Callable[[bytes], object] = len) -> list[str]:
-        """Set `path` aside unless it is a regular file of this account that parses."""
+        """Set `path` aside unless it is this account's regular file and parses."""
         if not os.path.lexists(path):
             return []
         found = path.lstat()

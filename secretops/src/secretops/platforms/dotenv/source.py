@@ -14,7 +14,7 @@ from secretops.stores import files
 
 
 class DotenvSource(EnvFile):
-    """The folder of a dotenv store. Records each read before the value is used."""
+    """Records each read before the value is used."""
 
     def __init__(self, place: str) -> None:
         self._root = Path(place).expanduser()

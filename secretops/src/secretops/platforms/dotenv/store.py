@@ -41,7 +41,7 @@ VERSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
 
 
 class SecretFolder:
-    """The versions of one secret: state.json and values. Caches what it reads."""
+    """One secret's state.json and values. Caches what it reads."""
 
     def __init__(self, root: Path, secret: str) -> None:
         self._records, self.secret = root / files.RECORDS, secret
@@ -104,7 +104,7 @@ class SecretFolder:
             raise files.os_error(self.path, error) from error
 
     def is_lost(self) -> bool:
-        """Return whether state.json is missing although values of published versions exist."""
+        """True without state.json, if values of published versions exist."""
         with files.os_errors(self.path):
             if self.state.exists() or self.mark.exists() or not self.path.is_dir():
                 return False
@@ -136,7 +136,7 @@ class SecretFolder:
 
 
 class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
-    """`VersionStore` over a folder. Records every access itself."""
+    """Records every access itself."""
 
     def __init__(self, location: Location, records: AccessRecords) -> None:
         super().__init__(records)
@@ -284,7 +284,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
 
 
 class JournalFile:
-    """The rotation journal: an append-only file of JSON lines."""
+    """Append-only JSON lines."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -314,7 +314,7 @@ class JournalFile:
         return StoreError(f"{self._path}: {error.strerror}", rule=rule, remedy=remedy, code="journal-inaccessible")
 
     def _read_on(self, file: BinaryIO) -> None:
-        """Read new lines, or all lines of a replaced file."""
+        """Read new lines, or all of a replaced file."""
         found = os.fstat(file.fileno())
         if self._file != (found.st_dev, found.st_ino) or found.st_size < self._end:
             self._file, self._end, self._last = (found.st_dev, found.st_ino), 0, {}

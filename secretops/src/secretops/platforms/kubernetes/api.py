@@ -42,12 +42,11 @@ JSON, TEXT = "application/json", "text/plain"
 CREATE_SECRETS = "secretops put SECRET creates all of them; before there is an admin: secretops put broker-admin"
 
 
-class ForbiddenError(StoreError):
-    """The caller lacks a permission."""
+class ForbiddenError(StoreError): ...
 
 
 class Api:
-    """Secrets and Leases of one namespace. Connects with the first request."""
+    """Connects with the first request."""
 
     def __init__(
         self,
@@ -74,7 +73,7 @@ class Api:
         return self._request("get", f"{api_info(kind).plural}/{name}", send, patience, none_for={404})
 
     def write(self, thing: Kind, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
-        """Replace an object as it was read, or create one without a resourceVersion. None on a conflict."""
+        """Replace an object as read, or create one without a resourceVersion. None on a conflict."""
         meta = thing.metadata
         is_known = meta is not None and bool(meta.resourceVersion)
 
@@ -86,7 +85,7 @@ class Api:
         return self._request(verb, what, send, patience, none_for=none_for)
 
     def fetch(self, method: str, path: str, *, accept: str = JSON, body: dict[str, Any] | None = None) -> Any | None:
-        """Return the JSON at any path, or the text for TEXT; None for 404. Does not retry."""
+        """Return JSON from any path, or the text for TEXT; None for 404. Does not retry."""
 
         def send(_client: Client) -> Any:
             answer = self._http.request(method, path, headers={"Accept": accept}, json=body).raise_for_status()

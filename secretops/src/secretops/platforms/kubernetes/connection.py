@@ -1,4 +1,4 @@
-"""Connect to the API server by a pod's service account, or by a kubeconfig as kubectl reads it.
+"""Connect to the API server as a pod's service account, or by a kubeconfig as kubectl reads it.
 
 lightkube reads only one file, and knows exec plugins only up to v1beta1.
 """
@@ -46,7 +46,7 @@ class Connection:
 
 
 def connect(context: str | None, environment: Mapping[str, str] = os.environ) -> Connection:
-    """Connect by KUBECONFIG, in a pod by its service account, else by ~/.kube/config. Raises UsageError."""
+    """Use KUBECONFIG, in a pod its service account, else ~/.kube/config. Raises UsageError."""
     selected = kubeconfig.select_context(context, environment)
     if selected is None:
         identity = "this pod's service account"
@@ -66,7 +66,7 @@ def connect(context: str | None, environment: Mapping[str, str] = os.environ) ->
 
 
 def _run_plugin(plugin: UserExec) -> User:
-    """Return the credential that an exec plugin prints.
+    """Return the printed credential.
 
     https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
     """

@@ -1,4 +1,4 @@
-"""Merge the files of a kubeconfig and select a context, as kubectl does. Needs no client."""
+"""Merge files of a kubeconfig and select a context, as kubectl does. Needs no client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNSUPPORTED = {"as": "user", "proxy-url": "cluster", "tls-server-name": "cluste
 
 @dataclass(frozen=True)
 class SelectedContext:
-    """A context. `source` and `identity` are for messages."""
+    """`source` and `identity` are for messages."""
 
     name: str
     source: str
@@ -121,7 +121,7 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
 
 @contextlib.contextmanager
 def parsing(source: str, *, also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Convert errors of parsers, and `also`, to a UsageError. Their texts may quote a credential."""
+    """Raise UsageError for errors of parsers, and `also`. Their texts may quote a credential."""
     known: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError)
     try:
         yield

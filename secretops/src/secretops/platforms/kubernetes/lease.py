@@ -24,7 +24,7 @@ _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=
 
 @dataclass(frozen=True)
 class Timing(lease.Timing):
-    """Seconds. The defaults are client-go's: a live holder is detected after 2 to 3 s, a dead one after 15."""
+    """Seconds. client-go's defaults: a live holder is detected after 2 to 3 s, a dead one after 15."""
 
     duration: int = 15
     renew: float = 2.0
@@ -32,7 +32,7 @@ class Timing(lease.Timing):
 
 
 class LeaseObject(LeaseStore):
-    """The Lease. `LeaseRecord.renewals` is its renewTime, in microseconds since 1970."""
+    """`LeaseRecord.renewals` is its renewTime, in microseconds since 1970."""
 
     keeps_duration = True
 
@@ -90,7 +90,7 @@ class LeaseObject(LeaseStore):
 
 
 def check_owner(found: str | None, location: KubernetesStoreLocation, server: str) -> None:
-    """Raise StoreError unless `found`, the Lease's label INSTANCE, names the stack: all clusters use the same names."""
+    """Raise StoreError unless the label INSTANCE names the stack: all clusters use the same names."""
     if (found or "") == location.instance:
         return
     lease, theirs, ours = f"Lease {location.lease}", found or "no stack", location.instance or "none"
@@ -103,6 +103,6 @@ def check_owner(found: str | None, location: KubernetesStoreLocation, server: st
 
 
 def _now() -> datetime:
-    """Return a time with microseconds: the API server's MicroTime requires a fraction."""
+    """Add microseconds: the API server's MicroTime requires a fraction."""
     now = datetime.now(UTC)
     return now.replace(microsecond=max(1, now.microsecond))

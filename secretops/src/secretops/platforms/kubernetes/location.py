@@ -23,8 +23,8 @@ class Delivered(Model):
     """The Kubernetes Secret that a secret is delivered to."""
 
     name: KubernetesName
+    # field -> key. The key `<secret>-version` has the version.
     keys: dict[FieldName, KubernetesKey]
-    """field -> key. The key `<secret>-version` has the version."""
 
 
 class KubernetesStoreLocation(StoreLocation):
@@ -32,17 +32,17 @@ class KubernetesStoreLocation(StoreLocation):
 
     kind: Literal["kubernetes"] = "kubernetes"
     namespace: KubernetesNamespace
+    # Context of the operator's kubeconfig; None is the current one. A pod uses its service account.
     context: Context | None = None
-    """Context of the operator's kubeconfig; None is the current one. A pod uses its service account."""
+    # The Secret with all versions of all secrets. Only the rotator reads it.
     versions: KubernetesName
-    """The Secret with all versions of all secrets. Only the rotator reads it."""
+    # The Lease (coordination.k8s.io) that a rotator acquires.
     lease: KubernetesName
-    """The Lease (coordination.k8s.io) that a rotator acquires."""
+    # Label app.kubernetes.io/instance of the stack's Lease. Empty for a Lease that no program made.
     instance: Label = ""
-    """Label app.kubernetes.io/instance of the stack's Lease. Empty for a Lease that no program made."""
+    # secret -> the Secret that its readers mount.
     delivered: dict[SecretName, Delivered] = Field(default_factory=dict)
-    """secret -> the Secret that its readers mount."""
+    # The Secret that an issuer writes the client certificate to. The store has no version of it.
     issued: Delivered | None = None
-    """The Secret that an issuer writes the client certificate to. The store has no version of it."""
+    # Name of a Secret -> its declared readers: users and groups of the API server.
     readers: dict[KubernetesName, tuple[ReaderName, ...]] = Field(default_factory=dict)
-    """Name of a Secret -> its declared readers: users and groups of the API server."""

@@ -25,7 +25,7 @@ MOST_BYTES = 1024 * 1024
 
 
 class SecretData:
-    """Annotations and decoded data of one Secret. Not printable."""
+    """One Secret's annotations and decoded data. Not printable."""
 
     __slots__ = ("annotations", "data")
 
@@ -41,19 +41,19 @@ class SecretData:
 
 
 class Secrets:
-    """The Secrets of one namespace. `guard` runs before each write, with True after a conflict."""
+    """`guard` runs before each write, with True after a conflict."""
 
     def __init__(self, api: Api, guard: Callable[[bool], None]) -> None:
         self._api, self._guard = api, guard
 
     def read(self, name: str) -> SecretData:
-        """Return the content of a Secret; empty if there is none."""
+        """Return the content; empty if missing."""
         return SecretData(self._api.get(Secret, name))
 
     def change(
         self, name: str, decide: Callable[[SecretData], None], *, patience: float = PATIENCE_SECONDS
     ) -> SecretData:
-        """Apply `decide` to a Secret in one write, and again after a conflict. Creates a missing Secret."""
+        """Apply `decide` in one write, and again after a conflict. Creates a missing Secret."""
         conflict, retries = False, Retries()
         while True:
             found = self._api.get(Secret, name, patience=patience)
@@ -84,7 +84,7 @@ class Secrets:
 
 
 def read_issued(location: KubernetesStoreLocation, place: Delivered) -> tuple[str, Value]:
-    """Return the version and content of an issued certificate. Raises WaitingError, StoreError, UnreachableError."""
+    """Return an issued certificate's version and content. Raises WaitingError, StoreError, UnreachableError."""
     found = Api(location.namespace, location.context).get(Secret, place.name)
     data, where = SecretData(found).data, f"Secret {place.name} in namespace {location.namespace}"
     describe = f"kubectl -n {location.namespace} describe certificates"

@@ -47,14 +47,14 @@ _VERSIONS, _DELIVERED, _JOURNAL = "versions", "delivered", "journal"
 
 
 class Content(dict[str, bytes]):
-    """Keys of a Secret as readers of one version get them. Not printable."""
+    """A version's keys as readers get them. Not printable."""
 
     def __repr__(self) -> str:
         return "Content(…)"
 
 
 class SecretState:
-    """One secret in the versions Secret, as it was read."""
+    """One secret in the versions Secret, as read."""
 
     def __init__(self, name: str, content: SecretData, secret: str) -> None:
         self._name, self._data, self._secret = name, content.data, secret
@@ -89,7 +89,7 @@ class SecretState:
             ) from None
 
     def write(self, versions: Versions, new: Mapping[str, Value]) -> None:
-        """Set the versions and `new` values, and remove values of retired versions."""
+        """Set the versions and `new` values, and remove retired versions' values."""
         if versions == self.versions:
             return
         living = {version.id for version in versions.living}
@@ -114,7 +114,7 @@ class SecretState:
 
 
 class KubernetesVersionStore(DocumentVersionStore[SecretState]):
-    """`VersionStore` over one namespace. A version's metadata and value are one write."""
+    """Writes a version's metadata and value at once."""
 
     def __init__(
         self, location: Location, api: Api, *, log_entries: bool = False, timing: Timing | None = None

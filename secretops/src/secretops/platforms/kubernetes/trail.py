@@ -49,7 +49,7 @@ NOBODY = "(not logged in)"
 
 
 class KubernetesAuditLog(TrailNames):
-    """`Trail` over one stack's Secrets. Needs the lines of one log in order."""
+    """Needs the lines of one log in order."""
 
     log_format = "the API server's audit log, one event of audit.k8s.io/v1 a line"
 
@@ -99,7 +99,7 @@ class KubernetesAuditLog(TrailNames):
         )
 
     def _is_first(self, event: dict[str, Any]) -> bool:
-        """Return whether this is the first event of a request, by its id only for a watch: clients choose ids."""
+        """Return True for a request's first event, by its id only for a watch: clients choose ids."""
         stage, request = event["stage"], event["auditID"]
         is_start, rejected = stage == "ResponseStarted", _code(event) == HTTPStatus.UNAUTHORIZED
         if event["verb"] != "watch" or rejected:
@@ -115,7 +115,7 @@ class KubernetesAuditLog(TrailNames):
         return stage in ("ResponseComplete", "Panic")
 
     def _is_declared(self, name: str, reader: str, groups: Iterable[str]) -> bool:
-        """Return whether the reader is declared for all that was read. Ignores impersonation."""
+        """True if declared for all that was read. Ignores impersonation."""
         if reader in CONTROL_PLANE:
             return True
         subjects = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}

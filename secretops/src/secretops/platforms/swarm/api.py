@@ -1,4 +1,4 @@
-"""The Docker Engine API, as far as the store needs it: objects by compare-and-swap, and our own errors.
+"""The Docker Engine API: objects by compare-and-swap, and our own errors.
 
 Raw requests over Docker's client, which can't update secrets and configs. https://docs.docker.com/reference/api/engine/
 """
@@ -52,7 +52,7 @@ class NoManagerError(StoreError):
 
 
 class SwarmApi:
-    """One daemon. Waits for a daemon that goes away, if `patient`, and that answered before or `was_there`."""
+    """One daemon. If `patient`, waits for a daemon that answered before or `was_there`."""
 
     def __init__(
         self, connect: Callable[[], Connection] = open_connection, *, patient: bool = True, was_there: bool = False
@@ -68,7 +68,7 @@ class SwarmApi:
 
     @contextmanager
     def waiting(self, patient: bool) -> Iterator[None]:
-        """Wait for the daemon while the block runs only if `patient`."""
+        """Wait for the daemon in the block only if `patient`."""
         before = self._patience
         self._patience = before if patient else 0.0
         try:
@@ -89,9 +89,9 @@ class SwarmApi:
         return answer.content
 
     def create(self, kind: Kind, spec: dict[str, Any], *, login: str | None = None) -> str | None:
-        """Create an object and return its id, or None if another object has the name.
+        """Return the new object's id; None if the name is taken.
 
-        The labels identify an object of an earlier attempt without an answer. `login`: see `daemon.registry_login`.
+        Labels identify the object of an earlier attempt without an answer. `login`: see `daemon.registry_login`.
         """
         headers = {"X-Registry-Auth": login} if login else None
         answer = self._request("POST", f"/{kind}/create", body=spec, headers=headers)
@@ -101,7 +101,7 @@ class SwarmApi:
         return str(self._json(answer)["ID"])
 
     def update(self, kind: Kind, found: dict[str, Any], spec: dict[str, Any]) -> bool:
-        """Replace the spec of what was `found`; False on a conflict."""
+        """Return False on a conflict."""
         path, version = f"/{kind}/{found['ID']}/update", {"version": str(found["Version"]["Index"])}
         answer = self._request("POST", path, body=spec, parameters=version)
         if answer.status_code == http.HTTPStatus.NOT_FOUND or _STALE in answer.text:
@@ -110,7 +110,7 @@ class SwarmApi:
         return True
 
     def remove(self, kind: Kind, name: str) -> bool:
-        """Remove an object; False if a service uses it."""
+        """Return False if a service uses it."""
         answer = self._request("DELETE", f"/{kind}/{name}")
         if _IN_USE in answer.text:
             return False
@@ -119,7 +119,7 @@ class SwarmApi:
         return True
 
     def interrupt(self, container: str) -> None:
-        """Send SIGTERM to a container, if it runs."""
+        """Send SIGTERM to a running container."""
         with self.waiting(patient=False):  # a second signal would interrupt its shutdown
             answer = self._request("POST", f"/containers/{container}/kill", parameters={"signal": "SIGTERM"})
         if answer.status_code not in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.CONFLICT):
@@ -216,7 +216,7 @@ class SwarmApi:
 
 
 def check_manager(info: dict[str, Any]) -> None:
-    """Raise NoManagerError unless `info` is of an unlocked manager."""
+    """Raise NoManagerError unless it is an unlocked manager."""
     swarm = info.get("Swarm") or {}
     if not swarm.get("ControlAvailable"):
         raise NoManagerError(swarm.get("LocalNodeState") or "unknown")

@@ -1,4 +1,4 @@
-"""The commands that write a Swarm's stack as files, for a Swarm without Pulumi."""
+"""Commands that write a Swarm's stack as files, for a Swarm without Pulumi."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def compose(
     stack: Stack = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write the file for docker stack deploy that makes what `pulumi up` makes, with the current versions."""
+    """Write the file for docker stack deploy, equal to `pulumi up`, with the current versions."""
     from secretops.platforms.swarm import export as operation
 
     program = operation.load_program(stack)
@@ -45,7 +45,7 @@ def timer(
     stack: Stack = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write a systemd timer for a manager that runs secretops tick each hour, in the stack's own image."""
+    """Write a systemd timer for a manager that runs an hourly tick in the stack's own image."""
     from secretops.platforms.swarm import export as operation
 
     program = operation.load_program(stack)

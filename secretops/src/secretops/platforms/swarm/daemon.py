@@ -35,7 +35,7 @@ class Connection:
 
 
 def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
-    """Connect to the daemon that `environment` names. Raises UsageError, UnreachableError."""
+    """Raises UsageError, UnreachableError."""
     host, tls = _address(environment)
     try:
         client = docker.APIClient(
@@ -56,20 +56,20 @@ def address_of(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def certificates_of(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the folder with the client's certificates; None without TLS."""
+    """Return their folder; None without TLS."""
     tls = _address(environment)[1]
     certificate = (tls.cert[0] if tls.cert else tls.ca_cert) if isinstance(tls, TLSConfig) else None
     return Path(certificate).parent if certificate else None
 
 
 def socket_of(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the path of the daemon's socket on its own machine, for a task there to mount."""
+    """Return the socket on the daemon's machine, for a task there to mount."""
     host = address_of(environment)
     return host.removeprefix("unix://") if host.startswith("unix://") else SOCKET
 
 
 def registry_login(image: str) -> str | None:
-    """Return this machine's login (`docker login`) to the registry of `image`, as an API header, or None.
+    """Return the login (`docker login`) to the registry of `image` as an API header, or None.
 
     Raises UsageError if Docker's configuration, or its credential helper, fails.
     """

@@ -1,4 +1,4 @@
-"""A Swarm's stack as files for a Swarm without Pulumi: a compose file, and a systemd timer that runs ticks.
+"""A Swarm's stack as files, without Pulumi: a compose file, and a systemd timer that runs ticks.
 
 The Pulumi program describes the services: it runs on the stack file, without engine or state.
 """
@@ -44,11 +44,11 @@ ExecStart=docker run --rm --hostname %H --network none --user 0:0 --read-only --
 
 
 class Program(BaseModel):
-    """The program's description of a stack. Never a value."""
+    """Never contains a value."""
 
     model_config = ConfigDict(frozen=True)
 
-    # The stack's name for `docker stack deploy`.
+    # Name for `docker stack deploy`.
     name: str
     # The server's service.
     service: str
@@ -108,7 +108,7 @@ def current_secrets(program: Program) -> tuple[MountedSecret, ...]:
 
 
 def compose_files(program: Program, secrets: Sequence[MountedSecret]) -> dict[str, str]:
-    """Return name -> text: the compose file, and the files of its configs."""
+    """Return the compose file and its configs as name -> text."""
     with with_extra("swarm"):
         import yaml
     document = json.loads(json.dumps(program.compose))
@@ -138,7 +138,7 @@ def _escape(entry: Any) -> Any:
 
 
 def timer_files(program: Program, at: str | None) -> dict[str, str]:
-    """Return name -> text: the units, and the files of a tick. `at`: their folder on the manager."""
+    """Return the units and a tick's files as name -> text. `at`: their folder on the manager."""
     folder = at or f"/etc/{program.name}"
     if not folder.startswith("/") or set(folder) & set(" \t\n\"'\\$%:"):
         raise UsageError(
@@ -175,7 +175,7 @@ def enable_commands(program: Program, folder: Path, at: str | None) -> tuple[str
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write each file atomically, with mode 644: a manifest that others can write to is refused. Raises UsageError."""
+    """Write atomically with mode 644: a manifest that others can write to is refused. Raises UsageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

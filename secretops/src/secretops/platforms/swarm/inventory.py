@@ -1,4 +1,4 @@
-"""The Swarm secrets of a stack, found by their labels."""
+"""Swarm secrets of a stack, found by their labels."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Inventory:
         return [_parse(each) for each in self._api.get("/secrets", label=labels) or []]
 
     def names(self, secret: str, number: int, fields: tuple[str, ...]) -> dict[str | None, str]:
-        """Return the Swarm secret of each field, and of None for the version's id. Raises UsageError."""
+        """Return each field's Swarm secret, and that of None for the version's id. Raises UsageError."""
         start = f"{self._location.prefix}{secret}-v{number}"
         names = {field: start if field is None else f"{start}-{field}" for field in (None, *fields)}
         for name in names.values():
@@ -57,7 +57,7 @@ class Inventory:
         return names
 
     def make(self, config: str, secret: str, stored: StoredVersion, texts: dict[str | None, str]) -> bool:
-        """Create a version's Swarm secrets, for the config with the id `config`; False if a name is taken."""
+        """Create the Swarm secrets for the config with the id `config`; False if a name is taken."""
         labels = {
             SWARM_INSTANCE: self._location.instance,
             CONFIG: config,
@@ -73,7 +73,7 @@ class Inventory:
     def sweep(self, secret: str, state: SecretState) -> None:
         """Remove unused secrets of retired versions.
 
-        Not those of another config, or of a number that this config has not used: another process is writing them.
+        Skips another config's, and numbers that this config has not used: another process is writing them.
         """
         for each in self.all(secret):
             if each.config == state.config and each.number < state.next and each.number not in state.living:
@@ -94,7 +94,7 @@ def _parse(listed: dict[str, Any]) -> SwarmSecret:
 
 
 def check_value(secret: str, value: Value) -> None:
-    """Raise UsageError for a value that a Swarm secret can't have."""
+    """Raise UsageError unless a Swarm secret can have the value."""
     env_file.check_value(secret, value)
     for field, text in value.items():
         size = len(text.encode())

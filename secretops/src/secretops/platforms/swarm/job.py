@@ -1,7 +1,7 @@
 """Run a command that needs values as a Swarm job of one task, which mounts them.
 
-No daemon returns a value, so `tick`, `rotate` and `put` run on the connected manager, with every stored version.
-The process that starts the job forwards its output and exit code, and removes it: its log has the records of its reads.
+No daemon returns a value, so `tick`, `rotate` and `put` run on the connected manager, with every stored version. The
+starter forwards output and exit code, and removes the job: its log has the records of its reads.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ POLL = 0.5
 
 # A starter follows a task that has ended for less than this.
 MAX_FOLLOW = timedelta(minutes=2)
-# Objects without a task that has started are left over after this, which is longer than START_SECONDS.
+# Age of leftover objects without a started task; longer than START_SECONDS.
 MAX_START = timedelta(minutes=15)
 
 STARTING = frozenset({"new", "allocated", "pending", "assigned", "accepted", "preparing", "ready", "starting"})
@@ -58,7 +58,7 @@ _OUT, _ERR, _DAEMON = 1, 2, 3
 
 
 class NotStartedError(StoreError):
-    """The task's container did not start: another attempt may succeed."""
+    """The container did not start: another attempt may succeed."""
 
 
 class Job:
@@ -73,7 +73,7 @@ class Job:
     def start(
         self, payload: Payload, command: Sequence[str], *, node: str, mounted: list[dict[str, Any]], login: str | None
     ) -> None:
-        """Create the job on `node`. `login`: see `daemon.registry_login`."""
+        """`login`: see `daemon.registry_login`."""
         configs, values = self._create_files("configs", payload[0]), self._create_files("secrets", payload[1])
         starter = this_actor("").removeprefix(":")
         container = {
@@ -109,7 +109,7 @@ class Job:
         self._create("services", spec, login)
 
     def follow(self) -> int:
-        """Forward the output until the task ends, and return its exit code.
+        """Forward the output, and return the exit code.
 
         Raises NotStartedError, UnreachableError, StoreError.
         """
@@ -139,7 +139,7 @@ class Job:
             time.sleep(POLL)
 
     def remove(self) -> None:
-        """Stop the task, forward its output, and remove the job's objects. On an error they still exist."""
+        """Stop the task, forward its output, and remove all objects. On an error they still exist."""
         self._stop()
         self._api.remove("services", self.name)
         for kind, each in job_objects(self._api, f"{TASK}={self.name}"):
@@ -157,7 +157,7 @@ class Job:
         err.flush()
 
     def _stop(self) -> None:
-        """Signal the task and wait for its end, on this manager; elsewhere only forward its output."""
+        """Signal the task and wait for its end on this manager; elsewhere only forward its output."""
         running = self._api.get("/containers/json", label=[f"com.docker.swarm.service.name={self.name}"]) or []
         for container in running:
             self._api.interrupt(container["Id"])
@@ -223,14 +223,14 @@ class Job:
 
 
 def job_objects(api: SwarmApi, *labels: str) -> Iterator[tuple[Kind, dict[str, Any]]]:
-    """Yield the secrets and configs of jobs with these labels, each with its kind."""
+    """Yield secrets and configs with these labels, each with its kind."""
     kinds: tuple[Kind, ...] = ("secrets", "configs")
     for kind in kinds:
         yield from ((kind, each) for each in api.get(f"/{kind}", label=list(labels)) or [])
 
 
 class JobRunner:
-    """Starts and removes the jobs of one stack. Output goes to `out` and `err`, by default this process' own."""
+    """Output defaults to this process' own."""
 
     def __init__(
         self,
@@ -261,7 +261,7 @@ class JobRunner:
                 self._sweep()
 
     def remove_leftovers(self) -> None:
-        """Remove the jobs of killed starters, and print the records of their reads, maybe again."""
+        """Remove jobs of killed starters, and print their records of reads, maybe again."""
         now = parse_time((self._api.get("/info") or {}).get("SystemTime"))
         for service in self._services():
             if self._is_left(service, now):
@@ -271,7 +271,7 @@ class JobRunner:
                 self._api.remove(kind, each["ID"])  # refused while its task exists
 
     def remove_all(self) -> None:
-        """Remove every job. Raises StoreError, UnreachableError if some remain."""
+        """Raises StoreError, UnreachableError if some remain."""
         for service in self._services():
             self._job_of(service).remove()
         for kind, each in job_objects(self._api, *self._labels):
@@ -284,7 +284,7 @@ class JobRunner:
                 )
 
     def _sweep(self) -> None:
-        """Remove Swarm secrets of retired versions, unless a rotation is creating some."""
+        """Remove retired versions' Swarm secrets, unless a rotation is creating some."""
         state = VersionStateClient(self._api, self._location).read()
         if state.lease is None:
             for secret in state.secrets:
@@ -306,7 +306,7 @@ class JobRunner:
         )
 
     def _node(self) -> str:
-        """Return the id of the connected manager. Raises StoreError if it accepts no task."""
+        """Return the manager's id. Raises StoreError if it accepts no task."""
         id = ((self._api.get("/info") or {}).get("Swarm") or {}).get("NodeID") or ""
         node = self._api.get(f"/nodes/{id}") or {}
         availability = (node.get("Spec") or {}).get("Availability") or "active"
@@ -321,7 +321,7 @@ class JobRunner:
         return str(id)
 
     def _login(self, job: Job) -> str | None:
-        """Return the login to the image's registry; None if it can't be read: the image may be public."""
+        """Return the registry's login; None if unreadable: the image may be public."""
         try:
             return registry_login(self._location.image)
         except UsageError as error:
@@ -329,7 +329,7 @@ class JobRunner:
             return None
 
     def _mounted(self) -> list[dict[str, Any]]:
-        """Return mounts of every stored value, and of any other secret in a file of the server."""
+        """Return mounts of every stored value, and of other secrets in the server's files."""
         state = VersionStateClient(self._api, self._location).read()
         kept = {
             each.name: each.id
@@ -354,7 +354,7 @@ def run_job(
     out: IO[bytes] | None = None,
     err: IO[bytes] | None = None,
 ) -> int:
-    """Run `secretops` with `command` as a job, and return its exit code. `files` are public."""
+    """Run `secretops` as a job, and return its exit code. `files` are public."""
     payload = payload_of(manifest, supplied, files)
     api = SwarmApi(was_there="--scheduled" in command)  # the rotator may start before its daemon, and waits for it
     runner = JobRunner(location, api, out=out, err=err)
@@ -376,5 +376,5 @@ def _mount(what: str, name: str, id: str, path: str) -> dict[str, Any]:
 
 
 def parse_time(text: Any) -> datetime:
-    """Parse a time of Go, with nine digits after the point. None is the earliest time."""
+    """Parse Go's nine fractional digits. None is the earliest time."""
     return datetime.fromisoformat(str(text)[:19]).replace(tzinfo=UTC) if text else datetime.min.replace(tzinfo=UTC)

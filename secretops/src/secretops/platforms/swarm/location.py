@@ -22,20 +22,18 @@ SWARM_INSTANCE = "coreflux-mcp-secrets.instance"
 
 
 class SwarmFile(Model):
-    """The file in the server's containers that has one field of a secret."""
-
     # Below /run/secrets, as the Secret Management Guide names it.
     name: SwarmFileName
     mode: FileMode = 0o400
 
 
 def version_file(secret: str) -> str:
-    """Return the name of the file with the id of the mounted version, which the launcher reads."""
+    """Name the file with the mounted version's id, which the launcher reads."""
     return f"{secret}-version"
 
 
 class SwarmStoreLocation(StoreLocation):
-    """The secrets of one Swarm. The daemon of a manager comes from DOCKER_HOST or the current context."""
+    """Secrets of one Swarm. Its manager's daemon comes from DOCKER_HOST or the current context."""
 
     kind: Literal["swarm"] = "swarm"
     # Begins the name of every secret of the stack: `<prefix>mqtt-v3-password`.

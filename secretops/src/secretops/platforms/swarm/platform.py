@@ -1,4 +1,4 @@
-"""The Docker Swarm platform: the store is the Swarm's secrets, which only a task of the Swarm can read."""
+"""The Docker Swarm platform. Only the Swarm's tasks can read values."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Watch an update of the server's service until all tasks have its list of secrets.
 
-Docker stores one earlier spec, and rolls the service back to it when new tasks fail. A write during an update would
-make that unfinished spec the one to roll back to, even if it never worked.
+Docker stores one earlier spec, and rolls back to it when new tasks fail. A write during an update would make that
+unfinished spec the rollback's, even if it never worked.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STARTS = 3
 
 
 class UpdateFailedError(UndeliverableError):
-    """The update was paused or rolled back: the tasks have the previous version."""
+    """The update was paused or rolled back: tasks have the previous version."""
 
 
 class NeverRanError(UpdateFailedError):
@@ -50,8 +50,6 @@ class NeverRanError(UpdateFailedError):
 
 
 class Rollout:
-    """Reads the server's service, and waits for its updates."""
-
     def __init__(self, api: SwarmApi, location: Location) -> None:
         self._api, self._name = api, location.service
 
@@ -66,7 +64,7 @@ class Rollout:
         )
 
     def wait_until_idle(self) -> Service | None:
-        """Wait until no update is under way. Return the service, or None. Raises UnreachableError."""
+        """Return the service after any update, or None. Raises UnreachableError."""
         began, sent = time.monotonic(), None
         while service := self.service():
             state = state_of(service)
@@ -84,10 +82,10 @@ class Rollout:
         return {task["ID"] for task in self._failed_tasks(service)}
 
     def wait(self, wanted: list[ServiceSecret], *, is_new: bool, failed: set[str] | None = None) -> None:
-        """Wait until every running task has `wanted`; if it is new, also until one runs steadily with it.
+        """Wait until every running task has `wanted`; if new, also until one runs steadily with it.
 
-        `failed`: the tasks that had failed before an update was just sent, or None. Raises UpdateFailedError,
-        NeverRanError (after a just sent update), UnreachableError.
+        `failed`: tasks that had failed before a just sent update, or None; after it, raises NeverRanError. Raises
+        UpdateFailedError, UnreachableError.
         """
         began, ended = time.monotonic(), 0.0
         seen: dict[str, float] = {}
@@ -108,7 +106,7 @@ class Rollout:
             time.sleep(POLL)
 
     def _check_time(self, service: Service, began: float, then: str) -> None:
-        """Raise UnreachableError if an update, seen at `began`, takes too long."""
+        """Raise UnreachableError if an update takes too long."""
         if time.monotonic() - began > (limit := longest(_replicas(service) or 0)):
             raise UnreachableError(
                 f"service {self._name}: its update has not ended in {limit:.0f} s",
@@ -134,7 +132,7 @@ class Rollout:
         )
 
     def _runs_steadily(self, service: Service, seen: dict[str, float]) -> bool:
-        """Return True if a task has run for STEADY seconds, or there is no replica."""
+        """True after STEADY seconds, or without replicas."""
         if _replicas(service) == 0:
             return True
         now = time.monotonic()
@@ -153,7 +151,6 @@ def longest(replicas: int) -> float:
 
 
 def state_of(service: Service) -> str:
-    """Return the state of the last update, or an empty text."""
     return str((service.get("UpdateStatus") or {}).get("State") or "")
 
 

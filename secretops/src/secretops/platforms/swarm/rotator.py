@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def tick(run: Callable[[], int]) -> None:
-    """Run one tick and print any error, also a defect's: a restarted process would tick at once."""
+    """Print any error, also a defect's: a restarted process would tick at once."""
     try:
         run()
     except Exception as error:

@@ -1,7 +1,7 @@
 """The Swarm store: each field of a version is a Swarm secret, and labels of a config record the versions.
 
-The delivery is the list of secrets of the server's service: one update changes all files of a version, so no reader
-sees two versions. No daemon returns a secret's value; only a task that mounts the secret can read it (docs/adr/0012).
+The server's list of secrets is the delivery: one update changes all files of a version, so no reader sees two versions.
+No daemon returns a value; only a task that mounts the secret can read it (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from secretops.values import Value
 
 
 class SwarmVersionStore(DocumentVersionStore[SecretState]):
-    """`VersionStore` over one Swarm. It can read values only in a task of the Swarm."""
+    """Reads values only in a task of the Swarm."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         self._inventory.names(secret, state.next, tuple(value))
 
     def _store_pending(self, secret: str, version: Version, value: Value) -> SecretState:
-        """Reserve a number, create the Swarm secrets of `version`, and record it."""
+        """Reserve a number, create the Swarm secrets, and record the version."""
 
         def reserve(found: VersionState) -> None:
             state = found.secret(secret)
@@ -161,7 +161,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         return self._read(secret)
 
     def _has_left(self, secret: str, state: SecretState) -> bool:
-        """Return True if the config has Swarm secrets, also of versions that it no longer records."""
+        """Return True for any Swarm secret of the config, also of unrecorded versions."""
         return any(each.config == state.config for each in self._inventory.all(secret))
 
     # The delivery.
@@ -208,8 +208,8 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     ) -> bool:
         """Deliver `current`, or remove `secret` for None, and wait for the tasks. False without a service.
 
-        Calls `before` right before a write. Raises UpdateFailedError if the tasks have the previous version; StoreError
-        for an edited delivery; UnreachableError if the update takes too long.
+        `before` runs right before a write. Raises UpdateFailedError if tasks have the previous version; StoreError for
+        an edited delivery; UnreachableError if the update takes too long.
         """
         for _ in range(STARTS - 1):
             with contextlib.suppress(NeverRanError):
@@ -275,7 +275,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         ]
 
     def _with(self, secret: str, service: Service, wanted: list[ServiceSecret]) -> list[ServiceSecret]:
-        """Return the service's list with `wanted` in place of its entries of `secret`."""
+        """Replace the list's entries of `secret`."""
         ours = {each.id for each in self._inventory.all(secret)}
         names = {file_of(entry) for entry in wanted}
         others = [each for each in secrets_of(service) if each["SecretID"] not in ours and file_of(each) not in names]
@@ -295,7 +295,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _edited(
         self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
     ) -> ServiceSecret | None:
-        """Return an entry with another secret's text in a file of ours, or None."""
+        """Return an entry with another secret's text in our file, or None."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self._files(secret).items()}
         names = {file_of(entry) for entry in wanted}
@@ -316,7 +316,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
 
 
 def _differ(one: list[ServiceSecret], other: list[ServiceSecret]) -> bool:
-    """Compare without the order, which alone would restart every task."""
+    """Ignore the order, which alone would restart every task."""
     return sorted(map(repr, map(_facts, one))) != sorted(map(repr, map(_facts, other)))
 
 

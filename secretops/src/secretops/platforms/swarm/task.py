@@ -44,12 +44,12 @@ Payload = tuple[Mapping[str, bytes], Mapping[str, bytes]]
 
 
 def is_task() -> bool:
-    """Return True in the task of a remote command, which can read values."""
+    """True in a remote command's task, which can read values."""
     return bool(os.environ.get(VARIABLE))
 
 
 def actor(role: str) -> str:
-    """Return the actor for an access record: the starter of the task, or this account."""
+    """Return the task's starter, or this account, for an access record."""
     starter = os.environ.get(STARTER)
     return f"{role}:{starter}" if is_task() and starter else this_actor(role)
 

@@ -35,7 +35,7 @@ _OF_SERVICE = "com.docker.swarm.service.name"
 
 
 class SwarmEvents:
-    """`Trail` over both kinds of lines. Omits the arguments of commands."""
+    """Omits commands' arguments."""
 
     log_format = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
 
@@ -104,7 +104,7 @@ class SwarmEvents:
         return name.startswith(prefix) and _JOB.fullmatch(name.removeprefix(prefix)) is not None
 
     def _what(self, kind: str, name: str) -> str | None:
-        """Return the stack's secret, config or service of an event, or None."""
+        """Return the event's secret, config or service of the stack, or None."""
         if kind == "secret" and name.startswith(self._location.prefix):
             rest = name.removeprefix(self._location.prefix)
             return next((each for each in self._secrets if rest.startswith(f"{each}-v")), None)
@@ -113,7 +113,7 @@ class SwarmEvents:
         return None
 
     def _into(self, action: str, attributes: dict[str, str]) -> str | None:
-        """Return the operation of an access to a container of the server, or None."""
+        """Return the operation of an access to a server's container, or None."""
         verb, _, words = action.partition(":")
         if verb not in INTO_CONTAINER or attributes.get(_OF_SERVICE) != self._location.service:
             return None

@@ -1,4 +1,4 @@
-"""Values of Swarm secrets that this process can read, and the records of who reads them."""
+"""Readable values of Swarm secrets, and records of their readers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from secretops.platforms.swarm.task import SECRETS, is_task
 
 
 class Values(Protocol):
-    """The texts of Swarm secrets, which never change."""
+    """Texts of Swarm secrets, which never change."""
 
     def text(self, name: str) -> str | None:
-        """Return the text of a secret, or None. Raises StoreError if it can't be read here."""
+        """Raises StoreError if unreadable here."""
 
     def keep(self, name: str, text: str) -> None:
         """Remember a new secret, which no task mounts yet."""
@@ -28,7 +28,7 @@ class MadeSinceError(StoreError):
 
 
 class TaskValues:
-    """The values that this process' task mounts, and those that it made."""
+    """Values that this process' task mounts, or that it made."""
 
     def __init__(self) -> None:
         self.readable = is_task()
@@ -72,7 +72,7 @@ class TaskValues:
 
 
 class LogRecords:
-    """`Records` as lines of JSON on standard error, which a task's starter prints. `reads`: if values are readable."""
+    """JSON lines on standard error, which a task's starter prints. `reads`: if values are readable."""
 
     def __init__(self, actor: str, *, reads: bool) -> None:
         self._actor, self._reads = actor, reads

@@ -1,7 +1,7 @@
 """The state of a stack's versions: labels of one config, changed by compare-and-swap. Public; never a value.
 
-A config's content can't change, but its labels can, in one write that names the index it was decided on. The lease is
-one of the labels, so that a process whose lease was taken over can write none of them.
+A config's content can't change, but its labels can, in one write that names the index it was decided on. They include
+the lease, so a process without it can write none of them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SecretState:
     kept: tuple[StoredVersion, ...] = ()
     # Number of the next version. A number is used once: a lower one that is not stored belongs to a removed version.
     next: int = 1
-    # Id of the config that the state was read from; empty if there is none.
+    # Id of the config that was read; empty if there is none.
     config: Annotated[str, Field(exclude=True)] = ""
 
     @property
@@ -66,8 +66,6 @@ _STATE, _LEASE, _ENTRY = TypeAdapter(SecretState), TypeAdapter(LeaseRecord), Typ
 
 
 class VersionState:
-    """The config's labels as they were read."""
-
     def __init__(self, name: str, labels: dict[str, str], *, id: str = "") -> None:
         self.id, self.labels = id, labels
         remedy = f"inspect it: docker config inspect {name}; the values in the Swarm's secrets are intact"
@@ -103,18 +101,18 @@ class VersionState:
 
 
 class VersionStateClient:
-    """Reads and writes the config. With the `token` of a lease, only under that lease."""
+    """With a lease's `token`, writes only under that lease."""
 
     def __init__(self, api: SwarmApi, location: Location) -> None:
         self.api, self.location = api, location
         self.token = ""  # nosec B105 - of no lease
 
     def read(self) -> VersionState:
-        """Return the state, without an id if there is no config. Raises StoreError, UnreachableError."""
+        """Return the state, without an id for a missing config. Raises StoreError, UnreachableError."""
         return self._of_holder(self.get())
 
     def change(self, decide: Callable[[VersionState], None]) -> VersionState:
-        """Write the changes of `decide` in one write, and return the new state. Create a missing config.
+        """Write the changes of `decide` at once, also to a missing config. Return the new state.
 
         On a conflict calls `decide` again. Raises as `read` does, and what `decide` raises.
         """
@@ -148,7 +146,7 @@ class VersionStateClient:
         return self.api.create("configs", spec) is not None
 
     def opened(self, found: dict[str, Any] | None) -> VersionState:
-        """Parse the config that was `found`. Raises StoreError if it is another stack's."""
+        """Parse. Raises StoreError for another stack's config."""
         name = self.location.state_config
         if found is None:
             return VersionState(name, {})
@@ -165,11 +163,11 @@ class VersionStateClient:
 
     @property
     def is_nowhere(self) -> bool:
-        """True if this Swarm has neither the stack's config nor its service."""
+        """True without the stack's config and service."""
         return self.get() is None and self.api.get(f"/services/{self.location.service}") is None
 
     def remove_empty(self) -> None:
-        """Remove a config without versions and, with it, the lease: a removal is no compare-and-swap."""
+        """Remove a config without versions, with the lease: a removal is no compare-and-swap."""
         state = self.read()
         if state.id and not state.kept and self.token:
             with self.api.waiting(patient=False):
@@ -189,7 +187,7 @@ class VersionStateClient:
 
 
 class LeaseLabel(LeaseStore):
-    """The lease as a label. `at` is the config as it was read; None once it was written."""
+    """`at` is the config as read; None after a write."""
 
     keeps_duration = True
 
@@ -218,7 +216,7 @@ class LeaseLabel(LeaseStore):
 
 @contextlib.contextmanager
 def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[HeldLease | None]:
-    """Hold the lease while the block runs; None in a Swarm without config and service.
+    """Hold the lease in the block; None in a Swarm without config and service.
 
     Renews over its own connection. Raises as `stores.lease.hold` does.
     """

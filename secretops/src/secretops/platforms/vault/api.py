@@ -1,4 +1,4 @@
-"""A client of a KV engine of version 2, and of the PKI engine of the same server."""
+"""A client of a KV engine of version 2, and of the same server's PKI engine."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ EMPTY = Metadata(0, {}, {})
 
 @dataclass(frozen=True, repr=False)
 class Document:
-    """One document. Not printable."""
+    """Not printable."""
 
     number: int
     data: Mapping[str, Any]
 
 
 class Api:
-    """Paths of one mount. `guard` runs before each attempt of a write, with True if the lease has to be confirmed."""
+    """Paths of one mount. `guard` runs before each attempt of a write, with True to confirm the lease."""
 
     def __init__(self, server: Server, mount: str, login: Login | None = None) -> None:
         self.server, self.mount = server, mount
@@ -68,7 +68,7 @@ class Api:
 
     @classmethod
     def of(cls, location: VaultStoreLocation, mount: str = "") -> Self:
-        """Return the client of the stack's mount, or of another one."""
+        """The default mount is the stack's."""
         server = Server(location.address, location.namespace, location.ca_file)
         return cls(server, mount or location.mount, Login(server, location.login))
 
@@ -86,7 +86,7 @@ class Api:
         return Metadata(int(found["current_version"]), documents, found.get("custom_metadata") or {})
 
     def read(self, path: str, number: int | None = None, *, patient: bool = True) -> Document | None:
-        """Return a document, by default the newest one; None if it is missing, deleted or destroyed."""
+        """Read the newest document by default; None if missing, deleted or destroyed."""
         query = "" if number is None else f"?version={number}"
         answer = self._request("read", "data", path, "GET", query=query, patient=patient)
         if answer is None:
@@ -99,7 +99,7 @@ class Api:
     def write(
         self, path: str, data: Mapping[str, str], after: int, *, fresh: bool = False, patient: bool = True
     ) -> int | None:
-        """Write a document if `after` is the newest one, and return its number, else None. `fresh` is for `guard`."""
+        """Write if `after` is the newest document, and return the new number, else None. `fresh` is for `guard`."""
         body = {"data": dict(data), "options": {"cas": after}}
         answer = self._request("write", "data", path, "POST", body, fresh=fresh, patient=patient)
         if answer is None:
@@ -111,7 +111,7 @@ class Api:
     def update_metadata(
         self, path: str, changes: Mapping[str, str | None], *, create: bool = True, patient: bool = True
     ) -> bool:
-        """Set keys of custom_metadata, and remove those that are None. Without `create`: False if missing."""
+        """Set keys, and remove those that are None. Without `create`: False if missing."""
         action, body = "write the metadata of", {"custom_metadata": dict(changes)}
         if self._request(action, "metadata", path, "PATCH", body, merges=True, patient=patient):
             return True
@@ -125,11 +125,11 @@ class Api:
         self._request("destroy versions of", "destroy", path, "POST", {"versions": numbers})
 
     def remove(self, path: str) -> None:
-        """Remove a path with its documents and metadata."""
+        """Remove all documents and metadata."""
         self._request("remove", "metadata", path, "DELETE", fresh=True)
 
     def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """Return the body of any other response, or None."""
+        """Return any other response's body, or None."""
         answer = self._send(method, path, body, action=method, where=path)
         return None if answer is None else dict(answer.body)
 
@@ -155,7 +155,7 @@ class Api:
     def _send(
         self, method: str, url: str, body: Mapping[str, Any] | None, *, action: str, where: str, **how: Any
     ) -> Answer | None:
-        """Return the response; None for a missing path, or a failed check-and-set."""
+        """Return None for a missing path, or a failed check-and-set."""
         for attempts in (1, 0):
             token = self.login.token()
             answer = self._connection.request(method, url, body, token=token, **how)
@@ -202,13 +202,13 @@ def version_of(data: Mapping[str, Any] | None, number: int) -> str:
 
 
 def fields_of(data: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return the fields, or None if it is not a value."""
+    """Return None unless it is a value."""
     found = {name: text for name, text in (data or {}).items() if name != VERSION}
     return found if all(isinstance(text, str) for text in found.values()) else None
 
 
 class VaultPki:
-    """A role of a PKI engine, which never has our key."""
+    """A role, which never has our key."""
 
     def __init__(self, api: Api, issuer: VaultIssuer) -> None:
         self._api, self._issuer = api, issuer

@@ -1,4 +1,4 @@
-"""Convert rejections of a Vault or OpenBao server to our errors, without the server's texts."""
+"""Convert rejections of a server to our errors, without its texts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from secretops.errors import SecretopsError, StoreError, UnreachableError, Usage
 from secretops.stores.store_errors import BROKEN, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate
 
 
-class DeniedError(StoreError):
-    """A policy of the server denies the request."""
+class DeniedError(StoreError): ...
 
 
 # Text of the server when check-and-set fails.
@@ -93,7 +92,7 @@ def host_of(address: str) -> str:
 def rejected(
     status: int, texts: Iterable[str], *, address: str, action: str, where: str, mount: str = "", namespace: str = ""
 ) -> SecretopsError:
-    """Return the error for a response to `action` on `where`."""
+    """Return the error for `action` on `where`."""
     names = {"where": where, "host": host_of(address), "mount": mount, "namespace": namespace, "action": action}
     text = " ".join(texts)
     cases = (
@@ -125,7 +124,7 @@ def not_vault(host: str, rule: str) -> StoreError:
 
 
 def no_response(error: Exception, address: str, ca_file: str | None) -> SecretopsError:
-    """Return the error for a missing response. The text of `error` may contain what was sent."""
+    """The text of `error` may contain what was sent."""
     host = host_of(address)
     for kinds, template in _BY_CLASS:
         if isinstance(error, kinds):

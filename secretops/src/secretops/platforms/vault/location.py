@@ -29,17 +29,17 @@ VaultRole = Annotated[str, matching(r"[\w.@:-]{1,256}", "a role's name or id: on
 
 
 class VaultLogin(Model):
-    """The login of a rotator to Vault. Public: it has no secret id and no token."""
+    """A rotator's login. Public: it has no secret id and no token."""
 
     method: Literal["approle", "jwt", "kubernetes"]
+    # Mount of the method, without `auth/`.
     mount: VaultPath
-    """Mount of the method, without `auth/`."""
+    # Name of the role; for approle its role id, which is not secret.
     role: VaultRole
-    """Name of the role; for approle its role id, which is not secret."""
+    # File of the credential: a secret id (or its wrapping token), a JWT, a service account's token.
     file: AbsolutePath
-    """File of the credential: a secret id (or its wrapping token), a JWT, a service account's token."""
+    # approle: the file has a wrapping token, which is valid for one start.
     wrapped: bool = False
-    """approle: the file has a wrapping token, which is valid for one start."""
 
 
 class VaultStoreLocation(StoreLocation):
@@ -47,36 +47,36 @@ class VaultStoreLocation(StoreLocation):
 
     kind: Literal["vault"] = "vault"
     address: ServerUrl
+    # Namespace of Vault Enterprise or OpenBao; empty is the root.
     namespace: VaultNamespace = ""
-    """Namespace of Vault Enterprise or OpenBao; empty is the root."""
+    # PEM bundle of the CA of the server's certificate; None is the system's.
     ca_file: AbsolutePath | None = None
-    """PEM bundle of the CA of the server's certificate; None is the system's."""
     mount: VaultPath
+    # secret -> path in the mount, whose newest version is the current one.
     secrets: dict[SecretName, VaultPath]
-    """secret -> path in the mount, whose newest version is the current one."""
+    # secret -> path of its pending version, which only the rotator reads. KV returns the newest version of a path to
+    # all its readers, so it has a separate path.
     pending: dict[SecretName, VaultPath]
-    """secret -> path of its pending version, which only the rotator reads. KV returns the newest version of a path to
-    all its readers, so it has a separate path."""
+    # secret -> the fields that its readers expect: keys of the document.
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
-    """secret -> the fields that its readers expect: keys of the document."""
+    # Path of the lease, a document without a value that is written by check-and-set.
     lease: VaultPath
-    """Path of the lease, a document without a value that is written by check-and-set."""
+    # None: the operator's own token.
     login: VaultLogin | None = None
-    """None: the operator's own token."""
+    # Path in the mount -> its declared readers: `<mount>/<role>` of an auth method.
     readers: dict[VaultPath, tuple[ReaderName, ...]] = Field(default_factory=dict)
-    """Path in the mount -> its declared readers: `<mount>/<role>` of an auth method."""
 
 
 class VaultIssuer(Issuer):
-    """A role of a PKI engine in the stack's Vault, which signs a certificate by the login of the store."""
+    """A role of a PKI engine in the stack's Vault, used by the store's login."""
 
     kind: Literal["vault"] = "vault"
     mount: VaultPath
     role: VaultRole
+    # The only common name that the role signs.
     common_name: CommonName
-    """The only common name that the role signs."""
+    # Requested validity of a certificate. The role may limit it.
     seconds: Seconds
-    """Requested validity of a certificate. The role may limit it."""
 
     @property
     def revocation(self) -> str:

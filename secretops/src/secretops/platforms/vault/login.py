@@ -1,7 +1,7 @@
-"""Tokens of Vault and OpenBao: an operator's, or one that a program gets by an auth method and renews.
+"""Tokens of Vault and OpenBao: an operator's, or a program's, which an auth method grants.
 
-An operator's token goes only to the server of VAULT_ADDR. A program's token is renewed at half of its life, replaced
-when that fails, and revoked at the end.
+An operator's token goes only to the server of VAULT_ADDR. A program renews its token at half of its life, replaces it
+when that fails, and revokes it at the end.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TOKEN_FILE = ".vault-token"  # noqa: S105  # nosec B105 - a file's name
 
 @dataclass(frozen=True, repr=False)
 class LoginToken:
-    """A token of an auth method. Not printable. Times are seconds of `lease.boot_clock`."""
+    """A method's token. Not printable. Times are seconds of `lease.boot_clock`."""
 
     token: str
     # When it was requested or renewed.
@@ -66,7 +66,7 @@ class LoginToken:
 
 
 class Login:
-    """The token for `server`, thread-safe. Without a `method` it is the operator's."""
+    """The token for `server`, thread-safe; without a `method` the operator's."""
 
     def __init__(
         self, server: Server, method: VaultLogin | None = None, *, environment: Mapping[str, str] | None = None
@@ -96,7 +96,7 @@ class Login:
             return current.token
 
     def is_invalid(self, token: str) -> bool:
-        """Return whether to try another token after a 403. Raises UsageError."""
+        """Return True to try another token after a 403. Raises UsageError."""
         with self._lock:
             if self._current and self._current.token != token:
                 return True
@@ -163,7 +163,7 @@ class Login:
         return sent, self._connection.request("POST", f"auth/{method.mount}/login", body)
 
     def _renewed(self, current: LoginToken) -> LoginToken | None:
-        """Return the renewed token, or None if it is not valid for half of its first TTL."""
+        """Return None if it is not valid for half of its first TTL."""
         if not current.renewable:
             return None
         sent = lease.boot_clock()

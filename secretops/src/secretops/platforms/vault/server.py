@@ -46,7 +46,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Answer:
-    """A response. Not printable."""
+    """Not printable."""
 
     status: int
     body: Mapping[str, Any]
@@ -98,7 +98,7 @@ class Connection:
         patient: bool = True,
         before: Callable[[], None] = lambda: None,
     ) -> Answer:
-        """Send a request to a quoted path below /v1/, and return the response, also a rejection.
+        """Send to a quoted path below /v1/, and return the response, also a rejection.
 
         `merges`: the body is a merge patch. `before` runs before each attempt. Raises SecretopsError.
         """

@@ -53,7 +53,7 @@ class SourceAddress:
 
 
 class VaultSource(PollingSource):
-    """`Source` over the newest documents. Reads a value only once per version, as the audit log shows."""
+    """`Source` over the newest documents. Reads a value once per version, as the audit log shows."""
 
     def __init__(self, place: str, *, every: float = POLL_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         found = parse_address(place)

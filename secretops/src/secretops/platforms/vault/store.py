@@ -1,4 +1,4 @@
-"""`VersionStore` over a KV engine of version 2. Readers get the newest document of a path, written by check-and-set."""
+"""`VersionStore` over a KV engine of version 2. Check-and-set writes a path's newest document, which readers get."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class VaultVersionStore(VendorVersionStore[State]):
                 raise self._contended(secret, pending=True)
 
     def secret_names(self) -> tuple[str, ...]:
-        """Return also secrets that left the stack, by the index."""
+        """Include secrets that left the stack, by the index."""
         return tuple(sorted({*super().secret_names(), *(self._index.paths().keys() - self._location.secrets.keys())}))
 
     def forget(self, secret: str) -> None:
@@ -199,7 +199,7 @@ class VaultVersionStore(VendorVersionStore[State]):
 
 
 class LeaseDocument(LeaseStore):
-    """The document at `path`. `StoredLease.at` is its number."""
+    """`StoredLease.at` is the document's number."""
 
     def __init__(self, api: Api, path: str) -> None:
         self._api, self._path = api, path

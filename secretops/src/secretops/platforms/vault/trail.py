@@ -30,7 +30,7 @@ _DENIED = "permission denied"
 
 
 class VaultAuditLog(TrailNames):
-    """`Trail` over one stack's secrets in one mount."""
+    """`Trail` over one stack's mount."""
 
     log_format = "the log of an audit device, one request or response as JSON a line"
 
@@ -72,7 +72,7 @@ class VaultAuditLog(TrailNames):
         )
 
     def _operation(self, request: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Return the operation and the secret, or None for another path."""
+        """Return operation and secret; None for another path."""
         namespace = str((request.get("namespace") or {}).get("path") or "").strip("/")
         if namespace != self._namespace:
             return None
@@ -94,7 +94,7 @@ class VaultAuditLog(TrailNames):
 
 
 def entries(line: bytes) -> list[Mapping[str, Any]]:
-    """Return the entries of a line, after any prefix."""
+    """Return a line's entries, after any prefix."""
     found = json_documents(line[max(line.find(b"{"), 0) :])
     for entry in found:
         is_entry = isinstance(entry, dict) and entry.get("type") in ("request", "response")
@@ -115,7 +115,7 @@ def returns_value(entry: Mapping[str, Any]) -> bool:
 
 
 def has_plain_value(entry: Mapping[str, Any], side: str) -> bool:
-    """Return whether a side of the entry contains plain text. Devices never hash times."""
+    """Find plain text in a side of the entry. Devices never hash times."""
     if f"/{VALUE_KIND}/" not in str(entry["request"]["path"]):
         return False
     fields = ((entry.get(side) or {}).get("data") or {}).get("data")
@@ -148,7 +148,7 @@ def _alias(auth: Mapping[str, Any]) -> str:
 
 
 def _matches(declared: str, auth: Mapping[str, Any]) -> bool:
-    """Return whether a login is a declared reader: `<mount>/<role>`, `<mount>/<user>` or a display name.
+    """Compare a login with a declared reader: `<mount>/<role>`, `<mount>/<user>` or a display name.
 
     Only the server sets a display name, which starts with the mount. A created token may have metadata of any role.
     """

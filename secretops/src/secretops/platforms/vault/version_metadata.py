@@ -52,7 +52,7 @@ class VersionRecord:
         return (*self.numbers[:-1], *(number for number in self.copies if number < self.newest))
 
     def entry(self) -> tuple[str, str]:
-        """Return its key and text. Raises UsageError."""
+        """Return key and text. Raises UsageError."""
         version = self.version
         facts: dict[str, Any] = {name: _format(time) for name in TIMES if (time := getattr(version, name)) is not None}
         others = {"user": version.user, "numbers": self.numbers, "planned": self.planned, "copies": self.copies}
@@ -88,7 +88,7 @@ def version_records(metadata: Metadata) -> dict[str, VersionRecord]:
 
 @dataclass(frozen=True, repr=False)
 class State:
-    """One secret by its two paths. Not printable."""
+    """One secret's two paths. Not printable."""
 
     main: Metadata
     pending_metadata: Metadata
@@ -102,7 +102,7 @@ class State:
 
     @classmethod
     def of(cls, api: Api, path: str, pending_path: str) -> State:
-        """Return the state. Reads a document only if the metadata does not identify its writer."""
+        """Reads a document only if the metadata does not identify its writer."""
         main = api.metadata(path) or EMPTY
         published = {name: _resolve_plan(api, path, main, each) for name, each in version_records(main).items()}
         state = cls(main, api.metadata(pending_path) or EMPTY, published)
@@ -125,7 +125,7 @@ class State:
 
     @property
     def may_still_arrive(self) -> bool:
-        """Whether a process that lost the lease may still write a planned document."""
+        """True if a process that lost the lease may still write a planned document."""
         return any(each.planned for each in self.published.values())
 
     @property
@@ -145,7 +145,7 @@ class State:
         return sorted(number for number in numbers if number in documents and not documents[number].destroyed)
 
     def changes(self) -> dict[str, str | None]:
-        """Return the changes of custom_metadata; None removes a key."""
+        """Return changes of custom_metadata; None removes a key."""
         staged_ids = {version.id for version in self.versions.all} - {self.pending.version.id if self.pending else None}
         wanted: dict[str, str | None] = {}
         for name, each in self.published.items():
@@ -171,7 +171,7 @@ class State:
         return next((claims[name] for name in unpublished), None)
 
     def _with_foreign(self, api: Api, path: str) -> State:
-        """Return the state with a newest document without a record: rolled back or foreign."""
+        """Add a newest document without a record: rolled back or foreign."""
         found = api.read(path, self.main.current)
         if found is None:
             return self
@@ -222,7 +222,7 @@ def _parse(text: str) -> datetime:
 
 
 class SecretIndex:
-    """Paths of secrets, also of those that left the stack: no policy allows to list a mount."""
+    """Paths also of secrets that left the stack: no policy allows to list a mount."""
 
     def __init__(self, api: Api, lease: str) -> None:
         self._api, self._lease = api, lease
@@ -238,7 +238,7 @@ class SecretIndex:
         return found
 
     def add(self, secret: str, paths: tuple[str, str]) -> None:
-        """Call it before the first write of the secret."""
+        """Call it before a secret's first write."""
         if self.paths().get(secret) != paths:
             self._api.update_metadata(self._lease, {f"{INDEX_KEY}{secret}": json.dumps(paths)})
 

@@ -1,7 +1,7 @@
-"""Read the credential of a login from a file: a JWT, a secret id, or the wrapping token of a secret id.
+"""Read a login's credential from a file: a JWT, a secret id, or the wrapping token of a secret id.
 
-An unused wrapping token proves that no other program got the secret id. The digest of a used token is written to a
-second file, so that a restart is not reported as a theft.
+An unused wrapping token proves that no other program got the secret id. A second file has the digest of a used token,
+so that a restart is not reported as a theft.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ WRAPPED = "the wrapping token of its secret id"
 
 
 class Wrapping:
-    """The secret id of `method`."""
-
     def __init__(self, connection: Connection, method: VaultLogin) -> None:
         self._connection, self._method = connection, method
         self._record = Path(f"{method.file}{USED}")
@@ -128,7 +126,7 @@ def read_credential(file: str, what: str) -> str:
 
 
 def check_token(text: str, source: str) -> str:
-    """Return `text`. Raises UsageError if it can't be a header, which an HTTP client would print."""
+    """Return `text`. Raises UsageError if it can't be a header: an HTTP client would print it."""
     remember(text)
     if not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Doctor's checks of an AWS stack: caller, secrets, labels, keys, lease, rotation, rights, trail and alarms.
+"""Doctor's checks of an AWS stack.
 
 IAM evaluates the rights, by SimulatePrincipalPolicy:
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
@@ -75,7 +75,7 @@ def aws_checks(account: Account, stack: OpenedStack, tick: Repair) -> list[Check
 
 
 def secrets(account: Account) -> Result:
-    """Check that every secret of the stack exists and is not scheduled for deletion."""
+    """Check that all secrets exist and are not scheduled for deletion."""
     region, found = account.location.region, account.secrets
     if missing := [name for name, secret in found.items() if secret is None]:
         return attention(
@@ -118,7 +118,7 @@ def unknown_secrets(account: Account) -> Result:
 
 
 def keys(account: Account) -> Result:
-    """Check that the KMS keys of the secrets are enabled: without its key a value is unreadable."""
+    """Check that the KMS keys are enabled: without its key a value is unreadable."""
     used: dict[str, list[str]] = {}
     for name, described in account.secrets.items():
         if described and (key := described.get("KmsKeyId")):
@@ -137,7 +137,7 @@ def keys(account: Account) -> Result:
 
 
 def lease(account: Account, timing: Timing | None = None, take_over: Repair | None = None) -> Result:
-    """Check that the holder of the lease renews it. `take_over` repairs an expired lease."""
+    """Check that the holder renews the lease. `take_over` repairs an expired lease."""
     account.reach()
     timing = timing or Timing()
     try:
@@ -154,7 +154,7 @@ def lease(account: Account, timing: Timing | None = None, take_over: Repair | No
 
 
 def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
-    """Find an AWSPENDING that no rotation uses: while it exists, AWS does not rotate.
+    """Find an AWSPENDING that no rotation uses: it prevents AWS' rotations.
 
     `rotated`: full names of the secrets whose values only secretops creates.
     """
@@ -236,7 +236,7 @@ def own_rights(account: Account) -> Result:
 
 
 def readers_rights(account: Account) -> Result:
-    """Check that each declared role may read its secrets."""
+    """Check that declared roles may read their secrets."""
     who: dict[str, list[str]] = {}
     for name in account.names:
         for reader in account.location.readers.get(name, ()):
@@ -246,7 +246,7 @@ def readers_rights(account: Account) -> Result:
 
 
 def rotators_rights(account: Account, rotated: Collection[str]) -> Result:
-    """Check that the role of each rotation function may rotate and acquire the lease."""
+    """Check that the roles of rotation functions may rotate and acquire the lease."""
     described = {name: account.secrets[name] for name in rotated}
     functions = {name: found.get("RotationLambdaARN", "") for name, found in described.items() if found}
     roles = {name: _role_of(account, function) for name, function in functions.items() if function}
@@ -293,7 +293,7 @@ def _lacking(account: Account, who: Mapping[str, list[str]], actions: tuple[str,
 
 
 def alarms(account: Account) -> Result:
-    """Check that the stack's alarms exist and are enabled, with a confirmed subscription."""
+    """Check that alarms exist and are enabled, with a confirmed subscription."""
     topic = account.location.alerts
     if not topic:
         return ok("not checked: the manifest has no topic; pulumi up writes it again")

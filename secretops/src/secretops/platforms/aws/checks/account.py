@@ -1,4 +1,4 @@
-"""An AWS account, for the checks of doctor: the caller, the secrets' metadata, and policies. Reads no value."""
+"""Doctor's requests to an AWS account: the caller, metadata and policies. Reads no value."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SESSION = re.compile(r"(arn:[\w-]+:)sts(::\d+:)assumed-role/([^/]+)/.*")
 
 
 class Account:
-    """The account and region of a stack. Connects with the first request; raises SecretopsError."""
+    """One account and region. Connects with the first request; raises SecretopsError."""
 
     def __init__(self, location: AwsStoreLocation) -> None:
         self.location = location
@@ -46,7 +46,7 @@ class Account:
             return getattr(self.client(service), xform_name(operation))(**request)
 
     def list_all(self, action: str, key: str, **request: Any) -> list[Any]:
-        """Return the items below `key` in all pages of an operation."""
+        """Return the items below `key` in all pages."""
         service, _, operation = action.partition(":")
         with self.translated(action):
             pages = self.client(service).get_paginator(xform_name(operation)).paginate(**request)
@@ -72,13 +72,13 @@ class Account:
 
     @property
     def ahead(self) -> timedelta | None:
-        """How far this machine's clock is ahead of AWS; None if the answer has no date."""
+        """Return this clock's lead over AWS; None if the answer has no date."""
         self.reach()
         found: timedelta | None = self.identity["ahead"]
         return found
 
     def reach(self) -> None:
-        """Raise SecretopsError if AWS is unreachable, rejects the caller, or the account is another one."""
+        """Raise SecretopsError for an unreachable AWS, a rejected caller or another account."""
         check_account_id(self.identity["Account"], self.location)
 
     @functools.cached_property
@@ -95,7 +95,7 @@ class Account:
         return labels_of(found) if found else {}
 
     def undeclared(self) -> dict[str, datetime | None]:
-        """Return the other secrets with the stack's prefix -> their deletion date, or None."""
+        """Return other secrets with the stack's prefix -> their deletion date, or None."""
         first = next(iter(self.names), "")
         folder = re.sub(r"\+\d+$", "", first.rpartition("/")[0])
         if not folder:
@@ -126,9 +126,9 @@ class Account:
         return str(self.call("iam:GetRole", RoleName=match[3])["Role"]["Arn"])
 
     def denied(self, principal: str, name: str, actions: Sequence[str]) -> list[str]:
-        """Return those of `actions` on a secret, or on the lease's table, that the policies of `principal` deny.
+        """Return those of `actions` on a secret, or on the lease's table, that policies deny.
 
-        Ignores the secret's own policy, and an action whose answer depends on the network.
+        Ignores the secret's own policy, and actions with an answer that depends on the network.
         """
         secret: Mapping[str, object] = {} if name == self.location.lease else self.secrets[name] or {}
         context = [("aws:SecureTransport", "boolean", "true")]

@@ -1,8 +1,10 @@
-"""Check that CloudTrail records reads of values: the trails, their events, and their delivery.
+"""Check that CloudTrail records reads of values, and delivers.
 
-GetSecretValue is a read management event, which a trail may exclude:
+A trail may exclude read management events such as GetSecretValue:
 https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetEventSelectors.html
-A logging trail may fail to deliver: https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetTrailStatus.html
+
+A logging trail may fail to deliver:
+https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetTrailStatus.html
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def audit(account: Account) -> Result:
 
 
 def _problem(account: Account, trail: Mapping[str, Any]) -> str:
-    """Return why a trail is incomplete; empty if it is complete."""
+    """Return why a trail is incomplete, or ""."""
     status = account.call("cloudtrail:GetTrailStatus", Name=trail["TrailARN"])
     if not status["IsLogging"]:
         return "not logging"
@@ -82,7 +84,7 @@ def _problem(account: Account, trail: Mapping[str, Any]) -> str:
 
 
 def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Return READS and WRITES, as far as these selectors record them. A trail without selectors records both."""
+    """Return which of READS and WRITES the selectors record; without selectors both."""
     found: set[str] = set() if basic or advanced else {READS, WRITES}
     for selector in basic:
         is_excluded = SOURCE in selector.get("ExcludeManagementEventSources", ())
@@ -94,7 +96,7 @@ def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str,
 
 
 def _by_fields(selectors: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the events of an advanced selector, whose fields must all match. An unknown field may exclude any."""
+    """Return an advanced selector's events: all its fields must match. An unknown field may exclude any."""
     found = {READS, WRITES}
     category = False
     for field in selectors:

@@ -23,8 +23,6 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 @dataclass
 class Cluster:
-    """One API server, and the namespace of one stack."""
-
     location: KubernetesStoreLocation
     # Reported once; later requests are skipped.
     _failure: SecretopsError | None = field(default=None, init=False, repr=False)
@@ -51,11 +49,11 @@ class Cluster:
         return self._once(lambda: self.api.fetch("POST", path, body=body))
 
     def own(self, kind: str, name: str, *, group: str = "api/v1", accept: str = JSON) -> Any | None:
-        """Return an object of the stack's namespace, or None."""
+        """Return an object of the namespace, or None."""
         return self.get(f"/{group}/namespaces/{self.location.namespace}/{kind}/{name}", accept=accept)
 
     def lease(self) -> dict[str, Any] | None:
-        """Return the Lease, or None. Raises StoreError if it belongs to another stack."""
+        """Return None if missing. Raises StoreError if it belongs to another stack."""
         found: dict[str, Any] | None = self.own("leases", self.location.lease, group="apis/coordination.k8s.io/v1")
         if found is not None:
             check_owner((found["metadata"].get("labels") or {}).get(INSTANCE), self.location, self.connection.server)
@@ -76,7 +74,7 @@ class Cluster:
         return tuple(sorted({*self.written, *self.location.readers}))
 
     def _once(self, send: Callable[[], Result]) -> Result:
-        """Call `send`, unless the server was unreachable or rejected the login before."""
+        """Skip `send` if the server was unreachable or rejected the login before."""
         if self._failure is not None:
             what, rule = "not checked", "the API server has to be reached first"
             raise type(self._failure)(what, rule=rule, remedy="fix the finding above", code=self._failure.code)

@@ -52,7 +52,7 @@ _MANAGED = {"EKS": r"^\S*-eks-|\.eks\.amazonaws\.com", "GKE": r"^\S*-gke\.|\.gke
 
 
 class Evidence:
-    """Growth of the API server's counters during reads of the stack's Secrets."""
+    """Growth of counters during reads of the stack's Secrets."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -61,7 +61,7 @@ class Evidence:
 
     @functools.cached_property
     def growth(self) -> dict[str, float]:
-        """Growth by metric and labels. Raises StoreError if several API servers answer."""
+        """Return growth by metric and labels. Raises StoreError if several API servers answer."""
         for _ in range(TRIES):
             before = self._counters()
             self.present = sum(self._read(name) for name in self.cluster.secrets * READS) // READS
@@ -93,7 +93,7 @@ class Evidence:
 
 
 def audit(evidence: Evidence) -> Result:
-    """Check that reads of the stack's Secrets are audited. A measured fault outranks a confirmation."""
+    """Check that reads of Secrets are audited. A measured fault outranks a confirmation."""
     measured, confirmed = _measured_audit(evidence), confirmation(evidence.cluster, AUDIT)
     if not confirmed:
         return measured
@@ -166,7 +166,7 @@ def _to_confirm(subject: str, remedy: str) -> str:
 
 
 def confirmation(cluster: Cluster, subject: str) -> str | None:
-    """Return who confirmed `subject`, when, and with which words; else None."""
+    """Return who confirmed `subject`, when, and the words; else None."""
     try:
         found = cluster.own("secrets", cluster.location.versions, accept=METADATA) or {}
         text = (found.get("metadata", {}).get("annotations") or {}).get(f"{_CONFIRMED}{subject}")
@@ -176,7 +176,7 @@ def confirmation(cluster: Cluster, subject: str) -> str | None:
 
 
 def confirm(cluster: Cluster, statements: Sequence[str]) -> None:
-    """Record each `subject=words`. Raises UsageError, StoreError, before anything is written."""
+    """Record each `subject=words`. Raises UsageError, StoreError, before any write."""
     pairs = {}
     for entry in statements:
         subject, _, words = (part.strip() for part in entry.partition("="))

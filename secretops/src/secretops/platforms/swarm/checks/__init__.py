@@ -1,4 +1,4 @@
-"""Doctor's checks of a Swarm stack: the managers, the service, the version state, the lease and the secrets."""
+"""Doctor's checks of a Swarm stack."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 
 def docker(manager: Manager) -> Result:
-    """Check that each node's Docker is new enough and of one release."""
+    """Check that every node's Docker is new enough, and of one release."""
     engines = sorted({_engine(node) for node in manager.get("/nodes")})
     rule = "20.10.24 or 23.0.3: older releases accept unencrypted packets in encrypted networks (CVE-2023-28840)"
     if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.get("/nodes") if _is_broken(node)):
@@ -133,7 +133,7 @@ def nodes(manager: Manager) -> Result:
 
 
 def encryption(manager: Manager) -> Result:
-    """Report where the key is that encrypts the values on every manager's disk."""
+    """Report where the key is that encrypts values on the managers' disks."""
     config = (manager.get("/swarm").get("Spec") or {}).get("EncryptionConfig") or {}
     if config.get("AutoLockManagers"):
         return ok("by a key that is on no disk: unlock a restarted manager with docker swarm unlock")
@@ -144,7 +144,7 @@ def encryption(manager: Manager) -> Result:
 
 
 def server(manager: Manager) -> Result:
-    """Check that the server's service runs all its replicas, and that its last update succeeded."""
+    """Check that all replicas run, and that the last update succeeded."""
     name = manager.location.service
     service = next((each for each in manager.get("/services") if each["Spec"]["Name"] == name), None)
     rule = "every replica runs, and an update replaces them one after the other, start-first"
@@ -174,7 +174,7 @@ def server(manager: Manager) -> Result:
 
 
 def version_state(manager: Manager) -> Result:
-    """Check that the config of the versions exists and can be parsed."""
+    """Check that the config exists and can be parsed."""
     name = manager.location.state_config
     try:
         state = manager.state
@@ -213,7 +213,7 @@ def lease(manager: Manager, take_over: Repair | None = None, pause: float = Timi
 
 
 def orphaned_secrets(manager: Manager) -> Result:
-    """Find Swarm secrets of the stack that no stored version needs."""
+    """Find Swarm secrets that no stored version needs."""
     state, retired, wrong = manager.state, list[SwarmSecret](), dict[str, str]()  # What is wrong -> its remedy.
     for found in manager.secrets:
         secret = state.secret(found.secret)

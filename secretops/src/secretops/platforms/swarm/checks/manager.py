@@ -1,4 +1,4 @@
-"""Doctor's requests to a manager of the stack's Swarm, as an operator. Reads no value."""
+"""Doctor's requests to a manager. Reads no value."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ MAX_JOB_AGE = timedelta(hours=3)
 
 
 class Manager:
-    """One stack's Swarm at one moment."""
-
     def __init__(
         self, location: SwarmStoreLocation, *, api: SwarmApi | None = None, environment: Mapping[str, str] = os.environ
     ) -> None:
@@ -36,7 +34,7 @@ class Manager:
         check_manager(self.get("/info"))
 
     def get(self, path: str) -> Any:
-        """Return the JSON at `path`, or an empty object. Cached."""
+        """Return JSON, or an empty object. Cached."""
         if path not in self._answers:
             self._answers[path] = self._api.get(path) or {}
         return self._answers[path]
@@ -80,7 +78,7 @@ class Manager:
         return Inventory(self._api, self.location).all()
 
     def users(self, secret: SwarmSecret) -> list[str]:
-        """The services that mount a secret, except running jobs."""
+        """Services that mount a secret, except running jobs."""
         return [
             str(each["Spec"]["Name"])
             for each in self.get("/services")
@@ -90,11 +88,11 @@ class Manager:
 
     @property
     def ahead(self) -> timedelta:
-        """How far this machine's clock is ahead of the daemon's."""
+        """Return this clock's lead over the daemon's."""
         return datetime.now(UTC) - parse_time(self.get("/info")["SystemTime"])
 
     def _is_job(self, service: dict[str, Any]) -> bool:
-        """Return True for a running job of the stack. Anybody can write its labels."""
+        """Return True for a running job. Anybody can write its labels."""
         container = _container(service)
         return (
             self._is_labelled(service)

@@ -1,4 +1,4 @@
-"""Parse policies of Vault: JSON, or the part of HCL that a policy uses. https://openbao.org/docs/concepts/policies/"""
+"""Parse Vault's policies: JSON, or the part of HCL that a policy uses. https://openbao.org/docs/concepts/policies/"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OLD_WORDS = {
 
 @dataclass(frozen=True)
 class Rule:
-    """One path of a policy, with its capabilities."""
+    """One path, with its capabilities."""
 
     path: str
     may: frozenset[str]
@@ -37,7 +37,7 @@ class Rule:
 
 
 def rules(text: str) -> list[Rule]:
-    """Return the rules that grant something. Raises ValueError."""
+    """Omit rules that grant nothing. Raises ValueError."""
     found = list(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_hcl(text))
     return [rule for rule in found if rule.may and "deny" not in rule.may]
 

@@ -1,4 +1,4 @@
-"""Requests of doctor to the server, with the operator's token. Reads no value."""
+"""Doctor's requests with the operator's token. Reads no value."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Role:
 
 
 class VaultServer:
-    """The server of a stack. Methods raise SecretopsError."""
+    """Methods raise SecretopsError."""
 
     def __init__(
         self, location: VaultStoreLocation, *, signs: Sequence[str] = (), timing: Timing | None = None
@@ -77,7 +77,7 @@ class VaultServer:
             raise self._failure
 
     def certificate(self) -> tuple[datetime, datetime]:
-        """Return the validity of the server's certificate."""
+        """Return the certificate's validity."""
         found = urlsplit(self.location.address)
         host, port = found.hostname or "", found.port or HTTPS
         try:
@@ -110,7 +110,7 @@ class VaultServer:
         return self.read(f"sys/internal/ui/mounts/{self.location.mount}")  # needs only access to the mount
 
     def _mounted(self, path: str) -> Mapping[str, Any]:
-        """Return the data at a path; empty without an engine or method there."""
+        """Return a path's data; empty without an engine or method there."""
         self.reach()
         try:
             return self.read(path)
@@ -131,7 +131,7 @@ class VaultServer:
 
     @property
     def rotator(self) -> str:
-        """The first reader of the lease. The others are operators."""
+        """Return the lease's first reader. The others are operators."""
         return next(iter(self.location.readers.get(self.location.lease, ())), "")
 
     @property
@@ -147,7 +147,7 @@ class VaultServer:
         return {entry: Role(entry, fields) if fields else None for entry, fields in found.items()}
 
     def policy(self, name: str) -> list[Rule] | None:
-        """Return the rules of a policy, or None."""
+        """Return None if missing."""
         found = self.api.raw("GET", f"sys/policies/acl/{name}")
         if found is None:
             return None
@@ -165,7 +165,7 @@ class VaultServer:
         return self.keys("sys/policies/acl")
 
     def secret_ids(self, role: Role) -> list[datetime | None]:
-        """Return when each secret id expires; None for never."""
+        """Return expiry times; None for never."""
         ends = []
         for accessor in self.keys(f"{role.path}/secret-id"):
             found = None
