@@ -48,8 +48,8 @@ class SwarmStore(StoreSection):
 
     kind: Literal["swarm"]
     rotator: Literal["timer", "service"] = "timer"
-    """What starts ticks: a systemd timer that you install on a manager, or a service of the stack, which has the daemon's
-    socket mounted."""
+    """What starts ticks: a systemd timer that you install on a manager, or a service of the stack, which has the
+    daemon's socket mounted."""
     socket: AbsolutePath = "/var/run/docker.sock"
     """Path of the daemon's socket on managers, for that service."""
 
