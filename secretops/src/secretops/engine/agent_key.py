@@ -91,7 +91,6 @@ class AgentKey(Rotator):
         return found.problem
 
     def compare_keys(self) -> KeyComparison:
-        """Compare the agent's keys with the stored versions, in one request."""
         versions, keys = self.versions, self.agent.list_keys()
         prefix, existing = f"{self.agent.id}/", {str(key) for key in keys}
         missing = [

@@ -275,7 +275,6 @@ def issuer_changed(version: str, issuer: Issuer) -> bool:
 
 
 def _settings(issuer: Issuer) -> str:
-    """Return the digest of what a client's certificate depends on."""
     return _digest(issuer.model_dump_json(exclude={"ca_seconds"}), _SETTINGS)
 
 

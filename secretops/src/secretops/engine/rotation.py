@@ -111,7 +111,6 @@ class Rotation(Rotator):
                 ) from error
 
     def verify(self, version: Version) -> None:
-        """Log in and do what its readers do."""
         with self._step("verify", version.id):
             self.target.verify(self._value(version, "verify"))
             self._mark(version, verified=self.clock())

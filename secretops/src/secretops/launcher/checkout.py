@@ -91,7 +91,7 @@ def _clone(folder: Path) -> None:
 
 
 def _check_commit(folder: Path) -> None:
-    """Raise SecretopsError unless it is an unmodified clone at UPSTREAM_COMMIT."""
+    """Raise SecretopsError for a modified clone or another commit."""
     try:
         if _git(folder, "rev-parse", "HEAD") == UPSTREAM_COMMIT and not _git(
             folder, "status", "--porcelain", "--ignored"

@@ -222,7 +222,7 @@ class BrokerClient(RobustClient):
         self.suppress_exceptions = True  # an exception in a callback would end the network thread
 
     def connect(self, host: str, port: int = 1883, keepalive: int = KEEPALIVE, *_: Any, **__: Any) -> MQTTErrorCode:
-        """Connect in the background, unless replaced or closed, perhaps during `loop_stop`."""
+        """Connect in the background, unless replaced or closed."""
         if self._successor is None:
             self.loop_stop()
         with self._transferring:

@@ -164,7 +164,7 @@ class Swap:
             raise refusal(new, new.reason, self.settings.protocol)
 
     def _subscribe(self, new: BrokerClient, former: BrokerClient | None, copied: dict[str, int]) -> None:
-        """Subscribe to the topics of `former`. Raises RefusedError if the broker grants fewer."""
+        """Raises RefusedError if the broker grants fewer topics."""
         granted = former.granted() if former and former.is_connected() else set()
         granted -= self.connection.own_listeners.keys()
         topics = self.connection.topics | copied
@@ -224,7 +224,6 @@ class SourceWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Use no further version, and cancel a swap."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(END_SECONDS)
@@ -233,7 +232,7 @@ class SourceWatcher:
         keep_polling(self._poll, self._source, self._stopping, self._state)
 
     def _poll(self) -> bool:
-        """Try the version, unless it is in use or was just rejected."""
+        """Skip the version in use or just rejected."""
         fingerprint = self._source.fingerprint()
         known = self._rejected if self._rejected and self._rejected.fingerprint == fingerprint else None
         if fingerprint == self._fingerprint:

@@ -57,7 +57,6 @@ def check_text(name: str, text: str) -> None:
 
 
 def check_value(secret: str, value: Value) -> None:
-    """Raise UsageError as `check_text` for a field."""
     for field, text in value.as_dict().items():
         check_text(f"{secret}.{field}", text)
 

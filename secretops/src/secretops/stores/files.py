@@ -53,7 +53,6 @@ class AnotherStackError(UsageError): ...
 
 @contextlib.contextmanager
 def os_errors(path: Path) -> Iterator[None]:
-    """Raise StoreError for an OSError about `path`."""
     try:
         yield
     except OSError as error:

@@ -165,7 +165,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return store_errors.edited(secret, edit.what, edit.undo)
 
     def _names(self, secret: str) -> tuple[str, str]:
-        """Return the vendor's names of the delivered secret, and of the pending one."""
+        """Return names of the delivered and of the pending secret."""
         names = self._find_names(secret)
         if names is None:
             raise StoreError(
@@ -190,7 +190,6 @@ class VendorVersionStore(abc.ABC, Generic[State]):
     def _finish_forgetting(self, secret: str, state: State) -> None: ...
 
     def _record_rollback(self, secret: str, state: State, now: datetime) -> None:
-        """Record `now` as the publish time of a version that a person delivered."""
         self._tidy(secret, state, now)
 
     @property

@@ -105,14 +105,12 @@ class MosquittoTarget(BrokerUsers):
 
 
 class DynamicSecurity:
-    """The plugin's commands in an admin's session."""
-
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, **arguments: object) -> dict[str, Any]:
-        """Return the answer's data. Raises RefusedError with the plugin's reason."""
+        """Raises RefusedError with the plugin's reason."""
         return self.find(command, None, **arguments) or {}
 
     def find(self, command: str, missing: str | None, **arguments: object) -> dict[str, Any] | None:

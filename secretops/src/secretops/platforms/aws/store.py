@@ -208,7 +208,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             self._pause(secret, Retries(()))
 
     def _write(self, secret: str, change: Callable[[Versions], Versions], *, last: bool = True) -> None:
-        """Write the result of `change`, and remove other versions' labels."""
+        """Remove other versions' labels, too."""
         name = self._name(secret)
         retries = Retries()
         while True:

@@ -214,7 +214,7 @@ def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
 
 
 def marked_forgetting(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """Mark a secret as being forgotten, or deleted by secretops."""
+    """Mark as being forgotten, or deleted by secretops."""
     return _fitting({**tags, FORGETTING: timestamp(now)})
 
 

@@ -106,7 +106,6 @@ class Rollout:
             time.sleep(POLL)
 
     def _check_time(self, service: Service, began: float, then: str) -> None:
-        """Raise UnreachableError if an update takes too long."""
         if time.monotonic() - began > (limit := longest(_replicas(service) or 0)):
             raise UnreachableError(
                 f"service {self._name}: its update has not ended in {limit:.0f} s",

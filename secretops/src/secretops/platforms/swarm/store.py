@@ -100,7 +100,6 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         self._inventory.names(secret, state.next, tuple(value))
 
     def _store_pending(self, secret: str, version: Version, value: Value) -> SecretState:
-        """Reserve a number, create the Swarm secrets, and record the version."""
 
         def reserve(found: VersionState) -> None:
             state = found.secret(secret)
@@ -275,7 +274,6 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         ]
 
     def _with(self, secret: str, service: Service, wanted: list[ServiceSecret]) -> list[ServiceSecret]:
-        """Replace the list's entries of `secret`."""
         ours = {each.id for each in self._inventory.all(secret)}
         names = {file_of(entry) for entry in wanted}
         others = [each for each in secrets_of(service) if each["SecretID"] not in ours and file_of(each) not in names]
