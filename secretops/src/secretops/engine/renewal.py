@@ -1,7 +1,7 @@
 """Renew an issued certificate, or rotate a CA: prepare -> verify -> publish, and later retire.
 
-There is no apply step: a broker that trusts the issuer accepts its certificates. The key is generated here, and stored
-with its certificate before anybody else sees either.
+There is no apply step: a broker that trusts the issuer accepts its certificates. The key is stored with its certificate
+before anybody else sees either.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rotate a broker user: prepare -> apply -> verify -> publish, and later retire.
 
-Every step is idempotent under one token, the version's id. After a crash the next tick continues from the stored state.
-The readers' credential is never touched: the idle user gets the new password, which is verified, then published.
+Steps are idempotent under one token, the version's id. After a crash the next tick continues from the stored state. The
+readers' credential is never touched: the idle user gets the new password, which is verified, then published.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The base of all rotators: versions that are read once, a journal entry for each step, and the order of the steps.
 
-A rotator updates its copy of the versions with each write. The copy gives no right to act: the store compares before it
-writes, and `store.confirm` precedes each change of a target.
+A rotator's own copy of the versions gives no right to act: the store compares before it writes, and `store.confirm`
+precedes each change of a target.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`secretops run`: run the unmodified upstream server with a stack's secrets, and apply new ones without a restart.
 
 The server itself ignores `*_FILE` variables, logs to its working directory, supports only MQTT 5, and stops after a
-refused connect. The launcher imports it, configures it, and creates and replaces its MQTT client.
+refused connect. So the launcher imports and configures it, and owns its MQTT client.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The server's connection to its broker. Creates every client, so that a new one can replace the one in use.
+"""The server's connection to its broker. Creates every client, so that a new one can replace another.
 
 Upstream's own requires MQTT 5 and a running broker at the start, and does not survive a refused connect.
 """

@@ -57,7 +57,7 @@ class StoredVersion:
 
 
 class PollingSource(DocumentSource):
-    """Reads a store's current versions. While the store does not answer, the last answer stays in use.
+    """While the store does not answer, the last answer stays in use.
 
     `requested` are the secrets of --from, all if empty; `name_of` returns a secret's name in the store. `every` is the
     poll interval in seconds, varied by a tenth so that servers do not poll together.

@@ -1,7 +1,7 @@
 """Watch a source: wait for its first values, then swap to each new version or reject it.
 
 connect → CONNACK → subscriptions acknowledged → swap → the former client unsubscribes and drains → DISCONNECT. No call
-fails and no message is lost; for some milliseconds both are subscribed, so a message may arrive twice (QoS 1).
+fails and no message is lost; a message may arrive twice (QoS 1), as both are subscribed for some milliseconds.
 """
 
 from __future__ import annotations

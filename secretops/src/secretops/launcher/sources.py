@@ -184,8 +184,8 @@ class DocumentSource(Source):
 class Json(DocumentSource):
     """`json:<path>`: {"mqtt": {"username": …, "password": …, "version": …}, "agent-key": {"api-key": …}, …}.
 
-    In a folder, all *.json together are the document, with each secret in one file, as Vault's agent writes them. A
-    path that ends with a slash is a folder, even before it exists.
+    A folder's *.json together are the document, each secret in one file, as Vault's agent writes them. A path that ends
+    with a slash is a folder, even before it exists.
     """
 
     def __init__(self, place: str) -> None:

@@ -61,9 +61,8 @@ class LabelState:
 
     @property
     def versions(self) -> Versions:
-        """If AWSCURRENT is on another author's version, or a retired one, the version published last is current. A
-        current version older than the previous one was made current by hand: it has no publish time until that is
-        recorded."""
+        """If AWSCURRENT is on another author's version, or a retired one, the last published version is current. A
+        current version older than the previous one was made current by hand: its publish time is not recorded yet."""
         if self.forgetting:
             return Versions()
         known: dict[str, Version] = {}

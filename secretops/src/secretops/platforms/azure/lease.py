@@ -1,7 +1,7 @@
 """The lease of the Azure store: a blob's, which Azure grants and ends. Key Vault has no compare-and-swap.
 
-The metadata name the holder and count renewals. Each attempt of a write checks the lease first, and ends before the
-lease can (`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
+The metadata name the holder and count renewals. Each attempt of a write checks the lease, and ends before the lease can
+(`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
 https://learn.microsoft.com/rest/api/storageservices/lease-blob
 """
 

@@ -1,7 +1,7 @@
 """The Swarm store: each field of a version is a Swarm secret, and labels of a config record the versions.
 
-The server's list of secrets is the delivery: one update changes all files of a version, so no reader sees two versions.
-No daemon returns a value; only a task that mounts the secret can read it (docs/adr/0012).
+The server's list of secrets is the delivery: one update changes all files of a version, so no reader mixes two. No
+daemon returns a value; only a task that mounts the secret can read it (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         """Deliver `current`, or remove `secret` for None, and wait for the tasks. False without a service.
 
         `before` runs right before a write. Raises UpdateFailedError if tasks have the previous version; StoreError for
-        an edited delivery; UnreachableError if the update takes too long.
+        an edited delivery; UnreachableError after too long an update.
         """
         for _ in range(STARTS - 1):
             with contextlib.suppress(NeverRanError):
