@@ -45,7 +45,7 @@ class AgentKey(Rotator):
     sleep: Callable[[float], None] = time.sleep
 
     def advance(self, *, force: bool = False) -> Version:
-        """Publish the pending version, or a new one in place of a refused key. Raises GraceError."""
+        """Publish the pending version, or a new one for a refused key. Raises GraceError."""
         self._retire_previous(force=force)
         version = self.versions.pending
         if version:

@@ -1,4 +1,4 @@
-"""The ports of the engine: a version store, a broker target, an agent's API keys and a certificate issuer."""
+"""Ports of the engine: a version store, a broker target, an agent's API keys and a certificate issuer."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Authority(Rotator):
     def verify(self, version: Version) -> None:
         """Log in to the broker with a throw-away certificate of this CA.
 
-        If refused, raises WaitingError for the first CA and AttentionError for a later one.
+        A refusal raises WaitingError for the first CA, AttentionError for a later one.
         """
         first = self.versions.current is None
         kind: type[SecretopsError] = WaitingError if first else AttentionError

@@ -81,11 +81,8 @@ class Rotation(Rotator):
             self.check_grace(f"user {previous.user}", rule=rule)
 
     def apply(self, version: Version, *, force: bool = False) -> None:
-        """Make the target accept the version.
-
-        A store without a version of its users cannot know if they are in use: it changes an existing user only with
-        `force`.
-        """
+        """A store without a version of its users cannot know if they are in use: it changes an existing user only with
+        `force`."""
         versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
             raise RefusedError(

@@ -106,7 +106,7 @@ class Rotator(ABC):
             raise GraceError(self.secret.name, old, until, rule=rule)
 
     def _resumed(self) -> Version | None:
-        """Return the pending version, but discard one that is due already or issued under old settings."""
+        """Discard a pending version that is due already or issued under old settings; return any other."""
         version, issuer = self.versions.pending, self.secret.issuer
         due = renewal_at(version) if version else None
         if version and ((due and due <= self.clock()) or (issuer and issuer_changed(version.id, issuer))):

@@ -84,7 +84,7 @@ def serving(
 ) -> Iterator[UpstreamServer]:
     """Import and connect the server, and follow `source`. `notify` receives each version before its use.
 
-    Raises NotYetError if a required value is missing, and other SecretopsErrors.
+    Raises NotYetError for a missing required value, and other SecretopsErrors.
     """
     settings, fingerprint = read_stable(source, threading.Event())
     notify(settings)

@@ -193,7 +193,7 @@ class PollingSource(DocumentSource):
             ) from None
 
     def _skip(self, secret: str, name: str, error: SecretopsError) -> None:
-        """Raise an error of the whole store; else warn once that this secret cannot be read."""
+        """Raise errors of the whole store; else warn once that this secret is unreadable."""
         in_use = secret in self._found
         if (secret == REQUIRED and not in_use) or isinstance(error, UnreachableError | UsageError):
             raise error

@@ -77,7 +77,7 @@ class FirstValues:
         self._fingerprint = ""
 
     def check(self) -> None:
-        """Read once. Raises UsageError for a mistake, and for a required token that cannot arrive."""
+        """Raises UsageError for a mistake, and for a required token that cannot arrive."""
         self._read()
         if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_arrive("MCP_HTTP_TOKEN"):
             self._options.check(has_token=False)

@@ -1,4 +1,4 @@
-"""Sources of the server's settings and values: they produce the variables that `settings` checks."""
+"""Sources of the variables that `settings` checks."""
 
 from __future__ import annotations
 

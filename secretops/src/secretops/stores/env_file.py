@@ -1,4 +1,4 @@
-"""A .env file with public lines of Pulumi, secret lines of the rotator, and lines of a person.
+"""A .env file with public lines of Pulumi, secret lines of the rotator, and a person's lines.
 
 python-dotenv parses it, as in the server; an update changes single lines and no other byte.
 """

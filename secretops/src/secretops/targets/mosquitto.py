@@ -156,7 +156,7 @@ def _acl(acl_type: str, topic: str, priority: int, *, allow: bool) -> dict[str, 
 
 
 def _client(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a getClient answer's client with its roles' names; without roles if invalid."""
+    """Return the client with its roles' names; without roles for an invalid answer."""
     found = data.get("client")
     if not isinstance(found, dict):
         return {}

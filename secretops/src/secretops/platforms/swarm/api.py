@@ -1,6 +1,6 @@
 """The Docker Engine API: objects by compare-and-swap, and our own errors.
 
-Raw requests over Docker's client, which can't update secrets and configs. https://docs.docker.com/reference/api/engine/
+Uses raw requests: Docker's client can't update secrets and configs. https://docs.docker.com/reference/api/engine/
 """
 
 from __future__ import annotations

@@ -329,7 +329,7 @@ class JobRunner:
             return None
 
     def _mounted(self) -> list[dict[str, Any]]:
-        """Return mounts of every stored value, and of other secrets in the server's files."""
+        """Mount every stored value, and other secrets in the server's files."""
         state = VersionStateClient(self._api, self._location).read()
         kept = {
             each.name: each.id

@@ -84,8 +84,8 @@ class Rollout:
     def wait(self, wanted: list[ServiceSecret], *, is_new: bool, failed: set[str] | None = None) -> None:
         """Wait until every running task has `wanted`; if new, also until one runs steadily with it.
 
-        `failed`: tasks that had failed before a just sent update, or None; after it, raises NeverRanError. Raises
-        UpdateFailedError, UnreachableError.
+        `failed`: tasks that had failed before a just sent update, or None. Raises UpdateFailedError, UnreachableError,
+        and NeverRanError after a just sent update.
         """
         began, ended = time.monotonic(), 0.0
         seen: dict[str, float] = {}

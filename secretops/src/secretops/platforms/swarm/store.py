@@ -293,7 +293,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _edited(
         self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
     ) -> ServiceSecret | None:
-        """Return an entry with another secret's text in our file, or None."""
+        """Find an entry with another secret's text in our file."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self._files(secret).items()}
         names = {file_of(entry) for entry in wanted}

@@ -1,4 +1,4 @@
-"""Requests of doctor to the API server. Of Secrets they fetch only the metadata."""
+"""Doctor's requests to the API server. Of Secrets they fetch only the metadata."""
 
 from __future__ import annotations
 
