@@ -86,7 +86,7 @@ Decision = Callable[[Facts, datetime], Finding | None]
 
 
 def grace_period(facts: Facts) -> timedelta:
-    """How long readers may use a replaced version. The rotator, which always reads again, needs no time."""
+    """Return readers' time for a replaced version. The rotator, which always reads again, needs none."""
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
@@ -176,7 +176,7 @@ def never_rotated(facts: Facts, now: datetime) -> Finding | None:
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """Return RENEW_AT, less a share that follows from the id. None without expiry."""
+    """Return the due time: RENEW_AT, less a share that follows from the id. None without expiry."""
     return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
@@ -275,7 +275,6 @@ def issuer_changed(version: str, issuer: Issuer) -> bool:
 
 
 def _settings(issuer: Issuer) -> str:
-    """Return the digest of what a client's certificate depends on."""
     return _digest(issuer.model_dump_json(exclude={"ca_seconds"}), _SETTINGS)
 
 

@@ -1,4 +1,4 @@
-"""The ports of the engine: a version store, a broker target, an agent's API keys and a certificate issuer."""
+"""Ports of the engine: a version store, a broker target, an agent's API keys and a certificate issuer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class VersionStore(Protocol):
-    """Stores the versions of secrets. A new store implements these twelve methods and passes the contract suite.
+    """A new store implements these twelve methods and passes the contract suite.
 
     Every method may raise StoreError or UnreachableError. A write is complete or absent, compares the store with what
     was read, and fails once the lease is lost.
@@ -78,7 +78,7 @@ class Target(Protocol):
         """Make the target accept `credential`; create its user with grants if needed. Change no other user.
 
         Sends nothing for a working credential: mosquitto ends sessions even for the same password. `new`: raise
-        UserTakenError if the user exists with another password.
+        UserTakenError for an existing user with another password.
         """
 
     def verify(self, credential: Value) -> None:

@@ -1,7 +1,7 @@
 """Renew an issued certificate, or rotate a CA: prepare -> verify -> publish, and later retire.
 
-There is no apply step: a broker that trusts the issuer accepts its certificates. The key is generated here, and stored
-with its certificate before anybody else sees either.
+There is no apply step: a broker that trusts the issuer accepts its certificates. The key is stored with its certificate
+before anybody else sees either.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Authority(Rotator):
     def verify(self, version: Version) -> None:
         """Log in to the broker with a throw-away certificate of this CA.
 
-        If refused, raises WaitingError for the first CA and AttentionError for a later one.
+        A refusal raises WaitingError for the first CA, AttentionError for a later one.
         """
         first = self.versions.current is None
         kind: type[SecretopsError] = WaitingError if first else AttentionError

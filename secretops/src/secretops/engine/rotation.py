@@ -1,7 +1,7 @@
 """Rotate a broker user: prepare -> apply -> verify -> publish, and later retire.
 
-Every step is idempotent under one token, the version's id. After a crash the next tick continues from the stored state.
-The readers' credential is never touched: the idle user gets the new password, which is verified, then published.
+Steps are idempotent under one token, the version's id. After a crash the next tick continues from the stored state. The
+readers' credential is never touched: the idle user gets the new password, which is verified, then published.
 """
 
 from __future__ import annotations
@@ -81,11 +81,8 @@ class Rotation(Rotator):
             self.check_grace(f"user {previous.user}", rule=rule)
 
     def apply(self, version: Version, *, force: bool = False) -> None:
-        """Make the target accept the version.
-
-        A store without a version of its users cannot know if they are in use: it changes an existing user only with
-        `force`.
-        """
+        """A store without a version of its users cannot know if they are in use: it changes an existing user only with
+        `force`."""
         versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
             raise RefusedError(
@@ -111,7 +108,6 @@ class Rotation(Rotator):
                 ) from error
 
     def verify(self, version: Version) -> None:
-        """Log in and do what its readers do."""
         with self._step("verify", version.id):
             self.target.verify(self._value(version, "verify"))
             self._mark(version, verified=self.clock())

@@ -1,7 +1,7 @@
 """The base of all rotators: versions that are read once, a journal entry for each step, and the order of the steps.
 
-A rotator updates its copy of the versions with each write. The copy gives no right to act: the store compares before it
-writes, and `store.confirm` precedes each change of a target.
+A rotator's own copy of the versions gives no right to act: the store compares before it writes, and `store.confirm`
+precedes each change of a target.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Rotator(ABC):
             raise GraceError(self.secret.name, old, until, rule=rule)
 
     def _resumed(self) -> Version | None:
-        """Return the pending version, but discard one that is due already or issued under old settings."""
+        """Discard a pending version that is due already or issued under old settings; return any other."""
         version, issuer = self.versions.pending, self.secret.issuer
         due = renewal_at(version) if version else None
         if version and ((due and due <= self.clock()) or (issuer and issuer_changed(version.id, issuer))):

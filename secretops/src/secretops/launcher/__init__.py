@@ -1,7 +1,7 @@
 """`secretops run`: run the unmodified upstream server with a stack's secrets, and apply new ones without a restart.
 
 The server itself ignores `*_FILE` variables, logs to its working directory, supports only MQTT 5, and stops after a
-refused connect. The launcher imports it, configures it, and creates and replaces its MQTT client.
+refused connect. So the launcher imports and configures it, and owns its MQTT client.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def serving(
 ) -> Iterator[UpstreamServer]:
     """Import and connect the server, and follow `source`. `notify` receives each version before its use.
 
-    Raises NotYetError if a required value is missing, and other SecretopsErrors.
+    Raises NotYetError for a missing required value, and other SecretopsErrors.
     """
     settings, fingerprint = read_stable(source, threading.Event())
     notify(settings)

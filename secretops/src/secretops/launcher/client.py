@@ -83,7 +83,7 @@ R = TypeVar("R")
 
 
 def _redirected(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[Concatenate[BrokerClient, P], R]:
-    """Run `method` on the client's successor, if any: a call may still use the former client."""
+    """Use the client's successor, if any: a call may still use the former client."""
 
     @functools.wraps(method)
     def run(self: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -222,7 +222,7 @@ class BrokerClient(RobustClient):
         self.suppress_exceptions = True  # an exception in a callback would end the network thread
 
     def connect(self, host: str, port: int = 1883, keepalive: int = KEEPALIVE, *_: Any, **__: Any) -> MQTTErrorCode:
-        """Connect in the background, unless replaced or closed, perhaps during `loop_stop`."""
+        """Connect in the background, unless replaced or closed."""
         if self._successor is None:
             self.loop_stop()
         with self._transferring:
@@ -399,7 +399,7 @@ class BrokerClient(RobustClient):
     def _drain(self, closing: threading.Event) -> bool:
         """Return True once no message is in flight.
 
-        A broker answers UNSUBSCRIBE after its queue: if no message arrives before the answer, the queue was empty.
+        A broker answers UNSUBSCRIBE after its queue: no message before the answer means an empty queue.
         """
         end = time.monotonic() + DRAIN_SECONDS
         topics = list(self.subscriptions) or [self.name]

@@ -1,4 +1,4 @@
-"""The server's connection to its broker. Creates every client, so that a new one can replace the one in use.
+"""The server's connection to its broker. Creates every client, so that a new one can replace another.
 
 Upstream's own requires MQTT 5 and a running broker at the start, and does not survive a refused connect.
 """
@@ -99,10 +99,8 @@ class BrokerConnection:
         return {ACTIONS: 0, **of_tools, **dict.fromkeys(self.own_listeners, OWN_QOS)}
 
     def patch_server(self) -> None:
-        """Make the server and its connection tools use this connection.
-
-        With use_tls, mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses MQTT_CA_CERT.
-        """
+        """With use_tls, the server's mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses
+        MQTT_CA_CERT."""
         paho = ModuleType(mqtt.__name__)
         vars(paho).update(vars(mqtt) | {"Client": self._client_for_tool})
         self._server.mqtt = paho

@@ -1,7 +1,7 @@
 """Docker's health check of a container: `python -m secretops.launcher.health`.
 
-A server is healthy if it serves, has served before, or waits for its first values: a refused version never replaces a
-running one, and an unreachable broker restarts no replica.
+Healthy means: serves, has served before, or waits for first values. A refused version never replaces a running one, and
+an unreachable broker restarts no replica.
 """
 
 from __future__ import annotations

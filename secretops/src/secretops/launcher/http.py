@@ -137,8 +137,6 @@ def _refused(scope: Scope, reason: str, status: int, headers: dict[str, str] | N
 
 
 class Service:
-    """The ASGI application: health, metrics, and the MCP app once it has started."""
-
     def __init__(
         self, options: HttpOptions, tokens: BearerTokens, state: LauncherState, start: Callable[[], FastMCP | None]
     ) -> None:

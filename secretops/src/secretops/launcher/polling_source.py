@@ -57,7 +57,7 @@ class StoredVersion:
 
 
 class PollingSource(DocumentSource):
-    """Reads a store's current versions. While the store does not answer, the last answer stays in use.
+    """While the store does not answer, the last answer stays in use.
 
     `requested` are the secrets of --from, all if empty; `name_of` returns a secret's name in the store. `every` is the
     poll interval in seconds, varied by a tenth so that servers do not poll together.
@@ -193,7 +193,7 @@ class PollingSource(DocumentSource):
             ) from None
 
     def _skip(self, secret: str, name: str, error: SecretopsError) -> None:
-        """Raise an error of the whole store; else warn once that this secret cannot be read."""
+        """Raise errors of the whole store; else warn once that this secret is unreadable."""
         in_use = secret in self._found
         if (secret == REQUIRED and not in_use) or isinstance(error, UnreachableError | UsageError):
             raise error

@@ -1,7 +1,7 @@
 """Watch a source: wait for its first values, then swap to each new version or reject it.
 
 connect → CONNACK → subscriptions acknowledged → swap → the former client unsubscribes and drains → DISCONNECT. No call
-fails and no message is lost; for some milliseconds both are subscribed, so a message may arrive twice (QoS 1).
+fails and no message is lost; a message may arrive twice (QoS 1), as both are subscribed for some milliseconds.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class FirstValues:
         self._fingerprint = ""
 
     def check(self) -> None:
-        """Read once. Raises UsageError for a mistake, and for a required token that cannot arrive."""
+        """Raises UsageError for a mistake, and for a required token that cannot arrive."""
         self._read()
         if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_arrive("MCP_HTTP_TOKEN"):
             self._options.check(has_token=False)
@@ -164,7 +164,7 @@ class Swap:
             raise refusal(new, new.reason, self.settings.protocol)
 
     def _subscribe(self, new: BrokerClient, former: BrokerClient | None, copied: dict[str, int]) -> None:
-        """Subscribe to the topics of `former`. Raises RefusedError if the broker grants fewer."""
+        """Raises RefusedError if the broker grants fewer topics."""
         granted = former.granted() if former and former.is_connected() else set()
         granted -= self.connection.own_listeners.keys()
         topics = self.connection.topics | copied
@@ -224,7 +224,6 @@ class SourceWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Use no further version, and cancel a swap."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(END_SECONDS)
@@ -233,7 +232,7 @@ class SourceWatcher:
         keep_polling(self._poll, self._source, self._stopping, self._state)
 
     def _poll(self) -> bool:
-        """Try the version, unless it is in use or was just rejected."""
+        """Skip the version in use or just rejected."""
         fingerprint = self._source.fingerprint()
         known = self._rejected if self._rejected and self._rejected.fingerprint == fingerprint else None
         if fingerprint == self._fingerprint:

@@ -1,4 +1,4 @@
-"""Sources of the server's settings and values: they produce the variables that `settings` checks."""
+"""Sources of the variables that `settings` checks."""
 
 from __future__ import annotations
 
@@ -184,8 +184,8 @@ class DocumentSource(Source):
 class Json(DocumentSource):
     """`json:<path>`: {"mqtt": {"username": …, "password": …, "version": …}, "agent-key": {"api-key": …}, …}.
 
-    In a folder, all *.json together are the document, with each secret in one file, as Vault's agent writes them. A
-    path that ends with a slash is a folder, even before it exists.
+    A folder's *.json together are the document, each secret in one file, as Vault's agent writes them. A path that ends
+    with a slash is a folder, even before it exists.
     """
 
     def __init__(self, place: str) -> None:
@@ -315,7 +315,7 @@ SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
 
 
 def open_source(text: str) -> Source:
-    """Return the source of a --from. Reads only the environment. Raises UsageError."""
+    """Reads only the environment. Raises UsageError."""
     scheme, colon, place = text.partition(":")
     if colon and scheme in SOURCES and bool(place) is bool(SOURCES[scheme][0]):
         return SOURCES[scheme][1](place)

@@ -1,6 +1,6 @@
 """Shutdown: a signal closes standard input, which mcp reads in a thread that cannot be cancelled.
 
-A deadline ends the process, as the server's tools block for up to half a minute.
+A deadline ends the process: the server's tools block for up to half a minute.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class UpstreamServer(Protocol):
 
 
 def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
-    """Import server.py, and set `settings`. Raises SecretopsError."""
+    """Raises SecretopsError."""
     try:
         fastmcp = importlib.import_module("mcp.server.fastmcp")  # here, so that its bytecode is written
         importlib.import_module("requests")

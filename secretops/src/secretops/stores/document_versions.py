@@ -1,8 +1,8 @@
 """Base of the stores that record all versions of a secret in one document: a file, a Kubernetes Secret, a Swarm config.
 
-`DocumentVersionStore` has the order of effects: access record, value, document, delivery, removal of old values. A
-platform reads its document, writes it by compare-and-swap, and delivers. A crash between two effects leaves readers on
-a working version, and `recover` finishes the rest.
+Order of effects: access record, value, document, delivery, removal of old values. A platform reads its document, writes
+it by compare-and-swap, and delivers. A crash in between leaves readers on a working version, and `recover` finishes the
+rest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A .env file with public lines of Pulumi, secret lines of the rotator, and lines of a person.
+"""A .env file with public lines of Pulumi, secret lines of the rotator, and a person's lines.
 
 python-dotenv parses it, as in the server; an update changes single lines and no other byte.
 """
@@ -57,7 +57,6 @@ def check_text(name: str, text: str) -> None:
 
 
 def check_value(secret: str, value: Value) -> None:
-    """Raise UsageError as `check_text` for a field."""
     for field, text in value.as_dict().items():
         check_text(f"{secret}.{field}", text)
 

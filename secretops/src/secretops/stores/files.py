@@ -53,7 +53,6 @@ class AnotherStackError(UsageError): ...
 
 @contextlib.contextmanager
 def os_errors(path: Path) -> Iterator[None]:
-    """Raise StoreError for an OSError about `path`."""
     try:
         yield
     except OSError as error:
@@ -73,8 +72,8 @@ def os_error(path: Path, error: OSError) -> StoreError:
 def check_store(root: Path, *, secrets: bool = True) -> None:
     """Raise StoreError unless `root`, its folders and FILES belong to this account, without links or other writers.
 
-    Missing paths pass, and `root` may be a link. `secrets`: check folders of secrets and FILES too. Every access does
-    this: a path costs one lstat, and no call if fine.
+    Missing paths pass, and `root` may be a link. `secrets`: include folders of secrets and FILES. Every access does
+    this: one lstat per path, and no other call if fine.
     """
     account = os.geteuid()
     try:

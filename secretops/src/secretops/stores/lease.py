@@ -1,7 +1,7 @@
 """The lease that lets one process rotate: one record in the store, changed by compare-and-swap alone.
 
-No two machines' clocks are compared. A waiting process watches the record by its own clock, and takes the lease over
-once the holder has not renewed it for its whole duration, as client-go's leader election does.
+No two machines' clocks are compared. A waiting process watches the record by its own clock, and takes over a lease
+without a renewal for its whole duration, as client-go's leader election does.
 https://pkg.go.dev/k8s.io/client-go/tools/leaderelection
 """
 
@@ -250,8 +250,8 @@ class LeaseWatcher:
     def has_expired(self, record: LeaseRecord, *, sent: float) -> bool:
         """Return True if the record has not changed for its duration; else sleep until the next poll.
 
-        `sent`: when the record was requested, by `time.monotonic`: the first record counts from its arrival, later ones
-        from their request. Raises LeaseHeldError for a changed record.
+        `sent`: request time by `time.monotonic`: the first record counts from its arrival, later ones from their
+        request. Raises LeaseHeldError for a changed record.
         """
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()

@@ -142,13 +142,13 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return state
 
     def _pause(self, secret: str, retries: Retries) -> None:
-        """Pause after a refused write. Raises StoreError if the lease is lost, or after the last attempt."""
+        """Raises StoreError if the lease is lost, or after the last attempt."""
         self._fence.check(True)
         if not retries.pause():
             raise self._contended(secret)
 
     def _refuse_edits(self, secret: str, state: State, chosen: Version | None) -> None:
-        """Raise StoreError when a person removed or edited the delivered value, except to that of `chosen`."""
+        """Raise StoreError for a delivered value that a person removed or edited, except to that of `chosen`."""
         current = state.versions.current
         again = chosen is None or (current is not None and current.id == chosen.id)
         if wrong := self._edited(secret, state, chosen) or (self._removal_error(secret, state) if again else None):
@@ -165,7 +165,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return store_errors.edited(secret, edit.what, edit.undo)
 
     def _names(self, secret: str) -> tuple[str, str]:
-        """Return the vendor's names of the delivered secret, and of the pending one."""
+        """Return names of the delivered and of the pending secret."""
         names = self._find_names(secret)
         if names is None:
             raise StoreError(
@@ -181,7 +181,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return None if name is None else (name, self._location.pending[secret])
 
     def _restore_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
-        """Return the error for a version that a person restored while its secret is being deleted."""
+        """Return an error if a person restored a version while its secret is being deleted."""
         return None
 
     def _removal_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
@@ -190,7 +190,6 @@ class VendorVersionStore(abc.ABC, Generic[State]):
     def _finish_forgetting(self, secret: str, state: State) -> None: ...
 
     def _record_rollback(self, secret: str, state: State, now: datetime) -> None:
-        """Record `now` as the publish time of a version that a person delivered."""
         self._tidy(secret, state, now)
 
     @property
@@ -227,7 +226,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _tidy(self, secret: str, state: State, now: datetime) -> None:
-        """Record the publish time if it is not set, and delete values that no version needs."""
+        """Record a missing publish time, and delete values that no version needs."""
 
     @abc.abstractmethod
     def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:

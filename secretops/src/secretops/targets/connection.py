@@ -38,8 +38,8 @@ class Connection:
     """A logged-in session, as a context manager.
 
     Calls raise RefusedError, and UnreachableError if the broker does not answer within `deadline` seconds, disconnects,
-    or exceeds MOST_MESSAGES or MOST_BYTES. Entering raises WaitingError if the client's certificate is missing, and
-    UsageError if it is invalid.
+    or exceeds MOST_MESSAGES or MOST_BYTES. Entering raises WaitingError for a missing client certificate, and
+    UsageError for an invalid one.
     """
 
     def __init__(self, broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> None:

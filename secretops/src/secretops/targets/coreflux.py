@@ -95,14 +95,12 @@ class Answer(NamedTuple):
 
 
 class Commands:
-    """Commands in an admin's session."""
-
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, username: str, *arguments: str) -> Mapping[str, Any]:
-        """Return the answer's data. Raises RefusedError with the broker's reason."""
+        """Raises RefusedError with the broker's reason."""
         answer = self.send(command, username, *arguments)
         if answer.error:
             raise answer.error

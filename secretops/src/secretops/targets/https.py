@@ -97,7 +97,7 @@ class Client:
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, retry: bool = True) -> Answer:
         """Return the response, also of an error. Waits and retries as the server requests.
 
-        `retry`: repeat a request of unknown outcome, which else raises NoAnswerError. Raises UnreachableError.
+        `retry`: repeat a request of unknown outcome. Raises UnreachableError, and NoAnswerError for such an outcome.
         """
         answer: Answer | None
         for attempt in range(1, TRIES + 1):

@@ -88,8 +88,8 @@ class MosquittoTarget(BrokerUsers):
     def _server_role(self, security: DynamicSecurity, username: str) -> str:
         """Return a server user's role; create a missing one.
 
-        Its name is a digest of its rules: changing a role ends the sessions of all its users, so a user gets a new role
-        at its next rotation instead.
+        Its name is a digest of its rules: changing a role ends all its users' sessions, so a user gets a new role at
+        its next rotation.
         """
         allowed = dict.fromkeys((*self._broker.topics, f"{REPORTS}/#", f"{HINTS}/#"))
         acls = [_acl(acl_type, topic, 0, allow=True) for topic in allowed for acl_type in ACL_TYPES]
@@ -105,14 +105,12 @@ class MosquittoTarget(BrokerUsers):
 
 
 class DynamicSecurity:
-    """The plugin's commands in an admin's session."""
-
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, **arguments: object) -> dict[str, Any]:
-        """Return the answer's data. Raises RefusedError with the plugin's reason."""
+        """Raises RefusedError with the plugin's reason."""
         return self.find(command, None, **arguments) or {}
 
     def find(self, command: str, missing: str | None, **arguments: object) -> dict[str, Any] | None:
@@ -158,7 +156,7 @@ def _acl(acl_type: str, topic: str, priority: int, *, allow: bool) -> dict[str, 
 
 
 def _client(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a getClient answer's client with its roles' names; without roles if invalid."""
+    """Return the client with its roles' names; without roles for an invalid answer."""
     found = data.get("client")
     if not isinstance(found, dict):
         return {}
@@ -168,10 +166,10 @@ def _client(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
-    """Return the users that may publish below `tree`; None if anonymous clients, or all users by default, may.
+    """Return users that may publish below `tree`; None if anonymous clients, or all users by default, may.
 
-    `access`: the data of listClients, listGroups, listRoles (verbose), getDefaultACLAccess and getAnonymousGroup.
-    Raises KeyError, TypeError, AttributeError for an invalid answer.
+    `access`: data of listClients, listGroups, listRoles (verbose), getDefaultACLAccess and getAnonymousGroup. Raises
+    KeyError, TypeError, AttributeError for an invalid answer.
     """
     if any(entry["allow"] for entry in access["acls"] if entry["acltype"] == SEND):
         return None

@@ -1,7 +1,7 @@
 """Reports and hints: the MQTT messages between launchers and rotators.
 
 A server reports its version in one retained message below its broker user. What a report proves: docs/adr/0003. A
-rotator announces a new version in a hint, which is not evidence: a launcher then polls its store.
+rotator announces a new version in a hint, no evidence: a launcher then polls its store.
 """
 
 from __future__ import annotations
