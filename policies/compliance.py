@@ -77,7 +77,6 @@ _SOURCES = {
 
 
 def pages(evidence: Mapping[str, Any]) -> dict[str, str]:
-    """Return name -> text of each page."""
     about = _ABOUT.format(
         count=len(rules()),
         frameworks="\n".join(f"- [{framework}]({page}): {TEXTS[framework].name}" for framework, page in PAGES.items()),

@@ -53,7 +53,6 @@ def no_credential(arguments: Any) -> bool:
 
 
 def carries_value(of: Resource, container: str, name: Any, text: Any) -> Iterator[Finding]:
-    """Yield a finding for a variable with a value instead of a path."""
     if name is UNKNOWN or of_a_value(name):
         yield from judge(
             of,

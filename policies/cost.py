@@ -130,7 +130,6 @@ def money(usd: float) -> str:
 
 
 def count(*types: str) -> Callable[[Plan], float]:
-    """Return a function that counts resources of these types."""
     return lambda plan: sum(1 for _ in plan.of_type(*types))
 
 

@@ -1,4 +1,4 @@
-"""Judgements of rules on a plan, and evidence for an auditor, with names and no value."""
+"""Judgements of rules on a plan, and an auditor's evidence: names, no value."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgemen
 
 
 def _failed(rule: Rule, urn: str, error: Exception) -> Finding:
-    """Return the finding for a rule's error. The error's text may repeat a property."""
+    """The error's text may repeat a property."""
     message = f"{rule.name} can't judge a form of resource ({type(error).__name__}): report it, with its type"
     return Finding(urn, message)
 

@@ -101,7 +101,7 @@ def is_set(entry: Any) -> bool:
 
 
 def is_present(entry: Any) -> bool:
-    """Accept any value that is not empty, also another resource's unknown output: `up` judges it again."""
+    """Accept what is not empty, also another resource's unknown output: `up` judges it again."""
     return entry is UNKNOWN or bool(entry)
 
 
@@ -129,7 +129,7 @@ def matches(pattern: str) -> Callable[[Any], bool]:
 
 
 def related(plan: Plan, kind: str, *path: str, ok: Callable[[Any], bool]) -> list[Resource] | Unknown:
-    """Return the resources of a type with an `ok` property at `path`; UNKNOWN if only an unknown one may be."""
+    """Return resources with an `ok` property at `path`; UNKNOWN if only an unknown one may be."""
     of_type = [(one, at(one.properties, *path)) for one in plan.of_type(kind)]
     found = [one for one, entry in of_type if entry is not UNKNOWN and ok(entry)]
     return UNKNOWN if not found and any(entry is UNKNOWN for _, entry in of_type) else found

@@ -85,7 +85,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return Empty()
 
     def ConfigureStack(self, request: Any, context: Any) -> Any:
-        """Save the stack file's environment, else the one that the program derives from the name."""
+        """Save the stack file's environment, else the one in the stack's name."""
         self._is_preview = request.dry_run
         self._resources.clear()
         self._reported.clear()

@@ -117,7 +117,7 @@ class Finding:
     message: str
     """What is wrong, the rule, the remedy. Never a value."""
     unknown: bool = False
-    """True if it can't be judged before the provider makes what it depends on. Then it is not broken."""
+    """Not broken: can't be judged before the provider makes what it depends on."""
 
 
 class NoPlanError(Exception):

@@ -61,7 +61,7 @@ class KubernetesIdentity(Component):
             kubeconfig="",  # the SDK would put the path in KUBECONFIG into the state
             context=args.context,
             cluster_identifier=args.context or "current",
-            upsert_existing_objects=False,  # existing objects belong to somebody else
+            upsert_existing_objects=False,  # existing objects belong to others
             enable_config_map_mutable=True,  # changes a ConfigMap in place instead of replacing it
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -94,7 +94,7 @@ class KubernetesIdentity(Component):
         self.register_outputs({"namespace": self.namespace.name})
 
     def sync_account(self, annotations: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
-        """Declare the account with which External Secrets reads another store. Return its name.
+        """Declare External Secrets' account for another store. Return its name.
 
         Separate from the server's: with that account pods could get the cloud token.
         """

@@ -51,7 +51,6 @@ _KEYS = {
 
 
 def delivered(secret: Secret) -> Delivered:
-    """Return the Secret and keys in the server's pods."""
     if secret.kind is SecretKind.X509:
         return Delivered(name=CERTS, keys={field: field for field in secret.fields})
     token, field = HTTP_TOKEN

@@ -81,7 +81,7 @@ def names_of(stack: str) -> Names:
 
 
 def files_of(secret: Secret) -> dict[str, SwarmFile]:
-    """Return field -> its file in the containers."""
+    """Return field -> its file."""
     named = _FILES.get(secret.kind) or {field: _plain_file(secret.name, field) for field in secret.fields}
     return {field: SwarmFile(name=name) for field, name in named.items()}
 

@@ -16,8 +16,6 @@ STORE_CA_FILE = "/etc/coreflux-mcp/vault-ca.crt"
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmPlace(Place):
-    """A Docker Swarm, by the provider of a manager."""
-
     network: pulumi.Output[str]
     """Id of the stack's overlay network."""
 

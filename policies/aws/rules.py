@@ -52,7 +52,6 @@ def _reading(plan: Plan) -> list[Resource]:
 
 
 def _any_in_vpc(plan: Plan) -> bool:
-    """Return whether a function is or may be in a VPC."""
     networks = [at(one.properties, "vpcConfig", "subnetIds") for one in _reading(plan)]
     return any(network is UNKNOWN or network for network in networks)
 

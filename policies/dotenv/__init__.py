@@ -33,7 +33,7 @@ _LINES = {
 
 
 def is_store(folder: Resource) -> bool:
-    """Return whether the folder stores secret values; unknown sub-folders count."""
+    """Unknown sub-folders count."""
     within = at(folder.properties, "folders")
     return within is UNKNOWN or VERSIONS in listed(within)
 

@@ -29,7 +29,7 @@ def _pod(path: str, ok: Callable[[Any], bool], wrong: str) -> Each:
 
 
 def _container(path: str, ok: Callable[[Any], bool], wrong: str, *, or_pod: bool = False) -> Each:
-    """Return a row on a property of every container; `or_pod`: the pod's property is the default."""
+    """Return a row; `or_pod`: the pod's property is the default."""
 
     def look(one: Resource) -> Iterator[Finding]:
         for container, name in containers_of(one):
@@ -55,7 +55,6 @@ def _is_closed(mode: Any) -> bool:
 
 
 def _sources(volume: Any) -> list[Any]:
-    """Return the parts of a volume with secrets or tokens."""
     projected, secret = at(volume, "projected"), at(volume, "secret")
     of_secrets = any(
         source is UNKNOWN or at(source, "secret") is not None or at(source, "serviceAccountToken") is not None

@@ -58,7 +58,6 @@ def _is_often(interval: Any) -> bool:
 
 
 def _is_hourly(schedule: Any) -> bool:
-    """Return whether it runs in every hour of every day."""
     fields = schedule.split() if isinstance(schedule, str) else []
     return schedule == "@hourly" or fields[1:] == ["*"] * 4
 

@@ -45,7 +45,6 @@ def _is_place(stacks: tuple[str, ...], name: Any) -> bool:
 
 
 def _are_users(stack: str, users: Any) -> bool:
-    """Return whether all are users of a pair of the stack."""
     names = [str(user) for user in listed(users)]
     return all(name[-2:] in ("-a", "-b") and any(_is_of(name[:-2], base, stack) for base in _USERS) for name in names)
 
