@@ -163,7 +163,7 @@ def login_of(store: VaultStore) -> VaultMethod | None:
 
 
 def home(server: ServerSection) -> str:
-    """Return the folder of a rotator of this machine: beside the client's entry, else below the project."""
+    """Return the folder of a rotator of this machine: next to the client's entry, else below the project."""
     return str(server.entry_folder if isinstance(server, LocalServer) else PROJECT_FOLDER / ".coreflux-mcp-rotator")
 
 

@@ -1,4 +1,4 @@
-"""`VersionStore` over a vendor's own versions, of which readers get the newest, or the one with a label.
+"""`VersionStore` over a vendor's own versions. Readers get the newest, or the version with a label.
 
 One request both decides and delivers, so that a current version is always a delivered one. After a crash the next run
 repeats what follows from it, such as deleting the value that it replaced.
