@@ -77,7 +77,7 @@ _SOURCES = {
 
 
 def pages(evidence: Mapping[str, Any]) -> dict[str, str]:
-    """Return the name and text of each page for this evidence."""
+    """Return name -> text of each page."""
     about = _ABOUT.format(
         count=len(rules()),
         frameworks="\n".join(f"- [{framework}]({page}): {TEXTS[framework].name}" for framework, page in PAGES.items()),

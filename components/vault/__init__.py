@@ -1,4 +1,4 @@
-"""HashiCorp Vault and OpenBao, which have one API: a KV v2 mount as a store. Servers of other platforms read it."""
+"""HashiCorp Vault and OpenBao, which share an API: a KV v2 mount as a store for servers of other platforms."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A CA for client certificates in Vault's PKI engine. Vault makes each key as `internal`: no answer or state has it.
+"""A CA for client certificates in Vault's PKI engine. Vault makes each key as `internal`: no response or state has it.
 
-Only the intermediate signs clients. Its root is a mount of the stack's own, or somebody outside signs its request.
+Only the intermediate signs clients. A root in a mount of its own, or an outside CA, signs the intermediate.
 """
 
 from __future__ import annotations
@@ -33,15 +33,14 @@ NEVER: dict[str, Any] = dict.fromkeys(
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaultCertificatesArgs(VaultStackArgs, PkiArgs):
-    """Arguments of VaultCertificates."""
+class VaultCertificatesArgs(VaultStackArgs, PkiArgs): ...
 
 
 class VaultCertificates(Component):
-    """Mounts, an intermediate and the role `client`. Owns no certificate of a client, and no key that leaves Vault."""
+    """Mounts, an intermediate and the role `client`. Owns no client certificate; no key leaves Vault."""
 
     csr: pulumi.Output[str]
-    """The intermediate's request, for somebody outside to sign."""
+    """The intermediate's request, for an outside CA."""
 
     def __init__(self, name: str, args: VaultCertificatesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:Certificates", name, opts, formerly="")
@@ -113,8 +112,8 @@ class VaultCertificates(Component):
     def _mount(self, kind: str, years: int) -> tuple[pulumi.Output[str], pulumi.Resource]:
         """Return the path of a PKI mount, and the last resource that changes it.
 
-        A server may refuse two changes of one such mount at a time, and only a certificate that is signed later says
-        where its issuer and its CRL are.
+        A server may reject concurrent changes of a mount, and only certificates signed later contain the URLs of its
+        issuer and CRL.
         """
         path = self._names.of(kind)
         mount = vault.Mount(

@@ -1,4 +1,4 @@
-"""Rules on alarms in AWS: what is watched, that an alarm can ring, and that a topic receives it."""
+"""Rules on alarms in AWS: watched events, alarms that can ring, topics that receive them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVENT_RULE, TARGET = "aws:cloudwatch/eventRule:EventRule", "aws:cloudwatch/event
 
 
 def _alarms(plan: Plan, wanted: Mapping[tuple[str, ...], Any]) -> list[Resource] | Unknown:
-    """Return alarms with these properties that are on and notify something; UNKNOWN if one may become such."""
+    """Return enabled alarms with these properties that notify something; UNKNOWN if one may become such."""
     found: list[Resource] = []
     may_be = False
     for alarm in plan.of_type(aws.ALARM):

@@ -1,4 +1,4 @@
-"""List prices of AWS, and how many of each thing a plan has."""
+"""List prices of AWS, and quantities in a plan."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _replica_secrets(plan: Plan) -> float:
 
 
 def _polls_of_tasks(plan: Plan) -> float:
-    """Return tens of thousands, at most: each task polls each secret. With NativeRef no task polls."""
+    """Return tens of thousands, at most: each task polls each secret. With NativeRef none polls."""
     if any(True for _ in plan.of_type("coreflux-mcp-secrets:aws:Redeploy")):
         return 0
     return _tasks(plan) * count("aws:secretsmanager/secret:Secret")(plan) * POLLS / 10_000

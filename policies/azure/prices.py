@@ -1,4 +1,4 @@
-"""List prices of Azure, and how many of each thing a plan has."""
+"""List prices of Azure, and quantities in a plan."""
 
 from __future__ import annotations
 
@@ -64,9 +64,10 @@ def _polls_of_vault(plan: Plan) -> float:
 
 
 def _own_networks(plan: Plan) -> float:
-    """Return the environments in a subnet of yours.
+    """Return the number of environments in your subnets.
 
-    Each is billed for a standard load balancer and an egress address; without a subnet neither is billed.
+    Each is billed for a standard load balancer and an egress address; without a subnet neither is.
+
     https://learn.microsoft.com/azure/container-apps/custom-virtual-networks#managed-resources
     """
     environments = plan.of_type("azure-native:app:ManagedEnvironment")

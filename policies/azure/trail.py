@@ -1,4 +1,4 @@
-"""Rules about the trail: what is recorded and retained, and what alerts report to whom."""
+"""Rules on the trail: records, retention, alerts and their receivers."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _unfiltered(alert: Resource) -> Iterator[Finding]:
 
 
 def _active(plan: Plan, kind: str, key: str) -> Iterator[Any]:
-    """Yield each criterion or condition of the alerts that are on and notify a group."""
+    """Yield each criterion or condition of enabled alerts that notify a group."""
     for alert in plan.of_type(kind):
         groups = at(alert.properties, "actions", "actionGroups")
         if at(alert.properties, "enabled") is not False and groups not in (None, []):

@@ -1,4 +1,4 @@
-"""Rules about a cluster's objects: access, network, copies of secrets, the schedule."""
+"""Rules on a cluster's objects: access, network, copies of secrets, schedule."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _is_often(interval: Any) -> bool:
 
 
 def _is_hourly(schedule: Any) -> bool:
-    """Return whether it runs at least once in every hour of every day."""
+    """Return whether it runs in every hour of every day."""
     fields = schedule.split() if isinstance(schedule, str) else []
     return schedule == "@hourly" or fields[1:] == ["*"] * 4
 

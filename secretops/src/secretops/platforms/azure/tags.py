@@ -1,4 +1,4 @@
-"""The tags with the metadata of versions in Key Vault, and which of Key Vault's versions to discard.
+"""Tags with the metadata of versions in Key Vault, and which of Key Vault's versions to discard.
 
 secretops uses at most 11 tags, and keeps others' tags while there is room. A version has at most 15 of up to 256
 characters: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
@@ -214,7 +214,7 @@ def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
 
 
 def marked_forgetting(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """Mark a secret as being forgotten, or deleted by secretops."""
+    """Mark as being forgotten, or deleted by secretops."""
     return _fitting({**tags, FORGETTING: timestamp(now)})
 
 
