@@ -1,4 +1,4 @@
-"""Entry points: Pulumi runs this folder as a policy pack; `python -m policies` judges a preview's JSON."""
+"""Pulumi runs this folder as a policy pack; `python -m policies` judges a preview's JSON."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def _results(evidence: Mapping[str, Any]) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the pages for the evidence in a file. Return 2 if it has none."""
+    """Return 2 if the file has no evidence."""
     if len(arguments) not in (1, 2):
         sys.stderr.write("usage: python -m policies.compliance EVIDENCE [FOLDER]\n")
         return 2

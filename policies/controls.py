@@ -11,8 +11,6 @@ from policies.rule import Control, Framework
 
 @dataclass(frozen=True)
 class Text:
-    """The public text of a framework."""
-
     name: str
     url: str
     """`{id}` is a control's id, if each control has an anchor."""

@@ -1,8 +1,8 @@
 """Estimate a stack's cost at rest from its plan and its cloud's list prices. Needs no network.
 
-`make preview` and `python -m policies` print the estimate; the tables on the clouds' pages have the same items. At rest
-nobody calls the server, and nothing rotates. Free allowances are left out: other programs of the account may use them.
-Prices are those of one region per cloud; other regions differ a little.
+`make preview` and `python -m policies` print it; the tables on the clouds' pages have the same items. At rest nobody
+calls the server, and nothing rotates. Free allowances are left out: other programs of the account may use them. Prices
+are those of one region per cloud; other regions differ a little.
 """
 
 from __future__ import annotations
@@ -74,14 +74,11 @@ class PriceList:
                 yield one
 
     def lines(self, plan: Plan) -> Iterator[Line]:
-        """Yield the items in the plan."""
         return (Line(item=item, quantity=found) for item in self.items if (found := item.quantity(plan)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """An item and its quantity in a plan."""
-
     item: Item
     quantity: float
 
@@ -97,7 +94,7 @@ def price_lists() -> tuple[PriceList, ...]:
 
 
 def estimate(plan: Plan) -> tuple[Line, ...]:
-    """Return the plan's items, the most expensive first; none without a cloud."""
+    """Return the most expensive first; none without a cloud."""
     return tuple(sorted((line for each in price_lists() for line in each.lines(plan)), key=lambda line: -line.usd))
 
 
@@ -107,7 +104,6 @@ def total(lines: Iterable[Line]) -> float:
 
 
 def unpriced(plan: Plan) -> tuple[str, ...]:
-    """Return the cloud resource types that are neither priced nor free at rest."""
     return tuple(sorted(one for each in price_lists() for one in each.unpriced(plan)))
 
 
@@ -129,15 +125,15 @@ def text(plan: Plan) -> str:
 
 
 def money(usd: float) -> str:
-    """Return an amount with two decimals; four below a cent."""
+    """Use two decimals; four below a cent."""
     return f"{usd:.2f}" if usd >= CENT else f"{usd:.4f}"
 
 
 def count(*types: str) -> Callable[[Plan], float]:
-    """Return a quantity: the number of resources of these types."""
+    """Return a function that counts resources of these types."""
     return lambda plan: sum(1 for _ in plan.of_type(*types))
 
 
 def whole(entry: Any) -> int:
-    """Return a number of the plan; 1 if missing or unknown."""
+    """Return 1 if missing or unknown."""
     return entry if isinstance(entry, int) else 1

@@ -45,7 +45,6 @@ def judge_by(rule: Rule, plan: Plan) -> Judgement:
 
 
 def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgement]:
-    """Judge one resource by the checks of single resources."""
     for rule in rules():
         try:
             found = tuple(rule.findings_of(one, environment))

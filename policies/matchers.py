@@ -59,12 +59,12 @@ def judge(of: Resource | Plan, entry: Any, ok: Callable[[Any], bool], what: str,
 
 
 def forbidden(wrong: str) -> Callable[[Resource], Iterator[Finding]]:
-    """Return a judge for Each that rejects all resources of the type."""
+    """Return a judge for Each that rejects all resources."""
     return lambda one: iter((Finding(one.urn, wrong),))
 
 
 def required(wrong: str, *types: str) -> Callable[[Plan], Iterator[Finding]]:
-    """Return a judge of a plan that requires a resource of one of these types."""
+    """Return a judge of a plan that requires one of these types."""
     return lambda plan: iter(() if any(plan.of_type(*types)) else (Finding(plan.urn, wrong),))
 
 
@@ -74,7 +74,7 @@ def listed(entry: Any) -> list[Any]:
 
 
 def open_cidr(cidr: Any) -> bool:
-    """Return whether a range covers the internet or a large part. Text that is no range counts as open."""
+    """Treat a large part of the internet, and text that is no range, as open."""
     if not isinstance(cidr, str):
         return False
     try:
@@ -84,7 +84,6 @@ def open_cidr(cidr: Any) -> bool:
 
 
 def contains(entry: Any, *texts: str) -> bool:
-    """Return whether a string contains one of `texts`."""
     return isinstance(entry, str) and any(text in entry for text in texts)
 
 
@@ -102,7 +101,7 @@ def is_set(entry: Any) -> bool:
 
 
 def is_present(entry: Any) -> bool:
-    """Accept any value that is not empty, also an unknown output of another resource: `up` judges it again."""
+    """Accept any value that is not empty, also another resource's unknown output: `up` judges it again."""
     return entry is UNKNOWN or bool(entry)
 
 
@@ -137,7 +136,7 @@ def related(plan: Plan, kind: str, *path: str, ok: Callable[[Any], bool]) -> lis
 
 
 def with_name(plan: Plan, kind: str, *path: str, name: Any) -> list[Resource] | Unknown:
-    """Return the resources of a type with `name` at `path`; UNKNOWN for an unknown name."""
+    """Return UNKNOWN for an unknown name."""
     return UNKNOWN if name is UNKNOWN else related(plan, kind, *path, ok=lambda entry: entry == name)
 
 

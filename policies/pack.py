@@ -94,7 +94,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return analyzer_pb2.AnalyzerStackConfigureResponse()
 
     def Analyze(self, request: Any, context: Any) -> Any:
-        """Judge one resource by the checks that need no other. The engine does not make one that breaks a rule."""
+        """Judge by the checks that need no other resource. The engine does not make one that breaks a rule."""
         one = self._resources[request.urn] = resource(
             request.urn,
             MessageToDict(request.properties),
@@ -108,7 +108,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return analyzer_pb2.AnalyzeResponse(diagnostics=[each for one in judgements for each in self._new(one)])
 
     def AnalyzeStack(self, request: Any, context: Any) -> Any:
-        """Judge the whole stack. Only the resources' names count here: their inputs came before."""
+        """Judge the whole stack. Only the resources' names count: their inputs came before."""
         response = analyzer_pb2.AnalyzeResponse()
         plan = self.plan_of(request)
         if plan is None:
@@ -150,7 +150,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             engine_pb2_grpc.EngineStub(channel).Log(request, timeout=LOG_SECONDS)
 
     def plan_of(self, request: Any) -> Plan | None:
-        """Return the engine's plan; None for a program that failed before its stack: the engine reports that."""
+        """Return None for a program that failed before its stack: the engine reports that."""
         stack = next((one for one in request.resources if one.type == STACK), None)
         if stack is None:
             return None

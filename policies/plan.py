@@ -84,13 +84,11 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The resources and outputs of a run."""
-
     project: str
     stack: str
     environment: Environment
     resources: tuple[Resource, ...]
-    """Resources that rules judge; in another program those below a component of this project."""
+    """Resources to judge; in another program those below a component of this project."""
     others: tuple[Resource, ...] = ()
     """Other resources of another program, where rules look only for values."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
@@ -127,7 +125,7 @@ class NoPlanError(Exception):
 
 
 def judged(entry: Any) -> Any:
-    """Return a property for rules, without the engine's additions."""
+    """Remove the engine's additions."""
     match entry:
         case str() if entry in _UNKNOWNS:
             return UNKNOWN
@@ -169,12 +167,12 @@ def resource(
 
 
 def type_of(urn: str) -> str:
-    """Return the type in a URN, without its parents'."""
+    """Return the type without the parents'."""
     return urn.rpartition("::")[0].rpartition("::")[2].rpartition("$")[2]
 
 
 def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, project: str, stack: str) -> Plan:
-    """Return the plan, ordered by URN, without default providers."""
+    """Order by URN, without default providers."""
     found = sorted((one for one in resources if not _own(one)), key=lambda one: one.urn)
     return Plan(
         project=project,
@@ -187,7 +185,7 @@ def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, proj
 
 
 def is_ours(one: Resource, project: str) -> bool:
-    """Return whether a resource is of this project, or below its components, by its URN."""
+    """Return whether it is of this project, or below its components, by URN."""
     return project == PROJECT or f"{PROJECT}:" in one.urn.split("::")[2]
 
 
@@ -197,7 +195,7 @@ def _own(one: Resource) -> bool:
 
 
 def environment_of(stack: str) -> Environment:
-    """Return the environment from the first word of a stack's name, as the program does."""
+    """The first word of a stack's name decides, as in the program."""
     match re.split(r"[^a-z]", stack.lower())[0]:
         case "dev" | "development":
             return Environment.DEVELOPMENT
@@ -207,7 +205,7 @@ def environment_of(stack: str) -> Environment:
 
 
 def _environment(outputs: Mapping[str, Any]) -> Environment:
-    """Return the stack's environment; by default production, the strictest."""
+    """The default is production, the strictest."""
     name = outputs.get("environment")
     return Environment(name) if name in tuple(Environment) else Environment.PRODUCTION
 
@@ -238,7 +236,6 @@ def plan_of_preview(text: str) -> Plan:
 
 
 def _events(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each planned resource with its event."""
     for line in text.splitlines():
         if not line.startswith("{"):
             continue

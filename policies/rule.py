@@ -1,7 +1,7 @@
-"""The model of a rule: its requirement of a plan, its findings, and the controls that it serves.
+"""The model of a rule: its requirement of a plan, findings and controls.
 
-A rule judges what a stack *declares*. It does not depend on the source of the plan (the engine's analyzer, a preview's
-JSON, mocks) or on the program.
+A rule judges what a stack *declares*. It does not depend on the plan's source (the engine's analyzer, a preview's JSON,
+mocks) or the program.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from policies.plan import Environment, Finding, Plan, Resource
 
 
 class Framework(StrEnum):
-    """Source of a control."""
-
     SOC_2 = "SOC 2"
     PCI_DSS = "PCI DSS 4.0.1"
     HIPAA = "HIPAA"
@@ -124,7 +122,6 @@ class Rule:
             yield from self.across(plan)
 
     def findings_of(self, one: Resource, environment: Environment) -> Iterator[Finding]:
-        """Yield findings of the checks of single resources."""
         for check in self.checks:
             if environment in self.environments & check.environments and is_of(one, _types(check)):
                 yield from _expected(one, check) if isinstance(check, Expect) else check.judge(one)

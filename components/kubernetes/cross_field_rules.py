@@ -81,7 +81,7 @@ def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterat
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return  # a name, which the cluster's DNS resolves
+        return
     if not any(address in ipaddress.ip_network(cidr) for cidr in cidrs):
         yield Problem(
             f"server.{key}: without {host}",

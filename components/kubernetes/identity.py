@@ -60,7 +60,7 @@ class KubernetesIdentity(Component):
             f"{name}-cluster",
             kubeconfig="",  # the SDK would put the path in KUBECONFIG into the state
             context=args.context,
-            cluster_identifier=args.context or "current",  # else another context is an update without effect
+            cluster_identifier=args.context or "current",
             upsert_existing_objects=False,  # existing objects belong to somebody else
             enable_config_map_mutable=True,  # changes a ConfigMap in place instead of replacing it
             opts=pulumi.ResourceOptions(parent=self),
@@ -96,7 +96,7 @@ class KubernetesIdentity(Component):
     def sync_account(self, annotations: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
         """Declare the account with which External Secrets reads another store. Return its name.
 
-        Separate from the server's account, with which pods could get the cloud token.
+        Separate from the server's: with that account pods could get the cloud token.
         """
         account = core.v1.ServiceAccount(
             f"{self._name}-sync-account",

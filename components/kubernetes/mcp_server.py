@@ -1,4 +1,4 @@
-"""The MCP server as a Deployment: the launcher over streamable HTTP, its Secrets as files that kubelets update."""
+"""The MCP server as a Deployment: the launcher over streamable HTTP, with Secrets as files."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class KubernetesMcpServerArgs(PodArgs, McpServerArgs):
 
 
 class KubernetesMcpServer(McpServer):
-    """A Deployment with Service, disruption budget and network policy. Owns no value and no grant."""
+    """A Deployment with Service, disruption budget and network policy. Owns no value or grant."""
 
     def __init__(self, name: str, args: KubernetesMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, opts, formerly="")

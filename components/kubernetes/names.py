@@ -51,7 +51,7 @@ _KEYS = {
 
 
 def delivered(secret: Secret) -> Delivered:
-    """Return the Secret and keys of `secret` in the server's pods."""
+    """Return the Secret and keys in the server's pods."""
     if secret.kind is SecretKind.X509:
         return Delivered(name=CERTS, keys={field: field for field in secret.fields})
     token, field = HTTP_TOKEN
@@ -62,7 +62,7 @@ def delivered(secret: Secret) -> Delivered:
 
 
 def selector(program: str) -> dict[str, str]:
-    """Return the label of a program's pods. A Deployment's selector can't change."""
+    """Return a program's label. A Deployment's selector can't change."""
     return {"app.kubernetes.io/name": program}
 
 
@@ -78,8 +78,6 @@ def labels(program: str, stack: str) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Namespace, labels and resource options of a component's objects."""
-
     namespace: Namespace
     labels: Mapping[str, str]
     child: pulumi.ResourceOptions
@@ -90,7 +88,6 @@ class Place:
         return cls(namespace=namespace, labels=labels(program, stack), child=child)
 
     def after(self, *others: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Return options for a child that is created after `others`."""
         return pulumi.ResourceOptions(parent=self.child.parent, provider=self.child.provider, depends_on=list(others))
 
     def metadata(self, name: str, annotations: Mapping[str, pulumi.Input[str]] | None = None) -> meta.v1.ObjectMetaArgs:
@@ -100,7 +97,7 @@ class Place:
 
 
 def name_of(made: pulumi.Output[meta.v1.outputs.ObjectMeta], name: str) -> pulumi.Output[str]:
-    """Return an object's name as an output; `name` in previews."""
+    """Return the name as an output; `name` in previews."""
     return planned(made.apply(lambda metadata: str(metadata.name)), name)
 
 

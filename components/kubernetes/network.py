@@ -58,31 +58,29 @@ def allow(
 
 
 def to_dns(args: NetworkArgs) -> Egress:
-    """Allow DNS: pods in any namespace, addresses of nodes or a cloud."""
+    """Allow DNS by pods of any namespace, nodes or a cloud."""
     ports = [Port(port=port, protocol=protocol) for port in args.dns_ports for protocol in ("UDP", "TCP")]
     return Egress(to=[_ANY_POD, *_blocks(args.dns_cidrs)], ports=ports)
 
 
 def to_broker(broker: BrokerArgs, args: NetworkArgs) -> Egress:
-    """Allow the broker's port at its addresses, or in its Service's namespace."""
+    """Allow its port at its addresses, or in its Service's namespace."""
     return Egress(to=_at(broker.host, args.broker_cidrs), ports=[Port(port=broker.port, protocol="TCP")])
 
 
 def to_vault(address: str, args: NetworkArgs) -> Egress:
-    """Allow Vault's port at its addresses, or in its Service's namespace."""
     at = urlsplit(address)
     return Egress(to=_at(at.hostname or "", args.vault_cidrs), ports=[Port(port=at.port or 443, protocol="TCP")])
 
 
 def to_api_server(args: NetworkArgs) -> Egress:
-    """Allow the Kubernetes API, to write Secrets."""
     return Egress(
         to=_blocks(args.api_server_cidrs), ports=[Port(port=port, protocol="TCP") for port in args.api_server_ports]
     )
 
 
 def to_copilot(args: NetworkArgs) -> list[Egress]:
-    """Allow HTTPS for the tool request_lot_code. The Copilot has no fixed addresses: the default is all public ones.
+    """Allow HTTPS for the tool request_lot_code. The Copilot has no fixed addresses: by default all public ones.
 
     An empty list makes no rule: a rule without peers would allow all.
     """
@@ -102,7 +100,7 @@ def from_clients(args: NetworkArgs, port: str) -> Ingress:
 
 
 def _at(host: str, cidrs: Iterable[str]) -> list[Peer]:
-    """Return the peers of a host. A name of two labels may be a Service or outside: allow both."""
+    """Return a host's peers. A name of two labels may be a Service or outside: allow both."""
     inside = re.fullmatch(r"(?:[^.]+\.)+([^.]+)\.svc(\..+)?", host)
     either = re.fullmatch(r"[^.]+\.([^.]*[a-z][^.]*)", host)
     blocks = [] if inside else _blocks(cidrs)

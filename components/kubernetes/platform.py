@@ -40,7 +40,6 @@ class Kubernetes(Platform):
             yield from cross_field_rules(server, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that the kubeconfig has the context."""
         if not isinstance(settings.server, KubernetesServer):
             return
         from secretops.errors import UsageError
@@ -52,7 +51,7 @@ class Kubernetes(Platform):
             raise pulumi.RunError(str(error)) from None
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the command that starts the CronJob's first job, if the server is in the cluster."""
+        """Return the command for the CronJob's first job, if the server is in the cluster."""
         if not isinstance(server := settings.server, KubernetesServer):
             return None
         context = f" --context {shlex.quote(server.context)}" if server.context else ""

@@ -1,4 +1,4 @@
-"""Arguments of a cluster's components, with defaults that settings share. Imports no SDK."""
+"""Arguments of a cluster's components; settings share the defaults. Imports no SDK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rotator in a cluster: `secretops tick` as a CronJob, with rights to the store's Secrets or a login elsewhere."""
+"""The rotator in a cluster: `secretops tick` as a CronJob, with rights to Secrets or a login elsewhere."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class StoreElsewhere:
 
     address: str
     audience: str | None
-    """Audience of the token; None: the API server."""
+    """None for the API server."""
     token: str
     """Path of the token in the pod."""
     files: Mapping[str, str]
@@ -144,7 +144,7 @@ class KubernetesRotator(Component):
 
 
 def rule(group: str, resource: str, names: Sequence[str]) -> rbac.v1.PolicyRuleArgs:
-    """Return the right to get and update named objects. Kubernetes can't limit list or watch by name."""
+    """Return the right to named objects. Kubernetes can't limit list or watch by name."""
     return rbac.v1.PolicyRuleArgs(
         api_groups=[group], resources=[resource], resource_names=list(names), verbs=["get", "update"]
     )
@@ -164,7 +164,7 @@ def _grant(name: str, place: Place, account: pulumi.Output[str], rules: list[rba
 
 
 def minute(stack: str) -> int:
-    """Return the minute of a stack's ticks, to spread stacks of a cluster."""
+    """Spread the ticks of a cluster's stacks over the hour."""
     return int(hashlib.sha256(stack.encode()).hexdigest(), 16) % 60
 
 
@@ -205,7 +205,7 @@ def _pod(
 
 
 def _in_pod(manifest: Manifest, broker: BrokerArgs, pods: PodArgs) -> Manifest:
-    """Return the manifest with the pod's paths, without kubeconfig."""
+    """Use the pod's paths, and no kubeconfig."""
     store = manifest.store
     in_cluster = isinstance(store, Location)
     here = broker.location(

@@ -1,6 +1,6 @@
 """The Kubernetes store: Secrets of the server's namespace.
 
-Secrets are no resources of the stack: a refresh would read their values into the state (docs/adr/0005).
+They are no resources of the stack: a refresh would read their values into the state (docs/adr/0005).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class KubernetesSecretStoreArgs(PodArgs, SecretStoreArgs):
 
 
 class KubernetesSecretStore(SecretStore):
-    """Secrets of a namespace as a store. Owns names, grants, lease, rotator and trail; never a value."""
+    """A namespace's Secrets as a store. Owns names, grants, lease, rotator and trail; never a value."""
 
     account: ServiceAccount
     """Service account of the server's pods, for `publish`."""
@@ -92,13 +92,12 @@ class KubernetesSecretStore(SecretStore):
         self.register_outputs({"namespace": namespace.known_name})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """Return the folder of the Secrets. Kubelets mount them: the account needs no Role."""
+        """Return the folder. Kubelets mount the Secrets: the account needs no Role."""
         if not isinstance(reader, ServiceAccount):
             raise TypeError(f"{reader}: only an account of this namespace reads its Secrets")
         return MountedFiles(source=f"files:{SECRETS_FOLDER}", secrets=self.read_by_server)
 
     def rotate(self) -> Schedule:
-        """Declare an enabled CronJob."""
         args = KubernetesRotatorArgs(
             manifest=self.manifest,
             secrets=(*self._written, VERSIONS),
@@ -110,9 +109,9 @@ class KubernetesSecretStore(SecretStore):
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """Return the location of the API server's audit log, and the audit policy.
+        """Return the API server's audit log and the audit policy.
 
-        A cluster administrator installs the policy: a file of the API server, or a setting of a managed service.
+        A cluster administrator installs the policy: a file of the API server, or a managed service's setting.
         """
         return trail_of(self.manifest.stack, self.account.namespace.known_name, self._location.readers)
 
@@ -126,7 +125,7 @@ class KubernetesSecretStore(SecretStore):
 
 
 def trail_of(stack: str, namespace: str, readers: Mapping[str, tuple[str, ...]]) -> Trail:
-    """Return the trail. Its policy starts with the declared readers."""
+    """Return the trail. Its policy starts with declared readers."""
     head = [
         f"# Stack {stack}, namespace {namespace}: who is declared to read its Secrets. secretops audit flags others.",
         *(f"#   {secret}: {', '.join(who)}" for secret, who in readers.items()),

@@ -91,7 +91,6 @@ def _of_no_registry(server: SwarmServer) -> Iterator[Problem]:
 
 
 def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield problems of a launcher that fetches from another store."""
     where = f"store {store} and server swarm"
     if not server.login:
         yield Problem(

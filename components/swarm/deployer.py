@@ -86,7 +86,7 @@ def _config() -> Path:
 
 
 def _known() -> Iterable[str]:
-    """Return the hosts with a Docker login, in its file or by a helper."""
+    """Return hosts with a Docker login, in its file or by a helper."""
     try:
         config: Any = json.loads(_config().read_text(encoding="utf-8"))
     except (OSError, ValueError):

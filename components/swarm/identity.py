@@ -1,4 +1,4 @@
-"""Shared parts of a stack's components on a Swarm: provider, network, the server's service."""
+"""Shared parts of a stack on a Swarm: provider, network, the server's service."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SwarmIdentityArgs:
 
 
 class SwarmIdentity(Component):
-    """The provider of a manager, and the stack's overlay network. Owns no service and no secret.
+    """The provider of a manager, and the stack's overlay network. Owns no service or secret.
 
     Uses `opts.provider` if it is set.
     """
@@ -88,7 +88,7 @@ class SwarmIdentity(Component):
 
 
 def open_service(name: str, args: SwarmSecretStoreArgs | SwarmMcpServerArgs, parent: Component) -> SwarmService:
-    """Return the shared service, with the parent's provider if any, or declare an identity below it."""
+    """Return the shared service with its provider, or declare an identity below it."""
     if args.shared is None:
         own = SwarmIdentityArgs(stack=args.stack, encrypted=args.encrypted)
         return SwarmIdentity(f"{name}-identity", own, pulumi.ResourceOptions(parent=parent)).service
@@ -101,7 +101,7 @@ def options_of(names: Names) -> dict[str, str]:
     """Return the options of an encrypted network, with its VXLAN id.
 
     A refresh reads all options; an undeclared one would replace network and service. The id is a hash of the stack, far
-    above those that Docker assigns from 4096 on.
+    above Docker's own from 4096 on.
     """
     spread = int(hashlib.sha256(names.base.encode()).hexdigest()[:8], 16)
     return {"encrypted": "true", VXLAN: str(LEAST_VXLAN + spread % (VXLANS - LEAST_VXLAN))}

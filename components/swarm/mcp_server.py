@@ -19,10 +19,10 @@ from .service_spec import LOGIN_FILE, USER
 
 
 class SwarmMcpServer(McpServer):
-    """A service and its configs. Owns no value and no secret.
+    """A service and its configs. Owns no value or secret.
 
-    With the store of its Swarm it retains the secrets that secretops mounted. With another store its launcher fetches
-    them, and the login to that store is mounted.
+    With its Swarm's store it retains the secrets that secretops mounted. With another store its launcher fetches them
+    by a mounted login.
     """
 
     def __init__(self, name: str, args: SwarmMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Names in the Swarm. It has no namespaces: every name starts with the stack's."""
+"""Names in the Swarm, which has no namespaces: each starts with the stack's."""
 
 from __future__ import annotations
 
@@ -51,18 +51,16 @@ class Names:
         return f"{self.base}_"
 
     def of(self, what: str) -> str:
-        """Return a name of a service, network or config, as `docker stack deploy` does."""
+        """Return a name as `docker stack deploy` does."""
         return f"{self.base}_{what}"
 
     def network(self, *, encrypted: bool) -> str:
-        """Return the overlay network's name.
-
-        It depends on `encrypted`, so that a change creates the new network first: a network in use can't be removed.
-        """
+        """It depends on `encrypted`, so that a change creates the new network first: a network in use can't be
+        removed."""
         return self.of("mcp" if encrypted else "mcp-plain")
 
     def config(self, what: str, text: str) -> str:
-        """Return a config's name. Configs are immutable: a new text needs a new config."""
+        """Configs are immutable: a new text needs a new config."""
         return f"{self.of(what)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @property
@@ -70,12 +68,11 @@ class Names:
         return {SWARM_INSTANCE: self.base}
 
     def longest(self, secret: str, field: str) -> str:
-        """Return the longest name for a field of any version."""
         return f"{self.prefix}{secret}-{LATEST}-{field}"
 
 
 def names_of(stack: str) -> Names:
-    """Return a stack's names: valid host names, shortened by a hash if needed."""
+    """Return valid host names, shortened by a hash if needed."""
     whole = f"{BASE}-{stack}"
     plain = re.sub(r"[^a-z0-9-]", "-", whole.lower()).strip("-")
     if plain == whole and len(whole) <= BASE_LIMIT:
@@ -90,7 +87,7 @@ def files_of(secret: Secret) -> dict[str, SwarmFile]:
 
 
 def variables_to(secret: Secret, *, has_ca: bool) -> dict[str, str]:
-    """Return variable -> path of its file. With `has_ca` the stack's CA file replaces the secret's."""
+    """Return variable -> path. With `has_ca` the stack's CA file replaces the secret's."""
     files = files_of(secret)
     named = {}
     for field, variable in variables_of(secret).items():
@@ -105,7 +102,7 @@ def variables_to(secret: Secret, *, has_ca: bool) -> dict[str, str]:
 
 
 def _plain_file(secret: str, field: str) -> str:
-    """Return a declared secret's file: its variable in lower case, as in the guide."""
+    """Return the variable in lower case, as in the guide."""
     if (secret, field) == HTTP_TOKEN:
         return "http_token"
     return variable_of(secret, field).lower()

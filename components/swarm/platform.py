@@ -44,7 +44,6 @@ class Swarm(Platform):
         yield from cross_field_rules(stack, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that a manager answers, and the login at the registry, if needed."""
         if isinstance(settings.server, SwarmServer):
             from .deployer import check_login, check_manager
 
@@ -144,7 +143,7 @@ def _swarm_args(server: SwarmServer) -> dict[str, Any]:
 
 
 def _registries(server: SwarmServer) -> tuple[str, ...]:
-    """Return the registry that needs a login. A cross-field rule ensures that the image has one."""
+    """Return registries for the login. A cross-field rule ensures that the image has one."""
     registry = image_registry(server.image)
     return (registry,) if server.registry_login and registry else ()
 

@@ -1,4 +1,4 @@
-"""Arguments and service of the MCP server: the launcher over streamable HTTP. Imports no SDK."""
+"""The MCP server's arguments and service: the launcher over streamable HTTP. Imports no SDK."""
 
 from __future__ import annotations
 

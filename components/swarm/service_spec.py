@@ -1,4 +1,4 @@
-"""The specification of a service: `deployed` declares it with Pulumi, `compose` writes it to a file."""
+"""A service's specification: `deployed` declares it with Pulumi, `compose` writes it to a file."""
 
 from __future__ import annotations
 
@@ -130,9 +130,7 @@ class Shape:
     sockets: tuple[str, ...] = ()
     """Node paths to mount."""
     aliases: tuple[str, ...] = ()
-    """Further names on the stack's network."""
     networks: tuple[pulumi.Input[str], ...] = ()
-    """Ids of further networks."""
     endpoint: str = "dnsrr"
     """`vip` for one address that a node's kernel balances; `dnsrr` for the addresses of replicas."""
     publish: str | None = None
@@ -147,6 +145,6 @@ class Shape:
 
 
 def seconds(number: int) -> str:
-    """Return a duration as the daemon writes it (1m30s for 90), so that a refresh finds no change."""
+    """Write a duration as the daemon does (1m30s for 90), so that a refresh finds no change."""
     minutes, rest = divmod(number, 60)
     return "".join([f"{minutes}m" if minutes else "", f"{rest}s" if rest or not minutes else ""])

@@ -1,4 +1,4 @@
-"""Arguments of the Swarm store and its rotator, manifest, and the rotator's service. Imports no SDK."""
+"""Arguments of the Swarm store and rotator, manifest, and rotator's service. Imports no SDK."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SwarmRotatorArgs:
 
 
 def manifest_of(names: Names, args: SwarmSecretStoreArgs) -> Manifest:
-    """Return the manifest. It is the same for Pulumi and `docker stack deploy`."""
+    """Return the same manifest for Pulumi and `docker stack deploy`."""
     uid, _, _ = USER.partition(":")
     return args.manifest(
         store=Location(
@@ -107,7 +107,6 @@ def rotator_shape(manifest: Manifest, *, socket: str, log_driver: LogDriverArgs 
 
 
 def _rotator_files(names: Names, manifest: Manifest) -> tuple[PublicFile, ...]:
-    """Return the container's manifest and CA certificates."""
     files = []
     if ca_file := manifest.broker.ca_file:
         bundle = ca_bundle(ca_file)

@@ -1,6 +1,6 @@
-"""The Vault store's trail: the server's audit devices log each request, with values as HMACs.
+"""The Vault store's trail: audit devices log each request of the server, with values as HMACs.
 
-By default there are two: a server rejects requests while all its devices fail, so that each read is recorded.
+By default there are two: a server rejects requests while all devices fail, so that each read is recorded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class VaultAccessTrailArgs(VaultStackArgs, AuditArgs): ...
 
 
 class VaultAccessTrail(Component):
-    """The audit devices of a Vault. For OpenBao it declares none, and returns what the server's configuration needs."""
+    """The audit devices of a Vault. For OpenBao it only returns what the server's configuration needs."""
 
     trail: Trail
     """Location of the records, and OpenBao's configuration."""
@@ -57,7 +57,7 @@ class VaultAccessTrail(Component):
 
 
 def _declared(files: Sequence[str], names: Names) -> str:
-    """Return OpenBao's configuration (OpenBao, Declarative audit devices)."""
+    """See OpenBao, Declarative audit devices."""
     blocks = [
         f'audit "file" "{names.of(str(at))}" {{\n  description = "{WHY}"\n  options {{\n'
         f"    file_path = {json.dumps(file)}\n" + ("" if file == STDOUT else '    mode      = "0600"\n') + "  }\n}\n"

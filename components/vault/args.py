@@ -1,4 +1,4 @@
-"""Names and arguments that Vault's components share. No SDK: settings take their documentation from here."""
+"""Names and arguments of Vault's components. No SDK: settings take their documentation from here."""
 
 from __future__ import annotations
 
@@ -32,18 +32,16 @@ _LIMIT = 48
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Names of a stack in a server or namespace."""
-
     base: str
     """The KV mount, the password policy, and the common name of client certificates."""
 
     def of(self, what: str) -> str:
-        """Return the name of a mount, policy or role. Auth methods and their roles may share a server with others."""
+        """Return the name of a mount, policy or role: others may share a server's auth methods."""
         return f"{self.base}-{what}"
 
 
 def names_of(stack: str) -> Names:
-    """Return a stack's names, valid as Vault paths and as host names, for certificates."""
+    """Return names that are valid as Vault paths and as host names, for certificates."""
     plain = re.sub(r"[^a-z0-9]+", "-", stack.lower()).strip("-") or "stack"
     return Names(base=physical_name("coreflux-mcp", plain, limit=_LIMIT))
 
@@ -153,7 +151,6 @@ METHODS: dict[type[VaultMethod], Literal["approle", "jwt", "kubernetes"]] = {
 
 
 def login_file(login: VaultMethod | None, who: Who, *, workload: type[Workload], folder: str) -> str:
-    """Return the login file of `who`."""
     if issubclass(workload, Pods):
         return POD_TOKEN
     if issubclass(workload, SwarmService) and who == SERVER:

@@ -1,5 +1,5 @@
-"""Roles of an auth method for server and rotator. Pulumi never has their credentials: Vault issues an operator a secret
-id, or a platform issues its workload a token."""
+"""Roles of server and rotator. Pulumi never has their credentials: Vault issues an operator a secret id, or a platform
+issues its workload a token."""
 
 from __future__ import annotations
 
@@ -44,14 +44,12 @@ WHY = "Server and rotator of the Coreflux MCP secrets log in here"
 
 @dataclass(frozen=True, kw_only=True)
 class VaultPlace(Place, VaultServerArgs):
-    """A Vault server or namespace, and its provider."""
-
     is_given: bool = False
     """Whether the program supplied the provider."""
 
     @classmethod
     def of(cls, component: Component, name: str, server: VaultServerArgs) -> VaultPlace:
-        """Return the server, with the component's provider of package vault, or a new one."""
+        """Return the server, with the component's provider or a new one."""
         if isinstance(server, VaultPlace):
             return server
         given = component.get_provider("vault:index/mount:Mount")
@@ -74,7 +72,7 @@ class VaultPlace(Place, VaultServerArgs):
         return cls(provider=provider, is_given=given is not None, **own)
 
     def checked(self, text: pulumi.Output[str]) -> pulumi.Output[str]:
-        """Return `text`. Raises ComponentError if a supplied provider is known to be another server's."""
+        """Raises ComponentError if a supplied provider is known to be another server's."""
         if not self.is_given or not isinstance(self.provider, vault.Provider):
             return text
 
@@ -120,7 +118,7 @@ class VaultReader(Principal):
 
     @classmethod
     def of(cls, component: Component, name: str, args: VaultReader | VaultIdentitiesArgs, stack: str) -> VaultReader:
-        """Return the reader, or that of identities declared below `component`."""
+        """Return the reader, or that of new identities below `component`."""
         if isinstance(args, VaultReader):
             return args
         opts = pulumi.ResourceOptions(parent=component)
@@ -144,7 +142,7 @@ class VaultIdentitiesArgs(VaultServerArgs):
 class VaultIdentities(Component):
     """The roles of server and rotator, and the auth method unless it is enabled. Owns no policy.
 
-    Uses a provider of package vault in `opts`; by default makes one, which reads its token from the environment.
+    Uses a provider of package vault in `opts`; the default reads its token from the environment.
     """
 
     place: VaultPlace
@@ -171,7 +169,7 @@ class VaultIdentities(Component):
         self.register_outputs({"address": args.address})
 
     def _method(self) -> pulumi.Output[str]:
-        """Return the auth method's mount. Enable the method, unless service accounts log in."""
+        """Return the mount; enable the method unless service accounts log in."""
         login = self._login
         if isinstance(login, ServiceAccountLogin):
             return pulumi.Output.from_input(login.mount)
@@ -191,7 +189,6 @@ class VaultIdentities(Component):
         return planned(made.path.apply(str), self._names.of(kind))
 
     def _role(self, who: Who) -> VaultLogin:
-        """Declare the role of `who`. Return its login."""
         name, resource, login = self._names.of(who), f"{self._name}-{who}-role", self._login
         method, (namespace, account, user) = METHODS[type(login)], self._pod(who)
         common: dict[str, Any] = {
@@ -239,7 +236,7 @@ class VaultIdentities(Component):
         )
 
     def _pod(self, who: Who) -> tuple[str, str, str]:
-        """Return namespace, service account and user of the pods with the role of `who`; "" outside a cluster."""
+        """Return namespace, service account and user of the pods of `who`; "" outside a cluster."""
         if not isinstance(self._workload, Pods):
             return "", "", ""
         from ..kubernetes import names

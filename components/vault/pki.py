@@ -1,6 +1,6 @@
-"""A CA for client certificates in Vault's PKI engine. Vault makes each key as `internal`: no response or state has it.
+"""A CA for client certificates in Vault's PKI engine. Vault makes keys as `internal`: no response or state has them.
 
-Only the intermediate signs clients. A root in a mount of its own, or an outside CA, signs the intermediate.
+Only the intermediate signs clients. A root in its own mount, or an outside CA, signs the intermediate.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class VaultCertificates(Component):
         self.register_outputs({"mount": names.of("pki")})
 
     def _signed(self, csr: pulumi.Output[str]) -> pulumi.Input[str] | None:
-        """Return the intermediate's certificate with its issuer's; None until it is signed."""
+        """Return it with its issuer's certificate; None until signed."""
         if self._args.signed_by == "outside":
             return ca_bundle(self._args.certificate_file) if self._args.certificate_file else None
         mount, prepared = self._mount("root", ROOT_YEARS)
@@ -110,10 +110,10 @@ class VaultCertificates(Component):
         )
 
     def _mount(self, kind: str, years: int) -> tuple[pulumi.Output[str], pulumi.Resource]:
-        """Return the path of a PKI mount, and the last resource that changes it.
+        """Return a PKI mount's path, and the last resource that changes it.
 
-        A server may reject concurrent changes of a mount, and only certificates signed later contain the URLs of its
-        issuer and CRL.
+        A server may reject concurrent changes of a mount, and only later certificates contain the URLs of issuer and
+        CRL.
         """
         path = self._names.of(kind)
         mount = vault.Mount(

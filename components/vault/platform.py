@@ -65,7 +65,7 @@ class Vault(Platform):
             yield from cross_field_rules(store, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Raise RunError if VAULT_NAMESPACE is not the stack file's namespace.
+        """Raise RunError if VAULT_NAMESPACE is not the stack file's.
 
         Pulumi's provider would create everything there; rotators and readers use the stack file's.
         """
@@ -82,7 +82,7 @@ class Vault(Platform):
             raise pulumi.RunError(str(error))
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return how an operator enables both logins; in a cluster the CronJob runs the first tick."""
+        """Return how to enable both logins; in a cluster the CronJob runs the first tick."""
         assert isinstance(store := settings.store, VaultStore)
         if not isinstance(server := settings.server, LocalServer | SwarmServer):
             return None
@@ -112,8 +112,7 @@ class Vault(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> VaultReader:
-        """Return the reader: the server's pods, an account that copies into their namespace, or a launcher
-        elsewhere."""
+        """Return the pods, an account that copies into their namespace, or a launcher elsewhere."""
         from .identity import VaultIdentities, VaultIdentitiesArgs
 
         assert isinstance(store := settings.store, VaultStore)
@@ -156,13 +155,13 @@ class Vault(Platform):
 
 
 def login_of(store: VaultStore) -> VaultMethod | None:
-    """Return the login of server and rotator; None for the default."""
+    """Return None for the default."""
     found = (section for section in (store.jwt, store.kubernetes, store.approle) if section)
     return next((section.arguments[0](**section.model_dump()) for section in found), None)
 
 
 def home(server: ServerSection) -> str:
-    """Return the folder of a rotator on this machine: next to the client's entry, else below the project."""
+    """Return the rotator's folder: next to the client's entry, else below the project."""
     return str(server.entry_folder if isinstance(server, LocalServer) else PROJECT_FOLDER / ".coreflux-mcp-rotator")
 
 

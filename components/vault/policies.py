@@ -1,6 +1,6 @@
 """Policies of server, rotator, operator and doctor, as in tests/unit/golden/vault-policies.txt.
 
-Server and rotator may not list, and their paths have no wildcard. An operator's do, to find what left the stack.
+Server and rotator may not list, and have no wildcards. An operator has, to find what left the stack.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Right(NamedTuple):
 
 
 def own_token() -> Iterator[Right]:
-    """Yield the rights to the own token. The policy `default` has more; no token of the stack has it."""
+    """The policy `default` has more; no token of the stack has it."""
     yield Right("auth/token/lookup-self", ("read",), "how long its own token is good")
     yield Right("auth/token/renew-self", ("update",), "renew it")
     yield Right("auth/token/revoke-self", ("update",), "give it back")
 
 
 def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[Right]:
-    """Yield rights to read current values. `polls`: it checks metadata for a newer version, without a value."""
+    """Yield rights to current values. `polls`: it checks metadata for newer versions, without values."""
     for secret in secrets:
         yield Right(f"{names.base}/data/{secret}", ("read",), f"the server uses {secret}")
         if polls:
@@ -46,13 +46,13 @@ def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[
 
 
 def of_rotator(names: Names, secrets: Sequence[Secret]) -> Iterator[Right]:
-    """Yield rights to read, write and destroy each path by its name, and to acquire the lease."""
+    """Yield rights to read, write and destroy each path by name, and to acquire the lease."""
     yield from _keeping(names, secrets)
     yield from own_token()
 
 
 def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultLogin]) -> Iterator[Right]:
-    """Yield the rotator's rights, and those to purge, to enable logins, and to check the stack."""
+    """Yield the rotator's rights, and those to purge, enable logins, and check the stack."""
     yield from _keeping(names, secrets, purges=True)
     for path in ("", PENDING):
         yield Right(f"{names.base}/metadata/{path}", ("list",), "what else lies there (secretops doctor)")
@@ -78,7 +78,7 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
 
 
 def of_doctor() -> Iterator[Right]:
-    """Return the right to read every policy, to find those of other teams that reach the mount."""
+    """Return the right to read every policy: those of other teams may reach the mount."""
     for path, may in (("sys/policies/acl", ("list",)), ("sys/policies/acl/*", ("read",))):
         yield Right(path, may, "who else may read the stack's secrets (secretops doctor)")
 
@@ -99,7 +99,7 @@ def _keeping(names: Names, secrets: Sequence[Secret], *, purges: bool = False) -
 
 
 def document(rights: Iterable[Right]) -> str:
-    """Return a Vault policy in HCL. Rights on one path are merged: Vault would apply one of two rules."""
+    """Return HCL. Rights on one path are merged: Vault would apply one of two rules."""
     found: dict[str, tuple[str, dict[str, None]]] = {}
     for right in rights:
         found.setdefault(right.path, (right.why, {}))[1].update(dict.fromkeys(right.may))

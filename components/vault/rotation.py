@@ -1,5 +1,5 @@
-"""The Vault store's rotator: `secretops tick` by its own role. Vault runs no programs, so it runs where the server
-does: a CronJob in its cluster, or a systemd user timer next to its client's entry."""
+"""The Vault store's rotator: `secretops tick` by its own role, where the server runs: a CronJob in its cluster, or a
+systemd user timer next to its client's entry. Vault runs no programs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class VaultRotationArgs:
 
 
 class VaultRotation(Component):
-    """An hourly tick and its rights. Owns no value: an operator puts the rotator's credential into a folder `login`."""
+    """An hourly tick and its rights. Owns no value: an operator puts the credential into a folder `login`."""
 
     schedule: Schedule
     reader: VaultReader
@@ -86,7 +86,7 @@ class VaultRotation(Component):
         KubernetesRotator(name, args, pulumi.ResourceOptions(parent=self))
 
     def _manifest(self, *, ca_file: str | None = None) -> Manifest:
-        """Return the manifest with the rotator's login. `ca_file` is the CA's path where it runs."""
+        """Add the rotator's login. `ca_file` is the CA's path where it runs."""
         store = self._args.manifest.store
         if not isinstance(store, Location):
             raise TypeError(f"{store.kind}: a role of Vault reads no other store")

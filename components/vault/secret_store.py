@@ -1,7 +1,7 @@
-"""The Vault store: a KV v2 mount for the catalog's secrets, with read and write rights by path.
+"""The Vault store: a KV v2 mount for the catalog's secrets, with rights by path.
 
-No secret is a resource of the stack: pulumi-vault would write its value to the state (docs/adr/0001). A path exists
-from its first value on.
+They are no resources of the stack: pulumi-vault would write values to the state (docs/adr/0001). A path exists from its
+first value on.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class VaultSecretStoreArgs(SecretStoreArgs, AuditArgs):
 
 
 class VaultSecretStore(SecretStore):
-    """A KV v2 mount as a store. Owns mounts, policies, the rotator, its role, and the trail; never a value."""
+    """A KV v2 mount as a store. Owns mounts, policies, rotator, its role, and trail; never a value."""
 
     reader: VaultReader
     """The reader for `publish`."""
@@ -116,7 +116,7 @@ class VaultSecretStore(SecretStore):
         self.register_outputs({"mount": self._names.base})
 
     def publish(self, *, reader: Principal) -> Fetched | InjectedFiles | SyncedKey:
-        """Grant `reader` each of the server's secrets by path. Return how it reads them."""
+        """Grant `reader` each of the server's paths. Return how it reads them."""
         if not isinstance(reader, VaultReader):
             raise TypeError(f"{reader}: has no role of Vault to read by")
         secrets, polls = self.read_by_server, not isinstance(reader.workload, Pods)
@@ -130,7 +130,7 @@ class VaultSecretStore(SecretStore):
         return by_agent(reader, self._names, read, run_as=run_as)
 
     def rotate(self) -> Schedule:
-        """Grant the rotator its paths and the lease. Schedule an hourly tick where the server runs."""
+        """Grant the rotator its paths and the lease. Schedule hourly ticks where the server runs."""
         own = self._args
         args = VaultRotationArgs(
             manifest=self.manifest, broker=own.broker, reader=self.reader, pods=own.pods, after=[self._kept]
@@ -147,7 +147,7 @@ class VaultSecretStore(SecretStore):
         self.reader.place.grant(f"{self._name}-{who}-policy", self._names.of(who), rights, self, [self._kept])
 
     def _readers(self, secrets: Sequence[Secret]) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield each path, the lease's too, with its declared readers: roles, then operators."""
+        """Yield each path, the lease's too, with declared readers: roles, then operators."""
         by_server = {secret.name for secret in secrets if Reader.SERVER in secret.readers}
         server, rotator = (f"{login.mount}/{login.role}" for login in (self.reader.reads, self.reader.rotates))
         for secret in secrets:
@@ -158,7 +158,7 @@ class VaultSecretStore(SecretStore):
 
 
 def by_launcher(reader: VaultReader, names: Names, secrets: Sequence[str]) -> Fetched:
-    """Return server, secrets and login for a launcher (docs/operations/launcher.md)."""
+    """See docs/operations/launcher.md."""
     login, place, ca_file = reader.reads, reader.place, reader.place.ca_file
     source = f"vault:{urlsplit(place.address).netloc}/{names.base}/data/{'+'.join(secrets)}"
     options = [f"{login.method}={login.role}", f"auth={login.mount}", f"file={login.file}"]
@@ -170,7 +170,7 @@ def by_launcher(reader: VaultReader, names: Names, secrets: Sequence[str]) -> Fe
 
 
 def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str]) -> SyncedKey:
-    """Return source and account for External Secrets (external-secrets.io, HashiCorp Vault)."""
+    """See external-secrets.io, HashiCorp Vault."""
     login, place, account = reader.reads, reader.place, {"name": reader.syncs_as}
     audiences = {"audiences": [reader.audience]} if reader.audience else {}
     if login.method == "jwt":
@@ -188,7 +188,7 @@ def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str
 
 
 def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, run_as: str) -> InjectedFiles:
-    """Return annotations with which the injector adds an agent (HashiCorp, Agent Sidecar Injector annotations).
+    """Return annotations for the injector (HashiCorp, Agent Sidecar Injector annotations).
 
     The agent writes one JSON document per secret, so that no reader sees a torn pair, and as the launcher's user, who
     alone may read the files. It issues nothing: a `pkiCert` template would at each retry (docs/adr/0011).
@@ -241,7 +241,7 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
 
 
 def document(names: Names, secret: Secret) -> str:
-    """Return the agent's template of a secret, in the form of the launcher's json: source."""
+    """Return a secret's template, in the form of the launcher's json: source."""
     fields = {field: f"index .Data.data {json.dumps(field)}" for field in secret.fields}
     fields["version"] = f"index .Data.data {json.dumps(VERSION)}"
     inner = ",".join(f"{json.dumps(field)}:{{{{ {where} | toJSON }}}}" for field, where in fields.items())

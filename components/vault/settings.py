@@ -139,11 +139,10 @@ class VaultStore(StoreSection):
 
     @property
     def waits_for_a_signature(self) -> bool:
-        """Return whether an outside CA has to sign the intermediate first."""
         return bool(self.pki and self.pki.signed_by == "outside" and not self.pki.certificate_file)
 
     def certificate_issuer(self, stack: str) -> VaultIssuer | None:
-        """Return the stack's PKI engine; None without `pki`, or until its intermediate is signed."""
+        """Return None without `pki`, and until its intermediate is signed."""
         if self.pki is None or self.waits_for_a_signature:
             return None
         names = names_of(stack)

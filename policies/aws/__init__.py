@@ -1,4 +1,4 @@
-"""Rules on AWS, and resource types that several modules use."""
+"""Rules on AWS, and resource types that modules share."""
 
 TITLE = "AWS"
 STORE = "coreflux-mcp-secrets:aws:SecretStore"

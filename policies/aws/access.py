@@ -75,7 +75,7 @@ ENDINGS = {":log-group:": ":*", ":secretsmanager:": SUFFIX, ":kms:": "key/*"}
 
 
 def _named(resource: str) -> bool:
-    """Accept an ARN of one resource, except for the part that AWS chooses."""
+    """Accept one resource's ARN, except for the part that AWS chooses."""
     ending = next((ending for part, ending in ENDINGS.items() if part in resource), "")
     return not wildcard(resource.removesuffix(ending))
 
@@ -184,13 +184,12 @@ def _public(found: Sequence[Statement]) -> Iterator[str]:
 
 
 def _account(source: str) -> str | None:
-    """Return the account of an ARN, or an account itself; None for an ARN without one."""
+    """Return an account, also of an ARN; None for an ARN without one."""
     found = re.fullmatch(r"(?:arn(?::[^:]*){3}:)?(\d{12})(?::.*)?", source)
     return found[1] if found else None
 
 
 def _sources(one: Statement) -> Iterator[str]:
-    """Yield accounts and ARNs for which a service may act."""
     for names in one.conditions.values():
         for name in ("aws:sourceaccount", "aws:sourcearn"):
             yield from names.get(name, ())

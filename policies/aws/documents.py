@@ -1,4 +1,4 @@
-"""Read AWS' JSON and ARNs: IAM policies, container definitions, names of secrets."""
+"""Read AWS' JSON and ARNs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Statement:
     """True for NotAction, NotResource and NotPrincipal."""
 
     def compared(self, operator: str, name: str) -> tuple[str, ...]:
-        """Return the values that a condition accepts; none without such a condition."""
+        """Return the accepted values; none without such a condition."""
         return self.conditions.get(operator, {}).get(name.lower(), ())
 
     def is_of(self, action: str) -> bool:
@@ -54,7 +54,7 @@ class Statement:
         return any(one in ("*", wanted, f"{wanted.partition(':')[0]}:*") for one in self.actions)
 
     def is_bound_by(self, *prefixes: str) -> bool:
-        """Return whether a condition with such a prefix accepts narrow values only."""
+        """Return whether such a condition accepts narrow values only."""
         found = [
             wanted
             for operator in POSITIVE
@@ -80,7 +80,7 @@ def wildcard(text: str) -> bool:
 
 
 def statements(document: Any) -> tuple[Statement, ...] | None:
-    """Return a policy's statements; None if unknown or no policy."""
+    """Return None if unknown or no policy."""
     try:
         found = json.loads(document)["Statement"]
         return tuple(_statement(one) for one in (found if isinstance(found, list) else [found]))
@@ -91,7 +91,7 @@ def statements(document: Any) -> tuple[Statement, ...] | None:
 def policy_check(
     types: str | tuple[str, ...], wrong: Callable[[Sequence[Statement]], Iterator[str]], path: str = "policy"
 ) -> Each:
-    """Return a check of the policy at a property: `wrong` yields what is wrong with its statements."""
+    """Return a check of a policy: `wrong` yields what is wrong with its statements."""
 
     def judge(one: Resource) -> Iterator[Finding]:
         document = at(one.properties, path)
@@ -106,7 +106,7 @@ def policy_check(
 
 
 def containers(task: Resource) -> list[Any] | None:
-    """Return a task definition's containers; None if unknown or no list."""
+    """Return None if unknown or no list."""
     try:
         found = json.loads(at(task.properties, "containerDefinitions"))
     except (TypeError, ValueError):
@@ -121,7 +121,7 @@ def no_containers(task: Resource) -> Finding:
 
 
 def container_check(judge: Callable[[Resource, Any, str], Iterator[Finding]]) -> Each:
-    """Return a check of every container. `judge` receives task, container, and its name for messages."""
+    """`judge` receives task, container, and its name for messages."""
 
     def judge_task(task: Resource) -> Iterator[Finding]:
         found = containers(task)
@@ -141,8 +141,8 @@ def secret_name(arn: Any) -> str | None:
 def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]:
     """Return the secrets without a resource of type `kind` that has their ARN at `path`.
 
-    Before a secret exists, its ARN is unknown. Unknown ARNs count for the secrets that have none yet, if there are
-    enough; `pulumi up` judges by the ARNs.
+    Before a secret exists, its ARN is unknown. Unknown ARNs count for secrets that have none yet, if there are enough;
+    `pulumi up` judges by the ARNs.
     """
     arns = [at(one.properties, path) for one in plan.of_type(kind)]
     left = sorted(set(names) - {secret_name(arn) for arn in arns})
@@ -161,7 +161,6 @@ def needs(kind: str, what: str, wrong: str, *, of: str = aws.STORE, by: str = ""
 
 
 def every(*judges: Judge) -> Judge:
-    """Combine the findings of all judges."""
     return lambda plan: chain.from_iterable(judge(plan) for judge in judges)
 
 
@@ -185,13 +184,13 @@ def _statement(entry: Any) -> Statement:
 
 
 def _compared(entry: Any) -> tuple[str, ...]:
-    """Return a condition's values as texts: IAM accepts numbers and booleans."""
+    """IAM accepts numbers and booleans."""
     found = entry if isinstance(entry, list) else [entry]
     return _texts([json.dumps(one) if isinstance(one, int) else one for one in found])
 
 
 def _texts(entry: Any) -> tuple[str, ...]:
-    """Return one or several texts. Raises TypeError for anything else."""
+    """Raises TypeError for anything but one or several texts."""
     found = entry if isinstance(entry, list) else [entry]
     if not all(isinstance(one, str) for one in found):
         raise TypeError

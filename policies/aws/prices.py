@@ -26,8 +26,7 @@ def _tasks(plan: Plan) -> int:
 
 
 def _fargate(size: str, unit: int, architecture: str) -> Callable[[Plan], float]:
-    """Return the size of all tasks: `cpu` in vCPU of 1024, or `memory` in GB of 1024. A stack has one task
-    definition."""
+    """Return `cpu` in vCPU of 1024, or `memory` in GB of 1024. A stack has one task definition."""
 
     def quantity(plan: Plan) -> float:
         for one in plan.of_type("aws:ecs/taskDefinition:TaskDefinition"):

@@ -1,4 +1,4 @@
-"""Rules on programs and networks in AWS, and on encryption, rotation and deletion of secrets."""
+"""Rules on programs, networks, and encryption, rotation and deletion of secrets in AWS."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _reading(plan: Plan) -> list[Resource]:
 
 
 def _any_in_vpc(plan: Plan) -> bool:
-    """Return whether a function is or may be in a VPC: the stack file decides."""
+    """Return whether a function is or may be in a VPC."""
     networks = [at(one.properties, "vpcConfig", "subnetIds") for one in _reading(plan)]
     return any(network is UNKNOWN or network for network in networks)
 

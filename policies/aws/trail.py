@@ -39,7 +39,7 @@ YEAR, AT_HAND, LONGEST = 365, 90, 3653
 
 
 def _needs_trail(plan: Plan) -> bool:
-    """Return whether the stack needs a trail of its own. A trail in the stack file shows by its ARN."""
+    """A trail in the stack file shows by its ARN."""
     records = at(plan.outputs, "trail", "records")
     return any(plan.of_type(aws.STORE)) and not (isinstance(records, str) and records.startswith("arn:"))
 
@@ -53,7 +53,7 @@ def _applies(plan: Plan) -> bool:
 
 
 def _log_of(plan: Plan, trail: Resource) -> list[Resource] | Unknown:
-    """Return the stack's log group that the trail names by ARN."""
+    """Return the trail's log group in the stack, by its ARN."""
     arn = at(trail.properties, "cloudWatchLogsGroupArn")
     named = related(plan, aws.LOG, "name", ok=lambda name: f":log-group:{name}:" in str(arn))
     return UNKNOWN if arn is UNKNOWN else named
@@ -79,7 +79,7 @@ def _expires_late(rule: Any) -> bool:
 
 
 def _log_is(what: str, ok: Callable[[Any], bool], wrong: str) -> Judge:
-    """Return a judge of a property of the trail's log, which has to be in the stack."""
+    """Judge a property of the log, which has to be in the stack."""
 
     def judge_logs(plan: Plan) -> Iterator[Finding]:
         for trail in plan.of_type(aws.TRAIL):

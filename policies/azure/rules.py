@@ -25,7 +25,7 @@ AUDIENCE = "api://AzureADTokenExchange"
 
 
 def store_needs(kind: str, what: str, wrong: str) -> Callable[[Plan], Iterator[Finding]]:
-    """Require a resource of this type in a stack with a store, as a rule's `across`."""
+    """Require this type in a stack with a store, for a rule's `across`."""
 
     def look(plan: Plan) -> Iterator[Finding]:
         for store in plan.of_type(STORE):

@@ -101,7 +101,7 @@ def _unfiltered(alert: Resource) -> Iterator[Finding]:
 
 
 def _active(plan: Plan, kind: str, key: str) -> Iterator[Any]:
-    """Yield each criterion or condition of enabled alerts that notify a group."""
+    """Yield criteria or conditions of enabled alerts that notify a group."""
     for alert in plan.of_type(kind):
         groups = at(alert.properties, "actions", "actionGroups")
         if at(alert.properties, "enabled") is not False and groups not in (None, []):

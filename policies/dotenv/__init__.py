@@ -43,7 +43,7 @@ def is_dotenv(plan: Plan) -> bool:
 
 
 def _entries(entry: Any) -> list[tuple[Any, Any]]:
-    """Return a mapping's keys and values; an unknown mapping has one unknown entry."""
+    """Return pairs; an unknown mapping has one unknown entry."""
     if entry is UNKNOWN:
         return [(UNKNOWN, UNKNOWN)]
     return [*entry.items()] if isinstance(entry, Mapping) else []
@@ -111,7 +111,7 @@ def _one_timer(plan: Plan) -> Iterator[Finding]:
 
 
 def _rotates(plan: Plan) -> bool:
-    """Return whether this machine rotates. Secrets of a Vault rotate where the server runs."""
+    """Secrets of a Vault rotate where the server runs."""
     beside_vault = any(plan.of_type(_VAULT)) and not any(plan.of_type(_PODS))
     return beside_vault or is_dotenv(plan) or any(map(_units, plan.of_type(FOLDER)))
 

@@ -43,12 +43,11 @@ def pod_of(one: Resource) -> Any:
 
 
 def annotations_of(one: Resource) -> Any:
-    """Return the annotations of an object's pods."""
     return at(one.properties, *_TEMPLATE[kind_of(one)], "metadata", "annotations")
 
 
 def containers_of(one: Resource) -> Iterator[tuple[Any, str]]:
-    """Yield each container of an object's pods, with its name for messages."""
+    """Yield each container with its name for messages."""
     for list_of in ("containers", "initContainers", "ephemeralContainers"):
         for container in each(at(pod_of(one), list_of)):
             name = at(container, "name")

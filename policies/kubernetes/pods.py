@@ -21,8 +21,6 @@ _VARIABLE = "comes from a Secret, and a variable never changes in a running pod;
 
 
 def _pod(path: str, ok: Callable[[Any], bool], wrong: str) -> Each:
-    """Return a row on a property of every pod spec."""
-
     def look(one: Resource) -> Iterator[Finding]:
         for entry in select(pod_of(one), path):
             yield from judge(one, entry, ok, f"its pods' {path}", wrong)

@@ -98,7 +98,6 @@ def _look_at_verbs(role: Resource) -> Iterator[Finding]:
 
 
 def _keys(entry: Any) -> Iterator[str]:
-    """Yield every key, at any depth."""
     if isinstance(entry, Mapping):
         yield from entry
     for inner in entry.values() if isinstance(entry, Mapping) else listed(entry):

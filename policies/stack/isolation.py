@@ -20,7 +20,6 @@ _MADE = re.compile(rf"(?:^|:secret:)coreflux-mcp/([\w.-]+)(?:\+\d+)?/|{_ROLE}")
 
 
 def look_at_names(plan: Plan) -> Iterator[Finding]:
-    """Yield users, places and roles that are another stack's."""
     store = at(plan.outputs, "secretops", "store")
     for secret in each(at(plan.outputs, "secretops", "secrets")):
         wrong = "has a user of the broker that another stack may rotate; use the names that the program derives"
@@ -36,7 +35,6 @@ def look_at_names(plan: Plan) -> Iterator[Finding]:
 
 
 def look_at_secrets(one: Resource) -> Iterator[Finding]:
-    """Yield a resource that names another stack's secret."""
     own = one.urn.split(":", 3)[2]
     if any(stack not in ("", own) for stack, _ in _named(one.properties)):
         yield Finding(one.urn, "names another stack's secret; use the stack's own")
@@ -53,7 +51,7 @@ def _are_users(stack: str, users: Any) -> bool:
 
 
 def _is_of(name: str, base: str, stack: str) -> bool:
-    """Return whether a name is the stack's, whole or shortened with a hash of the whole at its end."""
+    """Accept the name in full, or shortened with a hash of the whole at its end."""
     whole = f"{base}-{stack}"
     start, _, digest = name.rpartition("-")
     plain = re.sub(r"[^a-z0-9-]", "-", whole.lower())

@@ -78,13 +78,13 @@ def values(entry: Any, known: frozenset[str] | None, path: tuple[str, ...] = ())
 
 
 def _document(text: str) -> Any:
-    """Return the content of a JSON text, or None."""
+    """Return None for other texts."""
     with suppress(ValueError):
         return json.loads(text) if text.startswith(("{", "[")) else None
 
 
 def _is_value(name: str, entry: Any, known: frozenset[str] | None) -> bool | None:
-    """Return True for a value, False if there may be an unknown one, None for no value."""
+    """Return True for a value, False if there may be an unknown one, None otherwise."""
     named = bool(_NAMED.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
     if entry is CONCEALED:
         return True
@@ -100,14 +100,14 @@ def _is_value(name: str, entry: Any, known: frozenset[str] | None) -> bool | Non
 
 
 def _decoded(text: str) -> str:
-    """Decode a certificate file in base64, as Kubernetes and clouds store it."""
+    """Kubernetes and clouds store certificate files in base64."""
     with suppress(ValueError):
         return base64.b64decode(text, validate=True).decode() if text.startswith(_OF_A_FILE) else text
     return text
 
 
 def _is_dense(run: str) -> bool:
-    """Return whether letters and digits are as random as a generated password."""
+    """Return whether it is as random as a generated password."""
     mixed = all(re.search(kind, run) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
     kinds = [(one.islower(), one.isupper()) for one in run]
     changes = sum(one != other for one, other in pairwise(kinds)) / (len(run) - 1)
