@@ -18,7 +18,7 @@ GROUP = "azure-native:monitor:ActionGroup"
 WORKSPACE, SETTING = "azure-native:operationalinsights:Workspace", "azure-native:monitor:DiagnosticSetting"
 # Days: Log Analytics' shortest retention, what PCI DSS 10.5.1 requires, the longest.
 SHORT, YEAR, MOST = 30, 365, 730
-# Type -> the property with its name, and log categories or groups, of one of which it needs.
+# Type -> the property with its name, and log categories or groups: it needs one of them.
 _LOGS = {
     VAULT: ("vaultName", ("audit", "allLogs", "AuditEvent")),
     ENVIRONMENT: ("environmentName", ("ContainerAppConsoleLogs", "allLogs")),

@@ -1,4 +1,4 @@
-"""`VersionStore` over a vendor's own versions, of which readers get the newest, or the labeled one.
+"""`VersionStore` over a vendor's own versions. Readers get the newest, or the version with a label.
 
 One request both decides and delivers, so a current version is always delivered. After a crash the next run repeats its
 consequences, such as deleting the replaced value.

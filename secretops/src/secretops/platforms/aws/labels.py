@@ -1,7 +1,6 @@
 """The staging labels with the metadata of a secret's versions. Pure.
 
-A label has at most 256 characters; a secret has at most 20 labels, of which secretops uses one per version and two
-more. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+A label has at most 256 characters; a secret has at most 20 labels. secretops uses one per version, and two more. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 """
 
 from __future__ import annotations
