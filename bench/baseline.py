@@ -20,7 +20,7 @@ from mcp import ClientSession
 
 from secretops.engine.state import Version
 from tests.real.load import CLIENTS, Seat
-from tests.real.mcp_client import stdio_session, tell
+from tests.real.mcp_client import call_tool, stdio_session
 from tests.real.stack import Stack
 
 # What the server reads from its environment (its server.py:236).
@@ -98,7 +98,7 @@ class Baseline:
     async def _serve_once(self) -> None:
         async with self.session() as session:
             for client in range(CLIENTS):
-                await tell(session, "mqtt_subscribe", topic=f"feed/{client}/#", qos=1)
+                await call_tool(session, "mqtt_subscribe", topic=f"feed/{client}/#", qos=1)
             self.seat.give(session)
             self._serving.set()
             await self._again.wait()

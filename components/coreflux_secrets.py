@@ -44,6 +44,8 @@ class CorefluxSecrets(pulumi.ComponentResource):
     """How an MCP client reaches the server."""
     next: pulumi.Output[str]
     """What to do after `pulumi up`."""
+    csr: pulumi.Output[str]
+    """The request of the intermediate CA, only with OpenBao's or Vault's `pki.signed_by: outside`."""
 
     def __init__(self, name: str, args: CorefluxSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         with _missing_extra_reported(name):

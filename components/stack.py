@@ -44,6 +44,7 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
         "gaps": of_store.gaps_of(settings),
         "server": server.endpoint,
         "next": next_step(settings),
+        **({"csr": store.csr} if store.csr is not None else {}),
     }
 
 

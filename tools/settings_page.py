@@ -68,7 +68,7 @@ AFTER_SECTIONS = """
   that has the form of a token, a PEM file, a login or an assignment (`password=...`), or that is encrypted. So are
   20 characters or more of random letters and digits without a word. So are entries for other programs, such as
   `aws:secretKey` or a kubeconfig with a token. A shorter password, or one of words, is accepted where any text is,
-  for example as the name of a folder: no check candistinguish them.
+  for example as the name of a folder: no check can distinguish them.
 
 `Pulumi.dev.yaml` deploys to this machine, `Pulumi.staging.yaml` to a [Kubernetes cluster](operations/kubernetes.md),
 `Pulumi.prod.yaml` to an [AWS account](operations/aws.md); `examples/` has a file for each other pair. `make docs`

@@ -81,6 +81,8 @@ class SecretStore(Component, ABC):
 
     manifest: Manifest
     """Configuration of secretops. Public."""
+    csr: pulumi.Output[str] | None = None
+    """The request of an intermediate CA that an outside CA signs."""
 
     @property
     def manifest_output(self) -> pulumi.Input[Mapping[str, Any]]:

@@ -49,7 +49,11 @@ class VaultAccessTrail(Component):
                 options={"file_path": file} if file == STDOUT else {"file_path": file, "mode": "0600"},
                 opts=place.under(self, protect=args.production),
             )
-        log = f"the server's audit log, {' and '.join(files)}" if files else "the audit devices of whoever runs Vault"
+        log = (
+            f"the server's audit log, {' and '.join(files)}"
+            if files
+            else "the audit devices of the Vault server's administrator"
+        )
         self.trail = Trail(
             records=f"{log}: request.path {names.base}/data/...", policy=_declared(files, names) if openbao else ""
         )

@@ -42,14 +42,14 @@ class Vault(Platform):
         "ecs": (FETCHED,),
     }
     planned = {
-        "ecs": "a task has but its AWS role to log in by: OpenBao has no such auth method, "
-        "and all others take a secret id or a token that somebody has to lay into the task"
+        "ecs": "a task can log in by its AWS role only: OpenBao has no such auth method, "
+        "and all others take a secret id or a token that somebody has to write into the task"
     }
     why_no_other = "the server there has no way to log in to Vault"
     gaps = {
         Feature.READ_TRAIL: "each request is in the Vault server's audit log, which its administrator keeps; "
         "reads of an agent's files in a pod are not recorded",
-        Feature.GRANT: "who may write policies or roles, as root may, can let himself read any; the log has it",
+        Feature.GRANT: "who may write policies or roles, as root may, can grant themselves any read; the log shows it",
         Feature.SCHEDULE: "it runs no rotator: a cluster's CronJob does, or a systemd user timer that you enable",
     }
 
@@ -91,7 +91,7 @@ class Vault(Platform):
         files = {who: login_file(login, who, workload=workload, folder=home(server)) for who in (SERVER, ROTATOR)}
         if store.jwt:
             tokens = f"{store.jwt.server} and {store.jwt.rotator} into {files[SERVER]} and {files[ROTATOR]}"
-            return f"lay the tokens of {tokens}, then secretops tick"
+            return f"write the tokens of {tokens}, then secretops tick"
         write = "bao write" if store.product == "openbao" else "vault write"
         role, before = f"auth/{names.of('approle')}/role/{names.base}", ""
         options = dict.fromkeys(files, "-field=secret_id")
@@ -99,7 +99,7 @@ class Vault(Platform):
             del options[SERVER]
             shown = "-field=secret_id_accessor"  # else the answer shows the secret id
             before = f"{write} {shown} {role}-{SERVER}/custom-secret-id secret_id=@FILE"
-            before += f" (of which the Swarm's secret {server.login} was made), then "
+            before += f" (FILE has the text of the Swarm's secret {server.login}), then "
         elif store.approle and store.approle.wrapped:
             options[SERVER] = "-wrap-ttl=1h -field=wrapping_token"
         made = [f"{write} -f {how} {role}-{who}/secret-id > {shlex.quote(files[who])}" for who, how in options.items()]
@@ -148,10 +148,7 @@ class Vault(Platform):
             if isinstance(server, KubernetesServer)
             else None,
         )
-        made = VaultSecretStore(name, args, opts)
-        if made.csr is not None:
-            pulumi.export("csr", made.csr)
-        return made
+        return VaultSecretStore(name, args, opts)
 
 
 def login_of(store: VaultStore) -> VaultMethod | None:

@@ -55,9 +55,9 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
     """Yield the rotator's rights, and those to purge, enable logins, and check the stack."""
     yield from _keeping(names, secrets, purges=True)
     for path in ("", PENDING):
-        yield Right(f"{names.base}/metadata/{path}", ("list",), "what else lies there (secretops doctor)")
+        yield Right(f"{names.base}/metadata/{path}", ("list",), "other entries there (secretops doctor)")
         yield Right(f"{names.base}/metadata/{path}+", ("read", "delete"), "purge what left the stack")
-    yield Right(f"{names.base}/metadata/{ROTATOR}/", ("list",), "what else lies there (secretops doctor)")
+    yield Right(f"{names.base}/metadata/{ROTATOR}/", ("list",), "other entries there (secretops doctor)")
     yield Right("sys/audit-hash/*", ("create", "update"), "secretops audit --value-of: who got a value")
     yield Right(f"sys/mounts/{names.base}", ("read",), "secretops doctor looks at it")
     yield Right(f"{names.base}/config", ("read",), "secretops doctor looks at it")

@@ -62,8 +62,6 @@ class VaultSecretStore(SecretStore):
 
     reader: VaultReader
     """The reader for `publish`."""
-    csr: pulumi.Output[str] | None = None
-    """The intermediate CA's request, if an outside CA signs it."""
 
     def __init__(self, name: str, args: VaultSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:SecretStore", name, opts, formerly="")
@@ -199,7 +197,7 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
     user = {"agent-run-as-user": str(USER), "agent-run-as-group": str(USER)}
     if run_as == "platform":  # which gives all containers of a pod one
         user = {"agent-set-security-context": "false"}
-    asked = {
+    requested = {
         "agent-inject": "true",
         "agent-pre-populate": "false",  # the pod starts without values, and reports what it waits for
         "agent-revoke-on-shutdown": "true",
@@ -220,20 +218,20 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
         "agent-requests-ephemeral": "64Mi",
     }
     if login.method == "jwt":  # for `kubernetes` the injector knows the token's path
-        asked |= {"auth-config-path": AGENTS_TOKEN, "auth-config-remove-jwt-after-reading": "false"}
+        requested |= {"auth-config-path": AGENTS_TOKEN, "auth-config-remove-jwt-after-reading": "false"}
     if place.namespace:
-        asked["namespace"] = place.namespace
+        requested["namespace"] = place.namespace
     if ca_file:
-        asked |= {"ca-cert": f"{STACK_FOLDER}/{CA_FILE}", "agent-copy-volume-mounts": "server"}
+        requested |= {"ca-cert": f"{STACK_FOLDER}/{CA_FILE}", "agent-copy-volume-mounts": "server"}
     for secret in secrets:
-        asked[f"agent-inject-secret-{secret.name}"] = f"{names.base}/data/{secret.name}"
-        asked[f"agent-inject-template-{secret.name}"] = document(names, secret)
-        asked[f"agent-inject-file-{secret.name}"] = f"{secret.name}.json"
-        asked[f"agent-inject-perms-{secret.name}"] = "0400"
+        requested[f"agent-inject-secret-{secret.name}"] = f"{names.base}/data/{secret.name}"
+        requested[f"agent-inject-template-{secret.name}"] = document(names, secret)
+        requested[f"agent-inject-file-{secret.name}"] = f"{secret.name}.json"
+        requested[f"agent-inject-perms-{secret.name}"] = "0400"
     return InjectedFiles(
         source=f"json:{SECRETS_FOLDER}/",  # with its slash: a folder, which the injector brings
         secrets=tuple(secret.name for secret in secrets),
-        annotations={f"vault.hashicorp.com/{key}": entry for key, entry in asked.items()},
+        annotations={f"vault.hashicorp.com/{key}": entry for key, entry in requested.items()},
         files={CA_FILE: ca_bundle(ca_file)} if ca_file else {},
         address=place.address,
         token_for=reader.audience,

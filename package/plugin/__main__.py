@@ -16,12 +16,12 @@ from sections import ARGUMENTS
 
 
 class Outputs(pulumi.ComponentResource):
-    """What each component gives: places and names, never a value."""
+    """Outputs of each component: places and names, never a value."""
 
     environment: pulumi.Output[str]
     """development, staging or production."""
     secretops: pulumi.Output[str]
-    """The manifest as JSON. Exported as `secretops`, the command of that name finds it."""
+    """The manifest as JSON. Export it as `secretops`, so that the command `secretops` finds it."""
     server: pulumi.Output[str]
     """The URL for MCP clients."""
     gaps: pulumi.Output[dict[str, str]]

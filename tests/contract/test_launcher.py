@@ -33,7 +33,7 @@ from tests.real.launched import (
     environment,
     let_in,
 )
-from tests.real.mcp_client import stdio_session, tell
+from tests.real.mcp_client import call_tool, stdio_session
 from tests.real.mosquitto import start_mosquitto
 from tests.real.upstream import SMALL_SERVER
 from tests.real.witness import Witness
@@ -142,7 +142,7 @@ def launched(tmp_path: Path, server_folder: Path, broker: RealBroker) -> Launche
 
 
 async def publish(session: ClientSession, topic: str = "a/b") -> bool:
-    return "ublished" in await tell(session, "mqtt_publish", topic=topic, message='{"n": 1}', qos=1)
+    return "ublished" in await call_tool(session, "mqtt_publish", topic=topic, message='{"n": 1}', qos=1)
 
 
 async def until_connected(session: ClientSession) -> None:
@@ -153,7 +153,7 @@ async def until_connected(session: ClientSession) -> None:
 
 async def until_heard(session: ClientSession, topic: str, text: str) -> None:
     with anyio.fail_after(DEADLINE):
-        while text not in await tell(session, "mqtt_read_messages", topic=topic):
+        while text not in await call_tool(session, "mqtt_read_messages", topic=topic):
             await anyio.sleep(0.05)
 
 
@@ -187,9 +187,9 @@ def test_the_password_is_in_no_environment_argument_or_log_and_no_file_appears(
 
     async def scenario(session: ClientSession) -> None:
         await until_connected(session)
-        await tell(session, "reconnect_mqtt")
+        await call_tool(session, "reconnect_mqtt")
         if launched.server == SMALL_SERVER:
-            seen.append((await tell(session, "environment")).encode())
+            seen.append((await call_tool(session, "environment")).encode())
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 arguments = (entry / "cmdline").read_bytes()
@@ -216,7 +216,7 @@ def test_subscriptions_survive_a_late_and_interrupted_broker(launched: Launched)
     async def scenario(session: ClientSession) -> None:
         assert broker.start()
         await until_connected(session)
-        await tell(session, "mqtt_subscribe", topic="test/in", qos=1)
+        await call_tool(session, "mqtt_subscribe", topic="test/in", qos=1)
         broker.stop()
         assert broker.start()
         await until_connected(session)
@@ -243,7 +243,7 @@ def test_tls_takes_a_broker_only_when_its_certificate_names_the_host(
         if accepted:
             await until_connected(session)
         else:
-            assert "Hostname mismatch" in await tell(session, "get_connection_status")
+            assert "Hostname mismatch" in await call_tool(session, "get_connection_status")
 
     try:
         launched.run(scenario)
@@ -280,7 +280,7 @@ def test_new_value_is_used_from_every_source_and_notation(
 
     async def scenario(session: ClientSession) -> None:
         await until_connected(session)
-        await tell(session, "mqtt_subscribe", topic="test/in", qos=1)
+        await call_tool(session, "mqtt_subscribe", topic="test/in", qos=1)
         lay(launched, "server-b", second)
         await launched.until_logged(TAKEN)
         with Witness(launched.broker.broker(), WITNESS) as witness:
@@ -429,15 +429,15 @@ def test_the_unmodified_server_asks_the_agent_of_the_stack_with_the_current_key(
     lay(first, old, "v-1")
 
     async def scenario(session: ClientSession) -> None:
-        assert "LOT of agent 0" in await tell(session, "request_lot_code", query="a pump")
+        assert "LOT of agent 0" in await call_tool(session, "request_lot_code", query="a pump")
         assert first.requested == [(PATH, f"Bearer {old}")] and second.requested == []
         lay(first, new, "v-2")
         await launched.until_logged("Using version v-2 of agent-key")
-        await tell(session, "request_lot_code", query="a pump")
+        await call_tool(session, "request_lot_code", query="a pump")
         assert first.keys == [old, new]
         lay(second, new, "v-3")
         await launched.until_logged("Using version v-3 of agent-key")
-        assert "LOT of agent 1" in await tell(session, "request_lot_code", query="a pump")
+        assert "LOT of agent 1" in await call_tool(session, "request_lot_code", query="a pump")
 
     launched.run(scenario)
     assert first.keys == [old, new] and second.requested == [(PATH, f"Bearer {new}")]

@@ -26,7 +26,7 @@ from mcp.shared.exceptions import McpError
 from secretops.launcher.limits import MAX_CONNECTIONS, RESERVED_DESCRIPTORS
 from secretops.values import Value
 from tests.real.launched import DEADLINE, RealBroker, command, environment, let_in, until
-from tests.real.mcp_client import http_session, tell
+from tests.real.mcp_client import call_tool, http_session
 from tests.real.upstream import SMALL_SERVER
 from tests.real.witness import Witness
 
@@ -145,7 +145,7 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 
 async def publish(session: ClientSession, topic: str, text: str) -> str:
-    return await tell(session, "mqtt_publish", topic=topic, message=json.dumps({"text": text}), qos=1)
+    return await call_tool(session, "mqtt_publish", topic=topic, message=json.dumps({"text": text}), qos=1)
 
 
 def test_client_with_the_token_lists_tools_and_publishes(launched: Launched, transport: str, witness: Witness) -> None:
@@ -172,7 +172,7 @@ def test_health_and_metrics_answer_while_a_tool_blocks_and_the_end_waits_for_non
 
     async def scenario() -> None:
         async with launched.session() as session, anyio.create_task_group() as tasks:
-            tasks.start_soon(lambda: tell(session, "mqtt_read_topic_once", topic="no/such", timeout=3600))
+            tasks.start_soon(lambda: call_tool(session, "mqtt_read_topic_once", topic="no/such", timeout=3600))
             blocked = "the tool blocks", lambda: "topic 'no/such' for one" in launched.log()
             await anyio.to_thread.run_sync(launched.until, *blocked)
             for path in ("/healthz", "/readyz", "/metrics"):
@@ -200,7 +200,7 @@ def test_tools_that_change_the_connection_of_all_clients_are_refused_unless_allo
             listed = {tool.name for tool in (await session.list_tools()).tools}
             assert bool(listed & tools) is allowed
             for tool in sorted(tools & listed if allowed else tools):
-                reported = await tell(
+                reported = await call_tool(
                     session, tool, **(supplied if tool == "mqtt_connect" else {"broker": "localhost"})
                 )
                 assert ("is disabled over HTTP" in reported) is not allowed
@@ -343,7 +343,7 @@ def test_a_signal_ends_it_in_time_with_streams_open_and_the_call_under_way_answe
             await session.list_tools()  # else this client requests them after the answer, to check it
 
             async def call() -> None:
-                answers.append(await tell(session, "mqtt_read_topic_once", topic="no/such", timeout=1))
+                answers.append(await call_tool(session, "mqtt_read_topic_once", topic="no/such", timeout=1))
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(call)

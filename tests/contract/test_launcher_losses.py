@@ -18,7 +18,7 @@ from mcp import ClientSession
 
 from tests.contract.test_launcher import Launched, until_connected
 from tests.real.launched import DEADLINE, ON_UPSTREAMS_SERVER, WITNESS, let_in
-from tests.real.mcp_client import tell
+from tests.real.mcp_client import call_tool
 from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.witness import Witness
 
@@ -60,7 +60,7 @@ def arrived(witness: Witness, count: int) -> set[str]:
 
 
 async def say(session: ClientSession, topic: str) -> None:
-    answer = await tell(session, "mqtt_publish", topic=topic, message="{}", qos=1)
+    answer = await call_tool(session, "mqtt_publish", topic=topic, message="{}", qos=1)
     assert "success" in answer.lower(), answer
 
 
@@ -80,7 +80,7 @@ def test_a_backlog_at_the_broker_outlives_a_rotation(launched: Launched, count: 
 
     async def scenario(session: ClientSession) -> None:
         await until_connected(session)
-        await tell(session, "mqtt_subscribe", topic="in/#", qos=1)
+        await call_tool(session, "mqtt_subscribe", topic="in/#", qos=1)
         launcher = launcher_of(launched)
         with Witness(launched.broker.broker(), WITNESS) as other:
             os.kill(launcher, signal.SIGSTOP)
@@ -93,7 +93,9 @@ def test_a_backlog_at_the_broker_outlives_a_rotation(launched: Launched, count: 
         read: set[str] = set()
         for topic in range(count // GROUP):
             read.update(
-                re.findall(r"<\d+>", await tell(session, "mqtt_read_messages", topic=f"in/{topic}", max_messages=GROUP))
+                re.findall(
+                    r"<\d+>", await call_tool(session, "mqtt_read_messages", topic=f"in/{topic}", max_messages=GROUP)
+                )
             )
         assert count - len(read) == 0
 
@@ -129,7 +131,7 @@ def test_a_connection_that_a_tool_sets_up_leaves_no_report(launched: Launched) -
         await until_connected(session)
         await launched.until("its report", lambda: launched.reports() == {"server-a": "of-server-a"})
         chosen = {"broker": "localhost", "port": launched.broker.port, "use_tls": True}
-        answer = await tell(session, "setup_mqtt_connection", username="server-b", password=own, **chosen)
+        answer = await call_tool(session, "setup_mqtt_connection", username="server-b", password=own, **chosen)
         assert "success" in answer.lower(), answer
         assert launched.reports() == {}
 

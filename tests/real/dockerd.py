@@ -46,7 +46,7 @@ class Dockerd:
         """Run one command of the client with `stdin`; any exit code."""
         return self._client(arguments, stdin=stdin, timeout=DEADLINE)
 
-    def tell(self, *arguments: str | Path, stdin: str = "") -> str:
+    def call_tool(self, *arguments: str | Path, stdin: str = "") -> str:
         done = self.start(*arguments, stdin=stdin)
         assert done.returncode == 0, f"docker {arguments[0]}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
@@ -183,7 +183,7 @@ def _program(process: int) -> str:
 
 
 def import_base(docker: Dockerd) -> str:
-    docker.tell("import", _debian(), BASE)
+    docker.call_tool("import", _debian(), BASE)
     return BASE
 
 

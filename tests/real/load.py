@@ -134,7 +134,7 @@ class Load:
     _numbered: int = 0
     _stopping: bool = False
 
-    async def tell(self, client: int, tool: str, **arguments: object) -> str | None:
+    async def call_tool(self, client: int, tool: str, **arguments: object) -> str | None:
         """Call a tool. Return its answer, or None if it failed."""
         began = time.monotonic()
         good, text = await self.seats[client % len(self.seats)].call(tool, arguments)
@@ -149,7 +149,7 @@ class Load:
 
     async def subscribe(self) -> None:
         for client in range(CLIENTS):
-            await self.tell(client, "mqtt_subscribe", topic=f"feed/{client}/#", qos=1)
+            await self.call_tool(client, "mqtt_subscribe", topic=f"feed/{client}/#", qos=1)
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -164,7 +164,9 @@ class Load:
         while not self._stopping:
             number, self._numbered = self._numbered, self._numbered + 1
             message = json.dumps({"n": number})
-            if await self.tell(client, "mqtt_publish", topic=f"said/{number}", message=message, qos=1 + number % 2):
+            if await self.call_tool(
+                client, "mqtt_publish", topic=f"said/{number}", message=message, qos=1 + number % 2
+            ):
                 self.output.add(number)
                 newest = self.other.fed // (GROUP * CLIENTS)
                 done = await self.read_topic(client, max(0, newest - turn % 2))
@@ -175,7 +177,7 @@ class Load:
                 await anyio.sleep(AGAIN_AFTER)
 
     async def read_topic(self, client: int, group: int) -> bool:
-        text = await self.tell(client, "mqtt_read_messages", topic=f"feed/{client}/{group}", max_messages=100)
+        text = await self.call_tool(client, "mqtt_read_messages", topic=f"feed/{client}/{group}", max_messages=100)
         self.read.update(int(number) for number in re.findall(r'"number": (\d+)', text or ""))
         return text is not None
 

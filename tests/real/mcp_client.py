@@ -25,7 +25,7 @@ async def stdio_session(command: list[str], env: dict[str, str], cwd: Path, log:
             yield session
 
 
-async def tell(session: ClientSession, tool: str, **arguments: object) -> str:
+async def call_tool(session: ClientSession, tool: str, **arguments: object) -> str:
     """Call a tool. Return the text of its answer."""
     answer = await session.call_tool(tool, arguments)
     return "\n".join(part.text for part in answer.content if isinstance(part, TextContent))

@@ -21,7 +21,7 @@ from lightkube.resources.core_v1 import Secret
 from secretops.errors import ExitCode
 from tests.real.cluster import CONTEXT, DEADLINE, Cluster
 from tests.real.kubelet import Kubelet, RunningPod
-from tests.real.mcp_client import http_session, tell
+from tests.real.mcp_client import call_tool, http_session
 from tests.real.mosquitto import MACHINE, Mosquitto
 from tests.stacks.project import BIN, ManifestStack, lay_plugin
 from tools import kubernetes_parts
@@ -182,5 +182,5 @@ async def rotate_under_clients(kubelet: Kubelet, token: str, rotate: Callable[[i
                 left = partial(all_log, kubelet, "The former MQTT client has disconnected", turn)
                 await asyncio.to_thread(kubelet.until, "the former clients' end", left)
             for session in (first, second):
-                output = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
+                output = await call_tool(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
                 assert "publish" in output.lower() and "error" not in output.lower(), output

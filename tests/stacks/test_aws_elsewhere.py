@@ -20,7 +20,7 @@ from secretops.values import new_password
 from tests.gates.test_leak import forms
 from tests.real.cluster import CONTEXT, Cluster
 from tests.real.kubelet import Kubelet
-from tests.real.mcp_client import stdio_session, tell
+from tests.real.mcp_client import call_tool, stdio_session
 from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.moto import Aws
 from tests.real.strict_secrets_manager import strict
@@ -80,7 +80,7 @@ async def _publish(stack: AwsProd, entry: dict[str, Any], folder: Path) -> str:
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environment = {**kept, **stack.strict.environment, **entry["env"]}
     async with stdio_session([entry["command"], *entry["args"]], environment, folder, folder / "log") as session:
-        return await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
+        return await call_tool(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
 
 
 def test_local_client_serves_on_a_value_rotated_in_aws(here: AwsProd, tmp_path: Path) -> None:

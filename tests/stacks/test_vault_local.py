@@ -26,7 +26,7 @@ from secretops.launcher.sources import open_source
 from secretops.manifest import Broker
 from secretops.values import Value, new_password
 from tests.gates.test_leak import forms
-from tests.real.mcp_client import stdio_session, tell
+from tests.real.mcp_client import call_tool, stdio_session
 from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.served import OFTEN
@@ -157,7 +157,7 @@ async def _rotate_twice_more(deployed: LocalVault) -> None:
     async with stdio_session(command, {**kept, **entry["env"]}, deployed.stack.home, log) as session:
 
         async def publishes() -> None:
-            output = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
+            output = await call_tool(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
             assert "publish" in output.lower() and "error" not in output.lower(), output + log.read_text()
 
         await publishes()

@@ -21,7 +21,7 @@ from secretops.launcher.checkout import UPSTREAM_COMMIT, UPSTREAM_REPOSITORY
 from secretops.values import Value, new_password
 from tests.real.dockerd import Dockerd
 from tests.real.launched import let_in, until
-from tests.real.mcp_client import http_session, tell
+from tests.real.mcp_client import call_tool, http_session
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import make_stack
 from tests.real.workshop import PYTHON, ROOT, SERVER_FOLDER, Workshop, files_of, open_workshop
@@ -100,7 +100,7 @@ def test_either_builder_takes_the_server_by_cloning_it(workshop: Workshop, build
 @real
 @pytest.mark.slow
 def test_image_runs_as_a_numeric_user_without_a_shell_or_secrets(workshop: Workshop, image: str) -> None:
-    config = json.loads(workshop.docker.tell("inspect", image))[0]["Config"]
+    config = json.loads(workshop.docker.call_tool("inspect", image))[0]["Config"]
     assert config["User"] == f"{USER}:{USER}"
     assert config["Entrypoint"] == ["/opt/secretops/bin/secretops"]
     assert config["Cmd"] == [
@@ -169,20 +169,22 @@ def test_image_serves_without_any_rights(workshop: Workshop, image: str, mosquit
     options = ("--env", "MQTT_BROKER=localhost", "--env", f"MQTT_PORT={mosquitto.port}")
     mount = ("--volume", f"{tmp_path}:/etc/coreflux-mcp/secrets:ro")
     command = ("run", "--from", "files:/etc/coreflux-mcp/secrets", "--transport", "http", "--listen", "127.0.0.1:0")
-    container = docker.tell("run", "--detach", "--network", "host", *HARDENED, *options, *mount, image, *command)
+    container = docker.call_tool("run", "--detach", "--network", "host", *HARDENED, *options, *mount, image, *command)
     url = listening(docker, container)
     until("ready", lambda: httpx.get(f"{url}/readyz", timeout=60).status_code == 200)
 
     async def scenario() -> str:
         async with http_session(url, token) as session:
             assert "mqtt_publish" in {tool.name for tool in (await session.list_tools()).tools}
-            return await tell(session, "mqtt_publish", topic="test/image", message="{}", qos=1)
+            return await call_tool(session, "mqtt_publish", topic="test/image", message="{}", qos=1)
 
     assert "ERROR" not in anyio.run(scenario)
-    assert docker.tell("exec", container, "/opt/secretops/bin/python", "-c", "import os; print(os.getuid())") == USER
+    assert (
+        docker.call_tool("exec", container, "/opt/secretops/bin/python", "-c", "import os; print(os.getuid())") == USER
+    )
     begun = time.monotonic()
-    docker.tell("kill", "--signal", "TERM", container)
-    assert docker.tell("wait", container) == "0", log(docker, container)
+    docker.call_tool("kill", "--signal", "TERM", container)
+    assert docker.call_tool("wait", container) == "0", log(docker, container)
     assert time.monotonic() - begun < END_SECONDS + SLOW_MACHINE
     assert credential["password"] not in log(docker, container)
     assert "Traceback" not in log(docker, container)
@@ -193,7 +195,8 @@ def listening(docker: Dockerd, container: str) -> str:
         return re.search(r"Listening on (http://\S+),", log(docker, container))
 
     until(
-        "it listens", lambda: report() or docker.tell("inspect", "--format", "{{.State.Running}}", container) == "false"
+        "it listens",
+        lambda: report() or docker.call_tool("inspect", "--format", "{{.State.Running}}", container) == "false",
     )
     found = report()
     assert found, log(docker, container)
@@ -217,7 +220,7 @@ def test_image_command_answers_the_health_check(workshop: Workshop, image: str, 
     (tmp_path / "http-token").write_text(new_password())
     mount = ("--volume", f"{tmp_path}:/etc/coreflux-mcp/secrets:ro", "--env", "MQTT_BROKER=localhost")
     options = ("--network", "none", *HARDENED, *mount)
-    container = docker.tell("run", "--detach", *options, image)
+    container = docker.call_tool("run", "--detach", *options, image)
     listening(docker, container)
     alive, ready = (
         docker.start("exec", container, *check[:-1], check[-1].replace("healthz", path))
