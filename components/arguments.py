@@ -178,7 +178,7 @@ class VaultJwtDict(TypedDict):
     """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's are trusted."""
     audience: NotRequired[str]
     server: NotRequired[str]
-    """The claim sub of the server's token; that of a pod is known."""
+    """The `sub` claim of the server's token. Pods need none: their subject is known."""
     rotator: NotRequired[str]
     server_file: NotRequired[str]
     """File with that token; by default login/server in the folder of the client's entry."""

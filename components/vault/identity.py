@@ -86,7 +86,7 @@ class VaultPlace(Place, VaultServerArgs):
                 if not pulumi.contains_unknowns(found) and (found or "").rstrip("/") != meant.rstrip("/"):
                     raise ComponentError(
                         f"provider of package vault: {key} {found or '(none)'}; arguments: {meant or '(none)'}",
-                        "the provider would make everything where no reader looks",
+                        "the provider would create everything where no reader finds it",
                         f"give both the same {key}, or take the provider out",
                         code="provider-of-other-server",
                     )

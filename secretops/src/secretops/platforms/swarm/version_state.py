@@ -155,7 +155,7 @@ class VersionStateClient:
         if theirs != ours:
             raise StoreError(
                 f"config {name} belongs to {theirs}, and this is stack {ours}",
-                rule=f"its label {SWARM_INSTANCE} names its stack; nothing was written",
+                rule=f"the config's label {SWARM_INSTANCE} names its stack; nothing was written",
                 remedy="set DOCKER_HOST or Docker's context to the stack's own Swarm",
                 code="config-of-another-stack",
             )
