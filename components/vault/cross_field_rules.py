@@ -1,4 +1,4 @@
-"""Contradictions between sections of a stack file whose store is a Vault. Imports no SDK."""
+"""Cross-field rules of a Vault store. Imports no SDK."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from .settings import VaultPki, VaultStore
 
 METHODS = ("approle", "jwt", "kubernetes")
 
-# Of the stack file's own secrets. A path takes 64 notes. That of the lease has one of each secret that is kept, and of
-# each that left and was not purged (secretops.platforms.vault.version_metadata). Five are every stack's.
+# Declared secrets. A path has at most 64 entries of custom metadata. The lease's path has one for each current secret,
+# and for each removed secret until its purge (secretops.platforms.vault.version_metadata). Every stack has five.
 MOST_SECRETS = 55
 
 
 def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield each contradiction, from the sections that are valid by themselves."""
     server: Any = parsed.get("server")
     secrets = parsed.get("secrets", {})
     for key in (*METHODS, "pki"):  # an empty section would mean the same as none
@@ -69,7 +68,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
 
 
 def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
-    """Yield what programs on a server of that kind can't log in with."""
+    """Reject logins that a server of that kind can't use."""
     in_cluster = server == "kubernetes"
     if store.approle and in_cluster:
         yield Problem(

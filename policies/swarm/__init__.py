@@ -1,4 +1,4 @@
-"""Rules about the services, the network and the provider of a Docker Swarm."""
+"""Rules on services, network and provider of a Docker Swarm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ _PORT, _ELSE = 8080, 0o377
 
 
 def containers(plan: Plan) -> Iterator[tuple[Resource, Any]]:
-    """Return each service with the specification of its containers."""
     return ((service, _spec(service)) for service in plan.of_type(SERVICE))
 
 
@@ -32,7 +31,7 @@ def _spec(service: Resource) -> Any:
 
 
 def binds(service: Resource) -> list[Any]:
-    """Return the mounts of a node's own files. A mount of unknown type counts."""
+    """Count mounts of unknown type, too."""
     return [mount for mount in each(at(_spec(service), "mounts")) if at(mount, "type") not in ("tmpfs", "volume")]
 
 

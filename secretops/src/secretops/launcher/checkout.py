@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def find_server() -> Path:
-    """Return the folder with the server's source. Warns if it is not at the tested commit.
+    """Warns about a commit other than the tested one.
 
     Raises UsageError if COREFLUX_SERVER_DIR has no server or others can change it, SecretopsError if a clone fails.
     """
@@ -66,7 +66,7 @@ def _check_folder(folder: Path, named: str) -> None:
 
 
 def _clone(folder: Path) -> None:
-    """Clone into `folder` all files or none. Raises SecretopsError."""
+    """Clone all files or none. Raises SecretopsError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
@@ -91,7 +91,7 @@ def _clone(folder: Path) -> None:
 
 
 def _check_commit(folder: Path) -> None:
-    """Raise SecretopsError unless `folder` is an unmodified clone at UPSTREAM_COMMIT."""
+    """Raise SecretopsError for a modified clone or another commit."""
     try:
         if _git(folder, "rev-parse", "HEAD") == UPSTREAM_COMMIT and not _git(
             folder, "status", "--porcelain", "--ignored"

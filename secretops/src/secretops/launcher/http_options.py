@@ -1,4 +1,4 @@
-"""HTTP options of `secretops run`: transport, address, accepted host names and bearer tokens."""
+"""HTTP options of `secretops run`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True)
 class Address:
-    """An address of this machine and a port. For port 0 the system chooses one, which is logged."""
+    """An address of this machine. For port 0 the system chooses one, which is logged."""
 
     host: str
     port: int
@@ -76,7 +76,7 @@ def parse_listen(text: str) -> Address:
 
 @dataclass(frozen=True)
 class HostNames:
-    """The accepted names of this server, against DNS rebinding. Ports may differ behind a proxy."""
+    """This server's accepted names, against DNS rebinding. Ports may differ behind a proxy."""
 
     names: frozenset[str]
     # Accept every IP address, since the server listens on all of them.
@@ -97,12 +97,12 @@ class HostNames:
         return cls(_LOCAL_NAMES | {address.host} | {name.lower() for name in more}, address.is_every)
 
     def host(self, header: str | None) -> bool:
-        """Return whether a Host header, which is required (RFC 9112, 3.2), names this server."""
+        """True if a Host header, which is required (RFC 9112, 3.2), names this server."""
         name, _ = _split(header or "")
         return name in self.names or (self.any_address and _is_address(name))
 
     def origin(self, header: str | None, host: str | None) -> bool:
-        """Return whether a request may come from a page of that Origin; None: the client is not a browser."""
+        """True if a page of that Origin may send requests; None: the client is not a browser."""
         if header is None:
             return True
         scheme, separator, address = header.partition("://")
@@ -129,7 +129,7 @@ def _is_address(name: str) -> bool:
 
 
 def check_token(token: str) -> None:
-    """Raise UsageError, without the token, if it is too short or cannot be sent in a header."""
+    """Raise UsageError, without the token, if it is too short or no header can have it."""
     if len(token) < MIN_LENGTH or not _TOKEN.fullmatch(token):
         raise UsageError(
             "the token of http-token is too short, or has invalid characters",
@@ -140,7 +140,7 @@ def check_token(token: str) -> None:
 
 
 class BearerTokens:
-    """The accepted tokens: the current one, and the previous one for OVERLAP seconds. Thread-safe."""
+    """The current token, and the previous one for OVERLAP seconds. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, Lock()
@@ -150,11 +150,11 @@ class BearerTokens:
 
     @property
     def any(self) -> bool:
-        """Whether a token is required. A removed file does not remove it."""
+        """True if a token is required, also after its file was removed."""
         return self._current is not None
 
     def use(self, value: Value | None) -> None:
-        """Use the token of `value`, if there is one. Raises UsageError for an invalid token."""
+        """Use the token of `value`, if any. Raises UsageError for an invalid token."""
         if value is None:
             return
         check_token(value["token"])
@@ -168,7 +168,7 @@ class BearerTokens:
                 log.info("A new http-token is in use; the previous one is accepted for %s s more.", OVERLAP)
 
     def accept(self, authorization: str | None) -> bool:
-        """Return whether an Authorization header has an accepted token, in constant time."""
+        """Check an Authorization header in constant time."""
         scheme, _, presented = (authorization or "").partition(" ")
         with self._lock:
             former = self._former if self._clock() < self._until else None
@@ -202,7 +202,7 @@ class HttpOptions:
 def parse_http_options(
     transport: str, listen: str, allowed_hosts: Iterable[str], *, connection_tools: bool = False
 ) -> HttpOptions | None:
-    """Parse the options of `secretops run`; None for stdio. Raises UsageError."""
+    """Return None for stdio. Raises UsageError."""
     if transport not in set(Transport):
         raise UsageError(
             f"--transport {transport!r}: unknown transport",

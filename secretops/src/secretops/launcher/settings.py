@@ -68,7 +68,7 @@ class NotYetError(WaitingError):
 
 @dataclass(frozen=True, kw_only=True)
 class Tls:
-    """The files of a TLS connection, which always checks the broker's certificate and host name."""
+    """Files of a TLS connection, which always checks the broker's certificate and host name."""
 
     # PEM bundle that signs the broker's certificate; None trusts the system's CAs.
     ca_file: Path | None
@@ -82,7 +82,7 @@ class Tls:
         return self.ca_file, self.certificate, self.key
 
     def expires_at(self) -> datetime | None:
-        """Return when the client certificate expires, or None without a readable one."""
+        """Return the client certificate's expiry, or None without a readable one."""
         try:
             pem = read_file(self.certificate) if self.certificate else b""
             return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc
@@ -112,7 +112,7 @@ class ServerSettings:
 
     @property
     def link(self) -> tuple[object, ...]:
-        """Everything that the broker connection depends on. Only a change of it requires a new client."""
+        """What the broker connection depends on. Only its change requires a new client."""
         return self.broker, self.port, self.protocol, self.tls, self.client_id_prefix, self.mqtt
 
     def public_variables(self) -> dict[str, str]:
@@ -128,7 +128,7 @@ class ServerSettings:
 
 
 def read_settings(variables: Mapping[str, str], where: str) -> ServerSettings:
-    """Return the settings of `variables`, and of the files that they name. `where` is their origin.
+    """Read `variables`, and the files that they name. `where` is their origin.
 
     Raises UsageError with all mistakes, and NotYetError if only values are missing.
     """
@@ -288,7 +288,7 @@ class _Reading:
 
 
 def keyed_digest(parts: Iterable[bytes]) -> bytes:
-    """Return a digest of `parts` that is comparable only within this process: its key is random."""
+    """Return a digest that is comparable only within this process: its key is random."""
     digest = hmac.new(_DIGEST_KEY, digestmod="sha256")
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
@@ -313,7 +313,7 @@ def content_or_error(path: Path) -> bytes:
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a regular file of at most MAX_BYTES. Raises OSError for any other; never blocks."""
+    """Read a regular file of at most MAX_BYTES. Raises OSError for any other; never blocks."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO would block
     except ValueError as error:  # a NUL

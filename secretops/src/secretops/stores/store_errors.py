@@ -1,4 +1,4 @@
-"""Errors that several stores share, and templates for errors by a vendor's codes."""
+"""Errors that stores share, and templates for errors by a vendor's codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from secretops.errors import NotFoundError, SecretopsError, StoreError, Unreacha
 
 
 class ErrorTemplate(NamedTuple):
-    """An error whose texts have placeholders, such as {where}, {host}, {action} and {code}."""
+    """An error with placeholders, such as {where}, {host}, {action} and {code}."""
 
     kind: type[SecretopsError]
     what: str

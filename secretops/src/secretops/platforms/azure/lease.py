@@ -1,7 +1,7 @@
 """The lease of the Azure store: a blob's, which Azure grants and ends. Key Vault has no compare-and-swap.
 
-The metadata name the holder and count renewals. Each attempt of a write checks the lease first, and ends before the
-lease can (`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
+The metadata name the holder and count renewals. Each attempt of a write checks the lease, and ends before the lease can
+(`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
 https://learn.microsoft.com/rest/api/storageservices/lease-blob
 """
 
@@ -161,7 +161,7 @@ class LeaseBlob(LeaseStore):
         return self._is_ours("renew the lease of", lambda: self._lease(lease).renew())
 
     def write_holder(self, lease: str, holder: str, since: datetime, count: int) -> bool:
-        """Return False if the lease is lost."""
+        """False if the lease is lost."""
         metadata = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
         return self._is_ours("write to", lambda: self.client.set_blob_metadata(metadata, lease=lease))
 
@@ -194,7 +194,6 @@ class LeaseBlob(LeaseStore):
         return BlobLeaseClient(self.client, lease_id=lease)
 
     def _is_ours(self, action: str, act: Callable[[], object]) -> bool:
-        """Run `act`; False if the lease is lost."""
         with translated(action, self.url, self.name):
             try:
                 act()

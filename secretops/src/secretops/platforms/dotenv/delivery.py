@@ -54,7 +54,7 @@ class Delivery:
         return (*self._location.variables.get(secret, {}), *self._files.get(secret, {}))
 
     def variables(self, secret: str) -> set[str]:
-        """Return the variables, without that of the version."""
+        """Omit the version's variable."""
         location = self._location
         return {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
 

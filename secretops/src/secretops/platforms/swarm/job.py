@@ -284,7 +284,7 @@ class JobRunner:
                 )
 
     def _sweep(self) -> None:
-        """Remove retired versions' Swarm secrets, unless a rotation is creating some."""
+        """Skip it while a rotation creates Swarm secrets."""
         state = VersionStateClient(self._api, self._location).read()
         if state.lease is None:
             for secret in state.secrets:
@@ -306,7 +306,7 @@ class JobRunner:
         )
 
     def _node(self) -> str:
-        """Return the manager's id. Raises StoreError if it accepts no task."""
+        """Raises StoreError if the manager accepts no task."""
         id = ((self._api.get("/info") or {}).get("Swarm") or {}).get("NodeID") or ""
         node = self._api.get(f"/nodes/{id}") or {}
         availability = (node.get("Spec") or {}).get("Availability") or "active"
@@ -321,7 +321,7 @@ class JobRunner:
         return str(id)
 
     def _login(self, job: Job) -> str | None:
-        """Return the registry's login; None if unreadable: the image may be public."""
+        """None if unreadable: the image may be public."""
         try:
             return registry_login(self._location.image)
         except UsageError as error:
@@ -329,7 +329,7 @@ class JobRunner:
             return None
 
     def _mounted(self) -> list[dict[str, Any]]:
-        """Return mounts of every stored value, and of other secrets in the server's files."""
+        """Mount every stored value, and other secrets in the server's files."""
         state = VersionStateClient(self._api, self._location).read()
         kept = {
             each.name: each.id

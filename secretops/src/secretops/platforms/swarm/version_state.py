@@ -146,7 +146,7 @@ class VersionStateClient:
         return self.api.create("configs", spec) is not None
 
     def opened(self, found: dict[str, Any] | None) -> VersionState:
-        """Parse. Raises StoreError for another stack's config."""
+        """Raises StoreError for another stack's config."""
         name = self.location.state_config
         if found is None:
             return VersionState(name, {})
@@ -163,7 +163,6 @@ class VersionStateClient:
 
     @property
     def is_nowhere(self) -> bool:
-        """True without the stack's config and service."""
         return self.get() is None and self.api.get(f"/services/{self.location.service}") is None
 
     def remove_empty(self) -> None:

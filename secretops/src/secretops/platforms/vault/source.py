@@ -39,8 +39,6 @@ EXAMPLE = "vault:vault.example:8200/coreflux-mcp-prod/data/mqtt,approle=ROLE-ID,
 
 @dataclass(frozen=True, kw_only=True)
 class SourceAddress:
-    """A parsed `--from vault:`."""
-
     server: Server
     mount: str
     # Path of the secrets in the mount: empty, or with a slash at its end.

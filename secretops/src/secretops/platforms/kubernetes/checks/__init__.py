@@ -245,7 +245,6 @@ def _all_rights(cluster: Cluster) -> Iterator[Right]:
 
 
 def others_rights(cluster: Cluster) -> Result:
-    """Check that no undeclared account may read the Secrets."""
     accounts = _groups(cluster.location)
     others = {
         "the namespace's default service account": (_user(cluster.location.namespace, "default"), accounts),

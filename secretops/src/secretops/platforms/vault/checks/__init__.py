@@ -241,7 +241,6 @@ def rotators_rights(server: VaultServer) -> Result:
 
 
 def _compare(server: VaultServer, declared: Sequence[tuple[Role, Rights, Rights]]) -> Result:
-    """Compare granted rights below the mount with the needed and the allowed ones."""
     wrong = []
     for role, needed, allowed in declared:
         policies = {name: server.policy(name) for name in role.policies}
@@ -272,7 +271,6 @@ def _missing(granted: Sequence[Rule], needed: Rights) -> Iterator[str]:
 
 
 def others_rights(server: VaultServer) -> Result:
-    """Check that no other policy reads the stack's mount."""
     name = server.location.mount
     # Policies of the caller, of declared roles, and of root, which has no text.
     try:
