@@ -148,7 +148,7 @@ class AzureStoreDict(TypedDict):
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
     workspace: NotRequired[WorkspaceDict]
-    """By default the stack creates a workspace. You set retention and readers of your own."""
+    """By default the stack creates a workspace. If you name one of your own, you set its retention and readers."""
     retention_days: NotRequired[int]
     """Retention of a new workspace."""
     alert_emails: NotRequired[Sequence[str]]
@@ -178,7 +178,7 @@ class VaultJwtDict(TypedDict):
     """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's."""
     audience: NotRequired[str]
     server: NotRequired[str]
-    """Claim sub of the server's token; that of a pod is known."""
+    """The `sub` claim of the server's token. Pods need none: their subject is known."""
     rotator: NotRequired[str]
     server_file: NotRequired[str]
     """File with that token; by default login/server in the folder of the client's entry."""

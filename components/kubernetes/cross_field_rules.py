@@ -46,7 +46,7 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
         if (one.operator == "Exists" and one.value is not None) or (one.operator == "Equal" and not one.key):
             yield Problem(
                 f"server.tolerations.{at}: operator {one.operator} {'with a value' if one.key else 'without a key'}",
-                "Equal has a key and a value, and Exists has no value",
+                "Equal requires a key and a value, and Exists must not have a value",
                 "write operator: Exists for every value, or name key and value",
                 code="invalid-toleration",
             )
@@ -73,7 +73,7 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
 
 
 def _for_vault(what: str) -> Problem:
-    return Problem(what, "it is for store vault", "take it out", code="key-for-other-store")
+    return Problem(what, "this key is only for store vault", "take it out", code="key-for-other-store")
 
 
 def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterator[Problem]:
@@ -97,7 +97,7 @@ def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
             if f"{name}.{field}" in CERTIFICATE_FILES:
                 yield Problem(
                     f"secrets.{name}: its field {field} is the file {name}.{field}",
-                    "the server's client certificate has this file",
+                    "the server's client certificate uses this file name",
                     "rename the secret or its field",
                     code="file-name-taken",
                 )

@@ -1,7 +1,8 @@
 """Read and check a stack file before the engine does: `python -m components.settings.stack_file Pulumi.<stack>.yaml`.
 
-The entries of `config:` become what the engine makes of them: a word stays a word, a structure becomes JSON, nothing
-becomes "". The engine would print text of an invalid file, which may be a value, and its history keeps values.
+The entries of `config:` become what the engine makes of them: a word stays a word, a structure becomes JSON, an
+empty entry becomes "". On an invalid file the engine would print text that may be a value, and Pulumi's history would
+keep it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _Loader.add_implicit_resolver(
 )
 
 _RULE = "YAML in UTF-8: indented by spaces, each key once, text with : # @ * & ! or % in quotes"
-_SECTIONS = f"its sections are keys below config:, each once, with the prefix {PROJECT}:"
+_SECTIONS = f"sections must be keys below config:, each once, with the prefix {PROJECT}:"
 _REMEDY = "write it as the files in examples/ are"
 
 
@@ -84,7 +85,7 @@ class StackFile:
         named = re.fullmatch(r"Pulumi\.(.+)\.ya?ml", path.name)
         if not named:
             raise StackFileError(
-                f"{path.name}: no stack file", "the name of a stack file is Pulumi.<stack>.yaml", code="file-name"
+                f"{path.name}: no stack file", "a stack file must be named Pulumi.<stack>.yaml", code="file-name"
             )
         text = ""
         try:
@@ -103,7 +104,7 @@ class StackFile:
             )
         except OSError as error:
             raise StackFileError(
-                f"{path}: {error.strerror}", "a stack file is readable by this account", code="file-unreadable"
+                f"{path}: {error.strerror}", "this account must be able to read the stack file", code="file-unreadable"
             ) from None
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             raise StackFileError(f"{path}{_wrong(error, text)}", _RULE, code="file-syntax") from None
@@ -152,7 +153,7 @@ def _document(text: str) -> dict[Any, Any]:
 def _config_of(document: Mapping[Any, Any]) -> dict[Any, Any]:
     config = document.get("config")
     if not isinstance(config, dict):
-        raise StackFileError("it has no config:", _SECTIONS, code="config-missing")
+        raise StackFileError("no config: section", _SECTIONS, code="config-missing")
     return config
 
 
@@ -203,7 +204,7 @@ def _named(files: Sequence[str]) -> Path:
 
 
 def check_port(sections: Mapping[str, str]) -> None:
-    """Raise StackFileError if another program than the stack's embedded broker listens on its port."""
+    """Raise StackFileError if a program other than the stack's embedded broker listens on its port."""
     store, server, broker = (_section(sections.get(name, "")) for name in ("store", "server", "broker"))
     if broker.get("kind") != "embedded":
         return
@@ -221,7 +222,7 @@ def check_port(sections: Mapping[str, str]) -> None:
     if not wait_until_free("localhost", port):
         raise StackFileError(
             f"localhost:{port}: another program listens there",
-            "the embedded broker needs its port",
+            "the embedded broker needs this port",
             "set broker.port, or stop that program (the broker of another clone: make down)",
             code="port-taken",
         )

@@ -52,8 +52,8 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
     if server.publish == "ingress":
         if server.port is None:
             yield Problem(
-                "server.port: missing with server.publish: ingress",
-                "clients use one port of every node",
+                "server.port: required with server.publish: ingress",
+                "clients need one fixed port on every node",
                 "add port, for example 8000",
                 code="port-missing",
             )
@@ -94,7 +94,7 @@ def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]
     where = f"store {store} and server swarm"
     if not server.login:
         yield Problem(
-            f"server.login: missing with store {store}",
+            f"server.login: required with store {store}",
             "the launcher logs in with a file, which is a secret of the Swarm",
             "docker secret create coreflux-mcp-login FILE, then add login: coreflux-mcp-login",
             code="login-missing",
@@ -124,7 +124,7 @@ def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Pro
             if file.name in taken:
                 yield Problem(
                     f"secrets.{name}: its field {field} is the file {file.name}",
-                    "another secret has a file with this name",
+                    "another secret uses this file name",
                     "rename the secret or its field",
                     code="file-name-taken",
                 )

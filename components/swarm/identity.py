@@ -75,7 +75,7 @@ class SwarmIdentity(Component):
                 if host and host != wanted:
                     raise ComponentError(
                         f"{name}: its provider is for {host}",
-                        f"its argument `host`, which secretops uses, is {wanted}",
+                        f"the provider must be for the argument `host`, which secretops uses: {wanted}",
                         "leave `host` out, or pass a provider for that manager",
                         code="provider-of-other-host",
                     )

@@ -125,7 +125,7 @@ class JwtLogin:
     """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's."""
     audience: str = "vault"
     server: str | None = None
-    """Claim sub of the server's token; that of a pod is known."""
+    """The `sub` claim of the server's token. Pods need none: their subject is known."""
     rotator: str | None = None
     server_file: str | None = None
     """File with that token; by default login/server in the folder of the client's entry."""

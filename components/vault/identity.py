@@ -49,7 +49,7 @@ class VaultPlace(Place, VaultServerArgs):
 
     @classmethod
     def of(cls, component: Component, name: str, server: VaultServerArgs) -> VaultPlace:
-        """Return the server, with the component's provider or a new one."""
+        """Return the server, with `component`'s vault provider, or with a new one if it has none."""
         if isinstance(server, VaultPlace):
             return server
         given = component.get_provider("vault:index/mount:Mount")
@@ -83,7 +83,7 @@ class VaultPlace(Place, VaultServerArgs):
                 if not pulumi.contains_unknowns(found) and (found or "").rstrip("/") != meant.rstrip("/"):
                     raise ComponentError(
                         f"provider of package vault: {key} {found or '(none)'}; arguments: {meant or '(none)'}",
-                        "the provider would make everything where no reader looks",
+                        "the provider would create everything where no reader finds it",
                         f"give both the same {key}, or take the provider out",
                         code="provider-of-other-server",
                     )

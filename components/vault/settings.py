@@ -57,7 +57,7 @@ Subject = Annotated[
     str,
     satisfying(
         lambda text: is_one_line(text) and " " not in text,
-        "the claim sub of a token, without spaces",
+        "the `sub` claim of a token, without spaces",
         "write it as the token has it",
     ),
 ]

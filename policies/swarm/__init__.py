@@ -41,7 +41,10 @@ def _has_no_binds(service: Resource) -> bool:
 
 def _no_network(plan: Plan) -> Iterator[Finding]:
     if not any(plan.of_type(NETWORK)):
-        yield Finding(plan.urn, "the stack has no network of its own: others may be plain; add an encrypted overlay")
+        yield Finding(
+            plan.urn,
+            "the stack has no network of its own: networks of others may be unencrypted; add an encrypted overlay",
+        )
 
 
 def _logins(provider: Resource) -> Iterator[Finding]:

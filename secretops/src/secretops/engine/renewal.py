@@ -72,7 +72,7 @@ class Authority(Rotator):
             if self.relied_on(previous):
                 raise AttentionError(
                     f"{self.secret.name}: a certificate that is in use was signed by the previous CA, {previous.id}",
-                    rule="a broker trusts at most two CAs, so the previous one has to be unused",
+                    rule="a broker trusts at most two CAs, so the previous one must be unused",
                     remedy="renew that certificate: secretops rotate SECRET; after its grace period: secretops tick",
                     code="ca-in-use",
                 )

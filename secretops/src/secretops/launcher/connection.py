@@ -340,7 +340,7 @@ def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key:
     except OSError as error:  # an SSLError is one
         raise UsageError(
             f"MQTT_CA_CERT={ca_file}, MQTT_CLIENT_CERT={certificate}: {error}",
-            rule="the files are PEM, and the certificate's key has no passphrase",
+            rule="the files must be PEM, and the certificate's key must not have a passphrase",
             remedy="replace the invalid file: secretops put client-cert",
             code="tls-files-invalid",
         ) from error

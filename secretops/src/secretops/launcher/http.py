@@ -354,7 +354,7 @@ def _listener(address: Address) -> socket.socket:
     except OSError as error:
         raise UsageError(
             f"--listen {address}: {error.strerror}",
-            rule="the address belongs to this machine, and the port is free",
+            rule="the address must belong to this machine, and the port must be free",
             remedy=f"choose another port, or stop the process that uses it: ss -ltnp 'sport = :{address.port}'",
             code="listen-address-unavailable",
         ) from error

@@ -90,7 +90,7 @@ class HostNames:
             if not _is_address(name) and _split(name) != (name.lower(), None):
                 raise UsageError(
                     f"--allowed-host {name!r}: invalid host",
-                    rule="a host name or address without scheme, port or path",
+                    rule="it must be a host name or address without scheme, port or path",
                     remedy="for example --allowed-host mcp.example.com",
                     code="allowed-host-invalid",
                 )
@@ -133,7 +133,7 @@ def check_token(token: str) -> None:
     if len(token) < MIN_LENGTH or not _TOKEN.fullmatch(token):
         raise UsageError(
             "the token of http-token is too short, or has invalid characters",
-            rule=f"a bearer token has at least {MIN_LENGTH} letters, digits or -._~+/ (RFC 6750)",
+            rule=f"a bearer token must have at least {MIN_LENGTH} letters, digits or -._~+/ (RFC 6750)",
             remedy="for example: openssl rand -hex 32 | secretops put http-token",
             code="http-token-invalid",
         )
@@ -191,7 +191,8 @@ class HttpOptions:
         if not self.address.is_loopback and not has_token:
             raise UsageError(
                 f"--listen {self.address} without a token",
-                rule="an address that other machines can reach needs a bearer token, as its clients use the broker",
+                rule="an address that other machines can reach needs a bearer token: "
+                "each client that calls it can use the broker",
                 remedy="declare http-token in the stack file, then: secretops put http-token; or set "
                 f"MCP_HTTP_TOKEN_FILE; or --listen {DEFAULT_LISTEN}",
                 code="http-token-required",
@@ -205,7 +206,7 @@ def parse_http_options(
     if transport not in set(Transport):
         raise UsageError(
             f"--transport {transport!r}: unknown transport",
-            rule=f"a transport is one of {', '.join(Transport)}",
+            rule=f"a transport must be one of {', '.join(Transport)}",
             remedy=f"{did_you_mean(transport.lower(), Transport)}the default is {Transport.STDIO}",
             code="transport-unknown",
         )

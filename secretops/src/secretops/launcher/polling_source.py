@@ -187,7 +187,7 @@ class PollingSource(DocumentSource):
         except InvalidDocumentError as error:
             raise StoreError(
                 f"{self.where}: {error}",
-                rule="a secret is a JSON object with exactly the fields of the catalogue, none of them empty",
+                rule="a secret must be a JSON object with exactly the fields of the catalogue, none of them empty",
                 remedy="write it again: secretops put",
                 code="stored-value-invalid",
             ) from None
@@ -213,8 +213,8 @@ def parse_version(name: str, version: str, text: str) -> StoredVersion | None:
         found = None
     if not isinstance(found, dict) or not all(isinstance(field, str) for field in found.values()):
         raise StoreError(
-            f"secret {name}: version {version} is not a value",
-            rule="a value is a JSON object of fields and texts",
+            f"secret {name}: version {version} is not a valid value",
+            rule="a value must be a JSON object of text fields",
             remedy="secretops status shows who supplies it; write it again: secretops put",
             code="stored-version-malformed",
         )

@@ -197,7 +197,7 @@ class _Reading:
         except UnicodeError:  # an empty or overlong label, which would end paho's thread
             well_formed = False
         if not well_formed:
-            rule = "it is a host name or an address, not a URL"
+            rule = "it must be a host name or an address, not a URL"
             self._mistake(f"MQTT_BROKER={host!r}", rule, "remove scheme, port and path", code="broker-invalid")
         return host
 
@@ -214,7 +214,7 @@ class _Reading:
         if text.isascii() and text.isdigit() and int(text) in range(1, 65536):
             return int(text)
         remedy = "1883 is usual, 8883 with MQTT_USE_TLS=true"
-        self._mistake(f"MQTT_PORT={text!r}", "a port is a number from 1 to 65535", remedy, code="port-invalid")
+        self._mistake(f"MQTT_PORT={text!r}", "a port must be a number from 1 to 65535", remedy, code="port-invalid")
         return default
 
     def _choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
@@ -222,7 +222,7 @@ class _Reading:
         for choice in allowed:
             if choice.lower() == text.lower():
                 return choice
-        rule, remedy = f"it is one of {', '.join(allowed)}", f"the default is {default}"
+        rule, remedy = f"it must be one of {', '.join(allowed)}", f"the default is {default}"
         self._mistake(f"{name}={text!r}", rule, remedy, code="setting-invalid")
         return default
 
@@ -258,7 +258,7 @@ class _Reading:
         value, path = self._variables.get(name), self._variables.get(variable)
         if value and path:
             what = f"{name} and {variable} are both set"
-            self._mistake(what, "one of them has the value", "remove the other", code="value-set-twice")
+            self._mistake(what, "only one of them may be set", "remove the other", code="value-set-twice")
         if not path:
             return value
         try:
@@ -268,11 +268,16 @@ class _Reading:
         except OSError as error:
             self._unreadable(variable, path, error)
         except UnicodeDecodeError:
-            self._mistake(f"{variable}={path} is not text", "a value is UTF-8", "write it again", code="value-not-text")
+            self._mistake(
+                f"{variable}={path} is not text", "a value must be UTF-8 text", "write it again", code="value-not-text"
+            )
         return "unreadable"
 
     def _unreadable(self, name: str, path: str, error: OSError) -> None:
-        rule, remedy = "the account that runs the server can read the file", "correct the path, owner or mode"
+        rule, remedy = (
+            "the account that runs the server must be able to read the file",
+            "correct the path, owner or mode",
+        )
         self._mistake(f"{name}={path}: {error.strerror}", rule, remedy, code="value-unreadable")
 
     def _mistake(self, what: str, rule: str, remedy: str, *, code: str) -> None:

@@ -174,7 +174,7 @@ class Swap:
         if lost := sorted(topic for topic in granted if not verdict.get(topic, True)):
             raise RefusedError(
                 f"the broker does not allow user {new.username!r} to subscribe to {', '.join(lost)}",
-                rule="the user of a new version has the rights of the previous user",
+                rule="the user of a new version must have the rights of the previous user",
                 remedy="grant its user the same rights at the broker",
                 code="subscription-refused",
             )

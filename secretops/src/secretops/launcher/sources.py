@@ -215,7 +215,7 @@ class Json(DocumentSource):
             if twice := sorted(found.keys() & part.keys()):
                 raise UsageError(
                     f"{path}: {', '.join(twice)} is also in {found[twice[0]].name}",
-                    rule="a secret is in one file of the folder",
+                    rule="a secret must be in only one file of the folder",
                     remedy="remove it from one of them",
                     code="document-secret-duplicate",
                 )
@@ -301,7 +301,7 @@ def read_text(path: Path, remedy: str, most: int = MAX_BYTES) -> str:
 
 
 def unreadable(path: Path, error: OSError, remedy: str) -> UsageError:
-    rule = f"the account that runs the server can read it; a file has at most {MAX_BYTES} bytes"
+    rule = f"the account that runs the server must be able to read the file, which may have at most {MAX_BYTES} bytes"
     return UsageError(f"{path}: {error.strerror}", rule=rule, remedy=remedy, code="source-unreadable")
 
 
@@ -326,7 +326,7 @@ def open_source(text: str) -> Source:
     forms = of_platforms | {scheme: form for scheme, (form, _) in SOURCES.items()}
     raise UsageError(
         f"--from {text!r} is not a source",
-        rule=f"a source is one of {', '.join(f'{scheme}:{form}' for scheme, form in forms.items())}",
+        rule=f"a source must be one of {', '.join(f'{scheme}:{form}' for scheme, form in forms.items())}",
         remedy="for example: --from dotenv:/etc/coreflux-mcp",
         code="source-unknown",
     )

@@ -49,9 +49,9 @@ def requires_certificate(broker: Broker) -> bool:
 
 
 def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -> None:
-    """Connect with an unused certificate, and log in as a user of the store.
+    """Connect with a new certificate, and log in as a broker user from the store.
 
-    Without a user any answer proves it: the broker speaks MQTT only over an accepted certificate. Raises RefusedError,
+    If there is no user, any MQTT answer proves that the broker accepts the certificate. Raises RefusedError,
     UnreachableError.
     """
     known, refused = list(_credentials(manifest, store)), list[RefusedError]()
@@ -67,7 +67,7 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
                 refused.append(error)
     except UnreachableError as error:
         what = f"{error.what}, with certificate {version}"
-        rule = "a new certificate is published once the broker has accepted it"
+        rule = "the broker must accept a new certificate before it is published"
         remedy = "check that the broker runs and trusts the issuer; the next tick tries a pending version again"
         raise UnreachableError(what, rule=rule, remedy=remedy, code="certificate-not-accepted") from error
     finally:
@@ -129,7 +129,7 @@ def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIss
         if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
             return secret, secret.issuer
     what, remedy = f"{authority.name}: no secret has this CA as its issuer", "run pulumi up, which writes the manifest"
-    raise UsageError(what, rule="a CA of the stack signs exactly one certificate", remedy=remedy, code="ca-unused")
+    raise UsageError(what, rule="a CA of the stack must sign exactly one certificate", remedy=remedy, code="ca-unused")
 
 
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:

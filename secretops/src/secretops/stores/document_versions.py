@@ -232,7 +232,7 @@ class StateLabels:
         except ValueError:
             raise StoreError(
                 f"{self._where} {self._prefix}{name} can't be parsed",
-                rule="only secretops writes it",
+                rule="only secretops may write this record",
                 remedy=self._remedy,
                 code="state-unreadable",
             ) from None

@@ -50,7 +50,7 @@ def check_text(name: str, text: str) -> None:
     if not fits:
         raise UsageError(
             f"{name}: a NUL or an unpaired surrogate",
-            rule="a value is UTF-8 text without NUL",
+            rule="a value must be UTF-8 text without NUL",
             remedy="encode binary data, for example with base64",
             code="value-not-text",
         )

@@ -121,7 +121,7 @@ def refuse_another_stack(root: Path, stack: str) -> None:
             f"{root} is the store of stack {found}, and this is stack {stack}",
             rule="a folder stores the values of one stack; nothing was changed",
             remedy=f"set root: .coreflux-mcp-{stack} at store: in Pulumi.{stack}.yaml; or, to take over the values of "
-            f"{found}, which has to be gone: rm {root / MANIFEST}, then pulumi up",
+            f"{found}, once that stack is destroyed: rm {root / MANIFEST}, then pulumi up",
             code="store-of-another-stack",
         )
 

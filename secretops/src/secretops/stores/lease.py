@@ -267,7 +267,7 @@ def lease_held(holder: str, since: datetime | None) -> LeaseHeldError:
     began = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
     return LeaseHeldError(
         f"{holder} holds the lease{began}",
-        rule="one rotation at a time",
+        rule="only one rotation may run at a time",
         remedy="wait until that process ends, then try again",
         code="lease-held",
     )

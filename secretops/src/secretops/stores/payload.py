@@ -39,8 +39,8 @@ def parse(secret: str, version: str, text: str) -> Value:
     if (found := parse_fields(text)) is None:
         raise StoreError(
             f"{secret}: version {version} is not a JSON object of texts",
-            rule="only secretops writes versions",
-            remedy=f"supply a new one: secretops put {secret}",
+            rule="only secretops may write versions",
+            remedy=f"supply a new value: secretops put {secret}",
             code="value-invalid",
         )
     return Value(found)

@@ -37,7 +37,7 @@ BROKEN = ErrorTemplate(
 UNTRUSTED = ErrorTemplate(
     StoreError,
     "{host} does not prove its identity",
-    "its certificate is not trusted, so no value is sent",
+    "its certificate is not trusted, so no secret value is sent",
     "check if a proxy intercepts TLS; {trust}",
     "service-untrusted",
 )
@@ -60,7 +60,7 @@ SILENT = ErrorTemplate(
 def edited(secret: str, what: str, where: str) -> StoreError:
     return StoreError(
         what,
-        rule=f"only secretops writes the value of {secret}; nothing was overwritten",
+        rule=f"only secretops may write the value of {secret}; nothing was overwritten",
         remedy=f"to keep it: secretops put {secret}; to undo it: remove {where}, then secretops tick",
         code="value-edited",
     )

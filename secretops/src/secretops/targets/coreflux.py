@@ -149,7 +149,8 @@ def _refuse_unquotable(credential: Value) -> None:
         if not _PLAIN.fullmatch(credential[part]):
             raise RefusedError(
                 f"the {part} of {credential['username']!r} is not valid in a Coreflux command",
-                rule="the broker splits a command at spaces and removes quotes; no backslash or leading dash either",
+                rule="the broker splits a command at spaces and removes quotes; "
+                "backslashes and leading dashes are not allowed either",
                 remedy="use letters and digits",
                 code="broker-argument-invalid",
             )

@@ -155,13 +155,13 @@ def verify(url: str, credential: Value, *, budget: TimeBudget | None = None) -> 
     if answer.status in _DENIED:
         raise RefusedError(
             f"{client.host} rejects the key: HTTP {answer.status}",
-            rule="a key is published after a successful request to the agent",
+            rule="a key must pass a test request to the agent before it is published",
             remedy="check that it is a key of this agent, and was not deleted",
             code="agent-key-rejected",
         )
     raise UnreachableError(
         f"{client.host}: {answer.summary}, without a completion",
-        rule="a key is published after a successful request to the agent",
+        rule="a key must pass a test request to the agent before it is published",
         remedy="check that the URL is the agent's endpoint, and that the agent runs",
         code="agent-not-responding",
     )

@@ -173,7 +173,7 @@ def check_url(url: str) -> None:
     if not host or at.path not in ("", "/") or at.query or at.username is not None or at.scheme not in allowed:
         raise UsageError(
             f"{url}: invalid server URL",
-            rule="https and a host, without a path; http only on this machine",
+            rule="it must be https and a host, without a path; http only on this machine",
             remedy="write it like https://example.agents.do-ai.run",
             code="server-url-invalid",
         )

@@ -55,7 +55,7 @@ class BrokerUsers:
             raise RefusedError(
                 f"{username} cannot change its own password",
                 rule=f"{self.self_change_risk}, so the result would be unknown",
-                remedy="use the other one of the two admins",
+                remedy="use the other admin",
                 code="admin-self-change",
             )
 

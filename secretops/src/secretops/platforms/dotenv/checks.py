@@ -34,7 +34,7 @@ def reach(root: Path) -> None:
     if not exists:
         raise StoreError(
             f"{root} does not exist",
-            rule="this folder has every value; running servers continue with the values that they have",
+            rule="this folder contains every secret value; running servers continue with the values that they have",
             remedy="do not restart a server; see docs/operations/lost-store.md",
             code="dotenv-folder-missing",
         )

@@ -206,7 +206,7 @@ class Delivery:
         except ValueError:
             raise StoreError(
                 f"{path} is not a valid list of delivered names",
-                rule="only secretops writes this file, and removes what it names",
+                rule="only secretops may write this list, which names the files to remove",
                 remedy="restore it from a backup; or remove it, and check for files that no version needs",
                 code="dotenv-file-invalid",
             ) from None

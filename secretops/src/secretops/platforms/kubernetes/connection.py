@@ -95,7 +95,7 @@ def _run_plugin(plugin: UserExec) -> User:
         pass
     raise UsageError(
         f"{plugin.command}, the exec plugin of the kubeconfig, {why}",
-        rule="an exec plugin prints an ExecCredential",
+        rule="an exec plugin must print an ExecCredential",
         remedy=plugin.installHint or "run it by hand, or log in to your cloud again",
         code="kubeconfig-plugin-failed",
     )

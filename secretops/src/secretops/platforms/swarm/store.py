@@ -114,7 +114,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         else:
             raise StoreError(
                 f"{secret}: the names of {MOST_NUMBERS} versions in a row are taken",
-                rule="names are unique; secrets of a lost config or of another stack may have them",
+                rule="names must be unique; secrets of a lost config or of another stack may have them",
                 remedy="list orphaned secrets: secretops doctor; remove those that no service uses: docker secret rm",
                 code="swarm-names-taken",
             )

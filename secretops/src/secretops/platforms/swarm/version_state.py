@@ -101,7 +101,7 @@ class VersionState:
 
 
 class VersionStateClient:
-    """With a lease's `token`, writes only under that lease."""
+    """Reads and writes the Swarm config that holds the version state. With a lease's `token`, only under that lease."""
 
     def __init__(self, api: SwarmApi, location: Location) -> None:
         self.api, self.location = api, location
@@ -155,7 +155,7 @@ class VersionStateClient:
         if theirs != ours:
             raise StoreError(
                 f"config {name} belongs to {theirs}, and this is stack {ours}",
-                rule=f"its label {SWARM_INSTANCE} names its stack; nothing was written",
+                rule=f"the config's label {SWARM_INSTANCE} names its stack; nothing was written",
                 remedy="set DOCKER_HOST or Docker's context to the stack's own Swarm",
                 code="config-of-another-stack",
             )

@@ -311,7 +311,7 @@ def unknown_paths(server: VaultServer) -> Result:
     try:
         found = server.unknown_paths()
     except DeniedError as error:
-        remedy = f'as an operator with: path "{name}/metadata/" {{ capabilities = ["list"] }}'
+        remedy = f'run it as an operator with: path "{name}/metadata/" {{ capabilities = ["list"] }}'
         return unknown(f"not all paths can be listed: {error.what}", UNDECLARED_RULE, remedy)
     if not found:
         return ok("none")
