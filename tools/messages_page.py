@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -38,13 +39,12 @@ class Message:
 
 def render() -> str:
     """Return the page."""
-    rows: dict[str, Message] = {}
-    for message in sorted(messages(), key=lambda one: (one.code, not one.what, one.where)):
-        rows.setdefault(message.code, message)
-    return HEAD + "".join(
-        f"| `{code}` | {_exit_code(one.kind)} | {_cell(one.what)} | {_cell(one.remedy)} |\n"
-        for code, one in rows.items()
-    )
+    rows: dict[str, None] = {}
+    described = {one.code for one in messages() if one.what}
+    for one in sorted(messages(), key=lambda one: (one.code, one.where)):
+        if one.what or one.code not in described:
+            rows[f"| `{one.code}` | {_exit_code(one)} | {_cell(one.what)} | {_cell(one.remedy)} |\n"] = None
+    return HEAD + "".join(rows)
 
 
 @cache
@@ -60,7 +60,10 @@ def messages() -> tuple[Message, ...]:
 
 
 def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
-    for call in ast.walk(module):
+    texts_by_name: dict[str, ast.expr] = {}  # by the last assignment, in the order of lines
+    for call in sorted(ast.walk(module), key=lambda node: getattr(node, "lineno", 0)):
+        if isinstance(call, ast.Assign):
+            texts_by_name |= _assigned(call.targets[0], call.value)
         if not isinstance(call, ast.Call):
             continue
         named = {one.arg: one.value for one in call.keywords if one.arg}
@@ -70,8 +73,16 @@ def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
         what, _, remedy, code = [*texts, None, None, None, None][:4]
         what, remedy, code = named.get("what", what), named.get("remedy", remedy), named.get("code", code)
         if isinstance(code, ast.Constant) and "-" in str(code.value) and (kind in bases() or "code" in named):
-            where = f"{path.relative_to(ROOT)}:{call.lineno}"
+            what, remedy = (texts_by_name.get(_name(one), one) if one else None for one in (what, remedy))
+            where = f"{path.relative_to(ROOT)}:{call.lineno:05}"
             yield Message(str(code.value), kind, _text(what), _text(remedy), where)
+
+
+def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
+    """Return name -> expression of an assignment, also of several names at once."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        return {_name(one): entry for one, entry in zip(target.elts, value.elts, strict=False)}
+    return {_name(target): value}
 
 
 @cache
@@ -93,7 +104,7 @@ def _text(node: ast.expr | None) -> str:
     """Return a text, with names in capitals for its expressions; nothing for another value."""
     match node:
         case ast.Constant(value=str(text)):
-            return text
+            return re.sub(r"\{(\w+)[^}]*\}", lambda found: found[1].replace("_", " ").upper(), text)
         case ast.JoinedStr():
             return "".join(_text(part) or "…" for part in node.values)
         case ast.FormattedValue(value=ast.Name() | ast.Attribute() as value):
@@ -103,13 +114,16 @@ def _text(node: ast.expr | None) -> str:
     return ""
 
 
-def _exit_code(kind: str) -> str:
+def _exit_code(message: Message) -> str:
+    """Return the exit code of an error, by the name of its class."""
+    kind = message.kind
     while bases().get(kind):
         kind = bases()[kind]
     error = getattr(errors, kind, None)
     if isinstance(error, type) and issubclass(error, errors.SecretopsError):
         return str(int(error.exit_code))
-    return str(int(errors.ExitCode.USAGE)) if kind == "Problem" else "–"
+    of_stack_file = message.where.startswith("components/")
+    return str(int(errors.ExitCode.USAGE if of_stack_file else errors.ExitCode.FAILED))
 
 
 def _cell(text: str) -> str:
