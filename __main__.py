@@ -13,16 +13,16 @@ import pulumi  # noqa: E402
 from components.settings.settings import Settings  # noqa: E402
 from components.stack import open_stack, run_preflight  # noqa: E402
 
-TOLD = 32
-"""Exit code by which Pulumi's language hosts know that the error has been shown (pulumi-language-python-exec)."""
+# Exit code by which Pulumi's language hosts know that the error has been shown (pulumi-language-python-exec).
+REPORTED = 32
 
 try:
     settings = Settings.load()  # every error of the stack file at once, an impossible pair included
     run_preflight(settings)
 
-    for name, told in open_stack(settings).items():
-        pulumi.export(name, told)
+    for name, output in open_stack(settings).items():
+        pulumi.export(name, output)
 except pulumi.RunError as error:
-    # Pulumi's executor would tell it, too, and end as who tells nothing does: the CLI adds an unhandled error then.
+    # Raised further, Pulumi's executor would print it again, and the CLI would add an unhandled error.
     pulumi.log.error(str(error))
-    sys.exit(TOLD)
+    sys.exit(REPORTED)

@@ -157,28 +157,28 @@ class AzureStoreDict(TypedDict):
 
 
 class VaultAppRoleDict(TypedDict):
-    """Log in by AppRole, on a platform that gives programs no identity. An operator makes each secret id in Vault."""
+    """Log in by AppRole, on a platform without identities of programs. An operator makes each secret id in Vault."""
 
     server_file: NotRequired[str]
     """File with the server's secret id; by default login/server in the folder of the client's entry."""
     rotator_file: NotRequired[str]
     wrapped: NotRequired[bool]
-    """Whether the server's file has a wrapping token, which is valid for one start."""
+    """Whether the server's file has a wrapping token, valid for one start."""
     networks: NotRequired[Sequence[str]]
     """Networks from which a secret id is accepted; by default all."""
     days: NotRequired[int]
-    """How long a secret id is valid."""
+    """Days that a secret id is valid."""
 
 
 class VaultJwtDict(TypedDict):
-    """Log in by a signed token, of a cluster or another issuer."""
+    """Log in by a signed token of a cluster or another issuer."""
 
     issuer: str
     ca_file: NotRequired[str]
-    """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's are trusted."""
+    """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's."""
     audience: NotRequired[str]
     server: NotRequired[str]
-    """The claim sub of the server's token; that of a pod is known."""
+    """The `sub` claim of the server's token. Pods need none: their subject is known."""
     rotator: NotRequired[str]
     server_file: NotRequired[str]
     """File with that token; by default login/server in the folder of the client's entry."""
@@ -186,49 +186,47 @@ class VaultJwtDict(TypedDict):
 
 
 class VaultKubernetesDict(TypedDict):
-    """Log in as a service account, by a Kubernetes auth method that an administrator of Vault has enabled."""
+    """Log in as a service account, by a Kubernetes auth method that a Vault administrator has enabled."""
 
     mount: NotRequired[str]
     audience: NotRequired[str]
-    """Audience of the pods' tokens; none (~) uses the API server's own, for a method without a reviewer's token."""
+    """Audience of the pods' tokens; none (~) uses the API server's, for a method without a reviewer's token."""
 
 
 class VaultPkiDict(TypedDict):
-    """A CA for client certificates. Its keys are made in Vault and never leave it."""
+    """A CA for client certificates. Vault makes its keys, which never leave it."""
 
     signed_by: NotRequired[Literal["stack", "outside"]]
-    """Who signs the intermediate: a root of the stack's own, or somebody who gets the output `csr`."""
+    """Who signs the intermediate: the stack's own root, or an outside CA that gets the output `csr`."""
     certificate_file: NotRequired[str]
-    """Only with signed_by outside, once it is signed: PEM file of the intermediate and its issuer."""
+    """PEM file of the signed intermediate and its issuer; only with signed_by outside."""
     days: NotRequired[int]
-    """How long a client's certificate is valid."""
+    """Days that a client certificate is valid."""
 
 
 class VaultStoreDict(TypedDict):
-    """A KV v2 mount of a HashiCorp Vault or an OpenBao. Pulumi reads its own token from VAULT_TOKEN."""
+    """A KV v2 mount of HashiCorp Vault or OpenBao. Pulumi reads its own token from VAULT_TOKEN."""
 
     kind: Literal["vault"]
     address: str
     """URL of the server."""
     operators: Sequence[str]
-    """Who is declared to read, in addition to server and rotator. An administrator of Vault assigns them the operator's
-    policy."""
+    """Declared readers in addition to server and rotator. A Vault administrator assigns them the operator's policy."""
     product: NotRequired[Literal["vault", "openbao"]]
     """OpenBao's API enables no audit device: its configuration does."""
     namespace: NotRequired[str]
-    """Namespace in the server; by default the root namespace."""
+    """Namespace in the server; by default root."""
     ca_file: NotRequired[str]
-    """PEM file of the CA certificates that sign the server's certificate; by default the system's are trusted."""
+    """PEM file of the CA certificates that sign the server's certificate; by default the system's."""
     approle: NotRequired[VaultAppRoleDict]
     jwt: NotRequired[VaultJwtDict]
     kubernetes: NotRequired[VaultKubernetesDict]
-    """How server and rotator log in: one of the three. By default those of a cluster use `kubernetes`, others
-    `approle`."""
+    """How server and rotator log in: one of the three. The default is `kubernetes` in a cluster, else `approle`."""
     max_versions: NotRequired[int]
-    """Versions of each secret that Vault keeps, the current one included."""
+    """Versions of each secret that Vault stores, the current one included."""
     audit_files: NotRequired[Sequence[str]]
-    """Where the server writes its audit log, of all requests of all stacks; by default /vault/audit and standard output
-    in production. An empty list enables no device, for example if another stack does."""
+    """Files of the server's audit log, of all requests of all stacks; by default /vault/audit and standard output in
+    production. An empty list enables no device, e.g. if another stack does."""
     pki: NotRequired[VaultPkiDict]
 
 
@@ -245,7 +243,7 @@ class LocalServerDict(TypedDict):
 
 
 class LogDriverDict(TypedDict):
-    """The destination of a container's log, which contains the launcher's access records."""
+    """Destination of a container's log, which contains the launcher's access records."""
 
     name: Literal["local", "json-file", "journald", "syslog", "gelf", "fluentd"]
     options: NotRequired[Mapping[str, str]]
@@ -270,8 +268,7 @@ class SwarmServerDict(TypedDict):
     encrypted: NotRequired[bool]
     """Whether its overlay network encrypts traffic between nodes (IPsec, which the nodes' kernels must support)."""
     networks: NotRequired[Sequence[str]]
-    """Ids of further overlay networks for server and rotator, for example the broker's. A change replaces the
-    service."""
+    """Ids of further overlay networks for server and rotator, e.g. the broker's. A change replaces the service."""
     constraints: NotRequired[Sequence[str]]
     spread: NotRequired[Sequence[str]]
     log_driver: NotRequired[LogDriverDict]
@@ -281,8 +278,8 @@ class SwarmServerDict(TypedDict):
     reader: NotRequired[str]
     """ARN of the role or user with which the launcher reads, for store aws; its policies have to allow it."""
     login: NotRequired[str]
-    """Secret of the Swarm with the launcher's login to another store: an AWS shared credentials file, or the credential
-    of Vault's method. You create it."""
+    """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential of
+    Vault's method. You create it."""
 
 
 class ResourcesDict(TypedDict):
@@ -325,7 +322,7 @@ class KubernetesServerDict(TypedDict):
     rollout_seconds: NotRequired[int]
     """How long `pulumi up` waits for new pods of a server that was ready. Pods are replaced one by one."""
     allowed_hosts: NotRequired[Sequence[str]]
-    """Host names that clients use in addition to those of the Service, e.g. of an ingress."""
+    """Host names that clients use besides the Service's, e.g. of an ingress."""
     connection_tools: NotRequired[bool]
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     broker_cidrs: NotRequired[Sequence[str]]
@@ -342,7 +339,7 @@ class KubernetesServerDict(TypedDict):
     client_cidrs: NotRequired[Sequence[str]]
     """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
     pull_secrets: NotRequired[Sequence[str]]
-    """Names of image pull secrets, which you create in the namespace."""
+    """Names of image pull secrets that you create in the namespace."""
     pull_policy: NotRequired[Literal["Always", "IfNotPresent", "Never"]]
     """imagePullPolicy, by default Kubernetes' default."""
     run_as: NotRequired[Literal["image", "platform"]]
@@ -360,14 +357,14 @@ class KubernetesServerDict(TypedDict):
     certificate_issuer: NotRequired[CertificateIssuerDict]
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: NotRequired[Input[str]]
-    """URL of the cluster's OIDC issuer, for store azure: Entra trusts the account of External Secrets by it."""
+    """URL of the cluster's OIDC issuer, for store azure: Entra then trusts the account of External Secrets."""
     reference: NotRequired[Literal["MountedFiles", "SyncedKey"]]
-    """How it reads the secrets of store vault: files of Vault's agent, which needs its injector in the cluster (the
-    default), or Secrets of External Secrets."""
+    """Source of the secrets of store vault: files of Vault's agent (the default; needs its injector in the cluster), or
+    Secrets of External Secrets."""
     vault_cidrs: NotRequired[Sequence[str]]
     """Networks of Vault, for store vault."""
     oidc_provider: NotRequired[Input[str]]
-    """ARN of the cluster's OIDC provider, for store aws: AWS trusts the account of External Secrets by it."""
+    """ARN of the cluster's OIDC provider, for store aws: AWS then trusts the account of External Secrets."""
 
 
 class LoadBalancerDict(TypedDict):

@@ -87,7 +87,7 @@ def _check_providers(name: str, settings: Settings, opts: pulumi.ResourceOptions
         if package not in used:
             stack = f"store {settings.store.kind} and server {settings.server.kind}"
             raise ComponentError(
-                f"CorefluxSecrets {name}: a provider of package {package}",
+                f"CorefluxSecrets {name}: unused provider of package {package}",
                 f"{stack} use {' and '.join(used) or 'no provider'}",
                 "take it out",
                 code="provider-unused",
@@ -101,7 +101,7 @@ def _check_it_is_the_only_one(name: str) -> None:
     if first := _opened.get(stack):
         raise ComponentError(
             f"CorefluxSecrets {name}: the stack already has {first}",
-            "a stack has one server and its secrets: resources are named after the stack",
+            "a stack can have only one server: resources are named after the stack",
             "declare the other server in its own stack",
             code="component-twice",
         )
@@ -116,7 +116,14 @@ def _settings(name: str, args: Mapping[str, Any]) -> Settings:
         remedy = "pass the sections of a stack file, or read them from your configuration"
         raise ConfigurationError(
             by,
-            [Problem(f"arguments: {kind}", "a mapping of a stack file's sections", remedy, code="arguments-missing")],
+            [
+                Problem(
+                    f"arguments: {kind}",
+                    "it must be a mapping of a stack file's sections",
+                    remedy,
+                    code="arguments-missing",
+                )
+            ],
         )
     sections = {section: entry for section, entry in args.items() if entry is not None}
     outputs: dict[str, pulumi.Output[Any]] = {}
@@ -195,7 +202,7 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
                 else:
                     yield Problem(
                         f"{where}: a key that is a {type(key).__name__}",
-                        "keys are text",
+                        "keys must be text",
                         "write text",
                         code="key-not-text",
                     )
@@ -205,5 +212,6 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
         case None | bool() | int() | float() | str():
             return
         case _:
-            yield Problem(f"{where}: a {type(entry).__name__}", "an entry of a stack file", "write text, a number, "
-                          "true or false, or a list or mapping of these", code="entry-not-plain")  # fmt: skip
+            rule = "it must be plain data, as in a stack file"
+            remedy = "write text, a number, true or false, or a list or mapping of these"
+            yield Problem(f"{where}: a {type(entry).__name__}", rule, remedy, code="entry-not-plain")

@@ -1,1 +1,1 @@
-"""What a stack must hold to, one rule a file: for `pulumi preview --policy-pack policies`, or a preview's JSON."""
+"""Rules on stacks, for `pulumi preview --policy-pack policies` or a preview's JSON."""

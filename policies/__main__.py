@@ -1,4 +1,4 @@
-"""Two ways in: Pulumi runs this folder as a policy pack, and `python -m policies` judges a preview's JSON."""
+"""Pulumi runs this folder as a policy pack; `python -m policies` judges a preview's JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if __package__:
 
     sys.exit(main(sys.argv[1:]))
 else:
-    # A folder that is run has its own files in reach, and not itself.
+    # Python adds a folder that it runs to sys.path, and not the folder's parent.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
     from policies.pack import Pack, serve
 

@@ -24,7 +24,6 @@ WIDTH = 80
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Judge, print, and write the evidence if requested."""
     options = _parser().parse_args(arguments)
     plans = []
     for path in options.preview:
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def text(plan: Plan, judgements: Sequence[Judgement]) -> Iterator[str]:
-    """Yield broken rules, then unknown ones, then the number of kept ones for each platform."""
+    """Yield broken rules, unknown ones, then the number of kept ones per platform."""
     counts = Counter(one.verdict for one in judgements)
     yield (
         f"{plan.stack} ({plan.environment}): {counts[Verdict.BROKEN]} broken, "

@@ -77,7 +77,6 @@ _SOURCES = {
 
 
 def pages(evidence: Mapping[str, Any]) -> dict[str, str]:
-    """Return the name and text of each page for this evidence."""
     about = _ABOUT.format(
         count=len(rules()),
         frameworks="\n".join(f"- [{framework}]({page}): {TEXTS[framework].name}" for framework, page in PAGES.items()),
@@ -165,7 +164,7 @@ def _results(evidence: Mapping[str, Any]) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the pages for the evidence in a file. Return 2 if it has none."""
+    """Return 2 if the file has no evidence."""
     if len(arguments) not in (1, 2):
         sys.stderr.write("usage: python -m policies.compliance EVIDENCE [FOLDER]\n")
         return 2

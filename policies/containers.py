@@ -1,4 +1,4 @@
-"""Checks of containers, whatever runs them."""
+"""Checks of containers on any platform."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HAS_CREDENTIAL = "has a credential: others of the host can read it; let the prog
 
 
 def pinned(image: Any) -> bool:
-    """Return whether an image has a digest, or a tag other than latest."""
+    """Accept an image with a digest, or a tag other than latest."""
     if not isinstance(image, str):
         return False
     tag = re.search(r":([\w.-]+)$", image.partition("@")[0])
@@ -27,17 +27,16 @@ def pinned(image: Any) -> bool:
 
 
 def drops_all(drops: Any) -> bool:
-    """Return whether all capabilities are dropped."""
     return any(one in ("ALL", "CAP_ALL") for one in listed(drops))
 
 
 def of_a_value(name: Any) -> bool:
-    """Return whether a variable is a credential, by its name."""
+    """Return whether a variable's name is a credential's."""
     return isinstance(name, str) and bool(_OF_A_VALUE & set(name.upper().split("_")))
 
 
 def in_plain_sight(name: Any, text: Any) -> bool:
-    """Return whether a variable is a credential by its name, or has a private key. False if unknown."""
+    """Return whether a variable has a credential's name or a private key. False if unknown."""
     return of_a_value(name) or "PRIVATE KEY-----" in str(text)
 
 
@@ -54,7 +53,6 @@ def no_credential(arguments: Any) -> bool:
 
 
 def carries_value(of: Resource, container: str, name: Any, text: Any) -> Iterator[Finding]:
-    """Yield a finding for a variable that has a value, in place of a path."""
     if name is UNKNOWN or of_a_value(name):
         yield from judge(
             of,

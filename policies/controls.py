@@ -1,4 +1,4 @@
-"""The controls that rules serve: requirement, in our words, and public text."""
+"""Controls that rules serve: requirement, in our words, and public text."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from policies.rule import Control, Framework
 
 @dataclass(frozen=True)
 class Text:
-    """The public text of a framework."""
-
     name: str
     url: str
-    """`{id}` is a control's id, where the text has an anchor for each control."""
+    """`{id}` is a control's id, if each control has an anchor."""
     read: str
-    """The text that ids were checked against, and what was not read."""
+    """The text that ids were checked against, and its unread parts."""
     scope: str
-    """How the framework's subject differs from what a stack has."""
+    """How the framework's subject differs from a stack."""
 
 
 TEXTS: Final[Mapping[Framework, Text]] = {
@@ -131,5 +129,5 @@ _FRAMEWORKS = {control: framework for framework, asks in CONTROLS.items() for co
 
 
 def controls(ids: str, because: str) -> tuple[Control, ...]:
-    """Return the controls with these ids, separated by spaces. `because` says how a rule serves them."""
+    """Return the controls with these space-separated ids. `because`: how a rule serves them."""
     return tuple(Control(_FRAMEWORKS[control], control, because) for control in ids.split())

@@ -1,8 +1,8 @@
-"""Estimate what a stack costs at rest, from its plan and the list prices of its cloud. Needs no network.
+"""Estimate a stack's cost at rest from its plan and its cloud's list prices. Needs no network.
 
-`make preview` and `python -m policies` print the estimate; the tables on the clouds' pages are made of the same items.
-At rest means: nobody calls the server, and nothing rotates. Free allowances of an account are left out, since what else
-the account runs may use them. The prices are those of one region per cloud; other regions differ a little.
+`make preview` and `python -m policies` print it; the tables on the clouds' pages have the same items. At rest nobody
+calls the server, and nothing rotates. Free allowances are left out: other programs of the account may use them. Prices
+are those of one region per cloud; other regions differ a little.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ POLLS = HOURS * 12
 
 
 class Source(NamedTuple):
-    """A page with list prices, and the date of the copy of it that a price was read from."""
+    """A page with list prices, and the date of the copy with the price."""
 
     page: str
     read: str
@@ -32,20 +32,20 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Item:
-    """Something that is billed each month, whatever the stack does."""
+    """A monthly cost that does not depend on use."""
 
     what: str
     usd: float
-    """Of one, for a month."""
+    """Price of one for a month."""
     source: Source
     setting: str
-    """What in the stack file changes the quantity, as Markdown."""
+    """Stack file setting that changes the quantity, as Markdown."""
     quantity: Callable[[Plan], float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ByUse:
-    """Something that is billed by use, and therefore in no total."""
+    """A cost by use, which is in no total."""
 
     what: str
     usd: float
@@ -54,34 +54,31 @@ class ByUse:
 
 @dataclass(frozen=True, kw_only=True)
 class PriceList:
-    """What a cloud bills. A module of the platform's folder has it in PRICES."""
+    """Prices of a cloud: PRICES in a module of the platform's folder."""
 
     package: str
     """Pulumi package of the cloud's resources."""
     region: str
-    """Region of the prices: that of the shipped stack file."""
+    """Region of the prices: the shipped stack file's."""
     items: tuple[Item, ...]
     by_use: tuple[ByUse, ...]
     priced: tuple[str, ...]
     """Prefixes of the types that an item counts."""
     free: tuple[str, ...]
-    """Prefixes of the types that cost nothing, or cents for their requests, while the stack is at rest."""
+    """Prefixes of types that cost nothing at rest, or cents for their requests."""
 
     def unpriced(self, plan: Plan) -> Iterator[str]:
-        """Yield the types of resources that are neither priced nor known to cost nothing at rest."""
+        """Yield the resource types that are neither priced nor free at rest."""
         for one in {one.type for one in plan.resources if one.type.startswith(f"{self.package}:")}:
             if not one.startswith((*self.priced, *self.free)):
                 yield one
 
     def lines(self, plan: Plan) -> Iterator[Line]:
-        """Yield the items that the plan has any of."""
         return (Line(item=item, quantity=found) for item in self.items if (found := item.quantity(plan)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """An item and its quantity in one plan."""
-
     item: Item
     quantity: float
 
@@ -93,12 +90,11 @@ class Line:
 
 @cache
 def price_lists() -> tuple[PriceList, ...]:
-    """Return the price list of each cloud."""
     return tuple(defined("PRICES"))
 
 
 def estimate(plan: Plan) -> tuple[Line, ...]:
-    """Return the items of the plan, the most expensive first; none without a cloud."""
+    """Return the most expensive first; none without a cloud."""
     return tuple(sorted((line for each in price_lists() for line in each.lines(plan)), key=lambda line: -line.usd))
 
 
@@ -108,7 +104,6 @@ def total(lines: Iterable[Line]) -> float:
 
 
 def unpriced(plan: Plan) -> tuple[str, ...]:
-    """Return the types of cloud resources that are neither priced nor known to cost nothing at rest."""
     return tuple(sorted(one for each in price_lists() for one in each.unpriced(plan)))
 
 
@@ -130,15 +125,14 @@ def text(plan: Plan) -> str:
 
 
 def money(usd: float) -> str:
-    """Return an amount with two decimals, or with four if it is less than a cent."""
+    """Use two decimals; four below a cent."""
     return f"{usd:.2f}" if usd >= CENT else f"{usd:.4f}"
 
 
 def count(*types: str) -> Callable[[Plan], float]:
-    """Return the quantity of an item: how many resources of these types a plan has."""
     return lambda plan: sum(1 for _ in plan.of_type(*types))
 
 
 def whole(entry: Any) -> int:
-    """Return a number of the plan; 1 if it is missing or unknown."""
+    """Return 1 if missing or unknown."""
     return entry if isinstance(entry, int) else 1

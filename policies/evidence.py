@@ -1,4 +1,4 @@
-"""Judgements of the rules on a plan, and the evidence for an auditor. It has names, and no value."""
+"""Judgements of rules on a plan, and an auditor's evidence: names, no value."""
 
 from __future__ import annotations
 
@@ -15,19 +15,15 @@ FORM = 1
 
 
 class Verdict(StrEnum):
-    """The verdict of a rule on a stack."""
-
     KEPT = "kept"
     BROKEN = "broken"
     UNKNOWN = "unknown"
-    """Not broken, and something can't be judged before the provider has created it."""
+    """Not broken, but something can't be judged before the provider creates it."""
     NOT_APPLICABLE = "not applicable"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The judgement of a rule on a plan."""
-
     rule: Rule
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
@@ -39,7 +35,6 @@ def judge(plan: Plan) -> tuple[Judgement, ...]:
 
 
 def judge_by(rule: Rule, plan: Plan) -> Judgement:
-    """Judge by one rule."""
     try:
         if not rule.applies_to(plan):
             return Judgement(rule, Verdict.NOT_APPLICABLE)
@@ -50,7 +45,6 @@ def judge_by(rule: Rule, plan: Plan) -> Judgement:
 
 
 def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgement]:
-    """Judge one resource by the rules' checks of single resources."""
     for rule in rules():
         try:
             found = tuple(rule.findings_of(one, environment))
@@ -60,7 +54,7 @@ def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgemen
 
 
 def _failed(rule: Rule, urn: str, error: Exception) -> Finding:
-    """Return the finding for an error of a rule. The error's text may repeat a property."""
+    """The error's text may repeat a property."""
     message = f"{rule.name} can't judge a form of resource ({type(error).__name__}): report it, with its type"
     return Finding(urn, message)
 
@@ -72,7 +66,7 @@ def _judgement(rule: Rule, found: tuple[Finding, ...]) -> Judgement:
 
 
 def unjudged(judgements: Iterable[Judgement]) -> list[str]:
-    """Return the rules that can't be judged yet, each with the reason if it is a known one."""
+    """Return the rules that can't be judged yet, with known reasons."""
     unknown = (one.rule for one in judgements if one.verdict is Verdict.UNKNOWN)
     return [f"{rule.name} ({rule.later})" if rule.later else rule.name for rule in unknown]
 
@@ -85,7 +79,7 @@ def evidence(
     commit: str,
     tools: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return the evidence of judgements. `source` is where plans came from; the caller adds the date."""
+    """Return the evidence. `source` is where plans came from; the caller adds the date."""
     return {
         "form": FORM,
         "source": source,

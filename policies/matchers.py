@@ -1,4 +1,4 @@
-"""What rules use to read properties that may be unknown, and to find related resources."""
+"""Read properties that may be unknown, and find related resources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEAST_BITS = 8
 
 
 def at(entry: Any, *path: str) -> Any:
-    """Return what is at `path`: None if it is missing, UNKNOWN below an unknown."""
+    """Return the value at `path`: None if missing, UNKNOWN below an unknown."""
     for step in path:
         if entry is UNKNOWN:
             return UNKNOWN
@@ -23,7 +23,7 @@ def at(entry: Any, *path: str) -> Any:
 
 
 def select(entry: Any, path: str) -> Iterator[Any]:
-    """Yield what is at a dotted path. A step that ends with `[]` goes into each member of a list."""
+    """Yield the values at a dotted path. `[]` after a step goes into each member of a list."""
     step, _, rest = path.partition(".")
     inner = at(entry, step.removesuffix("[]"))
     for one in each(inner) if step.endswith("[]") else (inner,):
@@ -34,7 +34,7 @@ def select(entry: Any, path: str) -> Iterator[Any]:
 
 
 def each(entry: Any) -> Iterator[Any]:
-    """Yield a list's members; nothing if it is missing, UNKNOWN if it is unknown."""
+    """Yield a list's members; nothing if missing, UNKNOWN if unknown."""
     if entry is UNKNOWN:
         yield UNKNOWN
     elif isinstance(entry, list):
@@ -51,7 +51,7 @@ def known(entry: Any) -> bool:
 
 
 def judge(of: Resource | Plan, entry: Any, ok: Callable[[Any], bool], what: str, wrong: str) -> Iterator[Finding]:
-    """Yield a finding unless `ok(entry)`. `what` and `wrong` together are the sentence."""
+    """Yield a finding unless `ok(entry)`. `what` and `wrong` form the sentence."""
     if ok is not is_present and not known(entry):
         yield Finding(of.urn, f"{what} is known after pulumi up", unknown=True)
     elif not ok(entry):
@@ -59,22 +59,22 @@ def judge(of: Resource | Plan, entry: Any, ok: Callable[[Any], bool], what: str,
 
 
 def forbidden(wrong: str) -> Callable[[Resource], Iterator[Finding]]:
-    """Return a judge for Each that accepts no resource of the type."""
+    """Return a judge for Each that rejects all resources."""
     return lambda one: iter((Finding(one.urn, wrong),))
 
 
 def required(wrong: str, *types: str) -> Callable[[Plan], Iterator[Finding]]:
-    """Return a function across a plan that requires a resource of one of these types."""
+    """Return a judge of a plan that requires one of these types."""
     return lambda plan: iter(() if any(plan.of_type(*types)) else (Finding(plan.urn, wrong),))
 
 
 def listed(entry: Any) -> list[Any]:
-    """Return a list unchanged, and [] for anything else."""
+    """Return a list unchanged; [] for anything else."""
     return entry if isinstance(entry, list) else []
 
 
 def open_cidr(cidr: Any) -> bool:
-    """Return whether a range covers the internet or a large part of it. Text that is no range counts as open."""
+    """Treat a large part of the internet, and text that is no range, as open."""
     if not isinstance(cidr, str):
         return False
     try:
@@ -84,7 +84,6 @@ def open_cidr(cidr: Any) -> bool:
 
 
 def contains(entry: Any, *texts: str) -> bool:
-    """Return whether it is a string with one of `texts` in it."""
     return isinstance(entry, str) and any(text in entry for text in texts)
 
 
@@ -102,7 +101,7 @@ def is_set(entry: Any) -> bool:
 
 
 def is_present(entry: Any) -> bool:
-    """Accept any value that is not empty, also an unknown one: an output of another resource. `up` judges it again."""
+    """Accept what is not empty, also another resource's unknown output: `up` judges it again."""
     return entry is UNKNOWN or bool(entry)
 
 
@@ -112,12 +111,12 @@ def not_set(entry: Any) -> bool:
 
 
 def one_of(*allowed: Any) -> Callable[[Any], bool]:
-    """Accept these values; None among them accepts a missing one."""
+    """Accept these values; None accepts a missing one."""
     return lambda entry: entry in allowed
 
 
 def between(least: int, most: int) -> Callable[[Any], bool]:
-    """Accept whole numbers in this range, both ends included."""
+    """Accept whole numbers in this inclusive range."""
     return lambda entry: isinstance(entry, int) and not isinstance(entry, bool) and least <= entry <= most
 
 
@@ -130,19 +129,19 @@ def matches(pattern: str) -> Callable[[Any], bool]:
 
 
 def related(plan: Plan, kind: str, *path: str, ok: Callable[[Any], bool]) -> list[Resource] | Unknown:
-    """Return the resources of a type whose property at `path` is `ok`; UNKNOWN if only an unknown one may be."""
+    """Return resources with an `ok` property at `path`; UNKNOWN if only an unknown one may be."""
     of_type = [(one, at(one.properties, *path)) for one in plan.of_type(kind)]
     found = [one for one, entry in of_type if entry is not UNKNOWN and ok(entry)]
     return UNKNOWN if not found and any(entry is UNKNOWN for _, entry in of_type) else found
 
 
 def with_name(plan: Plan, kind: str, *path: str, name: Any) -> list[Resource] | Unknown:
-    """Return the resources of a type whose property at `path` equals `name`, which may be unknown."""
+    """Return UNKNOWN for an unknown name."""
     return UNKNOWN if name is UNKNOWN else related(plan, kind, *path, ok=lambda entry: entry == name)
 
 
 def require(of: Resource, found: list[Resource] | Unknown, what: str, wrong: str) -> Iterator[Finding]:
-    """Yield a finding if `found` is empty. `what` is what `of` needs, `wrong` what its absence means."""
+    """Yield a finding if `found` is empty: `of` needs `what`; `wrong` explains its absence."""
     if isinstance(found, Unknown):
         yield Finding(of.urn, f"whether it has {what} is known after pulumi up", unknown=True)
     elif not found:

@@ -1,4 +1,4 @@
-"""The rules as a policy pack of Pulumi: the analyzer of `pulumi up --policy-pack policies`.
+"""The rules as a Pulumi policy pack: the analyzer of `pulumi up --policy-pack policies`.
 
 It implements the engine's protocol (analyzer.proto of Pulumi 3.272). Pulumi's SDK for packs decrypts secrets before a
 policy gets them, and reads the whole stack for each policy (docs/adr/0017).
@@ -52,7 +52,7 @@ _LARGEST_MESSAGE = 400 * 1024 * 1024
 class Pack(analyzer_pb2_grpc.AnalyzerServicer):
     """The analyzer. It judges each resource by its inputs before the engine makes it, and the whole stack at the end.
 
-    What is not overridden answers UNIMPLEMENTED, as the protocol requires.
+    Other methods answer UNIMPLEMENTED, as the protocol requires.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         self._reported: set[tuple[str, str, str]] = set()
 
     def Handshake(self, request: Any, context: Any) -> Any:
-        """Keep the engine's address, to which the estimate of cost is logged."""
+        """Save the engine's address, to log the cost estimate."""
         self._engine = request.engine_address
         return analyzer_pb2.AnalyzerHandshakeResponse()
 
@@ -71,7 +71,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return plugin_pb2.PluginInfo(version=VERSION)
 
     def GetAnalyzerInfo(self, request: Any, context: Any) -> Any:
-        """Return each rule as a policy, with its own level, which nothing changes."""
+        """Return each rule as a policy with its own, fixed level."""
         return analyzer_pb2.AnalyzerInfo(
             name=NAME,
             version=VERSION,
@@ -85,7 +85,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return Empty()
 
     def ConfigureStack(self, request: Any, context: Any) -> Any:
-        """Keep the environment that the stack file sets, else the one that the program derives from the name."""
+        """Save the stack file's environment, else the one in the stack's name."""
         self._is_preview = request.dry_run
         self._resources.clear()
         self._reported.clear()
@@ -94,7 +94,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return analyzer_pb2.AnalyzerStackConfigureResponse()
 
     def Analyze(self, request: Any, context: Any) -> Any:
-        """Judge one resource by the checks that need no other. The engine does not make one that breaks a rule."""
+        """Judge by the checks that need no other resource. The engine does not make one that breaks a rule."""
         one = self._resources[request.urn] = resource(
             request.urn,
             MessageToDict(request.properties),
@@ -108,7 +108,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return analyzer_pb2.AnalyzeResponse(diagnostics=[each for one in judgements for each in self._new(one)])
 
     def AnalyzeStack(self, request: Any, context: Any) -> Any:
-        """Judge the whole stack. Of its resources only the names count here: their inputs came before."""
+        """Judge the whole stack. Only the resources' names count: their inputs came before."""
         response = analyzer_pb2.AnalyzeResponse()
         plan = self.plan_of(request)
         if plan is None:
@@ -129,7 +129,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return response
 
     def _new(self, judgement: Judgement) -> Iterator[Any]:
-        """Yield what is broken as diagnostics, each once."""
+        """Yield each broken rule once, as diagnostics."""
         rule = judgement.rule
         controls = "; ".join(f"{control.framework} {control.id}" for control in rule.controls)
         for finding in judgement.findings:
@@ -142,7 +142,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             yield _diagnostic(rule.name, rule.sentence, text, finding.resource, _level(rule))
 
     def _log(self, urn: str, message: str) -> None:
-        """Have the CLI print a message below the stack. Nothing happens without an engine, or if it does not answer."""
+        """Log a message to the CLI, below the stack. Ignores an engine that is missing or does not answer."""
         if not self._engine or not message:
             return
         with grpc.insecure_channel(self._engine) as channel, suppress(grpc.RpcError):
@@ -150,7 +150,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             engine_pb2_grpc.EngineStub(channel).Log(request, timeout=LOG_SECONDS)
 
     def plan_of(self, request: Any) -> Plan | None:
-        """Return the engine's plan; None for a program that failed before its stack, which the engine reports."""
+        """Return None for a program that failed before its stack: the engine reports that."""
         stack = next((one for one in request.resources if one.type == STACK), None)
         if stack is None:
             return None

@@ -39,7 +39,7 @@ _STREAM = "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview --json"
 
 
 class Unknown:
-    """Replaces a property that only the provider knows, until it has made the resource."""
+    """A property that is unknown until the provider has made the resource."""
 
     def __repr__(self) -> str:
         return "<known after pulumi up>"
@@ -52,7 +52,7 @@ UNKNOWN: Final = Unknown()
 
 
 class Concealed:
-    """Replaces a property that the engine encrypts: a rule sees that there is one, and never its value."""
+    """A property that the engine encrypts: rules see that it exists, never its value."""
 
     def __repr__(self) -> str:
         return "<secret>"
@@ -71,10 +71,8 @@ class Environment(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """A resource of the program."""
-
     type: str
-    """The type token, as aws:secretsmanager/secret:Secret."""
+    """Type token, such as aws:secretsmanager/secret:Secret."""
     name: str
     urn: str
     properties: Mapping[str, Any]
@@ -86,20 +84,17 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The resources and outputs of a run."""
-
     project: str
     stack: str
     environment: Environment
     resources: tuple[Resource, ...]
-    """The resources that rules judge; in another program those below a component of this project."""
+    """Resources to judge; in another program those below a component of this project."""
     others: tuple[Resource, ...] = ()
     """Other resources of another program, where rules look only for values."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
-    """Outputs of the stack. `secretops` is its manifest."""
+    """Stack outputs. `secretops` is the manifest."""
 
     def of_type(self, *types: str) -> Iterator[Resource]:
-        """Yield the resources of these types."""
         return (resource for resource in self.resources if resource.type in types)
 
     @property
@@ -108,7 +103,7 @@ class Plan:
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """Return the stack's output `secretops`; empty if it is unknown."""
+        """Return the output `secretops`; empty if unknown."""
         found = self.outputs.get("secretops")
         return found if isinstance(found, Mapping) else {}
 
@@ -122,7 +117,7 @@ class Finding:
     message: str
     """What is wrong, the rule, the remedy. Never a value."""
     unknown: bool = False
-    """True if it can't be judged before the provider has made what it depends on. Then it is not broken."""
+    """Not broken: can't be judged before the provider makes what it depends on."""
 
 
 class NoPlanError(Exception):
@@ -130,7 +125,7 @@ class NoPlanError(Exception):
 
 
 def judged(entry: Any) -> Any:
-    """Return a property of the engine in the form for rules, without the engine's additions."""
+    """Remove the engine's additions."""
     match entry:
         case str() if entry in _UNKNOWNS:
             return UNKNOWN
@@ -158,7 +153,7 @@ def _mapping(entry: Mapping[str, Any]) -> Any:
 def resource(
     urn: str, inputs: Mapping[str, Any], *, parent: str = "", protect: bool = False, provider: str = ""
 ) -> Resource:
-    """Return a resource by its URN. Stack and default providers count as none."""
+    """Return a resource by URN. A stack is no parent; a default provider is no provider."""
     name = urn.rpartition("::")[2]
     return Resource(
         type=type_of(urn),
@@ -172,12 +167,12 @@ def resource(
 
 
 def type_of(urn: str) -> str:
-    """Return the type in a URN, without its parents' types."""
+    """Return the type without the parents'."""
     return urn.rpartition("::")[0].rpartition("::")[2].rpartition("$")[2]
 
 
 def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, project: str, stack: str) -> Plan:
-    """Return the plan, by the order of URNs, without default providers."""
+    """Order by URN, without default providers."""
     found = sorted((one for one in resources if not _own(one)), key=lambda one: one.urn)
     return Plan(
         project=project,
@@ -190,7 +185,7 @@ def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, proj
 
 
 def is_ours(one: Resource, project: str) -> bool:
-    """Return whether a resource is of this project, or below one of its components, by its URN."""
+    """Return whether it is of this project, or below its components, by URN."""
     return project == PROJECT or f"{PROJECT}:" in one.urn.split("::")[2]
 
 
@@ -200,7 +195,7 @@ def _own(one: Resource) -> bool:
 
 
 def environment_of(stack: str) -> Environment:
-    """Return the environment that the program takes from the first word of a stack's name."""
+    """The first word of a stack's name decides, as in the program."""
     match re.split(r"[^a-z]", stack.lower())[0]:
         case "dev" | "development":
             return Environment.DEVELOPMENT
@@ -210,7 +205,7 @@ def environment_of(stack: str) -> Environment:
 
 
 def _environment(outputs: Mapping[str, Any]) -> Environment:
-    """Return the stack's environment; by default production, the strictest."""
+    """The default is production, the strictest."""
     name = outputs.get("environment")
     return Environment(name) if name in tuple(Environment) else Environment.PRODUCTION
 
@@ -241,7 +236,6 @@ def plan_of_preview(text: str) -> Plan:
 
 
 def _events(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield event and resource for each planned resource."""
     for line in text.splitlines():
         if not line.startswith("{"):
             continue

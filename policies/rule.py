@@ -1,7 +1,7 @@
-"""The model of a rule: what it requires of a plan, its findings, and the controls that it serves.
+"""The model of a rule: its requirement of a plan, findings and controls.
 
-A rule judges what a stack *declares*. It knows neither where the plan came from (the engine's analyzer, a preview's
-JSON, mocks) nor the program that made it.
+A rule judges what a stack *declares*. It does not depend on the plan's source (the engine's analyzer, a preview's JSON,
+mocks) or the program.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from policies.plan import Environment, Finding, Plan, Resource
 
 
 class Framework(StrEnum):
-    """Where a control is from."""
-
     SOC_2 = "SOC 2"
     PCI_DSS = "PCI DSS 4.0.1"
     HIPAA = "HIPAA"
@@ -31,7 +29,7 @@ class Framework(StrEnum):
 
 @dataclass(frozen=True)
 class Control:
-    """One control that a rule serves, such as CC6.1, 8.6.3, 164.312(a)(2)(iv) or 32(1)(a)."""
+    """A control, such as CC6.1, 8.6.3, 164.312(a)(2)(iv) or 32(1)(a)."""
 
     framework: Framework
     id: str
@@ -40,7 +38,7 @@ class Control:
 
 
 class Enforcement(StrEnum):
-    """What a finding does to a preview; the words of Pulumi's policies."""
+    """Effect of a finding on a preview, in the words of Pulumi's policies."""
 
     MANDATORY = "mandatory"
     ADVISORY = "advisory"
@@ -52,10 +50,10 @@ PRODUCTION = frozenset({Environment.PRODUCTION})
 
 @dataclass(frozen=True)
 class Expect:
-    """A condition on one property of a type of resource.
+    """A condition on one property of a type.
 
     `path` is dotted; `[]` after a step means each member of that list: `rules[].id`. `*` in a type matches any text.
-    The finding's text is the path and `wrong`, which says what is wrong and the remedy.
+    The finding is the path and `wrong`: the problem and the remedy.
     """
 
     types: str | tuple[str, ...]
@@ -77,7 +75,7 @@ def rows(
 
 @dataclass(frozen=True)
 class Each:
-    """A function that judges one resource of a type by itself."""
+    """A judge of each resource of a type."""
 
     types: str | tuple[str, ...]
     judge: Callable[[Resource], Iterator[Finding]]
@@ -88,8 +86,8 @@ class Each:
 class Rule:
     """One sentence that a stack keeps or breaks.
 
-    `checks` look at one resource at a time, so that `pulumi up` stops before it makes a resource that breaks one.
-    `across` looks at the whole plan, after its resources are known.
+    `checks` judge one resource at a time: `pulumi up` stops before it makes a resource that breaks one. `across` judges
+    the whole plan.
     """
 
     name: str
@@ -97,20 +95,19 @@ class Rule:
     sentence: str
     controls: tuple[Control, ...]
     limitation: str
-    """What a kept rule does not show, one sentence."""
+    """One sentence: what a kept rule does not prove."""
     later: str = ""
-    """Why a first preview can't judge it in full; empty if it can, on every shipped stack."""
+    """Why a first preview can't fully judge it; empty if it can, on every shipped stack."""
     checks: tuple[Expect | Each, ...] = ()
     across: Callable[[Plan], Iterator[Finding]] | None = None
     types: tuple[str, ...] = ()
-    """Types that `across` is about, for `applies_to`. Those of `checks` count by themselves."""
+    """Types of `across`, for `applies_to`. Those of `checks` count by themselves."""
     applies: Callable[[Plan], bool] | None = None
-    """Whether the rule has anything to judge; by default, whether there is a resource of its types."""
+    """Whether the rule applies; by default, if the plan has a resource of its types."""
     environments: frozenset[Environment] = ALL
     enforcement: Enforcement = Enforcement.MANDATORY
 
     def applies_to(self, plan: Plan) -> bool:
-        """Return whether this plan has anything to judge."""
         if plan.environment not in self.environments:
             return False
         if self.applies is not None:
@@ -119,21 +116,19 @@ class Rule:
         return any(is_of(one, wanted) for one in plan.resources)
 
     def findings(self, plan: Plan) -> Iterator[Finding]:
-        """Yield what is wrong or unknown in a plan."""
         for one in plan.resources:
             yield from self.findings_of(one, plan.environment)
         if self.across is not None and plan.environment in self.environments:
             yield from self.across(plan)
 
     def findings_of(self, one: Resource, environment: Environment) -> Iterator[Finding]:
-        """Yield what the checks of single resources find in one."""
         for check in self.checks:
             if environment in self.environments & check.environments and is_of(one, _types(check)):
                 yield from _expected(one, check) if isinstance(check, Expect) else check.judge(one)
 
 
 def is_of(one: Resource, types: tuple[str, ...]) -> bool:
-    """Return whether the resource's type is one of these; `kubernetes:*:Role` is a Role in any version of its API."""
+    """Return whether the type is one of these; `kubernetes:*:Role` matches any API version."""
     return any(one.type == kind or ("*" in kind and fnmatchcase(one.type, kind)) for kind in types)
 
 
@@ -142,7 +137,7 @@ def _types(check: Expect | Each) -> tuple[str, ...]:
 
 
 def protected(*types: str, only: Callable[[Resource], bool] = lambda _: True) -> Each:
-    """Return a check that resources are protected: their loss is for good, or turns the trail off."""
+    """Return a check that resources are protected: their loss is permanent, or disables the trail."""
 
     def look(one: Resource) -> Iterator[Finding]:
         if only(one) and not one.protect:
@@ -152,7 +147,7 @@ def protected(*types: str, only: Callable[[Resource], bool] = lambda _: True) ->
 
 
 def where(condition: Callable[[Resource], Any], types: str, *entries: tuple[str, Callable[[Any], bool], str]) -> Each:
-    """Return a check of `rows` for resources that meet a condition."""
+    """Return a check of `rows` on resources that meet a condition."""
     expected = rows(types, *entries)
 
     def judge_rows(one: Resource) -> Iterator[Finding]:
@@ -174,11 +169,11 @@ def rules() -> tuple[Rule, ...]:
 
 
 def defined(name: str) -> Iterator[Any]:
-    """Yield the members of each constant of this name in the platforms' folders, in the order of modules.
+    """Yield the members of each constant `name` in the platforms' folders, in the order of modules.
 
-    RULES: rules. For rules about every stack, HOLDS: checks that what has secrets, keys or the trail is protected;
-    IMAGES: checks of images; VALUES: patterns of types that have a value; ENCRYPTED: kinds of store that encrypt
-    values. For the estimate of cost, PRICES.
+    RULES: rules. For rules on every stack, HOLDS: checks that resources with secrets, keys or the trail are protected;
+    IMAGES: checks of images; VALUES: patterns of types with a value; ENCRYPTED: kinds of store that encrypt values.
+    PRICES: for the cost estimate.
     """
     for platform in pkgutil.iter_modules(policies.__path__, "policies."):
         if platform.ispkg:

@@ -64,11 +64,11 @@ AFTER_SECTIONS = """
     - an ARN, or a resource id of Azure. A part that looks random becomes `...`.
 - An error prints the name of a key unless that looks like a secret. An entry of the right form may be printed: an error
   that compares two sections shows both.
-- An entry is rejected, and not repeated, if its key is a secret's (`password`, `token`, `secretKey`), if it has the
-  form of a token, a PEM file, a login or an assignment (`password=...`), if it is encrypted, or if it is 20 characters
-  or more of random letters and digits without a word. So are entries for other programs, such as `aws:secretKey` or a
-  kubeconfig with a token. A shorter password, or one of words, is accepted where any text is, for example as the name
-  of a folder: no check can tell them apart.
+- An entry is rejected, and not repeated, if its key is a secret's: `password`, `token`, `secretKey`. So is an entry
+  that has the form of a token, a PEM file, a login or an assignment (`password=...`), or that is encrypted. So are
+  20 characters or more of random letters and digits without a word. So are entries for other programs, such as
+  `aws:secretKey` or a kubeconfig with a token. A shorter password, or one of words, is accepted where any text is,
+  for example as the name of a folder: no check candistinguish them.
 
 `Pulumi.dev.yaml` deploys to this machine, `Pulumi.staging.yaml` to a [Kubernetes cluster](operations/kubernetes.md),
 `Pulumi.prod.yaml` to an [AWS account](operations/aws.md); `examples/` has a file for each other pair. `make docs`
@@ -86,7 +86,7 @@ def render() -> str:
     for section, model in OF_ONE.items():
         parts += [f"## {section}\n", f"{_first(model)}\n", _table(model)]
     levels = ", ".join(f"`{level}`" for level in get_args(getattr(LogLevel, "__value__", LogLevel)))
-    parts.append(f"## log_level\n\nOne of {levels}; by the environment if it is not said: DEBUG, INFO, WARNING.\n")
+    parts.append(f"## log_level\n\nOne of {levels}; by default that of the environment: DEBUG, INFO, WARNING.\n")
     places = ", ".join(f"`{place.value}`" for place in Environment)
     parts.append(
         f"## environment\n\nOne of {places}. Without it, the letters before the first other character of the stack's "

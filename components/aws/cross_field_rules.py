@@ -91,7 +91,7 @@ def _balanced(server: EcsServer) -> Iterator[Problem]:
     if not server.allowed_hosts:
         yield Problem(
             "server.load_balancer: without server.allowed_hosts",
-            "the launcher has to know the name of its certificate",
+            "the launcher must know the host name of its certificate",
             "add allowed_hosts: [the host name that clients use]",
             code="load-balancer-needs-host",
         )
@@ -131,8 +131,9 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
     names = store.names(stack)
     if len(undeclared_read(names, declared_callers(store.operators, reader))) > FILTER_LIMIT:
         yield Problem(
-            f"store.operators: {len(store.operators)} of them",
-            f"the alarm for undeclared readers names each, and CloudWatch limits filters to {FILTER_LIMIT} characters",
+            f"store.operators: {len(store.operators)} operators",
+            f"the alarm for undeclared readers names each operator, and CloudWatch limits filters to {FILTER_LIMIT} "
+            "characters",
             "use one role that all of them may assume",
             code="too-many-operators",
         )
@@ -140,15 +141,15 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
         if region == store.region:
             yield Problem(
                 f"store.replicas: {region}",
-                "a replica is in another region than the secret",
+                "a replica must be in a region other than the secret's",
                 "take it out",
                 code="replica-in-own-region",
             )
         elif (partition := names.at(region).partition) != names.partition:
             yield Problem(
                 f"store.replicas: {region} of partition {partition}",
-                f"replicas stay within a partition of AWS, here {names.partition}",
-                "write a region there, or take it out",
+                f"replicas must stay within a partition of AWS, here {names.partition}",
+                f"name a region of the partition {names.partition}, or remove this entry",
                 code="other-partition",
             )
     if store.kms_key and store.replicas:
@@ -182,7 +183,7 @@ def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterato
     if size > ROLE_LIMIT:
         remedies = ["combine secrets into fields of one", "use several stacks"]
         yield Problem(
-            f"secrets: {len(declared)} of them" + (f", with {len(store.replicas)} replicas" if store.replicas else ""),
+            f"secrets: {len(declared)} secrets" + (f", with {len(store.replicas)} replicas" if store.replicas else ""),
             "the role of the hourly tick names each secret twice, and once for each replica; IAM limits a role's "
             f"policies to {ROLE_LIMIT:,} characters, and these have {size:,}",
             ", or ".join((["take a replica out"] if store.replicas else []) + remedies),
@@ -215,26 +216,30 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
 def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
     """Reject ARNs outside of the stack's account or region."""
     for at, operator in enumerate(store.operators):
-        what = "an operator is a role or a user"
-        yield from _not_here(store, f"store.operators.{at}", operator, what, "use a role there that they may assume")
+        what = "an operator must be a role or a user"
+        yield from _not_here(
+            store, f"store.operators.{at}", operator, what, "use a role of that account that the operator may assume"
+        )
     if topic := known(store.alert_topic):
-        yield from _not_here(store, "store.alert_topic", topic, "alarms notify a topic", "use one there", regional=True)
+        yield from _not_here(store, "store.alert_topic", topic, "the topic must be", "use a topic there", regional=True)
     for name, given in (("kms_key", store.kms_key), ("log_kms_key", store.log_kms_key)):
         if key := known(given):
-            yield from _not_here(store, f"store.{name}", key, "it is a key", "use one there", regional=True)
+            yield from _not_here(store, f"store.{name}", key, "the key must be", "use a key there", regional=True)
     boundary = known(store.permissions_boundary)
     if boundary and ":iam::aws:" not in boundary:
-        what = "a permissions boundary is a policy"
-        yield from _not_here(store, "store.permissions_boundary", boundary, what, "use one there")
+        what = "a permissions boundary must be a policy"
+        yield from _not_here(store, "store.permissions_boundary", boundary, what, "use a policy of that account")
     if (reader := getattr(server, "reader", None) or "").startswith("arn:"):
-        yield from _not_here(store, "server.reader", reader, "the launcher reads with one", "use one there")
+        yield from _not_here(store, "server.reader", reader, "the reader must be", "use a role or user of that account")
     if provider := known(getattr(server, "oidc_provider", None)):
-        yield from _not_here(store, "server.oidc_provider", provider, "it is", "use one there")
+        yield from _not_here(
+            store, "server.oidc_provider", provider, "the provider must be", "use the provider of that account"
+        )
     balancer = server.load_balancer if isinstance(server, EcsServer) else None
     if balancer and (arn := known(balancer.certificate)):
         where = "server.load_balancer.certificate"
-        remedy = "request one there, or import it"
-        yield from _not_here(store, where, arn, "a load balancer needs a certificate", remedy, regional=True)
+        remedy = "request a certificate there, or import it"
+        yield from _not_here(store, where, arn, "the certificate must be", remedy, regional=True)
 
 
 def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Problem]:
@@ -243,8 +248,8 @@ def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Pro
     if arn and (found := arn.split(":")[1]) != own:
         yield Problem(
             f"issuer.arn: of partition {found}",
-            f"the tick's role is in the stack's partition, {own}",
-            "use one there",
+            f"the CA must be in the partition of the tick's role, {own}",
+            "use a CA of that partition",
             code="other-partition",
         )
 
@@ -271,14 +276,14 @@ def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
     if server.kind in ("local", "swarm") and not (server.reader or "").startswith("arn:"):
         who = "user/coreflux-mcp-server" if server.is_remote else "role/developer"  # a Swarm logs in with a user's key
         yield Problem(
-            f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store aws",
+            f"server.reader: {server.reader}" if server.reader else "server.reader: required with store aws",
             "the store grants the role or user with which the launcher reads",
             f"add reader: arn:aws:iam::123456789012:{who}",
             code="reader-missing",
         )
     if server.kind == "kubernetes" and not server.oidc_provider:
         yield Problem(
-            "server.oidc_provider: missing with store aws",
+            "server.oidc_provider: required with store aws",
             "AWS has to trust the cluster's service account of External Secrets",
             "add oidc_provider: its ARN (aws iam list-open-id-connect-providers)",
             code="oidc-provider-missing",

@@ -70,7 +70,7 @@ def check_package() -> None:
         state = "is older than the sources" if ZIP.exists() else "is missing"
         raise ComponentError(
             f"dist/lambda.zip {state}",
-            "the functions that rotate run it, and are never older than the program",
+            "the rotation functions run this package, which must not be older than the program",
             COMMAND,
             code="lambda-package-missing",
         )

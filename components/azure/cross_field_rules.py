@@ -48,15 +48,15 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
         if name.removesuffix(PENDING) in names - {name}:
             yield Problem(
                 f"secrets.{name}: the name of the pending version of {name.removesuffix(PENDING)}",
-                "a key vault has a pending value in its own secret, with that name",
+                "Key Vault stores a pending value in a separate secret of that name",
                 "rename it",
                 code="secret-name-taken",
             )
     if server and not server.is_remote and not store.image:
         yield Problem(
-            "store.image: missing with server local",
+            "store.image: required when server.kind is local",
             "the rotator runs in a container of Azure, and a server on this machine has no image",
-            "add image: the one of docs/operations/image.md, as you have pushed it",
+            "push the image of docs/operations/image.md, then add image: its name",
             code="image-missing",
         )
     if store.registry and not known(store.registry):
@@ -74,8 +74,8 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
         if registry and not re.fullmatch(rf"{registry}(-[a-z0-9]+)?\.azurecr\.io", image.partition("/")[0]):
             yield Problem(
                 f"{key}: {image}",
-                f"with store.registry images are from {registry}.azurecr.io, or {registry}-….azurecr.io if its login "
-                "server has a label",
+                f"with store.registry images must be from {registry}.azurecr.io, or {registry}-….azurecr.io if its "
+                "login server has a label",
                 "write an image of that registry, or take registry out",
                 code="registry-mismatch",
             )
@@ -107,7 +107,7 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
     if store.network and not store.network.is_way_in(own):
         yield Problem(
             "store.network: no address, no subnet but the stack's own, and no private endpoint",
-            "vault and lease are closed to all others, and nobody could put the first value",
+            "vault and lease would be closed to everybody, and nobody could put the first value",
             "add the networks of operators, or take network out",
             code="network-without-client",
         )
@@ -129,7 +129,7 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
     if endpoint and (known(endpoint.subnet) or "-").lower() == (own or "").lower():
         yield Problem(
             f"store.network.private_endpoint.subnet: {endpoint.subnet}",
-            "it is store.subnet, which is delegated to Container Apps alone",
+            "this subnet is store.subnet, which is delegated to Container Apps alone",
             "write another subnet of the same virtual network",
             code="endpoint-in-delegated-subnet",
         )
@@ -140,8 +140,8 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
         if subnet and known(subnet) and (found := subnet.split("/")[2]) != store.subscription:
             yield Problem(
                 f"{key}: of subscription {found}",
-                f"{what} is in the subscription of its network, here {store.subscription}",
-                "write a subnet there, in the stack's location",
+                f"{what} must be in the subscription of its network, here {store.subscription}",
+                "name a subnet of that subscription, in the stack's location",
                 code="other-subscription",
             )
 
@@ -158,14 +158,14 @@ def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
     """Reject a server elsewhere without an identity."""
     if server.kind == "local" and (not server.reader or server.reader.startswith("arn:")):
         yield Problem(
-            f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store azure",
+            f"server.reader: {server.reader}" if server.reader else "server.reader: required with store azure",
             "the launcher reads as a user, who gets the server's secrets",
             "add reader: the user's object id (az ad signed-in-user show --query id)",
             code="reader-missing",
         )
     if server.kind == "kubernetes" and not server.oidc_issuer:
         yield Problem(
-            "server.oidc_issuer: missing with store azure",
+            "server.oidc_issuer: required with store azure",
             "Entra has to trust the cluster's service account of External Secrets",
             "add oidc_issuer: its URL (az aks show --query oidcIssuerProfile.issuerUrl)",
             code="oidc-issuer-missing",

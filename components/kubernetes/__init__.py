@@ -1,7 +1,7 @@
-"""The Kubernetes platform: Secrets of one namespace as the store, a Deployment in it as the server.
+"""The Kubernetes platform: Secrets of a namespace as the store, a Deployment as the server.
 
-The oldest supported release is 1.27: from it on, nodes can by default be drained of pods that are not ready, whatever
-their disruption budget.
+From 1.27, the oldest supported release, nodes can by default drain pods that are not ready, despite their disruption
+budget.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rules across sections for stacks with a server in a cluster."""
+"""Cross-field rules of a server in a cluster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ BY_AN_AGENT = ("six", 360)
 
 
 def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield each problem, from the valid sections."""
     store, broker, rotation = parsed.get("store"), parsed.get("broker"), parsed.get("rotation")
     yield from out_of_reach("server kubernetes", broker, "becomes a ConfigMap that the pods read", runs="pod")
     if server.certificate_issuer and isinstance(broker, OutsideBroker) and not broker.client_certificate:
@@ -47,7 +46,7 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
         if (one.operator == "Exists" and one.value is not None) or (one.operator == "Equal" and not one.key):
             yield Problem(
                 f"server.tolerations.{at}: operator {one.operator} {'with a value' if one.key else 'without a key'}",
-                "Equal has a key and a value, and Exists has no value",
+                "Equal requires a key and a value, and Exists must not have a value",
                 "write operator: Exists for every value, or name key and value",
                 code="invalid-toleration",
             )
@@ -74,15 +73,15 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
 
 
 def _for_vault(what: str) -> Problem:
-    return Problem(what, "it is for store vault", "take it out", code="key-for-other-store")
+    return Problem(what, "this key is only for store vault", "take it out", code="key-for-other-store")
 
 
 def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterator[Problem]:
-    """Yield a problem for an address in none of the networks of server.`key`."""
+    """Yield a problem unless server.`key` contains the address."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return  # a name, which the cluster's DNS resolves
+        return
     if not any(address in ipaddress.ip_network(cidr) for cidr in cidrs):
         yield Problem(
             f"server.{key}: without {host}",
@@ -98,14 +97,14 @@ def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
             if f"{name}.{field}" in CERTIFICATE_FILES:
                 yield Problem(
                     f"secrets.{name}: its field {field} is the file {name}.{field}",
-                    "the server's client certificate has this file",
+                    "the server's client certificate uses this file name",
                     "rename the secret or its field",
                     code="file-name-taken",
                 )
 
 
 def _too_soon(server: KubernetesServer, store: StoreSection, rotation: Rotation) -> Iterator[Problem]:
-    """Yield a problem for a grace period that ends before every pod has a new value."""
+    """Require a grace period in which every pod gets a new value."""
     if store.kind not in TO_A_POD:
         return
     by_an_agent = store.kind == "vault" and server.reference != "SyncedKey"

@@ -1,4 +1,4 @@
-"""Types of the entries of Kubernetes' sections, with rules and remedies."""
+"""Field types of Kubernetes' sections, with rules and remedies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The namespace of a stack, and the service account of its server."""
+"""The namespace and the server's service account."""
 
 from __future__ import annotations
 
@@ -28,26 +28,23 @@ POD_SECURITY = {
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesIdentityArgs:
-    """Arguments of KubernetesIdentity."""
-
     namespace: str = "coreflux-mcp"
     create_namespace: bool = True
     """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` leaves it."""
     context: str | None = None
     """Context of the kubeconfig, also for `secretops`; None for the current one."""
     stack: str | None = None
-    """Part of labels; by default the name of the Pulumi stack."""
+    """Part of labels; by default the Pulumi stack's name."""
     oidc_provider: pulumi.Input[str] | None = None
-    """ARN of the cluster's OIDC provider in AWS, where External Secrets reads a store on AWS."""
+    """ARN of the cluster's OIDC provider in AWS, for External Secrets on store aws."""
     oidc_issuer: pulumi.Input[str] | None = None
-    """URL of the cluster's OIDC issuer, where External Secrets reads a store on Azure."""
+    """URL of the cluster's OIDC issuer, for External Secrets on store azure."""
 
 
 class KubernetesIdentity(Component):
     """A namespace of restricted pods without connections by default, and the server's service account.
 
-    Grants come from the store. A provider in `opts` is used, and has to be for the cluster of `context`; by default the
-    component makes one.
+    Grants come from the store. A provider in `opts` must be for the cluster of `context`; by default one is made.
     """
 
     def __init__(
@@ -63,8 +60,8 @@ class KubernetesIdentity(Component):
             f"{name}-cluster",
             kubeconfig="",  # the SDK would put the path in KUBECONFIG into the state
             context=args.context,
-            cluster_identifier=args.context or "current",  # else another context is an update without effect
-            upsert_existing_objects=False,  # existing objects belong to somebody else
+            cluster_identifier=args.context or "current",
+            upsert_existing_objects=False,  # existing objects belong to others
             enable_config_map_mutable=True,  # changes a ConfigMap in place instead of replacing it
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -97,9 +94,9 @@ class KubernetesIdentity(Component):
         self.register_outputs({"namespace": self.namespace.name})
 
     def sync_account(self, annotations: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
-        """Declare the account with which External Secrets reads another store, and return its name.
+        """Declare External Secrets' account for another store. Return its name.
 
-        Separate from the server's account, with which pods could get the token for the cloud.
+        Separate from the server's: with that account pods could get the cloud token.
         """
         account = core.v1.ServiceAccount(
             f"{self._name}-sync-account",
@@ -113,7 +110,7 @@ class KubernetesIdentity(Component):
 def account_for(
     component: Component, name: str, account: ServiceAccount | KubernetesIdentityArgs, stack: str
 ) -> ServiceAccount:
-    """Return `account`, or the account of an identity made from arguments, below the component `name`."""
+    """Return `account`, or that of an identity declared below the component `name`."""
     if isinstance(account, ServiceAccount):
         return account
     args = replace(account, stack=account.stack or stack)

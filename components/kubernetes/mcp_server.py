@@ -1,4 +1,4 @@
-"""The MCP server as a Deployment: the launcher over streamable HTTP, its Secrets as files that kubelets update."""
+"""The MCP server as a Deployment: the launcher over streamable HTTP, with Secrets as files."""
 
 from __future__ import annotations
 
@@ -67,29 +67,27 @@ ROLLED_OUT = f"jsonpath={{$[?{_COMPLETE} || {_NEVER_READY}]}}"
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesMcpServerArgs(PodArgs, McpServerArgs):
-    """Arguments of KubernetesMcpServer."""
-
     references: MountedFiles | SyncedKey
-    """Where the launcher reads the secrets: what `publish` of a store returns, or your own."""
+    """Where the launcher reads secrets: the result of a store's `publish`, or your own."""
     mounted: Sequence[pulumi.Input[str]] = (SECRETS,)
-    """Names of the Kubernetes Secrets that are mounted, unless External Secrets makes them."""
+    """Kubernetes Secrets to mount, unless External Secrets makes them."""
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
-    """The service account of the pods (`principal` of a KubernetesIdentity), or arguments to make an identity."""
+    """Service account of the pods (`principal` of a KubernetesIdentity), or arguments to make an identity."""
     replicas: int = 2
     rollout_seconds: int = 300
-    """How long `pulumi up` waits for new pods of a server that was ready."""
+    """Seconds that `pulumi up` waits for new pods of a server that was ready."""
     allowed_hosts: Sequence[str] = ()
-    """Host names that clients use in addition to those of the Service, e.g. of an ingress."""
+    """Host names that clients use besides the Service's, e.g. of an ingress."""
     connection_tools: bool = False
-    """Whether MCP clients may choose the broker and the user of all clients, by the connection tools."""
+    """Whether MCP clients may choose the broker and user of all clients, by the connection tools."""
     grace_seconds: int = 3600
-    """How long previous versions stay valid: External Secrets syncs within that time."""
+    """Seconds that previous versions stay valid: External Secrets syncs within them."""
     has_rotator: bool = False
-    """Whether a KubernetesRotator runs in the namespace, whose ConfigMap then has the CA certificates of both."""
+    """Whether a KubernetesRotator runs in the namespace: its ConfigMap then has the CA certificates of both."""
 
 
 class KubernetesMcpServer(McpServer):
-    """A Deployment with Service, disruption budget and network policy. Owns no value and no grant."""
+    """A Deployment with Service, disruption budget and network policy. Owns no value or grant."""
 
     def __init__(self, name: str, args: KubernetesMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, opts, formerly="")

@@ -1,4 +1,4 @@
-"""Names of the objects in the namespace. Those of Secrets are the guide's (Kubernetes Secrets)."""
+"""Names in the namespace. Those of Secrets are the guide's (Kubernetes Secrets)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,6 @@ _KEYS = {
 
 
 def delivered(secret: Secret) -> Delivered:
-    """Return the Secret and the keys in which the server's pods find `secret`."""
     if secret.kind is SecretKind.X509:
         return Delivered(name=CERTS, keys={field: field for field in secret.fields})
     token, field = HTTP_TOKEN
@@ -62,7 +61,7 @@ def delivered(secret: Secret) -> Delivered:
 
 
 def selector(program: str) -> dict[str, str]:
-    """Return the label of the pods of SERVER or ROTATOR. A Deployment's selector can't change."""
+    """Return a program's label. A Deployment's selector can't change."""
     return {"app.kubernetes.io/name": program}
 
 
@@ -78,8 +77,6 @@ def labels(program: str, stack: str) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The namespace, labels and resource options of a component's objects."""
-
     namespace: Namespace
     labels: Mapping[str, str]
     child: pulumi.ResourceOptions
@@ -90,7 +87,6 @@ class Place:
         return cls(namespace=namespace, labels=labels(program, stack), child=child)
 
     def after(self, *others: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Return the options of a child that is created after `others`."""
         return pulumi.ResourceOptions(parent=self.child.parent, provider=self.child.provider, depends_on=list(others))
 
     def metadata(self, name: str, annotations: Mapping[str, pulumi.Input[str]] | None = None) -> meta.v1.ObjectMetaArgs:
@@ -100,10 +96,9 @@ class Place:
 
 
 def name_of(made: pulumi.Output[meta.v1.outputs.ObjectMeta], name: str) -> pulumi.Output[str]:
-    """Return an object's name as its output, and `name` in previews."""
+    """Return the name as an output; `name` in previews."""
     return planned(made.apply(lambda metadata: str(metadata.name)), name)
 
 
 def user_of(namespace: str, account: str) -> str:
-    """Return the user name of a service account."""
     return f"system:serviceaccount:{namespace}:{account}"

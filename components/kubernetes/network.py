@@ -1,7 +1,7 @@
-"""Network policies: connections of pods. `default_deny` denies what no other policy allows.
+"""Network policies. `default_deny` denies what no other policy allows.
 
-Policies only add permissions, so these come from the stack file. CIDRs may not match pods (it depends on the network
-plugin), so pods are selected by their namespace.
+Policies only add permissions, so these come from the stack file. CIDRs may not match pods, depending on the network
+plugin, so pods are selected by namespace.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ _ANY_POD = Peer(namespace_selector=meta.v1.LabelSelectorArgs())
 
 
 def default_deny(name: str, place: Place) -> networking.v1.NetworkPolicy:
-    """Deny all connections of all pods of the namespace."""
     return networking.v1.NetworkPolicy(
         name,
         metadata=place.metadata(DEFAULT_DENY),
@@ -45,7 +44,6 @@ def default_deny(name: str, place: Place) -> networking.v1.NetworkPolicy:
 def allow(
     name: str, program: str, place: Place, *, egress: Sequence[Egress], ingress: Sequence[Ingress] = ()
 ) -> networking.v1.NetworkPolicy:
-    """Allow connections of the pods of `program`."""
     return networking.v1.NetworkPolicy(
         name,
         metadata=place.metadata(program),
@@ -60,33 +58,31 @@ def allow(
 
 
 def to_dns(args: NetworkArgs) -> Egress:
-    """Allow DNS: pods in any namespace, and addresses of nodes or of a cloud."""
+    """Allow DNS by pods of any namespace, nodes or a cloud."""
     ports = [Port(port=port, protocol=protocol) for port in args.dns_ports for protocol in ("UDP", "TCP")]
     return Egress(to=[_ANY_POD, *_blocks(args.dns_cidrs)], ports=ports)
 
 
 def to_broker(broker: BrokerArgs, args: NetworkArgs) -> Egress:
-    """Allow the broker's port, at its addresses or in the namespace of its Service."""
+    """Allow its port at its addresses, or in its Service's namespace."""
     return Egress(to=_at(broker.host, args.broker_cidrs), ports=[Port(port=broker.port, protocol="TCP")])
 
 
 def to_vault(address: str, args: NetworkArgs) -> Egress:
-    """Allow the port of a Vault server, at its addresses or in the namespace of its Service."""
     at = urlsplit(address)
     return Egress(to=_at(at.hostname or "", args.vault_cidrs), ports=[Port(port=at.port or 443, protocol="TCP")])
 
 
 def to_api_server(args: NetworkArgs) -> Egress:
-    """Allow the Kubernetes API, to write Secrets."""
     return Egress(
         to=_blocks(args.api_server_cidrs), ports=[Port(port=port, protocol="TCP") for port in args.api_server_ports]
     )
 
 
 def to_copilot(args: NetworkArgs) -> list[Egress]:
-    """Allow HTTPS for the tool request_lot_code, by default to public addresses: the Copilot has no fixed ones.
+    """Allow HTTPS for the tool request_lot_code. The Copilot has no fixed addresses: by default all public ones.
 
-    No rule for an empty list: a rule without peers would allow all.
+    An empty list makes no rule: a rule without peers would allow all.
     """
     if args.copilot_cidrs is None:
         blocks = [
@@ -99,12 +95,12 @@ def to_copilot(args: NetworkArgs) -> list[Egress]:
 
 
 def from_clients(args: NetworkArgs, port: str) -> Ingress:
-    """Allow pods of the cluster and `client_cidrs`; the bearer token authenticates. Probes need no rule."""
+    """Allow pods of the cluster and `client_cidrs`: the bearer token authenticates. Probes need no rule."""
     return Ingress(from_=[_ANY_POD, *_blocks(args.client_cidrs)], ports=[Port(port=port, protocol="TCP")])
 
 
 def _at(host: str, cidrs: Iterable[str]) -> list[Peer]:
-    """Return the peers of a host. A name of two labels may be a Service and its namespace, or outside: allow both."""
+    """Return a host's peers. A name of two labels may be a Service or outside: allow both."""
     inside = re.fullmatch(r"(?:[^.]+\.)+([^.]+)\.svc(\..+)?", host)
     either = re.fullmatch(r"[^.]+\.([^.]*[a-z][^.]*)", host)
     blocks = [] if inside else _blocks(cidrs)

@@ -1,7 +1,7 @@
-"""Custom resources: cert-manager's Certificate, External Secrets' SecretStore and ExternalSecret.
+"""Custom resources of cert-manager and External Secrets.
 
-Tests check their fields against the published definitions. Without the operator `pulumi up` fails after a minute, with
-the kind that the API server does not know.
+Tests check their fields against the published definitions. Without the operator `pulumi up` fails after a minute and
+names the unknown kind.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MOST_SYNC_MINUTES = 5
 
 
 def sync_minutes(grace_seconds: int) -> int:
-    """Return the minutes between two polls of a store: few, but pods change clients within the grace period."""
+    """Return the most minutes between polls with which pods change clients within the grace period."""
     return max(1, min(MOST_SYNC_MINUTES, (grace_seconds - TO_A_VOLUME - CHANGE_OVER) // 60))
 
 
@@ -64,7 +64,7 @@ class OperatorObject:
 
 
 def client_certificate(issuer: CertificateIssuerArgs, stack: str) -> OperatorObject:
-    """Return the server's Certificate, which cert-manager renews in the Secret CERTIFICATE with a new key."""
+    """Return the Certificate. cert-manager renews it in the Secret CERTIFICATE with a new key."""
     return OperatorObject(
         api_version="cert-manager.io/v1",
         kind="Certificate",
@@ -83,17 +83,17 @@ def client_certificate(issuer: CertificateIssuerArgs, stack: str) -> OperatorObj
 
 
 def secret_store(provider: Mapping[str, Any]) -> OperatorObject:
-    """Return the SecretStore of the namespace, with which only its own ExternalSecrets read."""
+    """Return the SecretStore, which only the namespace's ExternalSecrets use."""
     return OperatorObject(
         api_version="external-secrets.io/v1", kind="SecretStore", name=STORE, spec={"provider": dict(provider)}
     )
 
 
 def synced_secret(secret: Secret, remote: str, version: str = "", *, minutes: int) -> OperatorObject:
-    """Return the ExternalSecret for `secret`, whose name in the store is `remote`.
+    """Return the ExternalSecret for `secret`, named `remote` in the store.
 
-    One request reads all fields, so that user and password match. Each secret has its own Secret: External Secrets
-    writes a Secret once all of its entries have values. `version` is the key of the version in the store.
+    One request reads all fields, so that user and password match. External Secrets writes a Secret once all of its
+    entries have values, so each secret has its own. `version` is the store's key of the version.
     """
     place = delivered(secret)
     keys = {**place.keys, **({version: f"{secret.name}-version"} if version else {})}
@@ -118,7 +118,7 @@ def synced_secret(secret: Secret, remote: str, version: str = "", *, minutes: in
 def sync(
     name: str, secrets: SyncedKey, catalogue: Iterable[Secret], place: Place, *, grace_seconds: int
 ) -> tuple[str, ...]:
-    """Declare External Secrets' objects for `secrets`. Return the names of the Secrets that it makes."""
+    """Return the names of the Secrets that External Secrets makes."""
     minutes = sync_minutes(grace_seconds)
     store = secret_store(secrets.provider).deploy(f"{name}-secret-store", place)
     made = [

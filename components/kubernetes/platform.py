@@ -1,4 +1,4 @@
-"""Kubernetes: Secrets of the server's namespace as a store, and the server as a Deployment."""
+"""The platform `kubernetes`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 
 class Kubernetes(Platform):
-    """The platform `kubernetes`."""
-
     store_settings = KubernetesStore
     server_settings = KubernetesServer
     references = {"kubernetes": (ReferenceKind.MOUNTED_FILES,)}
@@ -42,7 +40,6 @@ class Kubernetes(Platform):
             yield from cross_field_rules(server, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that a kubeconfig has the context."""
         if not isinstance(settings.server, KubernetesServer):
             return
         from secretops.errors import UsageError
@@ -54,7 +51,7 @@ class Kubernetes(Platform):
             raise pulumi.RunError(str(error)) from None
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the command that starts a job of the rotator's CronJob, if the server is in the cluster."""
+        """Return the command for the CronJob's first job, if the server is in the cluster."""
         if not isinstance(server := settings.server, KubernetesServer):
             return None
         context = f" --context {shlex.quote(server.context)}" if server.context else ""
@@ -120,7 +117,6 @@ class Kubernetes(Platform):
 
 
 def pod_args(server: KubernetesServer, resources: ResourceSettings | None) -> dict[str, Any]:
-    """Return the arguments of PodArgs from the section."""
     from pulumi_kubernetes import core
 
     issuer = server.certificate_issuer

@@ -1,4 +1,4 @@
-"""Arguments of the components of a cluster, with defaults that settings share. Imports no SDK."""
+"""Arguments of a cluster's components; settings share the defaults. Imports no SDK."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class CertificateIssuerArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """Requests and limits of a container, by cpu, memory and ephemeral-storage."""
+    """Requests and limits of a container: cpu, memory, ephemeral-storage."""
 
     requests: Mapping[str, str]
     limits: Mapping[str, str]
@@ -50,7 +50,7 @@ class NetworkArgs:
     broker_cidrs: Sequence[str] = EVERYWHERE
     """Networks of the broker: pods reach no other address on its port."""
     dns_cidrs: Sequence[str] = DNS_CIDRS
-    """Addresses of DNS that are no pods: of a cache on each node, or of a cloud."""
+    """Addresses of DNS outside of pods: a cache on each node, or a cloud."""
     dns_ports: Sequence[int] = DNS_PORTS
     api_server_cidrs: Sequence[str] = EVERYWHERE
     """Networks of the API server, which only the rotator reaches."""
@@ -65,12 +65,10 @@ class NetworkArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class PodArgs(NetworkArgs):
-    """Settings of the stack's pods."""
-
     image: pulumi.Input[str]
-    """The image that this project builds: the server and secretops."""
+    """The image of this project: server and secretops."""
     pull_secrets: Sequence[pulumi.Input[str]] = ()
-    """Names of image pull secrets of the namespace."""
+    """Names of image pull secrets in the namespace."""
     pull_policy: pulumi.Input[str] | None = None
     run_as: Literal["image", "platform"] = "image"
     """uid and gid: the image's, 10001, or what the platform assigns (OpenShift's restricted-v2)."""

@@ -1,4 +1,4 @@
-"""What the pods of server and rotator share: the `restricted` Pod Security level, and Secrets as files."""
+"""Pods of server and rotator: the `restricted` Pod Security level, and Secrets as files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,6 @@ def pod_security(args: PodArgs) -> core.v1.PodSecurityContextArgs:
 
 
 def scheduling(args: PodArgs) -> dict[str, Any]:
-    """Return the scheduling arguments of a pod's spec."""
     return {
         "node_selector": args.node_selector or None,
         "tolerations": list(args.tolerations) or None,
@@ -53,7 +52,7 @@ def scheduling(args: PodArgs) -> dict[str, Any]:
 
 
 def pod_metadata(args: PodArgs, place: Place, annotations: Mapping[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
-    """Return a pod's metadata. Labels and annotations of the arguments never override the stack's."""
+    """The stack's labels and annotations take precedence."""
     return meta.v1.ObjectMetaArgs(
         labels={**(args.pod_labels or {}), **place.labels},
         annotations={**(args.pod_annotations or {}), **(annotations or {})} or None,
@@ -61,7 +60,6 @@ def pod_metadata(args: PodArgs, place: Place, annotations: Mapping[str, str] | N
 
 
 def resources(chosen: Resources | None, default: Resources) -> core.v1.ResourceRequirementsArgs:
-    """Return a container's requests and limits."""
     chosen = chosen or default
     return core.v1.ResourceRequirementsArgs(
         requests={**default.requests, **chosen.requests},
@@ -70,7 +68,7 @@ def resources(chosen: Resources | None, default: Resources) -> core.v1.ResourceR
 
 
 def container_security() -> core.v1.SecurityContextArgs:
-    """Return the container's part of the `restricted` level, with a read-only root file system."""
+    """Return the container's part, with a read-only root file system."""
     return core.v1.SecurityContextArgs(
         allow_privilege_escalation=False,
         capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
@@ -84,7 +82,7 @@ def pull_secrets(args: PodArgs) -> list[core.v1.LocalObjectReferenceArgs]:
 
 
 def scratch() -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """Return the folder for temporary files, in memory: nothing is written to a node's disk."""
+    """Return a folder in memory: no node's disk has temporary files."""
     volume = core.v1.VolumeArgs(
         name="tmp", empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit="64Mi")
     )
@@ -92,7 +90,7 @@ def scratch() -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
 
 
 def stack_files(*keys: str) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """Return the folder with `keys` of the ConfigMap STACK."""
+    """Return the folder of `keys` of the ConfigMap STACK."""
     volume = core.v1.VolumeArgs(
         name="stack",
         config_map=core.v1.ConfigMapVolumeSourceArgs(
@@ -103,7 +101,7 @@ def stack_files(*keys: str) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs
 
 
 def token_volume(name: str, file: str, audience: str | None) -> core.v1.VolumeArgs:
-    """Return a token of the pod's service account, which kubelets renew. `audience` None is the API server."""
+    """Return a service account's token, which kubelets renew. `audience` None: the API server."""
     token = core.v1.ServiceAccountTokenProjectionArgs(path=file, audience=audience, expiration_seconds=3600)
     return core.v1.VolumeArgs(
         name=name,
@@ -114,7 +112,6 @@ def token_volume(name: str, file: str, audience: str | None) -> core.v1.VolumeAr
 
 
 def shown_token(path: str, audience: str | None) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """Return such a token as the file `path`."""
     folder, _, file = path.rpartition("/")
     mount = core.v1.VolumeMountArgs(name=TOKEN, mount_path=folder, read_only=True)
     return token_volume(TOKEN, file, audience), mount
@@ -123,7 +120,7 @@ def shown_token(path: str, audience: str | None) -> tuple[core.v1.VolumeArgs, co
 def secret_files(
     name: str, mount_path: str, *sources: core.v1.VolumeProjectionArgs
 ) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """Return Secrets as one folder; never by subPath, which kubelets don't update."""
+    """Return a folder of Secrets; never by subPath, which kubelets don't update."""
     volume = core.v1.VolumeArgs(
         name=name, projected=core.v1.ProjectedVolumeSourceArgs(default_mode=READABLE, sources=list(sources))
     )
@@ -131,7 +128,7 @@ def secret_files(
 
 
 def secret(name: pulumi.Input[str], items: dict[str, str] | None = None) -> core.v1.VolumeProjectionArgs:
-    """Return a Secret, or key -> file of it. Optional: pods start without values, and report what they wait for."""
+    """Return a Secret, or key -> file of it. Optional: pods start without values and report missing ones."""
     return core.v1.VolumeProjectionArgs(
         secret=core.v1.SecretProjectionArgs(
             name=name,
@@ -142,7 +139,7 @@ def secret(name: pulumi.Input[str], items: dict[str, str] | None = None) -> core
 
 
 def certificates(broker: BrokerArgs, args: PodArgs) -> list[core.v1.VolumeProjectionArgs]:
-    """Return the files of the client certificate, if the broker requires one. `broker.ca_file` replaces their CA."""
+    """Return the files of a required client certificate. `broker.ca_file` replaces their CA."""
     if not broker.client_certificate:
         return []
     if args.certificate_issuer:

@@ -1,4 +1,4 @@
-"""The rotator in a cluster: `secretops tick` as a CronJob, with rights to the store's Secrets or a login elsewhere."""
+"""The rotator in a cluster: `secretops tick` as a CronJob, with rights to Secrets or a login elsewhere."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ KEPT = 6 * 3600
 
 @dataclass(frozen=True, kw_only=True)
 class StoreElsewhere:
-    """A Vault server, where the rotator logs in with a token of its service account."""
+    """A Vault server. The rotator logs in with a token of its service account."""
 
     address: str
     audience: str | None
-    """Audience of the token; None for the API server."""
+    """None for the API server."""
     token: str
     """Path of the token in the pod."""
     files: Mapping[str, str]
@@ -68,24 +68,22 @@ class StoreElsewhere:
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesRotatorArgs:
-    """Arguments of KubernetesRotator."""
-
     manifest: Manifest
     """The configuration of secretops: `manifest` of a store."""
     broker: BrokerArgs
     pods: PodArgs
     secrets: Sequence[str] = ()
-    """Names of the Kubernetes Secrets that the rotator may get and update."""
+    """Kubernetes Secrets that the rotator may get and update."""
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
-    """The service account of the server's pods, for its namespace; or arguments to make an identity."""
+    """Service account of the server's pods, for its namespace; or arguments to make an identity."""
     elsewhere: StoreElsewhere | None = None
-    """The store, if it is not the namespace. The rotator then has no rights in the cluster."""
+    """The store outside of the namespace, if any. The rotator then has no rights in the cluster."""
 
 
 class KubernetesRotator(Component):
-    """An hourly tick. Owns its account, grant, manifest and network policy; never a value.
+    """An hourly tick. Owns account, grant, manifest and network policy; never a value.
 
-    A Job fails if the tick fails. Log and status report what needs an operator.
+    A Job fails if its tick fails. Log and status report what needs an operator.
     """
 
     def __init__(self, name: str, args: KubernetesRotatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -146,7 +144,7 @@ class KubernetesRotator(Component):
 
 
 def rule(group: str, resource: str, names: Sequence[str]) -> rbac.v1.PolicyRuleArgs:
-    """Return the right to get and update objects by name. Kubernetes can't limit list or watch by name."""
+    """Return the right to named objects. Kubernetes can't limit list or watch by name."""
     return rbac.v1.PolicyRuleArgs(
         api_groups=[group], resources=[resource], resource_names=list(names), verbs=["get", "update"]
     )
@@ -166,7 +164,7 @@ def _grant(name: str, place: Place, account: pulumi.Output[str], rules: list[rba
 
 
 def minute(stack: str) -> int:
-    """Return the minute of a stack's ticks, to spread the stacks of a cluster."""
+    """Spread the ticks of a cluster's stacks over the hour."""
     return int(hashlib.sha256(stack.encode()).hexdigest(), 16) % 60
 
 
@@ -207,7 +205,7 @@ def _pod(
 
 
 def _in_pod(manifest: Manifest, broker: BrokerArgs, pods: PodArgs) -> Manifest:
-    """Return the manifest for use inside the cluster: other paths, no kubeconfig."""
+    """Use the pod's paths, and no kubeconfig."""
     store = manifest.store
     in_cluster = isinstance(store, Location)
     here = broker.location(

@@ -1,6 +1,6 @@
 """The Kubernetes store: Secrets of the server's namespace.
 
-Secrets are no resources of the stack: a refresh would read their values into the state (docs/adr/0005).
+They are no resources of the stack: a refresh would read their values into the state (docs/adr/0005).
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ CERT_MANAGER = user_of("cert-manager", "cert-manager")
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesSecretStoreArgs(PodArgs, SecretStoreArgs):
-    """Arguments of KubernetesSecretStore. Settings of pods are for its rotator."""
+    """Pod settings are for the store's rotator."""
 
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
-    """The service account of the server's pods, for its namespace (`principal` of a KubernetesIdentity); or arguments
-    to make an identity."""
+    """Service account of the server's pods, for its namespace (`principal` of a KubernetesIdentity), or arguments to
+    make an identity."""
     operators: Sequence[str] = ()
     """Users and groups that may read the Secrets, like server, rotator and kubelets: the audit flags others."""
 
 
 class KubernetesSecretStore(SecretStore):
-    """Secrets of one namespace as a store. Owns names, grants, lease, rotator and trail; never a value."""
+    """A namespace's Secrets as a store. Owns names, grants, lease, rotator and trail; never a value."""
 
     account: ServiceAccount
-    """The service account of the server's pods, for `publish`."""
+    """Service account of the server's pods, for `publish`."""
 
     def __init__(self, name: str, args: KubernetesSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, opts, formerly="")
@@ -92,13 +92,12 @@ class KubernetesSecretStore(SecretStore):
         self.register_outputs({"namespace": namespace.known_name})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """Return the folder of the Secrets in the pods. Kubelets mount them: the account needs no Role."""
+        """Return the folder. Kubelets mount the Secrets: the account needs no Role."""
         if not isinstance(reader, ServiceAccount):
             raise TypeError(f"{reader}: only an account of this namespace reads its Secrets")
         return MountedFiles(source=f"files:{SECRETS_FOLDER}", secrets=self.read_by_server)
 
     def rotate(self) -> Schedule:
-        """Declare a CronJob, which is enabled."""
         args = KubernetesRotatorArgs(
             manifest=self.manifest,
             secrets=(*self._written, VERSIONS),
@@ -110,15 +109,13 @@ class KubernetesSecretStore(SecretStore):
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """Return the place of the API server's audit log, and the audit policy.
+        """Return the API server's audit log and the audit policy.
 
-        An administrator of the cluster installs the policy, which is a file of the API server or a setting of a managed
-        service.
+        A cluster administrator installs the policy: a file of the API server, or a managed service's setting.
         """
         return trail_of(self.manifest.stack, self.account.namespace.known_name, self._location.readers)
 
     def _readers(self, issued: Delivered | None) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield each Secret and its declared readers."""
         rotator, operators = user_of(self.account.namespace.known_name, ROTATOR), self._args.operators
         for name in self._written:
             yield name, (rotator, KUBELETS, *operators)
@@ -128,7 +125,7 @@ class KubernetesSecretStore(SecretStore):
 
 
 def trail_of(stack: str, namespace: str, readers: Mapping[str, tuple[str, ...]]) -> Trail:
-    """Return the trail, whose policy starts with the declared readers."""
+    """Return the trail. Its policy starts with declared readers."""
     head = [
         f"# Stack {stack}, namespace {namespace}: who is declared to read its Secrets. secretops audit flags others.",
         *(f"#   {secret}: {', '.join(who)}" for secret, who in readers.items()),

@@ -1,4 +1,4 @@
-"""Kubernetes' sections of a stack file, with defaults."""
+"""Kubernetes' sections of a stack file."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class KubernetesServer(ServerSection):
     rollout_seconds: Annotated[int, between(30, 3600, "seconds")] = 300
     """How long `pulumi up` waits for new pods of a server that was ready. Pods are replaced one by one."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
-    """Host names that clients use in addition to those of the Service, e.g. of an ingress."""
+    """Host names that clients use besides the Service's, e.g. of an ingress."""
     connection_tools: bool = False
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     broker_cidrs: Networks = EVERYWHERE
@@ -95,7 +95,7 @@ class KubernetesServer(ServerSection):
     client_cidrs: ClientNetworks = ()
     """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
     pull_secrets: Annotated[tuple[KubernetesName, ...], AfterValidator(distinct)] = ()
-    """Names of image pull secrets, which you create in the namespace."""
+    """Names of image pull secrets that you create in the namespace."""
     pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     """imagePullPolicy, by default Kubernetes' default."""
     run_as: Literal["image", "platform"] = "image"
@@ -113,14 +113,14 @@ class KubernetesServer(ServerSection):
     certificate_issuer: CertificateIssuer | None = None
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: Issuer | None = None
-    """URL of the cluster's OIDC issuer, for store azure: Entra trusts the account of External Secrets by it."""
+    """URL of the cluster's OIDC issuer, for store azure: Entra then trusts the account of External Secrets."""
     reference: Literal["MountedFiles", "SyncedKey"] | None = None
-    """How it reads the secrets of store vault: files of Vault's agent, which needs its injector in the cluster (the
-    default), or Secrets of External Secrets."""
+    """Source of the secrets of store vault: files of Vault's agent (the default; needs its injector in the cluster), or
+    Secrets of External Secrets."""
     vault_cidrs: Networks = EVERYWHERE
     """Networks of Vault, for store vault."""
     oidc_provider: OidcProvider | None = None
-    """ARN of the cluster's OIDC provider, for store aws: AWS trusts the account of External Secrets by it."""
+    """ARN of the cluster's OIDC provider, for store aws: AWS then trusts the account of External Secrets."""
 
     @property
     def has_own_issuer(self) -> bool:

@@ -214,7 +214,7 @@ def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     for at, entry in enumerate(entries):
         if entry in first:
             raise refused(
-                "each entry once",
+                "each entry must occur only once",
                 f"take entry {at} out",
                 shown=f"{first[entry]} and {at} are the same",
                 code="duplicate-entry",

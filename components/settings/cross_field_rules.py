@@ -47,7 +47,7 @@ def cross_field_rules(
     if rotation and rotation.grace_seconds >= 86400 * min(rotation.mqtt_days, rotation.broker_admin_days):
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds}",
-            "the grace period ends before the next rotation is due",
+            "the grace period must end before the next rotation is due",
             "shorten it, or rotate less often",
             code="grace-too-long",
         )
@@ -82,7 +82,7 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
     for other in (key for key, section in others.items() if section and section.has_own_issuer):
         yield Problem(
             f"issuer.kind: {issuer.kind}, and {other}",
-            "the client certificate has one issuer",
+            "the client certificate must have only one issuer",
             f"take out {other}, or the section issuer",
             code="two-issuers",
         )
@@ -96,7 +96,7 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(issuer, PrivateCa) and issuer.ca_days < 3 * issuer.days:
         yield Problem(
             f"issuer.ca_days: {issuer.ca_days}, with days {issuer.days}",
-            "a CA is replaced at two thirds of its lifetime, and its certificates expire before it does",
+            "a CA is replaced at two thirds of its lifetime, and its certificates must expire before the CA does",
             f"write {3 * issuer.days} or more, or fewer days",
             code="ca-days-too-short",
         )
@@ -106,8 +106,8 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
     """Yield problems of declared secrets whose name or variable is taken."""
     for name in sorted(specs.GUIDE & set(secrets)):
         yield Problem(
-            f"secrets.{name}: declared",
-            "every stack has the guide's secret of this name",
+            f"secrets.{name}: reserved name",
+            "every stack already has the guide's secret of this name",
             "take it out, or give it another name",
             code="secret-name-taken",
         )
@@ -116,7 +116,7 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
     if token and (token.fields != (field,) or Reader.SERVER not in token.readers):
         yield Problem(
             f"secrets.{name}: fields {', '.join(token.fields)}, readers {', '.join(token.readers)}",
-            f"it is the launcher's bearer token: one field, {field}, that the server reads",
+            f"the launcher's bearer token must have one field, {field}, and the server among its readers",
             f"write {name}: {{fields: [{field}]}}, or give it another name",
             code="http-token-form",
         )
@@ -130,7 +130,7 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
         if other and name not in specs.GUIDE:
             yield Problem(
                 f"secrets.{name}: its field {field} is the variable {variable}",
-                f"a variable has one value, and {other} uses this one",
+                f"a variable has one value, and {other} already uses this variable",
                 "rename the secret or its field",
                 code="variable-taken",
             )
@@ -145,5 +145,5 @@ def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
         yield from platform.cross_field_rules(stack, parsed)
     for key, stores in (server.keys_for_stores if server else {}).items():
         if store and store.kind not in stores and getattr(server, key):
-            why = f"it is for store {' or '.join(stores)}"
+            why = f"this key is only for store {' or '.join(stores)}"
             yield Problem(f"server.{key}: with store {store.kind}", why, "take it out", code="key-for-other-store")

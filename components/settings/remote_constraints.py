@@ -24,14 +24,14 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, run
     if isinstance(broker, EmbeddedBroker):
         yield Problem(
             f"broker.kind: embedded with {where}",
-            f"it listens on one machine's loopback, which no {runs} reaches",
+            f"the embedded broker listens only on one machine's loopback, which no {runs} reaches",
             "name your broker: kind coreflux or mosquitto, and its host",
             code="embedded-broker-unreachable",
         )
     if isinstance(broker, OutsideBroker) and is_loopback(broker.host):
         yield Problem(
             f"broker.host: {broker.host} with {where}",
-            f"it is the {runs}'s own loopback, where no broker listens",
+            f"this address is the {runs}'s own loopback, where no broker listens",
             "write the name that clients of the same network use",
             code="broker-on-loopback",
         )

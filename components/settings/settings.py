@@ -162,7 +162,7 @@ class _Reader:
                 self.problems.append(validation_errors.unknown_section(name, SECTIONS, every))
         elif not text:
             remedy = "fill it in, or take it out for its default"
-            self.problems.append(Problem(f"{name}: empty", "a section has entries", remedy, code="section-empty"))
+            self.problems.append(Problem(f"{name}: empty", "a section must have entries", remedy, code="section-empty"))
         elif not values or isinstance(section, Mapping):
             self._parse(name, _without_values(section) if values else section, [place_of(value) for value in values])
 
@@ -186,7 +186,7 @@ def kept_encrypted() -> Iterator[tuple[str, Any]]:
 
 
 def _missing(name: str, others: Iterable[str]) -> Problem:
-    rule = "a stack file has sections for the store of the secrets, the server and the broker"
+    rule = "a stack file must have sections for the store of the secrets, the server and the broker"
     misspelt = next((key for key in others if key.partition(":")[2] == name), None)
     remedy = f"write {PROJECT}:{name} for {misspelt}" if misspelt else f"add a section {name} with a kind"
     return Problem(f"{name}: missing", rule, remedy, code="section-missing")
@@ -200,7 +200,7 @@ def _misspelt(others: Iterable[str], *, reported: Collection[str]) -> Iterator[P
         if meant and section not in reported:
             yield Problem(
                 f"{shown_key(key)}: of another project",
-                f"a section of this project starts with {PROJECT}:",
+                f"a section of this project must start with {PROJECT}:",
                 meant.replace(PROJECT, f"{PROJECT}:{section}"),
                 code="other-project",
             )

@@ -52,7 +52,7 @@ _Loader.add_implicit_resolver(
 )
 
 _RULE = "YAML in UTF-8: indented by spaces, each key once, text with : # @ * & ! or % in quotes"
-_SECTIONS = f"its sections are keys below config:, each once, with the prefix {PROJECT}:"
+_SECTIONS = f"sections must be keys below config:, each once, with the prefix {PROJECT}:"
 _REMEDY = "write it as the files in examples/ are"
 
 
@@ -84,7 +84,7 @@ class StackFile:
         named = re.fullmatch(r"Pulumi\.(.+)\.ya?ml", path.name)
         if not named:
             raise StackFileError(
-                f"{path.name}: no stack file", "the name of a stack file is Pulumi.<stack>.yaml", code="file-name"
+                f"{path.name}: no stack file", "a stack file must be named Pulumi.<stack>.yaml", code="file-name"
             )
         text = ""
         try:
@@ -103,7 +103,7 @@ class StackFile:
             )
         except OSError as error:
             raise StackFileError(
-                f"{path}: {error.strerror}", "a stack file is readable by this account", code="file-unreadable"
+                f"{path}: {error.strerror}", "this account must be able to read the stack file", code="file-unreadable"
             ) from None
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             raise StackFileError(f"{path}{_wrong(error, text)}", _RULE, code="file-syntax") from None
@@ -152,7 +152,7 @@ def _document(text: str) -> dict[Any, Any]:
 def _config_of(document: Mapping[Any, Any]) -> dict[Any, Any]:
     config = document.get("config")
     if not isinstance(config, dict):
-        raise StackFileError("it has no config:", _SECTIONS, code="config-missing")
+        raise StackFileError("no config: section", _SECTIONS, code="config-missing")
     return config
 
 
@@ -221,7 +221,7 @@ def check_port(sections: Mapping[str, str]) -> None:
     if not wait_until_free("localhost", port):
         raise StackFileError(
             f"localhost:{port}: another program listens there",
-            "the embedded broker needs its port",
+            "the embedded broker needs this port",
             "set broker.port, or stop that program (the broker of another clone: make down)",
             code="port-taken",
         )

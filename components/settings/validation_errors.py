@@ -38,9 +38,9 @@ def explain(section: str, error: ValidationError, keys: Keys, *, reported: Itera
         )
         hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in reported)
         if place_of_output(detail["input"]):
-            rule = "it decides which resources exist, and an output is known later"
+            rule = "this entry decides which resources exist, and an output is only known later"
             yield Problem(
-                f"{where}: an output",
+                f"{where}: must not be a Pulumi output",
                 rule,
                 "write its value, or read it from your configuration",
                 code="output-decides-resources",
@@ -74,7 +74,7 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
         case "union_tag_not_found":
             return Problem(
                 f"{where}.kind: missing",
-                "it has no default",
+                "this key has no default",
                 f"add kind: one of {', '.join(kinds)}",
                 code="kind-missing",
             )
@@ -86,7 +86,7 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
         case "missing":
             return Problem(
                 f"{where}: missing",
-                "it has no default",
+                "this key has no default",
                 f"add {_written(keys.get(kind, {}).get(key), key)}",
                 code="key-missing",
             )

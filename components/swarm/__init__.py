@@ -1,7 +1,7 @@
-"""The Docker Swarm platform: secrets of a Swarm as the store, a service of it as the server.
+"""The Docker Swarm platform: secrets of a Swarm as the store, a service as the server.
 
-The oldest supported releases of Docker are 20.10.24 and 23.0.3: older ones accept injected packets in encrypted
-networks (CVE-2023-28840).
+The oldest supported Docker releases are 20.10.24 and 23.0.3: older ones accept injected packets in encrypted networks
+(CVE-2023-28840).
 """
 
 from __future__ import annotations

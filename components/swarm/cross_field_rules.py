@@ -1,4 +1,4 @@
-"""Rules across sections for stacks with a store or server on a Docker Swarm."""
+"""Cross-field rules of a store or server on a Docker Swarm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ A_REPLICA = 15
 
 
 def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield each problem, from the valid sections."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     if isinstance(server, SwarmServer):
         yield from out_of_reach("server swarm", broker, "becomes a config that the containers read", runs="container")
@@ -53,8 +52,8 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
     if server.publish == "ingress":
         if server.port is None:
             yield Problem(
-                "server.port: missing with server.publish: ingress",
-                "clients use one port of every node",
+                "server.port: required with server.publish: ingress",
+                "clients need one fixed port on every node",
                 "add port, for example 8000",
                 code="port-missing",
             )
@@ -92,11 +91,10 @@ def _of_no_registry(server: SwarmServer) -> Iterator[Problem]:
 
 
 def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield problems of a launcher that fetches from a store outside of the Swarm."""
     where = f"store {store} and server swarm"
     if not server.login:
         yield Problem(
-            f"server.login: missing with store {store}",
+            f"server.login: required with store {store}",
             "the launcher logs in with a file, which is a secret of the Swarm",
             "docker secret create coreflux-mcp-login FILE, then add login: coreflux-mcp-login",
             code="login-missing",
@@ -106,7 +104,7 @@ def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]
 
 
 def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
-    """Yield problems of names that are too long for a Swarm, and of files with the same name."""
+    """Reject names that are too long for a Swarm, and files with one name."""
     names = names_of(stack)
     for name, secret in secrets.items():
         for field in secret.fields:
@@ -126,7 +124,7 @@ def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Pro
             if file.name in taken:
                 yield Problem(
                     f"secrets.{name}: its field {field} is the file {file.name}",
-                    "another secret has a file with this name",
+                    "another secret uses this file name",
                     "rename the secret or its field",
                     code="file-name-taken",
                 )
@@ -138,7 +136,7 @@ def _as_secret(name: str, secret: DeclaredSecret) -> Secret:
 
 
 def _too_soon(server: SwarmServer, rotation: Rotation | None) -> Iterator[Problem]:
-    """Yield a problem for a grace period that ends before the last replica is replaced."""
+    """Require a grace period in which the last replica is replaced."""
     least = ROLLED + A_REPLICA * server.replicas
     if rotation and rotation.grace_seconds < least:
         yield Problem(

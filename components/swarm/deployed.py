@@ -1,4 +1,4 @@
-"""A service as a resource, with its configs, and a list of secrets that secretops changes."""
+"""A service with its configs, and a list of secrets that secretops changes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def service(
     secrets: Sequence[MountedSecret] = (),
     moved: bool = False,
 ) -> docker.Service:
-    """Declare the service of `shape` for the component `name`, with `secrets` mounted.
+    """Declare `shape` for the component `name`, with `secrets` mounted.
 
-    `moved`: secretops changes that list, and `secrets` is its current state. `formerly` is the resource's name before
-    version 0.2.
+    `moved`: secretops changes that list; `secrets` is its current state. `formerly`: the resource's name before version
+    0.2.
     """
     opts = _options(f"{name}-service", formerly, place, parent)
     opts.delete_before_replace = True  # two services can't have one name
@@ -80,7 +80,7 @@ def _task(
 def _configs(
     name: str, shape: Shape, place: SwarmPlace, parent: pulumi.ComponentResource
 ) -> list[docker.ServiceTaskSpecContainerSpecConfigArgsDict]:
-    """Declare configs for the shape's public files, and return their mounts. A new text needs a new config."""
+    """Declare configs, and return their mounts. A new text needs a new config."""
     made: list[docker.ServiceTaskSpecContainerSpecConfigArgsDict] = []
     for file in shape.files:
         config = docker.ServiceConfig(

@@ -42,7 +42,7 @@ def manager() -> str:
 
 
 def check_manager() -> None:
-    """Check that a manager answers. Raises RunError; a preview, which needs none, warns instead."""
+    """Check that a manager answers. Raises RunError; a preview needs none, and warns."""
     manager()
     try:
         ask_manager()
@@ -86,7 +86,7 @@ def _config() -> Path:
 
 
 def _known() -> Iterable[str]:
-    """Return the hosts with a login of Docker's client, in its file or by a helper."""
+    """Return hosts with a Docker login, in its file or by a helper."""
     try:
         config: Any = json.loads(_config().read_text(encoding="utf-8"))
     except (OSError, ValueError):

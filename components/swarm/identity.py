@@ -1,4 +1,4 @@
-"""What the components of a stack on a Swarm share: provider, network, and the server's service."""
+"""Shared parts of a stack on a Swarm: provider, network, the server's service."""
 
 from __future__ import annotations
 
@@ -22,28 +22,26 @@ VXLAN = "com.docker.network.driver.overlay.vxlanid_list"
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmIdentityArgs:
-    """Arguments of SwarmIdentity."""
-
     host: pulumi.Input[str] | None = None
-    """Address of a manager's daemon, such as ssh://user@host; by default DOCKER_HOST, or that of your provider."""
+    """Address of a manager's daemon, e.g. ssh://user@host; by default DOCKER_HOST, or your provider's."""
     registries: Sequence[str] = ()
     """Registries from which nodes pull with the Docker login of the machine that deploys."""
     encrypted: bool = True
     """Whether the stack's overlay network encrypts traffic between nodes."""
     stack: str | None = None
-    """Part of the names of resources; by default the name of the Pulumi stack."""
+    """Part of resource names; by default the Pulumi stack's name."""
     reader: str | None = None
     """ARN of the role or user with which the launcher reads a store on AWS."""
 
 
 class SwarmIdentity(Component):
-    """The provider of a manager, and the overlay network of the stack. Owns no service and no secret.
+    """The provider of a manager, and the stack's overlay network. Owns no service or secret.
 
-    With `opts.provider` it uses that provider.
+    Uses `opts.provider` if it is set.
     """
 
     service: SwarmService
-    """The server's service before it exists: `shared` of the other components."""
+    """The server's service before it exists: `shared` of other components."""
 
     def __init__(
         self, name: str, args: SwarmIdentityArgs | None = None, opts: pulumi.ResourceOptions | None = None
@@ -77,7 +75,7 @@ class SwarmIdentity(Component):
                 if host and host != wanted:
                     raise ComponentError(
                         f"{name}: its provider is for {host}",
-                        f"its argument `host`, which secretops uses, is {wanted}",
+                        f"the provider must be for the argument `host`, which secretops uses: {wanted}",
                         "leave `host` out, or pass a provider for that manager",
                         code="provider-of-other-host",
                     )
@@ -90,7 +88,7 @@ class SwarmIdentity(Component):
 
 
 def open_service(name: str, args: SwarmSecretStoreArgs | SwarmMcpServerArgs, parent: Component) -> SwarmService:
-    """Return the shared service, with the parent's provider if it has one, or declare an identity below it."""
+    """Return the shared service with its provider, or declare an identity below it."""
     if args.shared is None:
         own = SwarmIdentityArgs(stack=args.stack, encrypted=args.encrypted)
         return SwarmIdentity(f"{name}-identity", own, pulumi.ResourceOptions(parent=parent)).service
@@ -102,8 +100,8 @@ def open_service(name: str, args: SwarmSecretStoreArgs | SwarmMcpServerArgs, par
 def options_of(names: Names) -> dict[str, str]:
     """Return the options of an encrypted network, with its VXLAN id.
 
-    A refresh reads all options, and an undeclared one would replace network and service. The id is a hash of the stack,
-    far above those that Docker assigns from 4096 on.
+    A refresh reads all options; an undeclared one would replace network and service. The id is a hash of the stack, far
+    above Docker's own from 4096 on.
     """
     spread = int(hashlib.sha256(names.base.encode()).hexdigest()[:8], 16)
     return {"encrypted": "true", VXLAN: str(LEAST_VXLAN + spread % (VXLANS - LEAST_VXLAN))}

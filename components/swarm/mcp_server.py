@@ -1,4 +1,4 @@
-"""The MCP server as a service of a Swarm, with the secret versions that secretops mounted."""
+"""The MCP server as a service of a Swarm."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .service_spec import LOGIN_FILE, USER
 
 
 class SwarmMcpServer(McpServer):
-    """A service and its configs. Owns no value and no secret.
+    """A service and its configs. Owns no value or secret.
 
-    With the store of its Swarm it keeps the secrets that secretops mounted; with another store its launcher fetches
-    them, and the login to that store is mounted.
+    With its Swarm's store it retains the secrets that secretops mounted. With another store its launcher fetches them
+    by a mounted login.
     """
 
     def __init__(self, name: str, args: SwarmMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -46,9 +46,9 @@ def endpoint(names: Names, args: SwarmMcpServerArgs) -> str:
 
 
 def mounted_now(names: Names) -> tuple[MountedSecret, ...]:
-    """Return the secrets that are mounted now; none in a preview, which ignores that list.
+    """Return the mounted secrets; none in a preview, which ignores that list.
 
-    Raises RunError without a manager: an empty list would unmount the secrets.
+    Raises RunError without a manager: an empty list would unmount them.
     """
     if pulumi.runtime.is_dry_run():
         return ()

@@ -1,4 +1,4 @@
-"""Names in the Swarm, which has no namespaces: every name starts with the stack's."""
+"""Names in the Swarm, which has no namespaces: each starts with the stack's."""
 
 from __future__ import annotations
 
@@ -47,36 +47,32 @@ class Names:
 
     @property
     def prefix(self) -> str:
-        """Return the prefix of the names of the stack's secrets."""
+        """Prefix of secret names."""
         return f"{self.base}_"
 
     def of(self, what: str) -> str:
-        """Return the name of a service, a network or a config, as `docker stack deploy` does."""
+        """Return a name as `docker stack deploy` does."""
         return f"{self.base}_{what}"
 
     def network(self, *, encrypted: bool) -> str:
-        """Return the name of the stack's overlay network.
-
-        It depends on `encrypted`, so that a change creates the new network first: a network in use can't be removed.
-        """
+        """It depends on `encrypted`, so that a change creates the new network first: a network in use can't be
+        removed."""
         return self.of("mcp" if encrypted else "mcp-plain")
 
     def config(self, what: str, text: str) -> str:
-        """Return the name of the config with `text`. Configs are immutable: a new text needs a new config."""
+        """Configs are immutable: a new text needs a new config."""
         return f"{self.of(what)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @property
     def labels(self) -> dict[str, str]:
-        """Return the labels of all objects of the stack and of secretops."""
         return {SWARM_INSTANCE: self.base}
 
     def longest(self, secret: str, field: str) -> str:
-        """Return the longest name of a field of a version."""
         return f"{self.prefix}{secret}-{LATEST}-{field}"
 
 
 def names_of(stack: str) -> Names:
-    """Return the names of a stack: valid host names, shortened by a hash if needed."""
+    """Return valid host names, shortened by a hash if needed."""
     whole = f"{BASE}-{stack}"
     plain = re.sub(r"[^a-z0-9-]", "-", whole.lower()).strip("-")
     if plain == whole and len(whole) <= BASE_LIMIT:
@@ -85,13 +81,13 @@ def names_of(stack: str) -> Names:
 
 
 def files_of(secret: Secret) -> dict[str, SwarmFile]:
-    """Return field -> its file in the server's containers."""
+    """Return field -> its file."""
     named = _FILES.get(secret.kind) or {field: _plain_file(secret.name, field) for field in secret.fields}
     return {field: SwarmFile(name=name) for field, name in named.items()}
 
 
 def variables_to(secret: Secret, *, has_ca: bool) -> dict[str, str]:
-    """Return variable -> the path of its file. `has_ca`: the stack's CA file replaces that of the secret."""
+    """Return variable -> path. With `has_ca` the stack's CA file replaces the secret's."""
     files = files_of(secret)
     named = {}
     for field, variable in variables_of(secret).items():
@@ -106,7 +102,7 @@ def variables_to(secret: Secret, *, has_ca: bool) -> dict[str, str]:
 
 
 def _plain_file(secret: str, field: str) -> str:
-    """Return the file of a declared secret: its variable in lower case, as in the guide."""
+    """Return the variable in lower case, as in the guide."""
     if (secret, field) == HTTP_TOKEN:
         return "http_token"
     return variable_of(secret, field).lower()

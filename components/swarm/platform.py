@@ -1,4 +1,4 @@
-"""Docker Swarm: its secrets as a store, and the server as a service."""
+"""The platform `swarm`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 
 class Swarm(Platform):
-    """The platform `swarm`."""
-
     store_settings = SwarmStore
     server_settings = SwarmServer
     references = {"swarm": (ReferenceKind.MOUNTED_FILES,)}
@@ -46,7 +44,6 @@ class Swarm(Platform):
         yield from cross_field_rules(stack, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that a manager answers, and that there is a login at the registry, if needed."""
         if isinstance(settings.server, SwarmServer):
             from .deployer import check_login, check_manager
 
@@ -103,7 +100,6 @@ class Swarm(Platform):
 def store_args(
     store: SwarmStore, server: SwarmServer, settings: Settings, shared: SwarmService | None = None
 ) -> SwarmSecretStoreArgs:
-    """Return the store's arguments."""
     return SwarmSecretStoreArgs(
         **settings.store_args,
         **_swarm_args(server),
@@ -122,7 +118,6 @@ def server_args(
     shared: SwarmService | None = None,
     mounted: Sequence[MountedSecret] = (),
 ) -> SwarmMcpServerArgs:
-    """Return the server's arguments."""
     return SwarmMcpServerArgs(
         **settings.server_args,
         **_swarm_args(server),
@@ -148,7 +143,7 @@ def _swarm_args(server: SwarmServer) -> dict[str, Any]:
 
 
 def _registries(server: SwarmServer) -> tuple[str, ...]:
-    """Return the registry from which nodes pull with a login. A cross-field rule ensures that the image has one."""
+    """Return registries for the login. A cross-field rule ensures that the image has one."""
     registry = image_registry(server.image)
     return (registry,) if server.registry_login and registry else ()
 

@@ -1,6 +1,6 @@
-"""The Docker Swarm store: secrets of a Swarm, which secretops creates and mounts into a service.
+"""The Docker Swarm store: secretops creates secrets and mounts them into a service.
 
-Secrets are no resources of the stack: the provider keeps their data in the state (docs/adr/0012).
+They are no resources of the stack: the provider writes their data to the state (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ FILTERS = " ".join(f"--filter event={action}" for action in (*sorted(INTO_CONTAI
 
 
 class SwarmSecretStore(SecretStore):
-    """Secrets of a Swarm as a store. Owns names and the rotator; never a value."""
+    """A Swarm's secrets as a store. Owns names and the rotator; never a value."""
 
     service: SwarmService
-    """The server's service, with provider and network for other components to share."""
+    """The server's service, with provider and network for other components."""
 
     def __init__(self, name: str, args: SwarmSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:swarm:SecretStore", name, opts, formerly="")
@@ -37,7 +37,7 @@ class SwarmSecretStore(SecretStore):
         self.register_outputs({"prefix": self._names.prefix})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """Return the reference. Swarm needs no grant: only a service's containers read its mounted secrets."""
+        """Swarm needs no grant: only a service's containers read its secrets."""
         match reader:
             case SwarmService():
                 return MountedFiles(source=SOURCE, secrets=self.read_by_server)
@@ -45,7 +45,7 @@ class SwarmSecretStore(SecretStore):
                 raise TypeError(f"{reader}: only a service of this Swarm can mount its secrets")
 
     def rotate(self) -> Schedule:
-        """Declare a service on a manager, or return the command that installs a timer there."""
+        """Declare a service, or return the command that installs a timer on a manager."""
         args = self._args
         if args.rotator == "timer":
             return Schedule(every="hour", turn_on=turn_on(self._names, self.manifest.stack))
@@ -59,7 +59,7 @@ class SwarmSecretStore(SecretStore):
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """Return where launcher and rotator record accesses, and the query for the managers' log of changes."""
+        """Return records of launcher and rotator, and the query for the managers' log of changes."""
         return Trail(
             records=f"the logs of the services {self._names.of('server')} and {self._names.prefix}task-…, "
             "and of what starts ticks; each access is a JSON line",
@@ -68,7 +68,7 @@ class SwarmSecretStore(SecretStore):
 
 
 class SwarmRotator(Component):
-    """One replica on a manager, which starts a tick each hour as a task with the values mounted.
+    """One replica on a manager. Each hour it starts a tick as a task with the values mounted.
 
     Owns a config with the manifest; never a value.
     """
@@ -81,7 +81,6 @@ class SwarmRotator(Component):
 
 
 def turn_on(names: Names, stack: str) -> str:
-    """Return the command that enables the schedule on a manager."""
     folder = f"/etc/{names.base}"
     unit = f"{folder}/{names.base}-tick"
     return (

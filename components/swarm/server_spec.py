@@ -1,4 +1,4 @@
-"""The arguments of the MCP server, and its service: the launcher over streamable HTTP. Imports no SDK."""
+"""The MCP server's arguments and service: the launcher over streamable HTTP. Imports no SDK."""
 
 from __future__ import annotations
 
@@ -47,34 +47,31 @@ BACK = Update(order="start-first", failure_action="pause", monitor=5)
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
-    """Arguments of SwarmMcpServer."""
-
     references: MountedFiles | Fetched
-    """Where the server reads its secrets: what `publish` of a store returns, or your own."""
+    """Where the server reads secrets: the result of a store's `publish`, or your own."""
     replicas: int = 2
     """Number of replicas; 1 with publish ingress."""
     publish: Literal["none", "ingress", "host"] = "none"
-    """Who reaches it: containers on its network; clients by one port of every node; or by a port of each replica's
-    node that Docker chooses."""
+    """Who reaches it: containers on its network; clients by one port of every node; or by a port of each replica's node
+    that Docker chooses."""
     port: int | None = None
     """Port of every node, with publish ingress."""
     allowed_hosts: Sequence[str] = ()
     """Host names that clients use in addition to those on its network."""
     connection_tools: bool = False
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    """Whether MCP clients may choose the broker and user of all clients, by the connection tools."""
     networks: Sequence[pulumi.Input[str]] = ()
-    """Ids of further overlay networks, for example the broker's."""
+    """Ids of further overlay networks, e.g. the broker's."""
     constraints: Sequence[str] = ()
     """Placement constraints, such as node.labels.zone==a."""
     spread: Sequence[str] = ()
     """Labels of nodes over which replicas are spread, such as node.labels.zone."""
     mounted: Sequence[MountedSecret] | None = None
-    """Secrets to mount. None keeps the mounted ones, which `pulumi up` reads from the manager. With another store it is
+    """Secrets to mount. None retains the mounted ones, which `pulumi up` reads from the manager. With another store:
     the login, `login_secret(NAME)`."""
 
 
 def server_shape(names: Names, args: SwarmMcpServerArgs) -> Shape:
-    """Return the server's service."""
     return Shape(
         key="server",
         image=args.image,
@@ -105,7 +102,6 @@ def server_shape(names: Names, args: SwarmMcpServerArgs) -> Shape:
 
 
 def _variables(args: SwarmMcpServerArgs) -> dict[str, str]:
-    """Return public variables, and the paths of values."""
     variables = args.public_variables(ca_file=CA_FILE)
     # The launcher adds a suffix, for replicas of a slot that overlap.
     variables["MQTT_CLIENT_ID"] = "coreflux-mcp-{{.Task.Slot}}"

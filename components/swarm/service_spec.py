@@ -1,4 +1,4 @@
-"""The specification of a service, which `deployed` declares with Pulumi and `compose` writes to a file."""
+"""A service's specification: `deployed` declares it with Pulumi, `compose` writes it to a file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ STORE_CA_FILE = "/etc/coreflux-mcp/vault-ca.crt"
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmPlace(Place):
-    """A Docker Swarm, by the provider of a manager."""
-
     network: pulumi.Output[str]
     """Id of the stack's overlay network."""
 
@@ -47,42 +45,40 @@ TMP_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class LogDriverArgs:
-    """The destination of a container's log, which contains the launcher's access records."""
+    """Destination of a container's log, which contains the launcher's access records."""
 
     name: str
-    """Name of the driver, such as local or journald."""
+    """Driver name, such as local or journald."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The driver's options."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmArgs:
-    """Arguments that the store and the server of a Swarm share."""
+    """Shared arguments of store and server."""
 
     image: str
-    """The server's image, with its tag or digest; rotations use it, too."""
+    """The server's image, with tag or digest; rotations use it, too."""
     shared: SwarmService | None = None
-    """`service` of a SwarmIdentity or of another component, shared by this one; by default one is made."""
+    """`service` of a SwarmIdentity or of another component, to share; by default one is made."""
     encrypted: bool = True
     """Whether the stack's overlay network encrypts traffic between nodes."""
     log_driver: LogDriverArgs | None = None
-    """The log driver of its containers, by default the daemon's."""
+    """Log driver of its containers; by default the daemon's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublicFile:
-    """A public file, as a config of the Swarm."""
-
     key: str
     name: str
-    """The config's name, with a hash of its content: configs are immutable."""
+    """Config name, with a hash of its content: configs are immutable."""
     target: str
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """The health check of a service. Seconds."""
+    """Health check of a service, in seconds."""
 
     command: tuple[str, ...]
     interval: int
@@ -93,7 +89,7 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """How replicas are updated, one at a time. Seconds."""
+    """Update of replicas, one at a time, in seconds."""
 
     order: str
     failure_action: str
@@ -102,7 +98,7 @@ class Update:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """Resources of a replica: thousandths of a processor, and bytes."""
+    """Resources of a replica: thousandths of a processor; bytes."""
 
     cpu: int
     memory: int
@@ -113,7 +109,7 @@ class Shape:
     """A service without its secrets, which secretops mounts."""
 
     key: str
-    """The part of its name after the stack's."""
+    """Part of its name after the stack's."""
     image: str
     command: tuple[str, ...]
     args: tuple[str, ...]
@@ -130,11 +126,9 @@ class Shape:
     health: Health | None = None
     files: tuple[PublicFile, ...] = ()
     sockets: tuple[str, ...] = ()
-    """Paths of the node that are mounted."""
+    """Node paths to mount."""
     aliases: tuple[str, ...] = ()
-    """Names on the stack's network, in addition to the service's."""
     networks: tuple[pulumi.Input[str], ...] = ()
-    """Ids of further networks."""
     endpoint: str = "dnsrr"
     """`vip` for one address that a node's kernel balances; `dnsrr` for the addresses of replicas."""
     publish: str | None = None
@@ -144,11 +138,11 @@ class Shape:
     constraints: tuple[str, ...] = ()
     spread: tuple[str, ...] = ()
     hostname: str | None = None
-    """Host name in its containers, for access records; None for the container's id."""
+    """Host name of its containers, for access records; None: the container's id."""
     log_driver: LogDriverArgs | None = None
 
 
 def seconds(number: int) -> str:
-    """Return a duration as the daemon writes it, so that a refresh finds no change: 1m30s for 90."""
+    """Write a duration as the daemon does (1m30s for 90), so that a refresh finds no change."""
     minutes, rest = divmod(number, 60)
     return "".join([f"{minutes}m" if minutes else "", f"{rest}s" if rest or not minutes else ""])

@@ -1,4 +1,4 @@
-"""Docker Swarm's sections of a stack file, with defaults."""
+"""Docker Swarm's sections of a stack file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SwarmStore(StoreSection):
 
 
 class LogDriver(Section):
-    """The destination of a container's log, which contains the launcher's access records."""
+    """Destination of a container's log, which contains the launcher's access records."""
 
     name: Literal["local", "json-file", "journald", "syslog", "gelf", "fluentd"]
     options: dict[str, Annotated[str, AfterValidator(no_value)]] = Field(default_factory=dict)
@@ -81,8 +81,7 @@ class SwarmServer(ServerSection):
     encrypted: bool = True
     """Whether its overlay network encrypts traffic between nodes (IPsec, which the nodes' kernels must support)."""
     networks: Annotated[tuple[SwarmNetwork, ...], AfterValidator(distinct)] = ()
-    """Ids of further overlay networks for server and rotator, for example the broker's. A change replaces the
-    service."""
+    """Ids of further overlay networks for server and rotator, e.g. the broker's. A change replaces the service."""
     constraints: Annotated[tuple[Constraint, ...], AfterValidator(distinct)] = ()
     spread: Annotated[tuple[Spread, ...], AfterValidator(distinct)] = ()
     log_driver: LogDriver | None = None
@@ -92,5 +91,5 @@ class SwarmServer(ServerSection):
     reader: Operator | None = None
     """ARN of the role or user with which the launcher reads, for store aws; its policies have to allow it."""
     login: SwarmSecret | None = None
-    """Secret of the Swarm with the launcher's login to another store: an AWS shared credentials file, or the credential
-    of Vault's method. You create it."""
+    """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential of
+    Vault's method. You create it."""

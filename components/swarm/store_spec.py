@@ -1,4 +1,4 @@
-"""Arguments of the Swarm store and its rotator, the manifest, and the rotator's service. Imports no SDK."""
+"""Arguments of the Swarm store and rotator, manifest, and rotator's service. Imports no SDK."""
 
 from __future__ import annotations
 
@@ -40,10 +40,8 @@ END_WITHIN = 90
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmSecretStoreArgs(SwarmArgs, SecretStoreArgs):
-    """Arguments of SwarmSecretStore."""
-
     networks: Sequence[str] = ()
-    """Ids or names of further overlay networks for rotations, for example the broker's."""
+    """Ids or names of further overlay networks for rotations, e.g. the broker's."""
     rotator: Literal["timer", "service"] = "timer"
     """What starts ticks: a systemd timer that you install on a manager, or a service of the Swarm."""
     socket: str = "/var/run/docker.sock"
@@ -52,12 +50,10 @@ class SwarmSecretStoreArgs(SwarmArgs, SecretStoreArgs):
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmRotatorArgs:
-    """Arguments of SwarmRotator."""
-
     manifest: Manifest
     """The manifest of a Swarm store."""
     shared: SwarmService
-    """`service` of a SwarmIdentity or of a store: the provider and the network."""
+    """Provider and network: `service` of a SwarmIdentity or of a store."""
     socket: str = "/var/run/docker.sock"
     """Path of the daemon's socket on managers."""
     log_driver: LogDriverArgs | None = None
@@ -65,7 +61,7 @@ class SwarmRotatorArgs:
 
 
 def manifest_of(names: Names, args: SwarmSecretStoreArgs) -> Manifest:
-    """Return the manifest, which does not depend on how the stack is deployed."""
+    """Return the same manifest for Pulumi and `docker stack deploy`."""
     uid, _, _ = USER.partition(":")
     return args.manifest(
         store=Location(
@@ -111,7 +107,6 @@ def rotator_shape(manifest: Manifest, *, socket: str, log_driver: LogDriverArgs 
 
 
 def _rotator_files(names: Names, manifest: Manifest) -> tuple[PublicFile, ...]:
-    """Return the manifest for the container, and its CA certificates."""
     files = []
     if ca_file := manifest.broker.ca_file:
         bundle = ca_bundle(ca_file)

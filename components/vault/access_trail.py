@@ -1,6 +1,6 @@
-"""The Vault store's trail: audit devices of the server. Each request is a line of its log, with values as HMACs.
+"""The Vault store's trail: audit devices log each request of the server, with values as HMACs.
 
-By default there are two: a server answers nobody while all its devices fail, so that each read is recorded.
+By default there are two: a server rejects requests while all devices fail, so that each read is recorded.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ WHY = "Who read which secret of the Coreflux MCP server"
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaultAccessTrailArgs(VaultStackArgs, AuditArgs):
-    """Arguments of VaultAccessTrail."""
+class VaultAccessTrailArgs(VaultStackArgs, AuditArgs): ...
 
 
 class VaultAccessTrail(Component):
-    """The audit devices of a Vault. For OpenBao it declares none, and returns what the server's configuration needs."""
+    """The audit devices of a Vault. For OpenBao it only returns what the server's configuration needs."""
 
     trail: Trail
-    """Where the records are, and OpenBao's configuration."""
+    """Location of the records, and OpenBao's configuration."""
 
     def __init__(self, name: str, args: VaultAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:AccessTrail", name, opts, formerly="", siblings=True)
         names, place = names_of(stack_name(args.stack)), VaultPlace.of(self, name, args.server)
         openbao, files = args.product == "openbao", args.audit_files
-        if files is None:  # Devices are the whole server's, and would go with a stack that may be destroyed any day.
+        if (
+            files is None
+        ):  # Devices belong to the whole server, and would go with a stack that may be destroyed any day.
             files = (f"/vault/audit/{names.base}.log", STDOUT) if args.production or openbao else ()
         for at, file in enumerate(() if openbao else files, 1):
             vault.Audit(
@@ -56,7 +57,7 @@ class VaultAccessTrail(Component):
 
 
 def _declared(files: Sequence[str], names: Names) -> str:
-    """Return the entries of OpenBao's configuration (OpenBao, Declarative audit devices)."""
+    """See OpenBao, Declarative audit devices."""
     blocks = [
         f'audit "file" "{names.of(str(at))}" {{\n  description = "{WHY}"\n  options {{\n'
         f"    file_path = {json.dumps(file)}\n" + ("" if file == STDOUT else '    mode      = "0600"\n') + "  }\n}\n"

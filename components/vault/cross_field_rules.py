@@ -1,4 +1,4 @@
-"""Contradictions between sections of a stack file whose store is a Vault. Imports no SDK."""
+"""Cross-field rules of a Vault store. Imports no SDK."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from .settings import VaultPki, VaultStore
 
 METHODS = ("approle", "jwt", "kubernetes")
 
-# Of the stack file's own secrets. A path takes 64 notes. That of the lease has one of each secret that is kept, and of
-# each that left and was not purged (secretops.platforms.vault.version_metadata). Five are every stack's.
+# Declared secrets. A path has at most 64 entries of custom metadata. The lease's path has one for each current secret,
+# and for each removed secret until its purge (secretops.platforms.vault.version_metadata). Every stack has five.
 MOST_SECRETS = 55
 
 
 def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield each contradiction, from the sections that are valid by themselves."""
     server: Any = parsed.get("server")
     secrets = parsed.get("secrets", {})
     for key in (*METHODS, "pki"):  # an empty section would mean the same as none
@@ -38,8 +37,8 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
     if len(methods) > 1:
         yield Problem(
             f"store: {' and '.join(methods)}",
-            "server and rotator log in by one method",
-            "take out all but one; without any a cluster's log in by kubernetes, others by approle",
+            "server and rotator must log in by only one method",
+            "keep one method; the default is kubernetes in a cluster, and approle elsewhere",
             code="one-login-method",
         )
     elif methods and kind:
@@ -48,9 +47,9 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
         yield from _of_pki(store.pki, parsed.get("broker"))
     if len(secrets) > MOST_SECRETS:
         yield Problem(
-            f"secrets: {len(secrets)} of them with store vault",
-            f"at most {MOST_SECRETS}: which ones are kept is noted at one path, which takes no more",
-            "put those that belong together into one secret of several fields",
+            f"secrets: {len(secrets)} secrets with store vault",
+            f"at most {MOST_SECRETS}: the index of secrets is one document, whose size is limited",
+            "combine those that belong together into one secret with several fields",
             code="too-many-secrets",
         )
     if server and not server.is_remote:
@@ -62,33 +61,33 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
         if server.certificate_issuer:
             yield Problem(
                 "server.certificate_issuer: with files of Vault's agent",
-                "cert-manager writes a Secret, and the agent lays the certificate where the launcher looks for it",
+                "cert-manager writes a Secret, but the launcher reads the files of Vault's agent",
                 "take it out and add pki to the store, or write reference: SyncedKey in the section server",
                 code="two-issuers",
             )
 
 
 def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
-    """Yield what programs on a server of that kind can't log in with."""
+    """Reject logins that a server of that kind can't use."""
     in_cluster = server == "kubernetes"
     if store.approle and in_cluster:
         yield Problem(
             "store.approle: with server kubernetes",
-            "its secret id would lie in a Secret of the cluster, and pods have tokens of their own to log in with",
+            "the secret id would be stored in a Kubernetes Secret, and pods can log in with their own tokens",
             "take it out, or add jwt where the Vault server does not reach the cluster's API server",
             code="approle-on-kubernetes",
         )
     if store.kubernetes and not in_cluster:
         yield Problem(
             "store.kubernetes: with a server outside of a cluster",
-            "only pods have a service account to log in as",
+            "only pods have a service account, with which they can log in",
             "take it out: without it server and rotator log in by approle",
             code="login-needs-cluster",
         )
     if store.jwt and server == "swarm":
         yield Problem(
             "store.jwt: with server swarm",
-            "a Swarm gives its containers no token that somebody renews",
+            "a Swarm does not renew tokens for its containers",
             "take it out: without it server and rotator log in by approle",
             code="jwt-on-swarm",
         )
@@ -96,7 +95,7 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
         if server == "swarm" and getattr(store.approle, key, None):
             yield Problem(
                 f"store.approle.{key}: with server swarm",
-                "the secret of the Swarm that server.login names is the file, and each replica logs in with it",
+                "each replica logs in with the Swarm secret that server.login names",
                 "take it out",
                 code="approle-on-swarm",
             )
@@ -105,15 +104,15 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
             if in_cluster and getattr(store.jwt, key):
                 yield Problem(
                     f"store.jwt.{key}: with server kubernetes",
-                    "pods show the token of their own service account, whose subject is known",
+                    "pods present the token of their own service account, and its subject is known",
                     "take it out",
                     code="jwt-subject-of-cluster",
                 )
         if not in_cluster and not getattr(store.jwt, who):
             yield Problem(
-                f"store.jwt.{who}: missing with a server outside of a cluster",
-                "the role is bound to one subject, and nobody knows it but who signs the tokens",
-                f"add {who}: the claim sub of the token that the {who} shows",
+                f"store.jwt.{who}: required with a server outside of a cluster",
+                "the role is bound to one subject, which only the issuer of the tokens knows",
+                f"add {who}: the `sub` claim of the token that the {who} presents",
                 code="jwt-subject-missing",
             )
 
@@ -129,14 +128,14 @@ def _of_pki(pki: VaultPki, broker: object) -> Iterator[Problem]:
     if isinstance(broker, EmbeddedBroker):
         yield Problem(
             "store.pki: with the embedded broker",
-            "that one has no TLS, and asks nobody for a certificate",
+            "the embedded broker has no TLS, and requests no client certificate",
             "take pki out of the store",
             code="embedded-broker-without-tls",
         )
     if isinstance(broker, OutsideBroker) and not broker.client_certificate:
         yield Problem(
             "store.pki: without broker.client_certificate",
-            "it signs the certificate that the broker asks the server for",
+            "pki signs the client certificate that a broker requires",
             "add client_certificate: true to the broker, or take pki out",
             code="issuer-without-certificate",
         )

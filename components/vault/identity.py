@@ -1,6 +1,5 @@
-"""Who reads and who rotates, by roles of an auth method. Pulumi never has what a role is taken with: Vault gives an
-operator a secret id, or a platform gives its workload a token.
-"""
+"""Roles of server and rotator. Pulumi never has their credentials: Vault issues an operator a secret id, or a platform
+issues its workload a token."""
 
 from __future__ import annotations
 
@@ -34,10 +33,10 @@ from .args import (
 )
 from .policies import Right, document
 
-# Minutes for which a token is valid that nobody renews. A tick takes no longer (components/kubernetes/rotation.py); a
+# Minutes that a token is valid unless renewed. A tick takes no longer (components/kubernetes/rotation.py); a
 # launcher and an agent renew theirs.
 TOKEN_MINUTES = {SERVER: 60, ROTATOR: 30}
-# Hours after which a renewed token expires, too: its holder logs in again, by a role that may have changed.
+# Hours after which a renewed token expires, too: the program logs in again, by a role that may have changed.
 LONGEST_HOURS = {SERVER: 24, ROTATOR: 1}
 
 WHY = "Server and rotator of the Coreflux MCP secrets log in here"
@@ -45,14 +44,12 @@ WHY = "Server and rotator of the Coreflux MCP secrets log in here"
 
 @dataclass(frozen=True, kw_only=True)
 class VaultPlace(Place, VaultServerArgs):
-    """A Vault server, or a namespace of one, and the provider that talks to it."""
-
     is_given: bool = False
-    """Whether the provider is the program's own, and not made from the arguments."""
+    """Whether the program supplied the provider."""
 
     @classmethod
     def of(cls, component: Component, name: str, server: VaultServerArgs) -> VaultPlace:
-        """Return the server, with the provider of package vault that `component` has, or a new one."""
+        """Return the server, with the component's provider or a new one."""
         if isinstance(server, VaultPlace):
             return server
         given = component.get_provider("vault:index/mount:Mount")
@@ -75,7 +72,7 @@ class VaultPlace(Place, VaultServerArgs):
         return cls(provider=provider, is_given=given is not None, **own)
 
     def checked(self, text: pulumi.Output[str]) -> pulumi.Output[str]:
-        """Return `text`. Raises ComponentError if a given provider is, as far as known, that of another server."""
+        """Raises ComponentError if a supplied provider is known to be another server's."""
         if not self.is_given or not isinstance(self.provider, vault.Provider):
             return text
 
@@ -86,7 +83,7 @@ class VaultPlace(Place, VaultServerArgs):
                 if not pulumi.contains_unknowns(found) and (found or "").rstrip("/") != meant.rstrip("/"):
                     raise ComponentError(
                         f"provider of package vault: {key} {found or '(none)'}; arguments: {meant or '(none)'}",
-                        "the provider would make everything where no reader looks",
+                        "the provider would create everything where no reader finds it",
                         f"give both the same {key}, or take the provider out",
                         code="provider-of-other-server",
                     )
@@ -98,30 +95,30 @@ class VaultPlace(Place, VaultServerArgs):
     def grant(
         self, resource: str, policy: str, rights: Iterable[Right], parent: Component, after: Sequence[pulumi.Resource]
     ) -> None:
-        """Declare a policy; the role of its name has it."""
+        """Declare a policy for the role of its name."""
         opts = self.under(parent, after=after)
         vault.Policy(resource, name=policy, policy=document(rights), opts=opts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VaultReader(Principal):
-    """Who reads for the server, and who rotates: Vault runs no programs, so both run elsewhere."""
+    """Reader and rotator. Vault runs no programs, so both run elsewhere."""
 
     place: VaultPlace
     reads: VaultLogin
-    """The server's role, and the file that a program shows to take it. Its tokens have the policy of that name."""
+    """The server's role and login file. Its tokens have the policy of the role's name."""
     rotates: VaultLogin
     audience: str | None
-    """Audience of the token in those files; None is a cluster's API server, or no token at all."""
+    """Audience of the token in those files; None: a cluster's API server, or no token."""
     workload: HostUser | Pods | SwarmService
     folder: str
-    """Where a rotator of this machine has its files."""
+    """Folder of a rotator on this machine."""
     syncs_as: pulumi.Output[str] | None = None
-    """The service account that reads in place of the pods', to copy secrets into their namespace."""
+    """Service account that reads for the pods, and copies secrets into their namespace."""
 
     @classmethod
     def of(cls, component: Component, name: str, args: VaultReader | VaultIdentitiesArgs, stack: str) -> VaultReader:
-        """Return the reader, or that of identities that are declared below `component`."""
+        """Return the reader, or that of new identities below `component`."""
         if isinstance(args, VaultReader):
             return args
         opts = pulumi.ResourceOptions(parent=component)
@@ -130,29 +127,27 @@ class VaultReader(Principal):
 
 @dataclass(frozen=True, kw_only=True)
 class VaultIdentitiesArgs(VaultServerArgs):
-    """Arguments of VaultIdentities."""
-
     workload: HostUser | Pods | SwarmService | None = None
-    """Who the server is; by default the account that runs the program, on this machine."""
+    """The server's identity; by default the account that runs the program, on this machine."""
     login: VaultMethod | None = None
-    """How both log in; by default pods as service accounts, others by AppRole."""
+    """Login of both; by default pods log in as service accounts, others by AppRole."""
     folder: str | None = None
-    """Where a rotator of this machine has its files; by default .coreflux-mcp-rotator in the program's folder."""
+    """Folder of a rotator on this machine; by default .coreflux-mcp-rotator in the program's folder."""
     syncs: bool = False
-    """Whether External Secrets copies the secrets into the pods' namespace; by default Vault's agent writes files."""
+    """Whether External Secrets copies secrets into the pods' namespace; by default Vault's agent writes files."""
     stack: str | None = None
-    """What names contain; by default the name of the Pulumi stack."""
+    """Part of names; by default the Pulumi stack's name."""
 
 
 class VaultIdentities(Component):
-    """The roles of server and rotator, and the auth method unless it is enabled already. Owns no policy.
+    """The roles of server and rotator, and the auth method unless it is enabled. Owns no policy.
 
-    A provider of package vault in `opts` is used; by default one is made, whose token comes from its environment.
+    Uses a provider of package vault in `opts`; the default reads its token from the environment.
     """
 
     place: VaultPlace
     principal: VaultReader
-    """Who reads and who rotates. The server's role is for its pods, for the account that copies, or for a launcher."""
+    """Reader and rotator. The server's role is for its pods, for the account that copies, or for a launcher."""
 
     def __init__(self, name: str, args: VaultIdentitiesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:Identity", name, opts, formerly="")
@@ -174,7 +169,7 @@ class VaultIdentities(Component):
         self.register_outputs({"address": args.address})
 
     def _method(self) -> pulumi.Output[str]:
-        """Return the mount of the auth method, which is enabled unless service accounts log in."""
+        """Return the mount; enable the method unless service accounts log in."""
         login = self._login
         if isinstance(login, ServiceAccountLogin):
             return pulumi.Output.from_input(login.mount)
@@ -194,7 +189,6 @@ class VaultIdentities(Component):
         return planned(made.path.apply(str), self._names.of(kind))
 
     def _role(self, who: Who) -> VaultLogin:
-        """Declare the role of `who`. Return how a program takes it."""
         name, resource, login = self._names.of(who), f"{self._name}-{who}-role", self._login
         method, (namespace, account, user) = METHODS[type(login)], self._pod(who)
         common: dict[str, Any] = {
@@ -210,7 +204,7 @@ class VaultIdentities(Component):
             case AppRoleLogin():
                 vault.approle.AuthBackendRole(
                     resource,
-                    role_id=name,  # the secret is what is shown with it
+                    role_id=name,  # not secret: the secret id is
                     secret_id_ttl=login.days * DAY,
                     secret_id_bound_cidrs=list(login.networks) or None,
                     token_bound_cidrs=list(login.networks) or None,
@@ -242,7 +236,7 @@ class VaultIdentities(Component):
         )
 
     def _pod(self, who: Who) -> tuple[str, str, str]:
-        """Return namespace, service account and user of the pods that take the role of `who`; "" outside a cluster."""
+        """Return namespace, service account and user of the pods of `who`; "" outside a cluster."""
         if not isinstance(self._workload, Pods):
             return "", "", ""
         from ..kubernetes import names

@@ -1,6 +1,6 @@
-"""A CA for client certificates in Vault's PKI engine. Vault makes each key as `internal`: no answer or state has it.
+"""A CA for client certificates in Vault's PKI engine. Vault makes keys as `internal`: no response or state has them.
 
-Only the intermediate signs clients. Its root is a mount of the stack's own, or somebody outside signs its request.
+Only the intermediate signs clients. A root in its own mount, or an outside CA, signs the intermediate.
 """
 
 from __future__ import annotations
@@ -33,15 +33,14 @@ NEVER: dict[str, Any] = dict.fromkeys(
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaultCertificatesArgs(VaultStackArgs, PkiArgs):
-    """Arguments of VaultCertificates."""
+class VaultCertificatesArgs(VaultStackArgs, PkiArgs): ...
 
 
 class VaultCertificates(Component):
-    """Mounts, an intermediate and the role `client`. Owns no certificate of a client, and no key that leaves Vault."""
+    """Mounts, an intermediate and the role `client`. Owns no client certificate; no key leaves Vault."""
 
     csr: pulumi.Output[str]
-    """The intermediate's request, for somebody outside to sign."""
+    """The intermediate's request, for an outside CA."""
 
     def __init__(self, name: str, args: VaultCertificatesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:Certificates", name, opts, formerly="")
@@ -83,7 +82,7 @@ class VaultCertificates(Component):
         self.register_outputs({"mount": names.of("pki")})
 
     def _signed(self, csr: pulumi.Output[str]) -> pulumi.Input[str] | None:
-        """Return the intermediate's certificate with its issuer's; None until it is signed."""
+        """Return it with its issuer's certificate; None until signed."""
         if self._args.signed_by == "outside":
             return ca_bundle(self._args.certificate_file) if self._args.certificate_file else None
         mount, prepared = self._mount("root", ROOT_YEARS)
@@ -111,10 +110,10 @@ class VaultCertificates(Component):
         )
 
     def _mount(self, kind: str, years: int) -> tuple[pulumi.Output[str], pulumi.Resource]:
-        """Return the path of a PKI mount, and the last resource that changes it.
+        """Return a PKI mount's path, and the last resource that changes it.
 
-        A server may refuse two changes of one such mount at a time, and only a certificate that is signed later says
-        where its issuer and its CRL are.
+        A server may reject concurrent changes of a mount, and only later certificates contain the URLs of issuer and
+        CRL.
         """
         path = self._names.of(kind)
         mount = vault.Mount(

@@ -1,4 +1,4 @@
-"""HashiCorp Vault and OpenBao: a KV v2 mount as a store. A server of another platform reads it."""
+"""The platform `vault`."""
 
 from __future__ import annotations
 
@@ -34,8 +34,6 @@ NAMESPACE = "VAULT_NAMESPACE"
 
 
 class Vault(Platform):
-    """The platform `vault`."""
-
     store_settings = VaultStore
     references = {
         "local": (FETCHED,),
@@ -67,9 +65,9 @@ class Vault(Platform):
             yield from cross_field_rules(store, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Raise RunError if VAULT_NAMESPACE names another namespace than the stack file.
+        """Raise RunError if VAULT_NAMESPACE is not the stack file's.
 
-        Pulumi's provider would create everything there, and rotators and readers look in the stack file's.
+        Pulumi's provider would create everything there; rotators and readers use the stack file's.
         """
         assert isinstance(settings.store, VaultStore)
         variable, meant = os.environ.get(NAMESPACE, "").strip("/"), settings.store.namespace or ""
@@ -84,7 +82,7 @@ class Vault(Platform):
             raise pulumi.RunError(str(error))
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return how an operator lets server and rotator log in; in a cluster the CronJob runs the first tick."""
+        """Return how to enable both logins; in a cluster the CronJob runs the first tick."""
         assert isinstance(store := settings.store, VaultStore)
         if not isinstance(server := settings.server, LocalServer | SwarmServer):
             return None
@@ -114,7 +112,7 @@ class Vault(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> VaultReader:
-        """Return who reads a Vault: the server's pods, what copies into their namespace, or a launcher elsewhere."""
+        """Return the pods, an account that copies into their namespace, or a launcher elsewhere."""
         from .identity import VaultIdentities, VaultIdentitiesArgs
 
         assert isinstance(store := settings.store, VaultStore)
@@ -157,13 +155,13 @@ class Vault(Platform):
 
 
 def login_of(store: VaultStore) -> VaultMethod | None:
-    """Return how server and rotator log in; None leaves it to the default."""
+    """Return None for the default."""
     found = (section for section in (store.jwt, store.kubernetes, store.approle) if section)
     return next((section.arguments[0](**section.model_dump()) for section in found), None)
 
 
 def home(server: ServerSection) -> str:
-    """Return the folder of a rotator of this machine: beside the client's entry, else below the project."""
+    """Return the rotator's folder: next to the client's entry, else below the project."""
     return str(server.entry_folder if isinstance(server, LocalServer) else PROJECT_FOLDER / ".coreflux-mcp-rotator")
 
 

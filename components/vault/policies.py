@@ -1,6 +1,6 @@
-"""The policies of server, rotator, operator and doctor; tests/unit/golden/vault-policies.txt shows all of them.
+"""Policies of server, rotator, operator and doctor, as in tests/unit/golden/vault-policies.txt.
 
-Server and rotator may list nothing, and their paths have no wildcard. An operator's do: they find what left the stack.
+Server and rotator may not list, and have no wildcards. An operator has, to find what left the stack.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .args import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, Names
 
 # On data: the first value of a path is a create, each next one an update.
 KEEPS = ("create", "read", "update")
-# On metadata: secretops changes its notes of versions by patch, and makes the first by an update.
+# On metadata: secretops changes the metadata of versions by patch, and creates the first by an update.
 NOTES = ("create", "read", "update", "patch")
 
 
@@ -30,14 +30,14 @@ class Right(NamedTuple):
 
 
 def own_token() -> Iterator[Right]:
-    """Yield what a holder needs of its own token. The policy `default` has more, and no token of the stack has it."""
+    """The policy `default` has more; no token of the stack has it."""
     yield Right("auth/token/lookup-self", ("read",), "how long its own token is good")
     yield Right("auth/token/renew-self", ("update",), "renew it")
     yield Right("auth/token/revoke-self", ("update",), "give it back")
 
 
 def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[Right]:
-    """Yield rights to read current values. `polls`: it checks metadata for a newer version, without a value."""
+    """Yield rights to current values. `polls`: it checks metadata for newer versions, without values."""
     for secret in secrets:
         yield Right(f"{names.base}/data/{secret}", ("read",), f"the server uses {secret}")
         if polls:
@@ -46,13 +46,13 @@ def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[
 
 
 def of_rotator(names: Names, secrets: Sequence[Secret]) -> Iterator[Right]:
-    """Yield rights to read, write and destroy each path by its name, and to hold the lease."""
+    """Yield rights to read, write and destroy each path by name, and to acquire the lease."""
     yield from _keeping(names, secrets)
     yield from own_token()
 
 
 def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultLogin]) -> Iterator[Right]:
-    """Yield the rotator's rights; to purge, to let server and rotator log in, and to check what the stack made."""
+    """Yield the rotator's rights, and those to purge, enable logins, and check the stack."""
     yield from _keeping(names, secrets, purges=True)
     for path in ("", PENDING):
         yield Right(f"{names.base}/metadata/{path}", ("list",), "what else lies there (secretops doctor)")
@@ -78,7 +78,7 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
 
 
 def of_doctor() -> Iterator[Right]:
-    """Return the right to read every policy of the server, to find those of other teams that reach the mount."""
+    """Return the right to read every policy: those of other teams may reach the mount."""
     for path, may in (("sys/policies/acl", ("list",)), ("sys/policies/acl/*", ("read",))):
         yield Right(path, may, "who else may read the stack's secrets (secretops doctor)")
 
@@ -87,7 +87,7 @@ def _keeping(names: Names, secrets: Sequence[Secret], *, purges: bool = False) -
     mount = names.base
     for secret in secrets:
         for path, what in ((secret.name, "what is current"), (f"{PENDING}{secret.name}", "what is not proven yet")):
-            gone = ("delete",) if purges or path.startswith(PENDING) else ()  # what was pending goes whole
+            gone = ("delete",) if purges or path.startswith(PENDING) else ()  # a pending path is deleted whole
             yield Right(f"{mount}/data/{path}", KEEPS, f"{secret.name}: {what}")
             yield Right(f"{mount}/metadata/{path}", (*NOTES, *gone), "what secretops notes of versions")
         yield Right(f"{mount}/destroy/{secret.name}", ("update",), "older versions are destroyed")
@@ -99,7 +99,7 @@ def _keeping(names: Names, secrets: Sequence[Secret], *, purges: bool = False) -
 
 
 def document(rights: Iterable[Right]) -> str:
-    """Return a policy of Vault in HCL. Rights on one path are merged: of two rules for it Vault would take one."""
+    """Return HCL. Rights on one path are merged: Vault would apply one of two rules."""
     found: dict[str, tuple[str, dict[str, None]]] = {}
     for right in rights:
         found.setdefault(right.path, (right.why, {}))[1].update(dict.fromkeys(right.may))

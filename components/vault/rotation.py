@@ -1,6 +1,5 @@
-"""The Vault store's rotator: `secretops tick`, which logs in by its own role. Vault runs no programs, so it runs where
-the server does: a CronJob in its cluster, or a systemd user timer next to its client's entry.
-"""
+"""The Vault store's rotator: `secretops tick` by its own role, where the server runs: a CronJob in its cluster, or a
+systemd user timer next to its client's entry. Vault runs no programs."""
 
 from __future__ import annotations
 
@@ -27,22 +26,20 @@ from .policies import of_rotator
 
 @dataclass(frozen=True, kw_only=True)
 class VaultRotationArgs:
-    """Arguments of VaultRotation."""
-
     manifest: Manifest
-    """What secretops knows of the stack: `manifest` of a store."""
+    """The configuration of secretops: `manifest` of a store."""
     broker: BrokerArgs
     """The MQTT broker whose users secretops rotates."""
     reader: VaultReader | VaultIdentitiesArgs
-    """Who reads and rotates (`principal` of a VaultIdentities), or the arguments of identities that it makes."""
+    """Reader and rotator (`principal` of a VaultIdentities), or arguments to make identities."""
     pods: PodArgs | None = None
-    """How the rotator's pods run, if the server is in a cluster."""
+    """Settings of the rotator's pods, if the server is in a cluster."""
     after: Sequence[pulumi.Resource] = ()
-    """What has to exist before the rotator may write, such as the mount."""
+    """Resources that the rotator needs before it writes, such as the mount."""
 
 
 class VaultRotation(Component):
-    """An hourly tick and its rights. Owns no value: an operator puts what it logs in with into a folder `login`."""
+    """An hourly tick and its rights. Owns no value: an operator puts the credential into a folder `login`."""
 
     schedule: Schedule
     reader: VaultReader
@@ -89,7 +86,7 @@ class VaultRotation(Component):
         KubernetesRotator(name, args, pulumi.ResourceOptions(parent=self))
 
     def _manifest(self, *, ca_file: str | None = None) -> Manifest:
-        """Return the manifest with the rotator's own login. `ca_file` is the CA's path where it runs."""
+        """Add the rotator's login. `ca_file` is the CA's path where it runs."""
         store = self._args.manifest.store
         if not isinstance(store, Location):
             raise TypeError(f"{store.kind}: a role of Vault reads no other store")

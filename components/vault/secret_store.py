@@ -1,7 +1,7 @@
-"""The Vault store: a KV v2 mount for the secrets of the catalogue, and who may read and write which path of it.
+"""The Vault store: a KV v2 mount for the catalog's secrets, with rights by path.
 
-No secret is a resource of the stack: pulumi-vault would keep its value in the state (docs/adr/0001). A path exists
-from its first value on.
+They are no resources of the stack: pulumi-vault would write values to the state (docs/adr/0001). A path exists from its
+first value on.
 """
 
 from __future__ import annotations
@@ -45,27 +45,25 @@ POLLS_EVERY = "30s"
 
 @dataclass(frozen=True, kw_only=True)
 class VaultSecretStoreArgs(SecretStoreArgs, AuditArgs):
-    """Arguments of VaultSecretStore."""
-
     reader: VaultReader | VaultIdentitiesArgs
-    """Who reads and rotates (`principal` of a VaultIdentities), or the arguments of identities that the store makes."""
+    """Reader and rotator (`principal` of a VaultIdentities), or arguments to make identities."""
     operators: Sequence[str]
-    """Who is declared to read besides server and rotator, as METHOD/NAME. An administrator assigns them the policy."""
+    """Declared readers besides server and rotator, as METHOD/NAME. An administrator assigns them the policy."""
     max_versions: pulumi.Input[int] = 5
-    """Versions of each secret that Vault keeps, at least 3."""
+    """Versions of each secret that Vault stores, at least 3."""
     pki: PkiArgs | None = None
-    """A CA for client certificates, if the stack has one."""
+    """CA for client certificates, if any."""
     pods: PodArgs | None = None
-    """How the rotator's pods run, if the server is in a cluster."""
+    """Settings of the rotator's pods, if the server is in a cluster."""
 
 
 class VaultSecretStore(SecretStore):
-    """A KV v2 mount as a store. Owns mounts, policies, the rotator and its role, and the trail; never a value."""
+    """A KV v2 mount as a store. Owns mounts, policies, rotator, its role, and trail; never a value."""
 
     reader: VaultReader
-    """Who reads and rotates: the reader to publish to."""
+    """The reader for `publish`."""
     csr: pulumi.Output[str] | None = None
-    """The request of the intermediate CA, if somebody outside signs it."""
+    """The intermediate CA's request, if an outside CA signs it."""
 
     def __init__(self, name: str, args: VaultSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:SecretStore", name, opts, formerly="")
@@ -93,14 +91,14 @@ class VaultSecretStore(SecretStore):
             type="kv",
             options={"version": "2"},
             description=f"Secrets of the Coreflux MCP server, stack {args.stack_name}",
-            opts=place.under(self, protect=args.production),  # the values are no resources, and go with it
+            opts=place.under(self, protect=args.production),  # values are no resources, and are deleted with it
         )
         self._kept = vault.kv.SecretBackendV2(
             f"{name}-versions",
             mount=planned(mount.path, self._names.base),
             max_versions=args.max_versions,
-            cas_required=True,  # who writes says what he has seen: of two, one is refused
-            delete_version_after=0,  # a version ends by being replaced, and not while it is in use
+            cas_required=True,  # check-and-set: of two concurrent writes Vault rejects one
+            delete_version_after=0,  # a version ends when it is replaced, never while in use
             opts=place.under(self),
         )
         self._shared: Any = {"server": place, "production": args.production, "stack": args.stack_name}
@@ -118,7 +116,7 @@ class VaultSecretStore(SecretStore):
         self.register_outputs({"mount": self._names.base})
 
     def publish(self, *, reader: Principal) -> Fetched | InjectedFiles | SyncedKey:
-        """Grant `reader` each secret of the server by its path, and return how it reaches them."""
+        """Grant `reader` each of the server's paths. Return how it reads them."""
         if not isinstance(reader, VaultReader):
             raise TypeError(f"{reader}: has no role of Vault to read by")
         secrets, polls = self.read_by_server, not isinstance(reader.workload, Pods)
@@ -132,7 +130,7 @@ class VaultSecretStore(SecretStore):
         return by_agent(reader, self._names, read, run_as=run_as)
 
     def rotate(self) -> Schedule:
-        """Grant the rotator its paths and the lease, and have it tick each hour, where the server runs."""
+        """Grant the rotator its paths and the lease. Schedule hourly ticks where the server runs."""
         own = self._args
         args = VaultRotationArgs(
             manifest=self.manifest, broker=own.broker, reader=self.reader, pods=own.pods, after=[self._kept]
@@ -149,7 +147,7 @@ class VaultSecretStore(SecretStore):
         self.reader.place.grant(f"{self._name}-{who}-policy", self._names.of(who), rights, self, [self._kept])
 
     def _readers(self, secrets: Sequence[Secret]) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield each path, the lease too, and who is declared to read it: first the roles, then operators."""
+        """Yield each path, the lease's too, with declared readers: roles, then operators."""
         by_server = {secret.name for secret in secrets if Reader.SERVER in secret.readers}
         server, rotator = (f"{login.mount}/{login.role}" for login in (self.reader.reads, self.reader.rotates))
         for secret in secrets:
@@ -160,7 +158,7 @@ class VaultSecretStore(SecretStore):
 
 
 def by_launcher(reader: VaultReader, names: Names, secrets: Sequence[str]) -> Fetched:
-    """Return where the launcher fetches, what, and how it logs in (docs/operations/launcher.md)."""
+    """See docs/operations/launcher.md."""
     login, place, ca_file = reader.reads, reader.place, reader.place.ca_file
     source = f"vault:{urlsplit(place.address).netloc}/{names.base}/data/{'+'.join(secrets)}"
     options = [f"{login.method}={login.role}", f"auth={login.mount}", f"file={login.file}"]
@@ -172,7 +170,7 @@ def by_launcher(reader: VaultReader, names: Names, secrets: Sequence[str]) -> Fe
 
 
 def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str]) -> SyncedKey:
-    """Return where External Secrets reads, and as which account (external-secrets.io, HashiCorp Vault)."""
+    """See external-secrets.io, HashiCorp Vault."""
     login, place, account = reader.reads, reader.place, {"name": reader.syncs_as}
     audiences = {"audiences": [reader.audience]} if reader.audience else {}
     if login.method == "jwt":
@@ -190,9 +188,9 @@ def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str
 
 
 def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, run_as: str) -> InjectedFiles:
-    """Return the annotations that have the injector add an agent (HashiCorp, Agent Sidecar Injector annotations).
+    """Return annotations for the injector (HashiCorp, Agent Sidecar Injector annotations).
 
-    The agent writes one JSON document per secret, so that no reader sees a torn pair, and as the launcher's user, which
+    The agent writes one JSON document per secret, so that no reader sees a torn pair, and as the launcher's user, who
     alone may read the files. It issues nothing: a `pkiCert` template would at each retry (docs/adr/0011).
     """
     from ..kubernetes.pods import SECRETS_FOLDER, STACK_FOLDER, TOKEN, USER
@@ -203,7 +201,7 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
         user = {"agent-set-security-context": "false"}
     asked = {
         "agent-inject": "true",
-        "agent-pre-populate": "false",  # the pod starts without values, and says what it waits for
+        "agent-pre-populate": "false",  # the pod starts without values, and reports what it waits for
         "agent-revoke-on-shutdown": "true",
         **user,
         "agent-service-account-token-volume-name": TOKEN,
@@ -243,7 +241,7 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
 
 
 def document(names: Names, secret: Secret) -> str:
-    """Return the agent's template of one secret, in the form of the launcher's json: source."""
+    """Return a secret's template, in the form of the launcher's json: source."""
     fields = {field: f"index .Data.data {json.dumps(field)}" for field in secret.fields}
     fields["version"] = f"index .Data.data {json.dumps(VERSION)}"
     inner = ",".join(f"{json.dumps(field)}:{{{{ {where} | toJSON }}}}" for field, where in fields.items())

@@ -1,7 +1,4 @@
-"""The sections of a stack file about Vault: what they may say, and the default for what they do not.
-
-args.py documents the keys that have no text here.
-"""
+"""Vault's sections of a stack file. args.py documents the keys that have no text here."""
 
 from __future__ import annotations
 
@@ -60,7 +57,7 @@ Subject = Annotated[
     str,
     satisfying(
         lambda text: is_one_line(text) and " " not in text,
-        "the claim sub of a token, without spaces",
+        "the `sub` claim of a token, without spaces",
         "write it as the token has it",
     ),
 ]
@@ -75,7 +72,7 @@ AuditFile = Annotated[
 
 
 class VaultAppRole(Section):
-    """Log in by AppRole, on a platform that gives programs no identity. An operator makes each secret id in Vault."""
+    """Log in by AppRole, on a platform without identities of programs. An operator makes each secret id in Vault."""
 
     arguments = (AppRoleLogin,)
     server_file: AbsolutePath | None = None
@@ -86,7 +83,7 @@ class VaultAppRole(Section):
 
 
 class VaultJwt(Section):
-    """Log in by a signed token, of a cluster or another issuer."""
+    """Log in by a signed token of a cluster or another issuer."""
 
     arguments = (JwtLogin,)
     issuer: JwtIssuer
@@ -99,7 +96,7 @@ class VaultJwt(Section):
 
 
 class VaultKubernetes(Section):
-    """Log in as a service account, by a Kubernetes auth method that an administrator of Vault has enabled."""
+    """Log in as a service account, by a Kubernetes auth method that a Vault administrator has enabled."""
 
     arguments = (ServiceAccountLogin,)
     mount: VaultPath = "kubernetes"
@@ -107,7 +104,7 @@ class VaultKubernetes(Section):
 
 
 class VaultPki(Section):
-    """A CA for client certificates. Its keys are made in Vault and never leave it."""
+    """A CA for client certificates. Vault makes its keys, which never leave it."""
 
     arguments = (PkiArgs,)
     signed_by: Literal["stack", "outside"] = "stack"
@@ -116,7 +113,7 @@ class VaultPki(Section):
 
 
 class VaultStore(StoreSection):
-    """A KV v2 mount of a HashiCorp Vault or an OpenBao. Pulumi reads its own token from VAULT_TOKEN."""
+    """A KV v2 mount of HashiCorp Vault or OpenBao. Pulumi reads its own token from VAULT_TOKEN."""
 
     arguments = (VaultServerArgs, AuditArgs)
     kind: Literal["vault"]
@@ -125,18 +122,16 @@ class VaultStore(StoreSection):
     operators: Annotated[
         tuple[Operator, ...], Field(min_length=1, examples=["[userpass/alice]"]), AfterValidator(distinct)
     ]
-    """Who is declared to read, in addition to server and rotator. An administrator of Vault assigns them the operator's
-    policy."""
+    """Declared readers in addition to server and rotator. A Vault administrator assigns them the operator's policy."""
     product: Literal["vault", "openbao"] = "vault"
     namespace: VaultNamespace | None = None
     ca_file: AbsolutePath | None = None
     approle: Annotated[VaultAppRole | None, Field(examples=["{}"])] = None
     jwt: VaultJwt | None = None
     kubernetes: Annotated[VaultKubernetes | None, Field(examples=["{}"])] = None
-    """How server and rotator log in: one of the three. By default those of a cluster use `kubernetes`, others
-    `approle`."""
+    """How server and rotator log in: one of the three. The default is `kubernetes` in a cluster, else `approle`."""
     max_versions: Annotated[int, between(3, 100, "versions: the next, the current and the previous one")] = 5
-    """Versions of each secret that Vault keeps, the current one included."""
+    """Versions of each secret that Vault stores, the current one included."""
     audit_files: Annotated[
         Annotated[tuple[AuditFile, ...], AfterValidator(distinct)] | None, Field(examples=["[]"])
     ] = None
@@ -144,11 +139,10 @@ class VaultStore(StoreSection):
 
     @property
     def waits_for_a_signature(self) -> bool:
-        """Whether somebody outside has to sign the intermediate first."""
         return bool(self.pki and self.pki.signed_by == "outside" and not self.pki.certificate_file)
 
     def certificate_issuer(self, stack: str) -> VaultIssuer | None:
-        """Return the stack's own PKI engine; None without `pki`, and until its intermediate is signed."""
+        """Return None without `pki`, and until its intermediate is signed."""
         if self.pki is None or self.waits_for_a_signature:
             return None
         names = names_of(stack)
@@ -156,5 +150,4 @@ class VaultStore(StoreSection):
 
     @property
     def has_own_issuer(self) -> bool:
-        """Whether the stack has a PKI engine."""
         return self.pki is not None

@@ -1,4 +1,4 @@
-"""Run by pytest: nothing is deployed, and no account is asked."""
+"""Run by pytest: nothing is deployed, and no account is used."""
 
 import json
 from typing import Any

@@ -41,7 +41,7 @@ class LogDriverName(Enum):
 
 
 class LogDriver(TypedDict):
-    """The destination of a container's log, which contains the launcher's access records."""
+    """Destination of a container's log, which contains the launcher's access records."""
 
     name: LogDriverName
     options: NotRequired[dict[str, str]]
@@ -160,8 +160,7 @@ class Server(TypedDict):
     encrypted: NotRequired[bool]
     """Whether its overlay network encrypts traffic between nodes (IPsec, which the nodes' kernels must support)."""
     networks: NotRequired[list[str]]
-    """Ids of further overlay networks for server and rotator, for example the broker's. A change replaces the
-    service."""
+    """Ids of further overlay networks for server and rotator, e.g. the broker's. A change replaces the service."""
     constraints: NotRequired[list[str]]
     spread: NotRequired[list[str]]
     log_driver: NotRequired[LogDriver]
@@ -169,8 +168,8 @@ class Server(TypedDict):
     registry_login: NotRequired[bool]
     """Whether nodes pull the image with the `docker login` of the machine that deploys."""
     login: NotRequired[str]
-    """Secret of the Swarm with the launcher's login to another store: an AWS shared credentials file, or the credential
-    of Vault's method. You create it."""
+    """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential of
+    Vault's method. You create it."""
     namespace: NotRequired[str]
     create_namespace: NotRequired[bool]
     """False if it exists. You then set its Pod Security level, and `pulumi destroy` leaves it."""
@@ -192,7 +191,7 @@ class Server(TypedDict):
     client_cidrs: NotRequired[list[str]]
     """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
     pull_secrets: NotRequired[list[str]]
-    """Names of image pull secrets, which you create in the namespace."""
+    """Names of image pull secrets that you create in the namespace."""
     pull_policy: NotRequired[ServerPullPolicy]
     """imagePullPolicy, by default Kubernetes' default."""
     run_as: NotRequired[ServerRunAs]
@@ -210,14 +209,14 @@ class Server(TypedDict):
     certificate_issuer: NotRequired[CertificateIssuer]
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: NotRequired[Input[str]]
-    """URL of the cluster's OIDC issuer, for store azure: Entra trusts the account of External Secrets by it."""
+    """URL of the cluster's OIDC issuer, for store azure: Entra then trusts the account of External Secrets."""
     reference: NotRequired[ServerReference]
-    """How it reads the secrets of store vault: files of Vault's agent, which needs its injector in the cluster (the
-    default), or Secrets of External Secrets."""
+    """Source of the secrets of store vault: files of Vault's agent (the default; needs its injector in the cluster), or
+    Secrets of External Secrets."""
     vault_cidrs: NotRequired[list[str]]
     """Networks of Vault, for store vault."""
     oidc_provider: NotRequired[Input[str]]
-    """ARN of the cluster's OIDC provider, for store aws: AWS trusts the account of External Secrets by it."""
+    """ARN of the cluster's OIDC provider, for store aws: AWS then trusts the account of External Secrets."""
     subnets: NotRequired[Input[list[Input[str]]]]
     """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: NotRequired[Input[list[Input[str]]]]
@@ -505,28 +504,28 @@ class VaultStoreProduct(Enum):
 
 
 class VaultAppRole(TypedDict):
-    """Log in by AppRole, on a platform that gives programs no identity. An operator makes each secret id in Vault."""
+    """Log in by AppRole, on a platform without identities of programs. An operator makes each secret id in Vault."""
 
     server_file: NotRequired[str]
     """File with the server's secret id; by default login/server in the folder of the client's entry."""
     rotator_file: NotRequired[str]
     wrapped: NotRequired[bool]
-    """Whether the server's file has a wrapping token, which is valid for one start."""
+    """Whether the server's file has a wrapping token, valid for one start."""
     networks: NotRequired[list[str]]
     """Networks from which a secret id is accepted; by default all."""
     days: NotRequired[int]
-    """How long a secret id is valid."""
+    """Days that a secret id is valid."""
 
 
 class VaultJwt(TypedDict):
-    """Log in by a signed token, of a cluster or another issuer."""
+    """Log in by a signed token of a cluster or another issuer."""
 
     issuer: str
     ca_file: NotRequired[str]
-    """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's are trusted."""
+    """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's."""
     audience: NotRequired[str]
     server: NotRequired[str]
-    """The claim sub of the server's token; that of a pod is known."""
+    """The `sub` claim of the server's token. Pods need none: their subject is known."""
     rotator: NotRequired[str]
     server_file: NotRequired[str]
     """File with that token; by default login/server in the folder of the client's entry."""
@@ -534,11 +533,11 @@ class VaultJwt(TypedDict):
 
 
 class VaultKubernetes(TypedDict):
-    """Log in as a service account, by a Kubernetes auth method that an administrator of Vault has enabled."""
+    """Log in as a service account, by a Kubernetes auth method that a Vault administrator has enabled."""
 
     mount: NotRequired[str]
     audience: NotRequired[str]
-    """Audience of the pods' tokens; none (~) uses the API server's own, for a method without a reviewer's token."""
+    """Audience of the pods' tokens; none (~) uses the API server's, for a method without a reviewer's token."""
 
 
 class VaultPkiSignedBy(Enum):
@@ -549,40 +548,38 @@ class VaultPkiSignedBy(Enum):
 
 
 class VaultPki(TypedDict):
-    """A CA for client certificates. Its keys are made in Vault and never leave it."""
+    """A CA for client certificates. Vault makes its keys, which never leave it."""
 
     signed_by: NotRequired[VaultPkiSignedBy]
-    """Who signs the intermediate: a root of the stack's own, or somebody who gets the output `csr`."""
+    """Who signs the intermediate: the stack's own root, or an outside CA that gets the output `csr`."""
     certificate_file: NotRequired[str]
-    """Only with signed_by outside, once it is signed: PEM file of the intermediate and its issuer."""
+    """PEM file of the signed intermediate and its issuer; only with signed_by outside."""
     days: NotRequired[int]
-    """How long a client's certificate is valid."""
+    """Days that a client certificate is valid."""
 
 
 class VaultStore(TypedDict):
-    """A KV v2 mount of a HashiCorp Vault or an OpenBao. Pulumi reads its own token from VAULT_TOKEN."""
+    """A KV v2 mount of HashiCorp Vault or OpenBao. Pulumi reads its own token from VAULT_TOKEN."""
 
     address: str
     """URL of the server."""
     operators: list[str]
-    """Who is declared to read, in addition to server and rotator. An administrator of Vault assigns them the operator's
-    policy."""
+    """Declared readers in addition to server and rotator. A Vault administrator assigns them the operator's policy."""
     product: NotRequired[VaultStoreProduct]
     """OpenBao's API enables no audit device: its configuration does."""
     namespace: NotRequired[str]
-    """Namespace in the server; by default the root namespace."""
+    """Namespace in the server; by default root."""
     ca_file: NotRequired[str]
-    """PEM file of the CA certificates that sign the server's certificate; by default the system's are trusted."""
+    """PEM file of the CA certificates that sign the server's certificate; by default the system's."""
     approle: NotRequired[VaultAppRole]
     jwt: NotRequired[VaultJwt]
     kubernetes: NotRequired[VaultKubernetes]
-    """How server and rotator log in: one of the three. By default those of a cluster use `kubernetes`, others
-    `approle`."""
+    """How server and rotator log in: one of the three. The default is `kubernetes` in a cluster, else `approle`."""
     max_versions: NotRequired[int]
-    """Versions of each secret that Vault keeps, the current one included."""
+    """Versions of each secret that Vault stores, the current one included."""
     audit_files: NotRequired[list[str]]
-    """Where the server writes its audit log, of all requests of all stacks; by default /vault/audit and standard output
-    in production. An empty list enables no device, for example if another stack does."""
+    """Files of the server's audit log, of all requests of all stacks; by default /vault/audit and standard output in
+    production. An empty list enables no device, e.g. if another stack does."""
     pki: NotRequired[VaultPki]
 
 

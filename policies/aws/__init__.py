@@ -1,4 +1,4 @@
-"""Rules for AWS, and the types of resources that more than one module judges."""
+"""Rules on AWS, and resource types that modules share."""
 
 TITLE = "AWS"
 STORE = "coreflux-mcp-secrets:aws:SecretStore"

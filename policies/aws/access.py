@@ -1,4 +1,4 @@
-"""Rules on who may do what in AWS: accounts, roles, keys, and the policies of secrets and other resources."""
+"""Rules on access in AWS: accounts, roles, keys, policies of secrets and other resources."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ ENDINGS = {":log-group:": ":*", ":secretsmanager:": SUFFIX, ":kms:": "key/*"}
 
 
 def _named(resource: str) -> bool:
-    """Return whether an ARN names one resource, except for the part that AWS chooses."""
+    """Accept one resource's ARN, except for the part that AWS chooses."""
     ending = next((ending for part, ending in ENDINGS.items() if part in resource), "")
     return not wildcard(resource.removesuffix(ending))
 
@@ -136,9 +136,10 @@ def _via_secrets_manager(one: Statement) -> bool:
 
 
 def _bound(one: Statement) -> bool:
-    """Accept use through Secrets Manager, for a record that a service of AWS wrote, or by a service for a purpose.
+    """Accept use through Secrets Manager, for a record of an AWS service, or by a service for a purpose.
 
-    An encryption context alone does not do: a caller of KMS chooses it.
+    An encryption context alone is not enough: a caller of KMS chooses it.
+
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
     """
     if set(one.principals) == {"Service"}:
@@ -183,20 +184,19 @@ def _public(found: Sequence[Statement]) -> Iterator[str]:
 
 
 def _account(source: str) -> str | None:
-    """Return the account of an ARN, or an account itself; None for an ARN without one."""
+    """Return an account, also of an ARN; None for an ARN without one."""
     found = re.fullmatch(r"(?:arn(?::[^:]*){3}:)?(\d{12})(?::.*)?", source)
     return found[1] if found else None
 
 
 def _sources(one: Statement) -> Iterator[str]:
-    """Yield the accounts and ARNs for which a service may act."""
     for names in one.conditions.values():
         for name in ("aws:sourceaccount", "aws:sourcearn"):
             yield from names.get(name, ())
 
 
 def _foreign(plan: Plan) -> Iterator[Finding]:
-    """Yield policies that allow a principal of another account, or a service for one."""
+    """Yield policies that allow another account, or a service for one."""
     account = at(plan.manifest, "store", "account") or None
     own = re.compile(rf"{account}|arn:aws[a-z-]*:iam::{account}:.*")
     for policy in plan.of_type(*RESOURCE_POLICIES):
@@ -241,7 +241,7 @@ BESIDE = {("ArnNotEquals", PRINCIPAL.lower()), ("Bool", SERVICE.lower())}
 
 
 def _denies(statement: Statement, action: str) -> bool:
-    """Return whether it denies the action to all but principals that it names in full."""
+    """Return whether it denies the action to all but fully named principals."""
     named = statement.compared("ArnNotEquals", PRINCIPAL)
     depends = {(operator, name) for operator, names in statement.conditions.items() for name in names}
     return (
@@ -270,10 +270,9 @@ def _unguarded(plan: Plan) -> Iterator[Finding]:
 
 
 def _undeclared(plan: Plan) -> Iterator[Finding]:
-    """Yield readers of a secret that the manifest does not have, or that are neither a role of the stack nor declared.
+    """Yield undeclared readers, and readers that are neither a role of the stack nor excepted from its alarm.
 
-    A declared reader from outside the stack is one whose reads raise no alarm. Before a secret has an ARN, its readers
-    are those of any secret.
+    Before a secret has an ARN, its readers are those of any secret.
     """
     roles = {at(role.properties, "name") for role in plan.of_type(aws.ROLE)}
     patterns = [at(one.properties, "pattern") for one in plan.of_type(aws.FILTER)]

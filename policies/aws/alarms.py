@@ -1,4 +1,4 @@
-"""Rules on alarms in AWS: what is watched, that an alarm can ring, and that a topic receives it."""
+"""Rules on alarms in AWS: watched events, alarms that can ring, topics that receive them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVENT_RULE, TARGET = "aws:cloudwatch/eventRule:EventRule", "aws:cloudwatch/event
 
 
 def _alarms(plan: Plan, wanted: Mapping[tuple[str, ...], Any]) -> list[Resource] | Unknown:
-    """Return alarms with these properties that are on and notify something; UNKNOWN if one may become such."""
+    """Return enabled alarms that notify something; UNKNOWN if one may become such."""
     found: list[Resource] = []
     may_be = False
     for alarm in plan.of_type(aws.ALARM):
@@ -34,7 +34,7 @@ def _alarms(plan: Plan, wanted: Mapping[tuple[str, ...], Any]) -> list[Resource]
 
 
 def _alarms_on_event(plan: Plan, *words: str) -> list[Resource] | Unknown:
-    """Return alarms on the metric of a filter with all of `words` in its pattern."""
+    """Return alarms on a filter with all `words` in its pattern."""
     found: list[Resource] = []
     may_be = False
     for one in plan.of_type(aws.FILTER):
@@ -102,7 +102,7 @@ REQUESTS = {
 
 
 def _deaf_filters(plan: Plan) -> Iterator[Finding]:
-    """Yield filters that read another log, or match the names of another stack instead of all of this one's."""
+    """Yield filters of another log, or for another stack's names instead of all of this one's."""
     log = at(plan.manifest, "store", "log_group") or UNKNOWN
     for one in plan.of_type(aws.FILTER):
         group, pattern = at(one.properties, "logGroupName"), at(one.properties, "pattern")

@@ -1,4 +1,4 @@
-"""Read what AWS has as JSON or as an ARN: IAM policies, container definitions, names of secrets."""
+"""Read AWS' JSON and ARNs."""
 
 from __future__ import annotations
 
@@ -33,29 +33,28 @@ _SECRET_ARN = re.compile(r":secret:(.+)-[A-Za-z0-9]{6}$")
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """A statement of an IAM policy. Actions and names of conditions are in lower case, since IAM ignores their case."""
+    """A statement of an IAM policy. Actions and condition names are in lower case: IAM ignores case."""
 
     allows: bool
     actions: tuple[str, ...]
     resources: tuple[str, ...]
     principals: Mapping[str, tuple[str, ...]]
-    """Kind -> principals: AWS, Service, Federated; `*` for a principal without a kind."""
+    """Kind -> principals: AWS, Service, Federated; `*` without a kind."""
     conditions: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Operator -> name -> accepted values."""
     negated: bool
-    """True for NotAction, NotResource and NotPrincipal: all but what it names."""
+    """True for NotAction, NotResource and NotPrincipal."""
 
     def compared(self, operator: str, name: str) -> tuple[str, ...]:
-        """Return the values that a condition accepts, none if there is no such condition."""
+        """Return the accepted values; none without such a condition."""
         return self.conditions.get(operator, {}).get(name.lower(), ())
 
     def is_of(self, action: str) -> bool:
-        """Return whether the statement covers an action."""
         wanted = action.lower()
         return any(one in ("*", wanted, f"{wanted.partition(':')[0]}:*") for one in self.actions)
 
     def is_bound_by(self, *prefixes: str) -> bool:
-        """Return whether a condition whose name begins with a prefix accepts narrow values only."""
+        """Return whether such a condition accepts narrow values only."""
         found = [
             wanted
             for operator in POSITIVE
@@ -66,23 +65,22 @@ class Statement:
 
     @property
     def is_for_everybody(self) -> bool:
-        """Return whether `*` is a principal. A denial counts only if it covers principals of every kind."""
+        """Return whether `*` is a principal. A denial must cover principals of every kind."""
         kinds = self.principals if self.allows else ("*", "AWS")
         return any("*" in self.principals.get(kind, ()) for kind in kinds)
 
 
 def narrow(entry: Any) -> bool:
-    """Accept an ARN with an account, or another text that does not begin with a wildcard."""
+    """Accept an ARN with an account, or text without a leading wildcard."""
     return isinstance(entry, str) and _NARROW.fullmatch(entry) is not None
 
 
 def wildcard(text: str) -> bool:
-    """Return whether it is a pattern."""
     return "*" in text or "?" in text
 
 
 def statements(document: Any) -> tuple[Statement, ...] | None:
-    """Return the statements of a policy; None if it is no policy, or unknown."""
+    """Return None if unknown or no policy."""
     try:
         found = json.loads(document)["Statement"]
         return tuple(_statement(one) for one in (found if isinstance(found, list) else [found]))
@@ -93,7 +91,7 @@ def statements(document: Any) -> tuple[Statement, ...] | None:
 def policy_check(
     types: str | tuple[str, ...], wrong: Callable[[Sequence[Statement]], Iterator[str]], path: str = "policy"
 ) -> Each:
-    """Return a check of the policy at a property: `wrong` yields what is wrong with its statements."""
+    """Return a check of a policy: `wrong` yields what is wrong with its statements."""
 
     def judge(one: Resource) -> Iterator[Finding]:
         document = at(one.properties, path)
@@ -108,7 +106,7 @@ def policy_check(
 
 
 def containers(task: Resource) -> list[Any] | None:
-    """Return a task definition's containers; None if they are unknown, or no list."""
+    """Return None if unknown or no list."""
     try:
         found = json.loads(at(task.properties, "containerDefinitions"))
     except (TypeError, ValueError):
@@ -117,14 +115,13 @@ def containers(task: Resource) -> list[Any] | None:
 
 
 def no_containers(task: Resource) -> Finding:
-    """Return the finding for a task definition without a list of containers."""
     unknown = at(task.properties, "containerDefinitions") is UNKNOWN
     wrong = "is known after pulumi up" if unknown else "is no list; write it as JSON"
     return Finding(task.urn, f"containerDefinitions {wrong}", unknown=unknown)
 
 
 def container_check(judge: Callable[[Resource, Any, str], Iterator[Finding]]) -> Each:
-    """Return a check of every container. `judge` receives the task, the container, and how to call the container."""
+    """`judge` receives task, container, and its name for messages."""
 
     def judge_task(task: Resource) -> Iterator[Finding]:
         found = containers(task)
@@ -137,16 +134,15 @@ def container_check(judge: Callable[[Resource, Any, str], Iterator[Finding]]) ->
 
 
 def secret_name(arn: Any) -> str | None:
-    """Return the name of the secret of an ARN."""
     found = _SECRET_ARN.search(arn) if isinstance(arn, str) else None
     return found[1] if found else None
 
 
 def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]:
-    """Return the names of secrets whose ARN no resource of a type has at `path`.
+    """Return the secrets without a resource of type `kind` that has their ARN at `path`.
 
-    Before a secret exists, its ARN is unknown. Resources with an unknown ARN belong to the secrets that have none yet,
-    if there are enough; `pulumi up` judges by the ARNs.
+    Before a secret exists, its ARN is unknown. Unknown ARNs count for secrets that have none yet, if there are enough;
+    `pulumi up` judges by the ARNs.
     """
     arns = [at(one.properties, path) for one in plan.of_type(kind)]
     left = sorted(set(names) - {secret_name(arn) for arn in arns})
@@ -154,7 +150,7 @@ def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]
 
 
 def needs(kind: str, what: str, wrong: str, *, of: str = aws.STORE, by: str = "") -> Judge:
-    """Return a function that yields resources of type `of` for which `kind` is missing, with the same `by` if set."""
+    """Return a judge that yields resources of type `of` without a `kind`, with the same `by` if set."""
 
     def judge(plan: Plan) -> Iterator[Finding]:
         for one in plan.of_type(of):
@@ -165,7 +161,6 @@ def needs(kind: str, what: str, wrong: str, *, of: str = aws.STORE, by: str = ""
 
 
 def every(*judges: Judge) -> Judge:
-    """Return a function that yields the findings of all."""
     return lambda plan: chain.from_iterable(judge(plan) for judge in judges)
 
 
@@ -189,13 +184,13 @@ def _statement(entry: Any) -> Statement:
 
 
 def _compared(entry: Any) -> tuple[str, ...]:
-    """Return a condition's values as texts: IAM accepts numbers and booleans for them."""
+    """IAM accepts numbers and booleans."""
     found = entry if isinstance(entry, list) else [entry]
     return _texts([json.dumps(one) if isinstance(one, int) else one for one in found])
 
 
 def _texts(entry: Any) -> tuple[str, ...]:
-    """Return one text or several. Raises TypeError for anything else."""
+    """Raises TypeError for anything but one or several texts."""
     found = entry if isinstance(entry, list) else [entry]
     if not all(isinstance(one, str) for one in found):
         raise TypeError

@@ -1,4 +1,4 @@
-"""List prices of AWS, and how many of each thing a plan has."""
+"""List prices of AWS, and quantities in a plan."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ def _tasks(plan: Plan) -> int:
 
 
 def _fargate(size: str, unit: int, architecture: str) -> Callable[[Plan], float]:
-    """Return the size of all tasks: `cpu` in vCPU of 1024, or `memory` in GB of 1024. A stack has one task
-    definition."""
+    """Return `cpu` in vCPU of 1024, or `memory` in GB of 1024. A stack has one task definition."""
 
     def quantity(plan: Plan) -> float:
         for one in plan.of_type("aws:ecs/taskDefinition:TaskDefinition"):
@@ -44,7 +43,7 @@ def _replica_secrets(plan: Plan) -> float:
 
 
 def _polls_of_tasks(plan: Plan) -> float:
-    """Return tens of thousands, at most: each task polls each secret. With NativeRef no task polls."""
+    """Return tens of thousands, at most: each task polls each secret. With NativeRef none polls."""
     if any(True for _ in plan.of_type("coreflux-mcp-secrets:aws:Redeploy")):
         return 0
     return _tasks(plan) * count("aws:secretsmanager/secret:Secret")(plan) * POLLS / 10_000

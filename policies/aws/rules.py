@@ -1,4 +1,4 @@
-"""Rules on what runs in AWS, on its network, and on how secrets are encrypted, rotated and deleted."""
+"""Rules on programs, networks, and encryption, rotation and deletion of secrets in AWS."""
 
 from __future__ import annotations
 
@@ -52,7 +52,6 @@ def _reading(plan: Plan) -> list[Resource]:
 
 
 def _any_in_vpc(plan: Plan) -> bool:
-    """Return whether a function is in a VPC, or may be: whether a stack needs one, its file decides."""
     networks = [at(one.properties, "vpcConfig", "subnetIds") for one in _reading(plan)]
     return any(network is UNKNOWN or network for network in networks)
 

@@ -1,4 +1,4 @@
-"""Rules on the records of access in AWS: CloudTrail's trail, its bucket, and logs."""
+"""Rules on access records in AWS: CloudTrail's trail, its bucket, and logs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ YEAR, AT_HAND, LONGEST = 365, 90, 3653
 
 
 def _needs_trail(plan: Plan) -> bool:
-    """Return whether the stack has to have a trail of its own. One that the stack file names shows by its ARN."""
+    """A trail in the stack file shows by its ARN."""
     records = at(plan.outputs, "trail", "records")
     return any(plan.of_type(aws.STORE)) and not (isinstance(records, str) and records.startswith("arn:"))
 
@@ -53,14 +53,14 @@ def _applies(plan: Plan) -> bool:
 
 
 def _log_of(plan: Plan, trail: Resource) -> list[Resource] | Unknown:
-    """Return the log group of the stack that the trail names by its ARN."""
+    """Return the trail's log group in the stack, by its ARN."""
     arn = at(trail.properties, "cloudWatchLogsGroupArn")
     named = related(plan, aws.LOG, "name", ok=lambda name: f":log-group:{name}:" in str(arn))
     return UNKNOWN if arn is UNKNOWN else named
 
 
 def _all_management(selectors: Any) -> bool:
-    """Accept none, which is AWS' default, or a selector of all management events. A read of a secret is one."""
+    """Accept none, AWS' default, or a selector of all management events, which include reads of secrets."""
     fields = [at(one, "fieldSelectors") for one in listed(selectors)]
     return not selectors or [{"field": "eventCategory", "equals": ["Management"]}] in fields
 
@@ -79,7 +79,7 @@ def _expires_late(rule: Any) -> bool:
 
 
 def _log_is(what: str, ok: Callable[[Any], bool], wrong: str) -> Judge:
-    """Return a function that judges a property of the trail's log, which has to be in the stack."""
+    """Judge a property of the log, which has to be in the stack."""
 
     def judge_logs(plan: Plan) -> Iterator[Finding]:
         for trail in plan.of_type(aws.TRAIL):

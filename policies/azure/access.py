@@ -1,4 +1,4 @@
-"""Rules about access: which networks reach a stack on Azure, and which role is assigned on what, and to whom."""
+"""Rules on access in Azure: networks that reach a stack, and role assignments."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _placed(one: Resource) -> Iterator[Finding]:
 
 
 def _undeclared(plan: Plan) -> Iterator[Finding]:
-    """Judge who may read by the manifest: a role on one secret is its reader's, one on the vault reads all.
+    """Judge readers by the manifest: a role on one secret is its reader's, a role on the vault reads all.
 
     Entra makes the id of a new identity, and a known id is none of these. While they are unknown, only their number is
     judged: a secret has at most as many such principals as such readers.
@@ -104,7 +104,7 @@ def _is_narrow(address: Any) -> bool:
 
 
 def _open_network(plan: Plan) -> Iterator[Finding]:
-    """Yield what is open although the stack does not declare it. Another project's program has no such output."""
+    """Another project's program has no such output."""
     vaults = [at(one.properties, "properties") for one in plan.of_type(VAULT)]
     actions = [at(one, "networkAcls", "defaultAction") for one in vaults]
     closed = "Deny" in actions or "Disabled" in [at(one, "publicNetworkAccess") for one in vaults]

@@ -1,4 +1,4 @@
-"""List prices of Azure, and how many of each thing a plan has."""
+"""List prices of Azure, and quantities in a plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BALANCER = Source("https://azure.microsoft.com/pricing/details/load-balancer/",
 
 
 def _replicas(resource: str) -> Callable[[Plan], float]:
-    """Return `cpu` in vCPU or `memory` in GiB of permanent replicas on Container Apps."""
+    """Return `cpu` in vCPU or `memory` in GiB of permanent replicas."""
 
     def quantity(plan: Plan) -> float:
         found = 0.0
@@ -51,7 +51,7 @@ def _ingested(plan: Plan) -> float:
 
 
 def _retained(plan: Plan) -> float:
-    """Return GB retained beyond the 31 days of the ingestion price."""
+    """Return GB beyond the 31 days of the ingestion price."""
     days = (one.properties.get("retentionInDays") for one in plan.of_type("azure-native:operationalinsights:Workspace"))
     return sum(LOG_GB * max(0, whole(each) - 31) * 24 / HOURS for each in days)
 
@@ -64,9 +64,10 @@ def _polls_of_vault(plan: Plan) -> float:
 
 
 def _own_networks(plan: Plan) -> float:
-    """Return the environments in a subnet of yours.
+    """Count environments in your subnets.
 
-    Each is billed for a standard load balancer and an egress address; without a subnet neither is billed.
+    Each is billed for a standard load balancer and an egress address; without a subnet neither is.
+
     https://learn.microsoft.com/azure/container-apps/custom-virtual-networks#managed-resources
     """
     environments = plan.of_type("azure-native:app:ManagedEnvironment")

@@ -1,4 +1,4 @@
-"""Rules about the containers, the vault, the lease's storage account and the provider of a stack on Azure."""
+"""Rules on containers, vault, lease storage account and provider of a stack on Azure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AUDIENCE = "api://AzureADTokenExchange"
 
 
 def store_needs(kind: str, what: str, wrong: str) -> Callable[[Plan], Iterator[Finding]]:
-    """Return a rule's `across`: a stack with a store has a resource of this type."""
+    """Require this type in a stack with a store, for a rule's `across`."""
 
     def look(plan: Plan) -> Iterator[Finding]:
         for store in plan.of_type(STORE):
@@ -52,7 +52,7 @@ def _is_mains(lives: list[Any]) -> bool:
 
 
 def _identities(one: Resource) -> Iterator[Finding]:
-    """Judge when each identity is available. Which identity it is may be unknown."""
+    """Judge when each identity is available, even if its id is unknown."""
     lives = [*select(one.properties, f"{_OF}identitySettings[].lifecycle")]
     wrong = "give more than the main container an identity; set one lifecycle to Main and all others to None"
     yield from judge(one, lives, _is_mains, "configuration.identitySettings", wrong)

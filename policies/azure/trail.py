@@ -1,4 +1,4 @@
-"""Rules about the trail: what is recorded and retained, and what alerts report to whom."""
+"""Rules on the trail: records, retention, alerts and their receivers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GROUP = "azure-native:monitor:ActionGroup"
 WORKSPACE, SETTING = "azure-native:operationalinsights:Workspace", "azure-native:monitor:DiagnosticSetting"
 # Days: Log Analytics' shortest retention, what PCI DSS 10.5.1 requires, the longest.
 SHORT, YEAR, MOST = 30, 365, 730
-# Type -> the property with its name, and log categories or groups, of one of which it needs.
+# Type -> the property with its name, and log categories or groups: it needs one of them.
 _LOGS = {
     VAULT: ("vaultName", ("audit", "allLogs", "AuditEvent")),
     ENVIRONMENT: ("environmentName", ("ContainerAppConsoleLogs", "allLogs")),
@@ -101,7 +101,7 @@ def _unfiltered(alert: Resource) -> Iterator[Finding]:
 
 
 def _active(plan: Plan, kind: str, key: str) -> Iterator[Any]:
-    """Yield each criterion or condition of the alerts that are on and notify a group."""
+    """Yield criteria or conditions of enabled alerts that notify a group."""
     for alert in plan.of_type(kind):
         groups = at(alert.properties, "actions", "actionGroups")
         if at(alert.properties, "enabled") is not False and groups not in (None, []):

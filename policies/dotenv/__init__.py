@@ -1,4 +1,4 @@
-"""Rules about folders on a machine: the dotenv store, and files of a server or rotator there."""
+"""Rules on folders of a machine: the dotenv store, and files of a server or rotator."""
 
 from __future__ import annotations
 
@@ -33,18 +33,17 @@ _LINES = {
 
 
 def is_store(folder: Resource) -> bool:
-    """Return whether the folder stores secret values; one of unknown sub-folders does."""
+    """Unknown sub-folders count."""
     within = at(folder.properties, "folders")
     return within is UNKNOWN or VERSIONS in listed(within)
 
 
 def is_dotenv(plan: Plan) -> bool:
-    """Return whether the stack's store is a folder."""
     return at(plan.manifest, "store", "kind") == "dotenv" or any(map(is_store, plan.of_type(FOLDER)))
 
 
 def _entries(entry: Any) -> list[tuple[Any, Any]]:
-    """Return keys and values of a mapping; an unknown mapping has one unknown entry."""
+    """Return pairs; an unknown mapping has one unknown entry."""
     if entry is UNKNOWN:
         return [(UNKNOWN, UNKNOWN)]
     return [*entry.items()] if isinstance(entry, Mapping) else []
@@ -112,7 +111,7 @@ def _one_timer(plan: Plan) -> Iterator[Finding]:
 
 
 def _rotates(plan: Plan) -> bool:
-    """Return whether this machine rotates: Vault runs no program, so its secrets rotate where the server runs."""
+    """Secrets of a Vault rotate where the server runs."""
     beside_vault = any(plan.of_type(_VAULT)) and not any(plan.of_type(_PODS))
     return beside_vault or is_dotenv(plan) or any(map(_units, plan.of_type(FOLDER)))
 

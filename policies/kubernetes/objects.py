@@ -1,4 +1,4 @@
-"""Objects of a cluster, and the pods that some of them start."""
+"""Objects of a cluster, and the pods that they start."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ ROTATOR = "coreflux-mcp-secrets:kubernetes:Rotator"
 
 
 def kind_of(one: Resource) -> str:
-    """Return the kind, such as Deployment, without the version of its API."""
+    """Return the kind, such as Deployment, without API version."""
     return one.type.rpartition(":")[2]
 
 
 def of_kind(plan: Plan, *kinds: str) -> Iterator[Resource]:
-    """Yield the objects of these kinds."""
     return (one for one in plan.resources if one.type.startswith("kubernetes:") and kind_of(one) in kinds)
 
 
@@ -40,17 +39,15 @@ def in_a_cluster(plan: Plan) -> bool:
 
 
 def pod_of(one: Resource) -> Any:
-    """Return the pod spec of an object that starts pods."""
     return at(one.properties, *_TEMPLATE[kind_of(one)], "spec")
 
 
 def annotations_of(one: Resource) -> Any:
-    """Return the annotations of the pods that an object starts."""
     return at(one.properties, *_TEMPLATE[kind_of(one)], "metadata", "annotations")
 
 
 def containers_of(one: Resource) -> Iterator[tuple[Any, str]]:
-    """Yield each container of the pods that an object starts, with its name for messages."""
+    """Yield each container with its name for messages."""
     for list_of in ("containers", "initContainers", "ephemeralContainers"):
         for container in each(at(pod_of(one), list_of)):
             name = at(container, "name")
@@ -58,10 +55,8 @@ def containers_of(one: Resource) -> Iterator[tuple[Any, str]]:
 
 
 def name_of(one: Resource) -> Any:
-    """Return the object's name in the cluster."""
     return at(one.properties, "metadata", "name")
 
 
 def namespace_of(one: Resource) -> Any:
-    """Return the object's namespace."""
     return at(one.properties, "metadata", "namespace")

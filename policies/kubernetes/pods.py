@@ -1,4 +1,4 @@
-"""Rules about pods and their containers."""
+"""Rules on pods and containers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ _VARIABLE = "comes from a Secret, and a variable never changes in a running pod;
 
 
 def _pod(path: str, ok: Callable[[Any], bool], wrong: str) -> Each:
-    """Return a row about a property of every pod spec."""
-
     def look(one: Resource) -> Iterator[Finding]:
         for entry in select(pod_of(one), path):
             yield from judge(one, entry, ok, f"its pods' {path}", wrong)
@@ -31,7 +29,7 @@ def _pod(path: str, ok: Callable[[Any], bool], wrong: str) -> Each:
 
 
 def _container(path: str, ok: Callable[[Any], bool], wrong: str, *, or_pod: bool = False) -> Each:
-    """Return a row about a property of every container; `or_pod` reads it from the pod where the container has none."""
+    """Return a row; `or_pod`: the pod's property is the default."""
 
     def look(one: Resource) -> Iterator[Finding]:
         for container, name in containers_of(one):
@@ -57,7 +55,6 @@ def _is_closed(mode: Any) -> bool:
 
 
 def _sources(volume: Any) -> list[Any]:
-    """Return the parts of a volume that hold secrets or tokens."""
     projected, secret = at(volume, "projected"), at(volume, "secret")
     of_secrets = any(
         source is UNKNOWN or at(source, "secret") is not None or at(source, "serviceAccountToken") is not None

@@ -1,4 +1,4 @@
-"""Rules about a cluster's objects: access, network, copies of secrets, the schedule."""
+"""Rules on a cluster's objects: access, network, copies of secrets, schedule."""
 
 from __future__ import annotations
 
@@ -58,7 +58,6 @@ def _is_often(interval: Any) -> bool:
 
 
 def _is_hourly(schedule: Any) -> bool:
-    """Return whether it runs at least once in every hour of every day."""
     fields = schedule.split() if isinstance(schedule, str) else []
     return schedule == "@hourly" or fields[1:] == ["*"] * 4
 
@@ -98,7 +97,6 @@ def _look_at_verbs(role: Resource) -> Iterator[Finding]:
 
 
 def _keys(entry: Any) -> Iterator[str]:
-    """Yield every key, at any depth."""
     if isinstance(entry, Mapping):
         yield from entry
     for inner in entry.values() if isinstance(entry, Mapping) else listed(entry):

@@ -1,1 +1,1 @@
-"""Rules over a stack as a whole, whatever its platform."""
+"""Rules on a stack as a whole, on any platform."""

@@ -1,4 +1,4 @@
-"""Whether a name is a stack's own, or another stack's."""
+"""Check whether a name is of this stack or of another."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ _MADE = re.compile(rf"(?:^|:secret:)coreflux-mcp/([\w.-]+)(?:\+\d+)?/|{_ROLE}")
 
 
 def look_at_names(plan: Plan) -> Iterator[Finding]:
-    """Yield the users, places and roles of a plan that are another stack's."""
     store = at(plan.outputs, "secretops", "store")
     for secret in each(at(plan.outputs, "secretops", "secrets")):
         wrong = "has a user of the broker that another stack may rotate; use the names that the program derives"
@@ -36,7 +35,6 @@ def look_at_names(plan: Plan) -> Iterator[Finding]:
 
 
 def look_at_secrets(one: Resource) -> Iterator[Finding]:
-    """Yield a resource that names the secret of another stack."""
     own = one.urn.split(":", 3)[2]
     if any(stack not in ("", own) for stack, _ in _named(one.properties)):
         yield Finding(one.urn, "names another stack's secret; use the stack's own")
@@ -47,13 +45,12 @@ def _is_place(stacks: tuple[str, ...], name: Any) -> bool:
 
 
 def _are_users(stack: str, users: Any) -> bool:
-    """Return whether each is one of the two users of a pair of the stack."""
     names = [str(user) for user in listed(users)]
     return all(name[-2:] in ("-a", "-b") and any(_is_of(name[:-2], base, stack) for base in _USERS) for name in names)
 
 
 def _is_of(name: str, base: str, stack: str) -> bool:
-    """Return whether a name is the stack's: whole, or shortened with a hash of the whole at its end."""
+    """Accept the name in full, or shortened with a hash of the whole at its end."""
     whole = f"{base}-{stack}"
     start, _, digest = name.rpartition("-")
     plain = re.sub(r"[^a-z0-9-]", "-", whole.lower())
@@ -64,7 +61,7 @@ def _is_of(name: str, base: str, stack: str) -> bool:
 
 
 def _named(entry: Any) -> Iterator[tuple[str, str]]:
-    """Yield each stack that a text names by a secret, or each role. The other of the two is empty."""
+    """Yield (stack, role) for each secret or role in a text; one of the two is empty."""
     match entry:
         case str():
             yield from _MADE.findall(entry)

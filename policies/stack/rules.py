@@ -1,4 +1,4 @@
-"""Rules about every stack, on any platform."""
+"""Rules on every stack, on any platform."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _look_at_type(one: Resource) -> Iterator[Finding]:
 
 
 def _outputs(*paths: str, ok: Callable[..., bool], wrong: str) -> Callable[[Plan], Iterator[Finding]]:
-    """Return a function across a plan that judges these outputs together."""
+    """Return a judge of several outputs together."""
 
     def look(plan: Plan) -> Iterator[Finding]:
         entries = [next(select(plan.outputs, path)) for path in paths]

@@ -1,4 +1,4 @@
-"""Find secret values by their names or by their form. No result contains a value."""
+"""Find secret values by name or form. No result contains a value."""
 
 from __future__ import annotations
 
@@ -52,15 +52,14 @@ _CHANGES = 0.37
 
 
 def names(entry: Any) -> frozenset[str]:
-    """Return the texts that are as random as a value, of outputs that name readers and logs."""
+    """Return the random texts in outputs that name readers and logs."""
     return frozenset(_DENSE.findall(json.dumps(entry, ensure_ascii=False, default=str)))
 
 
 def values(entry: Any, known: frozenset[str] | None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, bool]]:
-    """Yield each place that has, or may have, a value, and whether that is known yet.
+    """Yield each place with a value or a possible value, and whether that is known yet.
 
-    Looks into JSON and lists of pairs. `known` are random names that are no values; None if they are not known, and
-    so no value is found by its randomness.
+    Reads JSON and lists of pairs. `known`: random names that are no values; None disables detection by randomness.
     """
     match entry:
         case Mapping():
@@ -79,13 +78,13 @@ def values(entry: Any, known: frozenset[str] | None, path: tuple[str, ...] = ())
 
 
 def _document(text: str) -> Any:
-    """Return what a JSON text has, or None."""
+    """Return None for other texts."""
     with suppress(ValueError):
         return json.loads(text) if text.startswith(("{", "[")) else None
 
 
 def _is_value(name: str, entry: Any, known: frozenset[str] | None) -> bool | None:
-    """Return True for a value, False if one may be there and is not known yet, None for no value."""
+    """Return True for a value, False if there may be an unknown one, None otherwise."""
     named = bool(_NAMED.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
     if entry is CONCEALED:
         return True
@@ -101,14 +100,14 @@ def _is_value(name: str, entry: Any, known: frozenset[str] | None) -> bool | Non
 
 
 def _decoded(text: str) -> str:
-    """Decode a certificate file that a Kubernetes object or a cloud has as base64."""
+    """Kubernetes and clouds store certificate files in base64."""
     with suppress(ValueError):
         return base64.b64decode(text, validate=True).decode() if text.startswith(_OF_A_FILE) else text
     return text
 
 
 def _is_dense(run: str) -> bool:
-    """Return whether a run of letters and digits is as random as a generated password."""
+    """Return whether it is as random as a generated password."""
     mixed = all(re.search(kind, run) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
     kinds = [(one.islower(), one.isupper()) for one in run]
     changes = sum(one != other for one, other in pairwise(kinds)) / (len(run) - 1)

@@ -1,4 +1,4 @@
-"""Rules about the services, the network and the provider of a Docker Swarm."""
+"""Rules on services, network and provider of a Docker Swarm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ _PORT, _ELSE = 8080, 0o377
 
 
 def containers(plan: Plan) -> Iterator[tuple[Resource, Any]]:
-    """Return each service with the specification of its containers."""
     return ((service, _spec(service)) for service in plan.of_type(SERVICE))
 
 
@@ -32,7 +31,7 @@ def _spec(service: Resource) -> Any:
 
 
 def binds(service: Resource) -> list[Any]:
-    """Return the mounts of a node's own files. A mount of unknown type counts."""
+    """Count mounts of unknown type, too."""
     return [mount for mount in each(at(_spec(service), "mounts")) if at(mount, "type") not in ("tmpfs", "volume")]
 
 
@@ -42,7 +41,10 @@ def _has_no_binds(service: Resource) -> bool:
 
 def _no_network(plan: Plan) -> Iterator[Finding]:
     if not any(plan.of_type(NETWORK)):
-        yield Finding(plan.urn, "the stack has no network of its own: others may be plain; add an encrypted overlay")
+        yield Finding(
+            plan.urn,
+            "the stack has no network of its own: networks of others may be unencrypted; add an encrypted overlay",
+        )
 
 
 def _logins(provider: Resource) -> Iterator[Finding]:

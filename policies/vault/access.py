@@ -1,4 +1,4 @@
-"""Access in Vault: the roles of a plan, and the rights that its policies grant."""
+"""Access in Vault: roles of a plan, and rights of policies."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _ITS_OWN = frozenset(f"auth/token/{verb}-self" for verb in ("lookup", "renew", "
 
 
 def role_policies(plan: Plan) -> list[Any]:
-    """Return the policies that roles grant. People get all others by an auth method of Vault's operators."""
+    """People get other policies by an auth method of Vault's operators."""
     return [policy for role in plan.of_type(*ROLES) for policy in each(at(role.properties, "tokenPolicies"))]
 
 
 def rights(policy: Any) -> Mapping[str, list[str]] | None:
-    """Return path -> capabilities, merged if a path is there twice. A leading / is dropped, as Vault does.
+    """Return path -> capabilities, merged for repeated paths. A leading / is dropped, as in Vault.
 
-    None for a text with anything else in it: a rule must not accept what it can't read.
+    None for a text with anything else: a rule must not accept what it can't read.
     """
     if not isinstance(policy, str):
         return None
@@ -60,7 +60,7 @@ def rights(policy: Any) -> Mapping[str, list[str]] | None:
 
 
 def changes_no_vault(policy: Any) -> bool:
-    """Return whether a policy changes nothing of Vault itself, and reads no value by a wildcard."""
+    """Return whether it changes nothing of Vault, and reads no value by a wildcard."""
     granted = rights(policy)
     return granted is not None and not any(_is_admin(path, {*may}) for path, may in granted.items())
 
@@ -76,7 +76,7 @@ def _is_admin(path: str, may: set[str]) -> bool:
 
 
 def names_each_path(policy: Any) -> bool:
-    """Return whether a policy has rights on named paths of secrets only, without list or sudo."""
+    """Return whether all rights are on named secrets, without list or sudo."""
     granted = rights(policy) or {}
     return bool(granted) and not any(
         _has_wildcard(path) or _NEVER & {*may} or (path.startswith(_FOREIGN) and path not in _ITS_OWN)
@@ -85,10 +85,10 @@ def names_each_path(policy: Any) -> bool:
 
 
 def _has_wildcard(path: str) -> bool:
-    """Return whether it matches several paths: * at its end, + for one segment."""
+    """Match * at the end, + for a segment."""
     return path.endswith("*") or "+" in path.split("/")
 
 
 def is_an_address(audience: Any) -> bool:
-    """Return whether an audience is a server's address, such as the API server's, and so not Vault's alone."""
+    """Return whether it is a server's address, such as the API server's, and so not only Vault's."""
     return isinstance(audience, str) and "://" in audience

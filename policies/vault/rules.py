@@ -1,4 +1,4 @@
-"""Rules about Vault: its access, its certificates, its versions and its audit log."""
+"""Rules on Vault: access, certificates, versions, audit log."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ _is_soon = partial(_lasts_at_most, _LONGEST_CRL)
 
 
 def _names_one(entry: Any) -> bool:
-    """Accept one name, or a list of one, that is no pattern."""
+    """Accept one name without patterns, or a list of one."""
     first, *others = listed(entry) or [entry]
     return not others and isinstance(first, str) and bool(first) and "*" not in first
 

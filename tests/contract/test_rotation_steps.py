@@ -39,7 +39,7 @@ class Users(dict[str, str]):
 
     def verify(self, credential: Value) -> None:
         if self.get(credential["username"]) != credential["password"]:
-            raise RefusedError(f"the broker refuses user {credential['username']}")
+            raise RefusedError(f"the broker refuses user {credential['username']}", code="test")
 
     def retire(self, _admin: Value, username: str) -> None:
         del self[username]

@@ -155,7 +155,7 @@ def run_job(
         busy = pod.code == ExitCode.BUSY or HELD in pod.log  # a scheduled tick ends with 0 then
         if not busy or time.monotonic() > end:
             return pod
-    raise AssertionError("it counts for ever")
+    raise AssertionError("unreachable: the retry loop has no end")
 
 
 def is_available(client: Client, namespace: str) -> bool:

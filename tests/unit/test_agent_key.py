@@ -41,7 +41,7 @@ class Agent:
         self.keys[key.id] = key
         if self.lost:
             self.lost -= 1
-            raise UnknownOutcomeError("no answer")
+            raise UnknownOutcomeError("no answer", code="test")
         return key, Value({"api-key": f"value of {key.id}"})
 
     def delete(self, key: NamedKey) -> None:
@@ -51,7 +51,7 @@ class Agent:
     def verify(self, credential: Value) -> None:
         self.calls.append(f"verify {credential['api-key']}")
         if self.refuses:
-            raise RefusedError("no such key")
+            raise RefusedError("no such key", code="test")
 
     @property
     def changes(self) -> list[str]:

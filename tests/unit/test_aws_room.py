@@ -54,6 +54,6 @@ def test_the_largest_accepted_stack_keeps_each_role_and_key_below_its_quota() ->
     assert tick <= ROLE_LIMIT
     assert roles[next(role for role in roles if "tick" in role)] == tick, "no role has more than the counted one"
     assert max(lengths(largest, "aws:kms/key:Key", "").values()) <= KEY_LIMIT
-    assert problem.what.startswith(f"secrets: {count + 1} of them")
+    assert problem.what.startswith(f"secrets: {count + 1} secrets")
     one_more = int(problem.rule.rpartition(" ")[2].replace(",", "")) - tick
     assert 0 < ROLE_LIMIT - tick < one_more, "one secret more would not have fitted"

@@ -93,7 +93,7 @@ OURS, THEIRS = DeletedSecret({tags.FORGETTING: "x"}, None, False), DeletedSecret
     ("check", "played"),
     [
         ("clock", {"ahead": timedelta(hours=1)}),
-        ("your rights", {"denied": (ForbiddenError("no"),)}),
+        ("your rights", {"denied": (ForbiddenError("no", code="test"),)}),
         ("names", {"soft_deleted": {"mqtt": THEIRS}}),
         ("pending", {"state": TagState((vault_version(1),), (vault_version(2),))}),
         ("pending", {"state": TagState((vault_version(1), vault_version(2)), (vault_version(2),))}),

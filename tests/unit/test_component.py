@@ -107,7 +107,7 @@ def test_an_output_among_the_arguments_is_refused_and_not_shown(make: Any) -> No
     with pytest.raises(ConfigurationError) as error:
         deploy(NOTHING, "dev", program=program)
     (message,) = error.value.problems
-    assert message.what == "secrets.db.fields.1: an output"
+    assert message.what == "secrets.db.fields.1: must not be a Pulumi output"
     assert value not in str(error.value)
 
 
@@ -167,7 +167,7 @@ def test_a_provider_is_refused_where_it_would_change_nothing(option: str) -> Non
         options = pulumi.ResourceOptions(**{option: provider if option == "provider" else [provider]})  # type: ignore[arg-type]
         CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, DEV), options)
 
-    with pytest.raises(pulumi.RunError, match=r"a provider of package aws \[provider-unused"):
+    with pytest.raises(pulumi.RunError, match=r"unused provider of package aws \[provider-unused"):
         deploy(NOTHING, "dev", program=program, into=into)
     assert into.resources.keys() == {"elsewhere"}
 

@@ -185,7 +185,7 @@ def raising(error: Exception) -> Check:
 
 def test_a_check_that_fails_stops_no_other_and_is_not_taken_for_well(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.CRITICAL):
-        failure = StoreError("no", rule="rule", remedy="remedy")
+        failure = StoreError("no", rule="rule", remedy="remedy", code="test")
         examined = list(doctor([raising(failure), raising(RuntimeError(CANARY)), Check("well", lambda: ok("well"))]))
     assert [result.level for _, result in examined] == [Level.UNKNOWN, Level.UNKNOWN, Level.OK]
     assert examined[0][1] == Result(Level.UNKNOWN, "no", "rule", "remedy")

@@ -77,7 +77,7 @@ class Answers(Cluster):
 
     def get(self, path: str, *, accept: str = "application/json") -> Any | None:
         if path in self.forbidden:
-            raise ForbiddenError("it is forbidden")
+            raise ForbiddenError("it is forbidden", code="test")
         if "/secrets/" in path:
             assert accept.startswith("application/json;as=PartialObjectMetadata"), "no value travels"
             self.reads += 1
@@ -86,7 +86,7 @@ class Answers(Cluster):
 
     def text(self, path: str) -> str:
         if path in self.forbidden:
-            raise ForbiddenError("it is forbidden")
+            raise ForbiddenError("it is forbidden", code="test")
         self.calls += 1
         labels = f'{{resource="secrets",transformation_type="from_storage",transformer_prefix="{self.prefix}"}}'
         stored = f"{STORED}{labels} {self.stored}\n" if self.prefix else ""

@@ -91,7 +91,9 @@ def test_thousand_forged_hints_a_second_lead_to_seven_polls_a_minute(source: Pol
     assert 1 < source.polls <= 7
 
 
-@pytest.mark.parametrize("error", [UnreachableError("no answer"), RefusedError("no right"), None])
+@pytest.mark.parametrize(
+    "error", [UnreachableError("no answer", code="test"), RefusedError("no right", code="test"), None]
+)
 def test_last_poll_metric_keeps_the_time_of_the_last_read_while_the_source_fails(
     error: SecretopsError | None, source: Polling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,7 +222,7 @@ def test_new_version_is_hinted_at_where_launchers_poll(
     assert published == expected
 
 
-@pytest.mark.parametrize("error", [UnreachableError("no answer"), OSError("of no kind we know")])
+@pytest.mark.parametrize("error", [UnreachableError("no answer", code="test"), OSError("of no kind we know")])
 def test_hint_that_fails_fails_no_rotation(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(*_: object) -> None:
         raise error

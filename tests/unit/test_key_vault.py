@@ -160,7 +160,7 @@ def test_lease_with_a_lost_answer_is_released(blob: BlobInMemory, monkeypatch: p
 
     def lost(*words: object) -> bool:
         attempt(*words)
-        raise UnreachableError("the answer is lost")
+        raise UnreachableError("the answer is lost", code="test")
 
     monkeypatch.setattr(blob, step, lost)
     with pytest.raises(UnreachableError):

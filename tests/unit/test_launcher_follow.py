@@ -150,7 +150,10 @@ def test_follower_gives_a_try_up_once_it_is_obsolete(following: Following, chang
 
 @pytest.mark.parametrize(
     ("error", "connects"),
-    [(UnreachableError("no answer", rule="r", remedy="m"), 4), (UsageError("no PEM", rule="r", remedy="m"), 0)],
+    [
+        (UnreachableError("no answer", rule="r", remedy="m", code="test"), 4),
+        (UsageError("no PEM", rule="r", remedy="m", code="test"), 0),
+    ],
     ids=["unreachable", "unusable files"],
 )
 def test_follower_reports_a_refused_version_once_and_retries_with_longer_pauses(
@@ -177,7 +180,7 @@ def test_follower_reports_a_refused_version_once_and_retries_with_longer_pauses(
 
 def test_follower_takes_the_next_version_at_once_after_a_refused_one(following: Following) -> None:
     following.offers("v-2")
-    following.outcome = UnreachableError("no answer", rule="r", remedy="m")
+    following.outcome = UnreachableError("no answer", rule="r", remedy="m", code="test")
     following.follower._poll()
     following.outcome = None
     following.offers("v-3", "third-password")
@@ -254,7 +257,7 @@ def test_keep_polling_survives_exceptions(monkeypatch: pytest.MonkeyPatch, caplo
             raise LookupError("a library's own")
         return False
 
-    watch.keep_polling(poll, OneSource(UsageError("not read")), threading.Event(), state)
+    watch.keep_polling(poll, OneSource(UsageError("not read", code="test")), threading.Event(), state)
     assert followed == [True, True, False, False, True]
     assert len(caplog.messages) == 1 and "LookupError" in caplog.text
     assert not state.is_followed(), "it has ended although nothing stopped it"
@@ -285,7 +288,7 @@ class Written(OneSource):
         self.reads += 1
         text = self._next()
         if text.startswith("half"):
-            raise UsageError(text)
+            raise UsageError(text, code="test")
         return cast(ServerSettings, text)
 
 

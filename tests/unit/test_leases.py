@@ -44,7 +44,7 @@ class Scripted(lease.LeaseStore):
         return lease.StoredLease(replace(RECORD, holder="the follower") if self._taken else record, after.at)
 
     def contended(self, left: str) -> StoreError:
-        return StoreError(left)
+        return StoreError(left, code="test")
 
     @property
     def held(self) -> lease.HeldLease:
@@ -75,7 +75,7 @@ def test_slow_renewals_are_reported_and_end(slow: Callable[..., Scripted]) -> No
 
 
 OFTEN = lease.Timing(renew=0.001)
-UNREACHABLE, LOST = UnreachableError("no answer"), StoreError("refused")
+UNREACHABLE, LOST = UnreachableError("no answer", code="test"), StoreError("refused", code="test")
 
 
 @pytest.mark.parametrize("outcomes", [(UNREACHABLE,), (None, LOST), (UNREACHABLE,) * 5], ids=["first", "later", "many"])

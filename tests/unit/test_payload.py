@@ -34,7 +34,7 @@ def test_document_of_others_is_refused_and_not_repeated(text: str) -> None:
 
 
 def refuse(_entry: Entry) -> None:
-    raise UnreachableError("no answer")
+    raise UnreachableError("no answer", code="test")
 
 
 def test_store_journal_prints_one_redacted_line_when_it_cannot_write(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ class Signer:
     def sign(self, request: str) -> SignedCertificate:
         self.requests += 1
         if "sign" in self.refuses:
-            raise UnreachableError("sealed")
+            raise UnreachableError("sealed", code="test")
         key = x509.load_pem_x509_csr(request.encode()).public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
         now = self.stack.clock()
@@ -47,7 +47,7 @@ class Signer:
     def prove(self, version: str, value: Value) -> None:
         self.attempts.append((version, value))
         if "prove" in self.refuses:
-            raise RefusedError("the broker refuses it")
+            raise RefusedError("the broker refuses it", code="test")
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_pending_certificate_is_discarded_when_its_settings_changed(stack: Stack
 
 
 def test_lost_lease_requests_no_signature(stack: Stack, signer: Signer) -> None:
-    followed = StoreError("somebody has followed us")
+    followed = StoreError("somebody has followed us", code="test")
     with (
         mock.patch.object(DotenvVersionStore, "confirm", side_effect=followed),
         pytest.raises(StoreError, match="followed"),

@@ -42,7 +42,7 @@ class StandInTarget:
     def _answer(self, step: str, username: str) -> None:
         self.calls.append((step, username))
         if step in self.refuses:
-            raise RefusedError(f"refused to {step}")
+            raise RefusedError(f"refused to {step}", code="test")
 
 
 MQTT = Secret(

@@ -107,7 +107,7 @@ def test_up_ignores_nothing_and_looks_up_the_servers_own_service(monkeypatch: py
 @pytest.mark.usefixtures("managed")
 def test_an_up_that_can_not_ask_ends_before_the_service_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(_name: str) -> None:
-        raise UnreachableError("no Docker daemon answers", rule="it has to", remedy="start it")
+        raise UnreachableError("no Docker daemon answers", rule="it has to", remedy="start it", code="test")
 
     monkeypatch.setattr(mcp_server, "mounted_secrets", away)
     deployed = Deployed()

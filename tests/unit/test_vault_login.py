@@ -296,7 +296,7 @@ def test_an_answer_without_a_certificate_and_its_chain_is_refused(answer: dict[s
 
 
 def test_login_is_closed_when_nothing_is_signed() -> None:
-    engine = Engine(DeniedError("no"))
+    engine = Engine(DeniedError("no", code="test"))
     with pytest.raises(DeniedError):
         VaultPki(cast(Api, engine), ISSUER).sign("request")
     assert engine.closed

@@ -37,7 +37,9 @@ def take(environment: dict[str, str], folder: Path) -> bool:
             token = str(json.loads(answer.read(100_000))["value"])
     except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError) as error:
         raise SetupError(
-            "a token of GitHub's for this job", f"  {type(error).__name__}", "give the job `id-token: write`"
+            "get GitHub's OIDC token for this job",
+            f"  {type(error).__name__}",
+            "give the job `id-token: write`",
         ) from None
     file = folder / "github-token"
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,5 +48,5 @@ def take(environment: dict[str, str], folder: Path) -> bool:
         handle.write(token)
     environment["AWS_WEB_IDENTITY_TOKEN_FILE"] = str(file)
     environment["AWS_ROLE_SESSION_NAME"] = f"github-{environment.get('GITHUB_RUN_ID', 'run')}"
-    say(f"- logged in as {role}, by a token of GitHub's")
+    say(f"- logged in as {role}, with GitHub's OIDC token")
     return True

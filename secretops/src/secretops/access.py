@@ -57,7 +57,7 @@ class AccessRecords:
         except OSError as error:
             raise StoreError(
                 f"{self.path}: {error.strerror}",
-                rule="an access that cannot be recorded fails; nothing was changed",
+                rule="every access must be recorded before it happens; nothing was changed",
                 remedy=f"make {self.path} writable and free disk space, then try again",
                 code="access-not-recorded",
             ) from error

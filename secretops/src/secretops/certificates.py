@@ -106,7 +106,9 @@ def verify_issued(
         own = x509.load_pem_x509_certificate(signed.certificate.encode())
         chain = [x509.load_pem_x509_certificate(each.encode()) for each in signed.chain]
     except ValueError:
-        raise _refused(Problem("is not PEM", "certificate and chain are PEM", code="certificate-malformed")) from None
+        raise _refused(
+            Problem("is not PEM", "certificate and chain must be PEM", code="certificate-malformed")
+        ) from None
     for problem in _issued_problems(own, chain, key, common_name, now):
         raise _refused(problem)
     presented = [own, *(each for each in chain if each.subject != each.issuer)]
@@ -124,15 +126,17 @@ def _issued_problems(
         yield Problem("or its chain cannot be parsed", _READABLE, code="certificate-unreadable")
     if _public(own) != _public(key):
         yield Problem(
-            "is for another key", "it certifies the key of the signing request", code="certificate-key-mismatch"
+            "is for another key", "it must certify the key of the signing request", code="certificate-key-mismatch"
         )
     names = [each.value for each in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [common_name]:
-        yield Problem("is for another name", f"its only common name is {common_name}", code="certificate-name-mismatch")
+        yield Problem(
+            "is for another name", f"its only common name must be {common_name}", code="certificate-name-mismatch"
+        )
     yield from (*check_client(own, alone=True), *check_validity(own, "it", now), *check_strength(own, "it"))
     if not chain:
         yield Problem(
-            "has no chain", "a client presents the chain up to a trusted root", code="certificate-chain-missing"
+            "has no chain", "a client must present the chain up to a trusted root", code="certificate-chain-missing"
         )
     yield from check_chain(own, chain, now)
 
@@ -227,7 +231,7 @@ def _sign(
     return builder.sign(signer, hashes.SHA256())
 
 
-_READABLE = "names and extensions follow RFC 5280"
+_READABLE = "its names and extensions must follow RFC 5280"
 
 
 def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem]:
@@ -257,15 +261,17 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
 def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Problem]:
     """Check that a client may use the readable certificate `own`; with `alone`, that only a client may."""
     if is_ca(own):
-        yield Problem("is a CA certificate", "a client signs nothing", code="certificate-is-ca")
+        yield Problem("is a CA certificate", "a client certificate must not be a CA", code="certificate-is-ca")
     elif (usage := _extension(own, x509.KeyUsage)) and not usage.digital_signature:
-        yield Problem("is not for signatures", "key usage: digitalSignature", code="certificate-key-usage")
+        yield Problem(
+            "is not for signatures", "its key usage must include digitalSignature", code="certificate-key-usage"
+        )
     usages = list(_extension(own, x509.ExtendedKeyUsage) or [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
     if alone and usages != [ExtendedKeyUsageOID.CLIENT_AUTH]:
-        rule = "extended key usage: only clientAuth, so that it cannot impersonate a server"
-        yield Problem("is not for clients alone", rule, code="certificate-not-client-only")
+        rule = "its extended key usage must be only clientAuth, so that it cannot impersonate a server"
+        yield Problem("is not only for clients", rule, code="certificate-not-client-only")
     elif not alone and not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & {*usages}:
-        rule = "extended key usage: clientAuth, which brokers require"
+        rule = "its extended key usage must include clientAuth, which brokers require"
         yield Problem("is not for clients", rule, code="certificate-not-client")
 
 
@@ -274,23 +280,23 @@ def check_validity(certificate: x509.Certificate, which: str, now: datetime) -> 
     if ends <= now:
         yield Problem(
             f"has expired: {which} was valid until {ends:%Y-%m-%d %H:%M} UTC",
-            "it is valid now",
+            "a certificate must be valid now",
             code="certificate-expired",
         )
     if begins > now:
         yield Problem(
             f"is not valid yet: {which} is valid from {begins:%Y-%m-%d %H:%M} UTC",
-            "the clocks of both sides agree",
+            "a certificate must be valid now, by the clock of this machine",
             code="certificate-not-yet-valid",
         )
 
 
 def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Problem]:
-    rule, weak = f"RSA with {MIN_RSA} bits or more, or an elliptic curve with {MIN_CURVE} or more", ""
+    rule, weak = f"a key must be RSA with {MIN_RSA} bits or more, or on an elliptic curve with {MIN_CURVE} or more", ""
     try:
         key = certificate.public_key()
     except (UnsupportedAlgorithm, ValueError):
-        yield Problem(f"has an unsupported key: that of {which}", rule, code="certificate-key-unsupported")
+        yield Problem(f"has an unsupported key: {which} has it", rule, code="certificate-key-unsupported")
     else:
         if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA:
             weak = f"an RSA key of {key.key_size} bits"
@@ -306,15 +312,15 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
         hashed = certificate.signature_hash_algorithm
     except UnsupportedAlgorithm:
         yield Problem(
-            f"has an unsupported signature: that of {which}",
-            "SHA-256 or better",
+            f"has an unsupported signature: {which} has it",
+            "a signature must use SHA-256 or better",
             code="certificate-signature-unsupported",
         )
     else:
         if isinstance(hashed, _BROKEN):
             yield Problem(
                 f"is weak: {which} has a signature with {hashed.name.upper()}",
-                "SHA-256 or better",
+                "a signature must use SHA-256 or better",
                 code="certificate-signature-weak",
             )
 
@@ -327,13 +333,13 @@ def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: d
         if not _issued_by(below, above):
             yield Problem(
                 "is not signed by the chain that came with it",
-                "each certificate is signed by the next one, a CA",
+                "each certificate must be signed by the next one, a CA",
                 code="certificate-chain-broken",
             )
         elif not is_ca(above):
             yield Problem(
                 "is signed by a certificate that is not a CA",
-                "basic constraints: CA:TRUE, which brokers require",
+                "its basic constraints must have CA:TRUE, which brokers require",
                 code="certificate-issuer-not-ca",
             )
         yield from check_validity(above, "a CA of its chain", now)
@@ -383,12 +389,14 @@ def _check_key(text: str, own: x509.Certificate | None) -> Iterator[Problem]:
         rule = "it has no passphrase: servers start unattended"
         yield Problem("client.key is encrypted", rule, code="private-key-encrypted")
     except (ValueError, UnsupportedAlgorithm):
-        yield Problem("client.key is not a private key", "PEM, unencrypted", code="private-key-malformed")
+        yield Problem(
+            "client.key is not a private key", "the key must be PEM, unencrypted", code="private-key-malformed"
+        )
     else:
         if own and _public(key) != _public(own):
             yield Problem(
                 "client.key belongs to another certificate",
-                "it is the key that client.crt certifies",
+                "it must be the key that client.crt certifies",
                 code="private-key-mismatch",
             )
 

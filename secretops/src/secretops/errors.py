@@ -38,9 +38,9 @@ class SecretopsError(Exception):
 
     exit_code = ExitCode.FAILED
 
-    def __init__(self, what: str, *, rule: str = "", remedy: str = "", code: str = "") -> None:
+    def __init__(self, what: str, *, rule: str = "", remedy: str = "", code: str) -> None:
         self.what, self.rule, self.remedy, self.code = what, rule, remedy, code
-        first = f"{what} [{code}]" if code else what
+        first = f"{what} [{code}]"
         super().__init__("\n".join(part for part in (first, rule, remedy and f"-> {remedy}") if part))
 
 

@@ -62,7 +62,7 @@ def check_owner(path: Path, owner: int) -> None:
     if owner != os.geteuid():
         raise StoreError(
             f"{path} belongs to uid {owner}, and this process runs as uid {os.geteuid()}",
-            rule="the account that uses secrets owns their files",
+            rule="the account that uses secrets must own their files",
             remedy=f"run as uid {owner}, or change the owner: chown -R {os.geteuid()} {path}",
             code="file-owner-mismatch",
         )
@@ -80,7 +80,7 @@ def check_file(path: Path) -> None:
 def _check_regular(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise _unexpected(
-            f"{path} is not a regular file", "a store's files are regular files", path, code="file-not-regular"
+            f"{path} is not a regular file", "a store's files must be regular files", path, code="file-not-regular"
         )
     check_owner(path, found.st_uid)
 
@@ -96,7 +96,7 @@ def check_folder(path: Path, *, follow: bool = False) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise StoreError(
             f"{path} is not a folder",
-            rule="a store has its files in folders",
+            rule="a store needs a folder at this path",
             remedy="move it away, then run: pulumi up",
             code="folder-not-a-folder",
         )

@@ -156,4 +156,4 @@ def _rotate(session: Session, name: str, *, force: bool = False) -> Version:
 
 
 def _gives_up(_seconds: float) -> None:
-    raise SecretopsError("the operator does not wait")
+    raise SecretopsError("the operator does not wait", code="test")

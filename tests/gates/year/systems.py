@@ -62,18 +62,18 @@ class StandInTarget:
         if self._broker.logs_in(username, password):
             return
         if new and username in self._broker.users:
-            raise UserTakenError(f"the broker: there is a user {username} already")
+            raise UserTakenError(f"the broker: there is a user {username} already", code="test")
         self._set("apply", username, password)
 
     def verify(self, credential: Value) -> None:
         self._caller.look("broker")
         if not self._broker.logs_in(credential["username"], credential["password"]):
-            raise RefusedError(f"the broker refuses user {credential['username']}")
+            raise RefusedError(f"the broker refuses user {credential['username']}", code="test")
 
     def retire(self, admin: Value, username: str) -> None:
         self._as_admin(admin)
         if username == admin["username"]:
-            raise RefusedError(f"{username} acts, and is not changed by itself")
+            raise RefusedError(f"{username} acts, and is not changed by itself", code="test")
         if username in self._broker.users:
             self._set("retire", username, NOBODYS)
 
@@ -100,7 +100,7 @@ def prove(broker: Broker, caller: World, value: Value) -> None:
         if now < moment:
             caller.until(moment)
     if not broker.takes(value["client.crt"], now):
-        raise UnreachableError("the broker takes no such certificate")
+        raise UnreachableError("the broker takes no such certificate", code="test")
     caller.look("broker")
 
 
@@ -135,7 +135,7 @@ class StandInAgent:
         try:
             self._caller.effect("agent", f"create {id}", act)
         except UnreachableError as error:
-            raise UnknownOutcomeError(error.what) from error
+            raise UnknownOutcomeError(error.what, code="test") from error
         return NamedKey(AGENT, id, name), value
 
     def delete(self, key: NamedKey) -> None:
@@ -146,7 +146,7 @@ class StandInAgent:
     def verify(self, credential: Value) -> None:
         self._caller.look("agent")
         if credential["api-key"] not in {value for _, value in self._account.keys.values()}:
-            raise RefusedError("the agent does not take this key")
+            raise RefusedError("the agent does not take this key", code="test")
 
     def _drop(self, id: str) -> None:
         del self._account.keys[id]
@@ -154,4 +154,4 @@ class StandInAgent:
     def _as_admin(self) -> None:
         self._caller.look("agent")
         if self._admin()["token"] != self._account.token:
-            raise RefusedError("the token is not taken")
+            raise RefusedError("the token is not taken", code="test")

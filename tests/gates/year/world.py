@@ -179,13 +179,13 @@ class World:
 
     def reach(self, system: str) -> None:
         if self.acting and system in self.down:
-            raise UnreachableError(f"the {system} does not answer")
+            raise UnreachableError(f"the {system} does not answer", code="test")
 
     def look(self, system: str) -> None:
         self._alive()
         self.reach(system)
         if self.acting and system in self.refusing and system != "store":
-            raise RefusedError(f"the {system} refuses")
+            raise RefusedError(f"the {system} refuses", code="test")
 
     def effect(self, system: str, what: str, act: Callable[[], None]) -> None:
         if self.acting is None:
@@ -193,7 +193,7 @@ class World:
             return
         self.look(system)
         if system in self.refusing:
-            raise StoreError(f"the {system} refuses")
+            raise StoreError(f"the {system} refuses", code="test")
         blow = self._blows.deal()
         if blow:
             self.changes += 1
@@ -202,9 +202,11 @@ class World:
             case Blow.KILLED_BEFORE:
                 self._kill()
             case Blow.UNREACHABLE:
-                raise UnreachableError(f"the {system} does not answer")
+                raise UnreachableError(f"the {system} does not answer", code="test")
             case Blow.REFUSED:
-                raise StoreError("refused") if system == "store" else RefusedError("refused")
+                raise (
+                    StoreError("refused", code="test") if system == "store" else RefusedError("refused", code="test")
+                )
             case _:
                 self._forgets = blow is Blow.FORGOTTEN
         self.judge.look_at_who_acts(what)
@@ -217,7 +219,7 @@ class World:
             case Blow.KILLED_AFTER:
                 self._kill()
             case Blow.LOST:
-                raise UnreachableError(f"the {system} did not answer")
+                raise UnreachableError(f"the {system} did not answer", code="test")
             case Blow.HANGS:
                 self._hang()
 

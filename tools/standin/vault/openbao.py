@@ -129,7 +129,7 @@ class OpenBao:
                 raise RefusedError(
                     f"{self.url}: the server does not answer ({error.reason}); start it, or unset {VARIABLE}"
                 ) from error
-        raise AssertionError("it counts for ever")
+        raise AssertionError("unreachable: the retry loop has no end")
 
     def _resource(self, method: str, path: str, namespace: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", "X-Vault-Request": "true"}

@@ -201,14 +201,14 @@ def loopback(host: str) -> str:
 def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
     if already.address != f"{host}:{port}":
         raise EmbeddedBrokerError(
-            f"the broker of {home} runs at {already.address}, not at {host}:{port}",
-            rule="a home has one broker",
+            f"the broker of folder {home} runs at {already.address}, not at {host}:{port}",
+            rule="only one embedded broker may run in a folder",
             remedy="stop it: secretops broker stop; or set its address in the stack file",
             code="broker-address-mismatch",
         )
     if not _within(START_SECONDS, lambda: is_listening(host, port)):  # it may be starting
         raise EmbeddedBrokerError(
-            f"process {already.pid} is the broker of {home} and does not listen at {already.address}",
+            f"process {already.pid} is the broker of folder {home}, and does not listen at {already.address}",
             remedy=f"see its log {home / LOG_FILE}, then run: secretops broker stop",
             code="broker-not-listening",
         )
@@ -260,7 +260,7 @@ def _claimed(home: Path, address: str) -> Iterator[Callable[[], bool]]:
         if not _within(LOCK_SECONDS, lock):
             raise EmbeddedBrokerError(
                 f"{path} is locked: the broker already runs",
-                rule="a home has one broker",
+                rule="only one embedded broker may run in a folder",
                 remedy="secretops broker stop",
                 code="broker-already-running",
             )

@@ -101,7 +101,7 @@ class Users:
             why = error.strerror if isinstance(error, OSError) else "not a users file"
             raise StoreError(
                 f"{path}: {why}",
-                rule="only the broker writes this file, which has its users",
+                rule="only the broker may write this file, which contains its users",
                 remedy="make it readable, or move it away: secretops broker start then creates an admin",
                 code="users-file-invalid",
             ) from error

@@ -169,7 +169,11 @@ def ask(question: str, *, hidden: bool = False) -> str:
 
 def confirm(command: str, cost: str, name: str, *, which: str = "its name", reason: str, preview: str) -> None:
     if not sys.stdin.isatty():
-        what, rule, remedy = f"{command}: no terminal to confirm", f"{reason}, so it asks first", f"--yes; {preview}"
+        what, rule, remedy = (
+            f"{command}: no terminal to confirm",
+            f"{reason}, so the command asks first",
+            f"--yes; {preview}",
+        )
         raise UsageError(what, rule=rule, remedy=remedy, code="confirmation-missing")
     err.print(cost)
     if ask(f"Type {which} to confirm") != name:

@@ -43,7 +43,7 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
         what, rule = "--yes without --repair", "--yes answers the prompts of --repair"
         raise UsageError(what, rule=rule, remedy="--repair --yes", code="yes-without-repair")
     if repair and not yes and not sys.stdin.isatty():
-        rule, remedy = "each repair needs an answer", "run it in a terminal; or run all repairs: --repair --yes"
+        rule, remedy = "each repair must be confirmed", "run it in a terminal; or run all repairs: --repair --yes"
         raise UsageError("--repair: no terminal to confirm", rule=rule, remedy=remedy, code="confirmation-missing")
     session = console.open_session(stack, manifest)
     if confirm:

@@ -50,7 +50,7 @@ def report(  # noqa: PLR0917 - typer calls it by name
         rule, remedy = "--to FILE or --json says where the report goes", "secretops report --to report.html"
         raise UsageError("report: --to is missing", rule=rule, remedy=remedy, code="report-target-missing")
     if to == STDOUT and as_json:
-        what, rule = "--to - and --json: both print", "standard output has one document"
+        what, rule = "--to - and --json: both print", "standard output can contain only one document"
         raise UsageError(what, rule=rule, remedy="--to FILE --json", code="output-ambiguous")
     if to:
         with with_extra("report"):
@@ -101,6 +101,6 @@ def _replace(to: Path, text: str) -> None:
 
 
 def _not_writable(to: Path, why: str | None) -> UsageError:
-    rule = "a report is written to a new or regular file, or to standard output"
+    rule = "a report must go to a new or regular file, or to standard output"
     remedy = "secretops report --to FILE, with a writable FILE; or --to -"
     return UsageError(f"{to}: {why}", rule=rule, remedy=remedy, code="report-not-writable")

@@ -135,7 +135,7 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
             fields[field] = Path(path).read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "not UTF-8"
-            what, rule = f"--file {field}: {why}", "FIELD=PATH names a file of UTF-8 text"
+            what, rule = f"--file {field}: {why}", "FIELD=PATH must name a file of UTF-8 text"
             raise UsageError(what, rule=rule, remedy="pass a readable file", code="file-unreadable") from None
         if field not in PEM_FIELDS:
             fields[field] = fields[field].removesuffix("\n").removesuffix("\r")
@@ -150,7 +150,7 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     try:
         text = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:
-        rule, remedy = "a value is UTF-8 text without NUL", "encode binary data, for example with base64"
+        rule, remedy = "a value must be UTF-8 text without NUL", "encode binary data, for example with base64"
         raise UsageError("standard input is not UTF-8", rule=rule, remedy=remedy, code="value-not-utf8") from None
     if len(left) == 1 and not text.lstrip().startswith("{"):
         fields[left[0]] = text.removesuffix("\n")

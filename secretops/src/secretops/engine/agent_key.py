@@ -1,10 +1,10 @@
 """Rotate the API key of an owned agent: prepare -> verify -> publish, and later retire.
 
-There is no apply step: an agent accepts any number of keys, so old and new key work until the old one is deleted.
+There is no apply step: an agent accepts any number of keys until they are deleted.
 
-DigitalOcean shows a key once, so a crash before it is stored leaves a key that nobody has. Its name follows from the
-id of the version that it was to replace: the next run deletes it, and no other key. Stored keys are identified by their
-id, since a lost one has the same name.
+DigitalOcean shows a key once, so a crash before it is stored leaves a lost key. Its name follows from the id of the
+version that it was to replace: the next run deletes it, and no other key. Stored keys are identified by id, since a
+lost one has the same name.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class KeyComparison:
 
 @dataclass(eq=False, kw_only=True)
 class AgentKey(Rotator):
-    """Rotates the key of one agent. `admins`: version ids of the admin token, newest first; they name the first key."""
+    """`admins`: version ids of the admin token, newest first; they name the first key."""
 
     prefix: str
     agent: AgentKeys
@@ -45,7 +45,7 @@ class AgentKey(Rotator):
     sleep: Callable[[float], None] = time.sleep
 
     def advance(self, *, force: bool = False) -> Version:
-        """Publish the pending version, or a new one in place of a refused key, and return it. Raises GraceError."""
+        """Publish the pending version, or a new one for a refused key. Raises GraceError."""
         self._retire_previous(force=force)
         version = self.versions.pending
         if version:
@@ -91,7 +91,6 @@ class AgentKey(Rotator):
         return found.problem
 
     def compare_keys(self) -> KeyComparison:
-        """Compare the agent's keys with the stored versions, by one request."""
         versions, keys = self.versions, self.agent.list_keys()
         prefix, existing = f"{self.agent.id}/", {str(key) for key in keys}
         missing = [
@@ -112,7 +111,7 @@ class AgentKey(Rotator):
         return f"the current key {key.id} was deleted at the agent" if current in missing else None
 
     def _retire_previous(self, *, force: bool) -> None:
-        """Retire the previous version before the store drops it. Raises GraceError."""
+        """Retire it before the store drops it. Raises GraceError."""
         previous = self.versions.previous
         if previous is None or previous.retired:
             return

@@ -70,7 +70,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Finding:
-    """One reason for one action, with a message for a person."""
+    """A reason for an action, with a message for a person."""
 
     reason: Reason
     action: Action
@@ -78,7 +78,7 @@ class Finding:
 
     @property
     def needs_a_person(self) -> bool:
-        """True if it makes a command end with ExitCode.ATTENTION."""
+        """True makes a command end with ExitCode.ATTENTION."""
         return self.action is Action.NOTIFY and self.reason is not Reason.AWAITS_FIRST_VALUE
 
 
@@ -86,12 +86,12 @@ Decision = Callable[[Facts, datetime], Finding | None]
 
 
 def grace_period(facts: Facts) -> timedelta:
-    """Return how long readers may use a replaced version. The rotator, which always reads again, needs no time."""
+    """Return readers' time for a replaced version. The rotator, which always reads again, needs none."""
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
 def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
-    """Return True if an interrupted `put` left the pending version: of another user, or of the first admin."""
+    """True if an interrupted `put` left the pending version: of another user, or of the first admin."""
     pending = versions.pending
     if pending is None:
         return False
@@ -100,7 +100,7 @@ def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
 
 
 def grace_end(version: Version, facts: Facts) -> datetime | None:
-    """Return when the grace period of the replaced `version` ends. None until its successor is delivered."""
+    """Return the end for the replaced `version`. None until its successor is delivered."""
     current = facts.versions.current
     if version is current or current is None or current.published is None:
         return None
@@ -147,7 +147,7 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def all_report_current(facts: Facts) -> bool:
-    """Return True if exactly the expected servers report the current version."""
+    """True if exactly the expected servers report the current version."""
     return len(facts.replicas) == facts.expected and not outdated_replicas(facts)
 
 
@@ -176,12 +176,12 @@ def never_rotated(facts: Facts, now: datetime) -> Finding | None:
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """Return when a renewal is due: at RENEW_AT, less a share that follows from the id. None without expiry."""
+    """Return the due time: RENEW_AT, less a share that follows from the id. None without expiry."""
     return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
 def due_at(facts: Facts) -> datetime | None:
-    """Return when the next value is due, by cadence or expiry. None before the first version."""
+    """Return when cadence or expiry requires a value. None before the first version."""
     current = facts.versions.current
     if current is None:
         return None
@@ -198,7 +198,7 @@ def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """Rotate when the cadence is over, a renewal is due, or the issuer's settings changed."""
+    """Rotate after the cadence, for a renewal, or after a change of the issuer's settings."""
     current = facts.versions.current
     if current is None:
         return None
@@ -263,19 +263,18 @@ def first_action(found: tuple[Finding, ...]) -> Finding | None:
 
 
 def issued_id(token: str, issuer: Issuer) -> str:
-    """Return the id `token` with mark and digest in its last ten digits."""
+    """Replace the last ten digits of `token` by mark and digest."""
     stem = token[: -(_MARK + _SETTINGS)]
     return f"{stem}{_digest(stem, _MARK)}{_settings(issuer)}"
 
 
 def issuer_changed(version: str, issuer: Issuer) -> bool:
-    """Return True if a version was issued under other settings. False for a supplied one (1 in 65,536 collides)."""
+    """True if issued under other settings. False for a supplied version (1 in 65,536 collides)."""
     stem, mark = version[: -(_MARK + _SETTINGS)], version[-(_MARK + _SETTINGS) : -_SETTINGS]
     return mark == _digest(stem, _MARK) and not version.endswith(_settings(issuer))
 
 
 def _settings(issuer: Issuer) -> str:
-    """Return the digest of the settings that a client's certificate depends on."""
     return _digest(issuer.model_dump_json(exclude={"ca_seconds"}), _SETTINGS)
 
 

@@ -12,7 +12,7 @@ DONE = "done"
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One step of a rotation. `outcome` is DONE or the first line of an error; it never contains a secret value."""
+    """A step of a rotation. `outcome` is DONE or an error's first line; it never contains a secret value."""
 
     time: datetime
     secret: str
@@ -33,11 +33,11 @@ class Journal(Protocol):
     def write(self, entry: Entry) -> None: ...
 
     def last(self, secret: str) -> Entry | None:
-        """Return the newest entry about a secret. Raises StoreError."""
+        """Return a secret's newest entry. Raises StoreError."""
 
 
 def read_entry(line: bytes) -> Entry:
-    """Parse one line of a journal. Raises ValueError, RecursionError."""
+    """Parse one line. Raises ValueError, RecursionError."""
     entry = json.loads(line.decode(errors="replace"))
     try:
         return Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})

@@ -1,4 +1,4 @@
-"""The ports of the engine: a version store, a broker target, an agent's API keys and a certificate issuer."""
+"""Ports of the engine: a version store, a broker target, an agent's API keys and a certificate issuer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class VersionStore(Protocol):
-    """Stores the versions of secrets. A new store implements these twelve methods and passes the contract suite.
+    """A new store implements these twelve methods and passes the contract suite.
 
     Every method may raise StoreError or UnreachableError. A write is complete or absent, compares the store with what
     was read, and fails once the lease is lost.
@@ -26,13 +26,13 @@ class VersionStore(Protocol):
     def versions(self, secret: str) -> Versions: ...
 
     def read(self, secret: str, version: str, *, purpose: str) -> Value:
-        """Return the value of a version. `purpose` goes to the access record. Raises NotFoundError."""
+        """`purpose` goes to the access record. Raises NotFoundError."""
 
     def add(self, secret: str, version: Version, value: Value) -> None:
-        """Store a pending version, replacing another pending one. The same id again is a no-op."""
+        """Store a pending version, replacing another one. The same id again is a no-op."""
 
     def publish(self, secret: str, version: str, now: datetime) -> None:
-        """Make `version` current and the old current previous, and deliver it to the readers.
+        """Make `version` current and the old current previous, and deliver it.
 
         Idempotent: after a crash it finishes the delivery. `now` becomes `published` once readers can see the version.
         """
@@ -41,27 +41,27 @@ class VersionStore(Protocol):
         """Finish an interrupted delivery or `forget`. Raises StoreError if somebody edited the delivered value."""
 
     def delivery_drift(self, secret: str) -> str | None:
-        """Return how the delivered value differs from the current version, or None. Records a read of a value."""
+        """Return how the delivered value differs from the current version, or None. Records a read."""
 
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
-        """Record that a version logged in, or that the target refuses it; retiring deletes the value."""
+        """Record a login, or the target's refusal; retiring deletes the value."""
 
     def discard(self, secret: str, version: str) -> None:
         """Delete a pending version and its value. No-op if it is gone."""
 
     def secret_names(self) -> tuple[str, ...]:
-        """Return the secrets with a version, also those that left the stack."""
+        """Return secrets with a version, also those that left the stack."""
 
     def forget(self, secret: str) -> None:
-        """Delete every version of a secret and its delivery. Irreversible."""
+        """Delete every version and the delivery. Irreversible."""
 
     def lease(self, holder: str) -> AbstractContextManager[None]:
         """Hold the right to rotate, at most while the process lives. Raises LeaseHeldError."""
 
     def confirm(self) -> None:
-        """Raise StoreError if the lease was lost. Called before each change outside of the store."""
+        """Raise StoreError if the lease was lost. Call it before each change outside of the store."""
 
 
 class UserTakenError(RefusedError):
@@ -78,26 +78,26 @@ class Target(Protocol):
         """Make the target accept `credential`; create its user with grants if needed. Change no other user.
 
         Sends nothing for a working credential: mosquitto ends sessions even for the same password. `new`: raise
-        UserTakenError if the user exists with another password.
+        UserTakenError for an existing user with another password.
         """
 
     def verify(self, credential: Value) -> None:
-        """Log in as `credential` and do what its reader does. Raises RefusedError."""
+        """Log in and do what the reader does. Raises RefusedError."""
 
     def retire(self, admin: Value, username: str) -> None:
-        """Make every known password of `username` worthless. No-op for a user that is gone."""
+        """Make all known passwords worthless. No-op for a user that is gone."""
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
-        """Return True if only `usernames` may publish their servers' reports, by an access list (docs/adr/0003)."""
+        """True if an access list permits only `usernames` to publish their servers' reports (docs/adr/0003)."""
 
 
 class UnknownOutcomeError(UnreachableError):
-    """No usable answer to a request for a key, which may exist."""
+    """No usable answer: the requested key may exist."""
 
 
 @dataclass(frozen=True)
 class NamedKey:
-    """One key of an agent, without its value: DigitalOcean shows that once."""
+    """A key without its value: DigitalOcean shows that once."""
 
     agent: str
     id: str
@@ -105,7 +105,7 @@ class NamedKey:
     name: str
 
     def __str__(self) -> str:
-        """Return what `Version.user` records of it."""
+        """Return its record in `Version.user`."""
         return f"{self.agent}/{self.id}"
 
     @classmethod
@@ -123,7 +123,7 @@ class AgentKeys(Protocol):
     def list_keys(self) -> tuple[NamedKey, ...]: ...
 
     def create(self, name: str) -> tuple[NamedKey, Value]:
-        """Create a key, even if one has this name. Raises UnknownOutcomeError."""
+        """Create a key, even if the name is taken. Raises UnknownOutcomeError."""
 
     def delete(self, key: NamedKey) -> None:
         """Revoke a key at once, of any agent of the same owner. No-op if it is gone."""
@@ -132,7 +132,7 @@ class AgentKeys(Protocol):
 
 
 class Issuer(Protocol):
-    """Signs certificate requests. It never sees a private key."""
+    """Signs requests. Never sees a private key."""
 
     def sign(self, request: str) -> SignedCertificate:
-        """Return a certificate for `request`, a PEM. Raises UnreachableError, StoreError."""
+        """`request` is a PEM. Raises UnreachableError, StoreError."""

@@ -1,7 +1,7 @@
 """Renew an issued certificate, or rotate a CA: prepare -> verify -> publish, and later retire.
 
-There is no apply step: a broker that trusts the issuer accepts each of its certificates. The key is generated here, and
-stored with its certificate before anybody else sees either.
+There is no apply step: a broker that trusts the issuer accepts its certificates. The key is stored with its certificate
+before anybody else sees either.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROBE_SECONDS = 3600
 
 @dataclass(eq=False, kw_only=True)
 class Renewal(Rotator):
-    """Rotates one issued certificate. Retiring deletes the key; the certificate stays valid (docs/adr/0013)."""
+    """Retiring deletes the key; the certificate stays valid (docs/adr/0013)."""
 
     common_name: str
     issuer: Issuer
@@ -57,7 +57,7 @@ class Renewal(Rotator):
 
 @dataclass(eq=False, kw_only=True)
 class Authority(Rotator):
-    """Rotates one CA. The broker trusts a retired CA until a person removes it there."""
+    """The broker trusts a retired CA until a person removes it there."""
 
     issuer: PrivateCaIssuer
     # Returns True if a CA signed a living certificate.
@@ -66,13 +66,13 @@ class Authority(Rotator):
     prove: Callable[[str, Value], None]
 
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - to revoke clients, retire by hand
-        """Generate a CA and store it as pending. Raises AttentionError while the previous CA is in use."""
+        """Generate and store a pending CA. Raises AttentionError while the previous CA is in use."""
         previous = self.versions.previous
         if previous and not previous.retired:  # adding the next version removes it from the store
             if self.relied_on(previous):
                 raise AttentionError(
                     f"{self.secret.name}: a certificate that is in use was signed by the previous CA, {previous.id}",
-                    rule="a broker trusts at most two CAs, so the previous one has to be unused",
+                    rule="a broker trusts at most two CAs, so the previous one must be unused",
                     remedy="renew that certificate: secretops rotate SECRET; after its grace period: secretops tick",
                     code="ca-in-use",
                 )
@@ -89,7 +89,7 @@ class Authority(Rotator):
     def verify(self, version: Version) -> None:
         """Log in to the broker with a throw-away certificate of this CA.
 
-        If the broker refuses it, raises WaitingError for the first CA and AttentionError for a later one.
+        A refusal raises WaitingError for the first CA, AttentionError for a later one.
         """
         first = self.versions.current is None
         kind: type[SecretopsError] = WaitingError if first else AttentionError

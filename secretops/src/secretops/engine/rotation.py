@@ -1,7 +1,7 @@
 """Rotate a broker user: prepare -> apply -> verify -> publish, and later retire.
 
-Every step is idempotent under one token, the version's id. After a crash the next tick continues from the stored state.
-The credential that readers use is never touched: the new password is set on the idle user, verified, then published.
+Steps are idempotent under one token, the version's id. After a crash the next tick continues from the stored state. The
+readers' credential is never touched: the idle user gets the new password, which is verified, then published.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Rotation(Rotator):
     _made: tuple[str, Value] | None = field(default=None, init=False)
 
     def advance(self, *, force: bool = False) -> Version:
-        """Publish the pending version, or a new one, and return it. Raises GraceError, UserTakenError unless `force`.
+        """Publish the pending version, or a new one. Raises GraceError, UserTakenError unless `force`.
 
         Does not change the user of an operator-supplied version.
         """
@@ -43,14 +43,14 @@ class Rotation(Rotator):
         return version
 
     def scramble_unknown(self, before: Versions, published: Version) -> None:
-        """Scramble the password of each user without a version, in `before` or `published`: it may be known."""
+        """Scramble passwords of users without a version, in `before` or `published`: they may be known."""
         known = {version.user for version in (*before.all, published)}
         for user in sorted(set(self.secret.users) - known):
             with self._step("retire", published.id):
                 self._scramble(user)
 
     def prepare(self, *, token: str | None = None, force: bool = False) -> Version:
-        """Generate a password for the idle user and store it as pending, before the target receives it.
+        """Store a pending password for the idle user, before the target receives it.
 
         `token`: the version's id where Secrets Manager chooses it; a repeated call returns the same version.
         """
@@ -81,11 +81,8 @@ class Rotation(Rotator):
             self.check_grace(f"user {previous.user}", rule=rule)
 
     def apply(self, version: Version, *, force: bool = False) -> None:
-        """Make the target accept it.
-
-        A store without a version of its users cannot know if they are in use: it changes an existing user only with
-        `force`.
-        """
+        """A store without a version of its users cannot know if they are in use: it changes an existing user only with
+        `force`."""
         versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
             raise RefusedError(
@@ -111,13 +108,12 @@ class Rotation(Rotator):
                 ) from error
 
     def verify(self, version: Version) -> None:
-        """Log in as it, and do what its readers do."""
         with self._step("verify", version.id):
             self.target.verify(self._value(version, "verify"))
             self._mark(version, verified=self.clock())
 
     def reapply_current(self) -> bool:
-        """Set the password of an undelivered current version again if somebody changed it. Return True if so."""
+        """Set an undelivered current version's password again if somebody changed it. Return True if so."""
         version = self.versions.current
         if version is None or version.published or version.user not in self.secret.users:
             return False

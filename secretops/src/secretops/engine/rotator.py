@@ -1,7 +1,7 @@
 """The base of all rotators: versions that are read once, a journal entry for each step, and the order of the steps.
 
-A rotator updates its copy of the versions with each write. The copy gives no right to act: the store compares before it
-writes, and `store.confirm` precedes each change of a target.
+A rotator's own copy of the versions gives no right to act: the store compares before it writes, and `store.confirm`
+precedes each change of a target.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class GraceError(SecretopsError):
 
 
 def new_token(now: datetime) -> str:
-    """Return the id of a new version: sorts by time, unique without coordination.
+    """Return a version's id: sorts by time, unique without coordination.
 
     33 characters: AWS' ClientRequestToken, which becomes the version's id there, has 32 to 64.
     https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
@@ -65,18 +65,18 @@ class Rotator(ABC):
 
     @cached_property
     def versions(self) -> Versions:
-        """The versions, read once, and again after an error."""
+        """Read once, and again after an error."""
         return self.store.versions(self.secret.name) if self.known is None else self.known
 
     def advance(self, *, force: bool = False) -> Version:
-        """Publish the pending version, or a new one, and return it. With `force` there is no grace period."""
+        """Publish the pending version, or a new one. With `force` there is no grace period."""
         version = self._resumed() or self.prepare(force=force)
         self.verify(version)
         return self.publish(version)
 
     @abstractmethod
     def prepare(self, *, force: bool = False) -> Version:
-        """Generate a value and store it as pending, before anybody else receives it."""
+        """Store a new pending value, before anybody else receives it."""
 
     @abstractmethod
     def verify(self, version: Version) -> None:
@@ -106,7 +106,7 @@ class Rotator(ABC):
             raise GraceError(self.secret.name, old, until, rule=rule)
 
     def _resumed(self) -> Version | None:
-        """Return the pending version, but discard one that is due already or issued under old settings."""
+        """Discard a pending version that is due already or issued under old settings; return any other."""
         version, issuer = self.versions.pending, self.secret.issuer
         due = renewal_at(version) if version else None
         if version and ((due and due <= self.clock()) or (issuer and issuer_changed(version.id, issuer))):
@@ -147,7 +147,7 @@ class Rotator(ABC):
 
 
 class SuppliedSecret(Rotator):
-    """Publishes the version that an interrupted `put` left pending. `put` has tested it."""
+    """Publishes the tested version that an interrupted `put` left pending."""
 
     def _resumed(self) -> Version | None:
         return self.versions.pending

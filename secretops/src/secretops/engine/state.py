@@ -12,7 +12,7 @@ from secretops.errors import NotFoundError
 
 
 class Stage(StrEnum):
-    """The stage of a version. Each has at most one version."""
+    """Each stage has at most one version."""
 
     PENDING = "pending"
     CURRENT = "current"
@@ -21,7 +21,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """One version of a secret, without its value. Times are in UTC."""
+    """A version without its value. Times are in UTC."""
 
     # The token of the rotation that made it; sorts by time.
     id: str
@@ -69,11 +69,11 @@ class Versions:
 
     @cached_property
     def living(self) -> tuple[Version, ...]:
-        """The versions with a value: retiring deletes it."""
+        """Versions with a value: retiring deletes it."""
         return tuple([version for version in self.all if not version.retired])
 
     def get(self, secret: str, version: str) -> Version:
-        """Return the version with this id. Raises NotFoundError."""
+        """Raises NotFoundError."""
         for kept in self.all:
             if kept.id == version:
                 return kept
@@ -96,14 +96,14 @@ class Versions:
         return Versions((*kept, version.at(stage=Stage.CURRENT, published=now)))
 
     def changed(self, version: str, **times: datetime | None) -> Versions:
-        """Set these times on `version`; None leaves a time as it was."""
+        """Set these times; None leaves a time as it was."""
         changes = {name: time for name, time in times.items() if time is not None}
         return Versions(tuple([old.at(**changes) if old.id == version else old for old in self.all]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replica:
-    """The report of one running server: which version of a secret it uses, and since when."""
+    """A running server's report: its version of a secret, and since when."""
 
     # Its MQTT client id, which changes with each version.
     id: str

@@ -1,7 +1,7 @@
 """`secretops run`: run the unmodified upstream server with a stack's secrets, and apply new ones without a restart.
 
-By itself the server ignores `*_FILE` variables, logs to its working directory, supports only MQTT 5, and stops after a
-refused connect. The launcher imports it, configures it, and creates and replaces its MQTT client.
+The server itself ignores `*_FILE` variables, logs to its working directory, supports only MQTT 5, and stops after a
+refused connect. So the launcher imports and configures it, and owns its MQTT client.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 
 
 def run(source: str, options: HttpOptions | None = None) -> ExitCode:
-    """Serve MCP over HTTP, or over stdio, until SIGTERM, SIGINT or the end of input. `source` is a --from.
+    """Serve MCP over HTTP or stdio until SIGTERM, SIGINT or the end of input. `source` is a --from.
 
-    Raises SecretopsError before it serves; later errors are logged and retried. Over HTTP it waits for values.
+    Raises SecretopsError before it serves; logs and retries later errors. Over HTTP it waits for values.
     """
     set_up_log()
     opened, state = open_source(source), LauncherState()
@@ -71,7 +71,7 @@ def _serve_http(source: Source, state: LauncherState, options: HttpOptions) -> N
 
 
 def set_up_log() -> None:
-    """Log to standard error, redacted. Call it before mcp installs rich's tracebacks, which bypass the filter."""
+    """Log redacted to standard error. Call it before mcp installs rich's tracebacks, which bypass the filter."""
     redaction.install()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s - %(levelname)s - %(message)s", force=True
@@ -82,9 +82,9 @@ def set_up_log() -> None:
 def serving(
     source: Source, state: LauncherState, *, notify: Callable[[ServerSettings], None] = lambda _: None
 ) -> Iterator[UpstreamServer]:
-    """Import and connect the server, and update it to the versions of `source`. `notify` receives each before its use.
+    """Import and connect the server, and follow `source`. `notify` receives each version before its use.
 
-    Raises NotYetError if a required value is missing, and other SecretopsErrors.
+    Raises NotYetError for a missing required value, and other SecretopsErrors.
     """
     settings, fingerprint = read_stable(source, threading.Event())
     notify(settings)

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def find_server() -> Path:
-    """Return the folder with the server's source. Warns if it is not at the tested commit.
+    """Warns about a commit other than the tested one.
 
     Raises UsageError if COREFLUX_SERVER_DIR has no server or others can change it, SecretopsError if a clone fails.
     """
@@ -52,7 +52,7 @@ def _check_folder(folder: Path, named: str) -> None:
     if not (folder / "server.py").is_file():
         raise UsageError(
             f"COREFLUX_SERVER_DIR={named} has no server.py",
-            rule="it is a folder with the upstream server",
+            rule="it must be a folder with the upstream server",
             remedy=f"git clone {UPSTREAM_REPOSITORY} {named}; or unset it",
             code="server-missing",
         )
@@ -66,7 +66,7 @@ def _check_folder(folder: Path, named: str) -> None:
 
 
 def _clone(folder: Path) -> None:
-    """Clone into `folder` all files or none. Raises SecretopsError."""
+    """Clone all files or none. Raises SecretopsError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
@@ -91,7 +91,7 @@ def _clone(folder: Path) -> None:
 
 
 def _check_commit(folder: Path) -> None:
-    """Raise SecretopsError unless `folder` is an unmodified clone at UPSTREAM_COMMIT."""
+    """Raise SecretopsError for a modified clone or another commit."""
     try:
         if _git(folder, "rev-parse", "HEAD") == UPSTREAM_COMMIT and not _git(
             folder, "status", "--porcelain", "--ignored"
@@ -102,7 +102,7 @@ def _check_commit(folder: Path) -> None:
         reason = error.what
     raise SecretopsError(
         f"{folder}: {reason}",
-        rule="the server is not modified",
+        rule="the upstream server must not be modified",
         remedy=f"rm -r {folder}; the next start clones it again",
         code="server-modified",
     )
@@ -132,7 +132,10 @@ def _git(folder: Path, *arguments: str) -> str:
 
 def _check_owner(path: Path) -> None:
     """Raise UsageError unless only this user and root can change `path`."""
-    found, rule = path.stat(), "the server's code receives the broker's credentials, so only you or root can change it"
+    found, rule = (
+        path.stat(),
+        "the server's code receives the broker's credentials, so only you or root may be able to change it",
+    )
     if found.st_uid not in {0, os.getuid()}:
         what, remedy = f"{path} belongs to user {found.st_uid}", f"chown {os.getuid()} {path}"
         raise UsageError(what, rule=rule, remedy=remedy, code="server-foreign-owner")

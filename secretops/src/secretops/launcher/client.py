@@ -1,4 +1,4 @@
-"""An MQTT client that another client can replace without loss of subscriptions or messages."""
+"""An MQTT client that another can replace without loss of subscriptions or messages."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _ACCEPTED = (MessageState.MQTT_MS_WAIT_FOR_PUBCOMP, MessageState.MQTT_MS_RESEND_
 
 
 class Owner(Protocol):
-    """Receives the events of a client, mostly on its network thread. A client reconnects by itself."""
+    """Receives a client's events, mostly on its network thread. A client reconnects by itself."""
 
     listeners: dict[str, Callable[..., None]]
     own_listeners: dict[str, Callable[..., None]]
@@ -83,7 +83,7 @@ R = TypeVar("R")
 
 
 def _redirected(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[Concatenate[BrokerClient, P], R]:
-    """Run `method` on the client's successor, if there is one: a call may still use the former client."""
+    """Use the client's successor, if any: a call may still use the former client."""
 
     @functools.wraps(method)
     def run(self: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -97,7 +97,7 @@ def _redirected(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[C
 
 
 def _fixed(handler: str) -> Any:
-    """Return a callback property that ignores assignments, which upstream's tool mqtt_connect makes."""
+    """Return a property that ignores assignments, which upstream's tool mqtt_connect makes."""
     return property(lambda self: getattr(self, handler), lambda _self, _callback: None)
 
 
@@ -172,7 +172,7 @@ class RobustClient(mqtt.Client):
         return self.loop_misc()
 
     def _handle_pubrec(self) -> MQTTErrorCode:
-        """Handle a refusal, which paho handles as an acceptance: it waits for a PUBCOMP."""
+        """Handle a refusal, which paho takes as an acceptance: it waits for a PUBCOMP."""
         packet = self._in_packet["packet"]
         if self.protocol != mqtt.MQTTv5 or len(packet) <= 2 or packet[2] < FAILURE:  # noqa: PLR2004 - number, reason
             return super()._handle_pubrec()
@@ -185,7 +185,7 @@ class RobustClient(mqtt.Client):
 
 
 class BrokerClient(RobustClient):
-    """A client that tracks its subscriptions and unacknowledged messages, and reports its version."""
+    """Tracks its subscriptions and unacknowledged messages, and reports its version."""
 
     on_connect = _fixed("_handle_answer")
     on_connect_fail = _fixed("_handle_failure")
@@ -222,7 +222,7 @@ class BrokerClient(RobustClient):
         self.suppress_exceptions = True  # an exception in a callback would end the network thread
 
     def connect(self, host: str, port: int = 1883, keepalive: int = KEEPALIVE, *_: Any, **__: Any) -> MQTTErrorCode:
-        """Connect in the background, unless the client is replaced or closed, perhaps during `loop_stop`."""
+        """Connect in the background, unless replaced or closed."""
         if self._successor is None:
             self.loop_stop()
         with self._transferring:
@@ -267,7 +267,7 @@ class BrokerClient(RobustClient):
         self.will_set(topic, b"", qos=1, retain=True)
 
     def publish_report(self) -> None:
-        """Publish the report, and renew it every REPORT_REFRESH seconds until `disconnect`."""
+        """Publish now, and every REPORT_REFRESH seconds until `disconnect`."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.MessageExpiryInterval = REPORT_EXPIRY
         with self._reporting:
@@ -276,7 +276,7 @@ class BrokerClient(RobustClient):
                 super().publish(*self._report, 1, True, properties if self.protocol == mqtt.MQTTv5 else None)
 
     def loop_misc(self) -> MQTTErrorCode:
-        """Renew the report if it is due. The network thread calls this at least once a second."""
+        """Renew a due report. The network thread calls this at least once a second."""
         if time.monotonic() >= self._report_again:
             self.publish_report()
         return super().loop_misc()
@@ -362,7 +362,7 @@ class BrokerClient(RobustClient):
             return {topic: self._verdicts[topic] for topic in wanted} if answered() else None
 
     def transfer_to(self, successor: BrokerClient, copied: Mapping[str, int]) -> None:
-        """Redirect calls and unsent messages to `successor`, which has the subscriptions `copied`, in order."""
+        """Redirect calls and unsent messages, in order. `successor` has the subscriptions `copied`."""
         with self._transferring:
             for topic in self.subscriptions.keys() - copied.keys():
                 successor.subscribe(topic, self.subscriptions[topic])
@@ -399,7 +399,7 @@ class BrokerClient(RobustClient):
     def _drain(self, closing: threading.Event) -> bool:
         """Return True once no message is in flight.
 
-        A broker answers UNSUBSCRIBE after its queue: if no message arrives before the answer, the queue was empty.
+        A broker answers UNSUBSCRIBE after its queue: no message before the answer means an empty queue.
         """
         end = time.monotonic() + DRAIN_SECONDS
         topics = list(self.subscriptions) or [self.name]
@@ -420,7 +420,7 @@ class BrokerClient(RobustClient):
         return False
 
     def _take_messages(self, *, unsent_only: bool = False) -> list[mqtt.MQTTMessage]:
-        """Remove and return the messages to publish again; with `unsent_only`, a connected client's unsent ones."""
+        """Remove and return messages to publish again; with `unsent_only`, a connected client's unsent ones."""
         with self._out_message_mutex:
             some = unsent_only and self.is_connected()
             taken = [
@@ -513,7 +513,7 @@ class BrokerClient(RobustClient):
             self._match_answer(number)
 
     def _match_answer(self, number: int) -> None:
-        """Record the verdicts once both packet id and answer are known, in any order."""
+        """Record verdicts once both packet id and answer are known, in any order."""
         if number in self._requested and number in self._answers:
             self._verdicts.update(zip(self._requested.pop(number), self._answers.pop(number), strict=False))
             self._changed.notify_all()

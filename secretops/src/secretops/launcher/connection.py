@@ -1,4 +1,4 @@
-"""The server's connection to its broker. Creates every client, so that a new one can replace the one in use.
+"""The server's connection to its broker. Creates every client, so that a new one can replace another.
 
 Upstream's own requires MQTT 5 and a running broker at the start, and does not survive a refused connect.
 """
@@ -88,21 +88,19 @@ class BrokerConnection:
 
     @property
     def chosen_by_tool(self) -> bool:
-        """Whether a tool chose the broker or the user, so that new versions do not apply."""
+        """True if a tool chose the broker or the user, so that new versions do not apply."""
         return not self._of_settings
 
     @property
     def topics(self) -> dict[str, int]:
-        """Topic filter -> QoS of the subscriptions of a new session."""
+        """Topic filter -> QoS of a new session's subscriptions."""
         requested = list(self._server.mqtt_subscriptions.items())  # a tool may add one meanwhile
         of_tools = {topic: options["qos"] for topic, options in requested}
         return {ACTIONS: 0, **of_tools, **dict.fromkeys(self.own_listeners, OWN_QOS)}
 
     def patch_server(self) -> None:
-        """Make the server and its connection tools use this connection.
-
-        With use_tls, mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses MQTT_CA_CERT.
-        """
+        """With use_tls, the server's mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses
+        MQTT_CA_CERT."""
         paho = ModuleType(mqtt.__name__)
         vars(paho).update(vars(mqtt) | {"Client": self._client_for_tool})
         self._server.mqtt = paho
@@ -129,7 +127,7 @@ class BrokerConnection:
         return bool(self._server.connection_status["connected"])
 
     def setup(self, args: argparse.Namespace) -> bool:
-        """Replace upstream's setup_mqtt. Never raises."""
+        """Replaces upstream's setup_mqtt. Never raises."""
         try:
             return self.open(args)
         except (UsageError, ValueError) as error:
@@ -138,7 +136,7 @@ class BrokerConnection:
             return False
 
     def make(self, prefix: str, protocol: MqttProtocol | None = None) -> BrokerClient:
-        """Return a client with a unique id: a broker disconnects another client with the same id."""
+        """Return a client with a unique id: a broker disconnects others with the same id."""
         name = f"{prefix or 'coreflux-mcp'}-{uuid.uuid4().hex[:8]}"
         client = BrokerClient(name, protocol or self._settings.protocol, self)
         client.enable_logger(paho_log)
@@ -147,7 +145,7 @@ class BrokerConnection:
     def adopt(
         self, client: BrokerClient, former: BrokerClient | None, settings: ServerSettings, copied: Mapping[str, int]
     ) -> bool:
-        """Replace `former` by the connected `client`, which has the subscriptions `copied`, and retire `former`.
+        """Replace and retire `former`. The connected `client` has the subscriptions `copied`.
 
         Return False if a tool has replaced `former`. Raises UnreachableError if `client` has disconnected.
         """
@@ -333,7 +331,7 @@ def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> 
 
 
 def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key: str | Path | None) -> ssl.SSLContext:
-    """Return a context that checks certificate and host name. Raises UsageError."""
+    """The context checks certificate and host name. Raises UsageError."""
     try:
         context = ssl.create_default_context(cafile=ca_file)
         if certificate:
@@ -342,7 +340,7 @@ def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key:
     except OSError as error:  # an SSLError is one
         raise UsageError(
             f"MQTT_CA_CERT={ca_file}, MQTT_CLIENT_CERT={certificate}: {error}",
-            rule="the files are PEM, and the certificate's key has no passphrase",
+            rule="the files must be PEM, and the certificate's key must not have a passphrase",
             remedy="replace the invalid file: secretops put client-cert",
             code="tls-files-invalid",
         ) from error

@@ -34,7 +34,7 @@ _TURN, _QUIET_TURNS = 0.01, 10
 
 
 class CallsUnderWay:
-    """The calls in progress, without idle streams. Handlers run on another thread's event loop."""
+    """Calls in progress, without idle streams. Handlers run on another thread's event loop."""
 
     def __init__(self) -> None:
         self._open: dict[anyio.CancelScope, asyncio.AbstractEventLoop] = {}
@@ -52,7 +52,7 @@ class CallsUnderWay:
             self._posted -= 1
 
     def watch(self, mcp: FastMCP) -> None:
-        """Track every request of `mcp`: over SSE no HTTP request is open meanwhile."""
+        """Track every request: over SSE no HTTP request is open meanwhile."""
         handlers = mcp._mcp_server.request_handlers
         for kind, handler in handlers.items():
             handlers[kind] = self._tracked(handler)

@@ -1,7 +1,7 @@
-"""The health check of a container for Docker: `python -m secretops.launcher.health`.
+"""Docker's health check of a container: `python -m secretops.launcher.health`.
 
-A server is healthy if it serves, has served before, or waits for its first values: a version that the broker refuses
-never replaces a running one, and an unreachable broker restarts no replica.
+Healthy means: serves, has served before, or waits for first values. A refused version never replaces a running one, and
+an unreachable broker restarts no replica.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SERVED = Path(tempfile.gettempdir()) / "secretops-has-served"
 
 
 def unhealthy_reason(address: tuple[str, int] = ADDRESS, served: Path = SERVED) -> str:
-    """Return why the server is not healthy, or an empty text."""
+    """Return why the server is not healthy, or ""."""
     connection = HTTPConnection(*address, timeout=TIMEOUT)
     try:
         connection.request("GET", "/readyz")

@@ -68,7 +68,7 @@ def serve(
     """Serve health at once, and MCP once `start` returns the server, until SIGTERM or SIGINT.
 
     `start` runs in the server's thread and may wait; `stop` makes it return None. Raises its exception, and UsageError
-    if the address is not available.
+    for an unavailable address.
     """
     floods = FloodFilter()
     for handler in logging.getLogger().handlers:
@@ -91,7 +91,7 @@ def serve(
 
 
 class Guard:
-    """An ASGI application in front of `app`: checks framing, Host, Origin and token. Never reads a body."""
+    """Checks framing, Host, Origin and token before `app`. Never reads a body."""
 
     def __init__(self, app: ASGIApp, options: HttpOptions, tokens: BearerTokens) -> None:
         self._app, self._names, self._tokens = app, options.names, tokens
@@ -130,15 +130,13 @@ class Guard:
 
 
 def _refused(scope: Scope, reason: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    """Log the peer and the reason. Path, query and headers may contain secrets."""
+    """Log peer and reason. Path, query and headers may contain secrets."""
     peer = (scope.get("client") or ("an unknown peer",))[0]
     log.warning("Request refused, from %s: %s.", peer, reason)
     return PlainTextResponse(f"{HTTPStatus(status).phrase}\n", status, headers)
 
 
 class Service:
-    """The ASGI application: health, metrics, and the MCP app once it has started."""
-
     def __init__(
         self, options: HttpOptions, tokens: BearerTokens, state: LauncherState, start: Callable[[], FastMCP | None]
     ) -> None:
@@ -205,7 +203,7 @@ class Service:
         return Response(generate_latest(registry), media_type=_METRICS_TYPE)
 
     def _readiness(self) -> dict[str, object]:
-        """Return names of secrets and states only: it needs no token."""
+        """Contains only names of secrets and states: it needs no token."""
         waiting = list(self._state.waiting_for)
         connected, following = self._state.connected, self._state.is_followed()
         ready = not waiting and self.mcp.serves and connected and following and not self.calls.draining
@@ -219,7 +217,7 @@ class Service:
 
 
 class _StateCollector(Collector):
-    """The metrics. Labels are names of secrets and ids of versions, never values or users."""
+    """Labels are names of secrets and ids of versions, never values or users."""
 
     def __init__(self, state: LauncherState) -> None:
         self._state = state
@@ -258,7 +256,7 @@ class _StateCollector(Collector):
 class McpThread:
     """Runs the MCP app on its own thread and event loop, because the server's tools block.
 
-    `start` may wait, and return None. Its exception becomes `failure`, after which `on_failure` is called.
+    `start` may wait, and return None. Its exception becomes `failure`, then `on_failure` is called.
     """
 
     def __init__(self, start: Callable[[], Starlette | None], on_failure: Callable[[], None]) -> None:
@@ -329,7 +327,7 @@ def _is_worth_logging(record: logging.LogRecord) -> bool:
 
 
 class _WholeResponse:
-    """Completes the response of an aborted stream: sse-starlette omits its end, and mcp starts a second response."""
+    """Completes an aborted stream's response: sse-starlette omits its end, and mcp starts a second response."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -356,7 +354,7 @@ def _listener(address: Address) -> socket.socket:
     except OSError as error:
         raise UsageError(
             f"--listen {address}: {error.strerror}",
-            rule="the address belongs to this machine, and the port is free",
+            rule="the address must belong to this machine, and the port must be free",
             remedy=f"choose another port, or stop the process that uses it: ss -ltnp 'sport = :{address.port}'",
             code="listen-address-unavailable",
         ) from error

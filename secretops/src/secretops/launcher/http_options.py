@@ -1,4 +1,4 @@
-"""HTTP options of `secretops run`: transport, address, accepted host names and bearer tokens."""
+"""HTTP options of `secretops run`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True)
 class Address:
-    """An address of this machine and a port. For port 0 the system chooses one, which is logged."""
+    """An address of this machine. For port 0 the system chooses one, which is logged."""
 
     host: str
     port: int
@@ -76,7 +76,7 @@ def parse_listen(text: str) -> Address:
 
 @dataclass(frozen=True)
 class HostNames:
-    """The accepted names of this server, against DNS rebinding. Ports may differ behind a proxy."""
+    """This server's accepted names, against DNS rebinding. Ports may differ behind a proxy."""
 
     names: frozenset[str]
     # Accept every IP address, since the server listens on all of them.
@@ -90,19 +90,19 @@ class HostNames:
             if not _is_address(name) and _split(name) != (name.lower(), None):
                 raise UsageError(
                     f"--allowed-host {name!r}: invalid host",
-                    rule="a host name or address without scheme, port or path",
+                    rule="it must be a host name or address without scheme, port or path",
                     remedy="for example --allowed-host mcp.example.com",
                     code="allowed-host-invalid",
                 )
         return cls(_LOCAL_NAMES | {address.host} | {name.lower() for name in more}, address.is_every)
 
     def host(self, header: str | None) -> bool:
-        """Return whether a Host header, which is required (RFC 9112, 3.2), names this server."""
+        """True if a Host header, which is required (RFC 9112, 3.2), names this server."""
         name, _ = _split(header or "")
         return name in self.names or (self.any_address and _is_address(name))
 
     def origin(self, header: str | None, host: str | None) -> bool:
-        """Return whether a request may come from a page of that Origin; None: the client is not a browser."""
+        """True if a page of that Origin may send requests; None: the client is not a browser."""
         if header is None:
             return True
         scheme, separator, address = header.partition("://")
@@ -129,18 +129,18 @@ def _is_address(name: str) -> bool:
 
 
 def check_token(token: str) -> None:
-    """Raise UsageError, without the token, if it is too short or cannot be sent in a header."""
+    """Raise UsageError, without the token, if it is too short or no header can have it."""
     if len(token) < MIN_LENGTH or not _TOKEN.fullmatch(token):
         raise UsageError(
             "the token of http-token is too short, or has invalid characters",
-            rule=f"a bearer token has at least {MIN_LENGTH} letters, digits or -._~+/ (RFC 6750)",
+            rule=f"a bearer token must have at least {MIN_LENGTH} letters, digits or -._~+/ (RFC 6750)",
             remedy="for example: openssl rand -hex 32 | secretops put http-token",
             code="http-token-invalid",
         )
 
 
 class BearerTokens:
-    """The accepted tokens: the current one, and the previous one for OVERLAP seconds. Thread-safe."""
+    """The current token, and the previous one for OVERLAP seconds. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, Lock()
@@ -150,11 +150,11 @@ class BearerTokens:
 
     @property
     def any(self) -> bool:
-        """Whether a token is required. A removed file does not remove it."""
+        """True if a token is required, also after its file was removed."""
         return self._current is not None
 
     def use(self, value: Value | None) -> None:
-        """Use the token of `value`, if there is one. Raises UsageError for an invalid token."""
+        """Use the token of `value`, if any. Raises UsageError for an invalid token."""
         if value is None:
             return
         check_token(value["token"])
@@ -168,7 +168,7 @@ class BearerTokens:
                 log.info("A new http-token is in use; the previous one is accepted for %s s more.", OVERLAP)
 
     def accept(self, authorization: str | None) -> bool:
-        """Return whether an Authorization header has an accepted token, in constant time."""
+        """Check an Authorization header in constant time."""
         scheme, _, presented = (authorization or "").partition(" ")
         with self._lock:
             former = self._former if self._clock() < self._until else None
@@ -191,7 +191,8 @@ class HttpOptions:
         if not self.address.is_loopback and not has_token:
             raise UsageError(
                 f"--listen {self.address} without a token",
-                rule="an address that other machines can reach needs a bearer token, as its clients use the broker",
+                rule="an address that other machines can reach needs a bearer token: "
+                "each client that calls it can use the broker",
                 remedy="declare http-token in the stack file, then: secretops put http-token; or set "
                 f"MCP_HTTP_TOKEN_FILE; or --listen {DEFAULT_LISTEN}",
                 code="http-token-required",
@@ -201,11 +202,11 @@ class HttpOptions:
 def parse_http_options(
     transport: str, listen: str, allowed_hosts: Iterable[str], *, connection_tools: bool = False
 ) -> HttpOptions | None:
-    """Parse the options of `secretops run`; None for stdio. Raises UsageError."""
+    """Return None for stdio. Raises UsageError."""
     if transport not in set(Transport):
         raise UsageError(
             f"--transport {transport!r}: unknown transport",
-            rule=f"a transport is one of {', '.join(Transport)}",
+            rule=f"a transport must be one of {', '.join(Transport)}",
             remedy=f"{did_you_mean(transport.lower(), Transport)}the default is {Transport.STDIO}",
             code="transport-unknown",
         )

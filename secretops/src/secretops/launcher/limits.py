@@ -1,4 +1,4 @@
-"""Limits of the HTTP server on connections, request time, body size, and log lines.
+"""The HTTP server's limits on connections, request time, body size, and log lines.
 
 uvicorn 0.54 limits only concurrent requests, and beyond that refuses everybody.
 """
@@ -44,7 +44,7 @@ LOG_EVERY = 10
 
 
 def max_connections() -> int:
-    """Return MAX_CONNECTIONS, or fewer if the process's limit on descriptors requires it."""
+    """Return fewer if the process's limit on descriptors requires it."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
@@ -57,7 +57,7 @@ def admit(scope: Scope) -> None:
 
 
 class LimitedProtocol(H11Protocol):
-    """A connection that records since when it waits for a request."""
+    """Records since when a connection waits for a request."""
 
     since = 0.0
     admitted_before = False
@@ -108,7 +108,7 @@ async def accept(
 
 
 def _close_longest_silent(connections: Collection[Any]) -> bool:
-    """Close the longest silent connection, first those without a token. Return False if none is silent."""
+    """Prefer connections without a token. False if none is silent."""
     waiting = [each for each in connections if each.waits() and time.monotonic() - each.since >= SILENT_SECONDS]
     if waiting:
         min(waiting, key=lambda each: (each.admitted_before, each.since)).close_now()
@@ -116,7 +116,7 @@ def _close_longest_silent(connections: Collection[Any]) -> bool:
 
 
 def close_overdue(connections: Collection[Any]) -> None:
-    """Close the connections that have not sent a request for HEAD_SECONDS."""
+    """Close connections that have sent no request for HEAD_SECONDS."""
     oldest = time.monotonic() - HEAD_SECONDS
     for each in list(connections):
         if each.waits() and each.since < oldest:
@@ -132,7 +132,7 @@ class BodyError(Exception):
 
 
 async def with_body(scope: Scope, receive: Receive) -> Receive:
-    """Read the body of a request, and return a Receive that starts with it. Raises BodyError."""
+    """Read a request's body, and return a Receive that starts with it. Raises BodyError."""
     for name, text in scope["headers"]:
         if name == b"content-length" and int(text) > MAX_BODY_BYTES:
             raise BodyError(413)

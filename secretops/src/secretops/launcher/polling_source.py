@@ -57,7 +57,7 @@ class StoredVersion:
 
 
 class PollingSource(DocumentSource):
-    """A source over a store's current versions. While the store does not answer, the last answer stays in use.
+    """While the store does not answer, the last answer stays in use.
 
     `requested` are the secrets of --from, all if empty; `name_of` returns a secret's name in the store. `every` is the
     poll interval in seconds, varied by a tenth so that servers do not poll together.
@@ -119,7 +119,7 @@ class PollingSource(DocumentSource):
         return any(variable in FIELDS[secret].values() for secret in self._names)
 
     def hint(self, hint: Hint | None = None) -> None:
-        """Poll soon, unless the version of `hint` is in use. None: the broker refuses its credential. Never blocks."""
+        """Poll soon, unless `hint` has the version in use. None: the broker refuses its credential. Never blocks."""
         if hint is None or (hint.secret in self._names and not self._has(hint)):
             self._hint, self._hinted_polls = hint, HINT_POLLS if hint else 1
 
@@ -187,13 +187,13 @@ class PollingSource(DocumentSource):
         except InvalidDocumentError as error:
             raise StoreError(
                 f"{self.where}: {error}",
-                rule="a secret is a JSON object with exactly the fields of the catalogue, none of them empty",
+                rule="a secret must be a JSON object with exactly the fields of the catalogue, none of them empty",
                 remedy="write it again: secretops put",
                 code="stored-value-invalid",
             ) from None
 
     def _skip(self, secret: str, name: str, error: SecretopsError) -> None:
-        """Raise an error of the whole store; else warn once that this secret cannot be read."""
+        """Raise errors of the whole store; else warn once that this secret is unreadable."""
         in_use = secret in self._found
         if (secret == REQUIRED and not in_use) or isinstance(error, UnreachableError | UsageError):
             raise error
@@ -206,15 +206,15 @@ class PollingSource(DocumentSource):
 
 
 def parse_version(name: str, version: str, text: str) -> StoredVersion | None:
-    """Return a version with the content `text`, or None for an empty text. Raises StoreError."""
+    """Return None for an empty text. Raises StoreError."""
     try:
         found = json.loads(text) if text else {}
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not all(isinstance(field, str) for field in found.values()):
         raise StoreError(
-            f"secret {name}: version {version} is not a value",
-            rule="a value is a JSON object of fields and texts",
+            f"secret {name}: version {version} is not a valid value",
+            rule="a value must be a JSON object of text fields",
             remedy="secretops status shows who supplies it; write it again: secretops put",
             code="stored-version-malformed",
         )

@@ -68,7 +68,7 @@ class NotYetError(WaitingError):
 
 @dataclass(frozen=True, kw_only=True)
 class Tls:
-    """The files of a TLS connection, which always checks the broker's certificate and host name."""
+    """Files of a TLS connection, which always checks the broker's certificate and host name."""
 
     # PEM bundle that signs the broker's certificate; None trusts the system's CAs.
     ca_file: Path | None
@@ -82,7 +82,7 @@ class Tls:
         return self.ca_file, self.certificate, self.key
 
     def expires_at(self) -> datetime | None:
-        """Return when the client certificate expires, or None without a readable one."""
+        """Return the client certificate's expiry, or None without a readable one."""
         try:
             pem = read_file(self.certificate) if self.certificate else b""
             return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc
@@ -112,7 +112,7 @@ class ServerSettings:
 
     @property
     def link(self) -> tuple[object, ...]:
-        """Everything that the broker connection depends on. Only a change of it requires a new client."""
+        """What the broker connection depends on. Only its change requires a new client."""
         return self.broker, self.port, self.protocol, self.tls, self.client_id_prefix, self.mqtt
 
     def public_variables(self) -> dict[str, str]:
@@ -128,7 +128,7 @@ class ServerSettings:
 
 
 def read_settings(variables: Mapping[str, str], where: str) -> ServerSettings:
-    """Return the settings of `variables`, and of the files that they name. `where` is their origin.
+    """Read `variables`, and the files that they name. `where` is their origin.
 
     Raises UsageError with all mistakes, and NotYetError if only values are missing.
     """
@@ -197,7 +197,7 @@ class _Reading:
         except UnicodeError:  # an empty or overlong label, which would end paho's thread
             well_formed = False
         if not well_formed:
-            rule = "it is a host name or an address, not a URL"
+            rule = "it must be a host name or an address, not a URL"
             self._mistake(f"MQTT_BROKER={host!r}", rule, "remove scheme, port and path", code="broker-invalid")
         return host
 
@@ -214,7 +214,7 @@ class _Reading:
         if text.isascii() and text.isdigit() and int(text) in range(1, 65536):
             return int(text)
         remedy = "1883 is usual, 8883 with MQTT_USE_TLS=true"
-        self._mistake(f"MQTT_PORT={text!r}", "a port is a number from 1 to 65535", remedy, code="port-invalid")
+        self._mistake(f"MQTT_PORT={text!r}", "a port must be a number from 1 to 65535", remedy, code="port-invalid")
         return default
 
     def _choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
@@ -222,7 +222,7 @@ class _Reading:
         for choice in allowed:
             if choice.lower() == text.lower():
                 return choice
-        rule, remedy = f"it is one of {', '.join(allowed)}", f"the default is {default}"
+        rule, remedy = f"it must be one of {', '.join(allowed)}", f"the default is {default}"
         self._mistake(f"{name}={text!r}", rule, remedy, code="setting-invalid")
         return default
 
@@ -258,7 +258,7 @@ class _Reading:
         value, path = self._variables.get(name), self._variables.get(variable)
         if value and path:
             what = f"{name} and {variable} are both set"
-            self._mistake(what, "one of them has the value", "remove the other", code="value-set-twice")
+            self._mistake(what, "only one of them may be set", "remove the other", code="value-set-twice")
         if not path:
             return value
         try:
@@ -268,11 +268,16 @@ class _Reading:
         except OSError as error:
             self._unreadable(variable, path, error)
         except UnicodeDecodeError:
-            self._mistake(f"{variable}={path} is not text", "a value is UTF-8", "write it again", code="value-not-text")
+            self._mistake(
+                f"{variable}={path} is not text", "a value must be UTF-8 text", "write it again", code="value-not-text"
+            )
         return "unreadable"
 
     def _unreadable(self, name: str, path: str, error: OSError) -> None:
-        rule, remedy = "the account that runs the server can read the file", "correct the path, owner or mode"
+        rule, remedy = (
+            "the account that runs the server must be able to read the file",
+            "correct the path, owner or mode",
+        )
         self._mistake(f"{name}={path}: {error.strerror}", rule, remedy, code="value-unreadable")
 
     def _mistake(self, what: str, rule: str, remedy: str, *, code: str) -> None:
@@ -283,7 +288,7 @@ class _Reading:
 
 
 def keyed_digest(parts: Iterable[bytes]) -> bytes:
-    """Return a digest of `parts` that is comparable only within this process: its key is random."""
+    """Return a digest that is comparable only within this process: its key is random."""
     digest = hmac.new(_DIGEST_KEY, digestmod="sha256")
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
@@ -308,7 +313,7 @@ def content_or_error(path: Path) -> bytes:
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a regular file of at most MAX_BYTES. Raises OSError for any other; never blocks."""
+    """Read a regular file of at most MAX_BYTES. Raises OSError for any other; never blocks."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO would block
     except ValueError as error:  # a NUL

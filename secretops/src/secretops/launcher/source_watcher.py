@@ -1,7 +1,7 @@
 """Watch a source: wait for its first values, then swap to each new version or reject it.
 
 connect → CONNACK → subscriptions acknowledged → swap → the former client unsubscribes and drains → DISCONNECT. No call
-fails and no message is lost; for some milliseconds both are subscribed, so a message may arrive twice (QoS 1).
+fails and no message is lost; a message may arrive twice (QoS 1), as both are subscribed for some milliseconds.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 def read_stable(source: Source, stopping: threading.Event) -> tuple[ServerSettings, str]:
-    """Return settings and their fingerprint, read while nothing changed. Raises what `read` does."""
+    """Return settings and fingerprint, read while nothing changed. Raises what `read` does."""
     for attempt in range(1, SETTLE_TRIES + 1):
         before = source.fingerprint()
         try:
@@ -62,7 +62,7 @@ def read_stable(source: Source, stopping: threading.Event) -> tuple[ServerSettin
 
 
 class FirstValues:
-    """Waits for the values and the token that a server needs before it can serve."""
+    """Waits for the values and the token that a server needs to serve."""
 
     def __init__(
         self,
@@ -77,13 +77,13 @@ class FirstValues:
         self._fingerprint = ""
 
     def check(self) -> None:
-        """Read once. Raises UsageError for a mistake, and for a required token that cannot arrive."""
+        """Raises UsageError for a mistake, and for a required token that cannot arrive."""
         self._read()
         if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_arrive("MCP_HTTP_TOKEN"):
             self._options.check(has_token=False)
 
     def wait(self) -> bool:
-        """Wait for all values, and return False if the launcher ends before. Mistakes are only logged."""
+        """Return False if the launcher ends before all values arrive. Only logs mistakes."""
         if self._state.waiting_for:
             keep_polling(self._poll, self._source, self._stopping, self._state)
         return not self._state.waiting_for
@@ -113,20 +113,19 @@ class FirstValues:
         self._state.waiting_for = missing
 
 
-class StoppedError(SecretopsError):
-    """The swap is obsolete."""
+class StoppedError(SecretopsError): ...
 
 
 @dataclass
 class Swap:
-    """An attempt to change to `settings`, until `is_obsolete` returns True."""
+    """Changes to `settings`, until `is_obsolete` returns True."""
 
     connection: BrokerConnection
     settings: ServerSettings
     is_obsolete: Callable[[], bool]
 
     def run(self) -> float | None:
-        """Return the seconds of the swap, or None if a tool has changed the connection meanwhile.
+        """Return the swap's seconds, or None if a tool has changed the connection meanwhile.
 
         Raises UsageError (TLS files), RefusedError, UnreachableError, StoppedError.
         """
@@ -165,7 +164,7 @@ class Swap:
             raise refusal(new, new.reason, self.settings.protocol)
 
     def _subscribe(self, new: BrokerClient, former: BrokerClient | None, copied: dict[str, int]) -> None:
-        """Subscribe to the topics of `former`. Raises RefusedError if the broker grants fewer."""
+        """Raises RefusedError if the broker grants fewer topics."""
         granted = former.granted() if former and former.is_connected() else set()
         granted -= self.connection.own_listeners.keys()
         topics = self.connection.topics | copied
@@ -175,7 +174,7 @@ class Swap:
         if lost := sorted(topic for topic in granted if not verdict.get(topic, True)):
             raise RefusedError(
                 f"the broker does not allow user {new.username!r} to subscribe to {', '.join(lost)}",
-                rule="the user of a new version has the rights of the previous user",
+                rule="the user of a new version must have the rights of the previous user",
                 remedy="grant its user the same rights at the broker",
                 code="subscription-refused",
             )
@@ -199,7 +198,7 @@ class _Rejected:
 
 
 class SourceWatcher:
-    """A thread that updates a server to the versions of `source`. `in_use`: its settings and their fingerprint.
+    """Thread that updates a server to the versions of `source`. `in_use`: its settings and their fingerprint.
 
     `notify` receives each version before its use, and may reject it by a SecretopsError.
     """
@@ -225,7 +224,6 @@ class SourceWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Use no further version, and cancel a swap."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(END_SECONDS)
@@ -234,7 +232,7 @@ class SourceWatcher:
         keep_polling(self._poll, self._source, self._stopping, self._state)
 
     def _poll(self) -> bool:
-        """Try the source's version, unless it is in use or was just rejected."""
+        """Skip the version in use or just rejected."""
         fingerprint = self._source.fingerprint()
         known = self._rejected if self._rejected and self._rejected.fingerprint == fingerprint else None
         if fingerprint == self._fingerprint:

@@ -1,4 +1,4 @@
-"""Sources of the server's settings and values. Each produces the variables that `settings` checks."""
+"""Sources of the variables that `settings` checks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NAMED_FILES = {variable: field for field, variable in FIELDS["client-cert"].ite
 
 
 class Source:
-    """Base of all sources. A subclass implements `variables`."""
+    """A subclass implements `variables`."""
 
     where: str
     _read_at = 0.0
@@ -59,11 +59,11 @@ class Source:
         return settings.keyed_digest(found).hex()
 
     def read_at(self) -> float:
-        """Return when the source was last read without an error, in seconds since 1970, or 0."""
+        """Return when the last read succeeded, in seconds since 1970, or 0."""
         return self._read_at
 
     def folders(self) -> frozenset[Path]:
-        """Return the folders to watch; none for a source that is only polled. Never raises."""
+        """Return folders to watch; none for a source that is only polled. Never raises."""
         try:
             found = self.variables()
         except SecretopsError:
@@ -71,7 +71,7 @@ class Source:
         return frozenset(Path(found[name]).parent for name in settings.FILE_VARIABLES if found.get(name))
 
     def may_arrive(self, variable: str) -> bool:  # noqa: ARG002 - a subclass may distinguish them
-        """Return whether a missing value of `variable` may still arrive."""
+        """True if a missing value may still arrive."""
         return True
 
 
@@ -148,14 +148,14 @@ class Files(Source):
 
 
 class DocumentSource(Source):
-    """Base of the sources that read a Document. Public settings are in the environment."""
+    """Base of sources with a Document. Public settings are in the environment."""
 
     def __init__(self) -> None:
         self._public = public_settings()
         self._pem: Path | None = None
 
     def variables_of(self, document: Document) -> Mapping[str, str]:
-        """Return the variables of `document`. Writes PEM to private files: OpenSSL reads keys only from files."""
+        """Write PEM to private files: OpenSSL reads keys only from files."""
         found = dict(self._public)
         for secret, fields in FIELDS.items():
             values = document.get(secret, {})
@@ -184,8 +184,8 @@ class DocumentSource(Source):
 class Json(DocumentSource):
     """`json:<path>`: {"mqtt": {"username": …, "password": …, "version": …}, "agent-key": {"api-key": …}, …}.
 
-    In a folder, all *.json together are the document, with each secret in one file, as Vault's agent writes them. A
-    path that ends with a slash is a folder, even before it exists.
+    A folder's *.json together are the document, each secret in one file, as Vault's agent writes them. A path that ends
+    with a slash is a folder, even before it exists.
     """
 
     def __init__(self, place: str) -> None:
@@ -215,7 +215,7 @@ class Json(DocumentSource):
             if twice := sorted(found.keys() & part.keys()):
                 raise UsageError(
                     f"{path}: {', '.join(twice)} is also in {found[twice[0]].name}",
-                    rule="a secret is in one file of the folder",
+                    rule="a secret must be in only one file of the folder",
                     remedy="remove it from one of them",
                     code="document-secret-duplicate",
                 )
@@ -253,7 +253,7 @@ def _read_document(path: Path) -> Document:
 
 
 class InvalidDocumentError(ValueError):
-    """Parts of a document are invalid. The text names them without their contents."""
+    """Names invalid parts of a document without their contents."""
 
 
 def check_document(document: Any) -> Document:
@@ -290,7 +290,7 @@ def _environment(names: Iterable[str]) -> dict[str, str]:
 
 
 def read_text(path: Path, remedy: str, most: int = MAX_BYTES) -> str:
-    """Return the text of a file of at most `most` bytes. Raises UsageError."""
+    """Read a file of at most `most` bytes. Raises UsageError."""
     try:
         return env_file.decode(path, settings.read_file(path), UsageError, most)
     except FileNotFoundError:
@@ -301,7 +301,7 @@ def read_text(path: Path, remedy: str, most: int = MAX_BYTES) -> str:
 
 
 def unreadable(path: Path, error: OSError, remedy: str) -> UsageError:
-    rule = f"the account that runs the server can read it; a file has at most {MAX_BYTES} bytes"
+    rule = f"the account that runs the server must be able to read the file, which may have at most {MAX_BYTES} bytes"
     return UsageError(f"{path}: {error.strerror}", rule=rule, remedy=remedy, code="source-unreadable")
 
 
@@ -315,7 +315,7 @@ SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
 
 
 def open_source(text: str) -> Source:
-    """Return the source that `text`, a --from, names. Reads only the environment. Raises UsageError."""
+    """Reads only the environment. Raises UsageError."""
     scheme, colon, place = text.partition(":")
     if colon and scheme in SOURCES and bool(place) is bool(SOURCES[scheme][0]):
         return SOURCES[scheme][1](place)
@@ -326,7 +326,7 @@ def open_source(text: str) -> Source:
     forms = of_platforms | {scheme: form for scheme, (form, _) in SOURCES.items()}
     raise UsageError(
         f"--from {text!r} is not a source",
-        rule=f"a source is one of {', '.join(f'{scheme}:{form}' for scheme, form in forms.items())}",
+        rule=f"a source must be one of {', '.join(f'{scheme}:{form}' for scheme, form in forms.items())}",
         remedy="for example: --from dotenv:/etc/coreflux-mcp",
         code="source-unknown",
     )

@@ -58,7 +58,7 @@ class LauncherState:
         self._poll_failed = True
 
     def is_followed(self) -> bool:
-        """Return whether the source is polled, even if it cannot be read at the moment."""
+        """True if the source is polled, even if unreadable at the moment."""
         return not self._poll_failed and time.monotonic() - self._last_poll < STALE_SECONDS
 
     def count(self, event: Event) -> None:

@@ -1,6 +1,6 @@
 """Shutdown: a signal closes standard input, which mcp reads in a thread that cannot be cancelled.
 
-A deadline ends the process, as tools of the server block for up to half a minute.
+A deadline ends the process: the server's tools block for up to half a minute.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _end_now() -> None:
 
 
 class ClosableInput(io.RawIOBase):
-    """A file descriptor that `end` brings to end of file, even during a read."""
+    """A descriptor that `end` brings to end of file, even during a read."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()

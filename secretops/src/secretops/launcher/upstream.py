@@ -38,7 +38,7 @@ CONNECTION_TOOLS = frozenset({"mqtt_connect", "setup_mqtt_connection", "reconnec
 
 
 class UpstreamServer(Protocol):
-    """The names in upstream's server.py that the launcher uses. The import checks that they exist."""
+    """Names in upstream's server.py that the launcher uses. The import checks that they exist."""
 
     args: argparse.Namespace
     logger: logging.Logger
@@ -56,7 +56,7 @@ class UpstreamServer(Protocol):
 
 
 def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
-    """Import server.py from `folder`, and set `settings`. Raises SecretopsError."""
+    """Raises SecretopsError."""
     try:
         fastmcp = importlib.import_module("mcp.server.fastmcp")  # here, so that its bytecode is written
         importlib.import_module("requests")
@@ -125,7 +125,7 @@ def set_tool_settings(settings: ServerSettings, server: UpstreamServer) -> None:
 
 
 class AgentRequests:
-    """A module `requests` for the server, with upstream's fixed agent replaced by `url`."""
+    """A module `requests` that replaces upstream's fixed agent by `url`."""
 
     PATH = "/api/v1/chat/completions"
 
@@ -145,7 +145,7 @@ class AgentRequests:
 
 
 def refuse_connection_tools(server: UpstreamServer) -> None:
-    """Remove CONNECTION_TOOLS from `server`, and refuse calls of them, also by its check_broker_health."""
+    """Remove CONNECTION_TOOLS, and refuse calls of them, also by its check_broker_health."""
     from mcp import types
 
     handlers = server.mcp._mcp_server.request_handlers
@@ -188,7 +188,7 @@ class _NoFile(logging.NullHandler):
 
 
 def _without_unknown_arguments(made: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `made`, which ignores unknown arguments: mcp 1.12 removed `description`."""
+    """Ignore unknown arguments: mcp 1.12 removed `description`."""
     known = inspect.signature(made).parameters
     return lambda *args, **named: made(*args, **{name: each for name, each in named.items() if name in known})
 

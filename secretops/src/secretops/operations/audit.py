@@ -170,7 +170,7 @@ def moment(text: str, now: datetime) -> datetime:
             return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
         time = datetime.fromisoformat(text.strip())
         return time if time.tzinfo else time.replace(tzinfo=UTC)
-    rule = "a number with s, min, h, d or w; or ISO 8601, by default UTC"
+    rule = "it must be a number with s, min, h, d or w; or ISO 8601, by default UTC"
     remedy = "for example --since 24h, or --since 2026-01-31T12:00"
     raise UsageError(f"--since {text!r}: neither a duration nor a time", rule=rule, remedy=remedy, code="since-invalid")
 

@@ -67,7 +67,7 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
                 refused.append(error)
     except UnreachableError as error:
         what = f"{error.what}, with certificate {version}"
-        rule = "a new certificate is published once the broker has accepted it"
+        rule = "the broker must accept a new certificate before it is published"
         remedy = "check that the broker runs and trusts the issuer; the next tick tries a pending version again"
         raise UnreachableError(what, rule=rule, remedy=remedy, code="certificate-not-accepted") from error
     finally:
@@ -129,7 +129,7 @@ def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIss
         if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
             return secret, secret.issuer
     what, remedy = f"{authority.name}: no secret has this CA as its issuer", "run pulumi up, which writes the manifest"
-    raise UsageError(what, rule="a CA of the stack signs exactly one certificate", remedy=remedy, code="ca-unused")
+    raise UsageError(what, rule="a CA of the stack must sign exactly one certificate", remedy=remedy, code="ca-unused")
 
 
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:

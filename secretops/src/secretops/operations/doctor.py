@@ -197,7 +197,7 @@ def secret_health(session: Session, secret: Secret) -> Result:
         repair = rotates(session, secret.name) if secret.kind is SecretKind.MQTT_USER else None
     elif stuck or BY_A_TICK in (drift or "") or (secret.is_made and (failed or _is_late(found))):
         repair = ticks(session)
-    rule = "values are rotated on schedule, published within two ticks, and delivered to their readers"
+    rule = "values must be rotated on schedule, published within two ticks, and delivered to their readers"
     remedy = f"secretops tick: it repairs what it can, and prints the remedy for the rest ({secret.name})"
     healthy = "; ".join(each.message for each in found) or (f"version {current.id}" if current else "no value yet")
     return judge(wrong, rule, remedy, healthy, repair)
@@ -254,7 +254,10 @@ def _rotate(session: Session, name: str) -> str:
 def _run(remote: RemoteCommand, command: Sequence[str], *, accepted: Sequence[ExitCode]) -> str:
     code, text = remote(command, out=ScreenedBytes(sys.stderr)), f"secretops {' '.join(command)}"
     if code not in accepted:
-        what, rule = f"{text} exited with {code}", "it ran where the values can be read, and printed the reason"
+        what, rule = (
+            f"{text} exited with {code}",
+            "the command ran where the secret values can be read, and printed the reason",
+        )
         raise SecretopsError(what, rule=rule, remedy="fix what it printed, then run doctor again", code="task-failed")
     needed = "" if code == ExitCode.DONE else "; action needed, see its output"
     return f"{text} ran where the values can be read{needed}"

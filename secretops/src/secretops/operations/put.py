@@ -93,7 +93,10 @@ def _test_key(session: Session, secret: Secret, value: Value) -> bool:
         else:
             return False
     except UnreachableError as error:
-        what, rule = f"{secret.name} could not be tested: {error.what}", "a value is published after a successful test"
+        what, rule = (
+            f"{secret.name} could not be tested: {error.what}",
+            "a value must pass a test before it is published",
+        )
         remedy = f"try again, or without a route to the agent: secretops put {secret.name} --untested"
         raise UnreachableError(what, rule=rule, remedy=remedy, code="value-not-tested") from error
     return True
@@ -145,7 +148,7 @@ def _retire_previous(session: Session, secret: Secret, value: Value, *, force: b
 
 def check_fields(secret: Secret, value: Value) -> None:
     """Raise UsageError for missing, unknown or invalid fields."""
-    rule = f"a value of {secret.name} has the fields {', '.join(secret.fields)}, and none of them is blank"
+    rule = f"a value of {secret.name} must have the fields {', '.join(secret.fields)}, none of them blank"
     if missing := [field for field in secret.fields if not value.get(field, "").strip()]:
         remedy = "answer every prompt, or pass all fields on standard input as one JSON object"
         raise UsageError(f"{secret.name}: no {', '.join(missing)}", rule=rule, remedy=remedy, code="field-missing")
@@ -162,12 +165,12 @@ def check_fields(secret: Secret, value: Value) -> None:
         if secret.kind not in ONE_LINE and (secret.name, field) != AGENT_ADMIN:
             continue
         if any(unicodedata.category(each) == "Cc" for each in text):
-            what, rule = f"{name}: a control character, such as a final newline", "the field is one line"
+            what, rule = f"{name}: a control character, such as a final newline", "the field must be one line"
             remedy = "remove it, for example: tr -d '\\r\\n' < FILE | secretops put …"
             raise UsageError(what, rule=rule, remedy=remedy, code="field-control-character")
         limit = LONGEST_CREDENTIAL if secret.kind.alternates else LONGEST_KEY
         if (size := len(text.encode())) > limit:
-            what, rule = f"{name}: {size} bytes", f"the field has at most {limit} bytes; nothing was published"
+            what, rule = f"{name}: {size} bytes", f"the field may have at most {limit} bytes; nothing was published"
             remedy = f"secretops put {secret.name}, with the credential alone and not the file around it"
             raise UsageError(what, rule=rule, remedy=remedy, code="field-too-long")
 

@@ -137,7 +137,7 @@ def report(
     Raises UsageError, also for an unreadable file, StoreError, UnreachableError.
     """
     if STDIN in trail and STDIN in journal:
-        what, rule = "--trail - and --journal -: both read standard input", "standard input has one log"
+        what, rule = "--trail - and --journal -: both read standard input", "standard input can contain only one log"
         raise UsageError(what, rule=rule, remedy="pass a file for one of them", code="input-ambiguous")
     statuses = status(session)
     done = history(session, journal, since)

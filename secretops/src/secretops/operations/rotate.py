@@ -36,7 +36,10 @@ def rotate(
     """
     secret = session.secret(name)
     if not secret.is_made:
-        what, rule = f"{name}: secretops does not make values of kind {secret.kind}", "an operator supplies its values"
+        what, rule = (
+            f"{name}: secretops does not make values of kind {secret.kind}",
+            "an operator must supply the values of this secret",
+        )
         raise UsageError(what, rule=rule, remedy=f"secretops put {name}", code="secret-not-made")
     with exclusive(session, secret, f"rotate {name}", notify, force=force):
         recover(session, secret, replaced=force)

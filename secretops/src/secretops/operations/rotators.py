@@ -170,6 +170,6 @@ class PrivateCa:
                 request, value["ca.crt"], value["ca.key"], seconds=self._issuer.seconds, now=self._clock()
             )
         except ValueError:
-            what, rule = f"{name}: {current.id} has no readable CA", "its value is a certificate and its key"
+            what, rule = f"{name}: {current.id} has no readable CA", "its value must be a certificate and its key"
             remedy = f"secretops rotate {name}, and find out who changed it in the store"
             raise StoreError(what, rule=rule, remedy=remedy, code="ca-unreadable") from None

@@ -50,7 +50,7 @@ def _of_file(file: Path) -> Manifest:
         raise UsageError(f"{file}: {error.strerror}", remedy=remedy, code="manifest-unreadable") from error
     if mode & OTHERS_WRITE:
         what = f"{file} has mode {mode:o}: other accounts can write to it"
-        rule = "only the owner of a manifest may write to it: it says where credentials go"
+        rule = "only the owner of a manifest may write to it: the manifest says where credentials go"
         remedy = f"compare it with the stack's output (pulumi stack output {OUTPUT}), then chmod go-w {file}"
         raise UsageError(what, rule=rule, remedy=remedy, code="manifest-writable")
     return _parse(content, str(file))

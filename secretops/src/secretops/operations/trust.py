@@ -30,7 +30,7 @@ def bundle(session: Session) -> str:
     session.check_owner()
     secret = session.manifest.of_kind(SecretKind.CA)
     if secret is None:
-        rule = "the broker trusts the issuer of the stack's client certificate"
+        rule = "secretops trust prints only a CA that the stack creates"
         remedy = "set issuer: {kind: private-ca} in the stack file to create one"
         raise UsageError("this stack has no CA of its own", rule=rule, remedy=remedy, code="ca-not-configured")
     found = [

@@ -1,8 +1,8 @@
 """Base of the stores that record all versions of a secret in one document: a file, a Kubernetes Secret, a Swarm config.
 
-`DocumentVersionStore` has the order of effects: access record, value, document, delivery, removal of old values. A
-platform reads its document, writes it by compare-and-swap, and delivers. A crash between two effects leaves readers on
-a version that works, and `recover` finishes the rest.
+Order of effects: access record, value, document, delivery, removal of old values. A platform reads its document, writes
+it by compare-and-swap, and delivers. A crash in between leaves readers on a working version, and `recover` finishes the
+rest.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Change = Callable[[Versions], Versions]
 
 
 def deliverable(versions: Versions, chosen: Version | None = None) -> list[Version]:
-    """Return the versions whose delivery is no edit: `chosen`, and living ones that are not pending."""
+    """Return versions with a delivery that is no edit: `chosen`, and living ones that are not pending."""
     return [each for each in versions.living if each.stage is not Stage.PENDING or (chosen and each.id == chosen.id)]
 
 
@@ -39,7 +39,7 @@ class UndeliverableError(StoreError):
 
 
 class Document(Protocol):
-    """The versions of one secret, as they were read."""
+    """One secret's versions, as read."""
 
     @property
     def versions(self) -> Versions:
@@ -52,7 +52,7 @@ class Records(Protocol):
 
 
 class NoRecords:
-    """`Records` of a platform whose own trail has every access."""
+    """For a platform with every access in its own trail."""
 
     def write(self, operation: Operation, secret: str, version: str, purpose: str) -> None: ...
 
@@ -146,7 +146,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         self._fence.check(True)
 
     def _deliver(self, secret: str, document: Read, now: datetime, chosen: Version | None = None) -> Read:
-        """Deliver the current version and record when. Return the new document. `chosen` may be delivered already."""
+        """Deliver the current version and record when. `chosen` may be delivered already."""
         current = document.versions.current
         if current is None or not self._write_delivery(secret, document, current, chosen, now) or current.published:
             return document
@@ -165,11 +165,11 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
     @abc.abstractmethod
     def _read(self, secret: str) -> Read:
-        """Return the document of `secret`, without versions if there is none."""
+        """Return the document, without versions if it is missing."""
 
     @abc.abstractmethod
     def _change(self, secret: str, decide: Change) -> Read:
-        """Write what `decide` returns, and return the new document. On a conflict `decide` is called again."""
+        """Write what `decide` returns; call it again on a conflict. Return the new document."""
 
     def _check_value(self, secret: str, document: Read, value: Value) -> None:  # noqa: ARG002
         env_file.check_value(secret, value)
@@ -180,7 +180,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
     @abc.abstractmethod
     def _value(self, secret: str, document: Read, version: str) -> Value:
-        """Return the value of `version`. Raises NotFoundError."""
+        """Raises NotFoundError."""
 
     @abc.abstractmethod
     def _check_delivery(self, secret: str, document: Read, chosen: Version) -> None:
@@ -200,22 +200,22 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
     @abc.abstractmethod
     def _missing_fields(self, secret: str, document: Read, current: Version) -> Iterable[str]:
-        """Return the fields that readers need and `current` lacks."""
+        """Return fields that readers need and `current` lacks."""
 
     def _sweep(self, secret: str, document: Read) -> None:
         """Remove values of versions that are not in `document`."""
 
     @abc.abstractmethod
     def _forget(self, secret: str) -> None:
-        """Remove every version of `secret` and its delivery."""
+        """Remove all versions and the delivery."""
 
     @abc.abstractmethod
     def _finish_forgetting(self, secret: str, document: Read) -> Read:
-        """Finish an interrupted `_forget`, and return the new document."""
+        """Finish an interrupted `_forget`."""
 
 
 class StateLabels:
-    """Labels or annotations in which secretops records public facts of secrets."""
+    """Labels or annotations with public facts of secrets."""
 
     def __init__(self, where: str, prefix: str, labels: dict[str, str], *, remedy: str) -> None:
         self._where, self._prefix, self.labels, self._remedy = where, prefix, labels, remedy
@@ -225,14 +225,14 @@ class StateLabels:
         return tuple(sorted(label.removeprefix(start) for label in self.labels if label.startswith(start)))
 
     def read(self, name: str, form: TypeAdapter[Form]) -> Form | None:
-        """Parse label `name`; None if it is missing. Raises StoreError."""
+        """Return None if missing. Raises StoreError."""
         text = self.labels.get(f"{self._prefix}{name}")
         try:
             return None if text is None else form.validate_json(text)
         except ValueError:
             raise StoreError(
                 f"{self._where} {self._prefix}{name} can't be parsed",
-                rule="only secretops writes it",
+                rule="only secretops may write this record",
                 remedy=self._remedy,
                 code="state-unreadable",
             ) from None

@@ -1,6 +1,6 @@
-"""A .env file with public lines of Pulumi, secret lines of the rotator, and lines of a person.
+"""A .env file with public lines of Pulumi, secret lines of the rotator, and a person's lines.
 
-python-dotenv parses it, as in the server; an update changes single lines and leaves everything else as it was.
+python-dotenv parses it, as in the server; an update changes single lines and no other byte.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_BYTES = 64 * 1024
 
 
 def decode(path: Path, content: bytes, error: type[SecretopsError], most: int = MOST_BYTES) -> str:
-    """Return the text of a file of the server. Raises `error` if it is not UTF-8 or longer than `most` bytes."""
+    """Decode a file of the server. Raises `error` if it is not UTF-8 or longer than `most` bytes."""
     if len(content) > most:
         what, rule, remedy, code = f"has more than {most} bytes", f"of at most {most} bytes", "shorten it", "too-large"
     else:
@@ -50,14 +50,13 @@ def check_text(name: str, text: str) -> None:
     if not fits:
         raise UsageError(
             f"{name}: a NUL or an unpaired surrogate",
-            rule="a value is UTF-8 text without NUL",
+            rule="a value must be UTF-8 text without NUL",
             remedy="encode binary data, for example with base64",
             code="value-not-text",
         )
 
 
 def check_value(secret: str, value: Value) -> None:
-    """Raise UsageError as `check_text` for a field of `value`."""
     for field, text in value.as_dict().items():
         check_text(f"{secret}.{field}", text)
 
@@ -77,9 +76,9 @@ def parse(text: str) -> dict[str, str | None]:
 
 
 def update(text: str, changes: Mapping[str, str | None]) -> str:
-    """Return `text` with each variable of `changes` set, or removed for None; other lines stay byte for byte.
+    """Set each variable of `changes`, or remove it for None; other lines stay byte for byte.
 
-    An existing variable stays in its last place, which is the effective one.
+    An existing variable stays in its last, effective place.
     """
     bindings = list(parse_stream(StringIO(text)))
     last = {binding.key: at for at, binding in enumerate(bindings) if binding.key in changes}

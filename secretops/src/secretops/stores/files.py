@@ -1,4 +1,4 @@
-"""Private files of secrets, which are written completely or not at all, and the layout of a dotenv store's folder."""
+"""Private files of secrets, written completely or not at all, and the layout of a dotenv store's folder."""
 
 from __future__ import annotations
 
@@ -48,13 +48,11 @@ FILES = (*LOCKS, "config/.env", RECORDS, JOURNAL)
 MANIFEST = Path("config") / "secretops.json"
 
 
-class AnotherStackError(UsageError):
-    """The folder belongs to another stack."""
+class AnotherStackError(UsageError): ...
 
 
 @contextlib.contextmanager
 def os_errors(path: Path) -> Iterator[None]:
-    """Raise StoreError for an OSError about `path`."""
     try:
         yield
     except OSError as error:
@@ -74,8 +72,8 @@ def os_error(path: Path, error: OSError) -> StoreError:
 def check_store(root: Path, *, secrets: bool = True) -> None:
     """Raise StoreError unless `root`, its folders and FILES belong to this account, without links or other writers.
 
-    Missing paths pass, and `root` may be a link. `secrets`: check folders of secrets and FILES too. Every access does
-    this: a path costs one lstat, and no call if fine.
+    Missing paths pass, and `root` may be a link. `secrets`: include folders of secrets and FILES. Every access does
+    this: one lstat per path, and no other call if fine.
     """
     account = os.geteuid()
     try:
@@ -123,13 +121,13 @@ def refuse_another_stack(root: Path, stack: str) -> None:
             f"{root} is the store of stack {found}, and this is stack {stack}",
             rule="a folder stores the values of one stack; nothing was changed",
             remedy=f"set root: .coreflux-mcp-{stack} at store: in Pulumi.{stack}.yaml; or, to take over the values of "
-            f"{found}, which has to be gone: rm {root / MANIFEST}, then pulumi up",
+            f"{found}, once that stack is destroyed: rm {root / MANIFEST}, then pulumi up",
             code="store-of-another-stack",
         )
 
 
 def read(path: Path) -> bytes | None:
-    """Return the content of a store's file, or None. Raises StoreError, for a link too."""
+    """Return None if missing. Raises StoreError, for a link too."""
     try:
         with open(owned_files.open_owned(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
             return file.read()
@@ -140,9 +138,9 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, data: bytes, mode: int) -> None:
-    """Replace `path` atomically and durably. Call it under `lock`. Raises StoreError.
+    """Replace `path` atomically and durably. Needs `lock`. Raises StoreError.
 
-    The temporary file has a fixed name, so that a crash leaves at most one, which the next write replaces.
+    The temporary file has a fixed name, so a crash leaves at most one, which the next write replaces.
     """
     new, folder = temporary(path), path.parent
     try:
@@ -169,14 +167,14 @@ def write(path: Path, data: bytes, mode: int) -> None:
 
 
 def rename(path: Path, new: Path) -> None:
-    """Rename `path` within its folder, atomically and durably. Raises StoreError."""
+    """Rename within the folder, atomically and durably. Raises StoreError."""
     with os_errors(path):
         path.replace(new)
         _sync(path.parent)
 
 
 def remove(path: Path) -> None:
-    """Remove `path`, and the temporary file of a killed `write`. Raises StoreError."""
+    """Remove `path`, and a killed `write`'s temporary file. Raises StoreError."""
     with os_errors(path):
         path.unlink(missing_ok=True)
         temporary(path).unlink(missing_ok=True)
@@ -202,7 +200,7 @@ def make_folder(path: Path) -> None:
 
 
 def private_folder() -> Path:
-    """Make a private folder, in memory if possible, that is removed with the process."""
+    """Make a folder, in memory if possible, that is removed with the process."""
     memory = Path("/dev/shm")  # noqa: S108  # nosec B108 - the folder made in it is private
     folder = Path(tempfile.mkdtemp(prefix="secretops-", dir=memory if os.access(memory, os.W_OK) else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -211,7 +209,7 @@ def private_folder() -> Path:
 
 @contextlib.contextmanager
 def lock(root: Path) -> Iterator[None]:
-    """Exclude other writers below `root`, such as `pulumi up` and a rotator, for milliseconds."""
+    """Exclude other writers, such as `pulumi up` and a rotator, for milliseconds."""
     path = root / ".lock"
     try:
         file = owned_files.open_owned(path, os.O_RDWR | os.O_CREAT, PRIVATE)

@@ -1,7 +1,7 @@
 """The lease that lets one process rotate: one record in the store, changed by compare-and-swap alone.
 
-No machine's clock is compared with another's. A waiting process watches the record by its own clock, and takes the
-lease over once the holder has not renewed it for its whole duration, as client-go's leader election does.
+No two machines' clocks are compared. A waiting process watches the record by its own clock, and takes over a lease
+without a renewal for its whole duration, as client-go's leader election does.
 https://pkg.go.dev/k8s.io/client-go/tools/leaderelection
 """
 
@@ -41,18 +41,18 @@ class Timing:
 
     @property
     def trusted(self) -> float:
-        """Seconds after a renewal without another one (client-go's RenewDeadline: 10 of 15)."""
+        """Seconds after the last renewal (client-go's RenewDeadline: 10 of 15)."""
         return self.duration * 2 / 3
 
 
 def boot_clock() -> float:
-    """Return seconds by a clock that continues while this machine sleeps, unlike `time.monotonic` on Linux."""
+    """Unlike `time.monotonic` on Linux, continues while this machine sleeps. Seconds."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseRecord:
-    """What the store records of a holder. A renewal changes `renewals` alone."""
+    """The stored record. A renewal changes `renewals` alone."""
 
     holder: str
     # Differs each time the lease is acquired.
@@ -68,7 +68,7 @@ class LeaseRecord:
 
 @dataclass(frozen=True)
 class StoredLease:
-    """The record as it was read; None while the lease is free."""
+    """The record as read; None while the lease is free."""
 
     record: LeaseRecord | None = None
     # The store's own version of the record, which the next write has to follow.
@@ -91,7 +91,7 @@ class LeaseStore(abc.ABC):
 
     @abc.abstractmethod
     def read(self, *, patient: bool = True) -> StoredLease:
-        """Return what is stored. `patient`: wait for a store that does not answer."""
+        """`patient`: wait for a store that does not answer."""
 
     @abc.abstractmethod
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
@@ -106,7 +106,7 @@ class LeaseStore(abc.ABC):
 
 
 class HeldLease:
-    """A lease that this process acquired, and may have lost. Thread-safe."""
+    """An acquired lease, possibly lost. Thread-safe."""
 
     def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, sent: float) -> None:
         self.record, self._at = record, at
@@ -155,7 +155,7 @@ class HeldLease:
             self._renewed = sent
 
     def _write(self, record: LeaseRecord | None, *, patient: bool) -> bool:
-        """Write the record; False if the lease is lost."""
+        """Return False if the lease is lost."""
         retries = Retries()
         while True:
             found = self._store.write(record, StoredLease(self.record, self._at), patient=patient)
@@ -170,7 +170,7 @@ class HeldLease:
 
 
 def acquire(store: LeaseStore, holder: str, timing: Timing) -> HeldLease:
-    """Acquire the lease for `holder`. Raises LeaseHeldError, StoreError, UnreachableError."""
+    """Raises LeaseHeldError, StoreError, UnreachableError."""
     ours, watcher, retries = store.acquired_by(holder, timing.duration), LeaseWatcher(timing), Retries()
     expired: StoredLease | None = None
     while True:
@@ -197,7 +197,7 @@ def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[HeldLease]:
 
 @contextlib.contextmanager
 def renewing(held: HeldLease, timing: Timing) -> Iterator[None]:
-    """Renew the lease while the block runs, then release it. Errors of both are only logged."""
+    """Renew the lease in the block, then release it. Only logs errors of both."""
     over = threading.Event()
 
     def keep_renewing() -> None:
@@ -250,8 +250,8 @@ class LeaseWatcher:
     def has_expired(self, record: LeaseRecord, *, sent: float) -> bool:
         """Return True if the record has not changed for its duration; else sleep until the next poll.
 
-        `sent`: when the record was requested, by `time.monotonic`: the first record counts from its arrival, later ones
-        from their request. Raises LeaseHeldError for a changed record.
+        `sent`: request time by `time.monotonic`: the first record counts from its arrival, later ones from their
+        request. Raises LeaseHeldError for a changed record.
         """
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()
@@ -267,15 +267,13 @@ def lease_held(holder: str, since: datetime | None) -> LeaseHeldError:
     began = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
     return LeaseHeldError(
         f"{holder} holds the lease{began}",
-        rule="one rotation at a time",
+        rule="only one rotation may run at a time",
         remedy="wait until that process ends, then try again",
         code="lease-held",
     )
 
 
 class LeaseLostError(StoreError):
-    """Another process, `taker`, took the lease over."""
-
     def __init__(self, taker: str) -> None:
         self.taker = taker
         super().__init__(

@@ -1,4 +1,4 @@
-"""A value as the text in a vendor's store: one JSON object of fields and their texts."""
+"""A value as text in a vendor's store: a JSON object of fields and texts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Limit:
 
 
 def serialize(secret: str, value: Value, limit: Limit) -> str:
-    """Return the text of `value`. Raises UsageError if it is too large or not text."""
+    """Raises UsageError if it is too large or not text."""
     env_file.check_value(secret, value)
     made = json.dumps(dict(value), ensure_ascii=False)
     if (size := len(made.encode())) > limit.most_bytes:
@@ -35,12 +35,12 @@ def serialize(secret: str, value: Value, limit: Limit) -> str:
 
 
 def parse(secret: str, version: str, text: str) -> Value:
-    """Return the value of a version. Raises StoreError when secretops did not write it."""
+    """Raises StoreError when secretops did not write it."""
     if (found := parse_fields(text)) is None:
         raise StoreError(
             f"{secret}: version {version} is not a JSON object of texts",
-            rule="only secretops writes versions",
-            remedy=f"supply a new one: secretops put {secret}",
+            rule="only secretops may write versions",
+            remedy=f"supply a new value: secretops put {secret}",
             code="value-invalid",
         )
     return Value(found)

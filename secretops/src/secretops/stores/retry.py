@@ -1,4 +1,4 @@
-"""Pauses between the attempts of one request, or of one compare-and-swap."""
+"""Pauses between attempts of a request, or of a compare-and-swap."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Retries:
         self._end = time.monotonic() + seconds
 
     def pause(self, requested: float | None = None) -> bool:
-        """Sleep until the next attempt; False after the last. `requested`: the server's own pause, in seconds."""
+        """Sleep until the next attempt; False after the last. `requested`: the server's pause, in seconds."""
         if (pause := next(self._pauses, None)) is None:
             return False
         pause = requested or pause
@@ -40,6 +40,6 @@ def contended(
 
 
 def doubling(first: float, longest: float) -> Iterator[float]:
-    """Yield pauses without end, each twice the one before, up to `longest` seconds."""
+    """Yield endless pauses, each twice the last, up to `longest` seconds."""
     for power in itertools.count():
         yield min(first * 2**power, longest)

@@ -1,4 +1,4 @@
-"""Errors that several stores share, and templates for errors by a vendor's codes."""
+"""Errors that stores share, and templates for errors by a vendor's codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from secretops.errors import NotFoundError, SecretopsError, StoreError, Unreacha
 
 
 class ErrorTemplate(NamedTuple):
-    """An error whose texts have placeholders, such as {where}, {host}, {action} and {code}."""
+    """An error with placeholders, such as {where}, {host}, {action} and {code}."""
 
     kind: type[SecretopsError]
     what: str
@@ -37,7 +37,7 @@ BROKEN = ErrorTemplate(
 UNTRUSTED = ErrorTemplate(
     StoreError,
     "{host} does not prove its identity",
-    "its certificate is not trusted, so no value is sent",
+    "its certificate is not trusted, so no secret value is sent",
     "check if a proxy intercepts TLS; {trust}",
     "service-untrusted",
 )
@@ -60,7 +60,7 @@ SILENT = ErrorTemplate(
 def edited(secret: str, what: str, where: str) -> StoreError:
     return StoreError(
         what,
-        rule=f"only secretops writes the value of {secret}; nothing was overwritten",
+        rule=f"only secretops may write the value of {secret}; nothing was overwritten",
         remedy=f"to keep it: secretops put {secret}; to undo it: remove {where}, then secretops tick",
         code="value-edited",
     )

@@ -1,7 +1,7 @@
-"""`VersionStore` over a vendor's own versions, of which readers get the newest, or the one with a label.
+"""`VersionStore` over a vendor's own versions. Readers get the newest, or the version with a label.
 
-One request both decides and delivers, so that a current version is always a delivered one. After a crash the next run
-repeats what follows from it, such as deleting the value that it replaced.
+One request both decides and delivers, so a current version is always delivered. After a crash the next run repeats its
+consequences, such as deleting the replaced value.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from secretops.values import Value
 
 
 class VendorState(Protocol):
-    """A vendor's records of one secret and its versions, without values."""
+    """A vendor's records of one secret, without values."""
 
     @property
     def versions(self) -> Versions: ...
@@ -39,7 +39,7 @@ State = TypeVar("State", bound=VendorState)
 
 @dataclass(frozen=True)
 class Edit:
-    """A delivered version that secretops did not write. `undo`: what a person removes to undo it."""
+    """A delivered version that secretops did not write. `undo`: what a person removes."""
 
     id: str
     fields: Mapping[str, Any] | None
@@ -142,13 +142,13 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return state
 
     def _pause(self, secret: str, retries: Retries) -> None:
-        """Pause after a refused write. Raises StoreError if the lease is lost, or after the last attempt."""
+        """Raises StoreError if the lease is lost, or after the last attempt."""
         self._fence.check(True)
         if not retries.pause():
             raise self._contended(secret)
 
     def _refuse_edits(self, secret: str, state: State, chosen: Version | None) -> None:
-        """Raise StoreError when a person removed or edited the delivered value, except to the value of `chosen`."""
+        """Raise StoreError for a delivered value that a person removed or edited, except to that of `chosen`."""
         current = state.versions.current
         again = chosen is None or (current is not None and current.id == chosen.id)
         if wrong := self._edited(secret, state, chosen) or (self._removal_error(secret, state) if again else None):
@@ -165,7 +165,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return store_errors.edited(secret, edit.what, edit.undo)
 
     def _names(self, secret: str) -> tuple[str, str]:
-        """Return the vendor's names of the delivered secret, and of the one with its pending version."""
+        """Return names of the delivered and of the pending secret."""
         names = self._find_names(secret)
         if names is None:
             raise StoreError(
@@ -181,7 +181,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return None if name is None else (name, self._location.pending[secret])
 
     def _restore_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
-        """Return the error for a version that a person restored while its secret is being deleted."""
+        """Return an error if a person restored a version while its secret is being deleted."""
         return None
 
     def _removal_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
@@ -190,13 +190,12 @@ class VendorVersionStore(abc.ABC, Generic[State]):
     def _finish_forgetting(self, secret: str, state: State) -> None: ...
 
     def _record_rollback(self, secret: str, state: State, now: datetime) -> None:
-        """Record `now` as the publish time of a version that a person delivered."""
         self._tidy(secret, state, now)
 
     @property
     @abc.abstractmethod
     def _place(self) -> str:
-        """The vendor's account, vault or mount, for messages."""
+        """The account, vault or mount, for messages."""
 
     @abc.abstractmethod
     def _lease_store(self) -> LeaseStore: ...
@@ -219,7 +218,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _edit(self, secret: str, state: State) -> Edit | None:
-        """Return the delivered version if it has a value and secretops did not write it."""
+        """Return a delivered version with a value that secretops did not write."""
 
     @abc.abstractmethod
     def _deliver(self, secret: str, state: State, version: Version, now: datetime) -> bool:
@@ -227,11 +226,11 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _tidy(self, secret: str, state: State, now: datetime) -> None:
-        """Record the publish time if it is not set, and delete values that no version needs."""
+        """Record a missing publish time, and delete values that no version needs."""
 
     @abc.abstractmethod
     def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:
-        """Record `verified` or `retired`; None changes nothing."""
+        """Record the time; None changes nothing."""
 
     @abc.abstractmethod
     def _discard(self, secret: str, state: State, pending: Version) -> None: ...

@@ -1,4 +1,4 @@
-"""Helpers for stores that record a version's facts and the journal as labels, tags or metadata."""
+"""Helpers for stores that record facts and the journal as labels, tags or metadata."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def staged(previous: Version | None, current: Version | None, pending: Version |
 
 
 def merge(one: Version, other: Version) -> Version:
-    """Return `one` with the later of both in each time, for a vendor with two records of a version."""
+    """Take the later of both in each time, for a vendor with two records of a version."""
     times = {name: max(filter(None, (getattr(one, name), getattr(other, name))), default=None) for name in TIMES}
     return dataclasses.replace(one, **times)  # type: ignore[arg-type]
 
@@ -43,7 +43,7 @@ def timestamp(time: datetime) -> str:
 
 
 class StoreJournal:
-    """A `Journal` over a store with the last entry of each secret, and a log of all entries.
+    """A `Journal` over a store with each secret's last entry, and a log of all entries.
 
     `keep` stores an entry without waiting; `last` returns a secret's newest one.
     """

@@ -37,9 +37,9 @@ _WRONG_PROTOCOL, _FAILURE = 0x84, 0x80
 class Connection:
     """A logged-in session, as a context manager.
 
-    Calls raise RefusedError. They raise UnreachableError if the broker does not answer within `deadline` seconds,
-    disconnects, or exceeds MOST_MESSAGES or MOST_BYTES. Entering raises WaitingError if the client's certificate is
-    missing, and UsageError if it is invalid.
+    Calls raise RefusedError, and UnreachableError if the broker does not answer within `deadline` seconds, disconnects,
+    or exceeds MOST_MESSAGES or MOST_BYTES. Entering raises WaitingError for a missing client certificate, and
+    UsageError for an invalid one.
     """
 
     def __init__(self, broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> None:
@@ -87,7 +87,7 @@ class Connection:
         self._wait_for_answer(number, doing)
 
     def publish(self, topic: str, payload: str) -> None:
-        """Publish with QoS 1 and wait for the acknowledgement. A 3.1.1 broker also acknowledges a dropped message."""
+        """Wait for the acknowledgement (QoS 1). A 3.1.1 broker also acknowledges a dropped message."""
         self._wait_for_answer(self._client.publish(topic, payload, qos=1).mid, f"publishing to {topic}")
 
     def receive(self, wanted: Callable[[MQTTMessage], T | None], *, within: float | None = None) -> T | None:
@@ -102,7 +102,7 @@ class Connection:
         return self._until(take, "waiting for a message", self._deadline if within is None else within)
 
     def close(self) -> None:
-        """Disconnect and close the socket. Safe to call twice."""
+        """Disconnect. Safe to call twice."""
         with suppress(OSError, ValueError):
             self._client.disconnect()
         if (socket := self._client.socket()) is not None:
@@ -256,8 +256,7 @@ class Connection:
 
 def _check_embedded(broker: Broker) -> None:
     """Raise UnreachableError unless the stack's embedded broker listens at the address: another process must not get a
-    password in plaintext.
-    """
+    password in plaintext."""
     from secretops.broker.process import loopback, running
 
     address, home = f"{broker.host}:{broker.port}", Path(broker.home or "")
@@ -297,7 +296,7 @@ def _unreachable(broker: Broker, why: object) -> UnreachableError:
 
 
 def logs_in(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> bool:
-    """Return whether the broker accepts `credential`. Raises UnreachableError without an answer."""
+    """Raises UnreachableError without an answer."""
     try:
         with Connection(broker, credential, deadline=deadline):
             return True

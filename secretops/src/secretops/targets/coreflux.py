@@ -37,8 +37,8 @@ class CorefluxTarget(BrokerUsers):
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
         """Make the broker accept `credential`, and add a server's user to the stack's groups.
 
-        Changes the password, or adds the user if that fails. A `new` user is only added: an existing user of that name
-        stays unchanged.
+        Changes the password, or adds the user if that fails. A `new` user is only added: an existing one stays
+        unchanged.
         """
         username, password = credential["username"], credential["password"]
         self._refuse_self(admin, username)
@@ -95,21 +95,19 @@ class Answer(NamedTuple):
 
 
 class Commands:
-    """The broker's commands in an admin's session."""
-
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, username: str, *arguments: str) -> Mapping[str, Any]:
-        """Return the data of the answer. Raises RefusedError with the broker's reason."""
+        """Raises RefusedError with the broker's reason."""
         answer = self.send(command, username, *arguments)
         if answer.error:
             raise answer.error
         return answer.data
 
     def send(self, command: str, username: str, *arguments: str) -> Answer:
-        """Return the answer. Raises RefusedError if the admin may not run the command."""
+        """Raises RefusedError if the admin may not run the command."""
         token = secrets.token_hex(8)
 
         def mine(message: MQTTMessage) -> dict[str, Any] | None:
@@ -151,7 +149,8 @@ def _refuse_unquotable(credential: Value) -> None:
         if not _PLAIN.fullmatch(credential[part]):
             raise RefusedError(
                 f"the {part} of {credential['username']!r} is not valid in a Coreflux command",
-                rule="the broker splits a command at spaces and removes quotes; no backslash or leading dash either",
+                rule="the broker splits a command at spaces and removes quotes; "
+                "backslashes and leading dashes are not allowed either",
                 remedy="use letters and digits",
                 code="broker-argument-invalid",
             )

@@ -43,7 +43,7 @@ class _Meta(BaseModel):
 
 
 class _Page(BaseModel):
-    """A page of keys. The API may omit an empty list (protobuf's JSON)."""
+    """The API may omit an empty list (protobuf's JSON)."""
 
     api_key_infos: list[_Info] | None = None
     meta: _Meta | None = None
@@ -54,7 +54,7 @@ class _Page(BaseModel):
 
 
 class DigitalOceanAgent:
-    """The keys of one agent. `admin` returns its owner's token, and is called for each request."""
+    """One agent's keys. `admin` returns its owner's token, and is called for each request."""
 
     def __init__(self, agent: OwnedAgent, *, admin: Callable[[], Value], budget: TimeBudget | None = None) -> None:
         self._agent, self._admin, self._budget = agent, admin, budget or TimeBudget()
@@ -84,7 +84,7 @@ class DigitalOceanAgent:
         return tuple(found)
 
     def create(self, name: str) -> tuple[NamedKey, Value]:
-        """Create a key called `name`. Sent once: the API has no idempotency token."""
+        """Sent once: the API has no idempotency token."""
         client = self._client()
         try:
             answer = client.send("POST", self._path, {"name": name}, retry=False)
@@ -142,7 +142,7 @@ class DigitalOceanAgent:
 
 
 def verify(url: str, credential: Value, *, budget: TimeBudget | None = None) -> None:
-    """Request one token from the agent at `url`. Raises RefusedError if it rejects the key.
+    """Request one token from the agent. Raises RefusedError if it rejects the key.
 
     https://docs.digitalocean.com/reference/api/reference/agent-inference/ (the API requires `model`, and ignores it)
     """
@@ -155,13 +155,13 @@ def verify(url: str, credential: Value, *, budget: TimeBudget | None = None) -> 
     if answer.status in _DENIED:
         raise RefusedError(
             f"{client.host} rejects the key: HTTP {answer.status}",
-            rule="a key is published after a successful request to the agent",
+            rule="a key must pass a test request to the agent before it is published",
             remedy="check that it is a key of this agent, and was not deleted",
             code="agent-key-rejected",
         )
     raise UnreachableError(
         f"{client.host}: {answer.summary}, without a completion",
-        rule="a key is published after a successful request to the agent",
+        rule="a key must pass a test request to the agent before it is published",
         remedy="check that the URL is the agent's endpoint, and that the agent runs",
         code="agent-not-responding",
     )

@@ -33,12 +33,12 @@ _NO_PROXY = urllib.request.ProxyHandler({})
 
 
 class NoAnswerError(UnreachableError):
-    """A request was sent, and its outcome is unknown."""
+    """A request was sent; its outcome is unknown."""
 
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """A response, without a repr: it may contain a value."""
+    """No repr: it may contain a value."""
 
     status: int
     headers: Message
@@ -46,7 +46,7 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The JSON object of the response; empty if invalid."""
+        """The response's object; empty if invalid."""
         try:
             found = json.loads(self.text)
         except (ValueError, RecursionError):
@@ -163,7 +163,7 @@ class Client:
 
 
 def check_url(url: str) -> None:
-    """Raise UsageError for an invalid URL, and for one that must not receive a token."""
+    """Raise UsageError for an invalid URL, or one that must not receive a token."""
     try:
         at = urlsplit(url)
         host, _ = at.hostname, at.port
@@ -173,7 +173,7 @@ def check_url(url: str) -> None:
     if not host or at.path not in ("", "/") or at.query or at.username is not None or at.scheme not in allowed:
         raise UsageError(
             f"{url}: invalid server URL",
-            rule="https and a host, without a path; http only on this machine",
+            rule="it must be https and a host, without a path; http only on this machine",
             remedy="write it like https://example.agents.do-ai.run",
             code="server-url-invalid",
         )

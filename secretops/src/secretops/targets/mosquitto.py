@@ -65,14 +65,14 @@ class MosquittoTarget(BrokerUsers):
             DynamicSecurity(connection).run("listRoles")
 
     def retire(self, admin: Value, username: str) -> None:
-        """Set a random password, which also ends the user's sessions. A missing user is no error."""
+        """Set a random password, which also ends the sessions. A missing user is no error."""
         self._refuse_self(admin, username)
         random = Value({"username": username, "password": new_password()})
         with self._open(admin) as connection:
             DynamicSecurity(connection).find("setClientPassword", _CLIENT_NOT_FOUND, **random)
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
-        """Return whether each of `usernames` alone may publish the reports of its servers, as `apply` configures."""
+        """True if each of `usernames` alone may publish its servers' reports, as `apply` configures."""
         access: dict[str, Any] = {}
         with self._open(admin) as connection:
             security = DynamicSecurity(connection)
@@ -86,10 +86,10 @@ class MosquittoTarget(BrokerUsers):
             return False
 
     def _server_role(self, security: DynamicSecurity, username: str) -> str:
-        """Return the role of a server's user; create it if it is missing.
+        """Return a server user's role; create a missing one.
 
-        Its name is a digest of its rules: changing a role ends the sessions of all its users, so a user gets
-        a new role at its next rotation instead.
+        Its name is a digest of its rules: changing a role ends all its users' sessions, so a user gets a new role at
+        its next rotation.
         """
         allowed = dict.fromkeys((*self._broker.topics, f"{REPORTS}/#", f"{HINTS}/#"))
         acls = [_acl(acl_type, topic, 0, allow=True) for topic in allowed for acl_type in ACL_TYPES]
@@ -105,14 +105,12 @@ class MosquittoTarget(BrokerUsers):
 
 
 class DynamicSecurity:
-    """The plugin's commands in an admin's session."""
-
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, **arguments: object) -> dict[str, Any]:
-        """Return the data of the answer. Raises RefusedError with the plugin's reason."""
+        """Raises RefusedError with the plugin's reason."""
         return self.find(command, None, **arguments) or {}
 
     def find(self, command: str, missing: str | None, **arguments: object) -> dict[str, Any] | None:
@@ -158,7 +156,7 @@ def _acl(acl_type: str, topic: str, priority: int, *, allow: bool) -> dict[str, 
 
 
 def _client(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the client of a getClient answer with the names of its roles; without roles if the answer is invalid."""
+    """Return the client with its roles' names; without roles for an invalid answer."""
     found = data.get("client")
     if not isinstance(found, dict):
         return {}
@@ -168,10 +166,10 @@ def _client(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
-    """Return the users that may publish below `tree`; None if anonymous clients, or all users by default, may.
+    """Return users that may publish below `tree`; None if anonymous clients, or all users by default, may.
 
-    `access`: the data of listClients, listGroups, listRoles (verbose), getDefaultACLAccess and getAnonymousGroup.
-    Raises KeyError, TypeError, AttributeError for an invalid answer.
+    `access`: data of listClients, listGroups, listRoles (verbose), getDefaultACLAccess and getAnonymousGroup. Raises
+    KeyError, TypeError, AttributeError for an invalid answer.
     """
     if any(entry["allow"] for entry in access["acls"] if entry["acltype"] == SEND):
         return None
@@ -187,7 +185,7 @@ def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
 
 
 def may_publish(entries: Iterable[Mapping[str, Any]], tree: str) -> bool:
-    """Return whether a role with these entries may publish anywhere below `tree`, which has no wildcard.
+    """True if these entries of a role permit a topic below `tree`, which has no wildcard.
 
     The matching entry with the highest priority decides (plugins/dynamic-security/README.md).
     """
@@ -205,7 +203,7 @@ def _roles(holder: Mapping[str, Any]) -> set[str]:
 
 
 def _meets(topic_filter: str, tree: str) -> bool:
-    """Return whether a topic at or below `tree` matches. %c and %u stand for any client id and user."""
+    """True if a topic at or below `tree` matches. %c and %u match any client id and user."""
     levels = ["+" if "%c" in level or "%u" in level else level for level in topic_filter.split("/")]
     return _matches("/".join(levels[: tree.count("/") + 1]), tree)
 

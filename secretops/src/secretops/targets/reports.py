@@ -1,7 +1,7 @@
 """Reports and hints: the MQTT messages between launchers and rotators.
 
-A server reports the version it uses in one retained message below its broker user. What a report proves: docs/adr/0003.
-A rotator announces a new version in a hint, which is not evidence: a launcher then polls its store.
+A server reports its version in one retained message below its broker user. What a report proves: docs/adr/0003. A
+rotator announces a new version in a hint, no evidence: a launcher then polls its store.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ QUIET_SECONDS = 0.3
 
 
 def reports_of(user: str) -> str:
-    """Return the topic below which servers with the broker user `user` report."""
+    """Return the topic of the reports of servers with the broker user `user`."""
     return f"{REPORTS}/{quote(user, safe='')}"
 
 
@@ -54,7 +54,7 @@ def report_text(secret: str, version: str, since: datetime) -> str:
 def read_reports(
     broker: Broker, credential: Value, users: Sequence[str], *, deadline: float = DEADLINE_SECONDS
 ) -> tuple[Replica, ...]:
-    """Return the reports of the servers with one of `users`. Raises UnreachableError if one is missing or invalid."""
+    """Read reports of servers with one of `users`. Raises UnreachableError for a missing or invalid one."""
     found: dict[str, Replica] = {}
     own = reports_of(credential["username"])
     with Connection(broker, credential, deadline=deadline) as connection:
@@ -80,7 +80,7 @@ def read_reports(
 
 
 def _collect(message: MQTTMessage, found: dict[str, Replica]) -> None:
-    """Add the report in `message`. Raises UnreachableError for an invalid one: it takes room in the broker's queue."""
+    """Add a report. Raises UnreachableError for an invalid one: it takes room in the broker's queue."""
     found.pop(message.topic, None)
     if not message.payload:
         return
@@ -112,13 +112,13 @@ class Hint(NamedTuple):
 
 
 def publish_hint(broker: Broker, credential: Value, hint: Hint) -> None:
-    """Publish `hint` as `credential`. Raises UnreachableError, RefusedError."""
+    """Raises UnreachableError, RefusedError."""
     with Connection(broker, credential, deadline=HINT_SECONDS) as connection:
         connection.publish(f"{HINTS}/{hint.secret}", json.dumps(hint._asdict()))
 
 
 def parse_hint(payload: bytes | bytearray) -> Hint | None:
-    """Return the hint, or None if the payload is invalid: any user that may publish there can write it."""
+    """Return None for an invalid payload: any user that may publish there can write it."""
     if len(payload) > LONGEST_HINT:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The base class of targets whose credentials are users of a broker."""
+"""Base of targets with a broker's users as credentials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secretops.values import Value
 
 
 class BrokerUsers:
-    """Users of a broker: a server's, or (`admin`) those that manage users."""
+    """A server's users, or (`admin`) those that manage users."""
 
     # Why an admin cannot change its own password.
     self_change_risk: str
@@ -55,7 +55,7 @@ class BrokerUsers:
             raise RefusedError(
                 f"{username} cannot change its own password",
                 rule=f"{self.self_change_risk}, so the result would be unknown",
-                remedy="use the other one of the two admins",
+                remedy="use the other admin",
                 code="admin-self-change",
             )
 

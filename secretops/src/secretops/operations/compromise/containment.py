@@ -170,7 +170,10 @@ class _Containment:
         elif self._supplied:
             supply(self._session, secret, self._supplied, force=True)
         else:
-            rule, remedy = "an operator supplies its values", "run it again, with the new value as for put"
+            rule, remedy = (
+                "an operator must supply the values of this secret",
+                "run it again, with the new value as for put",
+            )
             raise WaitingError(f"{secret.name}: no new value", rule=rule, remedy=remedy, code="value-not-supplied")
 
     def _end(self, version: Version) -> str:

@@ -146,7 +146,7 @@ def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datet
 def recorder(folder: Path) -> Record:
     """Return a Record that writes to `folder`. Raises StoreError."""
     if not folder.is_dir():
-        what, rule = f"{folder}: no such folder", "the incident's two files are written to it"
+        what, rule = f"{folder}: no such folder", "the incident's two files are written to this folder"
         remedy = f"mkdir {folder}, or pass another folder: --to FOLDER"
         raise StoreError(what, rule=rule, remedy=remedy, code="incident-folder-missing")
     return lambda incident: save(incident, folder)

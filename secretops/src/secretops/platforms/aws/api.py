@@ -31,8 +31,8 @@ Labels = dict[str, frozenset[str]]
 def connect(region: str, service: str = "secretsmanager", attempts: int | None = None) -> Any:
     """Use boto3's chain of credentials and endpoints. Raises UsageError.
 
-    Each client has its own session: boto3's default session is not thread-safe. The endpoint is the region's, not the
-    account's, because a VPC has a route and a name for it.
+    Each client has its own session: boto3's default one is not thread-safe. The endpoint is the region's, not the
+    account's: a VPC has a route and a name for it.
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
     """
     import boto3
@@ -153,7 +153,7 @@ class SecretsManagerApi:
             self._known[name] = labels
 
     def _uncache(self, name: str) -> Labels | None:
-        """Remove and return the cached labels before a write, whose answer may be lost."""
+        """Call it before a write: its answer may be lost."""
         return self._known.pop(name, None) if self._known is not None else None
 
     def _translated(self, operation: str, name: str) -> AbstractContextManager[None]:

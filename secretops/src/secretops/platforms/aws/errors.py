@@ -50,7 +50,7 @@ _KMS = ErrorTemplate(
 _CREDENTIALS = ErrorTemplate(
     UsageError,
     "no valid AWS credentials ({code})",
-    "they come from the role of this process, from AWS_PROFILE, or from the environment; sessions end after hours",
+    "credentials come from the role of this process, from AWS_PROFILE, or the environment; sessions end after hours",
     "log in (aws sso login, or your role's command), or set AWS_PROFILE; then check: aws sts get-caller-identity "
     "--region {region}",
     "aws-credentials-invalid",

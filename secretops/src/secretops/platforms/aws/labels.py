@@ -1,7 +1,6 @@
 """The staging labels with the metadata of a secret's versions. Pure.
 
-A label has at most 256 characters; a secret has at most 20 labels, of which secretops uses one per version and two
-more. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+A label has at most 256 characters; a secret has at most 20 labels. secretops uses one per version, and two more. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 """
 
 from __future__ import annotations
@@ -61,11 +60,8 @@ class LabelState:
 
     @property
     def versions(self) -> Versions:
-        """Versions with metadata of secretops.
-
-        If AWSCURRENT is on another version, or a retired one, the version published last is current. A current version
-        older than the previous one was made current by hand: it has no publish time until that is recorded.
-        """
+        """If AWSCURRENT is on another author's version, or a retired one, the last published version is current. A
+        current version older than the previous one was made current by hand: its publish time is not recorded yet."""
         if self.forgetting:
             return Versions()
         known: dict[str, Version] = {}
@@ -134,7 +130,7 @@ class LabelState:
         }
 
     def _wanted(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str]]:
-        """Yield labels with their versions. A retired version has none, so that AWS deletes it."""
+        """A retired version has no label, so that AWS deletes it."""
         living = [version for version in (versions.current, versions.pending, versions.previous) if version]
         carrier = next((version.id for version in living if not version.retired), None)
         carrier = carrier or self.current or next(iter(self.labels), None)
@@ -166,7 +162,7 @@ def facts_label(version: Version) -> str:
     if len(label) + len(room) * (len(_format(version.created)) + 2) > LONGEST:
         raise UsageError(
             f"version {version.id} of user {version.user}: the names are too long",
-            rule=f"the AWS store writes both to a staging label of {LONGEST} characters; a dot takes three",
+            rule=f"the AWS store writes both to a staging label of {LONGEST} characters; a dot takes three characters",
             remedy="use a user name of up to 60 characters, and a UUID as the token",
             code="version-names-too-long",
         )
@@ -183,7 +179,7 @@ def stray_label(now: datetime) -> str:
 
 
 def _dotless(token: str) -> str:
-    """Return an id as a part of a label. AWS accepts any character in an id."""
+    """AWS accepts any character in an id."""
     return token.replace("%", "%25").replace(".", "%2E")
 
 

@@ -138,7 +138,7 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
         return version
     raise NotFoundError(
         f"{secret.name}: version {token} has no value",
-        rule="createSecret creates it; AWS starts again with that step",
+        rule="the step createSecret creates the value; AWS starts again with that step",
         remedy=f"aws secretsmanager rotate-secret, or secretops rotate {secret.name}",
         code="version-value-missing",
     )
@@ -157,7 +157,7 @@ def _rotated_secret(session: Session, secret_id: str) -> Secret:
     if not secret.kind.alternates:
         raise UsageError(
             f"{secret.name}: secretops does not create values of kind {secret.kind}",
-            rule="its values are supplied by an operator; the current one was not touched",
+            rule="an operator supplies the values of this secret; the current one was not touched",
             remedy=f"secretops put {secret.name}, and {cancel}",
             code="secret-not-rotated",
         )

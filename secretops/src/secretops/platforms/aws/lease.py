@@ -1,6 +1,6 @@
 """The lease of the AWS store: one item of a DynamoDB table, free without a token. Each change is a conditional update.
 
-A refused update returns the current item, so the rotator needs no right to read. The table's ARN makes DynamoDB deny
+A refused update returns the current item, so the rotator needs no right to read. By the table's ARN DynamoDB denies
 another account.
 """
 

@@ -1,7 +1,7 @@
 """`VersionStore` over Secrets Manager. One call moves AWSCURRENT, which readers get.
 
-`forget` keeps the secret, a resource of the stack. It makes an empty version current and removes every other label,
-under a label that marks this until it is complete. AWS deletes versions without labels.
+`forget` keeps the secret, a resource of the stack. It makes an empty version current and removes every other label; a
+label marks this until it is complete. AWS deletes versions without labels.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             self._pause(secret, Retries(()))
 
     def _write(self, secret: str, change: Callable[[Versions], Versions], *, last: bool = True) -> None:
-        """Write the result of `change`, and remove other versions' labels."""
+        """Remove other versions' labels, too."""
         name = self._name(secret)
         retries = Retries()
         while True:

@@ -93,7 +93,7 @@ class Vault:
         return {secret: TagState.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
 
     def forbidden(self) -> Iterator[SecretopsError]:
-        """Yield denials of reads that an operator needs."""
+        """Yield denials that concern operators."""
         self.reach()
         reads: list[Callable[[], object]] = [functools.partial(self.api.versions, name) for name in self.names]
         for read in [*reads, self.lease.status]:
@@ -107,7 +107,6 @@ class Vault:
         return {name: found for name in self.names if (found := self.api.deleted(name))}
 
     def undeclared(self) -> list[str]:
-        """Return other secrets with an enabled version."""
         self.reach()
         others = sorted({*self.api.names()} - {*self.names})
         return [name for name in others if any(stored.enabled for stored in self.api.versions(name))]
@@ -261,7 +260,7 @@ def audit(vault: Vault) -> Result:
 
 
 def readers_rights(vault: Vault) -> Result:
-    """Check that no declared reader was denied access within a day."""
+    """Check denials within a day."""
     if not vault.location.workspace:
         return ok("unknown without a workspace: a denied reader logs it")
     denied = Counter(

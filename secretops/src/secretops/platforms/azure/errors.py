@@ -53,8 +53,8 @@ CHANGING = ErrorTemplate(
 _FIREWALLED = ErrorTemplate(
     StoreError,
     "{host} rejects requests from this network ({code})",
-    "its network rules list the permitted networks, or the private endpoint",
-    "run it from there, or add this network to the stack file; then pulumi up",
+    "only the networks in its network rules may connect, and clients of its private endpoint",
+    "run the command from such a network; or add this one to the stack file, then pulumi up",
     "azure-network-denied",
 )
 _BY_CODE = {
@@ -79,8 +79,8 @@ _BY_CODE = {
 NO_LOGIN = ErrorTemplate(
     UsageError,
     "no Azure login for {host} ({code})",
-    "it is the identity of this process (AZURE_CLIENT_ID names a user-assigned one), or that of az login",
-    "az login --tenant with the stack's; then check: az account show",
+    "the login is that of this process' identity (AZURE_CLIENT_ID names a user-assigned one), or of az login",
+    "az login --tenant TENANT, with the stack's tenant; then check: az account show",
     "azure-login-missing",
 )
 _BY_STATUS = {

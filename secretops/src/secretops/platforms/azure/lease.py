@@ -1,7 +1,7 @@
 """The lease of the Azure store: a blob's, which Azure grants and ends. Key Vault has no compare-and-swap.
 
-The metadata name the holder and count renewals. Each attempt of a write checks the lease first, and ends before the
-lease can (`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
+The metadata name the holder and count renewals. Each attempt of a write checks the lease, and ends before the lease can
+(`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
 https://learn.microsoft.com/rest/api/storageservices/lease-blob
 """
 
@@ -104,7 +104,7 @@ class LeaseBlob(LeaseStore):
         if seen.is_infinite:
             raise StoreError(
                 f"{self.name}: its lease has no end, so secretops did not acquire it",
-                rule="secretops acquires a lease for seconds and renews it, so that it ends with its process",
+                rule="secretops' leases last seconds and are renewed, so a lease ends soon after its process",
                 remedy=f"to end it: az storage blob lease break --blob-url {self.url} --auth-mode login",
                 code="lease-infinite",
             )
@@ -161,7 +161,7 @@ class LeaseBlob(LeaseStore):
         return self._is_ours("renew the lease of", lambda: self._lease(lease).renew())
 
     def write_holder(self, lease: str, holder: str, since: datetime, count: int) -> bool:
-        """Return False if the lease is lost."""
+        """False if the lease is lost."""
         metadata = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
         return self._is_ours("write to", lambda: self.client.set_blob_metadata(metadata, lease=lease))
 
@@ -194,7 +194,6 @@ class LeaseBlob(LeaseStore):
         return BlobLeaseClient(self.client, lease_id=lease)
 
     def _is_ours(self, action: str, act: Callable[[], object]) -> bool:
-        """Run `act`; False if the lease is lost."""
         with translated(action, self.url, self.name):
             try:
                 act()

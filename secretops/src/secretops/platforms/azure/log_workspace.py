@@ -88,7 +88,6 @@ class Workspace:
             begin = end
 
     def newest(self, since: datetime) -> datetime | None:
-        """Return the newest row's time, or None."""
         found = self._answer(newest(self._host, since, datetime.now(UTC)), "the newest row")
         return datetime.fromisoformat(str(found[0]["TimeGenerated"])) if found else None
 

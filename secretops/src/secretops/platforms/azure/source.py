@@ -23,7 +23,7 @@ from secretops.platforms.azure.tags import ID, latest
 
 
 class KeyVault(PollingSource):
-    """`Source` of the newest versions. Polls the list of a secret's versions; reads a value only after it changed.
+    """Polls the list of a secret's versions; reads a value only after it changed.
 
     8,760 polls a month cost 0.03 USD per secret, server and page of 25 versions (0.03 USD per 10,000 operations,
     https://azure.microsoft.com/pricing/details/key-vault/, 2025). A vault accepts 4,000 operations in ten seconds.

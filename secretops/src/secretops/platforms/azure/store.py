@@ -193,7 +193,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
                 self._api.set_tags(stored, {tag: stored.tags[tag] for tag in stored.tags if tag != FORGETTING})
 
     def _delete(self, name: str) -> None:
-        """Disable all versions, and mark the newest as deleted by secretops."""
+        """Mark the newest version as deleted by secretops."""
         versions, now = self._api.versions(name), datetime.now(UTC)
         for stored in versions:
             is_newest = stored in latest(versions)

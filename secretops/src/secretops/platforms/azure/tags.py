@@ -1,4 +1,4 @@
-"""The tags with the metadata of versions in Key Vault, and which of Key Vault's versions to discard.
+"""Tags with the metadata of versions in Key Vault, and which of Key Vault's versions to discard.
 
 secretops uses at most 11 tags, and keeps others' tags while there is room. A version has at most 15 of up to 256
 characters: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
@@ -202,7 +202,7 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
 
 
 def with_times(stored: KeyVaultVersion, **times: datetime | None) -> dict[str, str]:
-    """Return the tags with these times; None is no change."""
+    """Return the tags with these times; None changes nothing."""
     return _fitting({**stored.tags, **{f"{PREFIX}{name}": timestamp(time) for name, time in times.items() if time}})
 
 
@@ -214,7 +214,7 @@ def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
 
 
 def marked_forgetting(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """Mark a secret as being forgotten, or deleted by secretops."""
+    """Mark as being forgotten, or deleted by secretops."""
     return _fitting({**tags, FORGETTING: timestamp(now)})
 
 

@@ -28,7 +28,7 @@ def texts(paths: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
     if missing or not paths:
         raise UsageError(
             f"variable {missing[0]} is not set" if missing else "no path",
-            rule="the text of each path is in a variable, that of the first in FILE_0",
+            rule="the text for each path must be in a variable, starting with FILE_0",
             remedy="the stack declares both: pulumi up",
             code="file-text-missing",
         )
@@ -44,7 +44,7 @@ def write_files(paths: Sequence[str], variables: Mapping[str, str]) -> None:
             raise UsageError(
                 f"{path}: {error.strerror}",
                 rule="the files are in a volume that the containers of the replica share",
-                remedy="the stack declares it: pulumi up",
+                remedy="the stack declares this volume: pulumi up",
                 code="file-unwritable",
             ) from None
 

@@ -34,7 +34,7 @@ def reach(root: Path) -> None:
     if not exists:
         raise StoreError(
             f"{root} does not exist",
-            rule="this folder has every value; running servers continue with the values that they have",
+            rule="this folder contains every secret value; running servers continue with the values that they have",
             remedy="do not restart a server; see docs/operations/lost-store.md",
             code="dotenv-folder-missing",
         )
@@ -84,7 +84,7 @@ def _close(root: Path) -> str:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield the root and everything below it. Follows only a link of the root."""
+    """Follows only a link of the root."""
     yield root, root.stat()
     yield from ((root / name, (root / name).lstat()) for name in files.LOCKS if os.path.lexists(root / name))
     for top in (root / name for name in files.FOLDERS):

@@ -54,7 +54,7 @@ class Delivery:
         return (*self._location.variables.get(secret, {}), *self._files.get(secret, {}))
 
     def variables(self, secret: str) -> set[str]:
-        """Return the variables, without that of the version."""
+        """Omit the version's variable."""
         location = self._location
         return {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
 
@@ -206,7 +206,7 @@ class Delivery:
         except ValueError:
             raise StoreError(
                 f"{path} is not a valid list of delivered names",
-                rule="only secretops writes this file, and removes what it names",
+                rule="only secretops may write this list, which names the files to remove",
                 remedy="restore it from a backup; or remove it, and check for files that no version needs",
                 code="dotenv-file-invalid",
             ) from None

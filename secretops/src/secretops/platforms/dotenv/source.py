@@ -34,7 +34,7 @@ class DotenvSource(EnvFile):
         except OSError as error:
             raise StoreError(
                 f"{log}: {error.strerror}",
-                rule="every access to a secret is recorded in this folder",
+                rule="every access to a secret must be recorded in this folder",
                 remedy=f"chown {os.geteuid()} {log}, then start the server again",
                 code="access-log-inaccessible",
             ) from error

@@ -59,7 +59,7 @@ class SecretFolder:
                 return Versions()
             raise StoreError(
                 f"{self.state} is missing, and its folder has values of published versions",
-                rule="this file has the stages of the versions",
+                rule="this file records the stages of the versions",
                 remedy=self._remedy,
                 code="dotenv-state-missing",
             )
@@ -84,7 +84,7 @@ class SecretFolder:
         if not VERSION_ID.fullmatch(version):
             raise StoreError(
                 f"{self.state}: {printable(version)[:80]!r} is not a valid version id",
-                rule="an id has letters, digits, dashes and dots; only secretops writes this file",
+                rule="an id may have only letters, digits, dashes and dots; only secretops may write this file",
                 remedy="restore it from a backup; the values in its folder are intact",
                 code="dotenv-version-invalid",
             )
@@ -131,7 +131,7 @@ class SecretFolder:
         )
 
     def _invalid(self, path: Path, what: str) -> StoreError:
-        rule = "only secretops writes this file"
+        rule = "only secretops may write this file"
         return StoreError(f"{path} is not a valid {what}", rule=rule, remedy=self._remedy, code="dotenv-file-invalid")
 
 
@@ -163,7 +163,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             except BlockingIOError:
                 raise LeaseHeldError(
                     f"{os.pread(file, 1000, 0).decode(errors='replace').strip() or 'another process'} holds the lease",
-                    rule="one rotation at a time",
+                    rule="only one rotation may run at a time",
                     remedy="try again when that process has ended",
                     code="lease-held",
                 ) from None
@@ -314,7 +314,7 @@ class JournalFile:
         return StoreError(f"{self._path}: {error.strerror}", rule=rule, remedy=remedy, code="journal-inaccessible")
 
     def _read_on(self, file: BinaryIO) -> None:
-        """Read new lines, or all of a replaced file."""
+        """A replaced file is read as a whole."""
         found = os.fstat(file.fileno())
         if self._file != (found.st_dev, found.st_ino) or found.st_size < self._end:
             self._file, self._end, self._last = (found.st_dev, found.st_ino), 0, {}

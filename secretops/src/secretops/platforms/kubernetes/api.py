@@ -119,7 +119,7 @@ class Api:
                 if _is_untrusted(error):
                     raise StoreError(
                         f"the certificate of {self.connection.server} is not valid for the CA of the kubeconfig",
-                        rule="no value is sent to a server that does not prove its identity",
+                        rule="no secret value is sent to a server that does not prove its identity",
                         remedy="have your cluster's own command write the kubeconfig, or set another server.context",
                         code="service-untrusted",
                     ) from None
@@ -161,7 +161,7 @@ class Api:
                 user = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
                 remedy = f"pulumi up grants it to the rotator; for yourself request: {verb} {what}"
                 if verb == "create" and what.startswith("secrets/"):
-                    remedy = f"as an operator who may create Secrets: {CREATE_SECRETS}"
+                    remedy = f"run it as an operator who may create Secrets: {CREATE_SECRETS}"
                 return ForbiddenError(
                     f"{user[1] if user else self.connection.identity} may not {verb} {where}",
                     rule="RBAC does not grant it: the rotator may get and update, an operator may also create",

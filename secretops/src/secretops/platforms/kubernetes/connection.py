@@ -66,10 +66,7 @@ def connect(context: str | None, environment: Mapping[str, str] = os.environ) ->
 
 
 def _run_plugin(plugin: UserExec) -> User:
-    """Return the printed credential.
-
-    https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
-    """
+    """https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins"""
     info = {"kind": "ExecCredential", "apiVersion": plugin.apiVersion, "spec": {"interactive": sys.stdin.isatty()}}
     environment = {**os.environ, **{entry.name: entry.value for entry in plugin.env or ()}}
     environment["KUBERNETES_EXEC_INFO"] = json.dumps(info)
@@ -98,7 +95,7 @@ def _run_plugin(plugin: UserExec) -> User:
         pass
     raise UsageError(
         f"{plugin.command}, the exec plugin of the kubeconfig, {why}",
-        rule="an exec plugin prints an ExecCredential",
+        rule="an exec plugin must print an ExecCredential",
         remedy=plugin.installHint or "run it by hand, or log in to your cloud again",
         code="kubeconfig-plugin-failed",
     )

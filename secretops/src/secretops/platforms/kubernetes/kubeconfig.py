@@ -91,7 +91,7 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
     if missing := [f"{kind} {context[kind]}" for kind, found in parts.items() if context.get(kind) and found is None]:
         raise UsageError(
             f"context {name} of the kubeconfig names {' and '.join(missing)}, which it does not define",
-            rule="a context refers to a cluster and a user of the same kubeconfig",
+            rule="a context must refer to a cluster and a user of the same kubeconfig",
             remedy="have your cluster's own command write the kubeconfig again",
             code="kubeconfig-entry-missing",
         )
@@ -112,7 +112,7 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
         raise UsageError(
             f"context {name} of the kubeconfig: {url.scheme or '(no scheme)'}://{url.hostname or ''} "
             f"{'with insecure-skip-tls-verify' if url.scheme == 'https' else 'is not https'}",
-            rule="values are sent only over TLS, to a server with a verified certificate",
+            rule="secret values are sent only over TLS, to a server with a verified certificate",
             remedy="set https and certificate-authority-data for its cluster",
             code="kubeconfig-server-insecure",
         )
@@ -128,7 +128,7 @@ def parsing(source: str, *, also: tuple[type[Exception], ...] = ()) -> Iterator[
     except known + also:
         raise UsageError(
             f"{source}: no valid connection to an API server",
-            rule="a kubeconfig of kind Config v1, with PEM certificates and keys that exist",
-            remedy="kubectl config view, kubectl version",
+            rule="a kubeconfig must be of kind Config v1, with PEM certificates and keys that exist",
+            remedy="check it with: kubectl config view; kubectl version",
             code="kubeconfig-invalid",
         ) from None

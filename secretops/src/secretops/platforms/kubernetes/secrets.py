@@ -47,7 +47,7 @@ class Secrets:
         self._api, self._guard = api, guard
 
     def read(self, name: str) -> SecretData:
-        """Return the content; empty if missing."""
+        """Empty if missing."""
         return SecretData(self._api.get(Secret, name))
 
     def change(

@@ -83,7 +83,7 @@ class SecretState:
         except ValueError:
             raise StoreError(
                 f"Secret {self._name}: {self._secret}.{version} is not a valid value",
-                rule="only secretops writes this Secret",
+                rule="only secretops may write this Secret",
                 remedy=f"restore it from a backup, or supply a new value: secretops put {self._secret}",
                 code="value-invalid",
             ) from None

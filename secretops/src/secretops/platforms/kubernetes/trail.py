@@ -42,7 +42,7 @@ CONTROL_PLANE = frozenset(
 # alone proves no node. https://kubernetes.io/docs/reference/access-authn-authz/node/
 NODE, NODES = "system:node:", "system:nodes"
 
-# Limit of remembered open watches, each of which has a second event at its end.
+# Limit of remembered open watches: the end of each is a second event.
 MOST_OPEN = 10_000
 
 NOBODY = "(not logged in)"

@@ -1,6 +1,6 @@
 """The Docker Engine API: objects by compare-and-swap, and our own errors.
 
-Raw requests over Docker's client, which can't update secrets and configs. https://docs.docker.com/reference/api/engine/
+Uses raw requests: Docker's client can't update secrets and configs. https://docs.docker.com/reference/api/engine/
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class SwarmApi:
         self._patience = PATIENCE_SECONDS if patient else 0.0
 
     def clone(self) -> SwarmApi:
-        """Return an API with its own connection, for another thread."""
+        """With its own connection, for another thread."""
         return SwarmApi(self._connect, was_there=self._was_there)
 
     @contextmanager
@@ -101,7 +101,7 @@ class SwarmApi:
         return str(self._json(answer)["ID"])
 
     def update(self, kind: Kind, found: dict[str, Any], spec: dict[str, Any]) -> bool:
-        """Return False on a conflict."""
+        """False on a conflict."""
         path, version = f"/{kind}/{found['ID']}/update", {"version": str(found["Version"]["Index"])}
         answer = self._request("POST", path, body=spec, parameters=version)
         if answer.status_code == http.HTTPStatus.NOT_FOUND or _STALE in answer.text:
@@ -110,7 +110,7 @@ class SwarmApi:
         return True
 
     def remove(self, kind: Kind, name: str) -> bool:
-        """Return False if a service uses it."""
+        """False if a service uses it."""
         answer = self._request("DELETE", f"/{kind}/{name}")
         if _IN_USE in answer.text:
             return False
@@ -119,7 +119,6 @@ class SwarmApi:
         return True
 
     def interrupt(self, container: str) -> None:
-        """Send SIGTERM to a running container."""
         with self.waiting(patient=False):  # a second signal would interrupt its shutdown
             answer = self._request("POST", f"/containers/{container}/kill", parameters={"signal": "SIGTERM"})
         if answer.status_code not in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.CONFLICT):

@@ -81,7 +81,7 @@ def registry_login(image: str) -> str | None:
     except (docker.errors.DockerException, HelperError, OSError, ValueError) as error:
         raise UsageError(
             f"the login to {registry or image} can't be read ({type(error).__name__})",
-            rule="Docker's configuration has the login, or a credential helper",
+            rule="Docker's configuration must contain the login, or name a credential helper",
             remedy=f"docker login {registry}".rstrip(),
             code="registry-login-unreadable",
         ) from None
@@ -115,7 +115,7 @@ def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
     if name and found is None:
         raise UsageError(
             f"DOCKER_CONTEXT: there is no context {name}",
-            rule="it names one of Docker's contexts",
+            rule="DOCKER_CONTEXT must name one of Docker's contexts",
             remedy="list them: docker context ls",
             code="docker-context-unknown",
         )

@@ -143,7 +143,7 @@ def timer_files(program: Program, at: str | None) -> dict[str, str]:
     if not folder.startswith("/") or set(folder) & set(" \t\n\"'\\$%:"):
         raise UsageError(
             f"--at {folder!r}",
-            rule="an absolute path on the manager, without spaces, quotes, and the characters \\ $ % :",
+            rule="it must be an absolute path on the manager, without spaces, quotes, and the characters \\ $ % :",
             remedy=f"leave it out for /etc/{program.name}",
             code="folder-invalid",
         )
@@ -188,7 +188,7 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
     except OSError as error:
         raise UsageError(
             f"{error.filename or folder}: {error.strerror}",
-            rule="an export is written into a folder",
+            rule="the export needs a writable folder",
             remedy="set --to to a folder that this account can write to",
             code="export-not-writable",
         ) from None

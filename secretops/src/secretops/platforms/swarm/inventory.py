@@ -85,7 +85,7 @@ def _parse(listed: dict[str, Any]) -> SwarmSecret:
     if not (number := labels.get(NUMBER, "0")).isdecimal():
         raise StoreError(
             f"secret {name}: label {NUMBER} is {number!r}, not a number",
-            rule="only secretops writes this label",
+            rule="only secretops may write this label",
             remedy=f"if the secret is not the stack's: docker secret rm {name}",
             code="swarm-label-invalid",
         )

@@ -118,7 +118,7 @@ class Job:
             if self._api.get(f"/services/{self.name}") is None:
                 raise StoreError(
                     f"task {self.name} was removed before it ended",
-                    rule="only the process that starts a task removes it",
+                    rule="only the process that starts a task may remove it",
                     remedy="finish the rotation: secretops tick",
                     code="task-removed",
                 )
@@ -132,7 +132,7 @@ class Job:
             if state in STARTING and time.monotonic() - began > START_SECONDS:
                 raise UnreachableError(
                     f"task {self.name} has not started in {START_SECONDS:.0f} s: {status.get('Err') or state}",
-                    rule=f"it runs image {self._location.image} on the connected manager",
+                    rule=f"the task runs image {self._location.image} on the connected manager",
                     remedy="pull the image there (docker pull), and check the node (docker node ls)",
                     code="task-not-started",
                 )
@@ -185,7 +185,7 @@ class Job:
             return int(code)
         raise (NotStartedError if never_ran else StoreError)(
             f"task {self.name} {status['State']}: {why}",
-            rule=f"it runs image {self._location.image} as root, with the daemon's socket",
+            rule=f"the task runs image {self._location.image} as root, with the daemon's socket",
             remedy="fix the cause (log in to the image's registry on this machine: docker login), then try again",
             code="task-failed",
         )
@@ -215,7 +215,7 @@ class Job:
         if (id := self._api.create(kind, spec, login=login)) is None:
             raise StoreError(
                 f"{spec['Name']}: another object has this random name",
-                rule="the names of a command's objects are unique; nothing was started",
+                rule="the names of a command's objects must be unique; nothing was started",
                 remedy="try again",
                 code="task-name-taken",
             )
@@ -278,13 +278,13 @@ class JobRunner:
             if not self._api.remove(kind, each["ID"]):
                 raise StoreError(
                     f"{each['Spec']['Name']}: a service uses it",
-                    rule="it was made for one command, and Docker removes only unused objects",
+                    rule="this object was made for one command, and Docker removes only unused objects",
                     remedy="remove the service that uses it: docker service ls; then try again",
                     code="task-object-in-use",
                 )
 
     def _sweep(self) -> None:
-        """Remove retired versions' Swarm secrets, unless a rotation is creating some."""
+        """Skip it while a rotation creates Swarm secrets."""
         state = VersionStateClient(self._api, self._location).read()
         if state.lease is None:
             for secret in state.secrets:
@@ -306,7 +306,7 @@ class JobRunner:
         )
 
     def _node(self) -> str:
-        """Return the manager's id. Raises StoreError if it accepts no task."""
+        """Raises StoreError if the manager accepts no task."""
         id = ((self._api.get("/info") or {}).get("Swarm") or {}).get("NodeID") or ""
         node = self._api.get(f"/nodes/{id}") or {}
         availability = (node.get("Spec") or {}).get("Availability") or "active"
@@ -321,7 +321,7 @@ class JobRunner:
         return str(id)
 
     def _login(self, job: Job) -> str | None:
-        """Return the registry's login; None if unreadable: the image may be public."""
+        """None if unreadable: the image may be public."""
         try:
             return registry_login(self._location.image)
         except UsageError as error:
@@ -329,7 +329,7 @@ class JobRunner:
             return None
 
     def _mounted(self) -> list[dict[str, Any]]:
-        """Return mounts of every stored value, and of other secrets in the server's files."""
+        """Mount every stored value, and other secrets in the server's files."""
         state = VersionStateClient(self._api, self._location).read()
         kept = {
             each.name: each.id

@@ -84,8 +84,8 @@ class Rollout:
     def wait(self, wanted: list[ServiceSecret], *, is_new: bool, failed: set[str] | None = None) -> None:
         """Wait until every running task has `wanted`; if new, also until one runs steadily with it.
 
-        `failed`: tasks that had failed before a just sent update, or None; after it, raises NeverRanError. Raises
-        UpdateFailedError, UnreachableError.
+        `failed`: tasks that had failed before a just sent update, or None. Raises UpdateFailedError, UnreachableError,
+        and NeverRanError after a just sent update.
         """
         began, ended = time.monotonic(), 0.0
         seen: dict[str, float] = {}
@@ -106,7 +106,6 @@ class Rollout:
             time.sleep(POLL)
 
     def _check_time(self, service: Service, began: float, then: str) -> None:
-        """Raise UnreachableError if an update takes too long."""
         if time.monotonic() - began > (limit := longest(_replicas(service) or 0)):
             raise UnreachableError(
                 f"service {self._name}: its update has not ended in {limit:.0f} s",

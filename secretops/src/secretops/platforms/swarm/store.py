@@ -1,7 +1,7 @@
 """The Swarm store: each field of a version is a Swarm secret, and labels of a config record the versions.
 
-The server's list of secrets is the delivery: one update changes all files of a version, so no reader sees two versions.
-No daemon returns a value; only a task that mounts the secret can read it (docs/adr/0012).
+The server's list of secrets is the delivery: one update changes all files of a version, so no reader mixes two. No
+daemon returns a value; only a task that mounts the secret can read it (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -100,7 +100,6 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         self._inventory.names(secret, state.next, tuple(value))
 
     def _store_pending(self, secret: str, version: Version, value: Value) -> SecretState:
-        """Reserve a number, create the Swarm secrets, and record the version."""
 
         def reserve(found: VersionState) -> None:
             state = found.secret(secret)
@@ -115,7 +114,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         else:
             raise StoreError(
                 f"{secret}: the names of {MOST_NUMBERS} versions in a row are taken",
-                rule="names are unique; secrets of a lost config or of another stack may have them",
+                rule="names must be unique; secrets of a lost config or of another stack may have them",
                 remedy="list orphaned secrets: secretops doctor; remove those that no service uses: docker secret rm",
                 code="swarm-names-taken",
             )
@@ -209,7 +208,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         """Deliver `current`, or remove `secret` for None, and wait for the tasks. False without a service.
 
         `before` runs right before a write. Raises UpdateFailedError if tasks have the previous version; StoreError for
-        an edited delivery; UnreachableError if the update takes too long.
+        an edited delivery; UnreachableError after too long an update.
         """
         for _ in range(STARTS - 1):
             with contextlib.suppress(NeverRanError):
@@ -275,7 +274,6 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         ]
 
     def _with(self, secret: str, service: Service, wanted: list[ServiceSecret]) -> list[ServiceSecret]:
-        """Replace the list's entries of `secret`."""
         ours = {each.id for each in self._inventory.all(secret)}
         names = {file_of(entry) for entry in wanted}
         others = [each for each in secrets_of(service) if each["SecretID"] not in ours and file_of(each) not in names]
@@ -295,7 +293,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _edited(
         self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
     ) -> ServiceSecret | None:
-        """Return an entry with another secret's text in our file, or None."""
+        """Find an entry with another secret's text in our file."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self._files(secret).items()}
         names = {file_of(entry) for entry in wanted}

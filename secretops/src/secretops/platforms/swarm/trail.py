@@ -104,7 +104,6 @@ class SwarmEvents:
         return name.startswith(prefix) and _JOB.fullmatch(name.removeprefix(prefix)) is not None
 
     def _what(self, kind: str, name: str) -> str | None:
-        """Return the event's secret, config or service of the stack, or None."""
         if kind == "secret" and name.startswith(self._location.prefix):
             rest = name.removeprefix(self._location.prefix)
             return next((each for each in self._secrets if rest.startswith(f"{each}-v")), None)
@@ -113,7 +112,7 @@ class SwarmEvents:
         return None
 
     def _into(self, action: str, attributes: dict[str, str]) -> str | None:
-        """Return the operation of an access to a server's container, or None."""
+        """Return the operation of an access to a server's container."""
         verb, _, words = action.partition(":")
         if verb not in INTO_CONTAINER or attributes.get(_OF_SERVICE) != self._location.service:
             return None

@@ -85,7 +85,7 @@ class LogRecords:
         except OSError as error:
             raise StoreError(
                 f"standard error: {error.strerror}",
-                rule="every access to a secret is recorded before it happens",
+                rule="every access to a secret must be recorded before it happens",
                 remedy="try again with a standard error that can be written; nothing was changed",
                 code="access-not-recorded",
             ) from error

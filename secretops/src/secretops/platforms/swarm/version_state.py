@@ -146,7 +146,7 @@ class VersionStateClient:
         return self.api.create("configs", spec) is not None
 
     def opened(self, found: dict[str, Any] | None) -> VersionState:
-        """Parse. Raises StoreError for another stack's config."""
+        """Raises StoreError for another stack's config."""
         name = self.location.state_config
         if found is None:
             return VersionState(name, {})
@@ -155,7 +155,7 @@ class VersionStateClient:
         if theirs != ours:
             raise StoreError(
                 f"config {name} belongs to {theirs}, and this is stack {ours}",
-                rule=f"its label {SWARM_INSTANCE} names its stack; nothing was written",
+                rule=f"the config's label {SWARM_INSTANCE} names its stack; nothing was written",
                 remedy="set DOCKER_HOST or Docker's context to the stack's own Swarm",
                 code="config-of-another-stack",
             )
@@ -163,7 +163,6 @@ class VersionStateClient:
 
     @property
     def is_nowhere(self) -> bool:
-        """True without the stack's config and service."""
         return self.get() is None and self.api.get(f"/services/{self.location.service}") is None
 
     def remove_empty(self) -> None:

@@ -125,7 +125,6 @@ class Api:
         self._request("destroy versions of", "destroy", path, "POST", {"versions": numbers})
 
     def remove(self, path: str) -> None:
-        """Remove all documents and metadata."""
         self._request("remove", "metadata", path, "DELETE", fresh=True)
 
     def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
@@ -155,7 +154,7 @@ class Api:
     def _send(
         self, method: str, url: str, body: Mapping[str, Any] | None, *, action: str, where: str, **how: Any
     ) -> Answer | None:
-        """Return None for a missing path, or a failed check-and-set."""
+        """None for a missing path, or a failed check-and-set."""
         for attempts in (1, 0):
             token = self.login.token()
             answer = self._connection.request(method, url, body, token=token, **how)

@@ -132,7 +132,7 @@ def no_response(error: Exception, address: str, ca_file: str | None) -> Secretop
     if ca_file and not isinstance(error, requests.exceptions.RequestException):
         return UsageError(
             f"{ca_file} has no readable CA certificate",
-            rule="a server's certificate has to be signed by this CA",
+            rule="this CA must sign the server's certificate",
             remedy="write the PEM bundle of the server's CA to this file",
             code="ca-file-invalid",
         )
@@ -142,7 +142,7 @@ def no_response(error: Exception, address: str, ca_file: str | None) -> Secretop
 def invalid_address(address: str, why: str = "") -> UsageError:
     return UsageError(
         f"{address!r} is not a valid server address{why}",
-        rule="https:// and a host, with its port if it is not 443",
+        rule="it must be https:// and a host, with its port if that is not 443",
         remedy="correct store.address in the stack file, then pulumi up",
         code="vault-address-invalid",
     )

@@ -181,7 +181,7 @@ class Login:
         if not isinstance(token, str) or not token:
             raise StoreError(
                 f"{host} accepts the login, but returns no token",
-                rule="a program has no second factor",
+                rule="secretops cannot answer a second factor",
                 remedy="exclude this method from MFA (bao list identity/mfa/login-enforcement)",
                 code="vault-mfa-required",
             )
@@ -194,7 +194,7 @@ class Login:
             return self._connection.rejected(answer, "log in by", f"auth/{method.mount}", f"auth/{method.mount}")
         return StoreError(
             f"{server.host} rejects the login as {method.role} by auth/{method.mount} ({answer.status})",
-            rule=f"the role has to exist, with the credential in {method.file}, from an allowed address",
+            rule=f"the role must exist, accept the credential in {method.file}, and allow this address",
             remedy="pulumi up enables the method; check that the credential belongs to the role and is not expired, "
             "in the audit log too" + ("; a new wrapping token is used at once" if method.wrapped else ""),
             code="vault-login-rejected",
@@ -232,7 +232,7 @@ def _find_operator_token(environment: Mapping[str, str]) -> str:
         pass
     raise UsageError(
         "there is no token of Vault or OpenBao",
-        rule=f"it is read from VAULT_TOKEN, then from ~/{TOKEN_FILE}",
+        rule=f"the token is read from VAULT_TOKEN, then from ~/{TOKEN_FILE}",
         remedy="bao login (or vault login); then: bao token lookup",
         code="vault-token-missing",
     )

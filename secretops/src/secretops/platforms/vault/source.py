@@ -39,8 +39,6 @@ EXAMPLE = "vault:vault.example:8200/coreflux-mcp-prod/data/mqtt,approle=ROLE-ID,
 
 @dataclass(frozen=True, kw_only=True)
 class SourceAddress:
-    """A parsed `--from vault:`."""
-
     server: Server
     mount: str
     # Path of the secrets in the mount: empty, or with a slash at its end.
@@ -82,7 +80,7 @@ class VaultSource(PollingSource):
         if fields is None:
             raise StoreError(
                 f"{name}: version {found.number} is not a valid value",
-                rule="a value is a JSON object of fields and texts",
+                rule="a value must be a JSON object of text fields",
                 remedy="secretops status, then secretops put",
                 code="value-invalid",
             )
@@ -139,7 +137,7 @@ def _login(values: dict[str, str]) -> VaultLogin | None:
         rule = f"a login needs one of {', '.join(f'{each}=…' for each in METHODS)}"
     elif not file or (wrapped and method != "approle"):
         wrong = "wrapped" if file else "no file"
-        rule = "file= names the credential; only that of approle may be wrapped"
+        rule = "file= must name the credential; only that of approle may be wrapped"
     else:
         try:
             return VaultLogin(
@@ -147,7 +145,7 @@ def _login(values: dict[str, str]) -> VaultLogin | None:
             )
         except ValidationError as error:
             wrong = f"{' and '.join(str(each['loc'][0]) for each in error.errors())} is malformed"
-            rule = "auth= is the mount's path, file= an absolute path, and the role one word"
+            rule = "auth= must be the mount's path, file= an absolute path, and the role one word"
     named = f",{method}=…" if len(methods) == 1 else ""
     remedy = f"for example {EXAMPLE}"
     raise UsageError(f"--from vault:…{named}: {wrong}", rule=rule, remedy=remedy, code="source-login-invalid")

@@ -158,7 +158,7 @@ class VaultVersionStore(VendorVersionStore[State]):
         if fields is None or found.data.get(VERSION) != version:
             raise StoreError(
                 f"{secret}: version {number} of {self._location.mount}/{where} is not a valid value of {version}",
-                rule="only secretops writes this document of fields and texts",
+                rule="only secretops may write this document of fields and texts",
                 remedy=f"supply a new value: secretops put {secret}",
                 code="value-invalid",
             )

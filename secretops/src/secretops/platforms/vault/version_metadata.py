@@ -70,7 +70,6 @@ class VersionRecord:
 
 
 def version_records(metadata: Metadata) -> dict[str, VersionRecord]:
-    """Return our versions by id."""
     found = {}
     for key, text in metadata.custom.items():
         if key.startswith(VERSION_KEY):
@@ -171,7 +170,7 @@ class State:
         return next((claims[name] for name in unpublished), None)
 
     def _with_foreign(self, api: Api, path: str) -> State:
-        """Add a newest document without a record: rolled back or foreign."""
+        """Rolled back or foreign: a newest document without a record."""
         found = api.read(path, self.main.current)
         if found is None:
             return self

@@ -1,7 +1,7 @@
 """Read a login's credential from a file: a JWT, a secret id, or the wrapping token of a secret id.
 
-An unused wrapping token proves that no other program got the secret id. A second file has the digest of a used token,
-so that a restart is not reported as a theft.
+An unused wrapping token proves that no other program got the secret id. A second file has the digest of a used token: a
+restart is not reported as a theft.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Wrapping:
         except UnreachableError as error:
             raise UnreachableError(
                 f"{error.what}: the wrapping token in {method.file} may be used up",
-                rule="it unwraps once, so the request is not retried before a lookup",
+                rule="a wrapping token unwraps only once, so the request is not retried before a lookup",
                 remedy="nothing to do while a lookup succeeds; else write a new wrapping token",
                 code="vault-unwrap-unanswered",
             ) from None
@@ -94,13 +94,13 @@ class Wrapping:
         if digest in (self._sent, recorded):
             return StoreError(
                 f"{file}: this program has already used this wrapping token",
-                rule="it unwraps once; the secret id was in a process that ended, or in a lost response",
+                rule="a wrapping token unwraps only once; the secret id was in an ended process or a lost response",
                 remedy="write a new wrapping token for each start; the audit log shows who used the last one",
                 code="vault-wrapping-token-reused",
             )
         return StoreError(
             f"{file}: this wrapping token was used already, or has expired",
-            rule="it unwraps once: unless this program used it before, SOMEBODY ELSE HAS THE SECRET ID",
+            rule="a wrapping token unwraps only once: unless this program used it, SOMEBODY ELSE HAS THE SECRET ID",
             remedy="find the unwrap in the audit log; if it was another program, revoke the role's secret ids. "
             "Then write a new wrapping token",
             code="vault-wrapping-token-used",
@@ -131,7 +131,7 @@ def check_token(text: str, source: str) -> str:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError(
             f"{source} does not contain a token",
-            rule="a token, a secret id and a JWT are one line of printable ASCII without spaces",
+            rule="a token, a secret id and a JWT must be one line of printable ASCII without spaces",
             remedy="write the token again",
             code="vault-credential-invalid",
         )

@@ -75,7 +75,6 @@ def aws_checks(account: Account, stack: OpenedStack, tick: Repair) -> list[Check
 
 
 def secrets(account: Account) -> Result:
-    """Check that all secrets exist and are not scheduled for deletion."""
     region, found = account.location.region, account.secrets
     if missing := [name for name, secret in found.items() if secret is None]:
         return attention(
@@ -236,7 +235,6 @@ def own_rights(account: Account) -> Result:
 
 
 def readers_rights(account: Account) -> Result:
-    """Check that declared roles may read their secrets."""
     who: dict[str, list[str]] = {}
     for name in account.names:
         for reader in account.location.readers.get(name, ()):
@@ -293,7 +291,7 @@ def _lacking(account: Account, who: Mapping[str, list[str]], actions: tuple[str,
 
 
 def alarms(account: Account) -> Result:
-    """Check that alarms exist and are enabled, with a confirmed subscription."""
+    """Check that they exist and are enabled, with a confirmed subscription."""
     topic = account.location.alerts
     if not topic:
         return ok("not checked: the manifest has no topic; pulumi up writes it again")

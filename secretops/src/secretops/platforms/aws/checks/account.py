@@ -78,7 +78,7 @@ class Account:
         return found
 
     def reach(self) -> None:
-        """Raise SecretopsError for an unreachable AWS, a rejected caller or another account."""
+        """Raise SecretopsError for any failure, or another account."""
         check_account_id(self.identity["Account"], self.location)
 
     @functools.cached_property

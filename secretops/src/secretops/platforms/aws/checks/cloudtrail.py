@@ -65,7 +65,6 @@ def audit(account: Account) -> Result:
 
 
 def _problem(account: Account, trail: Mapping[str, Any]) -> str:
-    """Return why a trail is incomplete, or ""."""
     status = account.call("cloudtrail:GetTrailStatus", Name=trail["TrailARN"])
     if not status["IsLogging"]:
         return "not logging"

@@ -123,7 +123,7 @@ def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
     return attention(
         f"Secret {', '.join(missing)} does not exist",
         "the rotator may not create Secrets; an operator's command does",
-        f"as an operator who may create Secrets: {CREATE_SECRETS}",
+        f"run it as an operator who may create Secrets: {CREATE_SECRETS}",
         tick if has_value.issuperset(missing) else None,
     )
 
@@ -245,7 +245,6 @@ def _all_rights(cluster: Cluster) -> Iterator[Right]:
 
 
 def others_rights(cluster: Cluster) -> Result:
-    """Check that no undeclared account may read the Secrets."""
     accounts = _groups(cluster.location)
     others = {
         "the namespace's default service account": (_user(cluster.location.namespace, "default"), accounts),
@@ -302,7 +301,7 @@ def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...]
 
 def rotator(cluster: Cluster) -> Result:
     found = cluster.own("cronjobs", ROTATOR, group="apis/batch/v1")
-    rule = "secretops tick has to succeed every hour"
+    rule = "secretops tick must succeed every hour"
     if found is None:
         return attention(f"no CronJob {ROTATOR}", rule, "pulumi up")
     if found["spec"].get("suspend"):
@@ -319,7 +318,7 @@ def rotator(cluster: Cluster) -> Result:
 
 def server(cluster: Cluster) -> Result:
     found = cluster.own("deployments", SERVER, group="apis/apps/v1")
-    rule = "every replica has to be ready: it has its values, and the broker accepts them"
+    rule = "every replica must be ready: it has its secret values, and the broker accepts them"
     if found is None:
         return attention(f"no Deployment {SERVER}", rule, "pulumi up")
     wanted = found["spec"].get("replicas", 1)

@@ -1,4 +1,4 @@
-"""Requests of doctor to the API server. Of Secrets they fetch only the metadata."""
+"""Doctor's requests to the API server. Of Secrets they fetch only the metadata."""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ class Cluster:
         return self._once(lambda: self.api.fetch("POST", path, body=body))
 
     def own(self, kind: str, name: str, *, group: str = "api/v1", accept: str = JSON) -> Any | None:
-        """Return an object of the namespace, or None."""
         return self.get(f"/{group}/namespaces/{self.location.namespace}/{kind}/{name}", accept=accept)
 
     def lease(self) -> dict[str, Any] | None:

@@ -103,7 +103,7 @@ def audit(evidence: Evidence) -> Result:
 
 
 def _measured_audit(evidence: Evidence) -> Result:
-    rule = "the audit policy of the stack's output has to log each read of the stack's Secrets"
+    rule = "the audit policy of the stack's output must log each read of the stack's Secrets"
     apply = "configure the audit policy of the stack's output (docs/operations/kubernetes.md; also EKS, GKE and AKS)"
     try:
         growth = evidence.growth
@@ -123,7 +123,7 @@ def _measured_audit(evidence: Evidence) -> Result:
 
 def encryption(evidence: Evidence) -> Result:
     cluster, confirmed = evidence.cluster, confirmation(evidence.cluster, ENCRYPTION)
-    rule = "values have to be encrypted before they are stored, so that a copy of etcd or its disk reveals nothing"
+    rule = "secret values must be encrypted before they are stored, so that a copy of etcd or its disk reveals nothing"
 
     def unmeasured(value: str, remedy: str) -> Result:
         return ok(f"{confirmed}; {value}") if confirmed else unknown(value, rule, _to_confirm(ENCRYPTION, remedy))

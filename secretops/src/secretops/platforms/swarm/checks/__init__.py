@@ -57,7 +57,7 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 
 def docker(manager: Manager) -> Result:
-    """Check that every node's Docker is new enough, and of one release."""
+    """Check for one release, new enough on all nodes."""
     engines = sorted({_engine(node) for node in manager.get("/nodes")})
     rule = "20.10.24 or 23.0.3: older releases accept unencrypted packets in encrypted networks (CVE-2023-28840)"
     if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.get("/nodes") if _is_broken(node)):
@@ -92,7 +92,7 @@ def _is_broken(node: dict[str, Any]) -> bool:
 
 
 def guarded_socket(manager: Manager) -> Result:
-    """Check that only root and one group can use the socket."""
+    """Only root and one group may use the socket."""
     host = address_of(manager.environment)
     rule = "access to the daemon is root on its machine, and gives every value to a task"
     if host.startswith("tcp://") and certificates_of(manager.environment) is None:
@@ -107,7 +107,6 @@ def guarded_socket(manager: Manager) -> Result:
 
 
 def nodes(manager: Manager) -> Result:
-    """Check that all nodes are ready, and that this manager accepts tasks."""
     away = [
         _host(node)
         for node in manager.get("/nodes")
@@ -144,7 +143,6 @@ def encryption(manager: Manager) -> Result:
 
 
 def server(manager: Manager) -> Result:
-    """Check that all replicas run, and that the last update succeeded."""
     name = manager.location.service
     service = next((each for each in manager.get("/services") if each["Spec"]["Name"] == name), None)
     rule = "every replica runs, and an update replaces them one after the other, start-first"
@@ -174,7 +172,6 @@ def server(manager: Manager) -> Result:
 
 
 def version_state(manager: Manager) -> Result:
-    """Check that the config exists and can be parsed."""
     name = manager.location.state_config
     try:
         state = manager.state
@@ -213,7 +210,6 @@ def lease(manager: Manager, take_over: Repair | None = None, pause: float = Timi
 
 
 def orphaned_secrets(manager: Manager) -> Result:
-    """Find Swarm secrets that no stored version needs."""
     state, retired, wrong = manager.state, list[SwarmSecret](), dict[str, str]()  # What is wrong -> its remedy.
     for found in manager.secrets:
         secret = state.secret(found.secret)

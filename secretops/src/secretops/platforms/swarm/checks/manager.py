@@ -92,7 +92,7 @@ class Manager:
         return datetime.now(UTC) - parse_time(self.get("/info")["SystemTime"])
 
     def _is_job(self, service: dict[str, Any]) -> bool:
-        """Return True for a running job. Anybody can write its labels."""
+        """Anybody can write a job's labels."""
         container = _container(service)
         return (
             self._is_labelled(service)

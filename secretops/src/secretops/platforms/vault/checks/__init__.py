@@ -241,7 +241,6 @@ def rotators_rights(server: VaultServer) -> Result:
 
 
 def _compare(server: VaultServer, declared: Sequence[tuple[Role, Rights, Rights]]) -> Result:
-    """Compare granted rights below the mount with the needed and the allowed ones."""
     wrong = []
     for role, needed, allowed in declared:
         policies = {name: server.policy(name) for name in role.policies}
@@ -272,7 +271,6 @@ def _missing(granted: Sequence[Rule], needed: Rights) -> Iterator[str]:
 
 
 def others_rights(server: VaultServer) -> Result:
-    """Check that no other policy reads the stack's mount."""
     name = server.location.mount
     # Policies of the caller, of declared roles, and of root, which has no text.
     try:
@@ -313,7 +311,7 @@ def unknown_paths(server: VaultServer) -> Result:
     try:
         found = server.unknown_paths()
     except DeniedError as error:
-        remedy = f'as an operator with: path "{name}/metadata/" {{ capabilities = ["list"] }}'
+        remedy = f'run it as an operator with: path "{name}/metadata/" {{ capabilities = ["list"] }}'
         return unknown(f"not all paths can be listed: {error.what}", UNDECLARED_RULE, remedy)
     if not found:
         return ok("none")

@@ -55,7 +55,6 @@ class VaultServer:
 
     @functools.cached_property
     def status(self) -> Mapping[str, Any]:
-        """The public status, and the clock skew."""
         connection = Connection(self.api.server)
         answer = connection.request("GET", "sys/seal-status")
         if not answer.is_good or "sealed" not in answer.body:
@@ -77,7 +76,7 @@ class VaultServer:
             raise self._failure
 
     def certificate(self) -> tuple[datetime, datetime]:
-        """Return the certificate's validity."""
+        """Return the validity."""
         found = urlsplit(self.location.address)
         host, port = found.hostname or "", found.port or HTTPS
         try:
@@ -110,7 +109,7 @@ class VaultServer:
         return self.read(f"sys/internal/ui/mounts/{self.location.mount}")  # needs only access to the mount
 
     def _mounted(self, path: str) -> Mapping[str, Any]:
-        """Return a path's data; empty without an engine or method there."""
+        """Empty without an engine or method at the path."""
         self.reach()
         try:
             return self.read(path)
