@@ -73,7 +73,7 @@ def _row(entry: tuple[str, Runs]) -> tuple[str, ...]:
 
 
 def _timed(clone: Clone, command: str) -> tuple[float, float, float]:
-    """Return seconds, seconds of the processor, and MiB."""
+    """Return wall-clock seconds, CPU seconds and peak memory in MiB."""
     done = clone.sh(f"python3 -c {shlex.quote(TIMED)} {command}")
     code, *figures = json.loads(done.stdout)
     if code:

@@ -71,7 +71,10 @@ class AwsArgs(AwsIdentityArgs):
 
 
 class AwsIdentity(Component):
-    """Provider (or `opts.provider`), dead-letter queue and the server's roles, without rights to secrets."""
+    """Creates a provider (unless `opts.provider` is set), a dead-letter queue, and the server's roles.
+
+    The roles have no rights to secrets yet.
+    """
 
     account: AwsAccount
 

@@ -171,7 +171,7 @@ def _install(*options: str) -> None:
 
 
 def _locked() -> str:
-    """Return the lock's entries of PACKAGES, unchanged."""
+    """Return uv.lock's entries for PACKAGES, verbatim."""
     return "".join(f"[[package]]\n{one}" for one in LOCK.read_text().split("[[package]]\n") if one.startswith(_NAMES))
 
 

@@ -34,7 +34,7 @@ class TrailOptions:
     operators: Sequence[str]
     """Object ids of users who put and read values. No groups: the log names users."""
     workspace: WorkspaceArgs | None = None
-    """None: create a workspace. You set retention and readers of your own."""
+    """None: create a workspace. If you name one of your own, you set its retention and readers."""
     retention_days: int = 365
     """30 to 730 days, for a new workspace."""
     alert_emails: Sequence[str] = ()

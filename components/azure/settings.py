@@ -89,7 +89,7 @@ class AzureStore(StoreSection):
     generation: Annotated[int, between(1, 999, "")] = 1
     """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
     workspace: Workspace | None = None
-    """By default the stack creates a workspace. You set retention and readers of your own."""
+    """By default the stack creates a workspace. If you name one of your own, you set its retention and readers."""
     retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
     """Retention of a new workspace."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()

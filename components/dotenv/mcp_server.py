@@ -28,7 +28,7 @@ class LocalMcpServerArgs(McpServerArgs):
     folders: tuple[str, ...] = ("config",)
     """Folders below `root`, also of a rotator there."""
     env_file: bool = False
-    """Public variables are lines of config/.env, as with a dotenv store; else the entry contains them."""
+    """Write public variables to config/.env, as the dotenv store does; else they go into the MCP client's entry."""
 
 
 class LocalMcpServer(McpServer):

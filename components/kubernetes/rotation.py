@@ -77,7 +77,7 @@ class KubernetesRotatorArgs:
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
     """Service account of the server's pods, for its namespace; or arguments to make an identity."""
     elsewhere: StoreElsewhere | None = None
-    """The store outside of the namespace, if any. The rotator then has no rights in the cluster."""
+    """The store, if it is outside the cluster's namespace. The rotator then has no rights in the cluster."""
 
 
 class KubernetesRotator(Component):

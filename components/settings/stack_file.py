@@ -1,7 +1,8 @@
 """Read and check a stack file before the engine does: `python -m components.settings.stack_file Pulumi.<stack>.yaml`.
 
-The entries of `config:` become what the engine makes of them: a word stays a word, a structure becomes JSON, nothing
-becomes "". The engine would print text of an invalid file, which may be a value, and its history keeps values.
+The entries of `config:` become what the engine makes of them: a word stays a word, a structure becomes JSON, an
+empty entry becomes "". On an invalid file the engine would print text that may be a value, and Pulumi's history would
+keep it.
 """
 
 from __future__ import annotations
@@ -203,7 +204,7 @@ def _named(files: Sequence[str]) -> Path:
 
 
 def check_port(sections: Mapping[str, str]) -> None:
-    """Raise StackFileError if another program than the stack's embedded broker listens on its port."""
+    """Raise StackFileError if a program other than the stack's embedded broker listens on its port."""
     store, server, broker = (_section(sections.get(name, "")) for name in ("store", "server", "broker"))
     if broker.get("kind") != "embedded":
         return

@@ -49,7 +49,7 @@ class VaultPlace(Place, VaultServerArgs):
 
     @classmethod
     def of(cls, component: Component, name: str, server: VaultServerArgs) -> VaultPlace:
-        """Return the server, with the component's provider or a new one."""
+        """Return the server, with `component`'s vault provider, or with a new one if it has none."""
         if isinstance(server, VaultPlace):
             return server
         given = component.get_provider("vault:index/mount:Mount")

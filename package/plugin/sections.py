@@ -482,7 +482,7 @@ class AzureStore(TypedDict):
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
     workspace: NotRequired[Workspace]
-    """By default the stack creates a workspace. You set retention and readers of your own."""
+    """By default the stack creates a workspace. If you name one of your own, you set its retention and readers."""
     retention_days: NotRequired[int]
     """Retention of a new workspace."""
     alert_emails: NotRequired[list[str]]

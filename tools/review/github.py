@@ -1,6 +1,6 @@
-"""The comment on a pull request, from the file of the job that ran its code, updated by each run.
+"""Write the pull-request comment from the preview job's result file; each run updates it.
 
-The event has the run and the commit, GitHub's API the pull request and its files: anybody may have written the file.
+Anybody may have written that file: the event has the run and the commit, GitHub's API the pull request and its files.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Trail(Protocol):
         """Return the names in the trail of a secret, or of the object with that name; empty if unknown."""
 
     def known_names(self) -> Iterable[str]:
-        """Return the arguments for which `names` has a result."""
+        """Return every name that `names()` can resolve."""
 
 
 class TrailNames:

@@ -49,9 +49,9 @@ def requires_certificate(broker: Broker) -> bool:
 
 
 def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -> None:
-    """Connect with an unused certificate, and log in as a user of the store.
+    """Connect with a new certificate, and log in as a broker user from the store.
 
-    Without a user any answer proves it: the broker speaks MQTT only over an accepted certificate. Raises RefusedError,
+    If there is no user, any MQTT answer proves that the broker accepts the certificate. Raises RefusedError,
     UnreachableError.
     """
     known, refused = list(_credentials(manifest, store)), list[RefusedError]()

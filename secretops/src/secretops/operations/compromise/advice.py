@@ -1,4 +1,4 @@
-"""The plan of an incident, the steps for a person, and tests of an old value."""
+"""The response plan for an incident, the manual steps, and checks that an old value is refused."""
 
 from __future__ import annotations
 

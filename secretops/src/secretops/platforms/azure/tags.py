@@ -78,7 +78,7 @@ class TagState:
 
     @cached_property
     def rolled_back(self) -> Copy | None:
-        """A person's copy of an older version, neither retired nor late."""
+        """The copy of an older version that a person created, unless that version is retired or was written late."""
         copies, newest = self._in_time, self.newest
         found = next((copy for copy in copies if len(newest) == 1 and copy.stored == newest[0]), None)
         if found is None or not found.stored.enabled or found.number == copies[-1].number:

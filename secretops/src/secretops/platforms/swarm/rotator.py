@@ -54,7 +54,10 @@ def main() -> None:
 
 
 def tick(run: Callable[[], int]) -> None:
-    """Print any error, also a defect's: a restarted process would tick at once."""
+    """Run one tick. Print every exception, bugs included, instead of exiting.
+
+    A restarted process would tick again at once.
+    """
     try:
         run()
     except Exception as error:

@@ -101,7 +101,7 @@ class VersionState:
 
 
 class VersionStateClient:
-    """With a lease's `token`, writes only under that lease."""
+    """Reads and writes the Swarm config that holds the version state. With a lease's `token`, only under that lease."""
 
     def __init__(self, api: SwarmApi, location: Location) -> None:
         self.api, self.location = api, location
