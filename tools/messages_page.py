@@ -73,7 +73,9 @@ def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
         what, _, remedy, code = [*texts, None, None, None, None][:4]
         what, remedy, code = named.get("what", what), named.get("remedy", remedy), named.get("code", code)
         if isinstance(code, ast.Constant) and "-" in str(code.value) and (kind in bases() or "code" in named):
-            what, remedy = (texts_by_name.get(_name(one), one) if one else None for one in (what, remedy))
+            what, remedy = (
+                texts_by_name.get(one.id, one) if isinstance(one, ast.Name) else one for one in (what, remedy)
+            )
             where = f"{path.relative_to(ROOT)}:{call.lineno:05}"
             yield Message(str(code.value), kind, _text(what), _text(remedy), where)
 
