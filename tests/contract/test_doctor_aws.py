@@ -457,7 +457,7 @@ def test_unreachable_aws_is_called_once(healthy: Stack, monkeypatch: pytest.Monk
 
     def client(account: Account, service: str) -> Any:
         requested.append(service)
-        raise UnreachableError("output by the test: no answer", code="test")
+        raise UnreachableError("raised by the test: no answer", code="test")
 
     monkeypatch.setattr(Account, "client", client)
     found = healthy.look()

@@ -69,7 +69,7 @@ class Played(RequestsTransport):  # type: ignore[misc]  # the SDK has no type fo
 
     def send(self, request: HttpRequest, **_: Any) -> Any:
         if self.status == 0:
-            raise ServiceRequestError("output by the stand-in", error=OSError("no network"))
+            raise ServiceRequestError("raised by the stand-in", error=OSError("no network"))
         requested = json.loads(request.content or "{}")
         assert request.url == f"https://api.loganalytics.io/v1/workspaces/{self.workspace}/query"
         assert not requested.get("timespan"), "what time is meant is said in one place"
