@@ -184,7 +184,7 @@ def test_compromise_runs_as_a_task_and_its_incident_is_kept_locally(rotated: Dep
     (path,) = tmp_path.glob("incident-mqtt-*.json")
     incident = json.loads(path.read_text())
     assert incident["ended"]
-    assert set(incident["left"]) <= {"trail", "proof"}, "nobody keeps docker's events"
+    assert set(incident["manual"]) <= {"trail", "proof"}, "nobody keeps docker's events"
     assert log_in(rotated.broker.broker(), Value(old)) != "Success"
     assert leaks(rotated, output.encode(), path.read_bytes(), path.with_suffix(".md").read_bytes()) == 0
     all_is_well(rotated)

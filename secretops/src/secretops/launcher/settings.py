@@ -28,10 +28,10 @@ LOG_LEVELS = ("NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Secret of the server -> its fields, and the variable of each.
 FIELDS = {
-    "mqtt": {"username": "MQTT_USER", "password": "MQTT_PASSWORD"},
+    "mqtt": {"username": "MQTT_USER", "password": "MQTT_PASSWORD"},  # nosec B105 - names
     "agent-key": {"api-key": "DO_AGENT_API_KEY"},
     "client-cert": {"ca.crt": "MQTT_CA_CERT", "client.crt": "MQTT_CLIENT_CERT", "client.key": "MQTT_CLIENT_KEY"},
-    HTTP_TOKEN[0]: {"token": "MCP_HTTP_TOKEN"},
+    HTTP_TOKEN[0]: {"token": "MCP_HTTP_TOKEN"},  # nosec B105 - names
 }
 
 # Every variable that upstream reads, and MCP_HTTP_TOKEN, which the launcher's HTTP transports require.

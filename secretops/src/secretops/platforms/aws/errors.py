@@ -35,7 +35,7 @@ THROTTLES = frozenset(
 DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
 # The command that shows an object; that of "" shows the caller.
 _SHOW = {
-    "secret": "aws secretsmanager describe-secret --region {region} --secret-id {name}",
+    "secret": "aws secretsmanager describe-secret --region {region} --secret-id {name}",  # nosec B105 - a command
     "table": "aws dynamodb describe-table --region {region} --table-name {name}",
     "CA": "aws acm-pca describe-certificate-authority --region {region} --certificate-authority-arn {name}",
     "": "aws sts get-caller-identity --region {region}",

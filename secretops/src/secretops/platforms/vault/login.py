@@ -75,7 +75,7 @@ class Login:
         self._connection = Connection(server)
         self._lock = threading.Lock()
         self._current: LoginToken | None = None
-        self._operator_token = ""
+        self._operator_token = ""  # nosec B105 - empty
         # Logged once.
         self._last_warning = ""
         self._wrapping = Wrapping(self._connection, method) if method and method.wrapped else None
@@ -103,7 +103,7 @@ class Login:
             if self._connection.request("GET", "auth/token/lookup-self", token=token).is_good:
                 return False
             if self._method is None:
-                self._operator_token = ""
+                self._operator_token = ""  # nosec B105 - empty
                 raise UsageError(
                     f"{self._connection.server.host} does not accept this token",
                     rule="a token expires with its TTL, may be revoked, and belongs to one server",
