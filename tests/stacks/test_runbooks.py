@@ -159,9 +159,9 @@ def test_rotation_by_hand_repairs_a_refused_user_and_goes_back_to_an_old_value(r
     page.follow("secretops rotate mqtt")
     running.is_well()
     assert running.clone.sh("secretops put agent-key", stdin=running.new_key()).returncode == 0
-    page.follow("secretops audit --since 1h")
     page.follow("OLD=")
     assert running.key() == good
+    page.follow("secretops audit --since 1h")
     running.ends_well(page)
 
 
