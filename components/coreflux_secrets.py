@@ -44,8 +44,6 @@ class CorefluxSecrets(pulumi.ComponentResource):
     """How an MCP client reaches the server."""
     next: pulumi.Output[str]
     """What to do after `pulumi up`."""
-    csr: pulumi.Output[str]
-    """The request of the intermediate CA, only with OpenBao's or Vault's `pki.signed_by: outside`."""
 
     def __init__(self, name: str, args: CorefluxSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         with _missing_extra_reported(name):
@@ -56,7 +54,7 @@ class CorefluxSecrets(pulumi.ComponentResource):
             _check_it_is_the_only_one(name)
             super().__init__("coreflux-mcp-secrets:index:CorefluxSecrets", name, None, opts)
             declared = open_stack(settings, parent=self)
-        for output, entry in declared.items():
+        for output, entry in declared.items():  # also csr, for which a class attribute would be a promise to all stores
             setattr(self, output, pulumi.Output.from_input(entry))
         self.register_outputs(declared)
 
