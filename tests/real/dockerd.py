@@ -57,7 +57,7 @@ class Dockerd:
         ).stdout
 
     def copy(self, image: str, path: str) -> bytes:
-        return self.read("cp", f"{self.tell('create', image, 'nothing')}:{path}", "-")
+        return self.read("cp", f"{self.call_tool('create', image, 'nothing')}:{path}", "-")
 
     def build(
         self, *arguments: str | Path, stdin: str = "", buildkit: bool = False
