@@ -59,6 +59,8 @@ def judged_by_pack(stream: str) -> dict[str, set[str]]:
 
 VALUE = "".join(("not", "A", "real", "one", "7531"))
 LEAKS = f"""
+import pulumi
+
 pulumi.export("environment", "development")
 pulumi.export("broker_password", "{VALUE}")
 """
@@ -80,7 +82,6 @@ def test_broken_rule_fails_the_preview_with_a_remedy_and_no_value(tmp_path: Path
 # This project's program, with a folder whose files others may read.
 PLANTED = f"""
 import runpy
-import pulumi
 import pulumi
 
 def plant(args):
