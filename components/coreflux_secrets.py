@@ -54,7 +54,7 @@ class CorefluxSecrets(pulumi.ComponentResource):
             _check_it_is_the_only_one(name)
             super().__init__("coreflux-mcp-secrets:index:CorefluxSecrets", name, None, opts)
             declared = open_stack(settings, parent=self)
-        for output, entry in declared.items():  # also csr, for which a class attribute would be a promise to all stores
+        for output, entry in declared.items():  # with csr, an output of some stores only
             setattr(self, output, pulumi.Output.from_input(entry))
         self.register_outputs(declared)
 

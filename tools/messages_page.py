@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from secretops import errors
-from tools.prose import tracked
+from tools.prose import last_name, tracked
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -67,9 +67,9 @@ def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
         if not isinstance(call, ast.Call):
             continue
         named = {one.arg: one.value for one in call.keywords if one.arg}
-        kind, texts = _name(call.func), list(call.args)
-        if texts and _name(texts[0]) in bases():  # a template, whose first argument is the class
-            kind = _name(texts.pop(0))
+        kind, texts = last_name(call.func), list(call.args)
+        if texts and last_name(texts[0]) in bases():  # a template, whose first argument is the class
+            kind = last_name(texts.pop(0))
         what, _, remedy, code = [*texts, None, None, None, None][:4]
         what, remedy, code = named.get("what", what), named.get("remedy", remedy), named.get("code", code)
         if isinstance(code, ast.Constant) and "-" in str(code.value) and (kind in bases() or "code" in named):
@@ -83,8 +83,8 @@ def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
 def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
     """Return name -> expression of an assignment, also of several names at once."""
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-        return {_name(one): entry for one, entry in zip(target.elts, value.elts, strict=False)}
-    return {_name(target): value}
+        return {last_name(one): entry for one, entry in zip(target.elts, value.elts, strict=False)}
+    return {last_name(target): value}
 
 
 @cache
@@ -93,13 +93,8 @@ def bases() -> dict[str, str]:
     found = {name: "" for name, entry in vars(errors).items() if isinstance(entry, type)}
     for node in (node for module in modules().values() for node in ast.walk(module)):
         if isinstance(node, ast.ClassDef) and node.bases and node.name.endswith("Error"):
-            found.setdefault(node.name, _name(node.bases[0]))
+            found.setdefault(node.name, last_name(node.bases[0]))
     return found
-
-
-def _name(node: ast.AST) -> str:
-    """Return the last name, also of `errors.StoreError`."""
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _text(node: ast.expr | None) -> str:
@@ -110,7 +105,7 @@ def _text(node: ast.expr | None) -> str:
         case ast.JoinedStr():
             return "".join(_text(part) or "…" for part in node.values)
         case ast.FormattedValue(value=ast.Name() | ast.Attribute() as value):
-            return _name(value).strip("_").replace("_", " ").upper()
+            return last_name(value).strip("_").replace("_", " ").upper()
         case ast.BinOp(op=ast.Add()):
             return _text(node.left) + _text(node.right)
     return ""

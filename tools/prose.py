@@ -59,7 +59,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     if args.paths:
-        print(*found, sep="\n")
+        sys.stdout.writelines(f"{line}\n" for line in found)
         return 1 if found else 0
     found += of_pages()
     if (words := docstring_words()) > DOCSTRINGS:
@@ -104,13 +104,17 @@ def messages(path: Path) -> str:
     for call in ast.walk(ast.parse(source)):
         if not isinstance(call, ast.Call):
             continue
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        if _MESSAGES.search(name):
+        if _MESSAGES.search(last_name(call.func)):
             texts = [*call.args, *(one.value for one in call.keywords if one.arg in _PARTS)]
             for node in texts:
                 if text := _text(node):
                     lines[node.lineno - 1] += f"- {text}"
     return "\n".join(lines) if any(lines) else ""
+
+
+def last_name(node: ast.AST) -> str:
+    """Return the last name, also of `errors.StoreError`."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _text(node: ast.expr) -> str:

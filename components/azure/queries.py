@@ -98,7 +98,7 @@ _OF_CONSOLE = ("ContainerGroupName", "ContainerName", "Stream", "Log", "_Resourc
 _BY_WHOM = "| project TimeGenerated, Who, Secret, OperationName, Status, Source"
 
 
-def _events(vault: str, *further: str) -> str:
+def _events(vault: str, *branches: str) -> str:
     """Return the vault's audit log, from either table, and rows of other branches."""
     columns = {
         "Status": audit_tables.STATUS,
@@ -113,7 +113,7 @@ def _events(vault: str, *further: str) -> str:
         "        Asked: string, Given: string, Subject: string) []"
     )
     return _lines(
-        audit_tables.either(columns, where=f"tolower(_ResourceId) == {_text(vault.lower())}", others=[none, *further]),
+        audit_tables.either(columns, where=f"tolower(_ResourceId) == {_text(vault.lower())}", others=[none, *branches]),
         "| extend Who = tolower(Who), Secret = tolower(coalesce(",
         '    extract("/(?:deleted)?secrets/([^/?]+)", 1, Asked), extract("/secrets/([^/?]+)", 1, Given), Subject))',
     )

@@ -27,7 +27,7 @@ class ComponentError(pulumi.RunError):
 class Component(pulumi.ComponentResource):
     """A component that prefixes its children's names with its own: the key of "secrets" is "secrets-key".
 
-    Before version 0.2 its name was "key". `formerly` is the former prefix, or returns the former name of a suffix. Each
+    An older layout named it "key". `formerly` is the former prefix, or returns the former name of a suffix. Each
     child has its former name as an alias, so that an upgrade replaces nothing. `siblings`: children of a newer
     component were its siblings.
     """

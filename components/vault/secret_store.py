@@ -197,7 +197,7 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
     user = {"agent-run-as-user": str(USER), "agent-run-as-group": str(USER)}
     if run_as == "platform":  # which gives all containers of a pod one
         user = {"agent-set-security-context": "false"}
-    requested = {
+    annotations = {
         "agent-inject": "true",
         "agent-pre-populate": "false",  # the pod starts without values, and reports what it waits for
         "agent-revoke-on-shutdown": "true",
@@ -218,20 +218,20 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
         "agent-requests-ephemeral": "64Mi",
     }
     if login.method == "jwt":  # for `kubernetes` the injector knows the token's path
-        requested |= {"auth-config-path": AGENTS_TOKEN, "auth-config-remove-jwt-after-reading": "false"}
+        annotations |= {"auth-config-path": AGENTS_TOKEN, "auth-config-remove-jwt-after-reading": "false"}
     if place.namespace:
-        requested["namespace"] = place.namespace
+        annotations["namespace"] = place.namespace
     if ca_file:
-        requested |= {"ca-cert": f"{STACK_FOLDER}/{CA_FILE}", "agent-copy-volume-mounts": "server"}
+        annotations |= {"ca-cert": f"{STACK_FOLDER}/{CA_FILE}", "agent-copy-volume-mounts": "server"}
     for secret in secrets:
-        requested[f"agent-inject-secret-{secret.name}"] = f"{names.base}/data/{secret.name}"
-        requested[f"agent-inject-template-{secret.name}"] = document(names, secret)
-        requested[f"agent-inject-file-{secret.name}"] = f"{secret.name}.json"
-        requested[f"agent-inject-perms-{secret.name}"] = "0400"
+        annotations[f"agent-inject-secret-{secret.name}"] = f"{names.base}/data/{secret.name}"
+        annotations[f"agent-inject-template-{secret.name}"] = document(names, secret)
+        annotations[f"agent-inject-file-{secret.name}"] = f"{secret.name}.json"
+        annotations[f"agent-inject-perms-{secret.name}"] = "0400"
     return InjectedFiles(
         source=f"json:{SECRETS_FOLDER}/",  # with its slash: a folder, which the injector brings
         secrets=tuple(secret.name for secret in secrets),
-        annotations={f"vault.hashicorp.com/{key}": entry for key, entry in requested.items()},
+        annotations={f"vault.hashicorp.com/{key}": entry for key, entry in annotations.items()},
         files={CA_FILE: ca_bundle(ca_file)} if ca_file else {},
         address=place.address,
         token_for=reader.audience,

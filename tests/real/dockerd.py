@@ -46,7 +46,7 @@ class Dockerd:
         """Run one command of the client with `stdin`; any exit code."""
         return self._client(arguments, stdin=stdin, timeout=DEADLINE)
 
-    def call_tool(self, *arguments: str | Path, stdin: str = "") -> str:
+    def check_output(self, *arguments: str | Path, stdin: str = "") -> str:
         done = self.start(*arguments, stdin=stdin)
         assert done.returncode == 0, f"docker {arguments[0]}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
@@ -57,7 +57,7 @@ class Dockerd:
         ).stdout
 
     def copy(self, image: str, path: str) -> bytes:
-        return self.read("cp", f"{self.call_tool('create', image, 'nothing')}:{path}", "-")
+        return self.read("cp", f"{self.check_output('create', image, 'nothing')}:{path}", "-")
 
     def build(
         self, *arguments: str | Path, stdin: str = "", buildkit: bool = False
@@ -183,7 +183,7 @@ def _program(process: int) -> str:
 
 
 def import_base(docker: Dockerd) -> str:
-    docker.call_tool("import", _debian(), BASE)
+    docker.check_output("import", _debian(), BASE)
     return BASE
 
 

@@ -30,7 +30,7 @@ USER 10001:10001
 
 def load_launcher_image(docker: Dockerd) -> str:
     """Return its name in that daemon. Skips the test where none can be built."""
-    docker.call_tool("load", "--quiet", "--input", _archive())
+    docker.check_output("load", "--quiet", "--input", _archive())
     with tempfile.TemporaryDirectory(prefix="modules-") as folder:
         modules = Path(folder) / "modules"
         shutil.copytree(ROOT / "secretops/src/secretops", modules, ignore=shutil.ignore_patterns("__pycache__"))
@@ -68,7 +68,7 @@ def _build(made: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="image-") as folder, open_workshop(Path(folder)) as workshop:
         done = workshop.build("--build-arg", f"UPSTREAM={SERVER_FOLDER}", "--tag", IMAGE)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        workshop.docker.call_tool("save", "--output", part, IMAGE)
+        workshop.docker.check_output("save", "--output", part, IMAGE)
     part.replace(made)
 
 

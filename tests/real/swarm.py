@@ -46,10 +46,10 @@ class Swarm:
         # Docker would make the same bridge, with the first free subnet.
         bridge = ("name=docker_gwbridge", "enable_icc=false", "enable_ip_masquerade=true")
         options = [word for option in bridge for word in ("--opt", f"com.docker.network.bridge.{option}")]
-        self.docker.call_tool(
+        self.docker.check_output(
             "network", "create", "--subnet", SUBNET, "--gateway", MACHINE, *options, "docker_gwbridge"
         )
-        self.docker.call_tool("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1")
+        self.docker.check_output("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1")
 
     def end(self) -> None:
         self.docker.start("swarm", "leave", "--force")  # its tasks end, and nothing restarts them
@@ -64,7 +64,7 @@ class Swarm:
 
     def start(self) -> None:
         self._daemon.start()
-        self.wait("the manager leads", lambda: self.docker.call_tool(*LEADS) == "true")
+        self.wait("the manager leads", lambda: self.docker.check_output(*LEADS) == "true")
 
     def stop(self) -> None:
         self._daemon.stop()
@@ -89,7 +89,7 @@ class Swarm:
         return import_base(self.docker)
 
     def load(self, archive: Path) -> str:
-        return self.docker.call_tool("load", "--quiet", "--input", archive).rpartition("Loaded image: ")[2].strip()
+        return self.docker.check_output("load", "--quiet", "--input", archive).rpartition("Loaded image: ")[2].strip()
 
     def wait(self, what: str, check: Callable[[], object]) -> None:
         """Wait until `check` is true; errors of the daemon count as false. Fails the test after DEADLINE."""

@@ -102,7 +102,7 @@ class Deployed:
 
     def inspect(self, kind: str, *ids: str) -> list[dict[str, Any]]:
         ask = ("inspect", "--type", kind) if kind == "task" else (kind, "inspect")
-        found: list[dict[str, Any]] = json.loads(self.swarm.docker.call_tool(*ask, *ids)) if ids else []
+        found: list[dict[str, Any]] = json.loads(self.swarm.docker.check_output(*ask, *ids)) if ids else []
         return found
 
     def service(self) -> dict[str, Any]:
@@ -141,11 +141,11 @@ class Deployed:
         return attached(self.service()["Spec"]["TaskTemplate"])
 
     def secrets(self) -> list[str]:
-        names = self.swarm.docker.call_tool("secret", "ls", "--format", "{{.Name}}").split()
+        names = self.swarm.docker.check_output("secret", "ls", "--format", "{{.Name}}").split()
         return sorted(name for name in names if name.startswith(self.store.prefix))
 
     def services(self) -> list[str]:
-        names = self.swarm.docker.call_tool("service", "ls", "--format", "{{.Name}}").split()
+        names = self.swarm.docker.check_output("service", "ls", "--format", "{{.Name}}").split()
         return sorted(name for name in names if name.startswith(self.store.prefix))
 
     def at_work(self) -> list[str]:
@@ -155,12 +155,12 @@ class Deployed:
 
     def _tasks(self, service: str) -> list[dict[str, Any]]:
         return self.inspect(
-            "task", *self.swarm.docker.call_tool("service", "ps", "--quiet", "--no-trunc", service).split()
+            "task", *self.swarm.docker.check_output("service", "ps", "--quiet", "--no-trunc", service).split()
         )
 
     def read(self, task: dict[str, Any], name: str) -> str:
         container = task["Status"]["ContainerStatus"]["ContainerID"]
-        return self.swarm.docker.call_tool("exec", container, "cat", f"/run/secrets/{name}")
+        return self.swarm.docker.check_output("exec", container, "cat", f"/run/secrets/{name}")
 
     def stdin(self, name: str = "mqtt") -> dict[str, str]:
         task = self.tasks()[0]
@@ -193,11 +193,11 @@ class Deployed:
 
     def log_of(self, service: str) -> str:
         label = f"label=com.docker.swarm.service.name={service}"
-        return self._logs(*self.swarm.docker.call_tool("ps", "-aq", "--filter", label).split())
+        return self._logs(*self.swarm.docker.check_output("ps", "-aq", "--filter", label).split())
 
     def log(self) -> str:
         """Return the logs of all containers. A service's log may wait for a removed container."""
-        return self._logs(*self.swarm.docker.call_tool("ps", "-aq").split())
+        return self._logs(*self.swarm.docker.check_output("ps", "-aq").split())
 
     def _logs(self, *containers: str) -> str:
         done = [self.swarm.docker.start("logs", one) for one in containers]

@@ -114,9 +114,9 @@ def test_the_first_values_come_as_files_that_only_the_launcher_may_read(serving:
             assert (file["UID"], file["GID"], file["Mode"]) == ("10001", "10001", 0o400)
         container = task["Status"]["ContainerStatus"]["ContainerID"]
         for name in files:
-            found = serving.swarm.docker.call_tool("exec", container, "stat", "-c", "%u %a", f"/run/secrets/{name}")
+            found = serving.swarm.docker.check_output("exec", container, "stat", "-c", "%u %a", f"/run/secrets/{name}")
             assert found == "10001 400", name
-        status = serving.swarm.docker.call_tool("exec", container, "cat", "/proc/1/status")
+        status = serving.swarm.docker.check_output("exec", container, "cat", "/proc/1/status")
         assert "Uid:\t10001\t10001" in status
         assert "CapEff:\t0000000000000000" in status
         assert serving.swarm.docker.start("exec", container, "touch", "/here").returncode != 0
@@ -166,7 +166,7 @@ def test_manager_killed_in_mid_rotation_only_delays_it(rotated: Deployed) -> Non
     assert process.returncode == ExitCode.FAILED
     rotated.swarm.start()
     service = rotator(rotated)
-    rotated.swarm.docker.call_tool("service", "update", "--detach", "--args", "5", service)  # seconds, not an hour
+    rotated.swarm.docker.check_output("service", "update", "--detach", "--args", "5", service)  # seconds, not an hour
     rotated.until("its lease is over, and a tick finishes it", lambda: is_past(was, rotated.log_of(service)))
     rotated.until("both replicas are ready", lambda: rotated.ready() >= REPLICAS)
     del rotated.stack.config["store"]["rotator"]  # a timer is to start ticks again
@@ -210,7 +210,7 @@ def test_no_value_is_visible_in_the_swarm(rotated: Deployed) -> None:
         "node": ("node", "ls", "--quiet"),
         "image": ("images", "--quiet"),
     }.items():
-        shown.append(json.dumps(rotated.inspect(kind, *docker.call_tool(*ask).split())))
+        shown.append(json.dumps(rotated.inspect(kind, *docker.check_output(*ask).split())))
     shown.append(json.dumps(rotated.tasks()))
     kept = [path.read_bytes() for path in rotated.stack.home.rglob("*") if path.is_file()]
     assert len(rotated.values) >= ROTATIONS + 3, "an admin's, a token, an agent key, and mqtt's passwords"

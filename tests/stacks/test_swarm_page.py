@@ -64,7 +64,7 @@ def test_swarm_page_works_with_pulumi_and_without_it(to_be: Deployed, manager: C
     to_be.until("both replicas are ready", lambda: to_be.ready() == REPLICAS)
     assert to_be.log_in() == "Success"
 
-    to_be.swarm.docker.call_tool("stack", "rm", f"coreflux-mcp-{NAME}")
+    to_be.swarm.docker.check_output("stack", "rm", f"coreflux-mcp-{NAME}")
     to_be.until("its network is gone, too", lambda: not to_be.services() and not networks(to_be))
     done = manager.sh("pulumi up")
     assert done.returncode == 0, done.stdout
@@ -78,5 +78,5 @@ def test_swarm_page_works_with_pulumi_and_without_it(to_be: Deployed, manager: C
 
 
 def networks(deployed: Deployed) -> list[str]:
-    names = deployed.swarm.docker.call_tool("network", "ls", "--format", "{{.Name}}").split()
+    names = deployed.swarm.docker.check_output("network", "ls", "--format", "{{.Name}}").split()
     return [name for name in names if name.startswith(deployed.store.prefix)]

@@ -100,7 +100,7 @@ def test_either_builder_takes_the_server_by_cloning_it(workshop: Workshop, build
 @real
 @pytest.mark.slow
 def test_image_runs_as_a_numeric_user_without_a_shell_or_secrets(workshop: Workshop, image: str) -> None:
-    config = json.loads(workshop.docker.call_tool("inspect", image))[0]["Config"]
+    config = json.loads(workshop.docker.check_output("inspect", image))[0]["Config"]
     assert config["User"] == f"{USER}:{USER}"
     assert config["Entrypoint"] == ["/opt/secretops/bin/secretops"]
     assert config["Cmd"] == [
@@ -169,7 +169,9 @@ def test_image_serves_without_any_rights(workshop: Workshop, image: str, mosquit
     options = ("--env", "MQTT_BROKER=localhost", "--env", f"MQTT_PORT={mosquitto.port}")
     mount = ("--volume", f"{tmp_path}:/etc/coreflux-mcp/secrets:ro")
     command = ("run", "--from", "files:/etc/coreflux-mcp/secrets", "--transport", "http", "--listen", "127.0.0.1:0")
-    container = docker.call_tool("run", "--detach", "--network", "host", *HARDENED, *options, *mount, image, *command)
+    container = docker.check_output(
+        "run", "--detach", "--network", "host", *HARDENED, *options, *mount, image, *command
+    )
     url = listening(docker, container)
     until("ready", lambda: httpx.get(f"{url}/readyz", timeout=60).status_code == 200)
 
@@ -180,11 +182,12 @@ def test_image_serves_without_any_rights(workshop: Workshop, image: str, mosquit
 
     assert "ERROR" not in anyio.run(scenario)
     assert (
-        docker.call_tool("exec", container, "/opt/secretops/bin/python", "-c", "import os; print(os.getuid())") == USER
+        docker.check_output("exec", container, "/opt/secretops/bin/python", "-c", "import os; print(os.getuid())")
+        == USER
     )
     begun = time.monotonic()
-    docker.call_tool("kill", "--signal", "TERM", container)
-    assert docker.call_tool("wait", container) == "0", log(docker, container)
+    docker.check_output("kill", "--signal", "TERM", container)
+    assert docker.check_output("wait", container) == "0", log(docker, container)
     assert time.monotonic() - begun < END_SECONDS + SLOW_MACHINE
     assert credential["password"] not in log(docker, container)
     assert "Traceback" not in log(docker, container)
@@ -196,7 +199,7 @@ def listening(docker: Dockerd, container: str) -> str:
 
     until(
         "it listens",
-        lambda: report() or docker.call_tool("inspect", "--format", "{{.State.Running}}", container) == "false",
+        lambda: report() or docker.check_output("inspect", "--format", "{{.State.Running}}", container) == "false",
     )
     found = report()
     assert found, log(docker, container)
@@ -220,7 +223,7 @@ def test_image_command_answers_the_health_check(workshop: Workshop, image: str, 
     (tmp_path / "http-token").write_text(new_password())
     mount = ("--volume", f"{tmp_path}:/etc/coreflux-mcp/secrets:ro", "--env", "MQTT_BROKER=localhost")
     options = ("--network", "none", *HARDENED, *mount)
-    container = docker.call_tool("run", "--detach", *options, image)
+    container = docker.check_output("run", "--detach", *options, image)
     listening(docker, container)
     alive, ready = (
         docker.start("exec", container, *check[:-1], check[-1].replace("healthz", path))

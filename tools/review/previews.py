@@ -92,8 +92,8 @@ class Clone:
         identity.take(self.environment, self.home)  # again, since set-up may outlast a token
         environment = {PASSPHRASE: "", **self.environment, **own}
         copy = self.home / f"Pulumi.{stack}.yaml"
-        text, further = self._file(stack).read_text(), deployed or deploys
-        copy.write_text(authorities.with_its_own(text, self.root, stack, self.home, beside_a_state=further))
+        text, has_state = self._file(stack).read_text(), deployed or deploys
+        copy.write_text(authorities.with_its_own(text, self.root, stack, self.home, beside_a_state=has_state))
         done = self._pulumi(
             ["preview", "--json", "--stack", stack, "--config-file", str(copy), *(["--refresh"] if refresh else [])],
             {**environment, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"},

@@ -296,7 +296,7 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
     try:
         key = certificate.public_key()
     except (UnsupportedAlgorithm, ValueError):
-        yield Problem(f"has an unsupported key: {which} has it", rule, code="certificate-key-unsupported")
+        yield Problem(f"is not supported: {which} has an unknown type of key", rule, code="certificate-key-unsupported")
     else:
         if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA:
             weak = f"an RSA key of {key.key_size} bits"
@@ -312,7 +312,7 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
         hashed = certificate.signature_hash_algorithm
     except UnsupportedAlgorithm:
         yield Problem(
-            f"has an unsupported signature: {which} has it",
+            f"is not supported: {which} has an unknown type of signature",
             "a signature must use SHA-256 or better",
             code="certificate-signature-unsupported",
         )
