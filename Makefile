@@ -10,12 +10,13 @@ BIN := .venv/bin
 # Each of the many processes of a test would compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup stack-file answerable up down preview image sbom lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts prose scan clean
+.PHONY: help setup stack-file answerable up down preview live image sbom lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts prose scan clean
 
 help:
 	@echo "make up         set up, deploy the stack $(STACK), rotate what is due, show the status"
 	@echo "make down       stop what make up started"
 	@echo "make preview    what a make up would change, judged by policies/, and what it costs"
+	@echo "make live       prove a stack in your account: a throwaway copy, then a report"
 	@echo "make image      one image for the launcher and the rotator"
 	@echo "make sbom       what that image holds, dist/sbom.cdx.json"
 	@echo "make lambda     the package of the rotation functions, for a stack of AWS"
@@ -39,9 +40,9 @@ setup:
 	@$(PYTHON) tools/setup.py --stack $(STACK) $(CHECKS) $(DEPLOYS)
 
 # What is wrong with the stack file is printed before anything is built, which takes minutes.
-up preview: CHECKS := --check
+up preview live: CHECKS := --check
 # A stack of a cloud is not deployed on a stand-in for its provider.
-up: DEPLOYS := --deploys
+up live: DEPLOYS := --deploys
 
 # The salt in Pulumi.dev.yaml is that of the empty passphrase (docs/adr/0001): no other opens this stack, on any backend.
 ifeq ($(STACK),dev)
@@ -77,6 +78,10 @@ down:
 preview: stack-file setup
 	@$(BIN)/pulumi stack select --create $(STACK)
 	@$(BIN)/pulumi preview --policy-pack policies --suppress-outputs --stack $(STACK)
+
+# CLEAN=1 only cleans up. Values come from standard input. docs/operations/live.md has the other variables.
+live: stack-file setup
+	@$(BIN)/python -m tools.live $(STACK)
 
 TAG ?= coreflux-mcp
 DOCKER ?= docker
