@@ -10,6 +10,7 @@ RUN_BY: dict[str, str] = {
     "docs/operations/doctor.md": "tests/contract/test_operations_pages.py",
     "docs/operations/image.md": "tests/tools/test_image.py",
     "docs/operations/kubernetes.md": "tests/stacks/test_kubernetes_page.py",
+    "docs/operations/live.md": "tests/stacks/test_live.py",
     "docs/operations/pull-requests.md": "tests/stacks/test_review.py",
     "docs/operations/report.md": "tests/contract/test_operations_pages.py",
     "docs/operations/scanning.md": "tests/tools/test_scan.py",

@@ -49,7 +49,7 @@ def write(live: Live) -> dict[str, int]:
     write_whole(folder / "report.html", anonymous(page(made)))
     for one in state.leftovers:
         say(f"left: {one.what}\n  -> {one.command}")
-    say(f"{_counts(made)}\nreport: {folder / 'report.html'}")
+    say(f"{_counts(made)}\nreport: {(folder / 'report.html').relative_to(live.copy.project)}")
     return summary
 
 

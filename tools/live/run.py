@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from components.settings.settings import ConfigurationError
 from policies import cost
 from policies.evidence import Verdict, judge
 from policies.plan import NoPlanError, plan_of_preview
@@ -27,8 +28,11 @@ from tools.live.state import Leftover, Outcome, State, anonymous
 from tools.live.throwaway import Throwaway
 from tools.steps import say, write_whole
 
-# Seconds: between two looks at what arrives late; for a rotation that waits for its grace period, 600 at most.
-PAUSE, GRACE = 15.0, 900.0
+# Seconds between two looks at what arrives late.
+PAUSE = 15.0
+
+# The detail of what nobody looked at, which is not printed.
+EARLIER = "an earlier check failed, or the run was interrupted"
 
 # Characters of a detail.
 LONGEST = 400
@@ -65,7 +69,7 @@ class Live:
     state: State = field(default_factory=State)
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
-    reach: Callable[[str], None] = lambda _step: None
+    reach: Callable[[str], object] = lambda _step: None
     remove_from_broker: Callable[[Manifest, Value | None], tuple[str, dict[str, str]]] = broker_users.remove
 
     def __post_init__(self) -> None:
@@ -87,8 +91,10 @@ class Live:
                     self._step(step, check)
         except StoppedError:
             pass
-        finally:
+        except (Exception, KeyboardInterrupt, SystemExit):
             self.clean_up()
+            raise
+        self.clean_up()
 
     def _steps(self) -> dict[Callable[[], None], str]:
         """Return the steps, and the check that an unexpected failure of each belongs to."""
@@ -106,9 +112,10 @@ class Live:
 
     def clean_up(self) -> None:
         """Remove the copy, what it left on the platform, and its users on the broker. Each call starts over."""
+        is_there = self.copy.file.exists() or bool(self.state.leftovers)
         self.state.cleaning, self.state.leftovers = True, []
         self._keep()
-        if self.copy.file.exists():
+        if is_there:
             steps = {self.purge: "values-purged", self.destroy: "stack-destroyed"}
             if set(checks.DESTROYED_FIRST) & set(self.copy.kinds):
                 steps = dict(reversed(steps.items()))
@@ -117,7 +124,7 @@ class Live:
                 self._step(step, check)
         for name in checks.all_checks(self.copy.kinds):
             if name not in self.state.outcomes:
-                self.record(name, detail="an earlier check failed, or the run was interrupted", reached=False)
+                self.record(name, detail=EARLIER, reached=False)
 
     def forget(self) -> None:
         """Remove the state of a run that left nothing. The report and the log stay."""
@@ -138,7 +145,8 @@ class Live:
         now, text = self.clock(), anonymous(failed or detail)[:LONGEST]
         self.state.outcomes[name] = Outcome(result=result, detail=text, seconds=round(now - self._last, 1))
         self._last = now
-        say(f"{result:<11} {name}{': ' if text else ''}{text}"[:80])
+        if detail != EARLIER:
+            say(f"{result:<11} {name}{': ' if text else ''}{text}"[:80])
         self._keep()
         return result is not Result.FAIL
 
@@ -193,8 +201,10 @@ class Live:
     def rotate(self) -> None:
         """Rotate three times, and again while the lease or a grace period stops it."""
         seen = list[dict[str, Any]]()
+        now = ("--now",) if self.options.standin else ()  # where no server reports a version
         for _ in range(3):
-            done = self._until(lambda: self._secretops("rotate", self._mqtt.name), GRACE, _is_over)
+            grace = self.manifest.grace_seconds + 300
+            done = self._until(lambda: self._secretops("rotate", self._mqtt.name, *now), grace, _is_over)
             if done.code:
                 self.record("rotations-published", done.reason)
                 return
@@ -204,8 +214,9 @@ class Live:
         self.record("rotations-published", "" if len(versions) == len(seen) and alternate else f"versions: {seen}")
 
     def unchanged(self) -> None:
-        self.record("refresh-clean", self._pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes").failed)
-        self.record("preview-empty", self._pulumi("preview", "--diff", "--expect-no-changes").failed)
+        drift = self._pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes").failed
+        if self.record("refresh-clean", drift):  # it has changed the state otherwise
+            self.record("preview-empty", self._pulumi("preview", "--diff", "--expect-no-changes").failed)
         log, state = self.copy.folder / "log.txt", self._pulumi("stack", "export", "--show-secrets").out
         whole = state + (log.read_text() if log.exists() else "")
         found = [name for name, value in self.options.supplied.items() if _is_in(value, whole)]
@@ -321,7 +332,7 @@ class Live:
         say(f"- {step.__name__.replace('_', ' ')}")
         try:
             step()
-        except (StoppedError, UsageError):
+        except (StoppedError, UsageError, ConfigurationError):
             raise
         except Exception as error:  # a defect, or an answer of a form that nobody expects
             self.record(check, f"{type(error).__name__}: {error}")

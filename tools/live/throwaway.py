@@ -19,8 +19,8 @@ from components.settings.stack_file import handed_over
 from secretops.errors import UsageError
 from tools.steps import write_whole
 
-# Seconds of grace that are tried, shortest first: some platforms need more time for a new version.
-GRACE = (5, 60, 300, 600)
+# Seconds of grace that are tried, shortest first: some servers need more time for a new version.
+GRACE = (5, 60, 300, 600, 1200, 3600)
 
 
 @dataclass(frozen=True)
