@@ -1,6 +1,6 @@
-"""Access records of stores without an access log (dotenv, swarm). Never a value.
+"""Access records of the stores without an access log of their own (dotenv, swarm). They contain no value.
 
-A record is on disk before the access: one that cannot be recorded fails.
+A record is flushed to disk before the access; if that fails, so does the access.
 """
 
 from __future__ import annotations

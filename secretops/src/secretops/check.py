@@ -14,7 +14,7 @@ from secretops.errors import SecretopsError
 
 Subject = TypeVar("Subject")
 
-# Versions are named by this machine's time.
+# Tolerated clock difference. Versions have ids with this machine's time.
 MAX_SKEW = timedelta(seconds=60)
 UNDECLARED_RULE = "a secret that the stack does not declare is never rotated, and its readers keep access"
 
@@ -31,15 +31,15 @@ class Level(StrEnum):
 class Repair:
     """An operation that fixes a finding without a decision, and removes nothing that works (docs/adr/0014)."""
 
-    # What the operator confirms. It runs once for all findings with the same description.
+    # The text that the operator confirms. Findings with the same text share one run.
     description: str
-    # Returns what was done; raises SecretopsError. Acquires the lease to write a value or its metadata.
+    # Returns a message about the repair; raises SecretopsError. Acquires the lease to write a value or its metadata.
     run: Callable[[], str] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a check found: value, rule and remedy. Never the value of a secret."""
+    """The result of a check: problem, rule and remedy. Never contains a secret value."""
 
     level: Level
     value: str
@@ -88,13 +88,13 @@ def unknown(value: str, rule: str, remedy: str) -> Result:
 
 
 def judge(wrong: Iterable[str], rule: str, remedy: str, healthy: str, repair: Repair | None = None) -> Result:
-    """Return ATTENTION with all that is wrong, else OK with `healthy`."""
+    """Return ATTENTION with the problems in `wrong`; without any, OK with the text `healthy`."""
     found = "; ".join(wrong)
     return attention(found, rule, remedy, repair) if found else ok(healthy)
 
 
 def reached(reach: Callable[[], object], healthy: Callable[[], str]) -> Result:
-    """Return OK if the platform answers, else its error. All other checks are then UNKNOWN."""
+    """Return OK if the platform answers, else its error, which makes all other checks UNKNOWN."""
     try:
         reach()
     except SecretopsError as error:
@@ -116,7 +116,8 @@ def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: boo
 
 
 def undeclared_secrets(names: Sequence[str], what: str, delete: str) -> Result:
-    """Report secrets in the stack's store that its manifest lacks. `delete` is the command for one of them."""
+    """Report secrets that are in the stack's store, but not in its manifest. `delete` is the command that deletes
+    one."""
     return attention(f"{', '.join(names)}: {what}", UNDECLARED_RULE, f"{delete}; or declare it in the stack file")
 
 

@@ -1,4 +1,5 @@
-"""The broker's process, which `start` runs: HOME HOST PORT [READY]. No argument is secret."""
+"""The process of the embedded broker, started by `process.start` with the arguments HOME HOST PORT [READY]. None is
+secret."""
 
 from __future__ import annotations
 
@@ -14,5 +15,5 @@ try:
     home, host, port, *ready = sys.argv[1:]
     serve(Path(home), host, int(port), ready=int(ready[0]) if ready else None)
 except SecretopsError as error:
-    sys.stderr.write(" ".join(str(error).splitlines()) + "\n")  # one line: `start` prints the log's last
+    sys.stderr.write(" ".join(str(error).splitlines()) + "\n")  # on one line: `start` prints the last line of the log
     sys.exit(error.exit_code)

@@ -88,7 +88,7 @@ class Session:
             self._drops = self._drops and bool(self._waiting)
 
     def resume(self, connection: Connection) -> None:
-        """Use `connection`: send unacknowledged messages again, then queued ones."""
+        """Attach `connection`: send unacknowledged messages again, then queued ones."""
         self.connection = connection
         for packet_id, message in self._sent.items():
             if packet_id in self._released:
