@@ -232,9 +232,8 @@ def overdue(facts: Facts, now: datetime) -> Finding | None:
     at, current = due_at(facts), facts.versions.current
     if at is None or current is None or not facts.secret.is_made:
         return None
-    if (
-        facts.secret.kind is SecretKind.CA and facts.versions.pending
-    ):  # its publication waits for the broker, not for the schedule
+    # a pending CA waits for the broker, not for the schedule
+    if facts.secret.kind is SecretKind.CA and facts.versions.pending:
         return None
     patience = OVERDUE_AFTER
     if facts.secret.is_issued and current.expires:  # less than a day of a short life may be left

@@ -1,7 +1,7 @@
-"""Docker's health check of a container: `python -m secretops.launcher.health`.
+"""The health check of a container for Docker: `python -m secretops.launcher.health`.
 
-Healthy means: serves, has served before, or waits for first values. A refused version never replaces a running one, and
-an unreachable broker restarts no replica.
+A launcher is healthy if it serves, has served before, or waits for its first values. So a rejected version replaces no
+running replica, and an unreachable broker restarts none.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from secretops.errors import ExitCode
 # The launcher's address in the image.
 ADDRESS = ("127.0.0.1", 8080)
 
-# Seconds that a busy machine may need for an answer.
+# Seconds to wait for an answer, on a busy machine, too.
 TIMEOUT = 4
 
-# A file in the container, so that a new container has not served.
+# A file in the container: a new container has not served yet.
 SERVED = Path(tempfile.gettempdir()) / "secretops-has-served"
 
 

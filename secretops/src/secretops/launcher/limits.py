@@ -1,6 +1,6 @@
 """The HTTP server's limits on connections, request time, body size, and log lines.
 
-uvicorn 0.54 limits only concurrent requests, and beyond that refuses everybody.
+uvicorn 0.54 limits only concurrent requests, and refuses every client beyond that.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ RESERVED_DESCRIPTORS = 96
 # Seconds of silence after which a connection may be closed for a new one. A client sends the head at once.
 SILENT_SECONDS = 0.5
 
-# Seconds to wait when the system has no descriptor or no memory for a connection.
+# Seconds to wait before the next try when the system has no descriptor or no memory for a connection.
 EXHAUSTED_SECONDS = 1.0
 
-# Seconds for the head of an admitted request, from the connection or the last response on, and for a body.
+# Seconds for the head of an admitted request, from the connection or the last response on, and for its body.
 HEAD_SECONDS, BODY_SECONDS = 10.0, 30.0
 
 # MCP's messages are a few KB; mcp's own limit is the same.
@@ -44,7 +44,7 @@ LOG_EVERY = 10
 
 
 def max_connections() -> int:
-    """Return fewer if the process's limit on descriptors requires it."""
+    """Return the maximum number of connections: MAX_CONNECTIONS, or fewer if the process may open fewer descriptors."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
@@ -57,7 +57,7 @@ def admit(scope: Scope) -> None:
 
 
 class LimitedProtocol(H11Protocol):
-    """Records since when a connection waits for a request."""
+    """A connection that records since when it waits for a request."""
 
     since = 0.0
     admitted_before = False
@@ -108,7 +108,7 @@ async def accept(
 
 
 def _close_longest_silent(connections: Collection[Any]) -> bool:
-    """Prefer connections without a token. False if none is silent."""
+    """Close the longest silent connection, preferably one that never had a token. Return False if none is silent."""
     waiting = [each for each in connections if each.waits() and time.monotonic() - each.since >= SILENT_SECONDS]
     if waiting:
         min(waiting, key=lambda each: (each.admitted_before, each.since)).close_now()
@@ -124,7 +124,7 @@ def close_overdue(connections: Collection[Any]) -> None:
 
 
 class BodyError(Exception):
-    """A body was not read. `status` is the response's; None if the client has disconnected."""
+    """A request's body was not read. `status` is the response's status; None if the client has disconnected."""
 
     def __init__(self, status: int | None) -> None:
         super().__init__(status)
@@ -132,7 +132,7 @@ class BodyError(Exception):
 
 
 async def with_body(scope: Scope, receive: Receive) -> Receive:
-    """Read a request's body, and return a Receive that starts with it. Raises BodyError."""
+    """Read a request's body. Return a Receive that starts with this body. Raises BodyError."""
     for name, text in scope["headers"]:
         if name == b"content-length" and int(text) > MAX_BODY_BYTES:
             raise BodyError(413)
@@ -158,7 +158,7 @@ async def with_body(scope: Scope, receive: Receive) -> Receive:
 
 
 class FloodFilter(logging.Filter):
-    """Limits each kind of log line that any client can cause to one every LOG_EVERY seconds."""
+    """Limits log lines that any client can cause: one of each kind every LOG_EVERY seconds."""
 
     KINDS = (
         *("Request refused", "All connections", "Cannot accept a connection"),

@@ -1,6 +1,6 @@
-"""Types of a manifest's fields, with the rule that an invalid value breaks.
+"""Types of a manifest's fields, each with the rule that an invalid value breaks.
 
-Others may be able to write a manifest: every text is ASCII without spaces unless its type allows more.
+A manifest may come from others, so every text is ASCII without spaces unless its type allows more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def refused(rule: str, *, shown: str = "") -> PydanticCustomError:
 
 
 def accepted(test: Callable[[str], object], rule: str) -> AfterValidator:
-    """Return a validator of text that passes `test`: no ValueError, no false result."""
+    """Return a validator of a text for which `test` must return a true result, and raise no ValueError."""
 
     def check(text: str) -> str:
         try:
@@ -39,7 +39,7 @@ def accepted(test: Callable[[str], object], rule: str) -> AfterValidator:
 
 
 def matching(pattern: str, rule: str) -> AfterValidator:
-    """Return a validator of text that the whole of `pattern` matches, with ASCII classes."""
+    """Return a validator of a text that must match `pattern` as a whole. Character classes match only ASCII."""
     return accepted(re.compile(pattern, re.ASCII).fullmatch, rule)
 
 

@@ -11,27 +11,27 @@ from pydantic_core import PydanticKnownError
 
 
 class Model(BaseModel):
-    """Frozen. Rejects unknown keys."""
+    """A frozen model that rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class StoreLocation(Model):
-    """Names that locate a store. `kind` selects the subclass of a platform."""
+    """Base of the models with the names that locate a store. `kind` selects the subclass of a platform."""
 
     kind: str
 
     @property
     def folder(self) -> Path | None:
-        """Local folder of the store; None for a remote store."""
+        """Return the local folder of the store; None for a remote store."""
         return None
 
 
 class Issuer(Model):
-    """Signs a certificate. `kind` selects the subclass of a platform."""
+    """Base of the models of what signs a certificate. `kind` selects the subclass of a platform."""
 
     kind: str
-    if TYPE_CHECKING:  # a subclass declares both, in the order of its JSON
+    if TYPE_CHECKING:  # a subclass declares both fields, in the order of its JSON
         # Common name of the client certificate.
         common_name: str
         # Requested lifetime.
@@ -39,7 +39,7 @@ class Issuer(Model):
 
     @property
     def revocation(self) -> str:
-        """The command that revokes a certificate, and who may run it; or ""."""
+        """Return the command that revokes a certificate and who may run it, or ""."""
         return ""
 
 
