@@ -1,7 +1,7 @@
-"""`VersionStore` over Secrets Manager. One call moves AWSCURRENT, which readers get.
+"""A version store in Secrets Manager. A single call moves AWSCURRENT, the label of the version that readers get.
 
-`forget` keeps the secret, a resource of the stack. It makes an empty version current and removes every other label; a
-label marks this until it is complete. AWS deletes versions without labels.
+`forget` keeps the secret, which is a resource of the stack. It makes an empty version current and removes every other
+label; a label marks this until it is complete. AWS deletes versions without labels.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from secretops.values import Value
 
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 LIMIT = payload.Limit(65_536, "Secrets Manager")
-# AWS repeats a failed rotation within the hour, and the tick runs hourly: a label that is left after two is stuck.
+# AWS repeats a failed rotation within the hour, and the tick runs hourly: a label that remains after two is stuck.
 STUCK_AFTER = timedelta(hours=2)
 
 
@@ -53,7 +53,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             location, api or SecretsManagerApi(location.region), timing or Timing(), log_entries=log_entries
         )
         self._table = table or LeaseTable(location.lease)
-        # The values read under the lease. A version's value never changes.
+        # Values that were read under the lease. A version's value never changes.
         self._values: dict[tuple[str, str], Value] | None = None
 
     @property
@@ -71,7 +71,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             return
         if state.current in (None, version.id):  # RotateSecret's empty version may be current
             self.api.put(name, NO_VALUE, "{}", (CURRENT, NO_VALUE_LABEL))
-            self._point_to_nothing(secret)  # putting an existing version moves no label
+            self._point_to_nothing(secret)  # a put of an existing version would move no label
         if not self.api.put(name, version.id, text, (PENDING, facts)):
             raise StoreError(
                 f"{secret}: version {version.id} exists with another value and without metadata",
@@ -123,7 +123,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return found[1] if found else None
 
     def _store_entry(self, entry: Entry) -> None:
-        """Store failures only: a version's metadata shows its success."""
+        """Store an entry of a failure. A success is visible in a version's metadata."""
         if entry.outcome != DONE and self._find_names(entry.secret):
             name = self._name(entry.secret)
             state = LabelState(self.api.labels(name))
@@ -208,7 +208,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             self._pause(secret, Retries(()))
 
     def _write(self, secret: str, change: Callable[[Versions], Versions], *, last: bool = True) -> None:
-        """Remove other versions' labels, too."""
+        """Write the labels after `change`. Removes labels of other versions, too."""
         name = self._name(secret)
         retries = Retries()
         while True:
