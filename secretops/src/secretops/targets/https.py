@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from secretops.errors import UnreachableError, UsageError
 from secretops.redaction import redact
 
-# Attempts of a request, and waits for a rate limit.
+# Attempts of a request; also waits for a rate limit.
 TRIES = 3
 # Seconds before the second attempt, doubled before the third.
 PAUSE = 1.0
@@ -33,12 +33,12 @@ _NO_PROXY = urllib.request.ProxyHandler({})
 
 
 class NoAnswerError(UnreachableError):
-    """A request was sent; its outcome is unknown."""
+    """A request was sent, and its outcome is unknown."""
 
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """No repr: it may contain a value."""
+    """A response. Without a repr, since it may contain a value."""
 
     status: int
     headers: Message
@@ -46,7 +46,7 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The response's object; empty if invalid."""
+        """Return the JSON object in the body; empty if it is invalid."""
         try:
             found = json.loads(self.text)
         except (ValueError, RecursionError):
@@ -66,7 +66,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass
 class TimeBudget:
-    """Seconds left for all requests of one operation, and for each response. `sleep` waits between two requests."""
+    """The seconds left for all requests of one operation, and the limit for each response. `sleep` waits between
+    requests."""
 
     left: float = ALL_SECONDS
     each: float = ANSWER_SECONDS
@@ -97,7 +98,8 @@ class Client:
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, retry: bool = True) -> Answer:
         """Return the response, also of an error. Waits and retries as the server requests.
 
-        `retry`: repeat a request of unknown outcome. Raises UnreachableError, and NoAnswerError for such an outcome.
+        `retry`: repeat a request whose outcome is unknown. Raises UnreachableError, and NoAnswerError for such an
+        outcome.
         """
         answer: Answer | None
         for attempt in range(1, TRIES + 1):
@@ -163,7 +165,7 @@ class Client:
 
 
 def check_url(url: str) -> None:
-    """Raise UsageError for an invalid URL, or one that must not receive a token."""
+    """Raise UsageError for an invalid URL, or a URL that must not receive a token."""
     try:
         at = urlsplit(url)
         host, _ = at.hostname, at.port
@@ -180,7 +182,7 @@ def check_url(url: str) -> None:
 
 
 def _requested_pause(headers: Message) -> float:
-    """Return the seconds of retry-after, else until ratelimit-reset, else PAUSE.
+    """Return retry-after in seconds; without it, the time until ratelimit-reset; else PAUSE.
 
     https://docs.digitalocean.com/reference/api/reference/#section/Introduction/Rate-Limit
     """

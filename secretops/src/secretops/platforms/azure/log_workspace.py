@@ -1,6 +1,6 @@
 """Query a Log Analytics workspace for Key Vault's audit log.
 
-Tables exist from their first row on. A missing table, or a too large answer, is a detail of a PartialError:
+Tables exist from their first row on. A PartialError has a detail that a table is missing or an answer too large:
 https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
 """
 
@@ -45,11 +45,11 @@ _REJECTED = ErrorTemplate(
 _TEMPLATES = {"SEM0529": _NO_TABLE, "SEM0100": _NO_TABLE, "BadArgumentError": _REJECTED}
 # Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: an answer has at most 500,000 rows or 64 MB.
 TOO_LARGE = "-2133196797"
-# Severity of a missing table. Errors have lower numbers.
+# The severity of a missing table. Errors have lower numbers.
 WARNING = 3
 # The default of --since: the interactive retention of a workspace is seldom longer.
 OLDEST = timedelta(days=90)
-# Period of one query, halved while its answer is too large.
+# The period of one query. It is halved while the answer is too large.
 WINDOW = timedelta(days=7)
 SHORTEST = timedelta(minutes=1)
 
@@ -67,7 +67,7 @@ def connect(tenant: str) -> LogsQueryClient:
 
 
 class Workspace:
-    """Connects with the first query."""
+    """The audit log of the vault in a workspace. Connects with the first query."""
 
     def __init__(self, location: AzureStoreLocation) -> None:
         self._location, self._host = location, urlsplit(location.vault).netloc
@@ -78,7 +78,7 @@ class Workspace:
         return connect(self._location.tenant)
 
     def lines(self, since: datetime | None) -> Iterator[bytes]:
-        """Yield the vault's rows. Raises UsageError if both tables are missing."""
+        """Yield the log's rows since a time. Raises UsageError if both tables are missing."""
         now = datetime.now(UTC)
         begin = since or now - OLDEST
         while begin < now:
@@ -104,11 +104,11 @@ class Workspace:
             yield from found
 
     def _answer(self, query: str, what: str) -> list[Mapping[str, Any]]:
-        """Raises _TooLargeError, and StoreError for an incomplete answer."""
+        """Return an answer's rows. Raises _TooLargeError, and StoreError for an incomplete answer."""
         from azure.monitor.query import LogsQueryResult
 
         with translated("query", ENDPOINT, self._name, _TEMPLATES):
-            # The query has the period: whether a timespan includes its ends is not documented.
+            # The query itself has the period: whether `timespan` includes its ends is not documented.
             answer = self._client.query_workspace(self._location.workspace, query, timespan=None)
         tables, lacking = (
             (answer.tables, []) if isinstance(answer, LogsQueryResult) else (answer.partial_data, _lacking(answer))

@@ -26,7 +26,7 @@ ASIDE = "aside"
 
 
 class Salvage:
-    """Methods return a line for each changed file."""
+    """The repair of broken files. Methods return a line for each changed file."""
 
     def __init__(self, location: Location, store: DotenvVersionStore) -> None:
         self._location, self._store = location, store
@@ -47,7 +47,8 @@ class Salvage:
             return [*printed, *(self._move(path, "not a secret's folder") for path in strays)]
 
     def set_aside(self, secret: str, *, edits: bool) -> list[str]:
-        """Set aside a secret's invalid files, under the lease, and rebuild a lost state. `edits`: edited files too."""
+        """Under the lease, set aside a secret's invalid files, and rebuild a lost state. `edits`: set aside edited
+        files, too."""
         if not self._root.is_dir():
             return []
         with files.lock(self._root):
@@ -65,7 +66,7 @@ class Salvage:
         return set()
 
     def rebuilt(self, secret: str) -> Versions:
-        """Return versions with valid values. The last published or the newest is current."""
+        """Return the versions with valid values. The last published version is current, or else the newest."""
         values = {}
         for path in self._values(secret):
             with suppress(OSError, ValueError, SecretopsError):
@@ -114,7 +115,8 @@ class Salvage:
         )
 
     def _delivered(self, secret: str) -> list[str]:
-        """Revert edits of a delivery. A file that is too large for a server loses all other lines."""
+        """Revert edits of a delivery, and save copies. If config/.env is too large for a server, its other lines are
+        removed."""
         printed = list[str]()
         before = read_text(self._delivery.env)
         text = _readable(before or "")
@@ -140,7 +142,7 @@ class Salvage:
         return [*printed, *(self._move(path, "edited") for path in paths)]
 
     def _broken(self, path: Path, parse: Callable[[bytes], object] = len) -> list[str]:
-        """Requires this account's regular file that parses."""
+        """Set `path` aside unless it is a regular file of this account that parses."""
         if not os.path.lexists(path):
             return []
         found = path.lstat()

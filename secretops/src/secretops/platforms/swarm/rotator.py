@@ -27,7 +27,7 @@ EVERY = 3600.0
 
 
 def main() -> None:
-    """Exit 0 when stopped by a signal, with a documented exit code if it can't start."""
+    """Run ticks until a signal, then exit with 0. If it can't start, exit with a documented code."""
     forbid_core_dumps()
     printable.install()
     redaction.install()
