@@ -1,6 +1,6 @@
-"""Access records of the stores without an access log of their own (dotenv, swarm). They contain no value.
+"""Access records of stores without an access log (dotenv, swarm). They contain no value.
 
-A record is flushed to disk before the access; if that fails, so does the access.
+A record is on disk before the access; if it cannot be written, the access fails.
 """
 
 from __future__ import annotations

@@ -78,7 +78,6 @@ def signing_request(key: ec.EllipticCurvePrivateKey, common_name: str) -> str:
 
 
 def subject_of(common_name: str) -> x509.Name:
-    """Return a subject with only a common name."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
@@ -327,7 +326,7 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
 
 
 def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[Problem]:
-    """Yield the problems of a chain in which each certificate is signed by the next, a valid CA. A root may appear
+    """Yield the problems of a chain: each certificate must be signed by the next, a valid CA. A root may appear
     twice."""
     for below, above in zip((own, *chain), chain, strict=False):
         if below == above:

@@ -43,7 +43,7 @@ def read_owned(path: Path) -> bytes:
 def append_line(path: Path, line: str) -> None:
     """Append `line` in a single write, and flush it to disk. A new file has mode 600. Raises as `open_owned` does.
 
-    If the file ends with an incomplete line, `line` starts on a new one.
+    After an incomplete line, starts a new one.
     """
     file = open_owned(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:

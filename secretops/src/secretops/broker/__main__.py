@@ -1,5 +1,4 @@
-"""The process of the embedded broker, started by `process.start` with the arguments HOME HOST PORT [READY]. None is
-secret."""
+"""The embedded broker's process, which `process.start` runs with HOME HOST PORT [READY]. No argument is secret."""
 
 from __future__ import annotations
 

@@ -29,8 +29,6 @@ class MalformedError(Exception):
 
 
 class RefusedConnectError(Exception):
-    """A CONNECT is refused with a return code."""
-
     def __init__(self, code: ReturnCode) -> None:
         super().__init__(code.name)
         self.code = code
@@ -243,7 +241,7 @@ def is_filter(text: str) -> bool:
 
 
 def matches(topic_filter: str, topic: str) -> bool:
-    """Return whether a valid filter matches `topic`. A leading wildcard never matches a topic that starts with $."""
+    """Return whether a valid filter matches `topic`. A leading wildcard matches no topic that starts with $."""
     if topic[0] == "$" and topic_filter[0] != "$":
         return False
     wanted, levels = topic_filter.split("/"), topic.split("/")

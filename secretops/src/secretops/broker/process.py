@@ -46,8 +46,7 @@ POLL_SECONDS = 0.02
 log = logging.getLogger(__name__)
 
 
-class EmbeddedBrokerError(SecretopsError):
-    """The embedded broker cannot be started or stopped."""
+class EmbeddedBrokerError(SecretopsError): ...
 
 
 class Listener(StrEnum):

@@ -137,8 +137,7 @@ class EmbeddedBroker:
         return will.topic != COMMAND_TOPIC and is_allowed(self._users.get(name), Action.PUBLISH, will.topic)
 
     def _open(self, connect: Connect, connection: Connection) -> Session:
-        """Return the client's previous session, or a new one if that is another user's or the client wants a clean
-        session."""
+        """Return the client's previous session if it may resume that, else a new one."""
         client_id, name = connect.client_id or uuid.uuid4().hex, connect.username or ""
         session = self._sessions.get(client_id)
         if session and session.connection:
@@ -155,7 +154,7 @@ class EmbeddedBroker:
         return session
 
     def _disconnect(self, session: Session, connection: Connection) -> None:
-        """End a connection: publish its will, and delete a clean session. No-op if it has ended."""
+        """End a connection once: publish its will, and delete a clean session."""
         if session.connection is not connection:
             return
         session.connection = None
@@ -202,7 +201,6 @@ class EmbeddedBroker:
                     raise MalformedError("a second CONNECT")
 
     async def _handle_publish(self, session: Session, connection: Connection, message: Message, packet_id: int) -> None:
-        """Acknowledge a message, then run it as a command or publish it, if that is allowed."""
         again = message.qos == 2 and packet_id in session.received  # noqa: PLR2004
         if message.qos == 2 and not again:  # noqa: PLR2004
             if len(session.received) >= UNRELEASED:

@@ -22,7 +22,6 @@ for _name, _group in registry.commands().items():
 
 
 def main() -> NoReturn:
-    """Run the command line, and exit with a documented code."""
     redaction.forbid_core_dumps()
     try:
         code = int(_run())

@@ -37,8 +37,7 @@ class KeyComparison:
 
 @dataclass(eq=False, kw_only=True)
 class AgentKey(Rotator):
-    """Rotates the key of one agent. `admins`: version ids of the admin token, newest first, which name the first
-    key."""
+    """Rotates an agent's key. `admins`: version ids of the admin token, newest first; they name the first key."""
 
     prefix: str
     agent: AgentKeys
@@ -122,7 +121,6 @@ class AgentKey(Rotator):
         self.retire(previous)
 
     def _revoke(self, version: Version) -> None:
-        """Delete the key, unless an operator supplied it."""
         if version.user:
             key = NamedKey.of(version.user)
             exists = key.agent != self.agent.id or key.id in {each.id for each in self.agent.list_keys()}

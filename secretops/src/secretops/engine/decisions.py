@@ -86,8 +86,7 @@ Decision = Callable[[Facts, datetime], Finding | None]
 
 
 def grace_period(facts: Facts) -> timedelta:
-    """Return how long servers may use a replaced version: no time for the rotator's own secrets, which it always reads
-    again."""
+    """Return how long servers may use a replaced version. The rotator needs no time: it always reads again."""
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
@@ -148,7 +147,7 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def all_report_current(facts: Facts) -> bool:
-    """Return whether the reporting servers are the expected ones, and all report the current version."""
+    """Return whether exactly the expected servers report the current version."""
     return len(facts.replicas) == facts.expected and not outdated_replicas(facts)
 
 

@@ -26,7 +26,7 @@ class VersionStore(Protocol):
     def versions(self, secret: str) -> Versions: ...
 
     def read(self, secret: str, version: str, *, purpose: str) -> Value:
-        """Return the value of a version. `purpose` goes to the access record. Raises NotFoundError."""
+        """Return a value. `purpose` goes to the access record. Raises NotFoundError."""
 
     def add(self, secret: str, version: Version, value: Value) -> None:
         """Store a pending version in place of any other pending one. No-op if its id is stored already."""
@@ -46,7 +46,7 @@ class VersionStore(Protocol):
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
-        """Record when a version last logged in, or when the target began to refuse it. Retiring deletes the value."""
+        """Record when a version logged in, or was retired, which deletes its value."""
 
     def discard(self, secret: str, version: str) -> None:
         """Delete a pending version and its value. No-op if it is gone."""
@@ -106,7 +106,6 @@ class NamedKey:
     name: str
 
     def __str__(self) -> str:
-        """Return the text that `Version.user` records."""
         return f"{self.agent}/{self.id}"
 
     @classmethod

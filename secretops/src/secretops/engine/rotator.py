@@ -41,8 +41,8 @@ class GraceError(SecretopsError):
 def new_token(now: datetime) -> str:
     """Return a version's id, which sorts by time and is unique without coordination.
 
-    It has 33 characters: Secrets Manager takes it as ClientRequestToken, of 32 to 64 characters, and uses that as the
-    version's id. https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
+    It has 33 characters: Secrets Manager uses a ClientRequestToken of 32 to 64 as the version's id.
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
     """
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
 

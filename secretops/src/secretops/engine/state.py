@@ -12,7 +12,7 @@ from secretops.errors import NotFoundError
 
 
 class Stage(StrEnum):
-    """The stage of a version. At most one version of a secret is in each."""
+    """The stage of a version. Each stage has at most one."""
 
     PENDING = "pending"
     CURRENT = "current"

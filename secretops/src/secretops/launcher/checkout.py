@@ -66,7 +66,6 @@ def _check_folder(folder: Path, named: str) -> None:
 
 
 def _clone(folder: Path) -> None:
-    """Clone all files or none. Raises SecretopsError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
@@ -91,7 +90,6 @@ def _clone(folder: Path) -> None:
 
 
 def _check_commit(folder: Path) -> None:
-    """Raise SecretopsError for a modified clone or another commit."""
     try:
         if _git(folder, "rev-parse", "HEAD") == UPSTREAM_COMMIT and not _git(
             folder, "status", "--porcelain", "--ignored"

@@ -263,7 +263,7 @@ class BrokerClient(RobustClient):
         super().close()
 
     def set_report(self, topic: str, text: str) -> None:
-        """Set the report, and the will that removes it at the broker. The will applies from the next `connect` on."""
+        """Set the report, and from the next `connect` on the will that removes it."""
         self._report = (topic, text)
         self.will_set(topic, b"", qos=1, retain=True)
 
@@ -353,8 +353,7 @@ class BrokerClient(RobustClient):
             return {topic for topic, granted in self._verdicts.items() if granted}
 
     def verdict(self, topics: Iterable[str], seconds: float) -> dict[str, bool] | None:
-        """Wait for the broker's answers. Return whether each topic was granted, or None if one is missing after
-        `seconds`."""
+        """Return whether each topic was granted; None if an answer is missing after `seconds`."""
         wanted = list(topics)
 
         def answered() -> bool:
@@ -403,8 +402,7 @@ class BrokerClient(RobustClient):
     def _drain(self, closing: threading.Event) -> bool:
         """Unsubscribe, and return True once no message is in flight.
 
-        A broker answers UNSUBSCRIBE after the messages of its queue. So its queue is empty if no message precedes the
-        answer.
+        A broker answers UNSUBSCRIBE after its queued messages. If none precedes the answer, the queue is empty.
         """
         end = time.monotonic() + DRAIN_SECONDS
         topics = list(self.subscriptions) or [self.name]
@@ -540,7 +538,6 @@ def _is_over(info: mqtt.MQTTMessageInfo) -> bool:
 
 
 def _acknowledge_at_once(sock: socket.socket) -> None:
-    """Make the system acknowledge TCP segments at once, not after 40 ms: CONNACK waits for that if the broker uses
-    Nagle's algorithm (mosquitto)."""
+    """Acknowledge TCP segments at once: with Nagle's algorithm (mosquitto), CONNACK waits 40 ms for a delayed one."""
     if hasattr(socket, "TCP_QUICKACK"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

@@ -99,10 +99,9 @@ class BrokerConnection:
         return {ACTIONS: 0, **of_tools, **dict.fromkeys(self.own_listeners, OWN_QOS)}
 
     def patch_server(self) -> None:
-        """Replace the MQTT client and functions of the server by this connection's.
+        """Replace the server's MQTT client and functions.
 
-        With use_tls, the server's tool mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses
-        MQTT_CA_CERT.
+        With use_tls, its tool mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses MQTT_CA_CERT.
         """
         paho = ModuleType(mqtt.__name__)
         vars(paho).update(vars(mqtt) | {"Client": self._client_for_tool})
@@ -130,7 +129,7 @@ class BrokerConnection:
         return bool(self._server.connection_status["connected"])
 
     def setup(self, args: argparse.Namespace) -> bool:
-        """Connect in place of upstream's setup_mqtt: log an error, and return False. Never raises."""
+        """Connect in place of upstream's setup_mqtt. Never raises."""
         try:
             return self.open(args)
         except (UsageError, ValueError) as error:
@@ -148,7 +147,7 @@ class BrokerConnection:
     def adopt(
         self, client: BrokerClient, former: BrokerClient | None, settings: ServerSettings, copied: Mapping[str, int]
     ) -> bool:
-        """Use `client` in place of `former`, and retire that. `client` is connected and has the subscriptions `copied`.
+        """Replace and retire `former`. The connected `client` has the subscriptions `copied` already.
 
         Return False if a tool has replaced `former`. Raises UnreachableError if `client` has disconnected.
         """

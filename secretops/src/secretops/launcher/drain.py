@@ -52,7 +52,7 @@ class CallsUnderWay:
             self._posted -= 1
 
     def watch(self, mcp: FastMCP) -> None:
-        """Track every call of `mcp`, too: over SSE no HTTP request is open during a call."""
+        """Track every request: over SSE, no HTTP request is open during a call."""
         handlers = mcp._mcp_server.request_handlers
         for kind, handler in handlers.items():
             handlers[kind] = self._tracked(handler)

@@ -1,4 +1,4 @@
-"""The health check of a container for Docker: `python -m secretops.launcher.health`.
+"""Docker's health check of a container: `python -m secretops.launcher.health`.
 
 A launcher is healthy if it serves, has served before, or waits for its first values. So a rejected version replaces no
 running replica, and an unreachable broker restarts none.

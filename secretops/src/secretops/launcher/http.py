@@ -130,7 +130,7 @@ class Guard:
 
 
 def _refused(scope: Scope, reason: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    """Return the response, and log peer and reason only: path, query and headers may contain secrets."""
+    """Log peer and reason only: path, query and headers may contain secrets."""
     peer = (scope.get("client") or ("an unknown peer",))[0]
     log.warning("Request refused, from %s: %s.", peer, reason)
     return PlainTextResponse(f"{HTTPStatus(status).phrase}\n", status, headers)
@@ -203,7 +203,7 @@ class Service:
         return Response(generate_latest(registry), media_type=_METRICS_TYPE)
 
     def _readiness(self) -> dict[str, object]:
-        """Return the body of /readyz: only names of secrets and states, because it needs no token."""
+        """Return only names of secrets and states: /readyz needs no token."""
         waiting = list(self._state.waiting_for)
         connected, following = self._state.connected, self._state.is_followed()
         ready = not waiting and self.mcp.serves and connected and following and not self.calls.draining
@@ -217,7 +217,7 @@ class Service:
 
 
 class _StateCollector(Collector):
-    """Collects the metrics. Labels are names of secrets and ids of versions, never values or users."""
+    """Metrics, labelled by names of secrets and ids of versions, never by values or users."""
 
     def __init__(self, state: LauncherState) -> None:
         self._state = state
@@ -256,7 +256,7 @@ class _StateCollector(Collector):
 class McpThread:
     """Runs the MCP app on its own thread and event loop, because the server's tools block.
 
-    `start` may wait, and return None. If it raises, `failure` is set to the exception, then `on_failure` is called.
+    `start` may wait, and return None. If it raises, `failure` has the exception, and `on_failure` is called.
     """
 
     def __init__(self, start: Callable[[], Starlette | None], on_failure: Callable[[], None]) -> None:
@@ -308,7 +308,7 @@ class McpThread:
 
 
 def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return `function` for callers on another loop: it runs on `loop`, and ends there if the call is cancelled."""
+    """Return `function` for callers on other loops. Cancelling such a call cancels it on `loop`."""
 
     async def called(*arguments: Any) -> Any:
         async def there() -> Any:

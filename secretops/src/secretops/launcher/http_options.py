@@ -76,7 +76,7 @@ def parse_listen(text: str) -> Address:
 
 @dataclass(frozen=True)
 class HostNames:
-    """The names by which clients may address this server (against DNS rebinding). Ports may differ behind a proxy."""
+    """The names of this server that clients may use (against DNS rebinding). Ports may differ behind a proxy."""
 
     names: frozenset[str]
     # Accept every IP address, since the server listens on all addresses.

@@ -44,7 +44,7 @@ LOG_EVERY = 10
 
 
 def max_connections() -> int:
-    """Return the maximum number of connections: MAX_CONNECTIONS, or fewer if the process may open fewer descriptors."""
+    """Return MAX_CONNECTIONS, or fewer if the process may open too few descriptors."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
@@ -108,7 +108,7 @@ async def accept(
 
 
 def _close_longest_silent(connections: Collection[Any]) -> bool:
-    """Close the longest silent connection, preferably one that never had a token. Return False if none is silent."""
+    """Close the longest silent connection, preferably one without a token. Return False if none is silent."""
     waiting = [each for each in connections if each.waits() and time.monotonic() - each.since >= SILENT_SECONDS]
     if waiting:
         min(waiting, key=lambda each: (each.admitted_before, each.since)).close_now()
@@ -116,7 +116,6 @@ def _close_longest_silent(connections: Collection[Any]) -> bool:
 
 
 def close_overdue(connections: Collection[Any]) -> None:
-    """Close connections that have sent no request for HEAD_SECONDS."""
     oldest = time.monotonic() - HEAD_SECONDS
     for each in list(connections):
         if each.waits() and each.since < oldest:

@@ -110,7 +110,7 @@ class PollingSource(DocumentSource):
             return {"MQTT_USE_TLS": "true", **found} if needs_tls else found
 
     def read_at(self) -> float:
-        """Return when the store last answered, without a refusal of a secret in use, in seconds since 1970, or 0."""
+        """Return when the store last answered without refusing a secret in use; see `Source`."""
         return self._store_read_at
 
     def folders(self) -> frozenset[Path]:
@@ -208,7 +208,7 @@ class PollingSource(DocumentSource):
 
 
 def parse_version(name: str, version: str, text: str) -> StoredVersion | None:
-    """Return a version with the parsed value, or None for an empty text. Raises StoreError."""
+    """Parse a value; None for an empty text. Raises StoreError."""
     try:
         found = json.loads(text) if text else {}
     except (ValueError, RecursionError):

@@ -1,8 +1,8 @@
 """Watch a source: wait for its first values, then swap to each new version or reject it.
 
-A swap: connect → CONNACK → subscriptions acknowledged → use the new client → the former client unsubscribes and drains
-→ DISCONNECT. No call fails and no message is lost; a message may arrive twice (QoS 1), as both clients are subscribed
-for some milliseconds.
+Swap: connect → CONNACK → subscriptions acknowledged → use the new client → the former client unsubscribes and drains →
+DISCONNECT. No call fails and no message is lost; a message may arrive twice (QoS 1), as both are subscribed for some
+milliseconds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 def read_stable(source: Source, stopping: threading.Event) -> tuple[ServerSettings, str]:
-    """Return settings and fingerprint of a source that did not change meanwhile. Raises the errors of `Source.read`."""
+    """Return settings and fingerprint, read while the source does not change. Raises the errors of `read`."""
     for attempt in range(1, SETTLE_TRIES + 1):
         before = source.fingerprint()
         try:
@@ -235,7 +235,7 @@ class SourceWatcher:
         keep_polling(self._poll, self._source, self._stopping, self._state)
 
     def _poll(self) -> bool:
-        """Try a version, unless it is in use or was just rejected. Return False, to go on polling."""
+        """Try a version that is neither in use nor just rejected."""
         fingerprint = self._source.fingerprint()
         known = self._rejected if self._rejected and self._rejected.fingerprint == fingerprint else None
         if fingerprint == self._fingerprint:

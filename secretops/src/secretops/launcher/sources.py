@@ -47,7 +47,7 @@ class Source:
 
     def read(self) -> ServerSettings:
         """Return the settings. Raises UsageError with all mistakes, NotYetError if only values are missing, StoreError
-        if the access cannot be recorded."""
+        if not recorded."""
         return settings.read_settings(self.variables(), self.where)
 
     def fingerprint(self) -> str:
@@ -157,7 +157,7 @@ class DocumentSource(Source):
         self._pem: Path | None = None
 
     def variables_of(self, document: Document) -> Mapping[str, str]:
-        """Return the variables of `document`. PEM is written to private files: OpenSSL reads keys only from files."""
+        """Return variables. PEM goes to private files: OpenSSL reads keys only from files."""
         found = dict(self._public)
         for secret, fields in FIELDS.items():
             values = document.get(secret, {})
@@ -317,7 +317,7 @@ SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
 
 
 def open_source(text: str) -> Source:
-    """Return the source of a --from argument. Reads only the environment. Raises UsageError."""
+    """Open the source of --from. Reads only the environment. Raises UsageError."""
     scheme, colon, place = text.partition(":")
     if colon and scheme in SOURCES and bool(place) is bool(SOURCES[scheme][0]):
         return SOURCES[scheme][1](place)

@@ -125,7 +125,7 @@ def set_tool_settings(settings: ServerSettings, server: UpstreamServer) -> None:
 
 
 class AgentRequests:
-    """A replacement for the module `requests`, which sends requests for upstream's fixed agent to `url`."""
+    """A module `requests` that sends requests for upstream's fixed agent to `url`."""
 
     PATH = "/api/v1/chat/completions"
 
@@ -181,14 +181,14 @@ def _refusal(tool: str) -> str:
 
 
 class _NoFile(logging.NullHandler):
-    """Replaces FileHandler, so that upstream writes no file: standard error has the same records."""
+    """Replaces FileHandler: standard error has the same records."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
 
 
 def _without_unknown_arguments(made: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `made` without arguments that it does not know: mcp 1.12 removed `description`."""
+    """Drop unknown arguments: mcp 1.12 removed `description`."""
     known = inspect.signature(made).parameters
     return lambda *args, **named: made(*args, **{name: each for name, each in named.items() if name in known})
 

@@ -24,7 +24,7 @@ def refused(rule: str, *, shown: str = "") -> PydanticCustomError:
 
 
 def accepted(test: Callable[[str], object], rule: str) -> AfterValidator:
-    """Return a validator of a text for which `test` must return a true result, and raise no ValueError."""
+    """Return a validator of texts: `test` must return a true result without a ValueError."""
 
     def check(text: str) -> str:
         try:

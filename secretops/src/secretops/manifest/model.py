@@ -17,7 +17,7 @@ class Model(BaseModel):
 
 
 class StoreLocation(Model):
-    """Base of the models with the names that locate a store. `kind` selects the subclass of a platform."""
+    """Names that locate a store. `kind` selects a platform's subclass."""
 
     kind: str
 
@@ -28,7 +28,7 @@ class StoreLocation(Model):
 
 
 class Issuer(Model):
-    """Base of the models of what signs a certificate. `kind` selects the subclass of a platform."""
+    """Signs certificates. `kind` selects a platform's subclass."""
 
     kind: str
     if TYPE_CHECKING:  # a subclass declares both fields, in the order of its JSON

@@ -34,7 +34,6 @@ class ManifestError(UsageError):
 
 
 def manifest_error(where: str, error: ValueError | RecursionError) -> ManifestError:
-    """Return the error for the manifest at `where`."""
     if not isinstance(error, ValidationError):
         rule = "a manifest is a JSON object that the program and secretops of one version share"
         return ManifestError(f"{where}: not JSON", rule=rule, remedy=_REMEDY, code="manifest-not-json")
@@ -46,7 +45,6 @@ def manifest_error(where: str, error: ValueError | RecursionError) -> ManifestEr
 
 
 def _explain(detail: ErrorDetails) -> str:
-    """Return a line with the key, its value and the rule."""
     context = detail.get("ctx", {})
     what, rule = _TEXTS.get(detail["type"], (_value(detail["input"]), detail["msg"][0].lower() + detail["msg"][1:]))
     match detail["type"]:

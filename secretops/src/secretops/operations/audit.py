@@ -181,7 +181,7 @@ def named(files: Sequence[str]) -> str:
 
 
 def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
-    """Return `files`, or the trail's own files if there are none. Raises UsageError if one is unreadable."""
+    """Return `files`, else the store's own. Raises UsageError if one is unreadable."""
     store = manifest.store
     if not files and store.folder:
         own = store.folder / RECORDS
@@ -235,5 +235,5 @@ def _count(rows: dict[_Key, Row], access: Access) -> None:
 
 
 def _rank(row: Row) -> tuple[bool, bool, bool, float]:
-    """Return the sort key: undeclared readers first, those with values or changes before others; then the latest."""
+    """Sort undeclared readers first, those with values or changes before others; then the latest."""
     return row.declared, not (row.value_returned or row.changed), row.allowed, -row.last.timestamp()

@@ -79,7 +79,7 @@ def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Re
 
 
 def facts_for_retiring(session: Session, secret: Secret, versions: Versions) -> Facts:
-    """Return the facts for a decision to retire: servers' reports, or for a CA the certificates that it signed."""
+    """Return the facts for retiring: servers' reports, or what a CA has signed."""
     facts = session.facts(secret, versions=versions)
     previous = versions.previous
     if previous is None or previous.retired:

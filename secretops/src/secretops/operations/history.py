@@ -69,7 +69,7 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
 
 
 def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact:
-    """Return `fact()`. On an error, add it to `lacking` and return `otherwise`."""
+    """Return `fact()`. On an error, note it in `lacking` and return `otherwise`."""
     try:
         return fact()
     except SecretopsError as error:

@@ -65,8 +65,7 @@ def lines_of(packed: BinaryIO) -> Iterator[bytes | None]:
 
 
 def _joined(first: bytes, lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
-    """Yield the JSON document that begins with `first`, or its lines if it is broken. It is if the second line is a
-    document."""
+    """Yield the JSON document that begins with `first`; if none does, its lines."""
     lines_read, length = [first], len(first)
     for line in lines:
         if line is None or length + len(line) > LONGEST_LINE or (len(lines_read) == 1 and _is_json(line)):

@@ -111,7 +111,6 @@ class Report:
 
     @property
     def coming(self) -> tuple[Coming, ...]:
-        """Return all dates, in order."""
         found = [
             *(Coming(name=one.name, source="", due=one.due, ends=one.expires) for one in self.secrets),
             *(Coming(name=one.name, source=one.source, due=None, ends=one.ends) for one in self.certificates),

@@ -62,7 +62,6 @@ class Session:
         self.platform.check_owner(self.manifest.store, self.store)
 
     def salvage(self) -> Salvage | None:
-        """Return the repair of the store's files, or None."""
         return self.platform.salvage(self.manifest.store, self.store)
 
     def orphans(self) -> tuple[str, ...]:
@@ -84,7 +83,6 @@ class Session:
         raise UsageError(what, rule=rule, remedy=remedy, code="secret-unknown")
 
     def lease(self, command: str) -> AbstractContextManager[None]:
-        """Acquire the lease as `command` of this process."""
         return self.store.lease(f"secretops {command} (pid {os.getpid()} on {socket.gethostname()})")
 
     def facts(self, secret: Secret, replicas: tuple[Replica, ...] = (), *, versions: Versions | None = None) -> Facts:
@@ -99,7 +97,6 @@ class Session:
         )
 
     def first_value_command(self, secret: Secret) -> str:
-        """Return the command that supplies the first value."""
         if self.manifest.broker.embedded and secret.kind is SecretKind.BROKER_ADMIN:
             return "secretops broker start"
         return f"secretops {'rotate' if secret.makes_first_value else 'put'} {secret.name}"

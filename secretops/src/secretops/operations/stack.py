@@ -84,7 +84,6 @@ def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
 
 
 def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project: Path) -> UsageError:
-    """Return the error for Pulumi's `message`."""
     name = stack or next((each for each, selected in stacks.items() if selected), None)
     known = f"stacks: {', '.join(stacks) or 'none yet'}"
     if name is None and "no stack selected" in message:

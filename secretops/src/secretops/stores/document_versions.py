@@ -30,8 +30,7 @@ Change = Callable[[Versions], Versions]
 
 
 def deliverable(versions: Versions, chosen: Version | None = None) -> list[Version]:
-    """Return the versions that may be delivered without an edit by a person: `chosen`, and valid ones that are not
-    pending."""
+    """Return versions that may be delivered without an edit: `chosen`, and valid ones that are not pending."""
     return [each for each in versions.living if each.stage is not Stage.PENDING or (chosen and each.id == chosen.id)]
 
 
@@ -166,7 +165,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
     @abc.abstractmethod
     def _read(self, secret: str) -> Read:
-        """Return the document; if it is missing, a document without versions."""
+        """Return the document; without versions if it is missing."""
 
     @abc.abstractmethod
     def _change(self, secret: str, decide: Change) -> Read:
@@ -181,7 +180,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
     @abc.abstractmethod
     def _value(self, secret: str, document: Read, version: str) -> Value:
-        """Return the value of a version. Raises NotFoundError."""
+        """Return a value. Raises NotFoundError."""
 
     @abc.abstractmethod
     def _check_delivery(self, secret: str, document: Read, chosen: Version) -> None:
@@ -212,8 +211,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         """Remove all versions and the delivered value."""
 
     @abc.abstractmethod
-    def _finish_forgetting(self, secret: str, document: Read) -> Read:
-        """Finish an interrupted `_forget`."""
+    def _finish_forgetting(self, secret: str, document: Read) -> Read: ...
 
 
 class StateLabels:

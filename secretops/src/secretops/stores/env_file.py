@@ -78,7 +78,7 @@ def parse(text: str) -> dict[str, str | None]:
 def update(text: str, changes: Mapping[str, str | None]) -> str:
     """Set each variable of `changes`, or remove it for None; other lines stay byte for byte.
 
-    An existing variable stays in its last line, which is the effective one.
+    An existing variable stays in its last line, the effective one.
     """
     bindings = list(parse_stream(StringIO(text)))
     last = {binding.key: at for at, binding in enumerate(bindings) if binding.key in changes}

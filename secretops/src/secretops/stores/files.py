@@ -74,7 +74,7 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
     """Raise StoreError unless `root`, its folders and FILES belong to this account, without links or other writers.
 
     Missing paths pass, and `root` may be a link. `secrets`: include folders of secrets and FILES. Every access calls
-    this: it costs one lstat per path, and no other call if all is fine.
+    this: one lstat per path, and no other call if all is fine.
     """
     account = os.geteuid()
     try:

@@ -41,7 +41,7 @@ class Timing:
 
     @property
     def trusted(self) -> float:
-        """Return for how many seconds after a renewal the holder relies on it (client-go's RenewDeadline: 10 of 15)."""
+        """Return how long the holder relies on a renewal (client-go's RenewDeadline: 10 of 15 s)."""
         return self.duration * 2 / 3
 
 
@@ -91,7 +91,7 @@ class LeaseStore(abc.ABC):
 
     @abc.abstractmethod
     def read(self, *, patient: bool = True) -> StoredLease:
-        """Return the stored record. `patient`: wait for a store that does not answer."""
+        """Return the record. `patient`: wait for a store that does not answer."""
 
     @abc.abstractmethod
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
@@ -250,8 +250,8 @@ class LeaseWatcher:
     def has_expired(self, record: LeaseRecord, *, sent: float) -> bool:
         """Return True if the record has not changed for its duration; else sleep until the next poll.
 
-        `sent`: when it was requested, by `time.monotonic`. The duration begins when the first record arrives, or a
-        later record was requested. Raises LeaseHeldError for a changed record.
+        `sent`: when it was requested, by `time.monotonic`. The duration starts at the first record's arrival, or a
+        later record's request. Raises LeaseHeldError for a changed record.
         """
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()

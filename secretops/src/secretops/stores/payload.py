@@ -21,7 +21,7 @@ class Limit:
 
 
 def serialize(secret: str, value: Value, limit: Limit) -> str:
-    """Return the text of a value. Raises UsageError if it is too large or not Unicode."""
+    """Return a value's text. Raises UsageError if it is too large or no Unicode."""
     env_file.check_value(secret, value)
     made = json.dumps(dict(value), ensure_ascii=False)
     if (size := len(made.encode())) > limit.most_bytes:
@@ -35,7 +35,7 @@ def serialize(secret: str, value: Value, limit: Limit) -> str:
 
 
 def parse(secret: str, version: str, text: str) -> Value:
-    """Return the value in a text. Raises StoreError if secretops did not write it."""
+    """Parse a value's text. Raises StoreError if secretops did not write it."""
     if (found := parse_fields(text)) is None:
         raise StoreError(
             f"{secret}: version {version} is not a JSON object of texts",

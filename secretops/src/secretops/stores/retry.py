@@ -21,8 +21,7 @@ class Retries:
         self._end = time.monotonic() + seconds
 
     def pause(self, requested: float | None = None) -> bool:
-        """Sleep until the next attempt. Return False after the last. `requested`: the pause that a server requires, in
-        seconds."""
+        """Sleep until the next attempt. Return False after the last. `requested`: the server's pause, in seconds."""
         if (pause := next(self._pauses, None)) is None:
             return False
         pause = requested or pause

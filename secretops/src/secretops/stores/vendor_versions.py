@@ -31,7 +31,7 @@ class VendorState(Protocol):
 
     @property
     def rolled_back(self) -> object:
-        """Return a true value until a rollback by a person (the delivery of an older version) is recorded."""
+        """Return a true value until a person's rollback is recorded."""
 
 
 State = TypeVar("State", bound=VendorState)
@@ -120,8 +120,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         self._fence.check(True)
 
     def _deliver_until_found(self, secret: str, version: str | None, now: datetime) -> State:
-        """Deliver `version`, by default the current one, until it is found, despite concurrent writes. Return the state
-        then."""
+        """Deliver `version`, by default the current one, despite concurrent writes. Return the state then."""
         retries = Retries()
         while True:
             state = self._state(secret)
@@ -143,7 +142,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return state
 
     def _pause(self, secret: str, retries: Retries) -> None:
-        """Sleep until the next attempt. Raises StoreError if the lease is lost, or after the last attempt."""
+        """Sleep until the next attempt. Raises StoreError after the last, or if the lease is lost."""
         self._fence.check(True)
         if not retries.pause():
             raise self._contended(secret)

@@ -30,7 +30,7 @@ def open_target(broker: Broker, kind: SecretKind) -> Target:
 
 
 def open_agent(agent: OwnedAgent, admin: Callable[[], Value]) -> AgentKeys:
-    """Return the keys of an agent. `admin` returns the token that creates keys, and is called when needed."""
+    """Return an agent's keys. `admin` returns the token that creates them, and is called when needed."""
     from secretops.targets.digitalocean import DigitalOceanAgent
 
     return DigitalOceanAgent(agent, admin=admin)

@@ -258,8 +258,8 @@ class Connection:
 
 
 def _check_embedded(broker: Broker) -> None:
-    """Raise UnreachableError unless the stack's embedded broker listens at the address, so that no other process gets a
-    password in plaintext."""
+    """Raise UnreachableError unless the stack's embedded broker listens there: no other process may get a password in
+    plaintext."""
     from secretops.broker.process import loopback, running
 
     address, home = f"{broker.host}:{broker.port}", Path(broker.home or "")

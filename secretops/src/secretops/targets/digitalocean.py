@@ -43,7 +43,7 @@ class _Meta(BaseModel):
 
 
 class _Page(BaseModel):
-    """A page of a list. The API may omit an empty list (protobuf's JSON)."""
+    """A page. The API may omit an empty list (protobuf's JSON)."""
 
     api_key_infos: list[_Info] | None = None
     meta: _Meta | None = None
@@ -84,7 +84,7 @@ class DigitalOceanAgent:
         return tuple(found)
 
     def create(self, name: str) -> tuple[NamedKey, Value]:
-        """Create a key. The request is sent once: the API has no idempotency token."""
+        """Create a key. Sent once: the API has no idempotency token."""
         client = self._client()
         try:
             answer = client.send("POST", self._path, {"name": name}, retry=False)

@@ -46,7 +46,7 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
-        """Return the JSON object in the body; empty if it is invalid."""
+        """Return the JSON object; empty if invalid."""
         try:
             found = json.loads(self.text)
         except (ValueError, RecursionError):

@@ -87,10 +87,10 @@ class MosquittoTarget(BrokerUsers):
             return False
 
     def _server_role(self, security: DynamicSecurity, username: str) -> str:
-        """Return the role of a server's user. Creates a missing one.
+        """Return the role of a server's user; create a missing one.
 
-        Its name is a digest of its rules. Changing a role ends the sessions of all its users, so a user gets a new role
-        at its next rotation instead.
+        Its name is a digest of its rules: changing a role ends its users' sessions, so a user gets a new role at its
+        next rotation.
         """
         allowed = dict.fromkeys((*self._broker.topics, f"{REPORTS}/#", f"{HINTS}/#"))
         acls = [_acl(acl_type, topic, 0, allow=True) for topic in allowed for acl_type in ACL_TYPES]

@@ -120,7 +120,7 @@ def try_value(
 
 
 def _try_certificate(session: Session, secret: Secret, version: str, value: Value) -> tuple[str, bool]:
-    """Test the old certificate. If it fails, test the new one, too: an unreachable broker proves nothing."""
+    """Test the old certificate, and if it fails, the new one: an unreachable broker proves nothing."""
     manifest, store = session.manifest, session.store
     if not requires_certificate(manifest.broker):
         return "not testable: the broker requires no certificate", True

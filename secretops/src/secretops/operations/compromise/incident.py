@@ -111,7 +111,6 @@ Record = Callable[[Incident], None]
 
 
 def files_of(incident: Incident, folder: Path) -> tuple[Path, Path]:
-    """Return the paths of the JSON file and the Markdown file."""
     stem = STEMS.format(secret=incident.secret, time=incident.began)
     return folder / f"{stem}.json", folder / f"{stem}.md"
 

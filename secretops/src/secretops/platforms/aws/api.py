@@ -32,7 +32,7 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
     """Return a client, by boto3's chain of credentials and endpoints. Raises UsageError.
 
     Each client has its own session: boto3's default one is not thread-safe. The endpoint is the region's, not the
-    account's, because a VPC has a route and a DNS name only for that.
+    account's: a VPC has a route and a name only for that.
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
     """
     import boto3
@@ -154,7 +154,7 @@ class SecretsManagerApi:
             self._known[name] = labels
 
     def _uncache(self, name: str) -> Labels | None:
-        """Return and remove cached labels. Call it before a write, whose answer may be lost."""
+        """Drop cached labels before a write, whose answer may be lost."""
         return self._known.pop(name, None) if self._known is not None else None
 
     def _translated(self, operation: str, name: str) -> AbstractContextManager[None]:

@@ -20,8 +20,7 @@ class AbsentError(StoreError):
     """The secret or table, or the requested item in it, does not exist."""
 
 
-class DeniedError(StoreError):
-    """A policy denies the action to this principal."""
+class DeniedError(StoreError): ...
 
 
 # UpdateSecretVersionStage fails with any of these if the label was moved meanwhile.
@@ -158,7 +157,7 @@ def translate(
 
 @contextmanager
 def translated(action: str, name: str, region: str, **options: Any) -> Iterator[None]:
-    """Raise SecretopsError for errors of AWS, without the SDK's texts and tracebacks."""
+    """Raise SecretopsError without the SDK's texts and tracebacks."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:

@@ -61,7 +61,7 @@ class LabelState:
 
     @property
     def versions(self) -> Versions:
-        """Return the versions of secretops.
+        """Return the versions.
 
         If AWSCURRENT is on another author's version, or a retired one, the last published version is current. A current
         version that is older than the previous one was made current by hand: its publish time is not recorded yet.
@@ -159,7 +159,7 @@ class LabelState:
 
 
 def facts_label(version: Version) -> str:
-    """Return the label with a version's metadata. Raises UsageError if it is too long."""
+    """Return a version's label. Raises UsageError if it is too long."""
     times = {letter: getattr(version, name) for letter, name in _TIMES.items()}
     dates = "".join(f"{letter}{_format(time)}." for letter, time in times.items() if time)
     label = f"secretops.{_dotless(version.id)}.{dates}" + ("" if version.user is None else f"u{quote(version.user)}")
@@ -184,7 +184,7 @@ def stray_label(now: datetime) -> str:
 
 
 def _dotless(token: str) -> str:
-    """Return an id without dots: AWS accepts any character in an id."""
+    """Replace dots: AWS accepts any character in an id."""
     return token.replace("%", "%25").replace(".", "%2E")
 
 

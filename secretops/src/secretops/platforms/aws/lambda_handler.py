@@ -207,7 +207,7 @@ def _lease(session: Session, command: str) -> Iterator[None]:
 
 @contextmanager
 def _reported(what: str, **names: str) -> Iterator[None]:
-    """Log the outcome with `names`, which are public, as fields. Raise only what AWS may show."""
+    """Log the outcome with the public `names` as fields. Raise only what AWS may show."""
     redaction.install()
     try:
         yield
@@ -224,7 +224,7 @@ def _reported(what: str, **names: str) -> Iterator[None]:
 
 
 def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
-    """Return the metrics in CloudWatch's embedded format.
+    """Use CloudWatch's embedded metric format.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
@@ -245,8 +245,7 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 class _Scheduled:
-    """The secrets that AWS rotates on schedule. Omits those that AWS does not describe, so that the tick reports
-    them."""
+    """Secrets that AWS rotates on schedule, without unreadable ones, so that the tick reports those."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -1,7 +1,7 @@
-"""The lease of the AWS store: an item of a DynamoDB table without a token. Each change is a conditional update.
+"""The lease of the AWS store: one item of a DynamoDB table. Each change is a conditional update.
 
-A refused update returns the current item, so the rotator needs no right to read. The request names the table's ARN, so
-DynamoDB rejects credentials of another account.
+A refused update returns the current item, so the rotator needs no right to read. By the table's ARN, DynamoDB rejects
+other accounts.
 """
 
 from __future__ import annotations

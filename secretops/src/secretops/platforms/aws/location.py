@@ -71,7 +71,7 @@ class AwsPrivateCaIssuer(Issuer):
 
     @property
     def template(self) -> str:
-        """Return the ARN of the template for client certificates, which ignores extensions in the request.
+        """Return the template for client certificates, which ignores the request's extensions.
 
         https://docs.aws.amazon.com/privateca/latest/userguide/template-definitions.html
         """

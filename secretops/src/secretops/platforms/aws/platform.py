@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 
 class Aws(Platform[AwsStoreLocation]):
-    """Secrets Manager in one region of one account."""
-
     location = AwsStoreLocation
     issuer = AwsPrivateCaIssuer
     delivery_delay = (

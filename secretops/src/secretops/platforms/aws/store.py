@@ -1,7 +1,7 @@
-"""A version store in Secrets Manager. A single call moves AWSCURRENT, the label of the version that readers get.
+"""The version store of AWS. One call moves AWSCURRENT, which readers get.
 
-`forget` keeps the secret, which is a resource of the stack. It makes an empty version current and removes every other
-label; a label marks this until it is complete. AWS deletes versions without labels.
+`forget` keeps the secret, a resource of the stack. It makes an empty version current and removes every other label; a
+label marks this until it is complete. AWS deletes versions without labels.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return found[1] if found else None
 
     def _store_entry(self, entry: Entry) -> None:
-        """Store an entry of a failure. A success is visible in a version's metadata."""
+        """Store failures only: a version's metadata shows its success."""
         if entry.outcome != DONE and self._find_names(entry.secret):
             name = self._name(entry.secret)
             state = LabelState(self.api.labels(name))
@@ -208,7 +208,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             self._pause(secret, Retries(()))
 
     def _write(self, secret: str, change: Callable[[Versions], Versions], *, last: bool = True) -> None:
-        """Write the labels after `change`. Removes labels of other versions, too."""
+        """Write the labels. Removes those of other versions, too."""
         name = self._name(secret)
         retries = Retries()
         while True:

@@ -129,7 +129,7 @@ class KeyVaultApi:
             return [each.name for each in self.client.list_properties_of_secrets() if each.name]
 
     def value(self, name: str, version: str | None = None) -> KeyVaultValue | None:
-        """Return a version with its value, by default the one that readers get; None if missing or disabled."""
+        """Return a version and its value, by default the readers' version; None if missing or disabled."""
         with translated("read", self.vault, name):
             try:
                 found = self.client.get_secret(name, version)
@@ -157,7 +157,7 @@ class KeyVaultApi:
             )
 
     def delete(self, name: str) -> None:
-        """Delete all versions, and wait until they are deleted, if this principal may see that."""
+        """Delete all versions, and wait until that is done, if this principal may see it."""
 
         def is_deleted() -> bool:
             try:
@@ -193,7 +193,7 @@ class KeyVaultApi:
         return lambda _request: self.guard(fresh)
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
-        """Poll until `done` returns True. The SDK's own wait never ends if a person undoes the change."""
+        """Poll, since the SDK's own wait never ends if a person undoes the change."""
         retries = Retries(itertools.repeat(POLL_SECONDS), seconds=CHANGE_SECONDS + POLL_SECONDS)
         while not done():
             if not retries.pause():

@@ -47,7 +47,7 @@ DENIAL_WINDOW = timedelta(days=1)
 
 
 class Vault:
-    """The vault's state for the checks. Connects with the first request; raises SecretopsError."""
+    """Doctor's requests to the vault. Raises SecretopsError."""
 
     def __init__(self, location: AzureStoreLocation, *, timing: Timing | None = None) -> None:
         self.location, self.timing = location, timing or Timing()
@@ -74,7 +74,7 @@ class Vault:
 
     @functools.cached_property
     def ahead(self) -> timedelta | None:
-        """Return by how much this machine's clock is ahead of the vault's; None if the answer has no date."""
+        """Return this machine's clock less the vault's; None if the answer has no date."""
 
         def read_date(response: PipelineResponse[Any, Any]) -> None:
             if date := response.http_response.headers.get("Date"):
@@ -93,7 +93,7 @@ class Vault:
         return {secret: TagState.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
 
     def forbidden(self) -> Iterator[SecretopsError]:
-        """Yield errors for the requests that the caller has no rights to."""
+        """Yield the caller's denied requests."""
         self.reach()
         reads: list[Callable[[], object]] = [functools.partial(self.api.versions, name) for name in self.names]
         for read in [*reads, self.lease.status]:

@@ -28,8 +28,7 @@ UNGRANTED = frozenset({"ForbiddenByRbac", "ForbiddenByPolicy", "AccessDenied", "
 DISABLED, DELETED, BEING_DELETED = "SecretDisabled", "ObjectIsDeletedButRecoverable", "ObjectIsBeingDeleted"
 
 
-class ForbiddenError(StoreError):
-    """No role permits the request."""
+class ForbiddenError(StoreError): ...
 
 
 class DeletedError(StoreError): ...
@@ -147,7 +146,7 @@ def vault_name(url: str) -> str:
 def translated(
     action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> Iterator[None]:
-    """Raise SecretopsError for errors of Azure, without the SDK's texts and tracebacks."""
+    """Raise SecretopsError without the SDK's texts and tracebacks."""
     try:
         yield
     except AzureError as error:

@@ -76,7 +76,7 @@ class LeaseStatus:
 
 
 class LeaseBlob(LeaseStore):
-    """The lease of a blob. Connects with the first request."""
+    """The lease of a blob."""
 
     writes_first = True
     keeps_duration = True
@@ -116,8 +116,7 @@ class LeaseBlob(LeaseStore):
         return StoredLease(held)
 
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
-        """Acquire, renew or release the lease, and write its holder. On an error, release a lease that this call
-        acquired."""
+        """Acquire, renew or release the lease. On an error, release a lease acquired here."""
         if record is None:
             self.release(after.record.token if after.record else "")
             return StoredLease()
@@ -162,7 +161,7 @@ class LeaseBlob(LeaseStore):
         return self._is_ours("renew the lease of", lambda: self._lease(lease).renew())
 
     def write_holder(self, lease: str, holder: str, since: datetime, count: int) -> bool:
-        """Write the holder to the metadata. Return False if the lease is lost."""
+        """Name the holder in the metadata. Return False if the lease is lost."""
         metadata = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
         return self._is_ours("write to", lambda: self.client.set_blob_metadata(metadata, lease=lease))
 

@@ -67,7 +67,7 @@ def connect(tenant: str) -> LogsQueryClient:
 
 
 class Workspace:
-    """The audit log of the vault in a workspace. Connects with the first query."""
+    """The audit log of the vault."""
 
     def __init__(self, location: AzureStoreLocation) -> None:
         self._location, self._host = location, urlsplit(location.vault).netloc
@@ -104,7 +104,7 @@ class Workspace:
             yield from found
 
     def _answer(self, query: str, what: str) -> list[Mapping[str, Any]]:
-        """Return an answer's rows. Raises _TooLargeError, and StoreError for an incomplete answer."""
+        """Run a query. Raises _TooLargeError, and StoreError for an incomplete answer."""
         from azure.monitor.query import LogsQueryResult
 
         with translated("query", ENDPOINT, self._name, _TEMPLATES):

@@ -1,9 +1,8 @@
 """Log in to Azure for one tenant: a container as its identity, a person as themselves.
 
-azure-identity prefers a machine's identity to `az login`, so it requires AZURE_CLIENT_ID or AZURE_TOKEN_CREDENTIALS. It
-would return tokens for any tenant that a service names, and another tenant may have reused a purged vault's name, so
-this login returns tokens for the stack's tenant only.
-https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains
+azure-identity prefers a machine's identity to `az login`, so it needs AZURE_CLIENT_ID or AZURE_TOKEN_CREDENTIALS. It
+returns tokens for any tenant that a service names, and any tenant may reuse a purged vault's name. So this login
+accepts only the stack's tenant. https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             self._api.set_tags(stored, with_entry(stored, entry))
 
     def _is_kept(self, secret: str) -> bool:
-        """Return whether the store has `secret`. It has while secretops forgets it, until a possible purge."""
+        """Return True also while secretops forgets the secret, until a possible purge."""
         state = self._state(secret)
         if state.versions.all or state.forgetting:
             return True
@@ -135,7 +135,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             self._forget(copy.stored)
 
     def _deliver(self, secret: str, state: TagState, version: Version, now: datetime) -> bool:
-        """Publish a new version. Logs new versions of other authors, since Key Vault has no compare-and-swap."""
+        """Publish, and log new versions of other authors: Key Vault has no compare-and-swap."""
         name, _ = self._names(secret)
         written = payload.serialize(secret, self._value(secret, state, version.id), LIMIT)
         current = state.versions.current
@@ -167,7 +167,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def _make(
         self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Create a version. Recovers the secret first if secretops has deleted it."""
+        """Create a version, after recovering a secret that secretops deleted."""
         try:
             self._api.set(name, written, tags, expires, fresh=fresh)
         except DeletedError as error:
@@ -193,7 +193,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
                 self._api.set_tags(stored, {tag: stored.tags[tag] for tag in stored.tags if tag != FORGETTING})
 
     def _delete(self, name: str) -> None:
-        """Disable all versions, mark the newest as deleted by secretops, and delete the secret."""
+        """Mark the newest version as deleted by secretops, and delete the secret."""
         versions, now = self._api.versions(name), datetime.now(UTC)
         for stored in versions:
             is_newest = stored in latest(versions)
@@ -218,7 +218,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         _log.warning("secret %s: deleted, with disabled versions; the vault retains it: %s", name, why)
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
-        """Return when the version expires in the vault, which warns before: when the next version is due."""
+        """Return when the version expires in the vault, which warns before: when the next is due."""
         days = self._location.due_days.get(secret)
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)

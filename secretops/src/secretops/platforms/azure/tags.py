@@ -34,7 +34,7 @@ FORGOTTEN, FORGETTING = f"{PREFIX}forgotten", f"{PREFIX}forgetting"
 
 @dataclass(frozen=True)
 class Copy:
-    """A version in Key Vault that secretops wrote. A lost answer may leave two copies of one write."""
+    """A version that secretops wrote. A lost answer may leave two copies of one write."""
 
     stored: KeyVaultVersion
     number: int
@@ -55,8 +55,7 @@ class TagState:
 
     @classmethod
     def of(cls, api: KeyVaultApi, name: str, staging: str) -> TagState:
-        """Return the state. If one second created several versions, reads the value, if permitted, to find the readers'
-        version."""
+        """Return the state. Reads the value, if permitted, only if one second created several versions."""
         state = cls(api.versions(name), api.versions(staging))
         if len({stored.tags.get(WRITE) for stored in state.newest}) > 1:
             with contextlib.suppress(ForbiddenError):
@@ -90,17 +89,16 @@ class TagState:
 
     @cached_property
     def late(self) -> frozenset[str]:
-        """Return the ids of versions that were created after a later version of secretops, or after their discard.
+        """Return ids of versions created after a later version of secretops, or after their discard.
 
-        Azure executed such a write late, when its process had lost the lease: its user may have another password by
-        now.
+        Azure executed the write late, without the lease: its user may have another password by now.
         """
         main, staging = self._main, self._staging  # a pending version does not make a publication late
         return self._late(self.main, main, main) | self._late(self.staging, staging, [*main, *staging])
 
     @property
     def next_number(self) -> int:
-        """Return a version's number. Numbers order versions, since Key Vault's times have only seconds."""
+        """Return a version's number, which orders versions: Key Vault's times have only seconds."""
         return 1 + max((_number(stored) for stored in (*self.main, *self.staging)), default=0)
 
     def copies(self, version: str) -> tuple[Copy, ...]:
@@ -136,7 +134,7 @@ class TagState:
 
     @property
     def carrier(self) -> KeyVaultVersion | None:
-        """Return the version whose tags have the journal: the current, else the pending one."""
+        """Return the version whose tags have the journal: current, else pending."""
         current, pending = self.versions.current, self.versions.pending
         copies = (current and self.copies(current.id)) or (pending and self.pending_copies(pending.id))
         return copies[-1].stored if copies else None
@@ -148,7 +146,7 @@ class TagState:
     def _late(
         self, stored: Iterable[KeyVaultVersion], copies: Iterable[Copy], history: Iterable[Copy]
     ) -> frozenset[str]:
-        """Return the ids of copies that were written after their discard, or after a later copy of `history`."""
+        """Return ids of copies written after their discard, or after a later copy of `history`."""
         late = {one.tags.get(WRITE) for one in stored if FORGOTTEN in one.tags}
         first = {copy.write: copy for copy in sorted(copies, key=self._made, reverse=True)}
         for other in history:
@@ -187,7 +185,7 @@ class TagState:
 
 
 def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
-    """Return the tags of a version. Raises UsageError if one is too long."""
+    """Return a version's tags. Raises UsageError if one is too long."""
     times = {f"{PREFIX}{name}": getattr(version, name) for name in TIMES}
     tags = {ID: version.id, NUMBER: str(number), WRITE: write}
     tags |= {name: timestamp(time) for name, time in times.items() if time}
@@ -210,14 +208,14 @@ def with_times(stored: KeyVaultVersion, **times: datetime | None) -> dict[str, s
 
 
 def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
-    """Return the tags of a discarded version. If a person enables it, it does not count as secretops' own."""
+    """Return a discarded version's tags. If a person enables it, it is not secretops' own."""
     stay = (NUMBER, WRITE, FORGETTING)
     left = {name: text for name, text in stored.tags.items() if name in stay or not name.startswith(PREFIX)}
     return _fitting({**left, FORGOTTEN: timestamp(now)})
 
 
 def marked_forgetting(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """Return `tags` with the mark of a secret that is being forgotten, or was deleted by secretops."""
+    """Return `tags` marked as being forgotten, or as deleted by secretops."""
     return _fitting({**tags, FORGETTING: timestamp(now)})
 
 

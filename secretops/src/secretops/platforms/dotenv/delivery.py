@@ -54,7 +54,7 @@ class Delivery:
         return (*self._location.variables.get(secret, {}), *self._files.get(secret, {}))
 
     def variables(self, secret: str) -> set[str]:
-        """Return a secret's variables, without the variable for the version's id."""
+        """Return a secret's variables without the version's."""
         location = self._location
         return {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
 
@@ -114,8 +114,7 @@ class Delivery:
         self._remove(variables, names.files | set(self._files.get(secret, {}).values()))
 
     def edited(self, known: Sequence[Content]) -> tuple[str, str] | None:
-        """Return a message about an edit (content that is in none of `known`), and what to remove to undo it; or
-        None."""
+        """Return an edit (content in none of `known`) and what to remove to undo it; or None."""
         names = {name for content in known for name in content.variables}
         text = (self.env_text() if names else None) or ""
         variables, paths = self.edits(known, names, text, {path for content in known for path in content.files})
@@ -217,6 +216,6 @@ class Delivery:
 
 
 def read_text(path: Path) -> str | None:
-    """Return a file's text, with surrogates for invalid UTF-8; None if missing."""
+    """Return a text, with surrogates for invalid UTF-8; None if missing."""
     content = files.read(path)
     return None if content is None else content.decode(errors="surrogateescape")

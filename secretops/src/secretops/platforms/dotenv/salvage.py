@@ -26,7 +26,7 @@ ASIDE = "aside"
 
 
 class Salvage:
-    """The repair of broken files. Methods return a line for each changed file."""
+    """Repairs files. Methods return a line for each changed file."""
 
     def __init__(self, location: Location, store: DotenvVersionStore) -> None:
         self._location, self._store = location, store
@@ -142,7 +142,7 @@ class Salvage:
         return [*printed, *(self._move(path, "edited") for path in paths)]
 
     def _broken(self, path: Path, parse: Callable[[bytes], object] = len) -> list[str]:
-        """Set `path` aside unless it is a regular file of this account that parses."""
+        """Set `path` aside unless it is this account's regular file that parses."""
         if not os.path.lexists(path):
             return []
         found = path.lstat()

@@ -136,7 +136,7 @@ class SecretFolder:
 
 
 class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
-    """The dotenv store. It writes its own access records."""
+    """The dotenv store, which records every access."""
 
     def __init__(self, location: Location, records: AccessRecords) -> None:
         super().__init__(records)
@@ -175,7 +175,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             os.close(file)  # the kernel releases the lock, also when the process dies
 
     def known(self, folder: SecretFolder, chosen: Version | None = None) -> list[Content]:
-        """Return the contents that readers may have without an edit."""
+        """Return what readers may have without an edit."""
         found = []
         for version in deliverable(folder.versions, chosen):
             with contextlib.suppress(NotFoundError):
@@ -284,7 +284,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
 
 
 class JournalFile:
-    """A journal in an append-only file of JSON lines."""
+    """A journal of JSON lines, append-only."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -314,7 +314,7 @@ class JournalFile:
         return StoreError(f"{self._path}: {error.strerror}", rule=rule, remedy=remedy, code="journal-inaccessible")
 
     def _read_on(self, file: BinaryIO) -> None:
-        """Read the lines since the last call; all lines if the file was replaced."""
+        """Read new lines; all lines if the file was replaced."""
         found = os.fstat(file.fileno())
         if self._file != (found.st_dev, found.st_ino) or found.st_size < self._end:
             self._file, self._end, self._last = (found.st_dev, found.st_ino), 0, {}

@@ -46,7 +46,7 @@ class ForbiddenError(StoreError): ...
 
 
 class Api:
-    """A client of the API server. Connects with the first request."""
+    """A client of the API server."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Api:
         return self._request("get", f"{api_info(kind).plural}/{name}", send, patience, none_for={404})
 
     def write(self, thing: Kind, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
-        """Replace an object that was read, or create one if it has no resourceVersion. Return None on a conflict."""
+        """Replace an object as read, or create one without a resourceVersion. Return None on a conflict."""
         meta = thing.metadata
         is_known = meta is not None and bool(meta.resourceVersion)
 

@@ -66,7 +66,7 @@ def connect(context: str | None, environment: Mapping[str, str] = os.environ) ->
 
 
 def _run_plugin(plugin: UserExec) -> User:
-    """Return the user that an exec plugin prints:
+    """Run an exec plugin:
     https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins"""
     info = {"kind": "ExecCredential", "apiVersion": plugin.apiVersion, "spec": {"interactive": sys.stdin.isatty()}}
     environment = {**os.environ, **{entry.name: entry.value for entry in plugin.env or ()}}

@@ -27,7 +27,7 @@ _UNSUPPORTED = {"as": "user", "proxy-url": "cluster", "tls-server-name": "cluste
 
 @dataclass(frozen=True)
 class SelectedContext:
-    """A context of a kubeconfig. `source` and `identity` are texts for messages."""
+    """A kubeconfig's context. `source` and `identity` are for messages."""
 
     name: str
     source: str

@@ -103,6 +103,6 @@ def check_owner(found: str | None, location: KubernetesStoreLocation, server: st
 
 
 def _now() -> datetime:
-    """Return the time with microseconds: the API server's MicroTime requires a fraction."""
+    """Return the time with microseconds: MicroTime requires a fraction."""
     now = datetime.now(UTC)
     return now.replace(microsecond=max(1, now.microsecond))

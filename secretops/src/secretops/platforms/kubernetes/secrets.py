@@ -47,7 +47,7 @@ class Secrets:
         self._api, self._guard = api, guard
 
     def read(self, name: str) -> SecretData:
-        """Return a Secret's data, empty if it is missing."""
+        """Return a Secret's data; empty if missing."""
         return SecretData(self._api.get(Secret, name))
 
     def change(

@@ -54,7 +54,7 @@ class Content(dict[str, bytes]):
 
 
 class SecretState:
-    """The state of a secret in the Secret with all versions, as read."""
+    """One secret in the Secret with all versions, as read."""
 
     def __init__(self, name: str, content: SecretData, secret: str) -> None:
         self._name, self._data, self._secret = name, content.data, secret
@@ -67,7 +67,7 @@ class SecretState:
 
     @property
     def delivered(self) -> DeliveredKeys:
-        """Return the keys that the secret is delivered to. They are recorded before they are written."""
+        """Return the keys that the secret is delivered to, recorded before they are written."""
         return self._labels.read(f"{_DELIVERED}.{self._secret}", _DELIVERED_KEYS) or {}
 
     @property
@@ -174,7 +174,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         return Content({**found, _version_key(secret): version.id.encode()})
 
     def _known(self, secret: str, state: SecretState, chosen: Version | None = None) -> list[Content]:
-        """Return the contents that readers may have without an edit."""
+        """Return what readers may have without an edit."""
         return [self._content(secret, state, version) for version in deliverable(state.versions, chosen)]
 
     def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:

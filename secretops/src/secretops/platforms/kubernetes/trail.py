@@ -50,7 +50,7 @@ NOBODY = "(not logged in)"
 
 
 class KubernetesAuditLog(TrailNames):
-    """The trail of a stack. Requires the lines of one log in order."""
+    """A stack's trail. Requires the lines of one log in order."""
 
     log_format = "the API server's audit log, one event of audit.k8s.io/v1 a line"
 
@@ -100,8 +100,7 @@ class KubernetesAuditLog(TrailNames):
         )
 
     def _is_first(self, event: dict[str, Any]) -> bool:
-        """Return whether an event is the first of its request. Ids are compared only for a watch: clients choose
-        them."""
+        """Return whether an event is the first of its request. Ids count only for a watch: clients choose them."""
         stage, request = event["stage"], event["auditID"]
         is_start, rejected = stage == "ResponseStarted", _code(event) == HTTPStatus.UNAUTHORIZED
         if event["verb"] != "watch" or rejected:

@@ -44,7 +44,7 @@ ExecStart=docker run --rm --hostname %H --network none --user 0:0 --read-only --
 
 
 class Program(BaseModel):
-    """A stack as its Pulumi program exports it, without secret values."""
+    """A stack as exported by its Pulumi program. Contains no secret value."""
 
     model_config = ConfigDict(frozen=True)
 

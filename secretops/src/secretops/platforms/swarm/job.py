@@ -230,7 +230,7 @@ def job_objects(api: SwarmApi, *labels: str) -> Iterator[tuple[Kind, dict[str, A
 
 
 class JobRunner:
-    """Runs jobs. By default, output goes to this process's own."""
+    """Runs jobs, by default with this process's output."""
 
     def __init__(
         self,
@@ -321,7 +321,7 @@ class JobRunner:
         return str(id)
 
     def _login(self, job: Job) -> str | None:
-        """Return the registry login; None if unreadable, since the image may be public."""
+        """Return the registry login; None if unreadable: the image may be public."""
         try:
             return registry_login(self._location.image)
         except UsageError as error:
@@ -376,5 +376,5 @@ def _mount(what: str, name: str, id: str, path: str) -> dict[str, Any]:
 
 
 def parse_time(text: Any) -> datetime:
-    """Parse Go's times with nine digits of a second. For None return the earliest time."""
+    """Parse Go's times, which have nanoseconds. None: the earliest time."""
     return datetime.fromisoformat(str(text)[:19]).replace(tzinfo=UTC) if text else datetime.min.replace(tzinfo=UTC)

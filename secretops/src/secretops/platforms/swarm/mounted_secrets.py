@@ -21,7 +21,7 @@ class MountedSecret:
 
 
 def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: SwarmApi | None = None) -> MountedSecret:
-    """Return a mounted secret that an operator created; only `uid` may read the file. Raises UsageError."""
+    """Return an operator's secret, mounted for `uid` alone. Raises UsageError."""
     found = (api or SwarmApi()).get(f"/secrets/{secret}")
     if found is None:
         raise UsageError(

@@ -1,7 +1,7 @@
 """Watch an update of the server's service until all tasks have its list of secrets.
 
-Docker stores one earlier spec, and rolls back to it when new tasks fail. A write during an update would make that
-unfinished spec the one to roll back to, even if it never worked.
+Docker stores one earlier spec, and rolls back to it when new tasks fail. After a write during an update, that is the
+unfinished spec, even if it never worked.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Rollout:
     def wait(self, wanted: list[ServiceSecret], *, is_new: bool, failed: set[str] | None = None) -> None:
         """Wait until every running task has the list `wanted`; if `is_new`, also until one runs steadily with it.
 
-        `failed`: the tasks that had failed before an update that was just sent; else None. Raises UpdateFailedError,
+        `failed`: tasks that had failed before an update just sent; else None. Raises UpdateFailedError,
         UnreachableError, and after such an update NeverRanError.
         """
         began, ended = time.monotonic(), 0.0
@@ -131,7 +131,7 @@ class Rollout:
         )
 
     def _runs_steadily(self, service: Service, seen: dict[str, float]) -> bool:
-        """Return whether a task has run for STEADY seconds, or none should run."""
+        """Return True after STEADY seconds, or without replicas."""
         if _replicas(service) == 0:
             return True
         now = time.monotonic()

@@ -1,7 +1,7 @@
 """The Swarm store: each field of a version is a Swarm secret, and labels of a config record the versions.
 
-The list of secrets of the server's service is the delivery: one update changes all files of a version, so no reader
-mixes two versions. No daemon returns a value; only a task that mounts the secret can read it (docs/adr/0012).
+The server's list of Swarm secrets is the delivery: one update changes all files of a version, so no reader mixes two
+versions. No daemon returns a value; only a task that mounts the secret can read it (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from secretops.values import Value
 
 
 class SwarmVersionStore(DocumentVersionStore[SecretState]):
-    """The Swarm store. It reads values only in a task of the Swarm."""
+    """The Swarm store. Only a task of the Swarm reads values."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         return self._read(secret)
 
     def _has_left(self, secret: str, state: SecretState) -> bool:
-        """Return whether the config has any Swarm secret of `secret`, recorded or not."""
+        """Return whether any Swarm secret remains, recorded or not."""
         return any(each.config == state.config for each in self._inventory.all(secret))
 
     # The delivery.
@@ -293,7 +293,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _edited(
         self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
     ) -> ServiceSecret | None:
-        """Return an entry in which a file of secretops has a text of others, or None."""
+        """Return an entry that mounts a text of others as a file of secretops."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self._files(secret).items()}
         names = {file_of(entry) for entry in wanted}

@@ -35,7 +35,7 @@ _OF_SERVICE = "com.docker.swarm.service.name"
 
 
 class SwarmEvents:
-    """The trail of a Swarm. Omits the arguments of commands."""
+    """A Swarm's trail, without the arguments of commands."""
 
     log_format = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
 

@@ -1,4 +1,4 @@
-"""Values of Swarm secrets that this process can read, and records of the reads."""
+"""Values of Swarm secrets that this process can read, and records of reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Values(Protocol):
     """The texts of Swarm secrets. They never change."""
 
     def text(self, name: str) -> str | None:
-        """Return a secret's text. Raises StoreError if this process cannot read it."""
+        """Return a text. Raises StoreError if it is unreadable here."""
 
     def keep(self, name: str, text: str) -> None:
         """Remember the text of a new secret, which no task mounts yet."""

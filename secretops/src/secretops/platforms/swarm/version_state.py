@@ -147,7 +147,7 @@ class VersionStateClient:
         return self.api.create("configs", spec) is not None
 
     def opened(self, found: dict[str, Any] | None) -> VersionState:
-        """Return the state in a config. Raises StoreError for another stack's config."""
+        """Return a config's state. Raises StoreError for another stack's config."""
         name = self.location.state_config
         if found is None:
             return VersionState(name, {})
@@ -187,7 +187,7 @@ class VersionStateClient:
 
 
 class LeaseLabel(LeaseStore):
-    """The lease in the config's labels. `StoredLease.at` is the config as read; None after a write."""
+    """The lease in the config. `StoredLease.at` is the config as read; None after a write."""
 
     keeps_duration = True
 

@@ -51,7 +51,7 @@ EMPTY = Metadata(0, {}, {})
 
 @dataclass(frozen=True, repr=False)
 class Document:
-    """A document with its values. Not printable."""
+    """A document with values. Not printable."""
 
     number: int
     data: Mapping[str, Any]
@@ -113,7 +113,7 @@ class Api:
     def update_metadata(
         self, path: str, changes: Mapping[str, str | None], *, create: bool = True, patient: bool = True
     ) -> bool:
-        """Set keys, and remove those that are None. Without `create`, return False if the path is missing."""
+        """Set keys, and remove those that are None. Without `create`, return False if missing."""
         action, body = "write the metadata of", {"custom_metadata": dict(changes)}
         if self._request(action, "metadata", path, "PATCH", body, merges=True, patient=patient):
             return True
@@ -177,7 +177,7 @@ def _document_info(found: Mapping[str, Any]) -> DocumentInfo:
 
 
 def _time(text: str) -> datetime:
-    """Parse Go's RFC 3339 time, which has nanoseconds."""
+    """Parse Go's times, which have nanoseconds."""
     whole, _, fraction = text.removesuffix("Z").partition(".")
     try:
         return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
@@ -203,19 +203,19 @@ def version_of(data: Mapping[str, Any] | None, number: int) -> str:
 
 
 def fields_of(data: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return the fields of a document, or None if it does not have the form of a value."""
+    """Return the fields of a document; None unless it is a value."""
     found = {name: text for name, text in (data or {}).items() if name != VERSION}
     return found if all(isinstance(text, str) for text in found.values()) else None
 
 
 class VaultPki:
-    """A role of a PKI engine, which signs requests and never has the key."""
+    """A PKI role, which never has the key."""
 
     def __init__(self, api: Api, issuer: VaultIssuer) -> None:
         self._api, self._issuer = api, issuer
 
     def sign(self, request: str) -> SignedCertificate:
-        """Return a certificate from `sign`. The response of `issue` would contain a key."""
+        """Call `sign`, not `issue`, whose response contains a key."""
         issuer = self._issuer
         body = {"csr": request, "common_name": issuer.common_name, "ttl": f"{issuer.seconds}s", "format": "pem"}
         path = f"{issuer.mount}/sign/{issuer.role}"

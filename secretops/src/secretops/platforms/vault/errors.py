@@ -92,7 +92,6 @@ def host_of(address: str) -> str:
 def rejected(
     status: int, texts: Iterable[str], *, address: str, action: str, where: str, mount: str = "", namespace: str = ""
 ) -> SecretopsError:
-    """Return the error for a rejected `action` on `where`."""
     names = {"where": where, "host": host_of(address), "mount": mount, "namespace": namespace, "action": action}
     text = " ".join(texts)
     cases = (
@@ -124,7 +123,7 @@ def not_vault(host: str, rule: str) -> StoreError:
 
 
 def no_response(error: Exception, address: str, ca_file: str | None) -> SecretopsError:
-    """Return the error for a request without a response. Omits the text of `error`, which may contain what was sent."""
+    """Return the error without a response. Omits the text of `error`, which may contain the request."""
     host = host_of(address)
     for kinds, template in _BY_CLASS:
         if isinstance(error, kinds):

@@ -80,8 +80,7 @@ class VaultIssuer(Issuer):
 
     @property
     def revocation(self) -> str:
-        """Return the command that revokes a certificate. It also rebuilds the CRL: auto_rebuild waits up to 48
-        hours."""
+        """Return the command that revokes a certificate and rebuilds the CRL: auto_rebuild waits up to 48 hours."""
         return (
             f"as an operator: vault write {self.mount}/revoke serial_number=…, then vault read {self.mount}/crl/rotate"
         )

@@ -37,7 +37,7 @@ TOKEN_FILE = ".vault-token"  # noqa: S105  # nosec B105 - a file's name
 
 @dataclass(frozen=True, repr=False)
 class LoginToken:
-    """A token that an auth method returned. Not printable. Times are seconds of `lease.boot_clock`."""
+    """A token from an auth method. Not printable. Times are seconds of `lease.boot_clock`."""
 
     token: str
     # When the token was requested or renewed.

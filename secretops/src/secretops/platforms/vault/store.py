@@ -59,7 +59,7 @@ class VaultVersionStore(VendorVersionStore[State]):
                 raise self._contended(secret, pending=True)
 
     def secret_names(self) -> tuple[str, ...]:
-        """Return the secrets with a version; by the index also those that were removed from the stack."""
+        """Include secrets that were removed from the stack, by the index."""
         return tuple(sorted({*super().secret_names(), *(self._index.paths().keys() - self._location.secrets.keys())}))
 
     def forget(self, secret: str) -> None:
@@ -199,7 +199,7 @@ class VaultVersionStore(VendorVersionStore[State]):
 
 
 class LeaseDocument(LeaseStore):
-    """The lease in a document. `StoredLease.at` is the document's number."""
+    """The lease in a document. `StoredLease.at` is its number."""
 
     def __init__(self, api: Api, path: str) -> None:
         self._api, self._path = api, path

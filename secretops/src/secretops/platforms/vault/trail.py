@@ -150,8 +150,7 @@ def _alias(auth: Mapping[str, Any]) -> str:
 def _matches(declared: str, auth: Mapping[str, Any]) -> bool:
     """Compare a login with a declared reader: `<mount>/<role>`, `<mount>/<user>` or a display name.
 
-    Only the server can set a display name, which starts with the mount. A token that a user creates may have metadata
-    of any role.
+    Only the server sets a display name, which starts with the mount. A user's token may have metadata of any role.
     """
     display, role = str(auth.get("display_name") or ""), _role(auth)
     mount, slash, name = declared.rpartition("/")

@@ -87,7 +87,7 @@ def version_records(metadata: Metadata) -> dict[str, VersionRecord]:
 
 @dataclass(frozen=True, repr=False)
 class State:
-    """The state of one secret, from its two paths. Not printable."""
+    """One secret's state, from its two paths. Not printable."""
 
     main: Metadata
     pending_metadata: Metadata
@@ -170,7 +170,7 @@ class State:
         return next((claims[name] for name in unpublished), None)
 
     def _with_foreign(self, api: Api, path: str) -> State:
-        """Return the state after a newest document without a record: a rollback, or a document of another writer."""
+        """Return the state after a rollback, or with a document of another writer."""
         found = api.read(path, self.main.current)
         if found is None:
             return self
@@ -221,7 +221,7 @@ def _parse(text: str) -> datetime:
 
 
 class SecretIndex:
-    """The paths of all secrets, also of those that were removed from the stack: no policy permits to list a mount."""
+    """The paths of all secrets, also removed ones: no policy permits to list a mount."""
 
     def __init__(self, api: Api, lease: str) -> None:
         self._api, self._lease = api, lease

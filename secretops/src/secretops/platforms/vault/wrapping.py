@@ -1,7 +1,7 @@
-"""Read the credential of a login from a file: a JWT, a secret id, or the wrapping token of a secret id.
+"""Read a login's credential from a file: a JWT, a secret id, or the wrapping token of a secret id.
 
-A wrapping token that is still unused proves that no other program got the secret id. A second file has the digest of a
-used token, so that a restart is not reported as a theft.
+An unused wrapping token proves that no other program got the secret id. A second file has the digest of a used token,
+so that a restart is not reported as a theft.
 """
 
 from __future__ import annotations

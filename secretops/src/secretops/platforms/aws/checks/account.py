@@ -72,7 +72,7 @@ class Account:
 
     @property
     def ahead(self) -> timedelta | None:
-        """Return by how much this machine's clock is ahead of AWS; None if the answer has no date."""
+        """Return this machine's clock less AWS'; None if the answer has no date."""
         self.reach()
         found: timedelta | None = self.identity["ahead"]
         return found
@@ -95,7 +95,7 @@ class Account:
         return labels_of(found) if found else {}
 
     def undeclared(self) -> dict[str, datetime | None]:
-        """Return the secrets with the stack's prefix that are not in the stack: name -> deletion date, or None."""
+        """Return secrets with the stack's prefix that are not in it: name -> deletion date, or None."""
         first = next(iter(self.names), "")
         folder = re.sub(r"\+\d+$", "", first.rpartition("/")[0])
         if not folder:
@@ -116,8 +116,7 @@ class Account:
         }
 
     def principal(self, arn: str) -> str:
-        """Return the ARN of the user or role that has the policies. For a session this is its role, whose path only IAM
-        knows."""
+        """Return the ARN of the user or role with the policies. The path of a session's role is known only to IAM."""
         match = _SESSION.fullmatch(arn)
         if match is None:
             return arn

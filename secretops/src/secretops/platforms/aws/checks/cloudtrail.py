@@ -95,8 +95,7 @@ def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str,
 
 
 def _by_fields(selectors: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the events that an advanced selector records. All its fields must match; an unknown field may exclude any
-    event."""
+    """Return the events of an advanced selector. All its fields must match; an unknown field may exclude any event."""
     found = {READS, WRITES}
     category = False
     for field in selectors:

@@ -73,7 +73,7 @@ class Cluster:
         return tuple(sorted({*self.written, *self.location.readers}))
 
     def _once(self, send: Callable[[], Result]) -> Result:
-        """Return the result of `send`. Skips it if an earlier request found no server, or was rejected."""
+        """Run `send`, unless an earlier request found no server or was rejected."""
         if self._failure is not None:
             what, rule = "not checked", "the API server has to be reached first"
             raise type(self._failure)(what, rule=rule, remedy="fix the finding above", code=self._failure.code)

@@ -34,7 +34,7 @@ class Manager:
         check_manager(self.get("/info"))
 
     def get(self, path: str) -> Any:
-        """Return the JSON of a path, or an empty object. Cached."""
+        """Return a path's JSON, or an empty object. Cached."""
         if path not in self._answers:
             self._answers[path] = self._api.get(path) or {}
         return self._answers[path]
@@ -88,11 +88,11 @@ class Manager:
 
     @property
     def ahead(self) -> timedelta:
-        """Return by how much this machine's clock is ahead of the daemon's."""
+        """Return this machine's clock less the daemon's."""
         return datetime.now(UTC) - parse_time(self.get("/info")["SystemTime"])
 
     def _is_job(self, service: dict[str, Any]) -> bool:
-        """Return whether a service is a job of this stack. Its labels alone prove nothing: anybody can write them."""
+        """Return whether a service is a job. Labels alone prove nothing: anybody can write them."""
         container = _container(service)
         return (
             self._is_labelled(service)

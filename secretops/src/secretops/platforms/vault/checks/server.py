@@ -42,7 +42,7 @@ class Role:
 
 
 class VaultServer:
-    """The server for the checks. Methods raise SecretopsError."""
+    """Doctor's requests. Methods raise SecretopsError."""
 
     def __init__(
         self, location: VaultStoreLocation, *, signs: Sequence[str] = (), timing: Timing | None = None
@@ -76,7 +76,7 @@ class VaultServer:
             raise self._failure
 
     def certificate(self) -> tuple[datetime, datetime]:
-        """Return the start and end of the server certificate's validity."""
+        """Return the server certificate's validity: start and end."""
         found = urlsplit(self.location.address)
         host, port = found.hostname or "", found.port or HTTPS
         try:
@@ -109,7 +109,7 @@ class VaultServer:
         return self.read(f"sys/internal/ui/mounts/{self.location.mount}")  # this request needs only access to the mount
 
     def _mounted(self, path: str) -> Mapping[str, Any]:
-        """Return the engine or method at a path, empty if there is none."""
+        """Return the engine or method at a path; empty without one."""
         self.reach()
         try:
             return self.read(path)
@@ -130,7 +130,7 @@ class VaultServer:
 
     @property
     def rotator(self) -> str:
-        """Return the lease's first reader, which is the rotator; the others are operators."""
+        """Return the lease's first reader; the others are operators."""
         return next(iter(self.location.readers.get(self.location.lease, ())), "")
 
     @property
@@ -146,7 +146,6 @@ class VaultServer:
         return {entry: Role(entry, fields) if fields else None for entry, fields in found.items()}
 
     def policy(self, name: str) -> list[Rule] | None:
-        """Return a policy; None if missing."""
         found = self.api.raw("GET", f"sys/policies/acl/{name}")
         if found is None:
             return None
@@ -164,7 +163,7 @@ class VaultServer:
         return self.keys("sys/policies/acl")
 
     def secret_ids(self, role: Role) -> list[datetime | None]:
-        """Return when the secret ids of a role expire; None: never."""
+        """Return when a role's secret ids expire; None: never."""
         ends = []
         for accessor in self.keys(f"{role.path}/secret-id"):
             found = None
