@@ -2,7 +2,7 @@
 
 The CA certifies one client name. Name constraints in its certificate make every TLS library enforce that: it signs no
 CA, no server, and no client whose name does not start with this one. So a stolen CA key permits only logins with this
-client name, or with a longer name that starts with it (docs/adr/0013).
+client name, or a longer name (docs/adr/0013).
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _refused(problem: Problem) -> RefusedError:
 def new_ca(common_name: str, *, seconds: int, now: datetime) -> tuple[str, str, datetime]:
     """Create a CA for the client `common_name`. Return its certificate and key as PEM, and when it expires.
 
-    Each CA has a unique name, so that a broker can distinguish two of them.
+    Each CA has a unique name, so that a broker can distinguish two.
     """
     key, ends = new_key(), (now + timedelta(seconds=seconds)).replace(microsecond=0)
     name = subject_of(f"{common_name} CA {secrets.token_hex(4)}")
@@ -258,8 +258,7 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
 
 
 def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Problem]:
-    """Yield the problems of `own`, a readable certificate, for use by a client; with `alone`, for use by a client
-    only."""
+    """Yield problems of the readable certificate `own` for a client; with `alone`, for a client only."""
     if is_ca(own):
         yield Problem("is a CA certificate", "a client certificate must not be a CA", code="certificate-is-ca")
     elif (usage := _extension(own, x509.KeyUsage)) and not usage.digital_signature:
@@ -326,8 +325,7 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
 
 
 def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[Problem]:
-    """Yield the problems of a chain: each certificate must be signed by the next, a valid CA. A root may appear
-    twice."""
+    """Yield problems: each certificate must be signed by the next, a valid CA. A root may appear twice."""
     for below, above in zip((own, *chain), chain, strict=False):
         if below == above:
             continue
@@ -356,7 +354,7 @@ def load_certificates(text: str) -> list[x509.Certificate]:
 
 
 def is_readable(certificate: x509.Certificate) -> bool:
-    """Return whether names and extensions can be parsed. The library parses them only when they are used."""
+    """Return whether names and extensions can be parsed, which the library does late."""
     try:
         return bool((certificate.subject, certificate.issuer, certificate.extensions))
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):

@@ -88,7 +88,7 @@ def unknown(value: str, rule: str, remedy: str) -> Result:
 
 
 def judge(wrong: Iterable[str], rule: str, remedy: str, healthy: str, repair: Repair | None = None) -> Result:
-    """Return ATTENTION with the problems in `wrong`; without any, OK with the text `healthy`."""
+    """Return ATTENTION with all that is `wrong`, or else OK with the text `healthy`."""
     found = "; ".join(wrong)
     return attention(found, rule, remedy, repair) if found else ok(healthy)
 
@@ -116,8 +116,7 @@ def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: boo
 
 
 def undeclared_secrets(names: Sequence[str], what: str, delete: str) -> Result:
-    """Report secrets that are in the stack's store, but not in its manifest. `delete` is the command that deletes
-    one."""
+    """Report secrets that are in the store, but not in the manifest. `delete` is the command for one of them."""
     return attention(f"{', '.join(names)}: {what}", UNDECLARED_RULE, f"{delete}; or declare it in the stack file")
 
 

@@ -56,7 +56,7 @@ class OpenedStack(Protocol):
 
 
 class RemoteCommand(Protocol):
-    """A function that runs a secretops command where the values can be read."""
+    """Runs a secretops command where the values can be read."""
 
     def __call__(
         self,
@@ -103,7 +103,7 @@ class StoreChecks:
 
 
 class Platform(ABC, Generic[Location]):
-    """A platform. Methods connect only when their result is used, unless documented. They raise UsageError without the
+    """A platform. Methods connect only when their result is used, unless documented, and raise UsageError without the
     platform's client."""
 
     # The manifest's model of the store's location; and that of the certificate issuer, if the registry lists one.
@@ -195,7 +195,7 @@ class Platform(ABC, Generic[Location]):
         """Remove values that the store does not list. Called at the end of a purge. Connects."""
 
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
-        """Return a function that runs commands where values can be read; None if this process can read them."""
+        """Return a runner of commands where values can be read; None if this process can read them."""
         return None
 
     def is_remote(self) -> bool:
@@ -209,7 +209,7 @@ class Platform(ABC, Generic[Location]):
         raise NotImplementedError
 
     def open_source(self, place: str) -> Source:
-        """Return the launcher's source for `place`, the rest of --from, if the registry lists one."""
+        """Return the launcher's source for `place` in --from, if the registry lists one."""
         raise NotImplementedError
 
 

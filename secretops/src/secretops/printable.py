@@ -35,7 +35,7 @@ class OutputError(SecretopsError):
 
 
 class ClosedOutputError(OutputError):
-    """The reader closed standard output, as `head` does. This error is not printed."""
+    """The reader closed standard output, as `head` does. Not printed."""
 
     exit_code = ExitCode.CLOSED_OUTPUT
 

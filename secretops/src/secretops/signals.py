@@ -28,7 +28,7 @@ class _Phase:
 def install() -> None:
     """Exit at once on SIGHUP, SIGINT and SIGTERM, until `begin` is called. Ignored signals (nohup) stay ignored.
 
-    As PID 1 of a container, a process ignores SIGTERM without a handler.
+    Without a handler, PID 1 of a container ignores SIGTERM.
     """
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:

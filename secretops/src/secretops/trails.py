@@ -45,7 +45,7 @@ class Access:
     holds_value: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a field that must be text and is not: fields are compared and printed."""
+        """Raise ValueError for a field that is not text: these are compared and printed."""
         if not all(isinstance(text, str) for text in (self.reader, self.operation, self.secret, self.source)):
             raise ValueError("a name is not text")
 
@@ -70,8 +70,7 @@ class Trail(Protocol):
 
 
 class TrailNames:
-    """The names of a stack's secrets in its trail: `by_secret` from the names in the stack; `known` is the set of
-    all."""
+    """Names of a stack's secrets in its trail: `by_secret` from names in the stack; `known` is the set of all."""
 
     def __init__(self, by_secret: Mapping[str, frozenset[str]], known: Iterable[str]) -> None:
         self.by_secret, self.known = by_secret, frozenset(known)

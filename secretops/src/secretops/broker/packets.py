@@ -148,8 +148,7 @@ class _Fields:
 
 
 def connect(body: bytes) -> Connect:
-    """Return the CONNECT in a packet. Raises MalformedError, and RefusedConnectError for another protocol or no client
-    id."""
+    """Parse a CONNECT. Raises MalformedError, and RefusedConnectError for another protocol or no client id."""
     fields = _Fields(body)
     if fields.text() != "MQTT":
         raise MalformedError("protocol name")

@@ -55,7 +55,7 @@ class Action(Enum):
 
 
 def is_allowed(user: User | None, action: Action, topic: str) -> bool:
-    """Return whether `user` may access a topic or a filter, by the rules of a new Coreflux broker.
+    """Return whether `user` may access a topic or a filter, as on a new Coreflux broker.
 
     Ordinary topics are open. Command and its Output require CommandCall; the rest of $SYS requires a system
     administrator, except descriptions of actions, which the MCP server reads.
@@ -133,7 +133,7 @@ class EmbeddedBroker:
         return password
 
     def _allows_will(self, name: str | None, will: Message) -> bool:
-        """Return whether the user may have that will. A will on Command is refused: it would not run as a command."""
+        """Return whether the user may have that will. None is allowed on Command: it would not run."""
         return will.topic != COMMAND_TOPIC and is_allowed(self._users.get(name), Action.PUBLISH, will.topic)
 
     def _open(self, connect: Connect, connection: Connection) -> Session:

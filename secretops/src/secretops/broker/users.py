@@ -78,7 +78,7 @@ class _File(_Model):
 
 
 class Users:
-    """The broker's users. A change is saved before it applies, so no answered command is lost in a crash."""
+    """The broker's users. A change is saved before it applies, so a crash loses no answered command."""
 
     def __init__(self, path: Path, users: dict[str, User]) -> None:
         self._path = path
@@ -86,7 +86,7 @@ class Users:
 
     @classmethod
     def load(cls, home: Path) -> Self:
-        """Read the users file. Raises UsageError if it is missing, and StoreError if it is invalid."""
+        """Read the users file. Raises UsageError if missing, StoreError if invalid."""
         path = home / USERS_FILE
         try:
             return cls(path, _File.model_validate_json(path.read_bytes()).users)

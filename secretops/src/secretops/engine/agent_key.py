@@ -2,9 +2,9 @@
 
 There is no apply step: an agent accepts any number of keys until they are deleted.
 
-DigitalOcean shows a key once, so a crash before it is stored leaves a lost key. A key's name follows from the id of the
-version that it replaces, so the next run finds the lost key and deletes no other. Stored keys are identified by id,
-since a lost one has the same name.
+DigitalOcean shows a key once, so a crash before it is stored leaves a lost key. Its name follows from the id of the
+version to replace, so the next run deletes it, and no other key. Stored keys are identified by id, since a lost one has
+the same name.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ Decision = Callable[[Facts, datetime], Finding | None]
 
 
 def grace_period(facts: Facts) -> timedelta:
-    """Return how long servers may use a replaced version. The rotator needs no time: it always reads again."""
+    """Return how long servers may use a replaced version. The rotator, which always reads again, needs no time."""
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
@@ -100,7 +100,7 @@ def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
 
 
 def grace_end(version: Version, facts: Facts) -> datetime | None:
-    """Return when the grace period of the replaced `version` ends. None until its successor is delivered."""
+    """Return when the grace period of `version` ends. None until its successor is delivered."""
     current = facts.versions.current
     if version is current or current is None or current.published is None:
         return None
@@ -198,7 +198,7 @@ def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """Rotate when the cadence or a certificate's life requires it, or after a change of the issuer's settings."""
+    """Rotate after the cadence, when a certificate is due, or when the issuer's settings have changed."""
     current = facts.versions.current
     if current is None:
         return None
@@ -270,8 +270,7 @@ def issued_id(token: str, issuer: Issuer) -> str:
 
 
 def issuer_changed(version: str, issuer: Issuer) -> bool:
-    """Return whether a version was issued under other settings. False for a supplied version (wrong for 1 in
-    65,536)."""
+    """Return whether the issuer's settings have changed. False for a supplied version (wrong for 1 in 65,536)."""
     stem, mark = version[: -(_MARK + _SETTINGS)], version[-(_MARK + _SETTINGS) : -_SETTINGS]
     return mark == _digest(stem, _MARK) and not version.endswith(_settings(issuer))
 

@@ -29,7 +29,7 @@ class VersionStore(Protocol):
         """Return a value. `purpose` goes to the access record. Raises NotFoundError."""
 
     def add(self, secret: str, version: Version, value: Value) -> None:
-        """Store a pending version in place of any other pending one. No-op if its id is stored already."""
+        """Store a pending version in place of any other. No-op if its id is stored already."""
 
     def publish(self, secret: str, version: str, now: datetime) -> None:
         """Make `version` current and the old current previous, and deliver it.
@@ -52,7 +52,7 @@ class VersionStore(Protocol):
         """Delete a pending version and its value. No-op if it is gone."""
 
     def secret_names(self) -> tuple[str, ...]:
-        """Return the names of secrets that have a version, including those removed from the stack."""
+        """Return secrets with a version, including those removed from the stack."""
 
     def forget(self, secret: str) -> None:
         """Delete every version and the delivered value. Irreversible."""
@@ -126,7 +126,7 @@ class AgentKeys(Protocol):
         """Create a key, even if the name is taken. Raises UnknownOutcomeError."""
 
     def delete(self, key: NamedKey) -> None:
-        """Revoke a key at once, whichever agent of the same owner it belongs to. No-op if it is gone."""
+        """Revoke a key at once, of any agent of the same owner. No-op if it is gone."""
 
     def verify(self, credential: Value) -> None: ...
 
@@ -135,4 +135,4 @@ class Issuer(Protocol):
     """Signs requests. Never sees a private key."""
 
     def sign(self, request: str) -> SignedCertificate:
-        """Return a certificate for `request`, which is PEM. Raises UnreachableError, StoreError."""
+        """Return a certificate for `request` (PEM). Raises UnreachableError, StoreError."""

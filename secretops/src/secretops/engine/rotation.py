@@ -81,11 +81,8 @@ class Rotation(Rotator):
             self.check_grace(f"user {previous.user}", rule=rule)
 
     def apply(self, version: Version, *, force: bool = False) -> None:
-        """Set the password at the target.
-
-        Without `force`, an existing user is only changed if the store has a version of its users: else they may be in
-        use.
-        """
+        """Set the pending password. Without `force`, an existing user is changed only if the store has a version of its
+        users: else they may be in use."""
         versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
             raise RefusedError(

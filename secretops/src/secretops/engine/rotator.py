@@ -41,7 +41,7 @@ class GraceError(SecretopsError):
 def new_token(now: datetime) -> str:
     """Return a version's id, which sorts by time and is unique without coordination.
 
-    It has 33 characters: Secrets Manager uses a ClientRequestToken of 32 to 64 as the version's id.
+    33 characters: Secrets Manager uses a ClientRequestToken of 32 to 64 as a version's id.
     https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
     """
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
@@ -65,7 +65,7 @@ class Rotator(ABC):
 
     @cached_property
     def versions(self) -> Versions:
-        """Return the versions. Reads them once, and again after an error."""
+        """Return the versions, read once, and again after an error."""
         return self.store.versions(self.secret.name) if self.known is None else self.known
 
     def advance(self, *, force: bool = False) -> Version:
@@ -96,7 +96,7 @@ class Rotator(ABC):
             self._mark(version, retired=self.clock())
 
     def check_grace(self, old: str, *, rule: str) -> None:
-        """Raise GraceError while readers may use the previous version, which the message calls `old`."""
+        """Raise GraceError while readers may use the previous version, `old` in the message."""
         previous, now = self.versions.previous, self.clock()
         facts = Facts(secret=self.secret, versions=self.versions, grace=self.grace)
         if previous is None or previous.retired:
@@ -160,5 +160,5 @@ class SuppliedSecret(Rotator):
 
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:  # noqa: ARG002
-        """Run a step without a journal entry: `status` reports a secret with an entry and no version as lost."""
+        """Run a step without an entry: `status` reports a secret with an entry and no version as lost."""
         yield

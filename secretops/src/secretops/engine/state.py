@@ -96,7 +96,7 @@ class Versions:
         return Versions((*kept, version.at(stage=Stage.CURRENT, published=now)))
 
     def changed(self, version: str, **times: datetime | None) -> Versions:
-        """Return a copy with these times of a version; None leaves a time unchanged."""
+        """Return a copy with these times of a version; None changes nothing."""
         changes = {name: time for name, time in times.items() if time is not None}
         return Versions(tuple([old.at(**changes) if old.id == version else old for old in self.all]))
 

@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 
 
 def run(source: str, options: HttpOptions | None = None) -> ExitCode:
-    """Serve MCP over HTTP or stdio until SIGTERM, SIGINT or the end of input. `source` is the argument of --from.
+    """Serve MCP over HTTP or stdio until SIGTERM, SIGINT or the end of input. `source` is a --from argument.
 
-    Raises SecretopsError before it serves; logs and retries later errors. Over HTTP it waits for missing values.
+    Raises SecretopsError before it serves; logs and retries later errors. Over HTTP it waits for values.
     """
     set_up_log()
     opened, state = open_source(source), LauncherState()
@@ -108,7 +108,7 @@ def serving(
 
 
 def follow_hints(source: Source, connection: BrokerConnection) -> None:
-    """Let hints of new versions, which `connection` receives, trigger a poll of `source`. Call it before `open`."""
+    """Let hints, which `connection` receives, trigger polls of `source`. Call it before `open`."""
     if not isinstance(source, PollingSource):
         return
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def find_server() -> Path:
-    """Return the folder of the server. Warns about a commit other than the tested one.
+    """Return the server's folder. Warns about a commit other than the tested one.
 
     Raises UsageError if COREFLUX_SERVER_DIR has no server or others can change it, SecretopsError if a clone fails.
     """

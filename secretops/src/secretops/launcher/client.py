@@ -65,8 +65,7 @@ _ACCEPTED = (MessageState.MQTT_MS_WAIT_FOR_PUBCOMP, MessageState.MQTT_MS_RESEND_
 
 
 class Owner(Protocol):
-    """Receives the events of a client, mostly on the client's network thread. The client reconnects without its
-    owner."""
+    """Receives a client's events, mostly on its network thread. The client reconnects by itself."""
 
     listeners: dict[str, Callable[..., None]]
     own_listeners: dict[str, Callable[..., None]]
@@ -84,7 +83,7 @@ R = TypeVar("R")
 
 
 def _redirected(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[Concatenate[BrokerClient, P], R]:
-    """Call the client's successor instead, if it has one: a caller may still have the former client."""
+    """Call the client's successor, if any: a caller may still have the former client."""
 
     @functools.wraps(method)
     def run(self: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -98,7 +97,7 @@ def _redirected(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[C
 
 
 def _fixed(handler: str) -> Any:
-    """Return a property that ignores assignments: upstream's tool mqtt_connect would replace the handler."""
+    """Return a property that ignores assignments, which upstream's tool mqtt_connect makes."""
     return property(lambda self: getattr(self, handler), lambda _self, _callback: None)
 
 
@@ -241,7 +240,7 @@ class BrokerClient(RobustClient):
             return self._changed.wait_for(lambda: self._answered, seconds)
 
     def disconnect(self, reasoncode: ReasonCode | None = None, properties: Properties | None = None) -> MQTTErrorCode:
-        """Remove the report at the broker, then disconnect. Waits up to GOODBYE seconds for the broker."""
+        """Remove the report, then disconnect. Waits up to GOODBYE seconds for the broker."""
         with self._reporting:
             self._ending = True
             reported, self._report_again = self._report_again < math.inf, math.inf
@@ -277,7 +276,7 @@ class BrokerClient(RobustClient):
                 super().publish(*self._report, 1, True, properties if self.protocol == mqtt.MQTTv5 else None)
 
     def loop_misc(self) -> MQTTErrorCode:
-        """Publish the report again if that is due. The network thread calls this at least once a second."""
+        """Publish a due report again. The network thread calls this at least once a second."""
         if time.monotonic() >= self._report_again:
             self.publish_report()
         return super().loop_misc()
@@ -337,7 +336,7 @@ class BrokerClient(RobustClient):
         return info
 
     def subscribe_all(self, topics: Mapping[str, int], *, known: Collection[str]) -> None:
-        """Subscribe in a single packet, as each takes 40 ms (Nagle's algorithm). The broker omits retained messages of
+        """Subscribe in one packet, as each takes 40 ms (Nagle's algorithm). The broker omits retained messages of
         `known` topics."""
         if not topics:
             return
@@ -364,7 +363,7 @@ class BrokerClient(RobustClient):
             return {topic: self._verdicts[topic] for topic in wanted} if answered() else None
 
     def transfer_to(self, successor: BrokerClient, copied: Mapping[str, int]) -> None:
-        """Redirect calls and unsent messages to `successor`, in order. It has subscribed to the topics `copied`."""
+        """Redirect calls and unsent messages to `successor`, in order. It has the subscriptions `copied`."""
         with self._transferring:
             for topic in self.subscriptions.keys() - copied.keys():
                 successor.subscribe(topic, self.subscriptions[topic])
@@ -376,8 +375,7 @@ class BrokerClient(RobustClient):
     def retire(self, closing: threading.Event) -> None:
         """Unsubscribe, drain messages in both directions for up to DRAIN_SECONDS, then disconnect.
 
-        The successor publishes messages without an acknowledgement (QoS 2: without a PUBREC) again; they may arrive
-        twice.
+        The successor publishes unacknowledged messages (QoS 2: those without a PUBREC) again; they may arrive twice.
         """
         was_connected = self.is_connected()
         if not self._drain(closing) and was_connected and not closing.is_set():
@@ -400,7 +398,7 @@ class BrokerClient(RobustClient):
         return len(self._out_messages) + sum(not _is_over(info) for info, _ in list(self._unwritten))
 
     def _drain(self, closing: threading.Event) -> bool:
-        """Unsubscribe, and return True once no message is in flight.
+        """Return True once no message is in flight.
 
         A broker answers UNSUBSCRIBE after its queued messages. If none precedes the answer, the queue is empty.
         """
@@ -423,8 +421,7 @@ class BrokerClient(RobustClient):
         return False
 
     def _take_messages(self, *, unsent_only: bool = False) -> list[mqtt.MQTTMessage]:
-        """Remove and return the messages to publish again. `unsent_only`: those that a connected client has not
-        sent."""
+        """Remove and return messages to publish again. `unsent_only`: those that a connected client has not sent."""
         with self._out_message_mutex:
             some = unsent_only and self.is_connected()
             taken = [
@@ -491,8 +488,7 @@ class BrokerClient(RobustClient):
     def _handle_acknowledgement(
         self, _client: Any, _userdata: Any, number: int, reason: ReasonCode, _properties: Any
     ) -> None:
-        """Record the broker's answer to a message. Acquires no lock: paho holds its own, which `publish` acquires
-        second."""
+        """Record an answer. Acquires no lock: paho holds its own, which `publish` acquires second."""
         message = self._out_messages.get(number)
         if message and reason.is_failure and message.topic != (self._report and self._report[0]):
             self._owner.publish_refused(message.topic, reason)
@@ -518,7 +514,7 @@ class BrokerClient(RobustClient):
             self._match_answer(number)
 
     def _match_answer(self, number: int) -> None:
-        """Record whether topics were granted, once both packet id and answer are known, in any order."""
+        """Record whether topics were granted, once packet id and answer are known, in any order."""
         if number in self._requested and number in self._answers:
             self._verdicts.update(zip(self._requested.pop(number), self._answers.pop(number), strict=False))
             self._changed.notify_all()

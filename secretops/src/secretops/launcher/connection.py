@@ -1,6 +1,6 @@
 """The server's connection to its broker. Creates every client, so that a new one can replace another.
 
-Upstream's own connection requires MQTT 5 and a broker that runs at its start, and does not survive a refused connect.
+Upstream's own requires MQTT 5 and a broker that runs at its start, and does not survive a refused connect.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ P = ParamSpec("P")
 def _if_in_use(
     report: Callable[Concatenate[BrokerConnection, BrokerClient, P], None],
 ) -> Callable[Concatenate[BrokerConnection, BrokerClient, P], None]:
-    """Ignore the reports of clients that are not in use. Until a report is handled, no other client takes over."""
+    """Ignore reports of a client that is not in use. Until `report` returns, no other client takes over."""
 
     @functools.wraps(report)
     def run(self: BrokerConnection, client: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -99,7 +99,7 @@ class BrokerConnection:
         return {ACTIONS: 0, **of_tools, **dict.fromkeys(self.own_listeners, OWN_QOS)}
 
     def patch_server(self) -> None:
-        """Replace the server's MQTT client and functions.
+        """Replace functions of the server.
 
         With use_tls, its tool mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses MQTT_CA_CERT.
         """
@@ -264,8 +264,7 @@ class BrokerConnection:
         log.warning("Lost the connection to the broker at %s:%s; reconnecting.", client.host, client.port)
 
     def received(self, client: BrokerClient, message: mqtt.MQTTMessage) -> None:
-        """Deliver one message at a time: the server's buffer is not thread-safe, and during a swap there are two
-        clients."""
+        """Deliver one message at a time: the server's buffer is not thread-safe, and a swap has two clients."""
         with self._receiving:
             self._topic = message.topic
             for listeners in (self.own_listeners, self.listeners):
@@ -285,7 +284,7 @@ class BrokerConnection:
         )
 
     def _register_checked(self, name: str, description: str) -> None:
-        """Register only plain names at an action's topic: upstream inserts the name into source code, and executes that
+        """Register only plain names at an action's topic: upstream executes source code with the name
         (server.py:468)."""
         if re.fullmatch(r"[A-Za-z0-9_]{1,60}", name) and mqtt.topic_matches_sub(ACTIONS, self._topic):
             self._register_tool(name, description)

@@ -92,7 +92,7 @@ class CallsUnderWay:
 
 
 class DrainingServer(uvicorn.Server):
-    """A uvicorn server with limits and a bounded shutdown. A second signal ends it without waiting for calls."""
+    """A uvicorn server with limits and a bounded shutdown. A second signal does not wait for calls."""
 
     def __init__(self, app: ASGIApp, calls: CallsUnderWay, on_signal: Callable[[], None]) -> None:
         super().__init__(
@@ -139,7 +139,7 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Drain, then exit with success; uvicorn's own handler would raise the signal again."""
+        """Drain, then exit with success; uvicorn's own handler raises the signal again."""
         if self._loop is None or self._signalled:
             self.end()
             return

@@ -1,7 +1,7 @@
 """Docker's health check of a container: `python -m secretops.launcher.health`.
 
-A launcher is healthy if it serves, has served before, or waits for its first values. So a rejected version replaces no
-running replica, and an unreachable broker restarts none.
+Healthy means: it serves, has served before, or waits for first values. So a rejected version replaces no running
+replica, and an unreachable broker restarts none.
 """
 
 from __future__ import annotations

@@ -256,7 +256,7 @@ class _StateCollector(Collector):
 class McpThread:
     """Runs the MCP app on its own thread and event loop, because the server's tools block.
 
-    `start` may wait, and return None. If it raises, `failure` has the exception, and `on_failure` is called.
+    `start` may wait, and return None. Its exception becomes `failure`, then `on_failure` is called.
     """
 
     def __init__(self, start: Callable[[], Starlette | None], on_failure: Callable[[], None]) -> None:
@@ -282,7 +282,7 @@ class McpThread:
         self._thread.join(seconds if serving else None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the app on its own loop, and `receive` and `send` on the caller's loop."""
+        """Call the app on its own loop, and `receive` and `send` on the caller's."""
         if self._serving is None:
             raise RuntimeError("called before it serves")
         app, loop, _ = self._serving
@@ -320,14 +320,14 @@ def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]]
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Return False for DEBUG records, which contain messages, and for mcp's traceback for each closed stream."""
+    """Return False for DEBUG records, which contain messages, and for mcp's tracebacks of closed streams."""
     if record.name.partition(".")[0] not in _VERBOSE:
         return True
     return record.levelno >= logging.INFO and "ClosedResourceError" not in (record.exc_text or "")
 
 
 class _WholeResponse:
-    """Completes the response of an aborted stream. sse-starlette does not end it, and mcp starts a second response."""
+    """Completes an aborted stream's response: sse-starlette does not end it, and mcp starts a second one."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

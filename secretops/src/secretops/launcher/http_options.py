@@ -76,7 +76,7 @@ def parse_listen(text: str) -> Address:
 
 @dataclass(frozen=True)
 class HostNames:
-    """The names of this server that clients may use (against DNS rebinding). Ports may differ behind a proxy."""
+    """Names of this server for clients, against DNS rebinding. Ports may differ behind a proxy."""
 
     names: frozenset[str]
     # Accept every IP address, since the server listens on all addresses.
@@ -102,7 +102,7 @@ class HostNames:
         return name in self.names or (self.any_address and _is_address(name))
 
     def origin(self, header: str | None, host: str | None) -> bool:
-        """Return whether a page of that Origin may send requests. None is allowed: the client is not a browser."""
+        """Return whether a page of that Origin may send requests. None: the client is not a browser."""
         if header is None:
             return True
         scheme, separator, address = header.partition("://")
@@ -129,7 +129,7 @@ def _is_address(name: str) -> bool:
 
 
 def check_token(token: str) -> None:
-    """Raise UsageError, which does not quote the token, if it is too short or invalid in a header."""
+    """Raise UsageError, without the token, if it is too short or invalid in a header."""
     if len(token) < MIN_LENGTH or not _TOKEN.fullmatch(token):
         raise UsageError(
             "the token of http-token is too short, or has invalid characters",
@@ -150,7 +150,7 @@ class BearerTokens:
 
     @property
     def any(self) -> bool:
-        """Return whether a token is required. It still is after its file was removed."""
+        """Return whether a token is required, also after its file was removed."""
         return self._current is not None
 
     def use(self, value: Value | None) -> None:

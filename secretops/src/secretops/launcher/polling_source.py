@@ -90,8 +90,8 @@ class PollingSource(DocumentSource):
         self._refused: dict[str, tuple[str, float]] = {}
 
     def revision(self, name: str) -> str | None:
-        """Return a text that changes with the current version, or None without a version. Reads no value. Raises a
-        store's errors."""
+        """Return a text that changes with the current version; None without one. Reads no value. Raises a store's
+        errors."""
         raise NotImplementedError
 
     def fetch(self, name: str, revision: str) -> StoredVersion | None:
@@ -120,8 +120,7 @@ class PollingSource(DocumentSource):
         return any(variable in FIELDS[secret].values() for secret in self._names)
 
     def hint(self, hint: Hint | None = None) -> None:
-        """Poll soon, unless the version in `hint` is in use. None means that the broker refuses the credential. Never
-        blocks."""
+        """Poll soon, unless `hint` has the version in use. None: the broker refuses the credential. Never blocks."""
         if hint is None or (hint.secret in self._names and not self._has(hint)):
             self._hint, self._hinted_polls = hint, HINT_POLLS if hint else 1
 

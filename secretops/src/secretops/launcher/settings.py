@@ -57,7 +57,7 @@ _DIGEST_KEY = secrets.token_bytes(32)
 
 
 class NotYetError(WaitingError):
-    """The values of `secrets` are missing, and nothing else is wrong. `http_token` is set if its value is present."""
+    """Only the values of `secrets` are missing. `http_token` is set if its value is present."""
 
     def __init__(
         self, what: str, *, rule: str, remedy: str, secrets: tuple[str, ...], http_token: Value | None = None
@@ -112,7 +112,7 @@ class ServerSettings:
 
     @property
     def link(self) -> tuple[object, ...]:
-        """Return the settings of the broker connection. Only a change of these requires a new client."""
+        """Return the connection's settings. Only their change requires a new client."""
         return self.broker, self.port, self.protocol, self.tls, self.client_id_prefix, self.mqtt
 
     def public_variables(self) -> dict[str, str]:
@@ -253,7 +253,7 @@ class _Reading:
         return Path(text)
 
     def _value(self, name: str) -> str | None:
-        """Return the text of the variable `name`, or of the file in `name`_FILE without its final newline."""
+        """Return the text of a variable, or of the file in `name`_FILE without its final newline."""
         variable = f"{name}_FILE"
         value, path = self._variables.get(name), self._variables.get(variable)
         if value and path:

@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 def read_stable(source: Source, stopping: threading.Event) -> tuple[ServerSettings, str]:
-    """Return settings and fingerprint, read while the source does not change. Raises the errors of `read`."""
+    """Return settings and fingerprint, read while nothing changed. Raises the errors of `read`."""
     for attempt in range(1, SETTLE_TRIES + 1):
         before = source.fingerprint()
         try:
@@ -79,13 +79,13 @@ class FirstValues:
         self._fingerprint = ""
 
     def check(self) -> None:
-        """Check the settings. Raises UsageError for a mistake, and for a required token that cannot arrive."""
+        """Raise UsageError for a mistake, and for a required token that cannot arrive."""
         self._read()
         if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_arrive("MCP_HTTP_TOKEN"):
             self._options.check(has_token=False)
 
     def wait(self) -> bool:
-        """Wait for all values. Return False if the launcher ends before. Mistakes are only logged."""
+        """Wait for all values. Return False if the launcher ends before. Only logs mistakes."""
         if self._state.waiting_for:
             keep_polling(self._poll, self._source, self._stopping, self._state)
         return not self._state.waiting_for
@@ -120,14 +120,14 @@ class StoppedError(SecretopsError): ...
 
 @dataclass
 class Swap:
-    """Changes the server to `settings`, unless `is_obsolete` returns True meanwhile."""
+    """Changes the server to `settings`, unless `is_obsolete` returns True."""
 
     connection: BrokerConnection
     settings: ServerSettings
     is_obsolete: Callable[[], bool]
 
     def run(self) -> float | None:
-        """Return the swap's duration in seconds, or None if a tool has changed the connection meanwhile.
+        """Return the swap's seconds, or None if a tool has changed the connection meanwhile.
 
         Raises UsageError (TLS files), RefusedError, UnreachableError, StoppedError.
         """
@@ -166,7 +166,7 @@ class Swap:
             raise refusal(new, new.reason, self.settings.protocol)
 
     def _subscribe(self, new: BrokerClient, former: BrokerClient | None, copied: dict[str, int]) -> None:
-        """Subscribe `new` to all topics of `former`. Raises RefusedError if the broker grants fewer."""
+        """Subscribe to the topics of `former`. Raises RefusedError if the broker grants fewer."""
         granted = former.granted() if former and former.is_connected() else set()
         granted -= self.connection.own_listeners.keys()
         topics = self.connection.topics | copied
@@ -200,8 +200,7 @@ class _Rejected:
 
 
 class SourceWatcher:
-    """A thread that updates a server to each version of `source`. `in_use`: the server's settings and their
-    fingerprint.
+    """A thread that updates a server to each version of `source`. `in_use`: its settings and their fingerprint.
 
     `notify` receives each version before its use, and may reject it by a SecretopsError.
     """

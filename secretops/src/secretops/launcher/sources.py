@@ -37,7 +37,7 @@ _NAMED_FILES = {variable: field for field, variable in FIELDS["client-cert"].ite
 
 
 class Source:
-    """A source of the server's settings. A subclass implements `variables`."""
+    """The base of sources of settings. A subclass implements `variables`."""
 
     where: str
     _read_at = 0.0
@@ -46,13 +46,12 @@ class Source:
         raise NotImplementedError
 
     def read(self) -> ServerSettings:
-        """Return the settings. Raises UsageError with all mistakes, NotYetError if only values are missing, StoreError
-        if not recorded."""
+        """Return settings. Raises UsageError with all mistakes, NotYetError if only values are missing, StoreError if
+        not recorded."""
         return settings.read_settings(self.variables(), self.where)
 
     def fingerprint(self) -> str:
-        """Return a text that changes whenever the result of `read` does. Comparable within this process only; never
-        raises."""
+        """Return a text that changes with the result of `read`. Comparable within this process only; never raises."""
         try:
             found = settings.fingerprint_inputs(self.variables())
         except SecretopsError as error:
@@ -73,7 +72,6 @@ class Source:
         return frozenset(Path(found[name]).parent for name in settings.FILE_VARIABLES if found.get(name))
 
     def may_arrive(self, variable: str) -> bool:  # noqa: ARG002 - a subclass may distinguish them
-        """Return whether the missing value of `variable` may still arrive."""
         return True
 
 
@@ -95,8 +93,8 @@ class EnvFile(Source):
 class Environment(Source):
     """`env:`: this process's variables, and the files that they name.
 
-    Removes secret variables from `os.environ`, so that no child process inherits them. `<variable>_FILE` may be the
-    path of a file with a version, since a Swarm can add only files to a running container.
+    Removes secret variables from `os.environ`, so that no child inherits them. `<variable>_FILE` may be a file with a
+    version, since a Swarm can add only files to a running container.
     """
 
     where = "the environment"
@@ -186,8 +184,8 @@ class DocumentSource(Source):
 class Json(DocumentSource):
     """`json:<path>`: {"mqtt": {"username": …, "password": …, "version": …}, "agent-key": {"api-key": …}, …}.
 
-    The *.json files of a folder are a document together, with a file per secret, as Vault's agent writes them. A path
-    that ends with a slash is a folder, even before it exists.
+    A folder's *.json files together are a document, with a file per secret, as Vault's agent writes them. A path that
+    ends with a slash is a folder, even before it exists.
     """
 
     def __init__(self, place: str) -> None:
@@ -255,7 +253,7 @@ def _read_document(path: Path) -> Document:
 
 
 class InvalidDocumentError(ValueError):
-    """A document has invalid parts. The error names them without their contents."""
+    """A document has invalid parts, named without their contents."""
 
 
 def check_document(document: Any) -> Document:
@@ -317,7 +315,7 @@ SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
 
 
 def open_source(text: str) -> Source:
-    """Open the source of --from. Reads only the environment. Raises UsageError."""
+    """Open a --from. Reads only the environment. Raises UsageError."""
     scheme, colon, place = text.partition(":")
     if colon and scheme in SOURCES and bool(place) is bool(SOURCES[scheme][0]):
         return SOURCES[scheme][1](place)

@@ -22,7 +22,7 @@ Event = Literal["swaps", "refused_versions", "refused_publishes", "failed_connec
 class LauncherState:
     """Versions in use, missing values, and events since the start.
 
-    Attributes are replaced, never changed in place, so that readers in other threads need no lock.
+    Attributes are replaced, never changed in place, so that other threads need no lock.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class LauncherState:
         self.versions, self.expires_at, self.waiting_for = dict(versions), expires_at, ()
 
     def versions_in_use(self) -> dict[str, str]:
-        """Return secret -> version in use, without the connection's secrets if a tool chose the connection."""
+        """Return the versions in use, without the connection's secrets if a tool chose the connection."""
         unused = CONNECTION_SECRETS if self.connection_by_tool() else frozenset()
         return {secret: version for secret, version in self.versions.items() if secret not in unused}
 

@@ -42,7 +42,7 @@ def _end_now() -> None:
 
 
 class ClosableInput(io.RawIOBase):
-    """A file descriptor whose `end` makes reads return end of file, even a read that has begun."""
+    """A descriptor that `end` brings to end of file, even during a read."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()

@@ -56,7 +56,7 @@ class UpstreamServer(Protocol):
 
 
 def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
-    """Import upstream's server.py with `settings`. Raises SecretopsError."""
+    """Import upstream's server.py. Raises SecretopsError."""
     try:
         fastmcp = importlib.import_module("mcp.server.fastmcp")  # imported here, so that its bytecode is written
         importlib.import_module("requests")
@@ -136,7 +136,7 @@ class AgentRequests:
         return getattr(importlib.import_module("requests"), name)
 
     def post(self, url: str, **options: Any) -> Any:
-        """Post as `requests.post` does. A request to the agent contains its key, so it follows no redirect."""
+        """Post. A request to the agent contains its key, so it follows no redirect."""
         requests = importlib.import_module("requests")
         if urlsplit(url).path != self.PATH:
             return requests.post(url, **options)  # nosec B113 - the caller sets the timeout
@@ -145,7 +145,7 @@ class AgentRequests:
 
 
 def refuse_connection_tools(server: UpstreamServer) -> None:
-    """Remove CONNECTION_TOOLS, and refuse calls of them, also those by the tool check_broker_health."""
+    """Remove CONNECTION_TOOLS, and refuse calls of them, also by check_broker_health."""
     from mcp import types
 
     handlers = server.mcp._mcp_server.request_handlers

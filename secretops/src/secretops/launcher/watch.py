@@ -1,6 +1,6 @@
 """Poll a source every second, and at once when its folders change.
 
-Folders are watched and not files, since a rename, or Kubernetes' swap of `..data`, replaces a file.
+Watches folders, since a rename, or Kubernetes' swap of `..data`, replaces a watched file.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def keep_polling(poll: Callable[[], bool], source: Source, stopping: threading.E
 def wakeups(
     folders: Callable[[], Collection[Path]], stopping: threading.Event, *, every: float = POLL_SECONDS
 ) -> Iterator[None]:
-    """Yield when the files in `folders()` may have changed, and after `every` seconds, until `stopping` is set."""
+    """Yield when files in `folders()` may have changed, and after `every` seconds, until `stopping` is set."""
     warned: set[str] = set()
     while not stopping.is_set():
         watched = _inodes(folders, warned)

@@ -1,4 +1,4 @@
-"""The manifest: locations, names and cadences of a stack's secrets, its broker and its server. Contains no value.
+"""The manifest: locations, names and cadences of a stack's secrets, broker and server. Contains no value.
 
 The Pulumi program builds it. Operators read it from the stack output `secretops`, rotators from a file or variable.
 """
@@ -20,7 +20,7 @@ __all__ = ["Issuer", "ManifestError", "Model", "StoreLocation"]
 
 
 class SecretKind(StrEnum):
-    """The kind of a secret: who makes its next value, and how that value is tested."""
+    """The kind of a secret: who makes its next value, and how that is tested."""
 
     MQTT_USER = "mqtt-user"  # two alternating broker users; secretops makes the passwords
     BROKER_ADMIN = "broker-admin"  # two alternating broker admins; the operator supplies the first
@@ -127,7 +127,7 @@ class Secret(Model):
 
     @property
     def makes_first_value(self) -> bool:
-        """Return whether secretops makes the first value, too. An operator supplies the first broker admin."""
+        """Return whether secretops makes the first value, too. An operator supplies the first admin."""
         return self.is_made and self.kind is not SecretKind.BROKER_ADMIN
 
     @property

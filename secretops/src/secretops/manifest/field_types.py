@@ -39,7 +39,7 @@ def accepted(test: Callable[[str], object], rule: str) -> AfterValidator:
 
 
 def matching(pattern: str, rule: str) -> AfterValidator:
-    """Return a validator of a text that must match `pattern` as a whole. Character classes match only ASCII."""
+    """Return a validator of a text that `pattern` matches as a whole, with ASCII character classes."""
     return accepted(re.compile(pattern, re.ASCII).fullmatch, rule)
 
 

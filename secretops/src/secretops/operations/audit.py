@@ -93,7 +93,7 @@ class View:
 
     @property
     def problems(self) -> list[Result]:
-        """Return why the view is incomplete, and whether the trail contains secret values."""
+        """Return what makes the view incomplete, and values in the trail."""
         found = []
         if self.not_whole:
             what = f"incomplete: {named(self.not_whole)}"

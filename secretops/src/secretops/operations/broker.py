@@ -19,7 +19,7 @@ NOT_RUNNING = "the embedded broker was not running"
 
 
 def start(session: Session) -> str:
-    """Start the stack's embedded broker unless it runs, and return a message. Stores the first admin of a new broker.
+    """Start the stack's embedded broker unless it runs, and return a message. Stores a new broker's first admin.
 
     Raises SecretopsError if something else listens at the address.
     """

@@ -1,4 +1,4 @@
-"""Access to the broker outside of a rotation's steps: the admin that acts, reports of servers, hints."""
+"""Access to the broker outside of a rotation's steps: its admin, servers' reports, hints."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ class BrokerAdmin:
 
 
 def replicas(session: Session, secret: Secret, versions: Versions | None = None) -> tuple[Replica, ...] | None:
-    """Return the versions of `secret` that servers report, read with its current value. None if unknown or
-    incomplete."""
+    """Return what servers report of `secret`, read with its current value. None if unknown or incomplete."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
@@ -66,8 +65,7 @@ def replicas(session: Session, secret: Secret, versions: Versions | None = None)
 
 
 def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
-    """Return the versions of `secret` that servers report, read with the credential `value`. None if unknown or
-    incomplete."""
+    """Return what servers report of `secret`, read with the credential `value`. None if unknown or incomplete."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:

@@ -136,7 +136,7 @@ def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIss
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
     """Return whether a reader may still use a certificate that this version of a CA signed.
 
-    True also within the grace period of the current certificate.
+    True within the current certificate's grace period.
     """
     from secretops.certificates import has_signed  # slow to import
 

@@ -66,8 +66,7 @@ class ExternalCertificate:
 
 
 def find(session: Session) -> tuple[ExternalCertificate, ...]:
-    """Return every external certificate; if the broker is unreachable, only those of the CA file. Raises
-    SecretopsError."""
+    """Return every external certificate, of an unreachable broker only the CA file's. Raises SecretopsError."""
     return tuple(dict.fromkeys([*_issued(session), *_of_broker(session)]))
 
 
@@ -116,7 +115,7 @@ def _presented(broker: Broker, trusted: str | None) -> Iterator[ExternalCertific
 def _chain(broker: Broker, context: ssl.SSLContext, which: str) -> list[x509.Certificate]:
     """Return the broker's chain, even if it requires a client certificate.
 
-    Uses a private object of Python's ssl: the public methods need Python 3.13.
+    Uses a private object of ssl: the public methods need Python 3.13.
     """
 
     def presented(wrapped: ssl.SSLSocket) -> list[bytes]:

@@ -106,7 +106,7 @@ class Report:
 
     @property
     def next_due(self) -> datetime | None:
-        """Return the next time in the future at which a value is due."""
+        """Return the next time in the future when a value is due."""
         return min((one.due for one in self.secrets if one.due and one.due > self.made), default=None)
 
     @property

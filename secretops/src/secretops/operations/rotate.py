@@ -32,7 +32,7 @@ def rotate(
 
     While readers may use the previous version, waits up to MAX_WAIT_SECONDS for the grace period to end, or raises
     GraceError. `force` does not wait, takes over a user that exists before the first version, and sets broken files
-    aside: `notify` gets a line per file. Raises WaitingError, LeaseHeldError, and the errors of the steps.
+    aside: `notify` gets a line per file. Raises WaitingError, LeaseHeldError, and the steps' errors.
     """
     secret = session.secret(name)
     if not secret.is_made:

@@ -75,10 +75,10 @@ def advance(session: Session, secret: Secret, made: Rotator | None = None, *, fo
 
 
 def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None:
-    """Recover after a crash. Also sets a password again that the broker refuses, if readers do not have it yet.
+    """Recover after a crash. Sets a password again that the broker refuses and readers do not have yet.
 
     `replaced`: the current version will be replaced, so its value may be lost. Raises StoreError, NotFoundError, and
-    the errors of the steps.
+    the steps' errors.
     """
     try:
         session.store.recover(secret.name, session.clock())

@@ -34,7 +34,7 @@ def project_folder() -> Path:
 
 
 def load_manifest(stack: str | None, file: Path | None) -> Manifest:
-    """Return the manifest in `file`, or else of `stack`, or else of the selected stack. Raises UsageError."""
+    """Return the manifest in `file`, else of `stack`, else of the selected stack. Raises UsageError."""
     found = _of_file(file) if file else _of_output(stack)
     if found.store.folder:
         refuse_another_stack(found.store.folder, found.stack)

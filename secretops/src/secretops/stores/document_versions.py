@@ -146,7 +146,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         self._fence.check(True)
 
     def _deliver(self, secret: str, document: Read, now: datetime, chosen: Version | None = None) -> Read:
-        """Deliver the current version and record when. The delivered value may also be that of `chosen`."""
+        """Deliver the current version and record when. `chosen` may be delivered already."""
         current = document.versions.current
         if current is None or not self._write_delivery(secret, document, current, chosen, now) or current.published:
             return document

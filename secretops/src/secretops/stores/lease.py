@@ -1,7 +1,7 @@
-"""The lease with which one process rotates: a record in the store, changed only by compare-and-swap.
+"""The lease that lets one process rotate: a record in the store, changed only by compare-and-swap.
 
-Clocks of two machines are never compared. A waiting process watches the record by its own clock, and takes over a lease
-that was not renewed for its whole duration, as in client-go's leader election.
+No two machines' clocks are compared. A waiting process watches the record by its own clock, and takes over a lease
+without a renewal for its whole duration, as client-go's leader election does.
 https://pkg.go.dev/k8s.io/client-go/tools/leaderelection
 """
 
@@ -41,18 +41,18 @@ class Timing:
 
     @property
     def trusted(self) -> float:
-        """Return how long the holder relies on a renewal (client-go's RenewDeadline: 10 of 15 s)."""
+        """Return how long a holder relies on a renewal (client-go's RenewDeadline: 10 of 15 s)."""
         return self.duration * 2 / 3
 
 
 def boot_clock() -> float:
-    """Return seconds. Unlike `time.monotonic` on Linux, this clock continues while the machine sleeps."""
+    """Return seconds. Unlike `time.monotonic` on Linux, continues while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseRecord:
-    """The stored record of a lease. A renewal changes only `renewals`."""
+    """The stored record. A renewal changes only `renewals`."""
 
     holder: str
     # Differs each time the lease is acquired.
@@ -118,7 +118,7 @@ class HeldLease:
     def confirm(self, *, fresh: bool = False) -> None:
         """Raise LeaseLostError if the lease is lost. `fresh`: do not rely on a recent renewal.
 
-        Renews again if a renewal was too slow to rely on; raises UnreachableError after TRIES renewals.
+        Repeats a renewal that was too slow; after TRIES raises UnreachableError.
         """
         with self._turn:
             for _ in range(TRIES):
@@ -240,7 +240,7 @@ class Fence:
 
 
 class LeaseWatcher:
-    """Finds out, by this machine's clock, whether a holder renews its lease."""
+    """Finds out by this machine's clock whether a holder renews."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
@@ -250,8 +250,8 @@ class LeaseWatcher:
     def has_expired(self, record: LeaseRecord, *, sent: float) -> bool:
         """Return True if the record has not changed for its duration; else sleep until the next poll.
 
-        `sent`: when it was requested, by `time.monotonic`. The duration starts at the first record's arrival, or a
-        later record's request. Raises LeaseHeldError for a changed record.
+        `sent`: when it was requested, by `time.monotonic`. The duration starts at a first record's arrival, or a later
+        one's request. Raises LeaseHeldError for a changed record.
         """
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()

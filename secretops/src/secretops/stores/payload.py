@@ -35,7 +35,7 @@ def serialize(secret: str, value: Value, limit: Limit) -> str:
 
 
 def parse(secret: str, version: str, text: str) -> Value:
-    """Parse a value's text. Raises StoreError if secretops did not write it."""
+    """Parse a value. Raises StoreError if secretops did not write it."""
     if (found := parse_fields(text)) is None:
         raise StoreError(
             f"{secret}: version {version} is not a JSON object of texts",

@@ -1,7 +1,7 @@
-"""The base of stores with a vendor's own versions. Readers get the newest, or the version with a label.
+"""The base of stores with a vendor's versions. Readers get the newest, or the version with a label.
 
-A single request publishes and delivers, so a current version is always delivered. After a crash the next run repeats
-the consequences, such as deleting the replaced value.
+One request publishes and delivers, so a current version is always delivered. After a crash the next run repeats the
+consequences, such as deleting the replaced value.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return state
 
     def _pause(self, secret: str, retries: Retries) -> None:
-        """Sleep until the next attempt. Raises StoreError after the last, or if the lease is lost."""
+        """Sleep until the next attempt. Raises StoreError if none is left, or the lease is lost."""
         self._fence.check(True)
         if not retries.pause():
             raise self._contended(secret)

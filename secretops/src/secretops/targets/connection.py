@@ -88,8 +88,7 @@ class Connection:
         self._wait_for_answer(number, doing)
 
     def publish(self, topic: str, payload: str) -> None:
-        """Publish, and wait for the acknowledgement (QoS 1). A 3.1.1 broker also acknowledges a message that it
-        drops."""
+        """Publish, and wait for the acknowledgement (QoS 1). A 3.1.1 broker also acknowledges a dropped message."""
         self._wait_for_answer(self._client.publish(topic, payload, qos=1).mid, f"publishing to {topic}")
 
     def receive(self, wanted: Callable[[MQTTMessage], T | None], *, within: float | None = None) -> T | None:
@@ -299,7 +298,7 @@ def _unreachable(broker: Broker, why: object) -> UnreachableError:
 
 
 def logs_in(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> bool:
-    """Return whether the broker accepts `credential`. Raises UnreachableError without an answer."""
+    """Return whether a login works. Raises UnreachableError without an answer."""
     try:
         with Connection(broker, credential, deadline=deadline):
             return True

@@ -108,7 +108,7 @@ class Commands:
         return answer.data
 
     def send(self, command: str, username: str, *arguments: str) -> Answer:
-        """Return the answer to a command. Raises RefusedError if the admin may not run it."""
+        """Run a command. Raises RefusedError if the admin may not run it."""
         token = secrets.token_hex(8)
 
         def mine(message: MQTTMessage) -> dict[str, Any] | None:

@@ -38,7 +38,7 @@ class NoAnswerError(UnreachableError):
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """A response. Without a repr, since it may contain a value."""
+    """A response, without a repr: it may contain a value."""
 
     status: int
     headers: Message
@@ -66,8 +66,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass
 class TimeBudget:
-    """The seconds left for all requests of one operation, and the limit for each response. `sleep` waits between
-    requests."""
+    """The seconds left for all requests of one operation, and for each response. `sleep` waits between requests."""
 
     left: float = ALL_SECONDS
     each: float = ANSWER_SECONDS

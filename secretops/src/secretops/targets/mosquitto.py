@@ -115,7 +115,7 @@ class DynamicSecurity:
         return self.find(command, None, **arguments) or {}
 
     def find(self, command: str, missing: str | None, **arguments: object) -> dict[str, Any] | None:
-        """Run a command as `run` does, but return None for the error `missing`."""
+        """Run a command, but return None for the error `missing`."""
         answer = self._ask(command, arguments)
         if (error := answer.get("error")) is None:
             return dict(answer.get("data") or {})
@@ -157,7 +157,7 @@ def _acl(acl_type: str, topic: str, priority: int, *, allow: bool) -> dict[str, 
 
 
 def _client(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the client with the names of its roles; without roles if the answer is invalid."""
+    """Return the client with its roles' names; without roles for an invalid answer."""
     found = data.get("client")
     if not isinstance(found, dict):
         return {}

@@ -1,7 +1,7 @@
 """Reports and hints: the MQTT messages between launchers and rotators.
 
-A server reports its version in a retained message below its broker user; docs/adr/0003 says what a report proves. A
-rotator announces a new version in a hint. It proves nothing: a launcher then polls its store.
+A server reports its version in one retained message below its broker user. What a report proves: docs/adr/0003. A hint
+announces a new version and proves nothing: a launcher then polls its store.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def publish_hint(broker: Broker, credential: Value, hint: Hint) -> None:
 
 
 def parse_hint(payload: bytes | bytearray) -> Hint | None:
-    """Return None for an invalid payload: any user who may publish to the topic can write it."""
+    """Return None for an invalid payload: any user who may publish there can write it."""
     if len(payload) > LONGEST_HINT:
         return None
     try:

@@ -23,7 +23,7 @@ class BrokerUsers:
     def verify(self, credential: Value) -> None:
         """Prove `credential`: an admin runs a command without effect, a server's user receives its own message.
 
-        The acknowledgement proves nothing: under MQTT 3.1.1 mosquitto acknowledges and drops a denied message.
+        An acknowledgement proves nothing: under MQTT 3.1.1 mosquitto acknowledges and drops a denied message.
         """
         if self._admin:
             self._verify_admin(credential)

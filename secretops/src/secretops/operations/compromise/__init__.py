@@ -1,8 +1,7 @@
 """Respond to a compromised secret: replace it, prove that the old value is refused, and report who read it.
 
-`containment` has the steps with values. They run under the store's lease; in a Swarm, a task runs them and prints the
-incident after each change. The command writes the incident's files, reads the trail, and continues after an
-interruption.
+Steps with values (`containment`) run under the store's lease, in a Swarm as a task that prints the incident after each
+change. The command writes the incident's files, reads the trail, and continues after an interruption.
 """
 
 from __future__ import annotations

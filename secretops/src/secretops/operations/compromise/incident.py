@@ -52,7 +52,7 @@ class ExposedVersion(Model):
 
 
 class Incident(Model):
-    """The record of an incident, without values. It is immutable: a change returns a new one."""
+    """An incident's record, without values. A change returns a new one."""
 
     project: str
     stack: str
@@ -87,7 +87,7 @@ class Incident(Model):
         return self.model_copy(update={"attempts": (*self.attempts, Attempt(step=step, began=now))})
 
     def end(self, step: Step, now: datetime, result: str, *, manual: Sequence[str] = (), done: bool = True) -> Incident:
-        """End the last attempt, which was at `step`. Unless `done`, the step is repeated."""
+        """End the last attempt, of `step`. Unless `done`, the step is repeated."""
         *before, last = self.attempts
         others = {each: texts for each, texts in self.manual.items() if each is not step}
         return self.model_copy(

@@ -32,7 +32,7 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
     """Return a client, by boto3's chain of credentials and endpoints. Raises UsageError.
 
     Each client has its own session: boto3's default one is not thread-safe. The endpoint is the region's, not the
-    account's: a VPC has a route and a name only for that.
+    account's: a VPC has a route and a name for it.
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
     """
     import boto3
@@ -54,9 +54,9 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
 
 
 class SecretsManagerApi:
-    """Secrets of one region by name. Connects with the first request.
+    """Secrets of one region by name.
 
-    `guard` runs before each write and raises if the lease is lost. Its argument True means: renew the lease first.
+    `guard` runs before each write; its argument True means: renew the lease first.
     """
 
     def __init__(self, region: str, open_client: Callable[[str], SecretsManagerClient] = connect) -> None:
@@ -93,7 +93,7 @@ class SecretsManagerApi:
         return labels_of(self.describe(name))
 
     def value(self, name: str, version: str) -> str | None:
-        """Return the text of a version; None if it is missing, or the empty version that RotateSecret creates."""
+        """Return a version's text; None if it is missing, or RotateSecret's empty version."""
         with self._translated("GetSecretValue", name):
             try:
                 answer = self.client.get_secret_value(SecretId=name, VersionId=version)
@@ -124,8 +124,7 @@ class SecretsManagerApi:
         return True
 
     def move(self, name: str, label: str, source: str | None, target: str | None) -> bool:
-        """Move `label` from version `source` to `target`; either may be None. Return False if `source` has lost the
-        label."""
+        """Move `label` from version `source` to `target`; either may be None. Return False if `source` has lost it."""
         ends = {"RemoveFromVersionId": source, "MoveToVersionId": target}
         versions: dict[str, Any] = {end: version for end, version in ends.items() if version}
         with self._translated("UpdateSecretVersionStage", name):

@@ -132,7 +132,7 @@ def translate(
     kind: str = "secret",
     own: Mapping[str, ErrorTemplate] = MappingProxyType({}),
 ) -> SecretopsError:
-    """Return the error for an IAM action on the secret, table or CA `name`; an empty name means any.
+    """Return the error for an IAM action on the secret, table or CA `name`; empty is any.
 
     `own`: templates by AWS' error code.
     """

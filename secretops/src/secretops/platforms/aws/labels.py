@@ -55,7 +55,7 @@ class LabelState:
 
     @property
     def rolled_back(self) -> bool:
-        """Return whether the current version lacks a publish time: after a rollback by hand, or a crash."""
+        """Return True without a publish time: after a rollback by hand, or a crash."""
         current = self.versions.current
         return current is not None and current.published is None
 
@@ -64,7 +64,7 @@ class LabelState:
         """Return the versions.
 
         If AWSCURRENT is on another author's version, or a retired one, the last published version is current. A current
-        version that is older than the previous one was made current by hand: its publish time is not recorded yet.
+        version older than the previous one was made current by hand: its publish time is not recorded yet.
         """
         if self.forgetting:
             return Versions()
@@ -99,8 +99,7 @@ class LabelState:
         )
 
     def changes(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str | None, str | None]]:
-        """Yield the moves (label, source, target) after which the labels describe exactly `versions`, additions
-        first."""
+        """Yield the moves (label, source, target) that write exactly `versions`, additions first."""
         wanted = dict(self._wanted(versions, last))
         if versions.pending:
             wanted[PENDING] = versions.pending.id
@@ -120,7 +119,7 @@ class LabelState:
 
     @property
     def stray_pending(self) -> str | None:
-        """Return the AWSPENDING version if it is not current and has no metadata: it is empty, or by another author."""
+        """Return the AWSPENDING version if it is not current and has no metadata: empty, or by another author."""
         found = self.versions_by_label.get(PENDING)
         return None if found is None or CURRENT in self.labels[found] or self.versions.pending else found
 
@@ -135,7 +134,7 @@ class LabelState:
         }
 
     def _wanted(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str]]:
-        """Yield the labels of each version. A retired version has none, so that AWS deletes it."""
+        """Yield each version's labels. A retired version has none, so that AWS deletes it."""
         living = [version for version in (versions.current, versions.pending, versions.previous) if version]
         carrier = next((version.id for version in living if not version.retired), None)
         carrier = carrier or self.current or next(iter(self.labels), None)
@@ -159,7 +158,7 @@ class LabelState:
 
 
 def facts_label(version: Version) -> str:
-    """Return a version's label. Raises UsageError if it is too long."""
+    """Return a version's label. Raises UsageError if too long."""
     times = {letter: getattr(version, name) for letter, name in _TIMES.items()}
     dates = "".join(f"{letter}{_format(time)}." for letter, time in times.items() if time)
     label = f"secretops.{_dotless(version.id)}.{dates}" + ("" if version.user is None else f"u{quote(version.user)}")

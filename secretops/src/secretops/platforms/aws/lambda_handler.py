@@ -1,7 +1,6 @@
 """The Lambda functions: Secrets Manager calls `rotate` for each step, EventBridge calls `tick` hourly.
 
-The steps are the engine's, with AWS' token as the version's id. After an exception AWS marks the attempt as failed, and
-retries.
+The steps are the engine's, with AWS' token as the version's id. After an exception AWS retries.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from secretops.platforms.aws.api import CURRENT, SecretsManagerApi, version_with
 
 
 class SecretsManager(PollingSource):
-    """The source of AWSCURRENT versions. Reads a value only after the label has moved.
+    """Reads AWSCURRENT, and a value only after the label has moved.
 
     8,760 polls a month cost 0.04 USD per secret and server (0.05 USD per 10,000 calls,
     https://aws.amazon.com/secrets-manager/pricing/, 2025).

@@ -1,6 +1,6 @@
 """Read CloudTrail: files of its bucket, {"Records": […]}, the JSON of lookup-events, {"Events": […]}, or single events.
 
-Single events are from EventBridge ({"detail": …}), or from `aws cloudtrail lookup-events` as text.
+Single events are EventBridge's ({"detail": …}), or texts of `aws cloudtrail lookup-events`.
 https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 """
 
@@ -85,7 +85,7 @@ class CloudTrail(TrailNames):
             )
 
     def _requested(self, operation: str, request: dict[str, Any], event: dict[str, Any]) -> Iterator[str]:
-        """Yield the stack's secrets that a request names; ALL for a list, or for a batch by filters."""
+        """Yield the secrets that a request names; ALL for a list, or a batch by filters."""
         name = (
             request.get("secretId") or (event.get("additionalEventData") or {}).get("SecretId") or request.get("name")
         )

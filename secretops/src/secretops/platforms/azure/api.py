@@ -57,7 +57,7 @@ class BoundedRetryPolicy(RetryPolicy[Any, Any]):
 
 
 class AttemptHookPolicy(CustomHookPolicy[Any, Any]):
-    """Calls a hook before each attempt. The SDK's own policy calls it only before the first."""
+    """Calls a hook before each attempt; the SDK's own policy only before the first."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         if hook := request.context.get("raw_request_hook"):
@@ -97,10 +97,9 @@ class KeyVaultValue(KeyVaultVersion):
 
 
 class KeyVaultApi:
-    """Secrets of one vault by name. Connects with the first request. The client must have `policies`.
+    """Secrets of one vault by name. The client must have `policies`.
 
-    `guard` runs before each attempt of a write and raises if the lease is lost. Its argument True means: renew the
-    lease first.
+    `guard` runs before each attempt of a write; its argument True means: renew the lease first.
     """
 
     def __init__(self, vault: str, open_client: Callable[[str], SecretClient] = connect) -> None:
@@ -124,12 +123,12 @@ class KeyVaultApi:
                 return ()
 
     def names(self) -> list[str]:
-        """Return all names. Requires a right on the whole vault."""
+        """Return all names. Needs a right on the whole vault."""
         with translated("list the secrets of", self.vault, "the vault"):
             return [each.name for each in self.client.list_properties_of_secrets() if each.name]
 
     def value(self, name: str, version: str | None = None) -> KeyVaultValue | None:
-        """Return a version and its value, by default the readers' version; None if missing or disabled."""
+        """Return a version and its value, by default the readers'; None if missing or disabled."""
         with translated("read", self.vault, name):
             try:
                 found = self.client.get_secret(name, version)
@@ -157,7 +156,7 @@ class KeyVaultApi:
             )
 
     def delete(self, name: str) -> None:
-        """Delete all versions, and wait until that is done, if this principal may see it."""
+        """Delete all versions, and wait for that, if permitted to see it."""
 
         def is_deleted() -> bool:
             try:

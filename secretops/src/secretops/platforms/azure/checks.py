@@ -189,9 +189,9 @@ def pending(vault: Vault, finish: Repair | None) -> Result:
 
 
 def versions(vault: Vault, finish: Repair | None) -> Result:
-    """Check that current versions are enabled and valid, and retired versions disabled.
+    """Check that current versions are enabled and valid, and retired ones disabled.
 
-    A disabled current version has no repair: a person may have disabled it for a reason.
+    A disabled current version has no repair: a person may have had a reason.
     """
     is_left = any(copy.stored in state.main for state in vault.states.values() for copy in _left_over(state))
     return judge(
@@ -218,14 +218,14 @@ def _unreadable_or_left(vault: Vault) -> Iterator[str]:
 
 
 def _left_over(state: TagState) -> Iterator[Copy]:
-    """Yield copies that are stuck. A rotation discards copies only after its last write."""
+    """Yield stuck copies. A rotation discards copies only after its last write."""
     written = max((stored.created for stored in (*state.main, *state.staging)), default=None)
     if written and datetime.now(UTC) - written > STUCK_AFTER:
         yield from state.surplus
 
 
 def lease(vault: Vault) -> Result:
-    """Check that the lease is free or renewed. The lease of a killed process ends within a minute."""
+    """Check that the lease is free or renewed. A killed process's lease ends within a minute."""
     blob, pause = vault.lease, vault.timing.poll
     seen = blob.status()
     for _ in poll(LONGEST_LEASE + pause, pause) if seen.is_leased and not seen.is_infinite else ():

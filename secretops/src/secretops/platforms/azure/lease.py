@@ -1,4 +1,4 @@
-"""The lease of the Azure store: the lease of a blob, which Azure grants and ends. Key Vault has no compare-and-swap.
+"""The lease of the Azure store: a blob's, which Azure grants and ends. Key Vault has no compare-and-swap.
 
 The blob's metadata name the holder and count renewals. Each attempt of a write checks the lease, and ends before the
 lease can (`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
@@ -116,7 +116,7 @@ class LeaseBlob(LeaseStore):
         return StoredLease(held)
 
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
-        """Acquire, renew or release the lease. On an error, release a lease acquired here."""
+        """Acquire, renew or release the lease. On an error, release one acquired here."""
         if record is None:
             self.release(after.record.token if after.record else "")
             return StoredLease()
@@ -140,7 +140,7 @@ class LeaseBlob(LeaseStore):
         return lease_held(found.holder, found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
-        """Acquire the lease; create a missing blob. Return False if another process has the lease."""
+        """Acquire the lease, of a new blob if missing. Return False if another process has it."""
         with translated("acquire the lease of", self.url, self.name):
             while True:
                 try:
@@ -161,7 +161,7 @@ class LeaseBlob(LeaseStore):
         return self._is_ours("renew the lease of", lambda: self._lease(lease).renew())
 
     def write_holder(self, lease: str, holder: str, since: datetime, count: int) -> bool:
-        """Name the holder in the metadata. Return False if the lease is lost."""
+        """Name the holder. Return False if the lease is lost."""
         metadata = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
         return self._is_ours("write to", lambda: self.client.set_blob_metadata(metadata, lease=lease))
 

@@ -23,7 +23,7 @@ _IDENTITY_NAMED = frozenset({"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"})
 
 
 class Login:
-    """azure-identity's chain, restricted to `tenant`; if empty (for the launcher), to the vault's own."""
+    """azure-identity's chain, for `tenant` only; if empty (in the launcher), for the vault's own."""
 
     def __init__(self, tenant: str = "") -> None:
         logging.getLogger("azure.identity").setLevel(logging.ERROR)  # its warnings repeat our errors
@@ -31,7 +31,7 @@ class Login:
         self._tenant, self._chain = tenant.lower(), DefaultAzureCredential(**excluded)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        """Return a token. Raises UsageError for another tenant, or without a login to the stack's tenant."""
+        """Return a token. Raises UsageError for another tenant, or without a login to the stack's."""
         request = TokenRequestOptions(**(options or {}))
         if self._tenant:
             if (named := request.get("tenant_id") or self._tenant).lower() != self._tenant:

@@ -1,4 +1,4 @@
-"""A version store in Key Vault. Readers get a secret's newest version; a second secret has the pending version."""
+"""A version store in Key Vault. Readers get a secret's newest version; another secret has the pending one."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         _log.warning("secret %s: deleted, with disabled versions; the vault retains it: %s", name, why)
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
-        """Return when the version expires in the vault, which warns before: when the next is due."""
+        """Return when a version expires in the vault, which warns before: when the next is due."""
         days = self._location.due_days.get(secret)
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)

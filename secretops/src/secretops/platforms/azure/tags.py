@@ -34,7 +34,7 @@ FORGOTTEN, FORGETTING = f"{PREFIX}forgotten", f"{PREFIX}forgetting"
 
 @dataclass(frozen=True)
 class Copy:
-    """A version that secretops wrote. A lost answer may leave two copies of one write."""
+    """A version that secretops wrote. A lost answer may leave two copies of a write."""
 
     stored: KeyVaultVersion
     number: int
@@ -78,7 +78,7 @@ class TagState:
 
     @cached_property
     def rolled_back(self) -> Copy | None:
-        """Return the copy that a person created of an older version; None if that version is retired or was written
+        """Return the copy of an older version that a person created, unless that version is retired or was written
         late."""
         copies, newest = self._in_time, self.newest
         found = next((copy for copy in copies if len(newest) == 1 and copy.stored == newest[0]), None)
@@ -98,7 +98,7 @@ class TagState:
 
     @property
     def next_number(self) -> int:
-        """Return a version's number, which orders versions: Key Vault's times have only seconds."""
+        """Return a number that orders versions: Key Vault's times have only seconds."""
         return 1 + max((_number(stored) for stored in (*self.main, *self.staging)), default=0)
 
     def copies(self, version: str) -> tuple[Copy, ...]:
@@ -115,7 +115,7 @@ class TagState:
 
     @property
     def surplus(self) -> Iterator[Copy]:
-        """Yield enabled copies to discard, never the readers' version."""
+        """Yield enabled copies to discard, never the readers'."""
         versions, newest, late = self.versions, self.newest, self.late
         pending = versions.pending
         living = {version.id for version in versions.living if version is not pending}
@@ -168,7 +168,7 @@ class TagState:
 
     @cached_property
     def _published(self) -> list[Version]:
-        """Return each version once, in the order of publication. A new rollback has no publish time yet."""
+        """Return each version once, by publication. A new rollback has no publish time yet."""
         known: dict[str, Version] = {}
         back = self.rolled_back
         for copy in (*self._in_time, *([back] if back else [])):
@@ -203,7 +203,7 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
 
 
 def with_times(stored: KeyVaultVersion, **times: datetime | None) -> dict[str, str]:
-    """Return a version's tags with these times; None leaves a time unchanged."""
+    """Return a version's tags with these times; None changes nothing."""
     return _fitting({**stored.tags, **{f"{PREFIX}{name}": timestamp(time) for name, time in times.items() if time}})
 
 
@@ -215,7 +215,7 @@ def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
 
 
 def marked_forgetting(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """Return `tags` marked as being forgotten, or as deleted by secretops."""
+    """Return `tags` marked as being forgotten, or deleted by secretops."""
     return _fitting({**tags, FORGETTING: timestamp(now)})
 
 
@@ -234,7 +234,7 @@ def latest(stored: Iterable[KeyVaultVersion]) -> tuple[KeyVaultVersion, ...]:
 
 
 def readers_version(api: KeyVaultApi, name: str, newest: Sequence[KeyVaultVersion]) -> KeyVaultVersion | None:
-    """Return which of several versions created in one second readers get."""
+    """Return which version of one second readers get."""
     if len(newest) > 1:
         return api.value(name) or next((stored for stored in reversed(newest) if not stored.enabled), None)
     return newest[0] if newest else None

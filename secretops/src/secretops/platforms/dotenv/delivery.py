@@ -1,6 +1,6 @@
 """Deliver versions to readers of a dotenv store: variables in config/.env, and files.
 
-Records the delivered names, so that a stack that renamed or removed a secret can still withdraw its old delivery.
+Records the delivered names, so that a stack that changed or removed them can still withdraw the secret.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class DeliveredNames(BaseModel):
 
 @dataclass(frozen=True, repr=False)
 class Content:
-    """A version in the form that readers get. Not printable."""
+    """A version as readers get it. Not printable."""
 
     variables: dict[str, str]
     files: dict[Path, str]

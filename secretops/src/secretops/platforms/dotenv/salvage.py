@@ -47,8 +47,7 @@ class Salvage:
             return [*printed, *(self._move(path, "not a secret's folder") for path in strays)]
 
     def set_aside(self, secret: str, *, edits: bool) -> list[str]:
-        """Under the lease, set aside a secret's invalid files, and rebuild a lost state. `edits`: set aside edited
-        files, too."""
+        """Set aside a secret's invalid files, under the lease, and rebuild a lost state. `edits`: edited files too."""
         if not self._root.is_dir():
             return []
         with files.lock(self._root):
@@ -66,7 +65,7 @@ class Salvage:
         return set()
 
     def rebuilt(self, secret: str) -> Versions:
-        """Return the versions with valid values. The last published version is current, or else the newest."""
+        """Return versions with valid values. The last published or the newest is current."""
         values = {}
         for path in self._values(secret):
             with suppress(OSError, ValueError, SecretopsError):
@@ -115,8 +114,7 @@ class Salvage:
         )
 
     def _delivered(self, secret: str) -> list[str]:
-        """Revert edits of a delivery, and save copies. If config/.env is too large for a server, its other lines are
-        removed."""
+        """Revert edits, and save copies. If config/.env is too large for a server, its other lines are removed."""
         printed = list[str]()
         before = read_text(self._delivery.env)
         text = _readable(before or "")
@@ -142,7 +140,7 @@ class Salvage:
         return [*printed, *(self._move(path, "edited") for path in paths)]
 
     def _broken(self, path: Path, parse: Callable[[bytes], object] = len) -> list[str]:
-        """Set `path` aside unless it is this account's regular file that parses."""
+        """Set aside all but this account's regular file that parses."""
         if not os.path.lexists(path):
             return []
         found = path.lstat()

@@ -136,7 +136,7 @@ class SecretFolder:
 
 
 class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
-    """The dotenv store, which records every access."""
+    """Records every access itself."""
 
     def __init__(self, location: Location, records: AccessRecords) -> None:
         super().__init__(records)

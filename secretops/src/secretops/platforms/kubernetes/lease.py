@@ -90,7 +90,7 @@ class LeaseObject(LeaseStore):
 
 
 def check_owner(found: str | None, location: KubernetesStoreLocation, server: str) -> None:
-    """Raise StoreError unless the label INSTANCE names the stack: stacks in all clusters use the same names."""
+    """Raise StoreError unless the label INSTANCE names the stack: all clusters use the same names."""
     if (found or "") == location.instance:
         return
     lease, theirs, ours = f"Lease {location.lease}", found or "no stack", location.instance or "none"

@@ -47,7 +47,7 @@ _VERSIONS, _DELIVERED, _JOURNAL = "versions", "delivered", "journal"
 
 
 class Content(dict[str, bytes]):
-    """The keys of a version in the form that readers get. Not printable."""
+    """A version's keys as readers get them. Not printable."""
 
     def __repr__(self) -> str:
         return "Content(…)"
@@ -67,7 +67,7 @@ class SecretState:
 
     @property
     def delivered(self) -> DeliveredKeys:
-        """Return the keys that the secret is delivered to, recorded before they are written."""
+        """Return the keys that the secret is delivered to, recorded before their delivery."""
         return self._labels.read(f"{_DELIVERED}.{self._secret}", _DELIVERED_KEYS) or {}
 
     @property
@@ -114,7 +114,7 @@ class SecretState:
 
 
 class KubernetesVersionStore(DocumentVersionStore[SecretState]):
-    """The Kubernetes store. It writes a version's metadata and value at once."""
+    """Writes a version's metadata and value at once."""
 
     def __init__(
         self, location: Location, api: Api, *, log_entries: bool = False, timing: Timing | None = None

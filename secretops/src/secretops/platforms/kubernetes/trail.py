@@ -116,7 +116,7 @@ class KubernetesAuditLog(TrailNames):
         return stage in ("ResponseComplete", "Panic")
 
     def _is_declared(self, name: str, reader: str, groups: Iterable[str]) -> bool:
-        """Return whether a reader is declared for every secret it read. Ignores impersonation."""
+        """Return whether a reader is declared for all that it read. Ignores impersonation."""
         if reader in CONTROL_PLANE:
             return True
         subjects = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}

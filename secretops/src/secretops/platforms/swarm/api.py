@@ -52,7 +52,7 @@ class NoManagerError(StoreError):
 
 
 class SwarmApi:
-    """One daemon. `patient`: wait for a daemon that answered before, or for any if `was_there`."""
+    """One daemon. `patient`: wait for a daemon that answered before or `was_there`."""
 
     def __init__(
         self, connect: Callable[[], Connection] = open_connection, *, patient: bool = True, was_there: bool = False
@@ -68,7 +68,7 @@ class SwarmApi:
 
     @contextmanager
     def waiting(self, patient: bool) -> Iterator[None]:
-        """In the block, wait for a daemon that does not answer only if `patient`."""
+        """Wait for an unresponsive daemon in the block only if `patient`."""
         before = self._patience
         self._patience = before if patient else 0.0
         try:

@@ -44,7 +44,7 @@ ExecStart=docker run --rm --hostname %H --network none --user 0:0 --read-only --
 
 
 class Program(BaseModel):
-    """A stack as exported by its Pulumi program. Contains no secret value."""
+    """A stack as its Pulumi program exports it, without values."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -138,7 +138,7 @@ def _escape(entry: Any) -> Any:
 
 
 def timer_files(program: Program, at: str | None) -> dict[str, str]:
-    """Return the systemd units and the files of a tick: name -> text. `at`: their folder on the manager."""
+    """Return the units and a tick's files: name -> text. `at`: their folder on the manager."""
     folder = at or f"/etc/{program.name}"
     if not folder.startswith("/") or set(folder) & set(" \t\n\"'\\$%:"):
         raise UsageError(
@@ -175,8 +175,7 @@ def enable_commands(program: Program, folder: Path, at: str | None) -> tuple[str
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write each file atomically with mode 644: secretops rejects a manifest that others can write to. Raises
-    UsageError."""
+    """Write atomically with mode 644: a manifest that others can write to is rejected. Raises UsageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

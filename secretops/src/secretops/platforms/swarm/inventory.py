@@ -73,8 +73,7 @@ class Inventory:
     def sweep(self, secret: str, state: SecretState) -> None:
         """Remove unused secrets of retired versions.
 
-        Skips secrets of another config, and numbers that this config has not used yet: another process is creating
-        them.
+        Skips another config's, and numbers that this config has not used: another process is creating them.
         """
         for each in self.all(secret):
             if each.config == state.config and each.number < state.next and each.number not in state.living:

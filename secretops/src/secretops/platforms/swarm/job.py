@@ -157,7 +157,7 @@ class Job:
         err.flush()
 
     def _stop(self) -> None:
-        """Signal the task and wait for its end, if it runs on this manager; else only forward its output."""
+        """Signal the task and wait for its end on this manager; elsewhere only forward its output."""
         running = self._api.get("/containers/json", label=[f"com.docker.swarm.service.name={self.name}"]) or []
         for container in running:
             self._api.interrupt(container["Id"])

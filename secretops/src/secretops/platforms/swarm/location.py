@@ -28,7 +28,7 @@ class SwarmFile(Model):
 
 
 def version_file(secret: str) -> str:
-    """Return the name of the file with the mounted version's id, which the launcher reads."""
+    """Return the file with the mounted version's id, which the launcher reads."""
     return f"{secret}-version"
 
 

@@ -1,4 +1,4 @@
-"""The secrets that a service mounts. The Pulumi program declares the service, but leaves this list unchanged."""
+"""The secrets that a service mounts: the Pulumi program declares the service and leaves its list unchanged."""
 
 from __future__ import annotations
 

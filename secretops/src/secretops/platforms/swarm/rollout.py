@@ -64,7 +64,7 @@ class Rollout:
         )
 
     def wait_until_idle(self) -> Service | None:
-        """Wait for the end of any update. Return the service, or None. Raises UnreachableError."""
+        """Return the service after any update, or None. Raises UnreachableError."""
         began, sent = time.monotonic(), None
         while service := self.service():
             state = state_of(service)

@@ -27,7 +27,7 @@ EVERY = 3600.0
 
 
 def main() -> None:
-    """Run ticks until a signal, then exit with 0. If it can't start, exit with a documented code."""
+    """Exit with 0 when stopped by a signal, with a documented code if it can't start."""
     forbid_core_dumps()
     printable.install()
     redaction.install()

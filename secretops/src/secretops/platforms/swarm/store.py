@@ -1,7 +1,7 @@
 """The Swarm store: each field of a version is a Swarm secret, and labels of a config record the versions.
 
-The server's list of Swarm secrets is the delivery: one update changes all files of a version, so no reader mixes two
-versions. No daemon returns a value; only a task that mounts the secret can read it (docs/adr/0012).
+The server's list of secrets is the delivery: one update changes all files of a version, so no reader mixes two. No
+daemon returns a value; only a task that mounts the secret can read it (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from secretops.values import Value
 
 
 class SwarmVersionStore(DocumentVersionStore[SecretState]):
-    """The Swarm store. Only a task of the Swarm reads values."""
+    """Reads values only in a task of the Swarm."""
 
     def __init__(
         self,
@@ -205,7 +205,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _update_service(
         self, secret: str, current: StoredVersion | None, ours: list[StoredVersion], *, before: Callable[[], None]
     ) -> bool:
-        """Deliver `current`, or for None remove `secret`, and wait for the tasks. Return False without a service.
+        """Deliver `current`, or remove `secret` for None, and wait for the tasks. Return False without a service.
 
         `before` runs right before each write. Raises UpdateFailedError if tasks have the previous version; StoreError
         for an edited delivery; UnreachableError if the update takes too long.
@@ -293,7 +293,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _edited(
         self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
     ) -> ServiceSecret | None:
-        """Return an entry that mounts a text of others as a file of secretops."""
+        """Return an entry that mounts others' text as a file of secretops."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self._files(secret).items()}
         names = {file_of(entry) for entry in wanted}

@@ -112,7 +112,7 @@ class SwarmEvents:
         return None
 
     def _into(self, action: str, attributes: dict[str, str]) -> str | None:
-        """Return the operation of an access to a container of the server, or None."""
+        """Return the operation of an access to a server's container, or None."""
         verb, _, words = action.partition(":")
         if verb not in INTO_CONTAINER or attributes.get(_OF_SERVICE) != self._location.service:
             return None

@@ -58,8 +58,7 @@ class Document:
 
 
 class Api:
-    """Paths of one mount. `guard` runs before each attempt of a write; its argument True means: confirm the lease
-    first."""
+    """Paths of one mount. `guard` runs before each attempt of a write; True as its argument: confirm the lease."""
 
     def __init__(self, server: Server, mount: str, login: Login | None = None) -> None:
         self.server, self.mount = server, mount
@@ -130,7 +129,7 @@ class Api:
         self._request("remove", "metadata", path, "DELETE", fresh=True)
 
     def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """Send any other request. Return the body of the response, or None."""
+        """Send any other request. Return the response's body, or None."""
         answer = self._send(method, path, body, action=method, where=path)
         return None if answer is None else dict(answer.body)
 

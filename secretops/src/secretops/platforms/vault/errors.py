@@ -123,7 +123,7 @@ def not_vault(host: str, rule: str) -> StoreError:
 
 
 def no_response(error: Exception, address: str, ca_file: str | None) -> SecretopsError:
-    """Return the error without a response. Omits the text of `error`, which may contain the request."""
+    """Return the error for a missing response. Omits the text of `error`, which may contain the request."""
     host = host_of(address)
     for kinds, template in _BY_CLASS:
         if isinstance(error, kinds):

@@ -29,7 +29,7 @@ VaultRole = Annotated[str, matching(r"[\w.@:-]{1,256}", "a role's name or id: on
 
 
 class VaultLogin(Model):
-    """A rotator's login. It is public: it has no secret id and no token."""
+    """A rotator's login. Public: it has no secret id and no token."""
 
     method: Literal["approle", "jwt", "kubernetes"]
     # Mount of the auth method, without `auth/`.

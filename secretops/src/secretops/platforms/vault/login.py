@@ -1,7 +1,7 @@
 """Tokens of Vault and OpenBao: an operator's, or a program's, which an auth method returns.
 
-An operator's token is sent only to the server in VAULT_ADDR. A program renews its token at half of the token's life,
-logs in again if that fails, and revokes it at the end.
+An operator's token is sent only to the server in VAULT_ADDR. A program renews its token at half of its life, logs in
+again if that fails, and revokes it at the end.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class LoginToken:
 
 
 class Login:
-    """The token for `server`: of an auth `method`, or without one, the operator's. Thread-safe."""
+    """The token for `server`: an auth `method`'s, or else the operator's. Thread-safe."""
 
     def __init__(
         self, server: Server, method: VaultLogin | None = None, *, environment: Mapping[str, str] | None = None
@@ -163,7 +163,7 @@ class Login:
         return sent, self._connection.request("POST", f"auth/{method.mount}/login", body)
 
     def _renewed(self, current: LoginToken) -> LoginToken | None:
-        """Return the renewed token, or None if it is not valid for half of its first TTL."""
+        """Return None if the renewed token is not valid for half of its first TTL."""
         if not current.renewable:
             return None
         sent = lease.boot_clock()

@@ -63,7 +63,7 @@ class VaultVersionStore(VendorVersionStore[State]):
         return tuple(sorted({*super().secret_names(), *(self._index.paths().keys() - self._location.secrets.keys())}))
 
     def forget(self, secret: str) -> None:
-        """Remove the pending path first, so that an interrupted purge has changed nothing that readers get."""
+        """Remove the pending path first, so that an interrupted purge changes nothing for readers."""
         if (paths := self._find_names(secret)) is None:
             return
         self.confirm()

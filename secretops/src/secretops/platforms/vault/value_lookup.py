@@ -1,6 +1,6 @@
-"""Find the recipients of a value by its HMAC in an audit device's log, also at other paths and mounts.
+"""Find a value's recipients by its HMAC in an audit device's log, also at other paths and mounts.
 
-The value is sent only to `sys/audit-hash` of its own server.
+Sends the value only to `sys/audit-hash` of its own server.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Read a login's credential from a file: a JWT, a secret id, or the wrapping token of a secret id.
 
-An unused wrapping token proves that no other program got the secret id. A second file has the digest of a used token,
-so that a restart is not reported as a theft.
+An unused wrapping token proves that no other program got the secret id. A second file has a used token's digest, so
+that a restart is not reported as a theft.
 """
 
 from __future__ import annotations

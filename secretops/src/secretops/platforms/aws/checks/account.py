@@ -78,7 +78,7 @@ class Account:
         return found
 
     def reach(self) -> None:
-        """Raise SecretopsError if a request fails, or the account is another one."""
+        """Raise SecretopsError for a failed request, or another account."""
         check_account_id(self.identity["Account"], self.location)
 
     @functools.cached_property
@@ -95,7 +95,7 @@ class Account:
         return labels_of(found) if found else {}
 
     def undeclared(self) -> dict[str, datetime | None]:
-        """Return secrets with the stack's prefix that are not in it: name -> deletion date, or None."""
+        """Return secrets with the stack's prefix that it lacks: name -> deletion date, or None."""
         first = next(iter(self.names), "")
         folder = re.sub(r"\+\d+$", "", first.rpartition("/")[0])
         if not folder:
@@ -116,7 +116,7 @@ class Account:
         }
 
     def principal(self, arn: str) -> str:
-        """Return the ARN of the user or role with the policies. The path of a session's role is known only to IAM."""
+        """Return the ARN of the user or role with the policies. Only IAM knows the path of a session's role."""
         match = _SESSION.fullmatch(arn)
         if match is None:
             return arn

@@ -275,7 +275,7 @@ def _words(rights: Collection[Right]) -> str:
 
 
 def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...] = ()) -> bool:
-    """Return whether `user`, by default the caller, has a right. Raises ForbiddenError."""
+    """Return whether `user` (or the caller) has a right. Raises ForbiddenError."""
     resource, _, part = right.resource.partition("/")
     attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": part}
     attributes |= {"name": right.name, "namespace": "" if right.everywhere else cluster.location.namespace}
