@@ -36,7 +36,7 @@ MIN_RSA, MIN_CURVE = 2048, 256
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 _BROKEN = (hashes.MD5, hashes.SHA1)
 
-# A reserved name that nobody can own (RFC 2606). Of the kinds of names that clients do not use, a CA certifies only it.
+# Reserved name that nobody can own (RFC 2606). Of the kinds of names that clients do not use, a CA certifies only it.
 NOBODY = "nobody.invalid"
 
 # A certificate is valid from this long before its creation, because a broker's clock may be behind.
@@ -53,7 +53,7 @@ class SignedCertificate:
     """An issuer's answer, as PEM. Public, and not verified yet: `verify_issued` does that."""
 
     certificate: str
-    # The CA that signed the certificate, then the CA above.
+    # CA that signed the certificate, then the CA above.
     chain: tuple[str, ...]
 
 

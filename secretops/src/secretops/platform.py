@@ -30,7 +30,7 @@ else:
     Location = TypeVar("Location")
 
 
-# The name under which drift of a store's public settings is reported.
+# Name under which drift of a store's public settings is reported.
 PUBLIC_LINES = "public lines"
 
 
@@ -91,7 +91,7 @@ class IssuedCertificate:
     value: Value
     # Where the certificate was read.
     source: str
-    # The command that shows why it was not renewed.
+    # Command that shows why it was not renewed.
     remedy: str
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from secretops.manifest import Reader, Secret
 
-# The secret of an access to all secrets of the store: a list, or a watch.
+# Secret of an access to all secrets of the store: a list, or a watch.
 ALL = "*"
 # The role of a person's own commands. The account that owns the folder has every value, so it is a declared reader.
 OPERATOR = "operator"
@@ -31,7 +31,7 @@ class Access:
     # The secret's name in the store (a Kubernetes Secret, a dotenv secret), or ALL.
     secret: str
     allowed: bool
-    # The origin, such as an address and a program.
+    # Origin, such as an address and a program.
     source: str
     # Whether the answer contained the value.
     value_returned: bool

@@ -19,7 +19,7 @@ from secretops.values import Value, new_password
 
 USERS_FILE = "users.json"
 
-# The administrator of a new Coreflux broker.
+# Administrator of a new Coreflux broker.
 FIRST_ADMIN = "root"
 
 

@@ -13,7 +13,7 @@ from secretops.cli import console
 from secretops.errors import ExitCode, UsageError
 
 SCHEMES = (*registry.sources(), "file", "files", "json")
-# The stack whose broker is in the project's default folder.
+# Stack whose broker is in the project's default folder.
 DEFAULT_STACK = "dev"
 
 broker_app = console.make_group("The embedded broker of a dev stack.")

@@ -17,10 +17,10 @@ from secretops.manifest import Issuer, Reader, Secret, SecretKind
 # A due rotation waits at most for the next hourly tick. One day late means that ticks fail or do not run.
 OVERDUE_AFTER = timedelta(days=1)
 
-# The share of its life after which a certificate is due, as cert-manager renews by default.
+# Share of its life after which a certificate is due, as cert-manager renews by default.
 RENEW_AT = 2 / 3
 
-# The share of its life by which a renewal may be due sooner, so that a plant's certificates are not renewed on one day.
+# Share of its life by which a renewal may be due sooner, so that a plant's certificates are not renewed on one day.
 SPREAD = 1 / 30
 
 # What a server reports as its version when its source names none.
@@ -62,7 +62,7 @@ class Facts:
     expected: int | None = None
     # True if the broker's access list proves who wrote each report (docs/adr/0003).
     guarded: bool = False
-    # The command that supplies a first value; `secretops put` if empty.
+    # Command that supplies a first value; `secretops put` if empty.
     supplied_by: str = ""
     # For a CA: True if no living certificate is signed by its previous version.
     safe_to_retire: bool = False

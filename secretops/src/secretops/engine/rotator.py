@@ -60,7 +60,7 @@ class Rotator(ABC):
     journal: Journal
     clock: Clock
     grace: timedelta = timedelta()
-    # The versions, if the caller has read them under the same lease.
+    # Versions, if the caller has read them under the same lease.
     known: Versions | None = None
 
     @cached_property

@@ -23,11 +23,11 @@ class Stage(StrEnum):
 class Version:
     """A version without its value. Times are in UTC."""
 
-    # The token of the rotation that made it; sorts by time.
+    # Token of the rotation that made it; sorts by time.
     id: str
     stage: Stage
     created: datetime
-    # The broker user it is for, or the id of its key at an owned agent (AGENT/KEY).
+    # Broker user it is for, or the id of its key at an owned agent (AGENT/KEY).
     user: str | None = None
     # When readers could first see it. None on a current version: its delivery is not finished.
     published: datetime | None = None
@@ -107,7 +107,7 @@ class Replica:
 
     # Its MQTT client id, which changes with each version.
     id: str
-    # The broker user it is logged in as.
+    # Broker user it is logged in as.
     user: str
     secret: str
     # "unknown" when its source names none.

@@ -22,7 +22,7 @@ UPSTREAM_COMMIT = "0b3cf8d872d8fec54352a2b590eaa8fa68531349"
 UPSTREAM_MODULES = ("config_validator.py", "enhanced_logging.py", "message_processor.py", "parser.py", "server.py")
 UPSTREAM_DIGEST = "386d57528af5b15ac4b91000136a637b0c7083ae949b8b53fd0574dedfae3ec7"
 
-# The files that Python runs: it prefers a .pyc to its .py.
+# Files that Python runs: it prefers a .pyc to its .py.
 _CODE = ("*.py", "__pycache__", "__pycache__/*")
 
 _FETCH_SECONDS = 300

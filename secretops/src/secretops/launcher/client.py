@@ -33,7 +33,7 @@ KEEPALIVE = 60
 # Seconds for the broker to acknowledge a last message, and to close the connection.
 GOODBYE = 1.0
 
-# The longest pause between two connects, in seconds. paho doubles it from 1.
+# Longest pause between two connects, in seconds. paho doubles it from 1.
 MAX_RETRY_SECONDS = 30
 
 # Seconds after which a broker (MQTT 5) deletes a report, and between two publications of it. If the broker loses the
@@ -46,7 +46,7 @@ QUIET_SECONDS = 0.3
 # QoS of the launcher's own subscriptions.
 OWN_QOS = 1
 
-# The longest time that a replaced client drains, in seconds. With 20 messages in flight (mosquitto's default) and a
+# Longest time that a replaced client drains, in seconds. With 20 messages in flight (mosquitto's default) and a
 # round trip of 1.6 s it receives 7,500 messages. The default grace, in which its user still works, is longer: 3600 s.
 DRAIN_SECONDS = 600.0
 

@@ -21,7 +21,7 @@ ADDRESS = ("127.0.0.1", 8080)
 # Seconds to wait for an answer, on a busy machine, too.
 TIMEOUT = 4
 
-# A file in the container: a new container has not served yet.
+# File in the container: a new container has not served yet.
 SERVED = Path(tempfile.gettempdir()) / "secretops-has-served"
 
 

@@ -47,10 +47,10 @@ _VERBOSE = frozenset({"mcp", "sse_starlette"})
 # Seconds for which a blocking tool delays the disconnect from the broker.
 _BLOCKED_SECONDS = 0.5
 
-# The text format that every Prometheus reads.
+# Text format that every Prometheus reads.
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# The routes that need no token: a platform's probes have none.
+# Routes that need no token: a platform's probes have none.
 OPEN = frozenset({"/healthz", "/readyz"})
 
 # Seconds after which a client should try again while values are missing.

@@ -31,7 +31,7 @@ DEFAULT_LISTEN = "127.0.0.1:8000"
 # clients with the same volume are never refused. A restart ends it.
 OVERLAP = 300
 
-# The minimum length of a token: there is no lock-out against guesses over a network.
+# Minimum length of a token: there is no lock-out against guesses over a network.
 MIN_LENGTH = 32
 
 # RFC 6750, section 2.1.

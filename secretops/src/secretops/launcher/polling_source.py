@@ -44,7 +44,7 @@ RETRY_SECONDS, BACKOFF_FACTOR = 60.0, 2
 # minutes to work), but each refusal is recorded and may raise an alarm.
 REFUSED_SECONDS = 600.0
 
-# The secret that no server can start without, and the secret with the CA of the broker.
+# Secret that no server can start without, and the secret with the CA of the broker.
 REQUIRED, CERTIFICATE = "mqtt", "client-cert"
 
 OUTPUT = "copy it from the stack's output: pulumi stack output references"

@@ -13,7 +13,7 @@ from typing import Literal
 # not answer for any secret, or the broker for a new version, takes less.
 STALE_SECONDS = 300.0
 
-# The secrets with the credentials of the broker connection.
+# Secrets with the credentials of the broker connection.
 CONNECTION_SECRETS = frozenset({"mqtt", "client-cert"})
 
 Event = Literal["swaps", "refused_versions", "refused_publishes", "failed_connects"]

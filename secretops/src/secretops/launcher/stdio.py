@@ -17,7 +17,7 @@ from types import FrameType
 
 from secretops.errors import ExitCode
 
-# The longest time from the signal to the end of the process, in seconds.
+# Longest time from the signal to the end of the process, in seconds.
 LAST_SECONDS = 4.5
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 # Above every log level, for upstream's LOG_LEVEL=NONE.
 NO_LOG = 100
 
-# The tools that change or close the broker connection, which all clients share over HTTP.
+# Tools that change or close the broker connection, which all clients share over HTTP.
 CONNECTION_TOOLS = frozenset({"mqtt_connect", "setup_mqtt_connection", "reconnect_mqtt"})
 
 

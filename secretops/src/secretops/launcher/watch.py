@@ -16,7 +16,7 @@ from secretops.launcher.state import LauncherState
 log = logging.getLogger(__name__)
 logging.getLogger("watchfiles").setLevel(logging.WARNING)  # at INFO it logs every change of any file
 
-# The longest time between two polls, which read a few small files.
+# Longest time between two polls, which read a few small files.
 POLL_SECONDS = 1.0
 
 # Seconds after which watching is tried again: inotify's limits are shared by all processes of a user.

@@ -59,7 +59,7 @@ class PrivateCaIssuer(Issuer):
     """Signs certificates by the stack's own CA, whose key only the rotator reads."""
 
     kind: Literal["private-ca"] = "private-ca"
-    # The secret with the CA, of kind `ca`.
+    # Secret with the CA, of kind `ca`.
     secret: types.SecretName
     # Common name of the client. The CA certifies only names that begin with it.
     common_name: types.CommonName
@@ -98,7 +98,7 @@ class Secret(Model):
     readers: tuple[Reader, ...]
     # Days until a value is rotated, or a person is reminded to supply a new one.
     cadence_days: types.Days
-    # The two broker users of an alternating kind.
+    # Two broker users of an alternating kind.
     users: tuple[types.UserName, ...] = ()
     # Issuer of the certificates that secretops requests and renews. None: an operator supplies them.
     issuer: Annotated[
@@ -109,7 +109,7 @@ class Secret(Model):
             lambda kind: PrivateCaIssuer if kind == PRIVATE_CA else registry.find_issuer(kind).issuer,
         ),
     ] = None
-    # The agent for an agent key. None: keys are published untested.
+    # Agent for an agent key. None: keys are published untested.
     agent: Agent | None = None
 
     @model_validator(mode="after")
@@ -159,7 +159,7 @@ class Broker(Model):
     # PEM of the client certificate and its chain, for a broker that requires one; PEM of its key, without a passphrase.
     certificate_file: types.AbsolutePath | None = None
     key_file: types.AbsolutePath | None = None
-    # The secret with the client certificate, if no file contains it.
+    # Secret with the client certificate, if no file contains it.
     certificate_secret: types.SecretName | None = None
     # Topic filters of the server's user, for a broker with an ACL.
     topics: tuple[types.Topic, ...] = ("#", "$SYS/Coreflux/#")

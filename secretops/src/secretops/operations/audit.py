@@ -62,7 +62,7 @@ class Row:
         return (*names, str(self.count), *times, "; ".join(self.sources)[:LONGEST])
 
 
-# The fields that a row copies from an access.
+# Fields that a row copies from an access.
 _COPIED = ("secret", "operation", "allowed", "value_returned", "changed", "declared")
 
 _Key = tuple[str, str, str, bool, bool, bool]

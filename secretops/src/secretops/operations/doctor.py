@@ -43,7 +43,7 @@ FOR_A_PERSON = (ExitCode.WAITING, ExitCode.ATTENTION)
 
 AGENT_RULE = "the agent must accept the current key, and keys that no version has are deleted"
 
-# The name of a check, and its result.
+# Name of a check, and its result.
 Examined = tuple[str, Result]
 
 

@@ -38,7 +38,7 @@ class SecretAge:
     age_days: float | None
     # None for an orphaned secret.
     cadence_days: int | None
-    # The elapsed share of the time until the next value is due; 1 means due.
+    # Elapsed share of the time until the next value is due; 1 means due.
     used: float | None
     due: datetime | None
     expires: datetime | None
@@ -92,14 +92,14 @@ class Report:
     stack: str
     store: str
     made: datetime
-    # The start of the reported accesses and steps; None for all.
+    # Start of the reported accesses and steps; None for all.
     since: datetime | None
     findings: tuple[OpenFinding, ...]
     examined: bool
     # Sorted by the elapsed share of the cadence, the highest first.
     secrets: tuple[SecretAge, ...]
     certificates: tuple[ExternalCertificate, ...]
-    # The history, oldest first, and what is missing in it.
+    # History, oldest first, and what is missing in it.
     steps: tuple[Entry, ...]
     steps_lacking: str
     reads: Reads

@@ -16,7 +16,7 @@ from secretops.operations.broker_access import facts_for_retiring
 from secretops.operations.rotators import advance, recover, rotation
 from secretops.operations.session import Session, exclusive
 
-# The longest wait for readers of the previous version, and the pause between two reads of servers' reports.
+# Longest wait for readers of the previous version, and the pause between two reads of servers' reports.
 MAX_WAIT_SECONDS, POLL_SECONDS = 60.0, 2.0
 
 

@@ -21,7 +21,7 @@ from secretops.manifest import Broker, Manifest, Secret, SecretKind, StoreLocati
 from secretops.operations.certificate import with_certificate
 from secretops.platform import Platform, Salvage, platform_of
 
-# The rule in errors about a secret value on the command line.
+# Rule in errors about a secret value on the command line.
 NO_ARGUMENT = "a value is never an argument: the shell's history and every process list would show it"
 
 

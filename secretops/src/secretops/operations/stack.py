@@ -16,7 +16,7 @@ from secretops.manifest import Manifest
 from secretops.owned_files import OTHERS_WRITE
 from secretops.stores.files import refuse_another_stack
 
-# The stack output with the manifest.
+# Stack output with the manifest.
 OUTPUT = "secretops"
 
 # Matches the Pulumi.yaml of a clone, where `make up` works.

@@ -31,7 +31,7 @@ class Outcome:
     attention: tuple[str, ...] = ()
     # Messages about a missing first value, which only an operator can supply.
     waiting: tuple[str, ...] = ()
-    # The reason for each line of `attention`.
+    # Reason for each line of `attention`.
     reasons: tuple[Reason, ...] = ()
 
     @property

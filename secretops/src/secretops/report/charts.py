@@ -13,7 +13,7 @@ from secretops.report.drawing import at, axis, bars, draw, points, rule
 # Maximum rows of a chart. The table next to it has all.
 MOST_ROWS = 25
 
-# The longest bar, as a share of the cadence, so that a very late secret does not shorten the other bars.
+# Longest bar, as a share of the cadence, so that a very late secret does not shorten the other bars.
 FULL_SCALE = 1.5
 
 # Later dates are drawn at the edge.

@@ -19,7 +19,7 @@ from secretops.printable import printable
 # A Vega-Lite layer.
 Layer = dict[str, Any]
 
-# The width of a letter in pixels, for any usual font.
+# Width of a letter in pixels, for any usual font.
 LETTER = 8
 
 

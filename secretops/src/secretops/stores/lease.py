@@ -111,7 +111,7 @@ class HeldLease:
     def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, sent: float) -> None:
         self.record, self._at = record, at
         self._store, self._timing, self._renewed = store, timing, sent
-        # The process that took over the lease; empty for none.
+        # Process that took over the lease; empty for none.
         self._taker = ""
         self._turn = threading.Lock()
 

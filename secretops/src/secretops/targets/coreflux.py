@@ -27,7 +27,7 @@ ANSWERS = "$SYS/Coreflux/Command/Output"
 
 ADMIN_FLAG = "AllowedUserManagement"
 
-# An argument that stays unchanged when a broker splits it at spaces and removes quotes.
+# Argument that stays unchanged when a broker splits it at spaces and removes quotes.
 _PLAIN = re.compile(r"(?!-)[^\s\"'`\\\x00-\x1f\x7f]+")
 
 

@@ -21,11 +21,11 @@ from secretops.redaction import redact
 TRIES = 3
 # Seconds before the second attempt, doubled before the third.
 PAUSE = 1.0
-# The longest rate-limit wait in seconds.
+# Longest rate-limit wait in seconds.
 LONGEST_WAIT = 60.0
 # Seconds for one response, and for all requests of one operation with their waits.
 ANSWER_SECONDS, ALL_SECONDS = 30.0, 120.0
-# The largest response. A page of keys has a few thousand bytes.
+# Largest response. A page of keys has a few thousand bytes.
 MOST_BYTES = 1 << 20
 _RULE = "the next tick sends the request again"
 # For http, which is local: a proxy would receive the token.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COMMANDS = "$CONTROL/dynamic-security/v1"
 ANSWERS = "$CONTROL/dynamic-security/v1/response"
 
-# The role that `mosquitto_ctrl dynsec init` creates for the first admin.
+# Role that `mosquitto_ctrl dynsec init` creates for the first admin.
 ADMIN_ROLE = "admin"
 
 SEND = "publishClientSend"

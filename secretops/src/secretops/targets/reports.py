@@ -22,7 +22,7 @@ from secretops.values import Value
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
-# The first level of every topic of secretops.
+# First level of every topic of secretops.
 TOPIC_PREFIX = "coreflux-mcp-secrets"
 # Servers report at REPORTS/<broker user>/<client id>, both percent-encoded. A report is retained until its client ends.
 REPORTS = f"{TOPIC_PREFIX}/replicas"

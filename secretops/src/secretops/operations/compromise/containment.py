@@ -64,7 +64,7 @@ class _Containment:
     _supplied: Value | None
     _record: Record
     _sleep: Callable[[float], None]
-    # A line per broken file of the store that was set aside.
+    # Line per broken file of the store that was set aside.
     _set_aside: list[str]
     # Exposed version -> its value, if the store still has it.
     _old: dict[str, Value] = field(default_factory=dict)

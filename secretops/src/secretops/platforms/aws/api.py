@@ -63,7 +63,7 @@ class SecretsManagerApi:
         self.region, self._open = region, open_client
         self.guard: Callable[[bool], None] = lambda _fresh: None
         self._known: dict[str, Labels] | None = None
-        # The account of the credentials; empty before the first answer about a secret.
+        # Account of the credentials; empty before the first answer about a secret.
         self.account = ""
 
     @functools.cached_property

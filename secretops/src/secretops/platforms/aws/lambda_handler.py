@@ -39,9 +39,9 @@ from secretops.stores.retry import Retries
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
-# The variable with the stack's manifest. All variables of a function together have at most 4 KB.
+# Variable with the stack's manifest. All variables of a function together have at most 4 KB.
 MANIFEST = "SECRETOPS_MANIFEST_JSON"
-# The file in the package with a longer manifest; the variable is then not set.
+# File in the package with a longer manifest; the variable is then not set.
 MANIFEST_FILE = "secretops.json"
 # AWS appends a dash and six characters to the name of the secret.
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")

@@ -23,7 +23,7 @@ READ_ONLY = ("Get", "BatchGet", "Describe", "List", "Validate")
 DENIED = re.compile(r"^(Client\.)?(AccessDenied|UnauthorizedOperation|KMSAccessDenied)")
 # Secrets Manager itself, as the caller when it rotates, replicates or deletes.
 ITSELF = frozenset({SOURCE, "rotation.secretsmanager.amazonaws.com"})
-# The type of the service's own events, e.g. RotationFailed.
+# Type of the service's own events, e.g. RotationFailed.
 SERVICE_EVENT = "AwsServiceEvent"
 NOBODY = "(not logged in)"
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]*:\d*:secret:(?P<name>.+)")

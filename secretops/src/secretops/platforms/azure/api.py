@@ -25,7 +25,7 @@ from secretops.stores.retry import Retries
 # Retries of a request that Azure throttles or does not answer: at once, then after 1.6, 3.2, 6.4 and 12.8 s. This
 # includes new versions: a version that is created twice has the same tags both times.
 RETRIES = 5
-# The longest pause in seconds, whatever Retry-After requests: the next tick is within the hour.
+# Longest pause in seconds, whatever Retry-After requests: the next tick is within the hour.
 LONGEST_PAUSE = 16.0
 # Together less than the lease has left when a write may start (`Timing.duration` - `Timing.trusted`), so that an
 # attempt

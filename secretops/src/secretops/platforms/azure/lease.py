@@ -71,7 +71,7 @@ class LeaseStatus:
     since: datetime | None = None
     renewals: int = 0
     is_leased: bool = False
-    # A lease without an end. secretops never acquires one.
+    # Lease without an end. secretops never acquires one.
     is_infinite: bool = False
 
 

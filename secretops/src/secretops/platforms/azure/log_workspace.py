@@ -45,11 +45,11 @@ _REJECTED = ErrorTemplate(
 _TEMPLATES = {"SEM0529": _NO_TABLE, "SEM0100": _NO_TABLE, "BadArgumentError": _REJECTED}
 # Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: an answer has at most 500,000 rows or 64 MB.
 TOO_LARGE = "-2133196797"
-# The severity of a missing table. Errors have lower numbers.
+# Severity of a missing table. Errors have lower numbers.
 WARNING = 3
-# The default of --since: the interactive retention of a workspace is seldom longer.
+# Default of --since: the interactive retention of a workspace is seldom longer.
 OLDEST = timedelta(days=90)
-# The period of one query. It is halved while the answer is too large.
+# Period of one query. It is halved while the answer is too large.
 WINDOW = timedelta(days=7)
 SHORTEST = timedelta(minutes=1)
 

@@ -48,7 +48,7 @@ class TagState:
     """The state of one secret, from its two secrets in the vault."""
 
     main: tuple[KeyVaultVersion, ...]
-    # The versions of the vault's secret for the pending version.
+    # Versions of the vault's secret for the pending version.
     staging: tuple[KeyVaultVersion, ...]
     # Id of the version in Key Vault that readers get. Known only if one second created several, and that was readable.
     found: str | None = None

@@ -53,7 +53,7 @@ ENDED = frozenset({"complete", "failed", "rejected", "shutdown", "orphaned", "re
 
 # Bytes of the header of each piece of a log: stream and length.
 _HEADER = 8
-# The streams of a log. The last one has the daemon's messages about logs that it can't read.
+# Streams of a log. The last one has the daemon's messages about logs that it can't read.
 _OUT, _ERR, _DAEMON = 1, 2, 3
 
 

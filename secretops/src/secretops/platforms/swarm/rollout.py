@@ -14,7 +14,7 @@ from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores.document_versions import UndeliverableError
 
-# An entry of a service's list of secrets: a Swarm secret and its file.
+# Entry of a service's list of secrets: a Swarm secret and its file.
 ServiceSecret = dict[str, Any]
 
 Service = dict[str, Any]

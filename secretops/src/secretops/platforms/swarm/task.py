@@ -39,7 +39,7 @@ _BROKER_FILES = {
 }
 
 
-# The files of a task, by path: public configs, then secrets.
+# Files of a task, by path: public configs, then secrets.
 Payload = tuple[Mapping[str, bytes], Mapping[str, bytes]]
 
 

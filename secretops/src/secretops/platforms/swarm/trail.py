@@ -25,7 +25,7 @@ from secretops.trails import ALL, Access, AccessRecordTrail, parsing
 CHANGES = frozenset({"create", "update", "remove"})
 INTO_CONTAINER = frozenset({"exec_create", "archive-path", "attach"})
 
-# The end of the server's health check, which Docker runs as a command in its containers.
+# End of the server's health check, which Docker runs as a command in its containers.
 HEALTH = ("-m", "secretops.launcher.health")
 
 # Names of services, after the stack's prefix: of a job, which has every value; of the rotator.

@@ -96,7 +96,7 @@ class State:
     pending: VersionRecord | None = None
     # An operator made an older version current again, and the time is not recorded yet.
     rolled_back: bool = False
-    # The newest document, if another writer wrote it.
+    # Newest document, if another writer wrote it.
     foreign: Document | None = None
 
     @classmethod

@@ -27,7 +27,7 @@ class Wrapping:
     def __init__(self, connection: Connection, method: VaultLogin) -> None:
         self._connection, self._method = connection, method
         self._record = Path(f"{method.file}{USED}")
-        # The secret id, the digest of its token, and the digest of the last token that was sent to unwrap.
+        # Secret id, the digest of its token, and the digest of the last token that was sent to unwrap.
         self._secret_id = self._source = self._sent = ""  # nosec B105 - none yet
 
     def secret_id(self) -> str:

@@ -38,10 +38,10 @@ from secretops.stores.lease import Timing
 
 # AWS rotates within a window of hours, which the stack sets.
 LATE = timedelta(days=1)
-# The ARN of an unconfirmed subscription.
+# ARN of an unconfirmed subscription.
 UNCONFIRMED = "PendingConfirmation"
 READS = ("secretsmanager:GetSecretValue",)
-# The actions of `secretops put`, `status` and `tick`, and of a rotation, on each secret and on the lease's table.
+# Actions of `secretops put`, `status` and `tick`, and of a rotation, on each secret and on the lease's table.
 OPERATES = (
     *("secretsmanager:DescribeSecret", *READS),
     *("secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"),

@@ -23,7 +23,7 @@ from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 # Names of the Deployment and the CronJob, which are also those of their service accounts.
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
 
-# The oldest supported Kubernetes: the first with `unhealthyPodEvictionPolicy` by default, without which a node can't be
+# Oldest supported Kubernetes: the first with `unhealthyPodEvictionPolicy` by default, without which a node can't be
 # drained while pods wait for their first values.
 # https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy
 OLDEST = (1, 27)
@@ -31,7 +31,7 @@ OLDEST = (1, 27)
 # The rotator runs hourly.
 LATE = timedelta(hours=2)
 
-# The Secret that cert-manager writes for a stack with certificate_issuer.
+# Secret that cert-manager writes for a stack with certificate_issuer.
 CERT_MANAGER = "coreflux-mcp-certificate"
 
 # All verbs that RBAC grants on an object, and all without an object's name (a selector can give a list or watch a

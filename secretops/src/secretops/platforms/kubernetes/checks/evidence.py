@@ -39,7 +39,7 @@ TRIES = 3
 AUDITED = "apiserver_audit_event_total"
 LOST = "apiserver_audit_error_total"
 STORED = "apiserver_storage_transformation_operations_total"
-# A metric that differs between API servers.
+# Metric that differs between API servers.
 STARTED = "process_start_time_seconds"
 ENCRYPTED, PLAIN = "k8s:enc:", "identity"
 

@@ -29,7 +29,7 @@ from secretops.platforms.swarm.inventory import SwarmSecret
 from secretops.platforms.swarm.rollout import GOING_BACK
 from secretops.stores.lease import Timing
 
-# The first releases whose encrypted overlay networks drop unencrypted packets: CVE-2023-28840 and its two siblings
+# First releases whose encrypted overlay networks drop unencrypted packets: CVE-2023-28840 and its two siblings
 # (https://github.com/moby/moby/security/advisories/GHSA-232p-vwff-86mp). 21 and 22 do not exist.
 OLDEST_ENGINES = ((20, 10, 24), (23, 0, 3))
 

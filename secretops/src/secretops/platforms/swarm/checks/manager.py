@@ -18,7 +18,7 @@ from secretops.platforms.swarm.version_state import VersionState, VersionStateCl
 from secretops.printable import ScreenedBytes
 from secretops.stores.lease import Timing
 
-# The maximum age of a running job: it may update many replicas, for one secret after another.
+# Maximum age of a running job: it may update many replicas, for one secret after another.
 MAX_JOB_AGE = timedelta(hours=3)
 
 
