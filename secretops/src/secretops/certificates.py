@@ -72,7 +72,6 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 
 def signing_request(key: ec.EllipticCurvePrivateKey, common_name: str) -> str:
-    """Return a certificate signing request as PEM."""
     request = x509.CertificateSigningRequestBuilder().subject_name(subject_of(common_name)).sign(key, hashes.SHA256())
     return request.public_bytes(Encoding.PEM).decode()
 

@@ -48,11 +48,9 @@ class OpenedStack(Protocol):
     def secret(self, name: str) -> Secret:
         """Return a secret. Raises UsageError for an unknown name."""
 
-    def first_value_command(self, secret: Secret) -> str:
-        """Return the command that supplies the first value."""
+    def first_value_command(self, secret: Secret) -> str: ...
 
-    def lease(self, command: str) -> AbstractContextManager[None]:
-        """Acquire the store's lease for `command`."""
+    def lease(self, command: str) -> AbstractContextManager[None]: ...
 
 
 class RemoteCommand(Protocol):

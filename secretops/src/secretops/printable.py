@@ -30,8 +30,7 @@ def _escape(character: str) -> str:
     return "\\u007f" if character == "\x7f" else json.dumps(character)[1:-1]
 
 
-class OutputError(SecretopsError):
-    """Standard output cannot be written."""
+class OutputError(SecretopsError): ...
 
 
 class ClosedOutputError(OutputError):

@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Connection:
-    """A client that has logged in with the password `password`."""
-
     writer: StreamWriter
     password: Scrypt
     will: Message | None

@@ -1,5 +1,3 @@
-"""The command report."""
-
 from __future__ import annotations
 
 import os

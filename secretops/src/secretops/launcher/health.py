@@ -26,7 +26,6 @@ SERVED = Path(tempfile.gettempdir()) / "secretops-has-served"
 
 
 def unhealthy_reason(address: tuple[str, int] = ADDRESS, served: Path = SERVED) -> str:
-    """Return why the server is not healthy, or ""."""
     connection = HTTPConnection(*address, timeout=TIMEOUT)
     try:
         connection.request("GET", "/readyz")

@@ -1,5 +1,3 @@
-"""HTTP options of `secretops run`."""
-
 from __future__ import annotations
 
 import hmac

@@ -31,7 +31,6 @@ class SecretKind(StrEnum):
 
     @property
     def alternates(self) -> bool:
-        """Return whether secretops rotates the secret between two broker users."""
         return self in (SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN)
 
 

@@ -44,8 +44,6 @@ def matching(pattern: str, rule: str) -> AfterValidator:
 
 
 def between(low: int, high: int, unit: str = "") -> AfterValidator:
-    """Return a validator of a number from `low` to `high`, both included."""
-
     def check(number: int) -> int:
         if not low <= number <= high:
             raise refused(f"from {low} to {high} {unit}".rstrip())

@@ -1,5 +1,3 @@
-"""Base classes of the manifest's models."""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,5 +1,3 @@
-"""Start, stop and remove the embedded broker of a dev stack. Its first admin is in the store."""
-
 from __future__ import annotations
 
 from contextlib import suppress

@@ -1,5 +1,3 @@
-"""Test and publish a value that an operator supplies."""
-
 from __future__ import annotations
 
 import contextlib

@@ -63,8 +63,6 @@ class Coming:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenFinding:
-    """An open finding: of a check of doctor, or of a secret."""
-
     where: str
     level: Level
     what: str

@@ -1,5 +1,3 @@
-"""Rotate one secret now."""
-
 from __future__ import annotations
 
 import math

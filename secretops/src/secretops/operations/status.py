@@ -1,5 +1,3 @@
-"""The status of every secret. Changes nothing."""
-
 from __future__ import annotations
 
 from collections import Counter

@@ -1,5 +1,3 @@
-"""The four charts of the report, each with a caption."""
-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +28,6 @@ class Chart:
 
 
 def charts(report: Report) -> dict[str, Chart]:
-    """Return the charts that have data, by section of the page."""
     drawn = {"ages": _ages(report), "ends": _ends(report), "steps": _steps(report), "reads": _reads(report)}
     return {name: chart for name, chart in drawn.items() if chart}
 

@@ -39,7 +39,6 @@ QUIET_SECONDS = 0.3
 
 
 def reports_of(user: str) -> str:
-    """Return the topic for reports by servers with the broker user `user`."""
     return f"{REPORTS}/{quote(user, safe='')}"
 
 

@@ -1,5 +1,3 @@
-"""Doctor's checks of a dotenv store."""
-
 from __future__ import annotations
 
 import os

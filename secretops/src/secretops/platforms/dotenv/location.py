@@ -1,5 +1,3 @@
-"""The manifest's model of the dotenv store."""
-
 from __future__ import annotations
 
 import re

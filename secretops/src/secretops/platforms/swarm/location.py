@@ -1,5 +1,3 @@
-"""The manifest's model of the Docker Swarm store."""
-
 from __future__ import annotations
 
 from typing import Annotated, Literal

@@ -46,7 +46,6 @@ class Account:
             return getattr(self.client(service), xform_name(operation))(**request)
 
     def list_all(self, action: str, key: str, **request: Any) -> list[Any]:
-        """Return the items below `key` of all pages."""
         service, _, operation = action.partition(":")
         with self.translated(action):
             pages = self.client(service).get_paginator(xform_name(operation)).paginate(**request)

@@ -1,5 +1,3 @@
-"""Doctor's checks of a Swarm stack."""
-
 from __future__ import annotations
 
 import re

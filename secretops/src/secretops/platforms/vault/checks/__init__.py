@@ -1,5 +1,3 @@
-"""Doctor's checks of a Vault stack."""
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
