@@ -31,9 +31,9 @@ class Level(StrEnum):
 class Repair:
     """An operation that fixes a finding without a decision, and removes nothing that works (docs/adr/0014)."""
 
-    # Text that the operator confirms. Findings with the same text share one run.
+    # Confirmed by the operator. Findings with the same text share one run.
     description: str
-    # Returns a message about the repair; raises SecretopsError. Acquires the lease to write a value or its metadata.
+    # Returns what was done; raises SecretopsError. Acquires the lease to write a value or its metadata.
     run: Callable[[], str] = field(compare=False, repr=False)
 
 

@@ -113,7 +113,7 @@ class Platform(ABC, Generic[Location]):
     is_polled = False
     # Whether the store lists the values of secrets that were removed from the stack.
     lists_orphans = True
-    # Where the access log is, as a phrase. Empty if it can be queried, or is a file of the store.
+    # Where the access log is, as a phrase, if it can neither be queried nor is a file of the store.
     trail_source = ""
     # Why the access log cannot be searched for a value, as a phrase.
     no_value_trail = ""

@@ -22,10 +22,10 @@ from secretops.printable import printable
 HIDDEN = "<hidden>"
 SHORTEST = 6  # shorter strings occur by chance in ordinary text; no generated secret is that short
 
-# Minimum characters of a line of a longer value: lines of a key have 64 (RFC 7468), except the last.
+# Minimum characters of a line of a value: a key's have 64 (RFC 7468), except the last.
 SHORTEST_LINE = 16
 
-# Maximum number of texts (a line of a key counts): more than any stack has fields, and about 10 MB.
+# Maximum texts, lines of keys included: more than any stack has fields, and about 10 MB.
 MAX_TEXTS = 4096
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ BASE = 128
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
-# Seconds until a signal that arrived in a finalizer, where Python can only report it, is raised again.
+# Seconds until a signal that arrived in a finalizer is raised again: there, Python can only report it.
 AGAIN = 0.01
 
 

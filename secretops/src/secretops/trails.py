@@ -13,7 +13,7 @@ from secretops.manifest import Reader, Secret
 
 # Secret of an access to all secrets of the store: a list, or a watch.
 ALL = "*"
-# The role of a person's own commands. The account that owns the folder has every value, so it is a declared reader.
+# Role of a person's own commands. The folder's account has every value, so it is always a declared reader.
 OPERATOR = "operator"
 # Operations that change a secret: the rotator may run them on every secret, other readers on none.
 CHANGES = frozenset({"write", "delete"})
@@ -39,7 +39,7 @@ class Access:
     changed: bool
     # Whether the stack, or the platform itself, permits this reader.
     declared: bool
-    # The trail's own id of the event, if the trail may report an event twice. Never an id that a client chose.
+    # The trail's own id of the event, if it may report an event twice. Never one that a client chose.
     event: str = ""
     # Whether the record contains the value: such a trail needs the protection of the store.
     holds_value: bool = False

@@ -24,7 +24,7 @@ from secretops.broker.users import Flag, Scrypt, User, Users
 # Descriptions of a Coreflux broker's actions. The MCP server subscribes to them at every connect.
 ACTIONS = "$SYS/Coreflux/Actions/"
 
-# At most so many logged-in clients, and so many that have not logged in: of these a new one replaces the oldest.
+# Maximum clients that have logged in, and that have not: of these a new one replaces the oldest.
 MAX_CONNECTIONS = 100
 MAX_PENDING = 50
 CONNECT_SECONDS = 10.0
@@ -42,7 +42,7 @@ RETAINED_BYTES = 2**20
 # Packet ids (QoS 2) that a client may leave unreleased.
 UNRELEASED = 1_000
 
-# Seconds between checks that the pid file is still this broker's. If not, the broker exits.
+# Seconds between checks that the pid file is still this broker's, which else exits.
 OWNED_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class EmbeddedBroker:
     async def _handle_packets(
         self, session: Session, connection: Connection, reader: StreamReader, silence: float | None
     ) -> None:
-        """Handle packets until DISCONNECT. Raises TimeoutError if a client is silent or does not read."""
+        """Handle packets until DISCONNECT. Raises TimeoutError for a silent client, or one that does not read."""
         while session.connection is connection:
             async with asyncio.timeout(silence):
                 kind, flags, body = await packets.read(reader, PACKET_BYTES)

@@ -19,7 +19,7 @@ from secretops.engine.rotator import Rotator, new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError
 
-# Attempts to create a key in one run. If an answer is lost, the key that may exist is deleted before the next.
+# Attempts to create a key in one run. After a lost answer, the key that may exist is deleted first.
 TRIES = 3
 
 # Seconds between attempts to verify a new key: DigitalOcean distributes it to two services first.
@@ -28,7 +28,7 @@ VERIFY_PAUSES = (2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class KeyComparison:
-    # Keys that were made to replace a stored version, but belong to no version. If that version's own key is gone, its
+    # Keys made to replace a stored version, that belong to no version. If that version's own key is gone, its
     # successor is excluded: readers may use it, and a store restored from a backup does not know it.
     leftover: tuple[NamedKey, ...]
     # Why the agent does not accept the key that readers have.

@@ -14,7 +14,7 @@ from enum import StrEnum
 from secretops.engine.state import Replica, Version, Versions
 from secretops.manifest import Issuer, Reader, Secret, SecretKind
 
-# A due rotation waits at most for the next hourly tick. One day late means that ticks fail or do not run.
+# A due rotation waits for the next hourly tick. One day late means that ticks fail or do not run.
 OVERDUE_AFTER = timedelta(days=1)
 
 # Share of its life after which a certificate is due, as cert-manager renews by default.
@@ -26,7 +26,7 @@ SPREAD = 1 / 30
 # What a server reports as its version when its source names none.
 UNKNOWN = "unknown"
 
-# Hex digits at the end of an issued version's id: a mark, which follows from the rest of the id, and the digest of the
+# Hex digits at the end of an issued version's id: a mark, which follows from the rest, and the digest of the
 # issuer's settings. In the id of a supplied version these digits are random.
 _MARK, _SETTINGS = 4, 6
 

@@ -142,7 +142,7 @@ class Rotation(Rotator):
         return super()._value(version, purpose)
 
     def _scramble(self, user: str) -> None:
-        # Confirm last, since a target does not know the lease: another process may use the idle user by now.
+        # Confirm last, since a target knows no lease: another process may use the idle user by now.
         admin = self.admin()
         self.store.confirm()
         self.target.retire(admin, user)

@@ -36,7 +36,7 @@ GOODBYE = 1.0
 # Longest pause between two connects, in seconds. paho doubles it from 1.
 MAX_RETRY_SECONDS = 30
 
-# Seconds after which a broker (MQTT 5) deletes a report, and between two publications of it. If the broker loses the
+# Seconds after which a broker (MQTT 5) deletes a report, and between two publications. If the broker loses the
 # client's will, its report outlives it and delays a rotation, by REPORT_EXPIRY at most.
 REPORT_EXPIRY, REPORT_REFRESH = 900, 300
 

@@ -38,7 +38,7 @@ paho_log.addFilter(lambda record: not record.getMessage().startswith("Client is 
 # A Coreflux broker describes its actions here; upstream registers a tool for each (server.py:328).
 ACTIONS = "$SYS/Coreflux/Actions/+/Description"
 
-# Seconds to wait for the broker's first answer: as many as upstream waits.
+# Seconds to wait for the broker's first answer, as upstream.
 FIRST_ANSWER = 3
 
 # MQTT 5 reason codes, section 2.4; paho translates the return codes of 3.1.1 to them.
@@ -78,7 +78,7 @@ class BrokerConnection:
         self._retiring: list[threading.Thread] = []
         # Topic filter -> callback of a waiting tool, which receives the messages instead of the server.
         self.listeners: dict[str, Callable[..., None]] = {}
-        # Topic filter -> the launcher's own callback, which every client uses. Set before `open`.
+        # Topic filter -> the launcher's own callback, for every client. Set before `open`.
         self.own_listeners: dict[str, Callable[..., None]] = {}
         self.on_refused: Callable[[], None] = lambda: None
 

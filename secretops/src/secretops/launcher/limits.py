@@ -30,7 +30,7 @@ RESERVED_DESCRIPTORS = 96
 # Seconds of silence after which a connection may be closed for a new one. A client sends the head at once.
 SILENT_SECONDS = 0.5
 
-# Seconds to wait before the next try when the system has no descriptor or no memory for a connection.
+# Seconds to wait when the system has no descriptor or no memory for a connection.
 EXHAUSTED_SECONDS = 1.0
 
 # Seconds for the head of an admitted request, from the connection or the last response on, and for its body.

@@ -23,7 +23,7 @@ from secretops.values import Value
 
 log = logging.getLogger(__name__)
 
-# Seconds between two polls. It is also the delay if a rotator's hint, which triggers a poll at once, is lost
+# Seconds between two polls, and the delay if a rotator's hint, which triggers a poll at once, is lost
 # (docs/adr/0003). components/settings/remote_constraints.py derives the minimum grace from it.
 POLL_SECONDS = 300.0
 
@@ -36,11 +36,11 @@ HINT_POLLS = 3
 # Seconds between two polls while the first values are missing.
 WAITING_SECONDS = 10.0
 
-# Polls after a store throttles, does not answer, or refuses a secret in use, are BACKOFF_FACTOR * RETRY_SECONDS apart:
+# A store that throttles, does not answer, or refuses a secret in use is polled after BACKOFF_FACTOR * RETRY_SECONDS:
 # a replaced user works only for the grace, which may start with the store's first answer.
 RETRY_SECONDS, BACKOFF_FACTOR = 60.0, 2
 
-# Seconds between two requests for a refused secret that was never read. It may become readable (a new role takes
+# Seconds between two requests for a refused secret that was never read. It may become readable (a role takes
 # minutes to work), but each refusal is recorded and may raise an alarm.
 REFUSED_SECONDS = 600.0
 

@@ -42,7 +42,7 @@ PUBLIC_VARIABLES = (
     *(*CERTIFICATE_VARIABLES, "LOG_LEVEL", "LOT_VERIFIER_API_URL"),
 )
 
-# Variables with the path of a file that contains a value. Upstream does not know these variables.
+# Variables that name the file with a value. Upstream does not know them.
 VALUE_FILE_VARIABLES = ("MQTT_USER_FILE", *(f"{name}_FILE" for name in SECRET_VARIABLES))
 
 VERSION_VARIABLES = tuple(map(version_variable, FIELDS))
@@ -74,7 +74,7 @@ class Tls:
     ca_file: Path | None
     certificate: Path | None
     key: Path | None
-    # Digest of the files' contents when they were read, so that settings with other contents are not equal.
+    # Digest of the files' contents when they were read: with other contents, settings are not equal.
     digest: bytes = field(default=b"", repr=False)
 
     @property

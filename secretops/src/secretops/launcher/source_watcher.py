@@ -27,17 +27,17 @@ from secretops.manifest import HTTP_TOKEN
 
 log = logging.getLogger(__name__)
 
-# Seconds between two reads, and their maximum number. A read is repeated if the source's fingerprint changed meanwhile:
+# Seconds between two reads, and their maximum number. A read is repeated if the source changed meanwhile:
 # a file may be half-written.
 SETTLE_SECONDS, SETTLE_TRIES = 0.1, 10
 
-# Seconds until a rejected version is tried again, doubled each time up to LAST_RETRY: the broker may learn of it late.
+# Seconds until a rejected version is tried again, doubled up to LAST_RETRY: the broker may learn of it late.
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 
 # Seconds for the broker's CONNACK, and for its answers to all subscriptions.
 ANSWER_SECONDS = 10.0
 
-# Seconds between two checks whether the source has changed again, so that a swap is obsolete.
+# Seconds between two checks whether a newer version makes a swap obsolete.
 CHECK_SECONDS = 0.2
 
 # Seconds that `stop` waits for the end of a swap.

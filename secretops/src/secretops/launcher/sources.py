@@ -26,7 +26,7 @@ _OPTIONAL, _VERSION = frozenset({"ca.crt"}), "version"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# Variable -> the file with its value in a mounted folder; for client-cert, the file whose path is its value.
+# Variable -> the file with its value in a mounted folder; for client-cert, the file that it names.
 _VALUE_FILES = {
     "MQTT_USER": "mqtt-user",
     "MQTT_PASSWORD": "mqtt-password",  # nosec B105 - name of a file

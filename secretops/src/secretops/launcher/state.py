@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
-# Seconds without a completed poll after which `is_followed` returns False. The slowest poll, in which the store does
+# Seconds without a completed poll after which `is_followed` is False. The slowest poll, in which the store does
 # not answer for any secret, or the broker for a new version, takes less.
 STALE_SECONDS = 300.0
 

@@ -19,7 +19,7 @@ logging.getLogger("watchfiles").setLevel(logging.WARNING)  # at INFO it logs eve
 # Longest time between two polls, which read a few small files.
 POLL_SECONDS = 1.0
 
-# Seconds after which watching is tried again: inotify's limits are shared by all processes of a user.
+# Seconds after which watching is retried: all processes of a user share inotify's limits.
 WATCH_AGAIN_SECONDS = 60.0
 
 # Milliseconds to collect events, and between two polls of watchfiles.

@@ -19,7 +19,7 @@ from secretops.platform import platform_of
 from secretops.stores.files import RECORDS
 from secretops.trails import ALL, Access, Trail
 
-# Limits that bound memory: sources of a row, rows (as many again for alarming rows; up to 35 MB), and remembered events
+# Limits that bound memory: sources of a row, rows (as many again for alarming ones; up to 35 MB), and remembered events
 # (up to 40 MB). A repeated event that is no longer remembered counts again.
 MOST_SOURCES, MOST_ROWS, MOST_EVENTS = 5, 20_000, 200_000
 

@@ -14,7 +14,7 @@ from secretops.trails import json_documents
 
 STDIN = "-"
 
-# Bytes of the longest line: a CloudTrail file is one line of up to tens of megabytes. Also the limit of a JSON document
+# Bytes of the longest line: a CloudTrail file is one line of up to tens of megabytes. Also limits a JSON document
 # on several lines, which takes eight times its length in memory.
 LONGEST_LINE = 64 * 2**20
 

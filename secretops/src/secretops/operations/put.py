@@ -30,7 +30,7 @@ TESTED = frozenset({SecretKind.X509, SecretKind.AGENT_KEY})
 # Bytes of a user name or password (MQTT 5.0, 1.5.4 and 1.5.6).
 LONGEST_CREDENTIAL = 65_535
 
-# Bytes of a key: Apache accepts header lines of 8,190 bytes (LimitRequestFieldSize), including the name and "Bearer ".
+# Bytes of a key: Apache accepts header lines of 8,190 bytes (LimitRequestFieldSize), with the name and "Bearer ".
 LONGEST_KEY = 8_000
 
 

@@ -34,7 +34,7 @@ HINT_FILTER = f"{HINTS}/+"
 HINT_SECONDS = 5.0
 # Maximum bytes of a hint. A secret's name has at most 40 characters, and a version's id 33.
 LONGEST_HINT = 1_000
-# Seconds to continue reading after the broker's answer: some brokers send retained messages a moment later.
+# Seconds to continue reading after the broker's answer: some send retained messages a moment later.
 QUIET_SECONDS = 0.3
 
 
@@ -59,7 +59,7 @@ def read_reports(
     with Connection(broker, credential, deadline=deadline) as connection:
         for tree in sorted({own, *map(reports_of, users)}):
             connection.subscribe(f"{tree}/#")
-        # Once this later message arrives, the broker has sent all retained messages.
+        # The broker sends retained messages before this later one.
         end = f"{own}/end-{secrets.token_hex(8)}"
 
         def is_end(message: MQTTMessage) -> bool | None:

@@ -27,10 +27,10 @@ from secretops.targets import open_target
 from secretops.targets.connection import Connection, logs_in
 from secretops.values import Value
 
-# Seconds in which a broker must end the sessions of a user whose password was changed.
+# Seconds in which a broker must end the sessions of a user with a new password.
 DROPPED_WITHIN = 5.0
 
-# Steps that a continued incident repeats. A second run has no further effect.
+# Steps that a continued incident repeats, without a further effect.
 REPEATED = frozenset({Step.FREEZE, Step.REPLACE, Step.BOTH_SLOTS})
 
 
@@ -135,7 +135,7 @@ class _Containment:
         """Publish versions until the current version is new, and retire the exposed ones."""
         self._manual += advice.manual_steps(self._secret, self.incident)
         results, pending = list[str](), self._versions.pending
-        # A pending key of an owned agent is accepted already, so it is published and retired, not discarded.
+        # A pending key of an owned agent is accepted already: it is published and retired, not discarded.
         is_accepted = self._secret.kind is SecretKind.AGENT_KEY and self._secret.is_made
         if pending and self._is_known(pending) and not is_accepted:
             self._session.store.discard(self._secret.name, pending.id)

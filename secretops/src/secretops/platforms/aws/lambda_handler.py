@@ -48,7 +48,7 @@ _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 # Metrics of a tick, as numbers of secrets, with the dimension Stack, in the namespace of the project.
 METRICS = ("Failed", "Attention", "Overdue")
-# Seconds to wait for the lease, which a tick or a command releases after some seconds. AWS repeats a step later than
+# Seconds to wait for the lease of a tick or a command, which take seconds; AWS repeats a step later than
 # that.
 LEASE_SECONDS = 60.0
 # Seconds between two attempts to acquire the lease.

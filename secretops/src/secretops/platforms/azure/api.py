@@ -22,8 +22,8 @@ from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores.retry import Retries
 
-# Retries of a request that Azure throttles or does not answer: at once, then after 1.6, 3.2, 6.4 and 12.8 s. This
-# includes new versions: a version that is created twice has the same tags both times.
+# Retries of a request that Azure throttles or does not answer: at once, then after 1.6, 3.2, 6.4 and 12.8 s. Also of
+# new versions: a version that is created twice has the same tags twice.
 RETRIES = 5
 # Longest pause in seconds, whatever Retry-After requests: the next tick is within the hour.
 LONGEST_PAUSE = 16.0
@@ -31,7 +31,7 @@ LONGEST_PAUSE = 16.0
 # attempt
 # without an answer ends before another process can take over the lease.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
-# Seconds to wait for a deletion or a recovery, which takes Azure some seconds; seconds between two polls, as in the
+# Seconds to wait for a deletion or a recovery, which takes Azure some; seconds between two polls, as in the
 # SDK.
 CHANGE_SECONDS, POLL_SECONDS = 60.0, 2.0
 # Methods to retry. The SDK excludes PATCH and POST, which are safe here: tags are sent as a whole, and a second

@@ -28,7 +28,7 @@ from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease, lease_h
 
 # Characters of a holder's name in the metadata, which are sent as headers.
 LONGEST_NAME = 180
-# Azure's longest finite lease, in seconds: without a renewal it is free after that time.
+# Azure's longest finite lease, in seconds: without a renewal it is free by then.
 LONGEST_LEASE = 60
 # Retries of a request, with pauses of about 1, 3 and 5 s, so that a renewal can be repeated.
 RETRIES = 3

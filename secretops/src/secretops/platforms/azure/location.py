@@ -38,7 +38,7 @@ class AzureStoreLocation(StoreLocation):
     vault: KeyVaultUrl
     # Secret -> its name in the vault. Readers get the newest version.
     secrets: dict[SecretName, KeyVaultName]
-    # Secret -> the vault's secret with its pending version, which only the rotator reads. It is separate because a
+    # Secret -> the vault's secret with its pending version, which only the rotator reads. Separate, because a
     # request
     # without a version returns the newest one, verified or not.
     pending: dict[SecretName, KeyVaultName]

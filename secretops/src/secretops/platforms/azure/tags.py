@@ -23,11 +23,11 @@ from secretops.platforms.azure.errors import ForbiddenError
 from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged, timestamp
 
 LONGEST, MOST = 256, 15
-# Digits of the longest number that is parsed; Python itself refuses some thousand digits.
+# Digits of the longest number to parse; Python refuses some thousand digits.
 _DIGITS = 19
 PREFIX = "secretops-"
 ID, NUMBER, WRITE, USER, LAST = (f"{PREFIX}{name}" for name in ("id", "number", "write", "user", "last"))
-# Marks of a discarded version, and of a version of a secret that is being forgotten. The newest version of a deleted
+# Marks of a discarded version, and of one whose secret is being forgotten. The newest version of a deleted
 # secret has the second mark only if secretops deleted the secret.
 FORGOTTEN, FORGETTING = f"{PREFIX}forgotten", f"{PREFIX}forgetting"
 
@@ -50,7 +50,7 @@ class TagState:
     main: tuple[KeyVaultVersion, ...]
     # Versions of the vault's secret for the pending version.
     staging: tuple[KeyVaultVersion, ...]
-    # Id of the version in Key Vault that readers get. Known only if one second created several, and that was readable.
+    # Id of the version in Key Vault that readers get. Read only if one second created several.
     found: str | None = None
 
     @classmethod

@@ -56,7 +56,7 @@ class DotenvStoreLocation(StoreLocation):
     # secret -> field -> the variable in config/.env with the value.
     variables: dict[SecretName, dict[FieldName, Variable]] = Field(default_factory=dict)
     # secret -> field -> path of the file with the value, below root. A file with `{version}` in its name is never
-    # rewritten: config/.env changes to the next version's file, together with the secret's other variables.
+    # rewritten: config/.env names the next version's, together with the secret's other variables.
     files: dict[SecretName, dict[FieldName, DeliveredFile]] = Field(default_factory=dict)
     # secret -> field -> the variable in config/.env with the file's path, e.g. MQTT_PASSWORD_FILE.
     file_variables: dict[SecretName, dict[FieldName, Variable]] = Field(default_factory=dict)

@@ -45,7 +45,7 @@ POLL = 0.5
 
 # A starter still follows a task that ended less than this ago.
 MAX_FOLLOW = timedelta(minutes=2)
-# Maximum age of objects without a started task, before they count as leftovers; longer than START_SECONDS.
+# Age of leftover objects without a started task; longer than START_SECONDS.
 MAX_START = timedelta(minutes=15)
 
 STARTING = frozenset({"new", "allocated", "pending", "assigned", "accepted", "preparing", "ready", "starting"})

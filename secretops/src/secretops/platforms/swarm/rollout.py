@@ -19,7 +19,7 @@ ServiceSecret = dict[str, Any]
 
 Service = dict[str, Any]
 
-# Seconds that an update may take, and more for each replica, since they are replaced one after the other. Twice what
+# Seconds that an update may take, and more for each replica: they are replaced one after the other. Twice what
 # components/swarm/cross_field_rules.py expects.
 LONGEST_UPDATE, A_REPLICA = 900.0, 30.0
 

@@ -40,7 +40,7 @@ class VersionRecord:
     numbers: tuple[int, ...] = ()
     # Number of its next document, which may not be written yet.
     planned: int | None = None
-    # Numbers of documents with the same value by another writer. They are destroyed together with the older ones.
+    # Numbers of another writer's documents with the same value, destroyed together with the older ones.
     copies: tuple[int, ...] = ()
 
     @property

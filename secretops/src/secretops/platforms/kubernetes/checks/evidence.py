@@ -47,7 +47,7 @@ UNSEEN = "the metrics of the API server can't be read"
 HOW_TO_SEE = "read /metrics of the API server, or ask its administrator"
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-# Services that run the API server, by patterns of its version and address. Where their audit log is, doctor can't see.
+# Services that run the API server, by its version and address. Where their audit log is, doctor can't see.
 _MANAGED = {"EKS": r"^\S*-eks-|\.eks\.amazonaws\.com", "GKE": r"^\S*-gke\.|\.gke\.goog", "AKS": r"\.azmk8s\.io"}
 
 

@@ -28,7 +28,7 @@ from secretops.platforms.vault.store import LeaseDocument
 
 # A path needs room for the next version, the current and the previous one.
 MIN_VERSIONS = 3
-# Least time before a certificate expires; for a short-lived one that is renewed automatically, least share of its life.
+# Minimum time left of a certificate; of a short-lived one that is renewed automatically, a share of its life.
 CERTIFICATE_LEFT = timedelta(days=14)
 CERTIFICATE_SHARE = 1 / 10
 TOKEN_LEFT = timedelta(minutes=10)
