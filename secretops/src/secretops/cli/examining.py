@@ -1,5 +1,3 @@
-"""The commands doctor and audit."""
-
 from __future__ import annotations
 
 import sys

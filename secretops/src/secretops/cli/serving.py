@@ -1,5 +1,3 @@
-"""The commands run, broker and trust."""
-
 from __future__ import annotations
 
 import io

@@ -1,5 +1,3 @@
-"""The commands status, put, rotate and tick."""
-
 from __future__ import annotations
 
 import sys

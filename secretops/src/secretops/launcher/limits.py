@@ -57,8 +57,6 @@ def admit(scope: Scope) -> None:
 
 
 class LimitedProtocol(H11Protocol):
-    """A connection that records since when it waits for a request."""
-
     since = 0.0
     admitted_before = False
 

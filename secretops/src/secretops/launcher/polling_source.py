@@ -57,7 +57,7 @@ class StoredVersion:
 
 
 class PollingSource(DocumentSource):
-    """While the store does not answer, the values of its last answer stay in use.
+    """A source that polls a store.
 
     `requested` are the secrets of --from, all if empty; `name_of` returns a secret's name in the store. `every` is the
     poll interval in seconds, varied by a tenth so that servers do not poll together.

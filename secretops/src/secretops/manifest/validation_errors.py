@@ -60,7 +60,6 @@ def _explain(detail: ErrorDetails) -> str:
 
 
 def _key(detail: ErrorDetails) -> str:
-    """Return the path of the key, without names that pydantic adds."""
     path, above = list[str](), ""
     for part in map(str, detail["loc"]):
         if part != "[key]" and not (part in ("external", "owned") and above == "agent"):

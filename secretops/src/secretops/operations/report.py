@@ -76,8 +76,6 @@ class OpenFinding:
 
 @dataclass(frozen=True, kw_only=True)
 class Reads:
-    """The accesses in the trail, or why it could not be read."""
-
     view: View | None
     lacking: str = ""
 

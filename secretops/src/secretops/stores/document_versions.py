@@ -1,8 +1,7 @@
 """The base of stores that record all versions of a secret in one document: a file, a Kubernetes Secret, a Swarm config.
 
-Order of effects: access record, value, document, delivery, removal of old values. A platform reads its document, writes
-it by compare-and-swap, and delivers. A crash in between leaves readers on a working version, and `recover` finishes the
-rest.
+Order of effects: access record, value, document (by compare-and-swap), delivery, removal of old values. A crash in
+between leaves readers on a working version, and `recover` finishes the rest.
 """
 
 from __future__ import annotations

@@ -1,5 +1,3 @@
-"""A client of Secrets Manager."""
-
 from __future__ import annotations
 
 import functools

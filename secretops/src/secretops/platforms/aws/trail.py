@@ -108,7 +108,6 @@ class CloudTrail(TrailNames):
 
 
 def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
-    """Return reader, role and session."""
     arn, service = identity.get("arn") or "", identity.get("invokedBy") or ""
     if match := _SESSION.fullmatch(arn):
         issuer = (identity.get("sessionContext") or {}).get("sessionIssuer") or {}

@@ -1,5 +1,3 @@
-"""A client of Key Vault."""
-
 from __future__ import annotations
 
 import contextlib

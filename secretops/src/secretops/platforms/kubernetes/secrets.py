@@ -1,5 +1,3 @@
-"""Change Secrets by compare-and-swap."""
-
 from __future__ import annotations
 
 import base64
