@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 FILE = "examples/Pulumi.prod-vault-kubernetes.yaml"
 NAMESPACE = "on-vault"
 REVIEWER = "vault-reviewer"
-TOLD = "/etc/coreflux-mcp/stack/secretops.json"
+MANIFEST_PATH = "/etc/coreflux-mcp/stack/secretops.json"
 
 
 @dataclass(kw_only=True)
@@ -134,7 +134,7 @@ def rotated(serving: ClusterVault) -> ClusterVault:
 
 def _rotate(deployed: ClusterVault, turn: int) -> str:
     deployed.preview_is_empty()
-    pod = deployed.job(f"rotation-{turn}", ["rotate", "mqtt", "--manifest", TOLD])
+    pod = deployed.job(f"rotation-{turn}", ["rotate", "mqtt", "--manifest", MANIFEST_PATH])
     assert pod.code == ExitCode.DONE, pod.log
     return deployed.version("mqtt")
 

@@ -14,13 +14,13 @@ from pathlib import Path
 VARIABLE = "STANDIN"
 # Entries of the variable. Unset: Pulumi's provider with credentials, else the stand-in for previews.
 MODES = {
-    "preview": "the stand-in, credentials or not; it shows what would change and changes nothing",
-    "up": "the stand-in, and it may change its state: for tests",
-    "never": "Pulumi's own provider, credentials or not",
+    "preview": "the stand-in, with credentials, too; it previews changes and applies none",
+    "up": "the stand-in, which may also change its state, for tests",
+    "never": "Pulumi's own provider, without credentials, too",
 }
 
 _SHIM = """#!/bin/sh
-# A stand-in for Pulumi's {package} provider (tools/standin): it reaches no account. Laid by `make setup`.
+# A stand-in for Pulumi's {package} provider (tools/standin): it reaches no account. Written by `make setup`.
 cd {clone} && exec {python} -m tools.standin {package} {version} "$@"
 """
 
