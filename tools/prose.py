@@ -17,7 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import textstat
@@ -107,7 +107,7 @@ def messages(path: Path) -> str:
         if _MESSAGES.search(last_name(call.func)):
             texts = [*call.args, *(one.value for one in call.keywords if one.arg in _PARTS)]
             for node in texts:
-                if text := _text(node):
+                if text := " ".join(text_of(node).split()):
                     lines[node.lineno - 1] += f"- {text}"
     return "\n".join(lines) if any(lines) else ""
 
@@ -117,13 +117,19 @@ def last_name(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def _text(node: ast.expr) -> str:
-    """Return a text with `x` for its expressions; nothing for another value."""
+def text_of(node: ast.AST | None, names: Callable[[ast.expr], str] = lambda _: "`x`") -> str:
+    """Return a text, with `names` of its expressions; nothing for another value."""
     match node:
         case ast.Constant(value=str(text)):
-            return " ".join(text.split())
+            return text
         case ast.JoinedStr():
-            return " ".join("".join(_text(part) or "`x`" for part in node.values).split())
+            return "".join(text_of(part, names) for part in node.values)
+        case ast.FormattedValue():
+            return names(node.value)
+        case ast.BinOp(op=ast.Add()):
+            return text_of(node.left, names) + text_of(node.right, names)
+        case ast.IfExp():
+            return " / ".join(text_of(part, names) or "…" for part in (node.body, node.orelse))
     return ""
 
 
