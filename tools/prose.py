@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import textstat
@@ -140,8 +140,8 @@ def strings(source: str) -> Iterator[tuple[int, str]]:
     apart = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     apart |= {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
-        if isinstance(node, ast.expr) and id(node) not in apart:
-            for number, line in enumerate(_text(node).splitlines()):
+        if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in apart:
+            for number, line in enumerate(text_of(node).splitlines()):
                 if _is_prose(line):
                     yield node.lineno + (number if node.end_lineno != node.lineno else 0), " ".join(line.split())
 
@@ -156,13 +156,19 @@ def last_name(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def _text(node: ast.expr) -> str:
-    """Return a text with `x` for its expressions; nothing for another value."""
+def text_of(node: ast.AST | None, names: Callable[[ast.expr], str] = lambda _: "`x`") -> str:
+    """Return a text, with `names` of its expressions; nothing for another value."""
     match node:
         case ast.Constant(value=str(text)):
             return text
         case ast.JoinedStr():
-            return "".join(_text(part) or "`x`" for part in node.values)
+            return "".join(text_of(part, names) for part in node.values)
+        case ast.FormattedValue():
+            return names(node.value)
+        case ast.BinOp(op=ast.Add()):
+            return text_of(node.left, names) + text_of(node.right, names)
+        case ast.IfExp():
+            return " / ".join(text_of(part, names) or "…" for part in (node.body, node.orelse))
     return ""
 
 

@@ -13,7 +13,7 @@ from pydantic_core import PydanticKnownError
 class Model(BaseModel):
     """Frozen. Rejects unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class StoreLocation(Model):
