@@ -11,7 +11,7 @@ from pydantic_core import PydanticKnownError
 class Model(BaseModel):
     """A frozen model that rejects unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class StoreLocation(Model):

@@ -106,7 +106,7 @@ class _Containment:
         """Read old values and servers' reports before the old versions are replaced."""
         secret, store, incident = self._secret, self._session.store, self.incident
         recover(self._session, secret, replaced=True)
-        self._manual += [f"look at this file, then remove it: {line}" for line in self._set_aside]
+        self._manual += [f"check this file, then remove it: {line}" for line in self._set_aside]
         if incident.servers is None and Step.REPLACE not in incident.done:
             reported = replicas(self._session, secret)
             incident = incident.model_copy(update={"servers": None if reported is None else len(reported)})

@@ -81,8 +81,8 @@ _BY_CODE = {
     "LimitExceededException": ErrorTemplate(
         StoreError,
         "{where} has reached a limit of AWS for staging labels or versions ({code})",
-        "20 staging labels, of which secretops needs fewer than ten; about 100 versions, and AWS deletes none in its "
-        "first 24 hours or with a label",
+        "a secret can have 20 staging labels and about 100 versions; secretops uses fewer than ten labels, and AWS "
+        "keeps a version that has a label or is younger than 24 hours",
         "list them: {show}; remove each unused label: aws secretsmanager update-secret-version-stage --region {region} "
         "--secret-id {name} --version-stage LABEL --remove-from-version-id VERSION; if there are few labels, find the "
         "callers of PutSecretValue in CloudTrail, and wait a day",

@@ -71,7 +71,7 @@ _REDIRECTS = frozenset({301, 302, 307, 308})
 # Statuses to retry, besides 5xx. 412: a standby that is behind.
 AGAIN = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.PRECONDITION_FAILED, *_REDIRECTS})
 _TEXTS = {
-    "health": "look at its log: a server that can't write to its audit devices serves nothing",
+    "health": "check its log: a server that can't write to its audit devices rejects every request",
     "trust": "store.ca_file names the CA; the default is VAULT_CACERT, then the system's CAs",
     "way": "bao status; the next tick continues",
 }

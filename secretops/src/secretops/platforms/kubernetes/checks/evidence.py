@@ -114,7 +114,7 @@ def _measured_audit(evidence: Evidence) -> Result:
         what = f"{events:.0f} audit events" if events else "no audit event"
         return attention(f"{what} for {reads} reads of Secrets", rule, apply)
     if lost := sum(count for name, count in growth.items() if name.startswith(LOST)):
-        return attention(f"{lost:.0f} audit events were lost", rule, "look at the API server's log and disk")
+        return attention(f"{lost:.0f} audit events were lost", rule, "check the API server's log and disk")
     value = f"{events:.0f} audit events for {reads} reads of Secrets"
     if evidence.managed:
         return unknown(f"{value}; the destination at {evidence.managed} is unknown", rule, _to_confirm(AUDIT, apply))
