@@ -59,7 +59,7 @@ class SignedCertificate:
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem of a certificate, in words that continue the certificate's name, and the rule. Never contains a key."""
+    """Text about a certificate's problem, which is printed after its name, and the rule. Never contains a key."""
 
     what: str
     rule: str
@@ -151,7 +151,7 @@ def _refused(problem: Problem) -> RefusedError:
 def new_ca(common_name: str, *, seconds: int, now: datetime) -> tuple[str, str, datetime]:
     """Create a CA for the client `common_name`. Return its certificate and key as PEM, and when it expires.
 
-    Each CA has a unique name, so that a broker can distinguish two.
+    Each CA has a unique name, so that a broker can distinguish them.
     """
     key, ends = new_key(), (now + timedelta(seconds=seconds)).replace(microsecond=0)
     name = subject_of(f"{common_name} CA {secrets.token_hex(4)}")
@@ -257,7 +257,8 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
 
 
 def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Problem]:
-    """Yield problems of the readable certificate `own` for a client; with `alone`, for a client only."""
+    """Yield problems of `own`, a readable certificate: it must permit use by a client, and with `alone` no other
+    use."""
     if is_ca(own):
         yield Problem("is a CA certificate", "a client certificate must not be a CA", code="certificate-is-ca")
     elif (usage := _extension(own, x509.KeyUsage)) and not usage.digital_signature:

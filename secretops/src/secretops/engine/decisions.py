@@ -176,12 +176,12 @@ def never_rotated(facts: Facts, now: datetime) -> Finding | None:
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """Return when to renew: at RENEW_AT of the life, less a share that follows from the id. None without expiry."""
+    """Return when to renew: at RENEW_AT of its life, less a share that follows from the id. None without expiry."""
     return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
 def due_at(facts: Facts) -> datetime | None:
-    """Return when cadence or expiry requires a value. None before the first version."""
+    """Return when cadence or expiry requires a new value. None before the first version."""
     current = facts.versions.current
     if current is None:
         return None

@@ -488,7 +488,8 @@ class BrokerClient(RobustClient):
     def _handle_acknowledgement(
         self, _client: Any, _userdata: Any, number: int, reason: ReasonCode, _properties: Any
     ) -> None:
-        """Record an answer. Acquires no lock: paho holds its own, which `publish` acquires second."""
+        """Record an answer. To avoid a deadlock, acquires no lock: paho holds its own, which `publish` acquires
+        second."""
         message = self._out_messages.get(number)
         if message and reason.is_failure and message.topic != (self._report and self._report[0]):
             self._owner.publish_refused(message.topic, reason)

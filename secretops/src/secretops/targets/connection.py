@@ -298,7 +298,7 @@ def _unreachable(broker: Broker, why: object) -> UnreachableError:
 
 
 def logs_in(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> bool:
-    """Return whether a login works. Raises UnreachableError without an answer."""
+    """Return whether the broker accepts `credential`. Raises UnreachableError without an answer."""
     try:
         with Connection(broker, credential, deadline=deadline):
             return True

@@ -1,4 +1,4 @@
-"""The staging labels that contain the metadata of a secret's versions, without requests.
+"""The staging labels with the metadata of a secret's versions. Sends no request.
 
 A label has at most 256 characters; a secret has at most 20 labels. secretops uses one per version, and two more.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
@@ -55,7 +55,7 @@ class LabelState:
 
     @property
     def rolled_back(self) -> bool:
-        """Return True without a publish time: after a rollback by hand, or a crash."""
+        """Return True if no publish time is recorded: after a rollback by hand, or a crash."""
         current = self.versions.current
         return current is not None and current.published is None
 
@@ -183,7 +183,7 @@ def stray_label(now: datetime) -> str:
 
 
 def _dotless(token: str) -> str:
-    """Replace dots: AWS accepts any character in an id."""
+    """Replace dots, which separate parts of a label. AWS accepts any character in an id."""
     return token.replace("%", "%25").replace(".", "%2E")
 
 

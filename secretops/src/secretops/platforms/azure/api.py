@@ -68,7 +68,7 @@ def policies() -> dict[str, Any]:
 
 
 def connect(vault: str, tenant: str = "") -> SecretClient:
-    """Return a client for the URL of a vault, without a request. Raises UsageError, StoreError."""
+    """Return a client of a vault, without a request. Raises UsageError, StoreError."""
     with translated("connect to", vault, "the vault"):
         return SecretClient(
             vault, Login(tenant), connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, **policies()
@@ -154,7 +154,7 @@ class KeyVaultApi:
             )
 
     def delete(self, name: str) -> None:
-        """Delete all versions, and wait for that, if permitted to see it."""
+        """Delete all versions, and wait until they are gone, if permitted to see that."""
 
         def is_deleted() -> bool:
             try:

@@ -130,7 +130,7 @@ class VaultServer:
 
     @property
     def rotator(self) -> str:
-        """Return the lease's first reader; the others are operators."""
+        """Return the rotator: the lease's first declared reader. The others are operators."""
         return next(iter(self.location.readers.get(self.location.lease, ())), "")
 
     @property
