@@ -36,7 +36,7 @@ MIN_RSA, MIN_CURVE = 2048, 256
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 _BROKEN = (hashes.MD5, hashes.SHA1)
 
-# Reserved name that nobody can own (RFC 2606). Of the kinds of names that clients do not use, a CA certifies only it.
+# Reserved name that nobody can own (RFC 2606): the only one that a CA certifies of the kinds that clients do not use.
 NOBODY = "nobody.invalid"
 
 # A certificate is valid from this long before its creation, because a broker's clock may be behind.

@@ -42,7 +42,7 @@ RETAINED_BYTES = 2**20
 # Packet ids (QoS 2) that a client may leave unreleased.
 UNRELEASED = 1_000
 
-# Seconds between checks that the pid file is still this broker's, which else exits.
+# Seconds between checks of the pid file. A broker that has lost it exits.
 OWNED_SECONDS = 1.0
 
 log = logging.getLogger(__name__)

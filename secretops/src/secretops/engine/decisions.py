@@ -26,8 +26,8 @@ SPREAD = 1 / 30
 # What a server reports as its version when its source names none.
 UNKNOWN = "unknown"
 
-# Hex digits at the end of an issued version's id: a mark, which follows from the rest, and the digest of the
-# issuer's settings. In the id of a supplied version these digits are random.
+# Hex digits at the end of an issued version's id: a mark, which follows from the rest, and the digest of the issuer's
+# settings. In the id of a supplied version these digits are random.
 _MARK, _SETTINGS = 4, 6
 
 
@@ -64,7 +64,7 @@ class Facts:
     guarded: bool = False
     # Command that supplies a first value; `secretops put` if empty.
     supplied_by: str = ""
-    # For a CA: True if no living certificate is signed by its previous version.
+    # For a CA: True if its previous version signed no certificate that is still valid.
     safe_to_retire: bool = False
 
 

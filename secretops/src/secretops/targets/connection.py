@@ -110,8 +110,7 @@ class Connection:
             with suppress(OSError):
                 socket.close()
         # Break the cycle with the client: it closes two more sockets only when it is collected as garbage, and its
-        # select(2)
-        # fails from descriptor 1024 on.
+        # select(2) fails from descriptor 1024 on.
         self._client.on_connect = self._client.on_disconnect = None
         self._client.on_subscribe = self._client.on_publish = self._client.on_message = None
 

@@ -20,8 +20,8 @@ from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels
 from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged
 
 LONGEST = 256
-# Id of the version with the value {}: current before the first value and after a purge. AWS makes the first
-# version of a secret AWSCURRENT, whatever its labels, but secretops must verify a version before.
+# Id of the version with the value {}: current before the first value and after a purge. AWS makes the first version of
+# a secret AWSCURRENT, whatever its labels, but secretops must verify a version before.
 NO_VALUE = "secretops-no-value-0000000000000000"
 NO_VALUE_LABEL = "secretops.no-value"
 # Label of the empty version while a secret is being forgotten: all its versions are ignored, and the next run finishes.

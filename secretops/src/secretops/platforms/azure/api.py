@@ -26,11 +26,9 @@ RETRIES = 5
 # Longest pause in seconds, whatever Retry-After requests: the next tick is within the hour.
 LONGEST_PAUSE = 16.0
 # Together less than the lease has left when a write may start (`Timing.duration` - `Timing.trusted`), so that an
-# attempt
-# without an answer ends before another process can take over the lease.
+# attempt without an answer ends before another process can take over the lease.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
-# Seconds to wait for a deletion or a recovery, which takes Azure some; seconds between two polls, as in the
-# SDK.
+# Seconds to wait for a deletion or a recovery, which takes Azure a few; and between two polls, as in the SDK.
 CHANGE_SECONDS, POLL_SECONDS = 60.0, 2.0
 # Methods to retry. The SDK excludes PATCH and POST, which are safe here: tags are sent as a whole, and a second
 # recovery has no effect.

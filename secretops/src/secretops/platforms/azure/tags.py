@@ -27,8 +27,8 @@ LONGEST, MOST = 256, 15
 _DIGITS = 19
 PREFIX = "secretops-"
 ID, NUMBER, WRITE, USER, LAST = (f"{PREFIX}{name}" for name in ("id", "number", "write", "user", "last"))
-# Marks of a discarded version, and of one whose secret is being forgotten. The newest version of a deleted
-# secret has the second mark only if secretops deleted the secret.
+# Marks of a discarded version, and of one whose secret is being forgotten. The newest version of a deleted secret has
+# the second mark only if secretops deleted the secret.
 FORGOTTEN, FORGETTING = f"{PREFIX}forgotten", f"{PREFIX}forgetting"
 
 
