@@ -109,7 +109,7 @@ def _check_it_is_the_only_one(name: str) -> None:
 
 
 def _settings(name: str, args: Mapping[str, Any]) -> Settings:
-    """Raises ConfigurationError, before anything is registered."""
+    """Return the validated settings. Raises ConfigurationError, before anything is registered."""
     by = f"CorefluxSecrets {name}"
     if not isinstance(args, Mapping):
         kind = "nothing" if args is None else f"a {type(args).__name__}"

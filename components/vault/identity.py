@@ -72,7 +72,7 @@ class VaultPlace(Place, VaultServerArgs):
         return cls(provider=provider, is_given=given is not None, **own)
 
     def checked(self, text: pulumi.Output[str]) -> pulumi.Output[str]:
-        """Raises ComponentError if a supplied provider is known to be another server's."""
+        """Return `text`. Raises ComponentError if a supplied provider is known to be another server's."""
         if not self.is_given or not isinstance(self.provider, vault.Provider):
             return text
 

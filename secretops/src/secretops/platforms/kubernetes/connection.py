@@ -66,8 +66,10 @@ def connect(context: str | None, environment: Mapping[str, str] = os.environ) ->
 
 
 def _run_plugin(plugin: UserExec) -> User:
-    """Run an exec plugin:
-    https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins"""
+    """Run an exec plugin.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
+    """
     info = {"kind": "ExecCredential", "apiVersion": plugin.apiVersion, "spec": {"interactive": sys.stdin.isatty()}}
     environment = {**os.environ, **{entry.name: entry.value for entry in plugin.env or ()}}
     environment["KUBERNETES_EXEC_INFO"] = json.dumps(info)

@@ -86,7 +86,10 @@ class Evidence:
             return False
 
     def _counters(self) -> dict[str, float]:
-        """Parse the metrics: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format"""
+        """Parse the metrics.
+
+        https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+        """
         lines = self.cluster.text("/metrics").splitlines()
         used = (line.rpartition(" ") for line in lines if line.startswith((AUDITED, LOST, STORED, STARTED)))
         return {name: float(count) for name, _, count in used}

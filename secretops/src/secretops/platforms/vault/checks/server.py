@@ -47,7 +47,7 @@ class VaultServer:
     def __init__(
         self, location: VaultStoreLocation, *, signs: Sequence[str] = (), timing: Timing | None = None
     ) -> None:
-        """`signs`: PKI paths that sign the rotator's requests."""
+        """Prepare the checks. `signs`: PKI paths that sign the rotator's requests."""
         self.location, self.signs, self.timing = location, signs, timing or Timing()
         self.api = Api.of(location)
         # All paths of the stack in the mount.
