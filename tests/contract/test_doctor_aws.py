@@ -102,7 +102,7 @@ class SecretsManager:
 
 
 def _denied(operation: str = "operation", **_asked: Any) -> Any:
-    raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "said by the stand-in"}}, operation)
+    raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "from the stand-in"}}, operation)
 
 
 @dataclass

@@ -218,7 +218,7 @@ def test_last_journal_entry_is_stored_and_all_are_logged(place: InMemory, capsys
         "verify",
         "it was refused",
     )
-    assert place.open().versions("it").current, "what it stands beside is untouched"
+    assert place.open().versions("it").current, "the other secret is untouched"
 
 
 # The lease

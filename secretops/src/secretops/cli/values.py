@@ -1,5 +1,3 @@
-"""The commands status, put, rotate and tick."""
-
 from __future__ import annotations
 
 import sys
@@ -101,7 +99,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
     from secretops.operations import put as operation
     from secretops.operations.session import NO_ARGUMENT
 
-    if context.args:  # not repeated: it may be the value
+    if context.args:  # the argument may be the secret value
         remedy = (
             "type the value at the prompt, or pass it on standard input; if this was one, replace it: it is exposed"
         )
@@ -130,7 +128,7 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     for entry in from_files:
         field, separator, path = entry.partition("=")
         if not separator or field not in secret.fields:
-            what = "--file: not a field of this secret, or without a path"  # not repeated: it may be the value
+            what = "--file: not a field of this secret, or without a path"  # the argument may be the secret value
             rule, remedy = (
                 f"it must be FIELD=PATH, with the field {' or '.join(secret.fields)}",
                 f"for example --file {secret.fields[-1]}=PATH",
