@@ -39,7 +39,7 @@ class Connection:
         """Return the error for status 401. `test`: a command that succeeds once the login works."""
         return StoreError(
             f"the API server at {self.server} does not accept the credential of {self.identity}",
-            rule="it returned 401: the credential is wrong or expired",
+            rule="the credential must be valid: the server returned 401, so it is wrong or expired",
             remedy=f"log in to the cluster again until this works: {test}",
             code="kubernetes-login-rejected",
         )
