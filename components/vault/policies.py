@@ -30,7 +30,7 @@ class Right(NamedTuple):
 
 
 def own_token() -> Iterator[Right]:
-    """The policy `default` has more; no token of the stack has it."""
+    """Yield a token's rights to itself. The policy `default` has more; no token of the stack has it."""
     yield Right("auth/token/lookup-self", ("read",), "how long its own token is good")
     yield Right("auth/token/renew-self", ("update",), "renew it")
     yield Right("auth/token/revoke-self", ("update",), "give it back")

@@ -80,7 +80,7 @@ def _containers(text: Any) -> list[Mapping[str, Any]]:
 
 
 def _container(container: Mapping[str, Any], at: str) -> Iterator[Problem]:
-    """ECS API reference, ContainerDefinition and Secret."""
+    """Check a container (ECS API reference, ContainerDefinition and Secret)."""
     for name in ("name", "image"):
         if not container.get(name):
             yield Problem(f"{at}.{name}", MISSING, "a container cannot do without it", f"give {name}")
@@ -113,7 +113,7 @@ def _wrong_place(text: str) -> tuple[str, str] | None:
 
 
 def _without_execution_role(listed: list[Mapping[str, Any]], *, on_fargate: bool) -> Iterator[Problem]:
-    """It reads secrets, and on Fargate writes the log (ECS developer guide)."""
+    """Require the execution role: it reads secrets, and on Fargate writes the log (ECS developer guide)."""
     if any(_entries(container, "secrets") for container in listed):
         why = "ECS reads the containers' secrets with it"
     elif on_fargate and any((one.get("logConfiguration") or {}).get("logDriver") == "awslogs" for one in listed):

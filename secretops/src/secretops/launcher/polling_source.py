@@ -215,7 +215,7 @@ def parse_version(name: str, version: str, text: str) -> StoredVersion | None:
     if not isinstance(found, dict) or not all(isinstance(field, str) for field in found.values()):
         raise StoreError(
             f"secret {name}: version {version} is not a valid value",
-            rule="a value must be a JSON object of text fields",
+            rule="a secret value must be a JSON object of text fields",
             remedy="secretops status shows who supplies it; write it again: secretops put",
             code="stored-version-malformed",
         )

@@ -63,7 +63,7 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
     except ImportError as error:
         raise SecretopsError(
             f"the module {error.name} is not installed",
-            rule="the server imports it",
+            rule="the server requires this module",
             remedy=install_command("server"),
             code="server-module-missing",
         ) from error

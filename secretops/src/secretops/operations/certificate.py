@@ -80,7 +80,7 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
 
 def authority_of(broker: Broker) -> str:
     """Return the CA for the broker's own certificate. Raises UsageError."""
-    rule = "broker.ca_file is the PEM file of the CA that signs the broker's certificate"
+    rule = "broker.ca_file must be the PEM file of the CA that signs the broker's certificate"
     if broker.ca_file is None:
         remedy = "set broker.ca_file in the stack file, then pulumi up"
         raise UsageError("broker.ca_file: missing", rule=rule, remedy=remedy, code="broker-ca-missing")

@@ -139,7 +139,7 @@ class Connection:
         if reason.value == _WRONG_PROTOCOL:
             raise UnreachableError(
                 f"{self.address}: the broker does not support MQTT {self._broker.protocol}",
-                remedy="set broker.protocol in the stack file",
+                remedy="set another broker.protocol in the stack file, then pulumi up",
                 code="broker-protocol-unsupported",
             )
         raise UnreachableError(
@@ -174,7 +174,7 @@ class Connection:
                 reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
                 raise UsageError(
                     f"{certificate}, {key}: invalid client certificate or key: {reason}",
-                    rule="PEM: the certificate, then its chain; and its own key, without a passphrase",
+                    rule="the files must be PEM: the certificate and its chain; and its key, without a passphrase",
                     remedy="secretops put client-cert",
                     code="client-certificate-invalid",
                 ) from error
@@ -186,7 +186,7 @@ class Connection:
             if self._is_flooded:
                 raise UnreachableError(
                     f"{self.address}: {self.username} received too many messages while {doing}",
-                    rule=f"a session reads at most {MOST_MESSAGES:,} messages and {MOST_BYTES:,} bytes",
+                    rule=f"a session may receive at most {MOST_MESSAGES:,} messages and {MOST_BYTES:,} bytes",
                     remedy="find the client that retains messages there, and delete them at the broker",
                     code="broker-messages-excess",
                 )
@@ -275,7 +275,7 @@ def _check_embedded(broker: Broker) -> None:
     if found.address != f"{loopback(broker.host)}:{broker.port}":
         raise UnreachableError(
             f"{address}: the embedded broker listens at {found.address} instead",
-            rule="a plaintext password may reach the stack's own broker only",
+            rule="a plaintext password must only reach the stack's own broker",
             remedy="secretops broker stop, then secretops broker start; or pulumi up, if the port is wrong",
             code="embedded-broker-address-mismatch",
         )

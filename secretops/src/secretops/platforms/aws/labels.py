@@ -166,7 +166,7 @@ def facts_label(version: Version) -> str:
     if len(label) + len(room) * (len(_format(version.created)) + 2) > LONGEST:
         raise UsageError(
             f"version {version.id} of user {version.user}: the names are too long",
-            rule=f"the AWS store writes both to a staging label of {LONGEST} characters; a dot takes three characters",
+            rule=f"both must fit into a staging label of {LONGEST} characters; a dot takes three characters",
             remedy="use a user name of up to 60 characters, and a UUID as the token",
             code="version-names-too-long",
         )

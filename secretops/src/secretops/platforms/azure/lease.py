@@ -104,7 +104,7 @@ class LeaseBlob(LeaseStore):
         if seen.is_infinite:
             raise StoreError(
                 f"{self.name}: its lease has no end, so secretops did not acquire it",
-                rule="secretops' leases last seconds and are renewed, so a lease ends soon after its process",
+                rule="a lease must end soon after its process; those of secretops last seconds, and are renewed",
                 remedy=f"to end it: az storage blob lease break --blob-url {self.url} --auth-mode login",
                 code="lease-infinite",
             )

@@ -195,7 +195,7 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
         if len(text) > LONGEST:
             raise UsageError(
                 f"{name.removeprefix(PREFIX)} {version.user if name == USER else version.id}: too long",
-                rule=f"the Azure store writes it to a tag of {LONGEST} characters; nothing was changed",
+                rule=f"it must fit into a tag of {LONGEST} characters; nothing was changed",
                 remedy="use a shorter one",
                 code="version-names-too-long",
             )

@@ -26,7 +26,7 @@ def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: Swa
     if found is None:
         raise UsageError(
             f"the Swarm has no secret {secret}",
-            rule="an operator creates this secret, so that its value never passes through Pulumi",
+            rule="an operator must create this secret, so that its value never passes through Pulumi",
             remedy=f"docker secret create {secret} FILE",
             code="swarm-secret-missing",
         )

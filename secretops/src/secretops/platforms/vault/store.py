@@ -173,7 +173,7 @@ class VaultVersionStore(VendorVersionStore[State]):
             done, undelete = "deleted", f"; to undelete it: bao kv undelete -mount={mount} -versions={number} {path}"
         return StoreError(
             f"{mount}/{path}: the current version {number} was {done}, so readers get nothing",
-            rule="secretops does not restore a version that somebody removed",
+            rule="a current version must exist; secretops does not restore what somebody removed",
             remedy=f"secretops rotate {secret}, or put, writes a new one{undelete}",
             code="current-version-removed",
         )

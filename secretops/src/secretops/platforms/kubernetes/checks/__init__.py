@@ -286,15 +286,15 @@ def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...]
     except ForbiddenError as error:
         raise ForbiddenError(
             f"{cluster.connection.identity} may not review the rights of others",
-            rule=f"this needs the right to create {kind.lower()}s",
+            rule=f"it must have the right to create {kind.lower()}s",
             remedy="run secretops doctor as a cluster administrator",
-            code="permission-denied",
+            code="kubernetes-review-denied",
         ) from error
     if answer is None:
         raise StoreError(
             f"the API server does not support {kind}",
-            rule="authorization.k8s.io/v1 is part of Kubernetes",
-            code="kubernetes-response-invalid",
+            rule="the API server must support authorization.k8s.io/v1, which is part of Kubernetes",
+            code="kubernetes-api-missing",
         )
     return bool(answer["status"]["allowed"])
 
