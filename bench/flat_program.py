@@ -55,7 +55,7 @@ def _options(one: Registered, resources: dict[str, Registered]) -> Iterator[str]
 
 
 def _class(kind: str) -> str:
-    """`aws:iam/role:Role` -> aws.iam.Role; `kubernetes:rbac.authorization.k8s.io/v1:Role` -> kubernetes.rbac.v1.Role"""
+    """Return the Python class of a type: aws.iam.Role of `aws:iam/role:Role`."""
     if kind == FOLDER:
         return "Folder"
     package, module, name = kind.split(":")

@@ -54,7 +54,7 @@ def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgemen
 
 
 def _failed(rule: Rule, urn: str, error: Exception) -> Finding:
-    """The error's text may repeat a property."""
+    """Return the finding of a rule that crashed, without the error's text, which may repeat a property."""
     message = f"{rule.name} can't judge a form of resource ({type(error).__name__}): report it, with its type"
     return Finding(urn, message)
 

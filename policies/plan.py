@@ -195,7 +195,7 @@ def _own(one: Resource) -> bool:
 
 
 def environment_of(stack: str) -> Environment:
-    """The first word of a stack's name decides, as in the program."""
+    """Return the environment by the first word of a stack's name, as the program does."""
     match re.split(r"[^a-z]", stack.lower())[0]:
         case "dev" | "development":
             return Environment.DEVELOPMENT
@@ -205,7 +205,7 @@ def environment_of(stack: str) -> Environment:
 
 
 def _environment(outputs: Mapping[str, Any]) -> Environment:
-    """The default is production, the strictest."""
+    """Return the environment of the outputs; by default production, the strictest."""
     name = outputs.get("environment")
     return Environment(name) if name in tuple(Environment) else Environment.PRODUCTION
 

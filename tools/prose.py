@@ -1,7 +1,7 @@
 """Check the project's English: `python -m tools.prose`.
 
-Vale applies the rules of tools/vale/styles to Markdown, comments, docstrings and the texts of messages; textstat
-measures the pages. Exit code 0: clean. 1: findings, a line each. 2: a checker could not run.
+Vale applies the rules of tools/vale/styles to Markdown, comments, docstrings, and strings of three words or more;
+textstat measures the pages. Exit code 0: clean. 1: findings, a line each. 2: a checker could not run.
 
 With paths, as pre-commit calls it, only the rules are applied, to those files. `--counts` prints the figures instead:
 words that the rules refuse, by folder, and the words of docstrings. `--sample SEED` prints docstrings, messages and
@@ -17,7 +17,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import textstat
@@ -27,18 +28,32 @@ from tools.toolchain.gobuild import cached_binary
 
 ROOT = Path(__file__).resolve().parent.parent
 VALE = ROOT / "tools/vale"
-CODE = ("components", "secretops", "policies", "tools", "bench", "package", "tests")
 # Written by `python -m tools.pages` from the code and from tables, or without prose of their own.
 GENERATED = ("docs/reliability.md", "docs/settings.md", "docs/compliance/", "docs/commands.md", "docs/messages.md")
 
 # Words for each sentence on average, and Flesch reading ease: of a page, and of the README.
 SENTENCE, EASE, README_EASE = 18, 45, 50
+# Words of a string that is checked: a shorter one is a name or a value.
+WORDS = 3
+# Words that a sampled message has more than: most shorter ones are parts of one.
+MESSAGE = 5
 # Words of all docstrings outside of tests.
 DOCSTRINGS = 50_000
 
-# Where the message of an error, a warning or a help text is.
-_MESSAGES = re.compile(r"(Error|Problem|Result|Finding|problem|refused|warn|help|Option|Argument)$")
-_PARTS = {"rule", "remedy", "what", "help", "message"}
+# Files with text for a person. Vale reads those of _NATIVE; of the others and of Python it gets copies of their texts.
+FILES = ("*.md", "*.py", "*.html", "*.css", "*.js", "*.cjs", "*.yaml", "*.yml", "*.toml", "*.sh", ".ci/run")
+FILES += ("Makefile", "Dockerfile", "*CODEOWNERS")
+_NATIVE = {".md", ".py", ".html", ".css", ".js", ".cjs"}
+# Not in the project's own words.
+UPSTREAM = re.compile(r"upstream|tests/unit/(broken|unusual)_stack_files")
+
+# A comment; a text in double quotes; the text of a step or of a description.
+_REMARK = re.compile(
+    r'(?:^|\s)#+ (?P<comment>.*)|"(?P<text>(?:[^"\\]|\\.)*)"|\b(?:name|description): (?P<plain>[^\s"].*)'
+)
+
+# A string with these is part of a query, of a page or of a script: no message to sample.
+_CODE = re.compile(r"[=|<>$]|^[#-]|\w\(|[,{(]$")
 
 
 def main() -> int:
@@ -54,7 +69,8 @@ def main() -> int:
         print_sample(random.Random(args.sample))  # noqa: S311 - no secret
         return 0
     try:
-        found = [*of_rules([path.resolve() for path in args.paths] or tracked("*.md", "*.py"))]
+        named = [path.resolve() for path in args.paths if any(path.match(pattern) for pattern in FILES)]
+        found = [*of_rules(named if args.paths else tracked(*FILES))]
     except SetupError as error:
         print(error, file=sys.stderr)
         return 2
@@ -71,13 +87,14 @@ def main() -> int:
 def of_rules(files: list[Path]) -> Iterator[str]:
     """Yield each finding of Vale in `files` as path:line:column:rule:message. Raises SetupError."""
     vale = cached_binary("vale", VALE, "github.com/vale-cli/vale/v3/cmd/vale", cgo=True)
+    files = [path for path in files if not UPSTREAM.search(path.as_posix())]
     with tempfile.TemporaryDirectory() as folder:
         for path in files:
-            if path.suffix == ".py" and (text := messages(path)):
+            if path.suffix == ".py" or path.suffix not in _NATIVE:
                 copy = Path(folder, f"{path.relative_to(ROOT)}.md")
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_text(text)
-        pages = [str(path) for path in files if "upstream" not in path.parts]
+                copy.write_text(texts(path))
+        pages = [str(path) for path in files if path.suffix in _NATIVE]
         done = subprocess.run(
             [vale, "--config", VALE / "vale.ini", "--output", "line", *pages, folder],
             capture_output=True,
@@ -88,7 +105,8 @@ def of_rules(files: list[Path]) -> Iterator[str]:
     if done.returncode not in (0, 1):
         raise SetupError("vale", done.stderr, "run it by hand")
     for line in sorted(set(done.stdout.splitlines())):
-        yield line.removeprefix(f"{folder}/").removeprefix(f"{ROOT}/").replace(".py.md:", ".py:", 1)
+        copied = line.startswith(f"{folder}/")
+        yield line.removeprefix(f"{folder}/").replace(".md:", ":", 1) if copied else line.removeprefix(f"{ROOT}/")
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -97,19 +115,40 @@ def tracked(*patterns: str) -> list[Path]:
     return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
 
-def messages(path: Path) -> str:
-    """Return the texts of a module's messages as list items of Markdown, on the lines that they have there."""
+def texts(path: Path) -> str:
+    """Return the texts of a file as list items of Markdown, on the lines that they have there.
+
+    They are the strings of Python, except docstrings; of other files, also the comments.
+    """
     source = path.read_text()
     lines = [""] * (source.count("\n") + 1)
-    for call in ast.walk(ast.parse(source)):
-        if not isinstance(call, ast.Call):
-            continue
-        if _MESSAGES.search(last_name(call.func)):
-            texts = [*call.args, *(one.value for one in call.keywords if one.arg in _PARTS)]
-            for node in texts:
-                if text := _text(node):
-                    lines[node.lineno - 1] += f"- {text}"
-    return "\n".join(lines) if any(lines) else ""
+    if path.suffix == ".py":
+        for line, text in strings(source):
+            lines[line - 1] += f"- {text} "
+        return "\n".join(lines)
+    for number, line in enumerate(source.splitlines()):
+        for found in _REMARK.finditer(line):
+            continues = found["comment"] and not line[: found.start()].strip() and lines[number - 1]
+            text = found["comment"] or found["text"] or found["plain"] or ""
+            lines[number] += f"  {text} " if continues else f"- {text} " if _is_prose(text) else ""
+    return "\n".join(lines)
+
+
+def strings(source: str) -> Iterator[tuple[int, str]]:
+    """Yield each line of a string that may be prose, with its number, except docstrings."""
+    tree = ast.parse(source)
+    apart = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    apart |= {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in apart:
+            for number, line in enumerate(text_of(node).splitlines()):
+                if _is_prose(line):
+                    yield node.lineno + (number if node.end_lineno != node.lineno else 0), " ".join(line.split())
+
+
+def _is_prose(text: str) -> bool:
+    """Return whether it has some words, and no backslash as in a pattern or in quoted code."""
+    return len(text.split()) >= WORDS and "\\" not in text
 
 
 def last_name(node: ast.AST) -> str:
@@ -117,13 +156,19 @@ def last_name(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def _text(node: ast.expr) -> str:
-    """Return a text with `x` for its expressions; nothing for another value."""
+def text_of(node: ast.AST | None, names: Callable[[ast.expr], str] = lambda _: "`x`") -> str:
+    """Return a text, with `names` of its expressions; nothing for another value."""
     match node:
         case ast.Constant(value=str(text)):
-            return " ".join(text.split())
+            return text
         case ast.JoinedStr():
-            return " ".join("".join(_text(part) or "`x`" for part in node.values).split())
+            return "".join(text_of(part, names) for part in node.values)
+        case ast.FormattedValue():
+            return names(node.value)
+        case ast.BinOp(op=ast.Add()):
+            return text_of(node.left, names) + text_of(node.right, names)
+        case ast.IfExp():
+            return " / ".join(text_of(part, names) or "…" for part in (node.body, node.orelse))
     return ""
 
 
@@ -177,10 +222,10 @@ def docstrings() -> Iterator[str]:
 
 def print_sample(draw: random.Random) -> None:
     """Print 100 docstrings, 40 messages and the names of 20 pages."""
-    texts = [line for path in tracked("*.py") if "tests" not in path.parts for line in messages(path).splitlines()]
+    texts = [text for path in tracked("*.py") if "tests" not in path.parts for _, text in strings(path.read_text())]
     for title, number, drawn in (
         ("docstrings", 100, [" ".join(text.split()) for text in docstrings()]),
-        ("messages", 40, [line for line in texts if line]),
+        ("messages", 40, [text for text in texts if len(text.split()) > MESSAGE and not _CODE.search(text)]),
         ("pages", 20, [path.relative_to(ROOT).as_posix() for path in pages()]),
     ):
         print(f"{title}:", *draw.sample(drawn, number), sep="\n")
@@ -190,9 +235,14 @@ def print_counts() -> None:
     """Print the words that the rules refuse, by folder, with code and identifiers; docstrings and pages."""
     swaps = re.findall(r"^  '(.+)':", (VALE / "styles/Plain/Words.yml").read_text(), re.MULTILINE)
     refused = re.compile("|".join(swaps), re.IGNORECASE)
-    for folder in (*CODE, "docs"):
-        files = [path for path in tracked(f"{folder}/*") if path.suffix in (".py", ".md")]
-        print(f"{folder:12} {sum(len(refused.findall(path.read_text())) for path in files):6} refused words")
+    found = Counter[str]()
+    for path in tracked(*FILES):
+        parts = path.relative_to(ROOT).parts
+        found[parts[0] if len(parts) > 1 else "."] += (
+            0 if path.is_relative_to(VALE) else len(refused.findall(path.read_text()))
+        )
+    for folder, number in sorted(found.items()):
+        print(f"{folder:12} {number:6} refused words")
     print(f"{'docstrings':12} {docstring_words():6,} words outside of tests")
     for path in pages():
         text = prose(path.read_text())

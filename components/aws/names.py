@@ -58,7 +58,7 @@ class Names:
         return self.prefix or f"{BASE}/{self.stack}{again}/"
 
     def secret(self, name: str) -> str:
-        """Return the full name, which never ends with a dash and six characters, as ARNs do:
+        """Return the full name, which never ends with a dash and six characters, as ARNs do.
 
         https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
         """
@@ -128,7 +128,7 @@ class Names:
 
     @property
     def any_key(self) -> str:
-        """Return the ARN pattern of all keys here, since AWS generates their ids:
+        """Return the ARN pattern of all keys here, since AWS generates their ids.
 
         https://docs.aws.amazon.com/kms/latest/developerguide/cmks-in-iam-policies.html
         """

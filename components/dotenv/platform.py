@@ -1,4 +1,4 @@
-"""This machine as a platform."""
+"""The platform of a single machine."""
 
 from __future__ import annotations
 

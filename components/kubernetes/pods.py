@@ -52,7 +52,7 @@ def scheduling(args: PodArgs) -> dict[str, Any]:
 
 
 def pod_metadata(args: PodArgs, place: Place, annotations: Mapping[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
-    """The stack's labels and annotations take precedence."""
+    """Return a pod's metadata. The stack's labels and annotations take precedence."""
     return meta.v1.ObjectMetaArgs(
         labels={**(args.pod_labels or {}), **place.labels},
         annotations={**(args.pod_annotations or {}), **(annotations or {})} or None,

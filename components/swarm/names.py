@@ -55,12 +55,11 @@ class Names:
         return f"{self.base}_{what}"
 
     def network(self, *, encrypted: bool) -> str:
-        """It depends on `encrypted`, so that a change creates the new network first: a network in use can't be
-        removed."""
+        """Return a network's name. It depends on `encrypted`, so that a change creates the new network first."""
         return self.of("mcp" if encrypted else "mcp-plain")
 
     def config(self, what: str, text: str) -> str:
-        """Configs are immutable: a new text needs a new config."""
+        """Return a config's name, with a digest of its text: configs are immutable."""
         return f"{self.of(what)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @property

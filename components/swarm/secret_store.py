@@ -37,7 +37,7 @@ class SwarmSecretStore(SecretStore):
         self.register_outputs({"prefix": self._names.prefix})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """Swarm needs no grant: only a service's containers read its secrets."""
+        """Return the files to mount. Swarm needs no grant: only a service's containers read its secrets."""
         match reader:
             case SwarmService():
                 return MountedFiles(source=SOURCE, secrets=self.read_by_server)

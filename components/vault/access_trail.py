@@ -61,7 +61,7 @@ class VaultAccessTrail(Component):
 
 
 def _declared(files: Sequence[str], names: Names) -> str:
-    """See OpenBao, Declarative audit devices."""
+    """Return the configuration of the audit devices (OpenBao, Declarative audit devices)."""
     blocks = [
         f'audit "file" "{names.of(str(at))}" {{\n  description = "{WHY}"\n  options {{\n'
         f"    file_path = {json.dumps(file)}\n" + ("" if file == STDOUT else '    mode      = "0600"\n') + "  }\n}\n"

@@ -156,7 +156,7 @@ class VaultSecretStore(SecretStore):
 
 
 def by_launcher(reader: VaultReader, names: Names, secrets: Sequence[str]) -> Fetched:
-    """See docs/operations/launcher.md."""
+    """Return the launcher's source, in the form of docs/operations/launcher.md."""
     login, place, ca_file = reader.reads, reader.place, reader.place.ca_file
     source = f"vault:{urlsplit(place.address).netloc}/{names.base}/data/{'+'.join(secrets)}"
     options = [f"{login.method}={login.role}", f"auth={login.mount}", f"file={login.file}"]
@@ -168,7 +168,7 @@ def by_launcher(reader: VaultReader, names: Names, secrets: Sequence[str]) -> Fe
 
 
 def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str]) -> SyncedKey:
-    """See external-secrets.io, HashiCorp Vault."""
+    """Return the store of External Secrets (external-secrets.io, HashiCorp Vault)."""
     login, place, account = reader.reads, reader.place, {"name": reader.syncs_as}
     audiences = {"audiences": [reader.audience]} if reader.audience else {}
     if login.method == "jwt":

@@ -121,7 +121,7 @@ def no_containers(task: Resource) -> Finding:
 
 
 def container_check(judge: Callable[[Resource, Any, str], Iterator[Finding]]) -> Each:
-    """`judge` receives task, container, and its name for messages."""
+    """Return a check of each container. `judge` receives task, container, and its name for messages."""
 
     def judge_task(task: Resource) -> Iterator[Finding]:
         found = containers(task)
@@ -184,13 +184,13 @@ def _statement(entry: Any) -> Statement:
 
 
 def _compared(entry: Any) -> tuple[str, ...]:
-    """IAM accepts numbers and booleans."""
+    """Return a condition's texts. IAM accepts numbers and booleans, too."""
     found = entry if isinstance(entry, list) else [entry]
     return _texts([json.dumps(one) if isinstance(one, int) else one for one in found])
 
 
 def _texts(entry: Any) -> tuple[str, ...]:
-    """Raises TypeError for anything but one or several texts."""
+    """Return one or several texts. Raises TypeError for anything else."""
     found = entry if isinstance(entry, list) else [entry]
     if not all(isinstance(one, str) for one in found):
         raise TypeError

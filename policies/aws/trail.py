@@ -39,7 +39,7 @@ YEAR, AT_HAND, LONGEST = 365, 90, 3653
 
 
 def _needs_trail(plan: Plan) -> bool:
-    """A trail in the stack file shows by its ARN."""
+    """Return whether the stack needs its own trail. The ARN in the outputs is that of a trail in the stack file."""
     records = at(plan.outputs, "trail", "records")
     return any(plan.of_type(aws.STORE)) and not (isinstance(records, str) and records.startswith("arn:"))
 

@@ -104,7 +104,7 @@ def _is_narrow(address: Any) -> bool:
 
 
 def _open_network(plan: Plan) -> Iterator[Finding]:
-    """Another project's program has no such output."""
+    """Yield findings for an open vault. Another project's program has no such output."""
     vaults = [at(one.properties, "properties") for one in plan.of_type(VAULT)]
     actions = [at(one, "networkAcls", "defaultAction") for one in vaults]
     closed = "Deny" in actions or "Disabled" in [at(one, "publicNetworkAccess") for one in vaults]

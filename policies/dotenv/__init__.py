@@ -33,7 +33,7 @@ _LINES = {
 
 
 def is_store(folder: Resource) -> bool:
-    """Unknown sub-folders count."""
+    """Return whether the folder is a store. Unknown sub-folders count."""
     within = at(folder.properties, "folders")
     return within is UNKNOWN or VERSIONS in listed(within)
 
@@ -111,7 +111,7 @@ def _one_timer(plan: Plan) -> Iterator[Finding]:
 
 
 def _rotates(plan: Plan) -> bool:
-    """Secrets of a Vault rotate where the server runs."""
+    """Return whether secrets rotate on this machine. Those of a Vault rotate where the server runs."""
     beside_vault = any(plan.of_type(_VAULT)) and not any(plan.of_type(_PODS))
     return beside_vault or is_dotenv(plan) or any(map(_units, plan.of_type(FOLDER)))
 

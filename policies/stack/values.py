@@ -100,7 +100,7 @@ def _is_value(name: str, entry: Any, known: frozenset[str] | None) -> bool | Non
 
 
 def _decoded(text: str) -> str:
-    """Kubernetes and clouds store certificate files in base64."""
+    """Return a certificate file's text: Kubernetes and clouds store it in base64."""
     with suppress(ValueError):
         return base64.b64decode(text, validate=True).decode() if text.startswith(_OF_A_FILE) else text
     return text

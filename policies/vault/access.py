@@ -34,7 +34,7 @@ _ITS_OWN = frozenset(f"auth/token/{verb}-self" for verb in ("lookup", "renew", "
 
 
 def role_policies(plan: Plan) -> list[Any]:
-    """People get other policies by an auth method of Vault's operators."""
+    """Return the policies of the stack's roles. People get other policies by an auth method of Vault's operators."""
     return [policy for role in plan.of_type(*ROLES) for policy in each(at(role.properties, "tokenPolicies"))]
 
 

@@ -77,7 +77,7 @@ def row(
     assignment: str,
     resource_id: str,
 ) -> dict[str, Any]:
-    """Without a valid token it is an `Authentication`."""
+    """Return the row of a request. Without a valid token it is an `Authentication`."""
     name = OPERATIONS.get(request.operation, request.operation) if request.claims else "Authentication"
     claim = {key: request.claims[key] for key in ("oid", "appid", "xms_mirid") if key in request.claims}
     return {

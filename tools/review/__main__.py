@@ -93,7 +93,7 @@ def _preview(args: argparse.Namespace) -> int:
 
 
 def _reviewed(stack: str, head: previews.Clone, base: previews.Clone | None, *, deploys: bool) -> StackReview:
-    """A stack that can't begin is a failed preview, so that the others are reported."""
+    """Return the review of a stack. One that can't begin is a failed preview, so that the others are reported."""
     try:
         return previews.review(stack, head, base, deploys=deploys)
     except (SetupError, stream.NoStreamError) as error:
@@ -111,7 +111,7 @@ def _drift(args: argparse.Namespace) -> int:
 
 
 def _drifted(stack: str, clone: previews.Clone) -> StackReview:
-    """A failed preview is reported as such."""
+    """Return the drift of a stack. A failed preview is reported as such."""
     not_previewed = StackReview(stack=stack, provider=Provider.NONE, against=Against.NOTHING)
     try:
         if why := clone.missing(stack):
@@ -184,7 +184,7 @@ def _login(_: argparse.Namespace) -> int:
 
 
 def _ca(args: argparse.Namespace) -> int:
-    say(authorities.lay(ROOT, args.stack))
+    say(authorities.write(ROOT, args.stack))
     return 0
 
 

@@ -49,11 +49,11 @@ class GitHub:
                 return
 
     def json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Raises SetupError."""
+        """Send a request and return its JSON. Raises SetupError."""
         return json.loads(self.raw(method, f"{self.url}/repos/{self.repository}/{path}", body))
 
     def raw(self, method: str, url: str, body: Mapping[str, Any] | None = None, most: int = 20_000_000) -> bytes:
-        """Raises SetupError, also for more than `most` bytes."""
+        """Send a request and return the answer. Raises SetupError, also for more than `most` bytes."""
         request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())  # noqa: S310
         # Not sent to the target of a redirect: artifacts are on another server.
         request.add_unredirected_header("Authorization", f"Bearer {self.token}")
@@ -88,7 +88,7 @@ class Run:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Run:
-        """Raises SetupError for another event."""
+        """Return the run of an event. Raises SetupError for another event."""
         run = event.get("workflow_run") or {}
         if run.get("event") != "pull_request":
             raise SetupError("the event", "  no run of a pull request", "nothing: there is nothing to comment on")

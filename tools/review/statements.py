@@ -57,7 +57,7 @@ class Names:
 
     @classmethod
     def of(cls, resources: Iterable[tuple[str, str, Mapping[str, Any], str]]) -> Names:
-        """Each resource has type, name, inputs, and known ARN."""
+        """Return the names in `resources`, each with type, name, inputs, and known ARN."""
         found: dict[tuple[str, str], str] = {}
         accounts: set[str] = set()
         regions: set[str] = set()

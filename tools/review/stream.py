@@ -107,7 +107,7 @@ class Found:
 
 
 def preview(text: str) -> Preview:
-    """Raises NoStreamError."""
+    """Return the preview in an engine's stream. Raises NoStreamError."""
     resources: dict[str, Planned] = {}
     summary: dict[str, Any] = {}
     secrets: list[frozenset[str] | None] = [None, None]

@@ -61,7 +61,7 @@ class Cloud(Protocol):
         """Change a resource in a local server, if any. Raises RefusedError."""
 
     def delete(self, resource: Resource, resource_id: str) -> None:
-        """`resource.inputs` are its outputs. Raises RefusedError."""
+        """Delete a resource. `resource.inputs` are its outputs. Raises RefusedError."""
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:
         """Return True for a resource in Pulumi's state alone."""

@@ -92,7 +92,7 @@ def required(arguments: type) -> frozenset[str]:
 
 
 def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
-    """Raises UnknownTypeError."""
+    """Yield the problems of `inputs` by the SDK's types. Raises UnknownTypeError."""
     yield from _object(arguments_class(token), inputs, "")
 
 

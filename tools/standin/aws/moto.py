@@ -47,7 +47,7 @@ class Moto:
         self._call(_KINDS[token].update, region, resource_id, inputs)
 
     def delete(self, token: str, region: str, resource_id: str, outputs: Inputs) -> None:
-        """Idempotent."""
+        """Delete a resource, if it exists."""
         self._call(_KINDS[token].delete, region, resource_id, outputs)
 
     def exists(self, token: str, region: str, resource_id: str) -> bool:

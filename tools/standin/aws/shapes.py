@@ -184,7 +184,7 @@ def _document(shape: Any, text: str, at: str, call: Call) -> Iterator[Problem]:
 
 
 def _structure(shape: Any, given: Mapping[str, Any], prefix: str, call: Call, *, strict: bool) -> Iterator[Problem]:
-    """`strict`: unknown members are wrong; else names may be Pulumi's."""
+    """Yield the problems of a structure. `strict`: unknown members are wrong; else names may be Pulumi's."""
     members = {name if strict else name.lower(): member for name, member in shape.members.items()}
     for name, value in given.items():
         path = re.sub(r"\[\d+\]", "", f"{prefix}{name}").removeprefix(f"{call.of}.")

@@ -81,7 +81,7 @@ def _leaves(pattern: Any, at: str) -> Iterator[Problem]:
 
 
 def _redrive(inputs: Inputs) -> Iterator[Problem]:
-    """SQS API reference, CreateQueue."""
+    """Check a redrive policy (SQS API reference, CreateQueue)."""
     text = inputs.get("redrivePolicy")
     if not isinstance(text, str) or is_unknown(text):
         return
@@ -118,7 +118,7 @@ def _rotation(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _function(inputs: Inputs) -> Iterator[Problem]:
-    """A zip needs handler and runtime, an image neither (CreateFunction)."""
+    """Require handler and runtime for a zip, and neither for an image (CreateFunction)."""
     if inputs.get("packageType", "Zip") == "Zip":
         for name in ("handler", "runtime"):
             if inputs.get(name) is None:
@@ -156,8 +156,8 @@ def _alarm(inputs: Inputs) -> Iterator[Problem]:
     if isinstance(period, int) and isinstance(periods, int):
         most = DAY if period < HOUR else WEEK
         if period * periods > most:
-            rule = f"with periods of {period} seconds it looks at {most} seconds at most"
-            yield Problem("evaluationPeriods", periods, rule, f"give {most // period} or less")
+            rule = f"with periods of {period} seconds, an alarm may evaluate at most {most} seconds"
+            yield Problem("evaluationPeriods", periods, rule, f"set at most {most // period}")
 
 
 def _schedule(inputs: Inputs) -> Iterator[Problem]:

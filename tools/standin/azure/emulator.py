@@ -54,7 +54,7 @@ class Emulator:
         self._call("PUT", resource_id, {"properties": dict(properties or {})})
 
     def delete(self, resource_id: str) -> None:
-        """Idempotent."""
+        """Delete a resource, if it exists."""
         self._call("DELETE", resource_id)
 
     def exists(self, resource_id: str) -> bool:

@@ -63,7 +63,7 @@ def _diagnostics(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _query_rule(inputs: Inputs) -> Iterator[Problem]:
-    """Scheduled Query Rules - Create Or Update."""
+    """Check a query rule (Scheduled Query Rules - Create Or Update)."""
     for name, remedy in (("scopes", "give the workspace's id"), ("criteria", "give all_of with a condition")):
         if not inputs.get(name):
             yield Problem(name, inputs.get(name, MISSING), "an alert cannot do without it", remedy)

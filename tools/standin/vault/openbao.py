@@ -75,7 +75,7 @@ class OpenBao:
         return place.path(place.id or place.at, {**inputs, **computed}), computed
 
     def update(self, resource: Resource, resource_id: str) -> None:
-        """Raises RefusedError."""
+        """Update a resource. Raises RefusedError."""
         place, inputs = places.of(resource.token), resource.inputs
         if place.once:
             raise RefusedError(f"{resource_id}: what was generated once can't be changed; replace it")
@@ -87,7 +87,7 @@ class OpenBao:
         self._follow(place, inputs)
 
     def delete(self, resource: Resource) -> None:
-        """Idempotent. A mount deletes the resources that the provider only forgets."""
+        """Delete a resource, if it exists. A mount deletes the resources that the provider only forgets."""
         place = places.of(resource.token)
         if place.deleted is not None:
             path = place.path(place.deleted or place.at, resource.inputs)

@@ -74,7 +74,7 @@ class Place:
 
 
 def of(token: str) -> Place:
-    """Raises RefusedError for an unknown type."""
+    """Return the place of a type. Raises RefusedError for an unknown one."""
     if token not in PLACES:
         raise RefusedError(f"{token}: its path in Vault's API is unknown; add it to {__name__}")
     return PLACES[token]
@@ -136,7 +136,7 @@ OF_THE_MOUNT = ("path", "type", "description", "disableRemount", "local", "tune"
 
 
 def _jwt_role(inputs: Inputs) -> Body:
-    """The provider's default of `roleType` differs from the API's."""
+    """Return the body of a JWT role. The provider's default of `roleType` differs from the API's."""
     return plain({"roleType": "oidc", **inputs}, without=("backend", "roleName"))
 
 
@@ -166,7 +166,7 @@ COMMAS = ("altNames", "ipSans", "uriSans", "otherSans")
 
 
 def _generated(inputs: Inputs) -> Body:
-    """Raises for `exported` keys."""
+    """Return the body of a generated CA. Raises RefusedError for `exported` keys."""
     if inputs.get("type") == "exported":
         raise RefusedError("type: exported would bring a private key into Pulumi's state; take `internal`")
     joined = {name: ",".join(inputs[name]) for name in COMMAS if isinstance(inputs.get(name), list)}

@@ -140,20 +140,20 @@ def _keys(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _audit(inputs: Inputs) -> Iterator[Problem]:
-    """Vault, File audit device."""
+    """Check an audit device (Vault, File audit device)."""
     options = inputs.get("options")
     if inputs.get("type") == "file" and isinstance(options, Mapping) and "file_path" not in options:
         yield Problem("options.file_path", MISSING, "a file device writes somewhere", "give file_path")
 
 
 def _life(inputs: Inputs) -> Iterator[Problem]:
-    """Vault, PKI (API), Create/Update role."""
+    """Check a role's ttl (Vault, PKI (API), Create/Update role)."""
     if _seconds(inputs.get("ttl")) > (_seconds(inputs.get("maxTtl")) or float("inf")):
         yield Problem("ttl", inputs.get("ttl"), "it is at most max_ttl", "shorten it")
 
 
 def _rebuilt(inputs: Inputs) -> Iterator[Problem]:
-    """The same, Set revocation configuration."""
+    """Check a grace period (Vault, PKI (API), Set revocation configuration)."""
     grace, expiry = inputs.get("autoRebuildGracePeriod"), inputs.get("expiry")
     if inputs.get("autoRebuild") and expiry and _seconds(grace) >= _seconds(expiry):
         yield Problem("autoRebuildGracePeriod", grace, "it is shorter than expiry", "shorten it")
