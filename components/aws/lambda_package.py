@@ -34,7 +34,7 @@ ARCHITECTURE = "x86_64"
 # As uv names them. The runtime is Amazon Linux 2023, whose glibc is 2.34.
 TARGETS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 
-# Maximum size in bytes; more than half is cryptography's library. Lambda accepts 50 MB; a lower limit detects stray content.
+# Maximum size in bytes; more than half is cryptography's library. Lambda accepts 50 MB; a lower limit detects mistakes.
 LARGEST = 10_000_000
 
 # The packages that the function imports. A test runs the function with these alone.

@@ -68,7 +68,7 @@ def trusted(service: str, *, account: str | None = None, source: str | None = No
 
 
 def trusted_of(provider: str, account: str) -> pulumi.Input[str]:
-    """Return a trust policy for a service account's OIDC token (AWS, IRSA). `account` is its user name in Kubernetes."""
+    """Return a trust policy for a service account's OIDC token (AWS, IRSA). `account`: its user name in Kubernetes."""
     issuer = provider.partition(":oidc-provider/")[2]
     return document(
         {
