@@ -1,4 +1,4 @@
-"""Which store works with which server, and stores' limitations; also as tables for docs/stores.md."""
+"""Which stores work with which servers, and the stores' limitations, also as tables for docs/stores.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from .registry import kinds, platform_of
 
 
 def references(store: str, server: str) -> tuple[ReferenceKind, ...]:
-    """Return a pair's kinds of reference, the default first; empty if unsupported."""
+    """Return the kinds of reference by which the server can read the store, the default first; empty if the pair is
+    unsupported."""
     return platform_of("store", store).references.get(server, ())
 
 
@@ -23,7 +24,7 @@ def deployable_pairs() -> Iterator[tuple[str, str]]:
 
 
 def refusal(store: str, server: str) -> tuple[str, str, str] | None:
-    """Return value, rule and remedy if a pair can't be deployed, or None."""
+    """Return why store and server can't be deployed together (what, rule and remedy), or None if they can."""
     if can_be_deployed(store, server):
         return None
     pairs, platform = list(deployable_pairs()), platform_of("store", store)
