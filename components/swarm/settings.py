@@ -48,10 +48,10 @@ class SwarmStore(StoreSection):
 
     kind: Literal["swarm"]
     rotator: Literal["timer", "service"] = "timer"
-    """What starts ticks: a systemd timer that you install on a manager, or a service of the stack, which has the
-    daemon's socket mounted."""
+    """How ticks are started: by a systemd timer that you install on a manager, or by a service of the stack, into which
+    the daemon's socket is mounted."""
     socket: AbsolutePath = "/var/run/docker.sock"
-    """Path of the daemon's socket on managers, for that service."""
+    """Path of the daemon's socket on managers, for rotator service."""
 
 
 class LogDriver(Section):
@@ -70,14 +70,14 @@ class SwarmServer(ServerSection):
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     """Number of replicas; 1 with publish ingress."""
     publish: Literal["none", "ingress", "host"] = "none"
-    """Who reaches it: containers on its overlay network, such as a reverse proxy; clients by one port of every node
-    (ingress); or by a port of each replica's node that Docker chooses (host)."""
+    """Who can connect: containers on its overlay network, such as a reverse proxy (none); clients by one port of every
+    node (ingress); or clients by a port of each replica's node that Docker chooses (host)."""
     port: Port | None = None
     """Port of every node, with publish ingress."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names that clients use in addition to those on its network."""
     connection_tools: bool = False
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
     encrypted: bool = True
     """Whether its overlay network encrypts traffic between nodes (IPsec, which the nodes' kernels must support)."""
     networks: Annotated[tuple[SwarmNetwork, ...], AfterValidator(distinct)] = ()
@@ -89,7 +89,7 @@ class SwarmServer(ServerSection):
     registry_login: bool = False
     """Whether nodes pull the image with the `docker login` of the machine that deploys."""
     reader: Operator | None = None
-    """ARN of the role or user with which the launcher reads, for store aws; its policies have to allow it."""
+    """ARN of the role or user with which the launcher reads, for store aws. Its policies must allow that."""
     login: SwarmSecret | None = None
-    """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential of
-    Vault's method. You create it."""
+    """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential for
+    Vault's login method. You create it."""
