@@ -96,7 +96,6 @@ def _plain(value: Any) -> Any:
 
 
 def _parsed(text: Any) -> Any:
-    """Return the content of `text` if it is JSON, otherwise `text` itself."""
     try:
         return json.loads(text)
     except (TypeError, ValueError):

@@ -215,8 +215,6 @@ async def _call(seat: Seat, tool: str, **arguments: object) -> float:
 
 
 def _process_in(folder: Path) -> Path:
-    """Return the folder in /proc of the only process with this working directory."""
-
     def runs_here(process: Path) -> bool:
         try:
             return process.name.isdigit() and (process / "cwd").resolve(strict=True) == folder.resolve()

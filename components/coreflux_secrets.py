@@ -112,7 +112,6 @@ def _check_it_is_the_only_one(name: str) -> None:
 
 
 def _settings(name: str, args: Mapping[str, Any]) -> Settings:
-    """Return the settings of a component's arguments. Raises ConfigurationError, before anything is registered."""
     by = f"CorefluxSecrets {name}"
     if not isinstance(args, Mapping):
         kind = "nothing" if args is None else f"a {type(args).__name__}"
@@ -197,7 +196,6 @@ def _whole(entry: Any) -> Any:
 
 
 def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
-    """Yield a problem for each entry that a stack file can't contain."""
     match entry:
         case Mapping():
             for key, inner in entry.items():

@@ -82,7 +82,6 @@ def _broker(settings: Settings) -> str:
 
 
 def _values_to_put(settings: Settings, of_server: Platform) -> Iterator[str]:
-    """Yield the names of the secrets that an operator supplies in addition to the broker's."""
     if settings.server.is_remote:
         yield HTTP_TOKEN[0]
     if isinstance(settings.agent, OwnedAgent):

@@ -126,7 +126,7 @@ class PluginWriter(Writer):
             known = dict.fromkeys([*before, *known])
         members = [f'    {re.sub(r"[^A-Z0-9]+", "_", entry.upper())} = "{entry}"' for entry in known]
         members = [re.sub(r"^    (\d)", r"    V\1", member) for member in members]
-        self.found[owner] = "\n".join([f"class {owner}(Enum):", f'    """{owner}."""', "", *members]) + "\n"
+        self.found[owner] = "\n".join([f"class {owner}(Enum):", *members]) + "\n"
         return owner
 
     def all_kinds(self, section: str) -> str:

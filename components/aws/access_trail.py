@@ -109,7 +109,6 @@ class AwsAccessTrail(Component):
         self.register_outputs({"records": records})
 
     def _record(self) -> pulumi.Output[str]:
-        """Declare a trail with its bucket and log group. Return the log group's name."""
         key, names = self._records_key(), self._names
         bucket, ready = self._bucket(key)
         group = names.log_group("trail")
@@ -223,7 +222,6 @@ class AwsAccessTrail(Component):
         return bucket, [policy, closed, owned, encrypted, locked]
 
     def _records_key(self) -> aws.kms.Key:
-        """Declare the KMS key of records and alerts."""
         if self._key is None:
             self._key = aws.kms.Key(
                 f"{self._name}-key",
@@ -252,7 +250,6 @@ class AwsAccessTrail(Component):
         )
 
     def _own_topic(self) -> pulumi.Output[str]:
-        """Declare a topic to which alert_emails subscribe. Return its ARN."""
         topic = aws.sns.Topic(
             f"{self._name}-alerts",
             name=self._names.plain("alerts"),
@@ -346,7 +343,6 @@ class AwsAccessTrail(Component):
                 self._alarm(what, description, namespace=PROJECT, metric=names.plain(what))
 
     def _watch_functions(self) -> None:
-        """Declare alarms for the tick's metrics, missing ticks and dead letters."""
         of_stack = {"Stack": self._names.stack}
         failed = "the tick failed for a secret: its log has the reason"
         for metric, description in {"Overdue": "a rotation is overdue", "Failed": failed}.items():

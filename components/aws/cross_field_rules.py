@@ -112,7 +112,6 @@ def _balanced(server: EcsServer) -> Iterator[Problem]:
 
 
 def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
-    """Reject a grace period that ends before every task has the new value."""
     where = f"reference {server.reference}"
     if server.reference == "Fetched":
         yield from fetched_too_late(rotation, where)
@@ -176,7 +175,6 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
 
 
 def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Reject secrets whose names make a role's policies too long for IAM."""
     declared, issuer = list(parsed.get("secrets", {})), parsed.get("issuer")
     secrets = [secret.name for secret in secrets_of(stack, parsed)]
     size = characters_of_tick(store, store.names(stack), secrets, issuer)
@@ -215,7 +213,6 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
 
 
 def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
-    """Reject ARNs outside of the stack's account, or of its region where that matters."""
     for at, operator in enumerate(store.operators):
         what = "an operator must be a role or a user"
         yield from _not_here(
@@ -244,7 +241,6 @@ def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
 
 
 def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Problem]:
-    """Reject an issuing CA of another partition. Other accounts and regions are allowed."""
     own, arn = store.names("").partition, known(issuer.arn)
     if arn and (found := arn.split(":")[1]) != own:
         yield Problem(
@@ -258,7 +254,6 @@ def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Pro
 def _not_here(
     store: AwsStore, where: str, arn: str, what: str, remedy: str, *, regional: bool = False
 ) -> Iterator[Problem]:
-    """Reject an ARN of another partition or account, or, if `regional`, of another region."""
     _, partition, _, region, account, *_ = arn.split(":")
     own = store.names("")
     parts = {"partition": (partition, own.partition), "account": (account, own.account)}
@@ -273,7 +268,6 @@ def _not_here(
 
 
 def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
-    """Reject a server outside of AWS without an identity that can read the store."""
     if server.kind in ("local", "swarm") and not (server.reader or "").startswith("arn:"):
         who = "user/coreflux-mcp-server" if server.is_remote else "role/developer"  # a Swarm logs in with a user's key
         yield Problem(

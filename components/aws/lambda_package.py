@@ -148,7 +148,6 @@ def build(target: Path, *, python: str = PYTHON, architecture: str = ARCHITECTUR
 
 
 def _install(*options: str) -> None:
-    """Run `uv pip install` with hashes. Raises BuildError with the end of uv's output."""
     uv = str(_HERE / ".tools/bin/uv") if CLONE else "uv"
     command = [uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", *options]
     environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"}
@@ -171,7 +170,6 @@ def _install(*options: str) -> None:
 
 
 def _locked() -> str:
-    """Return the entries of PACKAGES in uv.lock, verbatim."""
     return "".join(f"[[package]]\n{one}" for one in LOCK.read_text().split("[[package]]\n") if one.startswith(_NAMES))
 
 

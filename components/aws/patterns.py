@@ -130,7 +130,6 @@ def trail_change(
 
 
 def _trail_changes(names: Names, log_group: str, topic: str, bucket: str | None) -> list[str]:
-    """Return a condition per AWS service."""
     own, field = names.plain("") + "*", "$.requestParameters"
     alarms = [f'({field}.alarmName = "{own}")', *(f'({field}.alarmNames[{at}] = "{own}")' for at in range(OF_A_CALL))]
     log = _of(

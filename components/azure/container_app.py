@@ -133,7 +133,6 @@ def _probes(ready: str) -> list[container_apps.ContainerAppProbeArgs]:
 
 
 def _probe(kind: container_apps.Type, path: str, *, period: int) -> container_apps.ContainerAppProbeArgs:
-    """Return a probe with `period` in seconds. Ten failures are Container Apps' maximum."""
     return container_apps.ContainerAppProbeArgs(
         type=kind,
         http_get=container_apps.ContainerAppProbeHttpGetArgs(path=path, port=PORT, scheme=container_apps.Scheme.HTTP),

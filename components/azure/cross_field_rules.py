@@ -147,7 +147,6 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
 
 
 def _images(store: AzureStore, server: Any) -> Iterator[tuple[str, str]]:
-    """Yield the key in the stack file and the image, for each image that Container Apps pulls."""
     if store.image:
         yield "store.image", store.image
     if isinstance(server, ContainerAppServer) or (server and server.kind == "kubernetes" and not store.image):
@@ -155,7 +154,6 @@ def _images(store: AzureStore, server: Any) -> Iterator[tuple[str, str]]:
 
 
 def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
-    """Reject a server outside of Azure without an identity that can read the store."""
     if server.kind == "local" and (not server.reader or server.reader.startswith("arn:")):
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: required with store azure",

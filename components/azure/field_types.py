@@ -80,7 +80,6 @@ def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
 
 
 def _segment(word: str, part: str) -> str:
-    """Return `part` of a resource id in its documented spelling. Raises ValueError unless it fits `word`."""
     match word:
         case "GUID":
             return parse_guid(part)

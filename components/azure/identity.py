@@ -176,7 +176,6 @@ _ANY = "azure-native:app:Job"
 
 
 def _check(name: str, resource: str, wanted: str) -> str:
-    """Return `resource`, a resource id. Raises ComponentError unless it is in the subscription `wanted`."""
     found = resource.split("/")[2]
     if found.lower() == wanted.lower():
         return resource

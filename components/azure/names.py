@@ -107,7 +107,7 @@ class AzureIdentitiesArgs:
     generation: int = 1
     """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
     resource_group: str | None = None
-    """Name of an existing resource group; by default the component creates a group."""
+    """Name of an existing resource group; by default a group is created."""
     subnet: pulumi.Input[str] | None = None
     """Resource id of a subnet delegated to the Container Apps environment; by default Azure's own network."""
     registry: pulumi.Input[str] | None = None
@@ -128,7 +128,6 @@ class AzureIdentitiesArgs:
 
 
 def _cut(stack: str, limit: int) -> str:
-    """Return the stack's name, shortened to `limit` lower-case letters, digits and single dashes."""
     return re.sub(r"[^a-z0-9]+", "-", stack.lower()).strip("-")[:limit].strip("-") or "stack"
 
 

@@ -147,7 +147,6 @@ class AzureSecretStore(SecretStore):
         return pulumi.Output.concat(self._vault, "/secrets/", name)
 
     def _readers(self) -> dict[str, list[pulumi.Input[str]]]:
-        """Return a secret's name in the vault -> object ids of its declared readers."""
         rotates: list[pulumi.Input[str]] = [self._rotator.object_id, *self._args.operators]
         names = [secret.name for secret in self.manifest.secrets]
         return {

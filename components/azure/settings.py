@@ -23,6 +23,7 @@ from .field_types import (
     WorkspaceCustomerId,
     WorkspaceId,
 )
+from .names import AzureIdentitiesArgs
 
 
 class DnsZones(Section):
@@ -67,15 +68,14 @@ class AzureStore(StoreSection):
     """A key vault in one resource group of one subscription."""
 
     kind: Literal["azure"]
+    arguments = (AzureIdentitiesArgs,)
     tenant: Guid
     subscription: Guid
     location: AzureLocation
     operators: Annotated[tuple[Guid, ...], Field(min_length=1), AfterValidator(distinct)]
     """Object ids of users who put and read values. No groups: the log names users."""
     resource_group: ResourceGroup | None = None
-    """Name of an existing resource group; by default the stack creates a group."""
     subnet: AzureSubnet | None = None
-    """Subnet delegated to the Container Apps environment; by default Azure's own network."""
     network: VaultNetwork | None = None
     """Networks that reach vault and lease; all others are denied."""
     open_to_internet: bool = False
@@ -83,18 +83,14 @@ class AzureStore(StoreSection):
     image: Image | None = None
     """The rotator's image; by default the server's, if it has one."""
     registry: Registry | None = None
-    """Azure container registry of the images; by default images are pulled without a login."""
     zone_redundant: bool = False
-    """Zone-redundant environment and lease. Azure accepts it only for new resources."""
     generation: Annotated[int, between(1, 999, "")] = 1
-    """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
     workspace: Workspace | None = None
     """By default the stack creates a workspace. If you name an existing one, you set its retention and its readers."""
     retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
     """Retention of a new workspace."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=48)
-    """Tags in addition to project and stack."""
 
 
 class ContainerAppServer(ServerSection):

@@ -94,7 +94,6 @@ class DotenvSecretStore(SecretStore):
 
 
 def _location(args: DotenvSecretStoreArgs) -> Location:
-    """Return the store's location, with the variable or file of each field that the server reads."""
     variables: dict[str, dict[str, str]] = {}
     paths: dict[str, dict[str, str]] = {}
     file_variables: dict[str, dict[str, str]] = {}

@@ -56,7 +56,7 @@ class NetworkArgs:
     """Networks of the API server, which only the rotator reaches."""
     api_server_ports: Sequence[int] = API_SERVER_PORTS
     copilot_cidrs: Sequence[str] | None = None
-    """Networks of the Coreflux Copilot; None for every public address, empty for none."""
+    """Networks of the Coreflux Copilot, for HTTPS: by default every public address; empty for none."""
     client_cidrs: Sequence[str] = ()
     """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
     vault_cidrs: Sequence[str] = EVERYWHERE
@@ -66,9 +66,9 @@ class NetworkArgs:
 @dataclass(frozen=True, kw_only=True)
 class PodArgs(NetworkArgs):
     image: pulumi.Input[str]
-    """The image of this project: server and secretops."""
+    """Image of this project, with server and secretops."""
     pull_secrets: Sequence[pulumi.Input[str]] = ()
-    """Names of image pull secrets in the namespace."""
+    """Names of image pull secrets that you create in the namespace."""
     pull_policy: pulumi.Input[str] | None = None
     run_as: Literal["image", "platform"] = "image"
     """uid and gid of the pods: 10001, the image's, or what the platform assigns (OpenShift's restricted-v2)."""
@@ -80,4 +80,4 @@ class PodArgs(NetworkArgs):
     pod_labels: Mapping[str, str] | None = None
     pod_annotations: Mapping[str, str] | None = None
     certificate_issuer: CertificateIssuerArgs | None = None
-    """The cert-manager issuer of the client certificate; None if secretops stores the certificate."""
+    """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""

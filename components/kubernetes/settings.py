@@ -23,7 +23,7 @@ from .field_types import (
     Operator,
     Quantity,
 )
-from .pod_args import API_SERVER_PORTS, CERT_MANAGER, DNS_CIDRS, DNS_PORTS, EVERYWHERE
+from .pod_args import API_SERVER_PORTS, CERT_MANAGER, DNS_CIDRS, DNS_PORTS, EVERYWHERE, NetworkArgs, PodArgs
 
 
 class KubernetesStore(StoreSection):
@@ -68,6 +68,7 @@ class KubernetesServer(ServerSection):
     """The MCP server as a Deployment."""
 
     kind: Literal["kubernetes"]
+    arguments = (NetworkArgs, PodArgs)
     keys_for_stores: ClassVar = {"oidc_provider": ("aws",), "oidc_issuer": ("azure",)}
     image: Image
     namespace: Namespace = "coreflux-mcp"
@@ -83,24 +84,17 @@ class KubernetesServer(ServerSection):
     connection_tools: bool = False
     """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
     broker_cidrs: Networks = EVERYWHERE
-    """Networks of the broker: pods reach no other address on its port."""
     dns_cidrs: NetworksOrNone = DNS_CIDRS
-    """Addresses of DNS in addition to pods: of a cache on each node, or of a cloud."""
     dns_ports: Ports = DNS_PORTS
     """DNS ports at `dns_cidrs` and of DNS pods, not of their Service."""
     api_server_cidrs: Networks = EVERYWHERE
-    """Networks of the API server, which only the rotator reaches."""
     api_server_ports: Ports = API_SERVER_PORTS
     copilot_cidrs: NetworksOrNone | None = None
-    """Networks of the Coreflux Copilot, for HTTPS: by default every public address; empty for none."""
     client_cidrs: ClientNetworks = ()
-    """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
     pull_secrets: Annotated[tuple[KubernetesName, ...], AfterValidator(distinct)] = ()
-    """Names of image pull secrets that you create in the namespace."""
     pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     """imagePullPolicy, by default Kubernetes' default."""
     run_as: Literal["image", "platform"] = "image"
-    """uid and gid of the pods: 10001, the image's, or what the platform assigns (OpenShift's restricted-v2)."""
     resources: Resources | None = None
     """Resources of the server's container."""
     rotator_resources: Resources | None = None
@@ -112,14 +106,12 @@ class KubernetesServer(ServerSection):
     """Labels in addition to the stack's."""
     pod_annotations: dict[LabelKey, Annotation] = Field(default_factory=dict)
     certificate_issuer: CertificateIssuer | None = None
-    """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: Issuer | None = None
     """URL of the cluster's OIDC issuer, for store azure: Entra then trusts External Secrets' service account."""
     reference: Literal["MountedFiles", "SyncedKey"] | None = None
     """How pods get the secrets of store vault: as files that Vault's agent writes (the default; needs its injector in
     the cluster), or as Secrets that External Secrets writes."""
     vault_cidrs: Networks = EVERYWHERE
-    """Networks of the Vault server, with store vault."""
     oidc_provider: OidcProvider | None = None
     """ARN of the cluster's OIDC provider, for store aws: AWS then trusts External Secrets' service account."""
 

@@ -139,7 +139,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _parse_network(text: str) -> Network:
-    """Return the network of text such as 10.0.0.0/8. Raises ValueError for host bits, a netmask or a zone."""
     found = ipaddress.ip_network(text)
     if text.partition("/")[2] != str(found.prefixlen) or "%" in text:
         raise ValueError

@@ -66,7 +66,6 @@ def warnings(environment: Environment, store: StoreSection) -> Iterator[str]:
 
 
 def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield problems of the issuer: an unneeded certificate, a second issuer, or an unsuitable store."""
     issuer: IssuerSection | None = parsed.get("issuer")
     broker, store, server = parsed.get("broker"), parsed.get("store"), parsed.get("server")
     if issuer is None:
@@ -103,7 +102,6 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
-    """Yield problems of declared secrets whose name or variable is taken."""
     for name in sorted(specs.GUIDE & set(secrets)):
         yield Problem(
             f"secrets.{name}: reserved name",
@@ -137,7 +135,6 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
 
 
 def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems that the platforms find, and each key of the server that is only for other stores."""
     store, server = parsed.get("store"), parsed.get("server")
     platforms = [registry.platform_of("server", server.kind)] if server else []
     platforms += [registry.platform_of("store", store.kind)] if store else []

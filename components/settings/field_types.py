@@ -34,7 +34,6 @@ Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")
 
 
 def _host_meant(text: str) -> str | None:
-    """Return the remedy for a domain with letters that are not ASCII, or for IPv6 in brackets; None for other text."""
     try:
         name = parse_host(text[1:-1] if text.startswith("[") else text.encode("idna").decode())
     except ValueError:  # UnicodeError is one

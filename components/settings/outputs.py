@@ -45,7 +45,6 @@ def known(entry: T) -> T | None:
 
 
 def _once_known(place: str, schema: CoreSchema, known: Any) -> Any:
-    """Return an output's value, validated. Raises pulumi.RunError with value, rule and remedy."""
     try:
         return SchemaValidator(schema).validate_json(json.dumps(known))
     except ValidationError as error:

@@ -118,7 +118,6 @@ def _by_its_secret(key: str, known: Iterable[str]) -> str:
 
 
 def _written(form: str | None, key: str) -> str:
-    """Return `key` with the example `form` of its entry, if there is one."""
     return f"{key}: {form}" if form else key
 
 

@@ -104,7 +104,6 @@ def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]
 
 
 def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
-    """Reject names that are too long for a Swarm, and two files with the same name."""
     names = names_of(stack)
     for name, secret in secrets.items():
         for field in secret.fields:
@@ -136,7 +135,6 @@ def _as_secret(name: str, secret: DeclaredSecret) -> Secret:
 
 
 def _too_soon(server: SwarmServer, rotation: Rotation | None) -> Iterator[Problem]:
-    """Require a grace period within which the last replica is replaced."""
     least = ROLLED + A_REPLICA * server.replicas
     if rotation and rotation.grace_seconds < least:
         yield Problem(

@@ -86,7 +86,6 @@ def _config() -> Path:
 
 
 def _known() -> Iterable[str]:
-    """Return the hosts for which Docker has a login, in its file or by a helper."""
     try:
         config: Any = json.loads(_config().read_text(encoding="utf-8"))
     except (OSError, ValueError):

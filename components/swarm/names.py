@@ -102,7 +102,6 @@ def variables_to(secret: Secret, *, has_ca: bool) -> dict[str, str]:
 
 
 def _plain_file(secret: str, field: str) -> str:
-    """Return a field's file name: its variable in lower case, as in the guide."""
     if (secret, field) == HTTP_TOKEN:
         return "http_token"
     return variable_of(secret, field).lower()

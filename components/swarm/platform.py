@@ -143,7 +143,6 @@ def _swarm_args(server: SwarmServer) -> dict[str, Any]:
 
 
 def _registries(server: SwarmServer) -> tuple[str, ...]:
-    """Return the registries for which the provider uses a login. A cross-field rule ensures that the image has one."""
     registry = image_registry(server.image)
     return (registry,) if server.registry_login and registry else ()
 

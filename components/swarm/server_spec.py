@@ -52,8 +52,8 @@ class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     replicas: int = 2
     """Number of replicas; 1 with publish ingress."""
     publish: Literal["none", "ingress", "host"] = "none"
-    """Who can connect: containers on its network (none); clients by one port of every node (ingress); or clients by a
-    port of each replica's node that Docker chooses (host)."""
+    """Who can connect: containers on its overlay network (none); clients by one port of every node (ingress); or
+    clients by a port of each replica's node that Docker chooses (host)."""
     port: int | None = None
     """Port of every node, with publish ingress."""
     allowed_hosts: Sequence[str] = ()
@@ -61,7 +61,7 @@ class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     connection_tools: bool = False
     """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
     networks: Sequence[pulumi.Input[str]] = ()
-    """Ids of further overlay networks, e.g. the broker's."""
+    """Ids of further overlay networks, e.g. the broker's. A change replaces the service."""
     constraints: Sequence[str] = ()
     """Placement constraints, such as node.labels.zone==a."""
     spread: Sequence[str] = ()

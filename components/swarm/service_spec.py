@@ -62,7 +62,7 @@ class SwarmArgs:
     shared: SwarmService | None = None
     """`service` of a SwarmIdentity or of another component, to share it. By default one is created."""
     encrypted: bool = True
-    """Whether the stack's overlay network encrypts traffic between nodes."""
+    """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     log_driver: LogDriverArgs | None = None
     """Log driver of the component's containers; by default the daemon's."""
 

@@ -43,7 +43,7 @@ class SwarmSecretStoreArgs(SwarmArgs, SecretStoreArgs):
     networks: Sequence[str] = ()
     """Ids or names of further overlay networks for rotations, e.g. the broker's."""
     rotator: Literal["timer", "service"] = "timer"
-    """How ticks are started: by a systemd timer that you install on a manager, or by a service of the Swarm."""
+    """How ticks are started: by a systemd timer that you install on a manager, or by a service with its socket."""
     socket: str = "/var/run/docker.sock"
     """Path of the daemon's socket on managers, for rotator service."""
 

@@ -84,10 +84,10 @@ class VaultStackArgs:
 @dataclass(frozen=True, kw_only=True)
 class AuditArgs:
     product: Literal["vault", "openbao"] = "vault"
-    """Vault, or OpenBao, whose API can't enable audit devices: they must be in its configuration."""
+    """OpenBao's API can't enable audit devices: they must be in its configuration."""
     audit_files: Sequence[str] | None = None
-    """Files of the server's audit log, which contains the requests of all stacks. The default in production is
-    /vault/audit and standard output. An empty list enables no device, e.g. if another stack does."""
+    """Files of the server's audit log, which covers all stacks; by default in production /vault/audit and standard
+    output. An empty list enables no device, e.g. if another stack does."""
 
 
 @dataclass(frozen=True, kw_only=True)

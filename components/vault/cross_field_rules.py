@@ -68,7 +68,6 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
 
 
 def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
-    """Reject login methods that a server of that kind can't use."""
     in_cluster = server == "kubernetes"
     if store.approle and in_cluster:
         yield Problem(

@@ -17,9 +17,9 @@ from secretops.platforms.vault.location import VaultIssuer, VaultLogin
 from .args import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, Names
 
 # Writing the first value of a path needs create, and each further one update.
-KEEPS = ("create", "read", "update")
+DATA_CAPABILITIES = ("create", "read", "update")
 # secretops changes the metadata of versions by patch; the first metadata needs create and update.
-NOTES = ("create", "read", "update", "patch")
+METADATA_CAPABILITIES = ("create", "read", "update", "patch")
 
 
 class Right(NamedTuple):
@@ -50,13 +50,13 @@ def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[
 
 def of_rotator(names: Names, secrets: Sequence[Secret]) -> Iterator[Right]:
     """Yield the rights to read, write and destroy each path by name, and to acquire the lease."""
-    yield from _keeping(names, secrets)
+    yield from _rights_on_secrets(names, secrets)
     yield from own_token()
 
 
 def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultLogin]) -> Iterator[Right]:
     """Yield the rotator's rights, and those to purge secrets, to enable logins and to check the stack."""
-    yield from _keeping(names, secrets, purges=True)
+    yield from _rights_on_secrets(names, secrets, purges=True)
     for path in ("", PENDING):
         yield Right(f"{names.base}/metadata/{path}", ("list",), "other entries there (secretops doctor)")
         yield Right(f"{names.base}/metadata/{path}+", ("read", "delete"), "purge what left the stack")
@@ -86,19 +86,19 @@ def of_doctor() -> Iterator[Right]:
         yield Right(path, may, "who else may read the stack's secrets (secretops doctor)")
 
 
-def _keeping(names: Names, secrets: Sequence[Secret], *, purges: bool = False) -> Iterator[Right]:
+def _rights_on_secrets(names: Names, secrets: Sequence[Secret], *, purges: bool = False) -> Iterator[Right]:
     mount = names.base
     for secret in secrets:
         for path, what in ((secret.name, "what is current"), (f"{PENDING}{secret.name}", "what is not proven yet")):
             gone = ("delete",) if purges or path.startswith(PENDING) else ()  # a pending path is deleted whole
-            yield Right(f"{mount}/data/{path}", KEEPS, f"{secret.name}: {what}")
-            yield Right(f"{mount}/metadata/{path}", (*NOTES, *gone), "what secretops notes of versions")
+            yield Right(f"{mount}/data/{path}", DATA_CAPABILITIES, f"{secret.name}: {what}")
+            yield Right(f"{mount}/metadata/{path}", (*METADATA_CAPABILITIES, *gone), "what secretops notes of versions")
         yield Right(f"{mount}/destroy/{secret.name}", ("update",), "older versions are destroyed")
         if isinstance(secret.issuer, VaultIssuer):
             path = f"{secret.issuer.mount}/sign/{secret.issuer.role}"
             yield Right(path, ("update",), f"{secret.name}: have it signed, by a key that stays here")
-    yield Right(f"{mount}/data/{LEASE}", KEEPS, "one rotation at a time")
-    yield Right(f"{mount}/metadata/{LEASE}", NOTES, "the names of the secrets that are kept")
+    yield Right(f"{mount}/data/{LEASE}", DATA_CAPABILITIES, "one rotation at a time")
+    yield Right(f"{mount}/metadata/{LEASE}", METADATA_CAPABILITIES, "the names of the secrets that are kept")
 
 
 def document(rights: Iterable[Right]) -> str:

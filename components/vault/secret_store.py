@@ -148,7 +148,6 @@ class VaultSecretStore(SecretStore):
         self.reader.place.grant(f"{self._name}-{who}-policy", self._names.of(who), rights, self, [self._kept])
 
     def _readers(self, secrets: Sequence[Secret]) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield each path, the lease's included, with its declared readers: roles, then operators."""
         by_server = {secret.name for secret in secrets if Reader.SERVER in secret.readers}
         server, rotator = (f"{login.mount}/{login.role}" for login in (self.reader.reads, self.reader.rotates))
         for secret in secrets:
