@@ -1,4 +1,4 @@
-"""A file of an npm package, checked by its checksum. No code of the package is run."""
+"""A file of an npm package, verified by its checksum. No code of the package is run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PackedFile:
 
     words: str
     package: str
-    """`name@version`."""
+    """Package and version, as `name@version`."""
     member: str
     sha256: str
 
@@ -48,7 +48,7 @@ class PackedFile:
 
 
 def find(what: str) -> str:
-    """Return the path of npm. Raises SetupError with `what` needs it."""
+    """Return the path of npm. Raises SetupError, which says that `what` needs npm."""
     npm = shutil.which("npm")
     if npm is None:
         remedy = "install Node.js 20 or newer with npm, or unset CI to skip those tests"

@@ -1,6 +1,6 @@
-"""docs/settings.md: every key that a stack file may have, from the models that read it.
+"""docs/settings.md: every key that a stack file may contain, from the models that read it.
 
-The rule of an entry is that of the error for a wrong entry.
+An entry's rule is the one in the error for a wrong entry.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from components.settings.validation_errors import explain
 
 OF_ONE: dict[str, type[Section]] = {"rotation": Rotation, "secrets.NAME": DeclaredSecret}
 
-# Something of each shape that no key takes.
+# Wrong entries of each type, which no key accepts.
 REFUSED: tuple[Any, ...] = ("\x00\x00", 10**9, ["\x00\x00"], [], {"\x00\x00": 1})
 
-# Errors about the type alone: another sample may have a more specific rule.
+# Codes of errors about the type alone: for another sample, the rule may be more specific.
 OF_A_SHAPE = {"int_type", "string_type", "tuple_type", "model_type", "model_attributes_type", "dict_type"}
 
 HEAD = """# Settings
@@ -48,7 +48,7 @@ SETS = {
     "log_level": "the log level of the server",
     "environment": "development, staging or production",
 }
-"""Section -> what it sets."""
+"""Section -> what it configures."""
 
 AFTER_SECTIONS = """
 - A section or key that is missing has its default, which is the Secret Management Guide's: passwords rotate every 90
@@ -164,7 +164,8 @@ def rule_of(field: FieldInfo) -> str:
 
 
 def described(model: type[Any]) -> dict[str, str]:
-    """Return the docstring of each key, from the source. Pydantic would read it at each start of the program."""
+    """Return key -> docstring, from the source. Pydantic could read them, but would do so at each start of the
+    program."""
     found = {key: text for args in getattr(model, "arguments", ()) for key, text in described(args).items()}
     lines = [
         line for one in ast.parse(textwrap.dedent(inspect.getsource(model))).body for line in getattr(one, "body", ())
