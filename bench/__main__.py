@@ -1,7 +1,7 @@
 """Measure the named parts, or all, and write the figures to docs/performance.md: `.venv/bin/python -m bench [--check]
 [PART ...]`.
 
-Each part's figures are written when the part ends. --check only validates the names, with the standard library alone.
+--check only validates the names, with the standard library alone.
 Exit codes: 0 done; 1 a figure exceeds its limit, or a part failed; 2 a requirement is missing, or a part is unknown.
 """
 

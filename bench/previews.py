@@ -65,7 +65,6 @@ Pair = tuple[Runs, Runs]  # The stack and the flat program.
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """Measure each stack at each size. Raises PartMissingError, RunFailedError."""
     texts, broken = [], []
     for stack in STACKS:
         (folder / stack).mkdir()

@@ -46,7 +46,7 @@ class VpcDict(TypedDict):
     subnets: Input[Sequence[Input[str]]]
     security_groups: Input[Sequence[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """A NAT gateway, or the VPC's Secrets Manager endpoint, then the only way for values."""
+    """A NAT gateway, or the VPC's Secrets Manager endpoint: functions then access values only through it."""
 
 
 class ExistingTrailDict(TypedDict):
@@ -62,11 +62,11 @@ class AwsStoreDict(TypedDict):
     kind: Literal["aws"]
     region: str
     account: str
-    """Credentials of another account are rejected."""
+    """Twelve digits. Credentials of other accounts are rejected."""
     operators: Sequence[str]
-    """Roles and users that may put and read values. All others are denied, also administrators."""
+    """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: NotRequired[Sequence[str]]
-    """Regions with a copy of each secret under their own key."""
+    """Regions with a replica of each secret, encrypted with its own key."""
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: NotRequired[VpcDict]
@@ -79,7 +79,7 @@ class AwsStoreDict(TypedDict):
     alert_topic: NotRequired[Input[str]]
     """An existing SNS topic; by default the stack creates a topic."""
     kms_key: NotRequired[Input[str]]
-    """Your KMS key of the values, with your policy; by default the stack creates a key."""
+    """Your KMS key for the secrets, whose policy you set; by default the stack creates a key."""
     log_kms_key: NotRequired[Input[str]]
     """KMS key of functions' and tasks' logs; by default AWS' key."""
     permissions_boundary: NotRequired[Input[str]]
@@ -399,11 +399,11 @@ class EcsServerDict(TypedDict):
     """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects variables when a
     task starts, and a new version starts a deployment."""
     copilot: NotRequired[bool]
-    """Uses the Coreflux Copilot. Injected tasks then start once agent-key has a value."""
+    """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names that clients use."""
     connection_tools: NotRequired[bool]
-    """Lets MCP clients choose the broker and user of all clients."""
+    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
     load_balancer: NotRequired[LoadBalancerDict]
     architecture: NotRequired[Literal["x86_64", "arm64"]]
     """Image architecture. Fargate's ARM64 costs a fifth less."""
@@ -424,7 +424,7 @@ class ContainerAppServerDict(TypedDict):
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names that clients use in addition to that of Container Apps."""
     connection_tools: NotRequired[bool]
-    """Lets MCP clients choose the broker and user of all clients."""
+    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
 
 
 class EmbeddedBrokerDict(TypedDict):
@@ -475,19 +475,19 @@ class PrivateCaDict(TypedDict):
 
     kind: Literal["private-ca"]
     days: NotRequired[int]
-    """Lifetime of a client certificate."""
+    """Days that a client certificate is valid."""
     ca_days: NotRequired[int]
     """Lifetime of the CA. At two thirds of it secretops creates the next CA, which you add to the broker's CAs."""
 
 
 class AwsPrivateCaDict(TypedDict):
-    """A CA of AWS Private CA, with which the tick may sign client certificates alone."""
+    """A CA of AWS Private CA, with which the tick may sign only client certificates."""
 
     kind: Literal["aws-private-ca"]
     arn: Input[str]
-    """A CA of another account needs a shared permission for the client template."""
+    """A CA of another account must be shared, with the permission for the client template."""
     days: NotRequired[int]
-    """Lifetime of a client certificate; at most 7 with a CA for short-lived certificates."""
+    """Days that a client certificate is valid; at most 7 with a CA for short-lived certificates."""
 
 
 class RotationDict(TypedDict):
@@ -518,7 +518,7 @@ class CorefluxSecretsArgs(TypedDict):
     """The sections of a stack file."""
 
     store: Store
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -528,7 +528,7 @@ class CorefluxSecretsArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[RotationDict]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[Mapping[str, DeclaredSecretDict]]
     """More secrets, by name."""
     environment: NotRequired[Literal["development", "staging", "production"]]

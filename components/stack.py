@@ -49,7 +49,6 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
 
 
 def run_preflight(settings: Settings) -> None:
-    """Check what a deployment needs on this machine. Raises pulumi.RunError."""
     for platform in dict.fromkeys(reversed(_platforms(settings))):
         platform.preflight(settings)
 

@@ -164,7 +164,6 @@ def _results(evidence: Mapping[str, Any]) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the pages. Return the exit code, 2 if the file contains no evidence."""
     if len(arguments) not in (1, 2):
         sys.stderr.write("usage: python -m policies.compliance EVIDENCE [FOLDER]\n")
         return 2

@@ -31,7 +31,6 @@ def drops_all(drops: Any) -> bool:
 
 
 def of_a_value(name: Any) -> bool:
-    """Return whether a variable's name is that of a credential."""
     return isinstance(name, str) and bool(_OF_A_VALUE & set(name.upper().split("_")))
 
 

@@ -98,7 +98,6 @@ def estimate(plan: Plan) -> tuple[Line, ...]:
 
 
 def total(lines: Iterable[Line]) -> float:
-    """Return the sum in US dollars per month."""
     return sum(line.usd for line in lines)
 
 
@@ -124,7 +123,6 @@ def text(plan: Plan) -> str:
 
 
 def money(usd: float) -> str:
-    """Return an amount with two decimals, or with four if it is below a cent."""
     return f"{usd:.2f}" if usd >= CENT else f"{usd:.4f}"
 
 

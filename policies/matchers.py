@@ -42,7 +42,6 @@ def each(entry: Any) -> Iterator[Any]:
 
 
 def known(entry: Any) -> bool:
-    """Return whether `entry` is known at every depth."""
     if isinstance(entry, Mapping):
         return all(known(inner) for inner in entry.values())
     if isinstance(entry, list | tuple):
@@ -59,7 +58,6 @@ def judge(of: Resource | Plan, entry: Any, ok: Callable[[Any], bool], what: str,
 
 
 def forbidden(wrong: str) -> Callable[[Resource], Iterator[Finding]]:
-    """Return a judge for Each that rejects every resource."""
     return lambda one: iter((Finding(one.urn, wrong),))
 
 
@@ -69,7 +67,6 @@ def required(wrong: str, *types: str) -> Callable[[Plan], Iterator[Finding]]:
 
 
 def listed(entry: Any) -> list[Any]:
-    """Return `entry` if it is a list, otherwise []."""
     return entry if isinstance(entry, list) else []
 
 
@@ -91,12 +88,10 @@ def contains(entry: Any, *texts: str) -> bool:
 
 
 def is_true(entry: Any) -> bool:
-    """Accept only True."""
     return entry is True
 
 
 def is_set(entry: Any) -> bool:
-    """Accept anything that is not empty."""
     return bool(entry)
 
 
@@ -106,12 +101,11 @@ def is_present(entry: Any) -> bool:
 
 
 def not_set(entry: Any) -> bool:
-    """Accept a missing or empty entry, or False."""
     return not entry
 
 
 def one_of(*allowed: Any) -> Callable[[Any], bool]:
-    """Return a condition that accepts these entries; None stands for a missing one."""
+    """Return a condition that accepts these entries; None means a missing one."""
     return lambda entry: entry in allowed
 
 

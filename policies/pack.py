@@ -63,7 +63,6 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         self._reported: set[tuple[str, str, str]] = set()
 
     def Handshake(self, request: Any, context: Any) -> Any:
-        """Save the engine's address, for logging the cost estimate."""
         self._engine = request.engine_address
         return analyzer_pb2.AnalyzerHandshakeResponse()
 
@@ -130,7 +129,6 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return response
 
     def _new(self, judgement: Judgement) -> Iterator[Any]:
-        """Yield diagnostics for findings that are not reported yet."""
         rule = judgement.rule
         controls = "; ".join(f"{control.framework} {control.id}" for control in rule.controls)
         for finding in judgement.findings:

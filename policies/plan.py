@@ -103,7 +103,6 @@ class Plan:
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """Return the stack output `secretops`; empty if it is unknown."""
         found = self.outputs.get("secretops")
         return found if isinstance(found, Mapping) else {}
 
@@ -167,7 +166,6 @@ def resource(
 
 
 def type_of(urn: str) -> str:
-    """Return the type in a URN, without its parents' types."""
     return urn.rpartition("::")[0].rpartition("::")[2].rpartition("$")[2]
 
 
@@ -190,7 +188,6 @@ def is_ours(one: Resource, project: str) -> bool:
 
 
 def _own(one: Resource) -> bool:
-    """Return whether the engine itself created the resource."""
     return one.type == STACK or (one.type.startswith("pulumi:providers:") and one.name.startswith("default"))
 
 

@@ -164,7 +164,6 @@ def _expected(one: Resource, row: Expect) -> Iterator[Finding]:
 
 @cache
 def rules() -> tuple[Rule, ...]:
-    """Return every rule, sorted by name."""
     return tuple(sorted(defined("RULES"), key=lambda rule: rule.name))
 
 

@@ -16,12 +16,10 @@ FILE = npm.PackedFile(
 
 
 def script() -> Path:
-    """Return the path of the script. The script may not exist yet."""
     return TOOLS / "axe/axe.min.js"
 
 
 def provide() -> None:
-    """Download the script if it is missing. Raises SetupError."""
     if not FILE.is_at(script()):
         FILE.fetch(script(), npm.find("the report"))
 

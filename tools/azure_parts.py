@@ -24,17 +24,14 @@ _FILES = ("package.json", "package-lock.json")
 
 
 def azurite() -> Path:
-    """Return the path of the Blob service's script, which may not exist yet."""
     return TOOLS / "azurite/node_modules/azurite/dist/src/blob/main.js"
 
 
 def description() -> Path:
-    """Return the path of the OpenAPI 3 file, which may not exist yet."""
     return TOOLS / "key_vault/keyvault.json"
 
 
 def provide_all() -> None:
-    """Download what is missing. Raises SetupError."""
     program = npm.find("Azure")
     if not _current():
         _install_azurite(program)

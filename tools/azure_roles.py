@@ -19,7 +19,6 @@ class Action(NamedTuple):
 
 @cache
 def definitions() -> Mapping[str, Mapping[str, Any]]:
-    """Return role name -> definition."""
     read = json.loads(Path(__file__).with_name("azure_roles.json").read_text())
     return {role["roleName"]: role for role in read["roles"]}
 
@@ -34,5 +33,4 @@ def allows(role: str, action: Action) -> bool:
 
 
 def matches(action: str, patterns: Iterable[str]) -> bool:
-    """Return whether an action matches a pattern, as in Azure: case-insensitively, and `*` matches anything."""
     return any(fnmatch.fnmatchcase(action.lower(), one.lower()) for one in patterns)

@@ -40,7 +40,6 @@ class CloudProvider:
 
     @property
     def version(self) -> str:
-        """Return the version of the SDK in uv.lock. The provider has the same."""
         packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
         return next(str(one["version"]) for one in packages if one["name"] == f"pulumi-{self.package}")
 
@@ -147,7 +146,6 @@ def pulumi_is_ready(venv: Path = VENV) -> bool:
 
 
 def install_pulumi(cli: PulumiCli, venv: Path = VENV) -> None:
-    """Write `.venv/bin/pulumi`, which runs `cli`."""
     write_whole(venv / "bin/pulumi", wrapper_text(cli), mode=0o755)
     write_whole(venv / ".set-up-pulumi", f"{_pulumi_key()}\n{cli.path}")
 
@@ -190,7 +188,6 @@ def _link_plugin(link: Path, plugin: Path) -> bool:
 
 
 def asks_for(kind: str, stack: str, *, root: Path = ROOT) -> bool:
-    """Return whether the stack file has a store or server of this kind."""
     file = root / f"Pulumi.{stack}.yaml"
     return file.exists() and bool(re.search(rf"^\s*kind:\s*{kind}\b", file.read_text(), re.MULTILINE))
 

@@ -11,7 +11,6 @@ from tests.unit.policy_plans import shipped
 
 @cache
 def table(cloud: str, stack: str) -> str:
-    """Return a table with the cost of a shipped stack at rest, per item, and what is billed by use."""
     return "\n".join([*_at_rest(cloud, stack), "", *_by_use(cloud), ""])
 
 

@@ -35,7 +35,6 @@ class Upstream:
     """The Terraform provider's sources, which become the folder `upstream`."""
 
     def files(self, go: Path, module: Path) -> dict[Path, Path]:
-        """Return path in `module` -> source file: the package's, and the one that exports it."""
         found = downloaded(go, module, f"{_MODULE}@{_version()}")
         if found["Sum"] != SUM:
             raise SetupError(

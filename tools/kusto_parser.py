@@ -38,7 +38,6 @@ def is_there() -> bool:
 
 
 def provide() -> None:
-    """Install the parser if it is missing. Raises SetupError."""
     if is_there():
         return
     npm = shutil.which("npm")

@@ -49,13 +49,11 @@ def render() -> str:
 
 @cache
 def modules() -> dict[Path, ast.Module]:
-    """Return the modules of the program and of secretops."""
     return {path: ast.parse(path.read_text()) for path in tracked("components/*.py", "secretops/src/*.py")}
 
 
 @cache
 def messages() -> tuple[Message, ...]:
-    """Return every call with an argument `code`."""
     return tuple(one for path, module in modules().items() for one in _of_module(path, module))
 
 
@@ -81,7 +79,6 @@ def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
 
 
 def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
-    """Return name -> expression of an assignment, which may assign several names at once."""
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
         return {last_name(one): entry for one, entry in zip(target.elts, value.elts, strict=False)}
     return {last_name(target): value}
@@ -89,7 +86,6 @@ def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
 
 @cache
 def bases() -> dict[str, str]:
-    """Return class -> its base class, by name, of all errors."""
     found = {name: "" for name, entry in vars(errors).items() if isinstance(entry, type)}
     for node in (node for module in modules().values() for node in ast.walk(module)):
         if isinstance(node, ast.ClassDef) and node.bases and node.name.endswith("Error"):
@@ -98,7 +94,6 @@ def bases() -> dict[str, str]:
 
 
 def _text(node: ast.expr | None) -> str:
-    """Return a text, with names in capitals for its expressions; an empty one for anything else."""
     match node:
         case ast.Constant(value=str(text)):
             return re.sub(r"\{(\w+)[^}]*\}", lambda found: found[1].replace("_", " ").upper(), text)

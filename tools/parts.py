@@ -37,7 +37,6 @@ OURS = "#!/bin/sh\n# coreflux-mcp-secrets: no service starts while packages are 
 
 
 def missing_parts() -> list[str]:
-    """Return the Debian packages of missing commands."""
     return [package for command, package in PARTS.items() if found(command) is None]
 
 
@@ -88,7 +87,6 @@ def found(command: str) -> str | None:
 
 
 def install_packages(*, must: bool) -> None:
-    """Install missing packages, as root on Debian."""
     missing = missing_parts()
     if not missing:
         return

@@ -92,7 +92,6 @@ def of_rules(files: list[Path]) -> Iterator[str]:
 
 
 def tracked(*patterns: str) -> list[Path]:
-    """Return the files of the repository that match."""
     listed = subprocess.run(["git", "ls-files", *patterns], capture_output=True, text=True, check=True, cwd=ROOT)
     return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
@@ -113,12 +112,10 @@ def messages(path: Path) -> str:
 
 
 def last_name(node: ast.AST) -> str:
-    """Return the last part of a dotted name, such as StoreError of `errors.StoreError`."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _text(node: ast.expr) -> str:
-    """Return a text, with `x` for its expressions; an empty one for anything else."""
     match node:
         case ast.Constant(value=str(text)):
             return " ".join(text.split())
@@ -128,7 +125,6 @@ def _text(node: ast.expr) -> str:
 
 
 def of_pages() -> Iterator[str]:
-    """Yield a finding for each page with sentences that are too long or too hard to read."""
     for path in pages():
         text, name = prose(path.read_text()), path.relative_to(ROOT).as_posix()
         ease = README_EASE if name == "README.md" else EASE
@@ -139,7 +135,6 @@ def of_pages() -> Iterator[str]:
 
 
 def pages() -> list[Path]:
-    """Return the pages that are written by hand."""
     found = tracked("README.md", "docs/*.md")
     return [path for path in found if not path.relative_to(ROOT).as_posix().startswith(GENERATED)]
 
@@ -167,7 +162,6 @@ def docstring_words() -> int:
 
 
 def docstrings() -> Iterator[str]:
-    """Yield all docstrings outside of tests, also those below fields."""
     for path in tracked("*.py"):
         if "tests" not in path.parts:
             statements = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Expr))

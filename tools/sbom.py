@@ -57,7 +57,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def document(image: str, *, docker: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the document for an image that `docker` has. Raises SetupError."""
     remedy = "make image first, and name the image that it made"
     run = [docker, "run", "--rm", "--network", "none", "--read-only", "--entrypoint", "/opt/secretops/bin/python"]
     printed = run_step(f"ask {image} what it holds", [*run, image, "-c", SCRIPT], remedy=remedy, env=env)
@@ -78,7 +77,6 @@ def _export() -> str:
 
 
 def _python(exported: list[dict[str, Any]], found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Return the locked packages that are in the image. Raises SetupError for a package that is not locked."""
     installed = {
         (_normal(name), version) for name, version in found["packages"].items() if _normal(name) != DISTRIBUTION
     }
@@ -111,7 +109,6 @@ def _others(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _among(made: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the dependencies between the components that remain."""
     there = {one["bom-ref"] for one in made["components"]}
     entries = (one for one in made.get("dependencies", []) if one["ref"] in there)
     return [{**one, "dependsOn": [ref for ref in one.get("dependsOn", []) if ref in there]} for one in entries]

@@ -26,7 +26,6 @@ CLEAN, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 
 
 def say(line: str, *, indent: str = "") -> None:
-    """Print a line, folded at 80 columns without breaking paths."""
     print(
         textwrap.fill(
             line,

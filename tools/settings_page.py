@@ -38,12 +38,12 @@ A stack file, `Pulumi.<stack>.yaml`, has these sections. Each is a key under `co
 """
 
 SETS = {
-    "store": "where values live",
+    "store": "where secret values are stored",
     "server": "where the MCP server runs, and who reaches it",
     "broker": "the MQTT broker and its users",
     "issuer": "the CA that signs the [client certificate](operations/certificates.md)",
     "agent": "the agent that accepts the [API key](operations/agent-key.md)",
-    "rotation": "how often secrets rotate, and how long servers have to follow",
+    "rotation": "how often secrets rotate, and the grace period",
     "secrets": "more secrets, by name",  # pragma: allowlist secret
     "log_level": "the log level of the server",
     "environment": "development, staging or production",
@@ -146,7 +146,6 @@ def _default(field: FieldInfo) -> str:
 
 
 def rule_of(field: FieldInfo) -> str:
-    """Return the rule in the error for a wrong entry."""
     adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation(), config={"strict": True})
     found: list[tuple[bool, str]] = []
     for sample in REFUSED:

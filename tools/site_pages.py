@@ -46,14 +46,12 @@ def as_github_does(text: str, separator: str) -> str:
 
 
 def on_config(config: Any) -> Any:
-    """Add the decisions to the navigation by their titles."""
     decisions = sorted(path.relative_to(config.docs_dir).as_posix() for path in Path(config.docs_dir).glob("adr/*.md"))
     config.nav.append({"Decisions": decisions})
     return config
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages outside of docs."""
     for source, page in OUTSIDE.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text()))
     return files

@@ -31,7 +31,6 @@ class SetupError(Exception):
 
 
 def say(line: str) -> None:
-    """Print a line of progress, unbuffered."""
     print(line, flush=True)
 
 
@@ -119,7 +118,7 @@ def step_in_background(
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """Delay SIGINT and SIGTERM until the block ends: a child must have a name before it can be ended."""
+    """Delay SIGINT and SIGTERM until the block ends: before, its child could not be terminated."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
         yield
         return

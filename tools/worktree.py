@@ -77,7 +77,6 @@ def call(
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Return the output of a git command. Raises `ScanError`."""
     done = call(["git", *arguments], root)
     if done.returncode:
         raise ScanError(f"git {arguments[0]}: exit code {done.returncode}", output=done.stderr)

@@ -14,12 +14,10 @@ TICK = "tick"
 
 
 def rotator_of(secret: str) -> str:
-    """Return the name of a secret's rotation function."""
     return f"rotate-{secret}"
 
 
 def declared_callers(operators: Sequence[str], reader: str | None) -> tuple[str, ...]:
-    """Return the operators, and the reader of a server outside of AWS."""
     return tuple(dict.fromkeys((*operators, *([reader] if reader else []))))
 
 

@@ -26,7 +26,6 @@ _ENDPOINT, _KEY, _CA = f"vpce-{'0' * 17}", f"key/{'0' * 36}", f"certificate-auth
 
 
 def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield each violated rule. `parsed` has the sections that are valid by themselves."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     secrets, rotation = parsed.get("secrets", {}), parsed.get("rotation")
     if isinstance(server, EcsServer):

@@ -56,7 +56,7 @@ class EcsMcpServerArgs(McpServerArgs, AwsArgs):
     allowed_hosts: Sequence[str] = ()
     """Host names that clients use."""
     connection_tools: bool = False
-    """Lets MCP clients choose the broker and user of all clients."""
+    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Image architecture. Fargate's ARM64 costs a fifth less."""

@@ -121,7 +121,6 @@ class AwsIdentity(Component):
         return ecs_task(self._name, self.account, self, injected=injected)
 
     def sync(self, provider: pulumi.Input[str], service_account: str) -> AwsRole:
-        """Declare the role that a cluster's service account assumes through the cluster's OIDC provider."""
         trust = pulumi.Output.from_input(provider).apply(lambda arn: policies.trusted_of(arn, service_account))
         return stack_role(f"{self._name}-{SYNC}-role", SYNC, trust, account=self.account, parent=self)
 
@@ -137,7 +136,6 @@ def _check_place(name: str, found: tuple[str, str], wanted: tuple[str, str]) -> 
 
 
 def ecs_task(name: str, account: AwsAccount, parent: Component, *, injected: bool) -> EcsTask:
-    """Declare a task's two roles. `injected`: ECS reads the secrets, and not the launcher."""
     trust = policies.trusted("ecs-tasks", account=account.names.account, source=account.names.arn("ecs", "*"))
     starts, runs = (
         stack_role(f"{name}-{what}-role", what, trust, account=account, parent=parent) for what in (STARTS, RUNS)

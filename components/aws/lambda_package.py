@@ -108,7 +108,6 @@ def is_current() -> bool:
 
 
 def made_from() -> str:
-    """Return the digest of the package's sources."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     digest.update(_locked().encode())
     for name, path in _ours():

@@ -109,7 +109,6 @@ class Names:
 
     @property
     def letters(self) -> str:
-        """Return the name of the dead-letter queue."""
         return self.plain("letters")
 
     @property
@@ -124,7 +123,6 @@ class Names:
         return self.arn("sns", self.plain("alerts"))
 
     def rule_arn(self, what: str) -> str:
-        """Return the ARN of a rule on the default event bus."""
         return self.arn("events", f"rule/{self.plain(what)}")
 
     @property
@@ -137,7 +135,6 @@ class Names:
 
     @property
     def balancer(self) -> str:
-        """Return the name of the load balancer and of its target group."""
         return _plain(BASE, self.stack, limit=_BALANCER_LIMIT)
 
     def log_group(self, what: str) -> str:
@@ -152,7 +149,6 @@ class Names:
 
     @property
     def bucket(self) -> str:
-        """Return the trail bucket's name, globally unique."""
         whole = f"{self.account}/{self.region}/{self.stack}/{self.generation}"
         stack = re.sub(r"[^a-z0-9]+", "-", self.stack.lower())[:_BUCKET_STACK].strip("-")
         return f"{BASE}-{stack}-trail-{hashlib.sha256(whole.encode()).hexdigest()[:10]}"

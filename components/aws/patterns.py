@@ -95,7 +95,6 @@ def role_change(names: Names, operators: Sequence[str]) -> str:
 
 
 def user_change(names: Names, users: Sequence[str]) -> str:
-    """Return the pattern of new credentials for these IAM users."""
     events = _of("iam", "CreateAccessKey", "CreateLoginProfile", "UpdateLoginProfile")
     called = [names.called(user)[1] for user in users]
     return f"{{ {events} && {_is('$.requestParameters.userName', called)} }}"

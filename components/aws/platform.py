@@ -54,7 +54,6 @@ class Aws(Platform):
         yield from warnings(store)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that the functions' package is current. Raises ComponentError."""
         if not isinstance(settings.store, AwsStore):
             return
         from .rotation import check_package
@@ -62,7 +61,6 @@ class Aws(Platform):
         check_package()
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the command that invokes the tick's function."""
         if not isinstance(store := settings.store, AwsStore):
             return None
         return (

@@ -123,7 +123,6 @@ def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
 
 
 def lease(table: Arn) -> Statement:
-    """Allow acquiring, renewing and releasing the lease, all by conditional updates."""
     return allow(("dynamodb:UpdateItem",), [table])
 
 
@@ -161,7 +160,6 @@ def of_tick(
     way_out: pulumi.Input[str] | None,
     issuers: Sequence[AwsPrivateCaIssuer],
 ) -> list[pulumi.Input[Statement]]:
-    """Allow the tick to rotate all secrets in all regions, and to have certificates signed."""
     arns = [names.secret_pattern(secret) for secret in secrets]
     return [
         values((*READ, *WRITE), arns, way_out=way_out),

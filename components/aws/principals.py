@@ -54,7 +54,6 @@ class EcsTask(Workload, Principal):
 
     @property
     def reads(self) -> AwsRole:
-        """Return the role that reads the secrets."""
         return self.execution_role if self.injected else self.task_role
 
 

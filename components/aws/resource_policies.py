@@ -102,7 +102,6 @@ def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> pulumi.Input[s
 
 
 def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> pulumi.Input[str]:
-    """Return the topic's policy, which lets the stack's alarms and rules publish."""
     of_alarms = {"ArnLike": {"aws:SourceArn": alarms}, "StringEquals": {"aws:SourceAccount": account}}
     return document(
         allow(["sns:Publish"], [topic], of_alarms) | {"Principal": {"Service": "cloudwatch.amazonaws.com"}},
@@ -113,7 +112,6 @@ def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> p
 
 
 def senders(queue: Arn, rule: Arn) -> pulumi.Input[str]:
-    """Return the queue's policy, which lets one rule send messages."""
     return document(
         allow(["sqs:SendMessage"], [queue], {"ArnEquals": {"aws:SourceArn": rule}})
         | {"Principal": {"Service": "events.amazonaws.com"}},

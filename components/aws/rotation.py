@@ -225,7 +225,6 @@ def lease_table(resource: str, account: AwsAccount, parent: Component) -> aws.dy
 
 
 def location_of(names: Names, secrets: Sequence[Secret]) -> AwsStoreLocation:
-    """Return the store's location in the manifest, from names alone."""
     return AwsStoreLocation(
         account=names.account,
         region=names.region,

@@ -102,7 +102,6 @@ class Alerts:
         self._group = planned(group.id, self._names.resource_id(f"Microsoft.Insights/actionGroups/{called}"))
 
     def of_reads(self, vault: pulumi.Output[str], readers: Mapping[str, Sequence[pulumi.Input[str]]]) -> None:
-        """Alert on undeclared and denied reads."""
         undeclared = pulumi.Output.all(vault, readers).apply(lambda known: queries.undeclared_read(*known))
         by = ("Who", "Secret")
         self._rule("undeclared-read", 1, "an undeclared reader read a secret", undeclared, by)
@@ -136,7 +135,6 @@ class Alerts:
         )
 
     def of_ticks(self, job: str) -> None:
-        """Alert on failed or missing ticks."""
         failed, silent = queries.tick_failed(job), queries.tick_lines(job)
         self._rule("tick-failed", 2, "the tick failed for a secret: its log has the reason", failed, every=SELDOM)
         self._rule("tick-missing", 1, "the hourly tick does not run", silent, window="PT3H", every=SELDOM, none=True)

@@ -45,7 +45,7 @@ class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
     allowed_hosts: Sequence[pulumi.Input[str]] = ()
     """Host names that clients use in addition to that of Container Apps."""
     connection_tools: bool = False
-    """Lets MCP clients choose the broker and user of all clients."""
+    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
 
 
 class ContainerAppMcpServer(McpServer):

@@ -34,7 +34,6 @@ class Files:
     texts: Mapping[str, pulumi.Input[str]]
 
     def init_containers(self, image: pulumi.Input[str]) -> list[app.InitContainerArgs]:
-        """Return the container that writes the files, from the same image."""
         if not self.texts:
             return []
         return [
@@ -80,7 +79,6 @@ def identity_settings(of: AzureIdentity, environment: AzureEnvironment) -> list[
 
 
 def registries(image: pulumi.Input[str], environment: AzureEnvironment) -> list[app.RegistryCredentialsArgs]:
-    """Return the registry login for image pulls; none without a registry."""
     if environment.args.registry is None:
         return []
     server = pulumi.Output.from_input(image).apply(lambda known: known.partition("/")[0])

@@ -20,7 +20,6 @@ from .settings import AzureStore, ContainerAppServer
 
 
 def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield each violated rule. `parsed` has the sections that are valid by themselves."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     secrets = parsed.get("secrets", {})
     if isinstance(server, ContainerAppServer):

@@ -50,7 +50,6 @@ class Names:
 
     @property
     def lease_container_id(self) -> str:
-        """Return the resource id of the blob container of the lease."""
         path = f"storageAccounts/{self.storage}/blobServices/default/containers/{LEASE_CONTAINER}"
         return self.resource_id(f"Microsoft.Storage/{path}")
 
@@ -60,7 +59,6 @@ class Names:
 
     @property
     def vault_host(self) -> str:
-        """Return the vault's host name in Azure's public cloud."""
         return f"{self.vault}.vault.azure.net"
 
     @property
@@ -75,7 +73,6 @@ class Names:
 
     @property
     def lease(self) -> str:
-        """Return the URL of the lease's blob."""
         return f"https://{self.storage}.blob.core.windows.net/{LEASE_CONTAINER}/{LEASE_BLOB}"
 
     def plain(self, what: str) -> str:

@@ -42,7 +42,6 @@ def denied_read(vault: str) -> str:
 
 
 def deletion(vault: str) -> str:
-    """Return the query for deletions of a secret or the vault, failed ones included."""
     return _lines(_events(vault), f"| where OperationName in ({_list(DELETED)}) and Status != 401", _BY_WHOM)
 
 
@@ -82,7 +81,6 @@ def tick_failed(job: str) -> str:
 
 
 def tick_lines(job: str) -> str:
-    """Return the query for all lines that ticks print, at least one per secret."""
     return _lines(_console(job), "| project TimeGenerated, Log")
 
 
@@ -134,8 +132,8 @@ def _console(job: str) -> str:
 def _by_rotator(job: str) -> str:
     """Return the condition for lines of this stack's ticks.
 
-    A replica's name starts with its job's. A row has the environment's id, which tells stacks of the same name apart if
-    they log to one workspace. Init containers have other names.
+    A replica's name starts with its job's, and a row has the environment's id: another stack of the same name may log to
+    the same workspace. Init containers have other names.
     """
     group, name = job.partition("/providers/")[0], job.rpartition("/")[2]
     return (

@@ -71,12 +71,10 @@ class AzureSecretStore(SecretStore):
 
     @property
     def manifest_output(self) -> Mapping[str, Any]:
-        """Return the manifest; ids that Azure generates are outputs."""
         whole = self.manifest.model_dump(mode="json")
         return {**whole, "store": {**whole["store"], "readers": self._readers(), "workspace": self._workspace}}
 
     def publish(self, *, reader: Principal) -> Fetched | SyncedKey:
-        """Grant the reader a role on each secret of the server."""
         secrets = self.read_by_server
         match reader:
             case AzurePods():

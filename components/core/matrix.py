@@ -38,7 +38,6 @@ def refusal(store: str, server: str) -> tuple[str, str, str] | None:
 
 
 def pairs_table() -> str:
-    """Return the Markdown table of stores, servers and their kinds of reference."""
     servers = kinds("server")
     lines = ["| store \\ server | " + " | ".join(servers) + " |", "|---|" + "---|" * len(servers)]
     for store in kinds("store"):
@@ -54,7 +53,6 @@ def pairs_table() -> str:
 
 
 def gaps_table() -> str:
-    """Return the Markdown table of stores' limitations."""
     lines = ["| store | gap | what to know |", "|---|---|---|"]
     for store in kinds("store"):
         lines += [f"| {store} | {feature} | {why} |" for feature, why in platform_of("store", store).gaps.items()]

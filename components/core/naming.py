@@ -39,5 +39,4 @@ def physical_name(*parts: str, limit: int) -> str:
 
 
 def stack_name(given: str | None) -> str:
-    """Return `given`, by default the Pulumi stack's name."""
     return given or pulumi.get_stack()

@@ -29,7 +29,6 @@ class HostUser(Workload, Principal):
 
     @classmethod
     def this(cls, reader: str | None = None) -> HostUser:
-        """Return the account that runs this program."""
         return cls(uid=os.geteuid(), reader=reader)
 
 

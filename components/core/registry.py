@@ -59,7 +59,6 @@ def platform_of(section: Section, kind: str) -> Platform:
 
 
 def packages(store: str, server: str) -> tuple[str, ...]:
-    """Return the Pulumi packages of a stack with these kinds."""
     found = [each.sdk for each in PLATFORMS if each.sdk and (each.store == store or each.server == server)]
     return tuple(sdk.removeprefix("pulumi_").replace("_", "-") for sdk in found)
 

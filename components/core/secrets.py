@@ -60,7 +60,6 @@ def broker_admin(stack: str, cadence_days: int) -> Secret:
 
 
 def agent_key(cadence_days: int, agent: Agent) -> Secret:
-    """Return the API key of the Coreflux Copilot, or of another DigitalOcean agent."""
     return Secret(
         name="agent-key",
         kind=SecretKind.AGENT_KEY,
@@ -108,7 +107,6 @@ def client_ca(days: int) -> Secret:
 
 
 def client_name(stack: str) -> str:
-    """Return the common name of client certificates."""
     return physical_name("coreflux-mcp", stack, limit=LONGEST_NAME)
 
 

@@ -32,7 +32,6 @@ class Dotenv(Platform):
     }
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> HostUser:
-        """Return the account that runs this program, which owns the files."""
         return HostUser.this(reader=getattr(settings.server, "reader", None))
 
     def open_principal(

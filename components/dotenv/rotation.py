@@ -38,7 +38,6 @@ def rotator_files(root: Path, manifest: Manifest) -> dict[str, str]:
 
 
 def turn_on(root: Path, stack: str) -> str:
-    """Return the command that enables the timer."""
     units = root / UNITS / _unit(stack)
     service, timer = shlex.quote(f"{units}.service"), shlex.quote(f"{units}.timer")
     return f"systemctl --user link {service} && systemctl --user enable --now {timer}"

@@ -21,7 +21,6 @@ class DotenvStore(StoreSection):
 
     @property
     def folder(self) -> Path:
-        """Return the store's root as an absolute path without `..`."""
         return Path(normpath(PROJECT_FOLDER / self.root))
 
 
@@ -42,5 +41,4 @@ class LocalServer(ServerSection):
 
     @property
     def entry_folder(self) -> Path:
-        """Return the folder of the MCP client's entry as an absolute path without `..`."""
         return Path(normpath(PROJECT_FOLDER / (self.folder or ".coreflux-mcp-local")))

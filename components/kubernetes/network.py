@@ -64,7 +64,6 @@ def to_dns(args: NetworkArgs) -> Egress:
 
 
 def to_broker(broker: BrokerArgs, args: NetworkArgs) -> Egress:
-    """Allow the broker's port, at its addresses or in its Service's namespace."""
     return Egress(to=_at(broker.host, args.broker_cidrs), ports=[Port(port=broker.port, protocol="TCP")])
 
 

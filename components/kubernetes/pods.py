@@ -68,7 +68,6 @@ def resources(chosen: Resources | None, default: Resources) -> core.v1.ResourceR
 
 
 def container_security() -> core.v1.SecurityContextArgs:
-    """Return the `restricted` level's settings of a container, with a read-only root file system."""
     return core.v1.SecurityContextArgs(
         allow_privilege_escalation=False,
         capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),

@@ -190,7 +190,6 @@ def _measures(where: str, entry: Any) -> bool:
 
 
 def encrypted_entry(section: str) -> Problem:
-    """Return the problem for a section with a `secure:` entry."""
     return _value(section, "a secure: entry")
 
 

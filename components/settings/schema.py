@@ -42,7 +42,6 @@ _DEFERRED = ConfigDict(defer_build=True)
 
 
 def models(section: str) -> tuple[type[Section], ...]:
-    """Return the models of a section, of all platforms."""
     own = _OWN.get(section, ())
     if section not in ("store", "server", "issuer"):
         return own

@@ -37,7 +37,6 @@ class EmbeddedBroker(Section):
 
     @property
     def args(self) -> BrokerArgs:
-        """Return the components' arguments for this broker."""
         return BrokerArgs(host="localhost", port=self.port, tls=False, protocol=MqttProtocol.V311, embedded=True)
 
 
@@ -62,7 +61,6 @@ class OutsideBroker(Section):
 
     @property
     def args(self) -> BrokerArgs:
-        """Return the components' arguments for this broker."""
         return BrokerArgs(
             host=self.host,
             kind=self.kind,
@@ -97,12 +95,11 @@ class PrivateCa(IssuerSection):
 
     kind: Literal["private-ca"]
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
-    """Lifetime of a client certificate."""
+    """Days that a client certificate is valid."""
     ca_days: Annotated[int, between(30, 3650, "days")] = 1825
     """Lifetime of the CA. At two thirds of it secretops creates the next CA, which you add to the broker's CAs."""
 
     def issuer_of(self, common_name: str) -> PrivateCaIssuer:
-        """Return the stack's own CA as an issuer."""
         return PrivateCaIssuer(
             secret=CLIENT_CA, common_name=common_name, seconds=self.days * DAY, ca_seconds=self.ca_days * DAY
         )

@@ -169,12 +169,10 @@ def _is_own(key: str) -> bool:
 
 
 def encrypted_of(sections: Mapping[str, Any]) -> list[str]:
-    """Return the names of the sections with a `secure:` entry at any depth."""
     return [name for name, entry in sections.items() if any(_secure(entry))]
 
 
 def handed_over(entry: Any) -> str:
-    """Return a section's text as the engine passes it to the program."""
     if entry is None:
         return ""
     return entry if isinstance(entry, str) else json.dumps(entry)
@@ -234,7 +232,6 @@ def _section(text: str) -> dict[str, Any]:
 
 
 def values_of(file: StackFile) -> Iterator[Problem]:
-    """Yield a problem for each secret value in the file."""
     from .plain_values import encrypted_entry, says_secret, values_in, values_of_others
     from .schema import SECTIONS
 

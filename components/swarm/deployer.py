@@ -53,7 +53,6 @@ def check_manager() -> None:
 
 
 def ask_manager() -> None:
-    """Raise SecretopsError unless a manager answers."""
     api.check_manager(api.SwarmApi(patient=False).get("/info") or {})
 
 

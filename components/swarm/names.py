@@ -47,7 +47,6 @@ class Names:
 
     @property
     def prefix(self) -> str:
-        """Return the prefix of secret names."""
         return f"{self.base}_"
 
     def of(self, what: str) -> str:
@@ -81,7 +80,6 @@ def names_of(stack: str) -> Names:
 
 
 def files_of(secret: Secret) -> dict[str, SwarmFile]:
-    """Return field -> the file in which it is mounted."""
     named = _FILES.get(secret.kind) or {field: _plain_file(secret.name, field) for field in secret.fields}
     return {field: SwarmFile(name=name) for field, name in named.items()}
 

@@ -79,7 +79,7 @@ def manifest_of(names: Names, args: SwarmSecretStoreArgs) -> Manifest:
 
 
 def rotator_shape(manifest: Manifest, *, socket: str, log_driver: LogDriverArgs | None) -> Shape:
-    """Return the specification of the rotator's service, of which one replica runs. Raises TypeError for another
+    """Return the specification of the rotator's service, with one replica. Raises TypeError for another
     store's manifest."""
     store = manifest.store
     if not isinstance(store, Location):

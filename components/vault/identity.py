@@ -96,7 +96,6 @@ class VaultPlace(Place, VaultServerArgs):
     def grant(
         self, resource: str, policy: str, rights: Iterable[Right], parent: Component, after: Sequence[pulumi.Resource]
     ) -> None:
-        """Declare a policy with these rights."""
         opts = self.under(parent, after=after)
         vault.Policy(resource, name=policy, policy=document(rights), opts=opts)
 

@@ -117,7 +117,6 @@ class VaultSecretStore(SecretStore):
         self.register_outputs({"mount": self._names.base})
 
     def publish(self, *, reader: Principal) -> Fetched | InjectedFiles | SyncedKey:
-        """Grant `reader` each path of the server's secrets. Return how it reads them."""
         if not isinstance(reader, VaultReader):
             raise TypeError(f"{reader}: has no role of Vault to read by")
         secrets, polls = self.read_by_server, not isinstance(reader.workload, Pods)
@@ -139,7 +138,6 @@ class VaultSecretStore(SecretStore):
         return VaultRotation(f"{self._name}-rotation", args, pulumi.ResourceOptions(parent=self)).schedule
 
     def record_access(self) -> Trail:
-        """Enable the server's audit devices, or return what its configuration needs for them."""
         own = self._args
         args = VaultAccessTrailArgs(**self._shared, product=own.product, audit_files=own.audit_files)
         return VaultAccessTrail(f"{self._name}-trail", args, pulumi.ResourceOptions(parent=self)).trail

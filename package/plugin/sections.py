@@ -205,7 +205,7 @@ class Server(TypedDict):
     security_groups: NotRequired[Input[list[Input[str]]]]
     cluster: NotRequired[Input[str]]
     copilot: NotRequired[bool]
-    """Uses the Coreflux Copilot. Injected tasks then start once agent-key has a value."""
+    """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
     load_balancer: NotRequired[LoadBalancer]
     architecture: NotRequired[ServerArchitecture]
     """Image architecture. Fargate's ARM64 costs a fifth less."""
@@ -268,11 +268,11 @@ class Issuer(TypedDict):
 
     kind: IssuerKind
     days: NotRequired[int]
-    """Lifetime of a client certificate."""
+    """Days that a client certificate is valid."""
     ca_days: NotRequired[int]
     """Lifetime of the CA. At two thirds of it secretops creates the next CA, which you add to the broker's CAs."""
     arn: NotRequired[Input[str]]
-    """A CA of another account needs a shared permission for the client template."""
+    """A CA of another account must be shared, with the permission for the client template."""
 
 
 class DotenvStoreKind(Enum):
@@ -333,7 +333,7 @@ class Vpc(TypedDict):
     subnets: Input[list[Input[str]]]
     security_groups: Input[list[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """A NAT gateway, or the VPC's Secrets Manager endpoint, then the only way for values."""
+    """A NAT gateway, or the VPC's Secrets Manager endpoint: functions then access values only through it."""
 
 
 class ExistingTrail(TypedDict):
@@ -353,11 +353,11 @@ class AwsStore(TypedDict):
 
     region: str
     account: str
-    """Credentials of another account are rejected."""
+    """Twelve digits. Credentials of other accounts are rejected."""
     operators: list[str]
-    """Roles and users that may put and read values. All others are denied, also administrators."""
+    """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: NotRequired[list[str]]
-    """Regions with a copy of each secret under their own key."""
+    """Regions with a replica of each secret, encrypted with its own key."""
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: NotRequired[Vpc]
@@ -370,7 +370,7 @@ class AwsStore(TypedDict):
     alert_topic: NotRequired[Input[str]]
     """An existing SNS topic; by default the stack creates a topic."""
     kms_key: NotRequired[Input[str]]
-    """Your KMS key of the values, with your policy; by default the stack creates a key."""
+    """Your KMS key for the secrets, whose policy you set; by default the stack creates a key."""
     log_kms_key: NotRequired[Input[str]]
     """KMS key of functions' and tasks' logs; by default AWS' key."""
     permissions_boundary: NotRequired[Input[str]]
@@ -582,7 +582,7 @@ class DotenvArgs(TypedDict):
     """A stack whose store is dotenv."""
 
     store: DotenvStore
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -592,7 +592,7 @@ class DotenvArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[Rotation]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[dict[str, DeclaredSecret]]
     """More secrets, by name."""
     environment: NotRequired[Environment]
@@ -605,7 +605,7 @@ class SwarmArgs(TypedDict):
     """A stack whose store is swarm."""
 
     store: SwarmStore
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -615,7 +615,7 @@ class SwarmArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[Rotation]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[dict[str, DeclaredSecret]]
     """More secrets, by name."""
     environment: NotRequired[Environment]
@@ -628,7 +628,7 @@ class KubernetesArgs(TypedDict):
     """A stack whose store is kubernetes."""
 
     store: KubernetesStore
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -638,7 +638,7 @@ class KubernetesArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[Rotation]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[dict[str, DeclaredSecret]]
     """More secrets, by name."""
     environment: NotRequired[Environment]
@@ -651,7 +651,7 @@ class AwsArgs(TypedDict):
     """A stack whose store is aws."""
 
     store: AwsStore
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -661,7 +661,7 @@ class AwsArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[Rotation]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[dict[str, DeclaredSecret]]
     """More secrets, by name."""
     environment: NotRequired[Environment]
@@ -674,7 +674,7 @@ class AzureArgs(TypedDict):
     """A stack whose store is azure."""
 
     store: AzureStore
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -684,7 +684,7 @@ class AzureArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[Rotation]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[dict[str, DeclaredSecret]]
     """More secrets, by name."""
     environment: NotRequired[Environment]
@@ -697,7 +697,7 @@ class VaultArgs(TypedDict):
     """A stack whose store is vault."""
 
     store: VaultStore
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -707,7 +707,7 @@ class VaultArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[Rotation]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[dict[str, DeclaredSecret]]
     """More secrets, by name."""
     environment: NotRequired[Environment]

@@ -183,7 +183,6 @@ def _public(found: Sequence[Statement]) -> Iterator[str]:
 
 
 def _account(source: str) -> str | None:
-    """Return the account in `source`, an account or an ARN; None if it has none."""
     found = re.fullmatch(r"(?:arn(?::[^:]*){3}:)?(\d{12})(?::.*)?", source)
     return found[1] if found else None
 

@@ -35,7 +35,6 @@ def _alarms(plan: Plan, wanted: Mapping[tuple[str, ...], Any]) -> list[Resource]
 
 
 def _alarms_on_event(plan: Plan, *words: str) -> list[Resource] | Unknown:
-    """Return alarms on a filter whose pattern contains all `words`."""
     found: list[Resource] = []
     may_be = False
     for one in plan.of_type(aws.FILTER):

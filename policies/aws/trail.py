@@ -54,7 +54,6 @@ def _applies(plan: Plan) -> bool:
 
 
 def _log_of(plan: Plan, trail: Resource) -> list[Resource] | Unknown:
-    """Return the log group in this stack that the trail's ARN names."""
     arn = at(trail.properties, "cloudWatchLogsGroupArn")
     named = related(plan, aws.LOG, "name", ok=lambda name: f":log-group:{name}:" in str(arn))
     return UNKNOWN if arn is UNKNOWN else named
@@ -80,8 +79,6 @@ def _expires_late(rule: Any) -> bool:
 
 
 def _log_is(what: str, ok: Callable[[Any], bool], wrong: str) -> Judge:
-    """Return a judge of a property of the trail's log group, which must be in this stack."""
-
     def judge_logs(plan: Plan) -> Iterator[Finding]:
         for trail in plan.of_type(aws.TRAIL):
             found = _log_of(plan, trail)

@@ -21,8 +21,6 @@ _BALANCER = Source("https://azure.microsoft.com/pricing/details/load-balancer/",
 
 
 def _replicas(resource: str) -> Callable[[Plan], float]:
-    """Return a function that counts the vCPU or GiB of permanent replicas."""
-
     def quantity(plan: Plan) -> float:
         found = 0.0
         for one in plan.of_type("azure-native:app:ContainerApp"):
@@ -51,7 +49,6 @@ def _ingested(plan: Plan) -> float:
 
 
 def _retained(plan: Plan) -> float:
-    """Return the GB per month that are retained beyond the 31 days in the ingestion price."""
     days = (one.properties.get("retentionInDays") for one in plan.of_type("azure-native:operationalinsights:Workspace"))
     return sum(LOG_GB * max(0, whole(each) - 31) * 24 / HOURS for each in days)
 

@@ -18,7 +18,7 @@ GROUP = "azure-native:monitor:ActionGroup"
 WORKSPACE, SETTING = "azure-native:operationalinsights:Workspace", "azure-native:monitor:DiagnosticSetting"
 # Days: Log Analytics' minimal retention, what PCI DSS 10.5.1 requires, and the maximum.
 SHORT, YEAR, MOST = 30, 365, 730
-# Type -> the property that names it, and log categories or groups of which a diagnostic setting needs one.
+# Type -> the property that names it, and log categories or groups: a diagnostic setting needs one of them.
 _LOGS = {
     VAULT: ("vaultName", ("audit", "allLogs", "AuditEvent")),
     ENVIRONMENT: ("environmentName", ("ContainerAppConsoleLogs", "allLogs")),
@@ -101,7 +101,6 @@ def _unfiltered(alert: Resource) -> Iterator[Finding]:
 
 
 def _active(plan: Plan, kind: str, key: str) -> Iterator[Any]:
-    """Yield the criteria or conditions of enabled alerts that notify an action group."""
     for alert in plan.of_type(kind):
         groups = at(alert.properties, "actions", "actionGroups")
         if at(alert.properties, "enabled") is not False and groups not in (None, []):

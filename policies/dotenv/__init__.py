@@ -43,7 +43,6 @@ def is_dotenv(plan: Plan) -> bool:
 
 
 def _entries(entry: Any) -> list[tuple[Any, Any]]:
-    """Return the pairs of a mapping; one unknown pair if the mapping is unknown."""
     if entry is UNKNOWN:
         return [(UNKNOWN, UNKNOWN)]
     return [*entry.items()] if isinstance(entry, Mapping) else []

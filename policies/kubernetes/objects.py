@@ -25,7 +25,6 @@ ROTATOR = "coreflux-mcp-secrets:kubernetes:Rotator"
 
 
 def kind_of(one: Resource) -> str:
-    """Return an object's kind, such as Deployment, without API version."""
     return one.type.rpartition(":")[2]
 
 

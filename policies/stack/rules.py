@@ -56,8 +56,6 @@ def _look_at_type(one: Resource) -> Iterator[Finding]:
 
 
 def _outputs(*paths: str, ok: Callable[..., bool], wrong: str) -> Callable[[Plan], Iterator[Finding]]:
-    """Return a judge that applies `ok` to several outputs together."""
-
     def look(plan: Plan) -> Iterator[Finding]:
         entries = [next(select(plan.outputs, path)) for path in paths]
         return judge(plan, entries, lambda entries: ok(*entries), f"output {paths[0]}", wrong)

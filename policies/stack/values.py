@@ -109,7 +109,6 @@ def _decoded(text: str) -> str:
 
 
 def _is_dense(run: str) -> bool:
-    """Return whether `run` is as random as a generated password."""
     mixed = all(re.search(kind, run) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
     kinds = [(one.islower(), one.isupper()) for one in run]
     changes = sum(one != other for one, other in pairwise(kinds)) / (len(run) - 1)

@@ -86,7 +86,6 @@ def names_each_path(policy: Any) -> bool:
 
 
 def _has_wildcard(path: str) -> bool:
-    """Return whether a path ends with *, or has + as a segment."""
     return path.endswith("*") or "+" in path.split("/")
 
 

@@ -62,7 +62,6 @@ class Description:
         return Operation(described["operationId"], found, described, tuple(methods.get("parameters", ())))
 
     def request(self, operation: Operation, query: Mapping[str, list[str]]) -> list[str]:
-        """Return how path and query violate the description."""
         wrong, known = [], {_OPAQUE}
         for parameter in self._parameters(operation):
             name, schema = parameter["name"], parameter["schema"]
@@ -120,7 +119,6 @@ class Description:
             yield self._resolved(each)
 
     def _broken(self, schema: Mapping[str, Any], read: Any, answer: bool) -> Iterator[str]:
-        """Yield how JSON violates a schema. Only answers may have read-only properties."""
         validator = OAS30ReadValidator if answer else OAS30WriteValidator
         checked = validator(_absolute(schema), registry=self._registry, format_checker=oas30_format_checker)
         for error in checked.iter_errors(read):

@@ -60,7 +60,6 @@ class Management(ThreadingHTTPServer):
         self.server_close()
 
     def put(self, resource_id: str, properties: dict[str, Any]) -> Answer:
-        """Create a vault or a role assignment. Idempotent."""
         if assignment := _ASSIGNMENT.fullmatch(resource_id):
             return self._assign(resource_id.lower(), assignment["scope"], properties)
         named = _VAULT.fullmatch(resource_id)
@@ -102,7 +101,6 @@ class Management(ThreadingHTTPServer):
         return (HTTPStatus.OK, {"id": resource_id}) if there else _refused(HTTPStatus.NOT_FOUND, "ResourceNotFound", "")
 
     def delete(self, resource_id: str) -> Answer:
-        """Delete an assignment or a vault. A deleted vault's name stays taken."""
         if _ASSIGNMENT.fullmatch(resource_id):
             scope, made = _VAULT.match(resource_id), self.assigned.pop(resource_id.lower(), None)
             self._held = {triple: key for triple, key in self._held.items() if key != resource_id.lower()}

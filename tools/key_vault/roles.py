@@ -73,7 +73,6 @@ class Access:
     assignments: list[Assignment] = field(default_factory=list)
 
     def grant(self, principal: str, role: Role | str, secret: str | None = None) -> Assignment:
-        """Grant a role to a principal's object id, for a secret or for the vault."""
         made = Assignment(principal, BUILT_IN[role] if isinstance(role, str) else role, secret, str(uuid.uuid4()))
         self.assignments.append(made)
         return made

@@ -61,7 +61,6 @@ class KeyVaults(ThreadingHTTPServer):
         self.server_close()
 
     def vault(self, name: str, **options: Any) -> Vault:
-        """Add a vault, with the arguments of `Vault` in `options`."""
         made = Vault(name, **options)
         self.vaults[f"{name}{DOMAIN}".lower()] = made
         return made
@@ -217,7 +216,6 @@ class _Request:
             raise problems.unauthorized(str(error), challenge) from None
 
     def _do(self, wrong: list[str]) -> Body:
-        """Perform the request, as far as the description and the caller's role allow it."""
         operation, vault = self.operation, self.vault
         if operation.id not in ACTIONS:
             raise problems.bad_parameter(f"this stand-in has no {operation.id}")

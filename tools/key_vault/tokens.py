@@ -61,7 +61,6 @@ class Authority:
         return jwt.encode(claims, self._key, algorithm="HS256")
 
     def read(self, token: str, audience: str) -> dict[str, Any]:
-        """Return the claims of a valid token. Raises RefusedTokenError."""
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,

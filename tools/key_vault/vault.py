@@ -139,7 +139,6 @@ class Vault:
         return _page(items, most, after)
 
     def secrets(self, most: int = PAGE, after: str = "") -> tuple[list[Body], str]:
-        """Return a page of secrets with their newest versions, and the start of the next page."""
         with self._lock:
             items = [
                 {**self._bundle(name, versions[-1]), "id": f"{self.url}/secrets/{name}"}

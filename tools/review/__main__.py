@@ -190,7 +190,6 @@ def _ca(args: argparse.Namespace) -> int:
 
 
 def _print(text: str) -> None:
-    """Print a text; in a GitHub job also on the run's page."""
     print(text, end="")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a") as file:

@@ -178,7 +178,6 @@ def _table(stacks: Sequence[StackReview], *, fork: bool) -> Iterator[str]:
 
 
 def _rows(stacks: Sequence[StackReview]) -> list[Row]:
-    """Return the rows, most serious first."""
     found: dict[tuple[object, ...], Row] = {}
     follow: Counter[str] = Counter()
     for one in stacks:
@@ -232,7 +231,6 @@ def _changes(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _resources(changes: Sequence[Change]) -> str:
-    """Return a single resource with its type, a few by name, or many as numbers per type."""
     kinds = Counter(change.type.rpartition(":")[2] for change in changes)
     if len(changes) == 1:
         return f"{code(changes[0].name)} {code(changes[0].type)}"
@@ -267,7 +265,6 @@ def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
 
 
 def _of_itself(statement: Statement, resource: str) -> Statement:
-    """Replace the resource's own name by ITSELF, so that equal statements can be combined."""
     principals, resources = (
         tuple(ITSELF if term == resource else term for term in terms)
         for terms in (statement.principals, statement.resources)

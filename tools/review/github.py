@@ -89,7 +89,6 @@ class Run:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Run:
-        """Return the run. Raises SetupError if the event is not for a pull request's run."""
         run = event.get("workflow_run") or {}
         if run.get("event") != "pull_request":
             raise SetupError("the event", "  no run of a pull request", "nothing: there is nothing to comment on")
@@ -150,7 +149,6 @@ def _pull_request(github: GitHub, run: Run) -> int | None:
 
 
 def _changed_files(github: GitHub, number: int) -> Iterator[str]:
-    """Yield the names of the changed files, before and after a rename."""
     files = list(github.pages(f"pulls/{number}/files"))
     for one in files:
         yield str(one["filename"])
@@ -160,7 +158,6 @@ def _changed_files(github: GitHub, number: int) -> Iterator[str]:
 
 
 def _artifact(github: GitHub, run: Run) -> str:
-    """Return the text of the artifact's only file, without unpacking it. Raises NoReviewError, SetupError."""
     listed = github.json("GET", f"actions/runs/{run.id}/artifacts?name={ARTIFACT}")["artifacts"]
     found = [one for one in listed if one["name"] == ARTIFACT and not one["expired"]]
     if not found:

@@ -63,7 +63,6 @@ class Clone:
         return ""
 
     def make_ready(self, stack: str) -> None:
-        """Set up the clone as `make preview` does. Raises SetupError."""
         on_aws = re.search(r"^\s*kind:\s*aws\b", self._file(stack).read_text(), re.MULTILINE)
         wanted = ["setup", "lambda"] if on_aws else ["setup"]
         run_step(
@@ -102,7 +101,6 @@ class Clone:
         return done.stdout
 
     def read(self, events: str) -> stream.Preview:
-        """Return the events' preview, without the clone's path."""
         return stream.preview(events.replace(str(self.root), "."))
 
     def provider(self, found: stream.Preview, stack: str = "") -> Provider:
@@ -145,7 +143,6 @@ class Clone:
         return self.root / f"Pulumi.{stack}.yaml"
 
     def _without_cluster(self, stack: str) -> dict[str, str]:
-        """Return a KUBECONFIG for no cluster, if the stack's cluster is unreachable."""
         if not self.missing(stack):
             return {}
         context = _CONTEXT.search(self._file(stack).read_text())
@@ -154,7 +151,6 @@ class Clone:
         return {"KUBECONFIG": str(file)}
 
     def _nothing_deployed(self, stack: str) -> dict[str, str]:
-        """Return variables for an empty state. Its stack is created in another folder."""
         state, elsewhere = self.home / "state", self.home / "project"
         # PULUMI_HOME stays the same, for its plugins.
         own = {"PULUMI_BACKEND_URL": f"file://{state}", PASSPHRASE: "", CHOSEN[1]: ""}

@@ -57,7 +57,6 @@ class Names:
 
     @classmethod
     def of(cls, resources: Iterable[tuple[str, str, Mapping[str, Any], str]]) -> Names:
-        """Return the names. `resources` has type, name, inputs and, if known, ARN of each."""
         found: dict[tuple[str, str], str] = {}
         accounts: set[str] = set()
         regions: set[str] = set()
@@ -126,7 +125,6 @@ class Names:
 
 
 def is_unread(inputs: Mapping[str, Any]) -> bool:
-    """Return whether some statements are unknown before the deployment."""
     return any(inputs.get(key) == UNKNOWN for key in ("policy", "assumeRolePolicy", "rules", "subjects"))
 
 
@@ -216,7 +214,6 @@ def _atoms(kind: str, called: str, inputs: Mapping[str, Any], names: Names) -> I
 
 
 def _of_vault(policy: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield path and capabilities of a policy's rules, from JSON or HCL."""
     try:
         paths = json.loads(policy)["path"]
     except (ValueError, KeyError, TypeError):

@@ -92,7 +92,6 @@ class Preview:
         return sum(is_unread(one.inputs) for one in self.resources.values())
 
     def names(self, *, before: bool = False) -> Names:
-        """Return the plan's names of resources, by their names on the platform."""
         return Names.of(
             (one.type, one.name, one.before if before else one.inputs, one.arn) for one in self.resources.values()
         )
@@ -107,7 +106,6 @@ class Found:
 
 
 def preview(text: str) -> Preview:
-    """Read a preview's event stream. Raises NoStreamError."""
     resources: dict[str, Planned] = {}
     summary: dict[str, Any] = {}
     secrets: list[frozenset[str] | None] = [None, None]
@@ -148,7 +146,6 @@ def _events(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _secrets(state: Mapping[str, Any]) -> frozenset[str] | None:
-    """Return the names of the secrets in the stack's manifest."""
     manifest = (state.get("outputs") or {}).get("secretops")
     if not isinstance(manifest, dict) or not isinstance(manifest.get("secrets"), list):
         return None
@@ -202,7 +199,6 @@ def changes(found: Preview) -> Found:
 
 
 def compared(base: Preview, head: Preview, replacing: Replacing) -> Found:
-    """Return the differences between two previews that were made with empty states."""
     was, names = base.names(), head.names()
     all_of = Counter(one.provider for one in base.resources.values())
     gone = {one.type: one for urn, one in base.resources.items() if _is_provider(one) and urn not in head.resources}
@@ -245,12 +241,10 @@ def compared(base: Preview, head: Preview, replacing: Replacing) -> Found:
 
 
 def _moved(before: Inputs, after: Inputs) -> frozenset[str]:
-    """Return the changed inputs of a provider that decide where it creates resources."""
     return frozenset(key for key in _PLACES if before.get(key) != after.get(key))
 
 
 def _places(before: Inputs, after: Inputs) -> dict[str, str]:
-    """Return old text -> new text, for the changed parts of those inputs."""
     found: dict[str, str] = {}
     for key in _PLACES:
         old, new = (_PLACE.findall(str(inputs.get(key) or "")) for inputs in (before, after))
@@ -283,7 +277,6 @@ def _move(provider: Planned, moved: frozenset[str], resources: int) -> Change:
 
 
 def _values(before: frozenset[str] | None, found: Preview) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of lost and new secrets. Without a manifest, all are lost."""
     if before is None or (found.secrets is None and found.failed):
         return (), ()
     after = found.secrets or frozenset()
@@ -291,7 +284,6 @@ def _values(before: frozenset[str] | None, found: Preview) -> tuple[tuple[str, .
 
 
 def _differs(before: Planned, after: Planned, key: str) -> bool:
-    """Return whether an input differs, except for an automatic name."""
     values = [one.inputs.get(key) for one in (before, after)]
     made_up = re.compile(rf"{re.escape(after.name)}-[0-9a-f]{{7}}")
     if all(isinstance(one, str) and made_up.fullmatch(one) for one in values):

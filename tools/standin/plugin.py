@@ -205,7 +205,6 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
             outputs.update({name: {wire.SIGNATURE: wire.SECRET, "value": value} if name in hidden else value})
 
     def _keeps_a_given_name(self, token: str, news: Any, changed: set[str]) -> bool:
-        """Return whether a replacement would have the same name as the old resource."""
         name = self._cloud.auto_named(token)
         return bool(name) and name in news.fields and name not in _defaults(news) and name not in changed
 
@@ -228,7 +227,6 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def _token(urn: str) -> str:
-    """Return the type in a URN: `urn:pulumi:<stack>::<project>::<parents$type>::<name>`."""
     return urn.split("::")[2].rpartition("$")[2]
 
 
@@ -244,13 +242,11 @@ def _defaults(struct: Any) -> list[str]:
 
 
 def _changed(olds: Any, news: Any) -> list[str]:
-    """Return the names of properties that differ, secret ones included."""
     old, new = wire.inputs(olds), wire.inputs(news)
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
 
 def _failures(found: list[Problem], given: Any) -> list[Any]:
-    """Return the first failure at each place."""
     secret = wire.secret_paths(given)
     first = {problem.at: problem for problem in reversed(found)}
     return [

@@ -73,7 +73,6 @@ def output_types(token: str) -> dict[str, Any]:
 
 @cache
 def input_types(arguments: type) -> dict[str, Any]:
-    """Return an input's name on the wire -> type."""
     with _importing:
         return dict(_types.input_type_types(arguments))
 
@@ -91,7 +90,6 @@ def required(arguments: type) -> frozenset[str]:
 
 
 def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield inputs that violate the SDK's types. Raises UnknownTypeError."""
     yield from _object(arguments_class(token), inputs, "")
 
 
@@ -183,7 +181,6 @@ def _kind(arm: Any) -> type:
 
 
 def _fits(arm: Any, value: Any) -> bool:
-    """Return whether a value has the right kind of type, regardless of its content."""
     kind = _kind(arm)
     signature = value.get(SIGNATURE) if isinstance(value, Mapping) else None
     if signature is not None:
@@ -235,5 +232,4 @@ def did_you_mean(word: str, known: Collection[str], *, listed: str = "the SDK") 
 
 
 def snake(name: str) -> str:
-    """Return a wire name in Python's spelling: `roleName` becomes `role_name`."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()

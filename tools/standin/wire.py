@@ -80,7 +80,6 @@ def _secret_paths(value: Any, at: str) -> Iterator[str]:
 
 
 def struct(given: Mapping[str, Any]) -> Any:
-    """Return Python values in the wire format."""
     made = struct_pb2.Struct()
     made.update(given)
     return made

@@ -84,12 +84,10 @@ def make_venv(home: Path) -> Path:
 
 
 def pinned(name: str) -> str:
-    """Return the version to which a wheel is locked."""
     return (WHEELS / f"{name}.txt").read_text().partition(f"{name}==")[2].split()[0]
 
 
 def pip_install(python: Path, requirements: Path, remedy: str = "") -> None:
-    """Install hash-locked requirements into the environment of `python`. Raises SetupError."""
     pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run_step(
         f"{requirements.stem if requirements.parent == WHEELS else requirements.parent.name} from the package index",

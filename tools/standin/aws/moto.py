@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from tools.standin.cloud import Inputs, RefusedError
 
-# Credentials for moto, which accepts any.
+# Invalid credentials, for moto.
 NOBODY = "standin"
 
 # The services' codes for a missing resource.
@@ -39,7 +39,6 @@ class Moto:
         return token in _KINDS
 
     def create(self, token: str, region: str, inputs: Inputs) -> tuple[str, Inputs]:
-        """Create a resource. Return its id and moto's outputs."""
         made: tuple[str, Inputs] = self._call(_KINDS[token].create, region, inputs)
         return made
 
@@ -47,7 +46,6 @@ class Moto:
         self._call(_KINDS[token].update, region, resource_id, inputs)
 
     def delete(self, token: str, region: str, resource_id: str, outputs: Inputs) -> None:
-        """Delete a resource. Idempotent."""
         self._call(_KINDS[token].delete, region, resource_id, outputs)
 
     def exists(self, token: str, region: str, resource_id: str) -> bool:

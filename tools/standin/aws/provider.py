@@ -67,7 +67,6 @@ class Aws:
         return replacement.replaced_by(token, frozenset(sdk_types.input_types(sdk_types.arguments_class(token))))
 
     def answered(self, token: str, inputs: Inputs) -> Inputs:
-        """Return all tags, the provider's and the resource's."""
         return {"tagsAll": dict(inputs.get("tags") or {})} if "tagsAll" in sdk_types.output_types(token) else {}
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:

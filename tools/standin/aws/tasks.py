@@ -71,7 +71,6 @@ def _units(text: Any, word: str) -> int:
 
 
 def _containers(text: Any) -> list[Mapping[str, Any]]:
-    """Return the containers; none for invalid text, which the model reports."""
     try:
         read = json.loads(text) if isinstance(text, str) else None
     except ValueError:
@@ -80,7 +79,6 @@ def _containers(text: Any) -> list[Mapping[str, Any]]:
 
 
 def _container(container: Mapping[str, Any], at: str) -> Iterator[Problem]:
-    """Check a container (ECS API reference, ContainerDefinition and Secret)."""
     for name in ("name", "image"):
         if not container.get(name):
             yield Problem(f"{at}.{name}", MISSING, "a container cannot do without it", f"give {name}")
@@ -94,7 +92,6 @@ def _container(container: Mapping[str, Any], at: str) -> Iterator[Problem]:
 
 
 def _wrong_place(text: str) -> tuple[str, str] | None:
-    """Return rule and remedy for a wrong location of a secret, or None."""
     if any(word in text for word in UNKNOWNS) or not text.startswith("arn:"):
         return None  # a parameter's name
     parts = text.split(":")

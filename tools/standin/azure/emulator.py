@@ -55,15 +55,12 @@ class Emulator:
         self._call("PUT", resource_id, {"properties": dict(properties or {})})
 
     def delete(self, resource_id: str) -> None:
-        """Delete a resource. Idempotent."""
         self._call("DELETE", resource_id)
 
     def exists(self, resource_id: str) -> bool:
         return self._call("GET", resource_id)
 
     def _call(self, method: str, resource_id: str, body: Mapping[str, Any] | None = None) -> bool:
-        """Send a request. Return whether the resource existed. Raises RefusedError with the emulator's error and a
-        remedy."""
         request = Request(  # noqa: S310 - http of loopback
             self.url + quote(resource_id),
             method=method,

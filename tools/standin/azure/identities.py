@@ -54,7 +54,6 @@ _PLACEHOLDER = re.compile(r"{(\w+)}")
 
 
 def kind(token: str) -> str:
-    """Return a token without package and version: `keyvault:Vault`."""
     return token.partition(":")[2]
 
 
@@ -155,7 +154,6 @@ def guid(text: str) -> str:
 
 
 def digits(text: str, count: int) -> str:
-    """Return `count` hexadecimal digits, which are equal for equal text."""
     return hashlib.sha256(text.encode()).hexdigest()[:count]
 
 

@@ -1,6 +1,6 @@
 """Which changes replace a resource: place and name, and a table for other properties.
 
-The provider's schema is not available here. Unknown changes count as updates, so the real provider may replace more.
+Unknown changes count as updates, so the real provider may replace more.
 """
 
 from __future__ import annotations

@@ -154,7 +154,6 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
 
 
 def _is_open(value: Any) -> bool:
-    """Return whether a part of the value is unknown in a preview."""
     return is_unknown(value) or (isinstance(value, str) and any(word in value for word in UNKNOWNS))
 
 

@@ -61,7 +61,6 @@ class OpenBao:
         return token.startswith("vault:")
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:
-        """Create a resource. Return its id in the provider, and the server's outputs. Raises RefusedError."""
         place, inputs = places.of(resource.token), resource.inputs
         path, namespace = place.path(place.at, inputs), self._namespaced(inputs)
         if place.exclusive and self._call("GET", path, namespace) is not None:
@@ -75,7 +74,6 @@ class OpenBao:
         return place.path(place.id or place.at, {**inputs, **computed}), computed
 
     def update(self, resource: Resource, resource_id: str) -> None:
-        """Update a resource in place. Raises RefusedError."""
         place, inputs = places.of(resource.token), resource.inputs
         if place.once:
             raise RefusedError(f"{resource_id}: what was generated once can't be changed; replace it")
@@ -94,7 +92,6 @@ class OpenBao:
             self._call("DELETE", path, self._namespaced(resource.inputs))
 
     def exists(self, token: str, outputs: Inputs) -> bool:
-        """Return whether a resource exists, by the same request as the provider's."""
         place = places.of(token)
         if place.found is None:
             return True
@@ -112,8 +109,6 @@ class OpenBao:
     def _call(
         self, method: str, path: str, namespace: str, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any] | None:
-        """Send a request. Return the answer; None for a missing resource. Raises RefusedError with the server's
-        error."""
         for turn in itertools.count():
             try:
                 return self._resource(method, path, namespace, body)

@@ -17,7 +17,6 @@ Body = dict[str, Any]
 
 
 def plain(inputs: Inputs, *, without: Collection[str] = (), named: Mapping[str, str] | None = None) -> Body:
-    """Return inputs with the API's names."""
     names = named or {}
     return {
         names.get(name) or snake(name): _number(value)
@@ -74,7 +73,6 @@ class Place:
 
 
 def of(token: str) -> Place:
-    """Return the paths of a type. Raises RefusedError for an unknown one."""
     if token not in PLACES:
         raise RefusedError(f"{token}: its path in Vault's API is unknown; add it to {__name__}")
     return PLACES[token]
@@ -85,7 +83,6 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> Any:
-    """Return a whole number as an integer: on the wire all numbers are floats."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
@@ -141,7 +138,6 @@ def _jwt_role(inputs: Inputs) -> Body:
 
 
 def _days(inputs: Inputs) -> Body:
-    """Return the body of KV's configuration, with the provider's seconds as a duration."""
     body = plain(inputs, without=("mount",))
     if (seconds := body.pop("delete_version_after", None)) is not None:
         body["delete_version_after"] = f"{seconds}s"
@@ -166,7 +162,6 @@ COMMAS = ("altNames", "ipSans", "uriSans", "otherSans")
 
 
 def _generated(inputs: Inputs) -> Body:
-    """Return the body for generating or signing a CA. Raises RefusedError for `exported` keys."""
     if inputs.get("type") == "exported":
         raise RefusedError("type: exported would bring a private key into Pulumi's state; take `internal`")
     joined = {name: ",".join(inputs[name]) for name in COMMAS if isinstance(inputs.get(name), list)}

@@ -160,7 +160,6 @@ def _rebuilt(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _seconds(text: Any) -> float:
-    """Return a duration in seconds; 0 if it is invalid or unknown."""
     matched = None if is_unknown(text) else _DURATION.fullmatch(str(text))
     return int(matched[1]) * _UNITS[matched[2]] if matched else 0
 

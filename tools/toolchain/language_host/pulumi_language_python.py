@@ -101,7 +101,6 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
         return Empty()
 
     def Run(self, request: Any, context: Any) -> Any:
-        """Run a program to its end. Its output is that of this host."""
         python, environment = interpreter(request.info)
         arguments = {
             "--project": request.project,
@@ -167,7 +166,6 @@ def interpreter(info: Any) -> tuple[str, dict[str, str]]:
 
 
 def _end_with_the_call(child: subprocess.Popen[Any], context: Any) -> None:
-    """End the child process when the call or this host ends."""
     _children.append(child)
     if not context.add_callback(lambda: _end(child)):  # already given up
         _end(child)
@@ -186,7 +184,6 @@ def _exit(*_: object) -> None:
 
 
 def _written_by(child: subprocess.Popen[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Yield a child's output with the name of its stream, until both streams are closed."""
     written: queue.Queue[tuple[str, bytes]] = queue.Queue()
 
     def pass_on(kind: str, pipe: IO[bytes]) -> None:
