@@ -403,5 +403,5 @@ class AwsAccessTrail(Component):
 
 
 def _numbered(found: Iterable[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
-    """Number the patterns: return name suffix -> pattern. The first suffix is empty."""
+    """Return name suffix -> pattern, by number. The first suffix is empty."""
     return {str(number) if number > 1 else "": one for number, one in enumerate(found, 1)}

@@ -132,8 +132,8 @@ def _console(job: str) -> str:
 def _by_rotator(job: str) -> str:
     """Return the condition for lines of this stack's ticks.
 
-    A replica's name starts with its job's, and a row has the environment's id: another stack of the same name may log to
-    the same workspace. Init containers have other names.
+    A replica's name starts with its job's, and a row has the environment's id: another stack of the same name may log
+    to the same workspace. Init containers have other names.
     """
     group, name = job.partition("/providers/")[0], job.rpartition("/")[2]
     return (

@@ -22,7 +22,7 @@ from tools.review.review import Against, Broken, Judge, Provider, StackReview, n
 from tools.steps import SetupError, run_step, say
 
 PROJECT = "coreflux-mcp-secrets"
-# Variables of which each chooses a state.
+# Variables that choose a state.
 CHOSEN = ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN")
 # Passphrase of the state, which contains no secret values; empty by default.
 PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105  # nosec B105 - a variable's name
