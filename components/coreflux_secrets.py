@@ -70,7 +70,7 @@ def _missing_extra_reported(name: str) -> Iterator[None]:
             raise
         raise ComponentError(
             f"CorefluxSecrets {name}: {sdk} is not installed",
-            "each platform needs its extra, for the store and for the server",
+            "the extras of the platforms of store and server must be installed",
             install_command(registry.extras()[sdk]),
             code="extra-missing",
         ) from None
@@ -91,8 +91,8 @@ def _check_providers(name: str, settings: Settings, opts: pulumi.ResourceOptions
             stack = f"store {settings.store.kind} and server {settings.server.kind}"
             raise ComponentError(
                 f"CorefluxSecrets {name}: unused provider of package {package}",
-                f"{stack} use {' and '.join(used) or 'no provider'}",
-                "take it out",
+                f"a provider must be one that {stack} use: {' and '.join(used) or 'none'}",
+                "remove it",
                 code="provider-unused",
             )
 
@@ -205,7 +205,7 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
                     yield Problem(
                         f"{where}: a key that is a {type(key).__name__}",
                         "keys must be text",
-                        "write text",
+                        "write the key as text",
                         code="key-not-text",
                     )
         case list() | tuple():

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from secretops import errors
-from tools.prose import last_name, tracked
+from tools.prose import last_name, text_of, tracked
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,8 +21,8 @@ Each error has a code, in brackets at the end of its first line and in the `--js
 wording may change, its code does not. Exit codes are described in [the commands](commands.md); a stack file's errors
 end `pulumi up` and `pulumi preview`, and end `make` and `secretops` with 2.
 
-| code | exit code | message | what helps |
-|---|---|---|---|
+| code | exit code | message | rule | what helps |
+|---|---|---|---|---|
 """
 
 
@@ -34,6 +34,7 @@ class Message:
     code: str
     kind: str
     what: str
+    rule: str
     remedy: str
     where: str
 
@@ -43,7 +44,8 @@ def render() -> str:
     described = {one.code for one in messages() if one.what}
     for one in sorted(messages(), key=lambda one: (one.code, one.where)):
         if one.what or one.code not in described:
-            rows[f"| `{one.code}` | {_exit_code(one)} | {_cell(one.what)} | {_cell(one.remedy)} |\n"] = None
+            texts = " | ".join(_cell(text) for text in (one.what, one.rule, one.remedy))
+            rows[f"| `{one.code}` | {_exit_code(one)} | {texts} |\n"] = None
     return HEAD + "".join(rows)
 
 
@@ -68,14 +70,15 @@ def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
         kind, texts = last_name(call.func), list(call.args)
         if texts and last_name(texts[0]) in bases():  # a template, with the class as its first argument
             kind = last_name(texts.pop(0))
-        what, _, remedy, code = [*texts, None, None, None, None][:4]
-        what, remedy, code = named.get("what", what), named.get("remedy", remedy), named.get("code", code)
+        parts = dict(zip(("what", "rule", "remedy", "code"), texts, strict=False)) | named
+        code = parts.get("code")
         if isinstance(code, ast.Constant) and "-" in str(code.value) and (kind in bases() or "code" in named):
-            what, remedy = (
-                texts_by_name.get(one.id, one) if isinstance(one, ast.Name) else one for one in (what, remedy)
+            nodes = (parts.get(name) for name in ("what", "rule", "remedy"))
+            what, rule, remedy = (
+                _text(texts_by_name.get(node.id, node) if isinstance(node, ast.Name) else node) for node in nodes
             )
             where = f"{path.relative_to(ROOT)}:{call.lineno:05}"
-            yield Message(str(code.value), kind, _text(what), _text(remedy), where)
+            yield Message(str(code.value), kind, what, rule, remedy, where)
 
 
 def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
@@ -94,16 +97,16 @@ def bases() -> dict[str, str]:
 
 
 def _text(node: ast.expr | None) -> str:
-    match node:
-        case ast.Constant(value=str(text)):
-            return re.sub(r"\{(\w+)[^}]*\}", lambda found: found[1].replace("_", " ").upper(), text)
-        case ast.JoinedStr():
-            return "".join(_text(part) or "…" for part in node.values)
-        case ast.FormattedValue(value=ast.Name() | ast.Attribute() as value):
-            return last_name(value).strip("_").replace("_", " ").upper()
-        case ast.BinOp(op=ast.Add()):
-            return _text(node.left) + _text(node.right)
-    return ""
+    text = text_of(node, _name)
+    return text if isinstance(node, ast.JoinedStr) else re.sub(r"\{(\w+)[^}]*\}", lambda one: _capitals(one[1]), text)
+
+
+def _name(node: ast.expr) -> str:
+    return _capitals(last_name(node)) or "…"
+
+
+def _capitals(name: str) -> str:
+    return name.strip("_").replace("_", " ").upper()
 
 
 def _exit_code(message: Message) -> str:

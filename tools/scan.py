@@ -65,8 +65,12 @@ def run(name: str, scanner: Callable[[Tree], Report], tree: Tree) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run the secret scanners over a git work tree.")
-    parser.add_argument("--only", action="append", choices=SCANNERS, help="run this one (may be given again)")
-    parser.add_argument("root", nargs="?", type=Path, default=Path(), help="the work tree; here unless told another")
+    parser.add_argument(
+        "--only", action="append", choices=SCANNERS, help="run only this scanner; repeat it for several"
+    )
+    parser.add_argument(
+        "root", nargs="?", type=Path, default=Path(), help="the work tree; the current folder by default"
+    )
     options = parser.parse_args(arguments)
     chosen = {name: scanner for name, scanner in SCANNERS.items() if not options.only or name in options.only}
     try:

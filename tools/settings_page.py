@@ -158,7 +158,9 @@ def rule_of(field: FieldInfo) -> str:
             many = each if detail["loc"] else ""
             if detail["loc"][-1:] == ("[key]",):
                 many = "keys, each with its entry: "
-            found.append((detail["type"] in OF_A_SHAPE | {"too_short"}, many + problem.rule))
+            found.append(
+                (detail["type"] in OF_A_SHAPE | {"too_short"}, many + problem.rule.removeprefix("it must be "))
+            )
     return min(found, key=lambda one: one[0])[1]
 
 

@@ -97,7 +97,7 @@ class AwsAccessTrail(Component):
         rule = self._rule()
         self._topic = args.alert_topic or self._own_topic()
         aws.cloudwatch.EventTarget(
-            f"{name}-rotation-failures-told", rule=rule.name, arn=self._topic, opts=self._account.under(self)
+            f"{name}-rotation-failures-target", rule=rule.name, arn=self._topic, opts=self._account.under(self)
         )
         self._watch_log(log_group, group)
         if args.functions:

@@ -87,7 +87,9 @@ def _name_of_cluster(text: str) -> str | None:
 
 Cluster = Annotated[
     str,
-    matching(r"[\w-]{1,255}", "a cluster's name", "take it out, so that the stack makes one", meant=_name_of_cluster),
+    matching(
+        r"[\w-]{1,255}", "a cluster's name", "remove it, so that the stack creates a cluster", meant=_name_of_cluster
+    ),
     MayBeOutput(),
 ]
 

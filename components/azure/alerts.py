@@ -82,9 +82,9 @@ class Alerts:
     ) -> None:
         self._name, self._place, self._names, self._workspace = name, place, place.names, workspace
         self._child = place.under(parent)
-        called = self._names.plain("told")
+        called = self._names.plain("receivers")
         group = monitor.ActionGroup(
-            f"{name}-told",
+            f"{name}-receivers",
             action_group_name=called,
             group_short_name="coreflux-mcp",
             resource_group_name=place.group,

@@ -58,7 +58,7 @@ AzureLocation = Annotated[
 
 # The name of a resource group may have letters and digits of every script, unlike other names.
 _GROUP = r"(?u:[\w().-]{0,89}[\w()-])"
-ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "take it out, and the stack makes one")]
+ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "remove it, and the stack creates a group")]
 
 
 def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:

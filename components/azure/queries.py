@@ -104,18 +104,19 @@ def _events(vault: str, *branches: str) -> str:
         "Status": audit_tables.STATUS,
         "Source": audit_tables.ADDRESS,
         "Who": audit_tables.OID,
-        "Asked": audit_tables.REQUEST,
-        "Given": audit_tables.OBJECT,
+        "Requested": audit_tables.REQUEST,
+        "Returned": audit_tables.OBJECT,
         "Subject": audit_tables.SUBJECT,
     }
     none = (
         "datatable(TimeGenerated: datetime, OperationName: string, Status: int, Source: string, Who: string,\n"
-        "        Asked: string, Given: string, Subject: string) []"
+        "        Requested: string, Returned: string, Subject: string) []"
     )
     return _lines(
         audit_tables.either(columns, where=f"tolower(_ResourceId) == {_text(vault.lower())}", others=[none, *branches]),
         "| extend Who = tolower(Who), Secret = tolower(coalesce(",
-        '    extract("/(?:deleted)?secrets/([^/?]+)", 1, Asked), extract("/secrets/([^/?]+)", 1, Given), Subject))',
+        '    extract("/(?:deleted)?secrets/([^/?]+)", 1, Requested),',
+        '    extract("/secrets/([^/?]+)", 1, Returned), Subject))',
     )
 
 

@@ -23,18 +23,17 @@ def deployable_pairs() -> Iterator[tuple[str, str]]:
         yield from ((store, server) for server in kinds("server") if can_be_deployed(store, server))
 
 
-def refusal(store: str, server: str) -> tuple[str, str, str] | None:
-    """Return why store and server can't be deployed together (what, rule and remedy), or None if they can."""
+def refusal(store: str, server: str) -> tuple[str, str] | None:
+    """Return rule and remedy if store and server can't be deployed together, or None if they can."""
     if can_be_deployed(store, server):
         return None
     pairs, platform = list(deployable_pairs()), platform_of("store", store)
     servers = ", ".join(other for one, other in pairs if one == store)
     stores = ", ".join(one for one, other in pairs if other == server)
-    pair = f"store {store} with server {server}"
     if reason := platform.planned.get(server):
-        return f"{pair}: is not implemented", reason, f"today store {store} works with server {servers}"
+        return f"the pair must be implemented: {reason}", f"today store {store} works with server {servers}"
     remedy = f"store {store} works with server {servers}; server {server} works with store {stores}"
-    return f"{pair}: cannot work", platform.why_no_other, remedy
+    return f"the server must reach the store: {platform.why_no_other}", remedy
 
 
 def pairs_table() -> str:

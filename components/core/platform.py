@@ -48,7 +48,7 @@ class Platform:
     secrets."""
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield a Problem per contradiction between the valid `sections` of a stack on this platform."""
+        """Yield a Problem for each cross-field rule that a stack with these valid `sections` breaks."""
         yield from ()
 
     def warnings(self, environment: str, store: Any) -> Iterator[str]:

@@ -24,9 +24,9 @@ def no_value(text: str) -> str:
     """Return `text`. Raise an error if it looks like the output of a password generator."""
     if looks_random(text):
         raise refused(
-            "a secret's value is not configuration: Pulumi would keep it in its state",
-            "if it is a name, choose one with words; else take it out, change it if it was committed or Pulumi has "
-            "read it, and put the new one: secretops put NAME",
+            "a secret value must not be in the configuration: Pulumi would store it in its state",
+            "if it is a name, choose one with words; else remove it, replace the secret value if it was committed or "
+            "Pulumi has read it, and supply the new one: secretops put NAME",
             shown="what looks like a secret's value (not shown)",
             code="secret-value",
         )
@@ -116,7 +116,7 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
 
     def check(number: int) -> int:
         if not low <= number <= high:
-            raise refused(f"from {low} to {high} {unit}".rstrip(), "name a number in that range", code="out-of-range")
+            raise refused(f"from {low} to {high} {unit}".rstrip(), "write a number in that range", code="out-of-range")
         return number
 
     return AfterValidator(check)
@@ -198,8 +198,8 @@ def public_addresses(text: str) -> str:
     meant = str(found.network_address) if found.prefixlen == _ADDRESS else str(found)
     if any(found.subnet_of(private) for private in _PRIVATE):
         rule, remedy = (
-            "a public address, and this one is in a private network",
-            "name a subnet, or a private endpoint",
+            "a public address; this one is private",
+            "name a subnet or a private endpoint instead",
         )
     elif _LARGEST <= found.prefixlen <= _SMALLEST or found.prefixlen == _ADDRESS:
         if text == meant:
@@ -215,7 +215,7 @@ def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
         if entry in first:
             raise refused(
                 "each entry must occur only once",
-                f"take entry {at} out",
+                f"remove entry {at}",
                 shown=f"{first[entry]} and {at} are the same",
                 code="duplicate-entry",
             )

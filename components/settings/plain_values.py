@@ -133,8 +133,8 @@ def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> 
             yield Problem(
                 f"{shown_key(key)}: {_NOT_SHOWN}",
                 _NO_VALUE,
-                "take it out, change it if it was committed or Pulumi has read it, and configure the provider by its "
-                "environment variables or files",
+                "remove it, replace the secret value if it was committed or Pulumi has read it, and configure the "
+                "provider by its environment variables or files",
                 code="secret-value",
             )
 
@@ -193,7 +193,7 @@ def encrypted_entry(section: str) -> Problem:
     return _value(section, "a secure: entry")
 
 
-_NO_VALUE = "a secret's value is not configuration, even encrypted: Pulumi would keep it in its state"
+_NO_VALUE = "a secret value must not be in the configuration, even encrypted: Pulumi would store it in its state"
 _NOT_SHOWN = "what looks like a secret's value (not shown)"
 
 
@@ -211,7 +211,7 @@ def _value(where: str, found: str, *, pem: bool = False, kind: object = None) ->
     return Problem(
         f"{where}: {found}",
         _NO_VALUE,
-        "take it out, change it if it was committed or Pulumi has read it, and "
-        + (goes or f"put the new one: secretops put {name}"),
+        "remove it, replace the secret value if it was committed or Pulumi has read it, and "
+        + (goes or f"supply the new one: secretops put {name}"),
         code="secret-value",
     )

@@ -24,20 +24,20 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, run
     if isinstance(broker, EmbeddedBroker):
         yield Problem(
             f"broker.kind: embedded with {where}",
-            f"the embedded broker listens only on one machine's loopback, which no {runs} reaches",
+            f"each {runs} must reach the broker, and the embedded one listens only on this machine's loopback",
             "name your broker: kind coreflux or mosquitto, and its host",
             code="embedded-broker-unreachable",
         )
     if isinstance(broker, OutsideBroker) and is_loopback(broker.host):
         yield Problem(
             f"broker.host: {broker.host} with {where}",
-            f"this address is the {runs}'s own loopback, where no broker listens",
-            "write the name that clients of the same network use",
+            f"each {runs} must reach the broker, and there this address is the {runs}'s own loopback",
+            "write the host name that clients on the same network use",
             code="broker-on-loopback",
         )
     if isinstance(broker, OutsideBroker) and broker.ca_file:
-        rule = f"a PEM file of CA certificates: it is read here, and {becomes}"
-        remedy = "put it there, or name another; take it out if a public CA signs the broker's certificate"
+        rule = f"it must be a PEM file of CA certificates on this machine; it {becomes}"
+        remedy = "put the file there, or name another one; remove the key if a public CA signs the broker's certificate"
         yield from unreadable_certificates("broker.ca_file", broker.ca_file, rule, remedy)
 
 
@@ -62,8 +62,8 @@ def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -
     if size > limit:
         yield Problem(
             f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
-            f"at most {limit}: {why}",
-            "name a file of the one CA's certificate that signs the broker's, not a whole bundle",
+            f"it may have at most {limit}: {why}",
+            "name a file with only the certificate of the CA that signs the broker's, not a whole bundle",
             code="ca-file-too-large",
         )
 
@@ -73,8 +73,9 @@ def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]
     if rotation and rotation.grace_seconds < FETCHED:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"at least {FETCHED}: the launcher polls every 5 minutes, a poll may fail, and it changes clients",
-            "lengthen it, or take it out for its default",
+            f"it must be at least {FETCHED}: the launcher polls every 5 minutes, may have to repeat a poll, and then "
+            "reconnects",
+            "lengthen it, or remove it to use the default",
             code="grace-too-short",
         )
 
@@ -86,7 +87,7 @@ def not_fetched(secrets: Mapping[str, DeclaredSecret], where: str, remedy: str) 
         if Reader.SERVER in secret.readers and name != HTTP_TOKEN[0]:
             yield Problem(
                 f"secrets.{name}: read by the server, with {where}",
-                "the launcher fetches only the secrets that it uses itself; the server gets no other",
+                "the server must not be a reader here: the launcher fetches only the secrets that it uses itself",
                 remedy,
                 code="secret-not-fetched",
             )

@@ -160,7 +160,7 @@ class _Reader:
                 every = {each: keys(each) for each in SECTIONS}
                 self.problems.append(validation_errors.unknown_section(name, SECTIONS, every))
         elif not text:
-            remedy = "fill it in, or take it out for its default"
+            remedy = "fill it in, or remove it to use the defaults"
             self.problems.append(Problem(f"{name}: empty", "a section must have entries", remedy, code="section-empty"))
         elif not values or isinstance(section, Mapping):
             self._parse(name, _without_values(section) if values else section, [place_of(value) for value in values])
@@ -202,7 +202,7 @@ def _misspelt(others: Iterable[str], *, reported: Collection[str]) -> Iterator[P
         meant = did_you_mean(project, [PROJECT], otherwise="")
         if meant and section not in reported:
             yield Problem(
-                f"{shown_key(key)}: of another project",
+                f"{shown_key(key)}: has the prefix of another project",
                 f"a section of this project must start with {PROJECT}:",
                 meant.replace(PROJECT, f"{PROJECT}:{section}"),
                 code="other-project",

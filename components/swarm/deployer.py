@@ -33,8 +33,8 @@ def manager() -> str:
     given = os.environ.get("DOCKER_CERT_PATH")
     if folder and (not given or Path(given) != folder):
         raise _refused(
-            f"{host}: TLS with the certificates in {folder}",
-            rule="Pulumi's provider reads no Docker context, and would connect without TLS",
+            f"Docker's context connects to {host} by TLS, with the certificates in {folder}",
+            rule="variables must set this connection: Pulumi's provider reads no context, and would omit TLS",
             remedy=f"export DOCKER_HOST={host} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={folder}, or use ssh://",
             code="context-with-tls",
         )
@@ -62,7 +62,7 @@ def check_login(registry: str) -> None:
         if os.environ.get(name):
             raise _refused(
                 f"{name} is set, and the stack file has server.registry_login",
-                rule="the provider would use it in place of Docker's login",
+                rule="the variable must not be set: Pulumi's provider would use it instead of Docker's login",
                 remedy=f"unset {name}, then docker login {registry}",
                 code="registry-variable-set",
             )
@@ -70,8 +70,8 @@ def check_login(registry: str) -> None:
     if not set(names) & set(_known()):
         raise _refused(
             f"server.registry_login: no login at {registry} in {_config()}",
-            rule="nodes pull the image with the login of this machine",
-            remedy=f"docker login {registry}, or take it out and docker pull the image on each node",
+            rule="this machine must be logged in to the registry: the nodes pull the image with its login",
+            remedy=f"docker login {registry}; or remove server.registry_login, and docker pull the image on each node",
             code="registry-login-missing",
         )
 

@@ -84,8 +84,8 @@ class VaultPlace(Place, VaultServerArgs):
                 if not pulumi.contains_unknowns(found) and (found or "").rstrip("/") != meant.rstrip("/"):
                     raise ComponentError(
                         f"provider of package vault: {key} {found or '(none)'}; arguments: {meant or '(none)'}",
-                        "the provider would create everything where no reader finds it",
-                        f"give both the same {key}, or take the provider out",
+                        "the provider must use the server of the arguments, or no reader finds the secrets",
+                        f"pass the same {key} in both, or remove the provider",
                         code="provider-of-other-server",
                     )
             return text

@@ -20,7 +20,7 @@ VaultAddress = Annotated[
     str,
     parsed(
         parse_https_url,
-        "the server's URL: https, a host, a port unless it is 443, and no path",
+        "the server's URL: https, a host, its port unless that is 443, and no path",
         "write it like https://vault.example.com:8200; values travel by TLS alone",
         is_host=True,
     ),
@@ -34,13 +34,13 @@ VaultPath = Annotated[
     ),
 ]
 VaultNamespace = Annotated[
-    str, matching(VAULT_PATH, "a namespace's path, no slash at its ends", "take it out for the root namespace")
+    str, matching(VAULT_PATH, "a namespace's path, no slash at its ends", "remove it to use the root namespace")
 ]
 Operator = Annotated[
     str,
     matching(
         rf"{VAULT_PATH}/(?!\.{{1,2}}$)[\w.@-]+",
-        "an auth method's mount and a name there, as the audit log has them",
+        "the mount of an auth method and a name there, as in the audit log",
         "write it like userpass/alice",
     ),
 ]
@@ -48,7 +48,7 @@ JwtIssuer = Annotated[
     str,
     parsed(
         partial(parse_https_url, path=True),
-        "the URL of who signs the tokens, below which Vault finds .well-known/openid-configuration",
+        "the URL of the tokens' issuer, below which Vault finds .well-known/openid-configuration",
         "kubectl get --raw /.well-known/openid-configuration shows a cluster's",
         is_host=True,
     ),
@@ -58,7 +58,7 @@ Subject = Annotated[
     satisfying(
         lambda text: is_one_line(text) and " " not in text,
         "the `sub` claim of a token, without spaces",
-        "write it as the token has it",
+        "copy it from the token",
     ),
 ]
 AuditFile = Annotated[
@@ -66,7 +66,7 @@ AuditFile = Annotated[
     matching(
         r"stdout|/[\w./-]+",
         "a path on the Vault server, or stdout",
-        "write the whole path, from / on; the server's account has to be able to write there",
+        "write an absolute path in a folder that the server's account can write to",
     ),
 ]
 

@@ -234,7 +234,7 @@ READ = "GetSecretValue"
 GUARDED = (READ, "PutSecretValue", "UpdateSecretVersionStage", "UpdateSecret")
 PRINCIPAL, SERVICE = "aws:PrincipalArn", "aws:PrincipalIsAWSService"
 # The only conditions that a denial may have: any other would leave a gap.
-BESIDE = {("ArnNotEquals", PRINCIPAL.lower()), ("Bool", SERVICE.lower())}
+ALLOWED_CONDITIONS = {("ArnNotEquals", PRINCIPAL.lower()), ("Bool", SERVICE.lower())}
 
 
 def _denies(statement: Statement, action: str) -> bool:
@@ -249,7 +249,7 @@ def _denies(statement: Statement, action: str) -> bool:
         and bool(named)
         and not any(map(wildcard, named))
         and statement.compared("Bool", SERVICE) in ((), ("false",))
-        and depends <= BESIDE
+        and depends <= ALLOWED_CONDITIONS
     )
 
 

@@ -32,7 +32,7 @@ from tools.review.statements import WORDS
 MARK = "<!-- coreflux-mcp-secrets: review -->"
 RULES = "docs/compliance/rules.md"
 ITSELF = "itself"
-FORK = "**Of a fork, as the fork's own run says:** its code wrote this review, and it had no credentials."
+FORK = "**From a fork, and not verified:** the fork's code wrote this review, without credentials."
 # Maximum number of each that is listed.
 ROWS, STACKS, BROKEN, STATEMENTS, ERRORS, PROPERTIES, NAMES, ACTIONS = 10, 6, 4, 6, 5, 6, 3, 4
 

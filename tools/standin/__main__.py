@@ -1,4 +1,4 @@
-"""Run a stand-in: `python -m tools.standin PACKAGE VERSION [ENGINE]`, as Pulumi calls it by choice.lay."""
+"""Run a stand-in: `python -m tools.standin PACKAGE VERSION [ENGINE]`, as Pulumi calls it by choice.write_shim."""
 
 from __future__ import annotations
 

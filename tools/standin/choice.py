@@ -14,13 +14,13 @@ from pathlib import Path
 VARIABLE = "STANDIN"
 # Values of the variable. If it is unset: Pulumi's provider with credentials, otherwise the stand-in, for previews.
 MODES = {
-    "preview": "the stand-in, credentials or not; it shows what would change and changes nothing",
-    "up": "the stand-in, and it may change its state: for tests",
-    "never": "Pulumi's own provider, credentials or not",
+    "preview": "the stand-in, with credentials, too; it previews changes and applies none",
+    "up": "the stand-in, which may also change its state, for tests",
+    "never": "Pulumi's own provider, without credentials, too",
 }
 
 _SHIM = """#!/bin/sh
-# A stand-in for Pulumi's {package} provider (tools/standin): it reaches no account. Laid by `make setup`.
+# A stand-in for Pulumi's {package} provider (tools/standin): it reaches no account. Written by `make setup`.
 cd {clone} && exec {python} -m tools.standin {package} {version} "$@"
 """
 
@@ -63,7 +63,7 @@ def choose(credentials: str) -> Choice:
     return Choice(standin=True, reason="no credentials found")
 
 
-def lay(folder: Path, package: str, version: str, *, clone: Path, python: Path) -> Path:
+def write_shim(folder: Path, package: str, version: str, *, clone: Path, python: Path) -> Path:
     """Write the stand-in's program into `folder`, as the provider of `package` for processes with `folder` on PATH.
 
     Pulumi prefers PATH to installed plugins, and prints a warning at each run. The user's plugins don't change.

@@ -99,13 +99,13 @@ def _wrong_place(text: str) -> tuple[str, str] | None:
     if service == "ssm":
         return None if ":parameter/" in text else ("a parameter's ARN ends with :parameter/name", "give its ARN")
     if service != "secretsmanager":
-        return "a secret lies in Secrets Manager or is a parameter of Systems Manager", "give its ARN"
+        return "a secret must be in Secrets Manager, or be a parameter of Systems Manager", "give its ARN"
     if len(parts) not in (_WHOLE_PARTS, _KEYED_PARTS) or not re.fullmatch(
         r"[a-z0-9-]+:\d{12}:secret:.+", ":".join(parts[3:_WHOLE_PARTS])
     ):
-        return f"a secret's place is {_PLACE} or {_PLACE_OF_ONE_KEY}", "write all of its colons"
+        return f"a secret's location must have the form {_PLACE} or {_PLACE_OF_ONE_KEY}", "write all of its colons"
     if len(parts) == _KEYED_PARTS and parts[8] and parts[9]:
-        return "of a version's stage and its id one is given", "leave one of them empty"
+        return "only one of a version's stage and id may be set", "leave one of them empty"
     return None
 
 

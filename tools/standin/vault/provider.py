@@ -47,10 +47,10 @@ class Vault:
 
     @property
     def disclaimer(self) -> str:
-        made = f". All is made in the OpenBao at {self._openbao.url}" if self._openbao else ""
+        made = f". It creates everything in the OpenBao at {self._openbao.url}" if self._openbao else ""
         return (
-            "It does not prove that your Vault accepts the stack: no right of whoever deploys, quota, mount of others "
-            f"or behaviour of Pulumi's own provider is seen, and of replacements only those of its own table{made}"
+            "It does not prove that your Vault accepts the stack: it does not check the deployer's rights, quotas, "
+            f"other mounts or Pulumi's own provider, and it knows only the replacements in its own table{made}"
         )
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:

@@ -1,5 +1,3 @@
-"""The commands doctor and audit."""
-
 from __future__ import annotations
 
 import sys
@@ -40,10 +38,13 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
     from secretops.operations import doctor as operation
 
     if yes and not repair:
-        what, rule = "--yes without --repair", "--yes answers the prompts of --repair"
-        raise UsageError(what, rule=rule, remedy="--repair --yes", code="yes-without-repair")
+        what, rule = "--yes without --repair", "--yes requires --repair, whose prompts it answers"
+        raise UsageError(what, rule=rule, remedy="secretops doctor --repair --yes", code="yes-without-repair")
     if repair and not yes and not sys.stdin.isatty():
-        rule, remedy = "each repair must be confirmed", "run it in a terminal; or run all repairs: --repair --yes"
+        rule, remedy = (
+            "each repair must be confirmed",
+            "run it in a terminal; or run all repairs: secretops doctor --repair --yes",
+        )
         raise UsageError("--repair: no terminal to confirm", rule=rule, remedy=remedy, code="confirmation-missing")
     session = console.open_session(stack, manifest)
     if confirm:
@@ -74,7 +75,7 @@ def _examine(session: Session, *, quiet: bool) -> list[Examined]:
         examined.append((name, result))
         if quiet:
             continue
-        if result.level is Level.UNKNOWN and result.texts in printed:  # the reason of an earlier check
+        if result.level is Level.UNKNOWN and result.texts in printed:  # an earlier check has printed this reason
             skipped.append(name)
             continue
         printed.add(result.texts)
@@ -128,7 +129,8 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """List who read and changed which secret, undeclared readers first. --json prints a line a row, then a summary."""
+    """List who read and changed which secret, undeclared readers first. --json prints a line per row, then a
+    summary."""
     from secretops.operations import audit as operation
     from secretops.operations.stack import load_manifest
 
