@@ -58,8 +58,7 @@ class Names:
         return self.prefix or f"{BASE}/{self.stack}{again}/"
 
     def secret(self, name: str) -> str:
-        """Return a secret's full name. It never ends with a dash and six characters, since AWS appends such a suffix to
-        ARNs:
+        """Return a secret's full name, which never ends with a dash and six characters, as ARNs do.
 
         https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
         """
