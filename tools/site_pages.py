@@ -34,6 +34,7 @@ ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)]) +(?=\S)")
 
 TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
 CELL = re.compile(r"<t([hd])([^>]*)>(.*?)</t[hd]>", re.DOTALL)
+CODE = re.compile(r"<code>[^<]*</code>")
 
 IMAGE = re.compile(r"!\[([^\]]*)\]\((?!https?://)([^)\s]+)\)")
 
@@ -115,12 +116,13 @@ def indent_lists(markdown: str) -> str:
 
 
 def name_cells(table: str) -> str:
-    """Set `data-column` of each cell to the header of its column."""
+    """Set `data-column` of cells to their column's header. Let long names in code break after a dot, slash or plus."""
     head, body, rows = table.partition("<tbody>")
     names = [re.sub(r"<[^>]+>", "", text).strip() for _, _, text in CELL.findall(head)]
 
     def named(row: str) -> str:
         columns = iter(names)
+        row = CODE.sub(lambda code: re.sub(r"(?<=[\w…])[./+](?=\w)", r"\g<0><wbr>", code[0]), row)
         return CELL.sub(lambda cell: f'<td{cell[2]} data-column="{next(columns, "")}">{cell[3]}</td>', row)
 
     return head + body + "</tr>".join(named(row) for row in rows.replace(r"\|", "|").split("</tr>"))

@@ -36,7 +36,7 @@ MIN_RSA, MIN_CURVE = 2048, 256
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 _BROKEN = (hashes.MD5, hashes.SHA1)
 
-# Reserved name that nobody can own (RFC 2606). Of the kinds of names that clients do not use, a CA certifies only it.
+# Reserved name that nobody can own (RFC 2606): the only one that a CA certifies of the kinds that clients do not use.
 NOBODY = "nobody.invalid"
 
 # A certificate is valid from this long before its creation, because a broker's clock may be behind.
@@ -161,7 +161,7 @@ def _refused(problem: Problem) -> RefusedError:
 def new_ca(common_name: str, *, seconds: int, now: datetime) -> tuple[str, str, datetime]:
     """Create a CA for the client `common_name`. Return its certificate and key as PEM, and when it expires.
 
-    Each CA has a unique name, so that a broker can distinguish two.
+    Each CA has a unique name, so that a broker can distinguish them.
     """
     key, ends = new_key(), (now + timedelta(seconds=seconds)).replace(microsecond=0)
     name = subject_of(f"{common_name} CA {secrets.token_hex(4)}")
@@ -270,7 +270,8 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
 
 
 def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Problem]:
-    """Yield problems of the readable certificate `own` for a client; with `alone`, for a client only."""
+    """Yield problems of `own`, a readable certificate: it must permit use by a client, and with `alone` no other
+    use."""
     if is_ca(own):
         yield Problem(
             "the certificate is a CA certificate", "a client certificate must not be a CA", code="certificate-is-ca"

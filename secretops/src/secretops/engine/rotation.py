@@ -82,7 +82,7 @@ class Rotation(Rotator):
 
     def apply(self, version: Version, *, force: bool = False) -> None:
         """Set the pending password. Without `force`, an existing user is changed only if the store has a version of its
-        users: else they may be in use."""
+        users: otherwise they may be in use."""
         versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
             raise RefusedError(

@@ -37,7 +37,7 @@ _NAMED_FILES = {variable: field for field, variable in FIELDS["client-cert"].ite
 
 
 class Source:
-    """The base of sources of settings. A subclass implements `variables`."""
+    """Base class of sources. A subclass implements `variables`."""
 
     where: str
     _read_at = 0.0
@@ -47,7 +47,7 @@ class Source:
 
     def read(self) -> ServerSettings:
         """Return settings. Raises UsageError with all mistakes, NotYetError if only values are missing, StoreError if
-        not recorded."""
+        the access is not recorded."""
         return settings.read_settings(self.variables(), self.where)
 
     def fingerprint(self) -> str:
@@ -316,7 +316,7 @@ SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
 
 
 def open_source(text: str) -> Source:
-    """Open a --from. Reads only the environment. Raises UsageError."""
+    """Open the source of --from. Reads only the environment. Raises UsageError."""
     scheme, colon, place = text.partition(":")
     if colon and scheme in SOURCES and bool(place) is bool(SOURCES[scheme][0]):
         return SOURCES[scheme][1](place)

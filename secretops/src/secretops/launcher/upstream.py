@@ -136,7 +136,7 @@ class AgentRequests:
         return getattr(importlib.import_module("requests"), name)
 
     def post(self, url: str, **options: Any) -> Any:
-        """Post. A request to the agent contains its key, so it follows no redirect."""
+        """Post a request. A request to the agent contains its key, so it follows no redirect."""
         requests = importlib.import_module("requests")
         if urlsplit(url).path != self.PATH:
             return requests.post(url, **options)  # nosec B113 - the caller sets the timeout

@@ -93,7 +93,7 @@ class View:
 
     @property
     def problems(self) -> list[Result]:
-        """Return what makes the view incomplete, and values in the trail."""
+        """Return problems: an incomplete view, or secret values in the trail."""
         found = []
         if self.not_whole:
             what = f"incomplete: {named(self.not_whole)}"

@@ -100,7 +100,7 @@ def remove(manifest: Manifest) -> str | None:
 
 
 def _is_taken(broker: Broker) -> bool:
-    """Return whether anything listens there, except a broker without a pid file: it is about to end."""
+    """Return whether anything listens at the address, except a broker without a pid file: it is about to end."""
     from secretops.broker.process import is_listening, wait_until_free
 
     return is_listening(broker.host, broker.port) and not wait_until_free(broker.host, broker.port)

@@ -71,7 +71,7 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
         remedy = "check that the broker runs and trusts the issuer; the next tick tries a pending version again"
         raise UnreachableError(what, rule=rule, remedy=remedy, code="certificate-not-accepted") from error
     finally:
-        if before is None:  # leave no key of a mere test in a file
+        if before is None:  # leave no key in a file after a mere test
             del _folders[version]
             shutil.rmtree(folder, ignore_errors=True)
     if known and refused:

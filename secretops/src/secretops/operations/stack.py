@@ -1,4 +1,4 @@
-"""Reads the manifest of a stack from its outputs. Uses the selected Pulumi stack unless --stack is set."""
+"""Read the manifest of a stack from its outputs. The default is the selected Pulumi stack."""
 
 from __future__ import annotations
 

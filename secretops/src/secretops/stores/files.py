@@ -25,8 +25,7 @@ FOLDERS = ("config", "certs", "secrets", "versions", "log", "aside")
 # Folder of a dotenv store's root with the systemd units. It contains no values.
 UNITS = "systemd"
 
-# Unit, with `{stack}` in its text. Persistent: systemd catches up on a tick that was missed while the machine was
-# off.
+# A unit with `{stack}` in it. Persistent: systemd catches up on a tick that was missed while the machine was off.
 TIMER = """\
 [Unit]
 Description=Every hour: secretops tick, stack {stack}

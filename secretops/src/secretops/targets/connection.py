@@ -110,8 +110,7 @@ class Connection:
             with suppress(OSError):
                 socket.close()
         # Break the cycle with the client: it closes two more sockets only when it is collected as garbage, and its
-        # select(2)
-        # fails from descriptor 1024 on.
+        # select(2) fails from descriptor 1024 on.
         self._client.on_connect = self._client.on_disconnect = None
         self._client.on_subscribe = self._client.on_publish = self._client.on_message = None
 
@@ -298,7 +297,7 @@ def _unreachable(broker: Broker, why: object) -> UnreachableError:
 
 
 def logs_in(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> bool:
-    """Return whether a login works. Raises UnreachableError without an answer."""
+    """Return whether the broker accepts `credential`. Raises UnreachableError without an answer."""
     try:
         with Connection(broker, credential, deadline=deadline):
             return True

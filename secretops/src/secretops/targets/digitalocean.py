@@ -43,7 +43,7 @@ class _Meta(BaseModel):
 
 
 class _Page(BaseModel):
-    """A page. The API may omit an empty list (protobuf's JSON)."""
+    """A page of a list. The API may omit an empty list (protobuf's JSON)."""
 
     api_key_infos: list[_Info] | None = None
     meta: _Meta | None = None

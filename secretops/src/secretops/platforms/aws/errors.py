@@ -1,4 +1,4 @@
-"""Translate errors of AWS and its SDK. Of their texts only names appear: action, principal, code."""
+"""Translate errors of AWS and its SDK. Uses only names from their texts: action, principal, code."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def translate(
     kind: str = "secret",
     own: Mapping[str, ErrorTemplate] = MappingProxyType({}),
 ) -> SecretopsError:
-    """Return the error for an IAM action on the secret, table or CA `name`; empty is any.
+    """Return the error for an IAM action on the secret, table or CA `name`; empty means any.
 
     `own`: templates by AWS' error code.
     """

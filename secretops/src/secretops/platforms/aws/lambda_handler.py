@@ -48,8 +48,7 @@ _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 # Metrics of a tick, as numbers of secrets, with the dimension Stack, in the namespace of the project.
 METRICS = ("Failed", "Attention", "Overdue")
-# Seconds to wait for the lease of a tick or a command, which take seconds; AWS repeats a step later than
-# that.
+# Seconds to wait for the lease of a tick or a command, which take seconds; AWS repeats a step later than that.
 LEASE_SECONDS = 60.0
 # Seconds between two attempts to acquire the lease.
 RETRY_SECONDS = 1.0
@@ -120,8 +119,7 @@ def _run_step(step: str, session: Session, secret: Secret, token: str) -> None:
             rotation.apply(_prepared(rotation, secret, token))
         case "testSecret":
             # At the first `pulumi up` AWS runs only this step, on an empty version. No secret has a value then, not
-            # even
-            # the certificate that a broker may require.
+            # even the certificate that a broker may require.
             versions = session.facts(secret).versions
             pending = versions.pending
             if tested := pending if pending and pending.id == token else versions.current:

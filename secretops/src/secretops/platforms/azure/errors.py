@@ -1,4 +1,4 @@
-"""Translate errors of Azure and its SDK. Of their texts only codes appear."""
+"""Translate errors of Azure and its SDK. Uses only codes from their texts."""
 
 from __future__ import annotations
 

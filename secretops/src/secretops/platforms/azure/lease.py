@@ -1,4 +1,4 @@
-"""The lease of the Azure store: a blob's, which Azure grants and ends. Key Vault has no compare-and-swap.
+"""The lease of the Azure store: the lease of a blob, which Azure grants and ends. Key Vault has no compare-and-swap.
 
 The blob's metadata name the holder and count renewals. Each attempt of a write checks the lease, and ends before the
 lease can (`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
@@ -140,7 +140,7 @@ class LeaseBlob(LeaseStore):
         return lease_held(found.holder, found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
-        """Acquire the lease, of a new blob if missing. Return False if another process has it."""
+        """Acquire the lease; create a missing blob. Return False if another process has the lease."""
         with translated("acquire the lease of", self.url, self.name):
             while True:
                 try:

@@ -52,7 +52,7 @@ class NoManagerError(StoreError):
 
 
 class SwarmApi:
-    """One daemon. `patient`: wait for a daemon that answered before or `was_there`."""
+    """One daemon. `patient`: wait for a daemon that answered before (with `was_there`, that is assumed)."""
 
     def __init__(
         self, connect: Callable[[], Connection] = open_connection, *, patient: bool = True, was_there: bool = False

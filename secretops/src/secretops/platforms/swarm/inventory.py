@@ -43,7 +43,8 @@ class Inventory:
         return [_parse(each) for each in self._api.get("/secrets", label=labels) or []]
 
     def names(self, secret: str, number: int, fields: tuple[str, ...]) -> dict[str | None, str]:
-        """Return each field's name of a Swarm secret; None -> that of the version's id. Raises UsageError."""
+        """Return field -> name of its Swarm secret; None -> name of the secret with the version's id. Raises
+        UsageError."""
         start = f"{self._location.prefix}{secret}-v{number}"
         names = {field: start if field is None else f"{start}-{field}" for field in (None, *fields)}
         for name in names.values():

@@ -35,7 +35,7 @@ def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: Swa
 
 
 def mounted_secrets(service: str, api: SwarmApi | None = None) -> tuple[MountedSecret, ...]:
-    """Return the service's list, sorted by file; empty without the service."""
+    """Return a service's list of secrets, sorted by file; empty without the service."""
     found = (api or SwarmApi()).get(f"/services/{service}")
     listed = [
         MountedSecret(

@@ -15,7 +15,7 @@ class Values(Protocol):
     """The texts of Swarm secrets. They never change."""
 
     def text(self, name: str) -> str | None:
-        """Return a text. Raises StoreError if unreadable here."""
+        """Return a text. Raises StoreError if this process cannot read it."""
 
     def keep(self, name: str, text: str) -> None:
         """Remember the text of a new secret, which no task mounts yet."""

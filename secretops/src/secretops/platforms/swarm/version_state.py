@@ -38,8 +38,7 @@ class StoredVersion:
 @dataclass(frozen=True, kw_only=True)
 class SecretState:
     kept: tuple[StoredVersion, ...] = ()
-    # Number of the next version. It is used once: a lower number that is not stored belongs to a removed
-    # version.
+    # Number of the next version. It is used once: a lower number that is not stored belongs to a removed version.
     next: int = 1
     # Id of the config that was read; empty if there is none.
     config: Annotated[str, Field(exclude=True)] = ""

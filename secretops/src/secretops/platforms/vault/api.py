@@ -58,7 +58,7 @@ class Document:
 
 
 class Api:
-    """Paths of one mount. `guard` runs before each attempt of a write; True as its argument: confirm the lease."""
+    """Paths of one mount. `guard` runs before each attempt of a write; its argument True means: confirm the lease."""
 
     def __init__(self, server: Server, mount: str, login: Login | None = None) -> None:
         self.server, self.mount = server, mount

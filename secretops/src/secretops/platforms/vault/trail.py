@@ -2,7 +2,7 @@
 
 https://openbao.org/docs/audit/
 
-Only responses count, and denied requests, which may lack a response. Texts are HMACs with a salt per device.
+Counts only responses, and denied requests, which may lack a response. Texts are HMACs with a salt per device.
 """
 
 from __future__ import annotations

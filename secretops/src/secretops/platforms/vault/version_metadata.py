@@ -185,7 +185,7 @@ class State:
 
 
 def _resolve_plan(api: Api, path: str, main: Metadata, record: VersionRecord) -> VersionRecord:
-    """Resolve `planned`: by the document of that number, if it exists."""
+    """Replace `planned` by the document of that number, if it exists."""
     if record.planned is None or record.planned > main.current:
         return record
     info = main.documents.get(record.planned)

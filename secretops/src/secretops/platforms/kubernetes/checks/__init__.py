@@ -34,8 +34,7 @@ LATE = timedelta(hours=2)
 # Secret that cert-manager writes for a stack with certificate_issuer.
 CERT_MANAGER = "coreflux-mcp-certificate"
 
-# Verbs that RBAC grants on an object, and those without an object's name (a selector can give list and watch a
-# name).
+# Verbs that RBAC grants on an object, and those without an object's name (a selector can give list and watch a name).
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 UNNAMED = ("create", "deletecollection")
 _BOTH = ("get", "update")

@@ -20,7 +20,7 @@ from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.server import ANSWER_SECONDS, Connection
 from secretops.stores.lease import Timing
 
-# How an expiry time that means never begins.
+# Start of an expiry time that means "never".
 NEVER = "0001-01-01"
 HTTPS = 443
 
@@ -130,7 +130,7 @@ class VaultServer:
 
     @property
     def rotator(self) -> str:
-        """Return the lease's first reader; the others are operators."""
+        """Return the rotator: the lease's first declared reader. The others are operators."""
         return next(iter(self.location.readers.get(self.location.lease, ())), "")
 
     @property
