@@ -70,7 +70,7 @@ Namespace = Annotated[
         "name it like coreflux-mcp",
     ),
 ]
-# Characters of a context in the manifest.
+# Characters of a context's name in the manifest.
 LONGEST_CONTEXT = 253
 Context = Annotated[
     str,

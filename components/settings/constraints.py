@@ -19,13 +19,13 @@ KEYWORDS = "keywords"
 
 
 def refused(rule: str, remedy: str, *, shown: str | None = None, code: str = "invalid-entry") -> PydanticCustomError:
-    """Return the error of a validator. `shown` is printed in place of the entry."""
+    """Return the error that a validator raises. `shown` is printed in place of the entry."""
     context = {"rule": rule, "remedy": remedy, "code": code} | ({"shown": shown} if shown else {})
     return PydanticCustomError("refused", "{rule}", context)
 
 
 def no_value(text: str) -> str:
-    """Return `text`. Raises if it looks like the output of a password generator."""
+    """Return `text`. Raise an error if it looks like the output of a password generator."""
     if looks_random(text):
         raise refused(
             "a secret value must not be in the configuration: Pulumi would store it in its state",
@@ -53,10 +53,10 @@ def parsed(
     is_host: bool = False,
     keywords: Mapping[str, Any] = MappingProxyType({}),
 ) -> AfterValidator:
-    """Return a validator that replaces text by what `parse` returns; it raises ValueError for invalid text.
+    """Return a validator that replaces text by `parse(text)`. `parse` raises ValueError for invalid text.
 
-    `meant` returns the remedy of a frequent mistake. `is_id`: a machine made the text, which may look random.
-    `is_host`: an error may print it as the name of a host. `keywords` as for `validator`.
+    `meant` returns the remedy for a frequent mistake. `is_id`: a machine generates the text, so it may look random.
+    `is_host`: an error may print the text if it is the name of a host. `keywords` as for `validator`.
     """
 
     def check(text: str) -> str:
@@ -103,7 +103,7 @@ def satisfying(
     is_id: bool = False,
     keywords: Mapping[str, Any] = MappingProxyType({}),
 ) -> AfterValidator:
-    """Return a validator for text that satisfies `good`."""
+    """Return a validator that accepts text for which `good` returns something true."""
 
     def parse(text: str) -> str:
         if not good(text):
@@ -133,14 +133,14 @@ def is_one_line(text: str) -> bool:
 
 
 def parse_guid(text: str) -> str:
-    """Return a GUID in lower case. Raises ValueError unless it has five groups of digits."""
+    """Return a GUID in lower case. Raises ValueError for another form of it."""
     if (found := str(uuid.UUID(text))) != text.lower():
         raise ValueError
     return found
 
 
 def no_number(rule: str, remedy: str) -> BeforeValidator:
-    """Return a validator that refuses a number in place of quoted digits."""
+    """Return a validator that rejects a number where digits in quotes are required."""
 
     def check(entry: Any) -> Any:
         if isinstance(entry, int | float) and not isinstance(entry, bool):
@@ -162,7 +162,8 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
 
 
 def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
-    """Return a validator for one of `numbers`, in rising order. The remedy is the next larger one."""
+    """Return a validator that accepts one of `numbers`, which are in rising order. The remedy is the next larger
+    one."""
 
     def check(number: int) -> int:
         if number not in numbers:
@@ -177,7 +178,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _parse_network(text: str) -> Network:
-    """Return the network of ADDRESS/PREFIX without host bits. Raises ValueError, also for a netmask or a zone."""
     found = ipaddress.ip_network(text)
     if text.partition("/")[2] != str(found.prefixlen) or "%" in text:
         raise ValueError
@@ -192,7 +192,7 @@ def parse_network(text: str) -> str:
 
 
 def network_meant(text: str) -> str | None:
-    """Return the remedy for an address, a netmask, or host bits."""
+    """Return the remedy for an address, a netmask or host bits in place of a network; None for other text."""
     try:
         return f"write {ipaddress.ip_interface(text.partition('%')[0]).network}"
     except ValueError:
@@ -206,7 +206,7 @@ _UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 
 
 def parse_network_of_clients(text: str) -> str:
-    """Return a network in CIDR notation that one organization may own. Raises ValueError."""
+    """Return a network in CIDR notation. Raises ValueError, also for a network too large for one organization."""
     found = _parse_network(text)
     if isinstance(found, ipaddress.IPv4Network):
         everybody = found.prefixlen < _LARGEST_IPV4
@@ -220,12 +220,12 @@ def parse_network_of_clients(text: str) -> str:
 # RFC 1918.
 _PRIVATE = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
-# Prefixes that Azure's firewalls accept, and of an address (Azure Storage, IP network rules).
+# Shortest and longest prefix that Azure's firewalls accept, and that of an address (Azure Storage, IP network rules).
 _LARGEST, _SMALLEST, _ADDRESS = 8, 30, 32
 
 
 def public_addresses(text: str) -> str:
-    """Return a public IPv4 address, or a network of them without host bits."""
+    """Return `text` if it is a public IPv4 address, or a network of such addresses without host bits."""
     rule, remedy = (
         "a public IPv4 address, or a network of them from /8 to /30",
         "write it like 203.0.113.7 or 203.0.113.0/28",
@@ -248,7 +248,7 @@ def public_addresses(text: str) -> str:
 
 
 def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a list without duplicates."""
+    """Return `entries`. Raise an error if one occurs twice."""
     first: dict[Any, int] = {}
     for at, entry in enumerate(entries):
         if entry in first:

@@ -39,7 +39,6 @@ Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")
 
 
 def _host_meant(text: str) -> str | None:
-    """Return the remedy for a domain with letters that are not ASCII, and for IPv6 in brackets."""
     try:
         name = parse_host(text[1:-1] if text.startswith("[") else text.encode("idna").decode())
     except ValueError:  # UnicodeError is one
@@ -106,7 +105,8 @@ _TOPIC = r"(?!.*[^/]#)(?!.*#.)(?!.*[^/]\+)(?!.*\+[^/])(?!\$share/[^/]*/?$)(?!\$s
 
 
 def is_own_folder(text: str) -> bool:
-    """Return whether `text` names a folder that can be a store's alone: not the project, nor the system's or git's."""
+    """Return whether `text` names a folder that can belong to a store alone: not the project's, the system's or
+    git's."""
     parts = [part for part in posixpath.normpath(text).split("/") if part not in ("", ".")]
     if not is_one_line(text) or text.startswith("~") or not set(parts) - {".."}:
         return False
@@ -154,7 +154,7 @@ Caller = Annotated[
 
 
 def is_email(text: str) -> bool:
-    """Return whether `text` is an address of one mailbox, in ASCII: SNS and Azure Monitor take no other."""
+    """Return whether `text` is one email address in ASCII: SNS and Azure Monitor accept no other."""
     from email.errors import MessageError
     from email.headerregistry import Address
 
