@@ -15,6 +15,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.parser import text_string_to_metric_families
 
 from components.settings.section import PROJECT_FOLDER
+from secretops.engine.journal import Entry
 from secretops.engine.state import Replica, Stage, Version
 from secretops.errors import ExitCode
 from secretops.launcher.http_options import BearerTokens
@@ -91,13 +92,16 @@ def test_status_prints_metrics_and_exits_with_0_although_a_secret_needs_a_person
     published(stack, "agent-key", {"api-key": CANARY}, days_ago=198)
     (stack.root / "versions/client-cert").mkdir(parents=True)
     (stack.root / "versions/client-cert/state.json").write_text("{")
+    entry = Entry(time=datetime.now(UTC), secret="mqtt", version="v1", step="apply", outcome="no answer")
+    stack.session().journal.write(entry)
     assert run(stack, "status").returncode == ExitCode.ATTENTION
     done = run(stack, "status", "--prometheus")
     found = samples(done.stdout.decode())
     assert done.returncode == ExitCode.DONE and CANARY not in done.stdout.decode()
     assert found["secretops_secret_finding", "due", "agent-key"] == 1
     assert found["secretops_secret_finding", UNREADABLE, "client-cert"] == 1
-    assert found["secretops_secret_needs_attention", "mqtt"] == 0
+    assert found["secretops_secret_finding", STEP_FAILED, "mqtt"] == 1
+    assert found["secretops_secret_needs_attention", "broker-admin"] == 0
     refused(run(stack, "status", "--prometheus", "--json"), ExitCode.USAGE, "[output-ambiguous]")
 
 
