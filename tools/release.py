@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -19,7 +20,6 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from components.aws import lambda_package
 from tools.clone import provide_uv
 from tools.steps import ROOT, SetupError, run_step, say
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
                 sys.stderr.write("".join(f"{line}\n" for line in found))
                 return 2
             build(source, FOLDER, notes(source, tag))
-    except (SetupError, lambda_package.BuildError) as error:
+    except SetupError as error:
         sys.stderr.write(f"release: {error}\n")
         return 1
     say(f"{(FOLDER / 'SHA256SUMS').read_text()}written: {FOLDER.relative_to(ROOT)}")
@@ -78,7 +78,7 @@ def notes(source: Path, tag: str) -> str:
 
 
 def build(source: Path, folder: Path, text: str) -> None:
-    """Build the files of `source` into `folder`, with `text` as notes. Raises SetupError, BuildError."""
+    """Build the files of `source` into `folder`, with `text` as notes. Raises SetupError."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
@@ -92,8 +92,14 @@ def build(source: Path, folder: Path, text: str) -> None:
             remedy=f"build it by hand: uv build {name}",
             env={"SOURCE_DATE_EPOCH": time, "UV_PYTHON": sys.executable},
         )
-    say("- the package of the Lambda functions")
-    lambda_package.build(folder / "lambda.zip")
+    run_step(
+        "the package of the Lambda functions",
+        [sys.executable, "-m", "components.aws.lambda_package"],
+        remedy="make lambda says more",
+        cwd=source,
+        env={"PYTHONPATH": f"{source}{os.pathsep}{source / 'secretops/src'}"},
+    )
+    shutil.move(source / "dist/lambda.zip", folder)
     (folder / "notes.md").write_text(f"{text}\n")
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())]
     (folder / "SHA256SUMS").write_text("".join(lines))
