@@ -83,7 +83,10 @@ def build(source: Path, folder: Path, text: str) -> None:
     for old in folder.iterdir():
         old.unlink()
     time = run_step("git log", ["git", "log", "-1", "--format=%ct"], remedy="run this in a clone").strip()
-    command = [provide_uv(), "build", "--quiet", "--wheel", "--out-dir", folder, "--no-create-gitignore"]
+    uv = provide_uv()
+    (source / ".tools/bin").mkdir(parents=True)
+    (source / ".tools/bin/uv").symlink_to(uv)  # for the Lambda package
+    command = [uv, "build", "--quiet", "--wheel", "--out-dir", folder, "--no-create-gitignore"]
     pins = ["--build-constraints", source / BUILD_TOOLS, "--require-hashes"]
     for name in DISTRIBUTIONS:
         run_step(
