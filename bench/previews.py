@@ -23,7 +23,7 @@ from tests.real.cluster import CONTEXT, running_cluster
 from tests.real.control_plane import find_programs
 from tests.real.ports import free_port
 from tests.stacks.prod import OF_CLOUDS
-from tests.stacks.staging import lay_provider
+from tests.stacks.staging import link_provider
 from tests.unit.aws_stack import a_kubeconfig, a_package
 from tests.unit.harness import ca_file, deploy
 from tests.unit.stack_file import StackFile
@@ -88,7 +88,7 @@ def _folder(home: Path) -> Iterator[Place]:
 def _cluster(home: Path) -> Iterator[Place]:
     find_programs()
     with running_cluster(home / "cluster", controllers=False) as cluster:
-        lay_provider(home)
+        link_provider(home)
         yield Place(home, {"KUBECONFIG": str(cluster.admin)}, CONTEXT, "Pulumi's own provider and a real API server")
 
 
@@ -96,7 +96,9 @@ def _cluster(home: Path) -> Iterator[Place]:
 def _account(home: Path) -> Iterator[Place]:
     if lambda_package.main():
         raise PartMissingError("dist/lambda.zip: make lambda says why")
-    choice.lay(home / "bin", "aws", CLOUDS["aws"].version, clone=ROOT, python=Path(sys.prefix) / "bin" / "python")
+    choice.write_shim(
+        home / "bin", "aws", CLOUDS["aws"].version, clone=ROOT, python=Path(sys.prefix) / "bin" / "python"
+    )
     path = f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     nobody = {name: "" for name in os.environ if name.startswith(OF_CLOUDS)}
     yield Place(home, {**nobody, "PATH": path, choice.VARIABLE: "up"}, provider="the stand-in for AWS")

@@ -227,7 +227,7 @@ def provide_cloud(kind: str, stack: str, *, deploys: bool) -> None:
             f"  {chosen.reason}, and the stand-in for {cloud.name} deploys nothing",
             f"give credentials ({cloud.credentials}); make preview STACK={stack} needs none",
         )
-    choice.lay(TOOLS / "bin", cloud.package, cloud.version, clone=ROOT, python=python)
+    choice.write_shim(TOOLS / "bin", cloud.package, cloud.version, clone=ROOT, python=python)
     say(f"- {stack} runs on the STAND-IN for {cloud.name}: {chosen.reason}. It checks inputs and reaches no account")
 
 

@@ -41,9 +41,9 @@ MESSAGE = 5
 DOCSTRINGS = 50_000
 
 # Files with text for a person. Vale reads those of _NATIVE; of the others and of Python it gets copies of their texts.
-FILES = ("*.md", "*.py", "*.html", "*.css", "*.js", "*.cjs", "*.go", "*.yaml", "*.yml", "*.toml", "*.sh", ".ci/run")
+FILES = ("*.md", "*.py", "*.html", "*.css", "*.js", "*.cjs", "*.yaml", "*.yml", "*.toml", "*.sh", ".ci/run")
 FILES += ("Makefile", "Dockerfile", "*CODEOWNERS")
-_NATIVE = {".md", ".py", ".html", ".css", ".js", ".cjs", ".go"}
+_NATIVE = {".md", ".py", ".html", ".css", ".js", ".cjs"}
 # Not in the project's own words.
 UPSTREAM = re.compile(r"upstream|tests/unit/(broken|unusual)_stack_files")
 

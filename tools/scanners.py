@@ -122,7 +122,7 @@ def _bandit(tree: Tree, *options: str) -> list[dict[str, Any]]:
     done = call([sys.executable, "-m", "bandit", "-q", "-f", "json", "--exit-zero", *options, *names], tree.root)
     answer = _answer("bandit", done, (0,))
     if unread := [error["filename"] for error in answer["errors"]]:
-        raise ScanError(f"bandit cannot read {', '.join(unread)}", remedy="mend the file's syntax")
+        raise ScanError(f"bandit cannot read {', '.join(unread)}", remedy="correct the file's syntax")
     return list(answer["results"])
 
 

@@ -166,7 +166,7 @@ class AzureSecretStore(SecretStore):
                 roles.SECRETS_OFFICER,
                 operator,
                 scope=self._vault,
-                why="an operator puts first values, looks at all of them, and purges deleted ones",
+                why="an operator puts first values, reads all of them, and purges deleted ones",
                 person=True,
             )
             self._grants.assign(

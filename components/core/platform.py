@@ -47,7 +47,7 @@ class Platform:
     """Pattern of a place in the stack file -> where a value there belongs, if it is no secret of the stack."""
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield a Problem per contradiction between the valid `sections` of a stack on this platform."""
+        """Yield a Problem for each cross-field rule that a stack with these valid `sections` breaks."""
         yield from ()
 
     def warnings(self, environment: str, store: Any) -> Iterator[str]:

@@ -59,14 +59,14 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
         yield Right(f"{names.base}/metadata/{path}+", ("read", "delete"), "purge what left the stack")
     yield Right(f"{names.base}/metadata/{ROTATOR}/", ("list",), "other entries there (secretops doctor)")
     yield Right("sys/audit-hash/*", ("create", "update"), "secretops audit --value-of: who got a value")
-    yield Right(f"sys/mounts/{names.base}", ("read",), "secretops doctor looks at it")
-    yield Right(f"{names.base}/config", ("read",), "secretops doctor looks at it")
-    yield Right("sys/audit", ("read", "sudo"), "secretops doctor looks at it")
+    yield Right(f"sys/mounts/{names.base}", ("read",), "secretops doctor checks it")
+    yield Right(f"{names.base}/config", ("read",), "secretops doctor checks it")
+    yield Right("sys/audit", ("read", "sudo"), "secretops doctor checks it")
     for who in (SERVER, ROTATOR, OPERATOR, DOCTOR):
         yield Right(f"sys/policies/acl/{names.of(who)}", ("read",), "secretops doctor compares it")
     for login in logins:
         role = f"auth/{login.mount}/role/{login.role}"
-        yield Right(role, ("read",), "secretops doctor looks at it")
+        yield Right(role, ("read",), "secretops doctor checks it")
         if login.method == "approle":
             yield Right(f"{role}/secret-id", ("create", "update", "list"), "make a secret id")
             yield Right(f"{role}/custom-secret-id", ("create", "update"), "take one that is there already")

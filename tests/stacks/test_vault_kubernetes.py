@@ -29,7 +29,7 @@ from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.prod_vault import VaultStack, block, new_vault
-from tests.stacks.staging import SERVER, all_log, is_available, lay_provider, rotate_under_clients, run_job
+from tests.stacks.staging import SERVER, all_log, is_available, link_provider, rotate_under_clients, run_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -87,7 +87,7 @@ def deployed(
 ) -> Iterator[ClusterVault]:
     home = tmp_path_factory.mktemp("vault-kubernetes")
     stack = new_vault(home, FILE, broker, openbao)
-    lay_provider(home)
+    link_provider(home)
     stack.leads = {**stack.leads, "KUBECONFIG": str(cluster.admin)}
     stack.config["server"] |= {"namespace": NAMESPACE, "context": CONTEXT}
     stack.config["log_level"] = "INFO"  # type: ignore[assignment]  # by which a launcher names its listener

@@ -184,7 +184,7 @@ def _login(_: argparse.Namespace) -> int:
 
 
 def _ca(args: argparse.Namespace) -> int:
-    say(authorities.lay(ROOT, args.stack))
+    say(authorities.write(ROOT, args.stack))
     return 0
 
 

@@ -47,7 +47,7 @@ def _made_up(folder: Path) -> Path:
     return made
 
 
-def lay(root: Path, stack: str) -> str:
+def write(root: Path, stack: str) -> str:
     """Copy `.ci/ca/STACK.crt` to the place in the stack file; return what was done. Raises SetupError."""
     named = _CA_FILE.search((root / f"Pulumi.{stack}.yaml").read_text())
     if not named:

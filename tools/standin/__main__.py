@@ -1,4 +1,4 @@
-"""`python -m tools.standin PACKAGE VERSION [ENGINE]`, as Pulumi starts it (choice.lay)."""
+"""`python -m tools.standin PACKAGE VERSION [ENGINE]`, as Pulumi starts it (choice.write_shim)."""
 
 from __future__ import annotations
 

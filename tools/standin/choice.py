@@ -63,7 +63,7 @@ def choose(credentials: str) -> Choice:
     return Choice(standin=True, reason="no credentials found")
 
 
-def lay(folder: Path, package: str, version: str, *, clone: Path, python: Path) -> Path:
+def write_shim(folder: Path, package: str, version: str, *, clone: Path, python: Path) -> Path:
     """Install the stand-in as the provider of `package` in `folder`, for processes with it on PATH.
 
     Pulumi prefers PATH to installed plugins, with a warning at each run. The user's plugins don't change.

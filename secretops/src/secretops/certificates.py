@@ -1,8 +1,8 @@
-"""Keys, signing requests, certificates and the stack's own CA. Knows no store and no clock.
+"""Keys, signing requests, certificates and the stack's own CA, without access to a store or a clock.
 
 The CA certifies one client name. Name constraints in its certificate make every TLS library enforce that: it signs no
-CA, no server, and no client whose name does not start with this one. A stolen CA key therefore opens what the client's
-own key opens, and what a broker grants to a longer name (docs/adr/0013).
+CA, no server, and no client whose name does not start with this one. So a stolen CA key permits only logins with this
+client name, or a longer name (docs/adr/0013).
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ MIN_RSA, MIN_CURVE = 2048, 256
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 _BROKEN = (hashes.MD5, hashes.SHA1)
 
-# A reserved name, so nobody's (RFC 2606): all that a CA may certify of the kinds of names that clients do not use.
+# Reserved name that nobody can own (RFC 2606). Of the kinds of names that clients do not use, a CA certifies only it.
 NOBODY = "nobody.invalid"
 
-# A certificate is valid from this long before its creation: a broker's clock may be behind.
+# A certificate is valid from this long before its creation, because a broker's clock may be behind.
 BACKDATED = timedelta(hours=1)
 
 _UNUSED_KEY_USAGES = (
@@ -53,13 +53,13 @@ class SignedCertificate:
     """An issuer's answer, as PEM. Public, and not verified yet: `verify_issued` does that."""
 
     certificate: str
-    # The CA that signed it, then the CA above.
+    # CA that signed the certificate, then the CA above.
     chain: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a certificate, in words that follow its name, and the rule. Never a key."""
+    """A problem of a certificate, in words that continue the certificate's name, and the rule. Never contains a key."""
 
     what: str
     rule: str
@@ -72,13 +72,11 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 
 def signing_request(key: ec.EllipticCurvePrivateKey, common_name: str) -> str:
-    """Return a certificate signing request as PEM."""
     request = x509.CertificateSigningRequestBuilder().subject_name(subject_of(common_name)).sign(key, hashes.SHA256())
     return request.public_bytes(Encoding.PEM).decode()
 
 
 def subject_of(common_name: str) -> x509.Name:
-    """Return a subject with only a common name."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
@@ -153,7 +151,7 @@ def _refused(problem: Problem) -> RefusedError:
 def new_ca(common_name: str, *, seconds: int, now: datetime) -> tuple[str, str, datetime]:
     """Create a CA for the client `common_name`. Return its certificate and key as PEM, and when it expires.
 
-    Each has a unique name, by which a broker distinguishes two.
+    Each CA has a unique name, so that a broker can distinguish two.
     """
     key, ends = new_key(), (now + timedelta(seconds=seconds)).replace(microsecond=0)
     name = subject_of(f"{common_name} CA {secrets.token_hex(4)}")
@@ -259,7 +257,7 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
 
 
 def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Problem]:
-    """Check that a client may use the readable certificate `own`; with `alone`, that only a client may."""
+    """Yield problems of the readable certificate `own` for a client; with `alone`, for a client only."""
     if is_ca(own):
         yield Problem("is a CA certificate", "a client certificate must not be a CA", code="certificate-is-ca")
     elif (usage := _extension(own, x509.KeyUsage)) and not usage.digital_signature:
@@ -306,7 +304,7 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
             weak = "a DSA key"
         if weak:
             yield Problem(f"is weak: {which} has {weak}", rule, code="certificate-key-weak")
-    if certificate.subject == certificate.issuer:  # its signature proves nothing
+    if certificate.subject == certificate.issuer:  # a self-signed certificate's signature proves nothing
         return
     try:
         hashed = certificate.signature_hash_algorithm
@@ -326,7 +324,7 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
 
 
 def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[Problem]:
-    """Check that each certificate is signed by the next, a valid CA. A root may appear twice."""
+    """Yield problems: each certificate must be signed by the next, a valid CA. A root may appear twice."""
     for below, above in zip((own, *chain), chain, strict=False):
         if below == above:
             continue
@@ -355,7 +353,7 @@ def load_certificates(text: str) -> list[x509.Certificate]:
 
 
 def is_readable(certificate: x509.Certificate) -> bool:
-    """Return whether names and extensions can be parsed: the library does that late."""
+    """Return whether names and extensions can be parsed, which the library does late."""
     try:
         return bool((certificate.subject, certificate.issuer, certificate.extensions))
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):

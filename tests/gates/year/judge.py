@@ -205,7 +205,7 @@ class Judge:
                 if which in self._excused or self._works(name, held):
                     continue
                 if not self._had_its_time(name, held) and not (name == "client-cert" and self._certificates_are_told()):
-                    self._fail(f"server {server.name} is cut off from {name} {held.version} within the grace")
+                    self._fail(f"server {server.name} lost access to {name} {held.version} within the grace")
                 self._excused.add(which)
                 self._owed |= self._reported(server, name)
 

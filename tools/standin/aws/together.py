@@ -156,8 +156,8 @@ def _alarm(inputs: Inputs) -> Iterator[Problem]:
     if isinstance(period, int) and isinstance(periods, int):
         most = DAY if period < HOUR else WEEK
         if period * periods > most:
-            rule = f"with periods of {period} seconds it looks at {most} seconds at most"
-            yield Problem("evaluationPeriods", periods, rule, f"give {most // period} or less")
+            rule = f"with periods of {period} seconds, an alarm may evaluate at most {most} seconds"
+            yield Problem("evaluationPeriods", periods, rule, f"set at most {most // period}")
 
 
 def _schedule(inputs: Inputs) -> Iterator[Problem]:

@@ -67,7 +67,6 @@ class _Group(TyperGroup):
 
 
 def _typed(context: typer.Context) -> list[str]:
-    """Return the common options before a command."""
     names = {option.name: option.opts[0] for option in context.command.params}
     typed = {
         names[name]: value
@@ -136,7 +135,6 @@ err = Printer("stderr")
 
 
 def _write(stream: Any, text: str, style: str) -> None:
-    """Write `text`, styled on a terminal with colors."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if style and isinstance(stream, Screen) and stream.isatty() and not plain:
         stream.write_styled(text, _CODES[style])

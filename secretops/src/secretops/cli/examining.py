@@ -1,5 +1,3 @@
-"""The commands doctor and audit."""
-
 from __future__ import annotations
 
 import sys
@@ -74,7 +72,7 @@ def _examine(session: Session, *, quiet: bool) -> list[Examined]:
         examined.append((name, result))
         if quiet:
             continue
-        if result.level is Level.UNKNOWN and result.texts in printed:  # the reason of an earlier check
+        if result.level is Level.UNKNOWN and result.texts in printed:  # an earlier check has printed this reason
             skipped.append(name)
             continue
         printed.add(result.texts)
@@ -128,7 +126,8 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """List who read and changed which secret, undeclared readers first. --json prints a line a row, then a summary."""
+    """List who read and changed which secret, undeclared readers first. --json prints a line per row, then a
+    summary."""
     from secretops.operations import audit as operation
     from secretops.operations.stack import load_manifest
 

@@ -1,5 +1,3 @@
-"""The commands status, put, rotate and tick."""
-
 from __future__ import annotations
 
 import sys
@@ -101,7 +99,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
     from secretops.operations import put as operation
     from secretops.operations.session import NO_ARGUMENT
 
-    if context.args:  # not repeated: it may be the value
+    if context.args:  # the argument may be the secret value
         remedy = "type it at the prompt, or pass it on standard input; if it was the value, replace it: it is exposed"
         what = f"put {name}: unexpected argument"
         raise UsageError(what, rule=NO_ARGUMENT, remedy=remedy, code="usage-invalid")
@@ -128,7 +126,7 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     for entry in from_files:
         field, separator, path = entry.partition("=")
         if not separator or field not in secret.fields:
-            what = "--file: no field of this secret, or no path"  # not repeated: it may be the value
+            what = "--file: no field of this secret, or no path"  # the argument may be the secret value
             rule, remedy = f"the fields are {', '.join(secret.fields)}", f"for example --file {secret.fields[-1]}=PATH"
             raise UsageError(what, rule=rule, remedy=remedy, code="file-option-invalid")
         try:

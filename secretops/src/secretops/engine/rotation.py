@@ -81,8 +81,8 @@ class Rotation(Rotator):
             self.check_grace(f"user {previous.user}", rule=rule)
 
     def apply(self, version: Version, *, force: bool = False) -> None:
-        """A store without a version of its users cannot know if they are in use: it changes an existing user only with
-        `force`."""
+        """Set the pending password. Without `force`, an existing user is changed only if the store has a version of its
+        users: else they may be in use."""
         versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
             raise RefusedError(
@@ -142,7 +142,7 @@ class Rotation(Rotator):
         return super()._value(version, purpose)
 
     def _scramble(self, user: str) -> None:
-        # Last, since a target knows no lease: the idle user may be in use by now.
+        # Confirm last, since a target knows no lease: another process may use the idle user by now.
         admin = self.admin()
         self.store.confirm()
         self.target.retire(admin, user)

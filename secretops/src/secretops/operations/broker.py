@@ -1,5 +1,3 @@
-"""Starts, stops and removes the embedded broker of a dev stack, with its first admin in the store."""
-
 from __future__ import annotations
 
 from contextlib import suppress
@@ -11,7 +9,7 @@ from secretops.operations.put import publish
 from secretops.operations.session import Session
 from secretops.owned_files import check_folder
 
-# The broker's folder in a store's root, and the prefixes of its files.
+# The broker's folder in a store's root, and the prefixes of the files in it.
 HOME = "broker"
 OWN_FILES = ("users.json", ".users.json", "broker.", ".lock")
 
@@ -19,7 +17,7 @@ NOT_RUNNING = "the embedded broker was not running"
 
 
 def start(session: Session) -> str:
-    """Start the stack's embedded broker unless it runs, and return a message. Stores a new broker's admin.
+    """Start the stack's embedded broker unless it runs, and return a message. Stores a new broker's first admin.
 
     Raises SecretopsError if something else listens at the address.
     """
@@ -32,7 +30,7 @@ def start(session: Session) -> str:
     home = _home(session.manifest)
     secret = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if running(home) is None and secret is not None:
-        if _is_taken(broker):  # before a password is made for it
+        if _is_taken(broker):  # checked before a password is made for the broker
             raise _foreign(broker, home)
         with session.lease("broker start"):
             keep = lambda value: publish(session, secret, value)  # noqa: E731
@@ -88,7 +86,7 @@ def remove(manifest: Manifest) -> str | None:
         return None
     home = _home(manifest)
     found, text = home.is_dir(), _stop(home)
-    with suppress(OSError):  # missing, or with other files
+    with suppress(OSError):  # the folder is missing, or contains other files
         for path in home.iterdir():
             if path.name.startswith(OWN_FILES):
                 path.unlink()
@@ -99,7 +97,7 @@ def remove(manifest: Manifest) -> str | None:
 
 
 def _is_taken(broker: Broker) -> bool:
-    """Return whether anything listens there, except a broker without a pid file, which is about to end."""
+    """Return whether anything listens there, except a broker without a pid file: it is about to end."""
     from secretops.broker.process import is_listening, wait_until_free
 
     return is_listening(broker.host, broker.port) and not wait_until_free(broker.host, broker.port)

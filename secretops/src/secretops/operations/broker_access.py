@@ -1,4 +1,4 @@
-"""Access to the broker outside of a rotation's steps: the acting admin, servers' reports, hints."""
+"""Access to the broker outside of a rotation's steps: its admin, servers' reports, hints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class BrokerAdmin:
-    """The acting admin of the broker."""
+    """The broker admin that secretops logs in as."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -39,7 +39,7 @@ class BrokerAdmin:
         return secret.name, current.id
 
     def credential(self) -> Value:
-        """Return its credential. Raises WaitingError."""
+        """Return the admin's credential. Raises WaitingError."""
         secret, version = self.current
         try:
             return self._session.store.read(secret, version, purpose="act as broker admin")
@@ -65,7 +65,7 @@ def replicas(session: Session, secret: Secret, versions: Versions | None = None)
 
 
 def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
-    """Return what servers report of `secret`, read as `value`. None if unknown or incomplete."""
+    """Return what servers report of `secret`, read with the credential `value`. None if unknown or incomplete."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
@@ -77,7 +77,7 @@ def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Re
 
 
 def facts_for_retiring(session: Session, secret: Secret, versions: Versions) -> Facts:
-    """Return the facts, with servers' reports, or what a CA has signed."""
+    """Return the facts for retiring: servers' reports, or what a CA has signed."""
     facts = session.facts(secret, versions=versions)
     previous = versions.previous
     if previous is None or previous.retired:
@@ -99,7 +99,7 @@ def _guards_reports(session: Session, secret: Secret) -> bool:
 
 
 def hint(session: Session, secret: Secret, version: str) -> None:
-    """Publish a hint at `version` for launchers that poll the store. Raises nothing."""
+    """Publish a hint that `version` is current, for launchers that poll the store. Raises nothing."""
     if not session.platform.is_polled or Reader.SERVER not in secret.readers:
         return
     server = session.manifest.of_kind(SecretKind.MQTT_USER)

@@ -28,14 +28,14 @@ Fact = TypeVar("Fact")
 @dataclass(frozen=True, kw_only=True)
 class History:
     entries: tuple[Entry, ...]
-    # What is missing; empty for the whole journal.
+    # What is missing in the history; empty if the journal is complete.
     lacking: str
 
 
 def history(session: Session, files: Sequence[str] = (), since: datetime | None = None) -> History:
     """Return the steps since a time. `files` are logs of rotators or journals; "-" is standard input.
 
-    Raises UsageError for a file that is unreadable or has no entry of the stack.
+    Raises UsageError if a file is unreadable or has no entry of the stack.
     """
     folder = session.manifest.store.folder
     lacking, no_names, no_entries = list[str](), tuple[str, ...](), list[Entry]()
@@ -69,7 +69,7 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
 
 
 def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact:
-    """Return `fact()`; on an error, `otherwise`."""
+    """Return `fact()`, or on an error `otherwise`, noted in `lacking`."""
     try:
         return fact()
     except SecretopsError as error:
@@ -78,7 +78,7 @@ def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact
 
 
 def _identity(entry: Entry) -> tuple[str, str, str, datetime]:
-    """Return what identifies an entry in a log, which has milliseconds and may cut texts."""
+    """Return an entry's key: logs have milliseconds, and may cut texts."""
     moment = entry.time.replace(microsecond=entry.time.microsecond // 1000 * 1000)
     return entry.secret, entry.version, entry.step, moment
 
@@ -112,7 +112,7 @@ def _logged(file: str, names: Collection[str]) -> list[Entry]:
 
 
 def _entries(file: str) -> list[Entry]:
-    """Return the entries of a log. Other lines are skipped, and a prefix before the JSON."""
+    """Return the entries of a log. Skips other lines, and text before the JSON in a line."""
     found: list[Entry] = []
     try:
         with open_log(file) as packed:

@@ -1,4 +1,4 @@
-"""Removes a stack's values permanently, which `pulumi destroy` never does. A dry run by default."""
+"""Remove a stack's values permanently, which `pulumi destroy` never does. A dry run by default."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from secretops.operations.session import Session, is_name, known_versions
 def purge(
     session: Session, only: str | None = None, *, destroy: bool, notify: Callable[[str], None] = lambda _: None
 ) -> dict[str, tuple[Version, ...]]:
-    """Return each version with a value, of every secret in the store or of `only`. `destroy` removes them.
+    """Return the versions with a value, of every secret in the store or of `only`. `destroy` removes them.
 
-    Also removes the embedded broker, whose admin is lost, leftovers of remote commands, and keys of an owned agent:
-    `notify` gets a line for each that stays. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
+    Also removes the embedded broker (its admin would be lost), leftovers of remote commands, and keys of an owned
+    agent: `notify` gets a line per key that remains. Raises StoreError, LeaseHeldError, EmbeddedBrokerError,
+    UsageError.
     """
     with session.lease("purge"):
         stored = session.store.secret_names()
@@ -40,7 +41,7 @@ def purge(
 def _delete_agent_keys(
     session: Session, found: Mapping[str, tuple[Version, ...]], notify: Callable[[str], None]
 ) -> None:
-    """Delete the keys before the values: only the store knows which keys those are."""
+    """Delete the keys before their values: only the store knows which keys exist."""
     secret = session.manifest.of_kind(SecretKind.AGENT_KEY)
     for version in found.get(secret.name, ()) if secret else ():
         if secret is None or not version.user or version.retired:

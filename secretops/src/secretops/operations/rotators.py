@@ -1,4 +1,4 @@
-"""Makes the rotator of a secret by its kind, and recovers after a crash. Call it under the store's lease."""
+"""Return the rotator of a secret by its kind, and recover after a crash. Both need the store's lease."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ def advance(session: Session, secret: Secret, made: Rotator | None = None, *, fo
 
 
 def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None:
-    """Recover after a crash. Sets a password again that the broker refuses before readers have it.
+    """Recover after a crash. Sets a password again that the broker refuses and readers do not have yet.
 
-    `replaced`: the current version is about to be replaced, so its value may be lost. Raises StoreError, NotFoundError,
-    and what the steps raise.
+    `replaced`: the current version will be replaced, so its value may be lost. Raises StoreError, NotFoundError, and
+    the steps' errors.
     """
     try:
         session.store.recover(secret.name, session.clock())
@@ -101,7 +101,7 @@ def rotation(
 ) -> Rotation:
     """Return the rotator of an alternating secret. `admin` acts instead of the admin in the store.
 
-    `waits`: raise WaitingError without a broker admin, unless it finishes an interrupted `put`.
+    `waits`: raise WaitingError without a broker admin, except to finish an interrupted `put`.
     """
     acting = BrokerAdmin(session)
     made = Rotation(
@@ -156,7 +156,7 @@ class PrivateCa:
     _clock: Callable[[], datetime]
 
     def sign(self, request: str) -> SignedCertificate:
-        """Raise WaitingError without a current CA."""
+        """Return a certificate. Raises WaitingError without a current CA."""
         from secretops import certificates  # slow to import
 
         name = self._issuer.secret

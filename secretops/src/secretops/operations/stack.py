@@ -16,15 +16,15 @@ from secretops.manifest import Manifest
 from secretops.owned_files import OTHERS_WRITE
 from secretops.stores.files import refuse_another_stack
 
-# The stack output with the manifest.
+# Stack output with the manifest.
 OUTPUT = "secretops"
 
-# Matches the Pulumi.yaml of the clone, which has a Makefile.
+# Matches the Pulumi.yaml of a clone, where `make up` works.
 _OWN_PROJECT = re.compile(r"""^name: *["']?coreflux-mcp-secrets["']?\s*(#.*)?$""", re.MULTILINE)
 
 
 def project_folder() -> Path:
-    """Return the Pulumi project around the current folder, else around this installation."""
+    """Return the Pulumi project of the current folder, or else of this installation."""
     for start in (Path.cwd(), Path(sys.prefix)):
         for folder in (start, *start.parents):
             if os.path.isfile(folder / "Pulumi.yaml"):  # noqa: PTH113 - Path's own raises for a closed folder
@@ -43,7 +43,7 @@ def load_manifest(stack: str | None, file: Path | None) -> Manifest:
 
 def _of_file(file: Path) -> Manifest:
     try:
-        content = file.read_bytes()  # first: chmod is no remedy for a folder
+        content = file.read_bytes()  # before other checks: chmod is no remedy for a folder
         mode = stat.S_IMODE(file.stat().st_mode)
     except OSError as error:
         remedy = "pass the manifest that `pulumi up` wrote"
@@ -84,7 +84,6 @@ def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
 
 
 def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project: Path) -> UsageError:
-    """Return the error for Pulumi's `message`."""
     name = stack or next((each for each, selected in stacks.items() if selected), None)
     known = f"stacks: {', '.join(stacks) or 'none yet'}"
     if name is None and "no stack selected" in message:
@@ -118,7 +117,7 @@ def _up(project: Path, stack: str) -> str:
 
 
 def _parse(text: bytes, where: str) -> Manifest:
-    """Parse a JSON object, or a JSON string with one: components of other languages export text."""
+    """Parse a JSON object, or a JSON string that contains one: components of other languages export text."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

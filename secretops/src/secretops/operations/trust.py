@@ -15,7 +15,7 @@ from secretops.stores import files
 if TYPE_CHECKING:
     from secretops.operations.session import Session
 
-# Hexadecimal digits of a CA's serial number in the name of its file.
+# Hexadecimal digits of a CA's serial number in its file's name.
 _SERIAL = 16
 
 

@@ -1,4 +1,4 @@
-"""Errors that stores share, and templates for errors by a vendor's codes."""
+"""Errors that stores share, and templates for the errors of a vendor's codes."""
 
 from __future__ import annotations
 

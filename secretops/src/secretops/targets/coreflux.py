@@ -27,7 +27,7 @@ ANSWERS = "$SYS/Coreflux/Command/Output"
 
 ADMIN_FLAG = "AllowedUserManagement"
 
-# An argument that survives splitting at spaces and the removal of quotes.
+# Argument that stays unchanged when a broker splits it at spaces and removes quotes.
 _PLAIN = re.compile(r"(?!-)[^\s\"'`\\\x00-\x1f\x7f]+")
 
 
@@ -68,7 +68,8 @@ class CorefluxTarget(BrokerUsers):
             Commands(connection).run("listUserGroups", credential["username"])
 
     def retire(self, admin: Value, username: str) -> None:
-        """Set a random password. A missing user is no error. Coreflux does not document whether its sessions end."""
+        """Set a random password. A missing user is no error. Coreflux does not document whether the user's sessions
+        end."""
         self._refuse_self(admin, username)
         random = Value({"username": username, "password": new_password()})
         _refuse_unquotable(random)
@@ -100,14 +101,14 @@ class Commands:
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, username: str, *arguments: str) -> Mapping[str, Any]:
-        """Raises RefusedError with the broker's reason."""
+        """Run a command. Raises RefusedError with the broker's reason."""
         answer = self.send(command, username, *arguments)
         if answer.error:
             raise answer.error
         return answer.data
 
     def send(self, command: str, username: str, *arguments: str) -> Answer:
-        """Raises RefusedError if the admin may not run the command."""
+        """Run a command. Raises RefusedError if the admin may not run it."""
         token = secrets.token_hex(8)
 
         def mine(message: MQTTMessage) -> dict[str, Any] | None:
@@ -125,7 +126,7 @@ class Commands:
                 remedy=f"set the flag {ADMIN_FLAG} for {self._connection.username}",
                 code="broker-command-unanswered",
             )
-        reason, data = redact(_reason(envelope)), envelope.get("data")  # it may quote the command
+        reason, data = redact(_reason(envelope)), envelope.get("data")  # the reason may quote the command
         error = RefusedError(
             f"{self._connection.address}: -{command} failed for {username}: {reason}",
             rule=f"{self._connection.username} needs the flag {ADMIN_FLAG}",

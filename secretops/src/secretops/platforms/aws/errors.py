@@ -1,4 +1,4 @@
-"""Translate errors of AWS and its SDK. Passes on only names of their texts: action, principal, code."""
+"""Translate errors of AWS and its SDK. Of their texts only names appear: action, principal, code."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ class AbsentError(StoreError):
     """The secret or table, or the requested item in it, does not exist."""
 
 
-class DeniedError(StoreError):
-    """A policy denies the action to this principal."""
+class DeniedError(StoreError): ...
 
 
-# UpdateSecretVersionStage answers with any of these when the label has moved meanwhile.
+# UpdateSecretVersionStage fails with any of these if the label was moved meanwhile.
 CONFLICTS = frozenset({"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"})
 THROTTLES = frozenset(
     {
@@ -33,7 +32,7 @@ THROTTLES = frozenset(
     }
 )
 DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
-# The command that shows an object; that of "" shows the caller.
+# Kind of object -> the command that shows it; "" -> the command that shows the caller.
 _SHOW = {
     "secret": "aws secretsmanager describe-secret --region {region} --secret-id {name}",  # nosec B105 - a command
     "table": "aws dynamodb describe-table --region {region} --table-name {name}",
@@ -158,7 +157,7 @@ def translate(
 
 @contextmanager
 def translated(action: str, name: str, region: str, **options: Any) -> Iterator[None]:
-    """Translate without the SDK's texts and tracebacks."""
+    """Raise SecretopsError without the SDK's texts and tracebacks."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:

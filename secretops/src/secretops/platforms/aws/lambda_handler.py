@@ -1,6 +1,6 @@
 """The Lambda functions: Secrets Manager calls `rotate` for each step, EventBridge calls `tick` hourly.
 
-The steps are the engine's, with AWS' token. A raised failure makes AWS mark the attempt as failed and retry.
+The steps are the engine's, with AWS' token as the version's id. After an exception AWS retries.
 """
 
 from __future__ import annotations
@@ -39,16 +39,17 @@ from secretops.stores.retry import Retries
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
-# The variable with the stack's manifest. All variables of a function together have at most 4 KB.
+# Variable with the stack's manifest. All variables of a function together have at most 4 KB.
 MANIFEST = "SECRETOPS_MANIFEST_JSON"
-# The file with a longer manifest, in the package; then the variable is not set.
+# File in the package with a longer manifest; the variable is then not set.
 MANIFEST_FILE = "secretops.json"
-# AWS appends a dash and six characters to the name.
+# AWS appends a dash and six characters to the name of the secret.
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
-# Numbers of secrets after a tick: metrics with the dimension Stack, in the namespace of the project.
+# Metrics of a tick, as numbers of secrets, with the dimension Stack, in the namespace of the project.
 METRICS = ("Failed", "Attention", "Overdue")
-# Seconds to wait for the lease of a tick or a command, which take seconds; AWS repeats a step later than that.
+# Seconds to wait for the lease of a tick or a command, which take seconds; AWS repeats a step later than
+# that.
 LEASE_SECONDS = 60.0
 # Seconds between two attempts to acquire the lease.
 RETRY_SECONDS = 1.0
@@ -56,7 +57,7 @@ _log = logging.getLogger("secretops")
 
 
 class LambdaError(Exception):
-    """A failure as AWS shows it, without a cause that could contain more."""
+    """A failure as AWS shows it, without a cause whose text could contain more."""
 
 
 def rotate(event: Mapping[str, Any], _context: object) -> None:
@@ -81,7 +82,7 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
             _check_rotation(described, step)
             current = session.facts(secret).versions.current
             if current and current.id == token:
-                session.store.recover(secret.name, session.clock())  # after a crash between the move and its end
+                session.store.recover(secret.name, session.clock())  # after a crash once the label was moved
             else:
                 _check_pending(secret, described, token)
                 _run_step(step, session, secret, token)
@@ -90,7 +91,7 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
 def tick(_event: object, _context: object) -> dict[str, Any]:
     """Finish rotations, retire versions, report expiry and delay. AWS' own schedule starts rotations.
 
-    Raises LambdaError after the last secret if one failed.
+    Raises LambdaError if a secret failed, after the last secret.
     """
     with _reported("tick"):
         session = _session()
@@ -118,7 +119,8 @@ def _run_step(step: str, session: Session, secret: Secret, token: str) -> None:
             rotation = rotators.rotation(session, secret)
             rotation.apply(_prepared(rotation, secret, token))
         case "testSecret":
-            # At the first `pulumi up` AWS runs only this step, on an empty version. Nothing has a value then, not even
+            # At the first `pulumi up` AWS runs only this step, on an empty version. No secret has a value then, not
+            # even
             # the certificate that a broker may require.
             versions = session.facts(secret).versions
             pending = versions.pending
@@ -145,7 +147,7 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
 
 
 def _rotated_secret(session: Session, secret_id: str) -> Secret:
-    """Find it by name or ARN. Raises UsageError if secretops does not rotate it."""
+    """Return a secret by name or ARN. Raises UsageError if secretops does not rotate it."""
     full_name = _ARN.sub(r"\1", secret_id)
     cancel = f"aws secretsmanager cancel-rotate-secret --secret-id {full_name}"
     names = {full: name for name, full in _location(session).secrets.items()}
@@ -204,7 +206,7 @@ def _lease(session: Session, command: str) -> Iterator[None]:
 
 @contextmanager
 def _reported(what: str, **names: str) -> Iterator[None]:
-    """Log the outcome, with public `names` as fields, and raise what AWS may show."""
+    """Log the outcome with the public `names` as fields. Raise only what AWS may show."""
     redaction.install()
     try:
         yield
@@ -242,7 +244,7 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 class _Scheduled:
-    """Secrets that AWS rotates on schedule. Omits unreadable ones, so that the tick reports them."""
+    """Secrets that AWS rotates on schedule, without unreadable ones, so that the tick reports those."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

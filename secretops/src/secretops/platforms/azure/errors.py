@@ -1,4 +1,4 @@
-"""Translate errors of Azure and its SDK. Passes on only codes of their texts."""
+"""Translate errors of Azure and its SDK. Of their texts only codes appear."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ from azure.core.exceptions import (
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.stores.store_errors import BROKEN, NEXT_TICK, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate
 
-# Rejected for the network of the request: two codes of Key Vault, and one of Storage.
+# Codes for a request from a rejected network: two of Key Vault, one of Storage.
 FIREWALLED = frozenset({"ForbiddenByFirewall", "ForbiddenByConnection", "AuthorizationFailure"})
 UNGRANTED = frozenset({"ForbiddenByRbac", "ForbiddenByPolicy", "AccessDenied", "AuthorizationPermissionMismatch"})
 DISABLED, DELETED, BEING_DELETED = "SecretDisabled", "ObjectIsDeletedButRecoverable", "ObjectIsBeingDeleted"
 
 
-class ForbiddenError(StoreError):
-    """No role permits the request."""
+class ForbiddenError(StoreError): ...
 
 
 class DeletedError(StoreError): ...
@@ -130,9 +129,9 @@ def codes(error: AzureError) -> list[str]:
 def translate(
     error: AzureError, action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> SecretopsError:
-    """Return the error for secret or blob `name` at `url`. `own`: templates by code."""
+    """Return the error for the secret or blob `name` at `url`. `own`: templates by Azure's code."""
     if isinstance(error, HttpResponseError) and error.response is None and isinstance(error.__context__, AzureError):
-        error = error.__context__  # the query client turns a failed login into an answer
+        error = error.__context__  # the query client wraps a failed login in an answer without a response
     host = urlsplit(url).netloc
     found = codes(error)
     names = {"where": f"{name} in {host}", "host": host, "vault": vault_name(url), "name": name, "action": action}
@@ -147,7 +146,7 @@ def vault_name(url: str) -> str:
 def translated(
     action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> Iterator[None]:
-    """Translate without the SDK's texts and tracebacks."""
+    """Raise SecretopsError without the SDK's texts and tracebacks."""
     try:
         yield
     except AzureError as error:

@@ -36,7 +36,7 @@ def texts(paths: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def write_files(paths: Sequence[str], variables: Mapping[str, str]) -> None:
-    """Raises UsageError for a missing text or an unwritable file."""
+    """Write each text. Raises UsageError for a missing text or an unwritable file."""
     for path, text in texts(paths, variables).items():
         try:
             Path(path).write_text(text, encoding="utf-8")

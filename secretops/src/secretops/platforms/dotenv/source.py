@@ -14,7 +14,7 @@ from secretops.stores import files
 
 
 class DotenvSource(EnvFile):
-    """Records each read before the value is used."""
+    """A source that records each read before the value is used."""
 
     def __init__(self, place: str) -> None:
         self._root = Path(place).expanduser()
@@ -23,7 +23,7 @@ class DotenvSource(EnvFile):
     def variables(self) -> Mapping[str, str]:
         if self._root.is_dir():
             files.check_store(self._root)
-        files.read(self._path)  # raises for a symbolic link
+        files.read(self._path)  # raises an error for a symbolic link
         return super().variables()
 
     def read(self) -> ServerSettings:

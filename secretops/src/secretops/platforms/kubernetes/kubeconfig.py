@@ -1,4 +1,4 @@
-"""Merge files of a kubeconfig and select a context, as kubectl does. Needs no client."""
+"""Merge files of a kubeconfig and select a context, as kubectl does. Needs no client library."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _UNSUPPORTED = {"as": "user", "proxy-url": "cluster", "tls-server-name": "cluste
 
 @dataclass(frozen=True)
 class SelectedContext:
-    """`source` and `identity` are for messages."""
+    """A kubeconfig's context. `source` and `identity` are for messages."""
 
     name: str
     source: str
     identity: str
     cluster: Mapping[str, Any] = field(repr=False)
-    user: Mapping[str, Any] = field(repr=False)  # with its token or key
+    user: Mapping[str, Any] = field(repr=False)  # includes a token or key
 
 
 def select_context(context: str | None, environment: Mapping[str, str] = os.environ) -> SelectedContext | None:
@@ -121,7 +121,7 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
 
 @contextlib.contextmanager
 def parsing(source: str, *, also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Raise UsageError for errors of parsers, and `also`. Their texts may quote a credential."""
+    """Raise UsageError for errors of parsers, and `also`, without their texts, which may quote a credential."""
     known: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError)
     try:
         yield

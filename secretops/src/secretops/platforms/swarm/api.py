@@ -1,4 +1,4 @@
-"""The Docker Engine API: objects by compare-and-swap, and our own errors.
+"""The Docker Engine API: objects by compare-and-swap, and errors of secretops.
 
 Uses raw requests: Docker's client can't update secrets and configs. https://docs.docker.com/reference/api/engine/
 """
@@ -28,7 +28,7 @@ Kind = Literal["configs", "secrets", "services"]
 # Seconds to wait for a daemon that has answered before; a restart takes less.
 PATIENCE_SECONDS = 30.0
 
-# Seconds after each conflict.
+# Seconds to wait after each conflict.
 PAUSES = (*CONFLICT_PAUSES, 0.8)
 
 _RETRY_SECONDS = 0.5
@@ -52,7 +52,7 @@ class NoManagerError(StoreError):
 
 
 class SwarmApi:
-    """One daemon. If `patient`, waits for a daemon that answered before or `was_there`."""
+    """One daemon. `patient`: wait for a daemon that answered before or `was_there`."""
 
     def __init__(
         self, connect: Callable[[], Connection] = open_connection, *, patient: bool = True, was_there: bool = False
@@ -63,12 +63,12 @@ class SwarmApi:
         self._patience = PATIENCE_SECONDS if patient else 0.0
 
     def clone(self) -> SwarmApi:
-        """With its own connection, for another thread."""
+        """Return a copy with its own connection, for another thread."""
         return SwarmApi(self._connect, was_there=self._was_there)
 
     @contextmanager
     def waiting(self, patient: bool) -> Iterator[None]:
-        """Wait for the daemon in the block only if `patient`."""
+        """Wait for an unresponsive daemon in the block only if `patient`."""
         before = self._patience
         self._patience = before if patient else 0.0
         try:
@@ -91,7 +91,8 @@ class SwarmApi:
     def create(self, kind: Kind, spec: dict[str, Any], *, login: str | None = None) -> str | None:
         """Return the new object's id; None if the name is taken.
 
-        Labels identify the object of an earlier attempt without an answer. `login`: see `daemon.registry_login`.
+        Labels identify an object that an earlier attempt created without an answer. `login`: see
+        `daemon.registry_login`.
         """
         headers = {"X-Registry-Auth": login} if login else None
         answer = self._request("POST", f"/{kind}/create", body=spec, headers=headers)
@@ -101,7 +102,7 @@ class SwarmApi:
         return str(self._json(answer)["ID"])
 
     def update(self, kind: Kind, found: dict[str, Any], spec: dict[str, Any]) -> bool:
-        """False on a conflict."""
+        """Replace an object's spec. Return False on a conflict."""
         path, version = f"/{kind}/{found['ID']}/update", {"version": str(found["Version"]["Index"])}
         answer = self._request("POST", path, body=spec, parameters=version)
         if answer.status_code == http.HTTPStatus.NOT_FOUND or _STALE in answer.text:
@@ -110,7 +111,7 @@ class SwarmApi:
         return True
 
     def remove(self, kind: Kind, name: str) -> bool:
-        """False if a service uses it."""
+        """Remove an object. Return False if a service uses it."""
         answer = self._request("DELETE", f"/{kind}/{name}")
         if _IN_USE in answer.text:
             return False
@@ -215,7 +216,7 @@ class SwarmApi:
 
 
 def check_manager(info: dict[str, Any]) -> None:
-    """Raise NoManagerError unless it is an unlocked manager."""
+    """Raise NoManagerError unless the daemon is an unlocked manager."""
     swarm = info.get("Swarm") or {}
     if not swarm.get("ControlAvailable"):
         raise NoManagerError(swarm.get("LocalNodeState") or "unknown")

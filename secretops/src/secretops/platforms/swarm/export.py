@@ -44,7 +44,7 @@ ExecStart=docker run --rm --hostname %H --network none --user 0:0 --read-only --
 
 
 class Program(BaseModel):
-    """Never contains a value."""
+    """A stack as its Pulumi program exports it, without values."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,11 +54,11 @@ class Program(BaseModel):
     service: str
     compose: dict[str, Any]
     files: dict[str, str]
-    # For a timer: the manifest, the broker's CA, and the daemon's socket on the manager.
+    # For the timer: the manifest, the broker's CA, and the path of the daemon's socket on the manager.
     manifest: Manifest
     ca: str | None
     socket: str
-    # True if nodes pull images with the deployer's login.
+    # Whether nodes pull images with the login of the deploying account.
     registry_login: bool
 
     def deploy(self, file: Path | str) -> str:
@@ -108,7 +108,7 @@ def current_secrets(program: Program) -> tuple[MountedSecret, ...]:
 
 
 def compose_files(program: Program, secrets: Sequence[MountedSecret]) -> dict[str, str]:
-    """Return the compose file and its configs as name -> text."""
+    """Return the compose file and its configs: name -> text."""
     with with_extra("swarm"):
         import yaml
     document = json.loads(json.dumps(program.compose))
@@ -138,7 +138,7 @@ def _escape(entry: Any) -> Any:
 
 
 def timer_files(program: Program, at: str | None) -> dict[str, str]:
-    """Return the units and a tick's files as name -> text. `at`: their folder on the manager."""
+    """Return the units and a tick's files: name -> text. `at`: their folder on the manager."""
     folder = at or f"/etc/{program.name}"
     if not folder.startswith("/") or set(folder) & set(" \t\n\"'\\$%:"):
         raise UsageError(
@@ -175,7 +175,7 @@ def enable_commands(program: Program, folder: Path, at: str | None) -> tuple[str
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write atomically with mode 644: a manifest that others can write to is refused. Raises UsageError."""
+    """Write atomically with mode 644: a manifest that others can write to is rejected. Raises UsageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

@@ -1,4 +1,4 @@
-"""Readable values of Swarm secrets, and records of their readers."""
+"""Values of Swarm secrets that this process can read, and records of reads."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from secretops.platforms.swarm.task import SECRETS, is_task
 
 
 class Values(Protocol):
-    """Texts of Swarm secrets, which never change."""
+    """The texts of Swarm secrets. They never change."""
 
     def text(self, name: str) -> str | None:
-        """Raises StoreError if unreadable here."""
+        """Return a text. Raises StoreError if unreadable here."""
 
     def keep(self, name: str, text: str) -> None:
-        """Remember a new secret, which no task mounts yet."""
+        """Remember the text of a new secret, which no task mounts yet."""
 
 
 class MadeSinceError(StoreError):
-    """Another rotation came first."""
+    """Another rotation has created the version first."""
 
     exit_code = ExitCode.BUSY
 
 
 class TaskValues:
-    """Values that this process' task mounts, or that it made."""
+    """The values that this process's task mounts, or that it created."""
 
     def __init__(self) -> None:
         self.readable = is_task()
@@ -72,7 +72,7 @@ class TaskValues:
 
 
 class LogRecords:
-    """JSON lines on standard error, which a task's starter prints. `reads`: if values are readable."""
+    """JSON lines on standard error, which a task's starter prints. `reads`: whether to record reads."""
 
     def __init__(self, actor: str, *, reads: bool) -> None:
         self._actor, self._reads = actor, reads

@@ -1,4 +1,4 @@
-"""Convert rejections of a server to our errors, without its texts."""
+"""Convert rejections of a server to errors of secretops, without the server's texts."""
 
 from __future__ import annotations
 
@@ -66,18 +66,18 @@ _OTHER = ErrorTemplate(
     "the server's audit log has the request and the reason",
     "vault-request-rejected",
 )
-# Of a standby that can't forward a request. No token is sent to the address in the response.
+# Statuses of a standby that can't forward a request. No token is sent to the address in the response.
 _REDIRECTS = frozenset({301, 302, 307, 308})
-# Statuses to retry, besides 5xx. 412: a standby that has not caught up yet.
+# Statuses to retry, besides 5xx. 412: a standby that is behind.
 AGAIN = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.PRECONDITION_FAILED, *_REDIRECTS})
 _TEXTS = {
-    "health": "look at its log: a server that can't write to its audit devices serves nothing",
+    "health": "check its log: a server that can't write to its audit devices rejects every request",
     "trust": "store.ca_file names the CA; the default is VAULT_CACERT, then the system's CAs",
     "way": "bao status; the next tick continues",
 }
 
 
-# The first match counts: a failed handshake is a ConnectionError, too.
+# The first match applies: a failed handshake is a ConnectionError, too.
 _BY_CLASS: tuple[tuple[tuple[type[Exception], ...], ErrorTemplate], ...] = (
     ((requests.exceptions.SSLError,), UNTRUSTED),
     ((requests.exceptions.ReadTimeout, requests.exceptions.ChunkedEncodingError), SILENT),
@@ -92,7 +92,6 @@ def host_of(address: str) -> str:
 def rejected(
     status: int, texts: Iterable[str], *, address: str, action: str, where: str, mount: str = "", namespace: str = ""
 ) -> SecretopsError:
-    """Return the error for `action` on `where`."""
     names = {"where": where, "host": host_of(address), "mount": mount, "namespace": namespace, "action": action}
     text = " ".join(texts)
     cases = (
@@ -124,7 +123,7 @@ def not_vault(host: str, rule: str) -> StoreError:
 
 
 def no_response(error: Exception, address: str, ca_file: str | None) -> SecretopsError:
-    """The text of `error` may contain what was sent."""
+    """Return the error for a missing response. Omits the text of `error`, which may contain the request."""
     host = host_of(address)
     for kinds, template in _BY_CLASS:
         if isinstance(error, kinds):

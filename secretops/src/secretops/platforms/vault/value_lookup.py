@@ -1,4 +1,4 @@
-"""Find recipients of a value by its HMAC in an audit device's log, also at other paths and mounts.
+"""Find a value's recipients by its HMAC in an audit device's log, also at other paths and mounts.
 
 Sends the value only to `sys/audit-hash` of its own server.
 """
@@ -23,7 +23,7 @@ HASHING = "sys/audit-hash/"
 
 
 def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str, version: str) -> Trail:
-    """Read the value to find its recipients. "" is the current version."""
+    """Return a trail of a value's recipients; version "" is the current one. Reads the value."""
     secret = session.secret(name)
     current = session.store.versions(secret.name).current
     if not version and current is None:
@@ -39,7 +39,7 @@ def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str,
 
 
 def _devices(api: Api) -> list[str]:
-    """Each device has its own salt."""
+    """Return the audit devices. Each has its own salt."""
     devices = _ask(api, "GET", "sys/audit", 'path "sys/audit" { capabilities = ["read", "sudo"] }').get("data")
     if not devices:
         raise StoreError(
@@ -73,7 +73,7 @@ def _ask(api: Api, method: str, path: str, policy: str, body: Mapping[str, str] 
 
 
 class ValueTrail(VaultAuditLog):
-    """Requests that wrote one of `hashes`, or returned it."""
+    """The requests that wrote one of `hashes`, or returned it."""
 
     def __init__(self, location: VaultStoreLocation, hashes: Collection[str]) -> None:
         super().__init__(location)
