@@ -38,7 +38,11 @@ def main(arguments: Sequence[str]) -> int:
             if found := [*problems(source, tag)]:
                 sys.stderr.write("".join(f"{line}\n" for line in found))
                 return 2
-            build(source, FOLDER, notes(source, tag))
+            built = Path(folder, "release")
+            build(source, built, notes(source, tag))
+            shutil.rmtree(FOLDER, ignore_errors=True)
+            FOLDER.parent.mkdir(exist_ok=True)
+            shutil.move(built, FOLDER)
     except SetupError as error:
         sys.stderr.write(f"release: {error}\n")
         return 1
@@ -78,10 +82,8 @@ def notes(source: Path, tag: str) -> str:
 
 
 def build(source: Path, folder: Path, text: str) -> None:
-    """Build the files of `source` into `folder`, with `text` as notes. Raises SetupError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
+    """Build the files of `source` into the new folder `folder`, with `text` as notes. Raises SetupError."""
+    folder.mkdir()
     time = run_step("git log", ["git", "log", "-1", "--format=%ct"], remedy="run this in a clone").strip()
     uv = provide_uv()
     (source / ".tools/bin").mkdir(parents=True)
@@ -102,7 +104,8 @@ def build(source: Path, folder: Path, text: str) -> None:
         cwd=source,
         env={"PYTHONPATH": f"{source}{os.pathsep}{source / 'secretops/src'}"},
     )
-    shutil.move(source / "dist/lambda.zip", folder)
+    for name in ("lambda.zip", "lambda.json"):
+        shutil.move(source / "dist" / name, folder)
     (folder / "notes.md").write_text(f"{text}\n")
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())]
     (folder / "SHA256SUMS").write_text("".join(lines))
