@@ -1,4 +1,4 @@
-"""Generate pages and parts of pages: `python -m tools.pages`. A test rejects stale ones."""
+"""Generate pages and parts of pages: `python -m tools.pages`. A test rejects outdated ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def azure() -> str:
 
 
 def _with_tables(path: str, **tables: str) -> str:
-    """Return a page with tables between the comments with their names."""
+    """Return a page with each table placed between the comments with the table's name."""
     text = (ROOT / path).read_text()
     for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
@@ -43,7 +43,7 @@ def _with_tables(path: str, **tables: str) -> str:
     return text
 
 
-# Path -> the current page.
+# Path -> a function that returns the current page.
 PAGES: Mapping[str, Callable[[], str]] = {
     "components/arguments.py": arguments_file.for_python,
     "package/plugin/sections.py": arguments_file.for_plugin,

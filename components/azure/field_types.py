@@ -58,13 +58,14 @@ AzureLocation = Annotated[
 
 # The name of a resource group may have letters and digits of every script, unlike other names.
 _GROUP = r"(?u:[\w().-]{0,89}[\w()-])"
-ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "take it out, and the stack makes one")]
+ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "remove it, and the stack creates a group")]
 
 
 def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
-    """Return a validator for a resource id of `kind`: provider and types, with a `*` for each name between.
+    """Return a validator for the resource id of `what`. `kind` is its provider and types, with a `*` for each name
+    between.
 
-    Azure ignores the case of its own words. The setting has Azure's documented spelling.
+    Azure ignores the case of its own words; the validated id has Azure's documented spelling.
     """
     words = f"/subscriptions/GUID/resourceGroups/GROUP/providers/{kind}/{name}".split("/")
 
@@ -79,7 +80,6 @@ def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
 
 
 def _segment(word: str, part: str) -> str:
-    """Return a segment of a resource id where `word` is expected. Raises ValueError."""
     match word:
         case "GUID":
             return parse_guid(part)

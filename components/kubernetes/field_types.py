@@ -15,7 +15,7 @@ KubernetesName = Annotated[
     str,
     matching(
         KUBERNETES_NAME,
-        "a Kubernetes name (RFC 1123): lower-case letters, digits and dashes, with dots between such",
+        "a Kubernetes name (RFC 1123): lower-case letters, digits and dashes, in parts separated by dots",
         "write it as kubectl shows it",
     ),
 ]
@@ -24,7 +24,7 @@ ApiGroup = Annotated[
     matching(
         KUBERNETES_NAME,
         "the API group of an issuer of cert-manager, or of an external issuer",
-        "kubectl api-resources lists it; take it out for cert-manager.io",
+        "kubectl api-resources lists the groups; remove it to use cert-manager.io",
     ),
 ]
 Kind = Annotated[
@@ -58,7 +58,7 @@ Operator = Annotated[
     satisfying(
         is_one_line,
         "a user or a group, by its name in the API server",
-        "kubectl auth whoami shows yours; or take the entry out",
+        "kubectl auth whoami shows your name; or remove the entry",
     ),
 ]
 Namespace = Annotated[
@@ -69,14 +69,14 @@ Namespace = Annotated[
         "name it like coreflux-mcp",
     ),
 ]
-# Characters of a context in the manifest.
+# Characters of a context's name in the manifest.
 LONGEST_CONTEXT = 253
 Context = Annotated[
     str,
     satisfying(
         lambda text: is_one_line(text) and len(text) <= LONGEST_CONTEXT,
         "the name of a context of the kubeconfig",
-        "kubectl config get-contexts lists them; take it out for the current one",
+        "kubectl config get-contexts lists them; remove it to use the current one",
     ),
 ]
 Issuer = Annotated[

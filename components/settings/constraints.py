@@ -15,18 +15,18 @@ from .plain_values import looks_random, shown_name
 
 
 def refused(rule: str, remedy: str, *, shown: str | None = None, code: str = "invalid-entry") -> PydanticCustomError:
-    """Return the error of a validator. `shown` is printed in place of the entry."""
+    """Return the error that a validator raises. `shown` is printed in place of the entry."""
     context = {"rule": rule, "remedy": remedy, "code": code} | ({"shown": shown} if shown else {})
     return PydanticCustomError("refused", "{rule}", context)
 
 
 def no_value(text: str) -> str:
-    """Return `text`. Raises if it looks like the output of a password generator."""
+    """Return `text`. Raise an error if it looks like the output of a password generator."""
     if looks_random(text):
         raise refused(
-            "a secret's value is not configuration: Pulumi would keep it in its state",
-            "if it is a name, choose one with words; else take it out, change it if it was committed or Pulumi has "
-            "read it, and put the new one: secretops put NAME",
+            "a secret value must not be in the configuration: Pulumi would store it in its state",
+            "if it is a name, choose one with words; else remove it, replace the secret value if it was committed or "
+            "Pulumi has read it, and supply the new one: secretops put NAME",
             shown="what looks like a secret's value (not shown)",
             code="secret-value",
         )
@@ -42,10 +42,10 @@ def parsed(
     is_id: bool = False,
     is_host: bool = False,
 ) -> AfterValidator:
-    """Return a validator that replaces text by what `parse` returns; it raises ValueError for invalid text.
+    """Return a validator that replaces text by `parse(text)`. `parse` raises ValueError for invalid text.
 
-    `meant` returns the remedy of a frequent mistake. `is_id`: a machine made the text, which may look random.
-    `is_host`: an error may print it as the name of a host.
+    `meant` returns the remedy for a frequent mistake. `is_id`: a machine generates the text, so it may look random.
+    `is_host`: an error may print the text if it is the name of a host.
     """
 
     def check(text: str) -> str:
@@ -66,7 +66,7 @@ def satisfying(
     meant: Callable[[str], str | None] = lambda _: None,
     is_id: bool = False,
 ) -> AfterValidator:
-    """Return a validator for text that satisfies `good`."""
+    """Return a validator that accepts text for which `good` returns something true."""
 
     def parse(text: str) -> str:
         if not good(text):
@@ -94,14 +94,14 @@ def is_one_line(text: str) -> bool:
 
 
 def parse_guid(text: str) -> str:
-    """Return a GUID in lower case. Raises ValueError unless it has five groups of digits."""
+    """Return a GUID in lower case. Raises ValueError for another form of it."""
     if (found := str(uuid.UUID(text))) != text.lower():
         raise ValueError
     return found
 
 
 def no_number(rule: str, remedy: str) -> BeforeValidator:
-    """Return a validator that refuses a number in place of quoted digits."""
+    """Return a validator that rejects a number where digits in quotes are required."""
 
     def check(entry: Any) -> Any:
         if isinstance(entry, int | float) and not isinstance(entry, bool):
@@ -116,14 +116,15 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
 
     def check(number: int) -> int:
         if not low <= number <= high:
-            raise refused(f"from {low} to {high} {unit}".rstrip(), "name a number in that range", code="out-of-range")
+            raise refused(f"from {low} to {high} {unit}".rstrip(), "write a number in that range", code="out-of-range")
         return number
 
     return AfterValidator(check)
 
 
 def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
-    """Return a validator for one of `numbers`, in rising order. The remedy is the next larger one."""
+    """Return a validator that accepts one of `numbers`, which are in rising order. The remedy is the next larger
+    one."""
 
     def check(number: int) -> int:
         if number not in numbers:
@@ -138,7 +139,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _parse_network(text: str) -> Network:
-    """Return the network of ADDRESS/PREFIX without host bits. Raises ValueError, also for a netmask or a zone."""
     found = ipaddress.ip_network(text)
     if text.partition("/")[2] != str(found.prefixlen) or "%" in text:
         raise ValueError
@@ -153,7 +153,7 @@ def parse_network(text: str) -> str:
 
 
 def network_meant(text: str) -> str | None:
-    """Return the remedy for an address, a netmask, or host bits."""
+    """Return the remedy for an address, a netmask or host bits in place of a network; None for other text."""
     try:
         return f"write {ipaddress.ip_interface(text.partition('%')[0]).network}"
     except ValueError:
@@ -167,7 +167,7 @@ _UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 
 
 def parse_network_of_clients(text: str) -> str:
-    """Return a network in CIDR notation that one organization may own. Raises ValueError."""
+    """Return a network in CIDR notation. Raises ValueError, also for a network too large for one organization."""
     found = _parse_network(text)
     if isinstance(found, ipaddress.IPv4Network):
         everybody = found.prefixlen < _LARGEST_IPV4
@@ -181,12 +181,12 @@ def parse_network_of_clients(text: str) -> str:
 # RFC 1918.
 _PRIVATE = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
-# Prefixes that Azure's firewalls accept, and of an address (Azure Storage, IP network rules).
+# Shortest and longest prefix that Azure's firewalls accept, and that of an address (Azure Storage, IP network rules).
 _LARGEST, _SMALLEST, _ADDRESS = 8, 30, 32
 
 
 def public_addresses(text: str) -> str:
-    """Return a public IPv4 address, or a network of them without host bits."""
+    """Return `text` if it is a public IPv4 address, or a network of such addresses without host bits."""
     rule, remedy = (
         "a public IPv4 address, or a network of them from /8 to /30",
         "write it like 203.0.113.7 or 203.0.113.0/28",
@@ -198,8 +198,8 @@ def public_addresses(text: str) -> str:
     meant = str(found.network_address) if found.prefixlen == _ADDRESS else str(found)
     if any(found.subnet_of(private) for private in _PRIVATE):
         rule, remedy = (
-            "a public address, and this one is in a private network",
-            "name a subnet, or a private endpoint",
+            "a public address; this one is private",
+            "name a subnet or a private endpoint instead",
         )
     elif _LARGEST <= found.prefixlen <= _SMALLEST or found.prefixlen == _ADDRESS:
         if text == meant:
@@ -209,13 +209,13 @@ def public_addresses(text: str) -> str:
 
 
 def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a list without duplicates."""
+    """Return `entries`. Raise an error if one occurs twice."""
     first: dict[Any, int] = {}
     for at, entry in enumerate(entries):
         if entry in first:
             raise refused(
                 "each entry must occur only once",
-                f"take entry {at} out",
+                f"remove entry {at}",
                 shown=f"{first[entry]} and {at} are the same",
                 code="duplicate-entry",
             )

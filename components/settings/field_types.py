@@ -26,7 +26,7 @@ from .outputs import MayBeOutput
 
 Name = Annotated[
     str,
-    matching(NAME, "lower-case letters, digits and dashes, at most 40, a letter first and no dash last", "rename it"),
+    matching(NAME, "1 to 40 lower-case letters, digits and dashes, with a letter first and no dash last", "rename it"),
 ]
 Port = Annotated[int, between(1, 65535, "")]
 Ports = Annotated[tuple[Port, ...], Field(min_length=1), AfterValidator(distinct)]
@@ -34,7 +34,6 @@ Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")
 
 
 def _host_meant(text: str) -> str | None:
-    """Return the remedy for a domain with letters that are not ASCII, and for IPv6 in brackets."""
     try:
         name = parse_host(text[1:-1] if text.startswith("[") else text.encode("idna").decode())
     except ValueError:  # UnicodeError is one
@@ -77,7 +76,7 @@ ClientNetwork = Annotated[
     str,
     parsed(
         parse_network_of_clients,
-        "a network in CIDR notation, its host bits zero, and not everybody's: from /8 on, of IPv6 from /16 on",
+        "a network in CIDR notation with zero host bits, no larger than /8 (IPv6: /16)",
         "write it like 10.20.0.0/16",
         is_host=True,
     ),
@@ -87,7 +86,8 @@ NetworksOrNone = Annotated[tuple[Network, ...], AfterValidator(distinct)]
 
 
 def is_own_folder(text: str) -> bool:
-    """Return whether `text` names a folder that can be a store's alone: not the project, nor the system's or git's."""
+    """Return whether `text` names a folder that can belong to a store alone: not the project's, the system's or
+    git's."""
     parts = [part for part in posixpath.normpath(text).split("/") if part not in ("", ".")]
     if not is_one_line(text) or text.startswith("~") or not set(parts) - {".."}:
         return False
@@ -100,7 +100,7 @@ Folder = Annotated[
     str,
     satisfying(
         is_own_folder,
-        "a folder of its own, not the project, git's, or a first one below /; a path on one line, ~ is not expanded",
+        "a folder for this stack alone: not the project, not .git, not a top-level folder; ~ is not expanded",
         "name a folder, for example .coreflux-mcp (below the project) or /etc/coreflux-mcp",
     ),
 ]
@@ -108,7 +108,7 @@ PinnedImage = Annotated[
     str,
     satisfying(
         is_pinned_image,
-        "an image by its tag or digest; latest is another one each day, a digest always the same",
+        "an image with a tag other than latest, or with a digest",
         "write it like registry.example.com/coreflux-mcp-secrets:0.1.0@sha256:DIGEST",
     ),
 ]
@@ -132,7 +132,7 @@ Caller = Annotated[
 
 
 def is_email(text: str) -> bool:
-    """Return whether `text` is an address of one mailbox, in ASCII: SNS and Azure Monitor take no other."""
+    """Return whether `text` is one email address in ASCII: SNS and Azure Monitor accept no other."""
     from email.errors import MessageError
     from email.headerregistry import Address
 
@@ -185,8 +185,8 @@ Topic = Annotated[
     str,
     satisfying(
         is_topic_filter,
-        "a topic filter of MQTT, for example plant/#: # alone and last, + alone between slashes, on one line",
-        "correct it, or take the entry out",
+        "an MQTT topic filter on one line: # is only allowed alone at the end, + only alone between slashes",
+        "correct it, or remove the entry",
     ),
 ]
 Group = Annotated[

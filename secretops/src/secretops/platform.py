@@ -143,7 +143,7 @@ class Platform(ABC, Generic[Location]):
         """
         raise UsageError(
             f"--value-of {secret} is not supported by store {stack.manifest.store.kind}",
-            rule=f"only Vault's audit devices record a keyed hash of each value; {self.no_value_trail}",
+            rule=f"it requires store vault, whose audit devices record a hash of each value; {self.no_value_trail}",
             remedy=f"secretops audit --secret {secret}",
             code="value-trail-unsupported",
         )
@@ -159,7 +159,7 @@ class Platform(ABC, Generic[Location]):
         """
         raise UsageError(
             f"--confirm is not supported by store {location.kind}",
-            rule="doctor checks everything about this store",
+            rule="a confirmation must be of what doctor cannot check; it checks everything about this store",
             remedy="run without --confirm: secretops doctor",
             code="confirm-unsupported",
         )

@@ -10,7 +10,7 @@ import atexit
 import os
 import sys
 
-# A shell's exit code for a process that ended by a signal, less the signal's number.
+# A shell's exit code for a process that ended by a signal, minus the signal's number.
 BASE = 128
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Read access logs: a single form of accesses for every log format. It contains no value."""
+"""Read access logs: one type of access for every log format. It contains no value."""
 
 from __future__ import annotations
 

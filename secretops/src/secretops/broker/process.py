@@ -88,7 +88,7 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
         except OSError as error:
             raise EmbeddedBrokerError(
                 f"{host}:{port}: {error.strerror}",
-                rule="the embedded broker needs this address",
+                rule="no other process may listen at the address of the embedded broker",
                 remedy="stop the process that listens there, or set another broker.port in the stack file",
                 code="broker-address-in-use",
             ) from error
@@ -139,7 +139,7 @@ def stop(home: Path) -> bool:
                 os.waitpid(found.pid, 0)  # reap the child, if this very process started it
             return True
     raise EmbeddedBrokerError(
-        f"process {found.pid} does not exit",
+        f"the embedded broker, process {found.pid}, does not exit",
         remedy=f"see its log {home / LOG_FILE}, then run: kill -9 {found.pid}",
         code="broker-stop-failed",
     )
@@ -191,7 +191,7 @@ def loopback(host: str) -> str:
             return host
     raise UsageError(
         f"{host} is not a loopback address",
-        rule="the embedded broker has no TLS, so it listens only on loopback, over IPv4",
+        rule="the embedded broker must listen on loopback, over IPv4, because it has no TLS",
         remedy="set broker.host to localhost, or use a broker with TLS",
         code="broker-not-loopback",
     )
@@ -202,12 +202,12 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
         raise EmbeddedBrokerError(
             f"the broker of folder {home} runs at {already.address}, not at {host}:{port}",
             rule="only one embedded broker may run in a folder",
-            remedy="stop it: secretops broker stop; or set its address in the stack file",
+            remedy="stop it: secretops broker stop; or set its address in broker.host and broker.port (stack file)",
             code="broker-address-mismatch",
         )
     if not _within(START_SECONDS, lambda: is_listening(host, port)):  # the broker may still be starting
         raise EmbeddedBrokerError(
-            f"process {already.pid} is the broker of folder {home}, and does not listen at {already.address}",
+            f"process {already.pid} is the broker of folder {home}, but does not listen at {already.address}",
             remedy=f"see its log {home / LOG_FILE}, then run: secretops broker stop",
             code="broker-not-listening",
         )

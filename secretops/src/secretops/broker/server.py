@@ -42,7 +42,7 @@ RETAINED_BYTES = 2**20
 # Packet ids (QoS 2) that a client may leave unreleased.
 UNRELEASED = 1_000
 
-# Seconds between checks that the pid file is still this broker's, which else exits.
+# Seconds between checks of the pid file. A broker that has lost it exits.
 OWNED_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -133,11 +133,11 @@ class EmbeddedBroker:
         return password
 
     def _allows_will(self, name: str | None, will: Message) -> bool:
-        """Return whether the user may have that will. None is allowed on Command: it would not run."""
+        """Return whether the user may have that will. A will on Command is refused: it would not run as a command."""
         return will.topic != COMMAND_TOPIC and is_allowed(self._users.get(name), Action.PUBLISH, will.topic)
 
     def _open(self, connect: Connect, connection: Connection) -> Session:
-        """Return the client's previous session if it may resume that, else a new one."""
+        """Return the client's previous session if it may be resumed, else a new one."""
         client_id, name = connect.client_id or uuid.uuid4().hex, connect.username or ""
         session = self._sessions.get(client_id)
         if session and session.connection:

@@ -93,7 +93,7 @@ class Users:
         except FileNotFoundError as error:
             raise UsageError(
                 f"{path} does not exist",
-                rule="a broker without users accepts no login",
+                rule="the embedded broker must have a users file: without users it accepts no login",
                 remedy="secretops broker start",
                 code="users-file-missing",
             ) from error
@@ -101,8 +101,8 @@ class Users:
             why = error.strerror if isinstance(error, OSError) else "not a users file"
             raise StoreError(
                 f"{path}: {why}",
-                rule="only the broker may write this file, which contains its users",
-                remedy="make it readable, or move it away: secretops broker start then creates an admin",
+                rule="the file must be readable, and only the broker may write it",
+                remedy="make it readable; or move it away, then create a new admin: secretops broker start",
                 code="users-file-invalid",
             ) from error
 

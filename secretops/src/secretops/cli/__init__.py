@@ -50,7 +50,10 @@ def _run() -> int:
     except typer.TyperException as error:
         return _fail(_usage(error), ExitCode.USAGE)
     except typer.Abort:
-        return _fail(SecretopsError("interrupted at the prompt", code="prompt-interrupted"), ExitCode.FAILED)
+        return _fail(
+            SecretopsError("interrupted at the prompt", remedy="run the command again", code="prompt-interrupted"),
+            ExitCode.FAILED,
+        )
     except Exception as error:
         return _fail(unexpected("secretops", error), ExitCode.FAILED)
     return code
@@ -74,7 +77,10 @@ def _usage(error: typer.TyperException) -> SecretopsError | None:
         out.print(message)
         return None
     if message.startswith("Got unexpected extra argument"):  # the argument is not repeated: it may be a secret value
-        message, rule = "unexpected argument", "a value is never an argument: if it was one, replace it, it is exposed"
+        message, rule = (
+            "unexpected argument",
+            "a secret value must not be an argument: if this was one, replace it, because it is exposed",
+        )
     names: list[str] = []
     context = getattr(error, "ctx", None)
     while context and context.parent:

@@ -39,7 +39,10 @@ _CODES = {"": "", "green": "32", "italic": "3", "red": "31", "yellow": "33"}
 
 def _check_name(name: str | None) -> str | None:
     if name == "":
-        rule, remedy = "an empty name is often an unset variable", "pass a name, or omit --stack for the selected stack"
+        rule, remedy = (
+            "the name must not be empty; a frequent cause is an unset variable",
+            "pass a name, or omit --stack for the selected stack",
+        )
         raise UsageError("--stack has an empty name", rule=rule, remedy=remedy, code="stack-name-empty")
     return name
 
@@ -162,14 +165,16 @@ def ask(question: str, *, hidden: bool = False) -> str:
     except typer.Abort:
         if signals.arrived():
             raise KeyboardInterrupt from None
-        raise SecretopsError("interrupted at the prompt", code="prompt-interrupted") from None
+        raise SecretopsError(
+            "interrupted at the prompt", remedy="run the command again", code="prompt-interrupted"
+        ) from None
 
 
 def confirm(command: str, cost: str, name: str, *, which: str = "its name", reason: str, preview: str) -> None:
     if not sys.stdin.isatty():
         what, rule, remedy = (
             f"{command}: no terminal to confirm",
-            f"{reason}, so the command asks first",
+            f"the command must be confirmed: {reason}",
             f"--yes; {preview}",
         )
         raise UsageError(what, rule=rule, remedy=remedy, code="confirmation-missing")

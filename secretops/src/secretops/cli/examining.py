@@ -38,10 +38,13 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
     from secretops.operations import doctor as operation
 
     if yes and not repair:
-        what, rule = "--yes without --repair", "--yes answers the prompts of --repair"
-        raise UsageError(what, rule=rule, remedy="--repair --yes", code="yes-without-repair")
+        what, rule = "--yes without --repair", "--yes requires --repair, whose prompts it answers"
+        raise UsageError(what, rule=rule, remedy="secretops doctor --repair --yes", code="yes-without-repair")
     if repair and not yes and not sys.stdin.isatty():
-        rule, remedy = "each repair must be confirmed", "run it in a terminal; or run all repairs: --repair --yes"
+        rule, remedy = (
+            "each repair must be confirmed",
+            "run it in a terminal; or run all repairs: secretops doctor --repair --yes",
+        )
         raise UsageError("--repair: no terminal to confirm", rule=rule, remedy=remedy, code="confirmation-missing")
     session = console.open_session(stack, manifest)
     if confirm:

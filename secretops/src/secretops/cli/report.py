@@ -45,11 +45,11 @@ def report(  # noqa: PLR0917 - typer calls it by name
 ) -> int:
     """Write a report as a page of HTML: ages, due dates, rotations, accesses and open findings. --json prints JSON."""
     if to is None and not as_json:
-        rule, remedy = "--to FILE or --json says where the report goes", "secretops report --to report.html"
+        rule, remedy = "--to FILE or --json must be set", "secretops report --to report.html"
         raise UsageError("report: --to is missing", rule=rule, remedy=remedy, code="report-target-missing")
     if to == STDOUT and as_json:
-        what, rule = "--to - and --json: both print", "standard output can contain only one document"
-        raise UsageError(what, rule=rule, remedy="--to FILE --json", code="output-ambiguous")
+        what, rule = "--to - and --json: both print", "standard output must contain only one document"
+        raise UsageError(what, rule=rule, remedy="secretops report --to FILE --json", code="output-ambiguous")
     if to:
         with with_extra("report"):
             from secretops.report import page

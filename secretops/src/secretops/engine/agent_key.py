@@ -28,8 +28,8 @@ VERIFY_PAUSES = (2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class KeyComparison:
-    # Keys made to replace a stored version, that belong to no version. If that version's own key is gone, its
-    # successor is excluded: readers may use it, and a store restored from a backup does not know it.
+    # Keys made to replace a stored version, that belong to no version. If that version's own key is gone, its successor
+    # is excluded: readers may use it, and a store restored from a backup does not know it.
     leftover: tuple[NamedKey, ...]
     # Why the agent does not accept the key that readers have.
     problem: str | None

@@ -26,8 +26,8 @@ SPREAD = 1 / 30
 # What a server reports as its version when its source names none.
 UNKNOWN = "unknown"
 
-# Hex digits at the end of an issued version's id: a mark, which follows from the rest, and the digest of the
-# issuer's settings. In the id of a supplied version these digits are random.
+# Hex digits at the end of an issued version's id: a mark, which follows from the rest, and the digest of the issuer's
+# settings. In the id of a supplied version these digits are random.
 _MARK, _SETTINGS = 4, 6
 
 
@@ -64,7 +64,7 @@ class Facts:
     guarded: bool = False
     # Command that supplies a first value; `secretops put` if empty.
     supplied_by: str = ""
-    # For a CA: True if no living certificate is signed by its previous version.
+    # For a CA: True if its previous version signed no certificate that is still valid.
     safe_to_retire: bool = False
 
 
@@ -176,12 +176,12 @@ def never_rotated(facts: Facts, now: datetime) -> Finding | None:
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """Return when to renew: at RENEW_AT of the life, less a share that follows from the id. None without expiry."""
+    """Return when to renew: at RENEW_AT of its life, less a share that follows from the id. None without expiry."""
     return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
 def due_at(facts: Facts) -> datetime | None:
-    """Return when cadence or expiry requires a value. None before the first version."""
+    """Return when cadence or expiry requires a new value. None before the first version."""
     current = facts.versions.current
     if current is None:
         return None

@@ -72,7 +72,7 @@ class Authority(Rotator):
             if self.relied_on(previous):
                 raise AttentionError(
                     f"{self.secret.name}: a certificate that is in use was signed by the previous CA, {previous.id}",
-                    rule="a broker trusts at most two CAs, so the previous one must be unused",
+                    rule="a new CA requires that the previous one is unused: a broker trusts at most two CAs",
                     remedy="renew that certificate: secretops rotate SECRET; after its grace period: secretops tick",
                     code="ca-in-use",
                 )
@@ -110,7 +110,7 @@ class Authority(Rotator):
             except UnreachableError as error:
                 raise kind(
                     f"{self.secret.name}: the broker does not answer, or does not trust CA {version.id} yet",
-                    rule=f"{error.what}\na CA signs certificates once the broker trusts it"
+                    rule=f"{error.what}\na CA must not sign certificates before the broker trusts it"
                     + ("" if first else "; until then the current CA signs"),
                     remedy="add what `secretops trust` prints to the broker's trusted CAs, then: secretops tick",
                     code="ca-not-trusted",

@@ -154,7 +154,8 @@ class SuppliedSecret(Rotator):
 
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002
         name = self.secret.name
-        raise SecretopsError(f"{name}: no pending version", remedy=f"secretops put {name}", code="no-pending-version")
+        what, rule = f"{name}: no pending version", "an operator must supply a new value of this secret"
+        raise SecretopsError(what, rule=rule, remedy=f"secretops put {name}", code="no-pending-version")
 
     def verify(self, version: Version) -> None: ...
 

@@ -12,7 +12,7 @@ from secretops.errors import NotFoundError
 
 
 class Stage(StrEnum):
-    """The stage of a version. Each stage has at most one."""
+    """The stage of a version. Each stage has at most one version."""
 
     PENDING = "pending"
     CURRENT = "current"

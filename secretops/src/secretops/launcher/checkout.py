@@ -53,7 +53,7 @@ def _check_folder(folder: Path, named: str) -> None:
         raise UsageError(
             f"COREFLUX_SERVER_DIR={named} has no server.py",
             rule="it must be a folder with the upstream server",
-            remedy=f"git clone {UPSTREAM_REPOSITORY} {named}; or unset it",
+            remedy=f"git clone {UPSTREAM_REPOSITORY} {named}; or unset COREFLUX_SERVER_DIR",
             code="server-missing",
         )
     for path in (folder, *(path for pattern in _CODE for path in sorted(folder.glob(pattern)))):
@@ -80,7 +80,7 @@ def _clone(folder: Path) -> None:
     except SecretopsError as error:
         raise SecretopsError(
             f"cannot clone the upstream server from {UPSTREAM_REPOSITORY}: {error.what}",
-            rule=f"secretops run needs the unmodified server of commit {UPSTREAM_COMMIT}",
+            rule=f"secretops run requires the unmodified server of commit {UPSTREAM_COMMIT}",
             remedy="install git and allow access to the repository; or set COREFLUX_SERVER_DIR, or `source` in section "
             "`server` of the stack file (kind local), to a folder with server.py",
             code="server-clone-failed",

@@ -36,8 +36,8 @@ GOODBYE = 1.0
 # Longest pause between two connects, in seconds. paho doubles it from 1.
 MAX_RETRY_SECONDS = 30
 
-# Seconds after which a broker (MQTT 5) deletes a report, and between two publications. If the broker loses the
-# client's will, its report outlives it and delays a rotation, by REPORT_EXPIRY at most.
+# Seconds after which a broker (MQTT 5) deletes a report, and between two publications. If the broker loses the client's
+# will, its report outlives it and delays a rotation, by REPORT_EXPIRY at most.
 REPORT_EXPIRY, REPORT_REFRESH = 900, 300
 
 # Seconds without a message after which a replaced client checks whether its queue at the broker is empty.
@@ -46,8 +46,8 @@ QUIET_SECONDS = 0.3
 # QoS of the launcher's own subscriptions.
 OWN_QOS = 1
 
-# Longest time that a replaced client drains, in seconds. With 20 messages in flight (mosquitto's default) and a
-# round trip of 1.6 s it receives 7,500 messages. The default grace, in which its user still works, is longer: 3600 s.
+# Longest time that a replaced client drains, in seconds. With 20 messages in flight (mosquitto's default) and a round
+# trip of 1.6 s it receives 7,500 messages. The default grace, in which its user still works, is longer: 3600 s.
 DRAIN_SECONDS = 600.0
 
 # Reason codes from here on are failures (MQTT 5, 2.4).
@@ -488,7 +488,8 @@ class BrokerClient(RobustClient):
     def _handle_acknowledgement(
         self, _client: Any, _userdata: Any, number: int, reason: ReasonCode, _properties: Any
     ) -> None:
-        """Record an answer. Acquires no lock: paho holds its own, which `publish` acquires second."""
+        """Record an answer. To avoid a deadlock, acquires no lock: paho holds its own, which `publish` acquires
+        second."""
         message = self._out_messages.get(number)
         if message and reason.is_failure and message.topic != (self._report and self._report[0]):
             self._owner.publish_refused(message.topic, reason)

@@ -65,7 +65,7 @@ def parse_listen(text: str) -> Address:
     if not _is_address(host) or port is None or port > _HIGHEST_PORT:
         raise UsageError(
             f"--listen {text!r}: invalid address",
-            rule="an IP address of this machine, or localhost, and a port",
+            rule="it must be an IP address of this machine, or localhost, with a port",
             remedy=f"for example --listen {DEFAULT_LISTEN}, or --listen 0.0.0.0:8000 for every address",
             code="listen-address-invalid",
         )
@@ -130,7 +130,7 @@ def check_token(token: str) -> None:
     """Raise UsageError, without the token, if it is too short or invalid in a header."""
     if len(token) < MIN_LENGTH or not _TOKEN.fullmatch(token):
         raise UsageError(
-            "the token of http-token is too short, or has invalid characters",
+            "the value of http-token is too short, or has invalid characters",
             rule=f"a bearer token must have at least {MIN_LENGTH} letters, digits or -._~+/ (RFC 6750)",
             remedy="for example: openssl rand -hex 32 | secretops put http-token",
             code="http-token-invalid",
@@ -189,7 +189,7 @@ class HttpOptions:
         if not self.address.is_loopback and not has_token:
             raise UsageError(
                 f"--listen {self.address} without a token",
-                rule="an address that other machines can reach needs a bearer token: "
+                rule="an address that other machines can reach requires a bearer token: "
                 "each client that calls it can use the broker",
                 remedy="declare http-token in the stack file, then: secretops put http-token; or set "
                 f"MCP_HTTP_TOKEN_FILE; or --listen {DEFAULT_LISTEN}",

@@ -23,8 +23,8 @@ from secretops.values import Value
 
 log = logging.getLogger(__name__)
 
-# Seconds between two polls, and the delay if a rotator's hint, which triggers a poll at once, is lost
-# (docs/adr/0003). components/settings/remote_constraints.py derives the minimum grace from it.
+# Seconds between two polls, and the delay if a rotator's hint, which triggers a poll at once, is lost (docs/adr/0003).
+# components/settings/remote_constraints.py derives the minimum grace from it.
 POLL_SECONDS = 300.0
 
 # Seconds between two polls that hints trigger: at most 7 polls a minute, even with forged hints.
@@ -40,8 +40,8 @@ WAITING_SECONDS = 10.0
 # a replaced user works only for the grace, which may start with the store's first answer.
 RETRY_SECONDS, BACKOFF_FACTOR = 60.0, 2
 
-# Seconds between two requests for a refused secret that was never read. It may become readable (a role takes
-# minutes to work), but each refusal is recorded and may raise an alarm.
+# Seconds between two requests for a refused secret that was never read. It may become readable (a role takes minutes to
+# work), but each refusal is recorded and may raise an alarm.
 REFUSED_SECONDS = 600.0
 
 # Secret that no server can start without, and the secret with the CA of the broker.
@@ -215,7 +215,7 @@ def parse_version(name: str, version: str, text: str) -> StoredVersion | None:
     if not isinstance(found, dict) or not all(isinstance(field, str) for field in found.values()):
         raise StoreError(
             f"secret {name}: version {version} is not a valid value",
-            rule="a value must be a JSON object of text fields",
+            rule="a secret value must be a JSON object of text fields",
             remedy="secretops status shows who supplies it; write it again: secretops put",
             code="stored-version-malformed",
         )

@@ -60,9 +60,9 @@ class NotYetError(WaitingError):
     """Only the values of `secrets` are missing. `http_token` is set if its value is present."""
 
     def __init__(
-        self, what: str, *, rule: str, remedy: str, secrets: tuple[str, ...], http_token: Value | None = None
+        self, what: str, *, rule: str, remedy: str, code: str, secrets: tuple[str, ...], http_token: Value | None
     ) -> None:
-        super().__init__(what, rule=rule, remedy=remedy, code="values-missing")
+        super().__init__(what, rule=rule, remedy=remedy, code=code)
         self.secrets, self.http_token = secrets, http_token
 
 
@@ -148,7 +148,7 @@ class _Reading:
         if not password:
             self._wait("mqtt", "MQTT_PASSWORD: secretops tick generates it")
         elif not user:
-            self._mistake("MQTT_USER is missing", "a password belongs to a user", "set MQTT_USER", code="user-missing")
+            self._mistake("MQTT_USER is missing", "the password requires a user", "set MQTT_USER", code="user-missing")
         api_key, token = self._value("DO_AGENT_API_KEY"), self._value("MCP_HTTP_TOKEN")
         present = {"mqtt": password, "agent-key": api_key, "client-cert": tls and tls.key, "http-token": token}
         settings = ServerSettings(
@@ -177,6 +177,7 @@ class _Reading:
                 f"{self._where}: values of {', '.join(self._missing)} are missing",
                 rule="\n".join(each for missing in self._missing.values() for each in missing),
                 remedy="secretops status",
+                code="values-missing",
                 secrets=tuple(self._missing),
                 http_token=settings.http_token,
             )
@@ -187,7 +188,7 @@ class _Reading:
         if not host:
             self._mistake(
                 "MQTT_BROKER is missing",
-                "the server needs a broker",
+                "the broker's host must be set",
                 "set it to the broker's host name",
                 code="broker-missing",
             )
@@ -236,7 +237,10 @@ class _Reading:
             there, missing = ("CERT", "KEY") if certificate else ("KEY", "CERT")
             what = f"MQTT_CLIENT_{there} is set without MQTT_CLIENT_{missing}"
             self._mistake(
-                what, "a client certificate needs its key", "set both or neither", code="private-key-unpaired"
+                what,
+                "a client certificate and its key must be set together",
+                "set both or neither",
+                code="private-key-unpaired",
             )
         return tls
 
@@ -258,7 +262,7 @@ class _Reading:
         value, path = self._variables.get(name), self._variables.get(variable)
         if value and path:
             what = f"{name} and {variable} are both set"
-            self._mistake(what, "only one of them may be set", "remove the other", code="value-set-twice")
+            self._mistake(what, "only one of them may be set", "unset one of them", code="value-set-twice")
         if not path:
             return value
         try:
@@ -269,7 +273,10 @@ class _Reading:
             self._unreadable(variable, path, error)
         except UnicodeDecodeError:
             self._mistake(
-                f"{variable}={path} is not text", "a value must be UTF-8 text", "write it again", code="value-not-text"
+                f"{variable}={path} is not text",
+                "the file must be UTF-8 text",
+                "write the file again",
+                code="file-not-text",
             )
         return "unreadable"
 

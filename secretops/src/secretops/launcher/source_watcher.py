@@ -27,8 +27,8 @@ from secretops.manifest import HTTP_TOKEN
 
 log = logging.getLogger(__name__)
 
-# Seconds between two reads, and their maximum number. A read is repeated if the source changed meanwhile:
-# a file may be half-written.
+# Seconds between two reads, and their maximum number. A read is repeated if the source changed meanwhile: a file may be
+# half-written.
 SETTLE_SECONDS, SETTLE_TRIES = 0.1, 10
 
 # Seconds until a rejected version is tried again, doubled up to LAST_RETRY: the broker may learn of it late.

@@ -37,7 +37,7 @@ _NAMED_FILES = {variable: field for field, variable in FIELDS["client-cert"].ite
 
 
 class Source:
-    """The base of sources of settings. A subclass implements `variables`."""
+    """Base class of sources. A subclass implements `variables`."""
 
     where: str
     _read_at = 0.0
@@ -47,7 +47,7 @@ class Source:
 
     def read(self) -> ServerSettings:
         """Return settings. Raises UsageError with all mistakes, NotYetError if only values are missing, StoreError if
-        not recorded."""
+        the access is not recorded."""
         return settings.read_settings(self.variables(), self.where)
 
     def fingerprint(self) -> str:
@@ -201,8 +201,9 @@ class Json(DocumentSource):
                 raise
             raise NotYetError(
                 f"{self._path} does not exist yet",
-                rule=f"{error}\nin a pod, Vault's agent injector mounts it",
+                rule=f"{error}\nVault's agent injector must mount this file into the pod",
                 remedy="check the injector: kubectl logs -A -l app.kubernetes.io/name=vault-agent-injector",
+                code="injected-file-missing",
                 secrets=error.secrets,
                 http_token=error.http_token,
             ) from None
@@ -216,7 +217,7 @@ class Json(DocumentSource):
                 raise UsageError(
                     f"{path}: {', '.join(twice)} is also in {found[twice[0]].name}",
                     rule="a secret must be in only one file of the folder",
-                    remedy="remove it from one of them",
+                    remedy="remove the secret from one of the two files",
                     code="document-secret-duplicate",
                 )
             found |= dict.fromkeys(part, path)
@@ -246,7 +247,7 @@ def _read_document(path: Path) -> Document:
         reason = str(error) if isinstance(error, InvalidDocumentError) else "not JSON"
         raise UsageError(
             f"{path}: {reason}",
-            rule='a JSON object of secrets with all fields, none empty: {"mqtt": {"username": …, "password": …}, …}',
+            rule='it must be a JSON object of secrets with all fields: {"mqtt": {"username": …, "password": …}, …}',
             remedy=f"write {path} again",
             code="document-invalid",
         ) from None
@@ -294,7 +295,7 @@ def read_text(path: Path, remedy: str, most: int = MAX_BYTES) -> str:
     try:
         return env_file.decode(path, settings.read_file(path), UsageError, most)
     except FileNotFoundError:
-        rule = "the server reads its settings from this file"
+        rule = "the file with the server's settings must exist"
         raise UsageError(f"{path} does not exist", rule=rule, remedy=remedy, code="source-missing") from None
     except OSError as error:
         raise unreadable(path, error, "run the server as the file's owner, or change --from") from error
@@ -315,7 +316,7 @@ SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
 
 
 def open_source(text: str) -> Source:
-    """Open a --from. Reads only the environment. Raises UsageError."""
+    """Open the source of --from. Reads only the environment. Raises UsageError."""
     scheme, colon, place = text.partition(":")
     if colon and scheme in SOURCES and bool(place) is bool(SOURCES[scheme][0]):
         return SOURCES[scheme][1](place)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
-# Seconds without a completed poll after which `is_followed` is False. The slowest poll, in which the store does
-# not answer for any secret, or the broker for a new version, takes less.
+# Seconds without a completed poll after which `is_followed` is False. The slowest poll, in which the store does not
+# answer for any secret, or the broker for a new version, takes less.
 STALE_SECONDS = 300.0
 
 # Secrets with the credentials of the broker connection.

@@ -63,7 +63,7 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
     except ImportError as error:
         raise SecretopsError(
             f"the module {error.name} is not installed",
-            rule="the server imports it",
+            rule="the server requires this module",
             remedy=install_command("server"),
             code="server-module-missing",
         ) from error
@@ -136,7 +136,7 @@ class AgentRequests:
         return getattr(importlib.import_module("requests"), name)
 
     def post(self, url: str, **options: Any) -> Any:
-        """Post. A request to the agent contains its key, so it follows no redirect."""
+        """Post a request. A request to the agent contains its key, so it follows no redirect."""
         requests = importlib.import_module("requests")
         if urlsplit(url).path != self.PATH:
             return requests.post(url, **options)  # nosec B113 - the caller sets the timeout

@@ -35,7 +35,7 @@ class ManifestError(UsageError):
 
 def manifest_error(where: str, error: ValueError | RecursionError) -> ManifestError:
     if not isinstance(error, ValidationError):
-        rule = "a manifest is a JSON object that the program and secretops of one version share"
+        rule = "a manifest must be a JSON object, written by the program of the same version as secretops"
         return ManifestError(f"{where}: not JSON", rule=rule, remedy=_REMEDY, code="manifest-not-json")
     found = list(dict.fromkeys(_explain(detail) for detail in error.errors(include_url=False)))
     more = [f"and {len(found) - MOST_ERRORS} more"] if len(found) > MOST_ERRORS else []

@@ -93,7 +93,7 @@ class View:
 
     @property
     def problems(self) -> list[Result]:
-        """Return what makes the view incomplete, and values in the trail."""
+        """Return problems: an incomplete view, or secret values in the trail."""
         found = []
         if self.not_whole:
             what = f"incomplete: {named(self.not_whole)}"
@@ -187,8 +187,8 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
         own = store.folder / RECORDS
         return [str(own)] if own.exists() else []
     if not files:
-        what = "no file named"
-        remedy = f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where from"
+        what = "audit: no log file"
+        remedy = f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where to get it"
         raise UsageError(what, rule=platform_of(store).trail_source, remedy=remedy, code="trail-file-missing")
     for name in files:
         if name != STDIN:
@@ -201,7 +201,8 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
 
 
 def log_unreadable(name: str, error: OSError) -> UsageError:
-    return UsageError(f"{name}: {error.strerror}", remedy="pass logs that you may read", code="log-unreadable")
+    rule, remedy = "this account must be able to read the log", "pass a log that you may read"
+    return UsageError(f"{name}: {error.strerror}", rule=rule, remedy=remedy, code="log-unreadable")
 
 
 def _accesses(trail: Trail, line: bytes) -> list[Access] | None:

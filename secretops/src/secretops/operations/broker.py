@@ -36,7 +36,10 @@ def start(session: Session) -> str:
             keep = lambda value: publish(session, secret, value)  # noqa: E731
             made = create_first_admin(home, username=secret.users[0], save=keep)
             if made is None and session.store.versions(secret.name).current is None:
-                what, rule = f"{home / 'users.json'} has an admin, the store has none", "the broker stores hashes only"
+                what, rule = (
+                    f"{home / 'users.json'} has an admin, but the store does not",
+                    "the store must have the admin's password; the broker has only its hash",
+                )
                 remedy = f"secretops put {secret.name}; or for a new broker: remove {home}, then start it again"
                 raise WaitingError(what, rule=rule, remedy=remedy, code="embedded-admin-unknown")
     found = start(home, broker.host, broker.port)
@@ -49,9 +52,9 @@ def start(session: Session) -> str:
 def _foreign(broker: Broker, home: Path) -> SecretopsError:
     return SecretopsError(
         f"{broker.host}:{broker.port}: address in use, not by the broker of {home}",
-        rule="the embedded broker needs this address, and no other process may receive credentials",
-        remedy="stop another clone's or stack's broker there: make down, or secretops broker stop;\n"
-        "   for any other program, set another broker.port in the stack file, then make up",
+        rule="only the embedded broker may listen at this address: no other process may receive credentials",
+        remedy="if it is the broker of another clone or stack, stop it there: make down; otherwise set another "
+        "broker.port in the stack file, then make up",
         code="broker-address-in-use",
     )
 
@@ -97,14 +100,14 @@ def remove(manifest: Manifest) -> str | None:
 
 
 def _is_taken(broker: Broker) -> bool:
-    """Return whether anything listens there, except a broker without a pid file: it is about to end."""
+    """Return whether anything listens at the address, except a broker without a pid file: it is about to end."""
     from secretops.broker.process import is_listening, wait_until_free
 
     return is_listening(broker.host, broker.port) and not wait_until_free(broker.host, broker.port)
 
 
 def _home(manifest: Manifest) -> Path:
-    rule = f"the folder of the embedded broker is {HOME}/ in the store's root"
+    rule = f"it must be the folder {HOME}/ in the store's root"
     home, root = manifest.broker.home, manifest.store.folder
     if home is None or (root and Path(home) != root / HOME):
         what, remedy = f"broker.home: {home or 'missing'}", "run pulumi up, which writes the manifest"

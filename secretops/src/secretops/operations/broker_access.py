@@ -33,7 +33,7 @@ class BrokerAdmin:
         secret = self._session.manifest.of_kind(SecretKind.BROKER_ADMIN)
         current = self._session.store.versions(secret.name).current if secret else None
         if secret is None or current is None:
-            rule = "an operator supplies the first admin of a broker; secretops rotates it from then on"
+            rule = "an operator must supply the first admin of a broker; secretops rotates it from then on"
             remedy = self._session.first_value_command(secret) if secret else "secretops put broker-admin"
             raise WaitingError("no broker-admin yet", rule=rule, remedy=remedy, code="broker-admin-missing")
         return secret.name, current.id
@@ -46,7 +46,7 @@ class BrokerAdmin:
         except NotFoundError as error:
             what, rule = (
                 f"{secret}: the value of version {version} is lost",
-                "only the broker's admin changes its users",
+                "secretops must log in as the broker's admin to change users",
             )
             remedy = f"secretops put {secret} --now, with an admin of the broker; then run this command again"
             raise WaitingError(what, rule=rule, remedy=remedy, code="broker-admin-lost") from error

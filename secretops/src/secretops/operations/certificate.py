@@ -71,7 +71,7 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
         remedy = "check that the broker runs and trusts the issuer; the next tick tries a pending version again"
         raise UnreachableError(what, rule=rule, remedy=remedy, code="certificate-not-accepted") from error
     finally:
-        if before is None:  # leave no key of a mere test in a file
+        if before is None:  # leave no key in a file after a mere test
             del _folders[version]
             shutil.rmtree(folder, ignore_errors=True)
     if known and refused:
@@ -80,7 +80,7 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
 
 def authority_of(broker: Broker) -> str:
     """Return the CA for the broker's own certificate. Raises UsageError."""
-    rule = "broker.ca_file is the PEM file of the CA that signs the broker's certificate"
+    rule = "broker.ca_file must be the PEM file of the CA that signs the broker's certificate"
     if broker.ca_file is None:
         remedy = "set broker.ca_file in the stack file, then pulumi up"
         raise UsageError("broker.ca_file: missing", rule=rule, remedy=remedy, code="broker-ca-missing")

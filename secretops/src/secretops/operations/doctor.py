@@ -237,9 +237,10 @@ def _tick(session: Session) -> str:
     outcomes = tick(session)
     done = "; ".join(f"{one.secret}: {', '.join(one.done)}" for one in outcomes if one.done)
     if failed := [one for one in outcomes if one.error and one.error.exit_code not in FOR_A_PERSON]:
-        what = "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error)
-        rule = f"a failure stops no other secret; done: {done or 'nothing'}"
-        raise SecretopsError(what, rule=rule, remedy="secretops tick prints the whole error", code="tick-failed")
+        why = "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error)
+        rule = f"every secret must succeed; done: {done or 'nothing'}"
+        what, remedy = f"secretops tick failed: {why}", "secretops tick prints the whole error"
+        raise SecretopsError(what, rule=rule, remedy=remedy, code="tick-failed")
     errors = ((one.secret, (one.error.what,) if one.error else one.attention) for one in outcomes)
     left = "; ".join(f"{secret}: {', '.join(what)}" for secret, what in errors if what)
     return "; ".join(filter(None, (done, left and f"action needed: {left}"))) or "nothing to do"
@@ -256,8 +257,10 @@ def _run(remote: RemoteCommand, command: Sequence[str], *, accepted: Sequence[Ex
     if code not in accepted:
         what, rule = (
             f"{text} exited with {code}",
-            "the command ran where the secret values can be read, and printed the reason",
+            "a repair must succeed; this one ran where the secret values can be read, and printed the reason",
         )
-        raise SecretopsError(what, rule=rule, remedy="fix what it printed, then run doctor again", code="task-failed")
+        raise SecretopsError(
+            what, rule=rule, remedy="fix what it printed, then run doctor again", code="repair-command-failed"
+        )
     needed = "" if code == ExitCode.DONE else "; action needed, see its output"
     return f"{text} ran where the values can be read{needed}"

@@ -66,7 +66,7 @@ class ExternalCertificate:
 
 
 def find(session: Session) -> tuple[ExternalCertificate, ...]:
-    """Return every external certificate, of an unreachable broker only the CA file's. Raises SecretopsError."""
+    """Return every external certificate; for an unreachable broker, only its CA file's. Raises SecretopsError."""
     return tuple(dict.fromkeys([*_issued(session), *_of_broker(session)]))
 
 

@@ -69,7 +69,7 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
 
 
 def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact:
-    """Return `fact()`, or on an error `otherwise`, noted in `lacking`."""
+    """Return `fact()`. On an error, note it in `lacking` and return `otherwise`."""
     try:
         return fact()
     except SecretopsError as error:
@@ -78,7 +78,7 @@ def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact
 
 
 def _identity(entry: Entry) -> tuple[str, str, str, datetime]:
-    """Return an entry's key: logs have milliseconds, and may cut texts."""
+    """Return what identifies an entry in logs, which have milliseconds and may cut texts."""
     moment = entry.time.replace(microsecond=entry.time.microsecond // 1000 * 1000)
     return entry.secret, entry.version, entry.step, moment
 

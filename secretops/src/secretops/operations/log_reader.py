@@ -14,8 +14,8 @@ from secretops.trails import json_documents
 
 STDIN = "-"
 
-# Bytes of the longest line: a CloudTrail file is one line of up to tens of megabytes. Also limits a JSON document
-# on several lines, which takes eight times its length in memory.
+# Bytes of the longest line: a CloudTrail file is one line of up to tens of megabytes. Also limits a JSON document on
+# several lines, which takes eight times its length in memory.
 LONGEST_LINE = 64 * 2**20
 
 _GZIP = b"\x1f\x8b"

@@ -60,12 +60,15 @@ def _check(session: Session, name: str, stored: tuple[str, ...]) -> None:
     if name not in stored:
         what, rule = (
             f"{name if is_name(name) else 'that'}: no stored values",
-            "purge takes a secret with values, or none for all",
+            "the name must be of a secret with stored values; without a name, all are purged",
         )
         remedy = f"one of {', '.join(stored)}" if stored else "nothing to do"
         raise UsageError(what, rule=rule, remedy=remedy, code="purge-nothing")
     admin = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if session.manifest.broker.embedded and admin and name == admin.name:
-        what, rule = f"{name}: the only admin of the embedded broker", "without its admin the broker's users are frozen"
+        what, rule = (
+            f"{name}: the only admin of the embedded broker",
+            "the broker must have its admin: without it, nobody can change the broker's users",
+        )
         remedy = "secretops purge --destroy, which removes all of the stack"
         raise UsageError(what, rule=rule, remedy=remedy, code="purge-embedded-admin")

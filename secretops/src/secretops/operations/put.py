@@ -51,7 +51,7 @@ def put(
     """
     secret = session.secret(name)
     if secret.kind is SecretKind.CA or isinstance(secret.agent, OwnedAgent):
-        rule = f"secretops makes {'keys of your own agent' if secret.agent else 'the CA of the stack'}"
+        rule = f"only secretops makes {'keys of your own agent' if secret.agent else 'the CA of the stack'}"
         what, remedy = f"{name}: cannot be supplied", f"secretops rotate {name}"
         raise UsageError(what, rule=rule, remedy=remedy, code="secret-not-supplied")
     if untested:
@@ -93,7 +93,7 @@ def _test_key(session: Session, secret: Secret, value: Value) -> bool:
     except UnreachableError as error:
         what, rule = (
             f"{secret.name} could not be tested: {error.what}",
-            "a value must pass a test before it is published",
+            "a secret value must pass a test before it is published",
         )
         remedy = f"try again, or without a route to the agent: secretops put {secret.name} --untested"
         raise UnreachableError(what, rule=rule, remedy=remedy, code="value-not-tested") from error
@@ -122,7 +122,10 @@ def publish(
     except SecretopsError as error:
         current = session.store.versions(secret.name).current
         if current and current.id == version.id:
-            what, remedy = f"{secret.name}: {version.id} is current, but not delivered", "fix that, then secretops tick"
+            what, remedy = (
+                f"{secret.name}: {version.id} is current, but not delivered",
+                "fix the cause, then run: secretops tick",
+            )
             raise StoreError(what, rule=error.what, remedy=remedy, code="version-not-delivered") from error
         session.store.discard(secret.name, version.id)
         raise
@@ -169,7 +172,7 @@ def check_fields(secret: Secret, value: Value) -> None:
         limit = LONGEST_CREDENTIAL if secret.kind.alternates else LONGEST_KEY
         if (size := len(text.encode())) > limit:
             what, rule = f"{name}: {size} bytes", f"the field may have at most {limit} bytes; nothing was published"
-            remedy = f"secretops put {secret.name}, with the credential alone and not the file around it"
+            remedy = f"secretops put {secret.name}, with the credential alone, not the whole file that contains it"
             raise UsageError(what, rule=rule, remedy=remedy, code="field-too-long")
 
 
@@ -178,16 +181,19 @@ def check_untested(manifest: Manifest, secret: Secret) -> None:
         return
     known = [one.name for one in manifest.secrets if one.kind in TESTED and not one.is_made]
     rule = "--untested is for agent keys and certificates: a login is always tested"
-    remedy = f"omit it; it is for {', '.join(known)}" if known else "omit it"
+    remedy = f"omit --untested, which is for {', '.join(known)}" if known else "omit --untested"
     raise UsageError(f"{secret.name}: --untested", rule=rule, remedy=remedy, code="untested-not-allowed")
 
 
 def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
     """Return when the certificate, or a certificate of its chain, expires first. Raises UsageError."""
     if found := list(certificates.check_supplied(value, now)):
-        what = f"{secret.name}: {'; '.join(flaw.what for flaw in found)}"
-        rule = "\n".join(dict.fromkeys(flaw.rule for flaw in found))
+        flaw, *others = found
         remedy = "pass your CA's files: --file client.crt=PATH --file client.key=PATH; nothing was published"
+        if not others:
+            raise UsageError(f"{secret.name}: {flaw.what}", rule=flaw.rule, remedy=remedy, code=flaw.code)
+        what = f"{secret.name}: several problems: {'; '.join(f'{one.what} [{one.code}]' for one in found)}"
+        rule = "\n".join(dict.fromkeys(one.rule for one in found))
         raise UsageError(what, rule=rule, remedy=remedy, code="certificate-invalid")
     return min(one.not_valid_after_utc for one in certificates.load_certificates(value["client.crt"]))
 

@@ -123,7 +123,7 @@ def agent_key(session: Session, secret: Secret, agent: OwnedAgent, versions: Ver
     admins = session.store.versions(admin)
     current = admins.current
     if current is None:
-        rule = "agent keys are created with a DigitalOcean API token, which an operator supplies"
+        rule = "an operator must supply the DigitalOcean API token that creates agent keys"
         raise WaitingError(f"no {admin} yet", rule=rule, remedy=f"secretops put {admin}", code="agent-admin-missing")
     return AgentKey(
         secret,
@@ -139,7 +139,10 @@ def open_issuer(
 ) -> ports.Issuer:
     """Return the client of the issuer of `secret`, without connecting. Raises UsageError."""
     if secret.issuer is None:
-        what, rule = f"{secret.name}: no issuer", "secretops requests a certificate from the issuer in the stack file"
+        what, rule = (
+            f"{secret.name}: no issuer",
+            "a certificate requires an issuer in the stack file, or an operator who supplies it",
+        )
         raise UsageError(what, rule=rule, remedy=f"secretops put {secret.name}", code="issuer-missing")
     if isinstance(secret.issuer, PrivateCaIssuer):
         return PrivateCa(secret.issuer, store, clock)
@@ -162,7 +165,7 @@ class PrivateCa:
         name = self._issuer.secret
         current = self._store.versions(name).current
         if current is None:
-            what, rule = f"{name}: no CA yet that the broker trusts", "a CA signs once the broker trusts it"
+            what, rule = f"{name}: no CA yet that the broker trusts", "a CA must not sign before the broker trusts it"
             raise WaitingError(what, rule=rule, remedy=f"secretops rotate {name}", code="ca-not-trusted")
         value = self._store.read(name, current.id, purpose="sign a client certificate")
         try:

@@ -1,4 +1,4 @@
-"""Reads the manifest of a stack from its outputs. Uses the selected Pulumi stack unless --stack is set."""
+"""Read the manifest of a stack from its outputs. The default is the selected Pulumi stack."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def project_folder() -> Path:
         for folder in (start, *start.parents):
             if os.path.isfile(folder / "Pulumi.yaml"):  # noqa: PTH113 - Path's own raises for a closed folder
                 return folder
-    rule, remedy = "secretops reads a stack's outputs", "run it in the project's folder, or pass --manifest FILE"
+    rule, remedy = (
+        "the command must run in a Pulumi project, or with a manifest",
+        "cd to the project, or pass --manifest FILE",
+    )
     raise UsageError(f"{Path.cwd()}: no Pulumi.yaml here or above", rule=rule, remedy=remedy, code="project-missing")
 
 
@@ -61,8 +64,11 @@ def _of_output(stack: str | None) -> Manifest:
     bundled = Path(sys.executable).with_name("pulumi")
     pulumi = str(bundled) if bundled.exists() else shutil.which("pulumi")
     if pulumi is None:
-        remedy = "install it (in a clone: make setup), or pass --manifest FILE"
-        raise UsageError("pulumi is not on PATH", remedy=remedy, code="pulumi-missing")
+        rule, remedy = (
+            "pulumi must be installed: it prints the manifest",
+            "make setup in a clone, or pass --manifest FILE",
+        )
+        raise UsageError("pulumi is not on PATH", rule=rule, remedy=remedy, code="pulumi-missing")
     done = _run(pulumi, project, "output", OUTPUT, *(["--stack", stack] if stack else []))
     if done.returncode:
         message = next((line for line in done.stderr.splitlines() if line.strip()), "no output")
@@ -87,22 +93,26 @@ def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project
     name = stack or next((each for each, selected in stacks.items() if selected), None)
     known = f"stacks: {', '.join(stacks) or 'none yet'}"
     if name is None and "no stack selected" in message:
-        rule = "secretops uses the selected stack unless --stack is set"
+        rule = "a stack must be selected, or --stack set"
         remedy = "pulumi stack select NAME, or pass --stack NAME" if stacks else _up(project, "NAME")
         return UsageError(f"no stack is selected; {known}", rule=rule, remedy=remedy, code="stack-not-selected")
     if stack and "no stack named" in message:
         create = f"{_up(project, stack)} creates it"
         if _is_own(project) and not (project / f"Pulumi.{stack}.yaml").exists():
             create = f"write Pulumi.{stack}.yaml, like those of examples/; then {create}"
-        what, rule = f"{stack}: no such stack; {known}", "--stack names a stack of this project and this backend"
+        what, rule = f"{stack}: no such stack; {known}", "--stack must name a stack of this project and this backend"
         return UsageError(what, rule=rule, remedy=did_you_mean(stack, stacks) + create, code="stack-unknown")
     if name and "does not have output property" in message:
-        rule = "a stack has outputs from `pulumi up` to `pulumi destroy`, which keeps the values in the store"
-        remedy = f"{_up(project, name)}; to remove a destroyed stack's values, then secretops purge --destroy"
+        rule = "the stack must be deployed; `pulumi destroy` does not remove its secret values from the store"
+        remedy = (
+            f"{_up(project, name)}; to remove a destroyed stack's secret values, after that: secretops purge --destroy"
+        )
         return UsageError(f"{name} is not deployed", rule=rule, remedy=remedy, code="stack-not-deployed")
     what = f"stack {name or '(the selected one)'}: {message}"
     remedy = f"{_up(project, name or 'NAME')}, or pulumi stack select NAME, or pass --stack NAME"
-    return UsageError(what, rule="a stack has outputs once `pulumi up` has run", remedy=remedy, code="stack-unreadable")
+    return UsageError(
+        what, rule="the stack must be deployed, and its outputs readable", remedy=remedy, code="stack-unreadable"
+    )
 
 
 def _is_own(project: Path) -> bool:

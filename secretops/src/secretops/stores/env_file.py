@@ -49,8 +49,8 @@ def check_text(name: str, text: str) -> None:
         fits = False
     if not fits:
         raise UsageError(
-            f"{name}: a NUL or an unpaired surrogate",
-            rule="a value must be UTF-8 text without NUL",
+            f"{name}: contains a NUL or an unpaired surrogate",
+            rule="a secret value must be UTF-8 text without NUL",
             remedy="encode binary data, for example with base64",
             code="value-not-text",
         )

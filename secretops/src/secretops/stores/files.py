@@ -25,8 +25,7 @@ FOLDERS = ("config", "certs", "secrets", "versions", "log", "aside")
 # Folder of a dotenv store's root with the systemd units. It contains no values.
 UNITS = "systemd"
 
-# Unit, with `{stack}` in its text. Persistent: systemd catches up on a tick that was missed while the machine was
-# off.
+# A unit with `{stack}` in it. Persistent: systemd catches up on a tick that was missed while the machine was off.
 TIMER = """\
 [Unit]
 Description=Every hour: secretops tick, stack {stack}
@@ -64,7 +63,7 @@ def os_error(path: Path, error: OSError) -> StoreError:
     named = Path(error.filename) if isinstance(error.filename, str) else path
     return StoreError(
         f"{named}: {error.strerror or type(error).__name__}",
-        rule="a secret's file is written completely or not at all; this one is unchanged",
+        rule="a secret's file must be written completely or not at all; this one is unchanged",
         remedy="free disk space, or make the folder writable for this account, then try again",
         code="file-not-accessible",
     )
@@ -82,7 +81,7 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
         if status is None:
             raise StoreError(
                 f"{root} does not exist",
-                rule="`pulumi up` makes the store's folder",
+                rule="the store's folder must exist, which `pulumi up` creates",
                 remedy="pulumi up, then try again",
                 code="store-folder-missing",
             )
@@ -120,7 +119,7 @@ def refuse_another_stack(root: Path, stack: str) -> None:
     if found not in (None, stack):
         raise AnotherStackError(
             f"{root} is the store of stack {found}, and this is stack {stack}",
-            rule="a folder stores the values of one stack; nothing was changed",
+            rule="a folder must store the secret values of only one stack; nothing was changed",
             remedy=f"set root: .coreflux-mcp-{stack} at store: in Pulumi.{stack}.yaml; or, to take over the values of "
             f"{found}, once that stack is destroyed: rm {root / MANIFEST}, then pulumi up",
             code="store-of-another-stack",

@@ -130,7 +130,7 @@ class HeldLease:
             if not self._is_recent:
                 raise UnreachableError(
                     f"{TRIES} renewals of the lease were slower than {self._timing.trusted:.0f} s",
-                    rule="a process whose lease may have been taken over writes nothing",
+                    rule="a process must write nothing once another one may have taken over its lease",
                     remedy="nothing to do: the next tick finishes the rotation",
                     code="lease-renewal-slow",
                 )

@@ -16,7 +16,7 @@ UNCHANGED = "a change is only written over the state that it was decided on; not
 
 class Retries:
     def __init__(self, pauses: Iterable[float] | None = None, *, seconds: float = math.inf) -> None:
-        """`pauses`: seconds, by default those after conflicts. No attempt begins after `seconds`."""
+        """Set `pauses` in seconds, by default those after conflicts. No attempt begins after `seconds`."""
         self._pauses = iter(CONFLICT_PAUSES if pauses is None else pauses)
         self._end = time.monotonic() + seconds
 

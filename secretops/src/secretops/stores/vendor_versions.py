@@ -170,7 +170,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         if names is None:
             raise StoreError(
                 f"{secret}: the stack has no secret of that name in {self._place}",
-                rule="`pulumi up` makes, or grants, the secrets one by one",
+                rule="the secret must be deployed: `pulumi up` creates or grants each one",
                 remedy="pulumi up, then try again",
                 code="secret-not-deployed",
             )

@@ -25,7 +25,7 @@ def staged(previous: Version | None, current: Version | None, pending: Version |
 
 
 def merge(one: Version, other: Version) -> Version:
-    """Return a version with the later of both times, for a vendor with two records of it."""
+    """Return a version with the later of both in each time, for a vendor with two records of it."""
     times = {name: max(filter(None, (getattr(one, name), getattr(other, name))), default=None) for name in TIMES}
     return dataclasses.replace(one, **times)  # type: ignore[arg-type]
 

@@ -22,7 +22,7 @@ def open_target(broker: Broker, kind: SecretKind) -> Target:
     if not kind.alternates:
         raise UsageError(
             f"{kind}: not a broker user",
-            rule="secretops creates values for broker users only",
+            rule="secretops makes secret values for broker users only",
             remedy="supply the value with `secretops put`",
             code="secret-not-broker-user",
         )

@@ -110,8 +110,7 @@ class Connection:
             with suppress(OSError):
                 socket.close()
         # Break the cycle with the client: it closes two more sockets only when it is collected as garbage, and its
-        # select(2)
-        # fails from descriptor 1024 on.
+        # select(2) fails from descriptor 1024 on.
         self._client.on_connect = self._client.on_disconnect = None
         self._client.on_subscribe = self._client.on_publish = self._client.on_message = None
 
@@ -140,7 +139,7 @@ class Connection:
         if reason.value == _WRONG_PROTOCOL:
             raise UnreachableError(
                 f"{self.address}: the broker does not support MQTT {self._broker.protocol}",
-                remedy="set broker.protocol in the stack file",
+                remedy="set another broker.protocol in the stack file, then pulumi up",
                 code="broker-protocol-unsupported",
             )
         raise UnreachableError(
@@ -175,7 +174,7 @@ class Connection:
                 reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
                 raise UsageError(
                     f"{certificate}, {key}: invalid client certificate or key: {reason}",
-                    rule="PEM: the certificate, then its chain; and its own key, without a passphrase",
+                    rule="the files must be PEM: the certificate and its chain; and its key, without a passphrase",
                     remedy="secretops put client-cert",
                     code="client-certificate-invalid",
                 ) from error
@@ -187,7 +186,7 @@ class Connection:
             if self._is_flooded:
                 raise UnreachableError(
                     f"{self.address}: {self.username} received too many messages while {doing}",
-                    rule=f"a session reads at most {MOST_MESSAGES:,} messages and {MOST_BYTES:,} bytes",
+                    rule=f"a session may receive at most {MOST_MESSAGES:,} messages and {MOST_BYTES:,} bytes",
                     remedy="find the client that retains messages there, and delete them at the broker",
                     code="broker-messages-excess",
                 )
@@ -276,7 +275,7 @@ def _check_embedded(broker: Broker) -> None:
     if found.address != f"{loopback(broker.host)}:{broker.port}":
         raise UnreachableError(
             f"{address}: the embedded broker listens at {found.address} instead",
-            rule="a plaintext password may reach the stack's own broker only",
+            rule="a plaintext password must only reach the stack's own broker",
             remedy="secretops broker stop, then secretops broker start; or pulumi up, if the port is wrong",
             code="embedded-broker-address-mismatch",
         )
@@ -298,7 +297,7 @@ def _unreachable(broker: Broker, why: object) -> UnreachableError:
 
 
 def logs_in(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> bool:
-    """Return whether a login works. Raises UnreachableError without an answer."""
+    """Return whether the broker accepts `credential`. Raises UnreachableError without an answer."""
     try:
         with Connection(broker, credential, deadline=deadline):
             return True

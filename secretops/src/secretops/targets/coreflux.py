@@ -122,7 +122,7 @@ class Commands:
         if (envelope := self._connection.receive(mine)) is None:
             raise RefusedError(
                 f"{self._connection.address}: no answer on {ANSWERS} to -{command}",
-                rule="without the right CommandCall the broker drops the publish",
+                rule="the user must have the right CommandCall; without it the broker drops the command",
                 remedy=f"set the flag {ADMIN_FLAG} for {self._connection.username}",
                 code="broker-command-unanswered",
             )
@@ -150,8 +150,8 @@ def _refuse_unquotable(credential: Value) -> None:
         if not _PLAIN.fullmatch(credential[part]):
             raise RefusedError(
                 f"the {part} of {credential['username']!r} is not valid in a Coreflux command",
-                rule="the broker splits a command at spaces and removes quotes; "
-                "backslashes and leading dashes are not allowed either",
-                remedy="use letters and digits",
+                rule="it must have no space, quote, backslash or leading dash: the broker splits a command at spaces, "
+                "and removes quotes",
+                remedy="use only letters and digits",
                 code="broker-argument-invalid",
             )

@@ -43,7 +43,7 @@ class _Meta(BaseModel):
 
 
 class _Page(BaseModel):
-    """A page. The API may omit an empty list (protobuf's JSON)."""
+    """A page of a list. The API may omit an empty list (protobuf's JSON)."""
 
     api_key_infos: list[_Info] | None = None
     meta: _Meta | None = None
@@ -75,7 +75,7 @@ class DigitalOceanAgent:
             if page is None or not page.is_valid:
                 raise UnreachableError(
                     f"{client.host}: HTTP 200, without a list of keys",
-                    rule="secretops creates and deletes keys only if it can list them",
+                    rule="secretops must be able to list the keys before it creates or deletes one",
                     remedy=f"check that ${API_VARIABLE}, if set, is the URL of DigitalOcean's API",
                     code="agent-keys-unlisted",
                 )
@@ -97,8 +97,8 @@ class DigitalOceanAgent:
         if not http.HTTPStatus.BAD_REQUEST <= answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
             raise UnknownOutcomeError(
                 f"{client.host}: {answer.summary}, without a key",
-                rule="a key is shown once, when it is created; a lost one is deleted",
-                remedy="nothing to do: the next tick finds it by its name",
+                rule="a key without its text must be deleted: the API returns the text only once",
+                remedy="nothing to do: the next tick finds the key by its name, and deletes it",
                 code="agent-key-lost",
             )
         raise self._refused(client, answer)

@@ -84,8 +84,8 @@ class Client:
         check_url(self.base)
         if not self.token.isascii() or not self.token.isprintable() or " " in self.token:
             raise UsageError(
-                f"{self.host}: the token is not one word of printable ASCII",
-                rule="the token is sent in an HTTP header",
+                f"{self.host}: the API token has a space, or a character that is not printable ASCII",
+                rule="it must be one word of printable ASCII, because it is sent in an HTTP header",
                 remedy="supply it again with `secretops put`, exactly as its issuer shows it",
                 code="api-token-invalid",
             )
@@ -120,7 +120,7 @@ class Client:
                     raise UnreachableError(
                         f"{self.host}: {answer.summary}; retry after {pause:.0f} s",
                         rule=_RULE,
-                        remedy="nothing to do, unless it is urgent: then run the command again after that time",
+                        remedy="nothing to do; if it is urgent, run the command again after that time",
                         code="api-rate-limited",
                     )
             elif answer and answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:

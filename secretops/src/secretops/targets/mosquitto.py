@@ -145,7 +145,7 @@ class DynamicSecurity:
             # Under MQTT 3.1.1 mosquitto acknowledges a denied message, and drops it.
             raise RefusedError(
                 f"{self._connection.address}: no answer to {command} of {self._connection.username}",
-                rule=f"mosquitto's dynamic security plugin answers users with the role {ADMIN_ROLE}",
+                rule=f"the dynamic security plugin only answers users who have the role {ADMIN_ROLE}",
                 remedy="use an admin's credential, and load mosquitto_dynamic_security.so in the broker",
                 code="broker-command-unanswered",
             )

@@ -70,7 +70,7 @@ def read_reports(
         if not connection.receive(is_end):
             raise UnreachableError(
                 f"{connection.address}: not all server reports arrived in {deadline:g} s",
-                rule="the broker sends retained messages first, and drops messages when a queue is full",
+                rule="all retained reports must arrive; a broker drops messages when a queue is full",
                 remedy=f"check the retained messages below {REPORTS}, and the users that may publish there",
                 code="server-reports-incomplete",
             )

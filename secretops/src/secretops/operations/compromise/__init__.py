@@ -57,8 +57,11 @@ def open_incident(session: Session, name: str, *, since: datetime | None, to: Pa
     session.check_owner()
     versions = known_versions(session, name)
     if versions.current is None and not had_value(session, secret):
-        rule, remedy = "the store and the journal have no version of this secret", session.first_value_command(secret)
-        raise WaitingError(f"{name}: never had a value", rule=rule, remedy=remedy, code="value-missing")
+        rule, remedy = (
+            "a compromised secret must have a version, in the store or in the journal",
+            session.first_value_command(secret),
+        )
+        raise WaitingError(f"{name} never had a value", rule=rule, remedy=remedy, code="secret-never-set")
     exposed = [ExposedVersion(id=one.id, stage=one.stage, user=one.user) for one in versions.living]
     lost = versions.current is None  # each of the secret's users may log in by an exposed password
     if lost:

@@ -19,6 +19,8 @@ CHECK_USERS = "check the broker's users and rights: the exposed admin may have c
 
 CHECK_KEYS = "check the agent's keys: the exposed token may have created some"
 
+MUST_BE_REFUSED = "the target must refuse a compromised credential before its incident ends"
+
 UNTESTED = "this stack cannot test whether the old value is refused"
 
 # Seconds between tests of a deleted key: DigitalOcean takes a while to refuse it.
@@ -156,15 +158,12 @@ def _try_key(
         if isinstance(agent, ExternalAgent):
             return "the agent accepts the key until it is deleted where it was issued", True
         sleep(pause)
-    raise still_accepted(
-        f"{secret.name}: the agent accepts a deleted key",
-        "check in DigitalOcean's console that it is deleted; then run this command again",
+    raise SecretopsError(
+        f"{secret.name}: the agent still accepts a deleted key",
+        rule=MUST_BE_REFUSED,
+        remedy="check in DigitalOcean's console that the key is deleted; then run this command again",
+        code="credential-still-accepted",
     )
-
-
-def still_accepted(what: str, remedy: str) -> SecretopsError:
-    rule = "the target must refuse a compromised credential before its incident ends"
-    return SecretopsError(what, rule=rule, remedy=remedy, code="credential-still-accepted")
 
 
 def cost(manifest: Manifest, secret: Secret) -> str:

@@ -172,7 +172,7 @@ class _Containment:
         else:
             rule, remedy = (
                 "an operator must supply the values of this secret",
-                "run it again, with the new value as for put",
+                "run the command again, with the new value at the prompt or on standard input",
             )
             raise WaitingError(f"{secret.name}: no new value", rule=rule, remedy=remedy, code="value-not-supplied")
 
@@ -270,9 +270,13 @@ class _Containment:
         """Log in with the exposed value, or (`is_good`) with the new value of the same user."""
         if logs_in(self._session.broker, value) is not is_good:
             self.incident = self.incident.with_known(*(version.id for version in self._versions.all))
-            what = f"{one.id}: user {one.user} {'fails with its new password' if is_good else 'still logs in'}"
+            rule = advice.MUST_BE_REFUSED
             remedy = "find out who may change users at the broker; then run this command again for new passwords"
-            raise advice.still_accepted(what, remedy)
+            if is_good:
+                what = f"{one.id}: user {one.user} cannot log in with its new password"
+                raise SecretopsError(what, rule=rule, remedy=remedy, code="new-password-refused")
+            what = f"{one.id}: user {one.user} still logs in with the compromised password"
+            raise SecretopsError(what, rule=rule, remedy=remedy, code="credential-still-accepted")
         return f"{one.id}: " + (f"replaced, its user {one.user} logs in with a new password" if is_good else "refused")
 
 

@@ -128,7 +128,7 @@ def load(path: Path) -> Incident:
         return Incident.model_validate_json(owned_files.read_owned(path))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no incident of this version of secretops"
-        rule = "an interrupted incident continues from this file"
+        rule = "the file must be readable: an interrupted incident continues from it"
         remedy = "move it away to begin another incident, or pass another folder: --to FOLDER"
         raise UsageError(f"{path}: {why}", rule=rule, remedy=remedy, code="incident-unreadable") from None
 
@@ -145,7 +145,7 @@ def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datet
 def recorder(folder: Path) -> Record:
     """Return a Record that writes to `folder`. Raises StoreError."""
     if not folder.is_dir():
-        what, rule = f"{folder}: no such folder", "the incident's two files are written to this folder"
+        what, rule = f"{folder}: no such folder", "the folder for the incident's two files must exist"
         remedy = f"mkdir {folder}, or pass another folder: --to FOLDER"
         raise StoreError(what, rule=rule, remedy=remedy, code="incident-folder-missing")
     return lambda incident: save(incident, folder)
@@ -172,7 +172,7 @@ def page(incident: Incident) -> str:
         _table(("began", "took", "step", "result"), (_cells(attempt) for attempt in incident.attempts)),
         f"## Accesses since {incident.since:%Y-%m-%d %H:%M:%S}",
         reads,
-        "This page contains no value, but names of people and addresses: keep it confidential.",
+        "This page contains no secret value, but names of people and addresses: keep it confidential.",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -183,8 +183,8 @@ def check_account(api: SecretsManagerApi, location: AwsStoreLocation) -> None:
 def check_account_id(found: str, location: AwsStoreLocation) -> None:
     if found != location.account:
         raise UsageError(
-            f"the AWS credentials are of account {found}",
-            rule=f"the stack's secrets are in account {location.account}; nothing was read or written elsewhere",
-            remedy="set AWS_PROFILE to a profile of that account; aws sts get-caller-identity shows the current one",
+            f"the AWS credentials belong to account {found}",
+            rule=f"they must belong to the account of the stack, {location.account}; nothing was read or written",
+            remedy="set AWS_PROFILE to a profile of that account, then check: aws sts get-caller-identity",
             code="aws-account-mismatch",
         )

@@ -1,4 +1,4 @@
-"""The staging labels that contain the metadata of a secret's versions, without requests.
+"""The staging labels with the metadata of a secret's versions. Sends no request.
 
 A label has at most 256 characters; a secret has at most 20 labels. secretops uses one per version, and two more.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
@@ -20,8 +20,8 @@ from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels
 from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged
 
 LONGEST = 256
-# Id of the version with the value {}: current before the first value and after a purge. AWS makes the first
-# version of a secret AWSCURRENT, whatever its labels, but secretops must verify a version before.
+# Id of the version with the value {}: current before the first value and after a purge. AWS makes the first version of
+# a secret AWSCURRENT, whatever its labels, but secretops must verify a version before.
 NO_VALUE = "secretops-no-value-0000000000000000"
 NO_VALUE_LABEL = "secretops.no-value"
 # Label of the empty version while a secret is being forgotten: all its versions are ignored, and the next run finishes.
@@ -55,7 +55,7 @@ class LabelState:
 
     @property
     def rolled_back(self) -> bool:
-        """Return True without a publish time: after a rollback by hand, or a crash."""
+        """Return True if no publish time is recorded: after a rollback by hand, or a crash."""
         current = self.versions.current
         return current is not None and current.published is None
 
@@ -166,7 +166,7 @@ def facts_label(version: Version) -> str:
     if len(label) + len(room) * (len(_format(version.created)) + 2) > LONGEST:
         raise UsageError(
             f"version {version.id} of user {version.user}: the names are too long",
-            rule=f"the AWS store writes both to a staging label of {LONGEST} characters; a dot takes three characters",
+            rule=f"both must fit into a staging label of {LONGEST} characters; a dot takes three characters",
             remedy="use a user name of up to 60 characters, and a UUID as the token",
             code="version-names-too-long",
         )
@@ -183,7 +183,7 @@ def stray_label(now: datetime) -> str:
 
 
 def _dotless(token: str) -> str:
-    """Replace dots: AWS accepts any character in an id."""
+    """Replace dots, which separate parts of a label. AWS accepts any character in an id."""
     return token.replace("%", "%25").replace(".", "%2E")
 
 

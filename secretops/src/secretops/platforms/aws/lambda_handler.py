@@ -48,8 +48,7 @@ _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 # Metrics of a tick, as numbers of secrets, with the dimension Stack, in the namespace of the project.
 METRICS = ("Failed", "Attention", "Overdue")
-# Seconds to wait for the lease of a tick or a command, which take seconds; AWS repeats a step later than
-# that.
+# Seconds to wait for the lease of a tick or a command, which take seconds; AWS repeats a step later than that.
 LEASE_SECONDS = 60.0
 # Seconds between two attempts to acquire the lease.
 RETRY_SECONDS = 1.0
@@ -71,7 +70,7 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
             raise UsageError(
                 f"invalid event: Step {step or 'missing'}, SecretId {full_name or 'missing'}, "
                 f"ClientRequestToken {token or 'missing'}",
-                rule=f"Secrets Manager sends all three; Step is one of {', '.join(STEPS)}",
+                rule=f"all three must be set, and Step must be one of {', '.join(STEPS)}",
                 remedy="start a rotation: aws secretsmanager rotate-secret --secret-id NAME",
                 code="lambda-event-invalid",
             )
@@ -120,8 +119,7 @@ def _run_step(step: str, session: Session, secret: Secret, token: str) -> None:
             rotation.apply(_prepared(rotation, secret, token))
         case "testSecret":
             # At the first `pulumi up` AWS runs only this step, on an empty version. No secret has a value then, not
-            # even
-            # the certificate that a broker may require.
+            # even the certificate that a broker may require.
             versions = session.facts(secret).versions
             pending = versions.pending
             if tested := pending if pending and pending.id == token else versions.current:
@@ -140,8 +138,8 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
         return version
     raise NotFoundError(
         f"{secret.name}: version {token} has no value",
-        rule="the step createSecret creates the value; AWS starts again with that step",
-        remedy=f"aws secretsmanager rotate-secret, or secretops rotate {secret.name}",
+        rule="the step createSecret must run first, and creates the value; a new rotation starts with it",
+        remedy=f"secretops rotate {secret.name}",
         code="version-value-missing",
     )
 
@@ -153,13 +151,16 @@ def _rotated_secret(session: Session, secret_id: str) -> Secret:
     names = {full: name for name, full in _location(session).secrets.items()}
     if full_name not in names:
         raise UsageError(
-            f"{full_name}: not a secret of stack {session.manifest.stack}", remedy=cancel, code="secret-unknown"
+            f"{full_name}: not a secret of stack {session.manifest.stack}",
+            rule="this function must only rotate secrets of its own stack",
+            remedy=cancel,
+            code="secret-unknown",
         )
     secret = session.secret(names[full_name])
     if not secret.kind.alternates:
         raise UsageError(
             f"{secret.name}: secretops does not create values of kind {secret.kind}",
-            rule="an operator supplies the values of this secret; the current one was not touched",
+            rule="an operator must supply the values of this secret; the current one was not changed",
             remedy=f"secretops put {secret.name}, and {cancel}",
             code="secret-not-rotated",
         )
@@ -175,7 +176,10 @@ def _check_rotation(described: DescribeSecretResponseTypeDef, step: str) -> None
     enabled = described.get("RotationEnabled")
     if not enabled and not (enabled is None and step == "testSecret"):
         raise RefusedError(
-            f"{described['Name']}: rotation is not enabled", remedy="pulumi up enables it", code="rotation-disabled"
+            f"{described['Name']}: rotation is not enabled",
+            rule="the secret's rotation must be enabled",
+            remedy="pulumi up, which enables it",
+            code="rotation-disabled",
         )
 
 
@@ -183,7 +187,7 @@ def _check_pending(secret: Secret, described: DescribeSecretResponseTypeDef, tok
     if "AWSPENDING" not in described.get("VersionIdsToStages", {}).get(token, ()):
         raise RefusedError(
             f"{secret.name}: version {token} is not the pending version",
-            rule="a step needs the version with the label AWSPENDING; another rotation has replaced it",
+            rule="the version must have the label AWSPENDING, which another rotation has moved to its own",
             remedy="nothing to do if that rotation succeeded: secretops status",
             code="version-not-pending",
         )

@@ -79,7 +79,7 @@ class LeaseTable(LeaseStore):
 
     def contended(self, left: str) -> StoreError:
         return StoreError(
-            f"table {self.name} in {self.region}: the lease item is not of secretops",
+            f"table {self.name} in {self.region}: secretops did not write the lease item",
             rule=f"it must have a token and a number of renewals; {left}",
             remedy=f"find its author in CloudTrail; to release the lease: aws dynamodb delete-item "
             f"--region {self.region} --table-name {self.name} --key '{json.dumps(ITEM)}'",

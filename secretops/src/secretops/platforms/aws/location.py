@@ -1,5 +1,3 @@
-"""The manifest's models of the AWS store and of a CA of AWS Private CA."""
-
 from __future__ import annotations
 
 from typing import Annotated, Literal

@@ -75,7 +75,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         if not self.api.put(name, version.id, text, (PENDING, facts)):
             raise StoreError(
                 f"{secret}: version {version.id} exists with another value and without metadata",
-                rule="a version's value never changes",
+                rule="the value of a version must never change",
                 remedy=f"secretops rotate {secret} creates one with another id",
                 code="version-exists",
             )

@@ -26,11 +26,9 @@ RETRIES = 5
 # Longest pause in seconds, whatever Retry-After requests: the next tick is within the hour.
 LONGEST_PAUSE = 16.0
 # Together less than the lease has left when a write may start (`Timing.duration` - `Timing.trusted`), so that an
-# attempt
-# without an answer ends before another process can take over the lease.
+# attempt without an answer ends before another process can take over the lease.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
-# Seconds to wait for a deletion or a recovery, which takes Azure some; seconds between two polls, as in the
-# SDK.
+# Seconds to wait for a deletion or a recovery, which takes Azure a few; and between two polls, as in the SDK.
 CHANGE_SECONDS, POLL_SECONDS = 60.0, 2.0
 # Methods to retry. The SDK excludes PATCH and POST, which are safe here: tags are sent as a whole, and a second
 # recovery has no effect.
@@ -68,7 +66,7 @@ def policies() -> dict[str, Any]:
 
 
 def connect(vault: str, tenant: str = "") -> SecretClient:
-    """Return a client for the URL of a vault, without a request. Raises UsageError, StoreError."""
+    """Return a client of a vault, without a request. Raises UsageError, StoreError."""
     with translated("connect to", vault, "the vault"):
         return SecretClient(
             vault, Login(tenant), connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, **policies()
@@ -154,7 +152,7 @@ class KeyVaultApi:
             )
 
     def delete(self, name: str) -> None:
-        """Delete all versions, and wait for that, if permitted to see it."""
+        """Delete all versions, and wait until they are gone, if permitted to see that."""
 
         def is_deleted() -> bool:
             try:

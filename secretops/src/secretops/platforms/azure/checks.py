@@ -74,7 +74,7 @@ class Vault:
 
     @functools.cached_property
     def ahead(self) -> timedelta | None:
-        """Return this machine's clock less the vault's; None if the answer has no date."""
+        """Return this machine's clock minus the vault's; None if the answer has no date."""
 
         def read_date(response: PipelineResponse[Any, Any]) -> None:
             if date := response.http_response.headers.get("Date"):
@@ -93,7 +93,7 @@ class Vault:
         return {secret: TagState.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
 
     def forbidden(self) -> Iterator[SecretopsError]:
-        """Yield the caller's denied requests."""
+        """Yield an error for each denied request of the caller."""
         self.reach()
         reads: list[Callable[[], object]] = [functools.partial(self.api.versions, name) for name in self.names]
         for read in [*reads, self.lease.status]:
@@ -139,7 +139,7 @@ def azure_checks(vault: Vault, stack: OpenedStack, tick: Repair) -> list[Check]:
 
 
 def own_rights(vault: Vault) -> Result:
-    """Check the caller's rights to read metadata and the lease. Rights to write would require a write."""
+    """Check the caller's rights to read metadata and the lease. Only a write could show the rights to write."""
     if missing := list(vault.forbidden()):
         return attention("; ".join(error.what for error in missing), missing[0].rule, missing[0].remedy)
     return ok(f"may read {len(vault.names)} secrets and the lease")

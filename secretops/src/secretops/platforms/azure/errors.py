@@ -1,4 +1,4 @@
-"""Translate errors of Azure and its SDK. Of their texts only codes appear."""
+"""Translate errors of Azure and its SDK. Uses only codes from their texts."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class DeletedError(StoreError): ...
 _UNGRANTED = ErrorTemplate(
     ForbiddenError,
     "this principal may not {action} {where} ({code})",
-    "roles are per secret (Key Vault Secrets Officer for its rotator, Key Vault Secrets User for its readers), and per "
-    "container of the lease (Storage Blob Data Contributor for the rotator)",
+    "a role is required: per secret (Key Vault Secrets Officer for the rotator, Key Vault Secrets User for readers), "
+    "and for the container of the lease (Storage Blob Data Contributor for the rotator)",
     "pulumi up assigns them to the stack's identities, effective in minutes; for yourself request them from an owner",
     "azure-access-denied",
 )
 CHANGING = ErrorTemplate(
     UnreachableError,
     "{where} is being deleted, purged or recovered ({code})",
-    "Azure needs a few seconds, unless a person undoes it meanwhile; nothing is half-written",
+    "the change must end first, which takes a few seconds; nothing is half-written",
     NEXT_TICK,
     "azure-secret-changing",
 )
@@ -62,14 +62,14 @@ _BY_CODE = {
     DISABLED: ErrorTemplate(
         StoreError,
         "{where}: the requested version is disabled",
-        "nobody can read a disabled version; if it is the newest one, readers get nothing",
+        "a version must be enabled to be read; if it is the newest one, readers get nothing",
         "secretops doctor shows the version and its repair",
         "azure-version-disabled",
     ),
     DELETED: ErrorTemplate(
         DeletedError,
         "{where} is deleted, and its name is in use until it is purged",
-        "the vault retains a deleted secret; secretops recovers only what it deleted itself",
+        "a deleted secret must be recovered or purged; secretops recovers only what it deleted itself",
         "az keyvault secret recover --vault-name {vault} --name {name}; or purge it, which cannot be undone",
         "secret-deleted",
     ),
@@ -78,7 +78,7 @@ _BY_CODE = {
 NO_LOGIN = ErrorTemplate(
     UsageError,
     "no Azure login for {host} ({code})",
-    "the login is that of this process' identity (AZURE_CLIENT_ID names a user-assigned one), or of az login",
+    "a login is required: of this process' identity (AZURE_CLIENT_ID names a user-assigned one), or of az login",
     "az login --tenant TENANT, with the stack's tenant; then check: az account show",
     "azure-login-missing",
 )

@@ -1,4 +1,4 @@
-"""The lease of the Azure store: a blob's, which Azure grants and ends. Key Vault has no compare-and-swap.
+"""The lease of the Azure store: the lease of a blob, which Azure grants and ends. Key Vault has no compare-and-swap.
 
 The blob's metadata name the holder and count renewals. Each attempt of a write checks the lease, and ends before the
 lease can (`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
@@ -104,7 +104,7 @@ class LeaseBlob(LeaseStore):
         if seen.is_infinite:
             raise StoreError(
                 f"{self.name}: its lease has no end, so secretops did not acquire it",
-                rule="secretops' leases last seconds and are renewed, so a lease ends soon after its process",
+                rule="a lease must end soon after its process; those of secretops last seconds, and are renewed",
                 remedy=f"to end it: az storage blob lease break --blob-url {self.url} --auth-mode login",
                 code="lease-infinite",
             )
@@ -140,7 +140,7 @@ class LeaseBlob(LeaseStore):
         return lease_held(found.holder, found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
-        """Acquire the lease, of a new blob if missing. Return False if another process has it."""
+        """Acquire the lease; create a missing blob. Return False if another process has the lease."""
         with translated("acquire the lease of", self.url, self.name):
             while True:
                 try:

@@ -31,15 +31,13 @@ class AzureStoreLocation(StoreLocation):
 
     kind: Literal["azure"] = "azure"
     # Id (a GUID) of the vault's Entra tenant. Anybody may reuse the name of a purged vault, so secretops logs in to
-    # this
-    # tenant only.
+    # this tenant only.
     tenant: Guid
     # `https://<name>.vault.azure.net`.
     vault: KeyVaultUrl
     # Secret -> its name in the vault. Readers get the newest version.
     secrets: dict[SecretName, KeyVaultName]
-    # Secret -> the vault's secret with its pending version, which only the rotator reads. Separate, because a
-    # request
+    # Secret -> the vault's secret with its pending version, which only the rotator reads. Separate, because a request
     # without a version returns the newest one, verified or not.
     pending: dict[SecretName, KeyVaultName]
     # Secret -> the fields that its readers expect, as keys of a JSON object.

@@ -29,14 +29,14 @@ ENDPOINT = "https://api.loganalytics.io"
 _NO_TABLE = ErrorTemplate(
     UsageError,
     f"{{name}} has neither table {TABLES[0]} nor {TABLES[1]}",
-    "the vault's diagnostic setting sends its audit log there; the first row creates a table",
+    "one of them must have the vault's audit log; the first row that the vault sends creates the table",
     "pulumi up; then wait up to 15 minutes for the next reads",
     "audit-log-missing",
 )
 _REJECTED = ErrorTemplate(
     StoreError,
     "{name} rejects the query ({code})",
-    "the query uses the columns in Microsoft's reference of the table",
+    "the query must match the table; it uses the columns of Microsoft's reference",
     "export the rows to a file: secretops audit FILE; and report it to the maintainers",
     "audit-query-rejected",
 )

@@ -37,9 +37,9 @@ class Login:
             if (named := request.get("tenant_id") or self._tenant).lower() != self._tenant:
                 raise UsageError(
                     f"{scopes[0].removesuffix('/.default')} belongs to tenant {named}",
-                    rule=f"the stack's tenant is {self._tenant}; another one gets no token and no value",
-                    remedy="pulumi up shows whether the vault, or the account of the lease, is still the stack's: "
-                    "anybody may use the name of a purged one",
+                    rule=f"it must belong to the stack's tenant, {self._tenant}; no token and no secret value was sent",
+                    remedy="check with pulumi up that the stack still has this vault or storage account: after a purge "
+                    "anybody may create one of the same name",
                     code="azure-tenant-mismatch",
                 )
             request["tenant_id"] = self._tenant

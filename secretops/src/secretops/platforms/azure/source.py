@@ -41,7 +41,7 @@ class KeyVault(PollingSource):
         if not host or not slash:
             raise UsageError(
                 f"--from azure-kv:{place}: invalid source",
-                rule="azure-kv:<vault's host>/<secret>[+<secret>…]",
+                rule="it must be azure-kv:<vault's host>/<secret>[+<secret>…]",
                 remedy=f"{OUTPUT}; for example azure-kv:coreflux-mcp.vault.azure.net/mqtt",
                 code="source-invalid",
             )
@@ -54,8 +54,8 @@ class KeyVault(PollingSource):
         if not stored and name in self._found:
             raise StoreError(
                 f"secret {name} was deleted from the vault",
-                rule="nobody can read a deleted secret, which the vault retains",
-                remedy="secretops status; az keyvault secret recover restores it",
+                rule="the secret must exist; the vault retains the deleted one until it is purged",
+                remedy=f"az keyvault secret recover --vault-name NAME --name {name}",
                 code="secret-deleted",
             )
         if stored and not any(one.enabled for one in latest(stored)):  # a read would be recorded as denied
@@ -72,7 +72,7 @@ class KeyVault(PollingSource):
 def _disabled(name: str) -> StoreError:
     return StoreError(
         f"secret {name}: its newest version is disabled",
-        rule="Key Vault returns no other version to readers",
+        rule="the newest version must be enabled: Key Vault returns no other one to readers",
         remedy="secretops doctor shows the version and its repair",
         code="current-version-disabled",
     )

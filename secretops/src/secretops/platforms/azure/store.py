@@ -176,7 +176,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             except ForbiddenError:  # a role on the secret may not cover its deletion
                 raise StoreError(
                     error.what,
-                    rule="secretops recovers a secret that it deleted itself; this principal may not see that",
+                    rule="this principal must be able to read deleted secrets, to see if secretops deleted this one",
                     remedy=f"secretops rotate, or put, as an operator with a role on the vault; or: {error.remedy}",
                     code="secret-deleted",
                 ) from None
@@ -218,7 +218,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         _log.warning("secret %s: deleted, with disabled versions; the vault retains it: %s", name, why)
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
-        """Return when a version expires in the vault, which warns before: when the next is due."""
+        """Return when the next version is due. This is the expiry of `version` in the vault, which warns before."""
         days = self._location.due_days.get(secret)
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)
@@ -261,7 +261,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             if stored.enabled and FORGOTTEN in stored.tags:
                 return StoreError(
                     f"secret {stored.secret}: the forgotten version {stored.id} was enabled again",
-                    rule="secretops neither deletes nor uses a version that a person enabled",
+                    rule="a forgotten version must stay disabled; secretops does not delete what a person enabled",
                     remedy=f"to keep it: secretops put {secret}; to forget it: {self._enable(stored, 'false')}, "
                     "then secretops tick",
                     code="forgotten-version-enabled",
@@ -276,7 +276,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             return None
         return StoreError(
             f"secret {found.secret}: the current version {found.id} is disabled, so readers get nothing",
-            rule="a person disabled it; secretops does not enable it again",
+            rule="the current version must be enabled; secretops does not enable what a person disabled",
             remedy=f"for a new version: secretops rotate {secret}, or put; to enable it: {self._enable(found)}",
             code="current-version-disabled",
         )

@@ -27,8 +27,8 @@ LONGEST, MOST = 256, 15
 _DIGITS = 19
 PREFIX = "secretops-"
 ID, NUMBER, WRITE, USER, LAST = (f"{PREFIX}{name}" for name in ("id", "number", "write", "user", "last"))
-# Marks of a discarded version, and of one whose secret is being forgotten. The newest version of a deleted
-# secret has the second mark only if secretops deleted the secret.
+# Marks of a discarded version, and of one whose secret is being forgotten. The newest version of a deleted secret has
+# the second mark only if secretops deleted the secret.
 FORGOTTEN, FORGETTING = f"{PREFIX}forgotten", f"{PREFIX}forgetting"
 
 
@@ -91,7 +91,7 @@ class TagState:
     def late(self) -> frozenset[str]:
         """Return ids of versions created after a later version of secretops, or after their discard.
 
-        Azure executed the write late, without the lease: its user may have another password by now.
+        Azure executed the write late, after the lease was lost: its user may have another password by now.
         """
         main, staging = self._main, self._staging  # a pending version does not make a publication late
         return self._late(self.main, main, main) | self._late(self.staging, staging, [*main, *staging])
@@ -168,7 +168,7 @@ class TagState:
 
     @cached_property
     def _published(self) -> list[Version]:
-        """Return each version once, by publication. A new rollback has no publish time yet."""
+        """Return each version once, in order of publication. A new rollback has no publish time yet."""
         known: dict[str, Version] = {}
         back = self.rolled_back
         for copy in (*self._in_time, *([back] if back else [])):
@@ -195,7 +195,7 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
         if len(text) > LONGEST:
             raise UsageError(
                 f"{name.removeprefix(PREFIX)} {version.user if name == USER else version.id}: too long",
-                rule=f"the Azure store writes it to a tag of {LONGEST} characters; nothing was changed",
+                rule=f"it must fit into a tag of {LONGEST} characters; nothing was changed",
                 remedy="use a shorter one",
                 code="version-names-too-long",
             )
@@ -208,7 +208,7 @@ def with_times(stored: KeyVaultVersion, **times: datetime | None) -> dict[str, s
 
 
 def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
-    """Return a discarded version's tags. If a person enables it, it is not secretops' own."""
+    """Return a discarded version's tags. If a person enables it, it does not count as secretops' own."""
     stay = (NUMBER, WRITE, FORGETTING)
     left = {name: text for name, text in stored.tags.items() if name in stay or not name.startswith(PREFIX)}
     return _fitting({**left, FORGOTTEN: timestamp(now)})
@@ -234,7 +234,7 @@ def latest(stored: Iterable[KeyVaultVersion]) -> tuple[KeyVaultVersion, ...]:
 
 
 def readers_version(api: KeyVaultApi, name: str, newest: Sequence[KeyVaultVersion]) -> KeyVaultVersion | None:
-    """Return which version of one second readers get."""
+    """Return the version that readers get, of several that were created in one second."""
     if len(newest) > 1:
         return api.value(name) or next((stored for stored in reversed(newest) if not stored.enabled), None)
     return newest[0] if newest else None

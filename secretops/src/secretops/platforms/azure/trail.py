@@ -24,7 +24,7 @@ _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 
 class LogAnalytics(TrailNames):
-    """The trail of one vault of the workspace."""
+    """The trail of one vault. Skips other vaults of the workspace."""
 
     log_format = "rows of Key Vault's audit log, one a line, a list of them, or an answer of the query API"
 

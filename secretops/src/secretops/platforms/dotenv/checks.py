@@ -32,8 +32,8 @@ def reach(root: Path) -> None:
     if not exists:
         raise StoreError(
             f"{root} does not exist",
-            rule="this folder contains every secret value; running servers continue with the values that they have",
-            remedy="do not restart a server; see docs/operations/lost-store.md",
+            rule="the folder must exist: it contains every secret value; running servers continue with theirs",
+            remedy="do not restart a server; follow docs/operations/lost-store.md",
             code="dotenv-folder-missing",
         )
 

@@ -1,5 +1,3 @@
-"""The dotenv store: a folder of this machine."""
-
 from __future__ import annotations
 
 import functools

@@ -140,7 +140,7 @@ class Salvage:
         return [*printed, *(self._move(path, "edited") for path in paths)]
 
     def _broken(self, path: Path, parse: Callable[[bytes], object] = len) -> list[str]:
-        """Set aside all but this account's regular file that parses."""
+        """Set `path` aside unless it is this account's regular file that parses."""
         if not os.path.lexists(path):
             return []
         found = path.lstat()

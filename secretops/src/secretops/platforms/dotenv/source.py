@@ -1,5 +1,3 @@
-"""The launcher's source `dotenv:<root>`."""
-
 from __future__ import annotations
 
 import os
@@ -14,7 +12,7 @@ from secretops.stores import files
 
 
 class DotenvSource(EnvFile):
-    """A source that records each read before the value is used."""
+    """The source `dotenv:<root>`. Records each read before the value is used."""
 
     def __init__(self, place: str) -> None:
         self._root = Path(place).expanduser()

@@ -59,7 +59,7 @@ class SecretFolder:
                 return Versions()
             raise StoreError(
                 f"{self.state} is missing, and its folder has values of published versions",
-                rule="this file records the stages of the versions",
+                rule="the file must exist: it records the stages of the versions",
                 remedy=self._remedy,
                 code="dotenv-state-missing",
             )
@@ -175,7 +175,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             os.close(file)  # the kernel releases the lock, also when the process dies
 
     def known(self, folder: SecretFolder, chosen: Version | None = None) -> list[Content]:
-        """Return what readers may have without an edit."""
+        """Return the contents that readers may have without an edit."""
         found = []
         for version in deliverable(folder.versions, chosen):
             with contextlib.suppress(NotFoundError):
@@ -310,7 +310,7 @@ class JournalFile:
         return self._last.get(secret)
 
     def _failed(self, error: OSError, remedy: str) -> StoreError:
-        rule = "the journal records each step of a rotation"
+        rule = "each step of a rotation must be recorded in the journal"
         return StoreError(f"{self._path}: {error.strerror}", rule=rule, remedy=remedy, code="journal-inaccessible")
 
     def _read_on(self, file: BinaryIO) -> None:

@@ -119,7 +119,7 @@ class Api:
                 if _is_untrusted(error):
                     raise StoreError(
                         f"the certificate of {self.connection.server} is not valid for the CA of the kubeconfig",
-                        rule="no secret value is sent to a server that does not prove its identity",
+                        rule="the server must prove its identity before a secret value is sent",
                         remedy="have your cluster's own command write the kubeconfig, or set another server.context",
                         code="service-untrusted",
                     ) from None
@@ -129,13 +129,13 @@ class Api:
                 raise StoreError(
                     f"{self.connection.server} did not return a Kubernetes object for {what}",
                     rule="the address must be that of an API server, not of a proxy or a login page",
-                    remedy="kubectl get --raw /version",
+                    remedy="check the address: kubectl get --raw /version",
                     code="kubernetes-response-invalid",
                 ) from None
             except (ConfigError, OSError):
                 raise UsageError(
                     f"{self.connection.identity}: the token file can't be read",
-                    rule="the kubeconfig, or the pod's service account, names this file",
+                    rule="the file that the kubeconfig, or the pod's service account, names must be readable",
                     remedy="log in to the cluster again, or mount the service account's token",
                     code="kubeconfig-token-unreadable",
                 ) from None
@@ -164,9 +164,9 @@ class Api:
                     remedy = f"run it as an operator who may create Secrets: {CREATE_SECRETS}"
                 return ForbiddenError(
                     f"{user[1] if user else self.connection.identity} may not {verb} {where}",
-                    rule="RBAC does not grant it: the rotator may get and update, an operator may also create",
+                    rule="RBAC must allow it: the rotator may get and update, an operator may also create",
                     remedy=remedy,
-                    code="permission-denied",
+                    code="kubernetes-access-denied",
                 )
             case http.HTTPStatus.NOT_FOUND:
                 return StoreError(

@@ -39,7 +39,7 @@ class Connection:
         """Return the error for status 401. `test`: a command that succeeds once the login works."""
         return StoreError(
             f"the API server at {self.server} does not accept the credential of {self.identity}",
-            rule="it returned 401: the credential is wrong or expired",
+            rule="the credential must be valid: the server returned 401, so it is wrong or expired",
             remedy=f"log in to the cluster again until this works: {test}",
             code="kubernetes-login-rejected",
         )
@@ -66,8 +66,10 @@ def connect(context: str | None, environment: Mapping[str, str] = os.environ) ->
 
 
 def _run_plugin(plugin: UserExec) -> User:
-    """Run an exec plugin:
-    https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins"""
+    """Run an exec plugin.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
+    """
     info = {"kind": "ExecCredential", "apiVersion": plugin.apiVersion, "spec": {"interactive": sys.stdin.isatty()}}
     environment = {**os.environ, **{entry.name: entry.value for entry in plugin.env or ()}}
     environment["KUBERNETES_EXEC_INFO"] = json.dumps(info)

@@ -96,7 +96,7 @@ def check_owner(found: str | None, location: KubernetesStoreLocation, server: st
     lease, theirs, ours = f"Lease {location.lease}", found or "no stack", location.instance or "none"
     raise StoreError(
         f"{lease} in namespace {location.namespace} at {server} belongs to {theirs}, and this is stack {ours}",
-        rule=f"a stack writes only under the Lease whose label {INSTANCE} names it; nothing was written",
+        rule=f"a stack must only write under the Lease whose label {INSTANCE} names it; nothing was written",
         remedy="set server.context to the stack's own cluster; if it is this one: pulumi up --refresh",
         code="lease-of-another-stack",
     )

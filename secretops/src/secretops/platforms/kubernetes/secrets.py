@@ -34,7 +34,10 @@ class SecretData:
             self.data = {key: base64.b64decode(text or "") for key, text in ((secret and secret.data) or {}).items()}
         except binascii.Error:  # invalid base64, which the API server does not accept
             raise StoreError(
-                f"Secret {meta and meta.name} has data that is not base64", code="kubernetes-response-invalid"
+                f"Secret {meta and meta.name} has data that is not base64",
+                rule="the data of a Secret must be base64",
+                remedy=f"kubectl get secret {meta and meta.name} -o yaml",
+                code="kubernetes-secret-malformed",
             ) from None
 
 
@@ -91,14 +94,14 @@ def read_issued(location: KubernetesStoreLocation, place: Delivered) -> tuple[st
     except UnicodeDecodeError:
         raise StoreError(
             f"{where} has a certificate or key that is not PEM",
-            rule="cert-manager writes PEM, unless its Certificate requests another format",
+            rule="both must be PEM, which is the default format of cert-manager's Certificates",
             remedy=describe,
             code="certificate-not-pem",
         ) from None
     if found is None or found.metadata is None or place.keys.keys() - value.keys():
         raise WaitingError(
             f"{where} does not contain the client certificate yet",
-            rule="cert-manager writes it, and the broker has to trust it before a server logs in",
+            rule="cert-manager must write it, and the broker must trust it, before a server logs in",
             remedy=describe,
             code="certificate-not-issued",
         )
@@ -110,7 +113,7 @@ def check_size(name: str, content: SecretData) -> None:
     if size > MOST_BYTES:
         raise StoreError(
             f"Secret {name} would have {size} bytes",
-            rule=f"the limit of a Secret, with the values of all versions, is {MOST_BYTES} bytes; nothing was changed",
+            rule=f"a Secret, with the values of all versions, may have at most {MOST_BYTES} bytes; nothing was changed",
             remedy="supply a smaller value, or store large data elsewhere and only its key here",
             code="value-too-large",
         )

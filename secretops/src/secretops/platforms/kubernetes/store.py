@@ -174,7 +174,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         return Content({**found, _version_key(secret): version.id.encode()})
 
     def _known(self, secret: str, state: SecretState, chosen: Version | None = None) -> list[Content]:
-        """Return what readers may have without an edit."""
+        """Return the contents that readers may have without an edit."""
         return [self._content(secret, state, version) for version in deliverable(state.versions, chosen)]
 
     def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:

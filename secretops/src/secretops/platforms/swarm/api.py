@@ -43,7 +43,7 @@ class NoManagerError(StoreError):
     def __init__(self, state: str = "") -> None:
         super().__init__(
             "this Docker daemon is not a Swarm manager" + (f" (state: {state})" if state else ""),
-            rule="only a manager lists secrets and updates services",
+            rule="the daemon must be a manager, which can list secrets and update services",
             remedy="docker swarm unlock"
             if state == "locked"
             else "run the command on a manager, or set DOCKER_HOST to one: docker node ls",
@@ -52,7 +52,7 @@ class NoManagerError(StoreError):
 
 
 class SwarmApi:
-    """One daemon. `patient`: wait for a daemon that answered before or `was_there`."""
+    """One daemon. `patient`: wait for a daemon that answered before (with `was_there`, that is assumed)."""
 
     def __init__(
         self, connect: Callable[[], Connection] = open_connection, *, patient: bool = True, was_there: bool = False
@@ -163,7 +163,7 @@ class SwarmApi:
             self._connection = None
             raise UnreachableError(
                 f"the Docker daemon does not answer ({type(error).__name__})",
-                rule="the store is in the Swarm of this manager",
+                rule="the daemon must answer: the store is in its Swarm",
                 remedy="check that it runs: systemctl status docker; the next tick repeats the request",
                 code="daemon-unreachable",
             ) from None
@@ -176,7 +176,7 @@ class SwarmApi:
         except ValueError:
             raise StoreError(
                 "the Docker daemon's answer is not JSON",
-                rule="the Engine API answers in JSON",
+                rule="the Engine API must answer in JSON",
                 remedy="check DOCKER_HOST: docker version",
                 code="daemon-answer-invalid",
             ) from None
@@ -194,7 +194,7 @@ class SwarmApi:
         if _LOCKED in reason:
             return StoreError(
                 "the Swarm is locked",
-                rule="with autolock a restarted manager can't decrypt its secrets until it is unlocked",
+                rule="the Swarm must be unlocked: with autolock, a restarted manager can't decrypt its secrets",
                 remedy="docker swarm unlock; then: secretops tick",
                 code="swarm-locked",
             )
@@ -203,7 +203,7 @@ class SwarmApi:
         if _is_away(answer):
             return UnreachableError(
                 f"the Swarm has no quorum: {reason}",
-                rule="a Swarm changes something only while more than half of its managers are reachable",
+                rule="more than half of the managers must be reachable before a Swarm changes anything",
                 remedy="bring managers back: docker node ls; the next tick repeats the request",
                 code="swarm-without-quorum",
             )

@@ -76,13 +76,13 @@ def load_program(stack: str | None) -> Program:
         if "ModuleNotFoundError" in done.stderr:
             raise UsageError(
                 "this installation of secretops has no Pulumi program",
-                rule="the program describes the services",
+                rule="the Pulumi program must be installed: it describes the services",
                 remedy=f"run the project's own: {project}/.venv/bin/secretops export",
                 code="program-missing",
             )
         raise UsageError(
             done.stderr.strip() or f"{file.name}: the program printed nothing",
-            rule="the program checks the stack file",
+            rule="the stack file must pass the program's checks",
             remedy="correct these settings (docs/settings.md), then try again",
             code="stack-file-invalid",
         )
@@ -95,7 +95,7 @@ def _stack_file(project: Path, stack: str | None) -> Path:
         return project / f"Pulumi.{stack}.yaml"
     raise UsageError(
         f"there is no Pulumi.{stack}.yaml in {project}" if stack else "--stack is missing",
-        rule=f"an export needs a stack file; there are {', '.join(stacks) or 'none'}",
+        rule=f"an export requires a stack file; there are {', '.join(stacks) or 'none'}",
         remedy="add --stack NAME, or copy one of examples/ next to Pulumi.yaml",
         code="stack-file-missing",
     )
@@ -144,7 +144,7 @@ def timer_files(program: Program, at: str | None) -> dict[str, str]:
         raise UsageError(
             f"--at {folder!r}",
             rule="it must be an absolute path on the manager, without spaces, quotes, and the characters \\ $ % :",
-            remedy=f"leave it out for /etc/{program.name}",
+            remedy=f"omit --at to use /etc/{program.name}",
             code="folder-invalid",
         )
     manifest = program.manifest
@@ -188,7 +188,7 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
     except OSError as error:
         raise UsageError(
             f"{error.filename or folder}: {error.strerror}",
-            rule="the export needs a writable folder",
+            rule="the folder of the export must be writable",
             remedy="set --to to a folder that this account can write to",
             code="export-not-writable",
         ) from None

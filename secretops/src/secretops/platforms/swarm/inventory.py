@@ -43,14 +43,15 @@ class Inventory:
         return [_parse(each) for each in self._api.get("/secrets", label=labels) or []]
 
     def names(self, secret: str, number: int, fields: tuple[str, ...]) -> dict[str | None, str]:
-        """Return each field's name of a Swarm secret; None -> that of the version's id. Raises UsageError."""
+        """Return field -> name of its Swarm secret; None -> name of the secret with the version's id. Raises
+        UsageError."""
         start = f"{self._location.prefix}{secret}-v{number}"
         names = {field: start if field is None else f"{start}-{field}" for field in (None, *fields)}
         for name in names.values():
             if not _NAME.fullmatch(name):
                 raise UsageError(
                     f"{name} is not a valid name of a Swarm secret",
-                    rule="at most 64 characters: letters, digits, dots, dashes and underscores",
+                    rule="it must have at most 64 characters: letters, digits, dots, dashes and underscores",
                     remedy="rename the secret, the field or the stack in the stack file",
                     code="swarm-name-invalid",
                 )
@@ -101,7 +102,7 @@ def check_value(secret: str, value: Value) -> None:
         if not 0 < size <= MOST_BYTES:
             raise UsageError(
                 f"{secret}.{field} has {size} bytes",
-                rule=f"a Swarm secret has 1 to {MOST_BYTES} bytes; nothing was changed",
+                rule=f"a Swarm secret must have 1 to {MOST_BYTES} bytes; nothing was changed",
                 remedy=f"supply a value of that size: secretops put {secret}",
                 code="value-size-invalid",
             )

@@ -132,7 +132,7 @@ class Job:
             if state in STARTING and time.monotonic() - began > START_SECONDS:
                 raise UnreachableError(
                     f"task {self.name} has not started in {START_SECONDS:.0f} s: {status.get('Err') or state}",
-                    rule=f"the task runs image {self._location.image} on the connected manager",
+                    rule=f"the connected manager must be able to run image {self._location.image}",
                     remedy="pull the image there (docker pull), and check the node (docker node ls)",
                     code="task-not-started",
                 )
@@ -185,9 +185,9 @@ class Job:
             return int(code)
         raise (NotStartedError if never_ran else StoreError)(
             f"task {self.name} {status['State']}: {why}",
-            rule=f"the task runs image {self._location.image} as root, with the daemon's socket",
+            rule=f"the manager must run image {self._location.image}, as root and with the daemon's socket",
             remedy="fix the cause (log in to the image's registry on this machine: docker login), then try again",
-            code="task-failed",
+            code="swarm-task-failed",
         )
 
     def _forward_output(self, task: str) -> None:

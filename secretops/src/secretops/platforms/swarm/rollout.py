@@ -131,7 +131,7 @@ class Rollout:
         )
 
     def _runs_steadily(self, service: Service, seen: dict[str, float]) -> bool:
-        """Return True after STEADY seconds, or without replicas."""
+        """Return whether a task has run for STEADY seconds, or the service has no replicas."""
         if _replicas(service) == 0:
             return True
         now = time.monotonic()

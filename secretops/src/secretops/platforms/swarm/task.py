@@ -65,7 +65,7 @@ def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, b
             except OSError as error:
                 raise UsageError(
                     f"{path}: {error.strerror}",
-                    rule=f"the stack's broker needs this file ({field})",
+                    rule=f"the file must be readable on this machine, for the connection to the broker ({field})",
                     remedy="put it there, or run the command on the machine that has it",
                     code="broker-file-unreadable",
                 ) from None

@@ -38,8 +38,7 @@ class StoredVersion:
 @dataclass(frozen=True, kw_only=True)
 class SecretState:
     kept: tuple[StoredVersion, ...] = ()
-    # Number of the next version. It is used once: a lower number that is not stored belongs to a removed
-    # version.
+    # Number of the next version. It is used once: a lower number that is not stored belongs to a removed version.
     next: int = 1
     # Id of the config that was read; empty if there is none.
     config: Annotated[str, Field(exclude=True)] = ""
@@ -138,7 +137,7 @@ class VersionStateClient:
         if self.is_nowhere:
             raise StoreError(
                 f"this Swarm has no service {self.location.service} and no config {self.location.state_config}",
-                rule="the first value is written where the stack's service runs",
+                rule="one of them must exist: the first secret value is written where the stack's service runs",
                 remedy="pulumi up; if it has run, set DOCKER_HOST or Docker's context to the stack's Swarm",
                 code="swarm-service-missing",
             )

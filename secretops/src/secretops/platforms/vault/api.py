@@ -58,7 +58,7 @@ class Document:
 
 
 class Api:
-    """Paths of one mount. `guard` runs before each attempt of a write; True as its argument: confirm the lease."""
+    """Paths of one mount. `guard` runs before each attempt of a write; its argument True means: confirm the lease."""
 
     def __init__(self, server: Server, mount: str, login: Login | None = None) -> None:
         self.server, self.mount = server, mount
@@ -188,7 +188,7 @@ def serialize(secret: str, version: str, value: Value) -> dict[str, str]:
     if VERSION in value:
         raise UsageError(
             f"{secret} has a field {VERSION}",
-            rule="this key of the document is reserved for the version; nothing was changed",
+            rule="no field may have this name, which is reserved for the version; nothing was changed",
             remedy="rename the field in the stack file",
             code="field-reserved",
         )
@@ -227,7 +227,7 @@ class VaultPki:
         if not isinstance(certificate, str) or not all(isinstance(each, str) for each in chain):
             raise StoreError(
                 f"{path} at {self._api.server.host} returned no certificate with its chain",
-                rule="the PKI engine needs a signed intermediate CA (store.pki)",
+                rule="the PKI engine must have a signed intermediate CA (store.pki)",
                 remedy="sign the intermediate, then pulumi up",
                 code="vault-pki-incomplete",
             )

@@ -1,5 +1,3 @@
-"""The manifest's models of a Vault or OpenBao store and of its issuer."""
-
 from __future__ import annotations
 
 from typing import Annotated, Literal

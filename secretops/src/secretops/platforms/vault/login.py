@@ -106,7 +106,7 @@ class Login:
                 self._operator_token = ""  # nosec B105 - empty
                 raise UsageError(
                     f"{self._connection.server.host} does not accept this token",
-                    rule="a token expires with its TTL, may be revoked, and belongs to one server",
+                    rule="the token must be one of this server, neither expired nor revoked",
                     remedy="bao login; then: bao token lookup",
                     code="vault-token-invalid",
                 )
@@ -181,7 +181,7 @@ class Login:
         if not isinstance(token, str) or not token:
             raise StoreError(
                 f"{host} accepts the login, but returns no token",
-                rule="secretops cannot answer a second factor",
+                rule="the login must not require a second factor, which secretops cannot answer",
                 remedy="exclude this method from MFA (bao list identity/mfa/login-enforcement)",
                 code="vault-mfa-required",
             )
@@ -207,7 +207,7 @@ def _check_address(server: Server, environment: Mapping[str, str]) -> None:
     if (place := _host_and_port(server.address)) is None or place not in map(_host_and_port, named):
         raise UsageError(
             f"{printable(server.address)} is not the server of VAULT_ADDR ({printable(', '.join(named)) or 'not set'})",
-            rule="an operator's token goes only to the server of VAULT_ADDR or BAO_ADDR, whatever the manifest names",
+            rule="VAULT_ADDR or BAO_ADDR must name the server before an operator's token is sent to it",
             remedy=f"if you trust this server with your token: export VAULT_ADDR={printable(server.address)}",
             code="vault-address-unconfirmed",
         )
@@ -232,7 +232,7 @@ def _find_operator_token(environment: Mapping[str, str]) -> str:
         pass
     raise UsageError(
         "there is no token of Vault or OpenBao",
-        rule=f"the token is read from VAULT_TOKEN, then from ~/{TOKEN_FILE}",
+        rule=f"a token must be in VAULT_TOKEN, or in ~/{TOKEN_FILE}",
         remedy="bao login (or vault login); then: bao token lookup",
         code="vault-token-missing",
     )

@@ -59,7 +59,7 @@ class VaultVersionStore(VendorVersionStore[State]):
                 raise self._contended(secret, pending=True)
 
     def secret_names(self) -> tuple[str, ...]:
-        """Include secrets that were removed from the stack, by the index."""
+        """Return the secrets, by the index also those that were removed from the stack."""
         return tuple(sorted({*super().secret_names(), *(self._index.paths().keys() - self._location.secrets.keys())}))
 
     def forget(self, secret: str) -> None:
@@ -173,7 +173,7 @@ class VaultVersionStore(VendorVersionStore[State]):
             done, undelete = "deleted", f"; to undelete it: bao kv undelete -mount={mount} -versions={number} {path}"
         return StoreError(
             f"{mount}/{path}: the current version {number} was {done}, so readers get nothing",
-            rule="secretops does not restore a version that somebody removed",
+            rule="a current version must exist; secretops does not restore what somebody removed",
             remedy=f"secretops rotate {secret}, or put, writes a new one{undelete}",
             code="current-version-removed",
         )

@@ -1,6 +1,8 @@
-"""Parse the log of Vault's and OpenBao's audit devices. https://openbao.org/docs/audit/
+"""Parse the log of Vault's and OpenBao's audit devices.
 
-Only responses count, and denied requests, which may lack a response. Texts are HMACs with a salt per device.
+https://openbao.org/docs/audit/
+
+Counts only responses, and denied requests, which may lack a response. Texts are HMACs with a salt per device.
 """
 
 from __future__ import annotations

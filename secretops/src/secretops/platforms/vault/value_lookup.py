@@ -28,7 +28,7 @@ def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str,
     current = session.store.versions(secret.name).current
     if not version and current is None:
         remedy = session.first_value_command(secret)
-        raise WaitingError(f"{name} has no value, so no recipients", remedy=remedy, code="value-missing")
+        raise WaitingError(f"{name} has no value, so no recipients", remedy=remedy, code="value-lookup-empty")
     value = session.store.read(name, version or (current.id if current else ""), purpose="find its recipients")
     api = Api.of(store)
     try:
@@ -44,7 +44,7 @@ def _devices(api: Api) -> list[str]:
     if not devices:
         raise StoreError(
             "the server has no audit device",
-            rule="recipients are found by the log of an audit device",
+            rule="--value-of requires an audit device, in whose log it finds the recipients",
             remedy="declare one in the server's configuration; see secretops doctor",
             code="vault-audit-device-missing",
         )
@@ -66,9 +66,9 @@ def _ask(api: Api, method: str, path: str, policy: str, body: Mapping[str, str] 
     except StoreError as error:
         raise StoreError(
             f"--value-of: {error.what}",
-            rule=f"this needs the right to list audit devices and to hash a text: {policy}",
-            remedy="run it with such a token; secretops audit --secret NAME does not need it",
-            code="permission-denied",
+            rule=f"the token must have the right to list audit devices and to hash a text: {policy}",
+            remedy="run it with such a token; or without --value-of: secretops audit --secret NAME",
+            code="vault-audit-denied",
         ) from error
 
 

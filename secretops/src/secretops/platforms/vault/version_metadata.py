@@ -62,9 +62,9 @@ class VersionRecord:
         if len(key.encode()) > MAX_KEY_BYTES or len(text.encode()) + room > MAX_TEXT_BYTES:
             raise UsageError(
                 f"version {version.id} of user {version.user}: the names are too long",
-                rule=f"custom_metadata of Vault has keys of {MAX_KEY_BYTES} bytes and texts of {MAX_TEXT_BYTES}",
+                rule=f"both must fit into custom_metadata: keys of {MAX_KEY_BYTES} bytes, texts of {MAX_TEXT_BYTES}",
                 remedy="use a user name of at most 60 characters",
-                code="user-name-too-long",
+                code="version-names-too-long",
             )
         return key, text
 
@@ -185,7 +185,7 @@ class State:
 
 
 def _resolve_plan(api: Api, path: str, main: Metadata, record: VersionRecord) -> VersionRecord:
-    """Resolve `planned`: by the document of that number, if it exists."""
+    """Replace `planned` by the document of that number, if it exists."""
     if record.planned is None or record.planned > main.current:
         return record
     info = main.documents.get(record.planned)

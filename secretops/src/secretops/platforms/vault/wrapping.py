@@ -56,7 +56,7 @@ class Wrapping:
         if not re.fullmatch(rf"auth/{re.escape(method.mount)}/role/[^/]+/secret-id", made_at):
             raise StoreError(
                 f"{method.file}: this wrapping token does not wrap a secret id of auth/{method.mount}",
-                rule="a thief who unwrapped the first token can wrap another value",
+                rule="it must wrap a secret id: a thief who unwrapped the first token may have wrapped another value",
                 remedy="treat it as stolen: revoke the role's secret ids, find the unwrap in the audit log, "
                 "and write a new wrapping token",
                 code="vault-wrapping-token-forged",
@@ -84,7 +84,7 @@ class Wrapping:
         if answer.status != http.HTTPStatus.BAD_REQUEST:
             return StoreError(
                 f"{host} does not unwrap the token in {file} ({answer.status})",
-                rule="a wrapping token belongs to one server and namespace, and unwraps once",
+                rule="it must be a wrapping token of this server and namespace, and unwraps only once",
                 remedy="write a new wrapping token of this server and namespace",
                 code="vault-unwrap-rejected",
             )
@@ -118,8 +118,8 @@ def read_credential(file: str, what: str) -> str:
     if not found:
         raise UsageError(
             f"{file}: {why}",
-            rule=f"the login reads {what} from this file",
-            remedy="write it, readable only for the account of this process",
+            rule=f"the file must contain {what} for the login",
+            remedy="write the file, readable only by the account of this process",
             code="vault-credential-missing",
         )
     return check_token(found, file)

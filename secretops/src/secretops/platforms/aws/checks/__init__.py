@@ -281,8 +281,8 @@ def _lacking(account: Account, who: Mapping[str, list[str]], actions: tuple[str,
         if principal.endswith(":root"):
             raise StoreError(
                 "the caller is the account's root user",
-                rule="policies do not apply to it, so its rights cannot be checked",
-                remedy="use a role instead",
+                rule="it must not be the root user: policies do not apply to it, so its rights can't be checked",
+                remedy="log in as a role, then check: aws sts get-caller-identity",
                 code="aws-root-user",
             )
         for name in names:

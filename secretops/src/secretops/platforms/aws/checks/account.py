@@ -71,7 +71,7 @@ class Account:
 
     @property
     def ahead(self) -> timedelta | None:
-        """Return this machine's clock less AWS'; None if the answer has no date."""
+        """Return this machine's clock minus AWS's; None if the answer has no date."""
         self.reach()
         found: timedelta | None = self.identity["ahead"]
         return found
@@ -94,7 +94,7 @@ class Account:
         return labels_of(found) if found else {}
 
     def undeclared(self) -> dict[str, datetime | None]:
-        """Return secrets with the stack's prefix that it lacks: name -> deletion date, or None."""
+        """Return secrets with the stack's prefix that are not in the stack: name -> deletion date, or None."""
         first = next(iter(self.names), "")
         folder = re.sub(r"\+\d+$", "", first.rpartition("/")[0])
         if not folder:

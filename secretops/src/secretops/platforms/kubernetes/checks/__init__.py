@@ -34,8 +34,7 @@ LATE = timedelta(hours=2)
 # Secret that cert-manager writes for a stack with certificate_issuer.
 CERT_MANAGER = "coreflux-mcp-certificate"
 
-# Verbs that RBAC grants on an object, and those without an object's name (a selector can give list and watch a
-# name).
+# Verbs that RBAC grants on an object, and those without an object's name (a selector can give list and watch a name).
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 UNNAMED = ("create", "deletecollection")
 _BOTH = ("get", "update")
@@ -287,15 +286,15 @@ def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...]
     except ForbiddenError as error:
         raise ForbiddenError(
             f"{cluster.connection.identity} may not review the rights of others",
-            rule=f"this needs the right to create {kind.lower()}s",
+            rule=f"it must have the right to create {kind.lower()}s",
             remedy="run secretops doctor as a cluster administrator",
-            code="permission-denied",
+            code="kubernetes-review-denied",
         ) from error
     if answer is None:
         raise StoreError(
             f"the API server does not support {kind}",
-            rule="authorization.k8s.io/v1 is part of Kubernetes",
-            code="kubernetes-response-invalid",
+            rule="the API server must support authorization.k8s.io/v1, which is part of Kubernetes",
+            code="kubernetes-api-missing",
         )
     return bool(answer["status"]["allowed"])
 

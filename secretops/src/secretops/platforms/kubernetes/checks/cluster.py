@@ -1,4 +1,4 @@
-"""Doctor's requests to the API server. Of Secrets they fetch only the metadata."""
+"""Doctor's requests to the API server. They fetch only the metadata of Secrets."""
 
 from __future__ import annotations
 

@@ -69,8 +69,8 @@ class Evidence:
             if before.get(STARTED) == after.get(STARTED):
                 return {name: count - before.get(name, 0.0) for name, count in after.items()}
         raise StoreError(
-            "each response is from another API server",
-            rule="counters of two servers can't be compared",
+            "the responses come from different API servers",
+            rule="all responses must come from one API server: counters of two can't be compared",
             code="kubernetes-counters-inconsistent",
         )
 
@@ -86,7 +86,10 @@ class Evidence:
             return False
 
     def _counters(self) -> dict[str, float]:
-        """Parse the metrics: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format"""
+        """Parse the metrics.
+
+        https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+        """
         lines = self.cluster.text("/metrics").splitlines()
         used = (line.rpartition(" ") for line in lines if line.startswith((AUDITED, LOST, STORED, STARTED)))
         return {name: float(count) for name, _, count in used}
@@ -183,7 +186,7 @@ def confirm(cluster: Cluster, statements: Sequence[str]) -> None:
         if subject not in (AUDIT, ENCRYPTION) or not words or len(words) > LONGEST or not words.isprintable():
             raise UsageError(
                 "--confirm has an unknown subject, or no valid text",
-                rule=f"{AUDIT}= or {ENCRYPTION}=, and one line of at most {LONGEST} characters without a secret",
+                rule=f"it must be {AUDIT}= or {ENCRYPTION}= and one line of {LONGEST} characters at most, no secret",
                 remedy=f'for example --confirm {AUDIT}="control plane logging is on, ticket 12"',
                 code="confirmation-invalid",
             )

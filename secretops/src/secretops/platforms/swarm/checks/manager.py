@@ -88,7 +88,7 @@ class Manager:
 
     @property
     def ahead(self) -> timedelta:
-        """Return this machine's clock less the daemon's."""
+        """Return this machine's clock minus the daemon's."""
         return datetime.now(UTC) - parse_time(self.get("/info")["SystemTime"])
 
     def _is_job(self, service: dict[str, Any]) -> bool:

@@ -1,4 +1,7 @@
-"""Parse Vault's policies: JSON, or the part of HCL that a policy uses. https://openbao.org/docs/concepts/policies/"""
+"""Parse Vault's policies: JSON, or the part of HCL that a policy uses.
+
+https://openbao.org/docs/concepts/policies/
+"""
 
 from __future__ import annotations
 

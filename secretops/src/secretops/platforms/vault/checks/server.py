@@ -20,7 +20,7 @@ from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.server import ANSWER_SECONDS, Connection
 from secretops.stores.lease import Timing
 
-# How an expiry time that means never begins.
+# Start of an expiry time that means "never".
 NEVER = "0001-01-01"
 HTTPS = 443
 
@@ -47,7 +47,7 @@ class VaultServer:
     def __init__(
         self, location: VaultStoreLocation, *, signs: Sequence[str] = (), timing: Timing | None = None
     ) -> None:
-        """`signs`: PKI paths that sign the rotator's requests."""
+        """Prepare the checks. `signs`: PKI paths that sign the rotator's requests."""
         self.location, self.signs, self.timing = location, signs, timing or Timing()
         self.api = Api.of(location)
         # All paths of the stack in the mount.
@@ -92,8 +92,8 @@ class VaultServer:
         except OSError as error:
             raise UnreachableError(
                 f"{host}:{port} returns no valid certificate ({type(error).__name__})",
-                rule="doctor opens a separate connection to read the certificate",
-                remedy="see the check server",
+                rule="the server must present its certificate to a separate connection of doctor",
+                remedy="see the finding of the check `server`",
                 code="server-certificate-unreadable",
             ) from None
         begins, ends = (ssl.cert_time_to_seconds(str(fields[key])) for key in ("notBefore", "notAfter"))
@@ -130,7 +130,7 @@ class VaultServer:
 
     @property
     def rotator(self) -> str:
-        """Return the lease's first reader; the others are operators."""
+        """Return the rotator: the lease's first declared reader. The others are operators."""
         return next(iter(self.location.readers.get(self.location.lease, ())), "")
 
     @property
@@ -154,7 +154,7 @@ class VaultServer:
         except (ValueError, AttributeError, TypeError):
             raise StoreError(
                 f"policy {name} does not parse",
-                rule="a policy is HCL of paths and capabilities, or JSON",
+                rule="a policy must be HCL of paths and capabilities, or JSON",
                 remedy=f"check it yourself: bao policy read {name}",
                 code="vault-policy-unparsed",
             ) from None
