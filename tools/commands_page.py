@@ -1,4 +1,4 @@
-"""docs/commands.md: every command of `secretops`, from typer's documentation."""
+"""Generate docs/commands.md: every command of `secretops`, from typer's documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/settings.md: every key that a stack file may contain, from the models that read it.
+"""Generate docs/settings.md: every key that a stack file may contain, from the models that read it.
 
 An entry's rule is the one in the error for a wrong entry.
 """
