@@ -66,7 +66,7 @@ class AwsStoreDict(TypedDict):
     operators: Sequence[str]
     """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: NotRequired[Sequence[str]]
-    """Regions with a replica of each secret, encrypted with its own key."""
+    """Regions with a replica of each secret, encrypted with the region's own key."""
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: NotRequired[VpcDict]

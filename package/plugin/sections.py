@@ -357,7 +357,7 @@ class AwsStore(TypedDict):
     operators: list[str]
     """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: NotRequired[list[str]]
-    """Regions with a replica of each secret, encrypted with its own key."""
+    """Regions with a replica of each secret, encrypted with the region's own key."""
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: NotRequired[Vpc]
