@@ -88,8 +88,8 @@ def build(source: Path, folder: Path, text: str) -> None:
     uv = provide_uv()
     (source / ".tools/bin").mkdir(parents=True)
     (source / ".tools/bin/uv").symlink_to(uv)  # for the Lambda package
-    command = [uv, "build", "--quiet", "--wheel", "--out-dir", folder, "--no-create-gitignore"]
-    pins = ["--build-constraints", source / BUILD_TOOLS, "--require-hashes"]
+    command: list[str | Path] = [uv, "build", "--quiet", "--wheel", "--out-dir", folder, "--no-create-gitignore"]
+    pins: list[str | Path] = ["--build-constraints", source / BUILD_TOOLS, "--require-hashes"]
     for name in DISTRIBUTIONS:
         run_step(
             f"the wheel of {name}/",

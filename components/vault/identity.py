@@ -130,7 +130,7 @@ class VaultIdentitiesArgs(VaultServerArgs):
     workload: HostUser | Pods | SwarmService | None = None
     """The server's identity; by default the account of this machine that runs the program."""
     login: VaultMethod | None = None
-    """Login method of both; by default pods log in as service accounts, others by AppRole."""
+    """Login method of server and rotator; by default pods log in as service accounts, others by AppRole."""
     folder: str | None = None
     """Folder of a rotator on this machine; by default .coreflux-mcp-rotator in the program's folder."""
     syncs: bool = False
