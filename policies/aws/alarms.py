@@ -127,7 +127,7 @@ SENSITIVE = (
     *(("GreaterThanOrEqualToThreshold", 1), ("GreaterThanThreshold", 0)),
     *(("LessThanThreshold", 1), ("LessThanOrEqualToThreshold", 0)),
 )
-# Seconds: the shortest period of a metric at standard resolution, and two hours, in which the tick may fail once.
+# Seconds: a metric's shortest period at standard resolution, and two hours, in which a tick may fail once.
 PERIOD = (60, 7200)
 
 

@@ -23,7 +23,7 @@ _BLOBS = f"{_RESOURCE}/blobServices/default/containers/[^/]+"
 _VAULT = "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.KeyVault/vaults/[^/]+"
 _PERSON, _IDENTITY = "User", "ServicePrincipal"
 
-# Azure's built-in roles for one purpose, by GUID: name, narrowest scope, types of principals. None assigns roles
+# Azure's built-in roles that serve one purpose, by GUID: name, narrowest scope, types of principals. None assigns roles
 # (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles). Writing a secret takes a role on the
 # vault (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
 ROLES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
