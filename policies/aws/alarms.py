@@ -102,7 +102,7 @@ REQUESTS = {
 
 
 def _deaf_filters(plan: Plan) -> Iterator[Finding]:
-    """Yield filters on another log, or with a pattern of names that does not match all of this stack's."""
+    """Yield filters on another log, or with a pattern that misses names of the stack's resources."""
     log = at(plan.manifest, "store", "log_group") or UNKNOWN
     for one in plan.of_type(aws.FILTER):
         group, pattern = at(one.properties, "logGroupName"), at(one.properties, "pattern")

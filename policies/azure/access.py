@@ -105,8 +105,8 @@ def _is_narrow(address: Any) -> bool:
 
 
 def _open_network(plan: Plan) -> Iterator[Finding]:
-    """Yield a finding if vault or lease accept all networks, unless the stack file says so. Other programs have no such
-    output."""
+    """Yield a finding if vault or lease accept all networks, unless the stack file allows it. Programs of other projects,
+    which have no such output, may have an open vault."""
     vaults = [at(one.properties, "properties") for one in plan.of_type(VAULT)]
     actions = [at(one, "networkAcls", "defaultAction") for one in vaults]
     closed = "Deny" in actions or "Disabled" in [at(one, "publicNetworkAccess") for one in vaults]
