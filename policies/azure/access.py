@@ -105,7 +105,7 @@ def _is_narrow(address: Any) -> bool:
 
 
 def _open_network(plan: Plan) -> Iterator[Finding]:
-    """Yield a finding if vault or lease accept all networks, unless the stack file allows it. Programs of other projects,
+    """Yield a finding if vault or lease accept all networks, unless the stack file allows it. Other projects' programs,
     which have no such output, may have an open vault."""
     vaults = [at(one.properties, "properties") for one in plan.of_type(VAULT)]
     actions = [at(one, "networkAcls", "defaultAction") for one in vaults]
