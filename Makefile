@@ -10,7 +10,7 @@ BIN := .venv/bin
 # Without bytecode files, every process that a test starts would compile each module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup stack-file answerable up down preview image sbom lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts prose scan clean
+.PHONY: help setup stack-file answerable up down preview image sbom dist lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts prose scan clean
 
 help:
 	@echo "make up         set up, deploy the stack $(STACK), rotate secrets, print the status"
@@ -19,6 +19,7 @@ help:
 	@echo "make image      build the image of the launcher and the rotator"
 	@echo "make sbom       list the contents of that image in dist/sbom.cdx.json"
 	@echo "make lambda     build the package of the rotation functions of AWS"
+	@echo "make dist       build a release in dist/release; RELEASE=v1.2.3 checks it"
 	@echo "make bench      measure, and write docs/performance.md; PART=name: one part"
 	@echo "make docs       write the generated pages, and build the site in .site/"
 	@echo "make test       run the tests that need neither root nor Debian packages"
@@ -92,6 +93,10 @@ image:
 # Reads the image TAG, which make image has built, and changes nothing in it.
 sbom: setup
 	@DOCKER=$(DOCKER) $(BIN)/python -m tools.sbom $(TAG)
+
+# RELEASE=v1.2.3: version and changelog must agree with that tag.
+dist: setup
+	@$(BIN)/python -m tools.release $(RELEASE)
 
 lambda: setup
 	@$(BIN)/python -m components.aws.lambda_package
