@@ -50,6 +50,7 @@ START_WITHIN = 600
 LONGEST_TICK = 1800
 
 # Seconds that a finished Job and its log remain. While a failed Job exists, the alert KubeJobFailed of
+# kube-prometheus fires.
 KEPT = 6 * 3600
 
 
