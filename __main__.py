@@ -1,4 +1,5 @@
-"""The secrets of a Coreflux MCP server, per stack: containers, grants, schedule, trail, references. Never a value."""
+"""Deploy the secrets of a Coreflux MCP server, per stack: containers, grants, schedule, trail and references, but no
+secret values."""
 
 from __future__ import annotations
 

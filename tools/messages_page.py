@@ -1,4 +1,4 @@
-"""docs/messages.md: every error of secretops and of the program, by its code."""
+"""Generate docs/messages.md: every error of secretops and of the program, with its code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ end `pulumi up` and `pulumi preview`, and end `make` and `secretops` with 2.
 
 @dataclass(frozen=True)
 class Message:
-    """A call that makes an error: its code, class and texts, with capitals for what is known at run time."""
+    """A call that creates an error: its code, class and texts, with capitals for parts that are only known at run
+    time."""
 
     code: str
     kind: str
@@ -39,7 +40,6 @@ class Message:
 
 
 def render() -> str:
-    """Return the page."""
     rows: dict[str, None] = {}
     described = {one.code for one in messages() if one.what}
     for one in sorted(messages(), key=lambda one: (one.code, one.where)):
@@ -51,13 +51,11 @@ def render() -> str:
 
 @cache
 def modules() -> dict[Path, ast.Module]:
-    """Return the modules of the program and of secretops."""
     return {path: ast.parse(path.read_text()) for path in tracked("components/*.py", "secretops/src/*.py")}
 
 
 @cache
 def messages() -> tuple[Message, ...]:
-    """Return every call with a `code`."""
     return tuple(one for path, module in modules().items() for one in _of_module(path, module))
 
 
@@ -70,7 +68,7 @@ def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
             continue
         named = {one.arg: one.value for one in call.keywords if one.arg}
         kind, texts = last_name(call.func), list(call.args)
-        if texts and last_name(texts[0]) in bases():  # a template, whose first argument is the class
+        if texts and last_name(texts[0]) in bases():  # a template, with the class as its first argument
             kind = last_name(texts.pop(0))
         parts = dict(zip(("what", "rule", "remedy", "code"), texts, strict=False)) | named
         code = parts.get("code")
@@ -84,7 +82,6 @@ def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
 
 
 def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
-    """Return name -> expression of an assignment, also of several names at once."""
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
         return {last_name(one): entry for one, entry in zip(target.elts, value.elts, strict=False)}
     return {last_name(target): value}
@@ -92,7 +89,6 @@ def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
 
 @cache
 def bases() -> dict[str, str]:
-    """Return class -> its base, by names, of all errors."""
     found = {name: "" for name, entry in vars(errors).items() if isinstance(entry, type)}
     for node in (node for module in modules().values() for node in ast.walk(module)):
         if isinstance(node, ast.ClassDef) and node.bases and node.name.endswith("Error"):
@@ -101,7 +97,6 @@ def bases() -> dict[str, str]:
 
 
 def _text(node: ast.expr | None) -> str:
-    """Return a text, with names in capitals for its expressions and placeholders; nothing for another value."""
     text = text_of(node, _name)
     return text if isinstance(node, ast.JoinedStr) else re.sub(r"\{(\w+)[^}]*\}", lambda one: _capitals(one[1]), text)
 
@@ -115,7 +110,6 @@ def _capitals(name: str) -> str:
 
 
 def _exit_code(message: Message) -> str:
-    """Return the exit code of an error, by the name of its class."""
     kind = message.kind
     while bases().get(kind):
         kind = bases()[kind]

@@ -26,7 +26,6 @@ _ENDPOINT, _KEY, _CA = f"vpce-{'0' * 17}", f"key/{'0' * 36}", f"certificate-auth
 
 
 def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield each problem. `parsed` has the valid sections."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     secrets, rotation = parsed.get("secrets", {}), parsed.get("rotation")
     if isinstance(server, EcsServer):
@@ -58,7 +57,7 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
 
 def warnings(store: AwsStore) -> Iterator[str]:
     """Warn about regions that the SDK does not know."""
-    from pulumi_aws import Region  # Secrets Manager is in all of them (AWS General Reference)
+    from pulumi_aws import Region  # every region has Secrets Manager (AWS General Reference)
 
     every = [str(region.value) for region in Region]
     for where, region in (("store.region", store.region), *(("store.replicas", one) for one in store.replicas)):
@@ -112,7 +111,6 @@ def _balanced(server: EcsServer) -> Iterator[Problem]:
 
 
 def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
-    """Reject a grace period that ends before every task has a new value."""
     where = f"reference {server.reference}"
     if server.reference == "Fetched":
         yield from fetched_too_late(rotation, where)
@@ -176,7 +174,6 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
 
 
 def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Reject more secrets than fit into a role's policies."""
     declared, issuer = list(parsed.get("secrets", {})), parsed.get("issuer")
     secrets = [secret.name for secret in secrets_of(stack, parsed)]
     size = characters_of_tick(store, store.names(stack), secrets, issuer)
@@ -192,7 +189,8 @@ def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterato
 
 
 def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: Any) -> int:
-    """Return the length of the tick's policies, the longest of all roles. Outputs count with their usual length."""
+    """Return the number of characters of the tick's policies, the longest of all roles. An unknown output counts with
+    its usual length."""
     way_out = known(store.vpc.way_out) or _ENDPOINT if store.vpc else None
     key = known(store.kms_key) or names.arn("kms", _KEY)
     signer = issuer.issuer_of(client_name(names.stack)) if isinstance(issuer, AwsPrivateCa) else None
@@ -214,7 +212,6 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
 
 
 def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
-    """Reject ARNs outside of the stack's account or region."""
     for at, operator in enumerate(store.operators):
         what = "an operator must be a role or a user"
         yield from _not_here(
@@ -243,7 +240,6 @@ def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
 
 
 def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Problem]:
-    """Reject a CA of another partition. Other accounts and regions are allowed."""
     own, arn = store.names("").partition, known(issuer.arn)
     if arn and (found := arn.split(":")[1]) != own:
         yield Problem(
@@ -257,7 +253,6 @@ def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Pro
 def _not_here(
     store: AwsStore, where: str, arn: str, what: str, remedy: str, *, regional: bool = False
 ) -> Iterator[Problem]:
-    """Reject the first part of an ARN that differs from the stack's."""
     _, partition, _, region, account, *_ = arn.split(":")
     own = store.names("")
     parts = {"partition": (partition, own.partition), "account": (account, own.account)}
@@ -275,7 +270,6 @@ def _not_here(
 
 
 def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
-    """Reject a server elsewhere without an identity."""
     if server.kind in ("local", "swarm") and not (server.reader or "").startswith("arn:"):
         who = "user/coreflux-mcp-server" if server.is_remote else "role/developer"  # a Swarm logs in with a user's key
         yield Problem(

@@ -20,7 +20,6 @@ from .settings import AzureStore, ContainerAppServer
 
 
 def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield each problem. `parsed` has the valid sections."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     secrets = parsed.get("secrets", {})
     if isinstance(server, ContainerAppServer):
@@ -147,7 +146,6 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
 
 
 def _images(store: AzureStore, server: Any) -> Iterator[tuple[str, str]]:
-    """Yield images of containers, with their places in the stack file."""
     if store.image:
         yield "store.image", store.image
     if isinstance(server, ContainerAppServer) or (server and server.kind == "kubernetes" and not store.image):
@@ -155,7 +153,6 @@ def _images(store: AzureStore, server: Any) -> Iterator[tuple[str, str]]:
 
 
 def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
-    """Reject a server elsewhere without an identity."""
     if server.kind == "local" and (not server.reader or server.reader.startswith("arn:")):
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: required with store azure",

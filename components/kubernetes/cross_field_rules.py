@@ -77,7 +77,6 @@ def _for_vault(what: str) -> Problem:
 
 
 def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterator[Problem]:
-    """Yield a problem unless server.`key` contains the address."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -104,7 +103,6 @@ def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
 
 
 def _too_soon(server: KubernetesServer, store: StoreSection, rotation: Rotation) -> Iterator[Problem]:
-    """Require a grace period in which every pod gets a new value."""
     if store.kind not in TO_A_POD:
         return
     by_an_agent = store.kind == "vault" and server.reference != "SyncedKey"

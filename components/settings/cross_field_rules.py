@@ -19,7 +19,7 @@ from .sections import DeclaredSecret, EmbeddedBroker, Environment, OutsideBroker
 def cross_field_rules(
     stack: str, environment: Environment, parsed: Mapping[str, Any], kinds: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Yield each problem, from the valid sections; `kinds` has the kinds of the others too."""
+    """Yield each violated rule. `parsed` has the valid sections; `kinds` also has the kinds of invalid ones."""
     broker, rotation, secrets = parsed.get("broker"), parsed.get("rotation"), parsed.get("secrets", {})
     if isinstance(broker, EmbeddedBroker) and environment is not Environment.DEVELOPMENT:
         explicit, remedy = "environment" in parsed, "name your broker: kind coreflux or mosquitto, and its host"
@@ -62,12 +62,11 @@ def cross_field_rules(
 
 
 def warnings(environment: Environment, store: StoreSection) -> Iterator[str]:
-    """Yield a warning for each setting that is valid, and probably a mistake."""
+    """Yield a warning for each setting that is valid but probably a mistake."""
     yield from registry.platform_of("store", store.kind).warnings(environment, store)
 
 
 def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield problems of an issuer whose certificate is not needed, or has another issuer."""
     issuer: IssuerSection | None = parsed.get("issuer")
     broker, store, server = parsed.get("broker"), parsed.get("store"), parsed.get("server")
     if issuer is None:
@@ -105,7 +104,6 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
-    """Yield problems of declared secrets whose name or variable is taken."""
     for name in sorted(specs.GUIDE & set(secrets)):
         yield Problem(
             f"secrets.{name}: reserved name",
@@ -139,7 +137,6 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
 
 
 def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems that the platforms find, and keys of the server that are for other stores."""
     store, server = parsed.get("store"), parsed.get("server")
     platforms = [registry.platform_of("server", server.kind)] if server else []
     platforms += [registry.platform_of("store", store.kind)] if store else []

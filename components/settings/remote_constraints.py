@@ -17,9 +17,9 @@ FETCHED = 500
 
 
 def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, runs: str) -> Iterator[Problem]:
-    """Yield problems of a broker on this machine alone, and of its CA file.
+    """Yield a problem for a broker that only this machine reaches, and for an unreadable CA file.
 
-    `becomes` says where the certificates go, `runs` what connects to the broker.
+    `becomes` is the messages' part about where the certificates go, `runs` the one about what connects to the broker.
     """
     if isinstance(broker, EmbeddedBroker):
         yield Problem(
@@ -42,7 +42,7 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, run
 
 
 def unreadable_certificates(key: str, path: str, rule: str, remedy: str) -> Iterator[Problem]:
-    """Yield a problem if the file `path` is missing, or has no certificates."""
+    """Yield a problem if the file `path` is unreadable, or contains no certificates."""
     try:
         ca_bundle(path)
     except OSError as error:
@@ -52,7 +52,7 @@ def unreadable_certificates(key: str, path: str, rule: str, remedy: str) -> Iter
 
 
 def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -> Iterator[Problem]:
-    """Yield a problem for more than `limit` bytes of certificates. `out_of_reach` reports a file it can't read."""
+    """Yield a problem for more than `limit` bytes of certificates. An unreadable file is left to `out_of_reach`."""
     if not isinstance(broker, OutsideBroker) or not broker.ca_file:
         return
     try:
@@ -69,7 +69,7 @@ def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -
 
 
 def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]:
-    """Yield a problem for a grace period that ends before a launcher has the new value."""
+    """Yield a problem for a grace period that ends before a launcher has fetched the new value."""
     if rotation and rotation.grace_seconds < FETCHED:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
@@ -81,7 +81,8 @@ def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]
 
 
 def not_fetched(secrets: Mapping[str, DeclaredSecret], where: str, remedy: str) -> Iterator[Problem]:
-    """Yield a problem for each declared secret that a launcher would not fetch for its server."""
+    """Yield a problem for each declared secret with the server as a reader: a launcher fetches only the secrets that it
+    uses itself."""
     for name, secret in secrets.items():
         if Reader.SERVER in secret.readers and name != HTTP_TOKEN[0]:
             yield Problem(

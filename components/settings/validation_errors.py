@@ -1,4 +1,4 @@
-"""Pydantic's errors as problems: unknown keys, missing ones, entries of the wrong type."""
+"""Translate pydantic's errors to problems: unknown keys, missing keys, entries of the wrong type."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Keys = Mapping[str, Mapping[str, str | None]]
 
 
 def explain(section: str, error: ValidationError, keys: Keys, *, reported: Iterable[str] = ()) -> Iterator[Problem]:
-    """Yield a problem for each of pydantic's errors, except for what is missing at a place in `reported`."""
+    """Yield a problem for each of pydantic's errors, except for missing keys at or above a path in `reported`."""
     details = error.errors(include_url=False)
     wrong_keys = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == ("[key]",)}
     for detail in details:
         place = detail["loc"]
-        if place in wrong_keys:  # its entry may be valid for the intended key
+        if place in wrong_keys:  # the entry may be valid for the intended key
             continue
         kind = str(place[0]) if place and place[0] in keys else ""
         parts = (shown_key(str(part)) for part in place[1 if kind else 0 :] if part != "[key]")
@@ -50,7 +50,7 @@ def explain(section: str, error: ValidationError, keys: Keys, *, reported: Itera
 
 
 def without_unknown(section: Any, error: ValidationError, keys: Keys) -> Any:
-    """Return the section without its unknown keys, or None if it has other errors.
+    """Return the section without its unknown keys, or None if it has errors of another kind.
 
     Cross-field rules can then report their problems at the same time.
     """
@@ -114,7 +114,7 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
 
 
 def _by_its_secret(key: str, known: Iterable[str]) -> str:
-    """Return the remedy for a key with another name of a secret: password_days means mqtt_days."""
+    """Return the remedy for a key that names a secret in other words: password_days means mqtt_days."""
     called, _, measure = key.rpartition("_")
     secret = secret_meant(called) or ""
     meant = f"{secret.replace('-', '_')}_{measure}"
@@ -122,7 +122,6 @@ def _by_its_secret(key: str, known: Iterable[str]) -> str:
 
 
 def _written(form: str | None, key: str) -> str:
-    """Return the key, with an example of its entry if there is one."""
     return f"{key}: {form}" if form else key
 
 
@@ -188,7 +187,7 @@ def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
 
 
 def unknown_section(name: str, known: Iterable[str], keys: Mapping[str, Keys]) -> Problem:
-    """Return the problem of an unknown section. It may be a key of a known one: `keys` has those."""
+    """Return the problem for an unknown section. Its name may be a key of a known section, listed in `keys`."""
     key = name.rpartition(".")[2]
     above = next(
         (section for section, kinds in keys.items() if key in {one for each in kinds.values() for one in each}), ""

@@ -14,13 +14,13 @@ from ..settings.sections import DeclaredSecret, Rotation
 from .names import NAME_LIMIT, files_of, names_of
 from .settings import SwarmServer, SwarmStore
 
-# Bytes of a config, just below swarmkit's limit (manager/controlapi, MaxConfigSize).
+# Maximum bytes of a config, just below swarmkit's limit (manager/controlapi, MaxConfigSize).
 CONFIG_LIMIT = 1000 * 1024
 
-# Minimal grace period in seconds: two minutes until a replica that does not start fails, and one to change clients.
+# Minimal grace period in seconds: two minutes until a replica that can't start fails, and one to change clients.
 ROLLED = 180
 
-# Seconds in addition for each replica, which are replaced one by one.
+# Additional seconds per replica, since replicas are replaced one by one.
 A_REPLICA = 15
 
 
@@ -104,7 +104,6 @@ def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]
 
 
 def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
-    """Reject names that are too long for a Swarm, and files with one name."""
     names = names_of(stack)
     for name, secret in secrets.items():
         for field in secret.fields:
@@ -136,7 +135,6 @@ def _as_secret(name: str, secret: DeclaredSecret) -> Secret:
 
 
 def _too_soon(server: SwarmServer, rotation: Rotation | None) -> Iterator[Problem]:
-    """Require a grace period in which the last replica is replaced."""
     least = ROLLED + A_REPLICA * server.replicas
     if rotation and rotation.grace_seconds < least:
         yield Problem(

@@ -1,4 +1,4 @@
-"""The manager and the registry login of the local Docker client, for Pulumi's provider. Logins are never read."""
+"""Check the manager and the registry login of the local Docker client, for Pulumi's provider. Logins are never read."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from secretops.errors import SecretopsError, UsageError
 from secretops.platforms.swarm import api
 from secretops.platforms.swarm.daemon import address_of, certificates_of
 
-# Variables that the provider prefers to a login, and may write to the state as its inputs.
+# Variables that the provider uses in place of a login, and may write to the state as its inputs.
 _INSTEAD = ("DOCKER_REGISTRY_USER", "DOCKER_REGISTRY_PASS")
 
-# Names of one registry.
+# Host names of Docker Hub.
 _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com")
 
 
 def manager() -> str:
     """Return the daemon's address, which secretops uses, too.
 
-    Raises RunError for a missing context, or one with TLS certificates, which the provider does not support.
+    Raises RunError for a missing context, or for one with TLS certificates, which the provider does not support.
     """
     try:
         host, folder = address_of(), certificates_of()
@@ -42,7 +42,7 @@ def manager() -> str:
 
 
 def check_manager() -> None:
-    """Check that a manager answers. Raises RunError; a preview needs none, and warns."""
+    """Raise RunError unless a manager answers. In a preview, which needs none, only warn."""
     manager()
     try:
         ask_manager()
@@ -53,12 +53,11 @@ def check_manager() -> None:
 
 
 def ask_manager() -> None:
-    """Raise SecretopsError unless a manager answers."""
     api.check_manager(api.SwarmApi(patient=False).get("/info") or {})
 
 
 def check_login(registry: str) -> None:
-    """Raise RunError unless the provider will use a login at `registry`."""
+    """Raise RunError unless the provider will use Docker's login at `registry`."""
     for name in _INSTEAD:
         if os.environ.get(name):
             raise _refused(
@@ -86,7 +85,6 @@ def _config() -> Path:
 
 
 def _known() -> Iterable[str]:
-    """Return hosts with a Docker login, in its file or by a helper."""
     try:
         config: Any = json.loads(_config().read_text(encoding="utf-8"))
     except (OSError, ValueError):

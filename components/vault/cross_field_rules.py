@@ -21,7 +21,7 @@ MOST_SECRETS = 55
 def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     server: Any = parsed.get("server")
     secrets = parsed.get("secrets", {})
-    for key in (*METHODS, "pki"):  # an empty section would mean the same as none
+    for key in (*METHODS, "pki"):  # an empty section would have the same meaning as a missing one
         if key in store.model_fields_set and getattr(store, key) is None:
             form = "issuer: and the other keys below jwt:" if key == "jwt" else f"{key}: {{}}"
             rule, remedy = f"it must be {A_SECTION}", f"write {form}; or remove it"
@@ -73,7 +73,6 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
 
 
 def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
-    """Reject logins that a server of that kind can't use."""
     in_cluster = server == "kubernetes"
     if store.approle and in_cluster:
         yield Problem(

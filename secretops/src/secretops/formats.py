@@ -137,7 +137,7 @@ def _is_authority(text: str) -> bool:
 
 
 # Variables that change how a process loads code, finds and trusts servers, or logs in.
-_RESERVED_PREFIXES = (
+RESERVED_PREFIXES = (
     *("LD_", "DYLD_", "GLIBC_", "MALLOC_", "PYTHON", "BASH_", "NODE_", "PIP_", "UV_", "GIT_", "SSH_", "XDG_", "LC_"),
     *("SSL_", "OPENSSL_", "AWS_", "AZURE_", "VAULT_", "BAO_", "KUBERNETES_", "DOCKER_", "PULUMI_", "GOOGLE_"),
     *("ECS_", "LAMBDA_", "CONTAINER_APP_", "IDENTITY_", "MSI_", "FASTMCP_", "SECRETOPS_"),
@@ -151,7 +151,7 @@ _RESERVED_NAMES = frozenset(
 
 def is_reserved_variable(name: str) -> bool:
     """Return whether the system, an SDK or the launcher reads the environment variable `name`."""
-    return name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIXES) or name.endswith("_PROXY")
+    return name in _RESERVED_NAMES or name.startswith(RESERVED_PREFIXES) or name.endswith("_PROXY")
 
 
 VERSION_PREFIX = "SECRETOPS_VERSION_"

@@ -172,7 +172,7 @@ def page(incident: Incident) -> str:
         _table(("began", "took", "step", "result"), (_cells(attempt) for attempt in incident.attempts)),
         f"## Accesses since {incident.since:%Y-%m-%d %H:%M:%S}",
         reads,
-        "This page contains no value, but names of people and addresses: keep it confidential.",
+        "This page contains no secret value, but names of people and addresses: keep it confidential.",
     ]
     return "\n\n".join(parts) + "\n"
 
