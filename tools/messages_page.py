@@ -1,4 +1,4 @@
-"""docs/messages.md: every error of secretops and of the program, with its code."""
+"""Generate docs/messages.md: every error of secretops and of the program, with its code."""
 
 from __future__ import annotations
 

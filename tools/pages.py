@@ -16,6 +16,7 @@ from tools import (
     messages_page,
     reliability_page,
     settings_page,
+    stack_file_schema,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +56,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/operations/azure.md": azure,
     "docs/reliability.md": reliability_page.render,
     "docs/settings.md": settings_page.render,
+    "docs/stack-file.schema.json": stack_file_schema.render,
     "docs/stores.md": stores,
 }
 

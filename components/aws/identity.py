@@ -57,7 +57,7 @@ class AwsIdentityArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class AwsArgs(AwsIdentityArgs):
-    """Base arguments of AWS' other components."""
+    """Arguments that AWS' components share."""
 
     shared: AwsAccount | None = None
     """`account` of an AwsIdentity or another component, to share its provider and queue. By default they are

@@ -45,7 +45,7 @@ class AwsSecretStoreArgs(SecretStoreArgs, AwsArgs, TrailOptions):
     copilot: bool = True
     """Whether the server reads the agent's key."""
     replica_regions: Sequence[str] = ()
-    """Regions with a replica of each secret, encrypted with its own key."""
+    """Regions with a replica of each secret, encrypted with the region's own key."""
     kms_key: pulumi.Input[str] | None = None
     """ARN of your KMS key for the secrets, whose policy you set. By default the component creates a key."""
     vpc: Vpc | None = None

@@ -7,7 +7,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from ..settings.constraints import matching, parse_guid, parsed, public_addresses, satisfying
+from ..settings.constraints import (
+    GUID,
+    IPV4,
+    matching,
+    parse_guid,
+    parsed,
+    public_addresses,
+    satisfying,
+    validator,
+    whole,
+)
 from ..settings.outputs import MayBeOutput
 from ..settings.problems import did_you_mean
 
@@ -18,6 +28,7 @@ Guid = Annotated[
         "a GUID",
         "az account show has subscription and tenant, az ad signed-in-user show your own object id",
         is_id=True,
+        keywords=whole(GUID),
     ),
 ]
 WorkspaceCustomerId = Annotated[
@@ -27,6 +38,7 @@ WorkspaceCustomerId = Annotated[
         "a GUID: the workspace id",
         "az monitor log-analytics workspace show -g GROUP -n NAME --query customerId shows it",
         is_id=True,
+        keywords=whole(GUID),
     ),
     MayBeOutput(),
 ]
@@ -53,6 +65,7 @@ AzureLocation = Annotated[
         "a region of Azure's public cloud, by its short name",
         "write it like westeurope; az account list-locations shows them",
         meant=lambda text: did_you_mean(text, LOCATIONS, otherwise="") or None,
+        keywords={"enum": sorted(LOCATIONS)},
     ),
 ]
 
@@ -76,6 +89,7 @@ def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
         parse,
         f"the resource id of {what}",
         "copy it from Azure (Properties, Resource ID); it begins with /subscriptions/",
+        keywords=whole("/".join({"GUID": GUID, "*": r"\w[\w.-]{0,79}"}.get(word, "[^/]*") for word in words)),
     )
 
 
@@ -115,4 +129,4 @@ TagName = Annotated[
         "write it like cost-center",
     ),
 ]
-PublicAddresses = Annotated[str, AfterValidator(public_addresses)]
+PublicAddresses = Annotated[str, validator(public_addresses, whole(rf"{IPV4}(/([89]|[12][0-9]|30))?"))]

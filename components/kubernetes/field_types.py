@@ -8,7 +8,7 @@ from typing import Annotated
 from secretops.formats import parse_https_url
 from secretops.platforms.kubernetes.location import KUBERNETES_NAME
 
-from ..settings.constraints import is_one_line, matching, parsed, satisfying
+from ..settings.constraints import ONE_LINE, URL_WITH_PATH, is_one_line, matching, parsed, satisfying, whole
 from ..settings.outputs import MayBeOutput
 
 KubernetesName = Annotated[
@@ -44,7 +44,7 @@ LabelValue = Annotated[
     str,
     matching(rf"({_LABEL})?", "a label's value: at most 63 letters, digits, dashes, dots, underscores", "shorten it"),
 ]
-Annotation = Annotated[str, satisfying(is_one_line, "one line", "write it in one line")]
+Annotation = Annotated[str, satisfying(is_one_line, "one line", "write it in one line", keywords=whole(ONE_LINE))]
 Quantity = Annotated[
     str,
     matching(
@@ -59,6 +59,7 @@ Operator = Annotated[
         is_one_line,
         "a user or a group, by its name in the API server",
         "kubectl auth whoami shows your name; or remove the entry",
+        keywords=whole(ONE_LINE),
     ),
 ]
 Namespace = Annotated[
@@ -77,6 +78,7 @@ Context = Annotated[
         lambda text: is_one_line(text) and len(text) <= LONGEST_CONTEXT,
         "the name of a context of the kubeconfig",
         "kubectl config get-contexts lists them; remove it to use the current one",
+        keywords=whole(ONE_LINE) | {"maxLength": LONGEST_CONTEXT},
     ),
 ]
 Issuer = Annotated[
@@ -86,6 +88,7 @@ Issuer = Annotated[
         "the URL of the cluster's OIDC issuer, as in its tokens",
         "az aks show --query oidcIssuerProfile.issuerUrl shows it",
         is_host=True,
+        keywords=whole(URL_WITH_PATH),
     ),
     MayBeOutput(),
 ]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from .plain_values import looks_random, shown_name
+
+# Attribute of a validator's function: keywords of JSON Schema.
+KEYWORDS = "keywords"
 
 
 def refused(rule: str, remedy: str, *, shown: str | None = None, code: str = "invalid-entry") -> PydanticCustomError:
@@ -33,6 +37,12 @@ def no_value(text: str) -> str:
     return text
 
 
+def validator(check: Callable[[Any], Any], keywords: Mapping[str, Any]) -> AfterValidator:
+    """Return a validator. `keywords` are what JSON Schema can express of its rule (tools/stack_file_schema.py)."""
+    vars(check)[KEYWORDS] = keywords
+    return AfterValidator(check)
+
+
 def parsed(
     parse: Callable[[str], str],
     rule: str,
@@ -41,11 +51,12 @@ def parsed(
     meant: Callable[[str], str | None] = lambda _: None,
     is_id: bool = False,
     is_host: bool = False,
+    keywords: Mapping[str, Any] = MappingProxyType({}),
 ) -> AfterValidator:
     """Return a validator that replaces text by `parse(text)`. `parse` raises ValueError for invalid text.
 
     `meant` returns the remedy for a frequent mistake. `is_id`: a machine generates the text, so it may look random.
-    `is_host`: an error may print the text if it is the name of a host.
+    `is_host`: an error may print the text if it is the name of a host. `keywords` as for `validator`.
     """
 
     def check(text: str) -> str:
@@ -55,7 +66,32 @@ def parsed(
             raise refused(rule, meant(text) or remedy, shown=shown_name(text, host=True) if is_host else None) from None
         return found if is_id else no_value(found)
 
-    return AfterValidator(check)
+    return validator(check, keywords)
+
+
+# What the JSON Schema says of formats that functions check. Each pattern matches all valid text, and some other text.
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_NOT_A_NUMBER = r"(?!(?:.*\.)?(?:[0-9]+|0x[0-9A-Fa-f]*)\.?$)"
+IPV4, _IPV6 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", "[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*"
+HOST = rf"{_NOT_A_NUMBER}(?:{_LABEL}\.)*{_LABEL}\.?|{IPV4}|{_IPV6}"
+URL = rf"[Hh][Tt][Tt][Pp][Ss]://(?:{_NOT_A_NUMBER}(?:{_LABEL}\.)*{_LABEL}\.?|{IPV4}|\[{_IPV6}\])(?::[1-9][0-9]{{0,3}}|:[1-6][0-9]{{4}})?/?"
+URL_WITH_PATH = rf"{URL}(?:/.*)?"
+NETWORK = rf"{IPV4}/(?:[0-9]|[12][0-9]|3[0-2])|{_IPV6}/(?:0|[1-9][0-9]{{0,2}})"
+GUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+ONE_LINE = r"\S(?:.*\S)?"
+
+# Groups with flags, which JSON Schema's patterns do not have; and classes of letters, which are not ASCII everywhere.
+_FLAGS, _CLASSES = re.compile(r"\(\?[a-z]+:"), re.compile(r"\[.*?\]|\\[wd]")
+
+
+def whole(pattern: str) -> dict[str, str]:
+    r"""Return the keyword for text that matches the whole `pattern`, with \d and \w spelled out in ASCII."""
+
+    def spelled(found: re.Match[str]) -> str:
+        letters = found[0].replace(r"\w", "A-Za-z0-9_").replace(r"\d", "0-9")
+        return letters if letters.startswith("[") else f"[{letters}]"
+
+    return {"pattern": f"^(?:{_CLASSES.sub(spelled, pattern)})$"}
 
 
 def satisfying(
@@ -65,6 +101,7 @@ def satisfying(
     *,
     meant: Callable[[str], str | None] = lambda _: None,
     is_id: bool = False,
+    keywords: Mapping[str, Any] = MappingProxyType({}),
 ) -> AfterValidator:
     """Return a validator that accepts text for which `good` returns something true."""
 
@@ -73,7 +110,7 @@ def satisfying(
             raise ValueError
         return text
 
-    return parsed(parse, rule, remedy, meant=meant, is_id=is_id)
+    return parsed(parse, rule, remedy, meant=meant, is_id=is_id, keywords=keywords)
 
 
 def matching(
@@ -85,7 +122,9 @@ def matching(
     is_id: bool = False,
 ) -> AfterValidator:
     r"""Return a validator for text that matches the whole `pattern`, in which \d and \w are ASCII."""
-    return satisfying(lambda text: re.fullmatch(pattern, text, re.ASCII), rule, remedy, meant=meant, is_id=is_id)
+    keywords = {} if _FLAGS.search(pattern) else whole(pattern)
+    good = lambda text: re.fullmatch(pattern, text, re.ASCII)  # noqa: E731
+    return satisfying(good, rule, remedy, meant=meant, is_id=is_id, keywords=keywords)
 
 
 def is_one_line(text: str) -> bool:
@@ -119,7 +158,7 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
             raise refused(f"from {low} to {high} {unit}".rstrip(), "write a number in that range", code="out-of-range")
         return number
 
-    return AfterValidator(check)
+    return validator(check, {"minimum": low, "maximum": high})
 
 
 def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
@@ -132,7 +171,7 @@ def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
             raise refused(f"one of {', '.join(map(str, numbers))} {unit}", remedy, code="out-of-range")
         return number
 
-    return AfterValidator(check)
+    return validator(check, {"enum": list(numbers)})
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -148,7 +187,7 @@ def _parse_network(text: str) -> Network:
 
 
 def parse_network(text: str) -> str:
-    """Return a network in CIDR notation. Raises ValueError."""
+    """Return `text`, a network in CIDR notation. Raises ValueError for other text."""
     return str(_parse_network(text))
 
 
@@ -221,3 +260,6 @@ def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
             )
         first[entry] = at
     return entries
+
+
+validator(distinct, {"uniqueItems": True})

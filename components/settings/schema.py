@@ -93,7 +93,7 @@ def inner_section(annotation: Any) -> type[Section] | None:
 
 
 @functools.cache
-def _adapter(section: str) -> TypeAdapter[Any]:
+def adapter(section: str) -> TypeAdapter[Any]:
     match section:
         case "environment":
             return TypeAdapter(Environment, config=_DEFERRED)
@@ -116,4 +116,4 @@ def read(name: str, section: Any, kind: str | None, outputs: Mapping[str, pulumi
     if model := model_of(name, kind or ""):
         with suppress(ValidationError):
             return model.model_validate_json(text, context=outputs)
-    return _adapter(name).validate_json(text, context=outputs)
+    return adapter(name).validate_json(text, context=outputs)

@@ -90,9 +90,9 @@ class StackFile:
         text = ""
         try:
             text = path.read_text(encoding="utf-8")
-            document = _document(text)
-            imports = bool(document.get("environment"))
-            config = _config_of({"config": {}} | document if imports else document)
+            content = document(text)
+            imports = bool(content.get("environment"))
+            config = _config_of({"config": {}} | content if imports else content)
             sections = _own(config)
             others = {str(key): entry for key, entry in config.items() if not _is_own(str(key))}
             return cls(
@@ -142,16 +142,17 @@ def sections_of(text: str) -> dict[str, Any]:
 
     Raises StackFileError and yaml.YAMLError.
     """
-    return _own(_config_of(_document(text)))
+    return _own(_config_of(document(text)))
 
 
-def _document(text: str) -> dict[Any, Any]:
+def document(text: str) -> dict[Any, Any]:
+    """Return the YAML of a stack file as the engine parses it; {} if it is no mapping. Raises yaml.YAMLError."""
     found = yaml.load(text, _Loader)  # noqa: S506 # nosec B506 - a SafeLoader
     return found if isinstance(found, dict) else {}
 
 
-def _config_of(document: Mapping[Any, Any]) -> dict[Any, Any]:
-    config = document.get("config")
+def _config_of(content: Mapping[Any, Any]) -> dict[Any, Any]:
+    config = content.get("config")
     if not isinstance(config, dict):
         raise StackFileError("no config: section", _SECTIONS, code="config-missing")
     return config

@@ -11,7 +11,17 @@ from secretops.formats import parse_https_url
 from secretops.platforms.vault.location import VAULT_PATH, VaultIssuer
 
 from ..core.naming import DAY
-from ..settings.constraints import between, distinct, is_one_line, matching, parsed, satisfying
+from ..settings.constraints import (
+    URL,
+    URL_WITH_PATH,
+    between,
+    distinct,
+    is_one_line,
+    matching,
+    parsed,
+    satisfying,
+    whole,
+)
 from ..settings.field_types import AbsolutePath, Name, NetworksOrNone
 from ..settings.section import Section, StoreSection
 from .args import CLIENT, AppRoleLogin, AuditArgs, JwtLogin, PkiArgs, ServiceAccountLogin, VaultServerArgs, names_of
@@ -23,6 +33,7 @@ VaultAddress = Annotated[
         "the server's URL: https, a host, its port unless that is 443, and no path",
         "write it like https://vault.example.com:8200; values travel by TLS alone",
         is_host=True,
+        keywords=whole(URL),
     ),
 ]
 VaultPath = Annotated[
@@ -51,6 +62,7 @@ JwtIssuer = Annotated[
         "the URL of the tokens' issuer, below which Vault finds .well-known/openid-configuration",
         "kubectl get --raw /.well-known/openid-configuration shows a cluster's",
         is_host=True,
+        keywords=whole(URL_WITH_PATH),
     ),
 ]
 Subject = Annotated[
@@ -59,6 +71,7 @@ Subject = Annotated[
         lambda text: is_one_line(text) and " " not in text,
         "the `sub` claim of a token, without spaces",
         "copy it from the token",
+        keywords=whole(r"\S+"),
     ),
 ]
 AuditFile = Annotated[

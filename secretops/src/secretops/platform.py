@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from secretops import registry
+from secretops.access import this_actor
 from secretops.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,6 +127,10 @@ class Platform(ABC, Generic[Location]):
     @abstractmethod
     def open_store(self, location: Location, *, role: str) -> tuple[VersionStore, Journal]:
         """Return the store and its journal, for a process in `role` ("operator", "rotator")."""
+
+    def actor(self, role: str) -> str:
+        """Return who this process is, for journals and access records."""
+        return this_actor(role)
 
     @abstractmethod
     def open_trail(self, manifest: Manifest) -> Trail:

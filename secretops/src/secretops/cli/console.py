@@ -81,6 +81,10 @@ TrailFiles = Annotated[
     list[str] | None, typer.Option("--trail", metavar="FILE", help="A log of the trail, as for audit. Repeatable.")
 ]
 
+Journals = Annotated[
+    list[str] | None, typer.Option("--journal", metavar="FILE", help="A log of the rotator, or -. Repeatable.")
+]
+
 
 class _Group(TyperGroup):
     """Accepts the common options before a command, too, and passes them on."""

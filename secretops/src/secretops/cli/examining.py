@@ -10,7 +10,7 @@ import typer
 
 from secretops import redaction
 from secretops.cli import console
-from secretops.errors import SecretopsError, UsageError
+from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.printable import printable
 
 if TYPE_CHECKING:
@@ -169,3 +169,43 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     for problem in view.problems:
         console.print_error(f"{printable(problem.value)}\n{problem.rule}\n-> {problem.remedy}")
     return view.exit_code
+
+
+@console.app.command()
+def history(  # noqa: PLR0917 - typer calls it by name
+    name: Annotated[str, typer.Argument(help="The secret, for example mqtt.")],
+    since: console.Since = None,
+    journal: console.Journals = None,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
+) -> int:
+    """List a secret's versions, and the steps of its rotations.
+
+    Prints when each was, by whom and with what outcome. Never prints a value.
+    """
+    from secretops.operations import history as operation
+    from secretops.operations.audit import moment
+
+    begin = moment(since, datetime.now(UTC)) if since else None
+    versions, found = operation.of_secret(console.open_session(stack, manifest), name, journal or (), begin)
+    if as_json:
+        parts = {"versions": versions, "steps": found.entries}
+        listed = {key: [asdict(entry) for entry in entries] for key, entries in parts.items()}
+        console.print_json({"secret": name, **listed, "lacking": found.lacking})
+        return ExitCode.DONE
+    rows = [(one.id, one.stage, one.user or "-", *map(_minute, (one.published, one.retired))) for one in versions]
+    if rows:
+        console.print_table(("version", "stage", "user", "published", "retired"), rows)
+    steps = [(_minute(one.time), one.step, one.version, one.actor or "-", one.outcome) for one in found.entries]
+    if steps:
+        console.print_table(("time (UTC)", "step", "version", "by", "outcome"), steps)
+    else:
+        console.out.print(f"{name}: no step is on record")
+    if found.lacking:
+        console.notify(printable(found.lacking))
+    return ExitCode.DONE
+
+
+def _minute(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M}" if time else "-"

@@ -11,6 +11,7 @@ import typer
 
 from secretops.cli.console import (
     AsJson,
+    Journals,
     ManifestFile,
     Since,
     Stack,
@@ -35,9 +36,7 @@ def report(  # noqa: PLR0917 - typer calls it by name
     ] = None,
     since: Since = None,
     trail: TrailFiles = None,
-    journal: Annotated[
-        list[str] | None, typer.Option("--journal", metavar="FILE", help="A log of the rotator, or -. Repeatable.")
-    ] = None,
+    journal: Journals = None,
     skip_doctor: Annotated[bool, typer.Option("--skip-doctor", help="Do not run doctor.")] = False,
     stack: Stack = None,
     manifest: ManifestFile = None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from secretops.engine.decisions import Facts
-from secretops.engine.journal import Journal
+from secretops.engine.journal import Journal, SignedJournal
 from secretops.engine.ports import VersionStore
 from secretops.engine.rotator import Clock
 from secretops.engine.state import Replica, Versions
@@ -41,8 +41,9 @@ class Session:
 
     @classmethod
     def open(cls, manifest: Manifest, *, role: str) -> Session:
-        store, journal = platform_of(manifest.store).open_store(manifest.store, role=role)
-        return cls(manifest=manifest, store=store, journal=journal)
+        platform = platform_of(manifest.store)
+        store, journal = platform.open_store(manifest.store, role=role)
+        return cls(manifest=manifest, store=store, journal=SignedJournal(journal, platform.actor(role)))
 
     @property
     def broker(self) -> Broker:

@@ -30,7 +30,10 @@ FORGETTING = "secretops.forgetting"
 _FORMAT = "%Y%m%dT%H%M%S%fZ"
 _TIMES = {name[0]: name for name in TIMES}
 _FACTS = re.compile(r"secretops\.(?P<id>[^.]{32,})\.(?P<times>(?:[cpvre]\d{8}T\d{12}Z\.)+)(?:u(?P<user>.*))?")
-_LAST = re.compile(r"secretops\.last\.(?P<time>\d{8}T\d{12}Z)\.(?P<step>[\w-]+)\.(?P<version>[^.]+)\.(?P<outcome>.*)")
+_LAST = re.compile(
+    r"secretops\.last\.(?P<time>\d{8}T\d{12}Z)\.(?P<step>[\w-]+)\.(?P<version>[^.]+)\."
+    r"(@(?P<actor>[^.]*)\.)?(?P<outcome>.*)"
+)
 # Label with the time at which a tick first found a stray AWSPENDING. The store removes version metadata, but not this.
 _STRAY = re.compile(r"secretops-stray\.(?P<since>\d{8}T\d{6}Z)")
 _STRAY_FORMAT = "%Y%m%dT%H%M%SZ"
@@ -96,6 +99,7 @@ class LabelState:
             version=unquote(match["version"], errors="replace"),
             step=match["step"],
             outcome=unquote(match["outcome"], errors="replace"),
+            actor=unquote(match["actor"] or "", errors="replace"),
         )
 
     def changes(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str | None, str | None]]:
@@ -175,6 +179,7 @@ def facts_label(version: Version) -> str:
 
 def last_label(entry: Entry) -> str:
     label = f"secretops.last.{_format(entry.time)}.{entry.step}.{_dotless(entry.version)}."
+    label += f"@{quote(entry.actor, safe=':@').replace('.', '%2E')}." if entry.actor else ""
     return fit_outcome(entry, lambda outcome: label + quote(outcome), LONGEST)
 
 

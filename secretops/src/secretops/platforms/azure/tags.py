@@ -222,7 +222,7 @@ def marked_forgetting(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
 def with_entry(stored: KeyVaultVersion, entry: Entry) -> dict[str, str]:
 
     def written(outcome: str) -> str:
-        return json.dumps([timestamp(entry.time), entry.version, entry.step, quote(outcome, safe=" ")])
+        return json.dumps([timestamp(entry.time), entry.version, entry.step, quote(outcome, safe=" "), entry.actor])
 
     return _fitting({**stored.tags, LAST: fit_outcome(entry, written, LONGEST)})
 
@@ -262,9 +262,9 @@ def _version(tags: Mapping[str, str]) -> Version | None:
 
 def _entry(secret: str, text: str | None) -> Entry | None:
     try:
-        time, version, step, outcome = json.loads(text or "")
-        outcome = unquote(outcome, errors="replace")
-        return Entry(time=datetime.fromisoformat(time), secret=secret, version=version, step=step, outcome=outcome)
+        time, version, step, outcome, *actor = json.loads(text or "")
+        texts = {"outcome": unquote(outcome, errors="replace"), "actor": "".join(actor)}
+        return Entry(time=datetime.fromisoformat(time), secret=secret, version=version, step=step, **texts)
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
 

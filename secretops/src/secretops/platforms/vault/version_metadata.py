@@ -196,7 +196,7 @@ def _resolve_plan(api: Api, path: str, main: Metadata, record: VersionRecord) ->
 
 
 def journal_text(entry: Entry) -> str:
-    facts = {"time": _format(entry.time), "version": entry.version, "step": entry.step}
+    facts = {"time": _format(entry.time), "version": entry.version, "step": entry.step, "actor": entry.actor}
 
     def text_of(outcome: str) -> str:
         return json.dumps({**facts, "outcome": outcome}, ensure_ascii=False, separators=(",", ":"))
@@ -208,7 +208,7 @@ def last_entry(secret: str, metadata: Metadata) -> Entry | None:
     with contextlib.suppress(*_INVALID):
         facts = json.loads(metadata.custom[JOURNAL_KEY])
         texts = {name: str(facts[name]) for name in ("version", "step", "outcome")}
-        return Entry(time=_parse(facts["time"]), secret=secret, **texts)
+        return Entry(time=_parse(facts["time"]), secret=secret, actor=str(facts.get("actor", "")), **texts)
     return None
 
 
