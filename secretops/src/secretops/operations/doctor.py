@@ -6,9 +6,9 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 
-from secretops.check import Check, Level, Repair, Result, attention, judge, ok
+from secretops.check import Check, Level, Repair, Result, attention, judge, ok, unknown
 from secretops.engine.decisions import Facts, Finding, Reason, findings, grace_end, outdated_replicas, replica_behind
 from secretops.engine.ports import NamedKey
 from secretops.errors import ExitCode, RefusedError, SecretopsError, unexpected
@@ -81,17 +81,23 @@ def checks(session: Session) -> list[Check]:
     platform, secrets = session.platform, session.manifest.secrets
     of_store = platform.checks(session, ticks(session))
 
-    def check(name: str, look: Callable[..., Result], *secret: Secret) -> Check:
+    of_broker = cache(partial(broker, session))
+
+    def check(name: str, look: Callable[..., Result], *secret: Secret, needs_broker: bool = False) -> Check:
         def reach_and_look() -> Result:
             of_store.reach()
+            if needs_broker and of_broker().level is not Level.OK:
+                return unknown(
+                    "requires the broker", "the check `broker` must be ok", "follow the remedy of that check"
+                )
             return look(session, *secret)
 
         return Check(name, reach_and_look)
 
     found = [*of_store.checks]
     if not platform.remote_command(session.manifest):  # else each tick tests the broker
-        found.append(Check("broker", partial(broker, session)))
-        found += [check(f"login {one.name}", login, one) for one in secrets if one.kind.alternates]
+        found.append(Check("broker", of_broker))
+        found += [check(f"login {one.name}", login, one, needs_broker=True) for one in secrets if one.kind.alternates]
         key = session.manifest.of_kind(SecretKind.AGENT_KEY)
         found += [check("agent", agent_key, key)] if key and key.agent else []
     found.append(check(external_certificates.NAME, certificates))
@@ -199,7 +205,9 @@ def secret_health(session: Session, secret: Secret) -> Result:
         repair = ticks(session)
     rule = "values must be rotated on schedule, published within two ticks, and delivered to their readers"
     remedy = f"secretops tick: it repairs what it can, and prints the remedy for the rest ({secret.name})"
-    healthy = "; ".join(each.message for each in found) or (f"version {current.id}" if current else "no value yet")
+    # Messages about a missing value have a remedy, which a healthy secret has not.
+    later = [each.message for each in found if each.reason not in (Reason.AWAITS_FIRST_VALUE, Reason.NEVER_ROTATED)]
+    healthy = "; ".join(later) or (f"version {current.id}" if current else "no value yet")
     return judge(wrong, rule, remedy, healthy, repair)
 
 
