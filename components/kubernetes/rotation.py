@@ -206,7 +206,6 @@ def _pod(
 
 
 def _in_pod(manifest: Manifest, broker: BrokerArgs, pods: PodArgs) -> Manifest:
-    """Return the manifest with the pod's paths, and without a context of a kubeconfig."""
     store = manifest.store
     in_cluster = isinstance(store, Location)
     here = broker.location(
