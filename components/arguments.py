@@ -66,7 +66,7 @@ class AwsStoreDict(TypedDict):
     operators: Sequence[str]
     """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: NotRequired[Sequence[str]]
-    """Regions with a replica of each secret, encrypted with its own key."""
+    """Regions with a replica of each secret, encrypted with the region's own key."""
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: NotRequired[VpcDict]
@@ -133,7 +133,7 @@ class AzureStoreDict(TypedDict):
     location: str
     """Region of all resources, such as westeurope."""
     operators: Sequence[str]
-    """Object ids of users who put and read values. No groups: the log names users."""
+    """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     resource_group: NotRequired[str]
     """Name of an existing resource group; by default a group is created."""
     subnet: NotRequired[Input[str]]
@@ -262,8 +262,8 @@ class SwarmServerDict(TypedDict):
     replicas: NotRequired[int]
     """Number of replicas; 1 with publish ingress."""
     publish: NotRequired[Literal["none", "ingress", "host"]]
-    """Who can connect: containers on its overlay network (none); clients by one port of every node (ingress); or
-    clients by a port of each replica's node that Docker chooses (host)."""
+    """Who can connect: containers on its overlay network (none); clients, by one port of every node (ingress) or by a
+    port of each replica's node that Docker chooses (host)."""
     port: NotRequired[int]
     """Port of every node, with publish ingress."""
     allowed_hosts: NotRequired[Sequence[str]]

@@ -1,4 +1,4 @@
-"""docs/compliance and its evidence: the rules applied to every shipped stack file, under mocks."""
+"""Generate docs/compliance and its evidence: the rules applied to every shipped stack file, under mocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cost tables of AWS and Azure, from their price lists and a shipped stack file."""
+"""Generate the cost tables of AWS and Azure, from their price lists and a shipped stack file."""
 
 from __future__ import annotations
 

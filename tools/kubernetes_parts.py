@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tools.steps import ROOT
-from tools.toolchain.gobuild import Lent, cached_binary, cached_path
+from tools.toolchain.gobuild import EmbeddedFiles, cached_binary, cached_path
 
 KUBERNETES = "1.37.2"
 # Version of the Python SDK, as the label of our build. go.mod has the version of the sources.
@@ -40,7 +40,7 @@ def provider() -> Path:
         _PROVIDER,
         ".",
         _LABEL,
-        Lent(_MODULE, "cmd/pulumi-resource-kubernetes", ("schema.json", "terraform-mapping.json")),
+        EmbeddedFiles(_MODULE, "cmd/pulumi-resource-kubernetes", ("schema.json", "terraform-mapping.json")),
     )
 
 

@@ -1,4 +1,4 @@
-"""docs/reliability.md: the gates that test every shipped stack, from the tests' table."""
+"""Generate docs/reliability.md: the gates that test every shipped stack, from the tests' table."""
 
 from __future__ import annotations
 

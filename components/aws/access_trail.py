@@ -43,7 +43,7 @@ class TrailOptions:
 
     retention_days: int = 365
     existing_trail: ExistingTrail | None = None
-    """By default the component creates a trail."""
+    """An existing trail; by default the component creates one."""
     object_lock: Literal["governance", "compliance"] = "governance"
     """Object Lock mode of the bucket. Not even the account's root can shorten or end `compliance`."""
     alert_emails: Sequence[str] = ()
@@ -285,7 +285,7 @@ class AwsAccessTrail(Component):
         exceed FILTER_LIMIT."""
         names, args = self._names, self._args
         users = [one for one in args.declared if names.called(one)[0] == "user"]
-        keys, size = [*args.keys, *([self._key.arn] if self._key else [])], patterns.KEYS_OF_A_FILTER
+        keys, size = [*args.keys, *([self._key.arn] if self._key else [])], patterns.KEYS_PER_FILTER
         batches = [keys[at : at + size] for at in range(0, len(keys), size)]
         bucket, topic = None if args.existing_trail else names.bucket, args.alert_topic or names.alerts_arn
         functions = [names.plain(function) for function in args.functions]
@@ -383,7 +383,6 @@ class AwsAccessTrail(Component):
         dimensions: Mapping[str, str] | None = None,
         statistic: str = "Sum",
     ) -> None:
-        """Declare an alarm that a single event within five minutes sets off."""
         aws.cloudwatch.MetricAlarm(
             f"{self._name}-alarm-{what}",
             name=self._names.plain(what),

@@ -126,7 +126,7 @@ class Names:
 
     @property
     def any_key(self) -> str:
-        """Return the ARN pattern of all keys in the account and region. AWS generates a key's id.
+        """Return the ARN pattern of all keys in the account and region, since AWS generates their ids.
 
         https://docs.aws.amazon.com/kms/latest/developerguide/cmks-in-iam-policies.html
         """

@@ -19,10 +19,10 @@ EVENT_LIMIT = 2048
 FAILURES = ("RotationFailed", "RotationAbandoned", "TestRotationFailed")
 
 # Number of key ids that fit into a filter pattern.
-KEYS_OF_A_FILTER = 10
+KEYS_PER_FILTER = 10
 
 # Number of alarm names per call that are matched: a filter pattern indexes lists by number.
-OF_A_CALL = 3
+ALARMS_PER_CALL = 3
 
 
 def undeclared_read(names: Names, operators: Sequence[str]) -> str:
@@ -75,7 +75,7 @@ def policy_change(names: Names) -> str:
 
 
 def key_change(arns: Sequence[str]) -> str:
-    """Return the pattern of calls that disable, delete or share one of at most KEYS_OF_A_FILTER keys."""
+    """Return the pattern of calls that disable, delete or share one of at most KEYS_PER_FILTER keys."""
     events = _of("kms", "DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant")
     keys = [f"*{str(arn).rpartition('/')[2]}*" for arn in arns]  # a program's mocks may return None
     return f"{{ {events} && {_is('$.requestParameters.keyId', keys)} }}"
@@ -130,7 +130,10 @@ def trail_change(
 
 def _trail_changes(names: Names, log_group: str, topic: str, bucket: str | None) -> list[str]:
     own, field = names.plain("") + "*", "$.requestParameters"
-    alarms = [f'({field}.alarmName = "{own}")', *(f'({field}.alarmNames[{at}] = "{own}")' for at in range(OF_A_CALL))]
+    alarms = [
+        f'({field}.alarmName = "{own}")',
+        *(f'({field}.alarmNames[{at}] = "{own}")' for at in range(ALARMS_PER_CALL)),
+    ]
     log = _of(
         *("logs", "DeleteLogGroup", "DeleteLogStream", "DeleteMetricFilter", "PutMetricFilter", "PutRetentionPolicy"),
     )

@@ -84,7 +84,7 @@ class AwsRotation(Component):
     """
 
     manifest: Manifest
-    """The functions' configuration. Public."""
+    """The functions' configuration, which is public."""
 
     def __init__(self, name: str, args: AwsRotationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         if not is_mocked():

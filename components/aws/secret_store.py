@@ -45,7 +45,7 @@ class AwsSecretStoreArgs(SecretStoreArgs, AwsArgs, TrailOptions):
     copilot: bool = True
     """Whether the server reads the agent's key."""
     replica_regions: Sequence[str] = ()
-    """Regions with a replica of each secret, encrypted with its own key."""
+    """Regions with a replica of each secret, encrypted with the region's own key."""
     kms_key: pulumi.Input[str] | None = None
     """ARN of your KMS key for the secrets, whose policy you set. By default the component creates a key."""
     vpc: Vpc | None = None
@@ -106,8 +106,8 @@ class AwsSecretStore(SecretStore):
             raise TypeError(f"{reader}: has no AWS identity to read with")
         if self._args.reader is None or _arn_of(self._args.reader) != _arn_of(reader):
             raise ComponentError(
-                f"{self._name}: publish to {_arn_of(reader)}",
-                "the policy of each secret names its readers, and denies everybody else",
+                f"{self._name}: {_arn_of(reader)} is not a declared reader",
+                "a reader must be declared: the policy of each secret denies everybody else",
                 "pass this `reader` in the arguments of the store",
                 code="reader-not-declared",
             )

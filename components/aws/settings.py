@@ -61,7 +61,7 @@ class AwsStore(StoreSection):
     operators: Annotated[tuple[Operator, ...], Field(min_length=1), AfterValidator(distinct)]
     """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: Annotated[tuple[Region, ...], AfterValidator(distinct)] = ()
-    """Regions with a replica of each secret, encrypted with its own key."""
+    """Regions with a replica of each secret, encrypted with the region's own key."""
     generation: Annotated[int, between(1, 999, "")] = 1
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: Vpc | None = None

@@ -32,7 +32,7 @@ class TrailOptions:
     """Settings of the trail and its alerts."""
 
     operators: Sequence[str]
-    """Object ids of users who put and read values. No groups: the log names users."""
+    """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     workspace: WorkspaceArgs | None = None
     """By default the component creates a workspace. If you name an existing one, you set its retention and its
     readers."""

@@ -16,7 +16,7 @@ from .principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerAp
 
 @dataclass(frozen=True, kw_only=True)
 class AzureArgs(AzureIdentitiesArgs):
-    """Base arguments of Azure's other components."""
+    """Arguments that Azure's components share."""
 
     shared: AzureEnvironment | None = None
     """`environment` of AzureIdentities or another component, to share it. By default one is created."""

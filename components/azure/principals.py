@@ -76,7 +76,7 @@ class AzurePods(Principal):
 
 @dataclass(frozen=True, kw_only=True)
 class AzureUser(Principal):
-    """A user, whose account the launcher on this machine reads with."""
+    """A user. The launcher on this machine reads with this user's account."""
 
     environment: AzureEnvironment | None = None
     """The environment for the rotator; by default the store creates one."""

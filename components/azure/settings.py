@@ -73,7 +73,7 @@ class AzureStore(StoreSection):
     subscription: Guid
     location: AzureLocation
     operators: Annotated[tuple[Guid, ...], Field(min_length=1), AfterValidator(distinct)]
-    """Object ids of users who put and read values. No groups: the log names users."""
+    """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     resource_group: ResourceGroup | None = None
     subnet: AzureSubnet | None = None
     network: VaultNetwork | None = None

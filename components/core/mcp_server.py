@@ -42,7 +42,7 @@ class McpServerArgs:
 
 
 class McpServer(Component):
-    """A server on any platform."""
+    """Base of the MCP servers of all platforms."""
 
     endpoint: pulumi.Input[str]
     """URL for MCP clients, or path of an MCP client's entry."""

@@ -1,4 +1,4 @@
-"""References: where a server reads a secret. A reference never contains a value."""
+"""References: where a server reads a secret. A reference never contains a secret value."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def _parse_network(text: str) -> Network:
 
 
 def parse_network(text: str) -> str:
-    """Return a network in CIDR notation. Raises ValueError."""
+    """Return `text`, a network in CIDR notation. Raises ValueError for other text."""
     return str(_parse_network(text))
 
 

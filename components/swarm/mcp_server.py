@@ -59,8 +59,7 @@ def mounted_now(names: Names) -> tuple[MountedSecret, ...]:
 
 
 def login_secret(secret: str) -> MountedSecret:
-    """Return the mount of an operator's secret with the launcher's login. Its id is from the manager. Raises
-    RunError."""
+    """Return the mount of an operator's secret with the launcher's login, found by a manager. Raises RunError."""
     uid, _, gid = USER.partition(":")
     try:
         return operator_secret(secret, file_name=LOGIN_FILE, uid=uid, gid=gid)

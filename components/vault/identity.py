@@ -61,9 +61,8 @@ class VaultPlace(Place, VaultServerArgs):
             ca_cert_file=server.ca_file,
             # A child token would end with `pulumi up`, and a token without the right to create child tokens would fail.
             skip_child_token=True,
-            # Set explicitly, so that variables of this machine (VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES) can't change
-            # them. There
-            # is no namespace can't be set: preflight checks VAULT_NAMESPACE.
+            # Set explicitly, so that variables of this machine (VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES) don't apply. The
+            # absence of a namespace can't be set: preflight checks VAULT_NAMESPACE.
             skip_tls_verify=False,
             max_retries=2,
             max_lease_ttl_seconds=1200,
@@ -130,7 +129,7 @@ class VaultIdentitiesArgs(VaultServerArgs):
     workload: HostUser | Pods | SwarmService | None = None
     """The server's identity; by default the account of this machine that runs the program."""
     login: VaultMethod | None = None
-    """Login method of both; by default pods log in as service accounts, others by AppRole."""
+    """Login method of server and rotator; by default pods log in as service accounts, others by AppRole."""
     folder: str | None = None
     """Folder of a rotator on this machine; by default .coreflux-mcp-rotator in the program's folder."""
     syncs: bool = False

@@ -16,7 +16,7 @@ from sections import ARGUMENTS
 
 
 class Outputs(pulumi.ComponentResource):
-    """Outputs of each component: places and names, never a value."""
+    """Outputs of each component: places and names, never a secret value."""
 
     environment: pulumi.Output[str]
     """development, staging or production."""

@@ -130,8 +130,8 @@ class Server(TypedDict):
     replicas: NotRequired[int]
     """Number of replicas; 1 with publish ingress."""
     publish: NotRequired[ServerPublish]
-    """Who can connect: containers on its overlay network (none); clients by one port of every node (ingress); or
-    clients by a port of each replica's node that Docker chooses (host)."""
+    """Who can connect: containers on its overlay network (none); clients, by one port of every node (ingress) or by a
+    port of each replica's node that Docker chooses (host)."""
     port: NotRequired[int]
     """Port of every node, with publish ingress."""
     allowed_hosts: NotRequired[list[str]]
@@ -357,7 +357,7 @@ class AwsStore(TypedDict):
     operators: list[str]
     """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: NotRequired[list[str]]
-    """Regions with a replica of each secret, encrypted with its own key."""
+    """Regions with a replica of each secret, encrypted with the region's own key."""
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: NotRequired[Vpc]
@@ -427,7 +427,7 @@ class AzureStore(TypedDict):
     location: str
     """Region of all resources, such as westeurope."""
     operators: list[str]
-    """Object ids of users who put and read values. No groups: the log names users."""
+    """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     resource_group: NotRequired[str]
     """Name of an existing resource group; by default a group is created."""
     subnet: NotRequired[Input[str]]

@@ -41,7 +41,7 @@ class Statement:
     principals: Mapping[str, tuple[str, ...]]
     """Kind (AWS, Service or Federated; `*` without a kind) -> principals."""
     conditions: Mapping[str, Mapping[str, tuple[str, ...]]]
-    """Operator -> name -> accepted values."""
+    """Condition operator -> name -> accepted values."""
     negated: bool
     """Whether it contains NotAction, NotResource or NotPrincipal."""
 

@@ -9,12 +9,14 @@ RUN_BY: dict[str, str] = {
     "docs/operations/component.md": "tests/stacks/test_component_package.py",
     "docs/operations/doctor.md": "tests/contract/test_operations_pages.py",
     "docs/operations/image.md": "tests/tools/test_image.py",
+    "docs/operations/install.md": "tests/stacks/test_release.py",
     "docs/operations/kubernetes.md": "tests/stacks/test_kubernetes_page.py",
     "docs/operations/pull-requests.md": "tests/stacks/test_review.py",
     "docs/operations/monitoring.md": "tests/contract/test_operations_pages.py",
     "docs/operations/report.md": "tests/contract/test_operations_pages.py",
     "docs/operations/scanning.md": "tests/tools/test_scan.py",
     "docs/operations/swarm.md": "tests/stacks/test_swarm_page.py",
+    "docs/operations/upgrade.md": "tests/stacks/test_upgrade.py",
     "docs/operations/vault.md": "tests/stacks/test_vault_local.py",
 }
 
@@ -64,6 +66,7 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
             "docker run --read-only --cap-drop ALL",
         ),
     },
+    "docs/operations/install.md": {"GitHub, and a release": ("gh release", "gh attestation")},
     "docs/operations/kubernetes.md": {AWS: ("aws ",), AZURE: ("az ",)},
     "docs/operations/swarm.md": {
         "a registry with a login: tests/unit/test_swarm_daemon.py reads one, without a registry": ("docker login",),
@@ -76,6 +79,7 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "prompts for that lock's key at a terminal": ("docker swarm unlock",),
         "another store, which no Swarm of the tests has": ("docker secret create coreflux-mcp-login FILE",),
     },
+    "docs/operations/upgrade.md": {"the test checks out this commit": ("git fetch", "git checkout")},
     "docs/operations/vault.md": {
         NO_KEY: ("secretops put agent-key",),
         SWARM_WITH_VAULT: (

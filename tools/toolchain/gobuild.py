@@ -136,7 +136,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
-class Lender(Protocol):
+class ExtraFiles(Protocol):
     """Provides files that a build needs in addition to its folder."""
 
     def files(self, go: Path, module: Path) -> dict[Path, Path]:
@@ -144,7 +144,7 @@ class Lender(Protocol):
 
 
 @dataclass(frozen=True)
-class Lent:
+class EmbeddedFiles:
     """Files in another module's `folder` that `main` embeds."""
 
     module: str
@@ -167,7 +167,7 @@ def cached_path(name: str, module: Path, package: str, ldflags: str = "") -> Pat
 
 
 def cached_binary(
-    name: str, module: Path, package: str, ldflags: str = "", lent: Lender | None = None, *, cgo: bool = False
+    name: str, module: Path, package: str, ldflags: str = "", extra: ExtraFiles | None = None, *, cgo: bool = False
 ) -> Path:
     """Return the program `name`. Build it from `package` of the Go module in the folder `module`, unless it is in the
     cache.
@@ -190,8 +190,8 @@ def cached_binary(
             # Builds are faster without debugger tables, and tracebacks stay complete.
             flags = ["-trimpath", "-mod=readonly", "-buildvcs=false", "-gcflags=all=-dwarf=false"]
             flags.append(f"-ldflags=-s -w {ldflags}")
-            if lent:
-                flags.append(f"-overlay={write_overlay(go, module, lent, Path(work))}")
+            if extra:
+                flags.append(f"-overlay={write_overlay(go, module, extra, Path(work))}")
             run_step(
                 f"{name} from Go modules (some minutes, once for this user)",
                 [go, "build", "-v", "-p", "2", *flags, "-o", fresh / name, package],
@@ -222,9 +222,9 @@ def downloaded(go: Path, module: Path, wanted: str) -> dict[str, str]:
     return found
 
 
-def write_overlay(go: Path, module: Path, lent: Lender, folder: Path) -> Path:
-    """Write the file for Go's option -overlay, with `lent`'s files. Raises SetupError."""
+def write_overlay(go: Path, module: Path, extra: ExtraFiles, folder: Path) -> Path:
+    """Write the file for Go's option -overlay, with `extra`'s files. Raises SetupError."""
     overlay = folder / "overlay.json"
-    files = {str(seen): str(path) for seen, path in lent.files(go, module).items()}
+    files = {str(seen): str(path) for seen, path in extra.files(go, module).items()}
     overlay.write_text(json.dumps({"Replace": files}))
     return overlay

@@ -188,7 +188,7 @@ class PollingSource(DocumentSource):
         except InvalidDocumentError as error:
             raise StoreError(
                 f"{self.where}: {error}",
-                rule="a secret must be a JSON object with exactly the fields of the catalogue, none of them empty",
+                rule="a secret must be a JSON object with exactly the fields of the catalog, none of them empty",
                 remedy="write it again: secretops put",
                 code="stored-value-invalid",
             ) from None
@@ -228,7 +228,7 @@ def requested_secrets(source: str, names: str) -> Collection[str]:
     if unknown := [name for name in requested if name not in FIELDS]:
         raise UsageError(
             f"--from {source}: no secret {unknown[0]}",
-            rule=f"the server uses {', '.join(FIELDS)}",
+            rule=f"a secret must be one that the server uses: {', '.join(FIELDS)}",
             remedy=did_you_mean(unknown[0], FIELDS) + OUTPUT,
             code="source-secret-unknown",
         )
