@@ -69,7 +69,7 @@ class VaultRotation(Component):
 
         reader, pods = self.reader, self._args.pods
         if pods is None:
-            rule = "the rotator of a server in a cluster runs there, in pods of this project's image"
+            rule = "the rotator of a server in a cluster must run there, in pods with this project's image"
             raise ComponentError(f"{self._name}: no pods", rule, "add pods=PodArgs(image=...)", code="pods-missing")
         ca_file = reader.place.ca_file
         args = KubernetesRotatorArgs(
@@ -87,8 +87,6 @@ class VaultRotation(Component):
         KubernetesRotator(name, args, pulumi.ResourceOptions(parent=self))
 
     def _manifest(self, *, ca_file: str | None = None) -> Manifest:
-        """Return the manifest with the rotator's login. `ca_file` is the path of the CA's file where the rotator
-        runs."""
         store = self._args.manifest.store
         if not isinstance(store, Location):
             raise TypeError(f"{store.kind}: a role of Vault reads no other store")

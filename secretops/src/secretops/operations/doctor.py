@@ -6,9 +6,9 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 
-from secretops.check import Check, Level, Repair, Result, attention, judge, ok
+from secretops.check import Check, Level, Repair, Result, attention, judge, ok, unknown
 from secretops.engine.decisions import Facts, Finding, Reason, findings, grace_end, outdated_replicas, replica_behind
 from secretops.engine.ports import NamedKey
 from secretops.errors import ExitCode, RefusedError, SecretopsError, unexpected
@@ -36,10 +36,10 @@ STUCK_AFTER = timedelta(hours=2)
 SKEW = timedelta(seconds=60)
 
 # If a store's text about drift contains this command, the next tick delivers the current version.
-BY_A_TICK = "secretops tick"
+TICK_COMMAND = "secretops tick"
 
 # Exit codes of a tick after which a person acts.
-FOR_A_PERSON = (ExitCode.WAITING, ExitCode.ATTENTION)
+NEEDS_A_PERSON = (ExitCode.WAITING, ExitCode.ATTENTION)
 
 AGENT_RULE = "the agent must accept the current key, and keys that no version has are deleted"
 
@@ -81,17 +81,23 @@ def checks(session: Session) -> list[Check]:
     platform, secrets = session.platform, session.manifest.secrets
     of_store = platform.checks(session, ticks(session))
 
-    def check(name: str, look: Callable[..., Result], *secret: Secret) -> Check:
+    of_broker = cache(partial(broker, session))
+
+    def check(name: str, look: Callable[..., Result], *secret: Secret, needs_broker: bool = False) -> Check:
         def reach_and_look() -> Result:
             of_store.reach()
+            if needs_broker and of_broker().level is not Level.OK:
+                return unknown(
+                    "requires the broker", "the check `broker` must be ok", "follow the remedy of that check"
+                )
             return look(session, *secret)
 
         return Check(name, reach_and_look)
 
     found = [*of_store.checks]
     if not platform.remote_command(session.manifest):  # else each tick tests the broker
-        found.append(Check("broker", partial(broker, session)))
-        found += [check(f"login {one.name}", login, one) for one in secrets if one.kind.alternates]
+        found.append(Check("broker", of_broker))
+        found += [check(f"login {one.name}", login, one, needs_broker=True) for one in secrets if one.kind.alternates]
         key = session.manifest.of_kind(SecretKind.AGENT_KEY)
         found += [check("agent", agent_key, key)] if key and key.agent else []
     found.append(check(external_certificates.NAME, certificates))
@@ -195,11 +201,13 @@ def secret_health(session: Session, secret: Secret) -> Result:
     if failed and failed.step == "verify" and current and failed.version == current.id:
         # Only a new version helps after an out-of-band password change.
         repair = rotates(session, secret.name) if secret.kind is SecretKind.MQTT_USER else None
-    elif stuck or BY_A_TICK in (drift or "") or (secret.is_made and (failed or _is_late(found))):
+    elif stuck or TICK_COMMAND in (drift or "") or (secret.is_made and (failed or _is_late(found))):
         repair = ticks(session)
     rule = "values must be rotated on schedule, published within two ticks, and delivered to their readers"
     remedy = f"secretops tick: it repairs what it can, and prints the remedy for the rest ({secret.name})"
-    healthy = "; ".join(each.message for each in found) or (f"version {current.id}" if current else "no value yet")
+    # Messages about a missing value have a remedy, which a healthy secret has not.
+    later = [each.message for each in found if each.reason not in (Reason.AWAITS_FIRST_VALUE, Reason.NEVER_ROTATED)]
+    healthy = "; ".join(later) or (f"version {current.id}" if current else "no value yet")
     return judge(wrong, rule, remedy, healthy, repair)
 
 
@@ -233,10 +241,10 @@ def rotates(session: Session, name: str) -> Repair:
 
 def _tick(session: Session) -> str:
     if remote := session.platform.remote_command(session.manifest):
-        return _run(remote, ("tick",), accepted=(ExitCode.DONE, *FOR_A_PERSON))
+        return _run(remote, ("tick",), accepted=(ExitCode.DONE, *NEEDS_A_PERSON))
     outcomes = tick(session)
     done = "; ".join(f"{one.secret}: {', '.join(one.done)}" for one in outcomes if one.done)
-    if failed := [one for one in outcomes if one.error and one.error.exit_code not in FOR_A_PERSON]:
+    if failed := [one for one in outcomes if one.error and one.error.exit_code not in NEEDS_A_PERSON]:
         why = "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error)
         rule = f"every secret must succeed; done: {done or 'nothing'}"
         what, remedy = f"secretops tick failed: {why}", "secretops tick prints the whole error"

@@ -50,10 +50,7 @@ def put(
     LeaseHeldError.
     """
     secret = session.secret(name)
-    if secret.kind is SecretKind.CA or isinstance(secret.agent, OwnedAgent):
-        rule = f"only secretops makes {'keys of your own agent' if secret.agent else 'the CA of the stack'}"
-        what, remedy = f"{name}: cannot be supplied", f"secretops rotate {name}"
-        raise UsageError(what, rule=rule, remedy=remedy, code="secret-not-supplied")
+    check_kind(secret)
     if untested:
         check_untested(session.manifest, secret)
     check_fields(secret, value)
@@ -147,6 +144,14 @@ def _retire_previous(session: Session, secret: Secret, value: Value, *, force: b
         made.retire(previous)
 
 
+def check_kind(secret: Secret) -> None:
+    """Raise UsageError for a secret that only secretops makes."""
+    if secret.kind is SecretKind.CA or isinstance(secret.agent, OwnedAgent):
+        rule = f"only secretops makes {'keys of your own agent' if secret.agent else 'the CA of the stack'}"
+        what, remedy = f"{secret.name}: cannot be supplied", f"secretops rotate {secret.name}"
+        raise UsageError(what, rule=rule, remedy=remedy, code="secret-not-supplied")
+
+
 def check_fields(secret: Secret, value: Value) -> None:
     """Raise UsageError for missing, unknown or invalid fields."""
     rule = f"a value of {secret.name} must have the fields {', '.join(secret.fields)}, none of them blank"
@@ -180,7 +185,7 @@ def check_untested(manifest: Manifest, secret: Secret) -> None:
     if secret.kind in TESTED or secret.name == AGENT_ADMIN[0]:
         return
     known = [one.name for one in manifest.secrets if one.kind in TESTED and not one.is_made]
-    rule = "--untested is for agent keys and certificates: a login is always tested"
+    rule = "only agent keys and certificates may be published untested; a login is always tested"
     remedy = f"omit --untested, which is for {', '.join(known)}" if known else "omit --untested"
     raise UsageError(f"{secret.name}: --untested", rule=rule, remedy=remedy, code="untested-not-allowed")
 

@@ -99,7 +99,7 @@ def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
     last = None if versions.all else session.journal.last(secret.name)
     if last is None or last.step not in ("publish", "retire"):
         return None
-    return f"its values were purged or lost after {last.time:%Y-%m-%d %H:%M}: see docs/operations/lost-store.md"
+    return f"its values were purged or lost after {last.time:%Y-%m-%d %H:%M} UTC: see docs/operations/lost-store.md"
 
 
 def _orphaned(session: Session, name: str) -> SecretStatus:
@@ -139,7 +139,7 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     notes = [gone] if gone else [finding.message for finding in found]
     failed = None if unread else read(lambda: last_failure(session, secret, current))
     if failed:
-        notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M}: {failed.outcome}")
+        notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}")
     if drift := read(lambda: session.store.delivery_drift(secret.name)):
         notes.append(drift)
     if secret.agent and current and not current.verified:
