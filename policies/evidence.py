@@ -1,4 +1,4 @@
-"""Judgements of rules on a plan, and an auditor's evidence: names, no value."""
+"""Judgments of rules on a plan, and an auditor's evidence, which contains names and no secret values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from policies.plan import Environment, Finding, Plan, Resource
 from policies.rule import Rule, rules
 
-# Version of the evidence's form; readers reject others.
+# Version of the evidence's format; readers reject others.
 FORM = 1
 
 
@@ -18,68 +18,68 @@ class Verdict(StrEnum):
     KEPT = "kept"
     BROKEN = "broken"
     UNKNOWN = "unknown"
-    """Not broken, but something can't be judged before the provider creates it."""
+    """Not broken, but not provable before the provider creates a resource."""
     NOT_APPLICABLE = "not applicable"
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     rule: Rule
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
 
 
-def judge(plan: Plan) -> tuple[Judgement, ...]:
-    """Judge by every rule, by name."""
+def judge(plan: Plan) -> tuple[Judgment, ...]:
+    """Apply every rule. Return the judgments, sorted by the rules' names."""
     return tuple(judge_by(rule, plan) for rule in rules())
 
 
-def judge_by(rule: Rule, plan: Plan) -> Judgement:
+def judge_by(rule: Rule, plan: Plan) -> Judgment:
     try:
         if not rule.applies_to(plan):
-            return Judgement(rule, Verdict.NOT_APPLICABLE)
+            return Judgment(rule, Verdict.NOT_APPLICABLE)
         found = tuple(rule.findings(plan))
     except Exception as error:
         found = (_failed(rule, plan.urn, error),)
-    return _judgement(rule, found)
+    return _judgment(rule, found)
 
 
-def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgement]:
+def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgment]:
     for rule in rules():
         try:
             found = tuple(rule.findings_of(one, environment))
         except Exception as error:
             found = (_failed(rule, one.urn, error),)
-        yield _judgement(rule, found)
+        yield _judgment(rule, found)
 
 
 def _failed(rule: Rule, urn: str, error: Exception) -> Finding:
-    """The error's text may repeat a property."""
+    """Return the finding for a rule that raised `error`, without the error's text, which may contain a property."""
     message = f"{rule.name} can't judge a form of resource ({type(error).__name__}): report it, with its type"
     return Finding(urn, message)
 
 
-def _judgement(rule: Rule, found: tuple[Finding, ...]) -> Judgement:
+def _judgment(rule: Rule, found: tuple[Finding, ...]) -> Judgment:
     if any(not finding.unknown for finding in found):
-        return Judgement(rule, Verdict.BROKEN, found)
-    return Judgement(rule, Verdict.UNKNOWN if found else Verdict.KEPT, found)
+        return Judgment(rule, Verdict.BROKEN, found)
+    return Judgment(rule, Verdict.UNKNOWN if found else Verdict.KEPT, found)
 
 
-def unjudged(judgements: Iterable[Judgement]) -> list[str]:
-    """Return the rules that can't be judged yet, with known reasons."""
-    unknown = (one.rule for one in judgements if one.verdict is Verdict.UNKNOWN)
+def unjudged(judgments: Iterable[Judgment]) -> list[str]:
+    """Return the names of the rules that can't be judged yet, with the reason if it is known."""
+    unknown = (one.rule for one in judgments if one.verdict is Verdict.UNKNOWN)
     return [f"{rule.name} ({rule.later})" if rule.later else rule.name for rule in unknown]
 
 
 def evidence(
-    judged_plans: Iterable[tuple[Plan, Sequence[Judgement]]],
+    judged_plans: Iterable[tuple[Plan, Sequence[Judgment]]],
     *,
     source: str,
     at: str,
     commit: str,
     tools: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return the evidence. `source` is where plans came from; the caller adds the date."""
+    """Return the evidence. `source` is where the plans came from; the caller adds the date."""
     return {
         "form": FORM,
         "source": source,
@@ -95,22 +95,22 @@ def evidence(
             }
             for rule in rules()
         },
-        "stacks": [_of_stack(plan, judgements) for plan, judgements in judged_plans],
+        "stacks": [_of_stack(plan, judgments) for plan, judgments in judged_plans],
     }
 
 
-def _of_stack(plan: Plan, judgements: Sequence[Judgement]) -> dict[str, Any]:
+def _of_stack(plan: Plan, judgments: Sequence[Judgment]) -> dict[str, Any]:
     return {
         "project": plan.project,
         "stack": plan.stack,
         "environment": str(plan.environment),
-        "verdicts": {one.rule.name: str(one.verdict) for one in judgements},
+        "verdicts": {one.rule.name: str(one.verdict) for one in judgments},
         "findings": {
             one.rule.name: {
                 "broken": sorted({finding.resource for finding in one.findings if not finding.unknown}),
                 "unknown": sorted({finding.resource for finding in one.findings if finding.unknown}),
             }
-            for one in judgements
+            for one in judgments
             if one.findings
         },
     }

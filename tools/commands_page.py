@@ -1,4 +1,4 @@
-"""docs/commands.md: every command of `secretops`, from typer's documentation."""
+"""Generate docs/commands.md: every command of `secretops`, from typer's documentation."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ OUTPUT = """
 ## Output
 
 Text is folded at the width of the terminal, or at 80 columns where it goes into a file or another program; `COLUMNS`
-sets another width. Colors are for terminals only, and not where `NO_COLOR` is set. Whatever others chose (a user's
-name, a version, a line of a log) is printed without control characters: they appear as `\\u001b`.
+sets another width. A command in a remedy stays on one line, so that you can copy it. Colors are for terminals only, and
+not where `NO_COLOR` is set. Names and texts that others chose (a user's name, a line of a log) are printed without
+control characters: they appear as `\\u001b`.
 
 With `--json` standard output is one JSON object (`audit`: one a line). Its key `schema` is {schema}; the number rises
 when a key is removed or changes its meaning. A command that fails before it has printed its result prints an `error`
@@ -63,7 +64,7 @@ def render() -> str:
     command = [sys.executable, "-m", "typer", "secretops.cli", "utils", "docs", "--name", "secretops"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     _, _, commands = html.unescape(printed).partition("**Commands**:\n")
-    # Its lists cut a command's first words; the sections have them.
+    # Its lists truncate a command's first words; the sections have them.
     listed = re.sub(r"^\* `(\w+)`: .*\.\.\.$", r"* `\1`", commands, flags=re.MULTILINE)
     whole = re.sub(r"<((?:list\[)?\w+\]?)>", r"\1", listed).replace("```console\n$ ", "```text\n")
     first, second, rest = whole.partition("\n## ")
@@ -78,6 +79,5 @@ def render() -> str:
 
 
 def _summary(name: str, sections: str) -> str:
-    """Return the first paragraph of the help, on one line."""
     _, _, after = sections.partition(f"## `secretops {name}`\n\n")
     return " ".join(after.partition("\n\n")[0].split())

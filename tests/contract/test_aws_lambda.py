@@ -71,9 +71,9 @@ def test_rotating_a_supplied_secret_is_refused_and_a_put_works(stack: AwsStack) 
         with pytest.raises(LambdaError, match=r"\[secret-not-rotated\][\s\S]*secretops put agent-key"):
             stack.step(step, token, "agent-key")
     stack.tick_function()
-    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": supplied}
+    assert stack.labeled("AWSCURRENT", "agent-key") == {"api-key": supplied}
     stack.put("agent-key", {"api-key": supplied + "2"})
-    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": supplied + "2"}
+    assert stack.labeled("AWSCURRENT", "agent-key") == {"api-key": supplied + "2"}
 
 
 @pytest.mark.slow
@@ -86,7 +86,9 @@ def test_due_rotation_is_left_to_aws_and_named_late(stack: AwsStack, capsys: pyt
     assert _metrics(capsys)["Overdue"] == 0
     stack.clock.skip(timedelta(days=1).total_seconds())
     done = str(stack.tick_function()["mqtt"])
-    assert "overdue since" in done and "published" in done, "what the schedule missed is begun, and told"
+    assert "overdue since" in done and "published" in done, (
+        "a rotation that the schedule missed is started and reported"
+    )
     assert stack.delivered() != token
     assert stack.log_in() == "Success"
     output = _metrics(capsys)
@@ -149,7 +151,7 @@ def test_no_value_is_logged_or_raised(stack: AwsStack, caplog: pytest.LogCapture
     reported: list[str] = []
     token = stack.begin()
     stack.step("createSecret", token)
-    values = [stack.labelled("AWSCURRENT", "broker-admin"), stack.labelled("AWSPENDING")]
+    values = [stack.labeled("AWSCURRENT", "broker-admin"), stack.labeled("AWSPENDING")]
     with pytest.raises(LambdaError, match=r"^RefusedError: ") as failure:
         stack.step("testSecret", token)  # not set yet
     reported.append(str(failure.value))

@@ -10,13 +10,13 @@ import re
 import unicodedata
 from urllib.parse import urlsplit
 
-# A name of a secret or a field, valid in every store, variable and path.
+# Name of a secret or a field, valid in every store, variable and path.
 NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 
-# A group of a Coreflux broker: one argument of its commands, which are split at spaces and quotes.
+# Group of a Coreflux broker: one argument of its commands, which are split at spaces and quotes.
 GROUP = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 
-# A label of a host name (RFC 1123, 2.1), and the underscore that services of a Docker Swarm have.
+# Label of a host name (RFC 1123, 2.1), and the underscore that services of a Docker Swarm have.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
 # A name whose last label is a number is an IPv4 address (RFC 1123, 2.1); resolvers accept 0x7f000001, too.
@@ -59,8 +59,8 @@ def url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-# The characters of a path (RFC 3986, 3.3), without percent-encoding.
-_OF_PATHS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/")
+# Characters of a path (RFC 3986, 3.3), without percent-encoding.
+_PATH_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/")
 
 
 def parse_https_url(text: str, *, path: bool = False) -> str:
@@ -77,7 +77,7 @@ def parse_https_url(text: str, *, path: bool = False) -> str:
         raise ValueError("not just https, a host, a port and a path")
     if at.path in ("", "/"):
         return text if path else f"https://{host}{port}"
-    if not path or "//" in at.path or not _OF_PATHS.issuperset(at.path) or {".", ".."} & set(at.path.split("/")):
+    if not path or "//" in at.path or not _PATH_CHARACTERS.issuperset(at.path) or {".", ".."} & set(at.path.split("/")):
         raise ValueError("invalid path")
     return text
 
@@ -88,7 +88,7 @@ _LONGEST_TOPIC = 65535
 
 def is_topic_filter(text: str) -> bool:
     """Return whether `text` is a topic filter (MQTT 5.0, 4.7 and 4.8.2) without control characters (1.5.4)."""
-    if not text or any(_is_no_text(letter) for letter in text) or len(text.encode()) > _LONGEST_TOPIC:
+    if not text or any(_may_be_rejected(letter) for letter in text) or len(text.encode()) > _LONGEST_TOPIC:
         return False
     levels = text.split("/")
     if levels[0] == "$share":  # $share/NAME/FILTER
@@ -100,14 +100,14 @@ def is_topic_filter(text: str) -> bool:
     )
 
 
-def _is_no_text(letter: str) -> bool:
+def _may_be_rejected(letter: str) -> bool:
     """Return whether a broker may reject a character: a control character, a surrogate or a non-character."""
     code = ord(letter)
     return unicodedata.category(letter) in ("Cc", "Cs") or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF  # noqa: PLR2004 - Unicode, 23.7
 
 
-# The grammar of image references (github.com/distribution/reference).
-_OF_IMAGES = re.compile(
+# Grammar of image references (github.com/distribution/reference).
+_IMAGE = re.compile(
     r"(?P<path>[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*)*)"
     r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?",
     re.ASCII,
@@ -123,7 +123,7 @@ def image_registry(image: str) -> str | None:
 def is_pinned_image(text: str) -> bool:
     """Return whether an image has a digest, or a tag other than latest."""
     registry = image_registry(text)
-    found = _OF_IMAGES.fullmatch(text.removeprefix(f"{registry}/") if registry else text)
+    found = _IMAGE.fullmatch(text.removeprefix(f"{registry}/") if registry else text)
     if not found or (registry and not _is_authority(registry)):
         return False
     return bool(found["digest"] or found["tag"] not in (None, "latest"))
@@ -137,7 +137,7 @@ def _is_authority(text: str) -> bool:
 
 
 # Variables that change how a process loads code, finds and trusts servers, or logs in.
-_RESERVED_PREFIXES = (
+RESERVED_PREFIXES = (
     *("LD_", "DYLD_", "GLIBC_", "MALLOC_", "PYTHON", "BASH_", "NODE_", "PIP_", "UV_", "GIT_", "SSH_", "XDG_", "LC_"),
     *("SSL_", "OPENSSL_", "AWS_", "AZURE_", "VAULT_", "BAO_", "KUBERNETES_", "DOCKER_", "PULUMI_", "GOOGLE_"),
     *("ECS_", "LAMBDA_", "CONTAINER_APP_", "IDENTITY_", "MSI_", "FASTMCP_", "SECRETOPS_"),
@@ -151,7 +151,7 @@ _RESERVED_NAMES = frozenset(
 
 def is_reserved_variable(name: str) -> bool:
     """Return whether the system, an SDK or the launcher reads the environment variable `name`."""
-    return name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIXES) or name.endswith("_PROXY")
+    return name in _RESERVED_NAMES or name.startswith(RESERVED_PREFIXES) or name.endswith("_PROXY")
 
 
 VERSION_PREFIX = "SECRETOPS_VERSION_"

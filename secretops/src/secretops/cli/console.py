@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
-import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,13 +33,37 @@ PIPED_COLUMNS = 80
 # Indent of a wrapped line, which is where the text after doctor's levels begins; and the gap between two columns.
 INDENT, GAP = " " * 10, "  "
 
+# A word and the space before it. A text in quotes is one word.
+_WORD = re.compile(r"""\s*(?:"[^"]*"|(?<!\S)'[^']*'|(?<!\S)`[^`]*`|\S)+""")
+
+# First words of the commands in remedies.
+_COMMANDS = frozenset(
+    (
+        "aws",
+        "az",
+        "bao",
+        "chmod",
+        "chown",
+        "docker",
+        "git",
+        "kubectl",
+        "mosquitto_ctrl",
+        "openssl",
+        "pulumi",
+        "secretops",
+    )
+)
+
 # ECMA-48, Select Graphic Rendition.
 _CODES = {"": "", "green": "32", "italic": "3", "red": "31", "yellow": "33"}
 
 
 def _check_name(name: str | None) -> str | None:
     if name == "":
-        rule, remedy = "an empty name is often an unset variable", "pass a name, or omit --stack for the selected stack"
+        rule, remedy = (
+            "the name must not be empty; a frequent cause is an unset variable",
+            "pass a name, or omit --stack for the selected stack",
+        )
         raise UsageError("--stack has an empty name", rule=rule, remedy=remedy, code="stack-name-empty")
     return name
 
@@ -57,6 +81,10 @@ TrailFiles = Annotated[
     list[str] | None, typer.Option("--trail", metavar="FILE", help="A log of the trail, as for audit. Repeatable.")
 ]
 
+Journals = Annotated[
+    list[str] | None, typer.Option("--journal", metavar="FILE", help="A log of the rotator, or -. Repeatable.")
+]
+
 
 class _Group(TyperGroup):
     """Accepts the common options before a command, too, and passes them on."""
@@ -67,7 +95,6 @@ class _Group(TyperGroup):
 
 
 def _typed(context: typer.Context) -> list[str]:
-    """Return the common options before a command."""
     names = {option.name: option.opts[0] for option in context.command.params}
     typed = {
         names[name]: value
@@ -105,6 +132,7 @@ def make_group(help: str, **options: Any) -> typer.Typer:
         cls=_Group,
         callback=common_options,
         no_args_is_help=True,
+        suggest_commands=False,  # it suggests dissimilar commands, too
         rich_markup_mode=None,
         help=help,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -136,7 +164,6 @@ err = Printer("stderr")
 
 
 def _write(stream: Any, text: str, style: str) -> None:
-    """Write `text`, styled on a terminal with colors."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if style and isinstance(stream, Screen) and stream.isatty() and not plain:
         stream.write_styled(text, _CODES[style])
@@ -164,14 +191,16 @@ def ask(question: str, *, hidden: bool = False) -> str:
     except typer.Abort:
         if signals.arrived():
             raise KeyboardInterrupt from None
-        raise SecretopsError("interrupted at the prompt", code="prompt-interrupted") from None
+        raise SecretopsError(
+            "interrupted at the prompt", remedy="run the command again", code="prompt-interrupted"
+        ) from None
 
 
 def confirm(command: str, cost: str, name: str, *, which: str = "its name", reason: str, preview: str) -> None:
     if not sys.stdin.isatty():
         what, rule, remedy = (
             f"{command}: no terminal to confirm",
-            f"{reason}, so the command asks first",
+            f"the command must be confirmed: {reason}",
             f"--yes; {preview}",
         )
         raise UsageError(what, rule=rule, remedy=remedy, code="confirmation-missing")
@@ -182,15 +211,36 @@ def confirm(command: str, cost: str, name: str, *, which: str = "its name", reas
 
 def notify(text: str, *, style: str = "", styled: int | None = None) -> None:
     """Print `text`, wrapped at words. `style` as for Printer.print."""
-    wrapper = textwrap.TextWrapper(
-        _columns(),
-        subsequent_indent=INDENT,
-        expand_tabs=False,
-        replace_whitespace=False,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    out.print("\n".join(wrapper.fill(line) for line in text.split("\n")), style=style, styled=styled)
+    out.print("\n".join(_fold(line, INDENT) for line in text.split("\n")), style=style, styled=styled)
+
+
+def print_error(text: str) -> None:
+    """Print the lines of an error, each wrapped at words."""
+    err.print("\n".join(_fold(line, "   ") for line in text.split("\n")))
+
+
+def _fold(line: str, indent: str) -> str:
+    """Wrap a line at words, and not within a command, which stays copyable. Only a longer word exceeds the columns."""
+    lines, columns = [""], _columns()
+    for part in _parts(line):
+        if lines[-1].strip() and len(lines[-1]) + len(part) > columns:
+            lines.append(f"{indent}{part.lstrip()}")
+        else:
+            lines[-1] += part
+    return "\n".join(lines)
+
+
+def _parts(line: str) -> list[str]:
+    """Return the words of a line and the space before each. A command is one word, up to the punctuation after it."""
+    parts: list[str] = []
+    in_command = False
+    for word in _WORD.findall(line):
+        if in_command:
+            parts[-1] += word
+        else:
+            parts.append(word)
+        in_command = (in_command or word.strip(" (") in _COMMANDS) and word[-1] not in ",;:)"
+    return parts
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | Styled]]) -> None:

@@ -1,5 +1,3 @@
-"""The commands status, put, rotate and tick."""
-
 from __future__ import annotations
 
 import sys
@@ -13,6 +11,7 @@ import typer
 from secretops import redaction
 from secretops.cli import console
 from secretops.errors import ExitCode, LeaseHeldError, UsageError
+from secretops.registry import with_extra
 from secretops.values import PUBLIC_FIELDS, Value
 
 if TYPE_CHECKING:
@@ -50,12 +49,27 @@ def _age(when: datetime | None, now: datetime) -> str:
 
 
 @console.app.command()
-def status(stack: console.Stack = None, manifest: console.ManifestFile = None, as_json: console.AsJson = False) -> int:
-    """Print every secret's status: user, age, last login, and when the next value is due."""
+def status(
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print metrics in Prometheus' text format. Exit code 0 if printed.")
+    ] = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
+) -> int:
+    """Print each secret's user, age, last login and due date."""
     from secretops.operations import status as operation
 
+    if prometheus and as_json:
+        what, rule = "--prometheus and --json: both print", "standard output must contain only one document"
+        raise UsageError(what, rule=rule, remedy="secretops status --prometheus", code="output-ambiguous")
     session = console.open_session(stack, manifest)
     statuses = operation.status(session)
+    if prometheus:
+        with with_extra("server"):
+            from secretops.operations.metrics import render
+        console.out.print(render(session, statuses).rstrip("\n"))
+        return ExitCode.DONE
     if as_json:
         console.print_json({"secrets": [asdict(one) for one in statuses]})
         return operation.exit_code(statuses)
@@ -96,16 +110,22 @@ def put(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """Supply a secret's value: at a prompt, or on standard input (JSON, or the text of a single field)."""
+    """Supply a secret's value at a prompt or on standard input.
+
+    Standard input is a JSON object of the fields, or the text of a single field.
+    """
     from secretops.engine.decisions import due_at
     from secretops.operations import put as operation
     from secretops.operations.session import NO_ARGUMENT
 
-    if context.args:  # not repeated: it may be the value
-        remedy = "type it at the prompt, or pass it on standard input; if it was the value, replace it: it is exposed"
+    if context.args:  # the argument may be the secret value
+        remedy = (
+            "type the value at the prompt, or pass it on standard input; if this was one, replace it: it is exposed"
+        )
         what = f"put {name}: unexpected argument"
         raise UsageError(what, rule=NO_ARGUMENT, remedy=remedy, code="usage-invalid")
     session = console.open_session(stack, manifest)
+    operation.check_kind(session.secret(name))
     value = supplied(session.secret(name), file or [], untested=untested)
     if remote := session.platform.remote_command(session.manifest):
         operation.check_fields(session.secret(name), value)
@@ -128,8 +148,11 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     for entry in from_files:
         field, separator, path = entry.partition("=")
         if not separator or field not in secret.fields:
-            what = "--file: no field of this secret, or no path"  # not repeated: it may be the value
-            rule, remedy = f"the fields are {', '.join(secret.fields)}", f"for example --file {secret.fields[-1]}=PATH"
+            what = "--file: not a field of this secret, or without a path"  # the argument may be the secret value
+            rule, remedy = (
+                f"it must be FIELD=PATH, with the field {' or '.join(secret.fields)}",
+                f"for example --file {secret.fields[-1]}=PATH",
+            )
             raise UsageError(what, rule=rule, remedy=remedy, code="file-option-invalid")
         try:
             fields[field] = Path(path).read_bytes().decode()
@@ -150,8 +173,12 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     try:
         text = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:
-        rule, remedy = "a value must be UTF-8 text without NUL", "encode binary data, for example with base64"
+        rule, remedy = "a secret value must be UTF-8 text without NUL", "encode binary data, for example with base64"
         raise UsageError("standard input is not UTF-8", rule=rule, remedy=remedy, code="value-not-utf8") from None
+    if not text.strip():
+        rule = f"it must contain the text of {left[0]}" if len(left) == 1 else f"it must be JSON of {', '.join(left)}"
+        remedy = f"secretops put {secret.name} < FILE, or run the command in a terminal for a prompt"
+        raise UsageError("standard input is empty", rule=rule, remedy=remedy, code="standard-input-empty")
     if len(left) == 1 and not text.lstrip().startswith("{"):
         fields[left[0]] = text.removesuffix("\n")
         return Value(fields)
@@ -160,8 +187,11 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     try:
         return Value({**fields, **TypeAdapter(dict[str, str]).validate_json(text, strict=True)})
     except ValidationError:
-        what, rule = "standard input is not a JSON object of strings", f"the fields are {', '.join(secret.fields)}"
-        remedy = "pass them as one JSON object, or run it in a terminal for a prompt"
+        what, rule = (
+            "standard input is not a JSON object of strings",
+            f"it must have the fields {', '.join(secret.fields)}",
+        )
+        remedy = "pass one JSON object with all fields, or run the command in a terminal for a prompt"
         raise UsageError(what, rule=rule, remedy=remedy, code="value-not-json") from None
 
 
@@ -236,5 +266,5 @@ def _tick(session: Session, as_json: bool) -> ExitCode:
         for text in one.attention:
             console.out.print(f"{one.secret}: {text}", style="red")
         if one.error:
-            console.err.print(f"{one.secret}: {redaction.redact(str(one.error))}")
+            console.print_error(f"{one.secret}: {redaction.redact(str(one.error))}")
     return operation.exit_code(outcomes)

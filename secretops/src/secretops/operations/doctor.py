@@ -1,4 +1,4 @@
-"""Checks a stack's live parts, and changes nothing. Repairs run separately, on request."""
+"""Check a stack's live parts. Changes nothing: repairs run separately, on request."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 
-from secretops.check import Check, Level, Repair, Result, attention, judge, ok
+from secretops.check import Check, Level, Repair, Result, attention, judge, ok, unknown
 from secretops.engine.decisions import Facts, Finding, Reason, findings, grace_end, outdated_replicas, replica_behind
 from secretops.engine.ports import NamedKey
 from secretops.errors import ExitCode, RefusedError, SecretopsError, unexpected
@@ -25,25 +25,25 @@ from secretops.platform import RemoteCommand
 from secretops.printable import ScreenedBytes
 from secretops.targets import open_target
 
-# Name of the check of secrets that left the stack.
+# Name of the check for secrets that were removed from the stack.
 ORPHANS = "orphaned values"
 ANSWER_SECONDS = 5.0
 
-# What two hourly ticks did not finish is stuck: ticks fail, or do not run.
+# Work that two hourly ticks did not finish is stuck: ticks fail, or do not run.
 STUCK_AFTER = timedelta(hours=2)
 
-# Allowed lead of the clock that created a version.
+# Tolerated lead of the clock on the machine that created a version.
 SKEW = timedelta(seconds=60)
 
-# In a store's text of delivery drift: the next tick delivers the current version.
-BY_A_TICK = "secretops tick"
+# If a store's text about drift contains this command, the next tick delivers the current version.
+TICK_COMMAND = "secretops tick"
 
 # Exit codes of a tick after which a person acts.
-FOR_A_PERSON = (ExitCode.WAITING, ExitCode.ATTENTION)
+NEEDS_A_PERSON = (ExitCode.WAITING, ExitCode.ATTENTION)
 
 AGENT_RULE = "the agent must accept the current key, and keys that no version has are deleted"
 
-# A check's name, and its result.
+# Name of a check, and its result.
 Examined = tuple[str, Result]
 
 
@@ -54,7 +54,7 @@ def doctor(checks: Sequence[Check]) -> Iterator[Examined]:
             yield check.name, check.run()
         except SecretopsError as error:
             yield check.name, Result.of(error, Level.UNKNOWN)
-        except Exception as error:  # a defect of this check alone; its text may hold anything
+        except Exception as error:  # a defect of this check alone; its text may contain anything
             yield check.name, Result.of(unexpected(check.name, error), Level.UNKNOWN)
 
 
@@ -68,7 +68,7 @@ def run_repair(repair: Repair) -> str | SecretopsError:
         return repair.run()
     except SecretopsError as error:
         return error
-    except Exception as error:  # a defect of this repair alone; its text may hold anything
+    except Exception as error:  # a defect of this repair alone; its text may contain anything
         return unexpected(repair.description, error)
 
 
@@ -81,17 +81,23 @@ def checks(session: Session) -> list[Check]:
     platform, secrets = session.platform, session.manifest.secrets
     of_store = platform.checks(session, ticks(session))
 
-    def check(name: str, look: Callable[..., Result], *secret: Secret) -> Check:
+    of_broker = cache(partial(broker, session))
+
+    def check(name: str, look: Callable[..., Result], *secret: Secret, needs_broker: bool = False) -> Check:
         def reach_and_look() -> Result:
             of_store.reach()
+            if needs_broker and of_broker().level is not Level.OK:
+                return unknown(
+                    "requires the broker", "the check `broker` must be ok", "follow the remedy of that check"
+                )
             return look(session, *secret)
 
         return Check(name, reach_and_look)
 
     found = [*of_store.checks]
-    if not platform.remote_command(session.manifest):  # there each tick tests the broker
-        found.append(Check("broker", partial(broker, session)))
-        found += [check(f"login {one.name}", login, one) for one in secrets if one.kind.alternates]
+    if not platform.remote_command(session.manifest):  # else each tick tests the broker
+        found.append(Check("broker", of_broker))
+        found += [check(f"login {one.name}", login, one, needs_broker=True) for one in secrets if one.kind.alternates]
         key = session.manifest.of_kind(SecretKind.AGENT_KEY)
         found += [check("agent", agent_key, key)] if key and key.agent else []
     found.append(check(external_certificates.NAME, certificates))
@@ -113,7 +119,7 @@ def broker(session: Session) -> Result:
 
 
 def login(session: Session, secret: Secret) -> Result:
-    """Log in with the current version, and find servers that use an older one past the grace period."""
+    """Check that the current version can log in, and that no server uses an older one past the grace period."""
     name, is_server = secret.name, secret.kind is SecretKind.MQTT_USER
     current = session.store.versions(name).current
     if current is None:
@@ -140,7 +146,7 @@ def login(session: Session, secret: Secret) -> Result:
 
 
 def agent_key(session: Session, secret: Secret) -> Result:
-    """Check the keys of an owned agent, or that another agent accepts the key."""
+    """Check the keys of an owned agent, or that an external agent accepts the key."""
     versions = session.store.versions(secret.name)
     if isinstance(secret.agent, OwnedAgent):
         keys = owned_key(session, secret, secret.agent).compare_keys()
@@ -184,7 +190,7 @@ def secret_health(session: Session, secret: Secret) -> Result:
     found, current = findings(facts, now), facts.versions.current
     stuck = [each.message for each in found if _is_stuck(each.reason, facts, now)]
     wrong = [*stuck, *(each.message for each in found if each.needs_a_person)]
-    for each in facts.versions.all:  # their times decide what is due and what is safe to retire
+    for each in facts.versions.all:  # creation times decide what is due, and what can be retired
         if (ahead := each.created - now) > SKEW:
             wrong.append(f"version {each.id} was created {ahead.total_seconds():.0f} s in the future: clock skew")
     if drift := session.store.delivery_drift(secret.name):
@@ -195,11 +201,13 @@ def secret_health(session: Session, secret: Secret) -> Result:
     if failed and failed.step == "verify" and current and failed.version == current.id:
         # Only a new version helps after an out-of-band password change.
         repair = rotates(session, secret.name) if secret.kind is SecretKind.MQTT_USER else None
-    elif stuck or BY_A_TICK in (drift or "") or (secret.is_made and (failed or _is_late(found))):
+    elif stuck or TICK_COMMAND in (drift or "") or (secret.is_made and (failed or _is_late(found))):
         repair = ticks(session)
     rule = "values must be rotated on schedule, published within two ticks, and delivered to their readers"
     remedy = f"secretops tick: it repairs what it can, and prints the remedy for the rest ({secret.name})"
-    healthy = "; ".join(each.message for each in found) or (f"version {current.id}" if current else "no value yet")
+    # Messages about a missing value have a remedy, which a healthy secret has not.
+    later = [each.message for each in found if each.reason not in (Reason.AWAITS_FIRST_VALUE, Reason.NEVER_ROTATED)]
+    healthy = "; ".join(later) or (f"version {current.id}" if current else "no value yet")
     return judge(wrong, rule, remedy, healthy, repair)
 
 
@@ -233,13 +241,14 @@ def rotates(session: Session, name: str) -> Repair:
 
 def _tick(session: Session) -> str:
     if remote := session.platform.remote_command(session.manifest):
-        return _run(remote, ("tick",), accepted=(ExitCode.DONE, *FOR_A_PERSON))
+        return _run(remote, ("tick",), accepted=(ExitCode.DONE, *NEEDS_A_PERSON))
     outcomes = tick(session)
     done = "; ".join(f"{one.secret}: {', '.join(one.done)}" for one in outcomes if one.done)
-    if failed := [one for one in outcomes if one.error and one.error.exit_code not in FOR_A_PERSON]:
-        what = "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error)
-        rule = f"a failure stops no other secret; done: {done or 'nothing'}"
-        raise SecretopsError(what, rule=rule, remedy="secretops tick prints the whole error", code="tick-failed")
+    if failed := [one for one in outcomes if one.error and one.error.exit_code not in NEEDS_A_PERSON]:
+        why = "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error)
+        rule = f"every secret must succeed; done: {done or 'nothing'}"
+        what, remedy = f"secretops tick failed: {why}", "secretops tick prints the whole error"
+        raise SecretopsError(what, rule=rule, remedy=remedy, code="tick-failed")
     errors = ((one.secret, (one.error.what,) if one.error else one.attention) for one in outcomes)
     left = "; ".join(f"{secret}: {', '.join(what)}" for secret, what in errors if what)
     return "; ".join(filter(None, (done, left and f"action needed: {left}"))) or "nothing to do"
@@ -256,8 +265,10 @@ def _run(remote: RemoteCommand, command: Sequence[str], *, accepted: Sequence[Ex
     if code not in accepted:
         what, rule = (
             f"{text} exited with {code}",
-            "the command ran where the secret values can be read, and printed the reason",
+            "a repair must succeed; this one ran where the secret values can be read, and printed the reason",
         )
-        raise SecretopsError(what, rule=rule, remedy="fix what it printed, then run doctor again", code="task-failed")
+        raise SecretopsError(
+            what, rule=rule, remedy="fix what it printed, then run doctor again", code="repair-command-failed"
+        )
     needed = "" if code == ExitCode.DONE else "; action needed, see its output"
     return f"{text} ran where the values can be read{needed}"

@@ -1,5 +1,3 @@
-"""The status of every secret. Changes nothing."""
-
 from __future__ import annotations
 
 from collections import Counter
@@ -9,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
-from secretops.engine.decisions import due_at, findings
+from secretops.engine.decisions import Reason, due_at, findings
 from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Replica, Version, Versions
 from secretops.errors import ExitCode, SecretopsError
@@ -20,17 +18,21 @@ from secretops.platform import PUBLIC_LINES
 
 Read = TypeVar("Read")
 
-# Kind of a secret that left the stack: its own kind is unknown.
+# Kind of a secret that was removed from the stack: its own kind is unknown.
 ORPHANED = "orphaned"
 
-# Kinds of rows that are no secrets.
+# Kinds of rows that are not about a secret.
 NO_SECRETS = (external_certificates.NAME, PUBLIC_LINES)
+
+# Reasons of findings that are not decisions.
+LOST, STEP_FAILED, DRIFT, UNREADABLE = "values-lost", "step-failed", "delivery-drift", "unreadable"
+REASONS = (*(reason.value for reason in Reason), LOST, STEP_FAILED, DRIFT, UNREADABLE, ORPHANED)
 
 
 class Status(StrEnum):
-    VERIFIED = "verified"  # current, and logged in
-    CURRENT = "current"  # current, without a login to test
-    WAITING = "waiting"  # for its first value
+    VERIFIED = "verified"  # the current version has logged in
+    CURRENT = "current"  # there is a current version, and no login to test
+    WAITING = "waiting"  # waits for its first value
     ATTENTION = "attention"  # see its notes
     UNREADABLE = "unreadable"  # its versions cannot be read; see its notes
 
@@ -47,6 +49,8 @@ class SecretStatus:
     current: Version | None = None
     due: datetime | None = None
     notes: tuple[str, ...]
+    # The findings, of REASONS.
+    reasons: tuple[str, ...] = ()
     # Servers that report their version; None if unknown.
     replicas: tuple[Replica, ...] | None = None
 
@@ -63,7 +67,7 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Return a row for each secret and each orphaned secret, and for those of NO_SECRETS that need a person.
+    """Return a row for each secret and each orphaned secret, and rows of NO_SECRETS that need a person.
 
     A row has a note for each unreadable fact. Raises UsageError, and the first error if no secret is readable.
     """
@@ -76,13 +80,17 @@ def status(session: Session) -> list[SecretStatus]:
         rows += [_orphaned(session, name) for name in session.orphans()]
     except SecretopsError as error:
         note = f"orphaned secrets are unknown: {_note(error)}"
-        rows.append(SecretStatus(name="-", kind=ORPHANED, status=Status.UNREADABLE, notes=(note,)))
+        row = SecretStatus(name="-", kind=ORPHANED, status=Status.UNREADABLE, notes=(note,), reasons=(UNREADABLE,))
+        rows.append(row)
     others = {
-        external_certificates.NAME: tuple(one.message for one in external_certificates.findings(session)),
-        PUBLIC_LINES: tuple(session.platform.public_drift(session.manifest.store)),
+        external_certificates.NAME: [(one.message, one.reason) for one in external_certificates.findings(session)],
+        PUBLIC_LINES: [(note, DRIFT) for note in session.platform.public_drift(session.manifest.store)],
     }
-    found = ((name, notes) for name, notes in others.items() if notes)
-    return rows + [SecretStatus(name=name, kind=name, status=Status.ATTENTION, notes=notes) for name, notes in found]
+    for name, found in others.items():
+        if found:
+            notes, reasons = zip(*found, strict=True)
+            rows.append(SecretStatus(name=name, kind=name, status=Status.ATTENTION, notes=notes, reasons=reasons))
+    return rows
 
 
 def exit_code(statuses: list[SecretStatus]) -> ExitCode:
@@ -97,20 +105,21 @@ def last_failure(session: Session, secret: Secret, current: Version | None) -> E
 
 
 def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
-    """Return a note that the values of `secret` are lost, if the journal's last entry is of a version in use."""
+    """Return a note that the values of `secret` are lost, if the journal ends with an entry of a version in use."""
     last = None if versions.all else session.journal.last(secret.name)
     if last is None or last.step not in ("publish", "retire"):
         return None
-    return f"its values were purged or lost after {last.time:%Y-%m-%d %H:%M}: see docs/operations/lost-store.md"
+    return f"its values were purged or lost after {last.time:%Y-%m-%d %H:%M} UTC: see docs/operations/lost-store.md"
 
 
 def _orphaned(session: Session, name: str) -> SecretStatus:
     note = f"not in the stack, but stored and readable: secretops purge {name} --destroy"
-    row = SecretStatus(name=name, kind=ORPHANED, status=Status.ATTENTION, notes=(note,))
+    row = SecretStatus(name=name, kind=ORPHANED, status=Status.ATTENTION, notes=(note,), reasons=(ORPHANED,))
     try:
         return replace(row, current=session.store.versions(name).current)
     except SecretopsError as error:
-        return replace(row, status=Status.UNREADABLE, notes=(_note(error), note))
+        reasons = (UNREADABLE, ORPHANED)
+        return replace(row, status=Status.UNREADABLE, notes=(_note(error), note), reasons=reasons)
 
 
 def _note(error: SecretopsError) -> str:
@@ -123,7 +132,7 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
         facts = session.facts(secret)
     except SecretopsError as error:
         failures.append(error)
-        return replace(row, status=Status.UNREADABLE, notes=(_note(error),))
+        return replace(row, status=Status.UNREADABLE, notes=(_note(error),), reasons=(UNREADABLE,))
     replicas = broker_access.replicas(session, secret, facts.versions)
     facts = replace(facts, replicas=replicas or ())
     current = facts.versions.current
@@ -141,15 +150,18 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     notes = [gone] if gone else [finding.message for finding in found]
     failed = None if unread else read(lambda: last_failure(session, secret, current))
     if failed:
-        notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M}: {failed.outcome}")
+        notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}")
     if drift := read(lambda: session.store.delivery_drift(secret.name)):
         notes.append(drift)
     if secret.agent and current and not current.verified:
         notes.append("this key was published untested")
     notes += [_note(error) for error in unread]
+    others = ((gone, LOST), (failed, STEP_FAILED), (drift, DRIFT), (unread, UNREADABLE))
+    reasons = (*(finding.reason for finding in found), *(reason for is_so, reason in others if is_so))
     result = Status.WAITING
     if any(finding.needs_a_person for finding in found) or gone or failed or drift or unread:
         result = Status.ATTENTION
     elif current:
         result = Status.VERIFIED if current.verified else Status.CURRENT
-    return replace(row, status=result, current=current, due=due_at(facts), notes=tuple(notes), replicas=replicas)
+    row = replace(row, status=result, current=current, due=due_at(facts), replicas=replicas)
+    return replace(row, notes=tuple(notes), reasons=reasons)
