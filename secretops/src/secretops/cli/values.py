@@ -11,6 +11,7 @@ import typer
 from secretops import redaction
 from secretops.cli import console
 from secretops.errors import ExitCode, LeaseHeldError, UsageError
+from secretops.registry import with_extra
 from secretops.values import PUBLIC_FIELDS, Value
 
 if TYPE_CHECKING:
@@ -48,12 +49,27 @@ def _age(when: datetime | None, now: datetime) -> str:
 
 
 @console.app.command()
-def status(stack: console.Stack = None, manifest: console.ManifestFile = None, as_json: console.AsJson = False) -> int:
+def status(
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print metrics in Prometheus' text format. Exit code 0 if printed.")
+    ] = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
+) -> int:
     """Print each secret's user, age, last login and due date."""
     from secretops.operations import status as operation
 
+    if prometheus and as_json:
+        what, rule = "--prometheus and --json: both print", "standard output must contain only one document"
+        raise UsageError(what, rule=rule, remedy="secretops status --prometheus", code="output-ambiguous")
     session = console.open_session(stack, manifest)
     statuses = operation.status(session)
+    if prometheus:
+        with with_extra("server"):
+            from secretops.operations.metrics import render
+        console.out.print(render(session, statuses).rstrip("\n"))
+        return ExitCode.DONE
     if as_json:
         console.print_json({"secrets": [asdict(one) for one in statuses]})
         return operation.exit_code(statuses)
