@@ -52,10 +52,7 @@ def put(
     LeaseHeldError.
     """
     secret = session.secret(name)
-    if secret.kind is SecretKind.CA or isinstance(secret.agent, OwnedAgent):
-        rule = f"secretops makes {'keys of your own agent' if secret.agent else 'the CA of the stack'}"
-        what, remedy = f"{name}: cannot be supplied", f"secretops rotate {name}"
-        raise UsageError(what, rule=rule, remedy=remedy, code="secret-not-supplied")
+    check_supplied(secret)
     if untested:
         check_untested(session.manifest, secret)
     check_fields(secret, value)
@@ -66,7 +63,7 @@ def put(
 def supply(session: Session, secret: Secret, value: Value, *, force: bool = False, untested: bool = False) -> Version:
     """Test and publish a value with valid fields, under the caller's lease. Raises as `put`."""
     expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
-    proven = not untested and (_test_certificate(session, secret, value) or _test_key(session, secret, value))
+    proven = not untested and (_test_certificate(session, secret, value) or test_key(session, secret, value))
     if secret.kind.alternates:
         _retire_previous(session, secret, value, force=force)
     before = session.store.versions(secret.name)
@@ -76,7 +73,7 @@ def supply(session: Session, secret: Secret, value: Value, *, force: bool = Fals
     return version
 
 
-def _test_key(session: Session, secret: Secret, value: Value) -> bool:
+def test_key(session: Session, secret: Secret, value: Value) -> bool:
     """Test an agent's key, or the token that creates keys. False for another secret."""
     from secretops.targets.digitalocean import verify
 
@@ -144,6 +141,14 @@ def _retire_previous(session: Session, secret: Secret, value: Value, *, force: b
         return
     if force or retire_due(facts, session.clock()):
         made.retire(previous)
+
+
+def check_supplied(secret: Secret) -> None:
+    """Raise UsageError for a secret that only secretops makes."""
+    if secret.kind is SecretKind.CA or isinstance(secret.agent, OwnedAgent):
+        rule = f"secretops makes {'keys of your own agent' if secret.agent else 'the CA of the stack'}"
+        what, remedy = f"{secret.name}: cannot be supplied", f"secretops rotate {secret.name}"
+        raise UsageError(what, rule=rule, remedy=remedy, code="secret-not-supplied")
 
 
 def check_fields(secret: Secret, value: Value) -> None:
