@@ -2,19 +2,18 @@
 
 import base64
 import dataclasses
-import io
 import json
 import logging
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from secretops import cli
 from secretops.certificates import new_key, private_pem
+from secretops.cli import console
 from secretops.engine.ports import VersionStore
 from secretops.errors import StoreError, UsageError
 from secretops.manifest import Broker, ExternalAgent, Manifest, SecretKind
@@ -27,13 +26,14 @@ from secretops.platforms.swarm.task import VARIABLE
 from secretops.stores import env_file
 from secretops.targets import open_target
 from secretops.values import Value, new_password
-from tests.gates.conftest import aws_stack, azure_stack, openbao_stack
+from tests.gates.conftest import aws_stack, openbao_stack
 from tests.gates.test_leak import Canaries, Folder, own_certificate
 from tests.real.cloud_stack import CloudStack
 from tests.real.digitalocean import digitalocean
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import Stack, make_catalogue, make_stack
 from tests.unit.memory import Memory
+from tests.unit.test_cli import run
 
 pytestmark = pytest.mark.real
 
@@ -56,7 +56,7 @@ PAIRS = [
 
 @dataclasses.dataclass
 class Target:
-    """A stack of one store, with what may show no value, and how values are read."""
+    """A stack of one store, and what of it may show no value."""
 
     session: Session
     shown: Callable[[], dict[str, bytes]]
@@ -79,59 +79,63 @@ def target(request: pytest.FixtureRequest, tmp_path: Path, mosquitto: Mosquitto)
         case "kubernetes":
             return in_namespace(broker, request)
         case "swarm":
-            return in_swarm(broker, folder, request)
-        case "aws":
-            return of(aws_stack(folder, broker, request))
+            return in_swarm(broker, folder)
         case "azure":
-            return of(azure_stack(folder, broker, request))
-        case "vault":
-            return of(openbao_stack(folder, broker, request))
-    return of(make_stack(folder / "store", broker))
+            return in_key_vault(broker, folder, request)
+        case "dotenv":
+            stack = make_stack(folder / "store", broker)
+            return Target(stack.session(), Folder(stack.root).shown)
+    cloud = cast(CloudStack, (aws_stack if request.param == "aws" else openbao_stack)(folder, broker, request))
+    return Target(cloud.session(), cloud.shown)
 
 
-def of(stack: Stack) -> Target:
-    if isinstance(stack, CloudStack):
-        return Target(stack.session(), stack.shown)
-    return Target(stack.session(), Folder(stack.root).shown)
-
-
-def manifest_on(store: Any, broker: Broker) -> Manifest:
-    return Manifest(
-        project="coreflux-mcp-secrets",
-        stack="test",
-        store=store,
-        broker=broker,
-        grace_seconds=30,
+def on_a_fake(location: Any, store: VersionStore, broker: Broker) -> Session:
+    manifest = Manifest(
+        project="coreflux-mcp-secrets", stack="test", store=location, broker=broker, grace_seconds=30,
         secrets=make_catalogue(),
-    )
+    )  # fmt: skip
+    return Session(manifest=manifest, store=store, journal=Memory("mqtt"))
+
+
+def delivered(place: Callable[[str], Any]) -> dict[str, dict[str, Any]]:
+    """Return a place for each field that the server reads."""
+    return {one.name: {name: place(f"{one.name}-{name}") for name in one.fields} for one in make_catalogue()[1:]}
 
 
 def in_namespace(broker: Broker, request: pytest.FixtureRequest) -> Target:
     memory_cluster = pytest.importorskip("tests.unit.memory_cluster")
     place = memory_cluster.at(memory_cluster.fresh(request, Path()))
-    delivered = {
-        one.name: Delivered(name="values", keys={name: f"{one.name}-{name}" for name in one.fields})
-        for one in make_catalogue()[1:]
-    }
-    location = KubernetesStoreLocation(namespace="plant", versions="versions", lease="rotator", delivered=delivered)
-    session = Session(manifest=manifest_on(location, broker), store=place.open(location), journal=Memory("mqtt"))
+    places = {name: Delivered(name="values", keys=keys) for name, keys in delivered(str).items()}
+    location = KubernetesStoreLocation(namespace="plant", versions="versions", lease="rotator", delivered=places)
 
     def shown() -> dict[str, bytes]:
         stored = place.client.objects.items()
         return {name: json.dumps(one.metadata.to_dict(), default=str).encode() for (_, name), one in stored}
 
-    return Target(session, shown)
+    return Target(on_a_fake(location, place.open(location), broker), shown)
 
 
-def in_swarm(broker: Broker, folder: Path, request: pytest.FixtureRequest) -> Target:
-    memory_swarm = pytest.importorskip("tests.unit.memory_swarm")
-    place = memory_swarm.in_memory(folder)
-    delivered = {
-        one.name: {name: SwarmFile(name=f"{one.name}-{name}") for name in one.fields} for one in make_catalogue()[1:]
-    }
-    location = place.location.model_copy(update={"delivered": delivered})
-    session = Session(manifest=manifest_on(location, broker), store=place.open(location), journal=Memory("mqtt"))
+def in_swarm(broker: Broker, folder: Path) -> Target:
+    place = pytest.importorskip("tests.unit.memory_swarm").in_memory(folder)
+    location = place.location.model_copy(update={"delivered": delivered(lambda name: SwarmFile(name=name))})
+    session = on_a_fake(location, place.open(location), broker)
     return Target(session, lambda: {"objects": json.dumps(place.engine.objects).encode()})
+
+
+def in_key_vault(broker: Broker, folder: Path, request: pytest.FixtureRequest) -> Target:
+    """Its lease is in memory: no emulator of Storage has to be installed."""
+    make_azure_stack = pytest.importorskip("tests.real.azure_stack").make_azure_stack
+    from secretops.platforms.azure.api import KeyVaultApi
+    from secretops.platforms.azure.store import KeyVaultVersionStore
+    from tests.unit.lease_blob import BlobInMemory
+
+    blob = BlobInMemory()
+    storage = SimpleNamespace(new_blob=lambda _: blob, ahead=None)
+    stack = make_azure_stack(folder, broker, request.getfixturevalue("azure"), storage)
+    api = KeyVaultApi(stack.place.vault, lambda _: stack.client)
+    store = KeyVaultVersionStore(stack.place, api, blob, timing=stack.timing)
+    session = Session(manifest=stack.manifest, store=store, journal=store.journal)
+    return Target(session, lambda: {"audit": json.dumps(stack.vault.audit, default=str).encode()})
 
 
 def as_source(kind: str, values: dict[str, Value], folder: Path) -> tuple[str, bytes]:
@@ -177,36 +181,32 @@ def as_source(kind: str, values: dict[str, Value], folder: Path) -> tuple[str, b
 
 @dataclasses.dataclass
 class Command:
-    """Runs `secretops import` in this process, and records all that is visible of it."""
+    """Runs `secretops import` in this process, and records its output."""
 
-    target: Target
+    session: Session
     monkeypatch: pytest.MonkeyPatch
     output: bytes = b""
 
     def run(self, source: str, stdin: bytes, *more: str) -> int:
         """Run it, and on a Swarm again in its task, with what the first process passes to it."""
         tasks: list[tuple[Any, Value]] = []
-        if isinstance(self.target.session.platform, Swarm):
+        if isinstance(self.session.platform, Swarm):
             self.monkeypatch.delenv(VARIABLE, raising=False)
             passed = lambda command, *, supplied: tasks.append((command, supplied)) or 0  # noqa: E731
             self.monkeypatch.setattr(Swarm, "remote_command", lambda *_: passed)
-        code = self._main("import", "--from", source, *more, stdin=stdin)
+        code = self._run("import", "--from", source, *more, stdin=stdin)
         for command, supplied in tasks:
             self.monkeypatch.setenv(VARIABLE, "task")
             self.monkeypatch.setattr(Swarm, "remote_command", lambda *_: None)
-            code = self._main(*command, stdin=json.dumps(dict(supplied)).encode())
+            code = self._run(*command, stdin=json.dumps(dict(supplied)).encode())
         return code
 
-    def _main(self, *arguments: str, stdin: bytes) -> int:
-        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-        with self.monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
-            patch.setattr(cli.importing.console, "open_session", lambda *_: self.target.session)
-            patch.setattr(sys, "argv", ["secretops", *arguments])
-            for name, stream in (("stdin", io.TextIOWrapper(io.BytesIO(stdin))), ("stdout", out), ("stderr", err)):
-                patch.setattr(sys, name, stream)
-            cli.main()
-        self.output += out.buffer.getvalue() + err.buffer.getvalue()  # type: ignore[attr-defined]
-        return cast(int, end.value.code)
+    def _run(self, *arguments: str, stdin: bytes) -> int:
+        self.monkeypatch.setattr(console, "open_session", lambda *_: self.session)
+        stack = Stack(self.session.manifest, manifest_file=Path())
+        done = run(stack, *arguments, supplied=stdin, manifest=False)
+        self.output += done.stdout + done.stderr
+        return done.returncode
 
 
 def stored(session: Session) -> dict[str, Value]:
@@ -221,7 +221,7 @@ def test_values_of_a_server_are_in_the_store_and_nowhere_else(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     caplog.set_level(logging.DEBUG)
-    canaries, command, session = Canaries(), Command(target, monkeypatch), target.session
+    canaries, command, session = Canaries(), Command(target.session, monkeypatch), target.session
     canaries.learn({name: dict(value) for name, value in server.items()})
     assert canaries.found_in(json.dumps({name: dict(value) for name, value in server.items()}).encode()), (
         "finds nothing"

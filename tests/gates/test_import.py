@@ -25,7 +25,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def today(tmp_path: Path, mosquitto: Mosquitto) -> Stack:
-    """Return the folder of a server that runs without secretops, laid out as in the guide."""
+    """Return the folder of a server that runs without secretops, with the layout of the guide."""
     user = Value({"username": f"plant-{new_password()[:8]}", "password": new_password()})
     open_target(mosquitto.broker(), SecretKind.MQTT_USER).apply(mosquitto.admin, user)
     stack = make_stack(tmp_path / "today", mosquitto.broker())
@@ -117,7 +117,7 @@ def test_no_call_fails_from_the_env_file_to_the_first_rotation(
         load = Load([seat], other)
         anyio.run(scenario)
     assert load.failures == []
-    assert load.calls > 0
+    assert load.calls >= 100
     assert load.lost_publishes() == set()
     assert stack.credential()["username"] == stack.manifest.secret("mqtt").users[0]
     assert stack.log_in(user) == "Success"

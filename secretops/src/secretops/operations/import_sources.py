@@ -123,7 +123,7 @@ _KUBECTL: TypeAdapter[_Secret | _Secrets] = TypeAdapter(_Secret | _Secrets)
 
 
 def _kubernetes(content: bytes, wanted: Collection[str]) -> Found:
-    """A variable with a path in the container stands for the key of the same name in one of the Secrets."""
+    """A variable with a path in the container means the key of the same name in one of the Secrets."""
     try:
         document = _KUBECTL.validate_json(content)
     except (ValidationError, RecursionError):
