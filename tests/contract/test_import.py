@@ -79,7 +79,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path, mosquitto: Mosquitto)
         case "kubernetes":
             return in_namespace(broker, request)
         case "swarm":
-            return in_swarm(broker, folder)
+            return in_swarm(broker, folder, request)
         case "azure":
             return in_key_vault(broker, folder, request)
         case "dotenv":
@@ -115,8 +115,10 @@ def in_namespace(broker: Broker, request: pytest.FixtureRequest) -> Target:
     return Target(on_a_fake(location, place.open(location), broker), shown)
 
 
-def in_swarm(broker: Broker, folder: Path) -> Target:
-    place = pytest.importorskip("tests.unit.memory_swarm").in_memory(folder)
+def in_swarm(broker: Broker, folder: Path, request: pytest.FixtureRequest) -> Target:
+    memory_swarm = pytest.importorskip("tests.unit.memory_swarm")
+    memory_swarm.quick(request.getfixturevalue("monkeypatch"))
+    place = memory_swarm.in_memory(folder)
     location = place.location.model_copy(update={"delivered": delivered(lambda name: SwarmFile(name=name))})
     session = on_a_fake(location, place.open(location), broker)
     return Target(session, lambda: {"objects": json.dumps(place.engine.objects).encode()})
