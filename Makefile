@@ -1,64 +1,65 @@
-# The two commands are `make up` and `make test`; `make` alone says the rest.
-# Everything made here lies in ignored folders of this clone; built binaries in the user's cache.
+# The two commands are `make up` and `make test`; `make` alone lists the others.
+# Output goes to ignored folders of this clone; built binaries to the user's cache.
 STACK ?= dev
 PYTHON ?= python3
-# Folders or files; those with the longest tests start first.
+# Folders or files. Those with the longest tests come first, to start first.
 TESTS ?= tests/gates tests/stacks tests/contract tests/tools tests/unit
 # Most of a test's time is waiting, so there are more workers than processors.
 PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
-# Each of the many processes of a test would compile every module again.
+# Without bytecode files, every process that a test starts would compile each module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup stack-file answerable up down preview image sbom lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts prose scan clean
+.PHONY: help setup stack-file answerable up down preview image sbom dist lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts prose scan clean
 
 help:
-	@echo "make up         set up, deploy the stack $(STACK), rotate what is due, show the status"
-	@echo "make down       stop what make up started"
-	@echo "make preview    what a make up would change, judged by policies/, and what it costs"
-	@echo "make image      one image for the launcher and the rotator"
-	@echo "make sbom       what that image holds, dist/sbom.cdx.json"
-	@echo "make lambda     the package of the rotation functions, for a stack of AWS"
-	@echo "make bench      measure, and write docs/performance.md; PART=name takes one part"
-	@echo "make docs       write the generated pages anew, and all of them as a site, .site/"
-	@echo "make test       tests of every platform, without root and without Debian packages"
-	@echo "make test-unit  mocks and pure functions: while you change a component"
-	@echo "make test-slow  the rest: what needs built or installed parts, or minutes"
-	@echo "make test-all   make test, then make test-slow"
-	@echo "make gates      the reliability gates alone, those of docs/reliability.md"
+	@echo "make up         set up, deploy the stack $(STACK), rotate what is due, print the status"
+	@echo "make down       stop the broker that make up started"
+	@echo "make preview    show what make up would change, check it by policies/, and estimate its cost"
+	@echo "make image      build the image of the launcher and the rotator"
+	@echo "make sbom       list the contents of that image in dist/sbom.cdx.json"
+	@echo "make lambda     build the package of the rotation functions of AWS"
+	@echo "make dist       build the files of a release, dist/release; RELEASE=v1.2.3 checks it"
+	@echo "make bench      measure, and write docs/performance.md; PART=name measures one part"
+	@echo "make docs       write the generated pages, and build the site in .site/"
+	@echo "make test       run the tests of every platform that need no root and no Debian packages"
+	@echo "make test-unit  run the tests of mocks and pure functions, while you change a component"
+	@echo "make test-slow  run the others, which need built or installed parts, or minutes"
+	@echo "make test-all   run make test, then make test-slow"
+	@echo "make gates      run only the reliability gates, those of docs/reliability.md"
 	@echo "make mutants    check that the tests notice each recorded mutant"
-	@echo "make check      the gate: lint, types, contracts, prose, test"
-	@echo "make prose      check the English of pages, docstrings and messages"
+	@echo "make check      run the gate: lint, types, contracts, prose, test"
+	@echo "make prose      check the English of pages, comments, docstrings and messages"
 	@echo "make format     format the code"
 	@echo "make scan       look for secrets in the files and in the git history"
-	@echo "make clean      remove tools and caches; state and values stay"
-	@echo "STACK=name takes another stack, PYTHON=python3.12 another Python;"
-	@echo "YES=1 lets make up STACK=name go on without a question, as in CI."
+	@echo "make clean      remove tools and caches; keep state and values"
+	@echo "STACK=name selects another stack, PYTHON=python3.12 another Python."
+	@echo "YES=1 makes make up STACK=name deploy without a prompt, as in CI."
 
 setup:
 	@$(PYTHON) tools/setup.py --stack $(STACK) $(CHECKS) $(DEPLOYS)
 
-# What is wrong with the stack file is printed before anything is built, which takes minutes.
+# Errors of the stack file are printed before anything is built, which takes minutes.
 up preview: CHECKS := --check
-# A stack of a cloud is not deployed on a stand-in for its provider.
+# A stack of a cloud must not be deployed with a stand-in provider.
 up: DEPLOYS := --deploys
 
-# The salt in Pulumi.dev.yaml is that of the empty passphrase (docs/adr/0001): no other opens this stack, on any backend.
+# The salt in Pulumi.dev.yaml is that of the empty passphrase (docs/adr/0001). No other passphrase opens this stack.
 ifeq ($(STACK),dev)
 up preview: export PULUMI_CONFIG_PASSPHRASE :=
 endif
 
 stack-file:
-	@[ -f Pulumi.$(STACK).yaml ] || { echo "there is no Pulumi.$(STACK).yaml; there are:" Pulumi.*.yaml >&2; \
-	  echo "-> name one of them with STACK=, or write it, like those of examples/" >&2; exit 2; }
+	@[ -f Pulumi.$(STACK).yaml ] || { echo "Pulumi.$(STACK).yaml is missing; found:" Pulumi.*.yaml >&2; \
+	  echo "-> select one of them with STACK=, or write it, like those of examples/" >&2; exit 2; }
 
-# Pulumi's own refusal has no option of make's. It asks where both are a terminal, unless a variable of its own says not.
+# Pulumi's own error does not name YES=1. Pulumi prompts if stdin and stdout are a terminal, unless its variable is set.
 answerable: stack-file
 ifneq ($(STACK),dev)
 	@{ [ -t 0 ] && [ -t 1 ]; } || [ -n "$(YES)$$PULUMI_SKIP_CONFIRMATIONS" ] || { \
-	  echo "make up STACK=$(STACK): no terminal to answer at" >&2; \
-	  echo "a stack other than dev is changed once somebody has said yes" >&2; \
-	  echo "-> read what make preview STACK=$(STACK) shows, then make up STACK=$(STACK) YES=1" >&2; exit 2; }
+	  echo "make up STACK=$(STACK): no terminal for the confirmation" >&2; \
+	  echo "a stack other than dev must be confirmed before it is changed" >&2; \
+	  echo "-> check the output of make preview STACK=$(STACK), then run make up STACK=$(STACK) YES=1" >&2; exit 2; }
 endif
 
 up: answerable setup
@@ -81,7 +82,7 @@ preview: stack-file setup
 TAG ?= coreflux-mcp
 DOCKER ?= docker
 
-# UPSTREAM=FOLDER takes the server from there instead of cloning it; PYTHON_IMAGE=NAME@DIGEST pins the base.
+# UPSTREAM=FOLDER copies the server from there instead of cloning it. PYTHON_IMAGE=NAME@DIGEST pins the base image.
 image:
 	@rm -rf .tools/server
 	@$(if $(UPSTREAM),mkdir -p .tools/server && cp $(sort $(UPSTREAM)/server.py $(wildcard $(UPSTREAM)/*.py $(UPSTREAM)/LICENSE)) .tools/server/)
@@ -89,14 +90,18 @@ image:
 		$(if $(UPSTREAM),--build-arg UPSTREAM=.tools/server) \
 		$(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) .
 
-# Of the image TAG, which make image has made: nothing is put into it.
+# Reads the image TAG, which make image has built, and changes nothing in it.
 sbom: setup
 	@DOCKER=$(DOCKER) $(BIN)/python -m tools.sbom $(TAG)
+
+# RELEASE=v1.2.3: version and changelog must agree with that tag.
+dist: setup
+	@$(BIN)/python -m tools.release $(RELEASE)
 
 lambda: setup
 	@$(BIN)/python -m components.aws.lambda_package
 
-# The hint at mkdocs' successor is for whoever keeps this file, and not for whoever reads the pages.
+# mkdocs' hint at its successor is for maintainers of this file, not for authors of pages.
 docs: setup
 	@$(BIN)/python -m tools.pages
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet

@@ -1,8 +1,9 @@
-"""The baseline: the upstream server without the launcher, as its README starts it, and an operator who restarts it.
+"""The baseline: the upstream server without the launcher, as its README starts it, and an operator who restarts it
+after each change.
 
-It speaks stdio alone, and takes (throwaway) credentials from its environment. stdio has one client, so four clients
-need four processes; here all share one process and session, which favors the baseline. Its operator knows of a change
-at once, and subscribes again for all clients.
+The server speaks stdio alone, and reads (throwaway) credentials from its environment. stdio has one client, so four
+clients need four processes; here all share one process and session, which favors the baseline. The operator knows of
+each change at once, and subscribes again for all clients.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @dataclass
 class Baseline:
-    """`python server.py` on a stack's config/.env at the moment of each start. Has the methods of ServedByLauncher."""
+    """Runs `python server.py` with the stack's config/.env as it is at each start. Has the methods of
+    ServedByLauncher."""
 
     stack: Stack
     folder: Path  # Its working directory, where it writes its log.
@@ -57,7 +59,7 @@ class Baseline:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[ClientSession]:
-        """Start it once."""
+        """Start the server once, and yield a session with it."""
         values = dotenv_values(self.stack.env)
         env = {name: text for name in VARIABLES if (text := values.get(name))}
         env |= {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -69,7 +71,7 @@ class Baseline:
 
     @asynccontextmanager
     async def seats(self, _transport: str = "stdio") -> AsyncIterator[list[Seat]]:
-        """Serve, from one restart to the next."""
+        """Serve, with a restart after each change, until the block ends. Yield the one shared client."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._serve)
             await self._serving.wait()
@@ -93,7 +95,7 @@ class Baseline:
             try:
                 await self._serve_once()
             except* anyio.BrokenResourceError:
-                pass  # from mcp's client: an answer came to a call that the end has cancelled
+                pass  # mcp's client raises it for an answer to a call that the shutdown cancelled
 
     async def _serve_once(self) -> None:
         async with self.session() as session:

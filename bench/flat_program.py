@@ -1,8 +1,8 @@
 """The flat program: a stack's resources and outputs as literals, one after another, without a component.
 
-It is made from what the shipped program registers under mocks; a test runs it and compares
-(tests/unit/test_flat_programs.py). In place of another resource's output it has a literal and `depends_on`, which costs
-less: the comparison favors the flat program.
+It is generated from what the shipped program registers under mocks; a test runs it and compares
+(tests/unit/test_flat_programs.py). Another resource's output becomes a literal and `depends_on`, which costs less: the
+comparison favors the flat program.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLDER = f"pulumi-python:dynamic/{PROJECT}:Folder"
 
 
 def flat_program(deployed: Deployed) -> str:
-    """Return the text, from a run under mocks as `up`."""
+    """Return the flat program's source, from a run of the shipped program under mocks."""
     resources = {name: one for name, one in deployed.resources.items() if not one.type.startswith(COMPONENT)}
     packages = {_class(one.type).partition(".")[0] for one in resources.values()}
     return "\n".join([
@@ -55,7 +55,8 @@ def _options(one: Registered, resources: dict[str, Registered]) -> Iterator[str]
 
 
 def _class(kind: str) -> str:
-    """`aws:iam/role:Role` -> aws.iam.Role; `kubernetes:rbac.authorization.k8s.io/v1:Role` -> kubernetes.rbac.v1.Role"""
+    """Return the SDK's class of a type: `aws:iam/role:Role` -> aws.iam.Role;
+    `kubernetes:rbac.authorization.k8s.io/v1:Role` -> kubernetes.rbac.v1.Role."""
     if kind == FOLDER:
         return "Folder"
     package, module, name = kind.split(":")
@@ -83,7 +84,7 @@ def _literal(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return whole numbers as integers: they are floats on the wire."""
+    """Return a value with whole numbers as integers: on the wire all numbers are floats."""
     match value:
         case dict():
             return {key: _plain(one) for key, one in value.items()}
@@ -95,7 +96,6 @@ def _plain(value: Any) -> Any:
 
 
 def _parsed(text: Any) -> Any:
-    """Return a provider's input: JSON, or a text."""
     try:
         return json.loads(text)
     except (TypeError, ValueError):

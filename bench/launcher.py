@@ -1,4 +1,4 @@
-"""The launcher compared with the upstream server alone: what its users notice of a change, and what it costs."""
+"""Compare the launcher with the upstream server alone: what users notice of a change, and what each costs."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tests.real.mosquitto import Mosquitto, installed_mosquitto, start_mosquitto
 from tests.real.served import ServedByLauncher, prepared_stack
 from tests.real.upstream import real_server
 
-# Limits of the launcher: milliseconds of the median swap, and calls at least.
+# Limits for the launcher: milliseconds of the median swap of MQTT clients, and the minimal number of calls.
 LONGEST_SWAP, LEAST_CALLS = 100, 2000
 
-# Seconds at first without a change, and seconds in which an acknowledged publish may arrive at the end.
+# Seconds without a change at the start, and seconds at the end in which an acknowledged publish may still arrive.
 QUIET_SECONDS, SETTLE_SECONDS = 3.0, 5.0
 
 QUIET = "nothing, for comparison"
@@ -64,17 +64,17 @@ class Run:
 
 @dataclass
 class Cost:
-    """The cost of one form of the server, at each start."""
+    """The cost of one form of the server: an entry per start."""
 
     start: list[float] = field(default_factory=list)  # Seconds until a publish was answered with success.
     memory: list[float] = field(default_factory=list)  # Resident MiB after the calls.
     publish: list[list[float]] = field(default_factory=list)  # Milliseconds of each call.
     read: list[list[float]] = field(default_factory=list)
-    idle: list[float] = field(default_factory=list)  # Seconds of the processor in a minute without a call.
+    idle: list[float] = field(default_factory=list)  # CPU seconds per minute without a call.
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """Measure on a mosquitto of its own. Raises PartMissingError."""
+    """Start a mosquitto, and measure with it. Raises PartMissingError."""
     if not (installed := installed_mosquitto()):
         raise PartMissingError("mosquitto with its dynamic security plugin")
     try:
@@ -104,7 +104,7 @@ def measure(folder: Path, say: Callable[[str], None]) -> Measured:
 
 
 def broken_promises(run: Run) -> list[str]:
-    """Return what the launcher's users noticed."""
+    """Return what the users noticed: failed calls, lost messages, slow swaps."""
     load, swap = run.load, statistics.median(run.swaps)
     checks = {
         f"{len(load.failures)} of {load.calls} calls failed": bool(load.failures),
@@ -167,7 +167,7 @@ async def _users(served: ServedByLauncher, mosquitto: Mosquitto, say: Callable[[
 
 
 def _longest_gap(load: Load, begin: float, end: float) -> float:
-    """Return the longest seconds without a good answer, from begin to end."""
+    """Return the longest time in seconds without a good answer, from `begin` to `end`."""
     gaps = (
         after - before for times in load.answered for before, after in itertools.pairwise(times) if begin < after <= end
     )
@@ -206,7 +206,7 @@ async def _one_seat(served: ServedByLauncher | Baseline, form: str) -> AsyncIter
 
 
 async def _call(seat: Seat, tool: str, **arguments: object) -> float:
-    """Return milliseconds."""
+    """Call a tool. Return the milliseconds until its answer."""
     began = time.monotonic()
     good, text = await seat.call(tool, arguments)
     took = 1000 * (time.monotonic() - began)
@@ -215,8 +215,6 @@ async def _call(seat: Seat, tool: str, **arguments: object) -> float:
 
 
 def _process_in(folder: Path) -> Path:
-    """Return the folder in /proc of the only process with this working directory."""
-
     def runs_here(process: Path) -> bool:
         try:
             return process.name.isdigit() and (process / "cwd").resolve(strict=True) == folder.resolve()

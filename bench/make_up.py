@@ -1,4 +1,4 @@
-"""`make up` in a fresh clone, again when nothing has changed, and `secretops status` of its stack."""
+"""Measure `make up` in a fresh clone, again when nothing has changed, and `secretops status` of its stack."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bench.page import ROOT, Measured, RunFailedError, spread, table
 from tests.real.ports import free_port
 from tests.stacks.runbook import Clone, new_clone
 
-# Of each command but the first `make up`.
+# Runs of each command except the first `make up`.
 REPEATS = 5
 
-# Limits of the medians: seconds of a `make up` that changes nothing; seconds of the processor, and MiB, of a status.
+# Limits of the medians: seconds of a `make up` that changes nothing; CPU seconds and MiB of a `secretops status`.
 LONGEST, MOST_SECONDS, MOST_MEMORY = 5.0, 0.35, 60
 
 MANIFEST = ".coreflux-mcp/config/secretops.json"
@@ -35,7 +35,7 @@ Runs = list[tuple[float, float, float]]
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """Measure on a stack with a port of its own for its broker. The packages are in uv's cache, Pulumi is built."""
+    """Measure on a stack with its own broker port. The packages are in uv's cache, and Pulumi is already built."""
     kind = "    kind: embedded\n"
     text = (ROOT / "Pulumi.dev.yaml").read_text().replace(kind, f"{kind}    port: {free_port()}\n")
     clone = new_clone(folder / "clone", {"Pulumi.dev.yaml": text})

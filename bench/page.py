@@ -1,4 +1,4 @@
-"""docs/performance.md: a part's figures go between its two marks, with time and machine."""
+"""Write figures to docs/performance.md: each part's between its two marks, with time and machine."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ PAGE = ROOT / "docs" / "performance.md"
 
 
 class PartMissingError(Exception):
-    """A part's requirement is missing."""
+    """A requirement of a benchmark is missing, such as a program."""
 
 
 class RunFailedError(Exception):
-    """A measured program failed. The text has its last lines."""
+    """A measured program failed. The text has the last lines of its output."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A part's figures, as Markdown, and the promises that it broke."""
+    """A part's figures, as Markdown, and the limits that they exceed."""
 
     text: str
     broken: Sequence[str] = ()
-    versions: str = ""  # Of what it was measured with, if more than the machine.
+    versions: str = ""  # versions of the measured programs, if the machine's description is not enough
 
 
 def write(part: str, measured: Measured, page: Path = PAGE) -> None:
-    """Put the figures between the marks of `part`. Raises ValueError if the page lacks one."""
+    """Write the figures between the marks of `part`. Raises ValueError if the page lacks a mark."""
     first, last = f"<!-- make bench, {part}: begin -->", f"<!-- make bench, {part}: end -->"
     before, begin, rest = page.read_text().partition(first)
     _, end, after = rest.partition(last)

@@ -1,4 +1,4 @@
-"""Previews of the default stacks, compared with the same resources in a flat program."""
+"""Measure previews of the default stacks, and of the same resources in a flat program."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.real.cluster import CONTEXT, running_cluster
 from tests.real.control_plane import find_programs
 from tests.real.ports import free_port
 from tests.stacks.prod import OF_CLOUDS
-from tests.stacks.staging import lay_provider
+from tests.stacks.staging import link_provider
 from tests.unit.aws_stack import a_kubeconfig, a_package
 from tests.unit.harness import ca_file, deploy
 from tests.unit.stack_file import StackFile
@@ -36,7 +36,7 @@ STACKS = ("dev", "staging", "prod")
 # Extra secrets by stack. prod takes 45: IAM limits the length of a role's inline policies.
 SIZES: Mapping[str, Sequence[int]] = {"dev": (0,), "staging": (0, 100, 1000), "prod": (0, 45)}
 
-# Of each program in turn, so that other work of the machine affects both. One more, which compiles, is not counted.
+# Previews of each program, in turn, so that the machine's other work affects both. One more, the first, is not counted.
 PREVIEWS = 5
 
 # Limits of the stack's preview as a multiple of the flat program's, and how many extra secrets are many.
@@ -45,17 +45,17 @@ MOST, MOST_OF_MANY, MANY = 1.2, 1.1, 45
 
 @dataclass(frozen=True)
 class Place:
-    """Where the programs of a stack run."""
+    """The folder, variables and provider with which a stack's programs run."""
 
     home: Path  # A folder, with Pulumi's plugins in home/plugins.
-    variables: Mapping[str, str] = field(default_factory=dict)  # They lead a program to its provider.
+    variables: Mapping[str, str] = field(default_factory=dict)  # for a program to find its provider
     context: str = ""  # Of the kubeconfig.
     provider: str = "a folder of this machine"
 
 
 @dataclass(frozen=True)
 class Runs:
-    """The previews of one program: seconds, and seconds of the processor of all its processes."""
+    """The previews of one program: wall-clock seconds, and CPU seconds of all its processes."""
 
     wall: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
@@ -65,14 +65,13 @@ Pair = tuple[Runs, Runs]  # The stack and the flat program.
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """Measure each stack at each size. Raises PartMissingError, RunFailedError."""
     texts, broken = [], []
     for stack in STACKS:
         (folder / stack).mkdir()
         try:
             with {"dev": _folder, "staging": _cluster, "prod": _account}[stack](folder / stack) as place:
                 runs = {size: _previews(stack, place, size, say) for size in SIZES[stack]}
-        except pytest.skip.Exception as missing:  # from what the tests start
+        except pytest.skip.Exception as missing:  # raised by the test fixtures that start services
             raise PartMissingError(str(missing)) from missing
         texts.append(f"### {stack}\n\nOn {place.provider}.\n\n{table(rows(runs))}")
         broken += broken_promises(stack, runs)
@@ -88,7 +87,7 @@ def _folder(home: Path) -> Iterator[Place]:
 def _cluster(home: Path) -> Iterator[Place]:
     find_programs()
     with running_cluster(home / "cluster", controllers=False) as cluster:
-        lay_provider(home)
+        link_provider(home)
         yield Place(home, {"KUBECONFIG": str(cluster.admin)}, CONTEXT, "Pulumi's own provider and a real API server")
 
 
@@ -96,7 +95,9 @@ def _cluster(home: Path) -> Iterator[Place]:
 def _account(home: Path) -> Iterator[Place]:
     if lambda_package.main():
         raise PartMissingError("dist/lambda.zip: make lambda says why")
-    choice.lay(home / "bin", "aws", CLOUDS["aws"].version, clone=ROOT, python=Path(sys.prefix) / "bin" / "python")
+    choice.write_shim(
+        home / "bin", "aws", CLOUDS["aws"].version, clone=ROOT, python=Path(sys.prefix) / "bin" / "python"
+    )
     path = f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     nobody = {name: "" for name in os.environ if name.startswith(OF_CLOUDS)}
     yield Place(home, {**nobody, "PATH": path, choice.VARIABLE: "up"}, provider="the stand-in for AWS")
@@ -107,7 +108,7 @@ def _previews(stack: str, place: Place, size: int, say: Callable[[str], None]) -
     flat.mkdir()
     runtime = {"name": "python", "options": {"toolchain": "uv", "virtualenv": sys.prefix}}
     (flat / "Pulumi.yaml").write_text(yaml.safe_dump({"name": PROJECT, "runtime": runtime}))
-    (flat / "__main__.py").write_text("import declared\n")  # whose bytecode Python keeps
+    (flat / "__main__.py").write_text("import declared\n")  # Python caches the bytecode of an imported module
     with a_package(), a_kubeconfig():
         (flat / "declared.py").write_text(flat_program(deploy(StackFile.read(text), stack)))
     environment = {
@@ -119,7 +120,7 @@ def _previews(stack: str, place: Place, size: int, say: Callable[[str], None]) -
         **place.variables,
     }
     _run(["stack", "init", stack, "--no-select", "--non-interactive"], flat, environment)
-    config = flat / f"Pulumi.{stack}.yaml"  # with a salt, so that no preview makes one, which takes 0.2 s
+    config = flat / f"Pulumi.{stack}.yaml"  # with a salt: otherwise each preview generates one, which takes 0.2 s
     config.write_text(config.read_text() + text)
     pair = Runs(), Runs()
     for turn in range(PREVIEWS + 1):
@@ -134,7 +135,7 @@ def _previews(stack: str, place: Place, size: int, say: Callable[[str], None]) -
 
 
 def _run(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[float, float]:
-    """Return seconds, and seconds of the processor."""
+    """Run Pulumi. Return wall-clock seconds and CPU seconds. Raises RunFailedError."""
     began = time.monotonic()
     log = Path(environment["PULUMI_HOME"]).parent / "log"
     with log.open("wb") as output:
@@ -147,7 +148,7 @@ def _run(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> 
 
 
 def stack_file(stack: str, place: Place, secrets: int = 0) -> str:
-    """Return the shipped file with this machine's port, CA and cluster, and so many more secrets."""
+    """Return the shipped stack file with this machine's port, CA and cluster, and this number of extra secrets."""
     shipped = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
     sections = {name.removeprefix(f"{PROJECT}:"): entry for name, entry in shipped.items()}
     if stack == "dev":
@@ -168,7 +169,7 @@ def _ratio(ours: list[float], flat: list[float]) -> float:
 
 
 def broken_promises(stack: str, runs: Mapping[int, Pair]) -> list[str]:
-    """Return each ratio that is above its limit."""
+    """Return a sentence for each ratio above its limit."""
     return [
         f"a preview of {stack} with {size:,} extra secrets takes {found:.2f} times the flat one's, more than {most}"
         for size, (ours, flat) in runs.items()

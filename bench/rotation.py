@@ -1,4 +1,4 @@
-"""How long a rotation takes on each store, what it calls, and when every replica has the new version.
+"""Measure how long a rotation takes on each store, what it calls, and when every replica uses the new version.
 
 pytest runs the tests below for the brokers and stores that it starts. They assert nothing: `measure` reads their
 properties.
@@ -31,7 +31,7 @@ from tests.real.upstream import real_server
 ROTATIONS = 7
 REPLICAS = 3
 
-# Each row by its test: the store, and the broker.
+# Test -> its row's first columns: the store and the broker.
 ROWS: Mapping[str, tuple[str, str]] = {
     "test_store[variables-mosquitto]": ("a folder", "mosquitto"),
     "test_store[variables-coreflux]": ("a folder", "the embedded broker"),
@@ -47,7 +47,7 @@ Record = Callable[[str, object], None]
 
 @dataclass
 class _Listener:
-    """A pytest plugin: each test's properties, and why it was skipped or failed."""
+    """A pytest plugin that records each test's properties, and why it was skipped or failed."""
 
     say: Callable[[str], None]
     figures: dict[str, Figures] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class _Listener:
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """Raises PartMissingError, RunFailedError."""
+    """Run the tests below, and return their figures. Raises PartMissingError, RunFailedError."""
     listener = _Listener(say)
     plugins = ("tests.conftest", "tests.gates.conftest", "no:cacheprovider", "no:terminal", "no:xdist")
     options = ["-oaddopts=", f"--rootdir={ROOT}", f"--basetemp={folder / 'pytest'}", *(f"-p{name}" for name in plugins)]
@@ -152,7 +152,7 @@ def _counted(store: type) -> Iterator[dict[str, int]]:
 
 
 def test_replicas(tmp_path: Path, mosquitto: Mosquitto, record_property: Record) -> None:
-    """Measure until each server is on the new version, from the command, and from when readers find the version."""
+    """Measure the time until every server uses the new version: from the command, and from the publish."""
     stack, server = prepared_stack(tmp_path / "store", mosquitto), real_server() or find_server()
     served = [ServedByLauncher(stack, tmp_path / str(number), server) for number in range(REPLICAS)]
     seconds, after = anyio.run(_replicas, stack, served)
@@ -188,5 +188,5 @@ async def _serve(one: ServedByLauncher, is_ready: anyio.Event, stop: anyio.Event
 
 
 def _all_are_on(served: list[ServedByLauncher], version: str) -> bool:
-    """Read their logs: waiting for the broker's reports takes longer."""
+    """Return whether all servers use `version`, by their logs: waiting for the broker's reports takes longer."""
     return all(f"Using version {version} of mqtt" in one.log for one in served)

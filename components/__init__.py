@@ -1,7 +1,7 @@
 """The secrets of a Coreflux MCP server as Pulumi components. In the wheel this package is `coreflux_mcp_secrets`.
 
-Here is what all platforms share; a platform's components are in its own package, such as `components.aws`. A platform's
-SDK is imported when its first component is. `docs/operations/component.md` has examples.
+This package has what all platforms share; a platform's components are in their own package, such as `components.aws`. A
+platform's SDK is imported when its first component is. `docs/operations/component.md` has examples.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class DotenvStoreDict(TypedDict):
     root: NotRequired[str]
     """Path, relative to the project or absolute, such as /etc/coreflux-mcp."""
     deliver: NotRequired[Literal["variables", "files"]]
-    """config/.env contains the values (MQTT_PASSWORD) or their files' paths (MQTT_PASSWORD_FILE)."""
+    """What config/.env contains: the values (MQTT_PASSWORD), or the paths of their files (MQTT_PASSWORD_FILE)."""
 
 
 class SwarmStoreDict(TypedDict):
@@ -26,10 +26,9 @@ class SwarmStoreDict(TypedDict):
 
     kind: Literal["swarm"]
     rotator: NotRequired[Literal["timer", "service"]]
-    """What starts ticks: a systemd timer that you install on a manager, or a service of the stack, which has the
-    daemon's socket mounted."""
+    """How ticks are started: by a systemd timer that you install on a manager, or by a service with its socket."""
     socket: NotRequired[str]
-    """Path of the daemon's socket on managers, for that service."""
+    """Path of the daemon's socket on managers, for rotator service."""
 
 
 class KubernetesStoreDict(TypedDict):
@@ -37,7 +36,8 @@ class KubernetesStoreDict(TypedDict):
 
     kind: Literal["kubernetes"]
     operators: NotRequired[Sequence[str]]
-    """Users and groups that may read the Secrets, like server, rotator and kubelets: the audit flags others."""
+    """Users and groups that may read the Secrets, in addition to server, rotator and kubelets. The audit reports
+    others."""
 
 
 class VpcDict(TypedDict):
@@ -46,7 +46,7 @@ class VpcDict(TypedDict):
     subnets: Input[Sequence[Input[str]]]
     security_groups: Input[Sequence[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """A NAT gateway, or the VPC's Secrets Manager endpoint, then the only way for values."""
+    """A NAT gateway, or the VPC's Secrets Manager endpoint: functions then access values only through it."""
 
 
 class ExistingTrailDict(TypedDict):
@@ -62,11 +62,11 @@ class AwsStoreDict(TypedDict):
     kind: Literal["aws"]
     region: str
     account: str
-    """Credentials of another account are rejected."""
+    """Twelve digits. Credentials of other accounts are rejected."""
     operators: Sequence[str]
-    """Roles and users that may put and read values. All others are denied, also administrators."""
+    """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: NotRequired[Sequence[str]]
-    """Regions with a copy of each secret under their own key."""
+    """Regions with a replica of each secret, encrypted with the region's own key."""
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: NotRequired[VpcDict]
@@ -79,7 +79,7 @@ class AwsStoreDict(TypedDict):
     alert_topic: NotRequired[Input[str]]
     """An existing SNS topic; by default the stack creates a topic."""
     kms_key: NotRequired[Input[str]]
-    """Your KMS key of the values, with your policy; by default the stack creates a key."""
+    """Your KMS key for the secrets, whose policy you set; by default the stack creates a key."""
     log_kms_key: NotRequired[Input[str]]
     """KMS key of functions' and tasks' logs; by default AWS' key."""
     permissions_boundary: NotRequired[Input[str]]
@@ -101,12 +101,12 @@ class PrivateEndpointDict(TypedDict):
     """Private endpoints of vault and lease in a virtual network."""
 
     subnet: Input[str]
-    """Not the subnet of the Container Apps environment, which is delegated to it."""
+    """Not the subnet of the Container Apps environment, which is delegated to that environment."""
     dns_zones: DnsZonesDict
 
 
 class VaultNetworkDict(TypedDict):
-    """Networks that reach vault and lease, in addition to the stack's containers. All others are denied: add the egress addresses of the cluster or machine of server kubernetes or local."""
+    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied: with server kubernetes or local, add the egress addresses of the cluster or of your machine."""
 
     addresses: NotRequired[Sequence[str]]
     subnets: NotRequired[Sequence[Input[str]]]
@@ -127,28 +127,31 @@ class AzureStoreDict(TypedDict):
 
     kind: Literal["azure"]
     tenant: str
+    """Entra tenant, a GUID."""
     subscription: str
+    """GUID of the subscription of all resources."""
     location: str
+    """Region of all resources, such as westeurope."""
     operators: Sequence[str]
-    """Object ids of users who put and read values. No groups: the log names users."""
+    """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     resource_group: NotRequired[str]
-    """Name of an existing resource group; by default the stack creates a group."""
+    """Name of an existing resource group; by default a group is created."""
     subnet: NotRequired[Input[str]]
-    """Subnet delegated to the Container Apps environment; by default Azure's own network."""
+    """Resource id of a subnet delegated to the Container Apps environment; by default Azure's own network."""
     network: NotRequired[VaultNetworkDict]
     """Networks that reach vault and lease; all others are denied."""
     open_to_internet: NotRequired[bool]
-    """True opens vault and lease to every network, in place of `network`: roles alone protect them."""
+    """True allows every network to connect to vault and lease, in place of `network`. Roles alone protect them then."""
     image: NotRequired[Input[str]]
     """The rotator's image; by default the server's, if it has one."""
     registry: NotRequired[Input[str]]
-    """Azure container registry of the images; by default images are pulled without a login."""
+    """Resource id of the Azure container registry with the images; by default images are pulled without a login."""
     zone_redundant: NotRequired[bool]
-    """Zone-redundant environment and lease. Azure accepts it only for new resources."""
+    """Whether environment and lease are zone-redundant. Azure accepts a change only for new resources."""
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
     workspace: NotRequired[WorkspaceDict]
-    """By default the stack creates a workspace. If you name one of your own, you set its retention and readers."""
+    """By default the stack creates a workspace. If you name an existing one, you set its retention and its readers."""
     retention_days: NotRequired[int]
     """Retention of a new workspace."""
     alert_emails: NotRequired[Sequence[str]]
@@ -157,49 +160,49 @@ class AzureStoreDict(TypedDict):
 
 
 class VaultAppRoleDict(TypedDict):
-    """Log in by AppRole, on a platform without identities of programs. An operator makes each secret id in Vault."""
+    """Log in by AppRole, on a platform that gives programs no identity. An operator creates each secret id in Vault."""
 
     server_file: NotRequired[str]
     """File with the server's secret id; by default login/server in the folder of the client's entry."""
     rotator_file: NotRequired[str]
     wrapped: NotRequired[bool]
-    """Whether the server's file has a wrapping token, valid for one start."""
+    """Whether the server's file contains a wrapping token, which is valid for one start."""
     networks: NotRequired[Sequence[str]]
-    """Networks from which a secret id is accepted; by default all."""
+    """Networks from which Vault accepts a secret id; by default all."""
     days: NotRequired[int]
     """Days that a secret id is valid."""
 
 
 class VaultJwtDict(TypedDict):
-    """Log in by a signed token of a cluster or another issuer."""
+    """Log in with a token that a cluster or another issuer has signed."""
 
     issuer: str
     ca_file: NotRequired[str]
     """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's."""
     audience: NotRequired[str]
     server: NotRequired[str]
-    """The `sub` claim of the server's token. Pods need none: their subject is known."""
+    """The `sub` claim of the server's token. Pods need no entry: their subject is known."""
     rotator: NotRequired[str]
     server_file: NotRequired[str]
-    """File with that token; by default login/server in the folder of the client's entry."""
+    """File with the server's token; by default login/server in the folder of the client's entry."""
     rotator_file: NotRequired[str]
 
 
 class VaultKubernetesDict(TypedDict):
-    """Log in as a service account, by a Kubernetes auth method that a Vault administrator has enabled."""
+    """Log in as a Kubernetes service account, by an auth method that a Vault administrator has enabled."""
 
     mount: NotRequired[str]
     audience: NotRequired[str]
-    """Audience of the pods' tokens; none (~) uses the API server's, for a method without a reviewer's token."""
+    """Audience of the pods' tokens. None (~) uses the API server's, for an auth method without a reviewer's token."""
 
 
 class VaultPkiDict(TypedDict):
-    """A CA for client certificates. Vault makes its keys, which never leave it."""
+    """A CA for client certificates. Vault generates its keys, which never leave it."""
 
     signed_by: NotRequired[Literal["stack", "outside"]]
-    """Who signs the intermediate: the stack's own root, or an outside CA that gets the output `csr`."""
+    """Who signs the intermediate CA: the stack's own root CA, or an outside CA that gets the output `csr`."""
     certificate_file: NotRequired[str]
-    """PEM file of the signed intermediate and its issuer; only with signed_by outside."""
+    """PEM file of the signed intermediate CA and its issuer; only with signed_by outside."""
     days: NotRequired[int]
     """Days that a client certificate is valid."""
 
@@ -213,7 +216,7 @@ class VaultStoreDict(TypedDict):
     operators: Sequence[str]
     """Declared readers in addition to server and rotator. A Vault administrator assigns them the operator's policy."""
     product: NotRequired[Literal["vault", "openbao"]]
-    """OpenBao's API enables no audit device: its configuration does."""
+    """OpenBao's API can't enable audit devices: they must be in its configuration."""
     namespace: NotRequired[str]
     """Namespace in the server; by default root."""
     ca_file: NotRequired[str]
@@ -221,12 +224,13 @@ class VaultStoreDict(TypedDict):
     approle: NotRequired[VaultAppRoleDict]
     jwt: NotRequired[VaultJwtDict]
     kubernetes: NotRequired[VaultKubernetesDict]
-    """How server and rotator log in: one of the three. The default is `kubernetes` in a cluster, else `approle`."""
+    """How server and rotator log in: with one of three methods. The default is `kubernetes` in a cluster, else
+    `approle`."""
     max_versions: NotRequired[int]
-    """Versions of each secret that Vault stores, the current one included."""
+    """Number of versions of each secret that Vault stores, the current one included."""
     audit_files: NotRequired[Sequence[str]]
-    """Files of the server's audit log, of all requests of all stacks; by default /vault/audit and standard output in
-    production. An empty list enables no device, e.g. if another stack does."""
+    """Files of the server's audit log, which covers all stacks; by default in production /vault/audit and standard
+    output. An empty list enables no device, e.g. if another stack does."""
     pki: NotRequired[VaultPkiDict]
 
 
@@ -237,9 +241,9 @@ class LocalServerDict(TypedDict):
     source: NotRequired[str]
     """Folder of the upstream server; by default the launcher finds or clones it."""
     reader: NotRequired[str]
-    """Identity with which the launcher reads: ARN of an AWS role or user, or object id of an Azure user."""
+    """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
     folder: NotRequired[str]
-    """Folder of the client entry, with a store other than dotenv; relative to the project or absolute."""
+    """Folder of the MCP client's entry, with a store other than dotenv; relative to the project or absolute."""
 
 
 class LogDriverDict(TypedDict):
@@ -254,32 +258,35 @@ class SwarmServerDict(TypedDict):
 
     kind: Literal["swarm"]
     image: str
+    """The server's image, with tag or digest. Rotations run in it, too."""
     replicas: NotRequired[int]
     """Number of replicas; 1 with publish ingress."""
     publish: NotRequired[Literal["none", "ingress", "host"]]
-    """Who reaches it: containers on its overlay network, such as a reverse proxy; clients by one port of every node
-    (ingress); or by a port of each replica's node that Docker chooses (host)."""
+    """Who can connect: containers on its overlay network (none); clients by one port of every node (ingress); or
+    clients by a port of each replica's node that Docker chooses (host)."""
     port: NotRequired[int]
     """Port of every node, with publish ingress."""
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names that clients use in addition to those on its network."""
     connection_tools: NotRequired[bool]
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
     encrypted: NotRequired[bool]
-    """Whether its overlay network encrypts traffic between nodes (IPsec, which the nodes' kernels must support)."""
+    """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     networks: NotRequired[Sequence[str]]
     """Ids of further overlay networks for server and rotator, e.g. the broker's. A change replaces the service."""
     constraints: NotRequired[Sequence[str]]
+    """Placement constraints, such as node.labels.zone==a."""
     spread: NotRequired[Sequence[str]]
+    """Labels of nodes over whose values replicas are spread evenly, such as node.labels.zone."""
     log_driver: NotRequired[LogDriverDict]
-    """The log driver, by default the daemons'."""
+    """Log driver of the component's containers; by default the daemon's."""
     registry_login: NotRequired[bool]
     """Whether nodes pull the image with the `docker login` of the machine that deploys."""
     reader: NotRequired[str]
-    """ARN of the role or user with which the launcher reads, for store aws; its policies have to allow it."""
+    """ARN of the role or user with which the launcher reads, for store aws. Its policies must allow that."""
     login: NotRequired[str]
-    """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential of
-    Vault's method. You create it."""
+    """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential for
+    Vault's login method. You create it."""
 
 
 class ResourcesDict(TypedDict):
@@ -293,7 +300,7 @@ class TolerationDict(TypedDict):
     """A taint of nodes that pods accept."""
 
     key: NotRequired[str]
-    """None for every taint, with operator Exists."""
+    """Key of the taint; none for every taint, with operator Exists."""
     operator: NotRequired[Literal["Equal", "Exists"]]
     value: NotRequired[str]
     effect: NotRequired[Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]]
@@ -313,29 +320,30 @@ class KubernetesServerDict(TypedDict):
 
     kind: Literal["kubernetes"]
     image: Input[str]
+    """Image of this project, with server and secretops."""
     namespace: NotRequired[str]
     create_namespace: NotRequired[bool]
-    """False if it exists. You then set its Pod Security level, and `pulumi destroy` leaves it."""
+    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` does not delete it."""
     context: NotRequired[str]
     """Context of the kubeconfig, by default the current one."""
     replicas: NotRequired[int]
     rollout_seconds: NotRequired[int]
-    """How long `pulumi up` waits for new pods of a server that was ready. Pods are replaced one by one."""
+    """How long `pulumi up` waits for new pods, if the server was ready before. Pods are replaced one by one."""
     allowed_hosts: NotRequired[Sequence[str]]
-    """Host names that clients use besides the Service's, e.g. of an ingress."""
+    """Host names that clients use in addition to the Service's, e.g. of an ingress."""
     connection_tools: NotRequired[bool]
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
     broker_cidrs: NotRequired[Sequence[str]]
     """Networks of the broker: pods reach no other address on its port."""
     dns_cidrs: NotRequired[Sequence[str]]
     """Addresses of DNS in addition to pods: of a cache on each node, or of a cloud."""
     dns_ports: NotRequired[Sequence[int]]
-    """Ports of those addresses and of DNS pods, not of their Service."""
+    """DNS ports at `dns_cidrs` and of DNS pods, not of their Service."""
     api_server_cidrs: NotRequired[Sequence[str]]
     """Networks of the API server, which only the rotator reaches."""
     api_server_ports: NotRequired[Sequence[int]]
     copilot_cidrs: NotRequired[Sequence[str]]
-    """Networks of the Coreflux Copilot, by HTTPS: by default every public address; empty for none."""
+    """Networks of the Coreflux Copilot, for HTTPS: by default every public address; empty for none."""
     client_cidrs: NotRequired[Sequence[str]]
     """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
     pull_secrets: NotRequired[Sequence[str]]
@@ -343,7 +351,7 @@ class KubernetesServerDict(TypedDict):
     pull_policy: NotRequired[Literal["Always", "IfNotPresent", "Never"]]
     """imagePullPolicy, by default Kubernetes' default."""
     run_as: NotRequired[Literal["image", "platform"]]
-    """uid and gid of pods: the image's, 10001, or what the platform assigns (OpenShift's restricted-v2)."""
+    """uid and gid of the pods: 10001, the image's, or what the platform assigns (OpenShift's restricted-v2)."""
     resources: NotRequired[ResourcesDict]
     """Resources of the server's container."""
     rotator_resources: NotRequired[ResourcesDict]
@@ -357,14 +365,14 @@ class KubernetesServerDict(TypedDict):
     certificate_issuer: NotRequired[CertificateIssuerDict]
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: NotRequired[Input[str]]
-    """URL of the cluster's OIDC issuer, for store azure: Entra then trusts the account of External Secrets."""
+    """URL of the cluster's OIDC issuer, for store azure: Entra then trusts External Secrets' service account."""
     reference: NotRequired[Literal["MountedFiles", "SyncedKey"]]
-    """Source of the secrets of store vault: files of Vault's agent (the default; needs its injector in the cluster), or
-    Secrets of External Secrets."""
+    """How pods get the secrets of store vault: as files that Vault's agent writes (the default; needs its injector in
+    the cluster), or as Secrets that External Secrets writes."""
     vault_cidrs: NotRequired[Sequence[str]]
-    """Networks of Vault, for store vault."""
+    """Networks of the Vault server, with store vault."""
     oidc_provider: NotRequired[Input[str]]
-    """ARN of the cluster's OIDC provider, for store aws: AWS then trusts the account of External Secrets."""
+    """ARN of the cluster's OIDC provider, for store aws: AWS then trusts External Secrets' service account."""
 
 
 class LoadBalancerDict(TypedDict):
@@ -391,11 +399,11 @@ class EcsServerDict(TypedDict):
     """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects variables when a
     task starts, and a new version starts a deployment."""
     copilot: NotRequired[bool]
-    """Uses the Coreflux Copilot. Injected tasks then start once agent-key has a value."""
+    """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names that clients use."""
     connection_tools: NotRequired[bool]
-    """Lets MCP clients choose the broker and user of all clients."""
+    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
     load_balancer: NotRequired[LoadBalancerDict]
     architecture: NotRequired[Literal["x86_64", "arm64"]]
     """Image architecture. Fargate's ARM64 costs a fifth less."""
@@ -409,17 +417,18 @@ class ContainerAppServerDict(TypedDict):
     kind: Literal["containerapp"]
     image: Input[str]
     bootstrapped: NotRequired[bool]
-    """True if its secrets have values. A new revision then has to be ready before it replaces the old revision."""
+    """True once the server's secrets have values: a new revision then replaces the old one only when it is ready."""
     ingress: NotRequired[Literal["environment", "network"]]
-    """Who reaches it: other apps of its environment, or the whole virtual network of the store's subnet."""
+    """Which clients reach the server: other apps of its environment, or the whole virtual network of the store's
+    subnet."""
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names that clients use in addition to that of Container Apps."""
     connection_tools: NotRequired[bool]
-    """Lets MCP clients choose the broker and user of all clients."""
+    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
 
 
 class EmbeddedBrokerDict(TypedDict):
-    """`secretops broker` on this machine, for development. MQTT 3.1.1, 100 clients, packets of up to 256 KiB."""
+    """`secretops broker` on this machine, for development. It speaks MQTT 3.1.1, and accepts 100 clients and packets of up to 256 KiB."""
 
     kind: Literal["embedded"]
     port: NotRequired[int]
@@ -437,7 +446,7 @@ class OutsideBrokerDict(TypedDict):
     client_certificate: NotRequired[bool]
     topics: NotRequired[Sequence[str]]
     groups: NotRequired[Sequence[str]]
-    """Groups of a Coreflux broker that the server's users are added to, for its rules (`USER IN GROUP`)."""
+    """Groups of a Coreflux broker to which the server's users are added, for the broker's rules (`USER IN GROUP`)."""
 
 
 class ExternalAgentDict(TypedDict):
@@ -456,33 +465,33 @@ class OwnedAgentDict(TypedDict):
 
 
 class ExternalIssuerDict(TypedDict):
-    """Another CA signs the client certificate, and an operator puts it. secretops warns before it expires."""
+    """Another CA signs the client certificate, and an operator puts it into the store. secretops warns before it expires."""
 
     kind: Literal["external"]
 
 
 class PrivateCaDict(TypedDict):
-    """A CA of the stack, for the one name of its client. Only the rotator reads its key."""
+    """A CA of the stack that signs only for the name of its client. Only the rotator reads its key."""
 
     kind: Literal["private-ca"]
     days: NotRequired[int]
-    """Lifetime of a client certificate."""
+    """Days that a client certificate is valid."""
     ca_days: NotRequired[int]
-    """Lifetime of the CA. At two thirds of it secretops makes the next one, which you add to the broker's CAs."""
+    """Lifetime of the CA. At two thirds of it secretops creates the next CA, which you add to the broker's CAs."""
 
 
 class AwsPrivateCaDict(TypedDict):
-    """A CA of AWS Private CA, with which the tick may sign client certificates alone."""
+    """A CA of AWS Private CA, with which the tick may sign only client certificates."""
 
     kind: Literal["aws-private-ca"]
     arn: Input[str]
-    """A CA of another account needs a shared permission for the client template."""
+    """A CA of another account must be shared, with the permission for the client template."""
     days: NotRequired[int]
-    """Lifetime of a client certificate; at most 7 with a CA for short-lived certificates."""
+    """Days that a client certificate is valid; at most 7 with a CA for short-lived certificates."""
 
 
 class RotationDict(TypedDict):
-    """Cadences and grace. The upper bounds are the guide's: 90 days and 6 months."""
+    """Cadences and grace period. The guide sets the maximum: 90 days and 6 months."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]
@@ -509,7 +518,7 @@ class CorefluxSecretsArgs(TypedDict):
     """The sections of a stack file."""
 
     store: Store
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -519,7 +528,7 @@ class CorefluxSecretsArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[RotationDict]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[Mapping[str, DeclaredSecretDict]]
     """More secrets, by name."""
     environment: NotRequired[Literal["development", "staging", "production"]]

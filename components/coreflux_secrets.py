@@ -1,4 +1,4 @@
-"""A whole stack as one component, for a Pulumi program that is about more than these secrets."""
+"""A whole stack as one component, for a Pulumi program that has other resources, too."""
 
 # No annotation is deferred here (`from __future__`): Pulumi reads the types of arguments and outputs.
 
@@ -26,7 +26,8 @@ _opened: WeakKeyDictionary[pulumi.Resource, str] = WeakKeyDictionary()
 
 
 class CorefluxSecrets(pulumi.ComponentResource):
-    """All resources of `__main__.py` as one component. A stack has at most one: resources are named after the stack."""
+    """All resources of `__main__.py` as one component. A stack can have only one: resources are named after the
+    stack."""
 
     environment: pulumi.Output[str]
     """development, staging or production."""
@@ -39,11 +40,11 @@ class CorefluxSecrets(pulumi.ComponentResource):
     trail: pulumi.Output[dict[str, Any]]
     """Where accesses are recorded."""
     gaps: pulumi.Output[dict[str, Any]]
-    """Limitations of the store."""
+    """Limitations of the store, by feature."""
     server: pulumi.Output[str]
     """How an MCP client reaches the server."""
     next: pulumi.Output[str]
-    """What to do after `pulumi up`."""
+    """What an operator does after `pulumi up`."""
 
     def __init__(self, name: str, args: CorefluxSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         with _missing_extra_reported(name):
@@ -54,7 +55,7 @@ class CorefluxSecrets(pulumi.ComponentResource):
             _check_it_is_the_only_one(name)
             super().__init__("coreflux-mcp-secrets:index:CorefluxSecrets", name, None, opts)
             declared = open_stack(settings, parent=self)
-        for output, entry in declared.items():  # with csr, an output of some stores only
+        for output, entry in declared.items():  # may contain csr, an output of some stores only
             setattr(self, output, pulumi.Output.from_input(entry))
         self.register_outputs(declared)
 
@@ -69,15 +70,17 @@ def _missing_extra_reported(name: str) -> Iterator[None]:
             raise
         raise ComponentError(
             f"CorefluxSecrets {name}: {sdk} is not installed",
-            "each platform needs its extra, for the store and for the server",
+            "the extras of the platforms of store and server must be installed",
             install_command(registry.extras()[sdk]),
             code="extra-missing",
         ) from None
 
 
 def _check_providers(name: str, settings: Settings, opts: pulumi.ResourceOptions | None) -> None:
-    """Raise pulumi.RunError for a provider that no resource would use. Components check the others."""
-    if opts is None or pulumi.runtime.get_root_resource() is None:  # a plugin also gets the providers of its parents
+    """Raise pulumi.RunError for a provider that no resource would use. Components check the used providers."""
+    if (
+        opts is None or pulumi.runtime.get_root_resource() is None
+    ):  # in a plugin, `opts` also contains the providers of its parents
         return
     several = opts.providers or []
     given = [*(several.values() if isinstance(several, Mapping) else several)]
@@ -88,15 +91,15 @@ def _check_providers(name: str, settings: Settings, opts: pulumi.ResourceOptions
             stack = f"store {settings.store.kind} and server {settings.server.kind}"
             raise ComponentError(
                 f"CorefluxSecrets {name}: unused provider of package {package}",
-                f"{stack} use {' and '.join(used) or 'no provider'}",
-                "take it out",
+                f"a provider must be one that {stack} use: {' and '.join(used) or 'none'}",
+                "remove it",
                 code="provider-unused",
             )
 
 
 def _check_it_is_the_only_one(name: str) -> None:
     stack = pulumi.runtime.get_root_resource()
-    if stack is None:  # a plugin's: only the engine knows the stack
+    if stack is None:  # in a plugin, only the engine knows the stack
         return
     if first := _opened.get(stack):
         raise ComponentError(
@@ -109,7 +112,6 @@ def _check_it_is_the_only_one(name: str) -> None:
 
 
 def _settings(name: str, args: Mapping[str, Any]) -> Settings:
-    """Raises ConfigurationError, before anything is registered."""
     by = f"CorefluxSecrets {name}"
     if not isinstance(args, Mapping):
         kind = "nothing" if args is None else f"a {type(args).__name__}"
@@ -135,7 +137,7 @@ def _settings(name: str, args: Mapping[str, Any]) -> Settings:
 
 
 def _without_outputs(where: str, entry: Any, found: dict[str, pulumi.Output[Any]]) -> Any:
-    """Return an entry with a mapping in place of each output; `found` gets the outputs by their places."""
+    """Return a copy of `entry` with a placeholder for each output. `found` gets the outputs, by their keys."""
     match entry:
         case pulumi.Output():
             found[where] = entry
@@ -148,9 +150,10 @@ def _without_outputs(where: str, entry: Any, found: dict[str, pulumi.Output[Any]
 
 
 def _of_encrypted(sections: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a problem for each `secure:` entry of the configuration that is among the arguments, without its mark.
+    """Yield a problem for each `secure:` entry of the configuration that the program passes on as an argument,
+    decrypted.
 
-    An encrypted entry within a section is recognized by its mapping.
+    An encrypted entry within a section is recognized because the section contains an equal mapping.
     """
     given = list(_mappings(sections)), list(_texts(sections))
     for key, kept in kept_encrypted():
@@ -193,7 +196,6 @@ def _whole(entry: Any) -> Any:
 
 
 def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
-    """Yield a problem for each entry that a stack file can't contain."""
     match entry:
         case Mapping():
             for key, inner in entry.items():
@@ -203,7 +205,7 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
                     yield Problem(
                         f"{where}: a key that is a {type(key).__name__}",
                         "keys must be text",
-                        "write text",
+                        "write the key as text",
                         code="key-not-text",
                     )
         case list() | tuple():

@@ -1,4 +1,4 @@
-"""A whole stack from its settings, for `__main__.py` and CorefluxSecrets."""
+"""Declare a whole stack from its settings, for `__main__.py` and CorefluxSecrets."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .settings.settings import Settings
 
 
 def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> dict[str, Any]:
-    """Declare a stack, below `parent` if there is one. Return its outputs: places and names, no value.
+    """Declare a stack, below `parent` if set. Return the stack's outputs: places and names, but no secret values.
 
-    The server's identity comes first, then grants, then the server.
+    The server's identity comes first, then the grants, then the server.
     """
     of_store, of_server = _platforms(settings)
     below = pulumi.ResourceOptions(parent=parent)
     workload = of_server.open_workload("identity", settings, below)
     principal = of_store.open_principal("identity", settings, workload, below)
     store = of_store.open_store("secrets", settings, principal, below)
-    # Ephemeral: else the CLI prints it again among its diagnostics.
+    # Ephemeral: otherwise the CLI prints it again among its diagnostics.
     pulumi.log.info("its limitations: pulumi stack output gaps", store, ephemeral=True)
     references = store.publish(reader=principal)
     schedule = store.rotate()
@@ -49,13 +49,12 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
 
 
 def run_preflight(settings: Settings) -> None:
-    """Check what a deployment needs on this machine. Raises pulumi.RunError."""
     for platform in dict.fromkeys(reversed(_platforms(settings))):
         platform.preflight(settings)
 
 
 def next_step(settings: Settings) -> str:
-    """Return the stack's output `next`: what an operator does after `pulumi up`, as a sentence."""
+    """Return the stack's output `next`: a sentence with what an operator does after `pulumi up`."""
     of_store, of_server = _platforms(settings)
     tick = of_store.first_tick(settings) or of_server.first_tick(settings) or "secretops tick"
     first = ", then secretops put ".join((_broker(settings), *_values_to_put(settings, of_server)))
@@ -70,7 +69,7 @@ def _platforms(settings: Settings) -> tuple[Platform, Platform]:
 
 
 def _broker(settings: Settings) -> str:
-    """Return how the broker gets its admin, after the client certificate if it requires one."""
+    """Return the commands that give the broker its admin user, after those for a required client certificate."""
     first = "secretops broker start" if isinstance(settings.broker, EmbeddedBroker) else "secretops put broker-admin"
     for secret in settings.secrets:
         if secret.name == CLIENT_CERT and not settings.tick_alone_signs:
@@ -82,7 +81,6 @@ def _broker(settings: Settings) -> str:
 
 
 def _values_to_put(settings: Settings, of_server: Platform) -> Iterator[str]:
-    """Yield the secrets that an operator supplies in addition to the broker's."""
     if settings.server.is_remote:
         yield HTTP_TOKEN[0]
     if isinstance(settings.agent, OwnedAgent):

@@ -1,1 +1,1 @@
-"""Rules on stacks, for `pulumi preview --policy-pack policies` or a preview's JSON."""
+"""Rules for stacks, for `pulumi preview --policy-pack policies` or a preview's JSON."""

@@ -1,6 +1,6 @@
 """`python -m policies [--json FILE] PREVIEW …`: apply the rules to previews of the CLI, and write the evidence.
 
-Exit code 0: every rule is kept, or can't be judged yet. 1: one is broken. 2: the input is no preview.
+Exit codes: 0 every rule is kept, or can't be judged yet; 1 a rule is broken; 2 the input is no preview.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
             sys.stderr.write(f"{path}: {reason or 'no text'}\n")
             return 2
     judged_plans = [(plan, judge(plan)) for plan in plans]
-    # Only the evidence goes to the standard output.
+    # Standard output is for the evidence alone.
     out = sys.stderr if options.json == "-" else sys.stdout
     for plan, judgements in judged_plans:
         out.write("\n".join([*text(plan, judgements), *cost.text(plan).splitlines(), ""]))
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def text(plan: Plan, judgements: Sequence[Judgement]) -> Iterator[str]:
-    """Yield broken rules, unknown ones, then the number of kept ones per platform."""
+    """Yield the broken rules, then the unknown ones, then the number of kept rules per platform."""
     counts = Counter(one.verdict for one in judgements)
     yield (
         f"{plan.stack} ({plan.environment}): {counts[Verdict.BROKEN]} broken, "

@@ -164,7 +164,6 @@ def _results(evidence: Mapping[str, Any]) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Return 2 if the file has no evidence."""
     if len(arguments) not in (1, 2):
         sys.stderr.write("usage: python -m policies.compliance EVIDENCE [FOLDER]\n")
         return 2

@@ -1,4 +1,4 @@
-"""Checks of containers on any platform."""
+"""Checks of containers, for any platform."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from policies.matchers import judge, listed
 from policies.plan import UNKNOWN, Finding, Resource
 
-# Words of a variable's name that make its text a value, unless that is a path.
+# Words in a variable's name that make its text a secret value, unless it is a path.
 _OF_A_VALUE = frozenset(
     ("PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "SECRET", "TOKEN", "KEY", "APIKEY", "CREDENTIALS", "CREDENTIAL")
 )
@@ -19,7 +19,7 @@ HAS_CREDENTIAL = "has a credential: others of the host can read it; let the prog
 
 
 def pinned(image: Any) -> bool:
-    """Accept an image with a digest, or a tag other than latest."""
+    """Accept an image with a digest, or with a tag other than latest."""
     if not isinstance(image, str):
         return False
     tag = re.search(r":([\w.-]+)$", image.partition("@")[0])
@@ -31,17 +31,17 @@ def drops_all(drops: Any) -> bool:
 
 
 def of_a_value(name: Any) -> bool:
-    """Return whether a variable's name is a credential's."""
     return isinstance(name, str) and bool(_OF_A_VALUE & set(name.upper().split("_")))
 
 
 def in_plain_sight(name: Any, text: Any) -> bool:
-    """Return whether a variable has a credential's name or a private key. False if unknown."""
+    """Return whether a variable has a credential's name, or its text a private key. False if that is unknown."""
     return of_a_value(name) or "PRIVATE KEY-----" in str(text)
 
 
 def no_credential(arguments: Any) -> bool:
-    """Accept arguments without `NAME=text` or `--name text` where the name is a credential's and the text no path."""
+    """Accept arguments without `NAME=text` or `--name text`, where NAME is a credential's and the text is not a
+    path."""
     command = " ".join(map(str, listed(arguments)))
     for word, after in pairwise([*command.split(), "-"]):
         name, assigned, text = word.lstrip("-").partition("=")

@@ -1,4 +1,4 @@
-"""Controls that rules serve: requirement, in our words, and public text."""
+"""Controls of compliance frameworks that the rules serve: each requirement in our words, and the public text."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from policies.rule import Control, Framework
 class Text:
     name: str
     url: str
-    """`{id}` is a control's id, if each control has an anchor."""
+    """Page of the framework. `{id}` stands for a control's id, if each control has an anchor."""
     read: str
-    """The text that ids were checked against, and its unread parts."""
+    """The text against which ids were checked, and which parts of it were not read."""
     scope: str
     """How the framework's subject differs from a stack."""
 
@@ -129,5 +129,5 @@ _FRAMEWORKS = {control: framework for framework, asks in CONTROLS.items() for co
 
 
 def controls(ids: str, because: str) -> tuple[Control, ...]:
-    """Return the controls with these space-separated ids. `because`: how a rule serves them."""
+    """Return the controls with these ids, which spaces separate. `because` is how a rule serves them."""
     return tuple(Control(_FRAMEWORKS[control], control, because) for control in ids.split())

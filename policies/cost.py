@@ -1,8 +1,8 @@
 """Estimate a stack's cost at rest from its plan and its cloud's list prices. Needs no network.
 
-`make preview` and `python -m policies` print it; the tables on the clouds' pages have the same items. At rest nobody
-calls the server, and nothing rotates. Free allowances are left out: other programs of the account may use them. Prices
-are those of one region per cloud; other regions differ a little.
+`make preview` and `python -m policies` print the estimate; the tables on the clouds' pages have the same items. At
+rest, nobody calls the server and nothing rotates. Free allowances are ignored, since other programs of the account may
+use them. Prices are those of one region per cloud; other regions differ a little.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 from policies.plan import Plan
 from policies.rule import defined
 
-# A month, as the clouds' calculators count it.
+# Hours of a month, as the clouds' calculators count.
 HOURS = 730
 SECONDS = HOURS * 3600
 CENT = 0.01
-# Polls of a launcher for each secret: every 5 minutes (secretops.launcher.polling_source).
+# Polls per month of a launcher for one secret: every 5 minutes (secretops.launcher.polling_source).
 POLLS = HOURS * 12
 
 
 class Source(NamedTuple):
-    """A page with list prices, and the date of the copy with the price."""
+    """A page with list prices, and the date of the copy from which the price is."""
 
     page: str
     read: str
@@ -36,16 +36,16 @@ class Item:
 
     what: str
     usd: float
-    """Price of one for a month."""
+    """Price of one unit for a month, in US dollars."""
     source: Source
     setting: str
-    """Stack file setting that changes the quantity, as Markdown."""
+    """The setting that changes the quantity, as Markdown."""
     quantity: Callable[[Plan], float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ByUse:
-    """A cost by use, which is in no total."""
+    """A cost by use. It is not in the total."""
 
     what: str
     usd: float
@@ -54,18 +54,18 @@ class ByUse:
 
 @dataclass(frozen=True, kw_only=True)
 class PriceList:
-    """Prices of a cloud: PRICES in a module of the platform's folder."""
+    """The prices of a cloud: the constant PRICES in a module of the platform's folder."""
 
     package: str
     """Pulumi package of the cloud's resources."""
     region: str
-    """Region of the prices: the shipped stack file's."""
+    """Region of the prices: that of the shipped stack file."""
     items: tuple[Item, ...]
     by_use: tuple[ByUse, ...]
     priced: tuple[str, ...]
     """Prefixes of the types that an item counts."""
     free: tuple[str, ...]
-    """Prefixes of types that cost nothing at rest, or cents for their requests."""
+    """Prefixes of the types that cost nothing at rest, or cents for their requests."""
 
     def unpriced(self, plan: Plan) -> Iterator[str]:
         """Yield the resource types that are neither priced nor free at rest."""
@@ -84,7 +84,6 @@ class Line:
 
     @property
     def usd(self) -> float:
-        """US dollars a month."""
         return self.item.usd * self.quantity
 
 
@@ -94,12 +93,11 @@ def price_lists() -> tuple[PriceList, ...]:
 
 
 def estimate(plan: Plan) -> tuple[Line, ...]:
-    """Return the most expensive first; none without a cloud."""
+    """Return each item's cost, the most expensive first; none for a plan without a cloud."""
     return tuple(sorted((line for each in price_lists() for line in each.lines(plan)), key=lambda line: -line.usd))
 
 
 def total(lines: Iterable[Line]) -> float:
-    """Return US dollars a month."""
     return sum(line.usd for line in lines)
 
 
@@ -108,7 +106,7 @@ def unpriced(plan: Plan) -> tuple[str, ...]:
 
 
 def text(plan: Plan) -> str:
-    """Return the estimate as text; empty without a cloud."""
+    """Return the estimate as text; empty for a plan without a cloud."""
     lines = estimate(plan)
     if not lines:
         return ""
@@ -125,7 +123,6 @@ def text(plan: Plan) -> str:
 
 
 def money(usd: float) -> str:
-    """Use two decimals; four below a cent."""
     return f"{usd:.2f}" if usd >= CENT else f"{usd:.4f}"
 
 
@@ -134,5 +131,5 @@ def count(*types: str) -> Callable[[Plan], float]:
 
 
 def whole(entry: Any) -> int:
-    """Return 1 if missing or unknown."""
+    """Return `entry` if it is a whole number, otherwise 1."""
     return entry if isinstance(entry, int) else 1

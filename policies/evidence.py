@@ -1,4 +1,4 @@
-"""Judgements of rules on a plan, and an auditor's evidence: names, no value."""
+"""Judgements of rules on a plan, and an auditor's evidence, which contains names and no secret values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from policies.plan import Environment, Finding, Plan, Resource
 from policies.rule import Rule, rules
 
-# Version of the evidence's form; readers reject others.
+# Version of the evidence's format; readers reject others.
 FORM = 1
 
 
@@ -18,7 +18,7 @@ class Verdict(StrEnum):
     KEPT = "kept"
     BROKEN = "broken"
     UNKNOWN = "unknown"
-    """Not broken, but something can't be judged before the provider creates it."""
+    """Not broken, but not provable before the provider creates a resource."""
     NOT_APPLICABLE = "not applicable"
 
 
@@ -30,7 +30,7 @@ class Judgement:
 
 
 def judge(plan: Plan) -> tuple[Judgement, ...]:
-    """Judge by every rule, by name."""
+    """Apply every rule. Return the judgements, sorted by the rules' names."""
     return tuple(judge_by(rule, plan) for rule in rules())
 
 
@@ -54,7 +54,7 @@ def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgemen
 
 
 def _failed(rule: Rule, urn: str, error: Exception) -> Finding:
-    """The error's text may repeat a property."""
+    """Return the finding for a rule that raised `error`, without the error's text, which may contain a property."""
     message = f"{rule.name} can't judge a form of resource ({type(error).__name__}): report it, with its type"
     return Finding(urn, message)
 
@@ -66,7 +66,7 @@ def _judgement(rule: Rule, found: tuple[Finding, ...]) -> Judgement:
 
 
 def unjudged(judgements: Iterable[Judgement]) -> list[str]:
-    """Return the rules that can't be judged yet, with known reasons."""
+    """Return the names of the rules that can't be judged yet, with the reason if it is known."""
     unknown = (one.rule for one in judgements if one.verdict is Verdict.UNKNOWN)
     return [f"{rule.name} ({rule.later})" if rule.later else rule.name for rule in unknown]
 
@@ -79,7 +79,7 @@ def evidence(
     commit: str,
     tools: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return the evidence. `source` is where plans came from; the caller adds the date."""
+    """Return the evidence. `source` is where the plans came from; the caller adds the date."""
     return {
         "form": FORM,
         "source": source,

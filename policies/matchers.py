@@ -9,12 +9,12 @@ from typing import Any
 
 from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown
 
-# Bits of a CIDR range's prefix: a shorter prefix counts as the whole internet.
+# Bits of a CIDR range's prefix: a shorter prefix counts as open to the internet.
 LEAST_BITS = 8
 
 
 def at(entry: Any, *path: str) -> Any:
-    """Return the value at `path`: None if missing, UNKNOWN below an unknown."""
+    """Return the entry at `path`: None if it is missing, UNKNOWN at or below an unknown."""
     for step in path:
         if entry is UNKNOWN:
             return UNKNOWN
@@ -23,7 +23,7 @@ def at(entry: Any, *path: str) -> Any:
 
 
 def select(entry: Any, path: str) -> Iterator[Any]:
-    """Yield the values at a dotted path. `[]` after a step goes into each member of a list."""
+    """Yield the entries at a dotted path. `[]` after a step means each member of a list."""
     step, _, rest = path.partition(".")
     inner = at(entry, step.removesuffix("[]"))
     for one in each(inner) if step.endswith("[]") else (inner,):
@@ -34,7 +34,7 @@ def select(entry: Any, path: str) -> Iterator[Any]:
 
 
 def each(entry: Any) -> Iterator[Any]:
-    """Yield a list's members; nothing if missing, UNKNOWN if unknown."""
+    """Yield a list's members; nothing if it is missing, UNKNOWN if it is unknown."""
     if entry is UNKNOWN:
         yield UNKNOWN
     elif isinstance(entry, list):
@@ -42,7 +42,6 @@ def each(entry: Any) -> Iterator[Any]:
 
 
 def known(entry: Any) -> bool:
-    """Return whether it is known at every depth."""
     if isinstance(entry, Mapping):
         return all(known(inner) for inner in entry.values())
     if isinstance(entry, list | tuple):
@@ -51,7 +50,7 @@ def known(entry: Any) -> bool:
 
 
 def judge(of: Resource | Plan, entry: Any, ok: Callable[[Any], bool], what: str, wrong: str) -> Iterator[Finding]:
-    """Yield a finding unless `ok(entry)`. `what` and `wrong` form the sentence."""
+    """Yield a finding unless `ok(entry)`. Its sentence is `what` and `wrong`; an unknown entry's says so."""
     if ok is not is_present and not known(entry):
         yield Finding(of.urn, f"{what} is known after pulumi up", unknown=True)
     elif not ok(entry):
@@ -59,22 +58,20 @@ def judge(of: Resource | Plan, entry: Any, ok: Callable[[Any], bool], what: str,
 
 
 def forbidden(wrong: str) -> Callable[[Resource], Iterator[Finding]]:
-    """Return a judge for Each that rejects all resources."""
     return lambda one: iter((Finding(one.urn, wrong),))
 
 
 def required(wrong: str, *types: str) -> Callable[[Plan], Iterator[Finding]]:
-    """Return a judge of a plan that requires one of these types."""
+    """Return a judge that requires a resource of one of these types in the plan."""
     return lambda plan: iter(() if any(plan.of_type(*types)) else (Finding(plan.urn, wrong),))
 
 
 def listed(entry: Any) -> list[Any]:
-    """Return a list unchanged; [] for anything else."""
     return entry if isinstance(entry, list) else []
 
 
 def open_cidr(cidr: Any) -> bool:
-    """Treat a large part of the internet, and text that is no range, as open."""
+    """Return whether a range is a large part of the internet, or can't be read."""
     if not isinstance(cidr, str):
         return False
     try:
@@ -91,37 +88,34 @@ def contains(entry: Any, *texts: str) -> bool:
 
 
 def is_true(entry: Any) -> bool:
-    """Accept True alone."""
     return entry is True
 
 
 def is_set(entry: Any) -> bool:
-    """Accept any value that is not empty."""
     return bool(entry)
 
 
 def is_present(entry: Any) -> bool:
-    """Accept what is not empty, also another resource's unknown output: `up` judges it again."""
+    """Accept anything that is not empty, and an unknown output of another resource: `pulumi up` judges it again."""
     return entry is UNKNOWN or bool(entry)
 
 
 def not_set(entry: Any) -> bool:
-    """Accept a missing, empty or False value."""
     return not entry
 
 
 def one_of(*allowed: Any) -> Callable[[Any], bool]:
-    """Accept these values; None accepts a missing one."""
+    """Return a condition that accepts these entries; None means a missing one."""
     return lambda entry: entry in allowed
 
 
 def between(least: int, most: int) -> Callable[[Any], bool]:
-    """Accept whole numbers in this inclusive range."""
+    """Return a condition that accepts whole numbers in this range, both ends included."""
     return lambda entry: isinstance(entry, int) and not isinstance(entry, bool) and least <= entry <= most
 
 
 def matches(pattern: str) -> Callable[[Any], bool]:
-    """Accept strings that match the whole pattern, in any case."""
+    """Return a condition that accepts strings that match the whole pattern, in any case."""
     return lambda entry: isinstance(entry, str) and re.fullmatch(pattern, entry, re.IGNORECASE) is not None
 
 
@@ -129,19 +123,20 @@ def matches(pattern: str) -> Callable[[Any], bool]:
 
 
 def related(plan: Plan, kind: str, *path: str, ok: Callable[[Any], bool]) -> list[Resource] | Unknown:
-    """Return resources with an `ok` property at `path`; UNKNOWN if only an unknown one may be."""
+    """Return the resources of type `kind` whose property at `path` is `ok`; UNKNOWN if there is none but an unknown
+    one."""
     of_type = [(one, at(one.properties, *path)) for one in plan.of_type(kind)]
     found = [one for one, entry in of_type if entry is not UNKNOWN and ok(entry)]
     return UNKNOWN if not found and any(entry is UNKNOWN for _, entry in of_type) else found
 
 
 def with_name(plan: Plan, kind: str, *path: str, name: Any) -> list[Resource] | Unknown:
-    """Return UNKNOWN for an unknown name."""
+    """Return the resources of type `kind` with `name` at `path`; UNKNOWN for an unknown name."""
     return UNKNOWN if name is UNKNOWN else related(plan, kind, *path, ok=lambda entry: entry == name)
 
 
 def require(of: Resource, found: list[Resource] | Unknown, what: str, wrong: str) -> Iterator[Finding]:
-    """Yield a finding if `found` is empty: `of` needs `what`; `wrong` explains its absence."""
+    """Yield a finding if `found` is empty, since the resource needs `what`. `wrong` explains the consequence."""
     if isinstance(found, Unknown):
         yield Finding(of.urn, f"whether it has {what} is known after pulumi up", unknown=True)
     elif not found:

@@ -1,7 +1,7 @@
 """The rules as a Pulumi policy pack: the analyzer of `pulumi up --policy-pack policies`.
 
-It implements the engine's protocol (analyzer.proto of Pulumi 3.272). Pulumi's SDK for packs decrypts secrets before a
-policy gets them, and reads the whole stack for each policy (docs/adr/0017).
+It implements the engine's protocol (analyzer.proto of Pulumi 3.272). Pulumi's SDK for packs is not used: it decrypts
+secrets before a policy gets them, and reads the whole stack for each policy (docs/adr/0017).
 """
 
 # ruff: noqa: N802, ARG002  the protocol gives the names and the arguments
@@ -38,21 +38,21 @@ from policies.rule import Enforcement, Rule, rules
 
 NAME = PROJECT
 VERSION = "0.1.0"
-# The policy that reports what can't be judged yet.
+# Name of the policy that reports what can't be judged yet.
 LATER = "known-after-up"
 LATER_SAYS = "What hangs on a property that only the provider knows is judged by the next preview after pulumi up."
 
 # Seconds to wait for the engine's log.
 LOG_SECONDS = 10
 
-# Bytes; what the CLI itself allows.
+# Maximum bytes of a message, as in the CLI.
 _LARGEST_MESSAGE = 400 * 1024 * 1024
 
 
 class Pack(analyzer_pb2_grpc.AnalyzerServicer):
-    """The analyzer. It judges each resource by its inputs before the engine makes it, and the whole stack at the end.
+    """The analyzer. It judges each resource by its inputs before the engine creates it, and the whole stack at the end.
 
-    Other methods answer UNIMPLEMENTED, as the protocol requires.
+    Other methods of the protocol answer UNIMPLEMENTED, which it allows.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,6 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         self._reported: set[tuple[str, str, str]] = set()
 
     def Handshake(self, request: Any, context: Any) -> Any:
-        """Save the engine's address, to log the cost estimate."""
         self._engine = request.engine_address
         return analyzer_pb2.AnalyzerHandshakeResponse()
 
@@ -71,7 +70,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return plugin_pb2.PluginInfo(version=VERSION)
 
     def GetAnalyzerInfo(self, request: Any, context: Any) -> Any:
-        """Return each rule as a policy with its own, fixed level."""
+        """Return each rule as a policy with its level, which users can't change."""
         return analyzer_pb2.AnalyzerInfo(
             name=NAME,
             version=VERSION,
@@ -85,7 +84,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return Empty()
 
     def ConfigureStack(self, request: Any, context: Any) -> Any:
-        """Save the stack file's environment, else the one in the stack's name."""
+        """Save the environment: the stack file's, or else the one that the stack's name means."""
         self._is_preview = request.dry_run
         self._resources.clear()
         self._reported.clear()
@@ -94,7 +93,8 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return analyzer_pb2.AnalyzerStackConfigureResponse()
 
     def Analyze(self, request: Any, context: Any) -> Any:
-        """Judge by the checks that need no other resource. The engine does not make one that breaks a rule."""
+        """Judge one resource by the checks that need no other. The engine does not create a resource that breaks a
+        rule."""
         one = self._resources[request.urn] = resource(
             request.urn,
             MessageToDict(request.properties),
@@ -108,7 +108,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return analyzer_pb2.AnalyzeResponse(diagnostics=[each for one in judgements for each in self._new(one)])
 
     def AnalyzeStack(self, request: Any, context: Any) -> Any:
-        """Judge the whole stack. Only the resources' names count: their inputs came before."""
+        """Judge the whole stack. The request only lists its resources: `Analyze` got their inputs."""
         response = analyzer_pb2.AnalyzeResponse()
         plan = self.plan_of(request)
         if plan is None:
@@ -117,7 +117,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             self._log(plan.urn, cost.text(plan))
         judgements = judge(plan)
         for one in judgements:
-            if one.verdict in (Verdict.NOT_APPLICABLE, Verdict.UNKNOWN):  # else the engine would report success
+            if one.verdict in (Verdict.NOT_APPLICABLE, Verdict.UNKNOWN):  # otherwise the engine would report success
                 response.not_applicable.append(
                     analyzer_pb2.PolicyNotApplicable(policy_name=one.rule.name, reason=str(one.verdict))
                 )
@@ -129,7 +129,6 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return response
 
     def _new(self, judgement: Judgement) -> Iterator[Any]:
-        """Yield each broken rule once, as diagnostics."""
         rule = judgement.rule
         controls = "; ".join(f"{control.framework} {control.id}" for control in rule.controls)
         for finding in judgement.findings:
@@ -142,7 +141,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             yield _diagnostic(rule.name, rule.sentence, text, finding.resource, _level(rule))
 
     def _log(self, urn: str, message: str) -> None:
-        """Log a message to the CLI, below the stack. Ignores an engine that is missing or does not answer."""
+        """Log a message to the CLI, below the stack. An engine that is missing or does not answer is ignored."""
         if not self._engine or not message:
             return
         with grpc.insecure_channel(self._engine) as channel, suppress(grpc.RpcError):
@@ -150,7 +149,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             engine_pb2_grpc.EngineStub(channel).Log(request, timeout=LOG_SECONDS)
 
     def plan_of(self, request: Any) -> Plan | None:
-        """Return None for a program that failed before its stack: the engine reports that."""
+        """Return the plan; None for a program that failed before its stack existed, which the engine reports."""
         stack = next((one for one in request.resources if one.type == STACK), None)
         if stack is None:
             return None
@@ -182,9 +181,9 @@ def _diagnostic(name: str, says: str, message: str, urn: str, level: Any) -> Any
 
 
 def serve(pack: Pack) -> None:
-    """Serve until the engine ends it. It reads the port from the first line."""
+    """Serve until the engine ends this process. Print the port in the first line, for the engine."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)  # at once: the CLI waits 5 s for a plugin that ignores it
+        signal.signal(number, signal.SIG_DFL)  # ends at once: the CLI waits 5 s for a plugin that ignores the signal
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=4),
         options=[

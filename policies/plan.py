@@ -1,4 +1,4 @@
-"""The plan that rules judge, from the engine's analyzer, a preview's JSON, or mocks."""
+"""The plan that rules judge: from the engine's analyzer, a preview's JSON, or mocks."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PROJECT = "coreflux-mcp-secrets"
 # Type of the stack.
 STACK = "pulumi:pulumi:Stack"
 
-# Key for the kind of a mapping.
+# Key of the engine's objects that contains what the object is.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
-# Its entry for an encrypted value.
+# Content of that key for an encrypted value.
 _CONCEALS = "1b47061264138c4ac30d75fd1eb44270"
-# Keys of the engine's bridges and the SDK. Other keys with this prefix are the program's.
+# Keys that the engine's bridges and the SDK add. Other keys with this prefix are the program's.
 _ENGINE_KEYS = frozenset({"__defaults", "__internal", "__provider", "__pulumi_raw_state_delta"})
 _OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
-# The engine's placeholders for unknown values, one for each type.
+# The engine's placeholders for unknown properties, one per type.
 _UNKNOWNS = frozenset(
     {
         "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
@@ -39,7 +39,7 @@ _STREAM = "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview --json"
 
 
 class Unknown:
-    """A property that is unknown until the provider has made the resource."""
+    """A property that is unknown until the provider has created the resource."""
 
     def __repr__(self) -> str:
         return "<known after pulumi up>"
@@ -52,7 +52,7 @@ UNKNOWN: Final = Unknown()
 
 
 class Concealed:
-    """A property that the engine encrypts: rules see that it exists, never its value."""
+    """A property that the engine encrypts. Rules see that it exists, but never its value."""
 
     def __repr__(self) -> str:
         return "<secret>"
@@ -62,7 +62,7 @@ CONCEALED: Final = Concealed()
 
 
 class Environment(StrEnum):
-    """The stack's environment. Rules import no settings."""
+    """The stack's environment. It is defined here, since rules import no settings."""
 
     DEVELOPMENT = "development"
     STAGING = "staging"
@@ -76,7 +76,7 @@ class Resource:
     name: str
     urn: str
     properties: Mapping[str, Any]
-    """Inputs in camelCase; UNKNOWN and CONCEALED at any depth."""
+    """Inputs with names in camelCase; UNKNOWN and CONCEALED may occur at any depth."""
     parent: str = ""
     protect: bool = False
     provider: str = ""
@@ -88,9 +88,9 @@ class Plan:
     stack: str
     environment: Environment
     resources: tuple[Resource, ...]
-    """Resources to judge; in another program those below a component of this project."""
+    """Resources to judge. In another project's program, those below a component of this project."""
     others: tuple[Resource, ...] = ()
-    """Other resources of another program, where rules look only for values."""
+    """Other resources of that program, in which rules only look for secret values."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
     """Stack outputs. `secretops` is the manifest."""
 
@@ -103,21 +103,20 @@ class Plan:
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """Return the output `secretops`; empty if unknown."""
         found = self.outputs.get("secretops")
         return found if isinstance(found, Mapping) else {}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What breaks a rule, or is unknown, in one resource or the stack. A rule without findings is kept."""
+    """A property that breaks a rule, or is unknown, in one resource or the stack. A rule without findings is kept."""
 
     resource: str
-    """Its URN, or the stack's."""
+    """URN of the resource, or of the stack."""
     message: str
-    """What is wrong, the rule, the remedy. Never a value."""
+    """What is wrong, the rule and the remedy, but never a secret value."""
     unknown: bool = False
-    """Not broken: can't be judged before the provider makes what it depends on."""
+    """True: the rule is not broken, but can't be judged before the provider creates what it depends on."""
 
 
 class NoPlanError(Exception):
@@ -125,7 +124,7 @@ class NoPlanError(Exception):
 
 
 def judged(entry: Any) -> Any:
-    """Remove the engine's additions."""
+    """Return an entry without the engine's additions, with UNKNOWN and CONCEALED in place of its placeholders."""
     match entry:
         case str() if entry in _UNKNOWNS:
             return UNKNOWN
@@ -146,14 +145,14 @@ def _mapping(entry: Mapping[str, Any]) -> Any:
             return CONCEALED
         case signature if signature == _OUTPUT:
             return judged(entry["value"]) if "value" in entry else UNKNOWN
-    # A file or an archive: source and name. Previews elide the content.
+    # A file or an archive: only its source and name, since previews elide the content.
     return {key: judged(inner) for key, inner in entry.items() if key in ("path", "uri", "assets")}
 
 
 def resource(
     urn: str, inputs: Mapping[str, Any], *, parent: str = "", protect: bool = False, provider: str = ""
 ) -> Resource:
-    """Return a resource by URN. A stack is no parent; a default provider is no provider."""
+    """Return a resource by its URN. The stack as a parent and a default provider become ""."""
     name = urn.rpartition("::")[2]
     return Resource(
         type=type_of(urn),
@@ -167,12 +166,11 @@ def resource(
 
 
 def type_of(urn: str) -> str:
-    """Return the type without the parents'."""
     return urn.rpartition("::")[0].rpartition("::")[2].rpartition("$")[2]
 
 
 def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, project: str, stack: str) -> Plan:
-    """Order by URN, without default providers."""
+    """Return the plan with `resources` sorted by URN, without the stack and default providers."""
     found = sorted((one for one in resources if not _own(one)), key=lambda one: one.urn)
     return Plan(
         project=project,
@@ -185,17 +183,16 @@ def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, proj
 
 
 def is_ours(one: Resource, project: str) -> bool:
-    """Return whether it is of this project, or below its components, by URN."""
+    """Return whether a resource belongs to this project, or is below one of its components, according to its URN."""
     return project == PROJECT or f"{PROJECT}:" in one.urn.split("::")[2]
 
 
 def _own(one: Resource) -> bool:
-    """Return whether the engine created the resource."""
     return one.type == STACK or (one.type.startswith("pulumi:providers:") and one.name.startswith("default"))
 
 
 def environment_of(stack: str) -> Environment:
-    """The first word of a stack's name decides, as in the program."""
+    """Return the environment that the first word of the stack's name means, as the program does."""
     match re.split(r"[^a-z]", stack.lower())[0]:
         case "dev" | "development":
             return Environment.DEVELOPMENT
@@ -205,13 +202,12 @@ def environment_of(stack: str) -> Environment:
 
 
 def _environment(outputs: Mapping[str, Any]) -> Environment:
-    """The default is production, the strictest."""
     name = outputs.get("environment")
     return Environment(name) if name in tuple(Environment) else Environment.PRODUCTION
 
 
 def plan_of_preview(text: str) -> Plan:
-    """Return the plan of a preview's event stream, one JSON object a line. Raises NoPlanError."""
+    """Return the plan of a preview's event stream, which has one JSON object per line. Raises NoPlanError."""
     found: dict[str, Resource] = {}
     outputs: Mapping[str, Any] | None = None
     urn = ""

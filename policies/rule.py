@@ -1,7 +1,7 @@
-"""The model of a rule: its requirement of a plan, findings and controls.
+"""The model of a rule: what it requires of a plan, its findings and its controls.
 
-A rule judges what a stack *declares*. It does not depend on the plan's source (the engine's analyzer, a preview's JSON,
-mocks) or the program.
+A rule judges what a stack *declares*, regardless of the program and of the plan's source (the engine's analyzer, a
+preview's JSON, mocks).
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class Framework(StrEnum):
 
 @dataclass(frozen=True)
 class Control:
-    """A control, such as CC6.1, 8.6.3, 164.312(a)(2)(iv) or 32(1)(a)."""
+    """A control of a compliance framework, such as CC6.1, 8.6.3, 164.312(a)(2)(iv) or 32(1)(a)."""
 
     framework: Framework
     id: str
     because: str
-    """One line: how the rule serves it."""
+    """How the rule serves the control, in one line."""
 
 
 class Enforcement(StrEnum):
-    """Effect of a finding on a preview, in the words of Pulumi's policies."""
+    """Effect of a finding on a preview, in the terms of Pulumi's policies."""
 
     MANDATORY = "mandatory"
     ADVISORY = "advisory"
@@ -52,8 +52,8 @@ PRODUCTION = frozenset({Environment.PRODUCTION})
 class Expect:
     """A condition on one property of a type.
 
-    `path` is dotted; `[]` after a step means each member of that list: `rules[].id`. `*` in a type matches any text.
-    The finding is the path and `wrong`: the problem and the remedy.
+    `path` is dotted; `[]` after a step means each member of that list: `rules[].id`. `*` in a type matches any text. A
+    finding's text is the path and `wrong`, which has the problem and the remedy.
     """
 
     types: str | tuple[str, ...]
@@ -69,13 +69,13 @@ def rows(
     below: str = "",
     environments: frozenset[Environment] = ALL,
 ) -> tuple[Expect, ...]:
-    """Return an Expect for each (path, ok, wrong); paths begin with `below`."""
+    """Return an Expect for each (path, ok, wrong). `below` is the beginning of all paths."""
     return tuple(Expect(types, below + path, ok, wrong, environments) for path, ok, wrong in entries)
 
 
 @dataclass(frozen=True)
 class Each:
-    """A judge of each resource of a type."""
+    """A function that judges each resource of a type."""
 
     types: str | tuple[str, ...]
     judge: Callable[[Resource], Iterator[Finding]]
@@ -84,26 +84,26 @@ class Each:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One sentence that a stack keeps or breaks.
+    """A rule, as one sentence that a stack keeps or breaks.
 
-    `checks` judge one resource at a time: `pulumi up` stops before it makes a resource that breaks one. `across` judges
-    the whole plan.
+    `checks` judge one resource at a time: `pulumi up` stops before it creates a resource that breaks one. `across`
+    judges the whole plan.
     """
 
     name: str
-    """Unique, kebab-case, begins with the platform: aws-keys-rotate, stack-is-protected-in-production."""
+    """Unique name with dashes that begins with the platform: aws-keys-rotate, stack-is-protected-in-production."""
     sentence: str
     controls: tuple[Control, ...]
     limitation: str
-    """One sentence: what a kept rule does not prove."""
+    """What a kept rule does not prove, in one sentence."""
     later: str = ""
-    """Why a first preview can't fully judge it; empty if it can, on every shipped stack."""
+    """Why a first preview can't judge the rule completely; empty if it can, for every shipped stack."""
     checks: tuple[Expect | Each, ...] = ()
     across: Callable[[Plan], Iterator[Finding]] | None = None
     types: tuple[str, ...] = ()
-    """Types of `across`, for `applies_to`. Those of `checks` count by themselves."""
+    """Types that `across` judges, for `applies_to`. Those of `checks` need no entry."""
     applies: Callable[[Plan], bool] | None = None
-    """Whether the rule applies; by default, if the plan has a resource of its types."""
+    """Whether the rule applies to a plan; by default, if the plan has a resource of its types."""
     environments: frozenset[Environment] = ALL
     enforcement: Enforcement = Enforcement.MANDATORY
 
@@ -128,7 +128,7 @@ class Rule:
 
 
 def is_of(one: Resource, types: tuple[str, ...]) -> bool:
-    """Return whether the type is one of these; `kubernetes:*:Role` matches any API version."""
+    """Return whether a resource is of one of these types. `kubernetes:*:Role` matches any API version."""
     return any(one.type == kind or ("*" in kind and fnmatchcase(one.type, kind)) for kind in types)
 
 
@@ -137,7 +137,7 @@ def _types(check: Expect | Each) -> tuple[str, ...]:
 
 
 def protected(*types: str, only: Callable[[Resource], bool] = lambda _: True) -> Each:
-    """Return a check that resources are protected: their loss is permanent, or disables the trail."""
+    """Return a check that resources are protected, because their loss is permanent or disables the trail."""
 
     def look(one: Resource) -> Iterator[Finding]:
         if only(one) and not one.protect:
@@ -147,7 +147,7 @@ def protected(*types: str, only: Callable[[Resource], bool] = lambda _: True) ->
 
 
 def where(condition: Callable[[Resource], Any], types: str, *entries: tuple[str, Callable[[Any], bool], str]) -> Each:
-    """Return a check of `rows` on resources that meet a condition."""
+    """Return a check of `rows` for resources that meet `condition`."""
     expected = rows(types, *entries)
 
     def judge_rows(one: Resource) -> Iterator[Finding]:
@@ -164,16 +164,15 @@ def _expected(one: Resource, row: Expect) -> Iterator[Finding]:
 
 @cache
 def rules() -> tuple[Rule, ...]:
-    """Return every rule, by name."""
     return tuple(sorted(defined("RULES"), key=lambda rule: rule.name))
 
 
 def defined(name: str) -> Iterator[Any]:
     """Yield the members of each constant `name` in the platforms' folders, in the order of modules.
 
-    RULES: rules. For rules on every stack, HOLDS: checks that resources with secrets, keys or the trail are protected;
-    IMAGES: checks of images; VALUES: patterns of types with a value; ENCRYPTED: kinds of store that encrypt values.
-    PRICES: for the cost estimate.
+    The constants are RULES: rules; HOLDS: checks that resources with secrets, keys or the trail are protected; IMAGES:
+    checks of images; VALUES: patterns of types with a secret value; ENCRYPTED: kinds of store that encrypt values;
+    PRICES: prices for the cost estimate.
     """
     for platform in pkgutil.iter_modules(policies.__path__, "policies."):
         if platform.ispkg:

@@ -1,7 +1,7 @@
-"""The end of `make up` on dev: start the broker, rotate what is due, show the status.
+"""The end of `make up` on dev: start the broker, rotate due secrets, show the status.
 
-.venv/bin/python -m tools.after_up STACK: each command runs in a fork, so that imports and manifest are read once. Exit
-code: that of the first command that failed; 3 (succeeded; action needed) is no failure.
+`.venv/bin/python -m tools.after_up STACK` runs each command in a fork, so that imports and manifest are read once. Exit
+code: that of the first failed command; 3 (succeeded; action needed) is not a failure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# As in `secretops`: looking for plugins reads the metadata of every installed package.
+# As in `secretops`: searching for plugins would read the metadata of every installed package.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
 from secretops import cli  # noqa: F401
@@ -25,7 +25,7 @@ COMMANDS = (("broker", "start"), ("tick",), ("status",))
 
 
 def main(stack: str) -> int:
-    """Run the commands on the manifest of `stack`. Return the exit code."""
+    """Run the commands with the manifest of `stack`. Return the exit code."""
     pulumi = str(Path(sys.executable).with_name("pulumi"))
     with tempfile.NamedTemporaryFile(prefix="manifest-", suffix=".json") as manifest:
         command = [pulumi, "stack", "output", OUTPUT, "--json", "--stack", stack]
@@ -51,7 +51,7 @@ def _run(words: list[str]) -> int:
             code = int(ended.code or 0)
             sys.stdout.flush()
         finally:
-            os._exit(code)  # without the parent's clean-up
+            os._exit(code)  # exits without the parent's clean-up
     # A terminal sends Ctrl-C to both processes; make sends SIGTERM to this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _frame: os.kill(child, number))

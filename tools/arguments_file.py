@@ -1,8 +1,8 @@
 """Write the arguments of CorefluxSecrets as types, from the models of a stack file.
 
 components/arguments.py, for Python, has a union of TypedDicts for each section. package/plugin/sections.py is for
-Pulumi's component analyzer, which has enums and no unions: a component for each kind of store, and one TypedDict for
-all kinds of each other section.
+Pulumi's component analyzer, which has enums but no unions: a component per kind of store, and one TypedDict for all
+kinds of each other section.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ docs/settings.md has the default and the rule of each key.
 
 
 class Writer:
-    """Writes the types of a module. `self.found` is name -> source, in order."""
+    """Writes the types of a module. `self.found` is name -> source, in order of definition."""
 
     sequence, mapping, suffix = "Sequence", "Mapping", "Dict"
 
@@ -63,7 +63,8 @@ class Writer:
         return name
 
     def entries(self, model: type[Section], *, owner: str = "") -> list[tuple[str, str, str]]:
-        """Return key, type and text of each field. With `owner`, of several models, each is optional."""
+        """Return key, type and docstring of each field. `owner` merges several models: all keys but `kind` are then
+        optional."""
         words = described(model)
         return [
             (key, self._entry(model, key, field, owner), words.get(key, ""))
@@ -78,7 +79,7 @@ class Writer:
         return f"NotRequired[{written}]" if (several and key != "kind") or not field.is_required() else written
 
     def type(self, owner: str, annotation: Any, metadata: Sequence[Any] = ()) -> str:  # noqa: PLR0911
-        """Return an annotation as source. `owner` is the name of an enum that it may need."""
+        """Return an annotation's source. `owner` is the name for an enum, if one is needed."""
         if any(isinstance(one, MayBeOutput) for one in metadata):
             return f"Input[{self.type(owner, annotation)}]"
         origin, args = get_origin(annotation), get_args(annotation)
@@ -102,7 +103,7 @@ class Writer:
         return f"Literal[{', '.join(f'{chr(34)}{entry}{chr(34)}' for entry in entries)}]"
 
     def sections(self, store: str, written: dict[str, str]) -> list[tuple[str, str, str]]:
-        """Return the entries of the whole, with the types of the sections as `written`."""
+        """Return the entries for all sections. `written` has the types of those with kinds."""
         every = {"store": store, **written}
         every["rotation"] = self.model(Rotation)
         every["secrets"] = f"{self.mapping}[str, {self.model(DeclaredSecret)}]"
@@ -116,7 +117,7 @@ class Writer:
 
 
 class PluginWriter(Writer):
-    """Writes the analyzer's types: enums for words, list and dict."""
+    """Writes the types for the plugin: enums for words, list and dict."""
 
     sequence, mapping, suffix = "list", "dict", ""
 
@@ -126,7 +127,7 @@ class PluginWriter(Writer):
             known = dict.fromkeys([*before, *known])
         members = [f'    {re.sub(r"[^A-Z0-9]+", "_", entry.upper())} = "{entry}"' for entry in known]
         members = [re.sub(r"^    (\d)", r"    V\1", member) for member in members]
-        self.found[owner] = "\n".join([f"class {owner}(Enum):", f'    """{owner}."""', "", *members]) + "\n"
+        self.found[owner] = "\n".join([f"class {owner}(Enum):", *members]) + "\n"
         return owner
 
     def all_kinds(self, section: str) -> str:
@@ -174,7 +175,7 @@ def _module(what: str, imports: str, writer: Writer) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)  # a link of a page
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)  # replaces a page's link by its text
     return f"{text[0].upper()}{text[1:]}."
 
 

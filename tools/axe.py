@@ -1,4 +1,4 @@
-"""axe-core, an accessibility checker of npm (MPL-2.0), for the test of the report. Its file is fetched."""
+"""axe-core, npm's accessibility checker (MPL-2.0), for the report's test. Its file is downloaded."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ FILE = npm.PackedFile(
 
 
 def script() -> Path:
-    """Return the path of the script, whether it exists or not."""
     return TOOLS / "axe/axe.min.js"
 
 
 def provide() -> None:
-    """Fetch the script if it is missing. Raises SetupError."""
     if not FILE.is_at(script()):
         FILE.fetch(script(), npm.find("the report"))
 

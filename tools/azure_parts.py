@@ -1,6 +1,6 @@
-"""npm packages for the tests of Azure: Azurite, and Microsoft's description of Key Vault.
+"""npm packages for Azure's tests: Azurite, and Microsoft's description of Key Vault.
 
-Azurite is the newest for Node.js 20. The description is one file of a package, downloaded and checked.
+Azurite is the newest version for Node.js 20. The description is one file of a package, downloaded and checked.
 """
 
 from __future__ import annotations
@@ -24,17 +24,14 @@ _FILES = ("package.json", "package-lock.json")
 
 
 def azurite() -> Path:
-    """Return the path of the Blob service's script, whether it exists or not."""
     return TOOLS / "azurite/node_modules/azurite/dist/src/blob/main.js"
 
 
 def description() -> Path:
-    """Return the path of the OpenAPI 3 file, whether it exists or not."""
     return TOOLS / "key_vault/keyvault.json"
 
 
 def provide_all() -> None:
-    """Fetch what is missing. Raises SetupError."""
     program = npm.find("Azure")
     if not _current():
         _install_azurite(program)

@@ -1,4 +1,4 @@
-"""Azure's built-in roles, from its pages: azure_roles.json has their dates."""
+"""Azure's built-in roles, from Microsoft's pages. azure_roles.json has the pages' dates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 
 class Action(NamedTuple):
-    """An operation of Azure, on data or not."""
+    """An operation of Azure, with whether it is on data."""
 
     name: str
     on_data: bool = True
@@ -19,13 +19,12 @@ class Action(NamedTuple):
 
 @cache
 def definitions() -> Mapping[str, Mapping[str, Any]]:
-    """Return role name -> definition."""
     read = json.loads(Path(__file__).with_name("azure_roles.json").read_text())
     return {role["roleName"]: role for role in read["roles"]}
 
 
 def allows(role: str, action: Action) -> bool:
-    """Return whether a role allows an action at its scope and below (Azure, understand role definitions)."""
+    """Return whether a role allows an action at the role's scope and below (Azure, understand role definitions)."""
     given, taken = ("dataActions", "notDataActions") if action.on_data else ("actions", "notActions")
     return any(
         matches(action.name, one[given]) and not matches(action.name, one[taken])
@@ -34,5 +33,4 @@ def allows(role: str, action: Action) -> bool:
 
 
 def matches(action: str, patterns: Iterable[str]) -> bool:
-    """Match like Azure, case-insensitively; `*` matches anything."""
     return any(fnmatch.fnmatchcase(action.lower(), one.lower()) for one in patterns)

@@ -1,4 +1,4 @@
-"""Set a clone up. Each step is skipped while the stamp of its sources is current."""
+"""Set up a clone. A step is skipped while its sources are those of its last run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOCKED = ("uv.lock", "pyproject.toml", "secretops/pyproject.toml")
 
 @dataclass(frozen=True, kw_only=True)
 class CloudProvider:
-    """Pulumi's provider for a cloud. `credentials`: how to configure them, in words."""
+    """Pulumi's provider for a cloud. `credentials` is a text about how to configure them."""
 
     name: str
     package: str
@@ -40,7 +40,6 @@ class CloudProvider:
 
     @property
     def version(self) -> str:
-        """Return the SDK's version in uv.lock, which is also the provider's."""
         packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
         return next(str(one["version"]) for one in packages if one["name"] == f"pulumi-{self.package}")
 
@@ -58,17 +57,16 @@ PROVIDERS = (("kubernetes", "kubernetes", kubernetes_parts), ("swarm", "docker",
 
 
 def make_ready(stack: str | None = None, *, deploys: bool = False, checks: bool = False) -> None:
-    """Provide uv, environment, Pulumi, and what `stack` needs. Raises SetupError.
+    """Provide uv, the environment, Pulumi, and the providers for `stack`. Raises SetupError.
 
-    `deploys`: a stand-in is not enough. `checks`: an error in the file of `stack` ends the process before anything is
-    built.
+    `deploys`: a stand-in is not enough. `checks`: an error in the stack file ends the process before anything is built.
     """
     with synced_environment() as synced:
-        # Builds take minutes: report errors of the file first.
+        # Builds take minutes, so errors of the file are reported first.
         cli = None if checks or pulumi_is_ready() else pulumi_cli.find_or_build()
     if stack and checks:
         check_stack_file(stack, deploys=deploys)
-    # uv sync creates the environment again for another Python, without Pulumi.
+    # For another version of Python, uv sync creates the environment again, without Pulumi.
     missing = bool(cli) or ((synced or checks) and not pulumi_is_ready())
     if missing:
         install_pulumi(cli or pulumi_cli.find_or_build())
@@ -83,14 +81,15 @@ def make_ready(stack: str | None = None, *, deploys: bool = False, checks: bool 
 def check_stack_file(stack: str, *, deploys: bool) -> None:
     """Print every error in the file of `stack`, and exit if there is one.
 
-    Before a deployment, an unchanged file that has passed is not checked again: the program checks it at each run.
+    Before a deployment, a file that has passed and is unchanged is not checked again: the program checks it at each
+    run.
     """
     file, stamp = Path(f"Pulumi.{stack}.yaml"), TOOLS / f"checked/{stack}"
     key = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
     if key and stamp.exists() and stamp.read_text() == key:
         return
     command = [str(VENV / "bin/python"), "-m", "components.settings.stack_file", *(["--deploys"] if deploys else [])]
-    # In the folder of make, like the check of `make up`.
+    # In make's folder, like the check of `make up`.
     done = subprocess.run([*command, file], check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise SystemExit(done.returncode)
@@ -99,14 +98,14 @@ def check_stack_file(stack: str, *, deploys: bool) -> None:
 
 
 def provide_uv(tools: Path = TOOLS) -> Path:
-    """Provide `.tools/bin/uv`, a link to the uv of PATH, or to the wheel's if that is missing or too old. Raises
+    """Link `.tools/bin/uv` to the uv on PATH, or to the wheel's if that one is missing or too old. Raises
     SetupError."""
     on_path = shutil.which("uv")
     uv = Path(on_path) if on_path else tools / "venv/bin/uv"
     if _uv_version(uv) < _numbers(UV_VERSION):
         uv = tools / "venv/bin/uv"
         if _uv_version(uv) < _numbers(UV_VERSION):
-            # In its own environment: a system's Python rejects the wheel.
+            # In its own environment: a system's Python rejects installing the wheel.
             requirements = WHEELS / "uv.txt"
             pip_install(make_venv(tools / "venv"), requirements, remedy=f"put uv {UV_VERSION} on PATH, or ")
     link = tools / "bin/uv"
@@ -118,7 +117,7 @@ def provide_uv(tools: Path = TOOLS) -> Path:
 
 @contextlib.contextmanager
 def synced_environment(venv: Path = VENV) -> Iterator[bool]:
-    """Sync `.venv` with `uv.lock` while the block runs; yield whether that is needed. Raises SetupError."""
+    """Sync `.venv` with `uv.lock` while the block runs, if needed. Yield whether it is. Raises SetupError."""
     key = hashlib.sha256(f"{sys.version} {EXTRAS}".encode())
     for name in LOCKED:
         key.update((ROOT / name).read_bytes())
@@ -130,7 +129,7 @@ def synced_environment(venv: Path = VENV) -> Iterator[bool]:
     with step_in_background(
         "the project's environment, .venv (uv sync)",
         [uv, "sync", "--frozen", *(f"--extra={extra}" for extra in EXTRAS), "--python", base_python()],
-        # This Python, never one that uv downloads.
+        # This Python: uv must not download another one.
         env={"UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": str(venv)},
         remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), and run the same make again",
     ):
@@ -139,7 +138,6 @@ def synced_environment(venv: Path = VENV) -> Iterator[bool]:
 
 
 def pulumi_is_ready(venv: Path = VENV) -> bool:
-    """Return whether `.venv/bin/pulumi` exists and is current."""
     stamp = venv / ".set-up-pulumi"
     if not stamp.exists() or not (venv / "bin/pulumi").exists():
         return False
@@ -148,15 +146,14 @@ def pulumi_is_ready(venv: Path = VENV) -> bool:
 
 
 def install_pulumi(cli: PulumiCli, venv: Path = VENV) -> None:
-    """Write `.venv/bin/pulumi`, which runs this CLI."""
     write_whole(venv / "bin/pulumi", wrapper_text(cli), mode=0o755)
     write_whole(venv / ".set-up-pulumi", f"{_pulumi_key()}\n{cli.path}")
 
 
 def _pulumi_key() -> str:
-    """Return every Pulumi on PATH with size and time, and the one in use.
+    """Return a digest of every Pulumi on PATH with size and time, and of our build.
 
-    Changes are noticed without running any of them, which takes 0.3 s.
+    It changes with them, and needs to run none of them, which takes 0.3 s.
     """
     key = hashlib.sha256(f"{pulumi_cli.VERSION} {ROOT} {pulumi_cli.expected_build()}".encode())
     key.update(TEMPLATE.read_bytes())
@@ -167,7 +164,7 @@ def _pulumi_key() -> str:
 
 
 def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
-    """Install the providers of `stack` next to our build of Pulumi; return whether that was needed. Raises SetupError.
+    """Install the providers of `stack` next to our build of Pulumi. Return whether any was missing. Raises SetupError.
 
     The official CLI downloads providers itself.
     """
@@ -182,7 +179,6 @@ def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
 
 
 def _link_plugin(link: Path, plugin: Path) -> bool:
-    """Return whether the link was missing."""
     if link.is_symlink() and link.readlink() == plugin:
         return False
     link.parent.mkdir(parents=True, exist_ok=True)
@@ -192,13 +188,12 @@ def _link_plugin(link: Path, plugin: Path) -> bool:
 
 
 def asks_for(kind: str, stack: str, *, root: Path = ROOT) -> bool:
-    """Return whether the stack file has such a store or server."""
     file = root / f"Pulumi.{stack}.yaml"
     return file.exists() and bool(re.search(rf"^\s*kind:\s*{kind}\b", file.read_text(), re.MULTILINE))
 
 
 def provide_cloud(kind: str, stack: str, *, deploys: bool) -> None:
-    """Provide Pulumi's provider for a cloud if there are credentials, else the stand-in, and print which.
+    """Provide Pulumi's provider for a cloud if there are credentials, otherwise the stand-in, and print which one.
 
     Raises SetupError for a deployment without credentials.
     """
@@ -227,7 +222,7 @@ def provide_cloud(kind: str, stack: str, *, deploys: bool) -> None:
             f"  {chosen.reason}, and the stand-in for {cloud.name} deploys nothing",
             f"give credentials ({cloud.credentials}); make preview STACK={stack} needs none",
         )
-    choice.lay(TOOLS / "bin", cloud.package, cloud.version, clone=ROOT, python=python)
+    choice.write_shim(TOOLS / "bin", cloud.package, cloud.version, clone=ROOT, python=python)
     say(f"- {stack} runs on the STAND-IN for {cloud.name}: {chosen.reason}. It checks inputs and reaches no account")
 
 
@@ -243,13 +238,13 @@ def wrapper_text(cli: PulumiCli, clone: Path = ROOT) -> str:
 
 
 def base_python() -> str:
-    """Return the Python below this environment, which may be deleted."""
+    """Return the Python on which this environment is based: the environment may be deleted."""
     base: str | None = getattr(sys, "_base_executable", None)
     return base or sys.executable
 
 
 def _uv_version(uv: Path) -> tuple[int, ...]:
-    """Return an empty tuple, less than any version, if uv does not run."""
+    """Return uv's version; if uv does not run, an empty tuple, which is less than any version."""
     try:
         done = subprocess.run([uv, "--version"], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     except OSError:

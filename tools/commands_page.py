@@ -1,4 +1,4 @@
-"""docs/commands.md: every command of `secretops`, from typer's documentation."""
+"""Generate docs/commands.md: every command of `secretops`, from typer's documentation."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def render() -> str:
     command = [sys.executable, "-m", "typer", "secretops.cli", "utils", "docs", "--name", "secretops"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     _, _, commands = html.unescape(printed).partition("**Commands**:\n")
-    # Its lists cut a command's first words; the sections have them.
+    # Its lists truncate a command's first words; the sections have them.
     listed = re.sub(r"^\* `(\w+)`: .*\.\.\.$", r"* `\1`", commands, flags=re.MULTILINE)
     whole = re.sub(r"<((?:list\[)?\w+\]?)>", r"\1", listed).replace("```console\n$ ", "```text\n")
     first, second, rest = whole.partition("\n## ")
@@ -78,6 +78,5 @@ def render() -> str:
 
 
 def _summary(name: str, sections: str) -> str:
-    """Return the first paragraph of the help, on one line."""
     _, _, after = sections.partition(f"## `secretops {name}`\n\n")
     return " ".join(after.partition("\n\n")[0].split())

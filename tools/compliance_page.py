@@ -1,4 +1,4 @@
-"""docs/compliance and its evidence: the rules over every shipped stack file, under mocks."""
+"""Generate docs/compliance and its evidence: the rules applied to every shipped stack file, under mocks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _page(name: str) -> Callable[[], str]:
     return lambda: pages(_evidence())[name]
 
 
-# Path -> a function that returns the file.
+# Path -> a function that returns the file's text.
 RENDERED: Mapping[str, Callable[[], str]] = {
     "docs/compliance/evidence.json": lambda: json.dumps(_evidence(), indent=1) + "\n",
     **{f"docs/compliance/{name}": _page(name) for name in ("README.md", RULES, *PAGES.values())},

@@ -1,4 +1,4 @@
-"""The cost tables of AWS and Azure, from their price lists and a shipped stack file."""
+"""Generate the cost tables of AWS and Azure, from their price lists and a shipped stack file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from tests.unit.policy_plans import shipped
 
 @cache
 def table(cloud: str, stack: str) -> str:
-    """Return what a shipped stack costs at rest, item by item, and what is billed by use."""
     return "\n".join([*_at_rest(cloud, stack), "", *_by_use(cloud), ""])
 
 

@@ -1,4 +1,4 @@
-"""docs/adr/README.md: the decision records, by number and title."""
+"""Generate docs/adr/README.md: the decision records, by number and title."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Build Pulumi's provider for Docker, for Swarm stacks.
 
-It is in no package registry; the Terraform provider that it bridges is a Go module. Its package is internal, so the
-build replaces it by a folder `upstream` with its sources, without files for Terraform alone, and with a package that
-exports it.
+The provider is in no package registry; the Terraform provider that it bridges is a Go module. The package that it needs
+there is internal, so the build adds a folder `upstream` with that provider's sources, without files only for Terraform,
+and with a package that exports the internal one.
 
 To change a version, edit go.mod, then run `python -m tools.docker_provider`, which tidies it.
 """
@@ -15,27 +15,26 @@ from pathlib import Path
 from tools.steps import ROOT, SetupError, run_step
 from tools.toolchain.gobuild import GO_SETTINGS, cached_binary, cached_path, downloaded, find_go, write_overlay
 
-# The label of our build, the version of the Python SDK. go.mod has the source.
+# Version of the Python SDK, as the label of our build. go.mod has the version of the sources.
 PROVIDER = "5.2.0"
 
 PLUGIN = "pulumi-resource-docker"
 
-# Checksum of the sources: go.sum has none for a replaced module.
+# Checksum of the sources, since go.sum has none for a replaced module.
 SUM = "h1:T3HvvZCRd4h2qkMl+SXA2zza26Rdz8xqV81skikQWy4="
 
 _FOLDER = ROOT / "tools" / PLUGIN
 _MODULE = "github.com/kreuzwerker/terraform-provider-docker"
 _CALLS_ITSELF = "github.com/terraform-providers/terraform-provider-docker"
-# For actions, compose files and two data sources, which Pulumi's SDK does not have.
+# Actions, compose files and two data sources, which Pulumi's SDK does not have.
 _TERRAFORM_ALONE = "github.com/hashicorp/terraform-plugin-framework"
 _LABEL = f"-X main.version={PROVIDER}"
 
 
 class Upstream:
-    """The sources that replace the folder `upstream`."""
+    """The Terraform provider's sources, which become the folder `upstream`."""
 
     def files(self, go: Path, module: Path) -> dict[Path, Path]:
-        """Return the files of the package, and the package that exports it."""
         found = downloaded(go, module, f"{_MODULE}@{_version()}")
         if found["Sum"] != SUM:
             raise SetupError(
@@ -50,7 +49,7 @@ class Upstream:
 
 
 def provider() -> Path:
-    """Build pulumi-resource-docker once for this user. Raises SetupError."""
+    """Build pulumi-resource-docker, once per user. Raises SetupError."""
     return cached_binary(PLUGIN, _FOLDER, ".", _LABEL, Upstream())
 
 
@@ -60,7 +59,7 @@ def built() -> Path | None:
 
 
 def tidy() -> None:
-    """Run `go mod tidy` with the sources. Raises SetupError."""
+    """Run `go mod tidy` with the sources of `upstream` present. Raises SetupError."""
     go = find_go(_FOLDER)
     with tempfile.TemporaryDirectory() as work:
         run_step(

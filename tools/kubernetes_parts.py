@@ -1,4 +1,4 @@
-"""Parts of the Kubernetes tests: a real API server, controller manager and Pulumi provider, all Go modules.
+"""Programs for the Kubernetes tests: API server, controller manager and Pulumi provider, built from Go modules.
 
 etcd is Debian's (tools/parts.py).
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tools.steps import ROOT
-from tools.toolchain.gobuild import Lent, cached_binary, cached_path
+from tools.toolchain.gobuild import EmbeddedFiles, cached_binary, cached_path
 
 KUBERNETES = "1.37.2"
-# The label of our build, the version of the Python SDK. go.mod has the source.
+# Version of the Python SDK, as the label of our build. go.mod has the version of the sources.
 PROVIDER = "4.34.2"
 
 PROGRAMS = ("kube-apiserver", "kube-controller-manager")
@@ -29,18 +29,18 @@ _VERSION = " ".join(
 
 
 def kubernetes(program: str) -> Path:
-    """Build kube-apiserver or kube-controller-manager once for this user. Raises SetupError."""
+    """Build kube-apiserver or kube-controller-manager, once per user. Raises SetupError."""
     return cached_binary(program, _KUBERNETES, f"k8s.io/kubernetes/cmd/{program}", _VERSION)
 
 
 def provider() -> Path:
-    """Build pulumi-resource-kubernetes once for this user. Raises SetupError."""
+    """Build pulumi-resource-kubernetes, once per user. Raises SetupError."""
     return cached_binary(
         PLUGIN,
         _PROVIDER,
         ".",
         _LABEL,
-        Lent(_MODULE, "cmd/pulumi-resource-kubernetes", ("schema.json", "terraform-mapping.json")),
+        EmbeddedFiles(_MODULE, "cmd/pulumi-resource-kubernetes", ("schema.json", "terraform-mapping.json")),
     )
 
 

@@ -1,6 +1,6 @@
-"""Microsoft's Kusto parser of npm, which checks queries and their names against the columns of tables.
+"""Microsoft's Kusto parser from npm, which checks queries, and the names in them against the columns of tables.
 
-It evaluates nothing.
+It runs no query.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Parsed:
 
     problems: tuple[str, ...]
     columns: Mapping[str, str]
-    """Columns of the result, name -> type."""
+    """Columns of the result: name -> type."""
 
 
 def is_there() -> bool:
@@ -38,7 +38,6 @@ def is_there() -> bool:
 
 
 def provide() -> None:
-    """Install it if it is missing. Raises SetupError."""
     if is_there():
         return
     npm = shutil.which("npm")
@@ -59,9 +58,9 @@ def provide() -> None:
 
 
 def parse(workspaces: Mapping[str, Mapping[str, str]], queries: Mapping[str, str]) -> dict[str, dict[str, Parsed]]:
-    """Return workspace -> query -> its parse. A workspace has tables, name -> "(column: type, ...)".
+    """Parse queries in workspaces. Return workspace -> query -> the parsed query.
 
-    Raises CalledProcessError.
+    A workspace is table -> "(column: type, ...)". Raises CalledProcessError.
     """
     node = shutil.which("node") or "node"
     queries_by_workspace = json.dumps({"workspaces": workspaces, "queries": queries})

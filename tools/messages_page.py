@@ -1,4 +1,4 @@
-"""docs/messages.md: every error of secretops and of the program, by its code."""
+"""Generate docs/messages.md: every error of secretops and of the program, with its code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from secretops import errors
-from tools.prose import last_name, tracked
+from tools.prose import last_name, text_of, tracked
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,41 +21,41 @@ Each error has a code, in brackets at the end of its first line and in the `--js
 wording may change, its code does not. Exit codes are described in [the commands](commands.md); a stack file's errors
 end `pulumi up` and `pulumi preview`, and end `make` and `secretops` with 2.
 
-| code | exit code | message | what helps |
-|---|---|---|---|
+| code | exit code | message | rule | what helps |
+|---|---|---|---|---|
 """
 
 
 @dataclass(frozen=True)
 class Message:
-    """A call that makes an error: its code, class and texts, with capitals for what is known at run time."""
+    """A call that creates an error: its code, class and texts, with capitals for parts that are only known at run
+    time."""
 
     code: str
     kind: str
     what: str
+    rule: str
     remedy: str
     where: str
 
 
 def render() -> str:
-    """Return the page."""
     rows: dict[str, None] = {}
     described = {one.code for one in messages() if one.what}
     for one in sorted(messages(), key=lambda one: (one.code, one.where)):
         if one.what or one.code not in described:
-            rows[f"| `{one.code}` | {_exit_code(one)} | {_cell(one.what)} | {_cell(one.remedy)} |\n"] = None
+            texts = " | ".join(_cell(text) for text in (one.what, one.rule, one.remedy))
+            rows[f"| `{one.code}` | {_exit_code(one)} | {texts} |\n"] = None
     return HEAD + "".join(rows)
 
 
 @cache
 def modules() -> dict[Path, ast.Module]:
-    """Return the modules of the program and of secretops."""
     return {path: ast.parse(path.read_text()) for path in tracked("components/*.py", "secretops/src/*.py")}
 
 
 @cache
 def messages() -> tuple[Message, ...]:
-    """Return every call with a `code`."""
     return tuple(one for path, module in modules().items() for one in _of_module(path, module))
 
 
@@ -68,20 +68,20 @@ def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
             continue
         named = {one.arg: one.value for one in call.keywords if one.arg}
         kind, texts = last_name(call.func), list(call.args)
-        if texts and last_name(texts[0]) in bases():  # a template, whose first argument is the class
+        if texts and last_name(texts[0]) in bases():  # a template, with the class as its first argument
             kind = last_name(texts.pop(0))
-        what, _, remedy, code = [*texts, None, None, None, None][:4]
-        what, remedy, code = named.get("what", what), named.get("remedy", remedy), named.get("code", code)
+        parts = dict(zip(("what", "rule", "remedy", "code"), texts, strict=False)) | named
+        code = parts.get("code")
         if isinstance(code, ast.Constant) and "-" in str(code.value) and (kind in bases() or "code" in named):
-            what, remedy = (
-                texts_by_name.get(one.id, one) if isinstance(one, ast.Name) else one for one in (what, remedy)
+            nodes = (parts.get(name) for name in ("what", "rule", "remedy"))
+            what, rule, remedy = (
+                _text(texts_by_name.get(node.id, node) if isinstance(node, ast.Name) else node) for node in nodes
             )
             where = f"{path.relative_to(ROOT)}:{call.lineno:05}"
-            yield Message(str(code.value), kind, _text(what), _text(remedy), where)
+            yield Message(str(code.value), kind, what, rule, remedy, where)
 
 
 def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
-    """Return name -> expression of an assignment, also of several names at once."""
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
         return {last_name(one): entry for one, entry in zip(target.elts, value.elts, strict=False)}
     return {last_name(target): value}
@@ -89,7 +89,6 @@ def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
 
 @cache
 def bases() -> dict[str, str]:
-    """Return class -> its base, by names, of all errors."""
     found = {name: "" for name, entry in vars(errors).items() if isinstance(entry, type)}
     for node in (node for module in modules().values() for node in ast.walk(module)):
         if isinstance(node, ast.ClassDef) and node.bases and node.name.endswith("Error"):
@@ -98,21 +97,19 @@ def bases() -> dict[str, str]:
 
 
 def _text(node: ast.expr | None) -> str:
-    """Return a text, with names in capitals for its expressions; nothing for another value."""
-    match node:
-        case ast.Constant(value=str(text)):
-            return re.sub(r"\{(\w+)[^}]*\}", lambda found: found[1].replace("_", " ").upper(), text)
-        case ast.JoinedStr():
-            return "".join(_text(part) or "…" for part in node.values)
-        case ast.FormattedValue(value=ast.Name() | ast.Attribute() as value):
-            return last_name(value).strip("_").replace("_", " ").upper()
-        case ast.BinOp(op=ast.Add()):
-            return _text(node.left) + _text(node.right)
-    return ""
+    text = text_of(node, _name)
+    return text if isinstance(node, ast.JoinedStr) else re.sub(r"\{(\w+)[^}]*\}", lambda one: _capitals(one[1]), text)
+
+
+def _name(node: ast.expr) -> str:
+    return _capitals(last_name(node)) or "…"
+
+
+def _capitals(name: str) -> str:
+    return name.strip("_").replace("_", " ").upper()
 
 
 def _exit_code(message: Message) -> str:
-    """Return the exit code of an error, by the name of its class."""
     kind = message.kind
     while bases().get(kind):
         kind = bases()[kind]

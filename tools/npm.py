@@ -1,4 +1,4 @@
-"""A file of an npm package, checked by its checksum. No code of the package is run."""
+"""A file of an npm package, verified by its checksum. No code of the package is run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PackedFile:
 
     words: str
     package: str
-    """`name@version`."""
+    """Package and version, as `name@version`."""
     member: str
     sha256: str
 
@@ -28,7 +28,6 @@ class PackedFile:
         return path.is_file() and _checksum(path.read_bytes()) == self.sha256
 
     def fetch(self, to: Path, npm: str) -> None:
-        """Write the file to `to`. Raises SetupError."""
         step = f"{self.words}, of npm (for the full tests)"
         with tempfile.TemporaryDirectory() as folder:
             run_step(step, [npm, "pack", self.package, "--silent", "--pack-destination", folder], remedy=REMEDY)
@@ -48,7 +47,6 @@ class PackedFile:
 
 
 def find(what: str) -> str:
-    """Return the path of npm. Raises SetupError with `what` needs it."""
     npm = shutil.which("npm")
     if npm is None:
         remedy = "install Node.js 20 or newer with npm, or unset CI to skip those tests"

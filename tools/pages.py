@@ -1,4 +1,4 @@
-"""Generate pages and parts of pages: `python -m tools.pages`. A test rejects stale ones."""
+"""Generate pages and parts of pages: `python -m tools.pages`. A test rejects outdated ones."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tools import (
     messages_page,
     reliability_page,
     settings_page,
+    stack_file_schema,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,7 +35,7 @@ def azure() -> str:
 
 
 def _with_tables(path: str, **tables: str) -> str:
-    """Return a page with tables between the comments with their names."""
+    """Return a page with each table placed between the comments with the table's name."""
     text = (ROOT / path).read_text()
     for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
@@ -43,7 +44,7 @@ def _with_tables(path: str, **tables: str) -> str:
     return text
 
 
-# Path -> the current page.
+# Path -> a function that returns the current page.
 PAGES: Mapping[str, Callable[[], str]] = {
     "components/arguments.py": arguments_file.for_python,
     "package/plugin/sections.py": arguments_file.for_plugin,
@@ -55,6 +56,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/operations/azure.md": azure,
     "docs/reliability.md": reliability_page.render,
     "docs/settings.md": settings_page.render,
+    "docs/stack-file.schema.json": stack_file_schema.render,
     "docs/stores.md": stores,
 }
 

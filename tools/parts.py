@@ -1,4 +1,4 @@
-"""Programs for the full tests. Their services are neither started nor enabled."""
+"""Install or build the programs for the full tests. Their services are neither started nor enabled."""
 
 from __future__ import annotations
 
@@ -32,19 +32,18 @@ UNITS = {"mosquitto": ("mosquitto",), "docker.io": ("docker.service", "docker.so
 SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin"
 
 POLICY = Path("/usr/sbin/policy-rc.d")
-# A policy of Debian that no package starts a service; 101 is "not allowed" (invoke-rc.d(8)).
+# Debian's policy that no package may start a service; exit code 101 is "not allowed" (invoke-rc.d(8)).
 OURS = "#!/bin/sh\n# coreflux-mcp-secrets: no service starts while packages are installed\nexit 101\n"
 
 
 def missing_parts() -> list[str]:
-    """Return the packages of missing commands."""
     return [package for command, package in PARTS.items() if found(command) is None]
 
 
 def provide_parts(*, must: bool) -> None:
-    """Provide the parts of the full tests: Debian packages, Go builds, npm packages.
+    """Provide Debian packages, Go builds and npm packages for the full tests.
 
-    Missing ones are reported and their tests skip; with `must` (CI) they raise SetupError.
+    A missing one is reported, and its tests skip; with `must` (CI) SetupError is raised.
     """
     install_packages(must=must)
     if found("etcd"):
@@ -83,12 +82,11 @@ def provide_parts(*, must: bool) -> None:
 
 
 def found(command: str) -> str | None:
-    """Return the path of a command, also in Debian's folders of daemons."""
+    """Return the path of a command. Debian's folders of daemons are searched, too."""
     return shutil.which(command, path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}")
 
 
 def install_packages(*, must: bool) -> None:
-    """Install missing packages as root on a Debian."""
     missing = missing_parts()
     if not missing:
         return
@@ -128,8 +126,8 @@ def install_packages(*, must: bool) -> None:
 
 @contextlib.contextmanager
 def no_service_starts() -> Iterator[None]:
-    """Keep packages from starting services. An existing policy does not change."""
-    if POLICY.exists() and POLICY.read_text() != OURS:  # left by a killed set-up
+    """Prevent packages from starting services while the block runs. An existing policy is not changed."""
+    if POLICY.exists() and POLICY.read_text() != OURS:  # from an earlier set-up that was killed
         yield
         return
     POLICY.write_text(OURS)

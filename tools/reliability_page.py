@@ -1,4 +1,4 @@
-"""docs/reliability.md: the gates of every shipped stack, from the table of the tests."""
+"""Generate docs/reliability.md: the gates that test every shipped stack, from the tests' table."""
 
 from __future__ import annotations
 

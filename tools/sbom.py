@@ -1,9 +1,9 @@
 """`python -m tools.sbom IMAGE`: write dist/sbom.cdx.json, the contents of an image (CycloneDX 1.5).
 
-Python packages are from uv's export of uv.lock, with hashes (https://docs.astral.sh/uv/concepts/projects/export/),
-Debian packages from dpkg in the image, the upstream server from its commit. The container has no network.
+Python packages come from uv's export of uv.lock, with hashes (https://docs.astral.sh/uv/concepts/projects/export/),
+Debian packages from dpkg in the image, and the upstream server from its commit. The container has no network.
 
-Exit code 0: written. 1: a step failed; it is named, with the remedy.
+Exit codes: 0 written; 1 a step failed, which is printed with its remedy.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tools.steps import ROOT, SetupError, run_step
 
 WRITTEN = ROOT / "dist" / "sbom.cdx.json"
 
-# As the Dockerfile installs it.
+# As installed by the Dockerfile.
 DISTRIBUTION = "coreflux-secretops"
 EXTRAS = ("cli", "server", "kubernetes", "aws", "azure", "swarm", "vault")
 
-# What the container prints: one JSON object.
+# Program whose output in the container is one JSON object.
 SCRIPT = """
 import json, platform, subprocess
 from importlib.metadata import distributions
@@ -57,11 +57,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def document(image: str, *, docker: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the document of an image that `docker` has. Raises SetupError."""
     remedy = "make image first, and name the image that it made"
     run = [docker, "run", "--rm", "--network", "none", "--read-only", "--entrypoint", "/opt/secretops/bin/python"]
     printed = run_step(f"ask {image} what it holds", [*run, image, "-c", SCRIPT], remedy=remedy, env=env)
-    found = json.loads(printed.splitlines()[-1])  # docker may warn before it
+    found = json.loads(printed.splitlines()[-1])  # docker may print a warning before the JSON
     digest = run_step(f"ask for the id of {image}", [docker, "inspect", "-f", "{{.Id}}", image], remedy=remedy, env=env)
     made: dict[str, Any] = json.loads(_export())
     made["components"] = [*_python(made["components"], found), *_debian(found), *_others(found)]
@@ -78,7 +77,6 @@ def _export() -> str:
 
 
 def _python(exported: list[dict[str, Any]], found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Return the locked packages of the image. Raises SetupError for others."""
     installed = {
         (_normal(name), version) for name, version in found["packages"].items() if _normal(name) != DISTRIBUTION
     }
@@ -111,7 +109,6 @@ def _others(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _among(made: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the dependencies between remaining components."""
     there = {one["bom-ref"] for one in made["components"]}
     entries = (one for one in made.get("dependencies", []) if one["ref"] in there)
     return [{**one, "dependsOn": [ref for ref in one.get("dependsOn", []) if ref in there]} for one in entries]

@@ -1,7 +1,7 @@
-"""Run every secret scanner over a git work tree: `.venv/bin/python tools/scan.py [--only NAME] [ROOT]`.
+"""Run every secret scanner on a git work tree: `.venv/bin/python tools/scan.py [--only NAME] [ROOT]`.
 
-Exit code 0: clean. 1: findings. 2: a scanner could not run, or, in CI, is missing. docs/operations/scanning.md
-describes them.
+Exit codes: 0 no findings; 1 findings; 2 a scanner could not run or, in CI, is missing. docs/operations/scanning.md
+describes the scanners.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a file
 from tools.scanners import SCANNERS, NotHadError, Report
 from tools.worktree import ScanError, Tree
 
-SHOWN = 40  # listed findings of a scanner; the count is complete
+SHOWN = 40  # maximum number of listed findings per scanner; all are counted
 OUTCOMES = ("ok", "with findings", "skipped", "failed")
 CLEAN, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 
 
 def say(line: str, *, indent: str = "") -> None:
-    """Print a line folded at 80 columns, without breaking paths."""
     print(
         textwrap.fill(
             line,
@@ -41,7 +40,7 @@ def say(line: str, *, indent: str = "") -> None:
 
 
 def run(name: str, scanner: Callable[[Tree], Report], tree: Tree) -> str:
-    """Run a scanner, print its result, and return one of OUTCOMES."""
+    """Run a scanner and print its result. Return one of OUTCOMES."""
     started = time.monotonic()
     try:
         report = scanner(tree)
@@ -66,8 +65,12 @@ def run(name: str, scanner: Callable[[Tree], Report], tree: Tree) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run the secret scanners over a git work tree.")
-    parser.add_argument("--only", action="append", choices=SCANNERS, help="run this one (may be given again)")
-    parser.add_argument("root", nargs="?", type=Path, default=Path(), help="the work tree; here unless told another")
+    parser.add_argument(
+        "--only", action="append", choices=SCANNERS, help="run only this scanner; repeat it for several"
+    )
+    parser.add_argument(
+        "root", nargs="?", type=Path, default=Path(), help="the work tree; the current folder by default"
+    )
     options = parser.parse_args(arguments)
     chosen = {name: scanner for name, scanner in SCANNERS.items() if not options.only or name in options.only}
     try:

@@ -1,6 +1,6 @@
-"""The secret scanners, each a function from a git work tree to places of findings.
+"""The secret scanners: functions from a git work tree to the places of findings.
 
-A missing scanner raises `NotHadError`, a failed one `ScanError`. Texts never contain what was found.
+A missing scanner raises `NotHadError`, a failed one `ScanError`. Texts never contain the secret that was found.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from tools.worktree import ScanError, Tree, call, git
 HERE = Path(__file__).resolve().parent
 GITLEAKS = ("gitleaks", HERE / "gitleaks", "github.com/zricethezav/gitleaks/v8")
 BASELINE = ".secrets.baseline"
-NOTHING_NEW = 3  # detect-secrets-hook: no finding, but it brought its baseline's line numbers up to date
+NOTHING_NEW = 3  # detect-secrets-hook: no finding, but it updated the line numbers in its baseline
 LEAKS_FOUND = 9  # exit code for findings; gitleaks' default of 1 also means failure
 
-# The patterns of `git secrets --register-aws`, without changing a git configuration,
-# and without its provider, which would put the user's AWS keys on git's command line.
+# The patterns of `git secrets --register-aws`, without changing git's configuration,
+# and without its provider, which would put the user's AWS keys into git's arguments.
 _JOIN, _QUOTE = r"\s*(:|=>|=)\s*", "(\"|')?"
 _KEY = "(AWS|aws|Aws)?_?(SECRET|secret|Secret)?_?(ACCESS|access|Access)?_?(KEY|key|Key)"
 _ACCOUNT = "(AWS|aws|Aws)?_?(ACCOUNT|account|Account)_?(ID|id|Id)?"
@@ -42,12 +42,12 @@ AWS_PATTERNS = (
 
 
 class NotHadError(Exception):
-    """The scanner is missing. The text has the reason and a remedy."""
+    """The scanner is missing. The text has the reason and the remedy."""
 
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """The place of a finding and its rule, never its content."""
+    """The place of a finding and its rule, but never its content."""
 
     where: str
     rule: str
@@ -55,14 +55,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """The scope of a scanner and its findings."""
+    """What a scanner scanned, and its findings."""
 
     covered: str
     findings: frozenset[Finding]
 
 
 def _answer(scanner: str, done: subprocess.CompletedProcess[str], expected: Iterable[int]) -> Any:
-    """Return a scanner's JSON. Other output may contain findings: do not repeat it."""
+    """Return a scanner's JSON. Other output may contain secrets, so it is not repeated."""
     try:
         if done.returncode in expected:
             return json.loads(done.stdout)
@@ -82,12 +82,12 @@ def _whole_history(tree: Tree) -> None:
 
 
 def detect_secrets(tree: Tree) -> Report:
-    """Report findings outside of the baseline, and entries of the baseline that are not audited."""
+    """Report findings that are not in the baseline, and entries of the baseline that are not audited."""
     _in_this_python("detect_secrets")
     baseline = tree.root / BASELINE
     names = [name for name in tree.files if name != BASELINE]
     findings: set[Finding] = set()
-    options: list[str | Path] = ["--no-verify"]  # verification would send findings to their service
+    options: list[str | Path] = ["--no-verify"]  # verification would send a found secret to its service
     with tempfile.TemporaryDirectory() as work:
         if baseline.is_file():
             findings |= _unaudited(baseline)
@@ -122,7 +122,7 @@ def _bandit(tree: Tree, *options: str) -> list[dict[str, Any]]:
     done = call([sys.executable, "-m", "bandit", "-q", "-f", "json", "--exit-zero", *options, *names], tree.root)
     answer = _answer("bandit", done, (0,))
     if unread := [error["filename"] for error in answer["errors"]]:
-        raise ScanError(f"bandit cannot read {', '.join(unread)}", remedy="mend the file's syntax")
+        raise ScanError(f"bandit cannot read {', '.join(unread)}", remedy="correct the file's syntax")
     return list(answer["results"])
 
 
@@ -134,7 +134,7 @@ def _as_findings(results: Iterable[dict[str, Any]]) -> frozenset[Finding]:
 
 
 def bandit(tree: Tree) -> Report:
-    """Report medium and high findings, and passwords in code (B105, B106, B107)."""
+    """Report findings of medium and high severity, and passwords in code (B105, B106, B107)."""
     grave = (
         result
         for result in _bandit(tree)
@@ -164,7 +164,7 @@ def gitleaks(tree: Tree) -> Report:
 
 
 def gitleaks_binary() -> Path:
-    """Build gitleaks of tools/gitleaks once for this user. Raises `NotHadError`."""
+    """Build gitleaks from tools/gitleaks, once per user. Raises `NotHadError`."""
     try:
         return cached_binary(*GITLEAKS)
     except SetupError as problem:
@@ -176,13 +176,13 @@ def _at(commit: str) -> str:
 
 
 def trufflehog(tree: Tree) -> Report:
-    """Run the guide's `truffleHog --regex --entropy=False .` for every commit of branches, tags and HEAD."""
+    """Run the guide's `truffleHog --regex --entropy=False .` on every commit of branches, tags and HEAD."""
     _whole_history(tree)
     program = trufflehog_program()
     if not tree.commits:
         return Report("0 commits", frozenset())
     with tempfile.TemporaryDirectory(prefix="scan-") as work:
-        # It walks branches alone: a copy, with a branch for every tip.
+        # truffleHog reads only branches: scan a copy, with a branch for every tip.
         copy = Path(work) / "all.git"
         git(tree.root, "clone", "--quiet", "--mirror", str(tree.root), str(copy))
         tips = git(tree.root, "rev-list", "--no-walk", "--all").split()
@@ -193,9 +193,11 @@ def trufflehog(tree: Tree) -> Report:
         done = call(
             [program, "--json", "--regex", "--entropy=False", "--cleanup", "--exclude_paths", excluded, copy.as_uri()],
             tree.root,
-            {"TMPDIR": work},  # it writes what it finds to files there
+            {"TMPDIR": work},  # truffleHog writes its findings to files there
         )
-    if done.returncode not in (0, 1) or (done.returncode == 1) != bool(done.stdout.strip()):  # a crash is a 1 as well
+    if done.returncode not in (0, 1) or (done.returncode == 1) != bool(
+        done.stdout.strip()
+    ):  # a crash has exit code 1, too
         raise ScanError(
             f"truffleHog failed with exit code {done.returncode}", remedy="run truffleHog by hand to see why"
         )
@@ -205,13 +207,13 @@ def trufflehog(tree: Tree) -> Report:
 
 
 def trufflehog_program() -> Path:
-    """Install truffleHog in an environment under .tools, keyed by its lock. Raises `NotHadError`."""
+    """Install truffleHog in an environment below .tools, named by its lock file. Raises `NotHadError`."""
     lock = HERE / "trufflehog" / "requirements.txt"
     home = TOOLS / f"trufflehog-{hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]}"
     program, finished = home / "bin/trufflehog", home / "finished"
     try:
         with only_one(home.with_suffix(".lock"), "truffleHog"):
-            if not finished.exists():  # an environment cannot be renamed, so a mark says that it is whole
+            if not finished.exists():  # an environment can't be renamed into place, so a mark shows that it is complete
                 pip_install(make_venv(home), lock)
                 finished.touch()
     except SetupError as problem:
@@ -220,7 +222,7 @@ def trufflehog_program() -> Path:
 
 
 def git_secrets(tree: Tree) -> Report:
-    """Scan files and all matching revisions for the AWS patterns of git-secrets."""
+    """Scan files and all matching revisions for git-secrets' AWS patterns."""
     _whole_history(tree)
     if shutil.which("git-secrets") is None:
         raise NotHadError("git-secrets is not installed; on Debian or Ubuntu: apt-get install git-secrets")

@@ -1,8 +1,8 @@
-"""Make this clone ready: uv, the project's environment, the pinned Pulumi. `python3 tools/setup.py`.
+"""Set up this clone: uv, the project's environment, the pinned Pulumi. `python3 tools/setup.py`.
 
-Everything goes into ignored folders of the clone, and built binaries into the user's cache. A second run does no work
-twice. It needs only Python's standard library. Exit codes: 0 ready, 1 a step
-failed (named, with its last lines and the remedy), 2 wrong arguments or a wrong stack file.
+Everything goes into ignored folders of the clone, and built binaries into the user's cache. A second run repeats
+nothing. It needs only Python's standard library. Exit codes: 0 ready; 1 a step failed (printed with its last lines and
+the remedy); 2 wrong arguments or a wrong stack file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ OLDEST_PYTHON = (3, 11)
 
 
 def too_old(version: tuple[int, ...]) -> str:
-    """Return the error for a Python that is too old, or nothing. It must parse under an old Python itself."""
+    """Return the error for a Python that is too old, or "". This function must parse in an old Python."""
     if tuple(version[:2]) >= OLDEST_PYTHON:
         return ""
     return (
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     from tools.parts import install_packages, provide_parts
     from tools.steps import SetupError
 
-    # A terminated set-up takes the same way out as an interrupted one: it ends its child and removes its half.
+    # A terminated set-up cleans up like an interrupted one: it ends its child process and removes incomplete files.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         make_ready(wanted.stack, deploys=wanted.deploys, checks=wanted.check)

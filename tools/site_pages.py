@@ -1,8 +1,8 @@
 """Adapt the repository's pages to mkdocs, as a hook of mkdocs.yml.
 
-Some pages are outside docs/: README.md becomes the site's index.md. A link that works in the repository leads to the
-same page of the site; a link to a file that is no page becomes the file's name. Lists get the indentation of four
-columns that Python-Markdown needs. Each cell of a table gets the name of its column, for narrow screens (site.css).
+Some pages are outside docs/: README.md becomes the site's index.md. A link to a page leads to the same page of the
+site; a link to any other file becomes the file's name. Lists are indented by the four columns that Python-Markdown
+needs. Each cell of a table gets the name of its column, for narrow screens (site.css).
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # mkdocs loads a hook by its path alone
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # mkdocs loads a hook by its path, without its package
 
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
+# Page in the repository -> page of the site.
 OUTSIDE = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
 }
-"""Pages of the repository -> of the site."""
 
+# A block of code. Links in it are text.
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.DOTALL | re.MULTILINE)
-"""A block of code, which has no links."""
 
+# The marker of a list item.
 ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)]) +(?=\S)")
-"""The marker of a list's item, at the start of a line's text."""
 
 TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
 CELL = re.compile(r"<t([hd])([^>]*)>(.*?)</t[hd]>", re.DOTALL)
+CODE = re.compile(r"<code>[^<]*</code>")
 
 IMAGE = re.compile(r"!\[([^\]]*)\]\((?!https?://)([^)\s]+)\)")
 
@@ -41,26 +42,24 @@ LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?://|mailto:|#)([^)#\s]+)(#[^)]*
 
 
 def as_github_does(text: str, separator: str) -> str:
-    """Return a heading's anchor. The extension's `separator` is always a dash."""
+    """Return a heading's anchor, as GitHub forms it. mkdocs' `separator` is always a dash."""
     return re.sub(r"[^\w -]", "", text.lower()).replace(" ", separator)
 
 
 def on_config(config: Any) -> Any:
-    """Add the decisions to the navigation by their titles."""
     decisions = sorted(path.relative_to(config.docs_dir).as_posix() for path in Path(config.docs_dir).glob("adr/*.md"))
     config.nav.append({"Decisions": decisions})
     return config
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add pages from outside of docs."""
     for source, page in OUTSIDE.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_text()))
     return files
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:  # noqa: ARG001
-    """Return the page with the site's links."""
+    """Return the page's Markdown, with links of the site and indented lists."""
     at = next((source for source, name in OUTSIDE.items() if name == page.file.src_uri), f"docs/{page.file.src_uri}")
 
     def in_site(link: re.Match[str]) -> str:
@@ -84,14 +83,14 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 
 
 def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:  # noqa: ARG001
-    """Return the page with its column's name on each cell of a table."""
+    """Return the page's HTML, with the name of its column on each cell of a table."""
     return TABLE.sub(lambda table: name_cells(table.group()), html)
 
 
 def indent_lists(markdown: str) -> str:
-    """Indent the content of list items by four columns a level."""
+    """Indent the content of list items by four columns per level."""
     lines: list[str] = []
-    open_items: list[int] = []  # the column at which the content of each open item starts
+    open_items: list[int] = []  # the columns at which the content of each open item starts
     fence, paragraph = "", True
     for line in markdown.split("\n"):
         text = line.lstrip(" ")
@@ -117,12 +116,13 @@ def indent_lists(markdown: str) -> str:
 
 
 def name_cells(table: str) -> str:
-    """Set `data-column` of each cell to its column's head."""
+    """Set `data-column` of cells to their column's header. Let long names in code break after a dot, slash or plus."""
     head, body, rows = table.partition("<tbody>")
     names = [re.sub(r"<[^>]+>", "", text).strip() for _, _, text in CELL.findall(head)]
 
     def named(row: str) -> str:
         columns = iter(names)
+        row = CODE.sub(lambda code: re.sub(r"(?<=[\w…])[./+](?=\w)", r"\g<0><wbr>", code[0]), row)
         return CELL.sub(lambda cell: f'<td{cell[2]} data-column="{next(columns, "")}">{cell[3]}</td>', row)
 
     return head + body + "</tr>".join(named(row) for row in rows.replace(r"\|", "|").split("</tr>"))

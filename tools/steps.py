@@ -1,4 +1,4 @@
-"""Run long steps with progress, and failures with remedies."""
+"""Run long steps, with progress, and with remedies for failures."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 
-# Seconds between signs of life of a long step.
+# Seconds between lines of progress.
 SHOW_EVERY = 10.0
 
-# Lines of a failed step's output that are shown.
+# Maximum lines of a failed step's output that are printed.
 LAST_LINES = 15
 
 
 class SetupError(Exception):
-    """A step failed: what, its output, the remedy."""
+    """A step failed. The text has the step, its output and the remedy."""
 
     def __init__(self, step: str, output: str, remedy: str) -> None:
         super().__init__(f"{step}: failed\n{output}\nremedy: {remedy}")
 
 
 def say(line: str) -> None:
-    """Print a line of progress, unbuffered."""
     print(line, flush=True)
 
 
@@ -44,10 +43,10 @@ def run_step(
     env: Mapping[str, str] | None = None,
     counts: str = "lines of output",
 ) -> str:
-    """Run a step and return its output.
+    """Run a step. Return its output.
 
-    `env` extends the environment. `counts` names what a line of output counts. The child ends with this process. Raises
-    SetupError.
+    `env` extends the environment. `counts` names what is counted by lines of output. The child process ends with this
+    one. Raises SetupError.
     """
     with step_in_background(step, argv, remedy=remedy, cwd=cwd, env=env) as running, running.signs_of_life(counts):
         running.child.wait()
@@ -56,7 +55,7 @@ def run_step(
 
 @dataclass
 class Running:
-    """A running step. Its `text` is complete once it has ended."""
+    """A running step. `text` is its output, once it has ended."""
 
     child: subprocess.Popen[bytes]
     output: int
@@ -64,7 +63,7 @@ class Running:
 
     @contextlib.contextmanager
     def signs_of_life(self, counts: str) -> Iterator[None]:
-        """Print elapsed time and number of lines every SHOW_EVERY seconds."""
+        """Print elapsed time and the number of lines every SHOW_EVERY seconds, while the block runs."""
         started, ended = time.monotonic(), threading.Event()
 
         def show() -> None:
@@ -85,7 +84,7 @@ class Running:
 def step_in_background(
     step: str, argv: Sequence[str | Path], *, remedy: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
-    """Run a step while the block runs, and wait for it at the end, as `run_step` does."""
+    """Run a step while the block runs, then wait for it, as `run_step` does."""
     say(f"- {step}")
     with tempfile.TemporaryFile() as output:
         running: Running | None = None
@@ -119,7 +118,7 @@ def step_in_background(
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """Delay SIGINT and SIGTERM until the end of the block, between a child's start and its name."""
+    """Delay SIGINT and SIGTERM until the block ends: before, its child could not be terminated."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
         yield
         return
@@ -138,7 +137,7 @@ def _signals_held_back() -> Iterator[None]:
 
 
 def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a file completely or not at all."""
+    """Write a file atomically: completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_text(text)

@@ -1,6 +1,6 @@
-"""Run actionlint over the workflows: `python -m tools.workflows`.
+"""Run actionlint on the workflows: `python -m tools.workflows`.
 
-Exit code 0: clean. 1: findings, or it is missing.
+Exit codes: 0 no findings; 1 findings, or actionlint is missing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WORKFLOWS = ROOT / ".github/workflows"
 
 
 def actionlint(*files: Path) -> subprocess.CompletedProcess[str]:
-    """Run actionlint, without shellcheck and pyflakes, which a machine may lack."""
+    """Run actionlint without shellcheck and pyflakes, which a machine may lack."""
     chosen = files or tuple(sorted(WORKFLOWS.glob("*.yml")))
     command: list[str | Path] = [cached_binary(*ACTIONLINT), "-no-color", "-shellcheck=", "-pyflakes=", *chosen]
     return subprocess.run(command, cwd=ROOT, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""A git work tree for scanners, and how they run git and programs."""
+"""A git work tree for scanners, and functions that run git and programs there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class ScanError(Exception):
-    """A scan failed. The text has what, its last lines, and the remedy; never findings."""
+    """A scan failed. The text has the step, its last lines and the remedy, but never findings."""
 
     def __init__(self, what: str, *, output: str = "", remedy: str = "") -> None:
         last = output.strip().splitlines()[-5:]
@@ -19,7 +19,7 @@ class ScanError(Exception):
 
 @dataclass(frozen=True)
 class Tree:
-    """The committed files, and those that `git add .` would add."""
+    """A work tree's files: committed ones, and those that `git add .` would add."""
 
     root: Path
     files: tuple[str, ...]
@@ -28,7 +28,6 @@ class Tree:
 
     @classmethod
     def read(cls, folder: Path) -> Tree:
-        """Return the tree at `folder`. Raises `ScanError`."""
         top = call(["git", "rev-parse", "--show-toplevel"], folder)
         if top.returncode:
             raise ScanError(
@@ -44,12 +43,12 @@ class Tree:
         return cls(root, tuple(files), commits, shallow)
 
     def python(self) -> list[str]:
-        """Return Python files outside of tests, which have made-up passwords."""
+        """Return Python files outside of tests. Tests contain made-up passwords."""
         return [name for name in self.files if name.endswith(".py") and "tests" not in Path(name).parts]
 
 
 def _environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Omit variables that redirect git or a scanner."""
+    """Return the environment without variables that redirect git or a scanner."""
     astray = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"}
     kept = {
         name: value for name, value in os.environ.items() if name not in astray and not name.startswith("GITLEAKS_")
@@ -60,7 +59,6 @@ def _environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def call(
     argv: Sequence[str | Path], cwd: Path, extra: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program in `cwd` and keep its output."""
     try:
         return subprocess.run(
             argv,
@@ -79,7 +77,6 @@ def call(
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Return the output of a git command. Raises `ScanError`."""
     done = call(["git", *arguments], root)
     if done.returncode:
         raise ScanError(f"git {arguments[0]}: exit code {done.returncode}", output=done.stderr)

@@ -1,4 +1,4 @@
-"""Readers and writers of each secret."""
+"""Which roles and users read and write each secret."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ TICK = "tick"
 
 
 def rotator_of(secret: str) -> str:
-    """Return the name of a secret's rotation function."""
     return f"rotate-{secret}"
 
 
 def declared_callers(operators: Sequence[str], reader: str | None) -> tuple[str, ...]:
-    """Return operators, and the reader of a server elsewhere."""
     return tuple(dict.fromkeys((*operators, *([reader] if reader else []))))
 
 
 @dataclass(frozen=True)
 class Access:
-    """ARNs of roles and users for a secret."""
+    """ARNs of the roles and users that may read or write one secret."""
 
     readers: tuple[str, ...]
     writers: tuple[str, ...]
@@ -34,13 +32,14 @@ class Access:
 def rotated(secrets: Iterable[Secret]) -> tuple[Secret, ...]:
     """Return the secrets with generated values, which AWS' schedule rotates.
 
-    Rotating others would fail and leave an empty AWSPENDING; the tick reports when they are due.
+    Rotating other secrets would fail and leave an empty AWSPENDING; the tick reports when they are due.
     """
     return tuple(secret for secret in secrets if secret.kind.alternates)
 
 
 def read_to_rotate(secret: Secret, secrets: Sequence[Secret], *, certificate: bool) -> tuple[str, ...]:
-    """Return the other secrets that a rotation reads: the admin's, and a required certificate."""
+    """Return the names of the other secrets that a rotation of `secret` reads: the broker admin's, and the client
+    certificate if the broker requires one."""
     return tuple(
         other.name
         for other in secrets
@@ -57,7 +56,7 @@ def access_of(
     operators: Sequence[str],
     certificate: bool,
 ) -> dict[str, Access]:
-    """Return secret -> access. `server`: the role that reads for the server."""
+    """Return secret -> its readers and writers. `server` is the ARN of the role or user that reads for the server."""
     functions = {secret.name: names.role_arn(rotator_of(secret.name)) for secret in rotated(secrets)}
     tick = names.role_arn(TICK)
     found = {}

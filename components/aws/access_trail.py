@@ -1,4 +1,4 @@
-"""CloudTrail, its locked records, and alarms."""
+"""CloudTrail's records of accesses to secrets, protected from deletion, and alarms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LATE_TICK = 7200
 # KMS' longest. Records are unreadable without the key.
 KEY_RECOVERY_DAYS = 30
 
-# Children of the trail whose former names did not start with trail-.
+# Names of child resources that had the same name before the prefix `trail-` was added to the others.
 _OF_ALERTS = ("alerts", "alarm-", "filter-", "rotation-failures")
 
 
@@ -34,21 +34,21 @@ class ExistingTrail:
 
     arn: pulumi.Input[str]
     log_group: pulumi.Input[str]
-    """Name of its log group in this account and region."""
+    """Name of the trail's log group, in this account and region."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrailOptions:
-    """Where accesses are recorded, and who is notified."""
+    """Settings of the trail and its alerts."""
 
     retention_days: int = 365
     existing_trail: ExistingTrail | None = None
-    """None: create a trail."""
+    """An existing trail; by default the component creates one."""
     object_lock: Literal["governance", "compliance"] = "governance"
     """Object Lock mode of the bucket. Not even the account's root can shorten or end `compliance`."""
     alert_emails: Sequence[str] = ()
     alert_topic: pulumi.Input[str] | None = None
-    """ARN of an existing SNS topic. None: create a topic."""
+    """ARN of an existing SNS topic for alerts; by default the component creates a topic."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,18 +56,18 @@ class AwsAccessTrailArgs(AwsArgs, TrailOptions):
     production: bool = True
     """Protects records from deletion."""
     keys: Sequence[pulumi.Input[str]] = ()
-    """ARNs of the secrets' KMS keys; changes raise an alarm."""
+    """ARNs of the KMS keys that encrypt the secrets. Changes of a key raise an alarm."""
     declared: Sequence[str] = ()
-    """ARNs of readers other than the stack's roles."""
+    """ARNs of declared readers that are not roles of the stack."""
     functions: Sequence[str] = ()
-    """Name suffixes of the functions that get alarms."""
+    """Names of the functions that get alarms, without the stack's prefix."""
 
 
 class AwsAccessTrail(Component):
-    """CloudTrail trail with bucket, log, alarms and topic. Owns no values."""
+    """A CloudTrail trail with bucket, log, alarms and topic. Contains no secret values."""
 
     trail: Trail
-    """Location and query of the records."""
+    """Location of the records, and the query for who read what."""
 
     def __init__(self, name: str, args: AwsAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
@@ -97,7 +97,7 @@ class AwsAccessTrail(Component):
         rule = self._rule()
         self._topic = args.alert_topic or self._own_topic()
         aws.cloudwatch.EventTarget(
-            f"{name}-rotation-failures-told", rule=rule.name, arn=self._topic, opts=self._account.under(self)
+            f"{name}-rotation-failures-target", rule=rule.name, arn=self._topic, opts=self._account.under(self)
         )
         self._watch_log(log_group, group)
         if args.functions:
@@ -109,7 +109,6 @@ class AwsAccessTrail(Component):
         self.register_outputs({"records": records})
 
     def _record(self) -> pulumi.Output[str]:
-        """Declare a trail. Return its log group's name."""
         key, names = self._records_key(), self._names
         bucket, ready = self._bucket(key)
         group = names.log_group("trail")
@@ -149,13 +148,13 @@ class AwsAccessTrail(Component):
         return log.name
 
     def _kept(self, *, after: Sequence[pulumi.Resource] = (), protect: bool = False) -> pulumi.ResourceOptions:
-        """Retain the bucket in production: AWS deletes no bucket with locked records."""
+        """Return options that retain a resource in production: AWS deletes no bucket with locked records."""
         options = self._account.under(self, after=after, protect=protect)
         options.retain_on_delete = self._production or None
         return options
 
     def _bucket(self, key: aws.kms.Key) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
-        """Return the bucket, and what has to exist before the first record."""
+        """Declare the bucket. Return it with the resources that must exist before the first record is written."""
         child, days = self._kept(), self._args.retention_days
         bucket = aws.s3.Bucket(
             f"{self._name}-bucket",
@@ -223,7 +222,6 @@ class AwsAccessTrail(Component):
         return bucket, [policy, closed, owned, encrypted, locked]
 
     def _records_key(self) -> aws.kms.Key:
-        """Return the key of records and alerts."""
         if self._key is None:
             self._key = aws.kms.Key(
                 f"{self._name}-key",
@@ -252,7 +250,6 @@ class AwsAccessTrail(Component):
         )
 
     def _own_topic(self) -> pulumi.Output[str]:
-        """Return the ARN of a new topic, to which alert_emails subscribe."""
         topic = aws.sns.Topic(
             f"{self._name}-alerts",
             name=self._names.plain("alerts"),
@@ -271,7 +268,9 @@ class AwsAccessTrail(Component):
             opts=self._account.under(self),
         )
         for email in self._args.alert_emails:
-            digest = hashlib.sha256(email.encode()).hexdigest()[:8]  # by index, removal would replace the next
+            digest = hashlib.sha256(email.encode()).hexdigest()[
+                :8
+            ]  # by address, not by index: otherwise removing one would replace those after it
             aws.sns.TopicSubscription(
                 f"{self._name}-alerts-email-{digest}",
                 topic=made,
@@ -282,10 +281,11 @@ class AwsAccessTrail(Component):
         return made
 
     def _watch_log(self, log_group: pulumi.Input[str], group: pulumi.Input[str]) -> None:
-        """Declare filters and alarms; several filters per alarm where a pattern would exceed FILTER_LIMIT."""
+        """Declare metric filters and alarms on the trail's log. An alarm has several filters if one pattern would
+        exceed FILTER_LIMIT."""
         names, args = self._names, self._args
         users = [one for one in args.declared if names.called(one)[0] == "user"]
-        keys, size = [*args.keys, *([self._key.arn] if self._key else [])], patterns.KEYS_OF_A_FILTER
+        keys, size = [*args.keys, *([self._key.arn] if self._key else [])], patterns.KEYS_PER_FILTER
         batches = [keys[at : at + size] for at in range(0, len(keys), size)]
         bucket, topic = None if args.existing_trail else names.bucket, args.alert_topic or names.alerts_arn
         functions = [names.plain(function) for function in args.functions]
@@ -343,7 +343,6 @@ class AwsAccessTrail(Component):
                 self._alarm(what, description, namespace=PROJECT, metric=names.plain(what))
 
     def _watch_functions(self) -> None:
-        """Declare alarms for the tick's metrics, missing ticks and dead letters."""
         of_stack = {"Stack": self._names.stack}
         failed = "the tick failed for a secret: its log has the reason"
         for metric, description in {"Overdue": "a rotation is overdue", "Failed": failed}.items():
@@ -384,7 +383,7 @@ class AwsAccessTrail(Component):
         dimensions: Mapping[str, str] | None = None,
         statistic: str = "Sum",
     ) -> None:
-        """Declare an alarm for one or more events in five minutes."""
+        """Declare an alarm that a single event within five minutes sets off."""
         aws.cloudwatch.MetricAlarm(
             f"{self._name}-alarm-{what}",
             name=self._names.plain(what),
@@ -404,5 +403,5 @@ class AwsAccessTrail(Component):
 
 
 def _numbered(found: Iterable[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
-    """Return name suffix -> pattern. The first suffix is empty."""
+    """Return name suffix -> pattern, by number. The first suffix is empty."""
     return {str(number) if number > 1 else "": one for number, one in enumerate(found, 1)}

@@ -26,7 +26,6 @@ _ENDPOINT, _KEY, _CA = f"vpce-{'0' * 17}", f"key/{'0' * 36}", f"certificate-auth
 
 
 def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield each problem. `parsed` has the valid sections."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     secrets, rotation = parsed.get("secrets", {}), parsed.get("rotation")
     if isinstance(server, EcsServer):
@@ -38,8 +37,8 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
     if isinstance(server, EcsServer) and not server.copilot and (agent := parsed.get("agent")):
         yield Problem(
             f"server.copilot: false with agent.kind {agent.kind}",
-            "without the Copilot no task reads an agent key",
-            "take copilot out, or the section agent",
+            "an agent requires the Copilot: no other task reads the agent key",
+            "remove server.copilot, or the section agent",
             code="agent-without-copilot",
         )
     if isinstance(store, AwsStore):
@@ -53,12 +52,12 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
             yield from _read_from_elsewhere(server)
         if server and not server.is_remote:
             yield from out_of_reach("store aws", broker, "goes into the functions that rotate", runs="function")
-            yield from not_fetched(secrets, "store aws and server local", "write readers: [rotator], or take it out")
+            yield from not_fetched(secrets, "store aws and server local", "write readers: [rotator], or remove it")
 
 
 def warnings(store: AwsStore) -> Iterator[str]:
     """Warn about regions that the SDK does not know."""
-    from pulumi_aws import Region  # Secrets Manager is in all of them (AWS General Reference)
+    from pulumi_aws import Region  # every region has Secrets Manager (AWS General Reference)
 
     every = [str(region.value) for region in Region]
     for where, region in (("store.region", store.region), *(("store.replicas", one) for one in store.replicas)):
@@ -79,8 +78,8 @@ def _on_ecs(
     if isinstance(broker, OutsideBroker) and broker.client_certificate and server.reference == "NativeRef":
         yield Problem(
             "server.reference: NativeRef with broker.client_certificate",
-            "a certificate needs files, and ECS injects variables",
-            "write reference: Fetched",
+            "a client certificate must be in files, and ECS injects only environment variables",
+            "write server.reference: Fetched",
             code="certificate-needs-fetched",
         )
     if server.reference == "Fetched":
@@ -97,22 +96,21 @@ def _balanced(server: EcsServer) -> Iterator[Problem]:
         )
     if len(known(server.subnets) or (1, 2)) == 1:
         yield Problem(
-            "server.subnets: one, with server.load_balancer",
-            "a load balancer needs two availability zones (AWS, Subnets for your Application Load Balancer)",
+            "server.subnets: one subnet, with server.load_balancer",
+            "a load balancer requires subnets in two availability zones (Subnets for your Application Load Balancer)",
             "add a subnet of another zone",
             code="load-balancer-needs-zones",
         )
     if server.replicas != 1:
         yield Problem(
             f"server.replicas: {server.replicas} with server.load_balancer",
-            "an MCP session lives in one task, and most clients keep no cookie for session affinity",
+            "there must be one task: an MCP session lives in one, and most clients store no session cookie",
             "write replicas: 1; ECS replaces a task that ends",
             code="load-balancer-needs-one-replica",
         )
 
 
 def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
-    """Reject a grace period that ends before every task has a new value."""
     where = f"reference {server.reference}"
     if server.reference == "Fetched":
         yield from fetched_too_late(rotation, where)
@@ -120,9 +118,9 @@ def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
         waits = task.DELAY + task.WINDOW
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"at least {task.REDEPLOYED}: a new value waits {waits} s for others, and the deployment takes up to "
+            f"it must be at least {task.REDEPLOYED}: a change waits {waits} s for others, and a deployment takes up to "
             f"{task.ROLLOUT // 60} minutes",
-            "lengthen it, or take it out for its default",
+            "lengthen it, or remove it to use the default",
             code="grace-too-short",
         )
 
@@ -132,67 +130,67 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
     if len(undeclared_read(names, declared_callers(store.operators, reader))) > FILTER_LIMIT:
         yield Problem(
             f"store.operators: {len(store.operators)} operators",
-            f"the alarm for undeclared readers names each operator, and CloudWatch limits filters to {FILTER_LIMIT} "
-            "characters",
-            "use one role that all of them may assume",
+            f"the alarm for undeclared readers must name each operator, in a filter of at most {FILTER_LIMIT} "
+            "characters (CloudWatch)",
+            "declare one role that all of these operators may assume",
             code="too-many-operators",
         )
     for region in store.replicas:
         if region == store.region:
             yield Problem(
                 f"store.replicas: {region}",
-                "a replica must be in a region other than the secret's",
-                "take it out",
+                "a replica must be in a region other than store.region",
+                "remove this entry",
                 code="replica-in-own-region",
             )
         elif (partition := names.at(region).partition) != names.partition:
             yield Problem(
                 f"store.replicas: {region} of partition {partition}",
-                f"replicas must stay within a partition of AWS, here {names.partition}",
+                f"a replica must be in the same AWS partition as the store, {names.partition}",
                 f"name a region of the partition {names.partition}, or remove this entry",
                 code="other-partition",
             )
     if store.kms_key and store.replicas:
         yield Problem(
             "store.kms_key: with store.replicas",
-            "each replica needs a key in its region, and this key is in one region",
-            "take out kms_key, so that the stack makes a key in each region; or take out the replicas",
+            "each replica requires a key in its own region, and this key is in only one region",
+            "remove kms_key, so that the stack creates a key in each region; or remove the replicas",
             code="kms-key-with-replicas",
         )
     if store.vpc and not store.vpc.way_out:
         yield Problem(
             "store.vpc: neither an endpoint nor a NAT gateway",
-            "a function in a VPC needs one of them to reach Secrets Manager",
+            "a function in a VPC must reach Secrets Manager by an endpoint or a NAT gateway",
             "add way_out: the id of the VPC's endpoint of Secrets Manager (vpce-...), or of a NAT gateway (nat-...)",
             code="vpc-without-way-out",
         )
     if store.alert_topic and store.alert_emails:
         yield Problem(
             "store.alert_emails: with store.alert_topic",
-            "the owner of a topic manages its subscriptions",
-            "subscribe them there, or take alert_topic out, so that the stack makes a topic",
+            "the stack must not add subscriptions to a topic that it does not own",
+            "subscribe the addresses at the topic; or remove alert_topic, so that the stack creates a topic",
             code="emails-of-foreign-topic",
         )
 
 
 def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Reject more secrets than fit into a role's policies."""
     declared, issuer = list(parsed.get("secrets", {})), parsed.get("issuer")
     secrets = [secret.name for secret in secrets_of(stack, parsed)]
     size = characters_of_tick(store, store.names(stack), secrets, issuer)
     if size > ROLE_LIMIT:
-        remedies = ["combine secrets into fields of one", "use several stacks"]
+        remedies = ["combine secrets into one with several fields", "use several stacks"]
         yield Problem(
             f"secrets: {len(declared)} secrets" + (f", with {len(store.replicas)} replicas" if store.replicas else ""),
-            "the role of the hourly tick names each secret twice, and once for each replica; IAM limits a role's "
-            f"policies to {ROLE_LIMIT:,} characters, and these have {size:,}",
-            ", or ".join((["take a replica out"] if store.replicas else []) + remedies),
+            f"the policies of the tick's role may have {ROLE_LIMIT:,} characters (IAM), and would have {size:,}: "
+            "they name each secret twice, and once more for each replica",
+            ", or ".join((["remove a replica"] if store.replicas else []) + remedies),
             code="too-many-secrets",
         )
 
 
 def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: Any) -> int:
-    """Return the length of the tick's policies, the longest of all roles. Outputs count with their usual length."""
+    """Return the number of characters of the tick's policies, the longest of all roles. An unknown output counts with
+    its usual length."""
     way_out = known(store.vpc.way_out) or _ENDPOINT if store.vpc else None
     key = known(store.kms_key) or names.arn("kms", _KEY)
     signer = issuer.issuer_of(client_name(names.stack)) if isinstance(issuer, AwsPrivateCa) else None
@@ -214,7 +212,6 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
 
 
 def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
-    """Reject ARNs outside of the stack's account or region."""
     for at, operator in enumerate(store.operators):
         what = "an operator must be a role or a user"
         yield from _not_here(
@@ -243,13 +240,12 @@ def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
 
 
 def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Problem]:
-    """Reject a CA of another partition. Other accounts and regions are allowed."""
     own, arn = store.names("").partition, known(issuer.arn)
     if arn and (found := arn.split(":")[1]) != own:
         yield Problem(
-            f"issuer.arn: of partition {found}",
-            f"the CA must be in the partition of the tick's role, {own}",
-            "use a CA of that partition",
+            f"issuer.arn: a CA in partition {found}",
+            f"the CA must be in the same AWS partition as the store, {own}",
+            f"use a CA in partition {own}",
             code="other-partition",
         )
 
@@ -257,7 +253,6 @@ def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Pro
 def _not_here(
     store: AwsStore, where: str, arn: str, what: str, remedy: str, *, regional: bool = False
 ) -> Iterator[Problem]:
-    """Reject the first part of an ARN that differs from the stack's."""
     _, partition, _, region, account, *_ = arn.split(":")
     own = store.names("")
     parts = {"partition": (partition, own.partition), "account": (account, own.account)}
@@ -266,25 +261,27 @@ def _not_here(
     for part, (found, wanted) in parts.items():
         if found != wanted:
             yield Problem(
-                f"{where}: of {part} {found}", f"{what} in the stack's {part}, {wanted}", remedy, code="other-place"
+                f"{where}: in {part} {found}",
+                f"{what} in the {part} of the stack, {wanted}",
+                remedy,
+                code="other-place",
             )
             return
 
 
 def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
-    """Reject a server elsewhere without an identity."""
     if server.kind in ("local", "swarm") and not (server.reader or "").startswith("arn:"):
         who = "user/coreflux-mcp-server" if server.is_remote else "role/developer"  # a Swarm logs in with a user's key
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: required with store aws",
-            "the store grants the role or user with which the launcher reads",
+            "the launcher must read as a role or user, to which the store grants access",
             f"add reader: arn:aws:iam::123456789012:{who}",
             code="reader-missing",
         )
     if server.kind == "kubernetes" and not server.oidc_provider:
         yield Problem(
             "server.oidc_provider: required with store aws",
-            "AWS has to trust the cluster's service account of External Secrets",
-            "add oidc_provider: its ARN (aws iam list-open-id-connect-providers)",
+            "AWS must trust the cluster's OIDC provider, so that External Secrets can log in",
+            "add oidc_provider: the provider's ARN (aws iam list-open-id-connect-providers)",
             code="oidc-provider-missing",
         )

@@ -22,7 +22,7 @@ from .principals import EcsTask
 from .redeploy import Redeploy, RedeployArgs
 from .task import CA_FILE, PORT, STACK, START_WITHIN, containers
 
-# Fargate's smallest, a quarter of a CPU and 512 MB, as in the server's example for Kubernetes.
+# Fargate's smallest size, a quarter of a vCPU and 512 MB, as in the server's example for Kubernetes.
 CPU, MEMORY = "256", "512"
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
@@ -47,15 +47,16 @@ class EcsMcpServerArgs(McpServerArgs, AwsArgs):
     """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
     task: EcsTask | None = None
-    """Roles of the tasks, also the store's `reader`. None: create roles; you grant `task.reads`."""
+    """The tasks' roles, for a store's `reader`, too. By default the component creates them, and you grant `task.reads`
+    access to the secrets."""
     cluster: pulumi.Input[str] | None = None
-    """Name of an ECS cluster. None: create a cluster."""
+    """Name of an existing ECS cluster; by default the component creates a cluster."""
     replicas: int = 2
     """Number of tasks; 1 with a load balancer, since an MCP session lives in one task."""
     allowed_hosts: Sequence[str] = ()
     """Host names that clients use."""
     connection_tools: bool = False
-    """Lets MCP clients choose the broker and user of all clients."""
+    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Image architecture. Fargate's ARM64 costs a fifth less."""
@@ -64,11 +65,11 @@ class EcsMcpServerArgs(McpServerArgs, AwsArgs):
     production: bool = True
     """Protects the load balancer from deletion."""
     redeploys: bool = True
-    """Starts a deployment for each new version of an injected secret (`prefix` and its name)."""
+    """Starts a deployment for each new version of an injected secret. Secrets are found by `prefix` and their names."""
 
 
 class EcsMcpServer(McpServer):
-    """ECS service, task definition, log and cluster. Owns no value, network or grant."""
+    """ECS service, task definition, log and cluster. Contains no secret values, and owns no network or grants."""
 
     task: EcsTask
 
@@ -121,7 +122,7 @@ class EcsMcpServer(McpServer):
                 ),
                 sort_keys=True,
             ),
-            # ECS may roll back to it, and can't deploy a deregistered one.
+            # ECS may roll back to the old task definition, and can't deploy a deregistered one.
             skip_destroy=True,
             opts=self._child,
         )
@@ -176,7 +177,7 @@ class EcsMcpServer(McpServer):
         self.register_outputs({"endpoint": self.endpoint})
 
     def _cluster(self, called: pulumi.Input[str]) -> pulumi.Output[str]:
-        """Return the ARN of the named or a new cluster."""
+        """Return the ARN of the cluster with the name `called`, or of a new one."""
         names = self._account.names
         if self._args.cluster:
             return pulumi.Output.from_input(called).apply(lambda known: names.arn("ecs", f"cluster/{known}"))
@@ -212,7 +213,7 @@ class EcsMcpServer(McpServer):
             port=PORT,
             protocol="HTTP",
             deregistration_delay=15,
-            # ECS replaces a task that fails this check. Waiting for the broker, or a busy tool, must not fail it.
+            # ECS replaces a task that fails this check: neither waiting for the broker nor a busy tool may fail it.
             health_check={
                 "path": "/healthz",
                 "matcher": "200",
@@ -237,7 +238,7 @@ class EcsMcpServer(McpServer):
 
 
 def _image_pull(image: str) -> list[policies.Statement]:
-    """Allow pulling from ECR; other registries need no statement."""
+    """Return the statements that allow pulling from ECR; none for another registry."""
     found = re.match(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([^:@]+)", image)
     if not found:
         return []

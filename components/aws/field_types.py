@@ -60,7 +60,7 @@ Account = Annotated[str, matching(r"\d{12}", _DIGITS, _YOURS), no_number(_DIGITS
 
 
 def _role_of_session(text: str) -> str | None:
-    """Return the remedy for a session's ARN, as `aws sts get-caller-identity` prints it."""
+    """Return the remedy for a session's ARN, which `aws sts get-caller-identity` prints; None for other text."""
     session = re.fullmatch(rf"({_IN}):sts::(\d{{12}}):assumed-role/([\w+=,.@-]+)(?:/.*)?", text, re.ASCII)
     if not session:
         return None
@@ -87,7 +87,9 @@ def _name_of_cluster(text: str) -> str | None:
 
 Cluster = Annotated[
     str,
-    matching(r"[\w-]{1,255}", "a cluster's name", "take it out, so that the stack makes one", meant=_name_of_cluster),
+    matching(
+        r"[\w-]{1,255}", "a cluster's name", "remove it, so that the stack creates a cluster", meant=_name_of_cluster
+    ),
     MayBeOutput(),
 ]
 

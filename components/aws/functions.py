@@ -1,4 +1,4 @@
-"""A Lambda function with role and log."""
+"""A Lambda function with its role and log."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from .lambda_package import ARCHITECTURE, PYTHON
 from .names import arn_after, listed
 from .principals import AwsAccount
 
-# `make lambda` installs compiled packages for it, and for ARCHITECTURE.
+# `make lambda` installs compiled packages for this version and ARCHITECTURE.
 RUNTIME = f"python{PYTHON}"
 
-# Retention of logs: from one rotation to the next.
+# Days of a log's retention: from one rotation to the next.
 LOG_DAYS = 90
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vpc:
-    """Where functions run, for a broker that only a VPC reaches."""
+    """Where functions run, for a broker that is reachable only from a VPC."""
 
     subnets: pulumi.Input[Sequence[pulumi.Input[str]]]
     security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
     way_out: pulumi.Input[str]
-    """Id of a NAT gateway, or of the VPC's Secrets Manager endpoint, then the only way for values."""
+    """Id of a NAT gateway, or of the VPC's Secrets Manager endpoint. With an endpoint, roles may read and write values
+    only through it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """Limits of an asynchronous invocation before it becomes a dead letter.
+    """Limits of an asynchronous invocation, after which its event becomes a dead letter.
 
     Lambda's defaults are two retries and six hours:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -42,23 +43,23 @@ class Queue:
 
     retries: int
     seconds: int
-    """60 to 21600, including pauses before retries."""
+    """Maximum age of the event, from 60 to 21600; it includes pauses before retries."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionArgs:
     account: AwsAccount
     called: str
-    """Suffix of its names."""
+    """Name of the function without the stack's prefix; also for its role and log."""
     archive: pulumi.Input[pulumi.Archive]
     handler: str
     seconds: int
-    """Timeout."""
+    """Timeout of an invocation."""
     grants: Sequence[pulumi.Input[policies.Statement]]
     queue: Queue | None = None
-    """None for synchronous invocations."""
+    """None if the function is only invoked synchronously."""
     memory: int = 256
-    """MB. CPU is in proportion."""
+    """Memory in MB. CPU is in proportion."""
     environment: Mapping[str, pulumi.Input[str]] | None = None
     vpc: Vpc | None = None
 
@@ -75,7 +76,7 @@ class StackFunction(Component):
     function: aws.lambda_.Function
     arn: pulumi.Output[str]
     granted: aws.iam.RolePolicy
-    """Has to exist before an invocation."""
+    """The role's policy. It must exist before an invocation."""
 
     def __init__(self, name: str, args: FunctionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Function", name, opts, formerly=f"{args.called}-")
@@ -111,7 +112,7 @@ class StackFunction(Component):
             vpc_config={"subnet_ids": listed(vpc.subnets), "security_group_ids": listed(vpc.security_groups)}
             if vpc
             else None,
-            # Creating the function checks the role's rights to dead letters and network.
+            # Lambda checks the role's rights to dead letters and network when it creates the function.
             opts=account.under(self, after=[self.granted]),
         )
         self.arn = arn_after(self.function.name, names.function_arn(called))

@@ -25,7 +25,7 @@ LETTERS_SECONDS = 1209600
 @dataclass(frozen=True, kw_only=True)
 class AwsIdentityArgs:
     account: str
-    """Twelve digits. Credentials of another account are rejected."""
+    """Twelve digits. Credentials of other accounts are rejected."""
     region: str
     """Region of all resources."""
     stack: str | None = None
@@ -41,7 +41,7 @@ class AwsIdentityArgs:
     log_kms_key: pulumi.Input[str] | None = None
     """ARN of the logs' KMS key; by default AWS' own key."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """Tags in addition to project and stack. Your own provider has its own."""
+    """Tags in addition to project and stack. If you pass a provider, set them there."""
 
     @property
     def names(self) -> Names:
@@ -57,13 +57,15 @@ class AwsIdentityArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class AwsArgs(AwsIdentityArgs):
-    """Base arguments of AWS' other components."""
+    """Arguments that AWS' components share."""
 
     shared: AwsAccount | None = None
-    """`account` of an AwsIdentity or another component. None: create provider and queue."""
+    """`account` of an AwsIdentity or another component, to share its provider and queue. By default they are
+    created."""
 
     def open_account(self, name: str, parent: Component) -> AwsAccount:
-        """Return `shared`, or create it below `parent`. Raises ComponentError for another region or account."""
+        """Return `shared`, or create provider and queue below `parent`. Raises ComponentError if `shared` is for
+        another region or account."""
         if self.shared is None:
             return AwsIdentity(f"{name}-identity", self, pulumi.ResourceOptions(parent=parent)).account
         _check_place(name, (self.shared.names.region, self.shared.names.account), (self.region, self.account))
@@ -96,7 +98,7 @@ class AwsIdentity(Component):
             opts=pulumi.ResourceOptions(parent=self, provider=provider),
         )
         found = arn_after(letters.name, names.letters_arn)
-        if yours:  # only ARNs have a provider's account
+        if yours:  # a provider's account is only visible in ARNs of its resources
 
             def checked(arn: str) -> str:
                 if arn:  # a program's mocks may return None
@@ -115,11 +117,10 @@ class AwsIdentity(Component):
         self.register_outputs({"account": args.account, "letters": found})
 
     def task(self, *, injected: bool = False) -> EcsTask:
-        """Declare a task's two roles. `injected`: ECS reads its secrets, not the launcher."""
+        """Declare a task's two roles. `injected`: ECS reads the secrets, and not the launcher."""
         return ecs_task(self._name, self.account, self, injected=injected)
 
     def sync(self, provider: pulumi.Input[str], service_account: str) -> AwsRole:
-        """Declare the role that a cluster's service account assumes through the OIDC provider."""
         trust = pulumi.Output.from_input(provider).apply(lambda arn: policies.trusted_of(arn, service_account))
         return stack_role(f"{self._name}-{SYNC}-role", SYNC, trust, account=self.account, parent=self)
 
@@ -135,7 +136,6 @@ def _check_place(name: str, found: tuple[str, str], wanted: tuple[str, str]) -> 
 
 
 def ecs_task(name: str, account: AwsAccount, parent: Component, *, injected: bool) -> EcsTask:
-    """Declare a task's two roles."""
     trust = policies.trusted("ecs-tasks", account=account.names.account, source=account.names.arn("ecs", "*"))
     starts, runs = (
         stack_role(f"{name}-{what}-role", what, trust, account=account, parent=parent) for what in (STARTS, RUNS)

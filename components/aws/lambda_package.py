@@ -1,9 +1,9 @@
-"""Build dist/lambda.zip: secretops and its packages, by the hashes of uv.lock.
+"""Build dist/lambda.zip from secretops and its packages, pinned by the hashes of uv.lock.
 
-`make lambda` in the clone; `python -m coreflux_mcp_secrets.aws.lambda_package` for another program.
+Run `make lambda` in the clone, or `python -m coreflux_mcp_secrets.aws.lambda_package` for another program.
 
-Reproducible: entries are sorted, with one time and mode, and without bytecode, which belongs to one minor version of
-Python. boto3 is included although the runtime has it, as AWS recommends:
+The build is reproducible: entries are sorted, have one time and mode, and no bytecode, which belongs to one minor
+version of Python. boto3 is included although the runtime has it, as AWS recommends:
 https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-dependencies
 """
 
@@ -28,16 +28,16 @@ from secretops.registry import PLATFORMS
 # The function's runtime is python<this>.
 PYTHON = "3.13"
 
-# Tests run on it; `arm64` is the alternative.
+# The tests run on x86_64; `arm64` is the alternative.
 ARCHITECTURE = "x86_64"
 
 # As uv names them. The runtime is Amazon Linux 2023, whose glibc is 2.34.
 TARGETS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 
-# Bytes; more than half are cryptography's library. Lambda accepts 50 MB; a lower limit shows unintended content.
+# Maximum size in bytes; more than half is cryptography's library. Lambda accepts 50 MB; a lower limit detects mistakes.
 LARGEST = 10_000_000
 
-# The packages that the function imports. A test runs the function with nothing else.
+# The packages that the function imports. A test runs the function with these alone.
 PACKAGES = (
     "annotated-types",
     "boto3",
@@ -59,7 +59,7 @@ PACKAGES = (
 
 _NAMES = tuple(f'name = "{name}"\n' for name in PACKAGES)
 
-# Of botocore's 400 services, those that the function calls.
+# The services of botocore that the function calls, out of 400.
 SERVICES = ("acm-pca", "dynamodb", "secretsmanager")
 
 # The parts of secretops that no function imports.
@@ -87,7 +87,7 @@ COMMAND = "make lambda" if CLONE else f"{shlex.quote(sys.executable)} -m {__pack
 
 ZIP = (_HERE if CLONE else Path.cwd()) / "dist/lambda.zip"
 
-# The digests of the zip and of its sources.
+# Records the digests of the zip and of its sources.
 RECORD = ZIP.with_suffix(".json")
 
 SOURCES = Path(secretops.__file__).parents[1]
@@ -95,11 +95,11 @@ LOCK = (_HERE if CLONE else Path(__file__).resolve().parents[1]) / "uv.lock"
 
 
 class BuildError(Exception):
-    """A failed build."""
+    """The build of the package failed."""
 
 
 def is_current() -> bool:
-    """Return whether dist/lambda.zip has this lock and these sources. Takes about 10 ms."""
+    """Return whether dist/lambda.zip was built from this uv.lock and these sources. Takes about 10 ms."""
     try:
         record = json.loads(RECORD.read_text())
         return bool(record == {"made_from": made_from(), "sha256": _sha256(ZIP.read_bytes())})
@@ -108,7 +108,6 @@ def is_current() -> bool:
 
 
 def made_from() -> str:
-    """Return the digest of the package's sources."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     digest.update(_locked().encode())
     for name, path in _ours():
@@ -148,7 +147,6 @@ def build(target: Path, *, python: str = PYTHON, architecture: str = ARCHITECTUR
 
 
 def _install(*options: str) -> None:
-    """Install wheels by hash. Raises BuildError with the end of uv's output."""
     uv = str(_HERE / ".tools/bin/uv") if CLONE else "uv"
     command = [uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", *options]
     environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"}
@@ -171,12 +169,11 @@ def _install(*options: str) -> None:
 
 
 def _locked() -> str:
-    """Return uv.lock's entries for PACKAGES, verbatim."""
     return "".join(f"[[package]]\n{one}" for one in LOCK.read_text().split("[[package]]\n") if one.startswith(_NAMES))
 
 
 def _requirements() -> str:
-    """Return a line per package, with the hashes of all wheels."""
+    """Return a pip requirement per package, with the hashes of all its wheels."""
     found = {
         one["name"]: " ".join(
             [f"{one['name']}=={one['version']}", *(f"--hash={each['hash']}" for each in one["wheels"])]

@@ -1,4 +1,4 @@
-"""Resource names, so that ARNs are known before resources exist."""
+"""Names of resources in AWS, computed so that their ARNs are known before the resources exist."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BUCKET_STACK = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Names of a stack in an account and region."""
+    """Names of a stack's resources in an account and region."""
 
     stack: str
     account: str
@@ -36,7 +36,7 @@ class Names:
     """Increase it for new names of secrets and bucket, while old ones wait for deletion."""
     role_path: str = "/"
     prefix: str | None = None
-    """Prefix of secret names. None: the default."""
+    """Prefix of secret names; by default coreflux-mcp/ and the stack."""
 
     @property
     def partition(self) -> str:
@@ -48,17 +48,17 @@ class Names:
 
     @property
     def root(self) -> str:
-        """Return the account as a principal."""
+        """Return the ARN with which policies name the whole account."""
         return f"arn:{self.partition}:iam::{self.account}:root"
 
     @property
     def secrets(self) -> str:
-        """Return the prefix of secret names. Stack names have no slash or plus."""
+        """Return the prefix of secret names. It is unambiguous: stack names contain no slash or plus."""
         again = f"+{self.generation}" if self.generation > 1 else ""
         return self.prefix or f"{BASE}/{self.stack}{again}/"
 
     def secret(self, name: str) -> str:
-        """Return the full name, which never ends with a dash and six characters, as ARNs do:
+        """Return a secret's full name, which never ends with a dash and six characters, as ARNs do.
 
         https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
         """
@@ -71,7 +71,7 @@ class Names:
 
     @property
     def roles(self) -> str:
-        """Return the prefix of role names, with the region since IAM is global."""
+        """Return the prefix of role names. It contains the region, since IAM is global."""
         return physical_name(BASE, self.stack, self.region, limit=_ROLE_LIMIT - _LONGEST_ROLE) + "@"
 
     def role(self, what: str) -> str:
@@ -81,18 +81,18 @@ class Names:
         return f"arn:{self.partition}:iam::{self.account}:role{self.role_path}{self.role(what)}"
 
     def sessions(self, role: str) -> str:
-        """Return the ARN pattern of a role's sessions, as in CloudTrail; a user's ARN unchanged."""
+        """Return the ARN pattern of a role's sessions, as CloudTrail logs them. A user's ARN is returned unchanged."""
         kind, name = self.called(role)
         return f"arn:{self.partition}:sts::{self.account}:assumed-role/{name}/*" if kind == "role" else role
 
     @staticmethod
     def called(principal: str) -> tuple[str, str]:
-        """Return a principal's kind (role or user), and its name without path."""
+        """Return a principal's kind (role or user) and its name without path, from its ARN."""
         kind, _, path = principal.rpartition(":")[2].partition("/")
         return kind, path.rpartition("/")[2]
 
     def plain(self, what: str) -> str:
-        """Return the name of a function, queue, topic, rule, cluster or trail."""
+        """Return the name of the function, queue, topic, rule, cluster or trail `what`."""
         return f"{_plain(BASE, self.stack, limit=_PLAIN_LIMIT)}-{what}"
 
     def function_arn(self, what: str) -> str:
@@ -108,7 +108,6 @@ class Names:
 
     @property
     def letters(self) -> str:
-        """Return the name of the dead-letter queue."""
         return self.plain("letters")
 
     @property
@@ -123,12 +122,11 @@ class Names:
         return self.arn("sns", self.plain("alerts"))
 
     def rule_arn(self, what: str) -> str:
-        """Return the ARN of a rule on the default event bus."""
         return self.arn("events", f"rule/{self.plain(what)}")
 
     @property
     def any_key(self) -> str:
-        """Return the ARN pattern of all keys here, since AWS generates their ids:
+        """Return the ARN pattern of all keys in the account and region, since AWS generates their ids.
 
         https://docs.aws.amazon.com/kms/latest/developerguide/cmks-in-iam-policies.html
         """
@@ -136,7 +134,6 @@ class Names:
 
     @property
     def balancer(self) -> str:
-        """Return the name of load balancer and target group."""
         return _plain(BASE, self.stack, limit=_BALANCER_LIMIT)
 
     def log_group(self, what: str) -> str:
@@ -151,7 +148,6 @@ class Names:
 
     @property
     def bucket(self) -> str:
-        """Return the trail bucket's name, globally unique."""
         whole = f"{self.account}/{self.region}/{self.stack}/{self.generation}"
         stack = re.sub(r"[^a-z0-9]+", "-", self.stack.lower())[:_BUCKET_STACK].strip("-")
         return f"{BASE}-{stack}-trail-{hashlib.sha256(whole.encode()).hexdigest()[:10]}"
@@ -161,15 +157,16 @@ class Names:
 
 
 def arn_after(name: pulumi.Output[str], arn: str) -> pulumi.Output[str]:
-    """Return `arn` as an output of the resource with the output `name`.
+    """Return `arn` as an output that depends on the resource with the output `name`.
 
-    Unlike the resource's own ARN, previews know it. Its users are created after the resource and replaced with it.
+    Unlike the resource's own ARN, it is known in previews. Resources that use it are created after that resource, and
+    replaced with it.
     """
     return name.apply(lambda _: arn)
 
 
 def applied(value: pulumi.Input[T], change: Callable[[T], pulumi.Input[U]]) -> pulumi.Input[U]:
-    """Return `change(value)`; an output for an output."""
+    """Return `change(value)`, as an output if `value` is one."""
     return value.apply(change) if isinstance(value, pulumi.Output) else change(cast(T, value))
 
 
@@ -178,7 +175,8 @@ def listed(items: pulumi.Input[Sequence[pulumi.Input[str]]]) -> pulumi.Input[Seq
 
 
 def _plain(*parts: str, limit: int) -> str:
-    """Return `parts` with dashes for other characters, and a hash if that changes or exceeds `limit`."""
+    """Join `parts` with dashes. Replace other characters by dashes, and append a hash if that changed the name or it
+    exceeds `limit`."""
     whole = "-".join(parts)
     plain = re.sub(r"[^A-Za-z0-9-]", "-", whole)
     if plain == whole and len(whole) <= limit:

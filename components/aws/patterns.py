@@ -1,4 +1,4 @@
-"""Patterns of metric filters and events, and the query of CloudTrail's log."""
+"""Patterns of metric filters and events, and the query for CloudTrail's log."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ EVENT_LIMIT = 2048
 # Events of failed rotations (AWS, Monitor Secrets Manager with Amazon EventBridge).
 FAILURES = ("RotationFailed", "RotationAbandoned", "TestRotationFailed")
 
-# Ids of keys that fit into a filter pattern.
-KEYS_OF_A_FILTER = 10
+# Number of key ids that fit into a filter pattern.
+KEYS_PER_FILTER = 10
 
-# Alarms of a call that are matched: a filter pattern indexes lists by number.
-OF_A_CALL = 3
+# Number of alarm names per call that are matched: a filter pattern indexes lists by number.
+ALARMS_PER_CALL = 3
 
 
 def undeclared_read(names: Names, operators: Sequence[str]) -> str:
-    """Match allowed reads by others than the stack's roles and operators."""
+    """Return the pattern of allowed reads by callers other than the stack's roles and operators."""
     return (
         f'{{ ($.eventSource = "secretsmanager.amazonaws.com") && ($.eventName = "GetSecretValue") && '
         f"($.errorCode NOT EXISTS) && {_secret(names)} && {_undeclared(names, operators)} }}"
@@ -34,9 +34,10 @@ def undeclared_read(names: Names, operators: Sequence[str]) -> str:
 
 
 def undeclared_write(names: Names, operators: Sequence[str]) -> str:
-    """Match writes (also UpdateSecret) and label changes by others, also failed.
+    """Return the pattern of writes and label changes by callers other than the stack's roles and operators, failed ones
+    included.
 
-    Shorter than `undeclared_read`, which the cross-field rule checks.
+    It is shorter than `undeclared_read`, whose length a cross-field rule checks.
     """
     return (
         f'{{ (($.eventName = "PutSecretValue") || ($.eventName = "UpdateSecret*")) && '
@@ -45,7 +46,8 @@ def undeclared_write(names: Names, operators: Sequence[str]) -> str:
 
 
 def denied_read(names: Names) -> str:
-    """Match denied reads. CloudTrail may omit the field: the message names the secret, too."""
+    """Return the pattern of denied reads. CloudTrail may omit the field with the secret, so the error message is
+    matched, too."""
     return (
         f'{{ ($.eventSource = "secretsmanager.amazonaws.com") && ($.eventName = "GetSecretValue") && '
         f'($.errorCode = "AccessDenied*") && ({_secret(names)} || ($.errorMessage = "*{names.secrets}*")) }}'
@@ -57,7 +59,8 @@ def deletion(names: Names) -> str:
 
 
 def policy_change(names: Names) -> str:
-    """Match changes of a secret's policy, replicas and rotation schedule; not a manual rotation."""
+    """Return the pattern of changes of a secret's policy, replicas and rotation schedule. A manual rotation does not
+    match."""
     events = _named(
         *("PutResourcePolicy", "DeleteResourcePolicy", "CancelRotateSecret", "ReplicateSecretToRegions"),
         *("RemoveRegionsFromReplication", "StopReplicationToReplica"),
@@ -72,16 +75,17 @@ def policy_change(names: Names) -> str:
 
 
 def key_change(arns: Sequence[str]) -> str:
-    """Match what disables, deletes or shares one of at most KEYS_OF_A_FILTER keys."""
+    """Return the pattern of calls that disable, delete or share one of at most KEYS_PER_FILTER keys."""
     events = _of("kms", "DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant")
     keys = [f"*{str(arn).rpartition('/')[2]}*" for arn in arns]  # a program's mocks may return None
     return f"{{ {events} && {_is('$.requestParameters.keyId', keys)} }}"
 
 
 def role_change(names: Names, operators: Sequence[str]) -> str:
-    """Match changes of trust or rights of roles of the stack and operators.
+    """Return the pattern of changes of a role's trust or rights, for roles of the stack and of operators.
 
-    IAM's events are in us-east-1, or another partition's region: a trail needs all regions and global events.
+    IAM's events are recorded in us-east-1, or in another partition's region: a trail needs all regions and global
+    events.
     """
     roles = (names.roles + "*", *(name for kind, name in map(names.called, operators) if kind == "role"))
     events = _of(
@@ -91,20 +95,19 @@ def role_change(names: Names, operators: Sequence[str]) -> str:
 
 
 def user_change(names: Names, users: Sequence[str]) -> str:
-    """Match new credentials of IAM users."""
     events = _of("iam", "CreateAccessKey", "CreateLoginProfile", "UpdateLoginProfile")
     called = [names.called(user)[1] for user in users]
     return f"{{ {events} && {_is('$.requestParameters.userName', called)} }}"
 
 
 def function_change(functions: Sequence[str]) -> str:
-    """Match changes of functions. Lambda's event names end with its API version."""
+    """Return the pattern of changes of these functions. Lambda's event names end with its API version."""
     events = _of("lambda", "UpdateFunctionCode*", "UpdateFunctionConfiguration*")
     return f"{{ {events} && {_is('$.requestParameters.functionName', [f'*{one}' for one in functions])} }}"
 
 
 def role_use(names: Names) -> str:
-    """Match functions and tasks that get a role of the stack, and manual task runs."""
+    """Return the pattern of functions and tasks that get a role of the stack, and of manual task runs."""
     given = ("role", "taskRoleArn", "executionRoleArn", "overrides.taskRoleArn", "overrides.executionRoleArn")
     roles = " || ".join(f'($.requestParameters.{one} = "*{names.roles}*")' for one in given)
     task = f'{_named("RunTask", "StartTask")} && ($.requestParameters.taskDefinition = "*{names.plain("server")}*")'
@@ -115,9 +118,9 @@ def role_use(names: Names) -> str:
 def trail_change(
     names: Names, log_group: pulumi.Input[str], topic: pulumi.Input[str], bucket: str | None
 ) -> list[pulumi.Input[str]]:
-    """Return patterns that together match what stops a trail, its records or alarms.
+    """Return patterns that together match calls that stop a trail, its records or alarms.
 
-    With outputs, each condition has a pattern: their number has to be known in advance.
+    If a name is an output, each condition gets its own pattern: the number of patterns must be known in advance.
     """
     if not isinstance(log_group, pulumi.Output) and not isinstance(topic, pulumi.Output):
         return list(_packed(_trail_changes(names, str(log_group), str(topic), bucket)))
@@ -126,9 +129,11 @@ def trail_change(
 
 
 def _trail_changes(names: Names, log_group: str, topic: str, bucket: str | None) -> list[str]:
-    """Return a condition per service."""
     own, field = names.plain("") + "*", "$.requestParameters"
-    alarms = [f'({field}.alarmName = "{own}")', *(f'({field}.alarmNames[{at}] = "{own}")' for at in range(OF_A_CALL))]
+    alarms = [
+        f'({field}.alarmName = "{own}")',
+        *(f'({field}.alarmNames[{at}] = "{own}")' for at in range(ALARMS_PER_CALL)),
+    ]
     log = _of(
         *("logs", "DeleteLogGroup", "DeleteLogStream", "DeleteMetricFilter", "PutMetricFilter", "PutRetentionPolicy"),
     )
@@ -148,7 +153,7 @@ def _trail_changes(names: Names, log_group: str, topic: str, bucket: str | None)
 
 
 def _packed(conditions: Sequence[str]) -> list[str]:
-    """Pack alternatives into patterns of at most FILTER_LIMIT characters."""
+    """Combine conditions into patterns of at most FILTER_LIMIT characters."""
     patterns: list[str] = []
     for one in conditions:
         longer = f"{patterns[-1][:-2]} || ({one}) }}" if patterns else ""
@@ -176,9 +181,9 @@ def rotation_failed(names: Names) -> dict[str, Any]:
 
 
 def new_version(names: Names) -> dict[str, Any]:
-    """Match a new current version of each secret but the admin's, which no task reads.
+    """Return the event pattern of a new current version, for each secret except broker-admin, which no task reads.
 
-    Other labels send such events, too (AWS, Secret Label Updated event).
+    Other label changes send such events, too (AWS, Secret Label Updated event).
     """
     return {
         "source": ["aws.secretsmanager"],
@@ -189,7 +194,7 @@ def new_version(names: Names) -> dict[str, Any]:
 
 
 def who_read_what(names: Names) -> str:
-    """Return the CloudWatch Logs Insights query: who read what, and whether it was allowed."""
+    """Return the CloudWatch Logs Insights query for who read what, and whether it was allowed."""
     return (
         "fields @timestamp, userIdentity.arn as who, requestParameters.secretId as secret, errorCode as denied, "
         "sourceIPAddress as source\n"
@@ -205,9 +210,9 @@ def _any_secret(names: Names) -> dict[str, str]:
 
 
 def _undeclared(names: Names, operators: Sequence[str]) -> str:
-    """Match callers other than sessions of the stack's roles, and operators.
+    """Return the condition for callers other than sessions of the stack's roles and operators.
 
-    Callers without an ARN match: CloudTrail may log another account's caller so, with the type AWSAccount.
+    Callers without an ARN match: CloudTrail may log another account's caller without one, with the type AWSAccount.
     """
     roles = f"arn:{names.partition}:sts::{names.account}:assumed-role/{names.roles}*"
     declared = [roles, *(names.sessions(operator) for operator in operators)]

@@ -54,7 +54,6 @@ class Aws(Platform):
         yield from warnings(store)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that the functions' package is current."""
         if not isinstance(settings.store, AwsStore):
             return
         from .rotation import check_package
@@ -62,11 +61,10 @@ class Aws(Platform):
         check_package()
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the command that invokes the tick's function."""
         if not isinstance(store := settings.store, AwsStore):
             return None
         return (
-            f"aws lambda invoke --cli-read-timeout 0 --region {store.region} "  # it may take minutes
+            f"aws lambda invoke --cli-read-timeout 0 --region {store.region} "  # the invocation may take minutes
             f"--function-name {store.names(settings.stack).plain('tick')} /dev/stdout (or wait for the full hour)"
         )
 
@@ -83,7 +81,7 @@ class Aws(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> AwsReader:
-        """Return the reader: the task, External Secrets, or an existing role or user."""
+        """Return the store's reader: the task, External Secrets, or an existing role or user."""
         match workload:
             case EcsTask():
                 return workload

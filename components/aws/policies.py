@@ -1,4 +1,4 @@
-"""Policies of roles. tests/unit/aws_reasons.py has the reason of each action."""
+"""IAM policies of the stack's roles. tests/unit/aws_reasons.py has the reason for each action."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ VERSION = "2012-10-17"
 
 READ = ("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue")
 WRITE = ("secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage")
-# For the key of the stack's region.
+# Actions on the key of the stack's region.
 USE = ("kms:Decrypt", "kms:GenerateDataKey")
-# For the key of a replica, to which writes are copied (AWS, ReplicateSecretToRegions).
+# Actions on a replica region's key, to which AWS copies writes (AWS, ReplicateSecretToRegions).
 COPY = (*USE, "kms:Encrypt")
 
 
 def document(*statements: pulumi.Input[Statement]) -> pulumi.Input[str]:
-    """Return a policy; text without outputs, so that policies can check a first preview."""
+    """Return a policy as JSON: plain text if no statement is an output, so that rules can judge a first preview."""
     whole = {"Version": VERSION, "Statement": list(statements)}
     try:
         return json.dumps(whole, sort_keys=True)
@@ -42,11 +42,11 @@ def allow(
 
 
 def trusted(service: str, *, account: str | None = None, source: str | None = None) -> pulumi.Input[str]:
-    """Let a service assume a role, only on behalf of `account` and `source` if set.
+    """Return a trust policy for an AWS service, limited to `account` and `source` if set.
 
     Set neither for Lambda, which sends no such keys, nor for CloudTrail's role for CloudWatch Logs: CreateTrail fails
     with InvalidCloudWatchLogsRoleArnException ("The role policy doesn't support the use of aws:SourceArn and
-    aws:SourceAccount"). For both, iam:PassRole limits who may name the role, never across accounts.
+    aws:SourceAccount"). For both, iam:PassRole limits who may pass the role, never across accounts.
 
     https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-required-policy-for-cloudwatch-logs.html
 
@@ -68,7 +68,7 @@ def trusted(service: str, *, account: str | None = None, source: str | None = No
 
 
 def trusted_of(provider: str, account: str) -> pulumi.Input[str]:
-    """Let a service account (its API server user name) assume a role with an OIDC token for STS (AWS, IRSA)."""
+    """Return a trust policy for a service account's OIDC token (AWS, IRSA). `account`: its user name in Kubernetes."""
     issuer = provider.partition(":oidc-provider/")[2]
     return document(
         {
@@ -87,7 +87,8 @@ def values(
     rotated_by: Arn | None = None,
     way_out: pulumi.Input[str] | None = None,
 ) -> pulumi.Input[Statement]:
-    """Allow `actions` on secrets: while `rotated_by` rotates them, and through `way_out` alone if it is an endpoint."""
+    """Allow `actions` on secrets: if set, only those that the function `rotated_by` rotates, and only through
+    `way_out` if it is an endpoint."""
 
     def through(way_out: str) -> Statement:
         equals = {"secretsmanager:resource/AllowRotationLambdaArn": rotated_by} if rotated_by else {}
@@ -99,9 +100,9 @@ def values(
 
 
 def key_use(actions: Sequence[str], key: pulumi.Input[Arn], region: str, secrets: Sequence[Arn]) -> Statement:
-    """Allow `actions` with a key, only through the region's Secrets Manager and for these secrets.
+    """Allow `actions` with a KMS key, only through the region's Secrets Manager and for these secrets.
 
-    `key/*` decrypts no other value: each call's encryption context has the secret's ARN.
+    The key pattern `key/*` decrypts no other values: each call's encryption context has the secret's ARN.
 
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
     """
@@ -113,7 +114,7 @@ def key_use(actions: Sequence[str], key: pulumi.Input[Arn], region: str, secrets
 
 
 def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
-    """Allow signing by one CA, for clients alone: other templates are for servers or CAs."""
+    """Allow signing by one CA, with the template for client certificates: others are for servers or CAs."""
     template = applied(issuer.arn, lambda arn: issuer.model_copy(update={"arn": arn}).template)
     return [
         allow(("acm-pca:IssueCertificate",), [issuer.arn], {"StringEquals": {"acm-pca:TemplateArn": template}}),
@@ -122,7 +123,6 @@ def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
 
 
 def lease(table: Arn) -> Statement:
-    """Allow acquiring, renewing and releasing the lease, all by conditional updates."""
     return allow(("dynamodb:UpdateItem",), [table])
 
 
@@ -144,7 +144,7 @@ def in_vpc(function: Arn) -> list[Statement]:
 
 
 def of_function(names: Names, what: str, *, in_a_vpc: bool) -> list[pulumi.Input[Statement]]:
-    """Allow a function its log, dead letters and network."""
+    """Allow a function to write its log and dead letters, and to use its network."""
     return [
         own_log(names.log_arn(f"/aws/lambda/{names.plain(what)}")),
         allow(("sqs:SendMessage",), [names.letters_arn]),
@@ -160,7 +160,6 @@ def of_tick(
     way_out: pulumi.Input[str] | None,
     issuers: Sequence[AwsPrivateCaIssuer],
 ) -> list[pulumi.Input[Statement]]:
-    """Allow the tick to rotate all secrets in all regions, and to get certificates signed."""
     arns = [names.secret_pattern(secret) for secret in secrets]
     return [
         values((*READ, *WRITE), arns, way_out=way_out),
@@ -171,7 +170,7 @@ def of_tick(
 
 
 def copied(names: Names, keys: Mapping[str, pulumi.Input[Arn]], secrets: Sequence[str]) -> list[Statement]:
-    """Allow each region's key: AWS writes replicas on behalf of the writing role."""
+    """Allow using each region's key: AWS writes replicas on behalf of the role that writes the secret."""
     return [
         key_use(
             USE if region == names.region else COPY,
@@ -189,7 +188,7 @@ def image_pull(repository: Arn) -> list[Statement]:
 
 
 def of_secrets(secrets: Sequence[Arn]) -> dict[str, Any]:
-    """Return the condition on these secrets' encryption context."""
+    """Return the condition that the encryption context names one of these secrets."""
     return {"StringLike": {"kms:EncryptionContext:SecretARN": list(secrets)}}
 
 

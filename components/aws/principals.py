@@ -1,4 +1,4 @@
-"""Readers of secrets on AWS, and their account."""
+"""Identities that read secrets on AWS, and the account that they share."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class AwsAccount(Place):
     permissions_boundary: pulumi.Input[str] | None = None
     """ARN of each role's permissions boundary."""
     log_key: pulumi.Input[str] | None = None
-    """ARN of the KMS key of functions' and tasks' logs. None: AWS' own."""
+    """ARN of the KMS key of functions' and tasks' logs; by default AWS' own key."""
     letters: pulumi.Input[str]
     """ARN of the dead-letter queue."""
 
     @property
     def args(self) -> dict[str, Any]:
-        """Return the arguments (AwsArgs) of a component that shares these parts."""
+        """Return the arguments (AwsArgs) of another component that shares this account."""
         return {"account": self.names.account, "region": self.names.region, "shared": self}
 
 
@@ -34,10 +34,10 @@ class AwsRole:
     """An IAM role. Its ARN is known before it exists."""
 
     name: pulumi.Output[str]
-    """Output: its users are created after the role."""
+    """The name as an output: resources that use it are created after the role."""
     arn: str
     arn_output: pulumi.Output[str]
-    """The ARN as an output: its users are created after the role."""
+    """The ARN as an output: resources that use it are created after the role."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +46,14 @@ class EcsTask(Workload, Principal):
 
     account: AwsAccount
     execution_role: AwsRole
-    """ECS pulls the image, injects secrets and writes logs with it."""
+    """The role with which ECS pulls the image, injects secrets and writes logs."""
     task_role: AwsRole
-    """The role of the task's programs."""
+    """The role of the programs in the task."""
     injected: bool = False
-    """ECS injects secrets at task start; else the launcher fetches them."""
+    """True: ECS injects secrets when a task starts. False: the launcher fetches them."""
 
     @property
     def reads(self) -> AwsRole:
-        """Return the role that reads secrets."""
         return self.execution_role if self.injected else self.task_role
 
 
@@ -65,16 +64,16 @@ class AwsPods(Principal):
     account: AwsAccount
     reads: AwsRole
     syncs_as: pulumi.Output[str]
-    """Service account in their namespace that assumes the role."""
+    """Service account in the pods' namespace that assumes the role."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwsCaller(Principal):
-    """An existing role or user. Its owner grants it rights, not the store."""
+    """An existing role or user. The store does not change its policies: its owner grants it rights."""
 
     arn: str
     account: AwsAccount | None = None
-    """The account that a platform made for it."""
+    """The provider and queue that the platform created for the store."""
 
 
 AwsReader = EcsTask | AwsPods | AwsCaller

@@ -1,4 +1,4 @@
-"""Redeploy tasks for new versions of injected secrets, which tasks get at start."""
+"""Redeploy tasks for new versions of injected secrets, since a task gets values only when it starts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .names import arn_after
 from .patterns import new_version
 from .task import DELAY, WINDOW
 
-# Timeout, for a request to Secrets Manager for each secret, and two to ECS.
+# Timeout of the function: a request to Secrets Manager for each secret, and two to ECS.
 SECONDS = 30
 
-# Visibility timeout in seconds (AWS, Using Lambda with Amazon SQS): the interval of the function's checks.
+# The queue's visibility timeout in seconds (AWS, Using Lambda with Amazon SQS): the interval of the function's checks.
 SHOWN_AGAIN = 6 * SECONDS + WINDOW
 
-# Checks, over 40 minutes: two deployments, and an alarm before the default grace period ends.
+# Number of checks, in over 40 minutes: two deployments, and an alarm before the default grace period ends.
 TRIES = 10
 
-# The queue, and the function.
+# Names of the queue and the function.
 NEW_VERSIONS, AGAIN = "new-versions", "redeploy-service"
 
 _CODE = Path(__file__).with_name("redeploy_handler.py")
@@ -43,7 +43,7 @@ class RedeployArgs(AwsArgs):
 
 
 class Redeploy(Component):
-    """Secrets Manager's event -> a queue that collects -> a function that starts a deployment."""
+    """Starts a deployment for new versions: Secrets Manager's event -> a queue that collects messages -> a function."""
 
     def __init__(self, name: str, args: RedeployArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Redeploy", name, opts, formerly="")

@@ -1,6 +1,6 @@
-"""Lambda function: start one deployment for all new versions in its messages.
+"""Lambda function that starts one deployment for all new versions in its messages.
 
-Its package is this file alone; the runtime has boto3.
+The function's package is this file alone; the runtime has boto3.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-# An event's time is cut to seconds; a deployment's is not.
+# An event's time is rounded down to seconds; a deployment's is not.
 A_SECOND = timedelta(seconds=1)
 
-# Prefix of the id of the empty version that secretops makes current while there is no value.
+# Prefix of the id of the empty version that secretops makes current before the first value.
 NO_VALUE = "secretops-no-value-"
 
 
 def handle(
     event: Mapping[str, Any], _context: object, ecs: Any = None, secrets: Any = None
 ) -> dict[str, list[dict[str, str]]]:
-    """Start a deployment unless one began after the newest version; return the messages that SQS redelivers.
+    """Start a deployment unless one began after the newest version. Return the messages that SQS has to redeliver.
 
     SQS redelivers a message until a deployment that began after it completes. If ECS rolls back, tasks have the old
-    values, so another deployment starts. Messages may arrive twice or in concurrent calls: another deployment then
-    replaces the first. ECS' errors propagate; SQS then redelivers all.
+    values, so another deployment starts. If messages arrive twice or in concurrent calls, a second deployment replaces
+    the first. ECS' errors propagate; SQS then redelivers all messages.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 
     While a secret has no value, no task can start: the function drops the messages. The secret's first value sends
-    another, and its deployment brings all values.
+    another message, and its deployment brings all values.
     """
     if ecs is None:
         import boto3

@@ -1,6 +1,6 @@
-"""Policies of secrets, keys, buckets, topics and queues.
+"""Resource policies of secrets, keys, buckets, topics and queues.
 
-They match roles by aws:PrincipalArn: a `Principal` has to exist before the policy, and never matches a recreated role.
+They match roles by aws:PrincipalArn: a `Principal` must exist before the policy, and never matches a recreated role.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pulumi
 
 from .policies import COPY, WRITE, Arn, Statement, allow, document, of_secrets, statement
 
-# Everything but using a key, and granting its use.
+# All actions except using a key, and granting its use.
 ADMINISTRATION = (
     *("kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListKeyPolicies", "kms:ListKeyRotations"),
     *("kms:ListResourceTags", "kms:TagResource", "kms:UntagResource", "kms:UpdateKeyDescription", "kms:PutKeyPolicy"),
@@ -22,10 +22,10 @@ ADMINISTRATION = (
 
 
 def secret_policy(readers: Sequence[str], writers: Sequence[str], operators: Sequence[str]) -> pulumi.Input[str]:
-    """Deny plain text, other readers and other writers.
+    """Return a secret's policy, which denies plain text, other readers and other writers.
 
-    Only operators may use UpdateSecret, as no condition detects another key (docs/adr/0007). The resource is `*`
-    because replicas have the same policy with another ARN.
+    Only operators may use UpdateSecret, as no condition detects a change of the key (docs/adr/0007). The resource is
+    `*` because replicas have the same policy with another ARN.
     """
     return document(
         _denied("PlainText", "secretsmanager:*", {"Bool": {"aws:SecureTransport": "false"}}),
@@ -45,9 +45,9 @@ def secrets_key_policy(
     written: Sequence[str],
     is_replicas: bool,
 ) -> pulumi.Input[str]:
-    """Return a region's key policy: the account administers it, and roles use it through Secrets Manager alone.
+    """Return a region's key policy: the account administers the key, and roles use it through Secrets Manager alone.
 
-    `readers` don't write. Statements are for the account's root: a role needs its own IAM policy, too. Secrets Manager
+    `readers` don't write. Statements allow the account's root: a role also needs its own IAM policy. Secrets Manager
     validates a new secret's key (AWS, Secret encryption and decryption, Validating access to the KMS key).
     """
     via = {"StringEquals": {"kms:ViaService": f"secretsmanager.{region}.amazonaws.com"}}
@@ -65,7 +65,8 @@ def secrets_key_policy(
 def records_key_policy(
     account: Arn, *, number: str, region: str, trail: str, groups: str, topic: str
 ) -> pulumi.Input[str]:
-    """Return the key policy of trail and alerts, for services that write them and the trail's readers."""
+    """Return the policy of the key that encrypts trail and alerts, for services that write them and for the trail's
+    readers."""
     of_topic = {"kms:EncryptionContext:aws:sns:topicArn": topic}
     context = {"StringLike": {"kms:EncryptionContext:aws:cloudtrail:arn": trail}}
     written = ["kms:Decrypt", "kms:GenerateDataKey"]
@@ -87,7 +88,7 @@ def records_key_policy(
 
 
 def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> pulumi.Input[str]:
-    """Return CloudTrail's bucket policy (AWS, Amazon S3 bucket policy for CloudTrail), which denies plain text."""
+    """Return the bucket policy for CloudTrail (AWS, Amazon S3 bucket policy for CloudTrail). It denies plain text."""
     records = f"{bucket}/AWSLogs/{account}/*"
     of_trail = {"StringEquals": {"aws:SourceArn": trail}}
     owned = {"StringEquals": {**of_trail["StringEquals"], "s3:x-amz-acl": "bucket-owner-full-control"}}
@@ -101,7 +102,6 @@ def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> pulumi.Input[s
 
 
 def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> pulumi.Input[str]:
-    """Let the stack's alarms and rules publish."""
     of_alarms = {"ArnLike": {"aws:SourceArn": alarms}, "StringEquals": {"aws:SourceAccount": account}}
     return document(
         allow(["sns:Publish"], [topic], of_alarms) | {"Principal": {"Service": "cloudwatch.amazonaws.com"}},
@@ -112,7 +112,6 @@ def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> p
 
 
 def senders(queue: Arn, rule: Arn) -> pulumi.Input[str]:
-    """Let one rule send."""
     return document(
         allow(["sqs:SendMessage"], [queue], {"ArnEquals": {"aws:SourceArn": rule}})
         | {"Principal": {"Service": "events.amazonaws.com"}},
@@ -124,7 +123,7 @@ _WHO = "aws:PrincipalArn"
 
 
 def _but(principals: Sequence[str]) -> dict[str, Any]:
-    """Match everybody except `principals` and AWS' services, which have no ARN."""
+    """Return the condition for everybody except `principals` and AWS' services, which have no ARN."""
     return {"ArnNotEquals": {_WHO: list(principals)}, "Bool": {"aws:PrincipalIsAWSService": "false"}}
 
 

@@ -27,7 +27,7 @@ from .principals import AwsAccount
 # Secrets Manager starts a rotation in this window, from midnight UTC of its due day.
 WINDOW = "3h"
 
-# Timeout of a step. It waits up to a minute for the lease, and less for a broker.
+# Timeout of a rotation step. It waits up to a minute for the lease, and less for a broker.
 STEP_SECONDS = 300
 
 TICK_SECONDS = 600
@@ -38,34 +38,34 @@ STEP_QUEUE = Queue(retries=0, seconds=900)
 # One retry after a minute, for a broker that restarts; the next tick is within the hour.
 TICK_QUEUE = Queue(retries=1, seconds=1800)
 
-# The broker's CA certificates in a function: Lambda unpacks packages there.
+# Path of the broker's CA certificates in a function: Lambda unpacks packages there.
 CA_FILE = "/var/task/ca.crt"
 
-# Retries of EventBridge Scheduler to invoke Lambda. Failures of the function are retried by Lambda's queue.
+# Retries of EventBridge Scheduler to invoke Lambda. Lambda's own queue retries if the function fails.
 DELIVERIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwsRotationArgs(AwsArgs):
     broker: BrokerArgs
-    """MQTT broker of the rotated users."""
+    """MQTT broker with the users that are rotated."""
     secrets: Sequence[Secret] | None = None
-    """Named `prefix` and their name; by default the Secret Management Guide's."""
+    """The secrets, found by `prefix` and their names; by default those of the Secret Management Guide."""
     manifest: Manifest | None = None
-    """A store's `manifest`; by default from the other arguments."""
+    """`manifest` of a store; by default built from the other arguments."""
     vpc: Vpc | None = None
     keys: Mapping[str, pulumi.Input[str]] | None = None
     """Region -> ARN of the secrets' KMS key; by default any key of `region`, for these secrets alone."""
     arns: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    """Secret -> its ARN; by default its name is used."""
+    """Secret -> its ARN; by default the secret's name is used."""
     lease: aws.dynamodb.Table | None = None
-    """DynamoDB table of the lease. None: create a table."""
+    """DynamoDB table for the lease; by default the component creates a table."""
     guards: Mapping[str, pulumi.Resource] = field(default_factory=dict)
-    """Secret -> a resource that has to exist before its first rotation, such as its policy."""
+    """Secret -> a resource that must exist before its first rotation, such as its policy."""
 
 
 def check_package() -> None:
-    """Raise ComponentError if the functions' package is missing or old."""
+    """Raise ComponentError if the functions' package is missing or not current."""
     if not is_current():
         state = "is older than the sources" if ZIP.exists() else "is missing"
         raise ComponentError(
@@ -77,14 +77,14 @@ def check_package() -> None:
 
 
 class AwsRotation(Component):
-    """Rotation on AWS' schedule, and an hourly tick to retire, remind and recover.
+    """Rotation by AWS' schedule, and an hourly tick that retires, reminds and recovers. Contains no secret values.
 
-    Owns no values. The first rotation is not immediate: secrets have no values yet. Checks the functions' package,
-    except in a mocks test.
+    The first rotation is not immediate: secrets have no values yet. Checks the functions' package, except under
+    Pulumi's mocks.
     """
 
     manifest: Manifest
-    """The functions' configuration. Public."""
+    """The functions' configuration, which is public."""
 
     def __init__(self, name: str, args: AwsRotationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         if not is_mocked():
@@ -137,7 +137,7 @@ class AwsRotation(Component):
             function=made.function.name,
             principal="secretsmanager.amazonaws.com",
             source_account=names.account,
-            # Lambda compares it by StringLike: docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
+            # Lambda compares the ARN by StringLike: docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
             source_arn=names.secret_pattern(secret.name),
             opts=self._account.under(self),
         )
@@ -205,14 +205,15 @@ class AwsRotation(Component):
     def _values(
         self, actions: Sequence[str], secrets: Sequence[str], *, rotated_by: str | None = None
     ) -> pulumi.Input[policies.Statement]:
-        """Allow `actions` on secrets, only through the VPC's endpoint if any."""
+        """Allow `actions` on secrets: only through the VPC's endpoint if there is one, and only those that the function
+        `rotated_by` rotates."""
         way_out = self._args.vpc.way_out if self._args.vpc else None
         arns = [self._names.secret_pattern(secret) for secret in secrets]
         return policies.values(actions, arns, rotated_by=rotated_by, way_out=way_out)
 
 
 def lease_table(resource: str, account: AwsAccount, parent: Component) -> aws.dynamodb.Table:
-    """Declare the lease table without backup: without an item the lease is free (docs/adr/0006)."""
+    """Declare the lease's table. It needs no backup: in an empty table the lease is free (docs/adr/0006)."""
     return aws.dynamodb.Table(
         resource,
         name=account.names.lease,
@@ -224,7 +225,6 @@ def lease_table(resource: str, account: AwsAccount, parent: Component) -> aws.dy
 
 
 def location_of(names: Names, secrets: Sequence[Secret]) -> AwsStoreLocation:
-    """Return the location of the values, by names alone."""
     return AwsStoreLocation(
         account=names.account,
         region=names.region,
@@ -235,7 +235,7 @@ def location_of(names: Names, secrets: Sequence[Secret]) -> AwsStoreLocation:
 
 
 def _package(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
-    """Return dist/lambda.zip with manifest and CA certificates: a function's variables are limited to 4 KB."""
+    """Return dist/lambda.zip with manifest and CA certificates added: a function's variables are limited to 4 KB."""
     own: dict[str, pulumi.Asset | pulumi.Archive] = {
         ".": pulumi.FileArchive(str(ZIP)),
         "secretops.json": pulumi.StringAsset(manifest.model_dump_json(indent=1) + "\n"),
@@ -246,7 +246,7 @@ def _package(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
 
 
 def resolved(manifest: Manifest) -> pulumi.Input[Manifest]:
-    """Return the manifest, as an output if a part is."""
+    """Return the manifest, as an output if a name or ARN in it is one."""
     store = manifest.store
     assert isinstance(store, AwsStoreLocation)  # noqa: S101
     of_ca = {secret.name: secret.issuer for secret in manifest.secrets if isinstance(secret.issuer, AwsPrivateCaIssuer)}

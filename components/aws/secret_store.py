@@ -1,6 +1,6 @@
 """Secrets Manager as a store.
 
-Versions are no resources of the stack: their values would be in the state (docs/adr/0001).
+Versions are not resources of the stack: otherwise their values would be in the state (docs/adr/0001).
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ from .principals import AwsAccount, AwsCaller, AwsPods, AwsReader, EcsTask
 from .redeploy import AGAIN
 from .rotation import AwsRotation, AwsRotationArgs, lease_table, location_of, resolved
 
-# Recovery window of a deleted secret in production: AWS' longest.
+# Days until a deleted secret is gone, in production: AWS' longest.
 RECOVERY_DAYS = 30
 
-# Waiting period of a deleted key, in production and elsewhere.
+# Days until a deleted key is gone, in production and elsewhere.
 KEY_RECOVERY_DAYS = {True: 30, False: 7}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwsSecretStoreArgs(SecretStoreArgs, AwsArgs, TrailOptions):
     operators: Sequence[str]
-    """ARNs of roles and users that may put and read values. All others are denied, also administrators."""
+    """ARNs of roles and users that may put and read values. Everybody else is denied, administrators included."""
     reader: AwsReader | None = None
-    """The server's reader, such as AwsCaller(arn=...) for an existing role or user."""
+    """The identity that reads for the server, such as AwsCaller(arn=...) for an existing role or user."""
     copilot: bool = True
-    """The server reads the agent's key."""
+    """Whether the server reads the agent's key."""
     replica_regions: Sequence[str] = ()
-    """Regions with a copy of each secret under their own key."""
+    """Regions with a replica of each secret, encrypted with the region's own key."""
     kms_key: pulumi.Input[str] | None = None
-    """ARN of your KMS key, with your policy. None: create a key."""
+    """ARN of your KMS key for the secrets, whose policy you set. By default the component creates a key."""
     vpc: Vpc | None = None
 
 
 class AwsSecretStore(SecretStore):
-    """Keys, secrets, policies, rotation and trail. Owns no values."""
+    """Secrets Manager as a store: keys, secrets, policies, rotation and trail. Contains no secret values."""
 
     account: AwsAccount
-    """Other components can share it."""
+    """Provider and queue, for other components to share."""
 
     def __init__(self, name: str, args: AwsSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:SecretStore", name, opts, formerly="")
@@ -93,14 +93,14 @@ class AwsSecretStore(SecretStore):
 
     @property
     def manifest_output(self) -> pulumi.Input[Mapping[str, Any]]:
-        """Return the manifest, with ids once known."""
+        """Return the manifest, as an output if a part of it is known only after the deployment."""
         return applied(resolved(self.manifest), lambda manifest: manifest.model_dump(mode="json"))
 
     def publish(self, *, reader: Principal) -> NativeRef | SyncedKey | Fetched:
-        """Grant the reading role the server's secrets and their key.
+        """Grant the reader's role access to the server's secrets and their key.
 
-        An existing role or user gets access by resource policies alone. Raises ComponentError for a reader other than
-        the arguments'.
+        An existing role or user gets access by resource policies alone. Raises ComponentError unless `reader` is the
+        reader in the arguments.
         """
         if not isinstance(reader, AwsReader):
             raise TypeError(f"{reader}: has no AWS identity to read with")
@@ -219,7 +219,7 @@ class AwsSecretStore(SecretStore):
         )
 
     def _secret(self, secret: str, who: Access) -> aws.secretsmanager.Secret:
-        """Declare a secret and its policy. An operator or a tick writes the first value."""
+        """Declare a secret and its policy. An operator or a tick writes the first value later."""
         made = aws.secretsmanager.Secret(
             f"{self._name}-secret-{secret}",
             name=self._names.secret(secret),

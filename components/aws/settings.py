@@ -41,7 +41,7 @@ class Vpc(Section):
     subnets: Subnets
     security_groups: SecurityGroups
     way_out: WayOut | None = None
-    """A NAT gateway, or the VPC's Secrets Manager endpoint, then the only way for values."""
+    """A NAT gateway, or the VPC's Secrets Manager endpoint: functions then access values only through it."""
 
 
 class ExistingTrail(Section):
@@ -57,11 +57,11 @@ class AwsStore(StoreSection):
     kind: Literal["aws"]
     region: Region
     account: Account
-    """Credentials of another account are rejected."""
+    """Twelve digits. Credentials of other accounts are rejected."""
     operators: Annotated[tuple[Operator, ...], Field(min_length=1), AfterValidator(distinct)]
-    """Roles and users that may put and read values. All others are denied, also administrators."""
+    """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: Annotated[tuple[Region, ...], AfterValidator(distinct)] = ()
-    """Regions with a copy of each secret under their own key."""
+    """Regions with a replica of each secret, encrypted with the region's own key."""
     generation: Annotated[int, between(1, 999, "")] = 1
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: Vpc | None = None
@@ -74,7 +74,7 @@ class AwsStore(StoreSection):
     alert_topic: TopicArn | None = None
     """An existing SNS topic; by default the stack creates a topic."""
     kms_key: KeyArn | None = None
-    """Your KMS key of the values, with your policy; by default the stack creates a key."""
+    """Your KMS key for the secrets, whose policy you set; by default the stack creates a key."""
     log_kms_key: KeyArn | None = None
     """KMS key of functions' and tasks' logs; by default AWS' key."""
     permissions_boundary: PolicyArn | None = None
@@ -113,11 +113,11 @@ class EcsServer(ServerSection):
     """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects variables when
     a task starts, and a new version starts a deployment."""
     copilot: bool = True
-    """Uses the Coreflux Copilot. Injected tasks then start once agent-key has a value."""
+    """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names that clients use."""
     connection_tools: bool = False
-    """Lets MCP clients choose the broker and user of all clients."""
+    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Image architecture. Fargate's ARM64 costs a fifth less."""
@@ -126,14 +126,14 @@ class EcsServer(ServerSection):
 
 
 class AwsPrivateCa(IssuerSection):
-    """A CA of AWS Private CA, with which the tick may sign client certificates alone."""
+    """A CA of AWS Private CA, with which the tick may sign only client certificates."""
 
     kind: Literal["aws-private-ca"]
     only_with: ClassVar[str | None] = "aws"
     arn: PrivateCaArn
-    """A CA of another account needs a shared permission for the client template."""
+    """A CA of another account must be shared, with the permission for the client template."""
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
-    """Lifetime of a client certificate; at most 7 with a CA for short-lived certificates."""
+    """Days that a client certificate is valid; at most 7 with a CA for short-lived certificates."""
 
     def issuer_of(self, common_name: str) -> AwsPrivateCaIssuer:
         # Without validation: the ARN may be an output.

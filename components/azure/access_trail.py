@@ -1,4 +1,4 @@
-"""Log Analytics workspace with the vault's audit log and the rotator's output, and alerts on both."""
+"""A Log Analytics workspace with the vault's audit log and the rotator's output, and alerts on both."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ class WorkspaceArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class TrailOptions:
-    """Where accesses are recorded, and who is notified."""
+    """Settings of the trail and its alerts."""
 
     operators: Sequence[str]
-    """Object ids of users who put and read values. No groups: the log names users."""
+    """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     workspace: WorkspaceArgs | None = None
-    """None: create a workspace. If you name one of your own, you set its retention and readers."""
+    """By default the component creates a workspace. If you name an existing one, you set its retention and its
+    readers."""
     retention_days: int = 365
-    """30 to 730 days, for a new workspace."""
+    """Retention of a new workspace in days, 30 to 730."""
     alert_emails: Sequence[str] = ()
 
 
@@ -46,20 +47,21 @@ class AzureAccessTrailArgs(AzureArgs, TrailOptions):
     """Resource id of the key vault."""
     secrets: Sequence[Secret]
     readers: Mapping[str, Sequence[pulumi.Input[str]]] = field(default_factory=dict)
-    """Secret -> object ids of its readers. Other reads raise an alert."""
+    """Secret -> object ids of its declared readers. Other reads raise an alert."""
     rotated: bool = True
-    """Alert on a missing or failed hourly tick."""
+    """Whether a missing or failed hourly tick raises an alert."""
     production: bool = True
     """Protects records from deletion."""
 
 
 class AzureAccessTrail(Component):
-    """Workspace, diagnostic settings, readers, alerts and their action group. Owns no values."""
+    """Workspace, diagnostic settings, alerts, the action group that they notify, and the role of the log's readers.
+    Contains no secret values."""
 
     trail: Trail
-    """Location and query of the records."""
+    """Location of the records, and the query for who read what."""
     workspace: pulumi.Output[str]
-    """Workspace id for queries, a GUID."""
+    """The workspace's GUID, for queries."""
 
     def __init__(self, name: str, args: AzureAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:azure:Trail", name, opts, formerly="")
@@ -80,7 +82,7 @@ class AzureAccessTrail(Component):
                 sku=operationalinsights.WorkspaceSkuArgs(name=operationalinsights.WorkspaceSkuNameEnum.PER_GB2018),
                 retention_in_days=args.retention_days,
                 features=operationalinsights.WorkspaceFeaturesArgs(
-                    disable_local_auth=True,  # no agent writes with the workspace's key
+                    disable_local_auth=True,  # no agent writes logs, so nothing needs the workspace's key
                     immediate_purge_data_on30_days=False,
                 ),
                 opts=place.under(self, protect=args.production),
@@ -108,7 +110,9 @@ class AzureAccessTrail(Component):
             opts=place.under(self),
         )
         grants = roles.Grants(name=name, parent=self, place=place)
-        for operator in () if args.workspace else args.operators:  # on your workspace the role would grant all logs
+        for operator in (
+            () if args.workspace else args.operators
+        ):  # on an existing workspace the role would allow reading all logs
             grants.assign(
                 f"operator-{operator}-reads-trail",
                 roles.LOG_READER,

@@ -69,7 +69,7 @@ ACCESS_CHANGES = (*TO_READ, *FROM_THE_TRAIL)
 
 
 class Alerts:
-    """Declares a stack's alerts."""
+    """Declares the alerts of a stack."""
 
     def __init__(
         self,
@@ -82,9 +82,9 @@ class Alerts:
     ) -> None:
         self._name, self._place, self._names, self._workspace = name, place, place.names, workspace
         self._child = place.under(parent)
-        called = self._names.plain("told")
+        called = self._names.plain("receivers")
         group = monitor.ActionGroup(
-            f"{name}-told",
+            f"{name}-receivers",
             action_group_name=called,
             group_short_name="coreflux-mcp",
             resource_group_name=place.group,
@@ -102,14 +102,13 @@ class Alerts:
         self._group = planned(group.id, self._names.resource_id(f"Microsoft.Insights/actionGroups/{called}"))
 
     def of_reads(self, vault: pulumi.Output[str], readers: Mapping[str, Sequence[pulumi.Input[str]]]) -> None:
-        """Alert on undeclared and denied reads."""
         undeclared = pulumi.Output.all(vault, readers).apply(lambda known: queries.undeclared_read(*known))
         by = ("Who", "Secret")
         self._rule("undeclared-read", 1, "an undeclared reader read a secret", undeclared, by)
         self._rule("denied-read", 2, "a read of a secret was denied", vault.apply(queries.denied_read), by)
 
     def of_secrets(self, vault: pulumi.Output[str], secrets: Sequence[Secret], job: str) -> None:
-        """Alert on secrets that are deleted, expired, or near an expiry that rotation does not renew."""
+        """Alert when a secret is deleted, has expired, or is near an expiry that rotation does not renew."""
         supplied = [secret.name for secret in secrets if not secret.is_made]
         everything = [secret.name for secret in secrets]
         by = ("Secret",)
@@ -136,13 +135,12 @@ class Alerts:
         )
 
     def of_ticks(self, job: str) -> None:
-        """Alert on failed or missing ticks."""
         failed, silent = queries.tick_failed(job), queries.tick_lines(job)
         self._rule("tick-failed", 2, "the tick failed for a secret: its log has the reason", failed, every=SELDOM)
         self._rule("tick-missing", 1, "the hourly tick does not run", silent, window="PT3H", every=SELDOM, none=True)
 
     def of_access(self) -> None:
-        """Alert on changes of access and of the trail. `pulumi up` triggers it, too."""
+        """Alert when access or the trail changes. `pulumi up` triggers it, too."""
         monitor.ActivityLogAlert(
             f"{self._name}-alert-access-change",
             activity_log_alert_name=self._names.plain("access"),
@@ -183,7 +181,8 @@ class Alerts:
         every: str = "PT5M",
         none: bool = False,
     ) -> None:
-        """Alert if `query` finds something, or with `none` if it finds nothing. A resolved alert notifies again."""
+        """Declare an alert for rows found by `query`, or with `none` for their absence. It notifies again after it was
+        resolved."""
         monitor.ScheduledQueryRule(
             f"{self._name}-alert-{what}",
             rule_name=self._names.plain(what),
@@ -199,7 +198,7 @@ class Alerts:
             evaluation_frequency=every,
             window_size=window,
             auto_mitigate=True,
-            skip_query_validation=True,  # its tables exist from their first row on
+            skip_query_validation=True,  # a workspace's tables exist from their first row on
             criteria=monitor.ScheduledQueryRuleCriteriaArgs(
                 all_of=[
                     monitor.ConditionArgs(

@@ -1,6 +1,6 @@
-"""The MCP server on Azure Container Apps, which fetches its secrets.
+"""The MCP server on Azure Container Apps. The launcher fetches its secrets.
 
-A native reference would need a value when the app is created, and a new value would restart it (docs/adr/0009).
+A native secret reference would need a value when the app is created, and a new value would restart it (docs/adr/0009).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .principals import ContainerApp
 # The image's port. Not 8000, where the server's tool verify_lot_snippet finds a verifier.
 PORT = 8080
 
-# Answers as long as the launcher runs, with or without values.
+# Path that answers as long as the launcher runs, with or without values.
 ALIVE = "/healthz"
 
 # Seconds from SIGTERM to SIGKILL. The launcher ends within 5 (docs/operations/http.md).
@@ -36,19 +36,20 @@ class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
     image: pulumi.Input[str]
     """The image of docs/operations/image.md, in your registry."""
     app: ContainerApp | None = None
-    """Identity: `container_app()` of AzureIdentities. None: create an identity; you grant it the secrets."""
+    """The server's identity, from `container_app()` of AzureIdentities. By default the component creates one, and you
+    grant it the secrets."""
     bootstrapped: bool = False
-    """True if its secrets have values. A new revision then has to be ready before it replaces the old revision."""
+    """True once the server's secrets have values: a new revision then replaces the old one only when it is ready."""
     ingress: Literal["environment", "network"] = "environment"
-    """Who reaches it: other apps of its environment, or the environment's whole virtual network."""
+    """Which clients reach the server: other apps of its environment, or the environment's whole virtual network."""
     allowed_hosts: Sequence[pulumi.Input[str]] = ()
     """Host names that clients use in addition to that of Container Apps."""
     connection_tools: bool = False
-    """Lets MCP clients choose the broker and user of all clients."""
+    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
 
 
 class ContainerAppMcpServer(McpServer):
-    """An app of Container Apps. Owns no value, network or grant."""
+    """An app of Container Apps. Contains no secret values, and owns no network or grants."""
 
     app: ContainerApp
 
@@ -118,11 +119,11 @@ def _arguments(args: ContainerAppMcpServerArgs, hosts: Sequence[pulumi.Input[str
 
 
 def _probes(ready: str) -> list[container_apps.ContainerAppProbeArgs]:
-    """Return the probes of a server that is ready once `ready` answers.
+    """Return the probes of a server that is ready once the path `ready` answers.
 
     Container Apps fails a revision that is not ready in time ("Failed to provision revision: Operation expired"), and
-    the first values come after `pulumi up`. Before `bootstrapped` no probe uses /readyz: the launcher answers 503 with
-    the reason.
+    the first values come after `pulumi up`. So no probe uses /readyz before `bootstrapped`: the launcher answers 503
+    with the reason.
     """
     return [
         _probe(container_apps.Type.STARTUP, ALIVE, period=6),
@@ -132,7 +133,6 @@ def _probes(ready: str) -> list[container_apps.ContainerAppProbeArgs]:
 
 
 def _probe(kind: container_apps.Type, path: str, *, period: int) -> container_apps.ContainerAppProbeArgs:
-    """Return a probe. `period` in seconds; ten failures are Container Apps' maximum."""
     return container_apps.ContainerAppProbeArgs(
         type=kind,
         http_get=container_apps.ContainerAppProbeHttpGetArgs(path=path, port=PORT, scheme=container_apps.Scheme.HTTP),

@@ -26,15 +26,14 @@ _VOLUME = "stack"
 
 @dataclass(frozen=True)
 class Files:
-    """Public files, path -> text, which an init container writes into a volume of each replica.
+    """Public files (path -> text) that an init container writes into a volume of each replica.
 
-    Container Apps mounts files only as secrets of the app, which are values of its resource.
+    Container Apps can only mount files that are secrets of the app, and those would be in the app's inputs.
     """
 
     texts: Mapping[str, pulumi.Input[str]]
 
     def init_containers(self, image: pulumi.Input[str]) -> list[app.InitContainerArgs]:
-        """Return the container that writes the files, from the same image."""
         if not self.texts:
             return []
         return [
@@ -62,7 +61,7 @@ class Files:
 
 
 def identities(of: AzureIdentity, environment: AzureEnvironment) -> app.ManagedServiceIdentityArgs:
-    """Return the identities of the program, and of Container Apps itself."""
+    """Return the server's or rotator's identity, and the one with which Container Apps pulls images."""
     return app.ManagedServiceIdentityArgs(
         type=app.ManagedServiceIdentityType.USER_ASSIGNED,
         user_assigned_identities=[of.id, environment.platform.id],
@@ -70,7 +69,8 @@ def identities(of: AzureIdentity, environment: AzureEnvironment) -> app.ManagedS
 
 
 def identity_settings(of: AzureIdentity, environment: AzureEnvironment) -> list[app.IdentitySettingsArgs]:
-    """Give the main container its identity. Init containers get none, and no container the platform's."""
+    """Return which container gets which identity: the main container its own, init containers none, and none the one
+    that pulls images."""
     lives = app.IdentitySettingsLifeCycle
     return [
         app.IdentitySettingsArgs(identity=of.id, lifecycle=lives.MAIN),
@@ -79,7 +79,6 @@ def identity_settings(of: AzureIdentity, environment: AzureEnvironment) -> list[
 
 
 def registries(image: pulumi.Input[str], environment: AzureEnvironment) -> list[app.RegistryCredentialsArgs]:
-    """Return the registry login, if needed."""
     if environment.args.registry is None:
         return []
     server = pulumi.Output.from_input(image).apply(lambda known: known.partition("/")[0])
@@ -87,5 +86,5 @@ def registries(image: pulumi.Input[str], environment: AzureEnvironment) -> list[
 
 
 def variables(public: Mapping[str, pulumi.Input[str]]) -> list[app.EnvironmentVarArgs]:
-    """Return variables sorted by name, so that order causes no diff."""
+    """Return environment variables, sorted by name so that their order causes no diff."""
     return [app.EnvironmentVarArgs(name=name, value=value) for name, value in sorted(public.items())]

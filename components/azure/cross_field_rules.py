@@ -20,14 +20,13 @@ from .settings import AzureStore, ContainerAppServer
 
 
 def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield each problem. `parsed` has the valid sections."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     secrets = parsed.get("secrets", {})
     if isinstance(server, ContainerAppServer):
         yield from out_of_reach(
             "server containerapp", broker, "goes into the containers of server and rotator", runs="container"
         )
-        yield from not_fetched(secrets, "server containerapp", "write readers: [rotator], or take it out")
+        yield from not_fetched(secrets, "server containerapp", "write readers: [rotator], or remove it")
         yield from fetched_too_late(parsed.get("rotation"), "server containerapp")
     if isinstance(store, AzureStore):
         yield from _in_azure(store, server, secrets)
@@ -39,7 +38,7 @@ def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _read_from_elsewhere(server)
         if server and not server.is_remote:
             yield from out_of_reach("store azure", broker, "goes into the containers that rotate", runs="container")
-            yield from not_fetched(secrets, "store azure and server local", "write readers: [rotator], or take it out")
+            yield from not_fetched(secrets, "store azure and server local", "write readers: [rotator], or remove it")
 
 
 def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
@@ -47,15 +46,15 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
     for name in sorted(secrets):
         if name.removesuffix(PENDING) in names - {name}:
             yield Problem(
-                f"secrets.{name}: the name of the pending version of {name.removesuffix(PENDING)}",
-                "Key Vault stores a pending value in a separate secret of that name",
-                "rename it",
+                f"secrets.{name}: this name is reserved for the pending version of {name.removesuffix(PENDING)}",
+                "each secret must have a unique name in Key Vault, where a pending version is a separate secret",
+                "rename the secret",
                 code="secret-name-taken",
             )
     if server and not server.is_remote and not store.image:
         yield Problem(
             "store.image: required when server.kind is local",
-            "the rotator runs in a container of Azure, and a server on this machine has no image",
+            "the rotator requires an image: it runs in a container in Azure, and a local server has none",
             "push the image of docs/operations/image.md, then add image: its name",
             code="image-missing",
         )
@@ -66,9 +65,9 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
         host = (image_registry(image) or "").lower()
         if not registry and host.endswith(".azurecr.io"):
             yield Problem(
-                f"store.registry: missing, and {key} is of {host}",
-                "Container Apps pulls from an Azure container registry with an identity that has a role there",
-                f"add registry: its resource id (az acr show --name {host.partition('.')[0]} --query id)",
+                f"store.registry: missing, and {key} is in {host}",
+                "the registry must be known, so that the stack can grant its containers the role to pull",
+                f"add registry: the registry's resource id (az acr show --name {host.partition('.')[0]} --query id)",
                 code="registry-missing",
             )
         if registry and not re.fullmatch(rf"{registry}(-[a-z0-9]+)?\.azurecr\.io", image.partition("/")[0]):
@@ -76,7 +75,7 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
                 f"{key}: {image}",
                 f"with store.registry images must be from {registry}.azurecr.io, or {registry}-….azurecr.io if its "
                 "login server has a label",
-                "write an image of that registry, or take registry out",
+                "write an image of that registry, or remove store.registry",
                 code="registry-mismatch",
             )
 
@@ -85,51 +84,51 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
     if not store.network and not store.open_to_internet:
         yield Problem(
             "store.network: missing",
-            "without it vault and lease accept every network, and roles alone protect them",
+            "the networks that may connect to the vault and the lease must be declared",
             "add subnet and network (docs/operations/azure.md, Networks), or write open_to_internet: true",
             code="network-missing",
         )
     if store.network and store.open_to_internet:
         yield Problem(
             "store.open_to_internet: true, with store.network",
-            "network closes vault and lease to all other networks",
-            "take one of them out",
+            "only one of them may be set: network closes the vault and the lease to all other networks",
+            "remove one of them",
             code="open-with-network",
         )
     if store.network and not store.subnet:
         yield Problem(
             "store.network: without store.subnet",
-            "without a subnet the stack's containers have no fixed address, and would not reach the vault",
-            "add subnet: the id of a subnet delegated to Microsoft.App/environments, or take network out",
+            "network requires a subnet for the stack's containers: without one they could not connect to the vault",
+            "add subnet: the id of a subnet delegated to Microsoft.App/environments, or remove network",
             code="network-needs-subnet",
         )
     own = known(store.subnet)
     if store.network and not store.network.is_way_in(own):
         yield Problem(
-            "store.network: no address, no subnet but the stack's own, and no private endpoint",
-            "vault and lease would be closed to everybody, and nobody could put the first value",
-            "add the networks of operators, or take network out",
+            "store.network: has no addresses, no subnets except the stack's own, and no private endpoint",
+            "operators must be able to connect to the vault, to supply the first secret values",
+            "add the networks of your operators, or remove store.network",
             code="network-without-client",
         )
     if isinstance(server, ContainerAppServer) and server.ingress == "network" and not store.subnet:
         yield Problem(
             "server.ingress: network, without store.subnet",
-            "without a subnet the network is the internet",
-            "add subnet to the store, or take ingress out",
+            "ingress from the network requires a subnet: without one, the network is the internet",
+            "add subnet to the section store, or remove ingress",
             code="ingress-needs-subnet",
         )
     if store.zone_redundant and not store.subnet:
         yield Problem(
             "store.zone_redundant: true, without store.subnet",
-            "Container Apps has zone redundancy only for an environment in your network",
-            "add subnet, or take zone_redundant out",
+            "zone redundancy requires an environment in your own network (Container Apps)",
+            "add subnet, or remove zone_redundant",
             code="zones-need-subnet",
         )
     endpoint = store.network.private_endpoint if store.network else None
     if endpoint and (known(endpoint.subnet) or "-").lower() == (own or "").lower():
         yield Problem(
             f"store.network.private_endpoint.subnet: {endpoint.subnet}",
-            "this subnet is store.subnet, which is delegated to Container Apps alone",
+            "a private endpoint must not be in store.subnet, which is delegated to Container Apps",
             "write another subnet of the same virtual network",
             code="endpoint-in-delegated-subnet",
         )
@@ -139,15 +138,14 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
     ):
         if subnet and known(subnet) and (found := subnet.split("/")[2]) != store.subscription:
             yield Problem(
-                f"{key}: of subscription {found}",
-                f"{what} must be in the subscription of its network, here {store.subscription}",
+                f"{key}: in subscription {found}",
+                f"{what} must be in the subscription of the store, {store.subscription}",
                 "name a subnet of that subscription, in the stack's location",
                 code="other-subscription",
             )
 
 
 def _images(store: AzureStore, server: Any) -> Iterator[tuple[str, str]]:
-    """Yield images of containers, with their places in the stack file."""
     if store.image:
         yield "store.image", store.image
     if isinstance(server, ContainerAppServer) or (server and server.kind == "kubernetes" and not store.image):
@@ -155,18 +153,17 @@ def _images(store: AzureStore, server: Any) -> Iterator[tuple[str, str]]:
 
 
 def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
-    """Reject a server elsewhere without an identity."""
     if server.kind == "local" and (not server.reader or server.reader.startswith("arn:")):
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: required with store azure",
-            "the launcher reads as a user, who gets the server's secrets",
+            "the launcher must read as a user, to whom the store grants the server's secrets",
             "add reader: the user's object id (az ad signed-in-user show --query id)",
             code="reader-missing",
         )
     if server.kind == "kubernetes" and not server.oidc_issuer:
         yield Problem(
             "server.oidc_issuer: required with store azure",
-            "Entra has to trust the cluster's service account of External Secrets",
-            "add oidc_issuer: its URL (az aks show --query oidcIssuerProfile.issuerUrl)",
+            "Entra must trust the cluster's OIDC issuer, so that External Secrets can log in",
+            "add oidc_issuer: the issuer's URL (az aks show --query oidcIssuerProfile.issuerUrl)",
             code="oidc-issuer-missing",
         )

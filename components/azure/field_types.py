@@ -7,7 +7,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from ..settings.constraints import matching, parse_guid, parsed, public_addresses, satisfying
+from ..settings.constraints import (
+    GUID,
+    IPV4,
+    matching,
+    parse_guid,
+    parsed,
+    public_addresses,
+    satisfying,
+    validator,
+    whole,
+)
 from ..settings.outputs import MayBeOutput
 from ..settings.problems import did_you_mean
 
@@ -18,6 +28,7 @@ Guid = Annotated[
         "a GUID",
         "az account show has subscription and tenant, az ad signed-in-user show your own object id",
         is_id=True,
+        keywords=whole(GUID),
     ),
 ]
 WorkspaceCustomerId = Annotated[
@@ -27,6 +38,7 @@ WorkspaceCustomerId = Annotated[
         "a GUID: the workspace id",
         "az monitor log-analytics workspace show -g GROUP -n NAME --query customerId shows it",
         is_id=True,
+        keywords=whole(GUID),
     ),
     MayBeOutput(),
 ]
@@ -53,18 +65,20 @@ AzureLocation = Annotated[
         "a region of Azure's public cloud, by its short name",
         "write it like westeurope; az account list-locations shows them",
         meant=lambda text: did_you_mean(text, LOCATIONS, otherwise="") or None,
+        keywords={"enum": sorted(LOCATIONS)},
     ),
 ]
 
 # The name of a resource group may have letters and digits of every script, unlike other names.
 _GROUP = r"(?u:[\w().-]{0,89}[\w()-])"
-ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "take it out, and the stack makes one")]
+ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "remove it, and the stack creates a group")]
 
 
 def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
-    """Return a validator for a resource id of `kind`: provider and types, with a `*` for each name between.
+    """Return a validator for the resource id of `what`. `kind` is its provider and types, with a `*` for each name
+    between.
 
-    Azure ignores the case of its own words. The setting has Azure's documented spelling.
+    Azure ignores the case of its own words; the validated id has Azure's documented spelling.
     """
     words = f"/subscriptions/GUID/resourceGroups/GROUP/providers/{kind}/{name}".split("/")
 
@@ -75,11 +89,11 @@ def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
         parse,
         f"the resource id of {what}",
         "copy it from Azure (Properties, Resource ID); it begins with /subscriptions/",
+        keywords=whole("/".join({"GUID": GUID, "*": r"\w[\w.-]{0,79}"}.get(word, "[^/]*") for word in words)),
     )
 
 
 def _segment(word: str, part: str) -> str:
-    """Return a segment of a resource id where `word` is expected. Raises ValueError."""
     match word:
         case "GUID":
             return parse_guid(part)
@@ -115,4 +129,4 @@ TagName = Annotated[
         "write it like cost-center",
     ),
 ]
-PublicAddresses = Annotated[str, AfterValidator(public_addresses)]
+PublicAddresses = Annotated[str, validator(public_addresses, whole(rf"{IPV4}(/([89]|[12][0-9]|30))?"))]

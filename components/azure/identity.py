@@ -16,13 +16,14 @@ from .principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerAp
 
 @dataclass(frozen=True, kw_only=True)
 class AzureArgs(AzureIdentitiesArgs):
-    """Base arguments of Azure's other components."""
+    """Arguments that Azure's components share."""
 
     shared: AzureEnvironment | None = None
-    """`environment` of AzureIdentities or another component. None: create an environment."""
+    """`environment` of AzureIdentities or another component, to share it. By default one is created."""
 
     def open_environment(self, name: str, parent: Component) -> AzureEnvironment:
-        """Return `shared`, or create it below `parent`. Raises ComponentError for another subscription."""
+        """Return `shared`, or create it below `parent`. Raises ComponentError if `shared` is for another
+        subscription."""
         if self.shared is None:
             return AzureIdentities(f"{name}-identity", self, pulumi.ResourceOptions(parent=parent)).environment
         place, yours = self.shared.place, parent.get_provider(_ANY)
@@ -31,9 +32,10 @@ class AzureArgs(AzureIdentitiesArgs):
 
 
 class AzureIdentities(Component):
-    """Provider (or `opts.provider`), resource group, and Container Apps environment of rotator and server.
+    """Creates a provider (unless `opts.provider` is set), a resource group, and the Container Apps environment of
+    rotator and server.
 
-    Owns no right to a secret.
+    Their identities have no roles on secrets yet.
     """
 
     environment: AzureEnvironment
@@ -69,7 +71,7 @@ class AzureIdentities(Component):
             provider=provider,
         )
         platform = user_assigned(f"{name}-platform-identity", "platform", place, self)
-        if yours:  # only resource ids have its subscription
+        if yours:  # a provider's subscription is only visible in resource ids
             known = pulumi.Output.from_input(platform.id).apply(lambda id_: _check(name, id_, args.subscription))
             platform = replace(platform, id=known)
         made = azure.app.ManagedEnvironment(
@@ -83,7 +85,9 @@ class AzureIdentities(Component):
             vnet_configuration={"infrastructure_subnet_id": args.subnet, "internal": True} if args.subnet else None,
             zone_redundant=args.zone_redundant or None,
             workload_profiles=[{"name": "Consumption", "workload_profile_type": "Consumption"}],
-            peer_traffic_configuration={"encryption": {"enabled": True}},  # MCP's bearer token passes between nodes
+            peer_traffic_configuration={
+                "encryption": {"enabled": True}
+            },  # TLS between nodes, since MCP's bearer token passes there
             # A new role takes minutes to take effect, and Container Apps fails an image that it cannot pull. The
             # minutes pass while the environment is created, before its containers.
             opts=place.under(self, after=_let_pull(self, name, args.registry, place, platform)),
@@ -102,7 +106,7 @@ class AzureIdentities(Component):
         return container_app(self._name, self.environment, self)
 
     def sync(self, issuer: pulumi.Input[str], service_account: str) -> AzureIdentity:
-        """Declare the workload identity of a cluster's service account, with tokens from `issuer`."""
+        """Declare the workload identity of a cluster's service account, which has tokens of `issuer`."""
         place = self.environment.place
         made = user_assigned(f"{self._name}-sync-identity", "sync", place, self)
         azure.managedidentity.FederatedIdentityCredential(
@@ -118,7 +122,7 @@ class AzureIdentities(Component):
         return made
 
     def annotations(self, identity: AzureIdentity) -> dict[str, pulumi.Input[str]]:
-        """Return the annotations that give a service account `identity`."""
+        """Return the annotations with which a service account uses `identity`."""
         return {
             "azure.workload.identity/client-id": identity.client_id,
             "azure.workload.identity/tenant-id": self.environment.place.tenant,
@@ -131,7 +135,7 @@ def container_app(name: str, environment: AzureEnvironment, parent: Component) -
 
 
 def user_assigned(name: str, what: str, place: AzurePlace, parent: pulumi.ComponentResource) -> AzureIdentity:
-    """Declare an identity, which gets roles before its containers exist."""
+    """Declare an identity, so that it gets roles before its containers exist."""
     physical = place.names.plain(what)
     made = azure.managedidentity.UserAssignedIdentity(
         name,
@@ -153,8 +157,8 @@ def user_assigned(name: str, what: str, place: AzurePlace, parent: pulumi.Compon
 def _let_pull(
     parent: Component, name: str, registry: pulumi.Input[str] | None, place: AzurePlace, platform: AzureIdentity
 ) -> list[pulumi.Resource]:
-    """Let Container Apps pull images. A registry uses one of the roles, by its mode (Azure Container Registry,
-    Microsoft Entra repository permissions)."""
+    """Allow Container Apps to pull images with `platform`. Which of the two roles the registry uses depends on its mode
+    (Azure Container Registry, Microsoft Entra repository permissions)."""
     if registry is None:
         return []
     grants = roles.Grants(name=name, parent=parent, place=place)
@@ -167,12 +171,11 @@ def _let_pull(
     ]
 
 
-# A token of the package, to find a component's provider.
+# Any type of the package, to find the provider of a component.
 _ANY = "azure-native:app:Job"
 
 
 def _check(name: str, resource: str, wanted: str) -> str:
-    """Return a resource id. Raises ComponentError for another subscription."""
     found = resource.split("/")[2]
     if found.lower() == wanted.lower():
         return resource

@@ -1,4 +1,4 @@
-"""Resource names, which previews know, and the arguments that determine them."""
+"""Names of resources in Azure, computed so that previews know them, and the arguments for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Names:
     subscription: str
     resource_group: str | None = None
     generation: int = 1
-    """Increase it for new names of vault, storage account and workspace, while deleted resources still have theirs."""
+    """Increase it for new names of vault, storage account and workspace, while deleted resources still have the old
+    names."""
 
     @property
     def group(self) -> str:
@@ -49,17 +50,15 @@ class Names:
 
     @property
     def lease_container_id(self) -> str:
-        """Return the resource id of the lease's blob container."""
         path = f"storageAccounts/{self.storage}/blobServices/default/containers/{LEASE_CONTAINER}"
         return self.resource_id(f"Microsoft.Storage/{path}")
 
     def resource_id(self, path: str) -> str:
-        """Return a resource id in the group. `path` is provider, type and name."""
+        """Return the id of a resource in the group. `path` is its provider, type and name."""
         return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/{path}"
 
     @property
     def vault_host(self) -> str:
-        """Return the vault's host name in Azure's public cloud."""
         return f"{self.vault}.vault.azure.net"
 
     @property
@@ -74,11 +73,11 @@ class Names:
 
     @property
     def lease(self) -> str:
-        """Return the URL of the lease's blob."""
         return f"https://{self.storage}.blob.core.windows.net/{LEASE_CONTAINER}/{LEASE_BLOB}"
 
     def plain(self, what: str) -> str:
-        """Return a name within the resource group: lower-case letters, digits and dashes, at most 32."""
+        """Return a name within the resource group, with `what` at its end: at most 32 lower-case letters, digits and
+        dashes."""
         stack = _cut(self.stack, _PLAIN_STACK)
         short = stack if stack == self.stack else f"{_cut(stack, _PLAIN_STACK - 5)}-{_hash(self.stack)[:4]}"
         return f"{BASE}-{short}-{what}"
@@ -105,13 +104,13 @@ class AzureIdentitiesArgs:
     generation: int = 1
     """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
     resource_group: str | None = None
-    """Name of an existing resource group. None: create a group."""
+    """Name of an existing resource group; by default a group is created."""
     subnet: pulumi.Input[str] | None = None
     """Resource id of a subnet delegated to the Container Apps environment; by default Azure's own network."""
     registry: pulumi.Input[str] | None = None
-    """Resource id of the images' Azure container registry; by default images are pulled without a login."""
+    """Resource id of the Azure container registry with the images; by default images are pulled without a login."""
     zone_redundant: bool = False
-    """Zone-redundant environment and lease. Azure accepts it only for new resources."""
+    """Whether environment and lease are zone-redundant. Azure accepts a change only for new resources."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags in addition to project and stack."""
 
@@ -126,7 +125,6 @@ class AzureIdentitiesArgs:
 
 
 def _cut(stack: str, limit: int) -> str:
-    """Return the readable start of a stack's name: lower-case, with single dashes."""
     return re.sub(r"[^a-z0-9]+", "-", stack.lower()).strip("-")[:limit].strip("-") or "stack"
 
 

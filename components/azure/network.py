@@ -18,9 +18,9 @@ class DnsZonesArgs:
     """Resource ids of the private DNS zones of a virtual network."""
 
     vault: pulumi.Input[str]
-    """Of privatelink.vaultcore.azure.net."""
+    """Resource id of the zone privatelink.vaultcore.azure.net."""
     blob: pulumi.Input[str]
-    """Of privatelink.blob.core.windows.net."""
+    """Resource id of the zone privatelink.blob.core.windows.net."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,30 +28,31 @@ class PrivateEndpointArgs:
     """Private endpoints of vault and lease in a virtual network."""
 
     subnet: pulumi.Input[str]
-    """Resource id of a subnet other than the Container Apps environment's, which is delegated."""
+    """Resource id of a subnet for the endpoints. It can't be the Container Apps environment's, which is delegated."""
     dns_zones: DnsZonesArgs
 
 
 @dataclass(frozen=True, kw_only=True)
 class VaultNetworkArgs:
-    """Networks that reach vault and lease, besides the stack's containers. All others are denied."""
+    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied."""
 
     addresses: Sequence[str] = ()
     """Public IP addresses and CIDR ranges."""
     subnets: Sequence[pulumi.Input[str]] = ()
-    """Resource ids. Each subnet has the service endpoints Microsoft.KeyVault and Microsoft.Storage."""
+    """Resource ids of subnets, which need the service endpoints Microsoft.KeyVault and Microsoft.Storage."""
     private_endpoint: PrivateEndpointArgs | None = None
 
     @property
     def is_private(self) -> bool:
-        """Return whether private endpoints are the only way in."""
+        """Return whether clients can connect only through private endpoints."""
         return bool(self.private_endpoint and not self.addresses and not self.subnets)
 
 
 def rules(wanted: VaultNetworkArgs | None, own: pulumi.Input[str] | None, *, address: str, subnet: str) -> Any:
-    """Return network rules, which allow the stack's `own` subnet, too.
+    """Return network rules that allow the `wanted` networks and `own`, the stack's subnet; all networks if `wanted` is
+    None.
 
-    `address` and `subnet` are the keys of vaults or of storage accounts.
+    `address` and `subnet` are the names of the rules' keys, which differ between vaults and storage accounts.
     """
     if not wanted:
         return {"default_action": "Allow", "bypass": "None"}
@@ -75,7 +76,7 @@ def private_endpoint(
     name: str,
     parent: pulumi.ComponentResource,
 ) -> None:
-    """Declare a private endpoint for the resource `of`, if wanted. `what` is Azure's name of its kind."""
+    """Declare a private endpoint for the resource with the id `of`, if `wanted` has one. `what` is Azure's group id."""
     if not wanted or not wanted.private_endpoint:
         return
     place = environment.place

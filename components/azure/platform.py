@@ -58,7 +58,6 @@ class Azure(Platform):
         return found
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the command that starts the rotator's job."""
         if not isinstance(settings.store, AzureStore):
             return None
         names = _args(settings).names

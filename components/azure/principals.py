@@ -1,4 +1,4 @@
-"""Readers of a key vault, and the places of a stack on Azure."""
+"""Identities that read a key vault, and the resource group and environment that a stack's components share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .names import AzureIdentitiesArgs, Names
 
 @dataclass(frozen=True, kw_only=True)
 class AzurePlace(Place):
-    """A resource group, and its provider."""
+    """A resource group, and the provider for its resources."""
 
     names: Names
     tenant: str
@@ -29,35 +29,35 @@ class AzureIdentity:
 
     name: pulumi.Input[str]
     id: pulumi.Input[str]
-    """For containers that use it."""
+    """Resource id, to assign the identity to containers."""
     client_id: pulumi.Input[str]
-    """For a program to choose among its container's identities."""
+    """Client id, by which a program selects one of its container's identities."""
     object_id: pulumi.Input[str]
-    """For role assignments; logs have it."""
+    """Object id, for role assignments. Logs contain it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AzureEnvironment:
-    """The Container Apps environment of a stack."""
+    """The Container Apps environment that a stack's components share."""
 
     place: AzurePlace
     id: pulumi.Output[str]
     domain: pulumi.Output[str]
-    """Suffix of apps' host names."""
+    """Suffix of the apps' host names."""
     platform: AzureIdentity
-    """Container Apps pulls images with it. No container gets it."""
+    """The identity with which Container Apps pulls images. No container gets it."""
     args: AzureIdentitiesArgs
 
     @property
     def sharing(self) -> dict[str, Any]:
-        """Return the arguments (AzureArgs) of a component that shares it."""
+        """Return the arguments (AzureArgs) of another component that shares this environment."""
         own = {each.name: getattr(self.args, each.name) for each in fields(AzureIdentitiesArgs)}
         return {**own, "shared": self}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerApp(Workload, Principal):
-    """A container app before it exists."""
+    """The identity of a container app, before the app exists."""
 
     environment: AzureEnvironment
     reads: AzureIdentity
@@ -68,18 +68,18 @@ class AzurePods(Principal):
     """Pods that get secrets from External Secrets, which has an Azure identity."""
 
     environment: AzureEnvironment | None = None
-    """The rotator's environment. None: the store creates it."""
+    """The environment for the rotator; by default the store creates one."""
     reads: AzureIdentity
     syncs_as: pulumi.Input[str]
-    """Service account in their namespace that has the identity."""
+    """Service account in the pods' namespace that uses the identity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AzureUser(Principal):
-    """A user; the launcher on this machine reads with their account."""
+    """A user. The launcher on this machine reads with this user's account."""
 
     environment: AzureEnvironment | None = None
-    """The rotator's environment. None: the store creates it."""
+    """The environment for the rotator; by default the store creates one."""
     object_id: str
 
 

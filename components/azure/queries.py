@@ -1,8 +1,8 @@
 """Kusto queries for Log Analytics.
 
-`isfuzzy` ignores missing tables, but needs an existing table: so a branch is a table without rows. Azure disables a
-rule after a week of failed queries. Tests check the names of tables, columns and operations against Azure's lists
-(tests/unit/azure_tables.json).
+`union isfuzzy=true` ignores missing tables, but needs at least one table that exists: each union contains an inline
+table without rows. Azure disables a rule after a week of failed queries. Tests check the names of tables, columns and
+operations against Azure's lists (tests/unit/azure_tables.json).
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ DELETED = ("SecretDelete", "SecretPurge", "VaultDelete")
 # Key Vault logs both, with or without subscribers (https://learn.microsoft.com/azure/key-vault/general/logging).
 NEAR, EXPIRED = "SecretNearExpiryEventGridNotification", "SecretExpiredEventGridNotification"
 
-# Words of the findings of secretops.engine.decisions and secretops.operations.external_certificates.
+# Words in the findings of secretops.engine.decisions and secretops.operations.external_certificates.
 NEAR_WORDS, EXPIRED_WORDS = ("expires",), ("expired", "due since", "overdue since")
 
 
 def undeclared_read(vault: str, readers: Mapping[str, Sequence[str]]) -> str:
-    """Query allowed reads by undeclared readers. Undeclared secrets have no readers."""
+    """Return the query for allowed reads by undeclared readers. A secret that is not in `readers` has no declared
+    readers."""
     declared = [f"{secret}|{who}".lower() for secret, whos in sorted(readers.items()) for who in whos]
     return _lines(
         _events(vault),
@@ -35,28 +36,28 @@ def undeclared_read(vault: str, readers: Mapping[str, Sequence[str]]) -> str:
 
 
 def denied_read(vault: str) -> str:
-    """Query denied reads. Not 401: clients first send a request without a token, to learn the issuer."""
+    """Return the query for denied reads. It ignores status 401: clients first send a request without a token, to learn
+    the issuer."""
     return _lines(_events(vault), f"| where OperationName in ({_list(RETURNS_VALUE)}) and Status == 403", _BY_WHOM)
 
 
 def deletion(vault: str) -> str:
-    """Query deletions of a secret or the vault, also failed."""
     return _lines(_events(vault), f"| where OperationName in ({_list(DELETED)}) and Status != 401", _BY_WHOM)
 
 
 def near_expiry(vault: str, supplied: Sequence[str], job: str) -> str:
-    """Query secrets and certificates that an operator has to renew soon.
+    """Return the query for secrets and certificates that an operator has to renew soon.
 
     Key Vault logs an event 30 days before a version is due, and a tick prints expiring certificates. Rotated secrets
-    are always near their due day.
+    are not queried: they are always near their due day.
     """
     return _dated(vault, NEAR, supplied, job, NEAR_WORDS)
 
 
 def expired(vault: str, secrets: Sequence[str], job: str) -> str:
-    """Query current versions past their due day, by the vault's event or the tick's line.
+    """Return the query for current versions past their due day, by the vault's event or a line that a tick printed.
 
-    Microsoft documents no layout of the event in each table.
+    Microsoft does not document the event's columns in each table.
     """
     return _dated(vault, EXPIRED, secrets, job, EXPIRED_WORDS)
 
@@ -75,17 +76,16 @@ def _dated(vault: str, event: str, secrets: Sequence[str], job: str, words: Sequ
 
 
 def tick_failed(job: str) -> str:
-    """Query a tick's errors on standard error, without its journal of JSON lines."""
+    """Return the query for errors of ticks: their standard error, without the JSON lines of the journal."""
     return _lines(_console(job), '| where Stream =~ "stderr" and Log !startswith "{"', "| project TimeGenerated, Log")
 
 
 def tick_lines(job: str) -> str:
-    """Query all lines of ticks, at least one per secret."""
     return _lines(_console(job), "| project TimeGenerated, Log")
 
 
 def who_read_what(vault: str) -> str:
-    """Query who read what, how often, from where, and whether it was allowed."""
+    """Return the query for who read what, how often, from where, and whether it was allowed."""
     return _lines(
         _events(vault),
         f"| where OperationName in ({_list(RETURNS_VALUE)}) and Status != 401",
@@ -99,23 +99,24 @@ _BY_WHOM = "| project TimeGenerated, Who, Secret, OperationName, Status, Source"
 
 
 def _events(vault: str, *branches: str) -> str:
-    """Return the vault's audit log, from either table, and rows of other branches."""
+    """Return the union of the vault's audit log, in either of its tables, and of `branches`."""
     columns = {
         "Status": audit_tables.STATUS,
         "Source": audit_tables.ADDRESS,
         "Who": audit_tables.OID,
-        "Asked": audit_tables.REQUEST,
-        "Given": audit_tables.OBJECT,
+        "Requested": audit_tables.REQUEST,
+        "Returned": audit_tables.OBJECT,
         "Subject": audit_tables.SUBJECT,
     }
     none = (
         "datatable(TimeGenerated: datetime, OperationName: string, Status: int, Source: string, Who: string,\n"
-        "        Asked: string, Given: string, Subject: string) []"
+        "        Requested: string, Returned: string, Subject: string) []"
     )
     return _lines(
         audit_tables.either(columns, where=f"tolower(_ResourceId) == {_text(vault.lower())}", others=[none, *branches]),
         "| extend Who = tolower(Who), Secret = tolower(coalesce(",
-        '    extract("/(?:deleted)?secrets/([^/?]+)", 1, Asked), extract("/secrets/([^/?]+)", 1, Given), Subject))',
+        '    extract("/(?:deleted)?secrets/([^/?]+)", 1, Requested),',
+        '    extract("/secrets/([^/?]+)", 1, Returned), Subject))',
     )
 
 
@@ -130,10 +131,10 @@ def _console(job: str) -> str:
 
 
 def _by_rotator(job: str) -> str:
-    """Return the condition for lines of ticks.
+    """Return the condition for lines of this stack's ticks.
 
-    A replica has its job's name, and a row the environment's id, since another stack of the same name may log to the
-    same workspace. Init containers have other names.
+    A replica's name starts with its job's, and a row has the environment's id: another stack of the same name may log
+    to the same workspace. Init containers have other names.
     """
     group, name = job.partition("/providers/")[0], job.rpartition("/")[2]
     return (

@@ -1,4 +1,4 @@
-"""Azure's built-in roles, and assignments with a reason, which Azure stores."""
+"""Azure's built-in roles, and assignments of them with a reason, which Azure stores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROLES = (SECRETS_USER, SECRETS_OFFICER, BLOB_CONTRIBUTOR, LOG_READER, ACR_PULL, 
 
 @dataclass(frozen=True, kw_only=True)
 class Grants:
-    """Assigns roles below `parent`."""
+    """Assigns roles. The assignments are resources below `parent`."""
 
     name: str
     parent: pulumi.ComponentResource
@@ -49,13 +49,13 @@ class Grants:
         person: bool = False,
         after: Sequence[pulumi.Resource] = (),
     ) -> authorization.RoleAssignment:
-        """Assign a role to an identity or a user, once `after` exists.
+        """Assign a role to an identity or a user, after the resources `after` exist.
 
-        It sends the principal type because Entra may not know a new identity yet.
+        It sends the principal's type, because Entra may not find a new identity without it.
         """
         kinds = authorization.PrincipalType
         definition = f"providers/Microsoft.Authorization/roleDefinitions/{role.guid}"
-        # Azure answers with the scope's own subscription (https://github.com/Azure/azure-rest-api-specs/issues/10939).
+        # Azure answers with the subscription of the scope (https://github.com/Azure/azure-rest-api-specs/issues/10939).
         subscription = pulumi.Output.from_input(scope).apply(lambda known: "/".join(known.split("/")[:3]))
         return authorization.RoleAssignment(
             f"{self.name}-{what}",

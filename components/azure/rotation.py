@@ -15,26 +15,26 @@ from . import containers, roles
 from .identity import AzureArgs, user_assigned
 from .principals import AzureIdentity
 
-# Seconds after which a tick is killed, before the next one.
+# Seconds after which a tick is stopped, before the next one starts.
 LONGEST_TICK = 1800
 
 
 @dataclass(frozen=True, kw_only=True)
 class AzureRotationArgs(AzureArgs):
     manifest: Manifest
-    """A store's `manifest`. The CA file of its broker is read here."""
+    """A store's `manifest`. The component reads the file `broker.ca_file` in it from this machine."""
     image: pulumi.Input[str]
     """The image of docs/operations/image.md."""
     identity: AzureIdentity | None = None
-    """The job's identity. None: create an identity, with roles on `vault` and `lease_container`."""
+    """The job's identity. By default the component creates one, with roles on `vault` and `lease_container`."""
     vault: pulumi.Input[str] | None = None
-    """Resource id."""
+    """Resource id of the key vault."""
     lease_container: pulumi.Input[str] | None = None
     """Resource id of the lease's blob container."""
 
 
 class AzureRotation(Component):
-    """An hourly job. Owns no values."""
+    """An hourly job of Container Apps. Contains no secret values."""
 
     identity: AzureIdentity
 
@@ -64,7 +64,7 @@ class AzureRotation(Component):
                     cron_expression="0 * * * *", parallelism=1, replica_completion_count=1
                 ),
                 replica_timeout=LONGEST_TICK,
-                replica_retry_limit=0,  # the next tick recovers
+                replica_retry_limit=0,  # no retry: the next tick recovers
                 registries=containers.registries(args.image, environment),
                 identity_settings=containers.identity_settings(self.identity, environment),
             ),
@@ -88,7 +88,7 @@ class AzureRotation(Component):
         self.register_outputs({})
 
 
-# For a reviewer of Key Vault Secrets Officer. In production purge protection forbids purging.
+# For a reviewer of the role Key Vault Secrets Officer. In production purge protection prevents purging.
 ALSO = "its role is Azure's smallest that writes, and may delete, recover, purge, back up and restore, too"
 
 
@@ -99,9 +99,9 @@ def let_rotate(
     vault: pulumi.Input[str] | None,
     lease_container: pulumi.Input[str] | None,
 ) -> None:
-    """Grant a rotator the vault and the lease.
+    """Grant a rotator's identity its roles on the vault and the lease.
 
-    Writing needs a role on the vault: a role on a secret allows only reading
+    Writing a secret needs a role on the vault: a role on a single secret only allows reading
     (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
     """
     why = f"the rotator reads, writes and disables versions; {ALSO}"
@@ -113,7 +113,7 @@ def let_rotate(
 
 
 def _files(manifest: Manifest) -> containers.Files:
-    """Return the manifest for the container, and a private CA's certificates."""
+    """Return the container's files: the manifest with the container's paths, and the certificates of a private CA."""
     ca_file = manifest.broker.ca_file
     broker = manifest.broker.model_copy(update={"ca_file": containers.CA_FILE if ca_file else None})
     here = manifest.model_copy(update={"broker": broker})

@@ -1,6 +1,6 @@
 """Key Vault as a store, with lease and role assignments.
 
-Secrets are no resources of the stack: azure-native would keep their values in the state (docs/adr/0008).
+Secrets are not resources of the stack: azure-native would keep their values in the state (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class AzureSecretStoreArgs(SecretStoreArgs, AzureArgs, TrailOptions):
     image: pulumi.Input[str]
     """The rotator's image (docs/operations/image.md)."""
     network: VaultNetworkArgs | None = None
-    """Networks that reach vault and lease. None: all networks, and roles alone protect them."""
+    """Networks that may connect to vault and lease. None allows all networks, so that roles alone protect them."""
 
 
 class AzureSecretStore(SecretStore):
-    """Vault, lease, roles, rotation and trail. Owns no values."""
+    """Key Vault as a store: vault, lease, roles, rotation and trail. Contains no secret values."""
 
     environment: AzureEnvironment
-    """Other components can share it."""
+    """The Container Apps environment, for other components to share."""
 
     def __init__(self, name: str, args: AzureSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:azure:SecretStore", name, opts, formerly="")
@@ -71,12 +71,10 @@ class AzureSecretStore(SecretStore):
 
     @property
     def manifest_output(self) -> Mapping[str, Any]:
-        """Return the manifest, with generated ids as outputs."""
         whole = self.manifest.model_dump(mode="json")
         return {**whole, "store": {**whole["store"], "readers": self._readers(), "workspace": self._workspace}}
 
     def publish(self, *, reader: Principal) -> Fetched | SyncedKey:
-        """Grant the reader a role on each of the server's secrets."""
         secrets = self.read_by_server
         match reader:
             case AzurePods():
@@ -101,9 +99,10 @@ class AzureSecretStore(SecretStore):
         return Fetched(source=f"azure-kv:{self._names.vault_host}/{'+'.join(secrets)}", secrets=secrets)
 
     def _let_read(self, object_id: pulumi.Input[str], why: str, *, person: bool = False) -> None:
-        """Grant the server its secrets, which don't exist yet.
+        """Grant the identity `object_id` a role on each secret of the server, before these exist.
 
-        The other assignments wait for the first, so that Azure rejects such a scope at most once (docs/adr/0009).
+        Other assignments wait for the first, so that Azure rejects a missing secret's scope at most once
+        (docs/adr/0009).
         """
         self._servers.append(object_id)
         first: list[pulumi.Resource] = []
@@ -142,11 +141,10 @@ class AzureSecretStore(SecretStore):
         return made.trail
 
     def _secret(self, name: str) -> pulumi.Output[str]:
-        """Return the scope of a secret, which need not exist."""
+        """Return a secret's scope for role assignments. The secret need not exist."""
         return pulumi.Output.concat(self._vault, "/secrets/", name)
 
     def _readers(self) -> dict[str, list[pulumi.Input[str]]]:
-        """Return name in the vault -> object ids of declared readers."""
         rotates: list[pulumi.Input[str]] = [self._rotator.object_id, *self._args.operators]
         names = [secret.name for secret in self.manifest.secrets]
         return {
@@ -155,9 +153,9 @@ class AzureSecretStore(SecretStore):
         }
 
     def _grant_operators(self) -> None:
-        """Grant operators the vault, which has only the stack's secrets.
+        """Grant operators a role on the vault, which contains only the stack's secrets.
 
-        Key Vault Secrets Officer includes what secretops doctor reads of a vault
+        Key Vault Secrets Officer includes the vault's properties that secretops doctor reads
         (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/security).
         """
         for operator in self._args.operators:
@@ -166,7 +164,7 @@ class AzureSecretStore(SecretStore):
                 roles.SECRETS_OFFICER,
                 operator,
                 scope=self._vault,
-                why="an operator puts first values, looks at all of them, and purges deleted ones",
+                why="an operator puts first values, reads all of them, and purges deleted ones",
                 person=True,
             )
             self._grants.assign(

@@ -23,6 +23,7 @@ from .field_types import (
     WorkspaceCustomerId,
     WorkspaceId,
 )
+from .names import AzureIdentitiesArgs
 
 
 class DnsZones(Section):
@@ -36,13 +37,13 @@ class PrivateEndpoint(Section):
     """Private endpoints of vault and lease in a virtual network."""
 
     subnet: AzureSubnet
-    """Not the subnet of the Container Apps environment, which is delegated to it."""
+    """Not the subnet of the Container Apps environment, which is delegated to that environment."""
     dns_zones: DnsZones
 
 
 class VaultNetwork(Section):
-    """Networks that reach vault and lease, in addition to the stack's containers. All others are denied: add the egress
-    addresses of the cluster or machine of server kubernetes or local."""
+    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied: with
+    server kubernetes or local, add the egress addresses of the cluster or of your machine."""
 
     addresses: Annotated[tuple[PublicAddresses, ...], AfterValidator(distinct)] = ()
     subnets: Annotated[tuple[AzureSubnet, ...], AfterValidator(distinct)] = ()
@@ -50,7 +51,7 @@ class VaultNetwork(Section):
     private_endpoint: PrivateEndpoint | None = None
 
     def is_way_in(self, own: str | None) -> bool:
-        """Return whether more than the stack's `own` subnet is allowed."""
+        """Return whether more than `own`, the stack's subnet, is allowed."""
         others = [one for one in self.subnets if (known(one) or "").lower() != (own or "").lower()]
         return bool(self.addresses or others or self.private_endpoint)
 
@@ -67,34 +68,29 @@ class AzureStore(StoreSection):
     """A key vault in one resource group of one subscription."""
 
     kind: Literal["azure"]
+    arguments = (AzureIdentitiesArgs,)
     tenant: Guid
     subscription: Guid
     location: AzureLocation
     operators: Annotated[tuple[Guid, ...], Field(min_length=1), AfterValidator(distinct)]
-    """Object ids of users who put and read values. No groups: the log names users."""
+    """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     resource_group: ResourceGroup | None = None
-    """Name of an existing resource group; by default the stack creates a group."""
     subnet: AzureSubnet | None = None
-    """Subnet delegated to the Container Apps environment; by default Azure's own network."""
     network: VaultNetwork | None = None
     """Networks that reach vault and lease; all others are denied."""
     open_to_internet: bool = False
-    """True opens vault and lease to every network, in place of `network`: roles alone protect them."""
+    """True allows every network to connect to vault and lease, in place of `network`. Roles alone protect them then."""
     image: Image | None = None
     """The rotator's image; by default the server's, if it has one."""
     registry: Registry | None = None
-    """Azure container registry of the images; by default images are pulled without a login."""
     zone_redundant: bool = False
-    """Zone-redundant environment and lease. Azure accepts it only for new resources."""
     generation: Annotated[int, between(1, 999, "")] = 1
-    """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
     workspace: Workspace | None = None
-    """By default the stack creates a workspace. If you name one of your own, you set its retention and readers."""
+    """By default the stack creates a workspace. If you name an existing one, you set its retention and its readers."""
     retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
     """Retention of a new workspace."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=48)
-    """Tags in addition to project and stack."""
 
 
 class ContainerAppServer(ServerSection):
@@ -105,10 +101,11 @@ class ContainerAppServer(ServerSection):
     replicas: ClassVar[int] = 1
     image: Image
     bootstrapped: bool = False
-    """True if its secrets have values. A new revision then has to be ready before it replaces the old revision."""
+    """True once the server's secrets have values: a new revision then replaces the old one only when it is ready."""
     ingress: Literal["environment", "network"] = "environment"
-    """Who reaches it: other apps of its environment, or the whole virtual network of the store's subnet."""
+    """Which clients reach the server: other apps of its environment, or the whole virtual network of the store's
+    subnet."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names that clients use in addition to that of Container Apps."""
     connection_tools: bool = False
-    """Lets MCP clients choose the broker and user of all clients."""
+    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""

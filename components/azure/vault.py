@@ -1,4 +1,4 @@
-"""The vault, and the storage account of the lease's blob: Key Vault has no compare-and-swap."""
+"""The key vault, and the storage account for the lease's blob: Key Vault itself has no compare-and-swap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def vault(
     production: bool,
     parent: pulumi.ComponentResource,
 ) -> pulumi.Output[str]:
-    """Declare a vault with role-based access, in production with purge protection. Return its id."""
+    """Declare a vault with role-based access, and with purge protection in production. Return its resource id."""
     place = environment.place
     made = keyvault.Vault(
         f"{name}-vault",
@@ -38,7 +38,7 @@ def vault(
             sku=keyvault.SkuArgs(family="A", name=keyvault.SkuName.STANDARD),
             enable_rbac_authorization=True,
             enable_soft_delete=True,
-            # Azure accepts only true, and keeps it. Vaults outside of production have to be removable.
+            # Azure accepts only true, which is permanent. Vaults outside of production have to be removable.
             enable_purge_protection=True if production else None,
             soft_delete_retention_in_days=RECOVERY_DAYS[production],
             enabled_for_deployment=False,
@@ -57,7 +57,7 @@ def vault(
 def lease_account(
     name: str, network: VaultNetworkArgs | None, environment: AzureEnvironment, *, parent: pulumi.ComponentResource
 ) -> storage.BlobContainer:
-    """Declare the lease's container, in an account without keys. secretops creates the blob."""
+    """Declare the blob container for the lease, in a storage account without keys. secretops creates the blob."""
     place, names = environment.place, environment.place.names
     account = storage.StorageAccount(
         f"{name}-lease-account",
@@ -67,7 +67,7 @@ def lease_account(
         tags=place.tags,
         kind=storage.Kind.STORAGE_V2,
         sku=storage.SkuArgs(name=_SKU[environment.args.zone_redundant]),
-        allow_shared_key_access=False,  # there is no key to leak
+        allow_shared_key_access=False,  # without shared keys there is no key to leak
         default_to_o_auth_authentication=True,
         allow_blob_public_access=False,
         allow_cross_tenant_replication=False,

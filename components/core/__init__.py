@@ -8,7 +8,7 @@ from typing import Any
 
 
 def lazily(package: str, names: Sequence[str], *modules: str) -> Callable[[str], Any]:
-    """Return the `__getattr__` of `package`, which finds public `names` in `modules` at first use.
+    """Return a `__getattr__` for `package` that finds the public `names` in `modules` when they are first used.
 
     A stack then imports only the SDKs of its own platforms.
     """

@@ -1,4 +1,4 @@
-"""The MQTT broker, as configured for secretops and the server."""
+"""The MQTT broker, as secretops and the server connect to it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class BrokerArgs:
     port: int = 8883
     tls: bool = True
     ca_file: str | None = None
-    """PEM file of the CAs that sign the broker's certificate. None: the system's CAs."""
+    """PEM file of the CAs that sign the broker's certificate; by default the system's CAs."""
     protocol: MqttProtocol = MqttProtocol.V5
     client_certificate: bool = False
-    """The broker requires a client certificate."""
+    """Whether the broker requires a client certificate."""
     topics: tuple[str, ...] = ("#", "$SYS/Coreflux/#")
     """Topic filters for the server's users."""
     groups: tuple[str, ...] = ()
     """Groups of a Coreflux broker that the server's users join."""
     embedded: bool = False
-    """The broker is `secretops broker` on this machine."""
+    """Whether the broker is `secretops broker` on this machine."""
 
     def location(
         self,
@@ -43,9 +43,9 @@ class BrokerArgs:
     ) -> Broker:
         """Return the broker's entry in the manifest.
 
-        `home` is the embedded broker's folder. A required client certificate is in the folder `certificates`
-        (`authority`: with the CA file), or else in the secret `certificate_secret`. `ca_file` overrides the CA file's
-        path.
+        `home` is the folder of an embedded broker. If the broker requires a client certificate, it is in the folder
+        `certificates`, with the CA file if `authority`, or else in the secret `certificate_secret`. `ca_file` replaces
+        the CA file's path.
         """
         shown = certificates if self.client_certificate else None
         return Broker(
@@ -69,7 +69,7 @@ class BrokerArgs:
     ) -> dict[str, str]:
         """Return the server's public variables (the guide, Environment-Specific Configuration).
 
-        `agent_url` is an agent's URL other than the Coreflux Copilot's. `ca_file` overrides the CA file's path.
+        `agent_url` is for an agent other than the Coreflux Copilot. `ca_file` replaces the CA file's path.
         """
         found = {
             "MQTT_BROKER": self.host,
@@ -87,7 +87,7 @@ _CERTIFICATE = re.compile(rf"{_BEGIN.pattern}\s([A-Za-z0-9+/=\s]+)-----END (?:X5
 
 
 def ca_bundle(path: str) -> str:
-    """Return a PEM file's certificates, without its other content, which may not be public.
+    """Return the certificates in a PEM file, without its other content, which may be secret.
 
     OpenSSL parses them: importing `cryptography` would slow down each preview. Raises OSError, and ValueError for a
     file without certificates or with an invalid certificate.
@@ -109,7 +109,7 @@ def ca_bundle(path: str) -> str:
 
 
 def _length(der: bytes) -> int:
-    """Return the length in a DER element's header (X.690, 8.1.3). OpenSSL ignores trailing bytes."""
+    """Return the length of a DER element, header included (X.690, 8.1.3). OpenSSL ignores trailing bytes."""
     first = der[1]
     more = first & 0x7F if first & 0x80 else 0
     return 2 + more + (int.from_bytes(der[2 : 2 + more], "big") if more else first)

@@ -14,7 +14,7 @@ def is_mocked() -> bool:
 
 
 class ComponentError(pulumi.RunError):
-    """An argument or provider that a component can't use. A RunError: printed without a traceback.
+    """An argument or provider that a component can't use. As a RunError, it is printed without a traceback.
 
     `code` identifies the message independently of its text.
     """
@@ -27,9 +27,9 @@ class ComponentError(pulumi.RunError):
 class Component(pulumi.ComponentResource):
     """A component that prefixes its children's names with its own: the key of "secrets" is "secrets-key".
 
-    An older layout named it "key". `formerly` is the former prefix, or returns the former name of a suffix. Each
-    child has its former name as an alias, so that an upgrade replaces nothing. `siblings`: children of a newer
-    component were its siblings.
+    In an older layout it was "key". `formerly` is the former prefix, or a function that returns a child's former name
+    from its suffix. Each child gets the former name as an alias, so that an upgrade replaces nothing. `siblings`: the
+    children of this component were its siblings before.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class Component(pulumi.ComponentResource):
 
 
 def planned(output: pulumi.Output[str], text: pulumi.Input[str]) -> pulumi.Output[str]:
-    """Return `output`, or `text` while a preview does not know it.
+    """Return `output`, or `text` in a preview that does not know it.
 
-    Policies can then check a first preview. The result depends on the resource like `output`, and has the provider's
-    spelling once deployed.
+    Policies can then check a first preview. The result depends on the same resource as `output`, and is the provider's
+    text once deployed.
     """
     return output.apply(lambda found: text if pulumi.contains_unknowns(found) else found, run_with_unknowns=True)

@@ -1,4 +1,4 @@
-"""Which store works with which server, and stores' limitations; also as tables for docs/stores.md."""
+"""Which stores work with which servers, and the stores' limitations, also as tables for docs/stores.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from .registry import kinds, platform_of
 
 
 def references(store: str, server: str) -> tuple[ReferenceKind, ...]:
-    """Return a pair's kinds of reference, the default first; empty if unsupported."""
+    """Return the kinds of reference by which the server can read the store, the default first; empty if the pair is
+    unsupported."""
     return platform_of("store", store).references.get(server, ())
 
 
@@ -22,22 +23,20 @@ def deployable_pairs() -> Iterator[tuple[str, str]]:
         yield from ((store, server) for server in kinds("server") if can_be_deployed(store, server))
 
 
-def refusal(store: str, server: str) -> tuple[str, str, str] | None:
-    """Return value, rule and remedy if a pair can't be deployed, or None."""
+def refusal(store: str, server: str) -> tuple[str, str] | None:
+    """Return rule and remedy if store and server can't be deployed together, or None if they can."""
     if can_be_deployed(store, server):
         return None
     pairs, platform = list(deployable_pairs()), platform_of("store", store)
     servers = ", ".join(other for one, other in pairs if one == store)
     stores = ", ".join(one for one, other in pairs if other == server)
-    pair = f"store {store} with server {server}"
     if reason := platform.planned.get(server):
-        return f"{pair}: is not implemented", reason, f"today store {store} works with server {servers}"
+        return f"the pair must be implemented: {reason}", f"today store {store} works with server {servers}"
     remedy = f"store {store} works with server {servers}; server {server} works with store {stores}"
-    return f"{pair}: cannot work", platform.why_no_other, remedy
+    return f"the server must reach the store: {platform.why_no_other}", remedy
 
 
 def pairs_table() -> str:
-    """Return the Markdown table of stores, servers and their kinds of reference."""
     servers = kinds("server")
     lines = ["| store \\ server | " + " | ".join(servers) + " |", "|---|" + "---|" * len(servers)]
     for store in kinds("store"):
@@ -53,7 +52,6 @@ def pairs_table() -> str:
 
 
 def gaps_table() -> str:
-    """Return the Markdown table of stores' limitations."""
     lines = ["| store | gap | what to know |", "|---|---|---|"]
     for store in kinds("store"):
         lines += [f"| {store} | {feature} | {why} |" for feature, why in platform_of("store", store).gaps.items()]

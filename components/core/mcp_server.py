@@ -21,7 +21,7 @@ class McpServerArgs:
 
     broker: BrokerArgs
     secrets: Sequence[Secret] | None = None
-    """By default those of the Secret Management Guide."""
+    """The stack's secrets; by default those of the Secret Management Guide."""
     stack: str | None = None
     """Part of resource names; by default the Pulumi stack's name."""
     log_level: str = "WARNING"
@@ -42,7 +42,7 @@ class McpServerArgs:
 
 
 class McpServer(Component):
-    """A server on any platform."""
+    """Base of the MCP servers of all platforms."""
 
     endpoint: pulumi.Input[str]
-    """URL for MCP clients, or path of a client entry."""
+    """URL for MCP clients, or path of an MCP client's entry."""

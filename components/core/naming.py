@@ -1,4 +1,4 @@
-"""Physical names, shortened by a hash to platforms' limits."""
+"""Names of resources, shortened with a hash to the limits of platforms."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _READ_BY_THE_LAUNCHER = {HTTP_TOKEN: "MCP_HTTP_TOKEN"}
 
 
 def variable_of(secret: str, field: str) -> str:
-    """Return the variable of a field, as the launcher knows it."""
+    """Return the environment variable of a secret's field, as the launcher knows it."""
     return _READ_BY_THE_LAUNCHER.get((secret, field)) or field_variable(secret, field)
 
 
 def physical_name(*parts: str, limit: int) -> str:
-    """Join `parts` with dashes. A hash replaces what exceeds `limit` characters."""
+    """Join `parts` with dashes. A name of more than `limit` characters is cut, and gets a hash of the whole."""
     whole = "-".join(parts)
     if len(whole) <= limit:
         return whole
@@ -38,5 +38,4 @@ def physical_name(*parts: str, limit: int) -> str:
 
 
 def stack_name(given: str | None) -> str:
-    """Return `given`, by default the Pulumi stack's name."""
     return given or pulumi.get_stack()

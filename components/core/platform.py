@@ -1,4 +1,4 @@
-"""The interface of a platform."""
+"""The interface that each platform implements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Settings = Any
 
 
 class Feature(StrEnum):
-    """The guide's requirements of a store."""
+    """What the guide requires of a store."""
 
     ENCRYPTION_AT_REST = "encryption at rest"
     READ_TRAIL = "trail of every read"
@@ -35,19 +35,20 @@ class Platform:
     server_settings: type[Any] | None = None
     issuer_settings: type[Any] | None = None
     references: Mapping[str, tuple[ReferenceKind, ...]] = MappingProxyType({})
-    """Kind of server -> kinds of reference to this store's secrets, the default first."""
+    """Kind of server -> kinds of reference by which that server reads this store's secrets, the default first."""
     planned: Mapping[str, str] = MappingProxyType({})
-    """Kinds of server in `references` that are not implemented -> the reason."""
+    """Kind of server in `references` that is not implemented -> the reason."""
     why_no_other: str = ""
-    """Why other servers don't work with the store."""
+    """Why kinds of server other than those in `references` don't work with the store."""
     gaps: Mapping[Feature, str] = MappingProxyType({})
-    """Limitations of the store, and what helps."""
+    """Limitations of the store, each with a workaround."""
 
     value_remedies: Mapping[str, str] = MappingProxyType({})
-    """Pattern of a place in the stack file -> where a value there belongs, if it is no secret of the stack."""
+    """Pattern of keys in the stack file -> where to put a value found there, if it is not one of the stack's
+    secrets."""
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield a Problem per contradiction between the valid `sections` of a stack on this platform."""
+        """Yield a Problem for each cross-field rule that a stack with these valid `sections` breaks."""
         yield from ()
 
     def warnings(self, environment: str, store: Any) -> Iterator[str]:
@@ -61,11 +62,11 @@ class Platform:
         return {feature.value: why for feature, why in self.gaps.items()}
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the command of the first rotation. None: `secretops tick`."""
+        """Return the command that starts the first rotation. None: `secretops tick`."""
         return None
 
     def values_to_put(self, settings: Settings) -> Iterator[str]:
-        """Yield further secrets that an operator puts before the first rotation."""
+        """Yield the names of further secrets that an operator puts before the first rotation."""
         yield from ()
 
     def last_steps(self, settings: Settings) -> Iterator[str]:
@@ -73,13 +74,13 @@ class Platform:
         yield from ()
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Workload:
-        """Declare the server's identity, which grants need before the server exists."""
+        """Declare the server's identity, before the server exists, so that it can get grants."""
         raise NotImplementedError
 
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> Principal:
-        """Declare the workload's identity for reading the store."""
+        """Declare or return the identity with which the workload reads the store."""
         raise NotImplementedError
 
     def open_store(

@@ -15,7 +15,7 @@ class Principal:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """The identity of a server, before the server exists."""
+    """The identity of a server, before that server exists."""
 
     reader: str | None = None
     """Identity with which the launcher reads another platform's store, e.g. the ARN of a role."""
@@ -23,13 +23,12 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class HostUser(Workload, Principal):
-    """An account of this machine, which owns the files that it reads."""
+    """The user account of this machine that owns the files which it reads."""
 
     uid: int
 
     @classmethod
     def this(cls, reader: str | None = None) -> HostUser:
-        """Return the program's account."""
         return cls(uid=os.geteuid(), reader=reader)
 
 
@@ -38,12 +37,12 @@ class Namespace:
     """A Kubernetes namespace, and its cluster's provider."""
 
     name: pulumi.Output[str]
-    """Output: resources that use it are created after the namespace, and deleted before it."""
+    """The name as an output: resources that use it are created after the namespace, and deleted before it."""
     provider: pulumi.ProviderResource
     known_name: str
     """The name as text."""
     context: str | None
-    """Kubeconfig context. None: the current context."""
+    """Context of the kubeconfig; None for the current one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +53,14 @@ class ServiceAccount(Principal):
 
 @dataclass(frozen=True, kw_only=True)
 class Pods(Workload):
-    """The server's pods before they exist, and how other stores' secrets get into their namespace."""
+    """The server's pods before they exist, and how External Secrets copies secrets of other stores into their
+    namespace."""
 
     account: ServiceAccount
     sync_user: str
-    """User name of External Secrets' service account, for a cloud to trust."""
+    """User name of External Secrets' service account at the API server, which a cloud trusts."""
     sync_account: Callable[[Mapping[str, pulumi.Input[str]]], pulumi.Output[str]]
-    """Declare that account with annotations; return its name."""
+    """Declares that service account with annotations, and returns its name."""
     oidc_provider: pulumi.Input[str] | None = None
     """ARN of the cluster's OIDC provider in AWS."""
     oidc_issuer: pulumi.Input[str] | None = None
@@ -69,14 +69,14 @@ class Pods(Workload):
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The provider of a cloud's resources."""
+    """Where resources are created: a provider."""
 
     provider: pulumi.ProviderResource
 
     def under(
         self, component: pulumi.ComponentResource, *, after: Sequence[pulumi.Resource] = (), protect: bool = False
     ) -> pulumi.ResourceOptions:
-        """Return options for resources below `component`, created `after` others."""
+        """Return options for resources below `component` that are created after the resources `after`."""
         return pulumi.ResourceOptions(
             parent=component, provider=self.provider, depends_on=list(after), protect=protect or None
         )

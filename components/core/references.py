@@ -1,4 +1,4 @@
-"""References: where a server reads a secret. A reference never contains a value."""
+"""References: where a server reads a secret. A reference never contains a secret value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pulumi
 
 
 class ReferenceKind(StrEnum):
-    """`matrix` maps pairs of store and server to kinds of reference."""
+    """How a server reads secrets. `matrix` maps pairs of store and server to these kinds."""
 
     NATIVE_REF = "NativeRef"  # the platform injects variables from the store
     SYNCED_KEY = "SyncedKey"  # External Secrets copies it into a Kubernetes Secret
@@ -32,11 +32,11 @@ class InjectedFiles(MountedFiles):
     """Secrets that a store's agent writes into files. An injector adds the agent to each pod."""
 
     annotations: Mapping[str, str]
-    """Annotations of each pod: what the agent reads, with which role, and into which files."""
+    """Annotations for each pod: what the agent reads, with which role, and into which files it writes."""
     files: Mapping[str, str]
     """Public files for the agent: name -> text."""
     address: str
-    """URL of the store for the agent."""
+    """URL at which the agent reads the store."""
     token_for: str | None
     """Audience of the agent's login token. None: the cluster's API server."""
 
@@ -46,12 +46,12 @@ class SyncedKey:
     """Secrets that External Secrets copies into Kubernetes Secrets."""
 
     provider: Mapping[str, Any]
-    """`provider` of the SecretStore."""
+    """Entry `provider` of External Secrets' SecretStore."""
     secrets: tuple[str, ...]
     remotes: Mapping[str, str]
     """Secret -> its name in the store."""
     version: str = ""
-    """Key of the version, besides the fields; empty if the store has no version."""
+    """Name of the entry with the version, besides the fields; empty if the store has no such entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +59,11 @@ class NativeRef:
     """Secrets that the platform injects as variables when it starts the server."""
 
     secrets: tuple[str, ...]
-    """Names. A new version of any starts a deployment."""
+    """Names of the injected secrets. A new version of any of them starts a deployment."""
     variables: Mapping[str, pulumi.Input[str]]
-    """Variable -> the platform's name of the value, e.g. arn:…:password:: for ECS."""
+    """Variable -> the value's location for the platform, e.g. arn:…:password:: for ECS."""
     source: str = "env:"
-    """The launcher's argument."""
+    """The launcher's argument for its source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +73,9 @@ class Fetched:
     source: str
     secrets: tuple[str, ...]
     login_variable: str | None = None
-    """Variable with the path of a mounted login file."""
+    """Variable that contains the path of a mounted login file."""
     ca_file: str | None = None
-    """PEM file on this machine with the CAs of the store's server."""
+    """PEM file on this machine with the CAs that sign the store's certificate."""
 
 
 Reference = MountedFiles | SyncedKey | NativeRef | Fetched

@@ -1,4 +1,4 @@
-"""Registered platforms. A stack imports the modules of its kinds."""
+"""The registered platforms. A stack imports only the modules of its kinds of store and server."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Section = Literal["store", "server", "issuer"]
 @dataclass(frozen=True, kw_only=True)
 class Registered:
     module: str
-    """Module with PLATFORM, absolute or relative to this package."""
+    """Module with the constant PLATFORM, absolute or relative to this package."""
     store: str | None = None
     server: str | None = None
     issuer: str | None = None
     sdk: str | None = None
-    """Pulumi SDK of its resources, installed by the extra `extra`."""
+    """Pulumi SDK for the platform's resources; the extra `extra` installs it."""
     extra: str | None = None
 
 
@@ -45,7 +45,7 @@ PLATFORMS: list[Registered] = [
 
 
 def kinds(section: Section) -> tuple[str, ...]:
-    """Return a section's kinds, in the order of the tables in docs/stores.md."""
+    """Return the kinds of a section, in the order of the tables in docs/stores.md."""
     return tuple(kind for each in PLATFORMS if (kind := getattr(each, section)))
 
 
@@ -59,11 +59,10 @@ def platform_of(section: Section, kind: str) -> Platform:
 
 
 def packages(store: str, server: str) -> tuple[str, ...]:
-    """Return the Pulumi packages of a stack's kinds."""
     found = [each.sdk for each in PLATFORMS if each.sdk and (each.store == store or each.server == server)]
     return tuple(sdk.removeprefix("pulumi_").replace("_", "-") for sdk in found)
 
 
 def extras() -> Mapping[str, str]:
-    """Return Pulumi SDK -> extra."""
+    """Return Pulumi SDK -> the extra that installs it."""
     return {each.sdk: each.extra for each in PLATFORMS if each.sdk and each.extra}

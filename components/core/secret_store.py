@@ -21,7 +21,7 @@ from .secrets import for_server, guide_secrets
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """When `secretops tick` runs, and the command that enables it ("" if enabled)."""
+    """How often `secretops tick` runs, and the command that enables it ("" if it is enabled already)."""
 
     every: str
     turn_on: str
@@ -33,9 +33,9 @@ class Trail:
 
     records: pulumi.Input[str]
     policy: str = ""
-    """Audit policy to install in the cluster ("" where the stack installs it)."""
+    """Audit policy to install in the cluster ("" if there is nothing to install)."""
     query: pulumi.Input[str] = ""
-    """Query for who read what ("" if only `secretops audit` reads the records)."""
+    """Query for who read what ("" if only `secretops audit` can read the records)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +45,11 @@ class SecretStoreArgs:
     broker: BrokerArgs
     """MQTT broker of the rotated users."""
     secrets: Sequence[Secret] | None = None
-    """By default those of the Secret Management Guide."""
+    """The stack's secrets; by default those of the Secret Management Guide."""
     stack: str | None = None
     """Part of resource names; by default the Pulumi stack's name."""
     production: bool = True
-    """Protects secrets from deletion, and makes deleted secrets recoverable."""
+    """Whether secrets are protected from deletion, and recoverable after it."""
     grace_seconds: int = 3600
     """Seconds that readers may use the previous version before it is retired."""
     replicas: int | None = None
@@ -64,7 +64,7 @@ class SecretStoreArgs:
         return guide_secrets(self.stack_name) if self.secrets is None else tuple(self.secrets)
 
     def manifest(self, *, store: StoreLocation, broker: Broker) -> Manifest:
-        """Return the configuration of secretops for values at `store`."""
+        """Return the manifest for secrets whose values are at `store`."""
         return Manifest(
             project=PROJECT,
             stack=self.stack_name,
@@ -77,16 +77,16 @@ class SecretStoreArgs:
 
 
 class SecretStore(Component, ABC):
-    """A store on any platform. Owns containers, grants, schedule and trail, never values."""
+    """A store on any platform. Owns containers, grants, schedule and trail. Contains no secret values."""
 
     manifest: Manifest
-    """Configuration of secretops. Public."""
+    """Configuration of secretops. It is public."""
     csr: pulumi.Output[str] | None = None
-    """The request of an intermediate CA that an outside CA signs."""
+    """The signing request of an intermediate CA, if an outside CA has to sign it."""
 
     @property
     def manifest_output(self) -> pulumi.Input[Mapping[str, Any]]:
-        """Return the manifest, with ids of deployed resources."""
+        """Return the manifest with the ids of deployed resources."""
         return self.manifest.model_dump(mode="json")
 
     @property
@@ -95,12 +95,12 @@ class SecretStore(Component, ABC):
 
     @abstractmethod
     def publish(self, *, reader: Principal) -> Reference:
-        """Grant `reader` the server's secrets, and return their reference."""
+        """Grant `reader` access to the server's secrets, and return how it reads them."""
 
     @abstractmethod
     def rotate(self) -> Schedule:
-        """Set up the rotator."""
+        """Set up the rotator. Return its schedule."""
 
     @abstractmethod
     def record_access(self) -> Trail:
-        """Set up the trail."""
+        """Set up the trail. Return where its records are."""

@@ -1,4 +1,4 @@
-"""Specifications of a stack's secrets: names, fields, readers and cadence, never values."""
+"""Specifications of a stack's secrets: names, fields, readers and cadence, but no values."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, physical_name, variabl
 
 CLIENT_CERT = "client-cert"
 CLIENT_CA = "client-ca"
-# Characters of the client's name. The name of its CA is 12 longer, and a common name has at most 64 (RFC 5280).
+# Characters of the client's name. The name of its CA is 12 longer; a common name has at most 64 (RFC 5280).
 LONGEST_NAME = 50
-# Default age at which an operator is reminded to supply a new value.
+# Default age, in days, at which an operator is reminded to supply a new value.
 REMIND_DAYS = 90
 SERVER_AND_ROTATOR = (Reader.SERVER, Reader.ROTATOR)
 
@@ -36,7 +36,7 @@ def for_server(secrets: Iterable[Secret]) -> tuple[Secret, ...]:
 
 
 def mqtt(stack: str, cadence_days: int) -> Secret:
-    """Return the server's broker credential: a secret of two fields, so that readers get matching values."""
+    """Return the server's broker credential. User and password are one secret, so that readers get a matching pair."""
     return Secret(
         name="mqtt",
         kind=SecretKind.MQTT_USER,
@@ -60,7 +60,6 @@ def broker_admin(stack: str, cadence_days: int) -> Secret:
 
 
 def agent_key(cadence_days: int, agent: Agent) -> Secret:
-    """Return the API key of the Coreflux Copilot, or of another DigitalOcean agent."""
     return Secret(
         name="agent-key",
         kind=SecretKind.AGENT_KEY,
@@ -80,7 +79,8 @@ def agent_admin() -> Secret:
 def client_cert(
     readers: tuple[Reader, ...] = SERVER_AND_ROTATOR, *, issuer: Issuer | None = None, authority: bool = True
 ) -> Secret:
-    """Return the TLS client certificate, with the broker's CA. It is due by its expiry, if known, or its cadence.
+    """Return the TLS client certificate with its key and the broker's CA. It is due when it expires, or by its cadence
+    if the expiry is unknown.
 
     `authority`: the stack configures the broker's CA. Otherwise an issued certificate has no `ca.crt`, and readers use
     the system's CAs.
@@ -96,7 +96,7 @@ def client_cert(
 
 
 def client_ca(days: int) -> Secret:
-    """Return the stack's CA of client certificates. The rotator signs with it; the server never reads it."""
+    """Return the CA with which the rotator signs client certificates. The server never reads it."""
     return Secret(
         name=CLIENT_CA,
         kind=SecretKind.CA,
@@ -107,7 +107,6 @@ def client_ca(days: int) -> Secret:
 
 
 def client_name(stack: str) -> str:
-    """Return the common name of client certificates."""
     return physical_name("coreflux-mcp", stack, limit=LONGEST_NAME)
 
 
@@ -118,14 +117,14 @@ def http_token() -> Secret:
 
 
 def declared(name: str, fields: tuple[str, ...], readers: tuple[Reader, ...], remind_after_days: int) -> Secret:
-    """Return an operator's secret, due after `remind_after_days`."""
+    """Return a secret whose values an operator supplies. It is due after `remind_after_days`."""
     return Secret(name=name, kind=SecretKind.SUPPLIED, fields=fields, readers=readers, cadence_days=remind_after_days)
 
 
-# Names that a stack can't declare.
+# Names of the guide's secrets, which a stack can't declare.
 GUIDE = frozenset({"mqtt", "broker-admin", "agent-key", AGENT_ADMIN[0], CLIENT_CERT, CLIENT_CA})
 
-# Variables of the server (the guide, Environment-Specific Configuration; its parse_args) and of the launcher.
+# Variables that the server (the guide, Environment-Specific Configuration; its parse_args) and the launcher use.
 SERVER_VARIABLES = frozenset(
     {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY"}
     | {"MQTT_USER", "MQTT_PASSWORD", "MQTT_PASSWORD_FILE", "DO_AGENT_API_KEY", "DO_AGENT_API_KEY_FILE", "LOG_LEVEL"}
@@ -140,7 +139,7 @@ _VARIABLES = {
 
 
 def variables_of(secret: Secret) -> dict[str, str]:
-    """Return field -> server variable (the guide, Environment-Specific Configuration)."""
+    """Return field -> the server's variable for it (the guide, Environment-Specific Configuration)."""
     return dict(_VARIABLES.get(secret.kind) or {field: variable_of(secret.name, field) for field in secret.fields})
 
 

@@ -1,6 +1,7 @@
 """A folder as a dynamic resource: sub-folders, modes, public files and lines of config/.env.
 
-`diff` compares with the disk, so that every `pulumi up` repairs drift. It ignores other lines and files (values).
+`diff` compares them with the disk, so that every `pulumi up` repairs drift. Other lines and files, such as values, are
+ignored.
 """
 
 from __future__ import annotations
@@ -30,23 +31,23 @@ from secretops.errors import StoreError, UsageError
 from secretops.stores import env_file, files
 
 ENV = Path("config") / ".env"
-# Keeps values out of git. It stays until the root is empty.
+# Keeps the folder out of git. It is removed last, with the empty root.
 UNTRACKED = Path(".gitignore")
 EVERYTHING = "*\n"
 
 
 class FolderProvider(ResourceProvider):
-    """Creates, compares, repairs and removes a `Folder`. Pickled by reference, so it has no state."""
+    """Creates, compares, repairs and removes a `Folder`. Pulumi pickles it by reference, so it has no state."""
 
     serialize_as_secret_always = False
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Return failures for what `create` or `update` could not do, or would break."""
+        """Return a failure for each reason why `create` or `update` would fail, or would lose values."""
         reasons = [*_anothers(olds, news), *_left_behind(olds, news), *unfit(news)]
         return CheckResult(news, [CheckFailure("root", reason) for reason in reasons])
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Return a replacement for a new root; other changes, also on disk, are updates."""
+        """Return a replacement for a new root; other changes, drift on the disk included, are updates."""
         moved = olds["root"] != news["root"]
         changed = moved or any(
             olds.get(key) != news.get(key) for key in ("folders", "files", "lines", "modes", "stack")
@@ -58,7 +59,7 @@ class FolderProvider(ResourceProvider):
         return CreateResult(id_=props["root"], outs=dict(props))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Return no id if the folder is missing; `diff` finds other drift."""
+        """Return an empty id if the folder is missing. `diff` finds other drift."""
         return ReadResult(id_ if Path(props["root"]).is_dir() else "", dict(props))
 
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
@@ -71,10 +72,10 @@ class FolderProvider(ResourceProvider):
 
 
 class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
-    """Public content below `root`.
+    """A folder's public content, below `root`.
 
     `folders` and the keys of `files` (path -> text) and `modes` (path -> octal text, for files of other writers) are
-    relative to `root`; `lines` are variables of config/.env. `stack` is the stack of the values there, if any.
+    relative to `root`; `lines` are variables of config/.env. `stack` is the stack whose values are there, if any.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
 
 
 def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
-    """Reject a folder of another stack. A renamed stack keeps its folder."""
+    """Reject a folder that belongs to another stack. A renamed stack keeps its folder."""
     root, stack = Path(news["root"]), news.get("stack")
     renamed = olds.get("root") == news["root"] and olds.get("stack") == files.stack_of(root)
     if stack and not renamed:
@@ -112,7 +113,8 @@ def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]
 
 
 def _left_behind(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
-    """Reject a new root while the old root has values: a store without its history breaks logins."""
+    """Reject a new root while the old root contains values: without its history, a store's next rotation breaks
+    logins."""
     old = Path(olds["root"]) if "root" in olds else None
     if old and str(old) != news["root"] and (old / "versions").is_dir() and any((old / "versions").iterdir()):
         yield (
@@ -122,7 +124,7 @@ def _left_behind(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[s
 
 
 def unfit(props: Mapping[str, Any]) -> Iterator[str]:
-    """Yield reasons, with remedies, why `make(props)` would fail. Changes nothing."""
+    """Yield a reason, with its remedy, for each cause why `make(props)` would fail. Changes nothing."""
     root = Path(props["root"])
     if not root.is_absolute():
         yield f"{root}: not an absolute path"
@@ -148,7 +150,7 @@ def unfit(props: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
-    """Reject paths below `root` that can't become those of `props`."""
+    """Reject existing paths that can't become the paths in `props`: other owners, links, or the wrong kind."""
     known = {*props["folders"], "broker", ".lock", ".lease"}
     others = sorted(path.name for path in root.iterdir() if path.name not in known) if root.is_dir() else []
     if props["folders"] and others and not (root / ".lock").exists():
@@ -170,7 +172,7 @@ def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
             owned_files.check_owner(path, path.lstat().st_uid)
         except StoreError as error:
             yield str(error)
-            return  # it would be the same for each file below
+            return  # each file below would get the same error
         if path in folders and not path.is_dir():
             yield _in_the_way(path)
             return
@@ -188,7 +190,7 @@ def _is_full(place: Path) -> bool:
 
 
 def drift(props: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the path or variable of each difference between disk and `props`."""
+    """Yield the path or variable of each difference between the disk and `props`."""
     root = Path(props["root"])
     for folder in (".", *props["folders"]) if props["folders"] else ():
         if _mode(root / folder) != files.FOLDER:
@@ -206,7 +208,7 @@ def drift(props: Mapping[str, Any]) -> Iterator[str]:
 
 
 def make(props: Mapping[str, Any]) -> None:
-    """Create or repair `props`. Idempotent; leaves everything else alone."""
+    """Create or repair what `props` lists, and change nothing else. Idempotent."""
     root = Path(props["root"])
     with files.os_errors(root):
         root.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
@@ -228,7 +230,7 @@ def make(props: Mapping[str, Any]) -> None:
 
 
 def unmake(props: Mapping[str, Any], *, keep: Mapping[str, Any]) -> None:
-    """Remove files, lines and empty folders of `props` that are not in `keep`."""
+    """Remove the files, lines and empty folders in `props` that are not in `keep`."""
     root = Path(props["root"])
     if not root.is_dir():
         return

@@ -22,17 +22,19 @@ class LocalMcpServerArgs(McpServerArgs):
     references: MountedFiles | Fetched
     """Result of a store's `publish`, or your own references."""
     root: str
-    """Absolute path of the client entry's folder."""
+    """Absolute path of the folder with the MCP client's entry."""
     source: str | None = None
     """Folder of the upstream server; by default the launcher finds or clones it."""
     folders: tuple[str, ...] = ("config",)
-    """Folders below `root`, also of a rotator there."""
+    """Folders below `root` to create, a rotator's included."""
     env_file: bool = False
-    """Write public variables to config/.env, as the dotenv store does; else they go into the MCP client's entry."""
+    """Write public variables to config/.env, as the dotenv store does. Otherwise they go into the MCP client's
+    entry."""
 
 
 class LocalMcpServer(McpServer):
-    """A client entry and public variables. Owns no value, and no process: the MCP client starts it."""
+    """An MCP client's entry and public variables. Contains no secret values, and starts no process: the MCP client
+    does."""
 
     def __init__(self, name: str, args: LocalMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:local:McpServer", name, opts)
@@ -51,7 +53,8 @@ class LocalMcpServer(McpServer):
 
 
 def client_entry(args: LocalMcpServerArgs, public: Mapping[str, str]) -> str:
-    """Return the entry for an MCP client, as in the server's example. It contains no secret."""
+    """Return the launcher's entry for an MCP client's configuration, as in the server's example. It contains no
+    secret."""
     entry = {
         "command": str(Path(sys.prefix) / "bin" / "secretops"),
         "args": ["run", "--from", args.references.source],

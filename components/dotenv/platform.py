@@ -1,4 +1,4 @@
-"""This machine as a platform."""
+"""The platform `dotenv`: this machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ class Dotenv(Platform):
     }
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> HostUser:
-        """Return the program's account, which owns the files."""
         return HostUser.this(reader=getattr(settings.server, "reader", None))
 
     def open_principal(

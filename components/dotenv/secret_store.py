@@ -21,31 +21,31 @@ from .rotation import rotator_files, turn_on
 
 FOLDERS = ("config", "certs", "secrets", "versions", "log", UNITS)
 
-# As in the guide: files below /run/secrets, one per version; and certificates.
+# Delivered files, named as the guide's files below /run/secrets, one per version; and certificates.
 _FILES = {
     SecretKind.MQTT_USER: {"password": "secrets/mqtt_password-{version}"},  # nosec B105 - a path
     SecretKind.AGENT_KEY: {"api-key": "secrets/api_key-{version}"},
     SecretKind.X509: {field: f"certs/{field}" for field in ("ca.crt", "client.crt", "client.key")},
 }
 
-# The guide's modes of files that secretops writes. Drift is repaired.
+# The guide's modes of files that secretops writes. `pulumi up` repairs them.
 _GUIDE_MODES = {"config/.env": "600", "certs/ca.crt": "644", "certs/client.crt": "644", "certs/client.key": "600"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DotenvSecretStoreArgs(SecretStoreArgs):
     root: str
-    """The folder, an absolute path."""
+    """Absolute path of the folder."""
     deliver: Literal["variables", "files"] = "variables"
-    """config/.env contains the values (MQTT_PASSWORD) or their files' paths (MQTT_PASSWORD_FILE)."""
+    """What config/.env contains: the values (MQTT_PASSWORD), or the paths of their files (MQTT_PASSWORD_FILE)."""
     log_level: str = "DEBUG"
-    """The server's log level, a line of config/.env."""
+    """The server's log level, for config/.env."""
     agent_url: str | None = None
     """URL of an agent other than the Coreflux Copilot."""
 
 
 class DotenvSecretStore(SecretStore):
-    """Folder with modes, schedule and trail. Owns no values."""
+    """A folder with modes, schedule and trail. The component itself contains no secret values."""
 
     def __init__(self, name: str, args: DotenvSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:dotenv:SecretStore", name, opts)
@@ -70,7 +70,7 @@ class DotenvSecretStore(SecretStore):
         self.register_outputs({"root": str(self._root)})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """Return the reference. Owner and modes of the folder are the grant."""
+        """Return the reference. Owner and modes of the folder decide who may read it."""
         match reader:
             case HostUser():
                 return MountedFiles(source=f"dotenv:{self._root}", secrets=self.read_by_server)
@@ -88,12 +88,12 @@ class DotenvSecretStore(SecretStore):
         return Schedule(every="hour", turn_on=turn_on(self._root, self.manifest.stack))
 
     def record_access(self) -> Trail:
-        """Return the file where secretops and the launcher record each access beforehand. Nothing deletes records."""
+        """Return the file in which secretops and the launcher record each access before they read. Its records are
+        never deleted."""
         return Trail(records=str(self._root / "log" / "access.jsonl"))
 
 
 def _location(args: DotenvSecretStoreArgs) -> Location:
-    """Return the location, with the variable or file of each field that the server reads."""
     variables: dict[str, dict[str, str]] = {}
     paths: dict[str, dict[str, str]] = {}
     file_variables: dict[str, dict[str, str]] = {}
@@ -118,7 +118,7 @@ def _location(args: DotenvSecretStoreArgs) -> Location:
 
 
 def _delivery(secret: Secret, *, files: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Return field -> variable, and field -> path of fields in files."""
+    """Return field -> variable, and field -> path, the latter only for fields that are delivered in files."""
     names = variables_of(secret)
     if secret.kind is SecretKind.X509:
         paths = {field: path for field, path in _FILES[secret.kind].items() if field in secret.fields}

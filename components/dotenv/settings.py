@@ -17,11 +17,10 @@ class DotenvStore(StoreSection):
     root: Folder = ".coreflux-mcp"
     """Path, relative to the project or absolute, such as /etc/coreflux-mcp."""
     deliver: Literal["variables", "files"] = "variables"
-    """config/.env contains the values (MQTT_PASSWORD) or their files' paths (MQTT_PASSWORD_FILE)."""
+    """What config/.env contains: the values (MQTT_PASSWORD), or the paths of their files (MQTT_PASSWORD_FILE)."""
 
     @property
     def folder(self) -> Path:
-        """Return the root, absolute and without `..`."""
         return Path(normpath(PROJECT_FOLDER / self.root))
 
 
@@ -31,16 +30,15 @@ class LocalServer(ServerSection):
     kind: Literal["local"]
     is_remote: ClassVar[bool] = False
     keys_for_stores: ClassVar = {"reader": ("aws", "azure"), "folder": ("aws", "azure", "vault")}
-    # MCP clients start any number.
+    # MCP clients start any number of launchers.
     replicas: ClassVar[None] = None
     source: AbsolutePath | None = None
     """Folder of the upstream server; by default the launcher finds or clones it."""
     reader: Caller | None = None
-    """Identity with which the launcher reads: ARN of an AWS role or user, or object id of an Azure user."""
+    """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
     folder: Folder | None = None
-    """Folder of the client entry, with a store other than dotenv; relative to the project or absolute."""
+    """Folder of the MCP client's entry, with a store other than dotenv; relative to the project or absolute."""
 
     @property
     def entry_folder(self) -> Path:
-        """Return that folder, absolute and without `..`."""
         return Path(normpath(PROJECT_FOLDER / (self.folder or ".coreflux-mcp-local")))

@@ -1,7 +1,7 @@
 """The Kubernetes platform: Secrets of a namespace as the store, a Deployment as the server.
 
-From 1.27, the oldest supported release, nodes can by default drain pods that are not ready, despite their disruption
-budget.
+The oldest supported release is 1.27: from it on, nodes by default can drain pods that are not ready, despite their
+disruption budget.
 """
 
 from __future__ import annotations

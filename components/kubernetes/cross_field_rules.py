@@ -30,16 +30,16 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
     if server.certificate_issuer and isinstance(broker, OutsideBroker) and not broker.client_certificate:
         yield Problem(
             "server.certificate_issuer: without broker.client_certificate",
-            "an issuer signs the client certificate that a broker requires",
-            "add client_certificate: true to the broker, or take the issuer out",
+            "an issuer requires a broker with client certificates",
+            "add broker.client_certificate: true, or remove certificate_issuer",
             code="issuer-without-certificate",
         )
     issuer = server.certificate_issuer
     if issuer and issuer.group == CERT_MANAGER and issuer.kind not in ("Issuer", "ClusterIssuer"):
         yield Problem(
             f"server.certificate_issuer.kind: {issuer.kind} with group {CERT_MANAGER}",
-            "that group has the kinds Issuer and ClusterIssuer",
-            "write one of them, or the group of an external issuer: kubectl api-resources",
+            "an issuer in this group must be of kind Issuer or ClusterIssuer",
+            "write one of these kinds, or the group of an external issuer: kubectl api-resources",
             code="unknown-issuer-kind",
         )
     for at, one in enumerate(server.tolerations):
@@ -64,8 +64,8 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
     if isinstance(parsed.get("agent"), OwnedAgent) and server.copilot_cidrs == ():
         yield Problem(
             "server.copilot_cidrs: [] with agent.kind owned",
-            "the rotator connects to api.digitalocean.com and to the agent, which have no fixed addresses",
-            "take copilot_cidrs out, or write the addresses of a proxy",
+            "the rotator must reach api.digitalocean.com and the agent, which have no fixed addresses",
+            "remove copilot_cidrs, or write the addresses of a proxy",
             code="agent-unreachable",
         )
     if store and rotation:
@@ -73,20 +73,19 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
 
 
 def _for_vault(what: str) -> Problem:
-    return Problem(what, "this key is only for store vault", "take it out", code="key-for-other-store")
+    return Problem(what, "this key requires store vault", "remove it", code="key-for-other-store")
 
 
 def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterator[Problem]:
-    """Yield a problem unless server.`key` contains the address."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return
     if not any(address in ipaddress.ip_network(cidr) for cidr in cidrs):
         yield Problem(
-            f"server.{key}: without {host}",
-            f"pods reach no other address on that port, and {where} is {host}",
-            f"add {ipaddress.ip_network(host)}, or its network",
+            f"server.{key}: does not contain {host}",
+            f"it must contain the address in {where}: pods can connect to no other address on that port",
+            f"add {ipaddress.ip_network(host)}, or a network that contains it",
             code="listener-missing",
         )
 
@@ -96,15 +95,14 @@ def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
         for field in secret.fields:
             if f"{name}.{field}" in CERTIFICATE_FILES:
                 yield Problem(
-                    f"secrets.{name}: its field {field} is the file {name}.{field}",
-                    "the server's client certificate uses this file name",
+                    f"secrets.{name}: the file name of its field {field} would be {name}.{field}",
+                    "each file name must be unique, and the server's client certificate uses this one",
                     "rename the secret or its field",
                     code="file-name-taken",
                 )
 
 
 def _too_soon(server: KubernetesServer, store: StoreSection, rotation: Rotation) -> Iterator[Problem]:
-    """Require a grace period in which every pod gets a new value."""
     if store.kind not in TO_A_POD:
         return
     by_an_agent = store.kind == "vault" and server.reference != "SyncedKey"
@@ -112,7 +110,8 @@ def _too_soon(server: KubernetesServer, store: StoreSection, rotation: Rotation)
     if rotation.grace_seconds < seconds + CHANGE_OVER:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with store {store.kind}",
-            f"at least {seconds + CHANGE_OVER}: a pod gets a new value within {minutes} minutes, and changes clients",
-            "lengthen it, or take it out for its default",
+            f"it must be at least {seconds + CHANGE_OVER}: a pod has a new value after at most {minutes} minutes, then "
+            "reconnects",
+            "lengthen it, or remove it to use the default",
             code="grace-too-short",
         )

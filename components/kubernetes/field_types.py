@@ -8,14 +8,14 @@ from typing import Annotated
 from secretops.formats import parse_https_url
 from secretops.platforms.kubernetes.location import KUBERNETES_NAME
 
-from ..settings.constraints import is_one_line, matching, parsed, satisfying
+from ..settings.constraints import ONE_LINE, URL_WITH_PATH, is_one_line, matching, parsed, satisfying, whole
 from ..settings.outputs import MayBeOutput
 
 KubernetesName = Annotated[
     str,
     matching(
         KUBERNETES_NAME,
-        "a Kubernetes name (RFC 1123): lower-case letters, digits and dashes, with dots between such",
+        "a Kubernetes name (RFC 1123): lower-case letters, digits and dashes, in parts separated by dots",
         "write it as kubectl shows it",
     ),
 ]
@@ -24,7 +24,7 @@ ApiGroup = Annotated[
     matching(
         KUBERNETES_NAME,
         "the API group of an issuer of cert-manager, or of an external issuer",
-        "kubectl api-resources lists it; take it out for cert-manager.io",
+        "kubectl api-resources lists the groups; remove it to use cert-manager.io",
     ),
 ]
 Kind = Annotated[
@@ -44,7 +44,7 @@ LabelValue = Annotated[
     str,
     matching(rf"({_LABEL})?", "a label's value: at most 63 letters, digits, dashes, dots, underscores", "shorten it"),
 ]
-Annotation = Annotated[str, satisfying(is_one_line, "one line", "write it in one line")]
+Annotation = Annotated[str, satisfying(is_one_line, "one line", "write it in one line", keywords=whole(ONE_LINE))]
 Quantity = Annotated[
     str,
     matching(
@@ -58,7 +58,8 @@ Operator = Annotated[
     satisfying(
         is_one_line,
         "a user or a group, by its name in the API server",
-        "kubectl auth whoami shows yours; or take the entry out",
+        "kubectl auth whoami shows your name; or remove the entry",
+        keywords=whole(ONE_LINE),
     ),
 ]
 Namespace = Annotated[
@@ -69,14 +70,15 @@ Namespace = Annotated[
         "name it like coreflux-mcp",
     ),
 ]
-# Characters of a context in the manifest.
+# Characters of a context's name in the manifest.
 LONGEST_CONTEXT = 253
 Context = Annotated[
     str,
     satisfying(
         lambda text: is_one_line(text) and len(text) <= LONGEST_CONTEXT,
         "the name of a context of the kubeconfig",
-        "kubectl config get-contexts lists them; take it out for the current one",
+        "kubectl config get-contexts lists them; remove it to use the current one",
+        keywords=whole(ONE_LINE) | {"maxLength": LONGEST_CONTEXT},
     ),
 ]
 Issuer = Annotated[
@@ -86,6 +88,7 @@ Issuer = Annotated[
         "the URL of the cluster's OIDC issuer, as in its tokens",
         "az aks show --query oidcIssuerProfile.issuerUrl shows it",
         is_host=True,
+        keywords=whole(URL_WITH_PATH),
     ),
     MayBeOutput(),
 ]

@@ -15,7 +15,7 @@ from ..core.principals import Namespace, Pods, ServiceAccount
 from .names import SERVER, SYNC, Place, labels, name_of, user_of
 from .network import default_deny
 
-# Enforced as in 1.25, where the level became stable, so that no upgrade stops a pod; the latest version warns.
+# The level is enforced as of 1.25, where it became stable, so that no upgrade stops a pod; the latest version warns.
 POD_SECURITY = {
     "pod-security.kubernetes.io/enforce": "restricted",
     "pod-security.kubernetes.io/enforce-version": "v1.25",
@@ -30,9 +30,9 @@ POD_SECURITY = {
 class KubernetesIdentityArgs:
     namespace: str = "coreflux-mcp"
     create_namespace: bool = True
-    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` leaves it."""
+    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` does not delete it."""
     context: str | None = None
-    """Context of the kubeconfig, also for `secretops`; None for the current one."""
+    """Context of the kubeconfig, for Pulumi and `secretops`; None for the current one."""
     stack: str | None = None
     """Part of labels; by default the Pulumi stack's name."""
     oidc_provider: pulumi.Input[str] | None = None
@@ -42,9 +42,10 @@ class KubernetesIdentityArgs:
 
 
 class KubernetesIdentity(Component):
-    """A namespace of restricted pods without connections by default, and the server's service account.
+    """A namespace with restricted pods and no connections by default, and the server's service account.
 
-    Grants come from the store. A provider in `opts` must be for the cluster of `context`; by default one is made.
+    The store adds grants. A provider in `opts` must be for the cluster of `context`; by default the component creates
+    one.
     """
 
     def __init__(
@@ -58,10 +59,10 @@ class KubernetesIdentity(Component):
         self._name, stack = name, stack_name(args.stack)
         provider = self.get_provider("kubernetes:core/v1:Namespace") or kubernetes.Provider(
             f"{name}-cluster",
-            kubeconfig="",  # the SDK would put the path in KUBECONFIG into the state
+            kubeconfig="",  # otherwise the SDK puts the path in KUBECONFIG into the state
             context=args.context,
             cluster_identifier=args.context or "current",
-            upsert_existing_objects=False,  # existing objects belong to others
+            upsert_existing_objects=False,  # never take over objects that exist already
             enable_config_map_mutable=True,  # changes a ConfigMap in place instead of replacing it
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -94,9 +95,9 @@ class KubernetesIdentity(Component):
         self.register_outputs({"namespace": self.namespace.name})
 
     def sync_account(self, annotations: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
-        """Declare External Secrets' account for another store. Return its name.
+        """Declare the service account with which External Secrets reads another store. Return its name.
 
-        Separate from the server's: with that account pods could get the cloud token.
+        It is not the server's account, because pods with this account could get the cloud token.
         """
         account = core.v1.ServiceAccount(
             f"{self._name}-sync-account",
@@ -110,7 +111,7 @@ class KubernetesIdentity(Component):
 def account_for(
     component: Component, name: str, account: ServiceAccount | KubernetesIdentityArgs, stack: str
 ) -> ServiceAccount:
-    """Return `account`, or that of an identity declared below the component `name`."""
+    """Return `account`; if it is arguments, declare an identity below `component`, and return its account."""
     if isinstance(account, ServiceAccount):
         return account
     args = replace(account, stack=account.stack or stack)

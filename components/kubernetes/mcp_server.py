@@ -53,7 +53,7 @@ DRAIN = 5
 # Seconds until SIGKILL, DRAIN included. The launcher ends within 5 (docs/operations/http.md); the rest is margin.
 END_WITHIN = 20
 
-# A Service without ready pods is no failure: pods become ready with their first values, after `pulumi up`.
+# A Service without ready pods is no error: pods become ready with their first values, after `pulumi up`.
 SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
 
 # `pulumi up` waits until every replica is updated and available, as `kubectl rollout status` does, unless replicas were
@@ -68,26 +68,29 @@ ROLLED_OUT = f"jsonpath={{$[?{_COMPLETE} || {_NEVER_READY}]}}"
 @dataclass(frozen=True, kw_only=True)
 class KubernetesMcpServerArgs(PodArgs, McpServerArgs):
     references: MountedFiles | SyncedKey
-    """Where the launcher reads secrets: the result of a store's `publish`, or your own."""
+    """Where the launcher reads secrets: the result of a store's `publish`, or your own references."""
     mounted: Sequence[pulumi.Input[str]] = (SECRETS,)
-    """Kubernetes Secrets to mount, unless External Secrets makes them."""
+    """Names of the Kubernetes Secrets to mount. With SyncedKey, External Secrets creates the mounted Secrets
+    instead."""
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
-    """Service account of the pods (`principal` of a KubernetesIdentity), or arguments to make an identity."""
+    """Service account of the pods (`principal` of a KubernetesIdentity), or arguments to create an identity."""
     replicas: int = 2
     rollout_seconds: int = 300
-    """Seconds that `pulumi up` waits for new pods of a server that was ready."""
+    """How long `pulumi up` waits for new pods, if the server was ready before."""
     allowed_hosts: Sequence[str] = ()
-    """Host names that clients use besides the Service's, e.g. of an ingress."""
+    """Host names that clients use in addition to the Service's, e.g. of an ingress."""
     connection_tools: bool = False
-    """Whether MCP clients may choose the broker and user of all clients, by the connection tools."""
+    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
     grace_seconds: int = 3600
-    """Seconds that previous versions stay valid: External Secrets syncs within them."""
+    """How long previous versions stay valid. External Secrets polls often enough to sync within that time."""
     has_rotator: bool = False
-    """Whether a KubernetesRotator runs in the namespace: its ConfigMap then has the CA certificates of both."""
+    """Whether a KubernetesRotator runs in the namespace: the rotator's ConfigMap then contains the CA certificates of
+    both."""
 
 
 class KubernetesMcpServer(McpServer):
-    """A Deployment with Service, disruption budget and network policy. Owns no value or grant."""
+    """A Deployment with Service, disruption budget and network policy. Contains no secret values, and owns no
+    grants."""
 
     def __init__(self, name: str, args: KubernetesMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, opts, formerly="")
@@ -164,7 +167,7 @@ def _reachable(name: str, place: Place) -> None:
         metadata=place.metadata(SERVER),
         spec=policy.v1.PodDisruptionBudgetSpecArgs(
             max_unavailable=1,
-            # Else nodes can't be drained while pods wait for their first values.
+            # Otherwise nodes can't be drained while pods wait for their first values.
             unhealthy_pod_eviction_policy="AlwaysAllow",
             selector=meta.v1.LabelSelectorArgs(match_labels=selector(SERVER)),
         ),
@@ -221,11 +224,12 @@ def _pod(
                     core.v1.EnvVarArgs(
                         name="POD_NAME",
                         value_from=core.v1.EnvVarSourceArgs(
-                            # As the API server completes it: after a lost state, `up` may not change this field.
+                            # As the API server completes it: after the loss of the state, `up` can't change this field.
                             field_ref=core.v1.ObjectFieldSelectorArgs(api_version="v1", field_path="metadata.name")
                         ),
                     ),
-                    # The launcher adds a suffix, for about 45 characters: MQTT 3.1.1 guarantees 23 and leaves more to
+                    # The launcher adds a suffix, up to about 45 characters in total: MQTT 3.1.1 guarantees 23, and lets
+                    # the broker accept
                     # the broker (section 3.1.3.1).
                     core.v1.EnvVarArgs(name="MQTT_CLIENT_ID", value="$(POD_NAME)"),
                 ],

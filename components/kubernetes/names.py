@@ -1,4 +1,4 @@
-"""Names in the namespace. Those of Secrets are the guide's (Kubernetes Secrets)."""
+"""Names of the objects in the namespace. Secrets have the guide's names (Kubernetes Secrets)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ ROTATOR = "coreflux-mcp-rotator"
 
 SECRETS = "coreflux-mcp-secrets"
 CERTS = "coreflux-mcp-certs"
-# Every version of every secret, for the rotator alone.
+# Contains every version of every secret. Only the rotator reads it.
 VERSIONS = "coreflux-mcp-versions"
 # Prefix of the Secrets of External Secrets, one for each secret that has a value.
 SYNCED = f"{SECRETS}-"
 STORE = "coreflux-mcp-store"
 # The service account with which External Secrets reads a store. No pod uses it.
 SYNC = "coreflux-mcp-sync"
-# Replaces CERTS where cert-manager writes the certificate: a Secret has one writer.
+# Mounted in place of CERTS if cert-manager writes the certificate: a Secret has only one writer.
 CERTIFICATE = "coreflux-mcp-certificate"
-# Field -> cert-manager's key in CERTIFICATE. Its ca.crt is the CA of the client certificate, not of the broker.
+# Field -> cert-manager's key in CERTIFICATE. The ca.crt there is the CA of the client certificate, not of the broker.
 CERTIFICATE_KEYS = {"client.crt": "tls.crt", "client.key": "tls.key"}
 
 PUBLIC = "coreflux-mcp-public"
@@ -61,12 +61,12 @@ def delivered(secret: Secret) -> Delivered:
 
 
 def selector(program: str) -> dict[str, str]:
-    """Return a program's label. A Deployment's selector can't change."""
+    """Return the label by which a program's pods are selected. A Deployment's selector can't change."""
     return {"app.kubernetes.io/name": program}
 
 
 def labels(program: str, stack: str) -> dict[str, str]:
-    """Return the recommended labels (Kubernetes, Recommended Labels)."""
+    """Return a program's labels (Kubernetes, Recommended Labels)."""
     return {
         **selector(program),
         INSTANCE: physical_name("coreflux-mcp", stack, limit=LABEL_LIMIT).rstrip("-_."),
@@ -96,7 +96,7 @@ class Place:
 
 
 def name_of(made: pulumi.Output[meta.v1.outputs.ObjectMeta], name: str) -> pulumi.Output[str]:
-    """Return the name as an output; `name` in previews."""
+    """Return an object's name as its output; `name` in a preview that does not know the output."""
     return planned(made.apply(lambda metadata: str(metadata.name)), name)
 
 

@@ -1,7 +1,7 @@
-"""Network policies. `default_deny` denies what no other policy allows.
+"""Network policies. `default_deny` denies all connections that no other policy allows.
 
-Policies only add permissions, so these come from the stack file. CIDRs may not match pods, depending on the network
-plugin, so pods are selected by namespace.
+Policies can only add permissions, so their limits come from the stack file. CIDRs may not match pods, depending on the
+network plugin, so pods are selected by namespace.
 """
 
 from __future__ import annotations
@@ -58,13 +58,12 @@ def allow(
 
 
 def to_dns(args: NetworkArgs) -> Egress:
-    """Allow DNS by pods of any namespace, nodes or a cloud."""
+    """Allow DNS: to pods of any namespace, nodes and a cloud's resolver."""
     ports = [Port(port=port, protocol=protocol) for port in args.dns_ports for protocol in ("UDP", "TCP")]
     return Egress(to=[_ANY_POD, *_blocks(args.dns_cidrs)], ports=ports)
 
 
 def to_broker(broker: BrokerArgs, args: NetworkArgs) -> Egress:
-    """Allow its port at its addresses, or in its Service's namespace."""
     return Egress(to=_at(broker.host, args.broker_cidrs), ports=[Port(port=broker.port, protocol="TCP")])
 
 
@@ -80,9 +79,10 @@ def to_api_server(args: NetworkArgs) -> Egress:
 
 
 def to_copilot(args: NetworkArgs) -> list[Egress]:
-    """Allow HTTPS for the tool request_lot_code. The Copilot has no fixed addresses: by default all public ones.
+    """Allow HTTPS for the tool request_lot_code. The Copilot has no fixed addresses: by default all public ones are
+    allowed.
 
-    An empty list makes no rule: a rule without peers would allow all.
+    An empty list allows none, by no rule at all: a rule without peers would allow all.
     """
     if args.copilot_cidrs is None:
         blocks = [
@@ -95,12 +95,13 @@ def to_copilot(args: NetworkArgs) -> list[Egress]:
 
 
 def from_clients(args: NetworkArgs, port: str) -> Ingress:
-    """Allow pods of the cluster and `client_cidrs`: the bearer token authenticates. Probes need no rule."""
+    """Allow connections of the cluster's pods and of `client_cidrs`: the bearer token authenticates. Probes need no
+    rule."""
     return Ingress(from_=[_ANY_POD, *_blocks(args.client_cidrs)], ports=[Port(port=port, protocol="TCP")])
 
 
 def _at(host: str, cidrs: Iterable[str]) -> list[Peer]:
-    """Return a host's peers. A name of two labels may be a Service or outside: allow both."""
+    """Return the peers for a host. A name with two labels may be a Service or a host outside: allow both."""
     inside = re.fullmatch(r"(?:[^.]+\.)+([^.]+)\.svc(\..+)?", host)
     either = re.fullmatch(r"[^.]+\.([^.]*[a-z][^.]*)", host)
     blocks = [] if inside else _blocks(cidrs)

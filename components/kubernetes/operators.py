@@ -29,9 +29,9 @@ from .names import (
 )
 from .pod_args import CHANGE_OVER, TO_A_VOLUME, CertificateIssuerArgs
 
-# 90 days: cert-manager's default, and the guide's for passwords.
+# Lifetime of a certificate, 90 days: cert-manager's default, and the guide's maximum for passwords.
 LIFE = "2160h"
-# A third of LIFE.
+# Time before the end of LIFE at which cert-manager renews: a third.
 RENEW_BEFORE = "720h"
 
 # Minutes between two polls of a store, as for launchers that fetch. Each poll is a line of its audit log.
@@ -39,7 +39,7 @@ MOST_SYNC_MINUTES = 5
 
 
 def sync_minutes(grace_seconds: int) -> int:
-    """Return the most minutes between polls with which pods change clients within the grace period."""
+    """Return the most minutes between polls with which pods can still change clients within the grace period."""
     return max(1, min(MOST_SYNC_MINUTES, (grace_seconds - TO_A_VOLUME - CHANGE_OVER) // 60))
 
 
@@ -64,7 +64,7 @@ class OperatorObject:
 
 
 def client_certificate(issuer: CertificateIssuerArgs, stack: str) -> OperatorObject:
-    """Return the Certificate. cert-manager renews it in the Secret CERTIFICATE with a new key."""
+    """Return the Certificate. cert-manager renews it, with a new key, in the Secret CERTIFICATE."""
     return OperatorObject(
         api_version="cert-manager.io/v1",
         kind="Certificate",
@@ -83,17 +83,17 @@ def client_certificate(issuer: CertificateIssuerArgs, stack: str) -> OperatorObj
 
 
 def secret_store(provider: Mapping[str, Any]) -> OperatorObject:
-    """Return the SecretStore, which only the namespace's ExternalSecrets use."""
+    """Return the SecretStore. Only ExternalSecrets of its namespace can use it."""
     return OperatorObject(
         api_version="external-secrets.io/v1", kind="SecretStore", name=STORE, spec={"provider": dict(provider)}
     )
 
 
 def synced_secret(secret: Secret, remote: str, version: str = "", *, minutes: int) -> OperatorObject:
-    """Return the ExternalSecret for `secret`, named `remote` in the store.
+    """Return the ExternalSecret for `secret`, which is named `remote` in the store.
 
-    One request reads all fields, so that user and password match. External Secrets writes a Secret once all of its
-    entries have values, so each secret has its own. `version` is the store's key of the version.
+    One request reads all fields, so that user and password match. External Secrets writes a Secret only once all of its
+    entries have values, so each secret gets its own Secret. `version` is the store's key for the version.
     """
     place = delivered(secret)
     keys = {**place.keys, **({version: f"{secret.name}-version"} if version else {})}
@@ -118,7 +118,7 @@ def synced_secret(secret: Secret, remote: str, version: str = "", *, minutes: in
 def sync(
     name: str, secrets: SyncedKey, catalogue: Iterable[Secret], place: Place, *, grace_seconds: int
 ) -> tuple[str, ...]:
-    """Return the names of the Secrets that External Secrets makes."""
+    """Declare the objects for External Secrets. Return the names of the Secrets that it creates."""
     minutes = sync_minutes(grace_seconds)
     store = secret_store(secrets.provider).deploy(f"{name}-secret-store", place)
     made = [

@@ -51,7 +51,6 @@ class Kubernetes(Platform):
             raise pulumi.RunError(str(error)) from None
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the command for the CronJob's first job, if the server is in the cluster."""
         if not isinstance(server := settings.server, KubernetesServer):
             return None
         context = f" --context {shlex.quote(server.context)}" if server.context else ""

@@ -1,4 +1,4 @@
-"""Arguments of a cluster's components; settings share the defaults. Imports no SDK."""
+"""Arguments of a cluster's components, whose defaults the settings share. Imports no SDK."""
 
 from __future__ import annotations
 
@@ -45,33 +45,33 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
-    """Connections of pods, as CIDRs and ports."""
+    """Where pods may connect to, as CIDRs and ports."""
 
     broker_cidrs: Sequence[str] = EVERYWHERE
     """Networks of the broker: pods reach no other address on its port."""
     dns_cidrs: Sequence[str] = DNS_CIDRS
-    """Addresses of DNS outside of pods: a cache on each node, or a cloud."""
+    """Addresses of DNS in addition to pods: of a cache on each node, or of a cloud."""
     dns_ports: Sequence[int] = DNS_PORTS
     api_server_cidrs: Sequence[str] = EVERYWHERE
     """Networks of the API server, which only the rotator reaches."""
     api_server_ports: Sequence[int] = API_SERVER_PORTS
     copilot_cidrs: Sequence[str] | None = None
-    """Networks of the Coreflux Copilot; None for every public address, empty for none."""
+    """Networks of the Coreflux Copilot, for HTTPS: by default every public address; empty for none."""
     client_cidrs: Sequence[str] = ()
     """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
     vault_cidrs: Sequence[str] = EVERYWHERE
-    """Networks of Vault, for store vault."""
+    """Networks of the Vault server, with store vault."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodArgs(NetworkArgs):
     image: pulumi.Input[str]
-    """The image of this project: server and secretops."""
+    """Image of this project, with server and secretops."""
     pull_secrets: Sequence[pulumi.Input[str]] = ()
-    """Names of image pull secrets in the namespace."""
+    """Names of image pull secrets that you create in the namespace."""
     pull_policy: pulumi.Input[str] | None = None
     run_as: Literal["image", "platform"] = "image"
-    """uid and gid: the image's, 10001, or what the platform assigns (OpenShift's restricted-v2)."""
+    """uid and gid of the pods: 10001, the image's, or what the platform assigns (OpenShift's restricted-v2)."""
     resources: Resources | None = None
     """Requests and limits of the container; missing entries have defaults."""
     node_selector: Mapping[str, str] | None = None
@@ -80,4 +80,4 @@ class PodArgs(NetworkArgs):
     pod_labels: Mapping[str, str] | None = None
     pod_annotations: Mapping[str, str] | None = None
     certificate_issuer: CertificateIssuerArgs | None = None
-    """The cert-manager issuer of the client certificate; None if secretops stores the certificate."""
+    """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""

@@ -12,10 +12,10 @@ from ..core.broker import BrokerArgs
 from .names import CERTIFICATE, CERTIFICATE_KEYS, CERTS, STACK, Place
 from .pod_args import PodArgs, Resources
 
-# uid and gid of the image; above 10000, so that no user of a node has it.
+# uid and gid of the image; above 10000, so that they differ from those of a node's users.
 USER = 10001
 
-# Mode of a value's file: readable for root, and for the pod's group by fsGroup.
+# Mode of a file with a value: readable for root, and by fsGroup for the pod's group.
 READABLE = 0o440
 
 FOLDER = "/etc/coreflux-mcp"
@@ -29,7 +29,7 @@ TOKEN = "vault-token"  # noqa: S105  # nosec B105 - a volume's name
 
 
 def pod_security(args: PodArgs) -> core.v1.PodSecurityContextArgs:
-    """Return the pod's part of the `restricted` level (Kubernetes, Pod Security Standards).
+    """Return the `restricted` level's settings of a pod (Kubernetes, Pod Security Standards).
 
     OpenShift assigns uid and fsGroup, and rejects others (docs.redhat.com, Managing security context constraints).
     """
@@ -52,7 +52,7 @@ def scheduling(args: PodArgs) -> dict[str, Any]:
 
 
 def pod_metadata(args: PodArgs, place: Place, annotations: Mapping[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
-    """The stack's labels and annotations take precedence."""
+    """Return a pod's labels and annotations: those in `args`, which the stack's override."""
     return meta.v1.ObjectMetaArgs(
         labels={**(args.pod_labels or {}), **place.labels},
         annotations={**(args.pod_annotations or {}), **(annotations or {})} or None,
@@ -68,7 +68,6 @@ def resources(chosen: Resources | None, default: Resources) -> core.v1.ResourceR
 
 
 def container_security() -> core.v1.SecurityContextArgs:
-    """Return the container's part, with a read-only root file system."""
     return core.v1.SecurityContextArgs(
         allow_privilege_escalation=False,
         capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
@@ -82,7 +81,7 @@ def pull_secrets(args: PodArgs) -> list[core.v1.LocalObjectReferenceArgs]:
 
 
 def scratch() -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """Return a folder in memory: no node's disk has temporary files."""
+    """Return a folder in memory, so that temporary files never reach a node's disk."""
     volume = core.v1.VolumeArgs(
         name="tmp", empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit="64Mi")
     )
@@ -90,7 +89,7 @@ def scratch() -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
 
 
 def stack_files(*keys: str) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """Return the folder of `keys` of the ConfigMap STACK."""
+    """Return the folder with these keys of the ConfigMap STACK as files."""
     volume = core.v1.VolumeArgs(
         name="stack",
         config_map=core.v1.ConfigMapVolumeSourceArgs(
@@ -101,7 +100,8 @@ def stack_files(*keys: str) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs
 
 
 def token_volume(name: str, file: str, audience: str | None) -> core.v1.VolumeArgs:
-    """Return a service account's token, which kubelets renew. `audience` None: the API server."""
+    """Return a volume with a token of the pod's service account, which kubelets renew. `audience` None means the API
+    server."""
     token = core.v1.ServiceAccountTokenProjectionArgs(path=file, audience=audience, expiration_seconds=3600)
     return core.v1.VolumeArgs(
         name=name,
@@ -120,7 +120,7 @@ def shown_token(path: str, audience: str | None) -> tuple[core.v1.VolumeArgs, co
 def secret_files(
     name: str, mount_path: str, *sources: core.v1.VolumeProjectionArgs
 ) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """Return a folder of Secrets; never by subPath, which kubelets don't update."""
+    """Return a folder with Secrets as files. It never uses subPath, whose files kubelets don't update."""
     volume = core.v1.VolumeArgs(
         name=name, projected=core.v1.ProjectedVolumeSourceArgs(default_mode=READABLE, sources=list(sources))
     )
@@ -128,7 +128,8 @@ def secret_files(
 
 
 def secret(name: pulumi.Input[str], items: dict[str, str] | None = None) -> core.v1.VolumeProjectionArgs:
-    """Return a Secret, or key -> file of it. Optional: pods start without values and report missing ones."""
+    """Return a Secret as files, or only the keys in `items` (key -> file). It is optional: pods start without values,
+    and report missing ones."""
     return core.v1.VolumeProjectionArgs(
         secret=core.v1.SecretProjectionArgs(
             name=name,
@@ -139,7 +140,8 @@ def secret(name: pulumi.Input[str], items: dict[str, str] | None = None) -> core
 
 
 def certificates(broker: BrokerArgs, args: PodArgs) -> list[core.v1.VolumeProjectionArgs]:
-    """Return the files of a required client certificate. `broker.ca_file` replaces their CA."""
+    """Return the files of the client certificate, if the broker requires one. `broker.ca_file` replaces the Secret's
+    CA."""
     if not broker.client_certificate:
         return []
     if args.certificate_issuer:

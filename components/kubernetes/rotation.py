@@ -43,47 +43,47 @@ RESOURCES = Resources(
     requests={"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "64Mi"}, limits={"cpu": "500m", "memory": "256Mi"}
 )
 
-# Seconds after its minute in which a tick may start. A later one is skipped: the next one does the same work.
+# Seconds after its scheduled time in which a tick may start. A later one is skipped: the next one does the same work.
 START_WITHIN = 600
 
-# Seconds after which a tick is killed, before the next one. The next tick recovers from any step.
+# Seconds after which a tick is stopped, before the next one, which recovers from any step.
 LONGEST_TICK = 1800
 
-# Seconds that a Job and its log stay. While a failed Job exists, the alert KubeJobFailed of kube-prometheus fires.
+# Seconds that a finished Job and its log remain. While a failed Job exists, the alert KubeJobFailed of
 KEPT = 6 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreElsewhere:
-    """A Vault server. The rotator logs in with a token of its service account."""
+    """A Vault server as the store. The rotator logs in with a token of its service account."""
 
     address: str
     audience: str | None
-    """None for the API server."""
+    """Audience of the token; None for the API server."""
     token: str
     """Path of the token in the pod."""
     files: Mapping[str, str]
-    """Public files for the login, by name."""
+    """Public files for the login: name -> text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesRotatorArgs:
     manifest: Manifest
-    """The configuration of secretops: `manifest` of a store."""
+    """`manifest` of a store: the configuration of secretops."""
     broker: BrokerArgs
     pods: PodArgs
     secrets: Sequence[str] = ()
-    """Kubernetes Secrets that the rotator may get and update."""
+    """Names of the Kubernetes Secrets that the rotator may get and update."""
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
-    """Service account of the server's pods, for its namespace; or arguments to make an identity."""
+    """Service account of the server's pods, whose namespace the rotator uses; or arguments to create an identity."""
     elsewhere: StoreElsewhere | None = None
     """The store, if it is outside the cluster's namespace. The rotator then has no rights in the cluster."""
 
 
 class KubernetesRotator(Component):
-    """An hourly tick. Owns account, grant, manifest and network policy; never a value.
+    """An hourly tick, as a CronJob with account, grants, manifest and network policy. Contains no secret values.
 
-    A Job fails if its tick fails. Log and status report what needs an operator.
+    A Job fails if its tick fails. Its log and `secretops status` report what an operator has to do.
     """
 
     def __init__(self, name: str, args: KubernetesRotatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -144,7 +144,7 @@ class KubernetesRotator(Component):
 
 
 def rule(group: str, resource: str, names: Sequence[str]) -> rbac.v1.PolicyRuleArgs:
-    """Return the right to named objects. Kubernetes can't limit list or watch by name."""
+    """Return the right to get and update the named objects. Kubernetes can't limit list or watch by name."""
     return rbac.v1.PolicyRuleArgs(
         api_groups=[group], resources=[resource], resource_names=list(names), verbs=["get", "update"]
     )
@@ -164,7 +164,7 @@ def _grant(name: str, place: Place, account: pulumi.Output[str], rules: list[rba
 
 
 def minute(stack: str) -> int:
-    """Spread the ticks of a cluster's stacks over the hour."""
+    """Return the minute of a stack's tick: a hash, which spreads the ticks of a cluster's stacks over the hour."""
     return int(hashlib.sha256(stack.encode()).hexdigest(), 16) % 60
 
 
@@ -178,7 +178,7 @@ def _pod(
     mounted = [scratch(), stack_files(*files)]
     if elsewhere:
         mounted.append(shown_token(elsewhere.token, elsewhere.audience))
-    elif pods.certificate_issuer:  # secretops reads other certificates from the store
+    elif pods.certificate_issuer:  # without cert-manager, secretops reads the certificate from the store
         mounted.append(secret_files("certs", CERTS_FOLDER, *certificates(broker, pods)))
     return core.v1.PodSpecArgs(
         service_account_name=account,
@@ -205,7 +205,7 @@ def _pod(
 
 
 def _in_pod(manifest: Manifest, broker: BrokerArgs, pods: PodArgs) -> Manifest:
-    """Use the pod's paths, and no kubeconfig."""
+    """Return the manifest with the pod's paths, and without a context of a kubeconfig."""
     store = manifest.store
     in_cluster = isinstance(store, Location)
     here = broker.location(

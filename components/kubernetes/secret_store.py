@@ -1,6 +1,6 @@
 """The Kubernetes store: Secrets of the server's namespace.
 
-They are no resources of the stack: a refresh would read their values into the state (docs/adr/0005).
+The Secrets are not resources of the stack: a refresh would read their values into the state (docs/adr/0005).
 """
 
 from __future__ import annotations
@@ -47,17 +47,18 @@ CERT_MANAGER = user_of("cert-manager", "cert-manager")
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesSecretStoreArgs(PodArgs, SecretStoreArgs):
-    """Pod settings are for the store's rotator."""
+    """Arguments of the store. The settings of pods are for its rotator."""
 
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
-    """Service account of the server's pods, for its namespace (`principal` of a KubernetesIdentity), or arguments to
-    make an identity."""
+    """Service account of the server's pods, whose namespace the store uses (`principal` of a KubernetesIdentity), or
+    arguments to create an identity."""
     operators: Sequence[str] = ()
-    """Users and groups that may read the Secrets, like server, rotator and kubelets: the audit flags others."""
+    """Users and groups that may read the Secrets, in addition to server, rotator and kubelets. The audit reports
+    others."""
 
 
 class KubernetesSecretStore(SecretStore):
-    """A namespace's Secrets as a store. Owns names, grants, lease, rotator and trail; never a value."""
+    """A namespace's Secrets as a store: names, grants, lease, rotator and trail. Contains no secret values."""
 
     account: ServiceAccount
     """Service account of the server's pods, for `publish`."""
@@ -80,10 +81,10 @@ class KubernetesSecretStore(SecretStore):
             issued=issued,
             readers=dict(self._readers(issued)),
         )
-        # The store has no versions of a certificate of cert-manager.
+        # With cert-manager, the store has no versions of the certificate.
         shown = None if issued else CLIENT_CERT
         self.manifest = args.manifest(store=self._location, broker=args.broker.location(certificate_secret=shown))
-        # Empty: the rotator writes its spec, and has no right to create.
+        # Without a spec: the rotator may update the object, but not create it.
         coordination.v1.Lease(
             f"{name}-lease",
             metadata=Place.of(self, namespace, ROTATOR, args.stack_name).metadata(LEASE),
@@ -92,7 +93,7 @@ class KubernetesSecretStore(SecretStore):
         self.register_outputs({"namespace": namespace.known_name})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """Return the folder. Kubelets mount the Secrets: the account needs no Role."""
+        """Return the folder in which kubelets mount the Secrets. The account needs no Role for that."""
         if not isinstance(reader, ServiceAccount):
             raise TypeError(f"{reader}: only an account of this namespace reads its Secrets")
         return MountedFiles(source=f"files:{SECRETS_FOLDER}", secrets=self.read_by_server)
@@ -109,9 +110,9 @@ class KubernetesSecretStore(SecretStore):
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """Return the API server's audit log and the audit policy.
+        """Return where the API server's audit log is, and the audit policy.
 
-        A cluster administrator installs the policy: a file of the API server, or a managed service's setting.
+        A cluster administrator installs the policy, as a file of the API server or a managed service's setting.
         """
         return trail_of(self.manifest.stack, self.account.namespace.known_name, self._location.readers)
 
@@ -125,7 +126,7 @@ class KubernetesSecretStore(SecretStore):
 
 
 def trail_of(stack: str, namespace: str, readers: Mapping[str, tuple[str, ...]]) -> Trail:
-    """Return the trail. Its policy starts with declared readers."""
+    """Return the trail. Its policy starts with a comment that lists the declared readers."""
     head = [
         f"# Stack {stack}, namespace {namespace}: who is declared to read its Secrets. secretops audit flags others.",
         *(f"#   {secret}: {', '.join(who)}" for secret, who in readers.items()),

@@ -23,7 +23,7 @@ from .field_types import (
     Operator,
     Quantity,
 )
-from .pod_args import API_SERVER_PORTS, CERT_MANAGER, DNS_CIDRS, DNS_PORTS, EVERYWHERE
+from .pod_args import API_SERVER_PORTS, CERT_MANAGER, DNS_CIDRS, DNS_PORTS, EVERYWHERE, NetworkArgs, PodArgs
 
 
 class KubernetesStore(StoreSection):
@@ -31,7 +31,8 @@ class KubernetesStore(StoreSection):
 
     kind: Literal["kubernetes"]
     operators: Annotated[tuple[Operator, ...], AfterValidator(distinct)] = ()
-    """Users and groups that may read the Secrets, like server, rotator and kubelets: the audit flags others."""
+    """Users and groups that may read the Secrets, in addition to server, rotator and kubelets. The audit reports
+    others."""
 
 
 class CertificateIssuer(Section):
@@ -57,7 +58,7 @@ class Toleration(Section):
     """A taint of nodes that pods accept."""
 
     key: LabelKey | None = None
-    """None for every taint, with operator Exists."""
+    """Key of the taint; none for every taint, with operator Exists."""
     operator: Literal["Equal", "Exists"] = "Equal"
     value: LabelValue | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
@@ -67,39 +68,33 @@ class KubernetesServer(ServerSection):
     """The MCP server as a Deployment."""
 
     kind: Literal["kubernetes"]
+    arguments = (NetworkArgs, PodArgs)
     keys_for_stores: ClassVar = {"oidc_provider": ("aws",), "oidc_issuer": ("azure",)}
     image: Image
     namespace: Namespace = "coreflux-mcp"
     create_namespace: bool = True
-    """False if it exists. You then set its Pod Security level, and `pulumi destroy` leaves it."""
+    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` does not delete it."""
     context: Context | None = None
     """Context of the kubeconfig, by default the current one."""
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     rollout_seconds: Annotated[int, between(30, 3600, "seconds")] = 300
-    """How long `pulumi up` waits for new pods of a server that was ready. Pods are replaced one by one."""
+    """How long `pulumi up` waits for new pods, if the server was ready before. Pods are replaced one by one."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
-    """Host names that clients use besides the Service's, e.g. of an ingress."""
+    """Host names that clients use in addition to the Service's, e.g. of an ingress."""
     connection_tools: bool = False
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
     broker_cidrs: Networks = EVERYWHERE
-    """Networks of the broker: pods reach no other address on its port."""
     dns_cidrs: NetworksOrNone = DNS_CIDRS
-    """Addresses of DNS in addition to pods: of a cache on each node, or of a cloud."""
     dns_ports: Ports = DNS_PORTS
-    """Ports of those addresses and of DNS pods, not of their Service."""
+    """DNS ports at `dns_cidrs` and of DNS pods, not of their Service."""
     api_server_cidrs: Networks = EVERYWHERE
-    """Networks of the API server, which only the rotator reaches."""
     api_server_ports: Ports = API_SERVER_PORTS
     copilot_cidrs: NetworksOrNone | None = None
-    """Networks of the Coreflux Copilot, by HTTPS: by default every public address; empty for none."""
     client_cidrs: ClientNetworks = ()
-    """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
     pull_secrets: Annotated[tuple[KubernetesName, ...], AfterValidator(distinct)] = ()
-    """Names of image pull secrets that you create in the namespace."""
     pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     """imagePullPolicy, by default Kubernetes' default."""
     run_as: Literal["image", "platform"] = "image"
-    """uid and gid of pods: the image's, 10001, or what the platform assigns (OpenShift's restricted-v2)."""
     resources: Resources | None = None
     """Resources of the server's container."""
     rotator_resources: Resources | None = None
@@ -111,16 +106,14 @@ class KubernetesServer(ServerSection):
     """Labels in addition to the stack's."""
     pod_annotations: dict[LabelKey, Annotation] = Field(default_factory=dict)
     certificate_issuer: CertificateIssuer | None = None
-    """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: Issuer | None = None
-    """URL of the cluster's OIDC issuer, for store azure: Entra then trusts the account of External Secrets."""
+    """URL of the cluster's OIDC issuer, for store azure: Entra then trusts External Secrets' service account."""
     reference: Literal["MountedFiles", "SyncedKey"] | None = None
-    """Source of the secrets of store vault: files of Vault's agent (the default; needs its injector in the cluster), or
-    Secrets of External Secrets."""
+    """How pods get the secrets of store vault: as files that Vault's agent writes (the default; needs its injector in
+    the cluster), or as Secrets that External Secrets writes."""
     vault_cidrs: Networks = EVERYWHERE
-    """Networks of Vault, for store vault."""
     oidc_provider: OidcProvider | None = None
-    """ARN of the cluster's OIDC provider, for store aws: AWS then trusts the account of External Secrets."""
+    """ARN of the cluster's OIDC provider, for store aws: AWS then trusts External Secrets' service account."""
 
     @property
     def has_own_issuer(self) -> bool:

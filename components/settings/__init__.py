@@ -1,1 +1,1 @@
-"""A stack file, parsed once: `Pulumi.<stack>.yaml` becomes `Settings`, or every error at once."""
+"""A stack file, parsed once: `Pulumi.<stack>.yaml` becomes `Settings`, or an error that lists every problem."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import AfterValidator, BeforeValidator
@@ -13,24 +14,33 @@ from pydantic_core import PydanticCustomError
 
 from .plain_values import looks_random, shown_name
 
+# Attribute of a validator's function: keywords of JSON Schema.
+KEYWORDS = "keywords"
+
 
 def refused(rule: str, remedy: str, *, shown: str | None = None, code: str = "invalid-entry") -> PydanticCustomError:
-    """Return the error of a validator. `shown` is printed in place of the entry."""
+    """Return the error that a validator raises. `shown` is printed in place of the entry."""
     context = {"rule": rule, "remedy": remedy, "code": code} | ({"shown": shown} if shown else {})
     return PydanticCustomError("refused", "{rule}", context)
 
 
 def no_value(text: str) -> str:
-    """Return `text`. Raises if it looks like the output of a password generator."""
+    """Return `text`. Raise an error if it looks like the output of a password generator."""
     if looks_random(text):
         raise refused(
-            "a secret's value is not configuration: Pulumi would keep it in its state",
-            "if it is a name, choose one with words; else take it out, change it if it was committed or Pulumi has "
-            "read it, and put the new one: secretops put NAME",
+            "a secret value must not be in the configuration: Pulumi would store it in its state",
+            "if it is a name, choose one with words; else remove it, replace the secret value if it was committed or "
+            "Pulumi has read it, and supply the new one: secretops put NAME",
             shown="what looks like a secret's value (not shown)",
             code="secret-value",
         )
     return text
+
+
+def validator(check: Callable[[Any], Any], keywords: Mapping[str, Any]) -> AfterValidator:
+    """Return a validator. `keywords` are what JSON Schema can express of its rule (tools/stack_file_schema.py)."""
+    vars(check)[KEYWORDS] = keywords
+    return AfterValidator(check)
 
 
 def parsed(
@@ -41,11 +51,12 @@ def parsed(
     meant: Callable[[str], str | None] = lambda _: None,
     is_id: bool = False,
     is_host: bool = False,
+    keywords: Mapping[str, Any] = MappingProxyType({}),
 ) -> AfterValidator:
-    """Return a validator that replaces text by what `parse` returns; it raises ValueError for invalid text.
+    """Return a validator that replaces text by `parse(text)`. `parse` raises ValueError for invalid text.
 
-    `meant` returns the remedy of a frequent mistake. `is_id`: a machine made the text, which may look random.
-    `is_host`: an error may print it as the name of a host.
+    `meant` returns the remedy for a frequent mistake. `is_id`: a machine generates the text, so it may look random.
+    `is_host`: an error may print the text if it is the name of a host. `keywords` as for `validator`.
     """
 
     def check(text: str) -> str:
@@ -55,7 +66,32 @@ def parsed(
             raise refused(rule, meant(text) or remedy, shown=shown_name(text, host=True) if is_host else None) from None
         return found if is_id else no_value(found)
 
-    return AfterValidator(check)
+    return validator(check, keywords)
+
+
+# What the JSON Schema says of formats that functions check. Each pattern matches all valid text, and some other text.
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_NOT_A_NUMBER = r"(?!(?:.*\.)?(?:[0-9]+|0x[0-9A-Fa-f]*)\.?$)"
+IPV4, _IPV6 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", "[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*"
+HOST = rf"{_NOT_A_NUMBER}(?:{_LABEL}\.)*{_LABEL}\.?|{IPV4}|{_IPV6}"
+URL = rf"[Hh][Tt][Tt][Pp][Ss]://(?:{_NOT_A_NUMBER}(?:{_LABEL}\.)*{_LABEL}\.?|{IPV4}|\[{_IPV6}\])(?::[1-9][0-9]{{0,3}}|:[1-6][0-9]{{4}})?/?"
+URL_WITH_PATH = rf"{URL}(?:/.*)?"
+NETWORK = rf"{IPV4}/(?:[0-9]|[12][0-9]|3[0-2])|{_IPV6}/(?:0|[1-9][0-9]{{0,2}})"
+GUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+ONE_LINE = r"\S(?:.*\S)?"
+
+# Groups with flags, which JSON Schema's patterns do not have; and classes of letters, which are not ASCII everywhere.
+_FLAGS, _CLASSES = re.compile(r"\(\?[a-z]+:"), re.compile(r"\[.*?\]|\\[wd]")
+
+
+def whole(pattern: str) -> dict[str, str]:
+    r"""Return the keyword for text that matches the whole `pattern`, with \d and \w spelled out in ASCII."""
+
+    def spelled(found: re.Match[str]) -> str:
+        letters = found[0].replace(r"\w", "A-Za-z0-9_").replace(r"\d", "0-9")
+        return letters if letters.startswith("[") else f"[{letters}]"
+
+    return {"pattern": f"^(?:{_CLASSES.sub(spelled, pattern)})$"}
 
 
 def satisfying(
@@ -65,15 +101,16 @@ def satisfying(
     *,
     meant: Callable[[str], str | None] = lambda _: None,
     is_id: bool = False,
+    keywords: Mapping[str, Any] = MappingProxyType({}),
 ) -> AfterValidator:
-    """Return a validator for text that satisfies `good`."""
+    """Return a validator that accepts text for which `good` returns something true."""
 
     def parse(text: str) -> str:
         if not good(text):
             raise ValueError
         return text
 
-    return parsed(parse, rule, remedy, meant=meant, is_id=is_id)
+    return parsed(parse, rule, remedy, meant=meant, is_id=is_id, keywords=keywords)
 
 
 def matching(
@@ -85,7 +122,9 @@ def matching(
     is_id: bool = False,
 ) -> AfterValidator:
     r"""Return a validator for text that matches the whole `pattern`, in which \d and \w are ASCII."""
-    return satisfying(lambda text: re.fullmatch(pattern, text, re.ASCII), rule, remedy, meant=meant, is_id=is_id)
+    keywords = {} if _FLAGS.search(pattern) else whole(pattern)
+    good = lambda text: re.fullmatch(pattern, text, re.ASCII)  # noqa: E731
+    return satisfying(good, rule, remedy, meant=meant, is_id=is_id, keywords=keywords)
 
 
 def is_one_line(text: str) -> bool:
@@ -94,14 +133,14 @@ def is_one_line(text: str) -> bool:
 
 
 def parse_guid(text: str) -> str:
-    """Return a GUID in lower case. Raises ValueError unless it has five groups of digits."""
+    """Return a GUID in lower case. Raises ValueError for another form of it."""
     if (found := str(uuid.UUID(text))) != text.lower():
         raise ValueError
     return found
 
 
 def no_number(rule: str, remedy: str) -> BeforeValidator:
-    """Return a validator that refuses a number in place of quoted digits."""
+    """Return a validator that rejects a number where digits in quotes are required."""
 
     def check(entry: Any) -> Any:
         if isinstance(entry, int | float) and not isinstance(entry, bool):
@@ -116,14 +155,15 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
 
     def check(number: int) -> int:
         if not low <= number <= high:
-            raise refused(f"from {low} to {high} {unit}".rstrip(), "name a number in that range", code="out-of-range")
+            raise refused(f"from {low} to {high} {unit}".rstrip(), "write a number in that range", code="out-of-range")
         return number
 
-    return AfterValidator(check)
+    return validator(check, {"minimum": low, "maximum": high})
 
 
 def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
-    """Return a validator for one of `numbers`, in rising order. The remedy is the next larger one."""
+    """Return a validator that accepts one of `numbers`, which are in rising order. The remedy is the next larger
+    one."""
 
     def check(number: int) -> int:
         if number not in numbers:
@@ -131,14 +171,13 @@ def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
             raise refused(f"one of {', '.join(map(str, numbers))} {unit}", remedy, code="out-of-range")
         return number
 
-    return AfterValidator(check)
+    return validator(check, {"enum": list(numbers)})
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _parse_network(text: str) -> Network:
-    """Return the network of ADDRESS/PREFIX without host bits. Raises ValueError, also for a netmask or a zone."""
     found = ipaddress.ip_network(text)
     if text.partition("/")[2] != str(found.prefixlen) or "%" in text:
         raise ValueError
@@ -148,12 +187,12 @@ def _parse_network(text: str) -> Network:
 
 
 def parse_network(text: str) -> str:
-    """Return a network in CIDR notation. Raises ValueError."""
+    """Return `text`, a network in CIDR notation. Raises ValueError for other text."""
     return str(_parse_network(text))
 
 
 def network_meant(text: str) -> str | None:
-    """Return the remedy for an address, a netmask, or host bits."""
+    """Return the remedy for an address, a netmask or host bits in place of a network; None for other text."""
     try:
         return f"write {ipaddress.ip_interface(text.partition('%')[0]).network}"
     except ValueError:
@@ -167,7 +206,7 @@ _UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 
 
 def parse_network_of_clients(text: str) -> str:
-    """Return a network in CIDR notation that one organization may own. Raises ValueError."""
+    """Return a network in CIDR notation. Raises ValueError, also for a network too large for one organization."""
     found = _parse_network(text)
     if isinstance(found, ipaddress.IPv4Network):
         everybody = found.prefixlen < _LARGEST_IPV4
@@ -181,12 +220,12 @@ def parse_network_of_clients(text: str) -> str:
 # RFC 1918.
 _PRIVATE = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
-# Prefixes that Azure's firewalls accept, and of an address (Azure Storage, IP network rules).
+# Shortest and longest prefix that Azure's firewalls accept, and that of an address (Azure Storage, IP network rules).
 _LARGEST, _SMALLEST, _ADDRESS = 8, 30, 32
 
 
 def public_addresses(text: str) -> str:
-    """Return a public IPv4 address, or a network of them without host bits."""
+    """Return `text` if it is a public IPv4 address, or a network of such addresses without host bits."""
     rule, remedy = (
         "a public IPv4 address, or a network of them from /8 to /30",
         "write it like 203.0.113.7 or 203.0.113.0/28",
@@ -198,8 +237,8 @@ def public_addresses(text: str) -> str:
     meant = str(found.network_address) if found.prefixlen == _ADDRESS else str(found)
     if any(found.subnet_of(private) for private in _PRIVATE):
         rule, remedy = (
-            "a public address, and this one is in a private network",
-            "name a subnet, or a private endpoint",
+            "a public address; this one is private",
+            "name a subnet or a private endpoint instead",
         )
     elif _LARGEST <= found.prefixlen <= _SMALLEST or found.prefixlen == _ADDRESS:
         if text == meant:
@@ -209,15 +248,18 @@ def public_addresses(text: str) -> str:
 
 
 def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a list without duplicates."""
+    """Return `entries`. Raise an error if one occurs twice."""
     first: dict[Any, int] = {}
     for at, entry in enumerate(entries):
         if entry in first:
             raise refused(
                 "each entry must occur only once",
-                f"take entry {at} out",
+                f"remove entry {at}",
                 shown=f"{first[entry]} and {at} are the same",
                 code="duplicate-entry",
             )
         first[entry] = at
     return entries
+
+
+validator(distinct, {"uniqueItems": True})

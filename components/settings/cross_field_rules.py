@@ -19,29 +19,29 @@ from .sections import DeclaredSecret, EmbeddedBroker, Environment, OutsideBroker
 def cross_field_rules(
     stack: str, environment: Environment, parsed: Mapping[str, Any], kinds: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Yield each problem, from the valid sections; `kinds` has the kinds of the others too."""
+    """Yield each violated rule. `parsed` has the valid sections; `kinds` also has the kinds of invalid ones."""
     broker, rotation, secrets = parsed.get("broker"), parsed.get("rotation"), parsed.get("secrets", {})
     if isinstance(broker, EmbeddedBroker) and environment is not Environment.DEVELOPMENT:
         explicit, remedy = "environment" in parsed, "name your broker: kind coreflux or mosquitto, and its host"
         where = environment if explicit else f"{environment}, the default for the stack's name"
         yield Problem(
             f"broker.kind: embedded in {where}",
-            "the embedded broker is for development: no TLS, one machine",
+            "the embedded broker must only be used in development: it has no TLS, and serves one machine",
             remedy if explicit else f"{remedy}; or write environment: development",
             code="embedded-broker-outside-development",
         )
     if isinstance(broker, OutsideBroker) and not broker.tls:
         yield Problem(
             "broker.tls: false",
-            "secrets are only sent over TLS (Secret Management Guide, Transmission); only the embedded broker has none",
-            "take it out; a private CA goes into broker.ca_file",
+            "a broker must use TLS, except for the embedded one (Secret Management Guide, Transmission)",
+            "remove it; a private CA goes into broker.ca_file",
             code="broker-without-tls",
         )
     if isinstance(broker, OutsideBroker) and broker.groups and broker.kind != "coreflux":
         yield Problem(
             f"broker.groups with broker.kind: {broker.kind}",
-            "only a Coreflux broker has rules for groups; on mosquitto a role of secretops has broker.topics",
-            "take out broker.groups",
+            "groups require a Coreflux broker; on mosquitto, broker.topics sets what the user may use",
+            "remove broker.groups",
             code="groups-need-coreflux",
         )
     if rotation and rotation.grace_seconds >= 86400 * min(rotation.mqtt_days, rotation.broker_admin_days):
@@ -55,18 +55,18 @@ def cross_field_rules(
     yield from _of_names(secrets)
     yield from _of_platforms(stack, parsed)
     store, server = kinds.get("store"), kinds.get("server")
-    if store in registry.kinds("store") and server in registry.kinds("server"):
-        refused = matrix.refusal(str(store), str(server))
-        yield from [Problem(*refused, code="unsupported-pair")] if refused else []
+    known = store in registry.kinds("store") and server in registry.kinds("server")
+    if known and (refused := matrix.refusal(str(store), str(server))):
+        rule, remedy = refused
+        yield Problem(f"store {store} with server {server}: unsupported", rule, remedy, code="unsupported-pair")
 
 
 def warnings(environment: Environment, store: StoreSection) -> Iterator[str]:
-    """Yield a warning for each setting that is valid, and probably a mistake."""
+    """Yield a warning for each setting that is valid but probably a mistake."""
     yield from registry.platform_of("store", store.kind).warnings(environment, store)
 
 
 def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield problems of an issuer whose certificate is not needed, or has another issuer."""
     issuer: IssuerSection | None = parsed.get("issuer")
     broker, store, server = parsed.get("broker"), parsed.get("store"), parsed.get("server")
     if issuer is None:
@@ -74,8 +74,8 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
     if broker and not getattr(broker, "client_certificate", False):
         yield Problem(
             f"issuer.kind: {issuer.kind}, and the broker requires no client certificate",
-            "an issuer signs the client certificate that a broker requires",
-            "add broker.client_certificate: true, or take out the section issuer",
+            "an issuer requires a broker with client certificates",
+            "add broker.client_certificate: true, or remove the section issuer",
             code="issuer-without-certificate",
         )
     others = {"store.pki": store, "server.certificate_issuer": server}
@@ -83,32 +83,32 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             f"issuer.kind: {issuer.kind}, and {other}",
             "the client certificate must have only one issuer",
-            f"take out {other}, or the section issuer",
+            f"remove {other}, or the section issuer",
             code="two-issuers",
         )
     if issuer.only_with and store and store.kind != issuer.only_with:
         yield Problem(
             f"issuer.kind: {issuer.kind} with store {store.kind}",
-            f"only the rotator of store {issuer.only_with} has an identity that this issuer accepts",
-            "write kind: private-ca, or take out the section issuer",
+            f"this issuer requires store {issuer.only_with}, whose rotator has an identity that it accepts",
+            "write kind: private-ca, or remove the section issuer",
             code="issuer-of-other-store",
         )
     if isinstance(issuer, PrivateCa) and issuer.ca_days < 3 * issuer.days:
         yield Problem(
             f"issuer.ca_days: {issuer.ca_days}, with days {issuer.days}",
-            "a CA is replaced at two thirds of its lifetime, and its certificates must expire before the CA does",
-            f"write {3 * issuer.days} or more, or fewer days",
+            "ca_days must be at least three times days: a CA is replaced after two thirds of its lifetime, and its "
+            "certificates must expire before it does",
+            f"write ca_days: {3 * issuer.days} or more, or fewer days",
             code="ca-days-too-short",
         )
 
 
 def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
-    """Yield problems of declared secrets whose name or variable is taken."""
     for name in sorted(specs.GUIDE & set(secrets)):
         yield Problem(
             f"secrets.{name}: reserved name",
-            "every stack already has the guide's secret of this name",
-            "take it out, or give it another name",
+            "a declared secret must not have the name of a built-in secret",
+            "remove it, or rename it",
             code="secret-name-taken",
         )
     name, field = HTTP_TOKEN
@@ -117,7 +117,7 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
         yield Problem(
             f"secrets.{name}: fields {', '.join(token.fields)}, readers {', '.join(token.readers)}",
             f"the launcher's bearer token must have one field, {field}, and the server among its readers",
-            f"write {name}: {{fields: [{field}]}}, or give it another name",
+            f"write {name}: {{fields: [{field}]}}, or rename the secret",
             code="http-token-form",
         )
     carried = dict.fromkeys(specs.SERVER_VARIABLES, "the server's own settings")
@@ -129,15 +129,14 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
         carried |= dict.fromkeys((variable, f"{variable}_FILE"), f"secrets.{name}")
         if other and name not in specs.GUIDE:
             yield Problem(
-                f"secrets.{name}: its field {field} is the variable {variable}",
-                f"a variable has one value, and {other} already uses this variable",
+                f"secrets.{name}: the variable of its field {field} would be {variable}",
+                f"each variable must be unique, and {other} already uses this one",
                 "rename the secret or its field",
                 code="variable-taken",
             )
 
 
 def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems that the platforms find, and keys of the server that are for other stores."""
     store, server = parsed.get("store"), parsed.get("server")
     platforms = [registry.platform_of("server", server.kind)] if server else []
     platforms += [registry.platform_of("store", store.kind)] if store else []
@@ -145,5 +144,5 @@ def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
         yield from platform.cross_field_rules(stack, parsed)
     for key, stores in (server.keys_for_stores if server else {}).items():
         if store and store.kind not in stores and getattr(server, key):
-            why = f"this key is only for store {' or '.join(stores)}"
-            yield Problem(f"server.{key}: with store {store.kind}", why, "take it out", code="key-for-other-store")
+            why = f"this key requires store {' or '.join(stores)}"
+            yield Problem(f"server.{key}: with store {store.kind}", why, "remove it", code="key-for-other-store")

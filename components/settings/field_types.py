@@ -11,6 +11,10 @@ from pydantic import AfterValidator, Field
 from secretops.formats import GROUP, NAME, is_pinned_image, is_topic_filter, parse_host, parse_https_url
 
 from .constraints import (
+    GUID,
+    HOST,
+    NETWORK,
+    URL,
     between,
     distinct,
     is_one_line,
@@ -21,12 +25,13 @@ from .constraints import (
     parse_network_of_clients,
     parsed,
     satisfying,
+    whole,
 )
 from .outputs import MayBeOutput
 
 Name = Annotated[
     str,
-    matching(NAME, "lower-case letters, digits and dashes, at most 40, a letter first and no dash last", "rename it"),
+    matching(NAME, "1 to 40 lower-case letters, digits and dashes, with a letter first and no dash last", "rename it"),
 ]
 Port = Annotated[int, between(1, 65535, "")]
 Ports = Annotated[tuple[Port, ...], Field(min_length=1), AfterValidator(distinct)]
@@ -34,7 +39,6 @@ Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")
 
 
 def _host_meant(text: str) -> str | None:
-    """Return the remedy for a domain with letters that are not ASCII, and for IPv6 in brackets."""
     try:
         name = parse_host(text[1:-1] if text.startswith("[") else text.encode("idna").decode())
     except ValueError:  # UnicodeError is one
@@ -50,6 +54,7 @@ Host = Annotated[
         "write it like mqtt.example.com; the port goes into broker.port",
         meant=_host_meant,
         is_host=True,
+        keywords=whole(HOST),
     ),
 ]
 HostName = Annotated[
@@ -60,6 +65,7 @@ HostName = Annotated[
         "write it like mcp.example.com",
         meant=_host_meant,
         is_host=True,
+        keywords=whole(HOST),
     ),
 ]
 Network = Annotated[
@@ -70,6 +76,7 @@ Network = Annotated[
         "write it like 10.20.0.0/16",
         meant=network_meant,
         is_host=True,
+        keywords=whole(NETWORK),
     ),
 ]
 Networks = Annotated[tuple[Network, ...], Field(min_length=1), AfterValidator(distinct)]
@@ -77,17 +84,29 @@ ClientNetwork = Annotated[
     str,
     parsed(
         parse_network_of_clients,
-        "a network in CIDR notation, its host bits zero, and not everybody's: from /8 on, of IPv6 from /16 on",
+        "a network in CIDR notation with zero host bits, no larger than /8 (IPv6: /16)",
         "write it like 10.20.0.0/16",
         is_host=True,
+        keywords=whole(NETWORK),
     ),
 ]
 ClientNetworks = Annotated[tuple[ClientNetwork, ...], AfterValidator(distinct)]
 NetworksOrNone = Annotated[tuple[Network, ...], AfterValidator(distinct)]
 
 
+# As constraints.HOST: patterns of what functions check. A path with .. may be valid in more ways.
+_FOLDER = (
+    r"(?=.*\.\.)(?!(\.{1,2}/?)+$)[^~].*"
+    r"|(?!~)(?!/+[^/]*/*$)(?!/+(proc|sys)/)(?!(.*/)?\.[gG][iI][tT](/|$))(?!(\./?)+$)\S(.*\S)?"
+)
+_IMAGE = r"(?!.*:latest$)([^\s@]+:[A-Za-z0-9_][\w.-]{0,127}(@sha256:[0-9a-f]{64})?|[^\s@]+@sha256:[0-9a-f]{64})"
+_EMAIL = r"[^@\s]+@[\w-]+(\.[\w-]+)+"
+_TOPIC = r"(?!.*[^/]#)(?!.*#.)(?!.*[^/]\+)(?!.*\+[^/])(?!\$share/[^/]*/?$)(?!\$share//).+"
+
+
 def is_own_folder(text: str) -> bool:
-    """Return whether `text` names a folder that can be a store's alone: not the project, nor the system's or git's."""
+    """Return whether `text` names a folder that can belong to a store alone: not the project's, the system's or
+    git's."""
     parts = [part for part in posixpath.normpath(text).split("/") if part not in ("", ".")]
     if not is_one_line(text) or text.startswith("~") or not set(parts) - {".."}:
         return False
@@ -100,16 +119,18 @@ Folder = Annotated[
     str,
     satisfying(
         is_own_folder,
-        "a folder of its own, not the project, git's, or a first one below /; a path on one line, ~ is not expanded",
+        "a folder for this stack alone: not the project, not .git, not a top-level folder; ~ is not expanded",
         "name a folder, for example .coreflux-mcp (below the project) or /etc/coreflux-mcp",
+        keywords=whole(_FOLDER),
     ),
 ]
 PinnedImage = Annotated[
     str,
     satisfying(
         is_pinned_image,
-        "an image by its tag or digest; latest is another one each day, a digest always the same",
+        "an image with a tag other than latest, or with a digest",
         "write it like registry.example.com/coreflux-mcp-secrets:0.1.0@sha256:DIGEST",
+        keywords=whole(_IMAGE),
     ),
 ]
 Image = Annotated[PinnedImage, MayBeOutput()]
@@ -127,12 +148,13 @@ Caller = Annotated[
         "the ARN of a role or a user of AWS, no wildcard, or the object id of a user of Azure",
         "write it like arn:aws:iam::123456789012:role/developer; az ad signed-in-user shows an object id",
         is_id=True,
+        keywords=whole(rf"arn:aws.*|{GUID}"),
     ),
 ]
 
 
 def is_email(text: str) -> bool:
-    """Return whether `text` is an address of one mailbox, in ASCII: SNS and Azure Monitor take no other."""
+    """Return whether `text` is one email address in ASCII: SNS and Azure Monitor accept no other."""
     from email.errors import MessageError
     from email.headerregistry import Address
 
@@ -144,7 +166,9 @@ def is_email(text: str) -> bool:
     return text.isascii() and text == f"{found.username}@{host}" and "." in host and not host[-1].isdigit()
 
 
-Email = Annotated[str, satisfying(is_email, "an e-mail address", "write it like ops@example.com")]
+Email = Annotated[
+    str, satisfying(is_email, "an e-mail address", "write it like ops@example.com", keywords=whole(_EMAIL))
+]
 AgentId = Annotated[
     str,
     parsed(
@@ -152,6 +176,7 @@ AgentId = Annotated[
         "the UUID of a DigitalOcean agent",
         "its page in the control panel shows it, and doctl genai agent list",
         is_id=True,
+        keywords=whole(GUID),
     ),
 ]
 AgentUrl = Annotated[
@@ -161,6 +186,7 @@ AgentUrl = Annotated[
         "the agent's endpoint: https, a host, and no path",
         "write it like https://example.agents.do-ai.run, as the control panel shows it",
         is_host=True,
+        keywords=whole(URL),
     ),
 ]
 
@@ -179,14 +205,16 @@ AbsolutePath = Annotated[
         parse_absolute_path,
         "an absolute path on this machine",
         "write the whole path, from / on",
+        keywords=whole("/.+"),
     ),
 ]
 Topic = Annotated[
     str,
     satisfying(
         is_topic_filter,
-        "a topic filter of MQTT, for example plant/#: # alone and last, + alone between slashes, on one line",
-        "correct it, or take the entry out",
+        "an MQTT topic filter on one line: # is only allowed alone at the end, + only alone between slashes",
+        "correct it, or remove the entry",
+        keywords=whole(_TOPIC),
     ),
 ]
 Group = Annotated[

@@ -1,4 +1,4 @@
-"""Entries of a section that may be outputs of other resources, and are checked once known."""
+"""Types of entries that may be outputs of other resources. An output is validated once its value is known."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 
 class MayBeOutput:
-    """Annotation, last in `Annotated`, of a type whose entries may be outputs.
+    """Annotation for the type of an entry that may be an output. It must be last in `Annotated`.
 
-    The model then has a `pulumi.Output` where a type checker sees the type that it resolves to.
+    The model's field is then a `pulumi.Output`, while a type checker sees the type of the output's value.
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -29,7 +29,9 @@ class MayBeOutput:
         ) -> Any:
             place = place_of_output(entry)
             if place is None or info.context is None:
-                return check(tuple(entry) if isinstance(entry, list) else entry)  # strict, and no more JSON
+                return check(
+                    tuple(entry) if isinstance(entry, list) else entry
+                )  # strict mode accepts no list here: the JSON is already parsed
             output: pulumi.Output[Any] = info.context[place]
             return output.apply(lambda known: _once_known(place, inner, known))
 
@@ -37,13 +39,12 @@ class MayBeOutput:
 
 
 def known(entry: T) -> T | None:
-    """Return an entry for a rule to check, or None if it or a part of it is an output."""
+    """Return the entry, or None if it or a part of it is an output, which rules can't check."""
     parts = entry if isinstance(entry, tuple) else (entry,)
     return None if any(isinstance(part, pulumi.Output) for part in parts) else entry
 
 
 def _once_known(place: str, schema: CoreSchema, known: Any) -> Any:
-    """Return the checked value of an output. Raises pulumi.RunError with value, rule and remedy."""
     try:
         return SchemaValidator(schema).validate_json(json.dumps(known))
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Errors of a stack file: the value, the rule, the remedy, and never a secret."""
+"""Errors of a stack file: each with what, rule and remedy, and never with a secret value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from secretops.printable import printable
 
 @dataclass(frozen=True)
 class Problem:
-    """One error of a stack file: where and what, the rule, the remedy, and the code of the message."""
+    """One error of a stack file: the key and what is wrong with it, the rule, the remedy, and the message's code."""
 
     what: str
     rule: str
@@ -28,14 +28,14 @@ class Problem:
         return "\n".join([_wrapped(what, ""), _wrapped(rule, "    "), _wrapped(remedy, "    -> ")])
 
 
-# Columns of an error's lines: the engine puts four before them. Words are not cut: a longer ARN stays whole.
+# Columns of an error's lines: the engine indents by four more. Words are not cut, so that a longer ARN stays whole.
 WIDTH = 76
 
 
 def _wrapped(text: str, begin: str) -> str:
     return textwrap.fill(
         text,
-        WIDTH if begin else WIDTH - 2,  # the first line comes after two more
+        WIDTH if begin else WIDTH - 2,  # the first line is indented by two more
         initial_indent=begin,
         subsequent_indent=" " * (len(begin) or 4),
         break_long_words=False,
@@ -44,30 +44,31 @@ def _wrapped(text: str, begin: str) -> str:
 
 
 def place_of(problem: Problem) -> str:
-    """Return the place in the stack file, for example broker.port."""
+    """Return the path of the wrong key, for example broker.port."""
     return problem.what.partition(": ")[0]
 
 
-def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "take it out") -> str:
-    """Return a remedy with the known word that is nearest to `word`."""
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "remove it") -> str:
+    """Return a remedy that suggests the known word nearest to `word`, or `otherwise` if none is near."""
     folded = {candidate.casefold(): candidate for candidate in known if len(word) <= _LONGEST_WORD}
     near = [name for name in folded if word and name.startswith(word.casefold())]
     near += difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.7)
     return f"did you mean {folded[near[0]]}?{_foreign(word)}" if near else otherwise
 
 
-# Characters of a word that is compared with known ones.
+# Maximum number of characters of a word to compare with known ones.
 _LONGEST_WORD = 60
 
 
 def _foreign(text: str) -> str:
-    """Return the letters that are not ASCII, by code point: some look like ASCII, others are invisible."""
+    """Return a note with the code points of letters that are not ASCII: some look like ASCII, others are invisible."""
     found = dict.fromkeys(letter for letter in text if not letter.isascii())
     return f" (it has U+{', U+'.join(f'{ord(letter):04X}' for letter in [*found][:3])})" if found else ""
 
 
 def shown(entry: Any, known: Iterable[str] = ()) -> str:
-    """Return an entry as an error prints it. Text may be a value: words are shown where `known` ones belong."""
+    """Return an entry for an error message. Text may be a secret value, so only words are printed, and only where
+    `known` ones are expected."""
     if entry is None or entry == "":
         return "nothing" if entry is None else "an empty text"
     if isinstance(entry, Mapping | list | tuple):
@@ -79,8 +80,8 @@ def shown(entry: Any, known: Iterable[str] = ()) -> str:
     return json.dumps(entry) if abs(entry) < _LARGEST else "a number (not shown)"
 
 
-# At most 20 letters, or words joined by dashes. A password of letters alone can only be where any text is valid.
+# At most 20 letters, or words joined by dashes. A password of only letters is valid only where any text is.
 _WORD = re.compile(r"(?=.{1,20}$)[A-Za-z]+([_-][A-Za-z]+)*")
 
-# Numbers from here on are not printed: they may be passwords, and settings are smaller.
+# Larger numbers are not printed: they may be passwords, and no setting is that large.
 _LARGEST = 10_000_000

@@ -17,32 +17,32 @@ FETCHED = 500
 
 
 def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, runs: str) -> Iterator[Problem]:
-    """Yield problems of a broker on this machine alone, and of its CA file.
+    """Yield a problem for a broker that only this machine reaches, and for an unreadable CA file.
 
-    `becomes` says where the certificates go, `runs` what connects to the broker.
+    `becomes` is the messages' part about where the certificates go, `runs` the one about what connects to the broker.
     """
     if isinstance(broker, EmbeddedBroker):
         yield Problem(
             f"broker.kind: embedded with {where}",
-            f"the embedded broker listens only on one machine's loopback, which no {runs} reaches",
+            f"each {runs} must reach the broker, and the embedded one listens only on this machine's loopback",
             "name your broker: kind coreflux or mosquitto, and its host",
             code="embedded-broker-unreachable",
         )
     if isinstance(broker, OutsideBroker) and is_loopback(broker.host):
         yield Problem(
             f"broker.host: {broker.host} with {where}",
-            f"this address is the {runs}'s own loopback, where no broker listens",
-            "write the name that clients of the same network use",
+            f"each {runs} must reach the broker, and there this address is the {runs}'s own loopback",
+            "write the host name that clients on the same network use",
             code="broker-on-loopback",
         )
     if isinstance(broker, OutsideBroker) and broker.ca_file:
-        rule = f"a PEM file of CA certificates: it is read here, and {becomes}"
-        remedy = "put it there, or name another; take it out if a public CA signs the broker's certificate"
+        rule = f"it must be a PEM file of CA certificates on this machine; it {becomes}"
+        remedy = "put the file there, or name another one; remove the key if a public CA signs the broker's certificate"
         yield from unreadable_certificates("broker.ca_file", broker.ca_file, rule, remedy)
 
 
 def unreadable_certificates(key: str, path: str, rule: str, remedy: str) -> Iterator[Problem]:
-    """Yield a problem if the file `path` is missing, or has no certificates."""
+    """Yield a problem if the file `path` is unreadable, or contains no certificates."""
     try:
         ca_bundle(path)
     except OSError as error:
@@ -52,7 +52,7 @@ def unreadable_certificates(key: str, path: str, rule: str, remedy: str) -> Iter
 
 
 def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -> Iterator[Problem]:
-    """Yield a problem for more than `limit` bytes of certificates. `out_of_reach` reports a file it can't read."""
+    """Yield a problem for more than `limit` bytes of certificates. An unreadable file is left to `out_of_reach`."""
     if not isinstance(broker, OutsideBroker) or not broker.ca_file:
         return
     try:
@@ -62,30 +62,32 @@ def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -
     if size > limit:
         yield Problem(
             f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
-            f"at most {limit}: {why}",
-            "name a file of the one CA's certificate that signs the broker's, not a whole bundle",
+            f"it may have at most {limit}: {why}",
+            "name a file with only the certificate of the CA that signs the broker's, not a whole bundle",
             code="ca-file-too-large",
         )
 
 
 def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]:
-    """Yield a problem for a grace period that ends before a launcher has the new value."""
+    """Yield a problem for a grace period that ends before a launcher has fetched the new value."""
     if rotation and rotation.grace_seconds < FETCHED:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"at least {FETCHED}: the launcher polls every 5 minutes, a poll may fail, and it changes clients",
-            "lengthen it, or take it out for its default",
+            f"it must be at least {FETCHED}: the launcher polls every 5 minutes, may have to repeat a poll, and then "
+            "reconnects",
+            "lengthen it, or remove it to use the default",
             code="grace-too-short",
         )
 
 
 def not_fetched(secrets: Mapping[str, DeclaredSecret], where: str, remedy: str) -> Iterator[Problem]:
-    """Yield a problem for each declared secret that a launcher would not fetch for its server."""
+    """Yield a problem for each declared secret with the server as a reader: a launcher fetches only the secrets that it
+    uses itself."""
     for name, secret in secrets.items():
         if Reader.SERVER in secret.readers and name != HTTP_TOKEN[0]:
             yield Problem(
                 f"secrets.{name}: read by the server, with {where}",
-                "the launcher fetches only the secrets that it uses itself; the server gets no other",
+                "the server must not be a reader here: the launcher fetches only the secrets that it uses itself",
                 remedy,
                 code="secret-not-fetched",
             )

@@ -1,4 +1,4 @@
-"""The sections of a stack file, the model of each kind of section, and the keys of each model."""
+"""The sections of a stack file, the models of their kinds, and the keys of each model."""
 
 from __future__ import annotations
 
@@ -37,12 +37,11 @@ _OWN: Mapping[str, tuple[type[Section], ...]] = {
     "agent": (ExternalAgent, OwnedAgent),
     "issuer": (ExternalIssuer, PrivateCa),
 }
-# Deferred: a stack file has some of the sections, and previews should be fast.
+# Models are built when they are first used: a stack file has only some sections, and previews should be fast.
 _DEFERRED = ConfigDict(defer_build=True)
 
 
 def models(section: str) -> tuple[type[Section], ...]:
-    """Return the models of a section, of every platform."""
     own = _OWN.get(section, ())
     if section not in ("store", "server", "issuer"):
         return own
@@ -51,7 +50,7 @@ def models(section: str) -> tuple[type[Section], ...]:
 
 
 def model_of(section: str, kind: str) -> type[Section] | None:
-    """Return the model of a kind of section without importing other platforms. None for an unknown kind."""
+    """Return the model of one kind of a section, without importing other platforms; None for an unknown kind."""
     if section in ("store", "server", "issuer"):
         name = cast(registry.Section, section)
         with suppress(KeyError):
@@ -61,12 +60,12 @@ def model_of(section: str, kind: str) -> type[Section] | None:
 
 
 def kinds_of(model: type[Section]) -> tuple[str, ...]:
-    """Return the kinds of a model; ("",) if its section has none."""
+    """Return the kinds that a model accepts; ("",) if its section has no kinds."""
     return (get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()) or ("",)
 
 
 def keys(section: str) -> validation_errors.Keys:
-    """Return the keys of each kind of section, and of the sections within it ("aws.vpc")."""
+    """Return the keys of each kind of a section, and of sections within it, such as "aws.vpc"."""
     if section in WITH_KINDS:
         return {
             kind: found for model in models(section) for kind in kinds_of(model) for kind, found in _keys(model, kind)
@@ -87,14 +86,14 @@ def _keys(model: type[Section], kind: str) -> Iterator[tuple[str, Mapping[str, s
 
 
 def inner_section(annotation: Any) -> type[Section] | None:
-    """Return the model of a section within a section, if an annotation has one."""
+    """Return the model of the section within a section that an annotation contains, or None."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next((found for part in get_args(annotation) if (found := inner_section(part))), None)
 
 
 @functools.cache
-def _adapter(section: str) -> TypeAdapter[Any]:
+def adapter(section: str) -> TypeAdapter[Any]:
     match section:
         case "environment":
             return TypeAdapter(Environment, config=_DEFERRED)
@@ -109,12 +108,12 @@ def _adapter(section: str) -> TypeAdapter[Any]:
 
 
 def read(name: str, section: Any, kind: str | None, outputs: Mapping[str, pulumi.Output[Any]] | None = None) -> Any:
-    """Return the model of a section, with `outputs` by their places. Raises ValidationError.
+    """Return a section as its model. `outputs` maps paths of keys to outputs. Raises ValidationError.
 
-    A valid section builds only the model of its kind, which keeps previews fast.
+    For a valid section only the model of its kind is built, which keeps previews fast.
     """
     text = json.dumps(section)
     if model := model_of(name, kind or ""):
         with suppress(ValidationError):
             return model.model_validate_json(text, context=outputs)
-    return _adapter(name).validate_json(text, context=outputs)
+    return adapter(name).validate_json(text, context=outputs)

@@ -14,20 +14,20 @@ from secretops.manifest import Issuer
 
 _ABOVE = Path(__file__).resolve().parents[2]
 
-# This clone; with installed components the folder of the program, where the engine runs it. Base of relative paths.
+# Base of relative paths: this clone, or with installed components the program's folder, where the engine starts it.
 PROJECT_FOLDER = _ABOVE if (_ABOVE / "Pulumi.yaml").is_file() else Path.cwd()
 
-# Key of the mapping that represents an output in the JSON of a section; its entry is the output's place.
+# The only key of the mapping that represents an output in a section's JSON. Its entry is the path of the output's key.
 OUTPUT = "$output"
 
 
 def place_of_output(entry: Any) -> str | None:
-    """Return the place of the output that an entry of a section's JSON represents, or None."""
+    """Return the path of the output that an entry of a section's JSON represents, or None for another entry."""
     return entry[OUTPUT] if isinstance(entry, Mapping) and entry.keys() == {OUTPUT} else None
 
 
 def decoded(text: str) -> Any:
-    """Return a section from its text, which is JSON unless it is a word."""
+    """Return a section from its text: JSON, or a word, which stays text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):  # RecursionError: nested too deeply
@@ -35,14 +35,14 @@ def decoded(text: str) -> Any:
 
 
 class Section(BaseModel):
-    """One section of a stack file. Unknown keys are errors, and so are strings in place of numbers."""
+    """One section of a stack file. Unknown keys, and strings in place of numbers, are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     arguments: ClassVar[tuple[type[Any], ...]] = ()
-    """Dataclasses of arguments that document the keys that they share with this section."""
+    """Dataclasses whose docstrings document the keys that they share with this section."""
 
     def arguments_of(self, args: type[Any]) -> dict[str, Any]:
-        """Return the entries with the names of the fields of the dataclass `args`."""
+        """Return the section's entries for those of its keys that are fields of the dataclass `args`."""
         names = {field.name for field in fields(args)} & type(self).model_fields.keys()
         return {name: getattr(self, name) for name in names}
 
@@ -52,7 +52,7 @@ class StoreSection(Section):
 
     kind: str
     folders_beside_entry: ClassVar[tuple[str, ...]] = ()
-    """Folders of the rotator and of logins, in addition to that of a client entry on this machine."""
+    """Folders of the rotator and of logins, next to the MCP client's entry on this machine."""
 
     @property
     def has_own_issuer(self) -> bool:
@@ -60,7 +60,7 @@ class StoreSection(Section):
         return False
 
     def certificate_issuer(self, stack: str) -> Issuer | None:  # noqa: ARG002
-        """Return the issuer of the client certificate, or None if the store is not."""
+        """Return the issuer of the client certificate, or None if the store issues none."""
         return None
 
 
@@ -69,9 +69,9 @@ class ServerSection(Section):
 
     kind: str
     is_remote: ClassVar[bool] = True
-    """Whether other machines reach the server, so that MCP clients need a bearer token."""
+    """Whether the server is reachable from other machines, so that MCP clients need a bearer token."""
     keys_for_stores: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Key -> the kinds of store that use it."""
+    """Key -> the kinds of store for which it is valid. Other keys are valid for all."""
 
     @property
     def expected_replicas(self) -> int | None:
@@ -86,12 +86,12 @@ class ServerSection(Section):
 
 
 class IssuerSection(Section):
-    """A section `issuer`."""
+    """A section `issuer` of any kind."""
 
     kind: str
     only_with: ClassVar[str | None] = None
-    """The kind of store whose rotator can use this issuer; None for every kind."""
+    """The only kind of store whose rotator can use this issuer; None if all can."""
 
     def issuer_of(self, common_name: str) -> Issuer | None:  # noqa: ARG002
-        """Return the issuer for the client of that name; None leaves it to an operator."""
+        """Return the issuer for the client with this common name, or None if an operator supplies its certificate."""
         return None

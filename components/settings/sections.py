@@ -1,4 +1,4 @@
-"""Models of the sections of a stack file that no platform owns, with the guide's defaults."""
+"""Models of the sections of a stack file that belong to no platform, with the guide's defaults."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Environment(StrEnum):
 
 
 class EmbeddedBroker(Section):
-    """`secretops broker` on this machine, for development. MQTT 3.1.1, 100 clients, packets of up to 256 KiB."""
+    """`secretops broker` on this machine, for development. It speaks MQTT 3.1.1, and accepts 100 clients and packets of
+    up to 256 KiB."""
 
     kind: Literal["embedded"]
     port: Port = 1883
 
     @property
     def args(self) -> BrokerArgs:
-        """Return the broker as components take it."""
         return BrokerArgs(host="localhost", port=self.port, tls=False, protocol=MqttProtocol.V311, embedded=True)
 
 
@@ -52,16 +52,15 @@ class OutsideBroker(Section):
     client_certificate: bool = False
     topics: Annotated[tuple[Topic, ...], Field(min_length=1), AfterValidator(distinct)] = ("#", "$SYS/Coreflux/#")
     groups: Annotated[tuple[Group, ...], AfterValidator(distinct)] = ()
-    """Groups of a Coreflux broker that the server's users are added to, for its rules (`USER IN GROUP`)."""
+    """Groups of a Coreflux broker to which the server's users are added, for the broker's rules (`USER IN GROUP`)."""
 
     @property
     def listening_port(self) -> int:
-        """Return the port, by default the one that IANA has for MQTT with TLS."""
+        """Return the port; by default 8883, IANA's for MQTT over TLS."""
         return self.port or 8883
 
     @property
     def args(self) -> BrokerArgs:
-        """Return the broker as components take it."""
         return BrokerArgs(
             host=self.host,
             kind=self.kind,
@@ -76,7 +75,7 @@ class OutsideBroker(Section):
 
 
 class Rotation(Section):
-    """Cadences and grace. The upper bounds are the guide's: 90 days and 6 months."""
+    """Cadences and grace period. The guide sets the maximum: 90 days and 6 months."""
 
     mqtt_days: Days = 90
     broker_admin_days: Days = 90
@@ -85,22 +84,22 @@ class Rotation(Section):
 
 
 class ExternalIssuer(IssuerSection):
-    """Another CA signs the client certificate, and an operator puts it. secretops warns before it expires."""
+    """Another CA signs the client certificate, and an operator puts it into the store. secretops warns before it
+    expires."""
 
     kind: Literal["external"]
 
 
 class PrivateCa(IssuerSection):
-    """A CA of the stack, for the one name of its client. Only the rotator reads its key."""
+    """A CA of the stack that signs only for the name of its client. Only the rotator reads its key."""
 
     kind: Literal["private-ca"]
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
-    """Lifetime of a client certificate."""
+    """Days that a client certificate is valid."""
     ca_days: Annotated[int, between(30, 3650, "days")] = 1825
-    """Lifetime of the CA. At two thirds of it secretops makes the next one, which you add to the broker's CAs."""
+    """Lifetime of the CA. At two thirds of it secretops creates the next CA, which you add to the broker's CAs."""
 
     def issuer_of(self, common_name: str) -> PrivateCaIssuer:
-        """Return the stack's own CA as an issuer."""
         return PrivateCaIssuer(
             secret=CLIENT_CA, common_name=common_name, seconds=self.days * DAY, ca_seconds=self.ca_days * DAY
         )
@@ -134,7 +133,7 @@ BrokerSettings = EmbeddedBroker | OutsideBroker
 
 
 def secrets_of(stack: str, sections: Mapping[str, Any]) -> Iterator[Secret]:
-    """Yield the secrets of a stack, from the sections of its file."""
+    """Yield the secrets of a stack, according to the sections of its file."""
     store, server, broker = sections["store"], sections["server"], sections["broker"]
     issuer, agent, rotation = sections.get("issuer"), sections.get("agent"), sections.get("rotation", Rotation())
     own: Mapping[str, DeclaredSecret] = sections.get("secrets", {})
@@ -150,7 +149,9 @@ def secrets_of(stack: str, sections: Mapping[str, Any]) -> Iterator[Secret]:
             yield secrets.client_ca(issuer.ca_days)
         if not server.has_own_issuer:
             yield secrets.client_cert(issuer=signs, authority=authority)
-        elif store.kind != server.kind:  # its rotator can't read the certificate of the server's platform
+        elif (
+            store.kind != server.kind
+        ):  # the store's rotator can't read the certificate that the server's platform writes
             yield secrets.client_cert((Reader.ROTATOR,), issuer=signs, authority=authority)
     if server.is_remote and HTTP_TOKEN[0] not in own:
         yield secrets.http_token()

@@ -1,6 +1,6 @@
-"""The stack file as `Settings`: parsed once, with all of its errors at once.
+"""The stack file as `Settings`: parsed once, with all of its errors reported together.
 
-Missing entries have the Secret Management Guide's defaults. The only module that reads Pulumi's configuration.
+Missing entries have the Secret Management Guide's defaults. Only this module reads Pulumi's configuration.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A whole, valid stack file."""
+    """A complete, valid stack file."""
 
     stack: str
     environment: Environment
@@ -47,7 +47,7 @@ class Settings:
 
     @property
     def tick_alone_signs(self) -> bool:
-        """Return whether only the rotator's identity may have the client certificate signed, and no operator."""
+        """Return whether only the rotator's identity, and no operator, can have the client certificate signed."""
         return self.issuer is not None and self.issuer.only_with is not None
 
     @property
@@ -89,10 +89,9 @@ class Settings:
     def from_args(
         cls, program: str, entries: Mapping[str, str], outputs: Mapping[str, pulumi.Output[Any]] = _NOTHING
     ) -> Settings:
-        """Return the settings of a component's arguments, and print warnings.
+        """Return the settings for a component's arguments, and print warnings.
 
-        `program` names the component in errors. `outputs` maps the places of outputs in the entries to them. Raises
-        ConfigurationError.
+        `program` names the component in errors. `outputs` maps the paths of keys to outputs. Raises ConfigurationError.
         """
         return cls.parse(pulumi.get_stack(), entries, program=program, outputs=outputs)._after_warnings()
 
@@ -112,10 +111,10 @@ class Settings:
         program: str | None = None,
         outputs: Mapping[str, pulumi.Output[Any]] = _NOTHING,
     ) -> Settings:
-        """Return settings from the engine's form: section name -> text, JSON for more than a word.
+        """Return the settings, from the engine's form: section name -> text, which is JSON for more than a word.
 
-        `encrypted` names the sections with a `secure:` entry. `others` has the keys of other programs: among them may
-        be a misspelt section or a provider's credentials. Raises ConfigurationError with all errors.
+        `encrypted` names the sections with a `secure:` entry. `others` has the keys of other programs, which may be a
+        misspelt section or a provider's credentials. Raises ConfigurationError with all errors.
         """
         missing = [name for name in REQUIRED if not entries.get(name)]
         found = [encrypted_entry(section) for section in encrypted if section not in others]
@@ -140,7 +139,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads the sections of a file one by one, and collects what they say and what is wrong with them."""
+    """Reads the sections of a file one by one, and collects their contents and problems."""
 
     outputs: Mapping[str, pulumi.Output[Any]]
     parsed: dict[str, Any] = field(default_factory=dict)
@@ -161,7 +160,7 @@ class _Reader:
                 every = {each: keys(each) for each in SECTIONS}
                 self.problems.append(validation_errors.unknown_section(name, SECTIONS, every))
         elif not text:
-            remedy = "fill it in, or take it out for its default"
+            remedy = "fill it in, or remove it to use the defaults"
             self.problems.append(Problem(f"{name}: empty", "a section must have entries", remedy, code="section-empty"))
         elif not values or isinstance(section, Mapping):
             self._parse(name, _without_values(section) if values else section, [place_of(value) for value in values])
@@ -173,16 +172,19 @@ class _Reader:
             self.problems.extend(validation_errors.explain(name, error, keys(name), reported=reported))
             rest = validation_errors.without_unknown(section, error, keys(name))
             if rest is not None:
-                with suppress(ValidationError):  # its errors are reported above
+                with suppress(ValidationError):  # the errors of `rest` are among those above
                     self.parsed[name] = read(name, rest, self.kinds.get(name), self.outputs)
 
 
 def kept_encrypted() -> Iterator[tuple[str, Any]]:
-    """Yield each key that the engine keeps encrypted, with its entry, which a program gets open and unmarked."""
+    """Yield each key that the engine stores encrypted, with its entry, which a program gets decrypted."""
     for key, text in pulumi.runtime.config.CONFIG.get().items():
         if pulumi.runtime.is_config_secret(key):
             entry = decoded(text)
-            yield key, entry if isinstance(entry, Mapping | list) else text  # digits are a text, too
+            yield (
+                key,
+                entry if isinstance(entry, Mapping | list) else text,
+            )  # a number is also text that an argument may equal
 
 
 def _missing(name: str, others: Iterable[str]) -> Problem:
@@ -193,13 +195,14 @@ def _missing(name: str, others: Iterable[str]) -> Problem:
 
 
 def _misspelt(others: Iterable[str], *, reported: Collection[str]) -> Iterator[Problem]:
-    """Yield a problem for each key whose project is nearly this one's. Keys such as aws:region belong to providers."""
+    """Yield a problem for each key with a misspelt name of this project. Keys such as aws:region belong to
+    providers."""
     for key in others:
         project, _, section = key.partition(":")
         meant = did_you_mean(project, [PROJECT], otherwise="")
         if meant and section not in reported:
             yield Problem(
-                f"{shown_key(key)}: of another project",
+                f"{shown_key(key)}: has the prefix of another project",
                 f"a section of this project must start with {PROJECT}:",
                 meant.replace(PROJECT, f"{PROJECT}:{section}"),
                 code="other-project",
@@ -207,7 +210,7 @@ def _misspelt(others: Iterable[str], *, reported: Collection[str]) -> Iterator[P
 
 
 def _without_values(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the section without entries that look like values, so that no later message can repeat them."""
+    """Return the section without entries that look like secret values, so that no later message can print them."""
     return {
         key: _without_values(entry) if isinstance(entry, Mapping) else entry
         for key, entry in section.items()
@@ -216,7 +219,7 @@ def _without_values(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment_of(stack: str) -> Environment:
-    """Return the environment by the first word of the stack's name; production, the strictest, for any other."""
+    """Return the environment that the first word of the stack's name means; otherwise production, the strictest."""
     match re.split(r"[^a-z]", stack.lower())[0]:
         case "dev" | "development":
             return Environment.DEVELOPMENT
@@ -226,7 +229,7 @@ def _environment_of(stack: str) -> Environment:
 
 
 class ConfigurationError(pulumi.RunError):
-    """All errors of a stack file, or of a component's arguments. A RunError: printed without a traceback."""
+    """All errors of a stack file, or of a component's arguments. As a RunError, it is printed without a traceback."""
 
     def __init__(self, where: str, found: list[Problem]) -> None:
         self.problems = found
@@ -237,5 +240,5 @@ class ConfigurationError(pulumi.RunError):
         super().__init__("\n  ".join(lines))
 
 
-# Errors that are printed of one file.
+# Maximum number of errors that are printed.
 MOST_ERRORS = 20

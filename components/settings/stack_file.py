@@ -1,8 +1,8 @@
 """Read and check a stack file before the engine does: `python -m components.settings.stack_file Pulumi.<stack>.yaml`.
 
-The entries of `config:` become what the engine makes of them: a word stays a word, a structure becomes JSON, an
-empty entry becomes "". On an invalid file the engine would print text that may be a value, and Pulumi's history would
-keep it.
+The engine would print text of an invalid file, which may be a secret value, and Pulumi's history would keep it. The
+entries of `config:` become what the engine makes of them: a word stays a word, a structure becomes JSON, an empty entry
+becomes "".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .section import PROJECT_FOLDER, decoded
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as the engine parses it: each key once, booleans are true and false, 1:30 is text."""
+    """Loads YAML as the engine does: each key once, only true and false as booleans, and 1:30 as text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -58,7 +58,7 @@ _REMEDY = "write it as the files in examples/ are"
 
 
 class StackFileError(Exception):
-    """The file is no stack file. `problem` has the rule and the remedy."""
+    """The file is not a valid stack file. `problem` has what is wrong, the rule and the remedy."""
 
     def __init__(self, what: str, rule: str, remedy: str = _REMEDY, *, code: str) -> None:
         self.problem = Problem(what, rule, remedy, code)
@@ -71,17 +71,17 @@ class StackFile:
 
     stack: str
     entries: dict[str, str]
-    """Section -> text."""
+    """Section -> its text."""
     encrypted: list[str]
-    """Keys with a `secure:` entry."""
+    """Names of the sections and keys with a `secure:` entry."""
     others: dict[str, str]
-    """Key of another program -> text."""
+    """Key of another program, such as aws:region -> its text."""
     imports: bool
-    """Whether it imports a Pulumi environment, which may have more sections."""
+    """Whether the file imports a Pulumi environment, which may contain more sections."""
 
     @classmethod
     def read(cls, path: Path) -> StackFile:
-        """Read a file. Raises StackFileError, without text of the file, which may be a value."""
+        """Read a stack file. Raises StackFileError, which never quotes the file: its text may be a secret value."""
         named = re.fullmatch(r"Pulumi\.(.+)\.ya?ml", path.name)
         if not named:
             raise StackFileError(
@@ -90,9 +90,9 @@ class StackFile:
         text = ""
         try:
             text = path.read_text(encoding="utf-8")
-            document = _document(text)
-            imports = bool(document.get("environment"))
-            config = _config_of({"config": {}} | document if imports else document)
+            content = document(text)
+            imports = bool(content.get("environment"))
+            config = _config_of({"config": {}} | content if imports else content)
             sections = _own(config)
             others = {str(key): entry for key, entry in config.items() if not _is_own(str(key))}
             return cls(
@@ -112,12 +112,12 @@ class StackFile:
             raise StackFileError(f"{path}: {error.problem.what}", error.problem.rule, code=error.problem.code) from None
 
 
-# Quotes in PyYAML's errors that are no text of the file: a kind of token, or one character.
+# Quoted parts of PyYAML's errors that are not the file's text: a kind of token, or one character.
 _OWN_QUOTE = re.compile(r"""(['"])(<[a-z ]+>|\\?.)\1""")
 
 
 def _wrong(error: Exception, text: str) -> str:
-    """Return the place and the error without text of the file, which PyYAML quotes."""
+    """Return where and what the error is, without the text of the file that PyYAML quotes."""
     match error:
         case yaml.MarkedYAMLError():
             message = ": ".join(filter(None, (error.context, error.problem))) or "not readable"
@@ -138,20 +138,21 @@ def _wrong(error: Exception, text: str) -> str:
 
 
 def sections_of(text: str) -> dict[str, Any]:
-    """Return the sections of this project in `config:`, with or without its prefix.
+    """Return this project's sections in `config:`. Their names may have the project's prefix.
 
     Raises StackFileError and yaml.YAMLError.
     """
-    return _own(_config_of(_document(text)))
+    return _own(_config_of(document(text)))
 
 
-def _document(text: str) -> dict[Any, Any]:
+def document(text: str) -> dict[Any, Any]:
+    """Return the YAML of a stack file as the engine parses it; {} if it is no mapping. Raises yaml.YAMLError."""
     found = yaml.load(text, _Loader)  # noqa: S506 # nosec B506 - a SafeLoader
     return found if isinstance(found, dict) else {}
 
 
-def _config_of(document: Mapping[Any, Any]) -> dict[Any, Any]:
-    config = document.get("config")
+def _config_of(content: Mapping[Any, Any]) -> dict[Any, Any]:
+    config = content.get("config")
     if not isinstance(config, dict):
         raise StackFileError("no config: section", _SECTIONS, code="config-missing")
     return config
@@ -169,12 +170,10 @@ def _is_own(key: str) -> bool:
 
 
 def encrypted_of(sections: Mapping[str, Any]) -> list[str]:
-    """Return the sections with a `secure:` entry at any depth."""
     return [name for name, entry in sections.items() if any(_secure(entry))]
 
 
 def handed_over(entry: Any) -> str:
-    """Return a section as the engine passes it to the program."""
     if entry is None:
         return ""
     return entry if isinstance(entry, str) else json.dumps(entry)
@@ -204,7 +203,7 @@ def _named(files: Sequence[str]) -> Path:
 
 
 def check_port(sections: Mapping[str, str]) -> None:
-    """Raise StackFileError if a program other than the stack's embedded broker listens on its port."""
+    """Raise StackFileError if the port of the stack's embedded broker is used by another program."""
     store, server, broker = (_section(sections.get(name, "")) for name in ("store", "server", "broker"))
     if broker.get("kind") != "embedded":
         return
@@ -234,7 +233,6 @@ def _section(text: str) -> dict[str, Any]:
 
 
 def values_of(file: StackFile) -> Iterator[Problem]:
-    """Yield a problem for each secret value in the file."""
     from .plain_values import encrypted_entry, says_secret, values_in, values_of_others
     from .schema import SECTIONS
 
@@ -245,7 +243,7 @@ def values_of(file: StackFile) -> Iterator[Problem]:
 
 
 def check(file: StackFile) -> None:
-    """Raise ConfigurationError with all errors; if the file imports an environment, for secret values alone."""
+    """Raise ConfigurationError with all errors. If the file imports an environment, only secret values are errors."""
     from .settings import ConfigurationError, Settings
 
     if not file.imports:
@@ -255,7 +253,7 @@ def check(file: StackFile) -> None:
 
 
 def main() -> None:
-    """Exit with 2 unless the file is valid; with --deploys, also if the port of its embedded broker is taken."""
+    """Check a stack file; with --deploys, also the port of its embedded broker. Exit with 2 if there is an error."""
     from .settings import ConfigurationError
 
     deploys = "--deploys" in sys.argv

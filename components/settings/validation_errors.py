@@ -1,4 +1,4 @@
-"""Pydantic's errors as problems: unknown keys, missing ones, entries of the wrong type."""
+"""Translate pydantic's errors to problems: unknown keys, missing keys, entries of the wrong type."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Keys = Mapping[str, Mapping[str, str | None]]
 
 
 def explain(section: str, error: ValidationError, keys: Keys, *, reported: Iterable[str] = ()) -> Iterator[Problem]:
-    """Yield a problem for each of pydantic's errors, except for what is missing at a place in `reported`."""
+    """Yield a problem for each of pydantic's errors, except for missing keys at or above a path in `reported`."""
     details = error.errors(include_url=False)
     wrong_keys = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == ("[key]",)}
     for detail in details:
         place = detail["loc"]
-        if place in wrong_keys:  # its entry may be valid for the intended key
+        if place in wrong_keys:  # the entry may be valid for the intended key
             continue
         kind = str(place[0]) if place and place[0] in keys else ""
         parts = (shown_key(str(part)) for part in place[1 if kind else 0 :] if part != "[key]")
@@ -38,7 +38,7 @@ def explain(section: str, error: ValidationError, keys: Keys, *, reported: Itera
         )
         hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in reported)
         if place_of_output(detail["input"]):
-            rule = "this entry decides which resources exist, and an output is only known later"
+            rule = "its value must be known before the deployment: it decides which resources exist"
             yield Problem(
                 f"{where}: must not be a Pulumi output",
                 rule,
@@ -50,7 +50,7 @@ def explain(section: str, error: ValidationError, keys: Keys, *, reported: Itera
 
 
 def without_unknown(section: Any, error: ValidationError, keys: Keys) -> Any:
-    """Return the section without its unknown keys, or None if it has other errors.
+    """Return the section without its unknown keys, or None if it has errors of another kind.
 
     Cross-field rules can then report their problems at the same time.
     """
@@ -74,19 +74,21 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
         case "union_tag_not_found":
             return Problem(
                 f"{where}.kind: missing",
-                "this key has no default",
+                "this key is required",
                 f"add kind: one of {', '.join(kinds)}",
                 code="kind-missing",
             )
         case "union_tag_invalid":
             return _unknown_kind(section, detail["input"]["kind"], kinds)
         case "json_invalid":
-            rule = "Unicode, nested at most a hundred sections deep"
-            return Problem(f"{where}: text", rule, f"write {key} as the files in examples/ have it", code="not-json")
+            rule = "it must be Unicode, with at most a hundred levels"
+            return Problem(
+                f"{where}: not readable as JSON", rule, f"write {key} as in the files of examples/", code="not-json"
+            )
         case "missing":
             return Problem(
                 f"{where}: missing",
-                "this key has no default",
+                "this key is required",
                 f"add {_written(keys.get(kind, {}).get(key), key)}",
                 code="key-missing",
             )
@@ -104,21 +106,22 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
                 if inner
                 else did_you_mean(key, known, otherwise=_by_its_secret(key, known))
             )
-            return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", remedy, code="unknown-key")
+            return Problem(
+                f"{where}: unknown key", f"a key of {of} must be one of {', '.join(known)}", remedy, code="unknown-key"
+            )
         case _:
             return _wrong_entry(where, detail, keys.get(kind, {}).get(key))
 
 
 def _by_its_secret(key: str, known: Iterable[str]) -> str:
-    """Return the remedy for a key with another name of a secret: password_days means mqtt_days."""
+    """Return the remedy for a key that names a secret in other words: password_days means mqtt_days."""
     called, _, measure = key.rpartition("_")
     secret = secret_meant(called) or ""
     meant = f"{secret.replace('-', '_')}_{measure}"
-    return f"did you mean {meant}?" if meant in known else "take it out"
+    return f"did you mean {meant}?" if meant in known else "remove it"
 
 
 def _written(form: str | None, key: str) -> str:
-    """Return the key, with an example of its entry if there is one."""
     return f"{key}: {form}" if form else key
 
 
@@ -152,13 +155,14 @@ def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
             if entry is False and form == "[]":
                 remedy += f"; for none {_written(form, key)}"
         case "too_short":
-            what, rule = "an empty list", "at least one entry"
+            what, rule = "an empty list", "a list of at least one entry"
             remedy = f"add one: {key}: {form}" if form else "add one"
         case _:
-            rule, remedy = detail["msg"][0].lower() + detail["msg"][1:], "correct it"
+            rule, remedy = f"valid: {detail['msg'][0].lower()}{detail['msg'][1:]}", "correct it"
     code = context.get("code") or _CODES.get(detail["type"], "wrong-type")
     if detail["type"] in _TYPES and entry is None:
-        code, remedy = "entry-empty", "fill it in, or take it out"
+        code, remedy = "entry-empty", "fill it in, or remove it"
+    rule = rule if " must " in f" {rule}" else f"it must be {rule}"
     return Problem(f"{where}: {what}", rule, remedy, code=code)
 
 
@@ -168,25 +172,27 @@ _CODES = {"literal_error": "unknown-word", "enum": "unknown-word", "too_short": 
 
 
 def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
-    where, rule = f"{section}.kind", f"one of {', '.join(known)}"
+    where, rule = f"{section}.kind", f"it must be one of {', '.join(known)}"
     for other in ("store", "server"):
         if section in ("store", "server") and kind in registry.kinds(other) and kind not in known:
             return Problem(
-                f"{where}: {kind} is a {other}, not a {section}", rule, "name one of them", code="unknown-kind"
+                f"{where}: {kind} is a {other}, not a {section}", rule, "write one of these kinds", code="unknown-kind"
             )
     return Problem(
         f"{where}: {shown(kind, known)}",
         rule,
-        did_you_mean(str(kind), known, otherwise="name one of them"),
+        did_you_mean(str(kind), known, otherwise="write one of these kinds"),
         code="unknown-kind",
     )
 
 
 def unknown_section(name: str, known: Iterable[str], keys: Mapping[str, Keys]) -> Problem:
-    """Return the problem of an unknown section. It may be a key of a known one: `keys` has those."""
+    """Return the problem for an unknown section. Its name may be a key of a known section, listed in `keys`."""
     key = name.rpartition(".")[2]
     above = next(
         (section for section, kinds in keys.items() if key in {one for each in kinds.values() for one in each}), ""
     )
     remedy = f"put {key} below {above}:" if above else did_you_mean(name, known)
-    return Problem(f"{shown_key(name)}: unknown section", f"one of {', '.join(known)}", remedy, code="unknown-section")
+    return Problem(
+        f"{shown_key(name)}: unknown section", f"it must be one of {', '.join(known)}", remedy, code="unknown-section"
+    )

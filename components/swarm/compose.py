@@ -1,8 +1,7 @@
-"""The stack as a file for `docker stack deploy`, from its stack file alone: without engine, state or daemon.
+"""Write the stack as a file for `docker stack deploy`, from its stack file alone: without engine, state or daemon.
 
-    python -m components.swarm.compose Pulumi.<stack>.yaml
-
-prints JSON for `secretops export`, which adds the versions of the service and prints YAML.
+`python -m components.swarm.compose Pulumi.<stack>.yaml` prints JSON for `secretops export`, which adds the secrets that
+the service mounts and prints YAML.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from .service_spec import TMP, TMP_BYTES, Shape, Update, seconds
 from .settings import SwarmServer, SwarmStore
 from .store_spec import SOURCE, manifest_of, rotator_shape
 
-# Key of the stack's network in the file.
+# Key of the stack's network in the compose file.
 NETWORK = "mcp"
 
 # The newest version of the format that Docker's client accepts without its compose plugin.
@@ -33,7 +32,7 @@ VERSION = "3.8"
 
 
 def compose(settings: Settings) -> dict[str, Any]:
-    """Return the compose file without secrets, its files, and the manifest. Raises UsageError for other platforms."""
+    """Return the compose file (without secrets), its files, and the manifest. Raises UsageError for other platforms."""
     store, server, broker = settings.store, settings.server, settings.broker.args
     if not isinstance(store, SwarmStore) or not isinstance(server, SwarmServer):
         raise UsageError(
@@ -156,7 +155,7 @@ def _update(update: Update) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Exit with 2 for an invalid stack file."""
+    """Print the JSON for `secretops export`. Exit with 2 for an invalid stack file."""
     try:
         file = StackFile.read(Path(sys.argv[1]))
         settings = Settings.parse(file.stack, file.entries, encrypted=file.encrypted, others=file.others)

@@ -14,13 +14,13 @@ from ..settings.sections import DeclaredSecret, Rotation
 from .names import NAME_LIMIT, files_of, names_of
 from .settings import SwarmServer, SwarmStore
 
-# Bytes of a config, just below swarmkit's limit (manager/controlapi, MaxConfigSize).
+# Maximum bytes of a config, just below swarmkit's limit (manager/controlapi, MaxConfigSize).
 CONFIG_LIMIT = 1000 * 1024
 
-# Minimal grace period in seconds: two minutes until a replica that does not start fails, and one to change clients.
+# Minimal grace period in seconds: two minutes until a replica that can't start fails, and one to change clients.
 ROLLED = 180
 
-# Seconds in addition for each replica, which are replaced one by one.
+# Additional seconds per replica, since replicas are replaced one by one.
 A_REPLICA = 15
 
 
@@ -39,8 +39,8 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
         if isinstance(server, SwarmServer) and server.login:
             yield Problem(
                 "server.login: with store swarm",
-                "secrets of this Swarm are mounted into the service, without a login",
-                "take it out",
+                "a login requires another store: this Swarm mounts its secrets into the service",
+                "remove it",
                 code="key-for-other-store",
             )
         yield from _of_names(stack, parsed.get("secrets", {}))
@@ -53,29 +53,29 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
         if server.port is None:
             yield Problem(
                 "server.port: required with server.publish: ingress",
-                "clients need one fixed port on every node",
+                "ingress requires a fixed port, the same on every node",
                 "add port, for example 8000",
                 code="port-missing",
             )
         if server.replicas != 1:
             yield Problem(
                 f"server.replicas: {server.replicas} with server.publish: ingress",
-                "an MCP session lives in one replica, and Docker's ingress balances each connection",
-                "write replicas: 1, or publish: none with a proxy on its network that keeps sessions",
+                "there must be one replica: it has the MCP session, and Docker's ingress spreads the connections",
+                "write replicas: 1; or publish: none, with a proxy on the server's network that has session affinity",
                 code="ingress-needs-one-replica",
             )
     if server.publish == "host" and server.port is not None:
         yield Problem(
             f"server.port: {server.port} with server.publish: host",
-            "a new replica starts before the old one ends, and two can't listen on one port of a node",
-            "take port out: Docker chooses one; or write publish: ingress",
+            "Docker must choose the port: a new replica starts before the old one ends, on the same node",
+            "remove port, or write publish: ingress",
             code="port-of-host",
         )
     if server.publish == "none" and server.port is not None:
         yield Problem(
             f"server.port: {server.port} with server.publish: none",
-            "without publish the server has no port of a node",
-            "take port out, or write publish: ingress",
+            "a port requires publish: without it, the server is not published on any node",
+            "remove port, or write publish: ingress",
             code="port-not-published",
         )
 
@@ -84,7 +84,7 @@ def _of_no_registry(server: SwarmServer) -> Iterator[Problem]:
     if server.registry_login and image_registry(server.image) is None:
         yield Problem(
             f"server.registry_login: with image {server.image}",
-            "Docker finds a login by the registry in the image's name",
+            "the image's name must start with its registry, by which Docker finds the login",
             f"write docker.io/{server.image}",
             code="registry-mismatch",
         )
@@ -95,25 +95,24 @@ def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]
     if not server.login:
         yield Problem(
             f"server.login: required with store {store}",
-            "the launcher logs in with a file, which is a secret of the Swarm",
+            "the launcher must log in to the store, with a file that a Swarm secret provides",
             "docker secret create coreflux-mcp-login FILE, then add login: coreflux-mcp-login",
             code="login-missing",
         )
     yield from fetched_too_late(parsed.get("rotation"), where)
-    yield from not_fetched(parsed.get("secrets", {}), where, "write readers: [rotator], or take it out")
+    yield from not_fetched(parsed.get("secrets", {}), where, "write readers: [rotator], or remove it")
 
 
 def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
-    """Reject names that are too long for a Swarm, and files with one name."""
     names = names_of(stack)
     for name, secret in secrets.items():
         for field in secret.fields:
             if len(whole := names.longest(name, field)) > NAME_LIMIT:
                 over = len(whole) - NAME_LIMIT
                 yield Problem(
-                    f"secrets.{name}: its field {field}",
-                    f"{whole} would be its name in the Swarm, which limits names to {NAME_LIMIT} characters",
-                    f"shorten the secret's or the field's name by {over}",
+                    f"secrets.{name}: the Swarm's name of its field {field} would be {whole}",
+                    f"a name in a Swarm may have at most {NAME_LIMIT} characters",
+                    f"shorten the name of the secret or the field by {over} characters",
                     code="field-name-too-long",
                 )
     taken = {"mqtt_user", "mqtt_password", "api_key", "http_token", "ca.crt", "client.crt", "client.key"}
@@ -123,8 +122,8 @@ def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Pro
         for field, file in files_of(_as_secret(name, secret)).items():
             if file.name in taken:
                 yield Problem(
-                    f"secrets.{name}: its field {field} is the file {file.name}",
-                    "another secret uses this file name",
+                    f"secrets.{name}: the file name of its field {field} would be {file.name}",
+                    "each file name must be unique, and another secret uses this one",
                     "rename the secret or its field",
                     code="file-name-taken",
                 )
@@ -136,12 +135,11 @@ def _as_secret(name: str, secret: DeclaredSecret) -> Secret:
 
 
 def _too_soon(server: SwarmServer, rotation: Rotation | None) -> Iterator[Problem]:
-    """Require a grace period in which the last replica is replaced."""
     least = ROLLED + A_REPLICA * server.replicas
     if rotation and rotation.grace_seconds < least:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {server.replicas} replicas",
-            f"at least {least}: a new version needs new containers, one replica after another",
-            "lengthen it, or take it out for its default",
+            f"it must be at least {least}: a new version replaces the containers, one replica after another",
+            "lengthen it, or remove it to use the default",
             code="grace-too-short",
         )

@@ -1,4 +1,4 @@
-"""A service with its configs, and a list of secrets that secretops changes."""
+"""Declare a service with its configs. secretops changes the list of secrets that it mounts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from secretops.platforms.swarm.mounted_secrets import MountedSecret
 
 from .service_spec import TMP, TMP_BYTES, Shape, SwarmPlace, Update, seconds
 
-# The path that secretops changes, and the engine ignores.
+# Path of the list that secretops changes, and the engine ignores.
 LIST_MOVED = "taskSpec.containerSpec.secrets"
 
-# Billionths of a processor in a thousandth.
+# Billionths of a processor per thousandth: Docker counts in billionths, `Resources` in thousandths.
 NANO = 1_000_000
 
 
@@ -29,13 +29,13 @@ def service(
     secrets: Sequence[MountedSecret] = (),
     moved: bool = False,
 ) -> docker.Service:
-    """Declare `shape` for the component `name`, with `secrets` mounted.
+    """Declare the service `shape` for the component `name`, with `secrets` mounted.
 
-    `moved`: secretops changes that list; `secrets` is its current state. `formerly`: the resource's name before version
-    0.2.
+    `moved`: secretops changes that list, and `secrets` is its current content. `formerly`: the resource's name before
+    version 0.2.
     """
     opts = _options(f"{name}-service", formerly, place, parent)
-    opts.delete_before_replace = True  # two services can't have one name
+    opts.delete_before_replace = True  # two services can't have the same name
     if moved and pulumi.runtime.is_dry_run():
         opts.ignore_changes = [LIST_MOVED]
     return docker.Service(
@@ -54,7 +54,7 @@ def service(
 def _task(
     shape: Shape, container: docker.ServiceTaskSpecContainerSpecArgsDict, place: SwarmPlace
 ) -> docker.ServiceTaskSpecArgsDict:
-    # Networks by id: with names, each refresh finds a change, and replaces the service.
+    # Networks by id: with names, each refresh would find a change, and replace the service.
     networks: list[docker.ServiceTaskSpecNetworksAdvancedArgsDict] = [{"id": place.network}]
     if shape.aliases:
         networks[0]["aliases"] = list(shape.aliases)
@@ -66,10 +66,10 @@ def _task(
             "limits": {"nano_cpus": shape.resources.cpu * NANO, "memory_bytes": shape.resources.memory},
             "reservation": {"nano_cpus": shape.reserved.cpu * NANO, "memory_bytes": shape.reserved.memory},
         },
-        # As the daemon completes them.
+        # As the daemon completes it, so that a refresh finds no change.
         "restart_policy": {"condition": "any", "delay": "5s", "max_attempts": 0, "window": "0s"},
     }
-    if shape.constraints or shape.spread:  # else the daemon adds the image's platforms
+    if shape.constraints or shape.spread:  # otherwise the daemon adds the image's platforms
         spread = [f"spread={each}" for each in shape.spread]
         task["placement"] = {"constraints": list(shape.constraints), "prefs": spread}
     if driver := shape.log_driver:
@@ -80,7 +80,7 @@ def _task(
 def _configs(
     name: str, shape: Shape, place: SwarmPlace, parent: pulumi.ComponentResource
 ) -> list[docker.ServiceTaskSpecContainerSpecConfigArgsDict]:
-    """Declare configs, and return their mounts. A new text needs a new config."""
+    """Declare the service's configs, and return their mounts. A changed text becomes a new config."""
     made: list[docker.ServiceTaskSpecContainerSpecConfigArgsDict] = []
     for file in shape.files:
         config = docker.ServiceConfig(

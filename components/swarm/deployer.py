@@ -1,4 +1,4 @@
-"""The manager and the registry login of the local Docker client, for Pulumi's provider. Logins are never read."""
+"""Check the manager and the registry login of the local Docker client, for Pulumi's provider. Logins are never read."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from secretops.errors import SecretopsError, UsageError
 from secretops.platforms.swarm import api
 from secretops.platforms.swarm.daemon import address_of, certificates_of
 
-# Variables that the provider prefers to a login, and may write to the state as its inputs.
+# Variables that the provider uses in place of a login, and may write to the state as its inputs.
 _INSTEAD = ("DOCKER_REGISTRY_USER", "DOCKER_REGISTRY_PASS")
 
-# Names of one registry.
+# Host names of Docker Hub.
 _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com")
 
 
 def manager() -> str:
     """Return the daemon's address, which secretops uses, too.
 
-    Raises RunError for a missing context, or one with TLS certificates, which the provider does not support.
+    Raises RunError for a missing context, or for one with TLS certificates, which the provider does not support.
     """
     try:
         host, folder = address_of(), certificates_of()
@@ -33,8 +33,8 @@ def manager() -> str:
     given = os.environ.get("DOCKER_CERT_PATH")
     if folder and (not given or Path(given) != folder):
         raise _refused(
-            f"{host}: TLS with the certificates in {folder}",
-            rule="Pulumi's provider reads no Docker context, and would connect without TLS",
+            f"Docker's context connects to {host} by TLS, with the certificates in {folder}",
+            rule="variables must set this connection: Pulumi's provider reads no context, and would omit TLS",
             remedy=f"export DOCKER_HOST={host} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={folder}, or use ssh://",
             code="context-with-tls",
         )
@@ -42,7 +42,7 @@ def manager() -> str:
 
 
 def check_manager() -> None:
-    """Check that a manager answers. Raises RunError; a preview needs none, and warns."""
+    """Raise RunError unless a manager answers. In a preview, which needs none, only warn."""
     manager()
     try:
         ask_manager()
@@ -53,17 +53,16 @@ def check_manager() -> None:
 
 
 def ask_manager() -> None:
-    """Raise SecretopsError unless a manager answers."""
     api.check_manager(api.SwarmApi(patient=False).get("/info") or {})
 
 
 def check_login(registry: str) -> None:
-    """Raise RunError unless the provider will use a login at `registry`."""
+    """Raise RunError unless the provider will use Docker's login at `registry`."""
     for name in _INSTEAD:
         if os.environ.get(name):
             raise _refused(
                 f"{name} is set, and the stack file has server.registry_login",
-                rule="the provider would use it in place of Docker's login",
+                rule="the variable must not be set: Pulumi's provider would use it instead of Docker's login",
                 remedy=f"unset {name}, then docker login {registry}",
                 code="registry-variable-set",
             )
@@ -71,8 +70,8 @@ def check_login(registry: str) -> None:
     if not set(names) & set(_known()):
         raise _refused(
             f"server.registry_login: no login at {registry} in {_config()}",
-            rule="nodes pull the image with the login of this machine",
-            remedy=f"docker login {registry}, or take it out and docker pull the image on each node",
+            rule="this machine must be logged in to the registry: the nodes pull the image with its login",
+            remedy=f"docker login {registry}; or remove server.registry_login, and docker pull the image on each node",
             code="registry-login-missing",
         )
 
@@ -86,7 +85,6 @@ def _config() -> Path:
 
 
 def _known() -> Iterable[str]:
-    """Return hosts with a Docker login, in its file or by a helper."""
     try:
         config: Any = json.loads(_config().read_text(encoding="utf-8"))
     except (OSError, ValueError):

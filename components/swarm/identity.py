@@ -23,7 +23,8 @@ VXLAN = "com.docker.network.driver.overlay.vxlanid_list"
 @dataclass(frozen=True, kw_only=True)
 class SwarmIdentityArgs:
     host: pulumi.Input[str] | None = None
-    """Address of a manager's daemon, e.g. ssh://user@host; by default DOCKER_HOST, or your provider's."""
+    """Address of a manager's daemon, e.g. ssh://user@host. The default is DOCKER_HOST, or that of a provider in
+    `opts`."""
     registries: Sequence[str] = ()
     """Registries from which nodes pull with the Docker login of the machine that deploys."""
     encrypted: bool = True
@@ -35,13 +36,13 @@ class SwarmIdentityArgs:
 
 
 class SwarmIdentity(Component):
-    """The provider of a manager, and the stack's overlay network. Owns no service or secret.
+    """The provider for a manager, and the stack's overlay network. Owns no service or secret.
 
     Uses `opts.provider` if it is set.
     """
 
     service: SwarmService
-    """The server's service before it exists: `shared` of other components."""
+    """The server's service before it exists, for the argument `shared` of other components."""
 
     def __init__(
         self, name: str, args: SwarmIdentityArgs | None = None, opts: pulumi.ResourceOptions | None = None
@@ -53,7 +54,7 @@ class SwarmIdentity(Component):
         provider = yours or docker.Provider(
             f"{name}-swarm",
             host=args.host,
-            # By name: the provider reads the login in Docker's file.
+            # By name, so that the provider finds the login in Docker's file.
             registry_auth=[{"address": each} for each in args.registries] or None,
             disable_docker_daemon_check=True,  # a first preview needs no daemon
             opts=pulumi.ResourceOptions(parent=self),
@@ -62,7 +63,7 @@ class SwarmIdentity(Component):
             f"{name}-network",
             name=names.network(encrypted=args.encrypted),
             driver="overlay",
-            attachable=True,  # for a reverse proxy in a container without a service
+            attachable=True,  # also lets a reverse proxy connect that runs in a container without a service
             options=options_of(names) if args.encrypted else None,
             labels=[{"label": key, "value": value} for key, value in names.labels.items()],
             opts=pulumi.ResourceOptions(parent=self, provider=provider),
@@ -88,7 +89,8 @@ class SwarmIdentity(Component):
 
 
 def open_service(name: str, args: SwarmSecretStoreArgs | SwarmMcpServerArgs, parent: Component) -> SwarmService:
-    """Return the shared service with its provider, or declare an identity below it."""
+    """Return the shared service with its provider. Without one, declare an identity below `parent`, and return its
+    service."""
     if args.shared is None:
         own = SwarmIdentityArgs(stack=args.stack, encrypted=args.encrypted)
         return SwarmIdentity(f"{name}-identity", own, pulumi.ResourceOptions(parent=parent)).service
@@ -98,10 +100,10 @@ def open_service(name: str, args: SwarmSecretStoreArgs | SwarmMcpServerArgs, par
 
 
 def options_of(names: Names) -> dict[str, str]:
-    """Return the options of an encrypted network, with its VXLAN id.
+    """Return the driver options of an encrypted network, VXLAN id included.
 
-    A refresh reads all options; an undeclared one would replace network and service. The id is a hash of the stack, far
-    above Docker's own from 4096 on.
+    A refresh reads all options, and an undeclared one would replace network and service. The id is a hash of the
+    stack's name, far above Docker's own ids, which start at 4096.
     """
     spread = int(hashlib.sha256(names.base.encode()).hexdigest()[:8], 16)
     return {"encrypted": "true", VXLAN: str(LEAST_VXLAN + spread % (VXLANS - LEAST_VXLAN))}

@@ -19,10 +19,10 @@ from .service_spec import LOGIN_FILE, USER
 
 
 class SwarmMcpServer(McpServer):
-    """A service and its configs. Owns no value or secret.
+    """A service and its configs. Contains no secret values.
 
-    With its Swarm's store it retains the secrets that secretops mounted. With another store its launcher fetches them
-    by a mounted login.
+    With its Swarm's store it retains the secrets that secretops mounted. With another store its launcher fetches them,
+    with a mounted login.
     """
 
     def __init__(self, name: str, args: SwarmMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -46,9 +46,9 @@ def endpoint(names: Names, args: SwarmMcpServerArgs) -> str:
 
 
 def mounted_now(names: Names) -> tuple[MountedSecret, ...]:
-    """Return the mounted secrets; none in a preview, which ignores that list.
+    """Return the secrets that the service mounts now; none in a preview, which ignores that list.
 
-    Raises RunError without a manager: an empty list would unmount them.
+    Raises RunError if no manager answers: with an empty list the service would lose its secrets.
     """
     if pulumi.runtime.is_dry_run():
         return ()
@@ -59,7 +59,7 @@ def mounted_now(names: Names) -> tuple[MountedSecret, ...]:
 
 
 def login_secret(secret: str) -> MountedSecret:
-    """Return an operator's secret with the launcher's login, by the manager. Raises RunError."""
+    """Return the mount of an operator's secret with the launcher's login, found by a manager. Raises RunError."""
     uid, _, gid = USER.partition(":")
     try:
         return operator_secret(secret, file_name=LOGIN_FILE, uid=uid, gid=gid)

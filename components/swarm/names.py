@@ -1,4 +1,4 @@
-"""Names in the Swarm, which has no namespaces: each starts with the stack's."""
+"""Names in the Swarm. A Swarm has no namespaces, so each name starts with the stack's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..core.secrets import variables_of
 
 BASE = "coreflux-mcp"
 
-# Characters: with a separator they leave 40 of a name's 64 for secret, version and field.
+# Maximum length of `base`: of a name's 64 characters, it leaves 40 for secret, version and field after a separator.
 BASE_LIMIT = 23
 
 # Characters of a secret's or a config's name (swarmkit, manager/controlapi).
@@ -25,7 +25,7 @@ NAME_LIMIT = 64
 # Docker's folder of mounted secrets.
 SECRETS_FOLDER = "/run/secrets"
 
-# The longest version in a name.
+# The longest version that a name can contain.
 LATEST = "v9999"
 
 # As in the guide (Secret Management Tools, Docker Secrets).
@@ -35,32 +35,31 @@ _FILES = {
     SecretKind.X509: {"ca.crt": "ca.crt", "client.crt": "client.crt", "client.key": "client.key"},
 }
 
-# Fields whose variable is a path (MQTT_CLIENT_KEY), without _FILE.
+# Fields whose variable (MQTT_CLIENT_KEY) is always a path, so that it has no suffix _FILE.
 _BY_PATH = frozenset({"ca.crt", "client.crt", "client.key"})
 
 
 @dataclass(frozen=True)
 class Names:
-    """Names of a stack in a Swarm. `base` is also the argument of `docker stack deploy`."""
+    """Names of a stack in a Swarm. `base` is also the stack's name for `docker stack deploy`."""
 
     base: str
 
     @property
     def prefix(self) -> str:
-        """Prefix of secret names."""
         return f"{self.base}_"
 
     def of(self, what: str) -> str:
-        """Return a name as `docker stack deploy` does."""
+        """Return the name of `what`, as `docker stack deploy` forms it."""
         return f"{self.base}_{what}"
 
     def network(self, *, encrypted: bool) -> str:
-        """It depends on `encrypted`, so that a change creates the new network first: a network in use can't be
-        removed."""
+        """Return the network's name. A change of `encrypted` changes it, so that a new network comes first: one in use
+        can't be removed."""
         return self.of("mcp" if encrypted else "mcp-plain")
 
     def config(self, what: str, text: str) -> str:
-        """Configs are immutable: a new text needs a new config."""
+        """Return a config's name with a hash of its text. Configs are immutable: a changed text needs a new config."""
         return f"{self.of(what)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     @property
@@ -72,7 +71,7 @@ class Names:
 
 
 def names_of(stack: str) -> Names:
-    """Return valid host names, shortened by a hash if needed."""
+    """Return a stack's names. They are valid host names, shortened with a hash if needed."""
     whole = f"{BASE}-{stack}"
     plain = re.sub(r"[^a-z0-9-]", "-", whole.lower()).strip("-")
     if plain == whole and len(whole) <= BASE_LIMIT:
@@ -81,13 +80,12 @@ def names_of(stack: str) -> Names:
 
 
 def files_of(secret: Secret) -> dict[str, SwarmFile]:
-    """Return field -> its file."""
     named = _FILES.get(secret.kind) or {field: _plain_file(secret.name, field) for field in secret.fields}
     return {field: SwarmFile(name=name) for field, name in named.items()}
 
 
 def variables_to(secret: Secret, *, has_ca: bool) -> dict[str, str]:
-    """Return variable -> path. With `has_ca` the stack's CA file replaces the secret's."""
+    """Return variable -> path of its file. With `has_ca`, the stack's CA file replaces the secret's."""
     files = files_of(secret)
     named = {}
     for field, variable in variables_of(secret).items():
@@ -96,13 +94,12 @@ def variables_to(secret: Secret, *, has_ca: bool) -> dict[str, str]:
         by_path = secret.kind is SecretKind.X509 and field in _BY_PATH
         named[variable if by_path else f"{variable}_FILE"] = f"{SECRETS_FOLDER}/{files[field].name}"
     version = version_variable(secret.name)
-    if version in OWN_VARIABLES:  # for the launcher's report, which has no declared secrets
+    if version in OWN_VARIABLES:  # for the launcher's report, which does not include declared secrets
         named[f"{version}_FILE"] = f"{SECRETS_FOLDER}/{version_file(secret.name)}"
     return named
 
 
 def _plain_file(secret: str, field: str) -> str:
-    """Return the variable in lower case, as in the guide."""
     if (secret, field) == HTTP_TOKEN:
         return "http_token"
     return variable_of(secret, field).lower()

@@ -57,7 +57,7 @@ class Swarm(Platform):
 
         assert isinstance(server := settings.server, SwarmServer)
         args = SwarmIdentityArgs(
-            host=manager(),  # the provider ignores Docker's current context, and secretops uses it
+            host=manager(),  # unlike secretops, the provider ignores Docker's current context
             registries=_registries(server),
             encrypted=server.encrypted,
             stack=settings.stack,
@@ -143,7 +143,6 @@ def _swarm_args(server: SwarmServer) -> dict[str, Any]:
 
 
 def _registries(server: SwarmServer) -> tuple[str, ...]:
-    """Return registries for the login. A cross-field rule ensures that the image has one."""
     registry = image_registry(server.image)
     return (registry,) if server.registry_login and registry else ()
 

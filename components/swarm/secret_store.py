@@ -1,6 +1,6 @@
 """The Docker Swarm store: secretops creates secrets and mounts them into a service.
 
-They are no resources of the stack: the provider writes their data to the state (docs/adr/0012).
+The secrets are not resources of the stack: the provider would write their data to the state (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from .names import Names
 from .service_spec import SwarmService
 from .store_spec import SOURCE, SwarmRotatorArgs, SwarmSecretStoreArgs, manifest_of, rotator_shape
 
-# Events that `secretops audit` reads. No filter by label: a Swarm's events have none of their object's labels.
+# Events that `secretops audit` reads, by type: events don't contain the labels of their objects.
 FILTERS = " ".join(f"--filter event={action}" for action in (*sorted(INTO_CONTAINER), *sorted(CHANGES)))
 
 
 class SwarmSecretStore(SecretStore):
-    """A Swarm's secrets as a store. Owns names and the rotator; never a value."""
+    """A Swarm's secrets as a store: names and the rotator. Contains no secret values."""
 
     service: SwarmService
     """The server's service, with provider and network for other components."""
@@ -37,7 +37,7 @@ class SwarmSecretStore(SecretStore):
         self.register_outputs({"prefix": self._names.prefix})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """Swarm needs no grant: only a service's containers read its secrets."""
+        """Return the reference. Swarm needs no grant: a service's secrets are readable only in its containers."""
         match reader:
             case SwarmService():
                 return MountedFiles(source=SOURCE, secrets=self.read_by_server)
@@ -45,7 +45,7 @@ class SwarmSecretStore(SecretStore):
                 raise TypeError(f"{reader}: only a service of this Swarm can mount its secrets")
 
     def rotate(self) -> Schedule:
-        """Declare a service, or return the command that installs a timer on a manager."""
+        """Declare the rotator's service, or return the command that installs a timer on a manager."""
         args = self._args
         if args.rotator == "timer":
             return Schedule(every="hour", turn_on=turn_on(self._names, self.manifest.stack))
@@ -59,7 +59,7 @@ class SwarmSecretStore(SecretStore):
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """Return records of launcher and rotator, and the query for the managers' log of changes."""
+        """Return where launcher and rotator record reads, and the query for the managers' log of changes."""
         return Trail(
             records=f"the logs of the services {self._names.of('server')} and {self._names.prefix}task-…, "
             "and of what starts ticks; each access is a JSON line",
@@ -68,9 +68,9 @@ class SwarmSecretStore(SecretStore):
 
 
 class SwarmRotator(Component):
-    """One replica on a manager. Each hour it starts a tick as a task with the values mounted.
+    """One replica on a manager, which starts a tick each hour, as a task with the values mounted.
 
-    Owns a config with the manifest; never a value.
+    The component owns a config with the manifest, and contains no secret values.
     """
 
     def __init__(self, name: str, args: SwarmRotatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:

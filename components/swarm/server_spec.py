@@ -32,14 +32,14 @@ from .service_spec import (
 # The launcher's port. Not 8000, where the server's tool verify_lot_snippet finds a verifier.
 PORT = 8080
 
-# Seconds. The launcher ends within 5 (docs/operations/http.md), and Docker adds 2. `pulumi destroy` waits this long
+# Seconds until SIGKILL. The launcher ends within 5 (docs/operations/http.md), and Docker adds 2. `pulumi destroy` waits
 # for a container to be removed.
 END_WITHIN = 60
 
-# A replica fails after two minutes; it answers while a tool blocks (docs/operations/http.md).
+# A replica fails after two minutes. The check is answered even while a tool blocks (docs/operations/http.md).
 HEALTH = Health(command=(PYTHON, "-m", "secretops.launcher.health"), interval=5, timeout=5, start_period=30, retries=24)
 
-# A replica ends once the next one is healthy; an unhealthy one rolls the service back.
+# A replica ends once the next one is healthy. An unhealthy one causes a rollback of the service.
 START_FIRST = Update(order="start-first", failure_action="rollback", monitor=5)
 
 BACK = Update(order="start-first", failure_action="pause", monitor=5)
@@ -48,27 +48,27 @@ BACK = Update(order="start-first", failure_action="pause", monitor=5)
 @dataclass(frozen=True, kw_only=True)
 class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     references: MountedFiles | Fetched
-    """Where the server reads secrets: the result of a store's `publish`, or your own."""
+    """Where the server reads secrets: the result of a store's `publish`, or your own references."""
     replicas: int = 2
     """Number of replicas; 1 with publish ingress."""
     publish: Literal["none", "ingress", "host"] = "none"
-    """Who reaches it: containers on its network; clients by one port of every node; or by a port of each replica's node
-    that Docker chooses."""
+    """Who can connect: containers on its overlay network (none); clients by one port of every node (ingress); or
+    clients by a port of each replica's node that Docker chooses (host)."""
     port: int | None = None
     """Port of every node, with publish ingress."""
     allowed_hosts: Sequence[str] = ()
     """Host names that clients use in addition to those on its network."""
     connection_tools: bool = False
-    """Whether MCP clients may choose the broker and user of all clients, by the connection tools."""
+    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
     networks: Sequence[pulumi.Input[str]] = ()
-    """Ids of further overlay networks, e.g. the broker's."""
+    """Ids of further overlay networks, e.g. the broker's. A change replaces the service."""
     constraints: Sequence[str] = ()
     """Placement constraints, such as node.labels.zone==a."""
     spread: Sequence[str] = ()
-    """Labels of nodes over which replicas are spread, such as node.labels.zone."""
+    """Labels of nodes over whose values replicas are spread evenly, such as node.labels.zone."""
     mounted: Sequence[MountedSecret] | None = None
-    """Secrets to mount. None retains the mounted ones, which `pulumi up` reads from the manager. With another store:
-    the login, `login_secret(NAME)`."""
+    """Secrets to mount. None retains the mounted ones, which `pulumi up` reads from the manager. With a store other
+    than swarm: the login, `login_secret(NAME)`."""
 
 
 def server_shape(names: Names, args: SwarmMcpServerArgs) -> Shape:
@@ -103,7 +103,7 @@ def server_shape(names: Names, args: SwarmMcpServerArgs) -> Shape:
 
 def _variables(args: SwarmMcpServerArgs) -> dict[str, str]:
     variables = args.public_variables(ca_file=CA_FILE)
-    # The launcher adds a suffix, for replicas of a slot that overlap.
+    # The launcher adds a suffix, since a slot's old and new replica may overlap.
     variables["MQTT_CLIENT_ID"] = "coreflux-mcp-{{.Task.Slot}}"
     if isinstance(args.references, MountedFiles):
         for secret in args.read_secrets:

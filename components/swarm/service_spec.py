@@ -1,4 +1,4 @@
-"""A service's specification: `deployed` declares it with Pulumi, `compose` writes it to a file."""
+"""A service's specification, which `deployed` declares with Pulumi, and `compose` writes to a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pulumi
 
 from ..core.principals import Place, Principal, Workload
 
-# In a container: the launcher's login to another store, and the CA certificates of that store's server.
+# Paths in a container: the launcher's login to another store, and the CA certificates of that store's server.
 LOGIN_FILE = "/run/secrets/login/server"
 STORE_CA_FILE = "/etc/coreflux-mcp/vault-ca.crt"
 
@@ -22,7 +22,7 @@ class SwarmPlace(Place):
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmService(Workload, Principal):
-    """A service before it exists. It has no identity: its secrets are mounted."""
+    """A service before it exists. It has no identity, and needs none: its secrets are mounted."""
 
     place: SwarmPlace
     base: str
@@ -58,27 +58,27 @@ class SwarmArgs:
     """Shared arguments of store and server."""
 
     image: str
-    """The server's image, with tag or digest; rotations use it, too."""
+    """The server's image, with tag or digest. Rotations run in it, too."""
     shared: SwarmService | None = None
-    """`service` of a SwarmIdentity or of another component, to share; by default one is made."""
+    """`service` of a SwarmIdentity or of another component, to share it. By default one is created."""
     encrypted: bool = True
-    """Whether the stack's overlay network encrypts traffic between nodes."""
+    """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     log_driver: LogDriverArgs | None = None
-    """Log driver of its containers; by default the daemon's."""
+    """Log driver of the component's containers; by default the daemon's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublicFile:
     key: str
     name: str
-    """Config name, with a hash of its content: configs are immutable."""
+    """Name of the config, with a hash of its text: configs are immutable."""
     target: str
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """Health check of a service, in seconds."""
+    """Health check of a service. Times are in seconds."""
 
     command: tuple[str, ...]
     interval: int
@@ -89,7 +89,7 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """Update of replicas, one at a time, in seconds."""
+    """How replicas are updated: one at a time. Times are in seconds."""
 
     order: str
     failure_action: str
@@ -98,7 +98,7 @@ class Update:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """Resources of a replica: thousandths of a processor; bytes."""
+    """Resources of a replica, in thousandths of a processor and bytes."""
 
     cpu: int
     memory: int
@@ -106,10 +106,10 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A service without its secrets, which secretops mounts."""
+    """A service's specification without its secrets, which secretops mounts."""
 
     key: str
-    """Part of its name after the stack's."""
+    """The part of the service's name after the stack's."""
     image: str
     command: tuple[str, ...]
     args: tuple[str, ...]
@@ -122,15 +122,15 @@ class Shape:
     update: Update
     rollback: Update | None
     stop_within: int
-    """Seconds until SIGKILL."""
+    """Seconds from SIGTERM to SIGKILL."""
     health: Health | None = None
     files: tuple[PublicFile, ...] = ()
     sockets: tuple[str, ...] = ()
-    """Node paths to mount."""
+    """Paths on the node that are mounted at the same path."""
     aliases: tuple[str, ...] = ()
     networks: tuple[pulumi.Input[str], ...] = ()
     endpoint: str = "dnsrr"
-    """`vip` for one address that a node's kernel balances; `dnsrr` for the addresses of replicas."""
+    """`vip`: one address, which the node's kernel balances. `dnsrr`: the addresses of all replicas."""
     publish: str | None = None
     port: int | None = None
     """Port of the node; None if Docker chooses one."""
@@ -138,11 +138,11 @@ class Shape:
     constraints: tuple[str, ...] = ()
     spread: tuple[str, ...] = ()
     hostname: str | None = None
-    """Host name of its containers, for access records; None: the container's id."""
+    """Host name of the containers, for access records; None for the container's id."""
     log_driver: LogDriverArgs | None = None
 
 
 def seconds(number: int) -> str:
-    """Write a duration as the daemon does (1m30s for 90), so that a refresh finds no change."""
+    """Return a duration in the daemon's form (1m30s for 90), so that a refresh finds no change."""
     minutes, rest = divmod(number, 60)
     return "".join([f"{minutes}m" if minutes else "", f"{rest}s" if rest or not minutes else ""])

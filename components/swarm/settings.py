@@ -10,6 +10,9 @@ from ..aws.field_types import Operator
 from ..settings.constraints import between, distinct, matching, no_value
 from ..settings.field_types import AbsolutePath, HostName, PinnedImage, Port
 from ..settings.section import Section, ServerSection, StoreSection
+from .server_spec import SwarmMcpServerArgs
+from .service_spec import SwarmArgs
+from .store_spec import SwarmSecretStoreArgs
 
 SwarmNetwork = Annotated[
     str,
@@ -47,11 +50,9 @@ class SwarmStore(StoreSection):
     """Secrets of the Docker Swarm of DOCKER_HOST, or of the current context."""
 
     kind: Literal["swarm"]
+    arguments = (SwarmSecretStoreArgs,)
     rotator: Literal["timer", "service"] = "timer"
-    """What starts ticks: a systemd timer that you install on a manager, or a service of the stack, which has the
-    daemon's socket mounted."""
     socket: AbsolutePath = "/var/run/docker.sock"
-    """Path of the daemon's socket on managers, for that service."""
 
 
 class LogDriver(Section):
@@ -65,31 +66,24 @@ class SwarmServer(ServerSection):
     """The MCP server as a service of a Docker Swarm."""
 
     kind: Literal["swarm"]
+    arguments = (SwarmMcpServerArgs, SwarmArgs)
     keys_for_stores: ClassVar = {"reader": ("aws",)}
     image: PinnedImage
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
-    """Number of replicas; 1 with publish ingress."""
     publish: Literal["none", "ingress", "host"] = "none"
-    """Who reaches it: containers on its overlay network, such as a reverse proxy; clients by one port of every node
-    (ingress); or by a port of each replica's node that Docker chooses (host)."""
     port: Port | None = None
-    """Port of every node, with publish ingress."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
-    """Host names that clients use in addition to those on its network."""
     connection_tools: bool = False
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     encrypted: bool = True
-    """Whether its overlay network encrypts traffic between nodes (IPsec, which the nodes' kernels must support)."""
     networks: Annotated[tuple[SwarmNetwork, ...], AfterValidator(distinct)] = ()
     """Ids of further overlay networks for server and rotator, e.g. the broker's. A change replaces the service."""
     constraints: Annotated[tuple[Constraint, ...], AfterValidator(distinct)] = ()
     spread: Annotated[tuple[Spread, ...], AfterValidator(distinct)] = ()
     log_driver: LogDriver | None = None
-    """The log driver, by default the daemons'."""
     registry_login: bool = False
     """Whether nodes pull the image with the `docker login` of the machine that deploys."""
     reader: Operator | None = None
-    """ARN of the role or user with which the launcher reads, for store aws; its policies have to allow it."""
+    """ARN of the role or user with which the launcher reads, for store aws. Its policies must allow that."""
     login: SwarmSecret | None = None
-    """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential of
-    Vault's method. You create it."""
+    """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential for
+    Vault's login method. You create it."""

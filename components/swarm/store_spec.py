@@ -1,4 +1,4 @@
-"""Arguments of the Swarm store and rotator, manifest, and rotator's service. Imports no SDK."""
+"""Arguments of the Swarm's store and rotator, the manifest, and the rotator's service. Imports no SDK."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from .service_spec import (
     Update,
 )
 
-# The launcher finds files by variables: the folder of secrets does not exist before the first secret.
+# The launcher finds files by variables: the folder of secrets is missing until the first secret is mounted.
 SOURCE = "env:"
 
 # The socket belongs to root: write access to it is root access to the node, and to every secret of the Swarm.
 ROOT = "0:0"
 
-# Seconds: it waits for its task, which has 60 (platforms/swarm/job.py).
+# Seconds until SIGKILL: the rotator waits for its task, which has 60 (platforms/swarm/job.py).
 END_WITHIN = 90
 
 
@@ -43,9 +43,9 @@ class SwarmSecretStoreArgs(SwarmArgs, SecretStoreArgs):
     networks: Sequence[str] = ()
     """Ids or names of further overlay networks for rotations, e.g. the broker's."""
     rotator: Literal["timer", "service"] = "timer"
-    """What starts ticks: a systemd timer that you install on a manager, or a service of the Swarm."""
+    """How ticks are started: by a systemd timer that you install on a manager, or by a service with its socket."""
     socket: str = "/var/run/docker.sock"
-    """Path of the daemon's socket on managers, for that service."""
+    """Path of the daemon's socket on managers, for rotator service."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +53,15 @@ class SwarmRotatorArgs:
     manifest: Manifest
     """The manifest of a Swarm store."""
     shared: SwarmService
-    """Provider and network: `service` of a SwarmIdentity or of a store."""
+    """`service` of a SwarmIdentity or of a store, to share its provider and network."""
     socket: str = "/var/run/docker.sock"
     """Path of the daemon's socket on managers."""
     log_driver: LogDriverArgs | None = None
-    """Its log driver, by default the daemon's."""
+    """Log driver of the rotator's containers; by default the daemon's."""
 
 
 def manifest_of(names: Names, args: SwarmSecretStoreArgs) -> Manifest:
-    """Return the same manifest for Pulumi and `docker stack deploy`."""
+    """Return the store's manifest, which is the same with Pulumi and with `docker stack deploy`."""
     uid, _, _ = USER.partition(":")
     return args.manifest(
         store=Location(
@@ -79,7 +79,8 @@ def manifest_of(names: Names, args: SwarmSecretStoreArgs) -> Manifest:
 
 
 def rotator_shape(manifest: Manifest, *, socket: str, log_driver: LogDriverArgs | None) -> Shape:
-    """Return the rotator's service; one runs at a time. Raises TypeError."""
+    """Return the specification of the rotator's service, with one replica. Raises TypeError for another
+    store's manifest."""
     store = manifest.store
     if not isinstance(store, Location):
         raise TypeError(f"{store.kind}: the manifest is of another store, and this rotator is a service of a Swarm")
@@ -111,7 +112,7 @@ def _rotator_files(names: Names, manifest: Manifest) -> tuple[PublicFile, ...]:
     if ca_file := manifest.broker.ca_file:
         bundle = ca_bundle(ca_file)
         manifest = manifest.model_copy(update={"broker": manifest.broker.model_copy(update={"ca_file": CA_FILE})})
-        # Separate from the server's config with the same text, so that either can be removed.
+        # A separate config from the server's, although the text is equal, so that either can be removed.
         files.append(PublicFile(key="ca", name=names.config("tick-ca", bundle), target=CA_FILE, text=bundle))
     text = manifest.model_dump_json(indent=1) + "\n"
     return PublicFile(key="manifest", name=names.config("manifest", text), target=MANIFEST_FILE, text=text), *files

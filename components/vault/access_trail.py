@@ -1,6 +1,6 @@
-"""The Vault store's trail: audit devices log each request of the server, with values as HMACs.
+"""The Vault store's trail: audit devices log each request to the server, with secret values as HMACs.
 
-By default there are two: a server rejects requests while all devices fail, so that each read is recorded.
+By default there are two. A server rejects requests if all devices fail, so each read is recorded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class VaultAccessTrailArgs(VaultStackArgs, AuditArgs): ...
 
 
 class VaultAccessTrail(Component):
-    """The audit devices of a Vault. For OpenBao it only returns what the server's configuration needs."""
+    """The audit devices of a Vault server. OpenBao's are not created, but returned as text for its configuration."""
 
     trail: Trail
     """Location of the records, and OpenBao's configuration."""
@@ -61,7 +61,7 @@ class VaultAccessTrail(Component):
 
 
 def _declared(files: Sequence[str], names: Names) -> str:
-    """See OpenBao, Declarative audit devices."""
+    """Return the audit devices for OpenBao's configuration (OpenBao, Declarative audit devices)."""
     blocks = [
         f'audit "file" "{names.of(str(at))}" {{\n  description = "{WHY}"\n  options {{\n'
         f"    file_path = {json.dumps(file)}\n" + ("" if file == STDOUT else '    mode      = "0600"\n') + "  }\n}\n"

@@ -1,4 +1,4 @@
-"""Names and arguments of Vault's components. No SDK: settings take their documentation from here."""
+"""Names and arguments of Vault's components. Imports no SDK: settings reuse the docstrings of the arguments."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..core.naming import physical_name
 from ..core.principals import Pods, Workload
 from ..swarm.service_spec import LOGIN_FILE, SwarmService
 
-# Prefix of the path of a pending value. No secret's name has a slash.
+# Prefix of the path of a pending value. No secret's name contains a slash.
 PENDING = "pending/"
 # Path of the rotator's lease.
 LEASE = "rotator/lease"
-# The PKI role, in a mount of the stack alone.
+# Name of the PKI role, in a mount that belongs to the stack alone.
 CLIENT = "client"
 
 SERVER: Final = "server"
@@ -33,26 +33,27 @@ _LIMIT = 48
 @dataclass(frozen=True, kw_only=True)
 class Names:
     base: str
-    """The KV mount, the password policy, and the common name of client certificates."""
+    """Name of the KV mount and the password policy, and common name of client certificates."""
 
     def of(self, what: str) -> str:
-        """Return the name of a mount, policy or role: others may share a server's auth methods."""
+        """Return the name of a mount, policy or role. It starts with the stack's, since other stacks may use the
+        server."""
         return f"{self.base}-{what}"
 
 
 def names_of(stack: str) -> Names:
-    """Return names that are valid as Vault paths and as host names, for certificates."""
+    """Return names that are valid in Vault's paths and, for certificates, as host names."""
     plain = re.sub(r"[^a-z0-9]+", "-", stack.lower()).strip("-") or "stack"
     return Names(base=physical_name("coreflux-mcp", plain, limit=_LIMIT))
 
 
 Who = Literal["server", "rotator"]
 
-# Where a pod finds the token of its service account for Vault.
+# Path in a pod of its service account's token for Vault.
 POD_TOKEN = "/var/run/secrets/vault/token"  # noqa: S105  # nosec B105 - a path
-# Below the folder of a client's entry or of the rotator: logins of programs on this machine.
+# Folder for logins of programs on this machine, below that of the MCP client's entry or of the rotator.
 LOGIN_FOLDER = "login"
-# The CA certificates of the Vault server, in a pod's folder of public files.
+# Name of the file with the Vault server's CA certificates, in a pod's folder of public files.
 CA_FILE = "vault-ca.crt"
 
 
@@ -73,7 +74,7 @@ class VaultStackArgs:
     """Shared arguments of a stack's components."""
 
     server: VaultServerArgs
-    """The Vault server; `place` of a VaultIdentities shares its provider."""
+    """The Vault server. `place` of a VaultIdentities shares its provider."""
     production: bool = True
     """Whether mounts, CAs and audit devices are protected from deletion."""
     stack: str | None = None
@@ -83,63 +84,63 @@ class VaultStackArgs:
 @dataclass(frozen=True, kw_only=True)
 class AuditArgs:
     product: Literal["vault", "openbao"] = "vault"
-    """OpenBao's API enables no audit device: its configuration does."""
+    """OpenBao's API can't enable audit devices: they must be in its configuration."""
     audit_files: Sequence[str] | None = None
-    """Files of the server's audit log, of all requests of all stacks; by default /vault/audit and standard output in
-    production. An empty list enables no device, e.g. if another stack does."""
+    """Files of the server's audit log, which covers all stacks; by default in production /vault/audit and standard
+    output. An empty list enables no device, e.g. if another stack does."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PkiArgs:
-    """A CA for client certificates. Vault makes its keys, which never leave it."""
+    """A CA for client certificates. Vault generates its keys, which never leave it."""
 
     signed_by: Literal["stack", "outside"] = "stack"
-    """Who signs the intermediate: the stack's own root, or an outside CA that gets the output `csr`."""
+    """Who signs the intermediate CA: the stack's own root CA, or an outside CA that gets the output `csr`."""
     certificate_file: str | None = None
-    """PEM file of the signed intermediate and its issuer; only with signed_by outside."""
+    """PEM file of the signed intermediate CA and its issuer; only with signed_by outside."""
     days: int = 30
     """Days that a client certificate is valid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AppRoleLogin:
-    """Log in by AppRole, on a platform without identities of programs. An operator makes each secret id in Vault."""
+    """Log in by AppRole, on a platform that gives programs no identity. An operator creates each secret id in Vault."""
 
     server_file: str | None = None
     """File with the server's secret id; by default login/server in the folder of the client's entry."""
     rotator_file: str | None = None
     wrapped: bool = False
-    """Whether the server's file has a wrapping token, valid for one start."""
+    """Whether the server's file contains a wrapping token, which is valid for one start."""
     networks: Sequence[pulumi.Input[str]] = ()
-    """Networks from which a secret id is accepted; by default all."""
+    """Networks from which Vault accepts a secret id; by default all."""
     days: int = 90
     """Days that a secret id is valid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JwtLogin:
-    """Log in by a signed token of a cluster or another issuer."""
+    """Log in with a token that a cluster or another issuer has signed."""
 
     issuer: pulumi.Input[str]
     ca_file: str | None = None
     """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's."""
     audience: str = "vault"
     server: str | None = None
-    """The `sub` claim of the server's token. Pods need none: their subject is known."""
+    """The `sub` claim of the server's token. Pods need no entry: their subject is known."""
     rotator: str | None = None
     server_file: str | None = None
-    """File with that token; by default login/server in the folder of the client's entry."""
+    """File with the server's token; by default login/server in the folder of the client's entry."""
     rotator_file: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceAccountLogin:
-    """Log in as a service account, by a Kubernetes auth method that a Vault administrator has enabled: it may need a
-    reviewer's token, which is a value."""
+    """Log in as a Kubernetes service account, by an auth method that a Vault administrator has enabled. The stack does
+    not enable it, since it may need a reviewer's token, which is a secret value."""
 
     mount: str = "kubernetes"
     audience: str | None = "vault"
-    """Audience of the pods' tokens; none (~) uses the API server's, for a method without a reviewer's token."""
+    """Audience of the pods' tokens. None (~) uses the API server's, for an auth method without a reviewer's token."""
 
 
 VaultMethod = AppRoleLogin | JwtLogin | ServiceAccountLogin

@@ -21,24 +21,29 @@ MOST_SECRETS = 55
 def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     server: Any = parsed.get("server")
     secrets = parsed.get("secrets", {})
-    for key in (*METHODS, "pki"):  # an empty section would mean the same as none
+    for key in (*METHODS, "pki"):  # an empty section would have the same meaning as a missing one
         if key in store.model_fields_set and getattr(store, key) is None:
-            form = "issuer: and what else it has, below it" if key == "jwt" else f"{key}: {{}}"
-            yield Problem(f"store.{key}: nothing", A_SECTION, f"write {form}; or take it out", code="section-empty")
+            form = "issuer: and the other keys below jwt:" if key == "jwt" else f"{key}: {{}}"
+            rule, remedy = f"it must be {A_SECTION}", f"write {form}; or remove it"
+            yield Problem(f"store.{key}: nothing", rule, remedy, code="store-section-empty")
     for key, path, of in (
-        ("ca_file", store.ca_file, "by which the Vault server is known"),
-        ("jwt.ca_file", store.jwt and store.jwt.ca_file, "by which Vault knows the issuer"),
-        ("pki.certificate_file", store.pki and store.pki.certificate_file, "of the intermediate"),
+        ("ca_file", store.ca_file, "that sign the Vault server's certificate"),
+        ("jwt.ca_file", store.jwt and store.jwt.ca_file, "that sign the issuer's certificate"),
+        ("pki.certificate_file", store.pki and store.pki.certificate_file, "of the intermediate CA"),
     ):
-        rule = f"a PEM file of certificates {of}: it is read here"
-        yield from unreadable_certificates(f"store.{key}", path, rule, "put it there, or name another") if path else ()
+        rule = f"it must be a PEM file on this machine, with the certificates {of}"
+        yield from (
+            unreadable_certificates(f"store.{key}", path, rule, "put the file there, or name another one")
+            if path
+            else ()
+        )
     kind = server.kind if server else ""
     methods = [method for method in METHODS if getattr(store, method)]
     if len(methods) > 1:
         yield Problem(
             f"store: {' and '.join(methods)}",
             "server and rotator must log in by only one method",
-            "keep one method; the default is kubernetes in a cluster, and approle elsewhere",
+            "remove all but one; the default is kubernetes in a cluster, and approle elsewhere",
             code="one-login-method",
         )
     elif methods and kind:
@@ -48,55 +53,54 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
     if len(secrets) > MOST_SECRETS:
         yield Problem(
             f"secrets: {len(secrets)} secrets with store vault",
-            f"at most {MOST_SECRETS}: the index of secrets is one document, whose size is limited",
-            "combine those that belong together into one secret with several fields",
+            f"there may be at most {MOST_SECRETS}: Vault limits the size of the document that lists them",
+            "combine secrets that belong together into one with several fields",
             code="too-many-secrets",
         )
     if server and not server.is_remote:
         yield from fetched_too_late(parsed.get("rotation"), "store vault and server local")
-        yield from not_fetched(secrets, "store vault and server local", "write readers: [rotator], or take it out")
+        yield from not_fetched(secrets, "store vault and server local", "write readers: [rotator], or remove it")
     if kind == "kubernetes" and server.reference != "SyncedKey":
         remedy = "write readers: [rotator], or reference: SyncedKey in the section server"
-        yield from not_fetched(secrets, "store vault and files of its agent", remedy)
+        yield from not_fetched(secrets, "files written by Vault's agent", remedy)
         if server.certificate_issuer:
             yield Problem(
-                "server.certificate_issuer: with files of Vault's agent",
-                "cert-manager writes a Secret, but the launcher reads the files of Vault's agent",
-                "take it out and add pki to the store, or write reference: SyncedKey in the section server",
-                code="two-issuers",
+                "server.certificate_issuer: with files written by Vault's agent",
+                "certificate_issuer requires server.reference: SyncedKey: cert-manager writes a Kubernetes Secret",
+                "write server.reference: SyncedKey, or replace certificate_issuer by store.pki",
+                code="issuer-needs-synced-key",
             )
 
 
 def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
-    """Reject logins that a server of that kind can't use."""
     in_cluster = server == "kubernetes"
     if store.approle and in_cluster:
         yield Problem(
             "store.approle: with server kubernetes",
-            "the secret id would be stored in a Kubernetes Secret, and pods can log in with their own tokens",
-            "take it out, or add jwt where the Vault server does not reach the cluster's API server",
+            "pods must log in with their own tokens: a secret id would be stored in a Kubernetes Secret",
+            "remove it, or replace it by jwt if the Vault server does not reach the cluster's API server",
             code="approle-on-kubernetes",
         )
     if store.kubernetes and not in_cluster:
         yield Problem(
             "store.kubernetes: with a server outside of a cluster",
-            "only pods have a service account, with which they can log in",
-            "take it out: without it server and rotator log in by approle",
+            "this login requires pods, which have a service account",
+            "remove it: without it, the server and the rotator log in by approle",
             code="login-needs-cluster",
         )
     if store.jwt and server == "swarm":
         yield Problem(
             "store.jwt: with server swarm",
-            "a Swarm does not renew tokens for its containers",
-            "take it out: without it server and rotator log in by approle",
+            "this login requires tokens that the platform renews, which a Swarm does not",
+            "remove it: without it, the server and the rotator log in by approle",
             code="jwt-on-swarm",
         )
     for key in ("server_file", "wrapped"):
         if server == "swarm" and getattr(store.approle, key, None):
             yield Problem(
                 f"store.approle.{key}: with server swarm",
-                "each replica logs in with the Swarm secret that server.login names",
-                "take it out",
+                "each replica must log in with the Swarm secret in server.login",
+                "remove it",
                 code="approle-on-swarm",
             )
     for who in ("server", "rotator") if store.jwt and server != "swarm" else ():
@@ -104,14 +108,14 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
             if in_cluster and getattr(store.jwt, key):
                 yield Problem(
                     f"store.jwt.{key}: with server kubernetes",
-                    "pods present the token of their own service account, and its subject is known",
-                    "take it out",
+                    "pods must present the token of their own service account, so its subject is known",
+                    "remove it",
                     code="jwt-subject-of-cluster",
                 )
         if not in_cluster and not getattr(store.jwt, who):
             yield Problem(
                 f"store.jwt.{who}: required with a server outside of a cluster",
-                "the role is bound to one subject, which only the issuer of the tokens knows",
+                "the role must be bound to the subject of the tokens, which only their issuer knows",
                 f"add {who}: the `sub` claim of the token that the {who} presents",
                 code="jwt-subject-missing",
             )
@@ -121,21 +125,21 @@ def _of_pki(pki: VaultPki, broker: object) -> Iterator[Problem]:
     if pki.signed_by == "stack" and pki.certificate_file:
         yield Problem(
             "store.pki.certificate_file: with signed_by: stack",
-            "the stack's own root signs the intermediate",
-            "write signed_by: outside, or take it out",
+            "a certificate file requires signed_by: outside; otherwise the stack signs the intermediate CA itself",
+            "write store.pki.signed_by: outside, or remove certificate_file",
             code="certificate-without-outside-root",
         )
     if isinstance(broker, EmbeddedBroker):
         yield Problem(
             "store.pki: with the embedded broker",
-            "the embedded broker has no TLS, and requests no client certificate",
-            "take pki out of the store",
+            "pki requires a broker with client certificates, and the embedded broker has no TLS",
+            "remove store.pki",
             code="embedded-broker-without-tls",
         )
     if isinstance(broker, OutsideBroker) and not broker.client_certificate:
         yield Problem(
             "store.pki: without broker.client_certificate",
-            "pki signs the client certificate that a broker requires",
-            "add client_certificate: true to the broker, or take pki out",
+            "pki requires a broker with client certificates",
+            "add broker.client_certificate: true, or remove store.pki",
             code="issuer-without-certificate",
         )

@@ -1,5 +1,5 @@
-"""Roles of server and rotator. Pulumi never has their credentials: Vault issues an operator a secret id, or a platform
-issues its workload a token."""
+"""Roles of server and rotator. Pulumi never has their credentials: an operator gets a secret id from Vault, or a
+workload a token from its platform."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from .args import (
 )
 from .policies import Right, document
 
-# Minutes that a token is valid unless renewed. A tick takes no longer (components/kubernetes/rotation.py); a
+# Minutes that a token is valid unless it is renewed. A tick is shorter (components/kubernetes/rotation.py); a
 # launcher and an agent renew theirs.
 TOKEN_MINUTES = {SERVER: 60, ROTATOR: 30}
-# Hours after which a renewed token expires, too: the program logs in again, by a role that may have changed.
+# Hours after which even a renewed token expires: the program then logs in again, since its role may have changed.
 LONGEST_HOURS = {SERVER: 24, ROTATOR: 1}
 
 WHY = "Server and rotator of the Coreflux MCP secrets log in here"
@@ -49,7 +49,7 @@ class VaultPlace(Place, VaultServerArgs):
 
     @classmethod
     def of(cls, component: Component, name: str, server: VaultServerArgs) -> VaultPlace:
-        """Return the server, with `component`'s vault provider, or with a new one if it has none."""
+        """Return the server with `component`'s vault provider, or with a new provider if it has none."""
         if isinstance(server, VaultPlace):
             return server
         given = component.get_provider("vault:index/mount:Mount")
@@ -59,9 +59,10 @@ class VaultPlace(Place, VaultServerArgs):
             namespace=server.namespace,
             set_namespace_from_token=False,
             ca_cert_file=server.ca_file,
-            # A child token would end with one `pulumi up`, and not outlive a token that may make none.
+            # A child token would end with `pulumi up`, and a token without the right to create child tokens would fail.
             skip_child_token=True,
-            # Set, so that no variable of this machine changes them (VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES). That there
+            # Set explicitly, so that variables of this machine (VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES) can't change
+            # them. There
             # is no namespace can't be set: preflight checks VAULT_NAMESPACE.
             skip_tls_verify=False,
             max_retries=2,
@@ -72,7 +73,7 @@ class VaultPlace(Place, VaultServerArgs):
         return cls(provider=provider, is_given=given is not None, **own)
 
     def checked(self, text: pulumi.Output[str]) -> pulumi.Output[str]:
-        """Raises ComponentError if a supplied provider is known to be another server's."""
+        """Return `text` as an output that fails with ComponentError if the supplied provider is for another server."""
         if not self.is_given or not isinstance(self.provider, vault.Provider):
             return text
 
@@ -83,8 +84,8 @@ class VaultPlace(Place, VaultServerArgs):
                 if not pulumi.contains_unknowns(found) and (found or "").rstrip("/") != meant.rstrip("/"):
                     raise ComponentError(
                         f"provider of package vault: {key} {found or '(none)'}; arguments: {meant or '(none)'}",
-                        "the provider would create everything where no reader finds it",
-                        f"give both the same {key}, or take the provider out",
+                        "the provider must use the server of the arguments, or no reader finds the secrets",
+                        f"pass the same {key} in both, or remove the provider",
                         code="provider-of-other-server",
                     )
             return text
@@ -95,30 +96,29 @@ class VaultPlace(Place, VaultServerArgs):
     def grant(
         self, resource: str, policy: str, rights: Iterable[Right], parent: Component, after: Sequence[pulumi.Resource]
     ) -> None:
-        """Declare a policy for the role of its name."""
         opts = self.under(parent, after=after)
         vault.Policy(resource, name=policy, policy=document(rights), opts=opts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VaultReader(Principal):
-    """Reader and rotator. Vault runs no programs, so both run elsewhere."""
+    """The logins of reader and rotator. Vault runs no programs, so both run elsewhere."""
 
     place: VaultPlace
     reads: VaultLogin
-    """The server's role and login file. Its tokens have the policy of the role's name."""
+    """The server's role and login file. Its tokens have the policy with the role's name."""
     rotates: VaultLogin
     audience: str | None
-    """Audience of the token in those files; None: a cluster's API server, or no token."""
+    """Audience of the token in the login files. None: the cluster's API server, or the login needs no token."""
     workload: HostUser | Pods | SwarmService
     folder: str
     """Folder of a rotator on this machine."""
     syncs_as: pulumi.Output[str] | None = None
-    """Service account that reads for the pods, and copies secrets into their namespace."""
+    """Service account with which External Secrets reads for the pods, and copies secrets into their namespace."""
 
     @classmethod
     def of(cls, component: Component, name: str, args: VaultReader | VaultIdentitiesArgs, stack: str) -> VaultReader:
-        """Return the reader, or that of new identities below `component`."""
+        """Return the reader; if `args` is arguments, create identities below `component`, and return their reader."""
         if isinstance(args, VaultReader):
             return args
         opts = pulumi.ResourceOptions(parent=component)
@@ -128,26 +128,27 @@ class VaultReader(Principal):
 @dataclass(frozen=True, kw_only=True)
 class VaultIdentitiesArgs(VaultServerArgs):
     workload: HostUser | Pods | SwarmService | None = None
-    """The server's identity; by default the account that runs the program, on this machine."""
+    """The server's identity; by default the account of this machine that runs the program."""
     login: VaultMethod | None = None
-    """Login of both; by default pods log in as service accounts, others by AppRole."""
+    """Login method of server and rotator; by default pods log in as service accounts, others by AppRole."""
     folder: str | None = None
     """Folder of a rotator on this machine; by default .coreflux-mcp-rotator in the program's folder."""
     syncs: bool = False
-    """Whether External Secrets copies secrets into the pods' namespace; by default Vault's agent writes files."""
+    """Whether External Secrets copies secrets into the pods' namespace. By default Vault's agent writes files in each
+    pod."""
     stack: str | None = None
     """Part of names; by default the Pulumi stack's name."""
 
 
 class VaultIdentities(Component):
-    """The roles of server and rotator, and the auth method unless it is enabled. Owns no policy.
+    """The roles of server and rotator, and their auth method unless it is enabled already. Owns no policies.
 
-    Uses a provider of package vault in `opts`; the default reads its token from the environment.
+    A provider of package vault in `opts` is used; the default one reads its token from the environment.
     """
 
     place: VaultPlace
     principal: VaultReader
-    """Reader and rotator. The server's role is for its pods, for the account that copies, or for a launcher."""
+    """The logins of server and rotator. The server's is used by its pods, by External Secrets, or by a launcher."""
 
     def __init__(self, name: str, args: VaultIdentitiesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:Identity", name, opts, formerly="")
@@ -169,7 +170,7 @@ class VaultIdentities(Component):
         self.register_outputs({"address": args.address})
 
     def _method(self) -> pulumi.Output[str]:
-        """Return the mount; enable the method unless service accounts log in."""
+        """Return the auth method's mount. Enable the method, except for service accounts."""
         login = self._login
         if isinstance(login, ServiceAccountLogin):
             return pulumi.Output.from_input(login.mount)
@@ -204,7 +205,7 @@ class VaultIdentities(Component):
             case AppRoleLogin():
                 vault.approle.AuthBackendRole(
                     resource,
-                    role_id=name,  # not secret: the secret id is
+                    role_id=name,  # a role's id is not secret: the secret id is
                     secret_id_ttl=login.days * DAY,
                     secret_id_bound_cidrs=list(login.networks) or None,
                     token_bound_cidrs=list(login.networks) or None,
@@ -236,7 +237,7 @@ class VaultIdentities(Component):
         )
 
     def _pod(self, who: Who) -> tuple[str, str, str]:
-        """Return namespace, service account and user of the pods of `who`; "" outside a cluster."""
+        """Return namespace, service account and user name of the pods of `who`; "" each outside of a cluster."""
         if not isinstance(self._workload, Pods):
             return "", "", ""
         from ..kubernetes import names

@@ -1,6 +1,7 @@
-"""A CA for client certificates in Vault's PKI engine. Vault makes keys as `internal`: no response or state has them.
+"""A CA for client certificates in Vault's PKI engine. Keys have the type `internal`: no response and no state contains
+them.
 
-Only the intermediate signs clients. A root in its own mount, or an outside CA, signs the intermediate.
+Only an intermediate CA signs clients. It is signed by a root CA in its own mount, or by an outside CA.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from .args import CLIENT, PkiArgs, VaultStackArgs, names_of
 from .identity import VaultPlace
 
 ROOT_YEARS, INTERMEDIATE_YEARS = 10, 5
-# How long a revocation list is valid, and how long before its end Vault makes the next.
+# How long a revocation list is valid, and how long before it expires Vault creates the next one.
 CRL_HOURS, REBUILT_BEFORE_HOURS = 72, 24
 
 _YEAR = 365 * DAY
 
 KEY: dict[str, Any] = {"key_type": "ec", "key_bits": 256}
-# No other name and no other use than a client's.
+# Limits of the role: no other name, and no use other than a client's.
 NEVER: dict[str, Any] = dict.fromkeys(
     [f"allow_{what}" for what in ("subdomains", "glob_domains", "any_name", "localhost", "ip_sans")]
     + ["allow_wildcard_certificates", "server_flag", "code_signing_flag", "email_protection_flag"],
@@ -37,10 +38,10 @@ class VaultCertificatesArgs(VaultStackArgs, PkiArgs): ...
 
 
 class VaultCertificates(Component):
-    """Mounts, an intermediate and the role `client`. Owns no client certificate; no key leaves Vault."""
+    """Mounts, an intermediate CA and the role `client`. Contains no client certificates, and no key leaves Vault."""
 
     csr: pulumi.Output[str]
-    """The intermediate's request, for an outside CA."""
+    """The intermediate CA's signing request, for an outside CA."""
 
     def __init__(self, name: str, args: VaultCertificatesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:Certificates", name, opts, formerly="")
@@ -66,7 +67,7 @@ class VaultCertificates(Component):
             backend=mount,
             name=CLIENT,
             allowed_domains=[names.base],
-            allow_bare_domains=True,  # that one name, and none below it
+            allow_bare_domains=True,  # only that name, and none of its subdomains
             enforce_hostnames=True,
             require_cn=True,
             client_flag=True,
@@ -75,14 +76,14 @@ class VaultCertificates(Component):
             ext_key_usages=["ClientAuth"],
             ttl=str(args.days * DAY),
             max_ttl=str(args.days * DAY),
-            no_store=False,  # what is not stored can't be revoked
+            no_store=False,  # Vault stores certificates: otherwise they can't be revoked
             generate_lease=False,
             opts=place.under(self, after=[last]),
         )
         self.register_outputs({"mount": names.of("pki")})
 
     def _signed(self, csr: pulumi.Output[str]) -> pulumi.Input[str] | None:
-        """Return it with its issuer's certificate; None until signed."""
+        """Return the intermediate's certificate with its issuer's; None until it is signed."""
         if self._args.signed_by == "outside":
             return ca_bundle(self._args.certificate_file) if self._args.certificate_file else None
         mount, prepared = self._mount("root", ROOT_YEARS)
@@ -101,7 +102,7 @@ class VaultCertificates(Component):
             csr=csr,
             common_name=f"{self._names.base} clients",
             ttl=str(INTERMEDIATE_YEARS * _YEAR),
-            max_path_length=0,  # it signs clients, and no further CA
+            max_path_length=0,  # it may sign clients, but no further CA
             revoke=True,
             opts=self._place.under(self, after=[root]),
         )
@@ -110,10 +111,10 @@ class VaultCertificates(Component):
         )
 
     def _mount(self, kind: str, years: int) -> tuple[pulumi.Output[str], pulumi.Resource]:
-        """Return a PKI mount's path, and the last resource that changes it.
+        """Declare a PKI mount. Return its path, and the last of the resources that change it.
 
-        A server may reject concurrent changes of a mount, and only later certificates contain the URLs of issuer and
-        CRL.
+        A server may reject concurrent changes of a mount, and certificates contain the URLs of issuer and CRL only if
+        those are set first.
         """
         path = self._names.of(kind)
         mount = vault.Mount(
@@ -130,7 +131,9 @@ class VaultCertificates(Component):
         urls = vault.pkisecret.SecretBackendConfigUrls(
             f"{self._name}-{kind}-urls",
             backend=mounted,
-            issuing_certificates=[pulumi.Output.concat(at, "/ca")],  # public: it takes no token
+            issuing_certificates=[
+                pulumi.Output.concat(at, "/ca")
+            ],  # the CA certificate is public, and read without a token
             crl_distribution_points=[pulumi.Output.concat(at, "/crl")],
             opts=self._place.under(self),
         )

@@ -65,9 +65,9 @@ class Vault(Platform):
             yield from cross_field_rules(store, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Raise RunError if VAULT_NAMESPACE is not the stack file's.
+        """Raise RunError if VAULT_NAMESPACE is not the namespace in the stack file.
 
-        Pulumi's provider would create everything there; rotators and readers use the stack file's.
+        Pulumi's provider would create everything in that one, while rotators and readers use the stack file's.
         """
         assert isinstance(settings.store, VaultStore)
         variable, meant = os.environ.get(NAMESPACE, "").strip("/"), settings.store.namespace or ""
@@ -82,7 +82,8 @@ class Vault(Platform):
             raise pulumi.RunError(str(error))
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return how to enable both logins; in a cluster the CronJob runs the first tick."""
+        """Return the commands that enable both logins, and start the first tick except in a cluster, where the CronJob
+        does."""
         assert isinstance(store := settings.store, VaultStore)
         if not isinstance(server := settings.server, LocalServer | SwarmServer):
             return None
@@ -95,9 +96,11 @@ class Vault(Platform):
         write = "bao write" if store.product == "openbao" else "vault write"
         role, before = f"auth/{names.of('approle')}/role/{names.base}", ""
         options = dict.fromkeys(files, "-field=secret_id")
-        if isinstance(server, SwarmServer) and server.login:  # a secret that an operator made before the role
+        if (
+            isinstance(server, SwarmServer) and server.login
+        ):  # a secret that an operator created before the role existed
             del options[SERVER]
-            shown = "-field=secret_id_accessor"  # else the answer shows the secret id
+            shown = "-field=secret_id_accessor"  # otherwise the answer contains the secret id
             before = f"{write} {shown} {role}-{SERVER}/custom-secret-id secret_id=@FILE"
             before += f" (FILE has the text of the Swarm's secret {server.login}), then "
         elif store.approle and store.approle.wrapped:
@@ -112,7 +115,7 @@ class Vault(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> VaultReader:
-        """Return the pods, an account that copies into their namespace, or a launcher elsewhere."""
+        """Return the logins for the pods, for External Secrets in their namespace, or for a launcher elsewhere."""
         from .identity import VaultIdentities, VaultIdentitiesArgs
 
         assert isinstance(store := settings.store, VaultStore)
@@ -152,13 +155,13 @@ class Vault(Platform):
 
 
 def login_of(store: VaultStore) -> VaultMethod | None:
-    """Return None for the default."""
+    """Return the login method in the stack file; None for the platform's default."""
     found = (section for section in (store.jwt, store.kubernetes, store.approle) if section)
     return next((section.arguments[0](**section.model_dump()) for section in found), None)
 
 
 def home(server: ServerSection) -> str:
-    """Return the rotator's folder: next to the client's entry, else below the project."""
+    """Return the rotator's folder: that of the MCP client's entry, or else one below the project."""
     return str(server.entry_folder if isinstance(server, LocalServer) else PROJECT_FOLDER / ".coreflux-mcp-rotator")
 
 

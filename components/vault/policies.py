@@ -1,6 +1,7 @@
 """Policies of server, rotator, operator and doctor, as in tests/unit/golden/vault-policies.txt.
 
-Server and rotator may not list, and have no wildcards. An operator has, to find what left the stack.
+Server and rotator may not list, and have no wildcards. An operator has both, to find secrets that were removed from the
+stack.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from secretops.platforms.vault.location import VaultIssuer, VaultLogin
 
 from .args import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, Names
 
-# On data: the first value of a path is a create, each next one an update.
-KEEPS = ("create", "read", "update")
-# On metadata: secretops changes the metadata of versions by patch, and creates the first by an update.
-NOTES = ("create", "read", "update", "patch")
+# Writing the first value of a path needs create, and each further one update.
+DATA_CAPABILITIES = ("create", "read", "update")
+# secretops changes the metadata of versions by patch; the first metadata needs create and update.
+METADATA_CAPABILITIES = ("create", "read", "update", "patch")
 
 
 class Right(NamedTuple):
-    """Capabilities on one path, and their reason."""
+    """Capabilities on one path, and the reason for them."""
 
     path: str
     may: tuple[str, ...]
@@ -30,14 +31,16 @@ class Right(NamedTuple):
 
 
 def own_token() -> Iterator[Right]:
-    """The policy `default` has more; no token of the stack has it."""
+    """Yield a token's rights on itself. They are fewer than those of the policy `default`, which the stack's tokens
+    don't have."""
     yield Right("auth/token/lookup-self", ("read",), "how long its own token is good")
     yield Right("auth/token/renew-self", ("update",), "renew it")
     yield Right("auth/token/revoke-self", ("update",), "give it back")
 
 
 def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[Right]:
-    """Yield rights to current values. `polls`: it checks metadata for newer versions, without values."""
+    """Yield the rights to read current values. `polls`: also their metadata, which shows newer versions without the
+    value."""
     for secret in secrets:
         yield Right(f"{names.base}/data/{secret}", ("read",), f"the server uses {secret}")
         if polls:
@@ -46,27 +49,27 @@ def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[
 
 
 def of_rotator(names: Names, secrets: Sequence[Secret]) -> Iterator[Right]:
-    """Yield rights to read, write and destroy each path by name, and to acquire the lease."""
-    yield from _keeping(names, secrets)
+    """Yield the rights to read, write and destroy each path by name, and to acquire the lease."""
+    yield from _rights_on_secrets(names, secrets)
     yield from own_token()
 
 
 def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultLogin]) -> Iterator[Right]:
-    """Yield the rotator's rights, and those to purge, enable logins, and check the stack."""
-    yield from _keeping(names, secrets, purges=True)
+    """Yield the rotator's rights, and those to purge secrets, to enable logins and to check the stack."""
+    yield from _rights_on_secrets(names, secrets, purges=True)
     for path in ("", PENDING):
         yield Right(f"{names.base}/metadata/{path}", ("list",), "other entries there (secretops doctor)")
         yield Right(f"{names.base}/metadata/{path}+", ("read", "delete"), "purge what left the stack")
     yield Right(f"{names.base}/metadata/{ROTATOR}/", ("list",), "other entries there (secretops doctor)")
     yield Right("sys/audit-hash/*", ("create", "update"), "secretops audit --value-of: who got a value")
-    yield Right(f"sys/mounts/{names.base}", ("read",), "secretops doctor looks at it")
-    yield Right(f"{names.base}/config", ("read",), "secretops doctor looks at it")
-    yield Right("sys/audit", ("read", "sudo"), "secretops doctor looks at it")
+    yield Right(f"sys/mounts/{names.base}", ("read",), "secretops doctor checks it")
+    yield Right(f"{names.base}/config", ("read",), "secretops doctor checks it")
+    yield Right("sys/audit", ("read", "sudo"), "secretops doctor checks it")
     for who in (SERVER, ROTATOR, OPERATOR, DOCTOR):
         yield Right(f"sys/policies/acl/{names.of(who)}", ("read",), "secretops doctor compares it")
     for login in logins:
         role = f"auth/{login.mount}/role/{login.role}"
-        yield Right(role, ("read",), "secretops doctor looks at it")
+        yield Right(role, ("read",), "secretops doctor checks it")
         if login.method == "approle":
             yield Right(f"{role}/secret-id", ("create", "update", "list"), "make a secret id")
             yield Right(f"{role}/custom-secret-id", ("create", "update"), "take one that is there already")
@@ -78,28 +81,28 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
 
 
 def of_doctor() -> Iterator[Right]:
-    """Return the right to read every policy: those of other teams may reach the mount."""
+    """Yield the rights to read every policy: other teams' policies may grant access to the stack's mount."""
     for path, may in (("sys/policies/acl", ("list",)), ("sys/policies/acl/*", ("read",))):
         yield Right(path, may, "who else may read the stack's secrets (secretops doctor)")
 
 
-def _keeping(names: Names, secrets: Sequence[Secret], *, purges: bool = False) -> Iterator[Right]:
+def _rights_on_secrets(names: Names, secrets: Sequence[Secret], *, purges: bool = False) -> Iterator[Right]:
     mount = names.base
     for secret in secrets:
         for path, what in ((secret.name, "what is current"), (f"{PENDING}{secret.name}", "what is not proven yet")):
             gone = ("delete",) if purges or path.startswith(PENDING) else ()  # a pending path is deleted whole
-            yield Right(f"{mount}/data/{path}", KEEPS, f"{secret.name}: {what}")
-            yield Right(f"{mount}/metadata/{path}", (*NOTES, *gone), "what secretops notes of versions")
+            yield Right(f"{mount}/data/{path}", DATA_CAPABILITIES, f"{secret.name}: {what}")
+            yield Right(f"{mount}/metadata/{path}", (*METADATA_CAPABILITIES, *gone), "what secretops notes of versions")
         yield Right(f"{mount}/destroy/{secret.name}", ("update",), "older versions are destroyed")
         if isinstance(secret.issuer, VaultIssuer):
             path = f"{secret.issuer.mount}/sign/{secret.issuer.role}"
             yield Right(path, ("update",), f"{secret.name}: have it signed, by a key that stays here")
-    yield Right(f"{mount}/data/{LEASE}", KEEPS, "one rotation at a time")
-    yield Right(f"{mount}/metadata/{LEASE}", NOTES, "the names of the secrets that are kept")
+    yield Right(f"{mount}/data/{LEASE}", DATA_CAPABILITIES, "one rotation at a time")
+    yield Right(f"{mount}/metadata/{LEASE}", METADATA_CAPABILITIES, "the names of the secrets that are kept")
 
 
 def document(rights: Iterable[Right]) -> str:
-    """Return HCL. Rights on one path are merged: Vault would apply one of two rules."""
+    """Return the policy as HCL. Rights on the same path are merged: Vault would apply only one of two rules."""
     found: dict[str, tuple[str, dict[str, None]]] = {}
     for right in rights:
         found.setdefault(right.path, (right.why, {}))[1].update(dict.fromkeys(right.may))
@@ -109,7 +112,7 @@ def document(rights: Iterable[Right]) -> str:
     )
 
 
-# As secretops makes passwords: letters and digits, since they pass through a broker's commands.
+# The passwords that secretops generates: letters and digits, since they are part of a broker's commands.
 PASSWORDS = "length = 40\n\n" + "".join(
     f'rule "charset" {{\n  charset   = "{characters}"\n  min-chars = 1\n}}\n'
     for characters in (string.ascii_lowercase, string.ascii_uppercase, string.digits)

@@ -1,5 +1,5 @@
-"""The Vault store's rotator: `secretops tick` by its own role, where the server runs: a CronJob in its cluster, or a
-systemd user timer next to its client's entry. Vault runs no programs."""
+"""The Vault store's rotator: `secretops tick` with its own role, where the server runs, since Vault runs no programs.
+That is a CronJob in the server's cluster, or a systemd user timer next to the MCP client's entry."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ from .policies import of_rotator
 @dataclass(frozen=True, kw_only=True)
 class VaultRotationArgs:
     manifest: Manifest
-    """The configuration of secretops: `manifest` of a store."""
+    """`manifest` of a store: the configuration of secretops."""
     broker: BrokerArgs
     """The MQTT broker whose users secretops rotates."""
     reader: VaultReader | VaultIdentitiesArgs
-    """Reader and rotator (`principal` of a VaultIdentities), or arguments to make identities."""
+    """Logins of reader and rotator (`principal` of a VaultIdentities), or arguments to create identities."""
     pods: PodArgs | None = None
     """Settings of the rotator's pods, if the server is in a cluster."""
     after: Sequence[pulumi.Resource] = ()
-    """Resources that the rotator needs before it writes, such as the mount."""
+    """Resources that must exist before the rotator writes, such as the mount."""
 
 
 class VaultRotation(Component):
-    """An hourly tick and its rights. Owns no value: an operator puts the credential into a folder `login`."""
+    """An hourly tick and its rights. Contains no secret values: an operator puts the login credential into a folder
+    `login`."""
 
     schedule: Schedule
     reader: VaultReader
@@ -86,7 +87,8 @@ class VaultRotation(Component):
         KubernetesRotator(name, args, pulumi.ResourceOptions(parent=self))
 
     def _manifest(self, *, ca_file: str | None = None) -> Manifest:
-        """Add the rotator's login. `ca_file` is the CA's path where it runs."""
+        """Return the manifest with the rotator's login. `ca_file` is the path of the CA's file where the rotator
+        runs."""
         store = self._args.manifest.store
         if not isinstance(store, Location):
             raise TypeError(f"{store.kind}: a role of Vault reads no other store")

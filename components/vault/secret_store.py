@@ -1,7 +1,7 @@
-"""The Vault store: a KV v2 mount for the catalog's secrets, with rights by path.
+"""The Vault store: a KV v2 mount for the stack's secrets, with rights by path.
 
-They are no resources of the stack: pulumi-vault would write values to the state (docs/adr/0001). A path exists from its
-first value on.
+Secrets are not resources of the stack: pulumi-vault would write their values to the state (docs/adr/0001). A path
+exists only once it has a first value.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from .identity import VaultIdentitiesArgs, VaultReader
 from .pki import VaultCertificates, VaultCertificatesArgs
 from .rotation import VaultRotation, VaultRotationArgs
 
-# The key of a document's version (secretops.platforms.vault.api).
+# Key of the version in a secret's document (secretops.platforms.vault.api).
 VERSION = "secretops-version"
-# Where the injector mounts that volume for the agent, and for no other container.
+# Path at which the injector mounts the token's volume, for the agent and no other container.
 AGENTS_TOKEN = "/var/run/secrets/vault.hashicorp.com/serviceaccount/token"  # noqa: S105  # nosec B105 - a path
 # How often the agent polls for a new version; its default is 5 minutes.
 POLLS_EVERY = "30s"
@@ -46,19 +46,20 @@ POLLS_EVERY = "30s"
 @dataclass(frozen=True, kw_only=True)
 class VaultSecretStoreArgs(SecretStoreArgs, AuditArgs):
     reader: VaultReader | VaultIdentitiesArgs
-    """Reader and rotator (`principal` of a VaultIdentities), or arguments to make identities."""
+    """Logins of reader and rotator (`principal` of a VaultIdentities), or arguments to create identities."""
     operators: Sequence[str]
-    """Declared readers besides server and rotator, as METHOD/NAME. An administrator assigns them the policy."""
+    """Declared readers in addition to server and rotator, as METHOD/NAME. A Vault administrator assigns them the
+    operator's policy."""
     max_versions: pulumi.Input[int] = 5
-    """Versions of each secret that Vault stores, at least 3."""
+    """Number of versions of each secret that Vault stores, at least 3."""
     pki: PkiArgs | None = None
-    """CA for client certificates, if any."""
+    """Arguments of a CA for client certificates; None for no CA."""
     pods: PodArgs | None = None
     """Settings of the rotator's pods, if the server is in a cluster."""
 
 
 class VaultSecretStore(SecretStore):
-    """A KV v2 mount as a store. Owns mounts, policies, rotator, its role, and trail; never a value."""
+    """A KV v2 mount as a store: mounts, policies, rotator and trail. Contains no secret values."""
 
     reader: VaultReader
     """The reader for `publish`."""
@@ -89,14 +90,16 @@ class VaultSecretStore(SecretStore):
             type="kv",
             options={"version": "2"},
             description=f"Secrets of the Coreflux MCP server, stack {args.stack_name}",
-            opts=place.under(self, protect=args.production),  # values are no resources, and are deleted with it
+            opts=place.under(
+                self, protect=args.production
+            ),  # secrets are not resources, and are deleted with the mount
         )
         self._kept = vault.kv.SecretBackendV2(
             f"{name}-versions",
             mount=planned(mount.path, self._names.base),
             max_versions=args.max_versions,
             cas_required=True,  # check-and-set: of two concurrent writes Vault rejects one
-            delete_version_after=0,  # a version ends when it is replaced, never while in use
+            delete_version_after=0,  # a version is deleted once it is replaced, never by age
             opts=place.under(self),
         )
         self._shared: Any = {"server": place, "production": args.production, "stack": args.stack_name}
@@ -114,7 +117,6 @@ class VaultSecretStore(SecretStore):
         self.register_outputs({"mount": self._names.base})
 
     def publish(self, *, reader: Principal) -> Fetched | InjectedFiles | SyncedKey:
-        """Grant `reader` each of the server's paths. Return how it reads them."""
         if not isinstance(reader, VaultReader):
             raise TypeError(f"{reader}: has no role of Vault to read by")
         secrets, polls = self.read_by_server, not isinstance(reader.workload, Pods)
@@ -128,7 +130,7 @@ class VaultSecretStore(SecretStore):
         return by_agent(reader, self._names, read, run_as=run_as)
 
     def rotate(self) -> Schedule:
-        """Grant the rotator its paths and the lease. Schedule hourly ticks where the server runs."""
+        """Grant the rotator its paths and the lease. Return the schedule: hourly, where the server runs."""
         own = self._args
         args = VaultRotationArgs(
             manifest=self.manifest, broker=own.broker, reader=self.reader, pods=own.pods, after=[self._kept]
@@ -136,7 +138,6 @@ class VaultSecretStore(SecretStore):
         return VaultRotation(f"{self._name}-rotation", args, pulumi.ResourceOptions(parent=self)).schedule
 
     def record_access(self) -> Trail:
-        """Enable the server's audit devices, or return what its configuration needs for them."""
         own = self._args
         args = VaultAccessTrailArgs(**self._shared, product=own.product, audit_files=own.audit_files)
         return VaultAccessTrail(f"{self._name}-trail", args, pulumi.ResourceOptions(parent=self)).trail
@@ -145,7 +146,6 @@ class VaultSecretStore(SecretStore):
         self.reader.place.grant(f"{self._name}-{who}-policy", self._names.of(who), rights, self, [self._kept])
 
     def _readers(self, secrets: Sequence[Secret]) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield each path, the lease's too, with declared readers: roles, then operators."""
         by_server = {secret.name for secret in secrets if Reader.SERVER in secret.readers}
         server, rotator = (f"{login.mount}/{login.role}" for login in (self.reader.reads, self.reader.rotates))
         for secret in secrets:
@@ -156,7 +156,7 @@ class VaultSecretStore(SecretStore):
 
 
 def by_launcher(reader: VaultReader, names: Names, secrets: Sequence[str]) -> Fetched:
-    """See docs/operations/launcher.md."""
+    """Return the reference for a launcher, with its source argument (docs/operations/launcher.md)."""
     login, place, ca_file = reader.reads, reader.place, reader.place.ca_file
     source = f"vault:{urlsplit(place.address).netloc}/{names.base}/data/{'+'.join(secrets)}"
     options = [f"{login.method}={login.role}", f"auth={login.mount}", f"file={login.file}"]
@@ -168,7 +168,8 @@ def by_launcher(reader: VaultReader, names: Names, secrets: Sequence[str]) -> Fe
 
 
 def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str]) -> SyncedKey:
-    """See external-secrets.io, HashiCorp Vault."""
+    """Return the reference for External Secrets, with its provider's configuration (external-secrets.io, HashiCorp
+    Vault)."""
     login, place, account = reader.reads, reader.place, {"name": reader.syncs_as}
     audiences = {"audiences": [reader.audience]} if reader.audience else {}
     if login.method == "jwt":
@@ -186,16 +187,18 @@ def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str
 
 
 def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, run_as: str) -> InjectedFiles:
-    """Return annotations for the injector (HashiCorp, Agent Sidecar Injector annotations).
+    """Return the reference for Vault's agent, with the injector's annotations (HashiCorp, Agent Sidecar Injector
+    annotations).
 
-    The agent writes one JSON document per secret, so that no reader sees a torn pair, and as the launcher's user, who
-    alone may read the files. It issues nothing: a `pkiCert` template would at each retry (docs/adr/0011).
+    The agent writes one JSON document per secret, so that user and password always match, and as the launcher's user,
+    who alone may read the files. It issues no certificates: a `pkiCert` template would issue another at each retry
+    (docs/adr/0011).
     """
     from ..kubernetes.pods import SECRETS_FOLDER, STACK_FOLDER, TOKEN, USER
 
     login, place, ca_file = reader.reads, reader.place, reader.place.ca_file
     user = {"agent-run-as-user": str(USER), "agent-run-as-group": str(USER)}
-    if run_as == "platform":  # which gives all containers of a pod one
+    if run_as == "platform":  # the platform assigns one user to all containers of a pod
         user = {"agent-set-security-context": "false"}
     annotations = {
         "agent-inject": "true",
@@ -208,7 +211,7 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
         "role": login.role,
         "service": place.address,
         "secret-volume-path": SECRETS_FOLDER,
-        # The agent polls for a value that is missing, and does not end: it goes on with the files of the others.
+        # If a value is missing, the agent polls on in place of exiting, and keeps writing the files of the others.
         "template-config-exit-on-retry-failure": "false",
         "template-static-secret-render-interval": POLLS_EVERY,
         "agent-limits-cpu": "250m",
@@ -217,7 +220,7 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
         "agent-requests-mem": "64Mi",
         "agent-requests-ephemeral": "64Mi",
     }
-    if login.method == "jwt":  # for `kubernetes` the injector knows the token's path
+    if login.method == "jwt":  # with `kubernetes` the injector sets the token's path itself
         annotations |= {"auth-config-path": AGENTS_TOKEN, "auth-config-remove-jwt-after-reading": "false"}
     if place.namespace:
         annotations["namespace"] = place.namespace
@@ -229,7 +232,7 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
         annotations[f"agent-inject-file-{secret.name}"] = f"{secret.name}.json"
         annotations[f"agent-inject-perms-{secret.name}"] = "0400"
     return InjectedFiles(
-        source=f"json:{SECRETS_FOLDER}/",  # with its slash: a folder, which the injector brings
+        source=f"json:{SECRETS_FOLDER}/",  # a slash at the end means a folder; the injector mounts it
         secrets=tuple(secret.name for secret in secrets),
         annotations={f"vault.hashicorp.com/{key}": entry for key, entry in annotations.items()},
         files={CA_FILE: ca_bundle(ca_file)} if ca_file else {},
@@ -239,7 +242,7 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
 
 
 def document(names: Names, secret: Secret) -> str:
-    """Return a secret's template, in the form of the launcher's json: source."""
+    """Return the agent's template for a secret, which renders the JSON that the launcher's source json: reads."""
     fields = {field: f"index .Data.data {json.dumps(field)}" for field in secret.fields}
     fields["version"] = f"index .Data.data {json.dumps(VERSION)}"
     inner = ",".join(f"{json.dumps(field)}:{{{{ {where} | toJSON }}}}" for field, where in fields.items())

@@ -11,7 +11,17 @@ from secretops.formats import parse_https_url
 from secretops.platforms.vault.location import VAULT_PATH, VaultIssuer
 
 from ..core.naming import DAY
-from ..settings.constraints import between, distinct, is_one_line, matching, parsed, satisfying
+from ..settings.constraints import (
+    URL,
+    URL_WITH_PATH,
+    between,
+    distinct,
+    is_one_line,
+    matching,
+    parsed,
+    satisfying,
+    whole,
+)
 from ..settings.field_types import AbsolutePath, Name, NetworksOrNone
 from ..settings.section import Section, StoreSection
 from .args import CLIENT, AppRoleLogin, AuditArgs, JwtLogin, PkiArgs, ServiceAccountLogin, VaultServerArgs, names_of
@@ -20,9 +30,10 @@ VaultAddress = Annotated[
     str,
     parsed(
         parse_https_url,
-        "the server's URL: https, a host, a port unless it is 443, and no path",
+        "the server's URL: https, a host, its port unless that is 443, and no path",
         "write it like https://vault.example.com:8200; values travel by TLS alone",
         is_host=True,
+        keywords=whole(URL),
     ),
 ]
 VaultPath = Annotated[
@@ -34,13 +45,13 @@ VaultPath = Annotated[
     ),
 ]
 VaultNamespace = Annotated[
-    str, matching(VAULT_PATH, "a namespace's path, no slash at its ends", "take it out for the root namespace")
+    str, matching(VAULT_PATH, "a namespace's path, no slash at its ends", "remove it to use the root namespace")
 ]
 Operator = Annotated[
     str,
     matching(
         rf"{VAULT_PATH}/(?!\.{{1,2}}$)[\w.@-]+",
-        "an auth method's mount and a name there, as the audit log has them",
+        "the mount of an auth method and a name there, as in the audit log",
         "write it like userpass/alice",
     ),
 ]
@@ -48,9 +59,10 @@ JwtIssuer = Annotated[
     str,
     parsed(
         partial(parse_https_url, path=True),
-        "the URL of who signs the tokens, below which Vault finds .well-known/openid-configuration",
+        "the URL of the tokens' issuer, below which Vault finds .well-known/openid-configuration",
         "kubectl get --raw /.well-known/openid-configuration shows a cluster's",
         is_host=True,
+        keywords=whole(URL_WITH_PATH),
     ),
 ]
 Subject = Annotated[
@@ -58,7 +70,8 @@ Subject = Annotated[
     satisfying(
         lambda text: is_one_line(text) and " " not in text,
         "the `sub` claim of a token, without spaces",
-        "write it as the token has it",
+        "copy it from the token",
+        keywords=whole(r"\S+"),
     ),
 ]
 AuditFile = Annotated[
@@ -66,13 +79,13 @@ AuditFile = Annotated[
     matching(
         r"stdout|/[\w./-]+",
         "a path on the Vault server, or stdout",
-        "write the whole path, from / on; the server's account has to be able to write there",
+        "write an absolute path in a folder that the server's account can write to",
     ),
 ]
 
 
 class VaultAppRole(Section):
-    """Log in by AppRole, on a platform without identities of programs. An operator makes each secret id in Vault."""
+    """Log in by AppRole, on a platform that gives programs no identity. An operator creates each secret id in Vault."""
 
     arguments = (AppRoleLogin,)
     server_file: AbsolutePath | None = None
@@ -83,7 +96,7 @@ class VaultAppRole(Section):
 
 
 class VaultJwt(Section):
-    """Log in by a signed token of a cluster or another issuer."""
+    """Log in with a token that a cluster or another issuer has signed."""
 
     arguments = (JwtLogin,)
     issuer: JwtIssuer
@@ -96,7 +109,7 @@ class VaultJwt(Section):
 
 
 class VaultKubernetes(Section):
-    """Log in as a service account, by a Kubernetes auth method that a Vault administrator has enabled."""
+    """Log in as a Kubernetes service account, by an auth method that a Vault administrator has enabled."""
 
     arguments = (ServiceAccountLogin,)
     mount: VaultPath = "kubernetes"
@@ -104,7 +117,7 @@ class VaultKubernetes(Section):
 
 
 class VaultPki(Section):
-    """A CA for client certificates. Vault makes its keys, which never leave it."""
+    """A CA for client certificates. Vault generates its keys, which never leave it."""
 
     arguments = (PkiArgs,)
     signed_by: Literal["stack", "outside"] = "stack"
@@ -129,9 +142,10 @@ class VaultStore(StoreSection):
     approle: Annotated[VaultAppRole | None, Field(examples=["{}"])] = None
     jwt: VaultJwt | None = None
     kubernetes: Annotated[VaultKubernetes | None, Field(examples=["{}"])] = None
-    """How server and rotator log in: one of the three. The default is `kubernetes` in a cluster, else `approle`."""
+    """How server and rotator log in: with one of three methods. The default is `kubernetes` in a cluster, else
+    `approle`."""
     max_versions: Annotated[int, between(3, 100, "versions: the next, the current and the previous one")] = 5
-    """Versions of each secret that Vault stores, the current one included."""
+    """Number of versions of each secret that Vault stores, the current one included."""
     audit_files: Annotated[
         Annotated[tuple[AuditFile, ...], AfterValidator(distinct)] | None, Field(examples=["[]"])
     ] = None
@@ -142,7 +156,7 @@ class VaultStore(StoreSection):
         return bool(self.pki and self.pki.signed_by == "outside" and not self.pki.certificate_file)
 
     def certificate_issuer(self, stack: str) -> VaultIssuer | None:
-        """Return None without `pki`, and until its intermediate is signed."""
+        """Return the issuer of the section `pki`; None without that section, or until its intermediate CA is signed."""
         if self.pki is None or self.waits_for_a_signature:
             return None
         names = names_of(stack)

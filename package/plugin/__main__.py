@@ -16,7 +16,7 @@ from sections import ARGUMENTS
 
 
 class Outputs(pulumi.ComponentResource):
-    """Outputs of each component: places and names, never a value."""
+    """Outputs of each component: places and names, never a secret value."""
 
     environment: pulumi.Output[str]
     """development, staging or production."""
@@ -31,8 +31,6 @@ class Outputs(pulumi.ComponentResource):
 
 
 def component(kind: str, arguments: type) -> type[Outputs]:
-    """Return the component of one kind of store."""
-
     def construct(self: Outputs, name: str, args: Any, opts: pulumi.ResourceOptions | None = None) -> None:
         pulumi.ComponentResource.__init__(self, f"coreflux-mcp-secrets:index:{called}", name, None, opts)
         sections = plain(args)

@@ -12,8 +12,6 @@ from pulumi import Input
 
 
 class ServerKind(Enum):
-    """ServerKind."""
-
     LOCAL = "local"
     SWARM = "swarm"
     KUBERNETES = "kubernetes"
@@ -22,16 +20,12 @@ class ServerKind(Enum):
 
 
 class ServerPublish(Enum):
-    """ServerPublish."""
-
     NONE = "none"
     INGRESS = "ingress"
     HOST = "host"
 
 
 class LogDriverName(Enum):
-    """LogDriverName."""
-
     LOCAL = "local"
     JSON_FILE = "json-file"
     JOURNALD = "journald"
@@ -48,16 +42,12 @@ class LogDriver(TypedDict):
 
 
 class ServerPullPolicy(Enum):
-    """ServerPullPolicy."""
-
     ALWAYS = "Always"
     IFNOTPRESENT = "IfNotPresent"
     NEVER = "Never"
 
 
 class ServerRunAs(Enum):
-    """ServerRunAs."""
-
     IMAGE = "image"
     PLATFORM = "platform"
 
@@ -70,15 +60,11 @@ class Resources(TypedDict):
 
 
 class TolerationOperator(Enum):
-    """TolerationOperator."""
-
     EQUAL = "Equal"
     EXISTS = "Exists"
 
 
 class TolerationEffect(Enum):
-    """TolerationEffect."""
-
     NOSCHEDULE = "NoSchedule"
     PREFERNOSCHEDULE = "PreferNoSchedule"
     NOEXECUTE = "NoExecute"
@@ -88,7 +74,7 @@ class Toleration(TypedDict):
     """A taint of nodes that pods accept."""
 
     key: NotRequired[str]
-    """None for every taint, with operator Exists."""
+    """Key of the taint; none for every taint, with operator Exists."""
     operator: NotRequired[TolerationOperator]
     value: NotRequired[str]
     effect: NotRequired[TolerationEffect]
@@ -104,8 +90,6 @@ class CertificateIssuer(TypedDict):
 
 
 class ServerReference(Enum):
-    """ServerReference."""
-
     MOUNTEDFILES = "MountedFiles"
     SYNCEDKEY = "SyncedKey"
     NATIVEREF = "NativeRef"
@@ -122,15 +106,11 @@ class LoadBalancer(TypedDict):
 
 
 class ServerArchitecture(Enum):
-    """ServerArchitecture."""
-
     X86_64 = "x86_64"
     ARM64 = "arm64"
 
 
 class ServerIngress(Enum):
-    """ServerIngress."""
-
     ENVIRONMENT = "environment"
     NETWORK = "network"
 
@@ -142,52 +122,55 @@ class Server(TypedDict):
     source: NotRequired[str]
     """Folder of the upstream server; by default the launcher finds or clones it."""
     reader: NotRequired[str]
-    """Identity with which the launcher reads: ARN of an AWS role or user, or object id of an Azure user."""
+    """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
     folder: NotRequired[str]
-    """Folder of the client entry, with a store other than dotenv; relative to the project or absolute."""
+    """Folder of the MCP client's entry, with a store other than dotenv; relative to the project or absolute."""
     image: NotRequired[str]
+    """The server's image, with tag or digest. Rotations run in it, too."""
     replicas: NotRequired[int]
     """Number of replicas; 1 with publish ingress."""
     publish: NotRequired[ServerPublish]
-    """Who reaches it: containers on its overlay network, such as a reverse proxy; clients by one port of every node
-    (ingress); or by a port of each replica's node that Docker chooses (host)."""
+    """Who can connect: containers on its overlay network (none); clients by one port of every node (ingress); or
+    clients by a port of each replica's node that Docker chooses (host)."""
     port: NotRequired[int]
     """Port of every node, with publish ingress."""
     allowed_hosts: NotRequired[list[str]]
     """Host names that clients use in addition to those on its network."""
     connection_tools: NotRequired[bool]
-    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
     encrypted: NotRequired[bool]
-    """Whether its overlay network encrypts traffic between nodes (IPsec, which the nodes' kernels must support)."""
+    """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     networks: NotRequired[list[str]]
     """Ids of further overlay networks for server and rotator, e.g. the broker's. A change replaces the service."""
     constraints: NotRequired[list[str]]
+    """Placement constraints, such as node.labels.zone==a."""
     spread: NotRequired[list[str]]
+    """Labels of nodes over whose values replicas are spread evenly, such as node.labels.zone."""
     log_driver: NotRequired[LogDriver]
-    """The log driver, by default the daemons'."""
+    """Log driver of the component's containers; by default the daemon's."""
     registry_login: NotRequired[bool]
     """Whether nodes pull the image with the `docker login` of the machine that deploys."""
     login: NotRequired[str]
-    """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential of
-    Vault's method. You create it."""
+    """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential for
+    Vault's login method. You create it."""
     namespace: NotRequired[str]
     create_namespace: NotRequired[bool]
-    """False if it exists. You then set its Pod Security level, and `pulumi destroy` leaves it."""
+    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` does not delete it."""
     context: NotRequired[str]
     """Context of the kubeconfig, by default the current one."""
     rollout_seconds: NotRequired[int]
-    """How long `pulumi up` waits for new pods of a server that was ready. Pods are replaced one by one."""
+    """How long `pulumi up` waits for new pods, if the server was ready before. Pods are replaced one by one."""
     broker_cidrs: NotRequired[list[str]]
     """Networks of the broker: pods reach no other address on its port."""
     dns_cidrs: NotRequired[list[str]]
     """Addresses of DNS in addition to pods: of a cache on each node, or of a cloud."""
     dns_ports: NotRequired[list[int]]
-    """Ports of those addresses and of DNS pods, not of their Service."""
+    """DNS ports at `dns_cidrs` and of DNS pods, not of their Service."""
     api_server_cidrs: NotRequired[list[str]]
     """Networks of the API server, which only the rotator reaches."""
     api_server_ports: NotRequired[list[int]]
     copilot_cidrs: NotRequired[list[str]]
-    """Networks of the Coreflux Copilot, by HTTPS: by default every public address; empty for none."""
+    """Networks of the Coreflux Copilot, for HTTPS: by default every public address; empty for none."""
     client_cidrs: NotRequired[list[str]]
     """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
     pull_secrets: NotRequired[list[str]]
@@ -195,7 +178,7 @@ class Server(TypedDict):
     pull_policy: NotRequired[ServerPullPolicy]
     """imagePullPolicy, by default Kubernetes' default."""
     run_as: NotRequired[ServerRunAs]
-    """uid and gid of pods: the image's, 10001, or what the platform assigns (OpenShift's restricted-v2)."""
+    """uid and gid of the pods: 10001, the image's, or what the platform assigns (OpenShift's restricted-v2)."""
     resources: NotRequired[Resources]
     """Resources of the server's container."""
     rotator_resources: NotRequired[Resources]
@@ -209,42 +192,39 @@ class Server(TypedDict):
     certificate_issuer: NotRequired[CertificateIssuer]
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: NotRequired[Input[str]]
-    """URL of the cluster's OIDC issuer, for store azure: Entra then trusts the account of External Secrets."""
+    """URL of the cluster's OIDC issuer, for store azure: Entra then trusts External Secrets' service account."""
     reference: NotRequired[ServerReference]
-    """Source of the secrets of store vault: files of Vault's agent (the default; needs its injector in the cluster), or
-    Secrets of External Secrets."""
+    """How pods get the secrets of store vault: as files that Vault's agent writes (the default; needs its injector in
+    the cluster), or as Secrets that External Secrets writes."""
     vault_cidrs: NotRequired[list[str]]
-    """Networks of Vault, for store vault."""
+    """Networks of the Vault server, with store vault."""
     oidc_provider: NotRequired[Input[str]]
-    """ARN of the cluster's OIDC provider, for store aws: AWS then trusts the account of External Secrets."""
+    """ARN of the cluster's OIDC provider, for store aws: AWS then trusts External Secrets' service account."""
     subnets: NotRequired[Input[list[Input[str]]]]
     """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: NotRequired[Input[list[Input[str]]]]
     cluster: NotRequired[Input[str]]
     copilot: NotRequired[bool]
-    """Uses the Coreflux Copilot. Injected tasks then start once agent-key has a value."""
+    """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
     load_balancer: NotRequired[LoadBalancer]
     architecture: NotRequired[ServerArchitecture]
     """Image architecture. Fargate's ARM64 costs a fifth less."""
     container_insights: NotRequired[bool]
     """Enables Container Insights in a new cluster. Its metrics are billed."""
     bootstrapped: NotRequired[bool]
-    """True if its secrets have values. A new revision then has to be ready before it replaces the old revision."""
+    """True once the server's secrets have values: a new revision then replaces the old one only when it is ready."""
     ingress: NotRequired[ServerIngress]
-    """Who reaches it: other apps of its environment, or the whole virtual network of the store's subnet."""
+    """Which clients reach the server: other apps of its environment, or the whole virtual network of the store's
+    subnet."""
 
 
 class BrokerKind(Enum):
-    """BrokerKind."""
-
     EMBEDDED = "embedded"
     COREFLUX = "coreflux"
     MOSQUITTO = "mosquitto"
 
 
 class MqttProtocol(Enum):
-    """MqttProtocol."""
-
     V5 = "5"
     V3_1_1 = "3.1.1"
 
@@ -261,12 +241,10 @@ class Broker(TypedDict):
     client_certificate: NotRequired[bool]
     topics: NotRequired[list[str]]
     groups: NotRequired[list[str]]
-    """Groups of a Coreflux broker that the server's users are added to, for its rules (`USER IN GROUP`)."""
+    """Groups of a Coreflux broker to which the server's users are added, for the broker's rules (`USER IN GROUP`)."""
 
 
 class AgentKind(Enum):
-    """AgentKind."""
-
     EXTERNAL = "external"
     OWNED = "owned"
 
@@ -280,8 +258,6 @@ class Agent(TypedDict):
 
 
 class IssuerKind(Enum):
-    """IssuerKind."""
-
     EXTERNAL = "external"
     PRIVATE_CA = "private-ca"
     AWS_PRIVATE_CA = "aws-private-ca"
@@ -292,22 +268,18 @@ class Issuer(TypedDict):
 
     kind: IssuerKind
     days: NotRequired[int]
-    """Lifetime of a client certificate."""
+    """Days that a client certificate is valid."""
     ca_days: NotRequired[int]
-    """Lifetime of the CA. At two thirds of it secretops makes the next one, which you add to the broker's CAs."""
+    """Lifetime of the CA. At two thirds of it secretops creates the next CA, which you add to the broker's CAs."""
     arn: NotRequired[Input[str]]
-    """A CA of another account needs a shared permission for the client template."""
+    """A CA of another account must be shared, with the permission for the client template."""
 
 
 class DotenvStoreKind(Enum):
-    """DotenvStoreKind."""
-
     DOTENV = "dotenv"
 
 
 class DotenvStoreDeliver(Enum):
-    """DotenvStoreDeliver."""
-
     VARIABLES = "variables"
     FILES = "files"
 
@@ -318,18 +290,14 @@ class DotenvStore(TypedDict):
     root: NotRequired[str]
     """Path, relative to the project or absolute, such as /etc/coreflux-mcp."""
     deliver: NotRequired[DotenvStoreDeliver]
-    """config/.env contains the values (MQTT_PASSWORD) or their files' paths (MQTT_PASSWORD_FILE)."""
+    """What config/.env contains: the values (MQTT_PASSWORD), or the paths of their files (MQTT_PASSWORD_FILE)."""
 
 
 class SwarmStoreKind(Enum):
-    """SwarmStoreKind."""
-
     SWARM = "swarm"
 
 
 class SwarmStoreRotator(Enum):
-    """SwarmStoreRotator."""
-
     TIMER = "timer"
     SERVICE = "service"
 
@@ -338,15 +306,12 @@ class SwarmStore(TypedDict):
     """Secrets of the Docker Swarm of DOCKER_HOST, or of the current context."""
 
     rotator: NotRequired[SwarmStoreRotator]
-    """What starts ticks: a systemd timer that you install on a manager, or a service of the stack, which has the
-    daemon's socket mounted."""
+    """How ticks are started: by a systemd timer that you install on a manager, or by a service with its socket."""
     socket: NotRequired[str]
-    """Path of the daemon's socket on managers, for that service."""
+    """Path of the daemon's socket on managers, for rotator service."""
 
 
 class KubernetesStoreKind(Enum):
-    """KubernetesStoreKind."""
-
     KUBERNETES = "kubernetes"
 
 
@@ -354,12 +319,11 @@ class KubernetesStore(TypedDict):
     """Secrets of the server's namespace."""
 
     operators: NotRequired[list[str]]
-    """Users and groups that may read the Secrets, like server, rotator and kubelets: the audit flags others."""
+    """Users and groups that may read the Secrets, in addition to server, rotator and kubelets. The audit reports
+    others."""
 
 
 class AwsStoreKind(Enum):
-    """AwsStoreKind."""
-
     AWS = "aws"
 
 
@@ -369,7 +333,7 @@ class Vpc(TypedDict):
     subnets: Input[list[Input[str]]]
     security_groups: Input[list[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """A NAT gateway, or the VPC's Secrets Manager endpoint, then the only way for values."""
+    """A NAT gateway, or the VPC's Secrets Manager endpoint: functions then access values only through it."""
 
 
 class ExistingTrail(TypedDict):
@@ -380,8 +344,6 @@ class ExistingTrail(TypedDict):
 
 
 class AwsStoreObjectLock(Enum):
-    """AwsStoreObjectLock."""
-
     GOVERNANCE = "governance"
     COMPLIANCE = "compliance"
 
@@ -391,11 +353,11 @@ class AwsStore(TypedDict):
 
     region: str
     account: str
-    """Credentials of another account are rejected."""
+    """Twelve digits. Credentials of other accounts are rejected."""
     operators: list[str]
-    """Roles and users that may put and read values. All others are denied, also administrators."""
+    """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: NotRequired[list[str]]
-    """Regions with a copy of each secret under their own key."""
+    """Regions with a replica of each secret, encrypted with the region's own key."""
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: NotRequired[Vpc]
@@ -408,7 +370,7 @@ class AwsStore(TypedDict):
     alert_topic: NotRequired[Input[str]]
     """An existing SNS topic; by default the stack creates a topic."""
     kms_key: NotRequired[Input[str]]
-    """Your KMS key of the values, with your policy; by default the stack creates a key."""
+    """Your KMS key for the secrets, whose policy you set; by default the stack creates a key."""
     log_kms_key: NotRequired[Input[str]]
     """KMS key of functions' and tasks' logs; by default AWS' key."""
     permissions_boundary: NotRequired[Input[str]]
@@ -420,8 +382,6 @@ class AwsStore(TypedDict):
 
 
 class AzureStoreKind(Enum):
-    """AzureStoreKind."""
-
     AZURE = "azure"
 
 
@@ -436,12 +396,12 @@ class PrivateEndpoint(TypedDict):
     """Private endpoints of vault and lease in a virtual network."""
 
     subnet: Input[str]
-    """Not the subnet of the Container Apps environment, which is delegated to it."""
+    """Not the subnet of the Container Apps environment, which is delegated to that environment."""
     dns_zones: DnsZones
 
 
 class VaultNetwork(TypedDict):
-    """Networks that reach vault and lease, in addition to the stack's containers. All others are denied: add the egress addresses of the cluster or machine of server kubernetes or local."""
+    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied: with server kubernetes or local, add the egress addresses of the cluster or of your machine."""
 
     addresses: NotRequired[list[str]]
     subnets: NotRequired[list[Input[str]]]
@@ -461,28 +421,31 @@ class AzureStore(TypedDict):
     """A key vault in one resource group of one subscription."""
 
     tenant: str
+    """Entra tenant, a GUID."""
     subscription: str
+    """GUID of the subscription of all resources."""
     location: str
+    """Region of all resources, such as westeurope."""
     operators: list[str]
-    """Object ids of users who put and read values. No groups: the log names users."""
+    """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     resource_group: NotRequired[str]
-    """Name of an existing resource group; by default the stack creates a group."""
+    """Name of an existing resource group; by default a group is created."""
     subnet: NotRequired[Input[str]]
-    """Subnet delegated to the Container Apps environment; by default Azure's own network."""
+    """Resource id of a subnet delegated to the Container Apps environment; by default Azure's own network."""
     network: NotRequired[VaultNetwork]
     """Networks that reach vault and lease; all others are denied."""
     open_to_internet: NotRequired[bool]
-    """True opens vault and lease to every network, in place of `network`: roles alone protect them."""
+    """True allows every network to connect to vault and lease, in place of `network`. Roles alone protect them then."""
     image: NotRequired[Input[str]]
     """The rotator's image; by default the server's, if it has one."""
     registry: NotRequired[Input[str]]
-    """Azure container registry of the images; by default images are pulled without a login."""
+    """Resource id of the Azure container registry with the images; by default images are pulled without a login."""
     zone_redundant: NotRequired[bool]
-    """Zone-redundant environment and lease. Azure accepts it only for new resources."""
+    """Whether environment and lease are zone-redundant. Azure accepts a change only for new resources."""
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
     workspace: NotRequired[Workspace]
-    """By default the stack creates a workspace. If you name one of your own, you set its retention and readers."""
+    """By default the stack creates a workspace. If you name an existing one, you set its retention and its readers."""
     retention_days: NotRequired[int]
     """Retention of a new workspace."""
     alert_emails: NotRequired[list[str]]
@@ -491,69 +454,63 @@ class AzureStore(TypedDict):
 
 
 class VaultStoreKind(Enum):
-    """VaultStoreKind."""
-
     VAULT = "vault"
 
 
 class VaultStoreProduct(Enum):
-    """VaultStoreProduct."""
-
     VAULT = "vault"
     OPENBAO = "openbao"
 
 
 class VaultAppRole(TypedDict):
-    """Log in by AppRole, on a platform without identities of programs. An operator makes each secret id in Vault."""
+    """Log in by AppRole, on a platform that gives programs no identity. An operator creates each secret id in Vault."""
 
     server_file: NotRequired[str]
     """File with the server's secret id; by default login/server in the folder of the client's entry."""
     rotator_file: NotRequired[str]
     wrapped: NotRequired[bool]
-    """Whether the server's file has a wrapping token, valid for one start."""
+    """Whether the server's file contains a wrapping token, which is valid for one start."""
     networks: NotRequired[list[str]]
-    """Networks from which a secret id is accepted; by default all."""
+    """Networks from which Vault accepts a secret id; by default all."""
     days: NotRequired[int]
     """Days that a secret id is valid."""
 
 
 class VaultJwt(TypedDict):
-    """Log in by a signed token of a cluster or another issuer."""
+    """Log in with a token that a cluster or another issuer has signed."""
 
     issuer: str
     ca_file: NotRequired[str]
     """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's."""
     audience: NotRequired[str]
     server: NotRequired[str]
-    """The `sub` claim of the server's token. Pods need none: their subject is known."""
+    """The `sub` claim of the server's token. Pods need no entry: their subject is known."""
     rotator: NotRequired[str]
     server_file: NotRequired[str]
-    """File with that token; by default login/server in the folder of the client's entry."""
+    """File with the server's token; by default login/server in the folder of the client's entry."""
     rotator_file: NotRequired[str]
 
 
 class VaultKubernetes(TypedDict):
-    """Log in as a service account, by a Kubernetes auth method that a Vault administrator has enabled."""
+    """Log in as a Kubernetes service account, by an auth method that a Vault administrator has enabled."""
 
     mount: NotRequired[str]
     audience: NotRequired[str]
-    """Audience of the pods' tokens; none (~) uses the API server's, for a method without a reviewer's token."""
+    """Audience of the pods' tokens. None (~) uses the API server's, for an auth method without a reviewer's token."""
 
 
 class VaultPkiSignedBy(Enum):
-    """VaultPkiSignedBy."""
-
     STACK = "stack"
     OUTSIDE = "outside"
 
 
 class VaultPki(TypedDict):
-    """A CA for client certificates. Vault makes its keys, which never leave it."""
+    """A CA for client certificates. Vault generates its keys, which never leave it."""
 
     signed_by: NotRequired[VaultPkiSignedBy]
-    """Who signs the intermediate: the stack's own root, or an outside CA that gets the output `csr`."""
+    """Who signs the intermediate CA: the stack's own root CA, or an outside CA that gets the output `csr`."""
     certificate_file: NotRequired[str]
-    """PEM file of the signed intermediate and its issuer; only with signed_by outside."""
+    """PEM file of the signed intermediate CA and its issuer; only with signed_by outside."""
     days: NotRequired[int]
     """Days that a client certificate is valid."""
 
@@ -566,7 +523,7 @@ class VaultStore(TypedDict):
     operators: list[str]
     """Declared readers in addition to server and rotator. A Vault administrator assigns them the operator's policy."""
     product: NotRequired[VaultStoreProduct]
-    """OpenBao's API enables no audit device: its configuration does."""
+    """OpenBao's API can't enable audit devices: they must be in its configuration."""
     namespace: NotRequired[str]
     """Namespace in the server; by default root."""
     ca_file: NotRequired[str]
@@ -574,17 +531,18 @@ class VaultStore(TypedDict):
     approle: NotRequired[VaultAppRole]
     jwt: NotRequired[VaultJwt]
     kubernetes: NotRequired[VaultKubernetes]
-    """How server and rotator log in: one of the three. The default is `kubernetes` in a cluster, else `approle`."""
+    """How server and rotator log in: with one of three methods. The default is `kubernetes` in a cluster, else
+    `approle`."""
     max_versions: NotRequired[int]
-    """Versions of each secret that Vault stores, the current one included."""
+    """Number of versions of each secret that Vault stores, the current one included."""
     audit_files: NotRequired[list[str]]
-    """Files of the server's audit log, of all requests of all stacks; by default /vault/audit and standard output in
-    production. An empty list enables no device, e.g. if another stack does."""
+    """Files of the server's audit log, which covers all stacks; by default in production /vault/audit and standard
+    output. An empty list enables no device, e.g. if another stack does."""
     pki: NotRequired[VaultPki]
 
 
 class Rotation(TypedDict):
-    """Cadences and grace. The upper bounds are the guide's: 90 days and 6 months."""
+    """Cadences and grace period. The guide sets the maximum: 90 days and 6 months."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]
@@ -593,8 +551,6 @@ class Rotation(TypedDict):
 
 
 class Reader(Enum):
-    """Reader."""
-
     SERVER = "server"
     ROTATOR = "rotator"
 
@@ -608,16 +564,12 @@ class DeclaredSecret(TypedDict):
 
 
 class Environment(Enum):
-    """Environment."""
-
     DEVELOPMENT = "development"
     STAGING = "staging"
     PRODUCTION = "production"
 
 
 class LogLevel(Enum):
-    """LogLevel."""
-
     NONE = "NONE"
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -630,7 +582,7 @@ class DotenvArgs(TypedDict):
     """A stack whose store is dotenv."""
 
     store: DotenvStore
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -640,7 +592,7 @@ class DotenvArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[Rotation]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[dict[str, DeclaredSecret]]
     """More secrets, by name."""
     environment: NotRequired[Environment]
@@ -653,7 +605,7 @@ class SwarmArgs(TypedDict):
     """A stack whose store is swarm."""
 
     store: SwarmStore
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -663,7 +615,7 @@ class SwarmArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[Rotation]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[dict[str, DeclaredSecret]]
     """More secrets, by name."""
     environment: NotRequired[Environment]
@@ -676,7 +628,7 @@ class KubernetesArgs(TypedDict):
     """A stack whose store is kubernetes."""
 
     store: KubernetesStore
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -686,7 +638,7 @@ class KubernetesArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[Rotation]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[dict[str, DeclaredSecret]]
     """More secrets, by name."""
     environment: NotRequired[Environment]
@@ -699,7 +651,7 @@ class AwsArgs(TypedDict):
     """A stack whose store is aws."""
 
     store: AwsStore
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -709,7 +661,7 @@ class AwsArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[Rotation]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[dict[str, DeclaredSecret]]
     """More secrets, by name."""
     environment: NotRequired[Environment]
@@ -722,7 +674,7 @@ class AzureArgs(TypedDict):
     """A stack whose store is azure."""
 
     store: AzureStore
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -732,7 +684,7 @@ class AzureArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[Rotation]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[dict[str, DeclaredSecret]]
     """More secrets, by name."""
     environment: NotRequired[Environment]
@@ -745,7 +697,7 @@ class VaultArgs(TypedDict):
     """A stack whose store is vault."""
 
     store: VaultStore
-    """Where values live."""
+    """Where secret values are stored."""
     server: Server
     """Where the MCP server runs, and who reaches it."""
     broker: Broker
@@ -755,7 +707,7 @@ class VaultArgs(TypedDict):
     issuer: NotRequired[Issuer]
     """The CA that signs the client certificate."""
     rotation: NotRequired[Rotation]
-    """How often secrets rotate, and how long servers have to follow."""
+    """How often secrets rotate, and the grace period."""
     secrets: NotRequired[dict[str, DeclaredSecret]]
     """More secrets, by name."""
     environment: NotRequired[Environment]

@@ -1,4 +1,4 @@
-"""Rules on AWS, and resource types that modules share."""
+"""Rules for AWS, and resource types that its modules share."""
 
 TITLE = "AWS"
 STORE = "coreflux-mcp-secrets:aws:SecretStore"

@@ -27,20 +27,20 @@ PROVIDER, ROLE_POLICY = "pulumi:providers:aws", "aws:iam/rolePolicy:RolePolicy"
 BUCKET_POLICY, QUEUE_POLICY = "aws:s3/bucketPolicy:BucketPolicy", "aws:sqs/queuePolicy:QueuePolicy"
 PERMISSION, URL = "aws:lambda/permission:Permission", "aws:lambda/functionUrl:FunctionUrl"
 SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
-# Types that grant rights outside of a role's own policy: by policies that a plan does not show, or to persons.
+# Types that grant rights outside of a role's own policy: by policies that a plan does not contain, or to persons.
 OTHER_GRANTS = (
     *("aws:iam/policy:*", "aws:iam/policyAttachment:*", "aws:iam/rolePolicyAttachment*", "aws:iam/*Exclusive:*"),
     *("aws:iam/userPolicy*", "aws:iam/groupPolicy*", "aws:kms/grant:*", "aws:kms/keyPolicy:*"),
     *("aws:cloudformation/*", "aws:cloudcontrol/*"),
 )
-# Types with a policy that may let in other accounts.
+# Types with a policy that may allow other accounts.
 LEASE_POLICY = "aws:dynamodb/resourcePolicy:ResourcePolicy"
 RESOURCE_POLICIES = (aws.SECRET_POLICY, aws.KEY, BUCKET_POLICY, aws.TOPIC_POLICY, QUEUE_POLICY, LEASE_POLICY)
-# Types that can have their policy inline as well.
+# Types whose policy can also be inline.
 INLINE = (aws.SECRET, aws.TOPIC, aws.QUEUE, aws.BUCKET)
-# Protocols of SNS that do not send alerts in plain text.
+# Protocols of SNS, except those that send alerts in plain text.
 ENCRYPTED_BY = ("email", "email-json", "https", "sqs", "lambda", "firehose")
-# Type -> what its policy denies in plain text. For a topic it is the only action with a content.
+# Type -> the action that its policy must deny in plain text. For a topic, publishing is the only one with content.
 PLAIN_TEXT = {
     **{aws.SECRET_POLICY: "secretsmanager:*", BUCKET_POLICY: "s3:*"},
     **{aws.TOPIC_POLICY: "sns:publish", QUEUE_POLICY: "sqs:*"},
@@ -52,7 +52,7 @@ def _by_provider(one: Resource) -> Iterator[Finding]:
         yield Finding(one.urn, "is made by any credentials of the machine; give it the stack's provider")
 
 
-# Actions for which AWS accepts no resource but `*`, or that Lambda needs before it knows the resource.
+# Actions for which AWS accepts no resource but `*`, or that Lambda needs before the resource exists.
 EVERYWHERE = {
     *("ec2:createnetworkinterface", "ec2:deletenetworkinterface", "ec2:describenetworkinterfaces"),
     *("ec2:describesubnets", "ec2:assignprivateipaddresses", "ec2:unassignprivateipaddresses"),
@@ -65,7 +65,7 @@ ESCALATIONS = (
 )
 # The six random characters at the end of a secret's ARN, as a pattern.
 SUFFIX = "-??????"
-# Finds secrets by a filter, as a list does.
+# Gets several secrets by a filter, like a list.
 BATCH = "secretsmanager:batchgetsecretvalue"
 
 
@@ -75,7 +75,6 @@ ENDINGS = {":log-group:": ":*", ":secretsmanager:": SUFFIX, ":kms:": "key/*"}
 
 
 def _named(resource: str) -> bool:
-    """Accept one resource's ARN, except for the part that AWS chooses."""
     ending = next((ending for part, ending in ENDINGS.items() if part in resource), "")
     return not wildcard(resource.removesuffix(ending))
 
@@ -136,9 +135,9 @@ def _via_secrets_manager(one: Statement) -> bool:
 
 
 def _bound(one: Statement) -> bool:
-    """Accept use through Secrets Manager, for a record of an AWS service, or by a service for a purpose.
+    """Accept use through Secrets Manager, on behalf of an AWS service's resource, or by a service for one purpose.
 
-    An encryption context alone is not enough: a caller of KMS chooses it.
+    An encryption context alone is not enough, because KMS' caller chooses it.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
     """
@@ -168,7 +167,7 @@ def _key_use(found: Sequence[Statement]) -> Iterator[str]:
             yield "allows a key for any secret; name the secrets by kms:EncryptionContext:SecretARN"
 
 
-# Prefixes of conditions that say for whom a service acts; the context of a key names one resource.
+# Prefixes of conditions that limit for whom a service acts; an encryption context names one resource.
 ORIGINS = ("aws:sourcearn", "aws:sourceaccount", "kms:encryptioncontext:")
 
 
@@ -184,7 +183,6 @@ def _public(found: Sequence[Statement]) -> Iterator[str]:
 
 
 def _account(source: str) -> str | None:
-    """Return an account, also of an ARN; None for an ARN without one."""
     found = re.fullmatch(r"(?:arn(?::[^:]*){3}:)?(\d{12})(?::.*)?", source)
     return found[1] if found else None
 
@@ -196,7 +194,6 @@ def _sources(one: Statement) -> Iterator[str]:
 
 
 def _foreign(plan: Plan) -> Iterator[Finding]:
-    """Yield policies that allow another account, or a service for one."""
     account = at(plan.manifest, "store", "account") or None
     own = re.compile(rf"{account}|arn:aws[a-z-]*:iam::{account}:.*")
     for policy in plan.of_type(*RESOURCE_POLICIES):
@@ -236,12 +233,12 @@ def _plain_text(action: str, found: Sequence[Statement]) -> Iterator[str]:
 READ = "GetSecretValue"
 GUARDED = (READ, "PutSecretValue", "UpdateSecretVersionStage", "UpdateSecret")
 PRINCIPAL, SERVICE = "aws:PrincipalArn", "aws:PrincipalIsAWSService"
-# Conditions that such a denial may have; any other would leave a gap.
-BESIDE = {("ArnNotEquals", PRINCIPAL.lower()), ("Bool", SERVICE.lower())}
+# The only conditions that a denial may have: any other would leave a gap.
+ALLOWED_CONDITIONS = {("ArnNotEquals", PRINCIPAL.lower()), ("Bool", SERVICE.lower())}
 
 
 def _denies(statement: Statement, action: str) -> bool:
-    """Return whether it denies the action to all but fully named principals."""
+    """Return whether `statement` denies `action` to everybody except fully named principals."""
     named = statement.compared("ArnNotEquals", PRINCIPAL)
     depends = {(operator, name) for operator, names in statement.conditions.items() for name in names}
     return (
@@ -252,7 +249,7 @@ def _denies(statement: Statement, action: str) -> bool:
         and bool(named)
         and not any(map(wildcard, named))
         and statement.compared("Bool", SERVICE) in ((), ("false",))
-        and depends <= BESIDE
+        and depends <= ALLOWED_CONDITIONS
     )
 
 
@@ -270,9 +267,10 @@ def _unguarded(plan: Plan) -> Iterator[Finding]:
 
 
 def _undeclared(plan: Plan) -> Iterator[Finding]:
-    """Yield undeclared readers, and readers that are neither a role of the stack nor excepted from its alarm.
+    """Yield readers that the manifest does not declare, or that are neither a role of the stack nor exempt from its
+    alarm.
 
-    Before a secret has an ARN, its readers are those of any secret.
+    While a secret's ARN is unknown, the declared readers of all secrets count.
     """
     roles = {at(role.properties, "name") for role in plan.of_type(aws.ROLE)}
     patterns = [at(one.properties, "pattern") for one in plan.of_type(aws.FILTER)]

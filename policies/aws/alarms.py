@@ -1,4 +1,4 @@
-"""Rules on alarms in AWS: watched events, alarms that can ring, topics that receive them."""
+"""Rules on alarms in AWS: which events they watch, whether they can go off, and which topics they notify."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ EVENT_RULE, TARGET = "aws:cloudwatch/eventRule:EventRule", "aws:cloudwatch/event
 
 
 def _alarms(plan: Plan, wanted: Mapping[tuple[str, ...], Any]) -> list[Resource] | Unknown:
-    """Return enabled alarms that notify something; UNKNOWN if one may become such."""
+    """Return enabled alarms with the `wanted` properties that notify a topic; UNKNOWN if it depends on unknown
+    properties."""
     found: list[Resource] = []
     may_be = False
     for alarm in plan.of_type(aws.ALARM):
@@ -34,7 +35,6 @@ def _alarms(plan: Plan, wanted: Mapping[tuple[str, ...], Any]) -> list[Resource]
 
 
 def _alarms_on_event(plan: Plan, *words: str) -> list[Resource] | Unknown:
-    """Return alarms on a filter with all `words` in its pattern."""
     found: list[Resource] = []
     may_be = False
     for one in plan.of_type(aws.FILTER):
@@ -63,7 +63,7 @@ WATCHED_READS = {
     "undeclared reads": (READ, "userIdentity.arn !="),
     "denied reads": (READ, '"AccessDenied'),
 }
-# What -> events of CloudTrail that change it.
+# What an alarm protects -> CloudTrail's events that change it.
 TAMPERING: Mapping[str, tuple[str, ...]] = {
     "a secret": ("DeleteSecret", "PutResourcePolicy", "DeleteResourcePolicy", "CancelRotateSecret"),
     "a key": ("DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant"),
@@ -94,7 +94,7 @@ def _silent_tampering(plan: Plan) -> Iterator[Finding]:
                 yield Finding(store.urn, f"an alarm on {what} is known after pulumi up", unknown=True)
 
 
-# Field of a recorded request -> type of the resource that it names.
+# Field of a recorded request -> type of the resource that the field names.
 REQUESTS = {
     **{"secretId": aws.SECRET, "roleName": aws.ROLE, "role": aws.ROLE},
     **{"functionName": aws.FUNCTION, "alarmName": aws.ALARM},
@@ -102,7 +102,7 @@ REQUESTS = {
 
 
 def _deaf_filters(plan: Plan) -> Iterator[Finding]:
-    """Yield filters of another log, or for another stack's names instead of all of this one's."""
+    """Yield filters on another log, or with a pattern of names that does not match all of this stack's."""
     log = at(plan.manifest, "store", "log_group") or UNKNOWN
     for one in plan.of_type(aws.FILTER):
         group, pattern = at(one.properties, "logGroupName"), at(one.properties, "pattern")
@@ -122,7 +122,7 @@ def _match_all(globs: list[str], names: list[Any]) -> bool:
     return all(any(fnmatchcase(str(name), glob) for glob in globs) for name in names)
 
 
-# Operator and threshold of an alarm that a single event sets off, or its absence.
+# Operator and threshold of an alarm that a single event, or the absence of one, sets off.
 SENSITIVE = (
     *(("GreaterThanOrEqualToThreshold", 1), ("GreaterThanThreshold", 0)),
     *(("LessThanThreshold", 1), ("LessThanOrEqualToThreshold", 0)),
@@ -163,7 +163,7 @@ def _silent_rotations(plan: Plan) -> Iterator[Finding]:
 def _unreported(plan: Plan, rule: Resource) -> Iterator[Finding]:
     targets = with_name(plan, TARGET, "rule", name=at(rule.properties, "name"))
     yield from require(rule, targets, "target", "nobody is notified; set it to the alert topic")
-    if any(plan.of_type(aws.TOPIC)):  # the policy of another topic is its owner's
+    if any(plan.of_type(aws.TOPIC)):  # another topic's policy is up to its owner
         for target in listed(targets):
             lets = with_name(plan, aws.TOPIC_POLICY, "arn", name=at(target.properties, "arn"))
             yield from require(target, lets, "topic that accepts it", "nobody is notified; let events publish to it")

@@ -1,4 +1,4 @@
-"""Read AWS' JSON and ARNs."""
+"""Read AWS' policies, container definitions and ARNs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from policies.rule import Each
 Judge = Callable[[Plan], Iterator[Finding]]
 TASK = "aws:ecs/taskDefinition:TaskDefinition"
 
-# Operators that name who is meant, and not who is excluded.
+# Operators that name who is allowed, and not who is excluded.
 POSITIVE = ("StringEquals", "StringLike", "ArnEquals", "ArnLike")
 _NARROW = re.compile(r"arn(:[^:]*){3}:\d{12}(:.*)?|(?!arn(:|$))[^*?].*")
-# IAM's elements of a statement. A statement with any other, such as `action`, can't be judged.
+# IAM's elements of a statement. A statement with others, such as `action`, can't be judged.
 _ELEMENTS = {
     "Sid",
     "Effect",
@@ -39,14 +39,14 @@ class Statement:
     actions: tuple[str, ...]
     resources: tuple[str, ...]
     principals: Mapping[str, tuple[str, ...]]
-    """Kind -> principals: AWS, Service, Federated; `*` without a kind."""
+    """Kind (AWS, Service or Federated; `*` without a kind) -> principals."""
     conditions: Mapping[str, Mapping[str, tuple[str, ...]]]
-    """Operator -> name -> accepted values."""
+    """Condition operator -> name -> accepted values."""
     negated: bool
-    """True for NotAction, NotResource and NotPrincipal."""
+    """Whether it contains NotAction, NotResource or NotPrincipal."""
 
     def compared(self, operator: str, name: str) -> tuple[str, ...]:
-        """Return the accepted values; none without such a condition."""
+        """Return the values that the condition accepts; none if there is no such condition."""
         return self.conditions.get(operator, {}).get(name.lower(), ())
 
     def is_of(self, action: str) -> bool:
@@ -54,7 +54,7 @@ class Statement:
         return any(one in ("*", wanted, f"{wanted.partition(':')[0]}:*") for one in self.actions)
 
     def is_bound_by(self, *prefixes: str) -> bool:
-        """Return whether such a condition accepts narrow values only."""
+        """Return whether a condition with such a name accepts only narrow values."""
         found = [
             wanted
             for operator in POSITIVE
@@ -65,13 +65,12 @@ class Statement:
 
     @property
     def is_for_everybody(self) -> bool:
-        """Return whether `*` is a principal. A denial must cover principals of every kind."""
+        """Return whether `*` is a principal. A denial must cover principals of all kinds."""
         kinds = self.principals if self.allows else ("*", "AWS")
         return any("*" in self.principals.get(kind, ()) for kind in kinds)
 
 
 def narrow(entry: Any) -> bool:
-    """Accept an ARN with an account, or text without a leading wildcard."""
     return isinstance(entry, str) and _NARROW.fullmatch(entry) is not None
 
 
@@ -80,7 +79,7 @@ def wildcard(text: str) -> bool:
 
 
 def statements(document: Any) -> tuple[Statement, ...] | None:
-    """Return None if unknown or no policy."""
+    """Return a policy's statements; None if it is unknown or not a policy."""
     try:
         found = json.loads(document)["Statement"]
         return tuple(_statement(one) for one in (found if isinstance(found, list) else [found]))
@@ -91,7 +90,7 @@ def statements(document: Any) -> tuple[Statement, ...] | None:
 def policy_check(
     types: str | tuple[str, ...], wrong: Callable[[Sequence[Statement]], Iterator[str]], path: str = "policy"
 ) -> Each:
-    """Return a check of a policy: `wrong` yields what is wrong with its statements."""
+    """Return a check of the policy at `path`. `wrong` yields the problems of its statements."""
 
     def judge(one: Resource) -> Iterator[Finding]:
         document = at(one.properties, path)
@@ -106,7 +105,7 @@ def policy_check(
 
 
 def containers(task: Resource) -> list[Any] | None:
-    """Return None if unknown or no list."""
+    """Return the containers of a task definition; None if they are unknown or no list."""
     try:
         found = json.loads(at(task.properties, "containerDefinitions"))
     except (TypeError, ValueError):
@@ -121,7 +120,7 @@ def no_containers(task: Resource) -> Finding:
 
 
 def container_check(judge: Callable[[Resource, Any, str], Iterator[Finding]]) -> Each:
-    """`judge` receives task, container, and its name for messages."""
+    """Return a check of each container. `judge` gets the task definition, the container, and its name for messages."""
 
     def judge_task(task: Resource) -> Iterator[Finding]:
         found = containers(task)
@@ -139,9 +138,9 @@ def secret_name(arn: Any) -> str | None:
 
 
 def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]:
-    """Return the secrets without a resource of type `kind` that has their ARN at `path`.
+    """Return the secrets in `names` whose ARN no resource of type `kind` has at `path`.
 
-    Before a secret exists, its ARN is unknown. Unknown ARNs count for secrets that have none yet, if there are enough;
+    A new secret's ARN is unknown in a preview. As many secrets as there are unknown ARNs are then assumed to have one;
     `pulumi up` judges by the ARNs.
     """
     arns = [at(one.properties, path) for one in plan.of_type(kind)]
@@ -150,7 +149,7 @@ def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]
 
 
 def needs(kind: str, what: str, wrong: str, *, of: str = aws.STORE, by: str = "") -> Judge:
-    """Return a judge that yields resources of type `of` without a `kind`, with the same `by` if set."""
+    """Return a judge that requires a `kind` for each resource of type `of`: any, or one with an equal property `by`."""
 
     def judge(plan: Plan) -> Iterator[Finding]:
         for one in plan.of_type(of):
@@ -184,13 +183,11 @@ def _statement(entry: Any) -> Statement:
 
 
 def _compared(entry: Any) -> tuple[str, ...]:
-    """IAM accepts numbers and booleans."""
     found = entry if isinstance(entry, list) else [entry]
     return _texts([json.dumps(one) if isinstance(one, int) else one for one in found])
 
 
 def _texts(entry: Any) -> tuple[str, ...]:
-    """Raises TypeError for anything but one or several texts."""
     found = entry if isinstance(entry, list) else [entry]
     if not all(isinstance(one, str) for one in found):
         raise TypeError

@@ -1,4 +1,4 @@
-"""List prices of AWS, and quantities in a plan."""
+"""AWS' list prices, and the quantities in a plan."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from policies.plan import Plan
 # Metrics that Container Insights publishes for a cluster with one service of one task family: 8 of their usage each,
 # and 6 counts (docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Container-Insights-metrics-ECS.html).
 INSIGHTS_METRICS = 30
-# Metrics of the tick (secretops.platforms.aws.lambda_handler). The others have no value, and no price, at rest.
+# Metrics that the tick reports at rest (secretops.platforms.aws.lambda_handler). The others cost nothing then.
 TICK_METRICS = 3
 
 _FARGATE = Source("https://aws.amazon.com/fargate/pricing/", "2026-08-05")
@@ -26,7 +26,8 @@ def _tasks(plan: Plan) -> int:
 
 
 def _fargate(size: str, unit: int, architecture: str) -> Callable[[Plan], float]:
-    """Return `cpu` in vCPU of 1024, or `memory` in GB of 1024. A stack has one task definition."""
+    """Return a function that counts a task's size in vCPU or GB, times the number of tasks. A stack has one task
+    definition."""
 
     def quantity(plan: Plan) -> float:
         for one in plan.of_type("aws:ecs/taskDefinition:TaskDefinition"):
@@ -43,7 +44,7 @@ def _replica_secrets(plan: Plan) -> float:
 
 
 def _polls_of_tasks(plan: Plan) -> float:
-    """Return tens of thousands, at most: each task polls each secret. With NativeRef none polls."""
+    """Return polls in tens of thousands: each task polls each secret. With NativeRef no task polls."""
     if any(True for _ in plan.of_type("coreflux-mcp-secrets:aws:Redeploy")):
         return 0
     return _tasks(plan) * count("aws:secretsmanager/secret:Secret")(plan) * POLLS / 10_000

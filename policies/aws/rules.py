@@ -1,4 +1,4 @@
-"""Rules on programs, networks, and encryption, rotation and deletion of secrets in AWS."""
+"""Rules on programs and networks in AWS, and on encryption, rotation and deletion of secrets."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ GROUP, GROUP_RULE = "aws:ec2/securityGroup:SecurityGroup", "aws:ec2/securityGrou
 BLOCKS = ("cidrBlocks", "ipv6CidrBlocks")
 INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 ROTATION = "aws:secretsmanager/secretRotation:SecretRotation"
-# Days that AWS waits, at most and by default, before it deletes a key or a secret.
+# Days after which AWS deletes a key or a secret: the maximum, and the default.
 RECOVERY_DAYS = 30
-# The provider rotates at once by default, and AWS calls the function with a version that has no value yet:
+# The provider rotates immediately by default, and AWS calls the function with a version that has no value yet:
 # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
 AT_ONCE = "is on: pulumi up fails, because the secret has no value yet; set it to False"
 SECRET_ARN = matches(r"arn:aws[a-z-]*:secretsmanager:.*")
 MODERN = "ELBSecurityPolicy-TLS13-1-"
-# Days after which a password is changed, at the latest: the Secret Management Guide's. PCI DSS 8.6.3 sets no number.
+# Days after which a password must be changed: the Secret Management Guide's maximum. PCI DSS 8.6.3 sets no number.
 MOST_DAYS = 90
 
 
-# Prefix of the handlers that read values: those that rotate and tick. The one that redeploys reads none.
+# Prefix of the handlers that read values: the rotations' and the tick's, but not the one that redeploys.
 READS = "secretops."
 
 

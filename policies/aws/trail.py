@@ -34,12 +34,13 @@ ENCRYPTION = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEnc
 OWNER, MODES = "BucketOwnerEnforced", ("GOVERNANCE", "COMPLIANCE")
 BY_DEFAULT = "applyServerSideEncryptionByDefault"
 BLOCKS = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
-# Days: what PCI DSS 10.5.1 requires of audit logs, how much of that at hand, and CloudWatch's longest retention.
+# Days: what PCI DSS 10.5.1 requires of audit logs, the part of it that must be at hand, and CloudWatch's maximum.
 YEAR, AT_HAND, LONGEST = 365, 90, 3653
 
 
 def _needs_trail(plan: Plan) -> bool:
-    """A trail in the stack file shows by its ARN."""
+    """Return whether the stack has to create a trail: the output `trail` has an ARN only if the stack file names
+    one."""
     records = at(plan.outputs, "trail", "records")
     return any(plan.of_type(aws.STORE)) and not (isinstance(records, str) and records.startswith("arn:"))
 
@@ -53,14 +54,13 @@ def _applies(plan: Plan) -> bool:
 
 
 def _log_of(plan: Plan, trail: Resource) -> list[Resource] | Unknown:
-    """Return the trail's log group in the stack, by its ARN."""
     arn = at(trail.properties, "cloudWatchLogsGroupArn")
     named = related(plan, aws.LOG, "name", ok=lambda name: f":log-group:{name}:" in str(arn))
     return UNKNOWN if arn is UNKNOWN else named
 
 
 def _all_management(selectors: Any) -> bool:
-    """Accept none, AWS' default, or a selector of all management events, which include reads of secrets."""
+    """Accept no selectors, which is AWS' default, or one for all management events, which include reads of secrets."""
     fields = [at(one, "fieldSelectors") for one in listed(selectors)]
     return not selectors or [{"field": "eventCategory", "equals": ["Management"]}] in fields
 
@@ -79,8 +79,6 @@ def _expires_late(rule: Any) -> bool:
 
 
 def _log_is(what: str, ok: Callable[[Any], bool], wrong: str) -> Judge:
-    """Judge a property of the log, which has to be in the stack."""
-
     def judge_logs(plan: Plan) -> Iterator[Finding]:
         for trail in plan.of_type(aws.TRAIL):
             found = _log_of(plan, trail)
@@ -106,7 +104,7 @@ NO_RETENTION = f"is not set, or below {AT_HAND} days in production; set it, for 
 UNRECORDED = "leaves reads unrecorded: a trail is on, in all regions; set it"
 PUBLIC, REMOVABLE = "the bucket could be made public; add it", "a record can be removed; add it"
 
-# Of logs only that of the trail.
+# Protects only the trail's log group, and no others.
 HOLDS = (
     protected(aws.BUCKET, aws.TRAIL),
     protected(aws.LOG, only=lambda log: type_of(log.parent) == "coreflux-mcp-secrets:aws:AccessTrail"),

@@ -1,1 +1,1 @@
-"""Rules of the platform azure."""
+"""Rules for the platform azure."""

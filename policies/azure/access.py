@@ -1,4 +1,4 @@
-"""Rules on access in Azure: networks that reach a stack, and role assignments."""
+"""Rules on access in Azure: networks that can connect to a stack, and role assignments."""
 
 from __future__ import annotations
 
@@ -46,17 +46,18 @@ def _placed(one: Resource) -> Iterator[Finding]:
     _, narrowest, kinds = ROLES.get(_role(role), _OTHER)
     wrong = "is not the one secret, vault, container or resource that the role is for; assign it there"
     yield from judge(one, UNKNOWN if role is UNKNOWN else scope, matches(narrowest), "scope", wrong)
-    # Azure looks a new identity up, and may not find it yet, without its type
+    # without its type, Azure looks up a new identity, and may not find it yet
     # (https://learn.microsoft.com/azure/role-based-access-control/troubleshooting).
     wrong = f"is missing or wrong for the role; set {' or '.join(kinds)}"
     yield from judge(one, UNKNOWN if role is UNKNOWN else kind, one_of(*kinds), "principalType", wrong)
 
 
 def _undeclared(plan: Plan) -> Iterator[Finding]:
-    """Judge readers by the manifest: a role on one secret is its reader's, a role on the vault reads all.
+    """Compare readers with the manifest: a role on one secret is for its readers, a role on the vault for readers of
+    all.
 
-    Entra makes the id of a new identity, and a known id is none of these. While they are unknown, only their number is
-    judged: a secret has at most as many such principals as such readers.
+    Entra generates a new identity's id, so that it differs from all known ids. While ids are unknown, only their number
+    is judged: a secret may have no more such principals than unknown readers.
     """
     lists: Any = at(plan.outputs, "secretops", "store", "readers") or UNKNOWN
     granted: list[tuple[Resource, Any, Any]] = []
@@ -104,7 +105,8 @@ def _is_narrow(address: Any) -> bool:
 
 
 def _open_network(plan: Plan) -> Iterator[Finding]:
-    """Another project's program has no such output."""
+    """Yield a finding if vault or lease accept all networks, unless the stack file says so. Other programs have no such
+    output."""
     vaults = [at(one.properties, "properties") for one in plan.of_type(VAULT)]
     actions = [at(one, "networkAcls", "defaultAction") for one in vaults]
     closed = "Deny" in actions or "Disabled" in [at(one, "publicNetworkAccess") for one in vaults]

@@ -1,4 +1,4 @@
-"""List prices of Azure, and quantities in a plan."""
+"""Azure's list prices, and the quantities in a plan."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from policies.cost import HOURS, POLLS, SECONDS, ByUse, Item, PriceList, Source, count, whole
 from policies.plan import Plan
 
-# A tick on Azure: 30 s of 0.25 vCPU and 0.5 GiB, billed at the active rate.
+# A tick on Azure: 30 s of 0.25 vCPU and 0.5 GiB, at the active rate.
 TICK_SECONDS = 30
-# Log Analytics rows of an idle stack a month: some 50,000 of about 2 KB, requests of launcher and ticks.
+# Log Analytics rows of an idle stack per month: about 50,000 of 2 KB, for requests of launcher and ticks.
 LOG_GB = 0.1
 
 _CONTAINER_APPS = Source("https://azure.microsoft.com/pricing/details/container-apps/", "2026-09-10")
@@ -21,8 +21,6 @@ _BALANCER = Source("https://azure.microsoft.com/pricing/details/load-balancer/",
 
 
 def _replicas(resource: str) -> Callable[[Plan], float]:
-    """Return `cpu` in vCPU or `memory` in GiB of permanent replicas."""
-
     def quantity(plan: Plan) -> float:
         found = 0.0
         for one in plan.of_type("azure-native:app:ContainerApp"):
@@ -51,22 +49,21 @@ def _ingested(plan: Plan) -> float:
 
 
 def _retained(plan: Plan) -> float:
-    """Return GB beyond the 31 days of the ingestion price."""
     days = (one.properties.get("retentionInDays") for one in plan.of_type("azure-native:operationalinsights:Workspace"))
     return sum(LOG_GB * max(0, whole(each) - 31) * 24 / HOURS for each in days)
 
 
 def _polls_of_vault(plan: Plan) -> float:
-    """Return tens of thousands: a launcher and an hourly tick for each secret."""
+    """Return polls in tens of thousands: of a launcher and an hourly tick, for each secret."""
     secrets = plan.manifest.get("secrets")
     vaults = count("azure-native:keyvault:Vault")(plan)
     return vaults * len(secrets) * (POLLS + HOURS) / 10_000 if isinstance(secrets, list | Mapping) else 0
 
 
 def _own_networks(plan: Plan) -> float:
-    """Count environments in your subnets.
+    """Count environments in subnets of your own.
 
-    Each is billed for a standard load balancer and an egress address; without a subnet neither is.
+    Each one is billed for a standard load balancer and an egress address. Without a subnet, both are free.
 
     https://learn.microsoft.com/azure/container-apps/custom-virtual-networks#managed-resources
     """

@@ -1,4 +1,4 @@
-"""Rules on containers, vault, lease storage account and provider of a stack on Azure."""
+"""Rules on containers, vault, the lease's storage account, and provider of a stack on Azure."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ VAULT = "azure-native:keyvault:Vault"
 ACCOUNT, CONTAINER = "azure-native:storage:StorageAccount", "azure-native:storage:BlobContainer"
 FEDERATION = "azure-native:managedidentity:FederatedIdentityCredential"
 
-# Of tokens that Entra exchanges (https://learn.microsoft.com/entra/workload-id/workload-identity-federation).
+# Audience of tokens that Entra exchanges (https://learn.microsoft.com/entra/workload-id/workload-identity-federation).
 AUDIENCE = "api://AzureADTokenExchange"
 
 
 def store_needs(kind: str, what: str, wrong: str) -> Callable[[Plan], Iterator[Finding]]:
-    """Require this type in a stack with a store, for a rule's `across`."""
+    """Return a judge that requires a resource of type `kind` in a stack with a store."""
 
     def look(plan: Plan) -> Iterator[Finding]:
         for store in plan.of_type(STORE):
@@ -38,12 +38,12 @@ def _variables(one: Resource) -> Iterator[Finding]:
     for kind in ("containers", "initContainers"):
         for variable in select(one.properties, f"template.{kind}[].env[]"):
             name = at(variable, "name")
-            pair = (name, str(at(variable, "value")))  # an unknown id is not secret by its name
+            pair = (name, str(at(variable, "value")))  # an unknown resource id is not a secret because of its name
             wrong = "has a secret value: readers of the resource see it; let the launcher fetch it"
             yield from judge(one, pair, lambda pair: not in_plain_sight(*pair), f"the variable {name}", wrong)
         for what in (f"template.{kind}[].command", f"template.{kind}[].args"):
             for words in select(one.properties, what):
-                entry = words and [str(word) for word in words]  # an unknown id is no credential
+                entry = words and [str(word) for word in words]  # an unknown resource id is no credential
                 yield from judge(one, entry, no_credential, what, HAS_CREDENTIAL)
 
 
@@ -52,7 +52,7 @@ def _is_mains(lives: list[Any]) -> bool:
 
 
 def _identities(one: Resource) -> Iterator[Finding]:
-    """Judge when each identity is available, even if its id is unknown."""
+    """Judge to which containers each identity is available, even if its id is unknown."""
     lives = [*select(one.properties, f"{_OF}identitySettings[].lifecycle")]
     wrong = "give more than the main container an identity; set one lifecycle to Main and all others to None"
     yield from judge(one, lives, _is_mains, "configuration.identitySettings", wrong)
@@ -93,7 +93,7 @@ RULES = (
         sentence="At least one replica of the server always runs.",
         controls=controls("32(1)(b)", "the server stays available"),
         limitation="That a replica is healthy: its probes check that.",
-        # A missing minimum is 0 (https://learn.microsoft.com/azure/container-apps/scale-app).
+        # A missing minimum means 0 (https://learn.microsoft.com/azure/container-apps/scale-app).
         checks=rows(APP, ("template.scale.minReplicas", between(1, 1000), "is 0: no server follows a rotation; set 1")),
     ),
     Rule(

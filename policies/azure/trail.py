@@ -1,4 +1,4 @@
-"""Rules on the trail: records, retention, alerts and their receivers."""
+"""Rules on the trail in Azure: records, retention, alerts and their receivers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from policies.rule import PRODUCTION, Each, Rule, protected, rows
 QUERY, ACTIVITY = "azure-native:monitor:ScheduledQueryRule", "azure-native:monitor:ActivityLogAlert"
 GROUP = "azure-native:monitor:ActionGroup"
 WORKSPACE, SETTING = "azure-native:operationalinsights:Workspace", "azure-native:monitor:DiagnosticSetting"
-# Days: Log Analytics' shortest retention, what PCI DSS 10.5.1 requires, the longest.
+# Days: Log Analytics' minimal retention, what PCI DSS 10.5.1 requires, and the maximum.
 SHORT, YEAR, MOST = 30, 365, 730
-# Type -> the property with its name, and log categories or groups: it needs one of them.
+# Type -> the property that names it, and log categories or groups: a diagnostic setting needs one of them.
 _LOGS = {
     VAULT: ("vaultName", ("audit", "allLogs", "AuditEvent")),
     ENVIRONMENT: ("environmentName", ("ContainerAppConsoleLogs", "allLogs")),
@@ -32,7 +32,7 @@ _NAMES = {
     "eventGridEventProperties_subject_s OperationName TimeGenerated _ResourceId",
     "ContainerAppConsoleLogs": "ContainerAppConsoleLogs ContainerGroupName ContainerName Stream Log _ResourceId",
 }
-# What -> words of a query that finds it.
+# What an alert is for -> words in a query that finds it.
 READS = {
     "undeclared reads": ('"SecretGet"', "Status == 200", "!in ("),
     "denied reads": ('"SecretGet"', "Status == 403"),
@@ -43,7 +43,7 @@ FAILURES = {
     "overdue secrets": ("ContainerAppConsoleLogs", '"overdue since"', '"SecretExpiredEventGridNotification"'),
     "secrets that a person has to renew": ("ContainerAppConsoleLogs", '"SecretNearExpiryEventGridNotification"'),
 }
-# Operations, below Microsoft., that give access to secrets or disable the trail or its alerts.
+# Operations (without Microsoft.) that give access to secrets, or disable the trail or its alerts.
 _OPERATIONS = """
     App/containerApps/write App/jobs/start/action App/jobs/write App/managedEnvironments/write
     AlertsManagement/actionRules/write Authorization/roleAssignments/delete Authorization/roleAssignments/write
@@ -101,7 +101,6 @@ def _unfiltered(alert: Resource) -> Iterator[Finding]:
 
 
 def _active(plan: Plan, kind: str, key: str) -> Iterator[Any]:
-    """Yield criteria or conditions of enabled alerts that notify a group."""
     for alert in plan.of_type(kind):
         groups = at(alert.properties, "actions", "actionGroups")
         if at(alert.properties, "enabled") is not False and groups not in (None, []):

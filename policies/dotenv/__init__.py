@@ -1,4 +1,4 @@
-"""Rules on folders of a machine: the dotenv store, and files of a server or rotator."""
+"""Rules on folders of a machine: the dotenv store, and the files of a server or rotator."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from policies.rule import PRODUCTION, Each, Enforcement, Rule, rows
 FOLDER = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder"
 _VAULT, _PODS = "coreflux-mcp-secrets:vault:SecretStore", "coreflux-mcp-secrets:kubernetes:McpServer"
 
-# The sub-folder that only a store has, and its files of values.
+# The sub-folder that only a store has, and the store's files with values.
 VERSIONS, VALUES = "versions", ("config/.env", "certs/client.key")
-# Modes of a file of values, and of a certificate, which others may read.
+# Modes of a file with values, and of a certificate, which others may read.
 _OWNERS, _READABLE = "0*[0-7]00", "0*[0-7][0145][0145]"
 _OUTSIDE = re.compile(r"^/|(^|/)\.\.(/|$)")
-# A line of a unit -> what its absence means (man systemd.timer, systemd.exec).
+# A line of a systemd unit -> the consequence if it is missing (man systemd.timer, systemd.exec).
 _LINES = {
     ("timer", "OnCalendar=hourly"): "a due secret waits for more than an hour",
     ("timer", "Persistent=yes"): "an hour in which the machine was off is never made up for",
@@ -33,7 +33,7 @@ _LINES = {
 
 
 def is_store(folder: Resource) -> bool:
-    """Unknown sub-folders count."""
+    """Return whether the folder is a store's, or may be one because its sub-folders are unknown."""
     within = at(folder.properties, "folders")
     return within is UNKNOWN or VERSIONS in listed(within)
 
@@ -43,7 +43,6 @@ def is_dotenv(plan: Plan) -> bool:
 
 
 def _entries(entry: Any) -> list[tuple[Any, Any]]:
-    """Return pairs; an unknown mapping has one unknown entry."""
     if entry is UNKNOWN:
         return [(UNKNOWN, UNKNOWN)]
     return [*entry.items()] if isinstance(entry, Mapping) else []
@@ -111,7 +110,7 @@ def _one_timer(plan: Plan) -> Iterator[Finding]:
 
 
 def _rotates(plan: Plan) -> bool:
-    """Secrets of a Vault rotate where the server runs."""
+    """Return whether the rotator runs on this machine, which it does for a Vault if the server does."""
     beside_vault = any(plan.of_type(_VAULT)) and not any(plan.of_type(_PODS))
     return beside_vault or is_dotenv(plan) or any(map(_units, plan.of_type(FOLDER)))
 
@@ -148,7 +147,7 @@ RULES = (
             environments=PRODUCTION,
         ),
         applies=is_dotenv,
-        enforcement=Enforcement.ADVISORY,  # the guide has a production server's folder, too
+        enforcement=Enforcement.ADVISORY,  # the guide also has a folder for production
     ),
     Rule(
         name="dotenv-public-files-are-public",

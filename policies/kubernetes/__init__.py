@@ -1,1 +1,1 @@
-"""Rules of the platform kubernetes."""
+"""Rules for the platform kubernetes."""

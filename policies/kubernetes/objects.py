@@ -8,7 +8,7 @@ from typing import Any
 from policies.matchers import at, each
 from policies.plan import UNKNOWN, Plan, Resource
 
-# Kind -> the path of its pod template.
+# Kind -> path of the kind's pod template.
 _TEMPLATE: Mapping[str, tuple[str, ...]] = {
     "Pod": (),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
@@ -18,14 +18,13 @@ _TEMPLATE: Mapping[str, tuple[str, ...]] = {
 # Types of all objects that start pods, in any version of their API.
 PODS = tuple(f"kubernetes:*:{kind}" for kind in _TEMPLATE)
 
-# Components. A rule can require what belongs to one even if the plan has none of it.
+# Types of components. A rule can require something for each of them, even if the plan contains none of it.
 IDENTITY = "coreflux-mcp-secrets:kubernetes:Identity"
 SERVER = "coreflux-mcp-secrets:kubernetes:McpServer"
 ROTATOR = "coreflux-mcp-secrets:kubernetes:Rotator"
 
 
 def kind_of(one: Resource) -> str:
-    """Return the kind, such as Deployment, without API version."""
     return one.type.rpartition(":")[2]
 
 
@@ -34,7 +33,7 @@ def of_kind(plan: Plan, *kinds: str) -> Iterator[Resource]:
 
 
 def in_a_cluster(plan: Plan) -> bool:
-    """Return whether the stack runs something in a cluster, and so has a namespace."""
+    """Return whether the stack runs something in a cluster, and thus has a namespace."""
     return any(plan.of_type(IDENTITY)) or any(of_kind(plan, "Namespace"))
 
 
@@ -47,7 +46,7 @@ def annotations_of(one: Resource) -> Any:
 
 
 def containers_of(one: Resource) -> Iterator[tuple[Any, str]]:
-    """Yield each container with its name for messages."""
+    """Yield each container of a pod, with its name for messages."""
     for list_of in ("containers", "initContainers", "ephemeralContainers"):
         for container in each(at(pod_of(one), list_of)):
             name = at(container, "name")

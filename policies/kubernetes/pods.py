@@ -12,7 +12,7 @@ from policies.matchers import at, each, is_true, judge, not_set, one_of, select
 from policies.plan import UNKNOWN, Finding, Plan, Resource
 from policies.rule import Each, Expect, Rule
 
-# Mode bits that the file of a secret must not have: write, execute, and anything for others.
+# Mode bits that a secret's file must not have: write, execute, and anything for others.
 _TOO_OPEN = 0o227
 
 _AUTOMOUNT = "automountServiceAccountToken"
@@ -29,7 +29,7 @@ def _pod(path: str, ok: Callable[[Any], bool], wrong: str) -> Each:
 
 
 def _container(path: str, ok: Callable[[Any], bool], wrong: str, *, or_pod: bool = False) -> Each:
-    """Return a row; `or_pod`: the pod's property is the default."""
+    """Return a check of each container's property at `path`; with `or_pod`, the pod's property is the default."""
 
     def look(one: Resource) -> Iterator[Finding]:
         for container, name in containers_of(one):

@@ -32,16 +32,16 @@ _VAULT = "coreflux-mcp-secrets:vault:SecretStore"
 
 _LEVEL = "pod-security.kubernetes.io/enforce"
 _DEADLINE = "spec.jobTemplate.spec.activeDeadlineSeconds"
-# Hours of a client certificate: 90 days, the longest of the Secret Management Guide.
+# Maximum lifetime of a client certificate in hours: the Secret Management Guide's 90 days.
 _LONGEST_HOURS = 90 * 24
-# Seconds between two reads of the store: well below the shortest grace time of an old password.
+# Maximum seconds between two reads of the store: well below the shortest grace period of an old password.
 _LONGEST_REFRESH = 600
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _CLIENT_USAGES = ("client auth", "digital signature")
-# Verbs of Roles. All others remove what is in use, are not limited by a name, or grant more than themselves.
+# Allowed verbs of Roles. All others delete what is in use, can't be limited by name, or grant rights.
 _READS = ("get",)
 _ROTATES = ("get", "update", "patch")
-# Ports that must not be open to every address: DNS carries values out unseen, and HTTP reaches a cloud's metadata.
+# Ports that must not be open to every address: DNS can leak values unseen, and HTTP reaches a cloud's metadata.
 _NEVER = (53, 80)
 _METADATA = "169.254.169.254/32"
 

@@ -1,1 +1,1 @@
-"""Rules on a stack as a whole, on any platform."""
+"""Rules for a stack as a whole, on any platform."""

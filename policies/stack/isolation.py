@@ -1,4 +1,4 @@
-"""Check whether a name is of this stack or of another."""
+"""Check whether a name belongs to this stack or to another."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from policies.matchers import at, each, judge, listed
 from policies.plan import Finding, Plan, Resource
 
 _USERS, _BASE = ("coreflux-mcp", "coreflux-admin"), "coreflux-mcp"
-# The fewest digits of the hash in a shortened name.
+# The minimal number of digits of the hash in a shortened name.
 _DIGITS = 6
 _ROLE = r"(?:^|:role/(?:[\w+=,./@-]*/)?)(coreflux-mcp-[\w.-]+)@"
-# Names in AWS that the program derives from a stack's name: of secrets and of roles.
+# Names in AWS that the program derives from a stack's name: of secrets, and of roles.
 _MADE = re.compile(rf"(?:^|:secret:)coreflux-mcp/([\w.-]+)(?:\+\d+)?/|{_ROLE}")
 
 
@@ -28,7 +28,7 @@ def look_at_names(plan: Plan) -> Iterator[Finding]:
     for place in ("mount", "instance"):
         wrong = "is not named after the stack: two stacks would write to it"
         yield from judge(plan, at(store, place), partial(_is_place, (plan.stack, plain)), f"store.{place}", wrong)
-    regional = f"{plan.stack}-{at(store, 'region')}"  # in the names of roles in AWS
+    regional = f"{plan.stack}-{at(store, 'region')}"  # names of roles in AWS contain the region
     for one in plan.resources:
         if any(role and not _is_of(role, _BASE, regional) for _, role in _named(one.properties)):
             yield Finding(one.urn, "names another stack's role; use the stack's own")
@@ -50,7 +50,7 @@ def _are_users(stack: str, users: Any) -> bool:
 
 
 def _is_of(name: str, base: str, stack: str) -> bool:
-    """Accept the name in full, or shortened with a hash of the whole at its end."""
+    """Return whether `name` is the base and the stack, in full or shortened with a hash of both at its end."""
     whole = f"{base}-{stack}"
     start, _, digest = name.rpartition("-")
     plain = re.sub(r"[^a-z0-9-]", "-", whole.lower())
@@ -61,7 +61,7 @@ def _is_of(name: str, base: str, stack: str) -> bool:
 
 
 def _named(entry: Any) -> Iterator[tuple[str, str]]:
-    """Yield (stack, role) for each secret or role in a text; one of the two is empty."""
+    """Yield (stack, role) for each secret or role that a text names; one of the two is empty."""
     match entry:
         case str():
             yield from _MADE.findall(entry)

@@ -1,4 +1,4 @@
-"""Rules on every stack, on any platform."""
+"""Rules for every stack, on any platform."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _OF_VALUES = re.compile(
 )
 # Kinds of store that encrypt values by themselves.
 _ENCRYPTED = frozenset(defined("ENCRYPTED"))
-# Hosts to which a password may go without TLS in development.
+# Hosts to which a password may be sent without TLS in development.
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
-# Kinds and names of secrets that can make others.
+# Kinds and names of secrets that can create others.
 _ADMIN = ("broker-admin", "agent-admin", "ca")
 # Days: the Secret Management Guide's 90 and 6 months; ten years for the stack's own CA, which signs for days.
 _LONGEST = {"mqtt-user": 90, "broker-admin": 90, "agent-key": 183, "ca": 3650}
-# Days until an operator renews what only he can supply.
+# Days until an operator must renew a secret that only an operator can supply.
 _LONGEST_SUPPLIED = 366
-# Seconds that two credentials of one client are valid: a week.
+# Maximum seconds in which two credentials of one client are valid: a week.
 _LONGEST_GRACE = 604_800
 
 
@@ -41,7 +41,7 @@ def _look_at_inputs(one: Resource) -> Iterator[Finding]:
 
 
 def _look_at_all_values(plan: Plan) -> Iterator[Finding]:
-    # Names of readers and logs can be random: clouds and their tools make them.
+    # Outputs with names of readers and logs. Clouds generate such names, so they can look random.
     own = names([at(plan.outputs, "secretops", "store", "readers"), at(plan.outputs, "trail", "records")])
     yield from _found(plan.urn, ((f"output {place}", is_known) for place, is_known in values(plan.outputs, own)))
     seen = {one.urn: [*values(one.properties, None)] for one in plan.resources}
@@ -56,8 +56,6 @@ def _look_at_type(one: Resource) -> Iterator[Finding]:
 
 
 def _outputs(*paths: str, ok: Callable[..., bool], wrong: str) -> Callable[[Plan], Iterator[Finding]]:
-    """Return a judge of several outputs together."""
-
     def look(plan: Plan) -> Iterator[Finding]:
         entries = [next(select(plan.outputs, path)) for path in paths]
         return judge(plan, entries, lambda entries: ok(*entries), f"output {paths[0]}", wrong)

@@ -1,4 +1,4 @@
-"""Find secret values by name or form. No result contains a value."""
+"""Find secret values by name or form. No result contains the value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FORMS = re.compile(
     r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.|AccountKey=[\w+/]{40}|://[^/\s:@]+:[^/\s:@]+@"
 )
 _DENSE = re.compile(r"[A-Za-z0-9+]{32,}")
-# Locations, however random the names in them: ARNs, addresses, Azure's ids, images.
+# Locations, which may contain random names: ARNs, addresses, Azure's ids, images.
 _LOCATOR = re.compile(
     r"\barn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d*:[\w+=,.@:/*?-]+"
     r"|\bhttps?://[\w.:-]+(/[\w.~/-]*)?(?![\w?#@])"
@@ -35,31 +35,32 @@ _NAMED = re.compile(
     r"^([\w.$/-]*[-_./])?"
     r"(pass(word|wd|phrase)|secret|token|credentials?|(api|access|private|secret|account)[-_.]?key)$"
 )
-# An empty text, a switch, a mode, a location, a path, an id, or a name that is a secret's.
+# Text that is no value: empty, a switch, a mode, a location, a path, an id, or a secret's name.
 _REFERENCE = re.compile(
     r"(?i)^(\d{0,4}|true|false|arn:.*|https?://.*|/.*|\{\{.*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     r"|[\w.@-]+(/[\w.@-]+)+|[a-z]+(-[a-z]+)+)$"
     r"|(?<![a-z])(pass(word|phrase)|secret|token|key)s?(?![a-z])",
     re.DOTALL,
 )
-# One word of 12 to 64 characters with a symbol that names do not have; a location has a colon or a slash.
+# One word of 12 to 64 characters with a symbol that names don't contain. Locations have a colon or a slash.
 _SYMBOLS = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)(?=.*[!#$%^&*~?])[^\s:/{}\[\]]{12,64}")
 _OF_A_FILE = base64.b64encode(b"-----BEGIN ").decode()[:14]
-# Bits per character: 32 random letters and digits have more, words have fewer.
+# Entropy in bits per character: 32 random letters and digits have more, words have less.
 _RANDOM = 3.8
-# Share of neighbors of another kind (lower case, upper case, digit): WordsInThisStyle1 have fewer.
+# Share of neighboring characters of different kinds (lower case, upper case, digit): WordsInThisStyle1 has fewer.
 _CHANGES = 0.37
 
 
 def names(entry: Any) -> frozenset[str]:
-    """Return the random texts in outputs that name readers and logs."""
+    """Return the random-looking texts in outputs that name readers and logs."""
     return frozenset(_DENSE.findall(json.dumps(entry, ensure_ascii=False, default=str)))
 
 
 def values(entry: Any, known: frozenset[str] | None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, bool]]:
-    """Yield each place with a value or a possible value, and whether that is known yet.
+    """Yield the path of each entry that is or may be a secret value, and True if that is certain.
 
-    Reads JSON and lists of pairs. `known`: random names that are no values; None disables detection by randomness.
+    JSON in texts and lists of pairs are searched, too. `known` has random-looking names that are no values; None
+    disables the search for random-looking text.
     """
     match entry:
         case Mapping():
@@ -68,7 +69,7 @@ def values(entry: Any, known: frozenset[str] | None, path: tuple[str, ...] = ())
                 named = pair if key == "value" and isinstance(pair, str) else key
                 yield from values(inner, known, (*path, named))
         case list():
-            for inner in entry:  # a key with a list of texts has names, and no credential
+            for inner in entry:  # a key with a list of texts contains names, and no credential
                 yield from values(inner, known, path if isinstance(inner, Mapping | list) else (*path, ""))
         case str() if (inner := _document(entry)) is not None:
             yield from values(inner, known, path)
@@ -78,13 +79,12 @@ def values(entry: Any, known: frozenset[str] | None, path: tuple[str, ...] = ())
 
 
 def _document(text: str) -> Any:
-    """Return None for other texts."""
     with suppress(ValueError):
         return json.loads(text) if text.startswith(("{", "[")) else None
 
 
 def _is_value(name: str, entry: Any, known: frozenset[str] | None) -> bool | None:
-    """Return True for a value, False if there may be an unknown one, None otherwise."""
+    """Return True for a secret value, False for an unknown entry that may be one, None otherwise."""
     named = bool(_NAMED.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
     if entry is CONCEALED:
         return True
@@ -96,18 +96,19 @@ def _is_value(name: str, entry: Any, known: frozenset[str] | None) -> bool | Non
     runs = set() if known is None else {*_DENSE.findall(_LOCATOR.sub("", text))} - known
     if _FORMS.search(text) or any(map(_is_dense, runs)) or _SYMBOLS.fullmatch(text):
         return True
-    return True if named and name not in text and not _REFERENCE.search(text) else None  # its own name is no value
+    return (
+        True if named and name not in text and not _REFERENCE.search(text) else None
+    )  # the name of the variable itself is no value
 
 
 def _decoded(text: str) -> str:
-    """Kubernetes and clouds store certificate files in base64."""
+    """Return the text of base64, in which Kubernetes and clouds store certificate files; other text unchanged."""
     with suppress(ValueError):
         return base64.b64decode(text, validate=True).decode() if text.startswith(_OF_A_FILE) else text
     return text
 
 
 def _is_dense(run: str) -> bool:
-    """Return whether it is as random as a generated password."""
     mixed = all(re.search(kind, run) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
     kinds = [(one.islower(), one.isupper()) for one in run]
     changes = sum(one != other for one, other in pairwise(kinds)) / (len(run) - 1)

@@ -18,7 +18,7 @@ PROVIDER = "pulumi:providers:docker"
 IDENTITY, ROTATOR = "coreflux-mcp-secrets:swarm:Identity", "coreflux-mcp-secrets:swarm:Rotator"
 _CONTAINER = "taskSpec.containerSpec."
 _NOT_ROOT, _MANAGER = "(?!(0|root)?(:|$)).*", "node.role==manager"
-# The launcher's port; bits that the mode of a secret's file must not have.
+# The launcher's port; mode bits that a secret's file must not have.
 _PORT, _ELSE = 8080, 0o377
 
 
@@ -31,7 +31,7 @@ def _spec(service: Resource) -> Any:
 
 
 def binds(service: Resource) -> list[Any]:
-    """Count mounts of unknown type, too."""
+    """Return the service's bind mounts; those of unknown type count."""
     return [mount for mount in each(at(_spec(service), "mounts")) if at(mount, "type") not in ("tmpfs", "volume")]
 
 
@@ -121,7 +121,7 @@ RULES = (
         across=_no_network,
         types=(IDENTITY,),
         environments=ALL - {Environment.DEVELOPMENT},
-        enforcement=Enforcement.ADVISORY,  # the page offers encrypted: false for kernels without IPsec
+        enforcement=Enforcement.ADVISORY,  # the documentation allows encrypted: false for kernels without IPsec
     ),
     Rule(
         name="swarm-provider-has-no-login",
@@ -209,7 +209,7 @@ RULES = (
         controls=controls("CC8.1 6.5.1 164.312(c)(1) 32(1)(b)", "an update that fails is undone"),
         limitation="How long a rotation takes in a service of many replicas.",
         checks=(
-            where(  # two rotators never run at a time
+            where(  # two rotators must never run at the same time
                 _has_no_binds,
                 SERVICE,
                 ("updateConfig.order", one_of("start-first"), "ends a replica before the next works; set start-first"),

@@ -1,1 +1,1 @@
-"""Rules of the platform vault."""
+"""Rules for the platform vault."""

@@ -1,4 +1,4 @@
-"""Access in Vault: roles of a plan, and rights of policies."""
+"""Access in Vault: the roles of a plan, and the rights in policies."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ ROLES = (APPROLE, JWT, KUBERNETES)
 _PATH = re.compile(r'path\s+("(?:[^"\\]|\\.)*")\s*\{\s*capabilities\s*=\s*(\[[^\]]*\])\s*\}')
 
 _CHANGES = frozenset({"create", "update", "patch", "delete", "sudo", "root"})
-# Writes below sys/ that change nothing: this one returns the HMAC of a value that the caller has.
+# Writes below sys/ that change nothing. This one returns the HMAC of a value that the caller knows.
 _HARMLESS = ("sys/audit-hash/",)
-# Vault requires sudo to list its audit devices.
+# Listing Vault's audit devices requires sudo.
 _NEEDS_SUDO = "sys/audit"
 
 _NEVER = frozenset({"list", "sudo", "root"})
-# Paths of the whole Vault, or of its logins.
+# Paths that affect the whole Vault, or its logins.
 _FOREIGN = ("sys/", "identity/", "auth/")
-# Ids of secrets for AppRole, which an operator makes; all else below auth/ and identity/ can change who has a policy.
+# Secret ids of AppRole, which an operator creates; other paths below auth/ and identity/ can change who has a policy.
 _SECRET_ID = re.compile(r"/role/[^/+*]+/(custom-)?secret-id")
 # What every token may do with itself.
 _ITS_OWN = frozenset(f"auth/token/{verb}-self" for verb in ("lookup", "renew", "revoke"))
 
 
 def role_policies(plan: Plan) -> list[Any]:
-    """People get other policies by an auth method of Vault's operators."""
+    """Return the policies of the plan's roles. People get other policies, by an auth method that Vault's operators
+    manage."""
     return [policy for role in plan.of_type(*ROLES) for policy in each(at(role.properties, "tokenPolicies"))]
 
 
 def rights(policy: Any) -> Mapping[str, list[str]] | None:
-    """Return path -> capabilities, merged for repeated paths. A leading / is dropped, as in Vault.
+    """Return path -> capabilities, merged for repeated paths. A leading / is dropped, as Vault does.
 
-    None for a text with anything else: a rule must not accept what it can't read.
+    Return None for a policy with any other content: a rule must not accept what it can't read.
     """
     if not isinstance(policy, str):
         return None
@@ -60,7 +61,7 @@ def rights(policy: Any) -> Mapping[str, list[str]] | None:
 
 
 def changes_no_vault(policy: Any) -> bool:
-    """Return whether it changes nothing of Vault, and reads no value by a wildcard."""
+    """Return whether a policy changes nothing of Vault itself, and reads no value by a wildcard."""
     granted = rights(policy)
     return granted is not None and not any(_is_admin(path, {*may}) for path, may in granted.items())
 
@@ -76,7 +77,7 @@ def _is_admin(path: str, may: set[str]) -> bool:
 
 
 def names_each_path(policy: Any) -> bool:
-    """Return whether all rights are on named secrets, without list or sudo."""
+    """Return whether all of a policy's rights are on named paths, without list or sudo."""
     granted = rights(policy) or {}
     return bool(granted) and not any(
         _has_wildcard(path) or _NEVER & {*may} or (path.startswith(_FOREIGN) and path not in _ITS_OWN)
@@ -85,10 +86,9 @@ def names_each_path(policy: Any) -> bool:
 
 
 def _has_wildcard(path: str) -> bool:
-    """Match * at the end, + for a segment."""
     return path.endswith("*") or "+" in path.split("/")
 
 
 def is_an_address(audience: Any) -> bool:
-    """Return whether it is a server's address, such as the API server's, and so not only Vault's."""
+    """Return whether an audience is a server's address, such as the API server's, and so not for Vault alone."""
     return isinstance(audience, str) and "://" in audience

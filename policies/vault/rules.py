@@ -48,14 +48,14 @@ _AGENT_SECRET = f"{_AGENT}agent-inject-secret-"
 _HOUR = 3600
 _DAY = 24 * _HOUR
 _UNITS = {"": 1, "s": 1, "m": 60, "h": _HOUR, "d": _DAY}
-# Seconds of a client certificate: 90 days, the longest of the Secret Management Guide.
+# Maximum lifetime of a client certificate in seconds: the Secret Management Guide's 90 days.
 _LONGEST_CERTIFICATE = 90 * _DAY
 _LONGEST_CRL = 72 * _HOUR
 _FEWEST_BITS = {"ec": 256, "rsa": 3072}
-# Versions of a secret: the pending, the current and the previous one; and the most that the stack file accepts.
+# Versions per secret: at least the pending, current and previous one; at most what the stack file accepts.
 _VERSION_COUNTS = (3, 100)
 _SHORTEST_PASSWORD = 32
-# One of each charset that a password must contain.
+# A password must contain a character of each charset.
 _CHARSETS = ("a", "A", "0")
 
 # Settings of a PKI role that let it sign more than one client's name. Some are on by default. A certificate that is
@@ -85,7 +85,6 @@ _is_soon = partial(_lasts_at_most, _LONGEST_CRL)
 
 
 def _names_one(entry: Any) -> bool:
-    """Accept one name without patterns, or a list of one."""
     first, *others = listed(entry) or [entry]
     return not others and isinstance(first, str) and bool(first) and "*" not in first
 
@@ -120,7 +119,7 @@ def _look_at_agent(one: Resource) -> Iterator[Finding]:
         ("agent-run-as-user", lambda user: user not in (None, "", "0"), "is root, or the image's; set the pod's uid"),
     ):
         if key == "agent-run-as-user" and at(found, f"{_AGENT}agent-set-security-context") == "false":
-            continue  # the platform assigns the pod's uid to the agent, too
+            continue  # the agent then gets the pod's uid from the platform, too
         yield from judge(one, at(found, f"{_AGENT}{key}"), ok, f"the agent's {key}", wrong)
     for key in sorted(found) if isinstance(found, Mapping) else ():
         if key.startswith(_AGENT_SECRET):

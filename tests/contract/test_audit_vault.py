@@ -128,11 +128,11 @@ def test_reader_of_the_current_value_is_found_by_its_hash_at_any_path(watched: W
     reported = {(row["reader"], row["secret"], row["outcome"], row["declared"]) for row in rows}
     assert (f"{live.userpass}-bob", f"{other}/data/copy", "got value", False) in reported
     assert ("root", "sys/wrapping/unwrap", "got value", False) in reported, (
-        "whoever unwraps is called as who wrapped it"
+        "the reader of a wrapped value is the user that wrapped it"
     )
     assert ("root", f"{other}/data/copy", "done", False) in reported
     assert f"{live.approle}/{live.role('server')}" not in {reader for reader, *_ in reported}, "it read the one before"
-    assert f"{live.userpass}/ann" in {reader for reader, *_ in reported}, "who asks is given it, too"
+    assert f"{live.userpass}/ann" in {reader for reader, *_ in reported}, "the entry names the user that read"
     assert before
     rows = watched.audit("--value-of", f"mqtt@{before.id}", watched.files[1], code=0, token=live.operator())
     assert f"{live.approle}/{live.role('server')}" in {row["reader"] for row in rows}

@@ -86,7 +86,9 @@ def test_due_rotation_is_left_to_aws_and_named_late(stack: AwsStack, capsys: pyt
     assert _metrics(capsys)["Overdue"] == 0
     stack.clock.skip(timedelta(days=1).total_seconds())
     done = str(stack.tick_function()["mqtt"])
-    assert "overdue since" in done and "published" in done, "what the schedule missed is begun, and told"
+    assert "overdue since" in done and "published" in done, (
+        "a rotation that the schedule missed is started and reported"
+    )
     assert stack.delivered() != token
     assert stack.log_in() == "Success"
     output = _metrics(capsys)

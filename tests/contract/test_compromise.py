@@ -82,7 +82,7 @@ class Drill:
                 assert session.ended.wait(DEADLINE)
         incident = self.incident()
         assert it.returncode == (ExitCode.ATTENTION if incident["manual"] else ExitCode.DONE), out + err
-        assert set(incident["manual"]) <= {"trail"}, "a trail that can't be asked is the only thing that may be left"
+        assert set(incident["manual"]) <= {"trail"}, "only a trail that can't be queried may be left"
         assert incident["ended"]
         assert tuple(each["step"] for each in incident["attempts"]) == STEPS
         for each in (before, old):

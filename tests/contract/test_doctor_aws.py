@@ -102,7 +102,7 @@ class SecretsManager:
 
 
 def _denied(operation: str = "operation", **_asked: Any) -> Any:
-    raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "said by the stand-in"}}, operation)
+    raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "from the stand-in"}}, operation)
 
 
 @dataclass
@@ -392,7 +392,7 @@ def test_another_account_is_the_only_finding(healthy: Stack) -> None:
     found = healthy.look()
     others = {name: result for name, result in found.items() if name not in ("credentials", "broker")}
     assert {result.level for result in others.values()} == {Level.UNKNOWN}, others
-    assert {result.value for result in others.values()} == {f"the AWS credentials are of account {ACCOUNT}"}
+    assert {result.value for result in others.values()} == {f"the AWS credentials belong to account {ACCOUNT}"}
 
 
 @pytest.fixture

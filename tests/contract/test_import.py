@@ -39,7 +39,7 @@ pytestmark = pytest.mark.real
 
 STRANGE = "/+ =é\"'#\\"
 ALL_CODES = (
-    "certificate-invalid", "certificate-not-accepted", "certificate-missing", "broker-access-denied",
+    "private-key-mismatch", "certificate-not-accepted", "certificate-missing", "broker-access-denied",
     "agent-key-rejected",
 )  # fmt: skip
 SOURCES = ("env", "folder", "compose", "kubernetes")
@@ -293,7 +293,7 @@ def test_failed_write_is_finished_by_the_same_import(
     ({"mqtt": {"password": new_password()}}, ["broker-access-denied"]),
     ({"client-cert": own_certificate()}, ["certificate-not-accepted"]),
     ({"client-cert": {"client.key": private_pem(new_key())}, "agent-key": {"api-key": "wrong"}},
-     ["certificate-invalid", "agent-key-rejected"]),
+     ["private-key-mismatch", "agent-key-rejected"]),
     ({"mqtt": {"password": "wrong"}, "agent-key": {"api-key": "wrong"}},
      ["broker-access-denied", "agent-key-rejected"]),
     ({"client-cert": None}, ["certificate-missing"]),

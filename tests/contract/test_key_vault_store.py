@@ -435,10 +435,10 @@ def test_unavailable_vault_is_retried_a_few_times(place: LiveVault, impatient: N
 @pytest.mark.parametrize(
     ("refusal", "kind", "named"),
     [
-        (Refusal(403, "Forbidden", "said by the stand-in", "ForbiddenByFirewall"), StoreError, "private endpoint"),
-        (Refusal(403, "Forbidden", "said by the stand-in"), StoreError, "Secrets Officer"),
-        (Refusal(409, "Conflict", "said by the stand-in", "ObjectIsBeingDeleted"), UnreachableError, "it-pending"),
-        (Refusal(400, "BadParameter", "said by the stand-in"), StoreError, "BadParameter"),
+        (Refusal(403, "Forbidden", "from the stand-in", "ForbiddenByFirewall"), StoreError, "private endpoint"),
+        (Refusal(403, "Forbidden", "from the stand-in"), StoreError, "Secrets Officer"),
+        (Refusal(409, "Conflict", "from the stand-in", "ObjectIsBeingDeleted"), UnreachableError, "it-pending"),
+        (Refusal(400, "BadParameter", "from the stand-in"), StoreError, "BadParameter"),
     ],
     ids=["firewall", "no role", "being deleted", "anything else"],
 )

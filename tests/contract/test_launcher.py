@@ -450,7 +450,7 @@ def test_request_to_another_agent_is_not_redirected(agents: tuple[Agent, Agent])
     assert requests.post(f"{other.url}/api/lot-verifier", json={}, headers={"Authorization": "none"}).ok
     assert agent.requested == [] and other.requested == [("/api/lot-verifier", "none")]
     assert AgentRequests(None).post(agent.url + PATH, json={}, headers={"Authorization": "Bearer it"}).ok
-    assert agent.keys == ["it"], "without a URL of the stack's own the server's is asked"
+    assert agent.keys == ["it"], "without a URL of the stack, the server's agent is used"
     assert issubclass(requests.exceptions.Timeout, Exception)
 
 

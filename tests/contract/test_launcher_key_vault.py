@@ -186,7 +186,7 @@ def test_a_certificate_that_is_refused_or_gone_does_not_turn_tls_off(
     happens(stack, "client-cert")
     assert stack.source("mqtt+client-cert").read().tls
     assert not stack.source("mqtt").read().tls
-    assert bool(stack.source("").read().tls) is (happens is not delete), "what was never asked for by name may be none"
+    assert bool(stack.source("").read().tls) is (happens is not delete), "a secret that no setting names may be missing"
 
 
 def test_azure_identitys_own_chain_leads_there(stack: Stack, azure_environment: Principal) -> None:

@@ -57,7 +57,7 @@ class Counting:
             secret = str(arguments.get("SecretId"))
             self.requested.append(f"{name} {secret.rpartition('/')[2]}")
             if code := self.refuses.get(secret, self.refuses.get("")):
-                raise ClientError({"Error": {"Code": code, "Message": "said by the stand-in"}}, name)
+                raise ClientError({"Error": {"Code": code, "Message": "from the stand-in"}}, name)
             return getattr(self._client, name)(**arguments)
 
         return ask

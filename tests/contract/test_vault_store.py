@@ -421,7 +421,7 @@ def test_revoked_token_is_renewed_by_a_login(openbao: OpenBao, tmp_path: Path, w
     second = login.token()
     assert second != first and is_good(openbao, second)
     assert login.is_invalid(first), "another thread's question about the old one costs no new login"
-    assert not login.is_invalid(second), "it is good, and may not do what was asked"
+    assert not login.is_invalid(second), "the token is valid, but may not do this"
     assert login.token() == second and logins(way, role) == 2
     login.close()
 
@@ -458,7 +458,7 @@ def test_wrapped_secret_id_is_unwrapped_once_for_all_logins(openbao: OpenBao, tm
     assert is_good(openbao, second)
     assert (way.count(UNWRAP), logins(way, role)) == (1, 2)
     login.close()
-    assert not is_good(openbao, second), "it is revoked when it is not needed any more"
+    assert not is_good(openbao, second), "the unused token is revoked"
 
 
 def wrapped_by_the_server(thief: hvac.Client, _role: AppRole, taken: dict[str, Any]) -> Any:

@@ -144,7 +144,7 @@ def test_ca_is_checked_when_the_broker_does_not_answer(place: Place) -> None:
     broker = place.stack.manifest.broker.model_copy(update={"port": free_port()})
     place.stack.manifest = place.stack.manifest.model_copy(update={"broker": broker})
     assert [(one.name, one.source) for one in place.seen()] == [("test ca", str(place.ca_file))]
-    assert place.reported() == [], "that it does not answer, its own check tells"
+    assert place.reported() == [], "another check reports that it does not answer"
     place.ca_file.write_bytes(authority("old ca", -HOUR / 2)[0].public_bytes(Encoding.PEM))
     assert place.told_once(Reason.EXPIRED)
 

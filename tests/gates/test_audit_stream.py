@@ -44,7 +44,7 @@ def block_of_aws() -> bytes:
 
 
 def peak_of(folder: Path, block: bytes, times: int) -> int:
-    reported, manifest = folder / "told.json", folder / "secretops.json"
+    reported, manifest = folder / "reported.json", folder / "secretops.json"
     manifest.write_text(cloudtrail.MANIFEST.model_dump_json())
     command = [sys.executable, "-m", "secretops", "audit", "-", "--json", "--manifest", str(manifest)]
     with (folder / "out").open("wb+") as out:

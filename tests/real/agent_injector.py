@@ -101,7 +101,7 @@ def _configuration(requested: dict[str, str], token: str, folder: str) -> dict[s
     assert requested.get("auth-type", "kubernetes") in ("kubernetes", "jwt")
     kind = requested.get("auth-type", "kubernetes")
     names = [name.removeprefix("agent-inject-secret-") for name in requested if name.startswith("agent-inject-secret-")]
-    assert names, "an agent without a file to lay"
+    assert names, "an agent without a file to write"
     where: dict[str, Any] = {"token_path": token} if kind == "kubernetes" else {}
     for name in (one for one in requested if one.startswith(AUTH_CONFIG)):
         where[name.removeprefix(AUTH_CONFIG).replace("-", "_")] = requested[name]

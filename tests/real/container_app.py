@@ -36,7 +36,9 @@ def run_job(job: Mapping[str, Any], folder: Path, *, identity: Mapping[str, str]
     pod_process.check_possible()
     folder.mkdir(parents=True)
     settings = job["configuration"]["identitySettings"]
-    assert sorted(one["lifecycle"] for one in settings) == ["Main", "None"], "what lays files down is nobody"
+    assert sorted(one["lifecycle"] for one in settings) == ["Main", "None"], (
+        "the init container that writes files has no identity"
+    )
     template = job["template"]
     trust = folder / "trust"
     trust.mkdir(mode=0o755)

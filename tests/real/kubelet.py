@@ -183,7 +183,7 @@ class Kubelet:
             if (container_of(running.pod).image or "").endswith(MISSING):
                 running.waiting = "its image, which can't be pulled"
                 return
-            running.volumes.lay()
+            running.volumes.write()
             if running.process is None:
                 self._start(running)
         except (NotThereError, ApiError) as error:

@@ -45,7 +45,7 @@ class Volumes:
     def path(self, name: str) -> Path:
         return self.folder / name
 
-    def lay(self) -> None:
+    def write(self) -> None:
         """Write each volume as the API server has it now. Raises NotThereError."""
         for volume in _spec(self.pod).volumes or ():
             if volume.emptyDir is not None:

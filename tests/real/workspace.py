@@ -72,7 +72,7 @@ class Played(RequestsTransport):  # type: ignore[misc]  # the SDK has no type fo
             raise ServiceRequestError("raised by the stand-in", error=OSError("no network"))
         requested = json.loads(request.content or "{}")
         assert request.url == f"https://api.loganalytics.io/v1/workspaces/{self.workspace}/query"
-        assert not requested.get("timespan"), "what time is meant is said in one place"
+        assert not requested.get("timespan"), "only the query has the time range"
         self.requested.append(requested["query"])
         body, answer = self._body(), Response()
         answer.status_code, answer.raw = self.status, io.BytesIO(json.dumps(body, default=str).encode())
@@ -85,14 +85,14 @@ class Played(RequestsTransport):  # type: ignore[misc]  # the SDK has no type fo
         if self.status != 200:
             error: dict[str, Any] = {}
             for code in reversed(self.codes):
-                error = {"code": code, "message": "said by the stand-in", **({"innererror": error} if error else {})}
+                error = {"code": code, "message": "from the stand-in", **({"innererror": error} if error else {})}
             return {"error": error}
         names, found = self._found(self.requested[-1])
         columns = [{"name": name, "type": "datetime" if name == "TimeGenerated" else "string"} for name in names]
         body: dict[str, Any] = {"tables": [{"name": "PrimaryResult", "columns": columns, "rows": found[: self.most]}]}
         if output := [*self.says, *([TOO_LARGE] if len(found) > self.most else ())]:
-            details = [{"code": "EngineError", "message": "said by the stand-in", "innererror": one} for one in output]
-            body["error"] = {"code": "PartialError", "message": "said by the stand-in", "details": details}
+            details = [{"code": "EngineError", "message": "from the stand-in", "innererror": one} for one in output]
+            body["error"] = {"code": "PartialError", "message": "from the stand-in", "details": details}
         return body
 
     def _found(self, query: str) -> tuple[list[str], list[list[Any]]]:

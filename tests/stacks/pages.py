@@ -9,19 +9,21 @@ RUN_BY: dict[str, str] = {
     "docs/operations/component.md": "tests/stacks/test_component_package.py",
     "docs/operations/doctor.md": "tests/contract/test_operations_pages.py",
     "docs/operations/image.md": "tests/tools/test_image.py",
+    "docs/operations/install.md": "tests/stacks/test_release.py",
     "docs/operations/kubernetes.md": "tests/stacks/test_kubernetes_page.py",
     "docs/operations/import.md": "tests/contract/test_operations_pages.py",
     "docs/operations/pull-requests.md": "tests/stacks/test_review.py",
     "docs/operations/report.md": "tests/contract/test_operations_pages.py",
     "docs/operations/scanning.md": "tests/tools/test_scan.py",
     "docs/operations/swarm.md": "tests/stacks/test_swarm_page.py",
+    "docs/operations/upgrade.md": "tests/stacks/test_upgrade.py",
     "docs/operations/vault.md": "tests/stacks/test_vault_local.py",
 }
 
 AWS = "an account of AWS"
 AZURE = "a subscription of Azure"
 NO_KEY = "only who has a key of the agent: the page of that key gives one"
-BESIDE = "a Swarm beside a Vault: each of them is tested by itself"
+SWARM_WITH_VAULT = "a Swarm with a Vault: each is tested separately"
 ELSEWHERE = "a Vault in a cluster: tests/stacks/test_vault_kubernetes.py runs them for one outside"
 
 ON_A_STACK = (
@@ -74,23 +76,23 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "the page of that admin gives one; the test puts it": ("secretops put broker-admin",),
     },
+    "docs/operations/install.md": {"GitHub, and a release": ("gh release", "gh attestation")},
     "docs/operations/kubernetes.md": {AWS: ("aws ",), AZURE: ("az ",)},
     "docs/operations/swarm.md": {
-        "a registry with a login: tests/unit/test_swarm_daemon.py reads one, and no registry is asked": (
-            "docker login",
-        ),
+        "a registry with a login: tests/unit/test_swarm_daemon.py reads one, without a registry": ("docker login",),
         NO_KEY: ("secretops put agent-key",),
         "systemd, as root, on a manager": ("sudo ",),
         "goes on until it is ended: tests/stacks/test_swarm.py asks by the trail's query, which ends": (
             "docker events",
         ),
-        "locks the manager for whoever restarts it": ("docker swarm update --autolock",),
-        "asks for that lock's key at a terminal": ("docker swarm unlock",),
-        "another store, which no Swarm of the tests is given": ("docker secret create coreflux-mcp-login FILE",),
+        "locks the manager after a restart": ("docker swarm update --autolock",),
+        "prompts for that lock's key at a terminal": ("docker swarm unlock",),
+        "another store, which no Swarm of the tests has": ("docker secret create coreflux-mcp-login FILE",),
     },
+    "docs/operations/upgrade.md": {"the test checks out this commit": ("git fetch", "git checkout")},
     "docs/operations/vault.md": {
         NO_KEY: ("secretops put agent-key",),
-        BESIDE: (
+        SWARM_WITH_VAULT: (
             "umask 077\nopenssl rand -hex 32 | tr",
             "docker secret create",
             "umask 077\nROLE=auth/coreflux-mcp-prod-vault-swarm",

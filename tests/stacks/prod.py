@@ -65,7 +65,7 @@ def new_prod_stack(home: Path, file: str, broker: ServesTls, leads: Mapping[str,
     shipped = yaml.safe_load((ROOT / file).read_text())["config"]
     config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}
     cloud = CLOUDS[config["store"]["kind"]]
-    choice.lay(home / "bin", cloud.package, cloud.version, clone=ROOT, python=BIN / "python")
+    choice.write_shim(home / "bin", cloud.package, cloud.version, clone=ROOT, python=BIN / "python")
     config["broker"] |= {"kind": "mosquitto", "host": MACHINE, "port": broker.port, "ca_file": str(broker.ca_file)}
     stack = ProdStack(Path(file).name.split(".")[1], home, config, leads)
     stack.create()

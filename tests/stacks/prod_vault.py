@@ -54,7 +54,7 @@ def new_vault(home: Path, file: str, broker: Mosquitto, openbao: OpenBao) -> Pro
 
 
 @dataclass
-class Said:
+class Output:
     """The exit code and the output of a command."""
 
     code: int
@@ -133,13 +133,13 @@ class VaultStack:
         self.values.add(token)
         return token
 
-    def run(self, *arguments: str, stdin: str = "", token: str | None = None, manifest: Path | None = None) -> Said:
+    def run(self, *arguments: str, stdin: str = "", token: str | None = None, manifest: Path | None = None) -> Output:
         who = self.openbao.environment(self.operators_token if token is None else token)
         return self.program(
             [str(BIN / "secretops"), *arguments, "--manifest", str(manifest or self.manifest)], who, stdin
         )
 
-    def program(self, argv: list[str], environment: Mapping[str, str], stdin: str = "") -> Said:
+    def program(self, argv: list[str], environment: Mapping[str, str], stdin: str = "") -> Output:
         done = subprocess.run(
             argv,
             cwd=self.stack.home,
@@ -151,7 +151,7 @@ class VaultStack:
             check=False,
         )
         self.stack.output.append(done.stdout)
-        return Said(done.returncode, done.stdout)
+        return Output(done.returncode, done.stdout)
 
     def operator(self, *arguments: str, stdin: str = "") -> str:
         done = self.run(*arguments, stdin=stdin)

@@ -125,7 +125,7 @@ class ManifestStack(Stack):
         return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
 
 
-def lay_plugin(home: Path, program: Path | None, name: str) -> None:
+def link_plugin(home: Path, program: Path | None, name: str) -> None:
     """Put Pulumi's provider where the engine finds it. Skips the test where it is not built."""
     if program is None:
         pytest.skip(f"the provider {name} is missing: python3 tools/setup.py --parts")

@@ -144,7 +144,7 @@ class Page:
 
     def follow(self, words: str, *, stdin: str = "", typed: str = "", code: int = 0, before: str = "") -> str:
         """Run the next block, which contains `words`, or its lines `before` one. Return the output."""
-        assert self._left, f"{self._name} has no block {words!r} any more"
+        assert self._left, f"{self._name} has no block {words!r} left"
         block = self._left.pop(0)
         if before:
             block, then, rest = block.partition(f"\n{before}")

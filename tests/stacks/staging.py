@@ -23,7 +23,7 @@ from tests.real.cluster import CONTEXT, DEADLINE, Cluster
 from tests.real.kubelet import Kubelet, RunningPod
 from tests.real.mcp_client import call_tool, http_session
 from tests.real.mosquitto import MACHINE, Mosquitto
-from tests.stacks.project import BIN, ManifestStack, lay_plugin
+from tests.stacks.project import BIN, ManifestStack, link_plugin
 from tools import kubernetes_parts
 
 NAME = "staging"
@@ -55,14 +55,14 @@ class StagingStack(ManifestStack):
                 return done
 
 
-def lay_provider(home: Path) -> None:
+def link_provider(home: Path) -> None:
     """Put Pulumi's provider where the engine finds it. Skips the test where it is not built."""
-    lay_plugin(home, kubernetes_parts.built().get(kubernetes_parts.PLUGIN), f"kubernetes-v{kubernetes_parts.PROVIDER}")
+    link_plugin(home, kubernetes_parts.built().get(kubernetes_parts.PLUGIN), f"kubernetes-v{kubernetes_parts.PROVIDER}")
 
 
 def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str = CONTEXT) -> StagingStack:
     """Return the stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
-    lay_provider(home)
+    link_provider(home)
     config = stack_config(broker, context)
     stack = StagingStack(NAME, home, config, kubeconfig)
     stack.create()

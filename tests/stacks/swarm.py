@@ -21,7 +21,7 @@ from secretops.values import PUBLIC_FIELDS, Value
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import log_in
 from tests.real.swarm import BROKER_HOST, Swarm
-from tests.stacks.project import BIN, ManifestStack, lay_plugin
+from tests.stacks.project import BIN, ManifestStack, link_plugin
 from tools import docker_provider
 
 NAME = "prod-swarm"
@@ -51,7 +51,7 @@ class SwarmProject(ManifestStack):
 
 def new_swarm_stack(home: Path, swarm: Swarm, broker: Mosquitto, image: str) -> SwarmProject:
     """Return the stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
-    lay_plugin(home, docker_provider.built(), f"docker-v{docker_provider.PROVIDER}")
+    link_plugin(home, docker_provider.built(), f"docker-v{docker_provider.PROVIDER}")
     port = swarm.lead_to(broker.port)
     config: dict[str, dict[str, Any]] = {
         "store": {"kind": "swarm", "socket": str(swarm.socket)},

@@ -26,7 +26,7 @@ from tests.real.moto import Aws
 from tests.real.strict_secrets_manager import strict
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.prod_aws import AwsProd, new_prod
-from tests.stacks.staging import SERVER, lay_provider
+from tests.stacks.staging import SERVER, link_provider
 from tests.unit.test_kubernetes_operators import published, renamed
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -110,7 +110,7 @@ def clustered(
         cluster.define(published(kind))
     monkeypatch.setenv("KUBECONFIG", str(cluster.admin))
     stack = new_prod(tmp_path, broker, moto, "examples/Pulumi.prod-aws-kubernetes.yaml")
-    lay_provider(tmp_path)
+    link_provider(tmp_path)
     stack.config["server"] |= {"namespace": NAMESPACE, "context": CONTEXT}
     stack.configure()
     stack.up()

@@ -159,7 +159,7 @@ def test_example_of_aws_changes_nothing_after_its_deployment(name: str, declarin
     assert not (declaring / "bin/typer").exists()
     shop.pulumi("stack", "init", "prod")
     shop.pulumi("config", "set", "aws:region", "eu-central-1")
-    choice.lay(tmp_path / "bin", aws.package, aws.version, clone=ROOT, python=BIN / "python")
+    choice.write_shim(tmp_path / "bin", aws.package, aws.version, clone=ROOT, python=BIN / "python")
     if name != "own_store":  # which rotates nothing
         output = shop.pulumi("preview", fails=True)
         remedy = re.search(

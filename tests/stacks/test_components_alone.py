@@ -14,8 +14,8 @@ import pytest
 
 from components.aws import lambda_package
 from tests.stacks.prod import ProdStack
-from tests.stacks.project import BIN, PREFIX, ROOT, lay_plugin
-from tests.stacks.staging import lay_provider
+from tests.stacks.project import BIN, PREFIX, ROOT, link_plugin
+from tests.stacks.staging import link_provider
 from tests.unit.alone import ALONE
 from tools import docker_provider
 from tools.clone import CLOUDS
@@ -36,16 +36,16 @@ def place_of(platform: str, home: Path, request: pytest.FixtureRequest) -> Mappi
     """Install the platform's provider into `home`. Return the variables by which it finds a server."""
     match platform.partition("-"):
         case "kubernetes", *_:
-            lay_provider(home)
+            link_provider(home)
             return {"KUBECONFIG": str(request.getfixturevalue("cluster").admin)}
         case "swarm", *_:
-            lay_plugin(home, docker_provider.built(), f"docker-v{docker_provider.PROVIDER}")
+            link_plugin(home, docker_provider.built(), f"docker-v{docker_provider.PROVIDER}")
             return {"DOCKER_HOST": request.getfixturevalue("swarm").host, "DOCKER_CONFIG": str(home / "docker")}
         case name, _, server if name != "dotenv":
             if name == "aws":
                 assert lambda_package.main() == 0, "make lambda says why"
             cloud = CLOUDS[name]
-            choice.lay(home / "bin", cloud.package, cloud.version, clone=ROOT, python=BIN / "python")
+            choice.write_shim(home / "bin", cloud.package, cloud.version, clone=ROOT, python=BIN / "python")
             if server:
                 openbao = request.getfixturevalue("openbao")
                 return {**openbao.environment(openbao.root), VARIABLE: openbao.address}

@@ -72,7 +72,7 @@ def test_kubernetes_page_works_from_deployment_to_removal(sitting: Desk) -> None
     page, client = Page(sitting.clone, "kubernetes.md"), sitting.cluster.client()
     page.follow("make setup STACK=staging", stdin=sitting.admin, before="kubectl -n coreflux-mcp create")
     page.follow("kubectl -n coreflux-mcp create job first-tick")
-    assert client.get(Secret, SECRETS[0], namespace=NAMESPACE).data, "the server is given something"
+    assert client.get(Secret, SECRETS[0], namespace=NAMESPACE).data, "the server gets a value"
 
     page.follow("stack output trail")
     policy = yaml.safe_load((sitting.clone.folder / "audit-policy.yaml").read_text())

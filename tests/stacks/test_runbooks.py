@@ -72,7 +72,7 @@ class Plant:
             assert time.monotonic() < end, left
 
     def is_well(self) -> None:
-        assert self.stack.log_in() == "Success", "the server logs in with what it is given"
+        assert self.stack.log_in() == "Success", "the server logs in with its credential"
         standing = {each["name"]: each["status"] for each in self.status()}
         assert standing == dict.fromkeys(("broker-admin", "mqtt", "agent-key"), "verified")
         admin = BrokerAdmin(self.stack.session()).credential()["username"]

@@ -225,7 +225,7 @@ def test_leftovers_of_killed_commands_are_removed_by_a_tick(rotated: Deployed) -
         rotated.operator("tick")
         return rotated.services() == [rotated.store.service]
 
-    rotated.until("a tick finds that nobody reads a log any more", tidied)
+    rotated.until("a tick finds a log without readers", tidied)
     it_works(rotated)
 
 

@@ -29,14 +29,14 @@ from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.prod_vault import VaultStack, block, new_vault
-from tests.stacks.staging import SERVER, all_log, is_available, lay_provider, rotate_under_clients, run_job
+from tests.stacks.staging import SERVER, all_log, is_available, link_provider, rotate_under_clients, run_job
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 FILE = "examples/Pulumi.prod-vault-kubernetes.yaml"
 NAMESPACE = "on-vault"
 REVIEWER = "vault-reviewer"
-TOLD = "/etc/coreflux-mcp/stack/secretops.json"
+MANIFEST_PATH = "/etc/coreflux-mcp/stack/secretops.json"
 
 
 @dataclass(kw_only=True)
@@ -87,7 +87,7 @@ def deployed(
 ) -> Iterator[ClusterVault]:
     home = tmp_path_factory.mktemp("vault-kubernetes")
     stack = new_vault(home, FILE, broker, openbao)
-    lay_provider(home)
+    link_provider(home)
     stack.leads = {**stack.leads, "KUBECONFIG": str(cluster.admin)}
     stack.config["server"] |= {"namespace": NAMESPACE, "context": CONTEXT}
     stack.config["log_level"] = "INFO"  # type: ignore[assignment]  # by which a launcher names its listener
@@ -134,7 +134,7 @@ def rotated(serving: ClusterVault) -> ClusterVault:
 
 def _rotate(deployed: ClusterVault, turn: int) -> str:
     deployed.preview_is_empty()
-    pod = deployed.job(f"rotation-{turn}", ["rotate", "mqtt", "--manifest", TOLD])
+    pod = deployed.job(f"rotation-{turn}", ["rotate", "mqtt", "--manifest", MANIFEST_PATH])
     assert pod.code == ExitCode.DONE, pod.log
     return deployed.version("mqtt")
 

@@ -61,13 +61,13 @@ def clone(tmp_path: Path) -> Path:
 def test_repositorys_ca_is_installed_unless_the_file_exists(clone: Path) -> None:
     place = clone.parent / "certs/prod.crt"
     with pytest.raises(SetupError, match=r"commit the CA's certificate"):
-        authorities.lay(clone, "prod")
+        authorities.write(clone, "prod")
     (clone / ".ci/ca").mkdir(parents=True)
     (clone / ".ci/ca/prod.crt").write_text("the CA\n")
-    authorities.lay(clone, "prod")
+    authorities.write(clone, "prod")
     assert (place.read_text(), stat.S_IMODE(place.stat().st_mode)) == ("the CA\n", 0o644)
     place.write_text("another\n")
-    assert authorities.lay(clone, "prod") == f"{place} is there"
+    assert authorities.write(clone, "prod") == f"{place} is there"
     assert place.read_text() == "another\n"
 
 
@@ -80,7 +80,7 @@ def test_preview_uses_the_present_ca_or_the_repositorys_or_a_generated_one(clone
     (clone / ".ci/ca").mkdir(parents=True)
     (clone / ".ci/ca/prod.crt").write_text("the CA\n")
     assert f"ca_file: {clone}/.ci/ca/prod.crt" in authorities.with_its_own(text, clone, "prod", homes[0])
-    authorities.lay(clone, "prod")
+    authorities.write(clone, "prod")
     assert authorities.with_its_own(text, clone, "prod", homes[0]) == text
 
 

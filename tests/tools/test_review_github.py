@@ -172,7 +172,7 @@ def test_claims_of_a_forks_run_are_not_repeated_as_facts(played: Played, reposit
     played.pulls, played.artifact = [pull(4)], zipped(written((claims,)))
     post(github(played), {**EVENT, "repository": {"id": repository}})
     body = played.comments[0]["body"]
-    assert ("as the fork's own run says" in body) == fork
+    assert ("From a fork" in body) == fork
     assert ("Pulumi's own" in body, COMPARED[Against.DEPLOYED] in body) == (not fork, not fork)
     assert ("300 (it says)" in body) == fork
 

@@ -18,14 +18,14 @@ from tools.toolchain import pulumi_cli
 DEADLINE = 60.0
 
 STAND_IN_UV = """#!/bin/sh
-echo "uv $*" >> "$ASKED"
+echo "uv $*" >> "$CALLS"
 case "$1" in
     --version) echo "uv 99.0.0" ;;
     sync) mkdir -p "$UV_PROJECT_ENVIRONMENT/bin" ;;
 esac
 """
 STAND_IN_PULUMI = f"""#!/bin/sh
-echo "pulumi $*" >> "$ASKED"
+echo "pulumi $*" >> "$CALLS"
 echo v{pulumi_cli.VERSION}
 """
 
@@ -39,7 +39,7 @@ def program(path: Path, text: str) -> Path:
 
 class Clone:
     def __init__(self, root: Path) -> None:
-        self.root, self.bin, self.asked_file = root / "clone", root / "bin", root / "asked"
+        self.root, self.bin, self.calls_file = root / "clone", root / "bin", root / "calls"
         for name in ("tools", *clone.LOCKED):
             source, copy = ROOT / name, self.root / name
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ class Clone:
         self.environment = {
             "PATH": f"{self.bin}:/usr/bin:/bin",
             "HOME": str(root / "home"),
-            "ASKED": str(self.asked_file),
+            "CALLS": str(self.calls_file),
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -68,7 +68,7 @@ class Clone:
         return running.returncode, output
 
     def calls(self) -> list[str]:
-        return self.asked_file.read_text().splitlines() if self.asked_file.exists() else []
+        return self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_a_failing_step_is_named_with_its_last_lines_and_the_remedy_and_no_trace
 
 @pytest.mark.real
 def test_wrong_stack_file_ends_a_set_up_before_anything_is_built(fresh: Clone) -> None:
-    program(fresh.root / ".venv/bin/python", '#!/bin/sh\necho "python $*" >> "$ASKED"\nexit 2\n')
+    program(fresh.root / ".venv/bin/python", '#!/bin/sh\necho "python $*" >> "$CALLS"\nexit 2\n')
     assert fresh.set_up("--stack", "plant", "--check", "--deploys")[0] == 2
     assert fresh.calls()[-1] == "python -m components.settings.stack_file --deploys Pulumi.plant.yaml"
     assert not any(line.startswith("pulumi") for line in fresh.calls())
@@ -121,7 +121,7 @@ def test_wrong_stack_file_ends_a_set_up_before_anything_is_built(fresh: Clone) -
 
 @pytest.mark.real
 def test_stack_file_that_passed_before_a_deployment_is_checked_again_when_it_changes(fresh: Clone) -> None:
-    program(fresh.root / ".venv/bin/python", '#!/bin/sh\necho "python $*" >> "$ASKED"\n')
+    program(fresh.root / ".venv/bin/python", '#!/bin/sh\necho "python $*" >> "$CALLS"\n')
     counts = []
     for text, deploys in (("a", []), ("a", ["--deploys"]), ("a", ["--deploys"]), ("a", []), ("b", ["--deploys"])):
         (fresh.root / "Pulumi.plant.yaml").write_text(text)

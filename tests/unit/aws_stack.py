@@ -124,7 +124,7 @@ def every_role() -> str:
         "Made by: python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt", "",
         "References NativeRef, no VPC, no replica", *(line for _, text in _shown(native) for line in text), "",
         "With every option: Fetched, a VPC with an endpoint, a replica, a load balancer, a client certificate of a CA.",
-        "What it has beside the above, or has not (-)", *_changed(native, everything), "",
+        "Differences from the above: added, or missing (-)", *_changed(native, everything), "",
         "For a server in a cluster, besides those that rotate: the role that External Secrets takes",
         *(line for title, text in _shown(pods) if title not in known for line in text), "",
         "What each action is for, and why one on * has to be: tests/unit/aws_reasons.py",

@@ -7,6 +7,7 @@ no id or output. An invoke fails the test. Mocks record what the engine receives
 
 import asyncio
 import copy
+import gc
 import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ def _this_program() -> None:
         runpy.run_path(str(PROJECT_FOLDER / "__main__.py"))
     except SystemExit as ended:
         raise ended.__context__ or ended from None
+    finally:
+        gc.enable()
 
 
 def deploy(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.aws.names import Names
-from components.aws.patterns import EVENT_LIMIT, FILTER_LIMIT, KEYS_OF_A_FILTER, key_change
+from components.aws.patterns import EVENT_LIMIT, FILTER_LIMIT, KEYS_PER_FILTER, key_change
 from tests.unit.aws_stack import OPERATOR, READER, on_aws, prod
 from tests.unit.filter_pattern import matches
 from tests.unit.harness import Deployed
@@ -175,11 +175,11 @@ def test_patterns_are_no_longer_than_aws_takes() -> None:
 
 def test_more_keys_than_a_filter_has_room_for_have_two_filters() -> None:
     longest = "arn:aws:kms:eu-central-1:123456789012:key/mrk-1234567890abcdef1234567890abcdef"
-    assert len(key_change([longest] * KEYS_OF_A_FILTER)) <= FILTER_LIMIT
+    assert len(key_change([longest] * KEYS_PER_FILTER)) <= FILTER_LIMIT
     regions = ", ".join(f"{of}-{at}" for of in ("eu-west", "us-east", "us-west") for at in (1, 2))
     deployed = on_aws(f", replicas: [{regions}, eu-west-3, eu-north-1, eu-south-1]")
     patterns = [one.inputs["pattern"] for one in deployed.of_type(FILTER) if "key-change" in one.name]
-    assert [one.count("keyId") for one in patterns] == [KEYS_OF_A_FILTER, 1], "nine replicas', ours, that of records"
+    assert [one.count("keyId") for one in patterns] == [KEYS_PER_FILTER, 1], "nine replicas', ours, that of records"
 
 
 def _counted(event: Event) -> set[str]:

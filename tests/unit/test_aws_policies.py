@@ -283,7 +283,7 @@ def test_service_may_only_what_it_needs(prod: Deployed, row: tuple[str, str, str
 
 
 def test_the_golden_file_is_every_role_action_and_resource() -> None:
-    assert GOLDEN.read_text() == every_role(), "look at what changed, then do what its second line says"
+    assert GOLDEN.read_text() == every_role(), "check the changes, then follow the second line of the file"
 
 
 def test_each_action_has_a_reason_and_is_one_that_aws_knows() -> None:

@@ -179,7 +179,7 @@ def as_decided(query: str, layout: Mapping[str, Table]) -> str:
     )
 
 
-def told_by(query: str, form: str, *events: Row) -> set[tuple[str, str]]:
+def alerted_by(query: str, form: str, *events: Row) -> set[tuple[str, str]]:
     table, row_of = AS_ROWS[form]
     rows = found(QUERIES[query], {table: [row_of(one) for one in events]})
     return {(row.get("Who", ""), row["Secret"]) for row in rows}
@@ -187,7 +187,7 @@ def told_by(query: str, form: str, *events: Row) -> set[tuple[str, str]]:
 
 @FORMS
 def test_a_read_by_others_than_a_secrets_declared_readers_is_found(form: str) -> None:
-    alerts = told_by(
+    alerts = alerted_by(
         "undeclared-read",
         form,
         event(who=STRANGER),
@@ -207,7 +207,7 @@ def test_a_read_by_others_than_a_secrets_declared_readers_is_found(form: str) ->
 
 @FORMS
 def test_no_alert_is_raised_by_a_declared_reader_a_denied_one_or_another_vaults(form: str) -> None:
-    alerts = told_by(
+    alerts = alerted_by(
         "undeclared-read", form, event(), event(who=SERVER.upper()),
         event(who=ROTATOR, path="/secrets/mqtt-pending?api-version=7.5"), event(who=STRANGER, status=403),
         event(who=STRANGER, status=401),
@@ -227,8 +227,8 @@ def test_denied_reads_and_deletions_are_found() -> None:
         event("SecretDelete", "", status=401),
         event("SecretSet", "e"),
     )
-    assert told_by("denied-read", "the shared table", *denied) == {("s403", "mqtt")}, "a first request has no token"
-    assert told_by("deletion", "the shared table", *deletions) == {
+    assert alerted_by("denied-read", "the shared table", *denied) == {("s403", "mqtt")}, "a first request has no token"
+    assert alerted_by("deletion", "the shared table", *deletions) == {
         ("a", "mqtt"),
         ("b", "mqtt"),
         ("c", "mqtt"),

@@ -172,7 +172,7 @@ def test_incidents_are_queried_and_alerted(prod: Deployed) -> None:
         *("tick-failed", "tick-missing"),
     }
     (group,) = {tuple(rule["actions"]["actionGroups"]) for rule in rules.values()}
-    assert group[0].endswith("/actionGroups/coreflux-prod-told")
+    assert group[0].endswith("/actionGroups/coreflux-prod-receivers")
     for what, rule in rules.items():
         (condition,) = rule["criteria"]["allOf"]
         assert rule["scopes"] == [inputs(prod, "vault-audit")["workspaceId"]]

@@ -1,5 +1,6 @@
 """An issuer's certificate is checked before use: each defect has its message."""
 
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_it_ends_when_the_first_of_its_chain_does() -> None:
 
 
 WRONG_ISSUED: list[tuple[str, Holder | str, tuple[str, ...]]] = [
-    ("certificate-malformed", "no PEM", CHAIN),
+    ("issued-certificate-malformed", "no PEM", CHAIN),
     ("certificate-key-mismatch", made(by=INTERMEDIATE), CHAIN),
     ("certificate-name-mismatch", made("somebody", by=INTERMEDIATE, key=KEY), CHAIN),
     ("certificate-is-ca", made(by=INTERMEDIATE, key=KEY, ca=True), CHAIN),
@@ -190,8 +191,13 @@ def test_all_flaws_are_reported_and_nothing_is_stored_or_quoted(stack: Stack) ->
     value = fields(made(ends=NOW, usages=(SERVER,)), STRANGER, key=key, ca="no PEM")
     with pytest.raises(UsageError) as refused:
         stack.put("client-cert", value)
-    assert len(refused.value.what.split("; ")) == 5, "usage, expiry, chain, key and CA"
+    assert re.findall(r"\[([a-z-]+)\]", refused.value.what) == [
+        *("certificate-not-client", "certificate-expired", "certificate-chain-broken"),
+        *("private-key-mismatch", "ca-malformed"),
+    ]
     assert "PRIVATE" not in str(refused.value) and key.splitlines()[1] not in str(refused.value)
+    with pytest.raises(UsageError, match=r"\[private-key-malformed\]"):
+        stack.put("client-cert", fields(GOOD, key="no PEM"))
     assert stack.session().store.versions("client-cert").all == ()
 
 

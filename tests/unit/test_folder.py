@@ -216,7 +216,7 @@ def test_a_root_that_moves_without_its_values_is_refused(tmp_path: Path) -> None
     (failure,) = FolderProvider().check(old, new).failures
     assert "mv " in failure.reason
     (tmp_path / "old").rename(tmp_path / "new")
-    assert FolderProvider().check(old, new).failures == [], "moved as asked"
+    assert FolderProvider().check(old, new).failures == [], "moved as configured"
 
 
 def store_of(root: Path, stack: str) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def test_an_entry_is_one_private_line_of_json_with_its_time_in_utc(path: Path) -
         "version": "v1",
         "step": "apply",
         "outcome": "two\nlines",
+        "actor": "",
     }
 
 

@@ -33,7 +33,7 @@ STORE = AzureStoreLocation(
 @pytest.fixture
 def az_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the file with the calls of `az`, one line each. Its token is not valid."""
-    lines, program = tmp_path / "asked", tmp_path / "az"
+    lines, program = tmp_path / "calls", tmp_path / "az"
     token = json.dumps({"accessToken": "standin", "expires_on": int(time.time()) + 3600, "expiresOn": ""})
     program.write_text(
         f"#!{sys.executable}\nimport sys\n"

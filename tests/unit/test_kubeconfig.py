@@ -160,10 +160,10 @@ def test_an_exec_plugin_of_the_present_api_logs_in(admin: Path, tmp_path: Path) 
     plugin, content = tmp_path / "plugin.py", json.loads(admin.read_text())
     plugin.write_text(
         "import json, os, sys\n"
-        "asked = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
-        "assert asked['kind'] == 'ExecCredential' and os.environ['HINT'] == 'yes' and sys.argv[1:] == ['login']\n"
+        "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
+        "assert info['kind'] == 'ExecCredential' and os.environ['HINT'] == 'yes' and sys.argv[1:] == ['login']\n"
         "status = {'token': 'of-the-plugin'}\n"
-        "print(json.dumps({'apiVersion': asked['apiVersion'], 'kind': 'ExecCredential', 'status': status}))\n"
+        "print(json.dumps({'apiVersion': info['apiVersion'], 'kind': 'ExecCredential', 'status': status}))\n"
     )
     content["users"][0]["user"] = {"exec": {
         "apiVersion": "client.authentication.k8s.io/v1", "command": sys.executable, "args": [str(plugin), "login"],

@@ -76,7 +76,7 @@ def test_whatever_happens_to_each_first_try_everything_is_done_once(place: InMem
     ("status", "verb", "code", "words"),
     [
         (401, "get", "kubernetes-login-rejected", "user admin of context test"),
-        (403, "get", "permission-denied", "secrets/versions"),
+        (403, "get", "kubernetes-access-denied", "secrets/versions"),
         (404, "create", "namespace-missing", "plant"),
         (422, "update", "kubernetes-request-rejected", "secrets/versions"),
     ],
@@ -177,7 +177,7 @@ def test_edit_is_adopted_while_the_version_before_is_undelivered(place: InMemory
     store = place.open()
     publish(store, "v1")
     place.client.answer = lambda verb, name: 403 if (verb, name) == ("update", place.DELIVERED) else None
-    with pytest.raises(StoreError, match=r"\[permission-denied\]"):
+    with pytest.raises(StoreError, match=r"\[kubernetes-access-denied\]"):
         publish(store, "v2")
     place.client.answer = lambda _verb, _name: None
     place.set(place.DELIVERED, {"it-password": b"typed-by-a-person"})
@@ -218,7 +218,7 @@ def test_last_journal_entry_is_stored_and_all_are_logged(place: InMemory, capsys
         "verify",
         "it was refused",
     )
-    assert place.open().versions("it").current, "what it stands beside is untouched"
+    assert place.open().versions("it").current, "the other secret is untouched"
 
 
 # The lease

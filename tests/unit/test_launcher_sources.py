@@ -211,15 +211,15 @@ def test_folder_documents_merge_without_partial_files(clean_environment: None, t
 
 
 def test_missing_folder_is_waited_for_if_named_with_a_slash(clean_environment: None, tmp_path: Path) -> None:
-    source = open_source(f"json:{tmp_path}/laid/")
+    source = open_source(f"json:{tmp_path}/placed/")
     with pytest.raises(NotYetError) as waiting:
         source.read()
     assert waiting.value.secrets == ("mqtt",)
     with pytest.raises(UsageError, match="does not exist"):
-        open_source(f"json:{tmp_path}/laid").read()
+        open_source(f"json:{tmp_path}/placed").read()
     before = source.fingerprint()
-    (tmp_path / "laid").mkdir()
-    (tmp_path / "laid" / "mqtt.json").write_text(json.dumps({"mqtt": {"username": "server-a", "password": PASSWORD}}))
+    (tmp_path / "placed").mkdir()
+    (tmp_path / "placed" / "mqtt.json").write_text(json.dumps({"mqtt": {"username": "server-a", "password": PASSWORD}}))
     assert source.fingerprint() != before
     assert source.read().mqtt["password"] == PASSWORD
 

@@ -18,7 +18,7 @@ from secretops.errors import ExitCode
 pytestmark = pytest.mark.real
 
 PYTHON = f"""#!/bin/sh
-echo "$*" >> asked
+echo "$*" >> calls
 [ "$1" = -m ] && exec {sys.executable} -S "$@"  # with nothing but the standard library
 exit 9
 """
@@ -40,7 +40,7 @@ class Folder:
 
     @property
     def has_begun(self) -> bool:
-        record = self.path / "asked"
+        record = self.path / "calls"
         return record.exists() and "tools/setup.py" in record.read_text()
 
 
@@ -75,13 +75,13 @@ def test_make_up_of_a_stack_begins_at_a_terminal(folder: Folder) -> None:
 @pytest.mark.parametrize("words", ["up STACK=plant YES=1", "up", "preview"])
 def test_make_starts_without_a_terminal_when_no_prompt_is_needed(folder: Folder, words: str) -> None:
     folder.make(*words.split())
-    assert "--check" in (folder.path / "asked").read_text()
+    assert "--check" in (folder.path / "calls").read_text()
 
 
 @pytest.mark.parametrize("target", ["up", "preview"])
 def test_a_stack_without_a_file_is_refused_with_those_that_there_are(folder: Folder, target: str) -> None:
     assert folder.make(target, "STACK=nosuch").startswith(
-        "there is no Pulumi.nosuch.yaml; there are: Pulumi.dev.yaml Pulumi.plant.yaml\n"
+        "Pulumi.nosuch.yaml is missing; found: Pulumi.dev.yaml Pulumi.plant.yaml\n"
     )
     assert not folder.has_begun
 

@@ -9,7 +9,7 @@ from tools.settings_page import render
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_generated_page_is_up_to_date(path: str) -> None:
-    assert (ROOT / path).read_text() == PAGES[path](), "write it anew with: make docs"
+    assert (ROOT / path).read_text() == PAGES[path](), "write it with: make docs"
 
 
 def test_every_key_of_every_kind_has_its_row() -> None:

@@ -64,6 +64,6 @@ def test_a_line_of_anything_is_counted_or_refused_in_the_log_of(log: str, tmp_pa
         view = audit(manifest, [str(file)], since=datetime(1990, 1, 1, tzinfo=UTC), reader="*")
         assert view.lines <= len(written) + 1
         assert all(map(is_told, view.rows))
-        assert view.rows, "the good line is told of whatever lies beside it"
+        assert view.rows, "the good line is reported whatever the others are"
 
     holds()

@@ -40,7 +40,7 @@ from tests.unit.fuzz import BOUNDED, texts
 
 NOW = "2026-03-01T12:00:00+00:00"
 VERSION = {"id": "v1", "stage": "current", "created": NOW, "user": "mcp-a", "published": NOW, "expires": None}
-ENTRY = {"time": NOW, "secret": "mqtt", "version": "v1", "step": "publish", "outcome": "done"}
+ENTRY = {"time": NOW, "secret": "mqtt", "version": "v1", "step": "publish", "outcome": "done", "actor": "me"}
 INCIDENT = json.loads(
     incident.Incident(
         project="coreflux-mcp-secrets", stack="prod", store="swarm", secret="mqtt", kind="mqtt-user",
@@ -156,7 +156,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
     "a Vault's journal": ((ENTRY,), of_text(lambda text: notes.last_entry("mqtt", vault(notes.JOURNAL_KEY, text)))),
     "a Vault's register": ((["mqtt", "pending/mqtt"],),
          of_text(lambda text: notes.SecretIndex(OnePath(vault(f"{notes.INDEX_KEY}mqtt", text)), "lease").paths())),  # type: ignore[arg-type]
-    "a key vault's journal": (([NOW, "v1", "publish", "done"],),
+    "a key vault's journal": (([NOW, "v1", "publish", "done", "me"],),
          of_text(lambda text: key_vault(**{tags.LAST: text}).last("mqtt"))),
     "a key vault's time": ((NOW,),
          of_text(lambda text: key_vault(**{f"{tags.PREFIX}published": text.strip('"')}).versions)),

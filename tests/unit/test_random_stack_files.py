@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.core.naming import PROJECT
 from components.settings.problems import WIDTH
 from components.settings.settings import ConfigurationError, Settings
 from components.settings.stack_file import encrypted_of, handed_over
 from tests.unit.broken_stack_files import CANARY, LOGIN, base, bases
+from tests.unit.editor import refusals
 from tests.unit.fuzz import BOUNDED, spoiled
 
 VALUES = ({"password": CANARY}, {"a": {"api_key": CANARY}}, [f"mqtts://{LOGIN}@mqtt.example.com"])
@@ -32,6 +34,8 @@ def test_a_stack_file_with_anything_in_one_place_is_accepted_or_refused(name: st
             text, problems = str(error), error.problems
         else:
             assert not pasted
+            document = {"config": {f"{PROJECT}:{key}": entry for key, entry in given_sections.items()}}
+            assert refusals(document) == [], "the schema refuses a valid file"
             return
         assert CANARY not in text
         assert all(problem.what and problem.rule and problem.remedy for problem in problems)

@@ -98,7 +98,7 @@ def test_one_that_the_broker_refuses_stays_pending_and_is_shown_again(stack: Sta
     assert pending and current and current.id == before.id
     signer.refuses = set()
     assert renewal(signer).advance().id == pending.id
-    assert signer.requests == 2, "nobody is asked for a third one"
+    assert signer.requests == 2, "no third one is requested"
 
 
 def test_one_that_was_pending_until_it_was_due_is_thrown_away(stack: Stack, signer: Signer) -> None:

@@ -129,7 +129,7 @@ def test_a_user_that_an_operator_put_is_proven_and_published_and_never_set(memor
     assert target.calls == [("verify", "somebody")] * 2
     target.refuses.clear()
     rotation(memory, target).advance()
-    assert target.news == [True], "after it the first of ours is asked for as a new one"
+    assert target.news == [True], "the first generated one after it is created as new"
 
 
 @pytest.mark.parametrize(("current", "refuses", "calls"), [

@@ -56,7 +56,7 @@ def test_the_server_reads_the_current_value_of_its_secrets_and_nothing_else() ->
         for secret in ("mqtt", "agent-key")
     }
     assert of(by_agent(), "server") == of(by_external_secrets(), "server") == {**data, **OWN}
-    assert of(on_this_machine(), "server") == {**polled, **OWN}, "a launcher looks whether there is a newer one"
+    assert of(on_this_machine(), "server") == {**polled, **OWN}, "a launcher polls for a newer one"
     assert of(with_every_option(), "server") == {**data, "coreflux-mcp-prod/data/client-cert": ["read"], **OWN}
 
 

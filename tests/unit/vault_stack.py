@@ -160,7 +160,7 @@ def every_policy() -> str:
     for who, rules in known.items():
         lines += [f"  {who}", *rules]
     for title, deployed in others.items():
-        lines += ["", f"{title}; the server, and what others may beside it outside of the mount"]
+        lines += ["", f"{title}; the server, and the further rights of others outside the mount"]
         for who, rules in _shown(deployed).items():
             additional = [one for one in rules if one not in known[who] and not one.startswith("    <stack>/")]
             printed = rules if who == "server" else additional

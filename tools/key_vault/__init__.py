@@ -1,5 +1,6 @@
-"""A stand-in for Azure Key Vault's data plane: secrets by its REST API. For tests only.
+"""A stand-in for Azure Key Vault's data plane: the REST API for secrets. For tests only.
 
-It proves that our requests follow Azure's published description, and that we accept Azure's answers, also throttling
-and half-done requests. It proves nothing about Azure. Texts of errors are from real answers that users reported.
+It proves that our requests follow Azure's published description, and that we handle Azure's answers, throttling and
+failures in the middle included. It proves nothing about Azure itself. Errors have the texts of real answers that users
+reported.
 """

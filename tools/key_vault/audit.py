@@ -1,7 +1,7 @@
 """The row of each request in the table AZKVAuditLogs of a Log Analytics workspace.
 
 Columns, types and operations are those of Microsoft's pages "AZKVAuditLogs" and "Azure Key Vault logging". Rows contain
-no values. In Azure they take minutes.
+no secret values. In Azure they arrive minutes later.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import http
 from dataclasses import dataclass
 from typing import Any
 
-# Operation of the description -> its name in the audit log.
+# Name of an operation in the description -> its name in the audit log.
 OPERATIONS = {
     "GetSecret": "SecretGet",
     "SetSecret": "SecretSet",
@@ -54,7 +54,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Request:
-    """What a row states about a request, without its outcome."""
+    """The parts of a row that do not depend on the request's outcome."""
 
     operation: str
     uri: str
@@ -77,7 +77,7 @@ def row(
     assignment: str,
     resource_id: str,
 ) -> dict[str, Any]:
-    """Without a valid token it is an `Authentication`."""
+    """Return the row of a request. Without a valid token its operation is `Authentication`."""
     name = OPERATIONS.get(request.operation, request.operation) if request.claims else "Authentication"
     claim = {key: request.claims[key] for key in ("oid", "appid", "xms_mirid") if key in request.claims}
     return {

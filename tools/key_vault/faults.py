@@ -1,4 +1,4 @@
-"""Faults of a vault, for tests: throttling, failures, lost answers, delays."""
+"""Faults of a vault, for tests: throttling, failures, lost answers and delays."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from tools.key_vault.problems import Refusal
 class Fault:
     """A fault of the next `times` matching requests.
 
-    `operation` (GetSecret, SetSecret …) and `secret` narrow it. It answers `refusal`; with `drop` it closes the
-    connection; with neither it only waits `delay` seconds. `takes_effect`: the vault performs the request first.
+    `operation` (GetSecret, SetSecret …) and `secret` limit which requests match. The vault answers `refusal`; with
+    `drop` it closes the connection; with neither it only waits `delay` seconds. `takes_effect`: it performs the request
+    first.
     """
 
     refusal: Refusal | None = None
@@ -35,7 +36,7 @@ class Fault:
 def throttling(
     operation: str | None = None, *, times: int = 1, retry_after: int | None = 1, secret: str | None = None
 ) -> Fault:
-    """Answer 429, with the seconds to wait if set."""
+    """Return a fault that answers 429, with the seconds to wait if `retry_after` is set."""
     return Fault(problems.throttled(retry_after), operation, secret, times)
 
 
@@ -51,5 +52,5 @@ def failing(
 
 
 def losing_the_answer(operation: str | None = None, *, times: int = 1, secret: str | None = None) -> Fault:
-    """Perform the request, and close the connection."""
+    """Return a fault that performs the request, and closes the connection without an answer."""
     return Fault(None, operation, secret, times, takes_effect=True, drop=True)

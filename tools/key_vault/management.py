@@ -1,7 +1,7 @@
 """Azure's control plane for vaults and role assignments, by resource ids.
 
-Plain HTTP on loopback, for the stand-in of Pulumi's provider (tools/standin/azure/emulator.py). It proves nothing about
-Azure.
+It speaks plain HTTP on loopback, for the stand-in of Pulumi's provider (tools/standin/azure/emulator.py). It proves
+nothing about Azure.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Answer = tuple[int, dict[str, Any]]
 
 
 class Management(ThreadingHTTPServer):
-    """A subscription of a test. `open_vault` makes a vault reachable under its name in Azure."""
+    """The control plane of a test's subscription. `open_vault` makes a vault reachable under its name in Azure."""
 
     daemon_threads = True
 
@@ -40,11 +40,11 @@ class Management(ThreadingHTTPServer):
         self.open_vault = open_vault
         self.vaults: dict[str, Vault] = {}
         self.deleted: set[str] = set()
-        """Names of vaults that are deleted and not purged. A test may add or remove one."""
+        """Names of vaults that are deleted, but not purged. A test may add or remove one."""
         self.assigned: dict[str, Assignment | None] = {}
-        """By id, in lower case; None if the scope is no vault."""
+        """Resource id in lower case -> assignment; None if the scope is not a vault."""
         self._held: dict[tuple[str, str, str], str] = {}
-        """Principal, role and scope, in lower case -> id."""
+        """Principal, role and scope, in lower case -> id of the assignment."""
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property
@@ -60,7 +60,6 @@ class Management(ThreadingHTTPServer):
         self.server_close()
 
     def put(self, resource_id: str, properties: dict[str, Any]) -> Answer:
-        """Create a vault or assign a role. Idempotent."""
         if assignment := _ASSIGNMENT.fullmatch(resource_id):
             return self._assign(resource_id.lower(), assignment["scope"], properties)
         named = _VAULT.fullmatch(resource_id)
@@ -102,7 +101,6 @@ class Management(ThreadingHTTPServer):
         return (HTTPStatus.OK, {"id": resource_id}) if there else _refused(HTTPStatus.NOT_FOUND, "ResourceNotFound", "")
 
     def delete(self, resource_id: str) -> Answer:
-        """Delete an assignment or a vault, which keeps its name."""
         if _ASSIGNMENT.fullmatch(resource_id):
             scope, made = _VAULT.match(resource_id), self.assigned.pop(resource_id.lower(), None)
             self._held = {triple: key for triple, key in self._held.items() if key != resource_id.lower()}

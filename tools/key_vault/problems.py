@@ -1,4 +1,4 @@
-"""Azure's errors: a status, a code, a message, and often an inner code."""
+"""Azure's errors: each has a status, a code, a message, and often an inner code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class Refusal(Exception):  # noqa: N818 - it is an answer
-    """A rejected request, as the service answers it."""
+    """A rejected request, with the service's answer."""
 
     status: int
     code: str

@@ -1,4 +1,4 @@
-"""Azure's role-based access: a role is a set of data actions, which an assignment grants to a principal at a scope.
+"""Azure's role-based access: a role is a set of data actions, and an assignment grants it to a principal at a scope.
 
 The built-in roles (tools/azure_roles.json) and the action of each operation are Microsoft's (its page "Permissions in
 Azure: Microsoft.KeyVault").
@@ -13,7 +13,7 @@ from tools.azure_roles import definitions, matches
 
 _SECRETS = "Microsoft.KeyVault/vaults/secrets/"
 
-# Operation of the description -> its data action.
+# Name of an operation in the description -> its data action.
 ACTIONS = {
     "GetSecret": _SECRETS + "getSecret/action",
     "SetSecret": _SECRETS + "setSecret/action",
@@ -29,13 +29,14 @@ ACTIONS = {
     "GetDeletedSecrets": _SECRETS + "readMetadata/action",
 }
 
-# A role on one secret allows reading only (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
+# An assignment for one secret allows only reading
+# (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
 READS = frozenset({"GetSecret", "GetSecretVersions"})
 
 
 @dataclass(frozen=True)
 class Role:
-    """A role definition, by its id in role assignments."""
+    """A role, by the id that role assignments use."""
 
     name: str
     id: str
@@ -57,7 +58,7 @@ BUILT_IN = {role.id: role for role in (SECRETS_USER, SECRETS_OFFICER)}
 
 @dataclass(frozen=True)
 class Assignment:
-    """An assignment for one secret, or with `secret` None for the vault."""
+    """A role assignment, for one secret or, if `secret` is None, for the vault."""
 
     principal: str
     role: Role
@@ -67,12 +68,11 @@ class Assignment:
 
 @dataclass
 class Access:
-    """The assignments of a vault, at first none."""
+    """The role assignments of a vault, initially none."""
 
     assignments: list[Assignment] = field(default_factory=list)
 
     def grant(self, principal: str, role: Role | str, secret: str | None = None) -> Assignment:
-        """Grant a role to a principal's object id, for a secret or for the vault."""
         made = Assignment(principal, BUILT_IN[role] if isinstance(role, str) else role, secret, str(uuid.uuid4()))
         self.assignments.append(made)
         return made

@@ -1,6 +1,6 @@
-"""Vaults over HTTPS on loopback, by their host name `https://<name>.vault.azure.net`.
+"""Vaults over HTTPS on loopback, with their host names in Azure, `https://<name>.vault.azure.net`.
 
-A proxy leads clients here (tests/real/azure). `Vault.violations` has requests and answers that violate Azure's
+A proxy redirects clients here (tests/real/azure). `Vault.violations` lists requests and answers that violate Azure's
 description.
 """
 
@@ -30,12 +30,12 @@ from tools.key_vault.vault import PAGE, Body, Vault
 DOMAIN = ".vault.azure.net"
 AUDIENCE = "https://vault.azure.net"
 WRITES = {"SetSecret", "UpdateSecret", "DeleteSecret", "RecoverDeletedSecret", "PurgeDeletedSecret", "RestoreSecret"}
-# Seconds that a connection may be idle, and that a stop waits.
+# Seconds that a connection may be idle, and that stopping waits.
 DEADLINE = 60.0
 
 
 class KeyVaults(ThreadingHTTPServer):
-    """The server and its vaults. `certificate` is for `*.vault.azure.net`."""
+    """An HTTPS server for vaults. `certificate` is valid for `*.vault.azure.net`."""
 
     daemon_threads = True
 
@@ -61,17 +61,16 @@ class KeyVaults(ThreadingHTTPServer):
         self.server_close()
 
     def vault(self, name: str, **options: Any) -> Vault:
-        """Add a vault; `options` are those of Vault."""
         made = Vault(name, **options)
         self.vaults[f"{name}{DOMAIN}".lower()] = made
         return made
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """Complete the handshake in the connection's thread: a slow client must not block others."""
+        """Complete the TLS handshake in the connection's thread, so that a slow client does not block others."""
         request.settimeout(DEADLINE)
         try:
             wrapped = self._tls.wrap_socket(request, server_side=True)
-        except OSError:  # the client does not trust the certificate, or went away
+        except OSError:  # the client does not trust the certificate, or disconnected
             return
         try:
             super().finish_request(wrapped, client_address)
@@ -84,7 +83,7 @@ class KeyVaults(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: KeyVaults
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else an answer's body waits 40 ms for an acknowledgement
+    disable_nagle_algorithm = True  # otherwise an answer's body waits 40 ms for an acknowledgement
     wbufsize = -1
 
     def log_message(self, format: str, *args: object) -> None: ...
@@ -155,12 +154,12 @@ class _Request:
         self._allowed: Assignment | None = None
 
     def answer(self) -> Refusal | Body | None:
-        """Return None if the connection breaks before."""
+        """Return the answer's body or error; None if a fault closes the connection first."""
         description = self._server.description
         wrong = description.request(self.operation, self._query)
         try:
             self._authenticate()
-            # The SDK's first request has no token and no body, for the challenge.
+            # The SDK's first request has neither token nor body: it is for the challenge.
             wrong += description.body(self.operation, self._handler.headers.get("Content-Type", ""), self._body)
             outcome = self._meet(self.vault.fault(self.operation.id, self.operation.secret), wrong)
         except Refusal as refusal:
@@ -217,7 +216,6 @@ class _Request:
             raise problems.unauthorized(str(error), challenge) from None
 
     def _do(self, wrong: list[str]) -> Body:
-        """Do what the description and the caller's role allow."""
         operation, vault = self.operation, self.vault
         if operation.id not in ACTIONS:
             raise problems.bad_parameter(f"this stand-in has no {operation.id}")

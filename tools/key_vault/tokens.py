@@ -1,6 +1,6 @@
-"""A stand-in for Microsoft Entra ID's tokens, signed with a key that is made at run time.
+"""A stand-in for Microsoft Entra ID's tokens, signed with a key that is generated at run time.
 
-Claims are those of version 1.0 access tokens, which Key Vault and Storage accept.
+Claims are those of access tokens of version 1.0, which Key Vault and Storage accept.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 
 import jwt
 
-# Seconds of a token's life; in Azure 60 to 90 minutes.
+# Lifetime of a token in seconds; in Azure it is 60 to 90 minutes.
 LIFE = 3600
 
 
 @dataclass(frozen=True)
 class Principal:
-    """A service principal or managed identity. Role assignments have its object id `oid`."""
+    """A service principal or managed identity. Role assignments refer to its object id `oid`."""
 
     name: str
     oid: str = field(default_factory=lambda: str(uuid.uuid4()))
     appid: str = field(default_factory=lambda: str(uuid.uuid4()))
-    """The client id, with which a workload selects an identity (AZURE_CLIENT_ID)."""
+    """Client id, with which a workload selects an identity (AZURE_CLIENT_ID)."""
 
 
 class RefusedTokenError(Exception):
-    """The token is invalid. The text has the reason, without the token."""
+    """An invalid token. The text has the reason, but not the token."""
 
 
 class Authority:
@@ -42,7 +42,8 @@ class Authority:
         return f"https://sts.windows.net/{self.tenant}/"
 
     def issue(self, principal: Principal, audience: str, *, life: int = LIFE) -> str:
-        """Return an access token for a resource such as `https://vault.azure.net`. A negative `life` is expired."""
+        """Return an access token for an audience such as `https://vault.azure.net`. With a negative `life` it has
+        expired."""
         now = int(self.clock())
         claims = {
             "aud": audience,
@@ -60,7 +61,6 @@ class Authority:
         return jwt.encode(claims, self._key, algorithm="HS256")
 
     def read(self, token: str, audience: str) -> dict[str, Any]:
-        """Return a valid token's claims. Raises RefusedTokenError."""
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,

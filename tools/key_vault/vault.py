@@ -1,7 +1,7 @@
 """A vault: secrets, versions and soft-deleted secrets, without HTTP and principals.
 
-The rules are those of Microsoft's pages "About Azure Key Vault secrets" and "Azure Key Vault soft-delete". Deletions
-and recoveries are immediate; tests add Azure's delays as faults.
+It follows Microsoft's pages "About Azure Key Vault secrets" and "Azure Key Vault soft-delete". Deletions and recoveries
+take effect at once; tests add Azure's delays as faults.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
 LARGEST_VALUE = 25 * 1024
 MOST_TAGS = 15
 LONGEST_TAG = 256
-# Items on a page of a list.
+# Number of items on a page of a list.
 PAGE = 25
 DAY = 86_400
 LONGEST_RETENTION = 90
@@ -35,7 +35,7 @@ Body = dict[str, Any]
 
 @dataclass
 class Version:
-    """A version of a secret. Only attributes, tags and content type change."""
+    """A version of a secret. Only its attributes, tags and content type can change."""
 
     id: str
     value: str = field(repr=False)
@@ -50,7 +50,7 @@ class Version:
 
 @dataclass
 class Deleted:
-    """A secret that can be recovered until its retention ends."""
+    """A deleted secret, which can be recovered until its retention ends."""
 
     versions: list[Version]
     deleted: int
@@ -72,11 +72,11 @@ class Vault:
         self.retention_days, self.purge_protection, self.clock = retention_days, purge_protection, clock
         self.access = Access()
         self.faults: list[Fault] = []
-        """Active faults; the first that matches a request applies."""
+        """Active faults. The first one that matches a request applies."""
         self.around_write: list[Callable[[], None]] = []
-        """Called before and after each writing request."""
+        """Functions that are called before and after each writing request."""
         self.audit: list[Body] = []
-        """The rows of AZKVAuditLogs, oldest first."""
+        """Rows of the table AZKVAuditLogs, oldest first."""
         self.violations: list[str] = []
         """Violations of Azure's description."""
         self._secrets: dict[str, tuple[str, list[Version]]] = {}
@@ -91,7 +91,7 @@ class Vault:
         )
 
     def fault(self, operation: str, secret: str | None) -> Fault | None:
-        """Return a request's fault, and count it down."""
+        """Return the fault for a request, if any, and count it."""
         with self._lock:
             for each in self.faults:
                 if each.fits(operation, secret):
@@ -100,7 +100,7 @@ class Vault:
         return None
 
     def set(self, name: str, body: Body) -> Body:
-        """Add a version. Reads without a version return it."""
+        """Add a version to a secret. It becomes the one that reads without a version return."""
         if not NAME.fullmatch(name):
             raise problems.bad_parameter(f"The request URI contains an invalid name: {name}")
         if len(body["value"].encode()) > LARGEST_VALUE:
@@ -116,7 +116,7 @@ class Vault:
             return self._bundle(name, made, value=True)
 
     def get(self, name: str, version: str = "") -> Body:
-        """Return a version with its value, by default the newest, even if disabled."""
+        """Return a version with its value; by default the newest, even if it is disabled."""
         with self._lock:
             name, found = self._version(name, version)
             if not found.enabled:
@@ -124,7 +124,7 @@ class Vault:
             return self._bundle(name, found, value=True)
 
     def update(self, name: str, version: str, body: Body) -> Body:
-        """Change what is named, tags as a whole."""
+        """Change the properties in `body`. Tags are replaced as a whole."""
         with self._lock:
             name, found = self._version(name, version)
             self._change(found, body)
@@ -132,14 +132,13 @@ class Vault:
             return self._bundle(name, found)
 
     def versions(self, name: str, most: int = PAGE, after: str = "") -> tuple[list[Body], str]:
-        """Return a page of versions by id, and the start of the next page; empty for an unknown secret."""
+        """Return a page of versions, sorted by id, and the start of the next page. An unknown secret has none."""
         with self._lock:
             name, versions = self._secrets.get(name.lower(), (name, []))
             items = [self._bundle(name, each) for each in sorted(versions, key=lambda each: each.id)]
         return _page(items, most, after)
 
     def secrets(self, most: int = PAGE, after: str = "") -> tuple[list[Body], str]:
-        """Return a page of secrets, each with its newest version."""
         with self._lock:
             items = [
                 {**self._bundle(name, versions[-1]), "id": f"{self.url}/secrets/{name}"}
@@ -185,14 +184,14 @@ class Vault:
             return {}
 
     def backup(self, name: str) -> Body:
-        """Return all versions of a secret as one text. Azure encrypts it; this is base64."""
+        """Return a text that contains all versions of a secret. Azure encrypts it; here it is only base64."""
         with self._lock:
             name, versions = self._secret(name)
             blob = json.dumps([name, [dataclasses.asdict(each) for each in versions]])
         return {"value": base64.urlsafe_b64encode(blob.encode()).decode().rstrip("=")}
 
     def restore(self, backup: str) -> Body:
-        """Add a secret from its backup. Raises Refusal for an existing name."""
+        """Add a secret from a backup. Raises Refusal if its name exists."""
         name, versions = json.loads(base64.urlsafe_b64decode(backup + "=" * (-len(backup) % 4)))
         with self._lock:
             self._forget_expired()
@@ -204,7 +203,6 @@ class Vault:
             return self._bundle(name, self._secrets[name.lower()][1][-1])
 
     def _secret(self, name: str) -> tuple[str, list[Version]]:
-        """Ignore case."""
         try:
             return self._secrets[name.lower()]
         except KeyError:
@@ -244,7 +242,6 @@ class Vault:
         version.content_type = body.get("contentType", version.content_type)
 
     def _bundle(self, name: str, version: Version, *, value: bool = False) -> Body:
-        """Return a `SecretBundle`, or without the value a `SecretItem`. Omit unset entries."""
         attributes = {
             "enabled": version.enabled,
             "nbf": version.not_before,

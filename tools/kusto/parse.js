@@ -1,7 +1,7 @@
-// Parses queries of Kusto against the tables of workspaces, which it is given on standard input:
+// Parses Kusto queries against the tables of workspaces. Standard input:
 // {"workspaces": {name: {table: "(column: type, ...)"}}, "queries": {name: text}}
-// and tells on standard output, for each workspace and query, what is wrong with it and the columns that it gives.
-// Started by tools/kusto_parser.py, with the folder that the language service is installed in.
+// Standard output, for each workspace and query: its problems and the columns of its result.
+// Started by tools/kusto_parser.py, with the folder of the language service.
 const fs = require("fs");
 const path = require("path");
 const vm = require("vm");

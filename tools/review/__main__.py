@@ -1,7 +1,7 @@
-"""`python -m tools.review`: the commands that the jobs of .github/workflows run.
+"""`python -m tools.review`: the commands for the jobs in .github/workflows.
 
-Exit code 0: done. 1: a step failed (named, with the remedy), a preview failed, a rule is broken, or a stack has
-drifted. 2: wrong arguments.
+Exit codes: 0 done; 1 a step failed (printed with its remedy), a preview failed, a rule is broken, or a stack has
+drifted; 2 wrong arguments.
 """
 
 from __future__ import annotations
@@ -87,13 +87,14 @@ def _preview(args: argparse.Namespace) -> int:
             if not head.has(stack):
                 raise SetupError(f"the stack {stack}", f"  there is no Pulumi.{stack}.yaml", "name one that is there")
             found.append(_reviewed(stack, head, base, deploys=args.deploys))
-            # After each stack, for a later failure.
+            # After each stack, in case a later one fails.
             (args.to / FILE).write_text(written(tuple(found)))
     return 1 if any(one.failed or one.broken for one in found) else 0
 
 
 def _reviewed(stack: str, head: previews.Clone, base: previews.Clone | None, *, deploys: bool) -> StackReview:
-    """A stack that can't begin is a failed preview, so that the others are reported."""
+    """Return the review of a stack. If it can't start, the preview counts as failed, so that other stacks are still
+    reported."""
     try:
         return previews.review(stack, head, base, deploys=deploys)
     except (SetupError, stream.NoStreamError) as error:
@@ -106,12 +107,12 @@ def _drift(args: argparse.Namespace) -> int:
         clone = previews.Clone(root=args.of.resolve(), home=Path(work))
         found = [_drifted(stack, clone) for stack in args.stacks]
     _print(comment(found))
-    # A stand-in knows no deployed resources.
+    # A stand-in does not know the deployed resources.
     return 1 if any(one.failed or one.changes or one.provider is not Provider.OWN for one in found) else 0
 
 
 def _drifted(stack: str, clone: previews.Clone) -> StackReview:
-    """A failed preview is reported as such."""
+    """Return the drift of a stack, by a preview with refresh. A failed preview is reported as failed."""
     not_previewed = StackReview(stack=stack, provider=Provider.NONE, against=Against.NOTHING)
     try:
         if why := clone.missing(stack):
@@ -144,7 +145,7 @@ def _comment(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    """Print a hash of the changes, in any order of events, without unchanged resources."""
+    """Print a hash of the changes. It depends neither on the order of events nor on unchanged resources."""
     reviews = tuple(
         replace(
             one,
@@ -184,12 +185,11 @@ def _login(_: argparse.Namespace) -> int:
 
 
 def _ca(args: argparse.Namespace) -> int:
-    say(authorities.lay(ROOT, args.stack))
+    say(authorities.write(ROOT, args.stack))
     return 0
 
 
 def _print(text: str) -> None:
-    """Print a text, in a GitHub job also to the run's page."""
     print(text, end="")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a") as file:

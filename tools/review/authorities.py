@@ -1,7 +1,7 @@
-"""The `ca_file` of a stack file on a machine without it.
+"""Provide the CA certificate of a stack file's `ca_file` on a machine that lacks it.
 
-`.ci/ca/STACK.crt` may have the certificate. Without it, a preview compared with another one uses a generated
-certificate; compared with a state, that would be a change.
+`.ci/ca/STACK.crt` may contain the certificate. Otherwise a preview that is compared with another preview uses a
+generated one; compared with a state, that would be a change.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tools.steps import SetupError, run_step, say, write_whole
 
-# `ca_file` of the broker, not of a Vault. Parsed without YAML, which a job's Python lacks.
+# The broker's `ca_file`, not a Vault's. Without a YAML parser, which a job's Python lacks.
 _CA_FILE = re.compile(
     r"""^(([ ]+)[\w-]+:broker:[^\n]*\n(?:\2[ ]+[^\n]*\n|[ ]*(?:\#[^\n]*)?\n)*?\2[ ]+ca_file:[ ]*)"""
     r"""("[^"\n]*"|'[^'\n]*'|[^\s\#](?:[^\n\#]*[^\s\#])?)""",
@@ -21,7 +21,7 @@ FOLDER = ".ci/ca"
 
 
 def with_its_own(text: str, root: Path, stack: str, folder: Path, *, beside_a_state: bool = False) -> str:
-    """Return a stack file's text with an existing certificate. Raises SetupError."""
+    """Return a stack file's text, with the path of an existing certificate in `ca_file`. Raises SetupError."""
     named = _CA_FILE.search(text)
     if not named or _place(named).exists():
         return text
@@ -35,7 +35,7 @@ def with_its_own(text: str, root: Path, stack: str, folder: Path, *, beside_a_st
 
 
 def _made_up(folder: Path) -> Path:
-    """Return a generated certificate, the same for all clones of a review."""
+    """Return the path of a generated certificate, which all clones of a review share."""
     made = folder / "made-up-ca.crt"
     if not made.exists():
         options = ["-newkey", "rsa:2048", "-nodes", "-subj", "/CN=made up for a preview", "-days", "2"]
@@ -47,8 +47,8 @@ def _made_up(folder: Path) -> Path:
     return made
 
 
-def lay(root: Path, stack: str) -> str:
-    """Copy `.ci/ca/STACK.crt` to the place in the stack file; return what was done. Raises SetupError."""
+def write(root: Path, stack: str) -> str:
+    """Copy `.ci/ca/STACK.crt` to the path in the stack file. Return what was done. Raises SetupError."""
     named = _CA_FILE.search((root / f"Pulumi.{stack}.yaml").read_text())
     if not named:
         return f"{stack} names no ca_file"

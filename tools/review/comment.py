@@ -1,6 +1,6 @@
-"""The review as a Markdown comment: changes of its judges, broken rules, stacks, then changes, gravest first.
+"""The review as a Markdown comment: changes of its judges, broken rules, stacks, then changes, most serious first.
 
-It is short at any size, with counts of the rest. All text but names is of the commenting side.
+Its length is limited: the rest is only counted. The commenting side wrote all of its text except names.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from tools.review.review import (
 from tools.review.risk import Risk, risk
 from tools.review.statements import WORDS
 
-# The first line, by which the next review finds the comment.
+# First line of the comment, by which the next review finds it.
 MARK = "<!-- coreflux-mcp-secrets: review -->"
 RULES = "docs/compliance/rules.md"
 ITSELF = "itself"
-FORK = "**Of a fork, as the fork's own run says:** its code wrote this review, and it had no credentials."
-# How many of each are shown.
+FORK = "**From a fork, and not verified:** the fork's code wrote this review, without credentials."
+# Maximum number of each that is listed.
 ROWS, STACKS, BROKEN, STATEMENTS, ERRORS, PROPERTIES, NAMES, ACTIONS = 10, 6, 4, 6, 5, 6, 3, 4
 
 PROVIDERS = {
@@ -63,7 +63,7 @@ CONDITIONS = {
 
 @dataclass(kw_only=True)
 class Row:
-    """Changes that differ in the resource alone."""
+    """Changes that differ only in the resource."""
 
     risk: Risk
     stack: str
@@ -79,10 +79,10 @@ def comment(
     fork: bool = False,
     link: str = RULES,
 ) -> str:
-    """Return the text, which ends with a newline.
+    """Return the comment, which ends with a newline.
 
-    The commenting side supplies `touched` (number of changed files of the judges), `commit` and `fork`. A fork wrote
-    its review: its claims of providers and rules are not repeated as facts.
+    The commenting side supplies `touched` (number of changed files that judge the review), `commit` and `fork`. A fork
+    wrote its review itself, so claims about providers and rules are not repeated as facts.
     """
     rows = _rows(stacks)
     lines = [MARK, f"### {_heading(stacks, touched or {})}", *_touched(touched or {})]
@@ -178,7 +178,6 @@ def _table(stacks: Sequence[StackReview], *, fork: bool) -> Iterator[str]:
 
 
 def _rows(stacks: Sequence[StackReview]) -> list[Row]:
-    """Return the gravest first."""
     found: dict[tuple[object, ...], Row] = {}
     follow: Counter[str] = Counter()
     for one in stacks:
@@ -232,7 +231,6 @@ def _changes(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _resources(changes: Sequence[Change]) -> str:
-    """Return a resource with its type, a few by names, more by kinds."""
     kinds = Counter(change.type.rpartition(":")[2] for change in changes)
     if len(changes) == 1:
         return f"{code(changes[0].name)} {code(changes[0].type)}"
@@ -243,7 +241,7 @@ def _resources(changes: Sequence[Change]) -> str:
 
 
 def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
-    """Yield gained and lost grants: first wider ones, led by those for everybody or strangers."""
+    """Yield lines for gained and lost grants: those that widen access first, and among them those for everybody."""
     found: dict[tuple[str, bool, Statement], list[str]] = defaultdict(list)
     for one in stacks:
         for change in one.changes:
@@ -267,7 +265,6 @@ def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
 
 
 def _of_itself(statement: Statement, resource: str) -> Statement:
-    """Replace the own resource by ITSELF, to combine equal statements."""
     principals, resources = (
         tuple(ITSELF if term == resource else term for term in terms)
         for terms in (statement.principals, statement.resources)
@@ -305,5 +302,5 @@ def _more(count: int, before: str) -> Iterator[str]:
 
 
 def code(name: str) -> str:
-    """Return a name as code. Names have no backtick and no bar."""
+    """Return a name as Markdown code. Names contain no backtick and no bar."""
     return f"`{name}`"

@@ -1,6 +1,7 @@
-"""Write the pull-request comment from the preview job's result file; each run updates it.
+"""Write the pull-request comment from the preview job's result file. Each run updates the comment.
 
-Anybody may have written that file: the event has the run and the commit, GitHub's API the pull request and its files.
+Anybody may have written that file, so run and commit come from the event, and the pull request and its changed files
+from GitHub's API.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from tools.steps import SetupError
 
 ARTIFACT = "review"
 FILE = "review.json"
-# Author of comments that are updated.
+# Author of the comments that are updated.
 OURS = "github-actions[bot]"
 SECONDS = 60
 MOST_ZIPPED = 4_000_000
-# Entries of a page, GitHub's maximum, and pages of a list.
+# Entries per page, GitHub's maximum, and the maximum number of pages of a list.
 A_PAGE, PAGES = 100, 50
-# The most files of a pull request that GitHub lists:
+# The maximum number of a pull request's files that GitHub lists:
 # https://docs.github.com/rest/pulls/pulls#list-pull-requests-files
 MOST_FILES = 3000
 
@@ -49,13 +50,13 @@ class GitHub:
                 return
 
     def json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Raises SetupError."""
+        """Send a request below the repository's URL. Return the answer's JSON. Raises SetupError."""
         return json.loads(self.raw(method, f"{self.url}/repos/{self.repository}/{path}", body))
 
     def raw(self, method: str, url: str, body: Mapping[str, Any] | None = None, most: int = 20_000_000) -> bytes:
-        """Raises SetupError, also for more than `most` bytes."""
+        """Send a request. Return the answer. Raises SetupError, also for an answer of more than `most` bytes."""
         request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())  # noqa: S310
-        # Not sent to the target of a redirect: artifacts are on another server.
+        # Not sent after a redirect: artifacts are on another server.
         request.add_unredirected_header("Authorization", f"Bearer {self.token}")
         request.add_header("Accept", "application/vnd.github+json")
         request.add_header("X-GitHub-Api-Version", "2022-11-28")
@@ -76,7 +77,7 @@ class GitHub:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The preview's run, from the event `workflow_run`."""
+    """The run of the preview, from the event `workflow_run`."""
 
     id: int
     commit: str
@@ -84,11 +85,10 @@ class Run:
     owner: str
     repository: int
     fork: bool
-    """Whether GitHub reports another repository."""
+    """Whether the pull request is from another repository, according to GitHub."""
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Run:
-        """Raises SetupError for another event."""
         run = event.get("workflow_run") or {}
         if run.get("event") != "pull_request":
             raise SetupError("the event", "  no run of a pull request", "nothing: there is nothing to comment on")
@@ -104,7 +104,7 @@ class Run:
 
 
 def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://github.com") -> str:
-    """Comment, and return what was done. Raises SetupError."""
+    """Write the comment. Return what was done. Raises SetupError."""
     run = Run.of(event)
     number = _pull_request(github, run)
     if number is None:
@@ -115,7 +115,7 @@ def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://git
         reviews = read(_artifact(github, run))
     except (NoReviewError, SetupError) as error:
         refused = str(error)
-    # Also without a review: the last comment would hide that the run changes its judges.
+    # Also without a review: an older comment would hide that this run changes the judges.
     text = comment(
         reviews,
         touched=judges(_changed_files(github, number)),
@@ -130,7 +130,6 @@ def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://git
 
 
 def _put(github: GitHub, number: int, text: str) -> str:
-    """Update or add the comment, and return which. Raises SetupError."""
     for one in github.pages(f"issues/{number}/comments"):
         if one["user"]["login"] == OURS and str(one["body"]).startswith(MARK):
             github.json("PATCH", f"issues/comments/{int(one['id'])}", {"body": text})
@@ -140,7 +139,7 @@ def _put(github: GitHub, number: int, text: str) -> str:
 
 
 def _pull_request(github: GitHub, run: Run) -> int | None:
-    """Return the pull request by its branch, which a fork's event lacks, if it is at the previewed commit."""
+    """Return the number of the open pull request with the run's branch and commit: a fork's event has no number."""
     head = urllib.parse.quote(f"{run.owner}:{run.branch}", safe="")
     for one in github.pages(f"pulls?state=open&head={head}"):
         at = one["head"]
@@ -150,7 +149,6 @@ def _pull_request(github: GitHub, run: Run) -> int | None:
 
 
 def _changed_files(github: GitHub, number: int) -> Iterator[str]:
-    """Yield names before and after."""
     files = list(github.pages(f"pulls/{number}/files"))
     for one in files:
         yield str(one["filename"])
@@ -160,7 +158,6 @@ def _changed_files(github: GitHub, number: int) -> Iterator[str]:
 
 
 def _artifact(github: GitHub, run: Run) -> str:
-    """Return the one file of the artifact, never unpacked. Raises NoReviewError, SetupError."""
     listed = github.json("GET", f"actions/runs/{run.id}/artifacts?name={ARTIFACT}")["artifacts"]
     found = [one for one in listed if one["name"] == ARTIFACT and not one["expired"]]
     if not found:
@@ -172,7 +169,7 @@ def _artifact(github: GitHub, run: Run) -> str:
     )
     try:
         with zipfile.ZipFile(io.BytesIO(zipped)) as archive, archive.open(FILE) as file:
-            text = file.read(MOST_BYTES + 1)  # independent of its stated size
+            text = file.read(MOST_BYTES + 1)  # limits the size, whatever size the archive states
         return text.decode()
-    except Exception as error:  # any exception of zipfile: anybody may have written the archive
+    except Exception as error:  # zipfile may raise any exception: anybody may have written the archive
         raise NoReviewError(f"no {FILE} in it ({type(error).__name__})") from None

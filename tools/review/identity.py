@@ -1,4 +1,4 @@
-"""A GitHub job's identity: a token that a cloud exchanges for a role, in a file for the job alone.
+"""A GitHub job's identity: a token that a cloud exchanges for a role, in a file that only the job can read.
 
 boto3 and Pulumi's providers find the file. Without a role or a token, as in a fork, a preview uses a stand-in.
 """
@@ -14,16 +14,16 @@ from pathlib import Path
 
 from tools.steps import SetupError, say
 
-# Variables for the token.
+# The variables that lead to the token.
 VARIABLES = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_SESSION_NAME")
 AUDIENCE = "sts.amazonaws.com"
 SECONDS = 30
 
 
 def take(environment: dict[str, str], folder: Path) -> bool:
-    """Write the token for AWS_ROLE_ARN and set its variables; return whether there is one. Raises SetupError.
+    """Write the token for AWS_ROLE_ARN, and set its variables. Return whether there is a token. Raises SetupError.
 
-    A token lives for minutes: it is fetched before each command.
+    A token is valid for minutes, so it is fetched before each command.
     """
     role = environment.get("AWS_ROLE_ARN")
     url = environment.get("ACTIONS_ID_TOKEN_REQUEST_URL")

@@ -1,17 +1,17 @@
-"""Files that decide how a pull request is judged. Their changes are the first row of a comment."""
+"""Files that decide how a pull request is judged. Changes to them are the first row of a comment."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 
-# Rules, previews, and what they run. A name that ends with / is a folder.
+# Rules, previews, and what they run. Names that end with / are folders.
 JUDGES = (
     *("policies/", "tools/", ".github/", ".ci/"),
     *("CODEOWNERS", "docs/CODEOWNERS", "Makefile", "Pulumi.yaml", "pyproject.toml", "uv.lock", "uv.toml"),
     "docs/settings.md",
 )
-# Reported instead of files that GitHub does not list.
+# Reported in place of the files that GitHub does not list.
 MORE = "more files than GitHub lists"
 
 

@@ -1,4 +1,4 @@
-"""Previews of stacks in a clone: against a chosen state that has the stack, else compared with the base.
+"""Previews of the stacks in a clone, against a chosen state with the stack, or otherwise compared with the base's.
 
 Nothing is deployed, and stack files are copied.
 """
@@ -22,11 +22,11 @@ from tools.review.review import Against, Broken, Judge, Provider, StackReview, n
 from tools.steps import SetupError, run_step, say
 
 PROJECT = "coreflux-mcp-secrets"
-# Each chooses a state.
+# Variables that choose a state.
 CHOSEN = ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN")
-# Passphrase of a state, which has no values; by default empty.
+# Passphrase of the state, which contains no secret values; empty by default.
 PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105  # nosec B105 - a variable's name
-# Seconds. Pulumi's provider waits endlessly for a cluster.
+# Maximum seconds of a command, since Pulumi's Kubernetes provider waits endlessly for a cluster.
 AT_MOST = 1200
 # No cluster: the provider returns objects as written without an API server. The token
 # prevents a prompt for a user name; nothing listens on port 1.
@@ -44,7 +44,7 @@ _ON_CLUSTER = re.compile(r"^\s*kind:\s*kubernetes\b", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class Clone:
-    """A checked-out commit, and a folder for what Pulumi keeps of it."""
+    """A checked-out commit, and a folder for Pulumi's files about it."""
 
     root: Path
     home: Path
@@ -54,7 +54,7 @@ class Clone:
         return self._file(stack).exists()
 
     def missing(self, stack: str) -> str:
-        """Return what the program needs and this machine lacks, or nothing."""
+        """Return what the program needs and this machine lacks; "" for nothing."""
         config = self.environment.get("KUBECONFIG") or str(Path.home() / ".kube/config")
         if _ON_CLUSTER.search(self._file(stack).read_text()) and not any(
             Path(one).exists() for one in config.split(os.pathsep)
@@ -63,7 +63,6 @@ class Clone:
         return ""
 
     def make_ready(self, stack: str) -> None:
-        """Set up as `make preview` does. Raises SetupError."""
         on_aws = re.search(r"^\s*kind:\s*aws\b", self._file(stack).read_text(), re.MULTILINE)
         wanted = ["setup", "lambda"] if on_aws else ["setup"]
         run_step(
@@ -77,7 +76,7 @@ class Clone:
         return any(self.environment.get(one) for one in CHOSEN)
 
     def knows(self, stack: str) -> bool:
-        """Return whether the chosen state has the stack. Raises SetupError if it is unreadable."""
+        """Return whether the chosen state has the stack. Raises SetupError if the state is unreadable."""
         if not self.has_chosen():
             return False
         done = self._pulumi(["stack", "ls", "--json"], self.environment)
@@ -86,10 +85,11 @@ class Clone:
         return any(one["name"].rpartition("/")[2] == stack for one in json.loads(done.stdout))
 
     def preview(self, stack: str, *, deployed: bool, refresh: bool = False, deploys: bool = False) -> str:
-        """Return the event stream, against the chosen state or none. Raises SetupError."""
+        """Preview a stack, against the chosen state if `deployed`, otherwise an empty one. Return the event stream.
+        Raises SetupError."""
         self.home.mkdir(parents=True, exist_ok=True)
         own = {} if deployed else self._nothing_deployed(stack) | self._without_cluster(stack)
-        identity.take(self.environment, self.home)  # again, since set-up may outlast a token
+        identity.take(self.environment, self.home)  # again, since set-up may take longer than a token is valid
         environment = {PASSPHRASE: "", **self.environment, **own}
         copy = self.home / f"Pulumi.{stack}.yaml"
         text, has_state = self._file(stack).read_text(), deployed or deploys
@@ -101,18 +101,17 @@ class Clone:
         return done.stdout
 
     def read(self, events: str) -> stream.Preview:
-        """Omit the clone's path."""
         return stream.preview(events.replace(str(self.root), "."))
 
     def provider(self, found: stream.Preview, stack: str = "") -> Provider:
-        """Return the preview's provider: set-up puts a stand-in first on PATH."""
+        """Return which provider the preview used: set-up puts a stand-in first on PATH."""
         plugins = self.root / ".tools/bin"
         if any((plugins / f"pulumi-resource-{package}").exists() for package in found.packages):
             return Provider.STANDIN
         return Provider.RENDERED if stack and self.missing(stack) else Provider.OWN
 
     def judged(self, stack: str, text: str) -> tuple[int, int, tuple[Broken, ...]]:
-        """Return numbers of kept and unknown rules, and the broken ones. Raises SetupError."""
+        """Return the numbers of kept and unknown rules, and the broken ones. Raises SetupError."""
         self.home.mkdir(parents=True, exist_ok=True)
         events, evidence = self.home / f"{stack}.events", self.home / f"{stack}.evidence.json"
         events.write_text(text)
@@ -144,7 +143,6 @@ class Clone:
         return self.root / f"Pulumi.{stack}.yaml"
 
     def _without_cluster(self, stack: str) -> dict[str, str]:
-        """Return a KUBECONFIG without a cluster, if the stack's is unreachable."""
         if not self.missing(stack):
             return {}
         context = _CONTEXT.search(self._file(stack).read_text())
@@ -153,9 +151,8 @@ class Clone:
         return {"KUBECONFIG": str(file)}
 
     def _nothing_deployed(self, stack: str) -> dict[str, str]:
-        """Return variables of an empty state, with the stack in another folder."""
         state, elsewhere = self.home / "state", self.home / "project"
-        # Pulumi's home stays, with its plugins.
+        # PULUMI_HOME stays the same, for its plugins.
         own = {"PULUMI_BACKEND_URL": f"file://{state}", PASSPHRASE: "", CHOSEN[1]: ""}
         if not (state / f".pulumi/stacks/{PROJECT}/{stack}.json").exists():
             for folder in (state, elsewhere):
@@ -170,7 +167,7 @@ class Clone:
         self, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         command = [str(self.root / ".venv/bin/pulumi"), *arguments, "--non-interactive"]
-        with tempfile.TemporaryFile("w+") as output:  # a plugin that outlives Pulumi would hold a pipe open
+        with tempfile.TemporaryFile("w+") as output:  # with a pipe, a plugin that outlives Pulumi would keep it open
             try:
                 done = subprocess.run(
                     command,
@@ -188,9 +185,9 @@ class Clone:
 
 
 def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False) -> StackReview:
-    """Preview a stack, and judge it by the policies, also the base's. Raises SetupError.
+    """Preview a stack, and judge it by the policies, and by the base's if there is one. Raises SetupError.
 
-    Before a deployment (`deploys`) every difference to its preview is an error.
+    Before a deployment (`deploys`), everything that would make the preview differ from it is an error.
     """
     rendered = head.missing(stack)
     if rendered and deploys:
@@ -199,7 +196,7 @@ def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False
         raise _not_from_here(stack, "no state is chosen (PULUMI_BACKEND_URL)")
     identity.take(head.environment, head.home)
     head.make_ready(stack)
-    # Without its cluster the deployed objects are unreadable.
+    # Without the cluster, the deployed objects are unreadable.
     deployed, instead = (False, Against.BASE) if rendered else _known(stack, head, deploys=deploys)
     text = head.preview(stack, deployed=deployed, deploys=deploys)
     preview = head.read(text)
@@ -236,7 +233,7 @@ def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False
 
 
 def _by_both(head: Sequence[Broken], base: Sequence[Broken]) -> tuple[Broken, ...]:
-    """Return broken rules, and the side that reports them. A disabled rule is broken."""
+    """Return broken rules with the sides that report them. A rule that the pull request disables counts as broken."""
     rules = {(one.rule, one.name): Judge.HEAD for one in head}
     for one in base:
         key = (one.rule, one.name)
@@ -245,7 +242,8 @@ def _by_both(head: Sequence[Broken], base: Sequence[Broken]) -> tuple[Broken, ..
 
 
 def _known(stack: str, head: Clone, *, deploys: bool) -> tuple[bool, Against]:
-    """Return whether the chosen state has the stack, else the comparison. `deploys` must read the state."""
+    """Return whether to compare with the chosen state, and the alternative. With `deploys` the state must be
+    readable."""
     try:
         return head.knows(stack), Against.BASE
     except SetupError as error:
@@ -256,7 +254,7 @@ def _known(stack: str, head: Clone, *, deploys: bool) -> tuple[bool, Against]:
 
 
 def _of_the_base(stack: str, base: Clone) -> stream.Preview | None:
-    """Return None for a failure: it does not affect the review."""
+    """Return the base's preview; None if it fails, which does not fail the review."""
     try:
         before = base.read(base.preview(stack, deployed=False))
         if not before.failed:
@@ -275,7 +273,6 @@ def _not_from_here(stack: str, why: str) -> SetupError:
 
 
 def _print_errors(text: str) -> None:
-    """Print errors as a preview without --json does."""
     for line in text.splitlines():
         event: dict[str, Any] = json.loads(line)
         diagnostic = event.get("diagnosticEvent") or {}
@@ -284,13 +281,13 @@ def _print_errors(text: str) -> None:
 
 
 def changed_files(base: str, root: Path) -> list[str]:
-    """Return files that differ from a commit, by names before and after. Raises SetupError."""
+    """Return the names of files that differ from the commit `base`, before and after a rename. Raises SetupError."""
     command = ["git", "-C", str(root), "diff", "--name-only", "--no-renames", base]
     return run_step(f"what has changed since {base}", command, remedy="name a commit that is here").splitlines()
 
 
 def checked_out(commit: str, root: Path, folder: Path) -> Path:
-    """Clone a commit into `folder`, with the objects of `root`. Raises SetupError."""
+    """Clone a commit into `folder`, sharing the objects of `root`. Raises SetupError."""
     remedy = "check out with its history (fetch-depth: 0), and name a commit that is in it"
     resolve = ["git", "-C", str(root), "rev-parse", "--verify", f"{commit}^{{commit}}"]
     found = run_step(f"which commit {commit} is", resolve, remedy=remedy).strip()

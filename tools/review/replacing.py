@@ -1,4 +1,4 @@
-"""Which changes replace a resource, by the stand-ins' tables."""
+"""Which changes replace a resource, according to the stand-ins' tables."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Replaces(Enum):
     YES = auto()
     NO = auto()
     MAYBE = auto()
-    """Unknown: there is no table for Kubernetes and Docker."""
+    """Unknown, since there is no table for Kubernetes and Docker."""
 
 
 def replacing(token: str, properties: frozenset[str]) -> Replaces:
-    """Look up the properties in the type's table."""
+    """Return whether a change of these properties replaces a resource, by its type's table."""
     if token == FOLDER:
         return Replaces.YES if "root" in properties else Replaces.NO
     module = _TABLES.get(token.partition(":")[0])

@@ -1,6 +1,6 @@
 """The model of a review, and its file, which the job with the pull request's code passes to the job that comments.
 
-Reading it rejects everything unexpected.
+The reader rejects everything unexpected.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 FORM = 2
-# Bytes; a thousand resources need a tenth.
+# Maximum bytes of the file; a thousand resources need a tenth.
 MOST_BYTES = 2_000_000
-# Entries of a list.
+# Maximum entries of a list.
 MOST = 5_000
 
 _NAME = re.compile(r"[A-Za-z0-9 ._:/$+?-]{1,120}")
@@ -23,12 +23,12 @@ _OTHER = re.compile(r"[^A-Za-z0-9 ._:/$+?-]")
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _SETTING = re.compile(r"[a-z][a-z_]{0,30}(\.[a-z][a-z_]{0,30}){0,4}")
 
-# Services of AWS. Only those with digits in their names may have digits: random values have some.
+# AWS services. Only those with digits in their names may have digits: random values contain digits.
 _DIGITS = "s3|ec2|route53|wafv2"
 SERVICE = re.compile(rf"(?:[a-z-]{{1,30}}\.|(?:{_DIGITS})\.){{1,2}}amazonaws\.com")
-# `secretsmanager:Get*` of AWS, `secrets:get` or `pods/log:get` of Kubernetes, `vault:read`.
+# Actions: `secretsmanager:Get*` (AWS), `secrets:get` or `pods/log:get` (Kubernetes), `vault:read`.
 ACTION = re.compile(rf"\*|(?:[a-z][a-z./-]{{0,60}}|{_DIGITS}|\*):[A-Za-z*]{{1,60}}")
-# Built-in roles by their GUIDs, which are the same in every tenant:
+# Built-in roles by GUID, which is the same in every tenant:
 # https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
 AZURE_ROLES = {
     "8e3af657-a8ff-443c-a75c-2fe8c4bcb635": "Owner",
@@ -48,14 +48,14 @@ ALL, ELSE = "*", "something else"
 
 
 class NoReviewError(Exception):
-    """The input is no review. The text names the part, never its content."""
+    """The input is not a review. The text names the wrong part, but never its content."""
 
 
 class Op(StrEnum):
-    """Changes of a resource, worst first."""
+    """Kinds of changes of a resource, worst first."""
 
     MOVE = "move"
-    """A provider reaches another account, region or cluster. Its resources are created there, and lost here."""
+    """A provider changes its account, region or cluster: resources are created there, and lost here."""
     REPLACE = "replace"
     DELETE = "delete"
     UPDATE = "update"
@@ -63,15 +63,15 @@ class Op(StrEnum):
 
 
 class Provider(StrEnum):
-    """What a preview used."""
+    """The provider that a preview used."""
 
     OWN = "own"
-    """Pulumi's provider, with the job's credentials."""
+    """Pulumi's own provider, with the job's credentials."""
     STANDIN = "stand-in"
     RENDERED = "rendered"
-    """Pulumi's provider without a cluster: objects as written."""
+    """Pulumi's own provider without a cluster, which returns objects as written."""
     NONE = "none"
-    """No preview."""
+    """There is no preview."""
 
 
 class Against(StrEnum):
@@ -82,9 +82,9 @@ class Against(StrEnum):
     BASE = "base"
     """A preview of the base commit."""
     INSTEAD = "base instead"
-    """The same, because the chosen state is unreadable."""
+    """A preview of the base commit, because the chosen state is unreadable."""
     NO_BASE = "no base"
-    """Nothing, because the base has no preview."""
+    """Nothing, because the base can't be previewed."""
     NOTHING = "nothing"
 
 
@@ -94,7 +94,7 @@ class Effect(StrEnum):
 
 
 class Conditions(StrEnum):
-    """Whether a statement has conditions, other than on principals."""
+    """Whether a statement has conditions other than on principals."""
 
     NONE = ""
     SOME = "some"
@@ -102,41 +102,41 @@ class Conditions(StrEnum):
 
 
 class Judge(StrEnum):
-    """Whose rules a stack breaks."""
+    """The side by whose rules a stack breaks one."""
 
     BOTH = "both"
     HEAD = "head"
     BASE = "base"
-    """Only the base's rules: the pull request changes them."""
+    """Only by the base's rules: the pull request changes the rules."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """Who may do what, in the vocabulary of statements.py."""
+    """A statement about who may do what, in the vocabulary of statements.py."""
 
     effect: Effect
     actions: tuple[str, ...]
     principals: tuple[str, ...]
     resources: tuple[str, ...]
     exempt: bool = False
-    """The principals are exempt from a Deny."""
+    """Whether it exempts the principals from a Deny."""
     conditions: Conditions = Conditions.NONE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A resource that changes."""
+    """A change of a resource."""
 
     op: Op
     type: str
     name: str
     properties: tuple[str, ...] = ()
-    """Names of changed inputs, without inner keys, which may be anybody's words."""
+    """Names of changed inputs. Inner keys are left out: anybody may choose them."""
     protected: bool = False
     may_replace: bool = False
-    """An update that may be a replacement: there was no provider with a state."""
+    """The update may be a replacement: there was no provider with a state."""
     follows: bool = False
-    """An update or replacement that follows from a provider's move."""
+    """The update or replacement only follows from a provider's move."""
     resources: int = 0
     """Number of resources of a provider that moves."""
     gained: tuple[Statement, ...] = ()
@@ -160,21 +160,21 @@ class StackReview:
     unchanged: int = 0
     changes: tuple[Change, ...] = ()
     rules: int = 0
-    """Number of kept rules; without kept and broken ones, the stack was not judged."""
+    """Number of kept rules. Without kept and broken ones, the stack was not judged."""
     later: int = 0
-    """Number of rules that wait for values of the provider."""
+    """Number of rules that can only be judged once the provider has created resources."""
     unread: int = 0
-    """Number of policies and roles with statements that only the provider knows."""
+    """Number of policies and roles with statements that are unknown before the deployment."""
     broken: tuple[Broken, ...] = ()
     values_lost: tuple[str, ...] = ()
-    """Removed or renamed secrets."""
+    """Names of removed or renamed secrets, whose values are lost."""
     values_new: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
-    """Settings that the program rejects, by their paths."""
+    """Paths of settings that the program rejects."""
 
 
 def name(text: str) -> str:
-    """Return a name for a review: shortened, with `?` for characters of Markdown, HTML or GitHub."""
+    """Return a name for a review: shortened, and with `?` for special characters of Markdown, HTML and GitHub."""
     return _OTHER.sub("?", text)[:120].strip() or "?"
 
 
@@ -183,7 +183,6 @@ def is_property(text: str) -> bool:
 
 
 def is_setting(text: str) -> bool:
-    """Return whether the text is like broker.port."""
     return bool(_SETTING.fullmatch(text))
 
 
@@ -192,7 +191,7 @@ def written(stacks: tuple[StackReview, ...]) -> str:
 
 
 def read(text: str) -> tuple[StackReview, ...]:
-    """Return the review. Anybody may have written the file. Raises NoReviewError."""
+    """Return the review in a file's text, which anybody may have written. Raises NoReviewError."""
     if len(text.encode()) > MOST_BYTES:
         raise NoReviewError(f"more than {MOST_BYTES} bytes")
     try:

@@ -1,4 +1,4 @@
-"""The risk of a change, by op, type and properties."""
+"""The risk of a change, by its kind, the resource's type and the changed properties."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from tools.review.review import Change, Op
 
-# Types that have values, keys or records.
+# Types that contain values, keys or records.
 _STATEFUL = re.compile(
     r"aws:(kms/(key|replicaKey)|secretsmanager/secret|s3/bucket|cloudtrail/trail|cloudwatch/logGroup|sqs/queue):"
     r"|azure-native:(keyvault:(Vault|Key|Secret)|storage:(StorageAccount|BlobContainer)|operationalinsights:Workspace"
@@ -18,7 +18,7 @@ _STATEFUL = re.compile(
     r"|coreflux-mcp-secrets:Folder$"
 )
 
-# Types for access, notification and retention.
+# Types that control access, notification or retention.
 _GRANTS = re.compile(
     r"[Pp]olicy|iam/|[Rr]ole|[Pp]ermission|ServiceAccount|[Ss]ecurityGroup|[Gg]rant|[Pp]ublicAccess|Lock"
     r"|[Tt]rail|[Dd]iagnosticSetting|[Aa]udit|[Aa]larm|[Mm]etricFilter|[Aa]lert|[Ll]ogGroup|[Ll]ogging|scheduledQuery"
@@ -26,7 +26,7 @@ _GRANTS = re.compile(
     re.ASCII,
 )
 
-# Properties of any type for the same: a key's policy grants decryption.
+# Properties with the same effect in any type: a key's policy grants decryption.
 _GRANTING = re.compile(
     r"[Pp]olicy|[Rr]ole|[Rr]etention|kmsKey|[Rr]ules$|[Pp]rincipal|[Pp]ermission|[Aa]ccess", re.ASCII
 )

@@ -1,4 +1,4 @@
-"""Settings and their rules from docs/settings.md, in the version of the commenting side."""
+"""Settings and their rules from docs/settings.md, as the commenting side has it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ROW = re.compile(r"\| `([a-z_.]+)` \| [^|]* \| ([^|]*) \|")
 
 @cache
 def rules() -> dict[str, str]:
-    """Return rules by path; nothing if kinds of a section differ."""
+    """Return path of a setting -> rule. A path whose rules differ between kinds of a section is left out."""
     found: dict[str, set[str]] = {}
     section = ""
     for line in (ROOT / "docs/settings.md").read_text().splitlines():
@@ -24,7 +24,7 @@ def rules() -> dict[str, str]:
 
 
 def known(path: str) -> str:
-    """Return the path, or its nearest known parent, or nothing."""
+    """Return the path if it is documented, otherwise its nearest documented parent, or nothing."""
     while path and path not in rules() and not any(one.startswith(f"{path}.") for one in rules()):
         path = path.rpartition(".")[0]
     return path

@@ -1,7 +1,7 @@
-"""Who may do what, by policies, roles and bindings of a plan, in a closed vocabulary.
+"""Who may do what, by policies, roles and bindings of a plan, in a fixed vocabulary.
 
-A term is a resource of the plan, a word below, an AWS service, or an action of a fixed syntax. Other text becomes
-"something else", so that no statement has a value.
+A term is a resource of the plan, a word defined below, an AWS service, or an action of a fixed syntax. Other text
+becomes "something else", so that no statement contains a secret value.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from tools.review.review import ACTION, ALL, AZURE_ROLES, ELSE, SERVICE, Conditi
 
 THIS_ACCOUNT, OTHER_ACCOUNT = "this account", "another account"
 PATTERN = "names by a pattern"
-# For example an operator of a setting, without a resource in the plan.
+# An operator in the stack file, for example, who is no resource of the plan.
 OUTSIDE = "a role or user outside this stack"
 WORDS = (THIS_ACCOUNT, OTHER_ACCOUNT, OUTSIDE, PATTERN)
 # The engine's placeholder for unknown outputs.
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 _ARN_COLONS = 5
-# Services of ARNs with modules of other names.
+# Services in ARNs, for which Pulumi's modules have other names.
 _MODULES = {"logs": "cloudwatch", "states": "sfn", "events": "cloudwatch"}
-# Inputs with a resource's name on its platform.
+# Inputs that contain a resource's name on its platform.
 _NAMED_BY = ("name", "bucket", "resourceGroupName", "vaultName", "accountName", "resourceName", "path")
 # Secrets Manager's six characters, or question marks for them. `-*` would match other names:
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_iam-permissions.html
@@ -36,7 +36,7 @@ _CAPABILITIES = re.compile(r"capabilities\s*=\s*\[([^\]]*)\]")
 
 
 class Atom(NamedTuple):
-    """An action of a principal on a resource. Terms are raw, or words after `=`: see `Names.words`."""
+    """An action of a principal on a resource. Terms are as in the plan, or words after `=`: see `Names.words`."""
 
     effect: Effect
     action: str
@@ -48,7 +48,7 @@ class Atom(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Names:
-    """Names of the plan, by the platform's names."""
+    """The plan's names of resources, by their names on the platform."""
 
     by_module: Mapping[tuple[str, str], str]
     words_known: frozenset[str]
@@ -57,7 +57,6 @@ class Names:
 
     @classmethod
     def of(cls, resources: Iterable[tuple[str, str, Mapping[str, Any], str]]) -> Names:
-        """Each resource has type, name, inputs, and known ARN."""
         found: dict[tuple[str, str], str] = {}
         accounts: set[str] = set()
         regions: set[str] = set()
@@ -77,20 +76,20 @@ class Names:
         return cls(found, frozenset(words), frozenset(accounts), frozenset(regions))
 
     def own(self, module: str, text: str) -> str:
-        """Return the plan's name, or nothing."""
+        """Return the plan's name of the resource `text` in `module`, or ""."""
         return self.by_module.get((module, text.strip("/")), "")
 
     def without_region(self, text: str) -> str:
-        """Omit the stack's region: a move alone is no change."""
+        """Replace the stack's region, so that a move to another region alone is no change."""
         for region in self.regions:
             text = text.replace(region, "REGION")
         return text
 
     def words(self, term: str) -> str:
-        """Return a term's words, with the plan's names for ARNs."""
+        """Return a term in the vocabulary: the plan's name for an ARN, or a general word."""
         if term == ALL or SERVICE.fullmatch(term):
             return term
-        # A document may start like this, too.
+        # A policy document may contain such text, too.
         known = term[1:] if term.startswith("=") and term[1:] in self.words_known else term and self.own("arn", term)
         if known:
             return known
@@ -100,7 +99,7 @@ class Names:
             return self._arn(*term.split(":", _ARN_COLONS)[2:])
         if re.search(r"[*?+]", term):
             return PATTERN
-        # A path of Vault is named by its mount.
+        # A path in Vault is named by its mount.
         return self.own("vault", term.partition("/")[0]) or ELSE
 
     def _arn(self, service: str, _region: str, account: str, resource: str) -> str:
@@ -126,7 +125,6 @@ class Names:
 
 
 def is_unread(inputs: Mapping[str, Any]) -> bool:
-    """Return whether only the provider knows some statements."""
     return any(inputs.get(key) == UNKNOWN for key in ("policy", "assumeRolePolicy", "rules", "subjects"))
 
 
@@ -134,11 +132,11 @@ def compared(
     kind: str, called: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, *, old: Names, new: Names
 ) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
     """Return gained and lost statements. `before` is None for a new resource, `after` for a deleted one."""
-    # By plan names first, so that a move of the region is no change.
+    # With the plan's names first, so that a move to another region is no change.
     was = {_named(one, old) for one in _atoms(kind, called, before or {}, old)}
     now = {_named(one, new) for one in _atoms(kind, called, after or {}, new)}
     gained, lost = {_in_words(one, new) for one in now - was}, {_in_words(one, old) for one in was - now}
-    # The same words: only conditions differ.
+    # Equal words: only the conditions differ.
     both = {one for one in gained & lost if one.condition}
     return tuple(_grouped((gained - both) | {one._replace(condition="changed") for one in both})), tuple(
         _grouped(lost - both)
@@ -172,7 +170,7 @@ def _in_words(one: Atom, names: Names) -> Atom:
 
 
 def _grouped(atoms: Iterable[Atom]) -> Iterator[Statement]:
-    """Combine atoms that differ in one term: action, then resource, then principal."""
+    """Combine atoms that differ in one term: the action, then the resource, then the principal."""
     by_rest: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for one in atoms:
         by_rest[one.effect, one.principal, one.resource, one.exempt, one.condition].add(one.action)
@@ -216,7 +214,6 @@ def _atoms(kind: str, called: str, inputs: Mapping[str, Any], names: Names) -> I
 
 
 def _of_vault(policy: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield paths and capabilities, from JSON or HCL."""
     try:
         paths = json.loads(policy)["path"]
     except (ValueError, KeyError, TypeError):
@@ -270,7 +267,7 @@ def _statement(one: Mapping[str, Any], own: str, role: str) -> Iterator[Atom]:
     resources = _texts(one.get("Resource")) or ([ELSE] if "NotResource" in one else [own])
     principals = _principals(one["Principal"]) if "Principal" in one else [ELSE] if "NotPrincipal" in one else [role]
     if "Principal" in one:
-        # In a resource's policy, `*` is the resource.
+        # In a resource's policy, `*` means that resource.
         resources = [own if text == ALL else text for text in resources]
     rest = json.loads(json.dumps(one.get("Condition") or {}))
     exempt: list[str] = []
@@ -283,7 +280,7 @@ def _statement(one: Mapping[str, Any], own: str, role: str) -> Iterator[Atom]:
         if not keys:
             del rest[operator]
     condition = json.dumps(rest, sort_keys=True) if rest else ""
-    # A negation counts as a condition, so that its changes are seen.
+    # A negation counts as a condition, so that a change of it is reported.
     negated = {key: one[key] for key in ("NotAction", "NotResource", "NotPrincipal") if key in one}
     condition += json.dumps(negated, sort_keys=True) if negated else ""
     for action in actions:
@@ -325,12 +322,12 @@ def _of_kubernetes(kind: str, own: str, inputs: Mapping[str, Any], names: Names)
 
 
 def _module(kind: str) -> str:
-    """Return `sqs` of `aws:sqs/queue:Queue`, a Kubernetes object's kind, else the package."""
+    """Return `sqs` for `aws:sqs/queue:Queue`, a Kubernetes object's kind, or else the package."""
     package, _, rest = kind.partition(":")
     if package == "kubernetes":
         return f"kubernetes:{rest.rpartition(':')[2].lower()}"
     return rest.partition("/")[0] if package == "aws" else package
 
 
-# Wide policies of AWS; any other is "something else".
+# AWS' own policies that are wide. Any other becomes "something else".
 _MANAGED = ("AdministratorAccess", "PowerUserAccess", "IAMFullAccess", "ReadOnlyAccess", "SecretsManagerReadWrite")

@@ -1,6 +1,6 @@
 """Reduce the event stream of a preview to what a review may contain.
 
-Inputs are compared, not kept. Of messages, only paths of rejected settings are read.
+Inputs are compared, but not kept. From messages, only the paths of rejected settings are read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tools.review.settings_page import known
 from tools.review.statements import UNKNOWN, Names, is_unread
 from tools.review.statements import compared as of_statements
 
-# The engine's ops. The three of a replacement are one.
+# The engine's ops -> kinds of change. The three of a replacement are one.
 _OPS = {
     "create": Op.CREATE,
     "update": Op.UPDATE,
@@ -30,7 +30,7 @@ _OPS = {
 _PROVIDER = "pulumi:providers:"
 _STACK = "pulumi:pulumi:Stack"
 _SAME = ("same", "refresh", "read")
-# Inputs of a provider for its place.
+# Inputs of a provider that decide where it creates resources.
 _PLACES = frozenset(
     {
         *("region", "allowedAccountIds", "assumeRoles", "profile", "endpoints"),
@@ -39,11 +39,11 @@ _PLACES = frozenset(
     }
 )
 _PLACE = re.compile(r"[^\s\[\]{}'\",]+")
-# A message of the program starts with the setting's path (components/settings/problems.py).
+# The program's messages start with a setting's path (components/settings/problems.py).
 _REFUSED = re.compile(r"^ {0,4}([a-z][a-z_.]*)(?:\[\d+\])?: ", re.MULTILINE)
 
 Inputs = Mapping[str, Any]
-# Whether a change of a type's properties replaces the resource.
+# Type of a function: does a change of these properties replace a resource of this type?
 Replacing = Callable[[str, frozenset[str]], Replaces]
 Granted = tuple[tuple[Statement, ...], tuple[Statement, ...]]
 
@@ -53,7 +53,7 @@ class NoStreamError(Exception): ...
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Planned:
-    """A resource of a preview, without repr because of its inputs."""
+    """A resource in a preview. It has no repr, since its inputs may be secret."""
 
     urn: str
     type: str
@@ -72,7 +72,8 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Preview:
-    """The result of a preview. `secrets` are the names of the stack's secrets, None if it failed before them."""
+    """The content of a preview. `secrets` has the names of the stack's secrets; None if it failed before they were
+    known."""
 
     resources: Mapping[str, Planned]
     failed: bool
@@ -88,11 +89,9 @@ class Preview:
 
     @property
     def unread(self) -> int:
-        """Number of policies and roles with statements that only the provider knows."""
         return sum(is_unread(one.inputs) for one in self.resources.values())
 
     def names(self, *, before: bool = False) -> Names:
-        """Return the plan's names by the platform's."""
         return Names.of(
             (one.type, one.name, one.before if before else one.inputs, one.arn) for one in self.resources.values()
         )
@@ -107,7 +106,6 @@ class Found:
 
 
 def preview(text: str) -> Preview:
-    """Raises NoStreamError."""
     resources: dict[str, Planned] = {}
     summary: dict[str, Any] = {}
     secrets: list[frozenset[str] | None] = [None, None]
@@ -124,7 +122,7 @@ def preview(text: str) -> Preview:
         planned = (event.get("resourcePreEvent") or {}).get("metadata")
         if planned:
             before = resources.get(planned["urn"])
-            # The first event of a refreshed resource is the refresh.
+            # For a resource that is refreshed, the first event is about the refresh.
             if before is None or before.op not in _OPS or planned["op"] == "replace":
                 resources[planned["urn"]] = _planned(planned)
     return Preview(
@@ -148,7 +146,6 @@ def _events(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _secrets(state: Mapping[str, Any]) -> frozenset[str] | None:
-    """Return names in the stack's manifest."""
     manifest = (state.get("outputs") or {}).get("secretops")
     if not isinstance(manifest, dict) or not isinstance(manifest.get("secrets"), list):
         return None
@@ -172,7 +169,7 @@ def _planned(event: Mapping[str, Any]) -> Planned:
 
 
 def outermost(path: str) -> str:
-    """Return the property of a path such as `tags["a.b"]` or `code.assets[0]`."""
+    """Return the property in a path such as `tags["a.b"]` or `code.assets[0]`."""
     for stop, char in enumerate(path):
         if char in ".[":
             return path[:stop]
@@ -187,7 +184,7 @@ def changes(found: Preview) -> Found:
     reported: list[Change] = []
     places: dict[str, str] = {}
     for one in providers:
-        before = one.before or gone.get(one.type)  # of one that is renamed
+        before = one.before or gone.get(one.type)  # the second, if the provider was renamed
         if one.op != "delete" and before and (moved := _moved(before, one.inputs)):
             reported.append(_move(one, moved, all_of[one.urn]))
             places |= _places(before, one.inputs)
@@ -202,7 +199,6 @@ def changes(found: Preview) -> Found:
 
 
 def compared(base: Preview, head: Preview, replacing: Replacing) -> Found:
-    """Return the differences of two previews with empty states."""
     was, names = base.names(), head.names()
     all_of = Counter(one.provider for one in base.resources.values())
     gone = {one.type: one for urn, one in base.resources.items() if _is_provider(one) and urn not in head.resources}
@@ -245,12 +241,10 @@ def compared(base: Preview, head: Preview, replacing: Replacing) -> Found:
 
 
 def _moved(before: Inputs, after: Inputs) -> frozenset[str]:
-    """Return a provider's inputs that change its place."""
     return frozenset(key for key in _PLACES if before.get(key) != after.get(key))
 
 
 def _places(before: Inputs, after: Inputs) -> dict[str, str]:
-    """Return old place -> new place."""
     found: dict[str, str] = {}
     for key in _PLACES:
         old, new = (_PLACE.findall(str(inputs.get(key) or "")) for inputs in (before, after))
@@ -259,7 +253,8 @@ def _places(before: Inputs, after: Inputs) -> dict[str, str]:
 
 
 def _follows(before: Any, after: Any, places: Mapping[str, str]) -> bool:
-    """Return whether an input changes with the places alone, or was unknown."""
+    """Return whether an input changes only by `places`, the texts that a provider's move replaces, or becomes
+    unknown."""
     if isinstance(before, dict) and isinstance(after, dict):
         return before.keys() == after.keys() and all(_follows(before[key], after[key], places) for key in before)
     if isinstance(before, list) and isinstance(after, list):
@@ -282,7 +277,6 @@ def _move(provider: Planned, moved: frozenset[str], resources: int) -> Change:
 
 
 def _values(before: frozenset[str] | None, found: Preview) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return lost and new secrets. Without a manifest all are lost."""
     if before is None or (found.secrets is None and found.failed):
         return (), ()
     after = found.secrets or frozenset()
@@ -290,7 +284,6 @@ def _values(before: frozenset[str] | None, found: Preview) -> tuple[tuple[str, .
 
 
 def _differs(before: Planned, after: Planned, key: str) -> bool:
-    """Ignore automatic names."""
     values = [one.inputs.get(key) for one in (before, after)]
     made_up = re.compile(rf"{re.escape(after.name)}-[0-9a-f]{{7}}")
     if all(isinstance(one, str) and made_up.fullmatch(one) for one in values):
@@ -303,7 +296,6 @@ def _is_provider(one: Planned) -> bool:
 
 
 def _is_a_resource(one: Planned) -> bool:
-    """Return False for stacks, providers and components."""
     return not one.type.startswith("pulumi:") and not one.type.startswith("coreflux-mcp-secrets:")
 
 

@@ -1,4 +1,4 @@
-"""`python -m tools.standin PACKAGE VERSION [ENGINE]`, as Pulumi starts it (choice.lay)."""
+"""Run a stand-in: `python -m tools.standin PACKAGE VERSION [ENGINE]`, as Pulumi calls it by choice.write_shim."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
     if len(arguments) < 2 or arguments[0] not in CLOUDS:  # noqa: PLR2004
         sys.exit(f"usage: python -m tools.standin {'|'.join(CLOUDS)} VERSION [ENGINE]; Pulumi starts it")
     package, version, *rest = arguments
-    # The engine's address is the one word without a dash among its flags.
+    # The engine's address is the only argument without a dash.
     engine = next((word for word in rest if not word.startswith("-")), "")
     serve(CLOUDS[package](version), engine)
 

@@ -1,6 +1,6 @@
-"""Chooses Pulumi's provider or the stand-in for a cloud's stack, and installs the stand-in.
+"""Choose Pulumi's provider or the stand-in for a cloud's stack, and install the stand-in.
 
-Uses only the standard library: set-up imports it first.
+This uses only the standard library: set-up imports it before anything is installed.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VARIABLE = "STANDIN"
-# Entries of the variable. Unset: Pulumi's provider with credentials, else the stand-in for previews.
+# Values of the variable. If it is unset: Pulumi's provider with credentials, otherwise the stand-in, for previews.
 MODES = {
-    "preview": "the stand-in, credentials or not; it shows what would change and changes nothing",
-    "up": "the stand-in, and it may change its state: for tests",
-    "never": "Pulumi's own provider, credentials or not",
+    "preview": "the stand-in, with credentials, too; it previews changes and applies none",
+    "up": "the stand-in, which may also change its state, for tests",
+    "never": "Pulumi's own provider, without credentials, too",
 }
 
 _SHIM = """#!/bin/sh
-# A stand-in for Pulumi's {package} provider (tools/standin): it reaches no account. Laid by `make setup`.
+# A stand-in for Pulumi's {package} provider (tools/standin): it reaches no account. Written by `make setup`.
 cd {clone} && exec {python} -m tools.standin {package} {version} "$@"
 """
 
 
 class UnknownModeError(Exception):
-    """The variable has an unknown entry."""
+    """The variable has an unknown value."""
 
 
 def mode(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the variable's entry, or nothing. Raises UnknownModeError."""
+    """Return the variable's value, or "". Raises UnknownModeError."""
     chosen = environment.get(VARIABLE, "")
     if chosen and chosen not in MODES:
         meanings = "; ".join(f"{name}: {meaning}" for name, meaning in MODES.items())
@@ -40,19 +40,19 @@ def mode(environment: Mapping[str, str] = os.environ) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The stand-in, or Pulumi's provider, and the reason."""
+    """Whether to use the stand-in or Pulumi's provider, and the reason."""
 
     standin: bool
     reason: str
 
     @property
     def may_deploy(self) -> bool:
-        """Return whether `make up` is allowed. The stand-in needs the variable."""
+        """Return whether `make up` is allowed. With the stand-in, it is only if the variable says so."""
         return not self.standin or mode() == "up"
 
 
 def choose(credentials: str) -> Choice:
-    """Choose by the variable, else by the source of `credentials`. Raises UnknownModeError."""
+    """Choose by the variable, or else by `credentials`, their source or "". Raises UnknownModeError."""
     match mode():
         case "never":
             return Choice(standin=False, reason=f"{VARIABLE}=never")
@@ -63,10 +63,10 @@ def choose(credentials: str) -> Choice:
     return Choice(standin=True, reason="no credentials found")
 
 
-def lay(folder: Path, package: str, version: str, *, clone: Path, python: Path) -> Path:
-    """Install the stand-in as the provider of `package` in `folder`, for processes with it on PATH.
+def write_shim(folder: Path, package: str, version: str, *, clone: Path, python: Path) -> Path:
+    """Write the stand-in's program into `folder`, as the provider of `package` for processes with `folder` on PATH.
 
-    Pulumi prefers PATH to installed plugins, with a warning at each run. The user's plugins don't change.
+    Pulumi prefers PATH to installed plugins, and prints a warning at each run. The user's plugins don't change.
     """
     plugin = folder / f"pulumi-resource-{package}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a stand-in needs of a cloud."""
+"""The interface between a stand-in and a cloud's rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Inputs = Mapping[str, Any]
 
 
 class RefusedError(Exception):
-    """A rejected request. The text is for the user: what, why, remedy."""
+    """A rejected request. The text is for the user: what, why and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,26 +24,26 @@ class Resource:
     name: str
     inputs: Inputs
     before: Inputs = field(default_factory=dict)
-    """The former inputs, for an update."""
+    """The former inputs of a resource that is updated."""
 
 
 class Cloud(Protocol):
-    """A cloud's rules, names and identities. What it makes up is recognizable."""
+    """A cloud's rules, names and identities. Made-up ones are recognizable."""
 
     package: str
-    """Of the Pulumi SDK, e.g. `aws`."""
+    """Package of the Pulumi SDK, e.g. `aws`."""
     version: str
     """Version of the SDK."""
 
     @property
     def disclaimer(self) -> str:
-        """After configuration, return what this stand-in does not prove: a sentence without full stop."""
+        """Return what this stand-in does not prove, once it is configured: a sentence without full stop."""
 
     def configure(self, variables: Inputs) -> None:
         """Set the provider's configuration. Raises RefusedError."""
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
-        """Yield the cloud's problems beyond the SDK's types."""
+        """Yield problems of inputs that the SDK's types allow."""
 
     def auto_named(self, token: str) -> str | None:
         """Return the property that gets an automatic name, or None."""
@@ -52,19 +52,19 @@ class Cloud(Protocol):
         """Return the properties whose change replaces a resource."""
 
     def answered(self, token: str, inputs: Inputs) -> Inputs:
-        """Return the outputs that follow from inputs and replace them, also in a preview."""
+        """Return outputs that differ from the inputs of the same name, also for a preview."""
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:
-        """Return the id and the outputs beyond the inputs. Raises RefusedError."""
+        """Create a resource. Return its id, and the outputs that are no inputs. Raises RefusedError."""
 
     def update(self, resource: Resource, resource_id: str) -> None:
         """Change a resource in a local server, if any. Raises RefusedError."""
 
     def delete(self, resource: Resource, resource_id: str) -> None:
-        """`resource.inputs` are its outputs. Raises RefusedError."""
+        """Delete a resource, whose outputs are in `resource.inputs`. Raises RefusedError."""
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:
-        """Return True for a resource in Pulumi's state alone."""
+        """Return whether a resource exists. One that is only in Pulumi's state counts."""
 
     def invoke(self, token: str, arguments: Inputs) -> Inputs:
-        """Answer a function of the SDK. Raises RefusedError for an unknown one."""
+        """Return the answer of an SDK's function. Raises RefusedError for an unknown one."""

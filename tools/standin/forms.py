@@ -1,4 +1,4 @@
-"""Forms of a value, each with rule and remedy."""
+"""Forms of a value, each with its rule and remedy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Form(Protocol):
 
 @dataclass(frozen=True)
 class Between:
-    """A number in a range or in `also`; with `step` a multiple of it."""
+    """A number in a range, or one of `also`. With `step`, it must be a multiple of that."""
 
     least: int
     most: int
@@ -60,7 +60,7 @@ class Like:
 
 
 def found(value: Any, path: str, at: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values at a path, and their places; `[]` is for each entry of a list."""
+    """Yield each value at a path, with its place. `[]` means each entry of a list."""
     if not path:
         yield at, value
         return

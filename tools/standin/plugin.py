@@ -1,4 +1,4 @@
-"""The provider process: Pulumi's ResourceProvider protocol (provider.proto of 3.272) over a cloud's rules.
+"""The provider process: Pulumi's ResourceProvider protocol (provider.proto of 3.272) on top of a cloud's rules.
 
 It has no state: made-up outputs are in Pulumi's state, or in a local server.
 """
@@ -26,17 +26,17 @@ from tools.standin import choice, sdk_types, wire
 from tools.standin.cloud import Cloud, RefusedError, Resource
 from tools.standin.problems import Problem
 
-# Bytes, as in the CLI (rpcutil.GrpcChannelOptions).
+# Maximum bytes of a message, as in the CLI (rpcutil.GrpcChannelOptions).
 LARGEST_MESSAGE = 400 * 1024 * 1024
 
-# Of an automatic name, as in Pulumi's providers: `secret-1a2b3c4`.
+# Number of digits in an automatic name, as in Pulumi's providers: `secret-1a2b3c4`.
 NAME_DIGITS = 7
 
 Method = Callable[[Any, Any, Any], Any]
 
 
 def refusing(method: Method) -> Method:
-    """Return a method that answers RefusedError with its text, and other exceptions as a defect."""
+    """Return a method that answers a RefusedError with its text, and another exception as a defect of the stand-in."""
 
     @functools.wraps(method)
     def answered(self: Any, request: Any, context: Any) -> Any:
@@ -60,7 +60,7 @@ def _end(context: Any, code: Any, text: str) -> NoReturn:
 
 
 class Standin(provider_pb2_grpc.ResourceProviderServicer):
-    """ResourceProvider over a `Cloud`. `engine` is the CLI's address, also in the handshake."""
+    """The protocol's server for a `Cloud`. `engine` is the CLI's address, which the handshake may also contain."""
 
     def __init__(self, cloud: Cloud, *, engine: str = "") -> None:
         self._cloud = cloud
@@ -183,7 +183,7 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         return Empty()
 
     def _name(self, request: Any, token: str, news: Any) -> None:
-        """Set an automatic name, if needed: the former or a new one."""
+        """Set an automatic name if the type needs one: the former name, or a new one."""
         arguments = sdk_types.arguments_class(token)
         name = self._cloud.auto_named(token)
         if not name or name not in sdk_types.input_types(arguments) or name in sdk_types.required(arguments):
@@ -199,13 +199,12 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         news.update({wire.DEFAULTS: [name]})
 
     def _answer(self, token: str, given: Any, outputs: Any) -> None:
-        """Add outputs that follow from inputs. Secret inputs make secret outputs."""
+        """Set outputs that differ from inputs. Secret inputs make secret outputs."""
         hidden = {path.partition(".")[0].partition("[")[0] for path in wire.secret_paths(given)}
         for name, value in self._cloud.answered(token, wire.inputs(given)).items():
             outputs.update({name: {wire.SIGNATURE: wire.SECRET, "value": value} if name in hidden else value})
 
     def _keeps_a_given_name(self, token: str, news: Any, changed: set[str]) -> bool:
-        """Return whether a replacement would reuse the old name."""
         name = self._cloud.auto_named(token)
         return bool(name) and name in news.fields and name not in _defaults(news) and name not in changed
 
@@ -228,7 +227,6 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def _token(urn: str) -> str:
-    """Return the type of `urn:pulumi:<stack>::<project>::<parents$type>::<name>`."""
     return urn.split("::")[2].rpartition("$")[2]
 
 
@@ -244,13 +242,11 @@ def _defaults(struct: Any) -> list[str]:
 
 
 def _changed(olds: Any, news: Any) -> list[str]:
-    """Return properties that differ, secret or not."""
     old, new = wire.inputs(olds), wire.inputs(news)
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
 
 def _failures(found: list[Problem], given: Any) -> list[Any]:
-    """Return the first failure of each place."""
     secret = wire.secret_paths(given)
     first = {problem.at: problem for problem in reversed(found)}
     return [
@@ -260,9 +256,11 @@ def _failures(found: list[Problem], given: Any) -> list[Any]:
 
 
 def serve(cloud: Cloud, engine: str) -> None:
-    """Run until the engine ends it. Print the loopback port in the first line."""
+    """Serve until the engine ends this process. Print the loopback port in the first line, for the engine."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os._exit(0))  # at once: the CLI waits 5 s for a plugin that ignores its signal
+        signal.signal(
+            number, lambda *_: os._exit(0)
+        )  # exits at once: the CLI waits 5 s for a plugin that ignores its signal
     options = [("grpc.max_receive_message_length", LARGEST_MESSAGE), ("grpc.max_send_message_length", LARGEST_MESSAGE)]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=options)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Standin(cloud, engine=engine), server)

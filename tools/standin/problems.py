@@ -1,4 +1,4 @@
-"""What is wrong with an input: place, value, rule, remedy."""
+"""A problem of an input: place, value, rule and remedy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-# Characters of a value in a message.
+# Maximum characters of a value in a message.
 LONGEST_SHOWN = 120
 
 HIDDEN = "<hidden>"
@@ -22,7 +22,8 @@ MISSING = _Missing()
 
 @dataclass(frozen=True)
 class Problem:
-    """A wrong input. `at` is its path in the engine's form: `rotationRules.duration`, `replicas[0].region`."""
+    """A problem of an input. `at` is the input's path in the engine's form: `rotationRules.duration`,
+    `replicas[0].region`."""
 
     at: str
     value: object = field(repr=False)
@@ -34,7 +35,7 @@ class Problem:
         return self.at.split(".")[0].split("[")[0]
 
     def text(self, secret: Collection[str] = ()) -> str:
-        """Return the message, without the value if it is at, above or below a `secret` path."""
+        """Return the message. It has no value if the value contains, or is part of, one at a `secret` path."""
         hidden = any(self.at == path or _lies_in(self.at, path) or _lies_in(path, self.at) for path in secret)
         return f"{self.at}: {HIDDEN if hidden else _shown(self.value)}; {self.rule}; {self.remedy}"
 

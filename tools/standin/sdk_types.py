@@ -1,6 +1,6 @@
-"""Checks inputs against a Pulumi SDK's types: keys, required ones, types, enums.
+"""Check inputs against a Pulumi SDK's types: unknown and missing keys, types, enums.
 
-The SDK checks only a resource's own arguments. Its type hints are generated from the real provider's schema.
+The SDK itself checks only a resource's own arguments. Its type hints are generated from the real provider's schema.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class UnknownTypeError(Exception): ...
 
 @cache
 def resource_class(token: str) -> type:
-    """Return the class of a token, e.g. `aws:secretsmanager/secret:Secret`. Raises UnknownTypeError."""
+    """Return the class of a type such as `aws:secretsmanager/secret:Secret`. Raises UnknownTypeError."""
     package, module = token.split(":")[:2]
     with _importing, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # warnings of the SDK's classes at import
+        warnings.simplefilter("ignore", DeprecationWarning)  # the SDK's classes warn when they are imported
         importlib.import_module(f"pulumi_{package.replace('-', '_')}")
         for registered in rpc._RESOURCE_MODULES.get(f"{package}:{module}", []):
             about: dict[str, Any] = getattr(registered, "mod_info", {})
@@ -57,7 +57,7 @@ def resource_class(token: str) -> type:
 
 @cache
 def arguments_class(token: str) -> type:
-    """Return the class of the arguments: `<Name>InitArgs` if `<Name>Args` is of a nested type."""
+    """Return a resource's class of arguments: `<Name>InitArgs`, where `<Name>Args` belongs to a nested type."""
     resource = resource_class(token)
     module = inspect.getmodule(resource)
     found: type = getattr(module, f"{resource.__name__}InitArgs", None) or getattr(module, f"{resource.__name__}Args")
@@ -66,7 +66,6 @@ def arguments_class(token: str) -> type:
 
 @cache
 def output_types(token: str) -> dict[str, Any]:
-    """Return output name -> type."""
     return {
         name: hint for name, hint in _types.resource_types(resource_class(token)).items() if name not in ("id", "urn")
     }
@@ -74,14 +73,13 @@ def output_types(token: str) -> dict[str, Any]:
 
 @cache
 def input_types(arguments: type) -> dict[str, Any]:
-    """Return input name on the wire -> type."""
     with _importing:
         return dict(_types.input_type_types(arguments))
 
 
 @cache
 def required(arguments: type) -> frozenset[str]:
-    """Return names on the wire."""
+    """Return the wire names of required inputs."""
     names = _types.input_type_py_to_pulumi_names(arguments)
     parameters = inspect.signature(arguments.__init__).parameters.values()  # type: ignore[misc]
     return frozenset(
@@ -92,12 +90,11 @@ def required(arguments: type) -> frozenset[str]:
 
 
 def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
-    """Raises UnknownTypeError."""
     yield from _object(arguments_class(token), inputs, "")
 
 
 def configuration_problems(package: str, given: Mapping[str, Any]) -> Iterator[Problem]:
-    """Check a provider's configuration. On the wire all but strings are JSON in a string."""
+    """Check a provider's configuration. On the wire, entries that are no text are JSON in a text."""
     sdk = importlib.import_module(f"pulumi_{package.replace('-', '_')}")
     known = input_types(sdk.ProviderArgs)
     opened = {}
@@ -167,7 +164,7 @@ def _member(enums: Sequence[type[enum.Enum]], value: object, at: str) -> Iterato
 
 
 def _arms(hint: Any) -> Iterator[Any]:
-    """Yield a hint's types, without Input, Optional and each TypedDict of an arguments' class."""
+    """Yield the alternatives in a type hint, without Input, None and the TypedDicts for argument classes."""
     origin = typing.get_origin(hint)
     if origin in (Awaitable, pulumi.Output):
         return
@@ -179,13 +176,11 @@ def _arms(hint: Any) -> Iterator[Any]:
 
 
 def _kind(arm: Any) -> type:
-    """Return the class for `isinstance`."""
     origin = typing.get_origin(arm) or arm
     return origin if isinstance(origin, type) else object
 
 
 def _fits(arm: Any, value: Any) -> bool:
-    """Return whether the kind is right. Ignores the content."""
     kind = _kind(arm)
     signature = value.get(SIGNATURE) if isinstance(value, Mapping) else None
     if signature is not None:
@@ -221,13 +216,13 @@ def _remedy(arms: Sequence[Any], value: object) -> str:
 
 
 def _nearest_key(key: str, known: Collection[str]) -> str:
-    """Return the nearest key, in Python's spelling if the key has it."""
+    """Return a remedy with the nearest key, in Python's spelling if the wrong key has that."""
     of_python = [*map(snake, known)]
     return did_you_mean(key, of_python if "_" in key and key not in of_python else known)
 
 
 def did_you_mean(word: str, known: Collection[str], *, listed: str = "the SDK") -> str:
-    """Return a remedy: the nearest known word, or all if they are few or `listed`."""
+    """Return a remedy: the nearest known word, all if they are few, or where they are `listed`."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6) or difflib.get_close_matches(
         word.lower(), known, n=1, cutoff=0.6
     )
@@ -237,5 +232,4 @@ def did_you_mean(word: str, known: Collection[str], *, listed: str = "the SDK") 
 
 
 def snake(name: str) -> str:
-    """Return a wire name in Python's spelling."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()

@@ -1,6 +1,6 @@
-"""The engine's wire values: unknown ones, secret ones, files.
+"""The engine's wire format: unknown values, secrets, files.
 
-The signatures are the protocol's own, as in the SDK (and sdk/go/common/resource/plugin/rpc.go of Pulumi 3.274).
+Its marks are the protocol's, as in the SDK (and sdk/go/common/resource/plugin/rpc.go of Pulumi 3.274).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf import struct_pb2  # type: ignore[import-untyped]
 from pulumi.runtime import rpc
 
-# A value that a preview can't know yet. The engine has such a word for each type.
+# A value that a preview can't know yet. The engine has one such word per type.
 UNKNOWN = rpc.UNKNOWN
 
 UNKNOWNS = frozenset(
@@ -26,19 +26,19 @@ UNKNOWNS = frozenset(
     }
 )
 
-# Key that marks an object of another meaning.
+# Key that marks an object as a secret, a file or an unknown output.
 SIGNATURE = rpc._special_sig_key
 
 SECRET = rpc._special_secret_sig
 ASSET = rpc._special_asset_sig
 ARCHIVE = rpc._special_archive_sig
 
-# The input in which a provider lists the properties that it filled in.
+# Input in which a provider lists the properties that it filled in.
 DEFAULTS = "__defaults"
 
 
 def plain(value: Any) -> Any:
-    """Return a wire value in Python, secrets opened. Unknown values stay the engine's words."""
+    """Return a wire value as a Python value. Secrets are opened; unknown values stay the engine's words."""
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
         fields = value.struct_value.fields
@@ -53,7 +53,7 @@ def plain(value: Any) -> Any:
 
 
 def inputs(struct: Any) -> dict[str, Any]:
-    """Return the program's inputs, without empty ones and metadata of providers and engine."""
+    """Return the program's inputs, without empty ones and the metadata of providers and engine."""
     return {
         key: given
         for key, item in struct.fields.items()
@@ -80,7 +80,6 @@ def _secret_paths(value: Any, at: str) -> Iterator[str]:
 
 
 def struct(given: Mapping[str, Any]) -> Any:
-    """Convert Python values for the wire."""
     made = struct_pb2.Struct()
     made.update(given)
     return made

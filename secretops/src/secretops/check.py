@@ -14,7 +14,7 @@ from secretops.errors import SecretopsError
 
 Subject = TypeVar("Subject")
 
-# Versions are named by this machine's time.
+# Tolerated clock difference. Versions have ids with this machine's time.
 MAX_SKEW = timedelta(seconds=60)
 UNDECLARED_RULE = "a secret that the stack does not declare is never rotated, and its readers keep access"
 
@@ -31,7 +31,7 @@ class Level(StrEnum):
 class Repair:
     """An operation that fixes a finding without a decision, and removes nothing that works (docs/adr/0014)."""
 
-    # What the operator confirms. It runs once for all findings with the same description.
+    # Confirmed by the operator. Findings with the same text share one run.
     description: str
     # Returns what was done; raises SecretopsError. Acquires the lease to write a value or its metadata.
     run: Callable[[], str] = field(compare=False, repr=False)
@@ -39,7 +39,7 @@ class Repair:
 
 @dataclass(frozen=True)
 class Result:
-    """What a check found: value, rule and remedy. Never the value of a secret."""
+    """The result of a check: problem, rule and remedy. Never contains a secret value."""
 
     level: Level
     value: str
@@ -88,13 +88,13 @@ def unknown(value: str, rule: str, remedy: str) -> Result:
 
 
 def judge(wrong: Iterable[str], rule: str, remedy: str, healthy: str, repair: Repair | None = None) -> Result:
-    """Return ATTENTION with all that is wrong, else OK with `healthy`."""
+    """Return ATTENTION with all that is `wrong`, or else OK with the text `healthy`."""
     found = "; ".join(wrong)
     return attention(found, rule, remedy, repair) if found else ok(healthy)
 
 
 def reached(reach: Callable[[], object], healthy: Callable[[], str]) -> Result:
-    """Return OK if the platform answers, else its error. All other checks are then UNKNOWN."""
+    """Return OK if the platform answers, else its error, which makes all other checks UNKNOWN."""
     try:
         reach()
     except SecretopsError as error:
@@ -116,7 +116,7 @@ def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: boo
 
 
 def undeclared_secrets(names: Sequence[str], what: str, delete: str) -> Result:
-    """Report secrets in the stack's store that its manifest lacks. `delete` is the command for one of them."""
+    """Report secrets that are in the store, but not in the manifest. `delete` is the command for one of them."""
     return attention(f"{', '.join(names)}: {what}", UNDECLARED_RULE, f"{delete}; or declare it in the stack file")
 
 

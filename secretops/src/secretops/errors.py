@@ -63,8 +63,6 @@ class AttentionError(SecretopsError):
 
 
 class LeaseHeldError(SecretopsError):
-    """Another process holds the store's lease."""
-
     exit_code = ExitCode.BUSY
 
 

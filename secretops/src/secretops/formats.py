@@ -10,13 +10,13 @@ import re
 import unicodedata
 from urllib.parse import urlsplit
 
-# A name of a secret or a field, valid in every store, variable and path.
+# Name of a secret or a field, valid in every store, variable and path.
 NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 
-# A group of a Coreflux broker: one argument of its commands, which are split at spaces and quotes.
+# Group of a Coreflux broker: one argument of its commands, which are split at spaces and quotes.
 GROUP = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 
-# A label of a host name (RFC 1123, 2.1), and the underscore that services of a Docker Swarm have.
+# Label of a host name (RFC 1123, 2.1), and the underscore that services of a Docker Swarm have.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
 # A name whose last label is a number is an IPv4 address (RFC 1123, 2.1); resolvers accept 0x7f000001, too.
@@ -59,7 +59,7 @@ def url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-# The characters of a path (RFC 3986, 3.3), without percent-encoding.
+# Characters of a path (RFC 3986, 3.3), without percent-encoding.
 _OF_PATHS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/")
 
 
@@ -106,7 +106,7 @@ def _is_no_text(letter: str) -> bool:
     return unicodedata.category(letter) in ("Cc", "Cs") or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF  # noqa: PLR2004 - Unicode, 23.7
 
 
-# The grammar of image references (github.com/distribution/reference).
+# Grammar of image references (github.com/distribution/reference).
 _OF_IMAGES = re.compile(
     r"(?P<path>[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*)*)"
     r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?",
@@ -137,7 +137,7 @@ def _is_authority(text: str) -> bool:
 
 
 # Variables that change how a process loads code, finds and trusts servers, or logs in.
-_RESERVED_PREFIXES = (
+RESERVED_PREFIXES = (
     *("LD_", "DYLD_", "GLIBC_", "MALLOC_", "PYTHON", "BASH_", "NODE_", "PIP_", "UV_", "GIT_", "SSH_", "XDG_", "LC_"),
     *("SSL_", "OPENSSL_", "AWS_", "AZURE_", "VAULT_", "BAO_", "KUBERNETES_", "DOCKER_", "PULUMI_", "GOOGLE_"),
     *("ECS_", "LAMBDA_", "CONTAINER_APP_", "IDENTITY_", "MSI_", "FASTMCP_", "SECRETOPS_"),
@@ -151,11 +151,11 @@ _RESERVED_NAMES = frozenset(
 
 def is_reserved_variable(name: str) -> bool:
     """Return whether the system, an SDK or the launcher reads the environment variable `name`."""
-    return name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIXES) or name.endswith("_PROXY")
+    return name in _RESERVED_NAMES or name.startswith(RESERVED_PREFIXES) or name.endswith("_PROXY")
 
 
 def field_variable(secret: str, field: str) -> str:
-    """Return the variable of a declared secret's field: DB_URL for db and url."""
+    """Return the environment variable of a declared secret's field: DB_URL for secret db and field url."""
     return f"{secret}_{field}".upper().replace("-", "_")
 
 

@@ -26,7 +26,9 @@ def open_owned(path: Path, flags: int, mode: int = 0o600) -> int:
         raise
     try:
         found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():  # else no call: see check_store
+        if (
+            not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid()
+        ):  # otherwise no further call: see check_store
             _check_regular(path, found)
     except BaseException:
         os.close(file)
@@ -35,15 +37,15 @@ def open_owned(path: Path, flags: int, mode: int = 0o600) -> int:
 
 
 def read_owned(path: Path) -> bytes:
-    """Return the content of the regular file `path`. Raises as `open_owned`."""
+    """Return the content of the regular file `path`. Raises as `open_owned` does."""
     with open(open_owned(path, os.O_RDONLY), "rb") as file:
         return file.read()
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append `line` in a single write, and flush it to disk. A new file has mode 600. Raises as `open_owned`.
+    """Append `line` in a single write, and flush it to disk. A new file has mode 600. Raises as `open_owned` does.
 
-    Starts a new line after an incomplete one.
+    After an incomplete line, starts a new one.
     """
     file = open_owned(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:

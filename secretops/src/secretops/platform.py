@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from secretops import registry
+from secretops.access import this_actor
 from secretops.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ else:
     Location = TypeVar("Location")
 
 
-# The name that drift of a store's public settings is reported by.
+# Name under which drift of a store's public settings is reported.
 PUBLIC_LINES = "public lines"
 
 
@@ -46,13 +47,11 @@ class OpenedStack(Protocol):
     @property
     def clock(self) -> Callable[[], datetime]: ...
     def secret(self, name: str) -> Secret:
-        """Raises UsageError for an unknown name."""
+        """Return a secret. Raises UsageError for an unknown name."""
 
-    def first_value_command(self, secret: Secret) -> str:
-        """Return the command that supplies the first value."""
+    def first_value_command(self, secret: Secret) -> str: ...
 
-    def lease(self, command: str) -> AbstractContextManager[None]:
-        """Acquire the store's lease for `command`."""
+    def lease(self, command: str) -> AbstractContextManager[None]: ...
 
 
 class RemoteCommand(Protocol):
@@ -67,11 +66,9 @@ class RemoteCommand(Protocol):
         out: IO[bytes] | None = None,
         err: IO[bytes] | None = None,
     ) -> int:
-        """Return its exit code. `supplied` is its standard input, `files` are its files by path.
+        """Return the exit code. `supplied` is the standard input, `files` are files by path.
 
-        Its output goes to `out` and `err`.
-
-        Raises StoreError, UnreachableError, UsageError.
+        The output goes to `out` and `err`. Raises StoreError, UnreachableError, UsageError.
         """
 
 
@@ -91,9 +88,9 @@ class IssuedCertificate:
 
     version: str
     value: Value
-    # Where it was read.
+    # Where the certificate was read.
     source: str
-    # The command that shows why it was not renewed.
+    # Command that shows why it was not renewed.
     remedy: str
 
 
@@ -105,20 +102,21 @@ class StoreChecks:
 
 
 class Platform(ABC, Generic[Location]):
-    """A platform. Connects only when a result is used, unless documented. Raises UsageError without its client."""
+    """A platform. Methods connect only when their result is used, unless documented, and raise UsageError without the
+    platform's client."""
 
-    # The manifest's models of the store's location, and of the certificate issuer if the registry lists one.
+    # The manifest's model of the store's location; and that of the certificate issuer, if the registry lists one.
     location: type[Location]
     issuer: type[Issuer]
-    # How long a new value takes to reach a server, in words.
+    # How long a new value takes to reach a server, as a phrase.
     delivery_delay: str
     # Whether launchers poll the store, so that a hint over MQTT makes them faster.
     is_polled = False
     # Whether the store lists the values of secrets that were removed from the stack.
     lists_orphans = True
-    # Where the access log is, in words, if it can neither be queried nor is a file of the store.
+    # Where the access log is, as a phrase, if it can neither be queried nor is a file of the store.
     trail_source = ""
-    # Why the access log cannot be searched for a value, in words.
+    # Why the access log cannot be searched for a value, as a phrase.
     no_value_trail = ""
 
     def of(self, manifest: Manifest) -> Location:
@@ -130,38 +128,43 @@ class Platform(ABC, Generic[Location]):
     def open_store(self, location: Location, *, role: str) -> tuple[VersionStore, Journal]:
         """Return the store and its journal, for a process in `role` ("operator", "rotator")."""
 
+    def actor(self, role: str) -> str:
+        """Return who this process is, for journals and access records."""
+        return this_actor(role)
+
     @abstractmethod
     def open_trail(self, manifest: Manifest) -> Trail:
         """Return the reader of the store's access log."""
 
     def query_trail(self, location: Location) -> Callable[[datetime | None], Iterator[bytes]] | None:
-        """Return a query of the access log since a time, as lines of the trail; None if the log is in files."""
+        """Return a query of the access log since a time, which yields lines of the trail; None if the log is in
+        files."""
         return None
 
     def open_value_trail(self, stack: OpenedStack, secret: str, version: str) -> Trail:
         """Return a trail of the readers of a value; version "" is the current one. Reads the value.
 
-        Raises UsageError if the access log has no trace of values, WaitingError, StoreError.
+        Raises UsageError if the access log does not identify values, WaitingError, StoreError.
         """
         raise UsageError(
             f"--value-of {secret} is not supported by store {stack.manifest.store.kind}",
-            rule=f"only Vault's audit devices record a keyed hash of each value; {self.no_value_trail}",
+            rule=f"it requires store vault, whose audit devices record a hash of each value; {self.no_value_trail}",
             remedy=f"secretops audit --secret {secret}",
             code="value-trail-unsupported",
         )
 
     @abstractmethod
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
-        """Return doctor's checks of the store, each after those that it depends on."""
+        """Return doctor's checks of the store. Each follows the checks that it depends on."""
 
     def confirm(self, location: Location, confirmations: Sequence[str]) -> None:
-        """Record what an operator confirms and no check can read, as `check=words`. Connects.
+        """Record confirmations by an operator, `check=words`, of facts that no check can read. Connects.
 
         Raises UsageError, StoreError, UnreachableError.
         """
         raise UsageError(
             f"--confirm is not supported by store {location.kind}",
-            rule="doctor checks everything about this store",
+            rule="a confirmation must be of what doctor cannot check; it checks everything about this store",
             remedy="run without --confirm: secretops doctor",
             code="confirm-unsupported",
         )
@@ -192,10 +195,10 @@ class Platform(ABC, Generic[Location]):
         return []
 
     def remove_leftovers(self, location: Location) -> None:
-        """Remove values that the store does not list, at the end of a purge. Connects."""
+        """Remove values that the store does not list. Called at the end of a purge. Connects."""
 
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
-        """Return a runner of commands where values can be read; None for this process."""
+        """Return a runner of commands where values can be read; None if this process can read them."""
         return None
 
     def is_remote(self) -> bool:
@@ -209,7 +212,7 @@ class Platform(ABC, Generic[Location]):
         raise NotImplementedError
 
     def open_source(self, place: str) -> Source:
-        """Return the launcher's source at `place`, if the registry lists one."""
+        """Return the launcher's source for `place` in --from, if the registry lists one."""
         raise NotImplementedError
 
 

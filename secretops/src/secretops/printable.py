@@ -30,12 +30,11 @@ def _escape(character: str) -> str:
     return "\\u007f" if character == "\x7f" else json.dumps(character)[1:-1]
 
 
-class OutputError(SecretopsError):
-    """Standard output cannot be written."""
+class OutputError(SecretopsError): ...
 
 
 class ClosedOutputError(OutputError):
-    """The reader closed standard output, as `head` does. Not reported."""
+    """The reader closed standard output, as `head` does. Not printed."""
 
     exit_code = ExitCode.CLOSED_OUTPUT
 
@@ -46,7 +45,7 @@ class Screen:
     A failed write raises OutputError if `required`, else drops the text.
     """
 
-    # Independent of the locale, whose missing characters are escaped. Libraries bypass a stream with "ascii".
+    # Independent of the locale; characters that it lacks are escaped. Libraries bypass a stream with "ascii".
     encoding = "utf-8"
 
     def __init__(self, stream: TextIO, *, required: bool) -> None:
@@ -89,7 +88,7 @@ class Screen:
 
 
 class ScreenedBytes(io.BytesIO):
-    """A byte stream for the UTF-8 output of another process, written to a Screen."""
+    """A byte stream for the UTF-8 output of another process. A Screen prints it."""
 
     def __init__(self, screen: TextIO) -> None:
         super().__init__()
@@ -105,7 +104,7 @@ class ScreenedBytes(io.BytesIO):
 
 
 def install() -> None:
-    """Replace standard output and error by Screens. Idempotent."""
+    """Replace standard output and standard error by Screens. Idempotent."""
     for name, required in (("stdout", True), ("stderr", False)):
         stream = getattr(sys, name)
         if stream is None:  # closed by the parent process: writing fails, as on a full disk

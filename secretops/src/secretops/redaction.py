@@ -20,12 +20,12 @@ from typing import Any
 from secretops.printable import printable
 
 HIDDEN = "<hidden>"
-SHORTEST = 6  # shorter strings occur by chance in ordinary text; nothing secretops generates is that short
+SHORTEST = 6  # shorter strings occur by chance in ordinary text; no generated secret is that short
 
-# Characters of a line of a value with several: a key's have 64 (RFC 7468), except the last.
+# Minimum characters of a line of a value: a key's have 64 (RFC 7468), except the last.
 SHORTEST_LINE = 16
 
-# Texts, a line of a key being one: more than any stack has fields, and about 10 MB.
+# Maximum texts, lines of keys included: more than any stack has fields, and about 10 MB.
 MAX_TEXTS = 4096
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class _Known:
                 del self._index[encoding[:SHORTEST]]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Return where the encodings are in `text`, in order. Overlapping ones are one span."""
+        """Return where `text` has known encodings, in order. Overlapping ones are one span."""
         spans: list[tuple[int, int]] = []
         with self._lock:
             index = self._index
@@ -107,11 +107,11 @@ def _encodings(text: str) -> list[str]:
     raw = text.encode(errors="surrogatepass")
     once = {text, repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
     encodings = [*once, repr(raw)[2:-1]]
-    for escaped in once:  # JSON in JSON, and the repr of a document
+    for escaped in once:  # JSON within JSON, and the repr of a document
         encodings += [json.dumps(escaped)[1:-1], json.dumps(escaped, ensure_ascii=False)[1:-1], repr(escaped)[1:-1]]
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         encodings.append(encode(raw).decode().rstrip("="))
-        for before in range(3):  # bytes of the same group of 3, as in base64 of user:password; likewise after it
+        for before in range(3):  # bytes before it in the same group of 3, as in base64 of user:password; and after it
             bits = 8 * (before + len(raw))
             encodings.append(encode(b"\0" * before + raw).decode()[-(-8 * before // 6) : bits // 6])
     encodings += [base64.b32encode(raw).decode().rstrip("="), raw.hex(), raw.hex().upper()]

@@ -1,4 +1,4 @@
-"""The platforms by kind, imported late. No other code names a platform or imports one statically.
+"""The platforms by kind, imported on use. No other module names a platform or imports one statically.
 
 A platform is an entry here, and a folder whose `platform.py` defines PLATFORM (`secretops.platform.Platform`).
 """
@@ -17,10 +17,10 @@ from secretops.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A platform: its module, and optionally a launcher source, a certificate issuer and a command group."""
+    """The module of a platform, and optionally a launcher source, a certificate issuer and a command group."""
 
     module: str
-    # Scheme of the launcher's --from, and the form of its address.
+    # Scheme for the launcher's --from, and the form of the rest.
     source: tuple[str, str] | None = None
     # Kind of the certificate issuer.
     issuer: str | None = None
@@ -50,7 +50,7 @@ PLATFORMS: dict[str, Entry] = {
 
 
 def find(kind: str) -> Any:
-    """Return the PLATFORM of a kind of store. Loads no client. Raises KeyError."""
+    """Return the PLATFORM for a kind of store, without importing its client. Raises KeyError."""
     return importlib.import_module(PLATFORMS[kind].module).PLATFORM
 
 
@@ -59,12 +59,12 @@ def commands() -> dict[str, Any]:
 
 
 def sources() -> dict[str, str]:
-    """Return scheme -> form of the launcher sources."""
+    """Return the launcher sources: scheme -> form of the rest."""
     return dict(entry.source for entry in PLATFORMS.values() if entry.source)
 
 
 def find_source(scheme: str) -> Any:
-    """Return the PLATFORM of a launcher source. Raises StopIteration."""
+    """Return the PLATFORM for a scheme of --from. Raises StopIteration."""
     return find(next(kind for kind, entry in PLATFORMS.items() if entry.source and entry.source[0] == scheme))
 
 
@@ -73,7 +73,7 @@ def issuers() -> list[str]:
 
 
 def find_issuer(kind: str) -> Any:
-    """Return the PLATFORM of a kind of issuer. Raises StopIteration."""
+    """Return the PLATFORM for a kind of issuer. Raises StopIteration."""
     return find(next(platform for platform, entry in PLATFORMS.items() if entry.issuer == kind))
 
 
@@ -85,14 +85,14 @@ def with_extra(name: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise UsageError(
             f"the module {error.name} is not installed",
-            rule=f"this module comes with the extra {name}",
+            rule=f"this module requires the extra {name}",
             remedy=install_command(name),
             code="extra-not-installed",
         ) from None
 
 
 def install_command(name: str) -> str:
-    """Return the command that installs the extra `name` in a clone, or in a program with the wheel."""
+    """Return the command that installs the extra `name`: in a clone, or in a program that uses the wheel."""
     if not (Path(__file__).resolve().parents[1] / "coreflux_mcp_secrets").is_dir():
         return "run in the clone: make setup"
     chosen = name if name in PLATFORMS else "cli"

@@ -10,7 +10,7 @@ import atexit
 import os
 import sys
 
-# A shell's exit code for a process that a signal ended, less the signal's number.
+# A shell's exit code for a process that ended by a signal, minus the signal's number.
 BASE = 128
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -26,20 +26,20 @@ class _Phase:
 
 
 def install() -> None:
-    """Exit at once on SIGHUP, SIGINT and SIGTERM, until `begin` is called. Ignored signals stay ignored (nohup).
+    """Exit at once on SIGHUP, SIGINT and SIGTERM, until `begin` is called. Ignored signals (nohup) stay ignored.
 
-    PID 1 of a container needs a handler for SIGTERM.
+    Without a handler, PID 1 of a container ignores SIGTERM.
     """
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _handle)
     signal.signal(signal.SIGALRM, _handle)
     sys.unraisablehook = _raise_again
-    atexit.register(_leave)  # the first that is registered runs last
+    atexit.register(_leave)  # registered first, so it runs last
 
 
 def begin() -> None:
-    """From now on raise KeyboardInterrupt, so that the command can clean up."""
+    """Raise KeyboardInterrupt on signals from now on, so that the command can clean up."""
     _Phase.begun = True
 
 
@@ -67,7 +67,7 @@ def _handle(number: int, _frame: object) -> None:
 
 
 def _leave() -> None:
-    """Exit without Python's finalization, which resets the handlers and repeats a SIGINT from an `exec`."""
+    """Exit without Python's finalization, which would reset the handlers and repeat a SIGINT from an `exec`."""
     if _Phase.code is None:
         return
     from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Read access logs: one form of an access for every log format. Never a value."""
+"""Read access logs: one type of access for every log format. It contains no value."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from secretops.manifest import Reader, Secret
 
-# The secret of an access that covers all secrets of the store: a list, or a watch.
+# Secret of an access to all secrets of the store: a list, or a watch.
 ALL = "*"
-# The role of a person's own commands. The folder's account has every value, so it is always a declared reader.
+# Role of a person's own commands. The folder's account has every value, so it is always a declared reader.
 OPERATOR = "operator"
 # Operations that change a secret: the rotator may run them on every secret, other readers on none.
 CHANGES = frozenset({"write", "delete"})
@@ -22,16 +22,16 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """One access to one secret, with its outcome. Times are aware, in UTC."""
+    """An access to a secret, with its outcome. Times are in UTC."""
 
     time: datetime
     reader: str
-    # In the trail's own term, e.g. "get" or "read".
+    # In the trail's own words, such as "get" or "read".
     operation: str
-    # The store's name of the secret (a Kubernetes Secret, a dotenv secret), or ALL.
+    # The secret's name in the store (a Kubernetes Secret, a dotenv secret), or ALL.
     secret: str
     allowed: bool
-    # The origin, e.g. an address and a program.
+    # Origin, such as an address and a program.
     source: str
     # Whether the answer contained the value.
     value_returned: bool
@@ -45,13 +45,13 @@ class Access:
     holds_value: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a name that is not text: these fields are compared and printed."""
+        """Raise ValueError for a field that is not text: these are compared and printed."""
         if not all(isinstance(text, str) for text in (self.reader, self.operation, self.secret, self.source)):
             raise ValueError("a name is not text")
 
 
 class Trail(Protocol):
-    """One log format."""
+    """A log format."""
 
     # What the trail can read, for an error message.
     log_format: str
@@ -63,14 +63,14 @@ class Trail(Protocol):
         """
 
     def names(self, secret: str) -> frozenset[str]:
-        """Return the names in the trail of a secret, or of the object with that name; empty if unknown."""
+        """Return the names by which the trail calls a secret, or an object with that name; empty if unknown."""
 
     def known_names(self) -> Iterable[str]:
         """Return every name that `names()` can resolve."""
 
 
 class TrailNames:
-    """Names of a stack's secrets in its trail: `by_secret` from the catalogue's names, `known` is the set of all."""
+    """Names of a stack's secrets in its trail: `by_secret` from names in the stack; `known` is the set of all."""
 
     def __init__(self, by_secret: Mapping[str, frozenset[str]], known: Iterable[str]) -> None:
         self.by_secret, self.known = by_secret, frozenset(known)
@@ -114,7 +114,7 @@ class AccessRecordTrail(TrailNames):
 
 @contextmanager
 def parsing(what: str) -> Iterator[None]:
-    """Raise ValueError, "not `what`", for a document with a missing field or a field of another type."""
+    """Raise ValueError, "not `what`", for a document with a missing field, or a field of another type."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -122,7 +122,7 @@ def parsing(what: str) -> Iterator[None]:
 
 
 def json_documents(text: bytes) -> list[Any]:
-    """Return all JSON documents of `text`, with or without space between them. Raises ValueError, also for none.
+    """Return all JSON documents in `text`, with or without space between them. Raises ValueError, also for none.
 
     CloudTrail writes no newline at the end of a file, so joined files have several documents on one line.
     """

@@ -39,7 +39,7 @@ class Value(Mapping[str, str]):
         return len(self._fields)
 
     def as_dict(self) -> dict[str, str]:
-        """Return a copy of the fields, which prints in plain text."""
+        """Return a copy of the fields, which is not hidden when printed."""
         return dict(self._fields)
 
     def __repr__(self) -> str:
@@ -52,5 +52,5 @@ class Value(Mapping[str, str]):
 
 
 def new_password() -> str:
-    """Return a password of letters and digits: broker commands are split at spaces and quotes."""
+    """Return a password of letters and digits only: broker commands are split at spaces and quotes."""
     return "".join([secrets.choice(_ALPHABET) for _ in range(PASSWORD_LENGTH)])

@@ -87,7 +87,7 @@ class Judge:
             self._applied = 0
         self._applied += done == "apply"
         if self._applied > MOST_APPLIED:
-            self._fail("the broker is given a password again and again")
+            self._fail("the broker gets a password again and again")
         if what == Kind.CLOCK:
             self._wobble = timedelta(minutes=sum(abs(jump) for jump in self._world.jumps))
         self._opens()
@@ -105,7 +105,7 @@ class Judge:
         overdue = {name for name, (_, _, _, stamp) in self._since.items() if now - stamp > self._limit(name)}
         return {name for name in overdue if name != "client-ca" or not self._world.versions(name).pending}
 
-    def look_at_what_was_told(self, outcomes: list[Outcome] | None, late: set[str]) -> None:
+    def check_reports(self, outcomes: list[Outcome] | None, late: set[str]) -> None:
         """Check the reports of a tick, before which some were late. None: it was killed, or found the lease taken."""
         owed, self._owed = self._owed, False
         if outcomes is None:
@@ -117,10 +117,10 @@ class Judge:
         ]
         for outcome in outcomes:
             if outcome.secret in late and not outcome.error and not outcome.attention:
-                self._fail(f"{outcome.secret} was rotated late, and nobody is told that it was")
+                self._fail(f"{outcome.secret} was rotated late, and this is not reported")
         mqtt = next(outcome for outcome in outcomes if outcome.secret == "mqtt")
         if owed and not mqtt.error and Reason.REPLICA_BEHIND not in mqtt.reasons:
-            self._fail("a server that reports was cut off, and nobody is told")
+            self._fail("a server that reports lost its version, and this is not reported")
 
     def look_at_time(self) -> None:
         world = self._world
@@ -134,14 +134,14 @@ class Judge:
             # Its exit code reports that; no other tick can until its lease has expired.
             killed = timedelta(minutes=world.minute - world.killed_at) <= SLACK
             if (late or ended) and not killed and not self._is_told(name):
-                self._fail(f"{name} is past its cadence and its patience, or its end, and nobody is told")
+                self._fail(f"{name} is past its cadence and its patience, or its end, and this is not reported")
 
     def look_at_the_end(self) -> None:
         for what in self._orphans():
             self._fail(what)
         text = "\n".join([*map(str, self._world.journal.entries), *self._told])
         if any(value in text for value in self._values):
-            self._fail("the journal, or what was told, holds a value")
+            self._fail("the journal or a report has a value")
 
     def _limit(self, name: str) -> timedelta:
         secret = self._world.secret(name)
@@ -205,7 +205,7 @@ class Judge:
                 if which in self._excused or self._works(name, held):
                     continue
                 if not self._had_its_time(name, held) and not (name == "client-cert" and self._certificates_are_told()):
-                    self._fail(f"server {server.name} is cut off from {name} {held.version} within the grace")
+                    self._fail(f"server {server.name} lost access to {name} {held.version} within the grace")
                 self._excused.add(which)
                 self._owed |= self._reported(server, name)
 

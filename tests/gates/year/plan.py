@@ -38,7 +38,7 @@ class Kind(StrEnum):
     SERVER_STARTS = "a server starts"
     SERVER_LOOKS = "a server looks for new versions"
     ROTATE = "an operator rotates"
-    ROTATE_NOW = "an operator rotates, and takes a user over, as they were told"
+    ROTATE_NOW = "an operator rotates, and takes a user over, as advised"
     PUT_ADMIN = "an operator puts the broker's first admin"
     PUT_USER = "an operator puts a broker user of their own"
     PUT_TOKEN = "an operator puts the agent's token"

@@ -257,8 +257,8 @@ class World:
             self.reported[outcome.secret] = outcome
             self.people.hear(outcome.secret, outcome.error)
             if before is None or summary(before) != summary(outcome):
-                self._note(f"told {outcome.secret}: {summary(outcome)}")
-        self.judge.look_at_what_was_told(outcomes, late)
+                self._note(f"reported {outcome.secret}: {summary(outcome)}")
+        self.judge.check_reports(outcomes, late)
 
     def command(self, name: str, act: Callable[[Session], T]) -> T | None:
         """Run a command in a new process. None if it was killed, failed, or found the lease taken."""

@@ -1,6 +1,6 @@
-"""AWS' actions, by cfn-lint's copy of AWS' list (Policies.json of its AdditionalSpecs).
+"""The actions of AWS, from cfn-lint's copy of AWS' list (Policies.json of its AdditionalSpecs).
 
-IAM accepts unknown actions, without effect. They are rejected here.
+IAM accepts unknown actions, which have no effect. The stand-in rejects them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class KnownAction:
 
 @cache
 def _listed() -> Mapping[str, frozenset[str]]:
-    """Return service prefix -> lower-case actions. Importing cfn-lint takes long."""
+    """Return service prefix -> lower-case actions. Importing cfn-lint is slow."""
     package = find_spec("cfnlint")
     if package is None or package.origin is None:
         raise RefusedError("cfn-lint is not installed, whose list of actions policies are checked by; run `make setup`")

@@ -1,23 +1,23 @@
-"""Find AWS credentials by boto3's chain, without the network.
+"""Find AWS credentials as boto3 does, but without the network.
 
-`python -m tools.standin.aws.credentials` prints their source, or nothing.
+`python -m tools.standin.aws.credentials` prints where they come from, or nothing.
 """
 
 from __future__ import annotations
 
 import os
 
-# Links of the chain that need a server: a container's, and an EC2 instance's, which takes seconds to fail.
+# Sources that need a server: a container's, and an EC2 instance's, which takes seconds to fail.
 OVER_THE_NETWORK = ("container-role", "iam-role")
 
-# Set if a container has a role.
+# Variables that are set if a container has a role.
 CONTAINER = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 
 
 def source() -> str:
-    """Return boto3's source of credentials, e.g. `env`, or nothing.
+    """Return boto3's name for the source of credentials, e.g. `env`, or "".
 
-    An EC2 instance's role is not detected: use `STANDIN=never`.
+    The role of an EC2 instance is not detected: use `STANDIN=never` there.
     """
     if any(os.environ.get(name) for name in CONTAINER):
         return "container-role"
@@ -29,7 +29,7 @@ def source() -> str:
         for name in OVER_THE_NETWORK:
             chain.remove(name)
         found = chain.load_credentials()
-    except BotoCoreError as error:  # a named profile that is missing: the user has an account
+    except BotoCoreError as error:  # a profile that is named but missing: the user does have an account
         return f"AWS's configuration, which is wrong: {error}"
     return str(found.method) if found else ""
 

@@ -1,4 +1,4 @@
-"""Forms of values of AWS."""
+"""Forms of AWS' values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up ids, ARNs and addresses of AWS. The account shows that none exists."""
+"""Made-up ids, ARNs and addresses of AWS. Their account number shows that they are made up."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 # No AWS account has this number.
 ACCOUNT = "000000000000"
 
-# A time that AWS would set, fixed so that two runs are equal.
+# In place of times that AWS sets; fixed, so that two runs are equal.
 STAMP = "2000-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A resource's place, for its ARN and for digits that are equal in each run."""
+    """A resource's type, name, account and region, from which its ARN and made-up digits follow. They are equal in each
+    run."""
 
     urn: str
     account: str
@@ -90,7 +91,7 @@ def _function(at: Place) -> Made:
 
 
 def _named(service: str, prefix: str, *, name: str = "name", by_arn: bool = False) -> Callable[[Place], Made]:
-    """Return an ARN; the id is the name or the ARN."""
+    """Return a function that makes up an ARN. The id is the name, or the ARN."""
 
     def made(at: Place) -> Made:
         arn = at.arn(service, f"{prefix}{at.given(name)}")
@@ -222,13 +223,13 @@ _MAKERS: Mapping[str, Callable[[Place], Made]] = {
 
 
 def computed(token: str, at: Place, output_types: Mapping[str, Any]) -> Made:
-    """Return the id and the computed outputs of a resource, from the table or of the right type.
+    """Return a resource's id and computed outputs: from the table, or else a value of the right type.
 
-    `output_types` are the SDK's outputs beyond the inputs.
+    `output_types` has the SDK's outputs that are no inputs.
     """
     if maker := _MAKERS.get(token):
         resource_id, made = maker(at)
-    elif token.startswith("aws:s3/bucket"):  # BucketVersioning and its siblings have the bucket's id
+    elif token.startswith("aws:s3/bucket"):  # BucketVersioning and similar types have the bucket's id
         resource_id, made = at.given("bucket"), {}
     else:
         service, kind = token.split(":")[1].partition("/")[0], token.rpartition(":")[2].lower()

@@ -1,6 +1,6 @@
-"""Creates resources in a local moto, for rotators: secrets, keys, a table, roles.
+"""Creates resources in a local moto, so that rotators can run: secrets, keys, a table, roles.
 
-Containers only, never values. Clients use invalid credentials.
+It never creates secret values. Clients use invalid credentials.
 """
 
 # ruff: noqa: ARG002  all kinds have the same methods
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from tools.standin.cloud import Inputs, RefusedError
 
-# The credentials for moto.
+# Invalid credentials, for moto.
 NOBODY = "standin"
 
 # The services' codes for a missing resource.
@@ -23,7 +23,7 @@ GONE = frozenset({"ResourceNotFoundException", "NotFoundException", "NoSuchEntit
 
 
 class Moto:
-    """The objects of a moto at `url`. Raises RefusedError unless it is on this machine."""
+    """The resources in a moto at `url`. Raises RefusedError unless moto is on this machine."""
 
     def __init__(self, url: str) -> None:
         host = urlsplit(url).hostname or ""
@@ -39,7 +39,6 @@ class Moto:
         return token in _KINDS
 
     def create(self, token: str, region: str, inputs: Inputs) -> tuple[str, Inputs]:
-        """Return the id and moto's outputs."""
         made: tuple[str, Inputs] = self._call(_KINDS[token].create, region, inputs)
         return made
 
@@ -47,7 +46,6 @@ class Moto:
         self._call(_KINDS[token].update, region, resource_id, inputs)
 
     def delete(self, token: str, region: str, resource_id: str, outputs: Inputs) -> None:
-        """Idempotent."""
         self._call(_KINDS[token].delete, region, resource_id, outputs)
 
     def exists(self, token: str, region: str, resource_id: str) -> bool:
@@ -158,7 +156,7 @@ class _Table:
         return made["TableName"], {"arn": made["TableArn"]}
 
     def update(self, client: Any, resource_id: str, inputs: Inputs) -> None:
-        """Do nothing: the table has no property that changes in place."""
+        """Do nothing: no property of the table can change in place."""
 
     def delete(self, client: Any, resource_id: str, outputs: Inputs) -> None:
         client.delete_table(TableName=resource_id)

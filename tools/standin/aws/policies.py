@@ -1,6 +1,6 @@
 """IAM policy documents and their statements (IAM user guide, policy grammar).
 
-Tests evaluate what a policy allows.
+This checks their form. Tests evaluate what a policy allows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tools.standin.problems import MISSING, Problem
 from tools.standin.sdk_types import did_you_mean
 from tools.standin.wire import UNKNOWNS, is_unknown
 
-# Kinds of policies, whose statements have a Resource, a Principal and a Resource, or a Principal.
+# Kinds of policies. Their statements have a Resource; a Principal and a Resource; or a Principal.
 IDENTITY, RESOURCE, TRUST = "identity", "resource", "trust"
 
 DOCUMENTS: Mapping[str, Mapping[str, str]] = {
@@ -34,9 +34,9 @@ DOCUMENTS: Mapping[str, Mapping[str, str]] = {
     "aws:ec2/vpcEndpoint:VpcEndpoint": {"policy": RESOURCE},
 }
 
-# Maximum bytes of a document. IAM does not count white space (the same page), others do.
+# Maximum bytes of a document. IAM does not count white space (the same page); other services do.
 SIZES: Mapping[tuple[str, str], int] = {
-    # IAM user guide, IAM and AWS STS quotas: for all inline policies of a role together; here for one.
+    # IAM user guide, IAM and AWS STS quotas: for all inline policies of a role together; here for a single one.
     ("aws:iam/rolePolicy:RolePolicy", "policy"): 10240,
     ("aws:iam/policy:Policy", "policy"): 6144,
     # Secrets Manager user guide, quotas: resource-based policy (and PutResourcePolicy in botocore).
@@ -134,7 +134,7 @@ def _document(given: Any, kind: str, at: str) -> Iterator[Problem]:
 
 
 def _sids(statements: list[Mapping[str, Any]], at: str) -> Iterator[Problem]:
-    """Check Sids: letters and digits, unique (IAM user guide, Sid). Other services allow more."""
+    """Check statement ids: letters and digits, and unique (IAM user guide, Sid). Services other than IAM allow more."""
     times = Counter(str(one.get("Sid", "")) for one in statements)
     for index, statement in enumerate(statements):
         sid = str(statement.get("Sid", ""))

@@ -1,4 +1,4 @@
-"""AWS for the stand-in: answers from tables, and from moto if configured."""
+"""AWS for the stand-in: answers from tables, or from moto if configured."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tools.standin.aws.moto import Moto
 from tools.standin.cloud import Inputs, RefusedError, Resource
 from tools.standin.problems import Problem
 
-# Types with a name in another property, or without an automatic name.
+# Types whose name is in another property, or that get no automatic name.
 NAMED_OTHERWISE: Mapping[str, str | None] = {
     "aws:s3/bucket:Bucket": "bucket",
     "aws:ecs/taskDefinition:TaskDefinition": None,
 }
 
-# The address of moto, the first that is set.
+# Variables with the address of moto. The first one that is set counts.
 MOTO = ("STANDIN_MOTO_URL", "AWS_ENDPOINT_URL")
 
 
@@ -34,7 +34,7 @@ class Aws:
         self._moto: Moto | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Set region and moto. Raises for a missing region, as the real provider does, and for existing credentials."""
+        """Set region and moto. Raises for a missing region, as the real provider does, and if there are credentials."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there are AWS credentials (from {found}), and this is the stand-in, which reaches no account; "
@@ -67,7 +67,6 @@ class Aws:
         return replacement.replaced_by(token, frozenset(sdk_types.input_types(sdk_types.arguments_class(token))))
 
     def answered(self, token: str, inputs: Inputs) -> Inputs:
-        """Return the provider's tags and the resource's."""
         return {"tagsAll": dict(inputs.get("tags") or {})} if "tagsAll" in sdk_types.output_types(token) else {}
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:

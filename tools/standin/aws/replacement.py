@@ -1,14 +1,14 @@
 """Which changes replace a resource: a table for this project's types.
 
-The provider's schema is not available here. Names and owners replace nearly every type; the rest is from the provider's
-pages. Unknown changes are updates, so the real provider may replace more.
+The provider's schema is not available here. A change of name or owner replaces nearly every type; the rest is from the
+provider's pages. Unknown changes count as updates, so the real provider may replace more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Properties of every type: its name and place.
+# Properties of every type whose change replaces: name and place.
 ALWAYS = frozenset({"name", "namePrefix", "region"})
 
 # Any change.
@@ -53,10 +53,10 @@ ALSO: Mapping[str, frozenset[str]] = {
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": frozenset({"securityGroupId"}),
 }
 
-# BucketVersioning and its siblings.
+# BucketVersioning and similar types.
 _BUCKET_PARTS = "aws:s3/bucket"
 
-# Updated in place, also for types that are replaced otherwise.
+# Properties that are updated in place, although others of the type replace it.
 IN_PLACE = frozenset({"tags", "tagsAll", "skipDestroy"})
 
 

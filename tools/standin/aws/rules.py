@@ -17,7 +17,7 @@ from tools.standin.wire import is_unknown
 
 Inputs = Mapping[str, Any]
 
-# Days of retention in CloudWatch Logs; 0 is for ever (API reference, PutRetentionPolicy).
+# Days of retention in CloudWatch Logs; 0 means for ever (API reference, PutRetentionPolicy).
 RETENTION = (0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 
 # Seconds (CloudWatch API reference, PutMetricAlarm).
@@ -39,7 +39,7 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
     "aws:kms/replicaKey:ReplicaKey": {"deletionWindowInDays": Between(7, 30), "primaryKeyArn": ARN},
     "aws:kms/alias:Alias": {"name": Like(r"alias/(?!aws/)[A-Za-z0-9/_-]+", "alias/ and a name, none of aws/")},
     "aws:cloudwatch/logGroup:LogGroup": {"retentionInDays": OneOf(RETENTION), "kmsKeyId": ARN},
-    # The provider's range. (Lambda's model has more, for managed instances.)
+    # The range that the provider accepts. (Lambda's model allows more, for managed instances.)
     "aws:lambda/function:Function": {"timeout": Between(1, 900)},
     "aws:lambda/permission:Permission": {"action": KnownAction()},
     # CloudWatch API reference: PutMetricAlarm.
@@ -72,7 +72,7 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
     "aws:s3/bucketVersioning:BucketVersioning": {
         "versioningConfiguration.status": OneOf(("Enabled", "Suspended", "Disabled")),
     },
-    # EC2: IpPermission. -1 is every protocol.
+    # EC2: IpPermission. -1 means every protocol.
     "aws:ec2/securityGroupRule:SecurityGroupRule": {
         "type": OneOf(("ingress", "egress")), "fromPort": Between(-1, 65535), "toPort": Between(-1, 65535),
     },
@@ -84,7 +84,7 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
     },
 }  # fmt: skip
 
-# Properties that exclude each other (ConflictsWith of the provider's schema, by its pages).
+# Properties that exclude each other (ConflictsWith in the provider's schema, from its pages).
 ONE_OF: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "aws:secretsmanager/secret:Secret": (("name", "namePrefix"),),
     "aws:iam/role:Role": (("name", "namePrefix"),),

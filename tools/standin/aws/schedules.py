@@ -1,4 +1,4 @@
-"""rate(…) and cron(…), for EventBridge and for Secrets Manager."""
+"""Schedules of EventBridge and Secrets Manager: rate(…) and cron(…)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 _RATE = re.compile(r"rate\(([1-9]\d*) (minute|hour|day)(s?)\)")
 _CRON = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) (\S+)\)")
-# EventBridge user guide, cron expressions; Secrets Manager has the same fields.
+# EventBridge user guide, cron expressions. Secrets Manager's have the same fields.
 _FIELDS = (
     ("minutes", r"[\d,*/-]+"),
     ("hours", r"[\d,*/-]+"),
@@ -20,13 +20,13 @@ _FIELDS = (
 )
 
 HOURS = 24
-# Between two rotations (Secrets Manager user guide, Schedule expressions in Secrets Manager rotation).
+# Minimal hours between two rotations (Secrets Manager user guide, Schedule expressions in Secrets Manager rotation).
 LEAST_HOURS = 4
 
 
 @dataclass(frozen=True)
 class EventSchedule:
-    """A rate, or six fields with a question mark for day or weekday. `once` allows at(time)."""
+    """A `Form`: a rate, or six cron fields with a question mark for day or weekday. `once` also allows at(time)."""
 
     once: bool = False
 
@@ -47,7 +47,7 @@ class EventSchedule:
 
 
 class RotationSchedule:
-    """Hours or days, at least four hours apart, on the hour."""
+    """A `Form`: a schedule in hours or days, on the hour, with at least four hours between rotations."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):

@@ -1,6 +1,6 @@
 """Check inputs against botocore's service models: ranges, lengths, patterns, enums.
 
-Properties that the table does not map to an API call are not checked.
+Properties that the table maps to no API call are not checked.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tools.standin.wire import has_unknown, is_unknown
 
 @dataclass(frozen=True)
 class Call:
-    """The API call of a resource's inputs.
+    """The API call to which a resource's inputs belong.
 
-    `names`: path of a property -> member, if they differ by more than case; None for another meaning. `within`: the
+    `names`: path of a property -> member, if they differ in more than case; None if the meaning differs. `within`: the
     member that contains the properties; `of`: the property that contains the members.
     """
 
@@ -110,7 +110,7 @@ CALLS: Mapping[str, tuple[Call, ...]] = {
     "aws:lb/listener:Listener": (Call("elbv2", "CreateListener"),),
 }  # fmt: skip
 
-# Properties that are JSON documents of an API: the SDK has a string, the model the whole.
+# Properties that are an API's JSON document: text in the SDK, one structure in the model.
 DOCUMENTS: Mapping[tuple[str, str], tuple[Call, str]] = {
     ("aws:ecs/taskDefinition:TaskDefinition", "containerDefinitions"): (
         Call("ecs", "RegisterTaskDefinition"),
@@ -128,7 +128,9 @@ def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
         given = inputs.get(call.of) if call.of else inputs
         if isinstance(given, Mapping):
             prefix = f"{call.of}." if call.of else ""
-            properties = {name: value for name, value in given.items() if name != "tags"}  # a map, mostly a list there
+            properties = {
+                name: value for name, value in given.items() if name != "tags"
+            }  # a map in Pulumi, usually a list in the API
             yield from _structure(shape, properties, prefix, call, strict=False)
             if not call.of:
                 yield from _missing(token, shape, given, call)
@@ -138,7 +140,8 @@ def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _missing(token: str, shape: Any, given: Mapping[str, Any], call: Call) -> Iterator[Problem]:
-    """Yield required members that the SDK does not require. The provider fills in members without a property."""
+    """Yield required members that the SDK does not require. Members without a property are filled in by the
+    provider."""
     arguments = sdk_types.arguments_class(token)
     for member in shape.required_members:
         sources = [
@@ -184,7 +187,8 @@ def _document(shape: Any, text: str, at: str, call: Call) -> Iterator[Problem]:
 
 
 def _structure(shape: Any, given: Mapping[str, Any], prefix: str, call: Call, *, strict: bool) -> Iterator[Problem]:
-    """`strict`: unknown members are wrong; else names may be Pulumi's."""
+    """Yield violations of a structure. `strict`: unknown members are violations; otherwise they may be names of
+    Pulumi."""
     members = {name if strict else name.lower(): member for name, member in shape.members.items()}
     for name, value in given.items():
         path = re.sub(r"\[\d+\]", "", f"{prefix}{name}").removeprefix(f"{call.of}.")
@@ -211,11 +215,11 @@ def _value(shape: Any, value: Any, at: str, call: Call, *, strict: bool) -> Iter
         case "structure", dict():
             yield from _structure(shape, value, f"{at}.", call, strict=strict)
         case "list", list():
-            if value and not has_unknown(value):  # the provider does not send empty lists
+            if value and not has_unknown(value):  # the provider omits empty lists
                 yield from _within(shape, value, at, call)
             for index, item in enumerate(value):
                 yield from _value(shape.member, item, f"{at}[{index}]", call, strict=strict)
-        case "list", dict() if not strict:  # Pulumi has an object in place of a list of at most one
+        case "list", dict() if not strict:  # Pulumi has an object for a list of at most one
             yield from _value(shape.member, value, at, call, strict=strict)
         case "map", dict():
             for key, item in value.items():
@@ -257,7 +261,7 @@ def _said(call: Call) -> str:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """Return None if only Java understands the pattern."""
+    """Return the compiled pattern; None if only Java can read it."""
     try:
         return re.compile(pattern)
     except re.error:

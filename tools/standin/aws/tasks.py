@@ -27,7 +27,7 @@ FARGATE_MEMORY: Mapping[int, tuple[int, ...]] = {
 
 _PLACE = "arn:aws:secretsmanager:region:account:secret:name-XXXXXX"
 _PLACE_OF_ONE_KEY = f"{_PLACE}:json-key:version-stage:version-id"
-# Parts between colons (ECS developer guide, Pass Secrets Manager secrets through environment variables).
+# The parts between an ARN's colons (ECS developer guide, Pass Secrets Manager secrets through environment variables).
 _WHOLE_PARTS, _KEYED_PARTS = 7, 10
 
 
@@ -63,7 +63,7 @@ def _size(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _units(text: Any, word: str) -> int:
-    """Return 1024 units for each vCPU or GB (ECS API reference, RegisterTaskDefinition); -1 if invalid."""
+    """Return a size in units, 1024 per vCPU or GB (ECS API reference, RegisterTaskDefinition); -1 if invalid."""
     read = re.fullmatch(rf"(\d*\.?\d+)\s*({word})?", str(text), re.IGNORECASE)
     if not read:
         return -1
@@ -71,7 +71,6 @@ def _units(text: Any, word: str) -> int:
 
 
 def _containers(text: Any) -> list[Mapping[str, Any]]:
-    """Ignore what is no list of objects: the model reports it."""
     try:
         read = json.loads(text) if isinstance(text, str) else None
     except ValueError:
@@ -80,7 +79,6 @@ def _containers(text: Any) -> list[Mapping[str, Any]]:
 
 
 def _container(container: Mapping[str, Any], at: str) -> Iterator[Problem]:
-    """ECS API reference, ContainerDefinition and Secret."""
     for name in ("name", "image"):
         if not container.get(name):
             yield Problem(f"{at}.{name}", MISSING, "a container cannot do without it", f"give {name}")
@@ -94,26 +92,25 @@ def _container(container: Mapping[str, Any], at: str) -> Iterator[Problem]:
 
 
 def _wrong_place(text: str) -> tuple[str, str] | None:
-    """Return rule and remedy, or None."""
     if any(word in text for word in UNKNOWNS) or not text.startswith("arn:"):
-        return None  # the name of a parameter
+        return None  # a parameter's name
     parts = text.split(":")
     service = parts[2] if len(parts) > 2 else ""  # noqa: PLR2004
     if service == "ssm":
         return None if ":parameter/" in text else ("a parameter's ARN ends with :parameter/name", "give its ARN")
     if service != "secretsmanager":
-        return "a secret lies in Secrets Manager or is a parameter of Systems Manager", "give its ARN"
+        return "a secret must be in Secrets Manager, or be a parameter of Systems Manager", "give its ARN"
     if len(parts) not in (_WHOLE_PARTS, _KEYED_PARTS) or not re.fullmatch(
         r"[a-z0-9-]+:\d{12}:secret:.+", ":".join(parts[3:_WHOLE_PARTS])
     ):
-        return f"a secret's place is {_PLACE} or {_PLACE_OF_ONE_KEY}", "write all of its colons"
+        return f"a secret's location must have the form {_PLACE} or {_PLACE_OF_ONE_KEY}", "write all of its colons"
     if len(parts) == _KEYED_PARTS and parts[8] and parts[9]:
-        return "of a version's stage and its id one is given", "leave one of them empty"
+        return "only one of a version's stage and id may be set", "leave one of them empty"
     return None
 
 
 def _without_execution_role(listed: list[Mapping[str, Any]], *, on_fargate: bool) -> Iterator[Problem]:
-    """It reads secrets, and on Fargate writes the log (ECS developer guide)."""
+    """Require an execution role, which reads secrets and, on Fargate, writes the log (ECS developer guide)."""
     if any(_entries(container, "secrets") for container in listed):
         why = "ECS reads the containers' secrets with it"
     elif on_fargate and any((one.get("logConfiguration") or {}).get("logDriver") == "awslogs" for one in listed):

@@ -1,4 +1,4 @@
-"""Rules of AWS across properties: dependencies, alternatives, sums."""
+"""Rules of AWS that concern several properties: dependencies, alternatives, sums."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.standin.wire import has_unknown, is_unknown
 
 Inputs = Mapping[str, Any]
 
-# A property, and another that it requires.
+# A property -> another one that it requires.
 NEEDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     # Lambda API reference, FunctionCode.
     "aws:lambda/function:Function": (("s3Bucket", "s3Key"), ("s3Key", "s3Bucket")),
@@ -28,7 +28,7 @@ NEEDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
 }  # fmt: skip
 
-# Variables that Lambda sets (Lambda developer guide, Defined runtime environment variables).
+# Names of variables that Lambda itself sets (Lambda developer guide, Defined runtime environment variables).
 RESERVED = frozenset(
     {
         *("_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV"),
@@ -39,7 +39,7 @@ RESERVED = frozenset(
     }
 )
 
-# All variables of a function as JSON (Lambda developer guide, quotas).
+# Maximum bytes of a function's variables as JSON (Lambda developer guide, quotas).
 ENVIRONMENT_BYTES = 4096
 
 WEEK, DAY, HOUR = 604800, 86400, 3600
@@ -54,7 +54,7 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
 
 
 def _pattern(inputs: Inputs) -> Iterator[Problem]:
-    """Require an object with lists as leaves (EventBridge user guide, creating event patterns)."""
+    """Require an object whose leaves are lists (EventBridge user guide, creating event patterns)."""
     text = inputs.get("eventPattern")
     if text is None and inputs.get("scheduleExpression") is None:
         yield Problem("eventPattern", MISSING, "a rule has a pattern or a schedule", "give event_pattern")
@@ -81,7 +81,7 @@ def _leaves(pattern: Any, at: str) -> Iterator[Problem]:
 
 
 def _redrive(inputs: Inputs) -> Iterator[Problem]:
-    """SQS API reference, CreateQueue."""
+    """Check a queue's redrive policy (SQS API reference, CreateQueue)."""
     text = inputs.get("redrivePolicy")
     if not isinstance(text, str) or is_unknown(text):
         return
@@ -118,7 +118,7 @@ def _rotation(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _function(inputs: Inputs) -> Iterator[Problem]:
-    """A zip needs handler and runtime, an image neither (CreateFunction)."""
+    """Require handler and runtime for a zip, and neither for an image (CreateFunction)."""
     if inputs.get("packageType", "Zip") == "Zip":
         for name in ("handler", "runtime"):
             if inputs.get(name) is None:
@@ -138,7 +138,7 @@ def _function(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _alarm(inputs: Inputs) -> Iterator[Problem]:
-    """Require metric, metrics or PromQL query (PutMetricAlarm). botocore's model requires the name alone."""
+    """Require a metric, metrics or a PromQL query (PutMetricAlarm). botocore's model only requires the name."""
     kinds = ("metricName", "metricQueries", "evaluationCriteria")
     given = [name for name in kinds if inputs.get(name) not in (None, [])]
     if len(given) != 1:
@@ -156,12 +156,12 @@ def _alarm(inputs: Inputs) -> Iterator[Problem]:
     if isinstance(period, int) and isinstance(periods, int):
         most = DAY if period < HOUR else WEEK
         if period * periods > most:
-            rule = f"with periods of {period} seconds it looks at {most} seconds at most"
-            yield Problem("evaluationPeriods", periods, rule, f"give {most // period} or less")
+            rule = f"with periods of {period} seconds, an alarm may evaluate at most {most} seconds"
+            yield Problem("evaluationPeriods", periods, rule, f"set at most {most // period}")
 
 
 def _schedule(inputs: Inputs) -> Iterator[Problem]:
-    """Check windows of 1 to 1440 minutes (EventBridge Scheduler user guide, flexible time windows)."""
+    """Require windows of 1 to 1440 minutes (EventBridge Scheduler user guide, flexible time windows)."""
     window = inputs.get("flexibleTimeWindow")
     if isinstance(window, Mapping) and window.get("mode") == "FLEXIBLE" and not window.get("maximumWindowInMinutes"):
         at = "flexibleTimeWindow.maximumWindowInMinutes"
@@ -169,7 +169,7 @@ def _schedule(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _lock(inputs: Inputs) -> Iterator[Problem]:
-    """Require a mode, and days or years (S3 API reference, DefaultRetention)."""
+    """Require a mode, and either days or years (S3 API reference, DefaultRetention)."""
     rule = inputs.get("rule")
     retention = rule.get("defaultRetention") if isinstance(rule, Mapping) else None
     if not isinstance(retention, Mapping):
@@ -182,7 +182,7 @@ def _lock(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _trail(inputs: Inputs) -> Iterator[Problem]:
-    """Require a wildcard for streams in the log group's ARN (the provider's page)."""
+    """Require a wildcard for streams at the end of the log group's ARN (the provider's page)."""
     group = inputs.get("cloudWatchLogsGroupArn")
     if isinstance(group, str) and not is_unknown(group) and not group.endswith(":*"):
         yield Problem("cloudWatchLogsGroupArn", group, "it ends with all of the group's streams", "add :*")

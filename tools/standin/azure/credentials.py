@@ -1,6 +1,6 @@
-"""Find Azure credentials by environment and files, without the network.
+"""Find Azure credentials in the environment and files, without the network.
 
-`python -m tools.standin.azure.credentials` prints their source, or nothing.
+`python -m tools.standin.azure.credentials` prints where they come from, or nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ NAMES = (
 
 
 def source(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the source of credentials, e.g. `ARM_CLIENT_SECRET` or `az login`, or nothing.
+    """Return the source of credentials, e.g. `ARM_CLIENT_SECRET` or `az login`, or "".
 
-    A virtual machine's identity needs a setting to be detected: use `STANDIN=never`.
+    The identity of a virtual machine is only detected with a setting: otherwise use `STANDIN=never`.
     """
     for name in NAMES:
         entry = environment.get(name, "")
@@ -35,9 +35,9 @@ def source(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def _logged_in(environment: Mapping[str, str]) -> bool:
-    """Return whether Azure's CLI has a subscription. `az logout` removes them.
+    """Return whether Azure's CLI has a subscription, which `az logout` removes.
 
-    The provider ignores a service principal's login (Pulumi, Azure Native Installation & Configuration).
+    The provider ignores the login of a service principal (Pulumi, Azure Native Installation & Configuration).
     """
     home = environment.get("AZURE_CONFIG_DIR") or Path(environment.get("HOME") or Path.home()) / ".azure"
     try:

@@ -1,4 +1,5 @@
-"""Creates vaults and role assignments in a local Key Vault emulator (tools/key_vault), for rotators. Never values."""
+"""Creates vaults and role assignments in a local Key Vault emulator (tools/key_vault), so that rotators can run. It
+never creates secret values."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ from urllib.request import ProxyHandler, Request, build_opener
 from tools.standin.azure.identities import ROLE_ASSIGNMENT, VAULT, kind
 from tools.standin.cloud import Inputs, RefusedError
 
-# The management address of an emulator (tools/key_vault/management.py).
+# Variable with the address of an emulator's control plane (tools/key_vault/management.py).
 VARIABLE = "STANDIN_KEY_VAULT_URL"
 
 DEADLINE = 30.0
 
-# Remedies by Azure's error codes.
+# Code of an error in Azure -> its remedy.
 REMEDIES: Mapping[str, str] = {
     "ConflictError": (
         "count `generation` up in the stack's store for another name, or take the deleted vault back "
@@ -34,7 +35,7 @@ REMEDIES: Mapping[str, str] = {
 
 
 class Emulator:
-    """The objects of an emulator at `url`. Raises RefusedError unless it is on this machine."""
+    """The resources in an emulator at `url`. Raises RefusedError unless the emulator is on this machine."""
 
     def __init__(self, url: str) -> None:
         host = urlsplit(url).hostname or ""
@@ -44,7 +45,7 @@ class Emulator:
                 f"give an http address of loopback ({VARIABLE}), or none"
             )
         self.url = url.rstrip("/")
-        self._opener = build_opener(ProxyHandler({}))  # without the user's proxy
+        self._opener = build_opener(ProxyHandler({}))  # without the user's HTTP proxy
 
     def makes(self, token: str) -> bool:
         return kind(token) in (VAULT, ROLE_ASSIGNMENT)
@@ -54,14 +55,12 @@ class Emulator:
         self._call("PUT", resource_id, {"properties": dict(properties or {})})
 
     def delete(self, resource_id: str) -> None:
-        """Idempotent."""
         self._call("DELETE", resource_id)
 
     def exists(self, resource_id: str) -> bool:
         return self._call("GET", resource_id)
 
     def _call(self, method: str, resource_id: str, body: Mapping[str, Any] | None = None) -> bool:
-        """Return whether it existed. Raises RefusedError with the emulator's error and a remedy."""
         request = Request(  # noqa: S310 - http of loopback
             self.url + quote(resource_id),
             method=method,

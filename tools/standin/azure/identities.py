@@ -1,4 +1,4 @@
-"""Made-up ids, object ids and addresses of Azure, from names, so that two runs are equal."""
+"""Made-up ids, object ids and addresses of Azure. They follow from names, so that two runs are equal."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Inputs = Mapping[str, Any]
 
 STAMP = "2000-01-01T00:00:00Z"
 
-# In place of an API version, to mark a stand-in's answer.
+# In place of an API version, to mark the stand-in's answers.
 API = "standin"
 
-# The path of a resource in its group, by inputs. The last is its name.
+# The path of a resource in its group, by the inputs in it. The last one is its name.
 PATHS: Mapping[str, str] = {
     "app:ManagedEnvironment": "Microsoft.App/managedEnvironments/{environmentName}",
     "app:ContainerApp": "Microsoft.App/containerApps/{containerAppName}",
@@ -47,14 +47,13 @@ ROLE_ASSIGNMENT, DIAGNOSTICS = "authorization:RoleAssignment", "monitor:Diagnost
 GROUP = "resources:ResourceGroup"
 VAULT, IDENTITY = "keyvault:Vault", "managedidentity:UserAssignedIdentity"
 
-# The name's property, for other types. A role assignment's name is a GUID.
+# Property with the name, for other types. A role assignment's name is a GUID.
 NAMED = {GROUP: "resourceGroupName", DIAGNOSTICS: "name"}
 
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 
 
 def kind(token: str) -> str:
-    """Return a token without package and version: `keyvault:Vault`."""
     return token.partition(":")[2]
 
 
@@ -64,14 +63,14 @@ def name_of(token: str) -> str | None:
 
 
 def outer(token: str) -> frozenset[str]:
-    """Return the properties of the place. Their change replaces the resource."""
+    """Return the properties that decide where a resource is. Changing them replaces it."""
     found = {*_PLACEHOLDER.findall(PATHS.get(kind(token), "")), *filter(None, [name_of(token)])}
     return frozenset(found | {"resourceGroupName", "location"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A resource's place, for its id."""
+    """A resource's type and inputs, from which its id follows."""
 
     token: str
     urn: str
@@ -83,7 +82,7 @@ class Place:
     def id(self) -> str:
         what, given = kind(self.token), {key: str(value) for key, value in self.inputs.items()}
         if what == ROLE_ASSIGNMENT:
-            # Also by its content: a replacement exists before the old resource is deleted.
+            # The content is part of the id: a replacement exists before the old resource is deleted.
             name = given.get("roleAssignmentName") or guid(f"assignment {self.urn} {sorted(given.items())}")
             return f"{given['scope'].rstrip('/')}/providers/Microsoft.Authorization/roleAssignments/{name}"
         if what == DIAGNOSTICS:
@@ -112,7 +111,7 @@ class Place:
 
 
 def computed(at: Place, output_types: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs beyond the inputs: known ones, else values of the right type."""
+    """Return the outputs that are no inputs: known ones, or else a value of the right type."""
     path = at.id.rpartition("/providers/")[2].split("/")
     same = {
         "name": at.id.rpartition("/")[2],
@@ -125,7 +124,7 @@ def computed(at: Place, output_types: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def answered(token: str, inputs: Inputs) -> dict[str, Any]:
-    """Return the inputs that Azure answers in another form: identities as a map, a vault with its address."""
+    """Return the inputs that Azure returns in another form: identities as a map, a vault with its address."""
     changed: dict[str, Any] = {}
     identity = inputs.get("identity")
     if isinstance(identity, Mapping) and isinstance(identity.get("userAssignedIdentities"), list):
@@ -155,7 +154,6 @@ def guid(text: str) -> str:
 
 
 def digits(text: str, count: int) -> str:
-    """Return hexadecimal digits, equal for equal text."""
     return hashlib.sha256(text.encode()).hexdigest()[:count]
 
 

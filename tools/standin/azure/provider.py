@@ -1,4 +1,4 @@
-"""Azure for the stand-in: answers from tables, and from an emulator if configured."""
+"""Azure for the stand-in: answers from tables, or from an emulator if configured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.standin.azure.emulator import Emulator
 from tools.standin.cloud import Inputs, RefusedError, Resource
 from tools.standin.problems import Problem
 
-# The tenant by default.
+# The tenant, unless one is configured.
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 CALLER = "azure-native:authorization:getClientConfig"
@@ -30,8 +30,8 @@ class Azure:
         self._emulator: Emulator | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Set subscription, tenant and emulator. Raises for a missing subscription, as the real provider does, and for
-        existing credentials."""
+        """Set subscription, tenant and emulator. Raises for a missing subscription, as the real provider does, and if
+        there are credentials."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there are Azure credentials (from {found}), and this is the stand-in, which reaches no subscription; "

@@ -1,6 +1,6 @@
-"""Which changes replace a resource: place and name, and a table for the rest.
+"""Which changes replace a resource: place and name, and a table for other properties.
 
-The provider's schema is not available here. Unknown changes are updates, so the real provider may replace more.
+Unknown changes count as updates, so the real provider may replace more.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from tools.standin.azure import identities
 
 ALSO: Mapping[str, frozenset[str]] = {
-    # Role assignments - Create: principal, role and scope are its identity; the description is not.
+    # Role assignments - Create: principal, role and scope identify it; the description does not.
     identities.ROLE_ASSIGNMENT: frozenset(
         {"principalId", "principalType", "roleDefinitionId", "scope", "roleAssignmentName"}
     ),

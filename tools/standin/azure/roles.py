@@ -1,7 +1,7 @@
 """Azure's built-in roles and their scopes (Azure, understand scope).
 
-Azure accepts any role at any scope, also without effect. Unknown roles, and roles at the wrong kind of scope, are
-rejected here.
+Azure accepts any role at any scope, even if it has no effect there. The stand-in rejects unknown roles, and roles at
+the wrong kind of scope.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 from tools.azure_roles import definitions
 from tools.standin.sdk_types import did_you_mean
 
-# Services with actions in roles of any service.
+# Services whose actions occur in roles of any service.
 _OF_ALL = ("*", "Microsoft.Authorization", "Microsoft.Insights", "Microsoft.Resources", "Microsoft.Support")
 
 
 def _about(role: Mapping[str, Any]) -> str:
-    """Return the role's service, by its actions, data actions first."""
+    """Return the service that a role is about, according to its actions, data actions first."""
     actions: list[str] = [action for one in role["permissions"] for action in (*one["dataActions"], *one["actions"])]
     return next(name for name in (action.partition("/")[0] for action in actions) if name not in _OF_ALL)
 
 
-# GUID -> name and service.
+# GUID -> name, and the service that the role is about.
 ROLES = {role["name"]: (name, _about(role)) for name, role in definitions().items()}
 
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -51,7 +51,8 @@ class KnownRole:
 
 
 def misplaced(role: str, scope: str) -> tuple[str, str] | None:
-    """Return rule and remedy if a role does not fit its scope. A resource group or more fits every role."""
+    """Return rule and remedy for a role that does not fit its scope, or None. A resource group or larger scope fits
+    every role."""
     known = ROLES.get(role.rpartition("/")[2].lower())
     within = re.search(r"/providers/([^/]+)/", scope)
     if known is None or within is None or within[1].lower() == known[1].lower():

@@ -45,7 +45,7 @@ def _named(pattern: str, words: str) -> Like:
 _APP = _named(r"(?!.*--)[a-z][a-z0-9-]{0,30}[a-z0-9]", "2 to 32 small letters, digits and single dashes")
 _CONTAINER = _named(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", "3 to 63 small letters, digits and single dashes")
 
-# How often a log is searched (Azure Monitor, log search alerts), and how far back, at most two days.
+# How often a log is searched (Azure Monitor, log search alerts), and the period searched, two days at most.
 FREQUENCIES = ("PT1M", "PT5M", "PT10M", "PT15M", "PT30M", "PT45M", *(f"PT{n}H" for n in range(1, 7)), "P1D")
 
 VALUES: Mapping[str, Mapping[str, Form]] = {
@@ -154,7 +154,6 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
 
 
 def _is_open(value: Any) -> bool:
-    """Return whether a part of the value is unknown in a preview."""
     return is_unknown(value) or (isinstance(value, str) and any(word in value for word in UNKNOWNS))
 
 
@@ -176,7 +175,7 @@ _PRIVATE = tuple(ipaddress.IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.
 
 
 def _networks(inputs: Inputs) -> Iterator[Problem]:
-    """Require public IPv4 addresses and networks, not those of RFC 1918 (Key Vault and Storage, IP network rules)."""
+    """Require public IPv4 addresses and networks: none of RFC 1918 (Key Vault and Storage, IP network rules)."""
     for path in ("properties.networkAcls.ipRules[].value", "networkRuleSet.ipRules[].iPAddressOrRange"):
         for at, value in found(inputs, path):
             if not isinstance(value, str) or is_unknown(value):

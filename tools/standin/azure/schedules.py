@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-# Each field with its minimum and maximum.
+# Minimum and maximum of each field.
 FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 6))
 
 _PART = re.compile(r"(?:\*|(\d+)(?:-(\d+))?)(?:/([1-9]\d*))?")

@@ -1,6 +1,6 @@
-"""Find a Vault token by environment and files, without a server.
+"""Find a Vault token in the environment and files, without a server.
 
-`python -m tools.standin.vault.credentials` prints its source, or nothing.
+`python -m tools.standin.vault.credentials` prints where it comes from, or nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ TOKEN = "VAULT_TOKEN"  # noqa: S105  # nosec B105 - a variable's name
 
 
 def source(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the source of the provider's token: `VAULT_TOKEN`, or the file of `vault login`; or nothing.
+    """Return the source of the provider's token: `VAULT_TOKEN`, the file of `vault login`, or "".
 
-    Token helpers are ignored: use `STANDIN=never`.
+    Token helpers are not detected: use `STANDIN=never` for them.
     """
     if environment.get(TOKEN):
         return TOKEN

@@ -1,4 +1,4 @@
-"""Made-up accessors, ids, CSRs and certificates of Vault, from names, so that two runs are equal."""
+"""Made-up accessors, ids, CSRs and certificates of Vault. They follow from names, so that two runs are equal."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from tools.standin.cloud import Resource
 from tools.standin.vault import places
 
-# Outputs that a resource of type `internal` lacks: its key stays on the server.
+# Outputs that are missing with type `internal`, since the key stays on the server.
 KEYS = ("privateKey", "privateKeyType")
 
 
 def kind(token: str) -> str:
-    """Return the type of a token: `Mount`, or with its module if ambiguous, `jwt:AuthBackend`."""
+    """Return the type in a token: `Mount`, or with its module if that is ambiguous, `jwt:AuthBackend`."""
     module, _, name = token.partition(":")[2].partition(":")
     return f"{module.partition('/')[0]}:{name}"
 
 
 def identity(resource: Resource) -> tuple[str, dict[str, Any]]:
-    """Return the id, as in Pulumi's provider, and known outputs."""
+    """Return a resource's id, as in Pulumi's provider, and its known outputs."""
     place, made = places.of(resource.token), _made(resource)
     return place.path(place.id or place.at, {**resource.inputs, **made}), made
 
@@ -41,7 +41,7 @@ def _made(resource: Resource) -> dict[str, Any]:
 
 
 def computed(resource: Resource, output_types: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs beyond the inputs: known ones, else values of the right type."""
+    """Return the outputs that are no inputs: known ones, or else a value of the right type."""
     rest = {name: _filler(hint) for name, hint in output_types.items() if name not in KEYS}
     return {**rest, **{name: value for name, value in identity(resource)[1].items() if name in output_types}}
 

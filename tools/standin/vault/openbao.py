@@ -1,7 +1,7 @@
-"""Creates resources in an OpenBao on this machine, for rotators and servers.
+"""Creates resources in an OpenBao on this machine, so that rotators and servers can run.
 
-places.py has each path; the inputs are the body. Refresh, update and destroy use the server, which computes accessors,
-CSRs and certificates. Never values.
+The paths are in places.py; the inputs are the request's body. Refresh, update and destroy use the server, which
+computes accessors, CSRs and certificates. It never creates secret values.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from tools.standin.cloud import Inputs, RefusedError, Resource
 from tools.standin.vault import places
 from tools.standin.vault.places import Place
 
-# The https address of an OpenBao. VAULT_TOKEN and VAULT_CACERT are as in Pulumi's provider.
+# Variable with the https address of an OpenBao. VAULT_TOKEN and VAULT_CACERT are as in Pulumi's provider.
 VARIABLE = "STANDIN_VAULT_ADDR"
 
 DEADLINE = 120.0
 
-# As in the provider.
+# As in Pulumi's provider.
 TRIES, PAUSE = 10, 0.5
 
-# A new KV mount's error for a moment.
+# An error that a new KV mount answers for a moment.
 NOT_YET = "Upgrading from non-versioned to versioned data"
 
-# Errors of missing resources, with 400 or 500 in place of 404.
+# Errors for missing resources that have status 400 or 500 in place of 404.
 NOT_THERE = ("No secret engine mount at", "No auth engine at", "unable to find PKI issuer", "unable to find PKI key")
 
 REMEDIES: Mapping[int, str] = {
@@ -44,7 +44,7 @@ REMEDIES: Mapping[int, str] = {
 
 
 class OpenBao:
-    """The objects of a server at `url`. Raises RefusedError unless it is on this machine."""
+    """The resources in a server at `url`. Raises RefusedError unless the server is on this machine."""
 
     def __init__(self, url: str, namespace: str = "") -> None:
         parts = urlsplit(url)
@@ -55,13 +55,12 @@ class OpenBao:
             )
         self.url, self._namespace = url.rstrip("/"), namespace
         context = ssl.create_default_context(cafile=os.environ.get("VAULT_CACERT"))
-        self._opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))  # without the user's proxy
+        self._opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))  # without the user's HTTP proxy
 
     def makes(self, token: str) -> bool:
         return token.startswith("vault:")
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:
-        """Return the provider's id and the server's outputs. Raises RefusedError."""
         place, inputs = places.of(resource.token), resource.inputs
         path, namespace = place.path(place.at, inputs), self._namespaced(inputs)
         if place.exclusive and self._call("GET", path, namespace) is not None:
@@ -75,7 +74,6 @@ class OpenBao:
         return place.path(place.id or place.at, {**inputs, **computed}), computed
 
     def update(self, resource: Resource, resource_id: str) -> None:
-        """Raises RefusedError."""
         place, inputs = places.of(resource.token), resource.inputs
         if place.once:
             raise RefusedError(f"{resource_id}: what was generated once can't be changed; replace it")
@@ -87,14 +85,13 @@ class OpenBao:
         self._follow(place, inputs)
 
     def delete(self, resource: Resource) -> None:
-        """Idempotent. A mount deletes the resources that the provider only forgets."""
+        """Delete a resource. Idempotent. Types that the provider only forgets are deleted with their mount."""
         place = places.of(resource.token)
         if place.deleted is not None:
             path = place.path(place.deleted or place.at, resource.inputs)
             self._call("DELETE", path, self._namespaced(resource.inputs))
 
     def exists(self, token: str, outputs: Inputs) -> bool:
-        """Send the provider's read request."""
         place = places.of(token)
         if place.found is None:
             return True
@@ -112,7 +109,6 @@ class OpenBao:
     def _call(
         self, method: str, path: str, namespace: str, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any] | None:
-        """Return None for a missing resource. Raises RefusedError with the server's error."""
         for turn in itertools.count():
             try:
                 return self._resource(method, path, namespace, body)
@@ -153,7 +149,7 @@ def _is_gone(code: int, answer_text: str) -> bool:
 
 
 def _passes(code: int) -> bool:
-    """Return whether the provider retries: OpenBao answers 500 for concurrent changes of a mount."""
+    """Return whether the provider retries: OpenBao answers 500 to concurrent changes of a mount."""
     return code >= HTTPStatus.INTERNAL_SERVER_ERROR and code != HTTPStatus.NOT_IMPLEMENTED
 
 

@@ -1,7 +1,7 @@
-"""The API path of each resource type in Vault, and names of inputs there.
+"""The API path of each resource type in Vault, and the API's names of inputs.
 
 Sources: the provider's documentation (https://registry.terraform.io/providers/hashicorp/vault/latest/docs) and the
-API's (https://openbao.org/api-docs/). Other inputs have the API's names, in another spelling.
+API's (https://openbao.org/api-docs/). Inputs that are not listed have the API's names, in another spelling.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ Body = dict[str, Any]
 
 
 def plain(inputs: Inputs, *, without: Collection[str] = (), named: Mapping[str, str] | None = None) -> Body:
-    """Return inputs by the API's names."""
     names = named or {}
     return {
         names.get(name) or snake(name): _number(value)
@@ -30,39 +29,39 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
 
-# The first is a header, the second Pulumi's.
+# The first is sent as a header, the second is Pulumi's own.
 NEVER_SENT = ("namespace", "__defaults")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A resource type. `{names}` in a path are inputs, or outputs of the server."""
+    """Paths of a resource type. `{names}` in them are inputs, or outputs of the server."""
 
     at: str
     method: str = "POST"
     defaults: Mapping[str, str] = field(default_factory=dict)
-    """Defaults for names in the path."""
+    """Defaults of names in the path."""
     named: Mapping[str, str] = field(default_factory=dict)
     shaped: Callable[[Inputs], Body] | None = None
-    """The body, if it is not the remaining inputs."""
+    """Returns the request's body; by default it is the remaining inputs."""
     change: tuple[str, Callable[[Inputs], Body]] | None = None
-    """Path and body of an update, if they differ."""
+    """Path and body of an update, if they differ from the creation's."""
     then: tuple[str, Callable[[Inputs], Body]] | None = None
-    """A second request after creation and update; not sent without a body."""
+    """Path and body of a second request, after creation and update. It is skipped if the body is empty."""
     found: str | None = ""
-    """Path to read, by default that of creation; None if it can't be read."""
+    """Path for reading, by default the creation's; None if the resource can't be read."""
     deleted: str | None = ""
-    """Path to delete, by default that of creation; None if the provider only forgets it."""
+    """Path for deletion, by default the creation's; None if the provider only forgets the resource."""
     answers: Mapping[str, str] = field(default_factory=dict)
-    """Outputs by their names in the answer to the creation."""
+    """Output -> its name in the answer to the creation."""
     reads: Mapping[str, str] = field(default_factory=dict)
-    """Outputs by their names in a later read."""
+    """Output -> its name in the answer to a read."""
     id: str = ""
-    """The id in Pulumi, by default the path of creation."""
+    """Id in Pulumi; by default the path of the creation."""
     once: bool = False
-    """Whether it can't change."""
+    """Whether the resource can't be updated."""
     exclusive: bool = False
-    """Whether an existing one is an error, though the API would change it."""
+    """Whether creation fails if the resource exists, although the API would update it."""
 
     def path(self, template: str, properties: Inputs) -> str:
         return template.format_map({**self.defaults, **{name: _text(value) for name, value in properties.items()}})
@@ -74,7 +73,6 @@ class Place:
 
 
 def of(token: str) -> Place:
-    """Raises RefusedError for an unknown type."""
     if token not in PLACES:
         raise RefusedError(f"{token}: its path in Vault's API is unknown; add it to {__name__}")
     return PLACES[token]
@@ -85,7 +83,6 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> Any:
-    """Return a whole number as an integer: all are floats on the wire."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
@@ -136,19 +133,18 @@ OF_THE_MOUNT = ("path", "type", "description", "disableRemount", "local", "tune"
 
 
 def _jwt_role(inputs: Inputs) -> Body:
-    """The provider's default of `roleType` differs from the API's."""
+    """Return the body of a JWT role. The provider's default of `roleType` differs from the API's."""
     return plain({"roleType": "oidc", **inputs}, without=("backend", "roleName"))
 
 
 def _days(inputs: Inputs) -> Body:
-    """Convert the provider's seconds for KV."""
     body = plain(inputs, without=("mount",))
     if (seconds := body.pop("delete_version_after", None)) is not None:
         body["delete_version_after"] = f"{seconds}s"
     return body
 
 
-# The API's names for plural names of Pulumi.
+# Pulumi's plural names -> the API's names.
 PLURAL = {
     "countries": "country",
     "localities": "locality",
@@ -161,12 +157,11 @@ PLURAL = {
     "extKeyUsages": "ext_key_usage",
 }
 
-# The API needs them as one text.
+# Lists that the API needs as one text.
 COMMAS = ("altNames", "ipSans", "uriSans", "otherSans")
 
 
 def _generated(inputs: Inputs) -> Body:
-    """Raises for `exported` keys."""
     if inputs.get("type") == "exported":
         raise RefusedError("type: exported would bring a private key into Pulumi's state; take `internal`")
     joined = {name: ",".join(inputs[name]) for name in COMMAS if isinstance(inputs.get(name), list)}

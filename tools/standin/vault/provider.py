@@ -1,4 +1,4 @@
-"""Vault for the stand-in: answers from tables, and from an OpenBao if configured."""
+"""Vault for the stand-in: answers from tables, or from an OpenBao if configured."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ class Vault:
         self._openbao: OpenBao | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Set address and server. Raises for a missing address, as the real provider does, and for an existing
-        token."""
+        """Set address and server. Raises for a missing address, as the real provider does, and if there is a token."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there is a Vault token (from {found}), and this is the stand-in, which reaches no server; "
@@ -48,10 +47,10 @@ class Vault:
 
     @property
     def disclaimer(self) -> str:
-        made = f". All is made in the OpenBao at {self._openbao.url}" if self._openbao else ""
+        made = f". It creates everything in the OpenBao at {self._openbao.url}" if self._openbao else ""
         return (
-            "It does not prove that your Vault accepts the stack: no right of whoever deploys, quota, mount of others "
-            f"or behaviour of Pulumi's own provider is seen, and of replacements only those of its own table{made}"
+            "It does not prove that your Vault accepts the stack: it does not check the deployer's rights, quotas, "
+            f"other mounts or Pulumi's own provider, and it knows only the replacements in its own table{made}"
         )
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
@@ -89,5 +88,5 @@ class Vault:
         return not (self._openbao and self._openbao.makes(token)) or self._openbao.exists(token, outputs)
 
     def invoke(self, token: str, arguments: Inputs) -> dict[str, Any]:  # noqa: ARG002
-        """Return None: a function's answer may be a value."""
+        """Reject every function: its answer may be a secret value."""
         raise RefusedError(f"{token}: the stand-in answers no function of Vault; take a resource's output")

@@ -1,6 +1,6 @@
-"""Which changes replace a resource: place and name, and a table for the rest.
+"""Which changes replace a resource: place and name, and a table for other properties.
 
-The provider's schema is not available here. Unknown changes are updates, so the real provider may replace more.
+Unknown changes count as updates, so the real provider may replace more.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from tools.standin.vault import places
 
-# The provider moves these to a new path with their content, unless `disableRemount` is set.
+# The provider moves these and their content to a new path, unless `disableRemount` is set.
 MOVES = ("vault:index/mount:Mount", "vault:index/authBackend:AuthBackend", "vault:jwt/authBackend:AuthBackend")
 
 ALSO: Mapping[str, frozenset[str]] = {
@@ -23,7 +23,7 @@ ALSO: Mapping[str, frozenset[str]] = {
 
 def replaced_by(token: str, properties: frozenset[str]) -> frozenset[str]:
     place = places.of(token)
-    if place.once:  # generated objects are replaced for every change
+    if place.once:  # each change replaces a generated object
         return properties - {"revoke"}
     within = frozenset(re.findall(r"{(\w+)}", place.at))
     if token in MOVES:

@@ -43,7 +43,7 @@ class Capabilities:
 
 
 class Passwords:
-    """A `Form`: a password policy with a length and rules about characters (Vault, Password policies)."""
+    """A `Form`: a password policy with a length, and with rules for characters (Vault, Password policies)."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):
@@ -54,7 +54,7 @@ class Passwords:
         return None
 
 
-# For roles of every auth method. 32 days are a server's default maximum.
+# For roles of every auth method. 32 days are the default maximum of a server.
 TOKENS: Mapping[str, Form] = {
     "roleName": ROLE,
     "tokenTtl": Between(0, 2764800),
@@ -63,11 +63,11 @@ TOKENS: Mapping[str, Form] = {
     "tokenBoundCidrs[]": CIDR,
 }
 
-# `exported` is missing: the key of a CA would be in Pulumi's state.
+# `exported` is left out: a CA's key would be in Pulumi's state.
 VALUES: Mapping[str, Mapping[str, Form]] = {
     "index:Mount": {"path": PATH, "options.version": OneOf(("1", "2"))},
     "kv:SecretBackendV2": {"maxVersions": Between(0, 4294967295), "deleteVersionAfter": Between(0, 4294967295)},
-    # Vault converts names of policies to lower case: others would always differ.
+    # Vault changes names of policies to lower case: with others, each refresh would find a difference.
     "index:Policy": {"name": Like(r"(?!root$)[a-z0-9._-]+", "small letters, digits and ._-"), "policy": Capabilities()},
     "index:PasswordPolicy": {"policy": Passwords()},
     "index:Audit": {"type": OneOf(("file", "syslog", "socket"))},
@@ -132,7 +132,7 @@ def _jwt(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _keys(inputs: Inputs) -> Iterator[Problem]:
-    """Require exactly one source of signing keys (the same, Configure)."""
+    """Require exactly one source of signing keys (Vault, JWT/OIDC auth method API, Configure)."""
     ways = ("oidcDiscoveryUrl", "jwksUrl", "jwksPairs", "jwtValidationPubkeys")
     if len(_given(inputs, *ways)) != 1:
         yield Problem("oidcDiscoveryUrl", inputs.get("oidcDiscoveryUrl", MISSING), "one way to the issuer's keys",
@@ -140,27 +140,26 @@ def _keys(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _audit(inputs: Inputs) -> Iterator[Problem]:
-    """Vault, File audit device."""
+    """Check an audit device (Vault, File audit device)."""
     options = inputs.get("options")
     if inputs.get("type") == "file" and isinstance(options, Mapping) and "file_path" not in options:
         yield Problem("options.file_path", MISSING, "a file device writes somewhere", "give file_path")
 
 
 def _life(inputs: Inputs) -> Iterator[Problem]:
-    """Vault, PKI (API), Create/Update role."""
+    """Check the lifetimes of a PKI role (Vault, PKI (API), Create/Update role)."""
     if _seconds(inputs.get("ttl")) > (_seconds(inputs.get("maxTtl")) or float("inf")):
         yield Problem("ttl", inputs.get("ttl"), "it is at most max_ttl", "shorten it")
 
 
 def _rebuilt(inputs: Inputs) -> Iterator[Problem]:
-    """The same, Set revocation configuration."""
+    """Check how often a CRL is rebuilt (Vault, PKI (API), Set revocation configuration)."""
     grace, expiry = inputs.get("autoRebuildGracePeriod"), inputs.get("expiry")
     if inputs.get("autoRebuild") and expiry and _seconds(grace) >= _seconds(expiry):
         yield Problem("autoRebuildGracePeriod", grace, "it is shorter than expiry", "shorten it")
 
 
 def _seconds(text: Any) -> float:
-    """Return 0 for an invalid or unknown duration."""
     matched = None if is_unknown(text) else _DURATION.fullmatch(str(text))
     return int(matched[1]) * _UNITS[matched[2]] if matched else 0
 

@@ -1,8 +1,8 @@
 """A small Python language host for the Pulumi CLI, for machines without the official one.
 
-The official pulumi-language-python is in no package registry. For a project with an environment it starts the program
-with Pulumi's executor, or a plugin, and reports the end. This host installs no dependencies, finds no plugins, and
-generates no code.
+The official pulumi-language-python is in no package registry. This one starts a program with Pulumi's executor, or a
+plugin, in an existing environment, and reports its end. It installs no dependencies, finds no plugins, and generates no
+code.
 
 The CLI starts it, reads its port from the first line, and speaks LanguageRuntime (language.proto of Pulumi 3.272) over
 gRPC on loopback.
@@ -30,7 +30,7 @@ from typing import IO, Any
 
 
 def _skip_the_sdk() -> None:
-    """Import `pulumi.runtime.proto` without the SDK, which would double the start, 0.3 to 0.6 s."""
+    """Allow importing `pulumi.runtime.proto` without the SDK, which would double the start time of 0.3 s."""
     spec = importlib.util.find_spec("pulumi")
     if spec is None or not spec.submodule_search_locations:
         sys.exit(f"{sys.executable} has no pulumi package: run `make setup`")
@@ -50,14 +50,14 @@ from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2  # 
 # The executor has printed the error (pulumi-language-python-exec).
 SHOWN_TO_THE_USER = 32
 
-# Bytes, as in the CLI (rpcutil.GrpcChannelOptions).
+# Maximum bytes of a message, as in the CLI (rpcutil.GrpcChannelOptions).
 LARGEST_MESSAGE = 400 * 1024 * 1024
 
 _children: list[subprocess.Popen[Any]] = []
 
 
 class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
-    """LanguageRuntime for programs and plugins with an environment. `engine` is the CLI's address.
+    """LanguageRuntime for programs and plugins in an existing environment. `engine` is the CLI's address.
 
     Other methods answer UNIMPLEMENTED: code generation, packing and linking.
     """
@@ -73,7 +73,7 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
         return plugin_pb2.PluginInfo(version="")
 
     def GetRequiredPackages(self, request: Any, context: Any) -> Any:
-        """Return none, which the CLI would download. Programs request providers with their resources."""
+        """Return no packages, since the CLI would download them. Programs request providers with their resources."""
         return language_pb2.GetRequiredPackagesResponse()
 
     def InstallDependencies(self, request: Any, context: Any) -> Iterator[Any]:
@@ -90,7 +90,8 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
         return language_pb2.AboutResponse(executable=interpreter(request.info)[0], version=version)
 
     def GetProgramDependencies(self, request: Any, context: Any) -> Any:
-        """Return the packages of this environment, the program's; direct ones are not distinguished."""
+        """Return the packages in this environment, which is the program's. Direct dependencies are not
+        distinguished."""
         dependencies = sorted({(found.name, found.version) for found in distributions()})
         return language_pb2.GetProgramDependenciesResponse(
             dependencies=[language_pb2.DependencyInfo(name=name, version=version) for name, version in dependencies]
@@ -100,7 +101,6 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
         return Empty()
 
     def Run(self, request: Any, context: Any) -> Any:
-        """Run a program to its end. This host's output is the program's."""
         python, environment = interpreter(request.info)
         arguments = {
             "--project": request.project,
@@ -134,7 +134,7 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
         return language_pb2.RunResponse(error=f"the program ended with exit code {code}" if code else "")
 
     def RunPlugin(self, request: Any, context: Any) -> Iterator[Any]:
-        """Run a component provider or policy pack, and forward its output: the first line is its port."""
+        """Run a component provider or policy pack, and forward its output, whose first line is its port."""
         python, environment = interpreter(request.info)
         requested = dict(pair.split("=", 1) for pair in request.env if "=" in pair)
         child = subprocess.Popen(
@@ -151,9 +151,10 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
 
 
 def interpreter(info: Any) -> tuple[str, dict[str, str]]:
-    """Return the Python of a program or plugin, and its environment.
+    """Return the Python and the environment for a program or plugin.
 
-    `virtualenv` is relative to its Pulumi.yaml, .venv by default with the toolchain uv, else this host's.
+    `virtualenv` is relative to its Pulumi.yaml. The default is .venv with the toolchain uv, otherwise this host's
+    environment.
     """
     options = dict(info.options)
     folder = options.get("virtualenv") or (".venv" if options.get("toolchain") == "uv" else "")
@@ -165,7 +166,6 @@ def interpreter(info: Any) -> tuple[str, dict[str, str]]:
 
 
 def _end_with_the_call(child: subprocess.Popen[Any], context: Any) -> None:
-    """End the child with the call or with this host."""
     _children.append(child)
     if not context.add_callback(lambda: _end(child)):  # already given up
         _end(child)
@@ -177,14 +177,13 @@ def _end(child: subprocess.Popen[Any]) -> None:
 
 
 def _exit(*_: object) -> None:
-    """Exit at once: the CLI waits 5 s for a plugin that ignores its signal, and grpc's stop for open calls."""
+    """Exit at once: the CLI waits 5 s for a plugin that ignores its signal, and grpc's stop waits for open calls."""
     for child in _children:
         _end(child)
     os._exit(0)
 
 
 def _written_by(child: subprocess.Popen[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Yield a child's output with the stream's name, until both are closed."""
     written: queue.Queue[tuple[str, bytes]] = queue.Queue()
 
     def pass_on(kind: str, pipe: IO[bytes]) -> None:

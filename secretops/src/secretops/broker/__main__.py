@@ -1,4 +1,4 @@
-"""The broker's process, which `start` runs: HOME HOST PORT [READY]. No argument is secret."""
+"""The embedded broker's process, which `process.start` runs with HOME HOST PORT [READY]. No argument is secret."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ try:
     home, host, port, *ready = sys.argv[1:]
     serve(Path(home), host, int(port), ready=int(ready[0]) if ready else None)
 except SecretopsError as error:
-    sys.stderr.write(" ".join(str(error).splitlines()) + "\n")  # one line: `start` prints the log's last
+    sys.stderr.write(" ".join(str(error).splitlines()) + "\n")  # on one line: `start` prints the last line of the log
     sys.exit(error.exit_code)

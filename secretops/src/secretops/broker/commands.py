@@ -1,4 +1,5 @@
-"""The user commands of a Coreflux broker (CorefluxCommunity/coreflux-cursor-plugin, broker-commands and -security)."""
+"""Run the user commands of a Coreflux broker (CorefluxCommunity/coreflux-cursor-plugin, broker-commands and
+-security)."""
 
 from __future__ import annotations
 
@@ -62,7 +63,7 @@ class Commands:
         }
 
     def run(self, username: str, text: str) -> str:
-        """Return the JSON answer to a command of `username`. Repeats no argument but a user's name."""
+        """Return the JSON answer to a command of `username`. It repeats no argument except a user's name."""
         try:
             command = parse(text)
         except ValueError as error:  # contains no input

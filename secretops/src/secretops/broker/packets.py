@@ -25,12 +25,10 @@ REFUSED = 0x80
 
 
 class MalformedError(Exception):
-    """A packet violates the standard or a limit. The text contains nothing of the packet."""
+    """A packet violates the standard or a limit. The message quotes nothing from the packet."""
 
 
 class RefusedConnectError(Exception):
-    """A CONNECT is refused with a return code."""
-
     def __init__(self, code: ReturnCode) -> None:
         super().__init__(code.name)
         self.code = code
@@ -70,7 +68,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """A CONNECT. `client_id` may be empty; `keep_alive` is in seconds, or 0."""
+    """A CONNECT packet. `client_id` may be empty. `keep_alive` is in seconds; 0 disables it."""
 
     client_id: str
     clean: bool
@@ -150,7 +148,7 @@ class _Fields:
 
 
 def connect(body: bytes) -> Connect:
-    """Raises MalformedError, and RefusedConnectError for another protocol or a missing client id."""
+    """Parse a CONNECT. Raises MalformedError, and RefusedConnectError for another protocol or no client id."""
     fields = _Fields(body)
     if fields.text() != "MQTT":
         raise MalformedError("protocol name")
@@ -213,7 +211,7 @@ def acknowledged(body: bytes) -> int:
 
 
 def connack(code: int, *, present: bool = False) -> bytes:
-    """Return a CONNACK. `present`: the broker has a session of the client."""
+    """Return a CONNACK. `present`: the broker already has a session of the client."""
     return bytes((0x20, 2, present, code))
 
 
@@ -231,7 +229,7 @@ def unsuback(packet_id: int) -> bytes:
 
 
 def published(message: Message, packet_id: int = 0, *, again: bool = False) -> bytes:
-    """Return a PUBLISH. `again`: it was sent before without an acknowledgement."""
+    """Return a PUBLISH. `again` marks a message that was sent before but not acknowledged."""
     topic = message.topic.encode()
     head = len(topic).to_bytes(2, "big") + topic + (packet_id.to_bytes(2, "big") if message.qos else b"")
     return _packet(0x30 | again << 3 | message.qos << 1 | message.retain, head + message.payload)
@@ -242,11 +240,11 @@ def is_filter(text: str) -> bool:
 
 
 def matches(topic_filter: str, topic: str) -> bool:
-    """Return whether a valid filter matches `topic`. A leading wildcard matches no $-topic."""
+    """Return whether a valid filter matches `topic`. A leading wildcard matches no topic that starts with $."""
     if topic[0] == "$" and topic_filter[0] != "$":
         return False
     wanted, levels = topic_filter.split("/"), topic.split("/")
-    if wanted[-1] == "#":  # matches its parent, too
+    if wanted[-1] == "#":  # x/# also matches x
         wanted.pop()
         levels = levels[: len(wanted)]
     return len(wanted) == len(levels) and all(want in ("+", level) for want, level in zip(wanted, levels, strict=True))

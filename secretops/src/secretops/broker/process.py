@@ -32,29 +32,28 @@ from secretops.stores import files
 PID_FILE = "broker.pid"
 LOG_FILE = "broker.log"
 
-# The log has two files of this size.
+# The log rotates between two files, each of at most this size.
 LOG_BYTES = 2**20
 
-# Makes glibc return the 16 MiB of a login to the system.
+# Makes glibc return the 16 MiB that a login uses to the system.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_ARENA_MAX": "1"}
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
-LOCK_SECONDS = 2.0  # until the lock of the pid file is free, which readers hold for microseconds
+LOCK_SECONDS = 2.0  # to lock the pid file, which readers lock for microseconds
 POLL_SECONDS = 0.02
 
 log = logging.getLogger(__name__)
 
 
-class EmbeddedBrokerError(SecretopsError):
-    """The embedded broker cannot be started or stopped."""
+class EmbeddedBrokerError(SecretopsError): ...
 
 
 class Listener(StrEnum):
     """The process that listens at the broker's address after a start."""
 
     STARTED = "started"  # this home's broker
-    OURS = "ours"  # this home's broker, which ran before
+    OURS = "ours"  # the broker of this home, which was running before
     FOREIGN = "foreign"  # another process; nothing was started
 
 
@@ -89,7 +88,7 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
         except OSError as error:
             raise EmbeddedBrokerError(
                 f"{host}:{port}: {error.strerror}",
-                rule="the embedded broker needs this address",
+                rule="no other process may listen at the address of the embedded broker",
                 remedy="stop the process that listens there, or set another broker.port in the stack file",
                 code="broker-address-in-use",
             ) from error
@@ -102,7 +101,7 @@ def start(home: Path, host: str, port: int) -> Listener:
     """
     host = loopback(host)
     address = f"{host}:{port}"
-    taken = is_listening(host, port)  # first: the broker has its pid file before it listens
+    taken = is_listening(host, port)  # read before the pid file, which our broker writes before it listens
     if (already := running(home)) is not None:
         return _ours(home, already, host, port)
     if taken:
@@ -113,7 +112,7 @@ def start(home: Path, host: str, port: int) -> Listener:
     try:
         readable, _, _ = select.select([ready], [], [], START_SECONDS)
         if readable and os.read(ready, 1):
-            process.returncode = 0  # no warning that it outlives this process
+            process.returncode = 0  # suppresses Popen's warning that the child outlives this process
             return Listener.STARTED
     finally:
         os.close(ready)
@@ -137,10 +136,10 @@ def stop(home: Path) -> bool:
             os.kill(found.pid, number)
         if _within(STOP_SECONDS, lambda: running(home) is None):
             with suppress(ChildProcessError):
-                os.waitpid(found.pid, 0)  # if this very process started it
+                os.waitpid(found.pid, 0)  # reap the child, if this very process started it
             return True
     raise EmbeddedBrokerError(
-        f"process {found.pid} does not exit",
+        f"the embedded broker, process {found.pid}, does not exit",
         remedy=f"see its log {home / LOG_FILE}, then run: kill -9 {found.pid}",
         code="broker-stop-failed",
     )
@@ -159,7 +158,7 @@ def running(home: Path) -> Running | None:
     except BlockingIOError:
         text: list[str] = []
 
-        def written() -> bool:  # it is locked first and filled next
+        def written() -> bool:  # the pid file is locked before it is written
             text[:] = os.pread(file, 200, 0).decode().split()
             return len(text) == 2  # noqa: PLR2004 - pid and address
 
@@ -185,14 +184,14 @@ def wait_until_free(host: str, port: int) -> bool:
 def loopback(host: str) -> str:
     """Return the address to listen on. Raises UsageError if it is not loopback."""
     if host == "localhost":
-        return "127.0.0.1"  # its ::1 may be configured and not there, as in many containers
+        return "127.0.0.1"  # ::1 may be configured but unavailable, as in many containers
     with suppress(ValueError):
         address = ipaddress.ip_address(host)
         if address.version == 4 and address.is_loopback:  # noqa: PLR2004 - IPv4
             return host
     raise UsageError(
         f"{host} is not a loopback address",
-        rule="the embedded broker has no TLS, so it listens only on loopback, over IPv4",
+        rule="the embedded broker must listen on loopback, over IPv4, because it has no TLS",
         remedy="set broker.host to localhost, or use a broker with TLS",
         code="broker-not-loopback",
     )
@@ -203,12 +202,12 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
         raise EmbeddedBrokerError(
             f"the broker of folder {home} runs at {already.address}, not at {host}:{port}",
             rule="only one embedded broker may run in a folder",
-            remedy="stop it: secretops broker stop; or set its address in the stack file",
+            remedy="stop it: secretops broker stop; or set its address in broker.host and broker.port (stack file)",
             code="broker-address-mismatch",
         )
-    if not _within(START_SECONDS, lambda: is_listening(host, port)):  # it may be starting
+    if not _within(START_SECONDS, lambda: is_listening(host, port)):  # the broker may still be starting
         raise EmbeddedBrokerError(
-            f"process {already.pid} is the broker of folder {home}, and does not listen at {already.address}",
+            f"process {already.pid} is the broker of folder {home}, but does not listen at {already.address}",
             remedy=f"see its log {home / LOG_FILE}, then run: secretops broker stop",
             code="broker-not-listening",
         )
@@ -242,7 +241,7 @@ def _spawn(home: Path, host: str, port: int) -> tuple[subprocess.Popen[bytes], i
 
 @contextmanager
 def _claimed(home: Path, address: str) -> Iterator[Callable[[], bool]]:
-    """Lock the pid file. Yield a function that returns whether the file is still this one."""
+    """Lock the pid file. Yield a function that returns whether the file is still the locked one."""
     path = home / PID_FILE
     locked: list[int] = []
 
@@ -250,7 +249,7 @@ def _claimed(home: Path, address: str) -> Iterator[Callable[[], bool]]:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE)
         with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(path, file):  # else its previous owner has just removed it
+            if _is_at(path, file):  # else the previous owner has just removed the file
                 locked.append(file)
                 return True
         os.close(file)

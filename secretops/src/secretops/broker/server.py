@@ -24,25 +24,25 @@ from secretops.broker.users import Flag, Scrypt, User, Users
 # Descriptions of a Coreflux broker's actions. The MCP server subscribes to them at every connect.
 ACTIONS = "$SYS/Coreflux/Actions/"
 
-# Clients that have logged in, and that have not: the oldest of the latter is closed for a new one.
+# Maximum clients that have logged in, and that have not: of these a new one replaces the oldest.
 MAX_CONNECTIONS = 100
 MAX_PENDING = 50
 CONNECT_SECONDS = 10.0
 
-# The largest CONNECT, which may have a will, and the largest other packet.
+# Bytes of the largest CONNECT, which may contain a will, and of the largest other packet.
 CONNECT_BYTES = 64 * 2**10
 PACKET_BYTES = 256 * 2**10
 
-# Sessions without a client: the oldest is dropped for a new one.
+# Sessions without a connected client. A further one replaces the oldest.
 MAX_OFFLINE = 10
 
 RETAINED_MESSAGES = 1_000
 RETAINED_BYTES = 2**20
 
-# Unreleased packet ids (QoS 2) of a client.
+# Packet ids (QoS 2) that a client may leave unreleased.
 UNRELEASED = 1_000
 
-# Seconds until a broker that has lost its pid file ends.
+# Seconds between checks of the pid file. A broker that has lost it exits.
 OWNED_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,8 @@ class Action(Enum):
 def is_allowed(user: User | None, action: Action, topic: str) -> bool:
     """Return whether `user` may access a topic or a filter, as on a new Coreflux broker.
 
-    Ordinary topics are open; Command and its Output need CommandCall, the rest of $SYS a system administrator.
-    Descriptions of actions are open, for the MCP server.
+    Ordinary topics are open. Command and its Output require CommandCall; the rest of $SYS requires a system
+    administrator, except descriptions of actions, which the MCP server reads.
     """
     if user is None:
         return False
@@ -133,11 +133,11 @@ class EmbeddedBroker:
         return password
 
     def _allows_will(self, name: str | None, will: Message) -> bool:
-        """Return whether the user may have that will: none on Command, where it would not be a command."""
+        """Return whether the user may have that will. A will on Command is refused: it would not run as a command."""
         return will.topic != COMMAND_TOPIC and is_allowed(self._users.get(name), Action.PUBLISH, will.topic)
 
     def _open(self, connect: Connect, connection: Connection) -> Session:
-        """Return the client's session: the previous one, unless it is another user's or clean."""
+        """Return the client's previous session if it may be resumed, else a new one."""
         client_id, name = connect.client_id or uuid.uuid4().hex, connect.username or ""
         session = self._sessions.get(client_id)
         if session and session.connection:
@@ -160,7 +160,7 @@ class EmbeddedBroker:
         session.connection = None
         del self._sessions[session.client_id]
         if not session.clean:
-            self._sessions[session.client_id] = session  # the latest offline session
+            self._sessions[session.client_id] = session  # reinserted as the latest offline session
             offline = [each for each in self._sessions.values() if each.connection is None]
             if len(offline) > MAX_OFFLINE:
                 del self._sessions[offline[0].client_id]
@@ -170,7 +170,7 @@ class EmbeddedBroker:
     async def _handle_packets(
         self, session: Session, connection: Connection, reader: StreamReader, silence: float | None
     ) -> None:
-        """Handle packets until DISCONNECT. Raises TimeoutError if a client is silent or does not read."""
+        """Handle packets until DISCONNECT. Raises TimeoutError for a silent client, or one that does not read."""
         while session.connection is connection:
             async with asyncio.timeout(silence):
                 kind, flags, body = await packets.read(reader, PACKET_BYTES)
@@ -201,7 +201,6 @@ class EmbeddedBroker:
                     raise MalformedError("a second CONNECT")
 
     async def _handle_publish(self, session: Session, connection: Connection, message: Message, packet_id: int) -> None:
-        """Acknowledge a message, then run it as a command or publish it, if that is allowed."""
         again = message.qos == 2 and packet_id in session.received  # noqa: PLR2004
         if message.qos == 2 and not again:  # noqa: PLR2004
             if len(session.received) >= UNRELEASED:
@@ -287,7 +286,7 @@ def _hang_up(writer: StreamWriter) -> None:
 async def run(
     users: Users, host: str, port: int, *, on_listening: Callable[[], None], owned: Callable[[], bool]
 ) -> None:
-    """Serve until SIGTERM, SIGINT, or `owned`, called every OWNED_SECONDS, returns False.
+    """Serve until SIGTERM or SIGINT, or until `owned`, called every OWNED_SECONDS, returns False.
 
     Raises OSError if the address is in use.
     """

@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Connection:
-    """A client that has logged in with the password `password`."""
-
     writer: StreamWriter
     password: Scrypt
     will: Message | None
@@ -88,7 +86,7 @@ class Session:
             self._drops = self._drops and bool(self._waiting)
 
     def resume(self, connection: Connection) -> None:
-        """Use `connection`: send unacknowledged messages again, then queued ones."""
+        """Attach `connection`: send unacknowledged messages again, then queued ones."""
         self.connection = connection
         for packet_id, message in self._sent.items():
             if packet_id in self._released:

@@ -19,7 +19,7 @@ from secretops.values import Value, new_password
 
 USERS_FILE = "users.json"
 
-# The administrator of a new Coreflux broker.
+# Administrator of a new Coreflux broker.
 FIRST_ADMIN = "root"
 
 
@@ -40,7 +40,7 @@ class _Model(BaseModel):
 
 
 class Scrypt(_Model):
-    """A hashed password. n=2**14 costs 16 MiB and some 40 ms a login: enough for generated passwords of 238 bits."""
+    """A hashed password. n=2**14 costs 16 MiB and about 40 ms per login: enough for generated passwords of 238 bits."""
 
     salt: str
     hash: str
@@ -69,7 +69,7 @@ class User(_Model):
 
     @property
     def may_command(self) -> bool:
-        """Whether the user may publish to Command and read its Output (CommandCall)."""
+        """Return whether the user may publish to Command and read its Output (CommandCall)."""
         return bool(self.flags & {Flag.USER_MANAGEMENT, Flag.SYSTEM_CONFIGURATION})
 
 
@@ -78,7 +78,7 @@ class _File(_Model):
 
 
 class Users:
-    """The users. A change is written before it applies, so an answered command survives a crash."""
+    """The broker's users. A change is saved before it applies, so a crash loses no answered command."""
 
     def __init__(self, path: Path, users: dict[str, User]) -> None:
         self._path = path
@@ -86,14 +86,14 @@ class Users:
 
     @classmethod
     def load(cls, home: Path) -> Self:
-        """Raises UsageError without a users file, and StoreError for an invalid one."""
+        """Read the users file. Raises UsageError if missing, StoreError if invalid."""
         path = home / USERS_FILE
         try:
             return cls(path, _File.model_validate_json(path.read_bytes()).users)
         except FileNotFoundError as error:
             raise UsageError(
                 f"{path} does not exist",
-                rule="a broker without users accepts no login",
+                rule="the embedded broker must have a users file: without users it accepts no login",
                 remedy="secretops broker start",
                 code="users-file-missing",
             ) from error
@@ -101,8 +101,8 @@ class Users:
             why = error.strerror if isinstance(error, OSError) else "not a users file"
             raise StoreError(
                 f"{path}: {why}",
-                rule="only the broker may write this file, which contains its users",
-                remedy="make it readable, or move it away: secretops broker start then creates an admin",
+                rule="the file must be readable, and only the broker may write it",
+                remedy="make it readable; or move it away, then create a new admin: secretops broker start",
                 code="users-file-invalid",
             ) from error
 

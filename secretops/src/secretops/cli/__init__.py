@@ -22,11 +22,10 @@ for _name, _group in registry.commands().items():
 
 
 def main() -> NoReturn:
-    """Run the command line, and exit with a documented code."""
     redaction.forbid_core_dumps()
     try:
         code = int(_run())
-    except KeyboardInterrupt:  # a second signal, while the first one was handled
+    except KeyboardInterrupt:  # a second signal during the handling of the first
         code = ExitCode.INTERRUPTED
     code = signals.end(code)
     if code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
@@ -37,12 +36,12 @@ def main() -> NoReturn:
 def _run() -> int:
     printable.install()
     redaction.install()
-    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # ignore an operator's own line that does not parse
+    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # ignore a line of the operator's .env that does not parse
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     signals.begin()
     try:
         code = app(prog_name="secretops", standalone_mode=False) or ExitCode.DONE
-        if not sys.stdout.closed:  # mcp closes it at its end, over stdio
+        if not sys.stdout.closed:  # over stdio, mcp closes it when it ends
             sys.stdout.flush()
     except ClosedOutputError as error:
         return error.exit_code
@@ -51,7 +50,10 @@ def _run() -> int:
     except typer.TyperException as error:
         return _fail(_usage(error), ExitCode.USAGE)
     except typer.Abort:
-        return _fail(SecretopsError("interrupted at the prompt", code="prompt-interrupted"), ExitCode.FAILED)
+        return _fail(
+            SecretopsError("interrupted at the prompt", remedy="run the command again", code="prompt-interrupted"),
+            ExitCode.FAILED,
+        )
     except Exception as error:
         return _fail(unexpected("secretops", error), ExitCode.FAILED)
     return code
@@ -69,13 +71,16 @@ def _fail(error: SecretopsError | None, code: int) -> int:
 
 
 def _usage(error: typer.TyperException) -> SecretopsError | None:
-    """Return the error of a command line. Without a command, print the help."""
+    """Return the error for an invalid command line. For an empty one, print the help."""
     message, rule = error.format_message(), ""
     if type(error).__name__ == "NoArgsIsHelpError":  # typer exports no other name for it
         out.print(message)
         return None
-    if message.startswith("Got unexpected extra argument"):  # not repeated: it may be a value
-        message, rule = "unexpected argument", "a value is never an argument: if it was one, replace it, it is exposed"
+    if message.startswith("Got unexpected extra argument"):  # the argument is not repeated: it may be a secret value
+        message, rule = (
+            "unexpected argument",
+            "a secret value must not be an argument: if this was one, replace it, because it is exposed",
+        )
     names: list[str] = []
     context = getattr(error, "ctx", None)
     while context and context.parent:

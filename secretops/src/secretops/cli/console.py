@@ -39,7 +39,10 @@ _CODES = {"": "", "green": "32", "italic": "3", "red": "31", "yellow": "33"}
 
 def _check_name(name: str | None) -> str | None:
     if name == "":
-        rule, remedy = "an empty name is often an unset variable", "pass a name, or omit --stack for the selected stack"
+        rule, remedy = (
+            "the name must not be empty; a frequent cause is an unset variable",
+            "pass a name, or omit --stack for the selected stack",
+        )
         raise UsageError("--stack has an empty name", rule=rule, remedy=remedy, code="stack-name-empty")
     return name
 
@@ -57,6 +60,10 @@ TrailFiles = Annotated[
     list[str] | None, typer.Option("--trail", metavar="FILE", help="A log of the trail, as for audit. Repeatable.")
 ]
 
+Journals = Annotated[
+    list[str] | None, typer.Option("--journal", metavar="FILE", help="A log of the rotator, or -. Repeatable.")
+]
+
 
 class _Group(TyperGroup):
     """Accepts the common options before a command, too, and passes them on."""
@@ -67,7 +74,6 @@ class _Group(TyperGroup):
 
 
 def _typed(context: typer.Context) -> list[str]:
-    """Return the common options before a command."""
     names = {option.name: option.opts[0] for option in context.command.params}
     typed = {
         names[name]: value
@@ -136,7 +142,6 @@ err = Printer("stderr")
 
 
 def _write(stream: Any, text: str, style: str) -> None:
-    """Write `text`, styled on a terminal with colors."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if style and isinstance(stream, Screen) and stream.isatty() and not plain:
         stream.write_styled(text, _CODES[style])
@@ -164,14 +169,16 @@ def ask(question: str, *, hidden: bool = False) -> str:
     except typer.Abort:
         if signals.arrived():
             raise KeyboardInterrupt from None
-        raise SecretopsError("interrupted at the prompt", code="prompt-interrupted") from None
+        raise SecretopsError(
+            "interrupted at the prompt", remedy="run the command again", code="prompt-interrupted"
+        ) from None
 
 
 def confirm(command: str, cost: str, name: str, *, which: str = "its name", reason: str, preview: str) -> None:
     if not sys.stdin.isatty():
         what, rule, remedy = (
             f"{command}: no terminal to confirm",
-            f"{reason}, so the command asks first",
+            f"the command must be confirmed: {reason}",
             f"--yes; {preview}",
         )
         raise UsageError(what, rule=rule, remedy=remedy, code="confirmation-missing")

@@ -1,5 +1,3 @@
-"""The commands doctor and audit."""
-
 from __future__ import annotations
 
 import sys
@@ -12,7 +10,7 @@ import typer
 
 from secretops import redaction
 from secretops.cli import console
-from secretops.errors import SecretopsError, UsageError
+from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.printable import printable
 
 if TYPE_CHECKING:
@@ -40,10 +38,13 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
     from secretops.operations import doctor as operation
 
     if yes and not repair:
-        what, rule = "--yes without --repair", "--yes answers the prompts of --repair"
-        raise UsageError(what, rule=rule, remedy="--repair --yes", code="yes-without-repair")
+        what, rule = "--yes without --repair", "--yes requires --repair, whose prompts it answers"
+        raise UsageError(what, rule=rule, remedy="secretops doctor --repair --yes", code="yes-without-repair")
     if repair and not yes and not sys.stdin.isatty():
-        rule, remedy = "each repair must be confirmed", "run it in a terminal; or run all repairs: --repair --yes"
+        rule, remedy = (
+            "each repair must be confirmed",
+            "run it in a terminal; or run all repairs: secretops doctor --repair --yes",
+        )
         raise UsageError("--repair: no terminal to confirm", rule=rule, remedy=remedy, code="confirmation-missing")
     session = console.open_session(stack, manifest)
     if confirm:
@@ -74,7 +75,7 @@ def _examine(session: Session, *, quiet: bool) -> list[Examined]:
         examined.append((name, result))
         if quiet:
             continue
-        if result.level is Level.UNKNOWN and result.texts in printed:  # the reason of an earlier check
+        if result.level is Level.UNKNOWN and result.texts in printed:  # an earlier check has printed this reason
             skipped.append(name)
             continue
         printed.add(result.texts)
@@ -128,7 +129,8 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """List who read and changed which secret, undeclared readers first. --json prints a line a row, then a summary."""
+    """List who read and changed which secret, undeclared readers first. --json prints a line per row, then a
+    summary."""
     from secretops.operations import audit as operation
     from secretops.operations.stack import load_manifest
 
@@ -162,3 +164,40 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     for problem in view.problems:
         console.err.print(f"{printable(problem.value)}\n{problem.rule}\n-> {problem.remedy}")
     return view.exit_code
+
+
+@console.app.command()
+def history(  # noqa: PLR0917 - typer calls it by name
+    name: Annotated[str, typer.Argument(help="The secret, for example mqtt.")],
+    since: console.Since = None,
+    journal: console.Journals = None,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
+) -> int:
+    """List a secret's versions, and the steps of its rotations: when, by whom, with what outcome. Never a value."""
+    from secretops.operations import history as operation
+    from secretops.operations.audit import moment
+
+    begin = moment(since, datetime.now(UTC)) if since else None
+    versions, found = operation.of_secret(console.open_session(stack, manifest), name, journal or (), begin)
+    if as_json:
+        parts = {"versions": versions, "steps": found.entries}
+        listed = {key: [asdict(entry) for entry in entries] for key, entries in parts.items()}
+        console.print_json({"secret": name, **listed, "lacking": found.lacking})
+        return ExitCode.DONE
+    rows = [(one.id, one.stage, one.user or "-", *map(_minute, (one.published, one.retired))) for one in versions]
+    if rows:
+        console.print_table(("version", "stage", "user", "published", "retired"), rows)
+    steps = [(_minute(one.time), one.step, one.version, one.actor or "-", one.outcome) for one in found.entries]
+    if steps:
+        console.print_table(("time (UTC)", "step", "version", "by", "outcome"), steps)
+    else:
+        console.out.print(f"{name}: no step is on record")
+    if found.lacking:
+        console.notify(printable(found.lacking))
+    return ExitCode.DONE
+
+
+def _minute(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M}" if time else "-"

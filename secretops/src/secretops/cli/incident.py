@@ -1,5 +1,3 @@
-"""The commands compromise and purge."""
-
 from __future__ import annotations
 
 import json

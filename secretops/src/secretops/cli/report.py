@@ -1,5 +1,3 @@
-"""The command report."""
-
 from __future__ import annotations
 
 import os
@@ -13,6 +11,7 @@ import typer
 
 from secretops.cli.console import (
     AsJson,
+    Journals,
     ManifestFile,
     Since,
     Stack,
@@ -37,9 +36,7 @@ def report(  # noqa: PLR0917 - typer calls it by name
     ] = None,
     since: Since = None,
     trail: TrailFiles = None,
-    journal: Annotated[
-        list[str] | None, typer.Option("--journal", metavar="FILE", help="A log of the rotator, or -. Repeatable.")
-    ] = None,
+    journal: Journals = None,
     skip_doctor: Annotated[bool, typer.Option("--skip-doctor", help="Do not run doctor.")] = False,
     stack: Stack = None,
     manifest: ManifestFile = None,
@@ -47,11 +44,11 @@ def report(  # noqa: PLR0917 - typer calls it by name
 ) -> int:
     """Write a report as a page of HTML: ages, due dates, rotations, accesses and open findings. --json prints JSON."""
     if to is None and not as_json:
-        rule, remedy = "--to FILE or --json says where the report goes", "secretops report --to report.html"
+        rule, remedy = "--to FILE or --json must be set", "secretops report --to report.html"
         raise UsageError("report: --to is missing", rule=rule, remedy=remedy, code="report-target-missing")
     if to == STDOUT and as_json:
-        what, rule = "--to - and --json: both print", "standard output can contain only one document"
-        raise UsageError(what, rule=rule, remedy="--to FILE --json", code="output-ambiguous")
+        what, rule = "--to - and --json: both print", "standard output must contain only one document"
+        raise UsageError(what, rule=rule, remedy="secretops report --to FILE --json", code="output-ambiguous")
     if to:
         with with_extra("report"):
             from secretops.report import page
@@ -78,7 +75,7 @@ def report(  # noqa: PLR0917 - typer calls it by name
 
 
 def _check(to: Path) -> None:
-    """Raise UsageError if the page cannot be written, before the report is made."""
+    """Raise UsageError if the page cannot be written, before anything is read for it."""
     if to != STDOUT:
         if to.is_symlink() or (to.exists() and not to.is_file()):
             raise _not_writable(to, "not a regular file")

@@ -1,5 +1,3 @@
-"""The commands run, broker and trust."""
-
 from __future__ import annotations
 
 import io
@@ -13,7 +11,7 @@ from secretops.cli import console
 from secretops.errors import ExitCode, UsageError
 
 SCHEMES = (*registry.sources(), "file", "files", "json")
-# The stack whose broker is in the project's default folder.
+# Stack whose broker is in the project's default folder.
 DEFAULT_STACK = "dev"
 
 broker_app = console.make_group("The embedded broker of a dev stack.")

@@ -1,5 +1,3 @@
-"""The commands status, put, rotate and tick."""
-
 from __future__ import annotations
 
 import sys
@@ -101,8 +99,10 @@ def put(  # noqa: PLR0917 - typer calls it by name
     from secretops.operations import put as operation
     from secretops.operations.session import NO_ARGUMENT
 
-    if context.args:  # not repeated: it may be the value
-        remedy = "type it at the prompt, or pass it on standard input; if it was the value, replace it: it is exposed"
+    if context.args:  # the argument may be the secret value
+        remedy = (
+            "type the value at the prompt, or pass it on standard input; if this was one, replace it: it is exposed"
+        )
         what = f"put {name}: unexpected argument"
         raise UsageError(what, rule=NO_ARGUMENT, remedy=remedy, code="usage-invalid")
     session = console.open_session(stack, manifest)
@@ -128,8 +128,11 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     for entry in from_files:
         field, separator, path = entry.partition("=")
         if not separator or field not in secret.fields:
-            what = "--file: no field of this secret, or no path"  # not repeated: it may be the value
-            rule, remedy = f"the fields are {', '.join(secret.fields)}", f"for example --file {secret.fields[-1]}=PATH"
+            what = "--file: not a field of this secret, or without a path"  # the argument may be the secret value
+            rule, remedy = (
+                f"it must be FIELD=PATH, with the field {' or '.join(secret.fields)}",
+                f"for example --file {secret.fields[-1]}=PATH",
+            )
             raise UsageError(what, rule=rule, remedy=remedy, code="file-option-invalid")
         try:
             fields[field] = Path(path).read_bytes().decode()
@@ -150,7 +153,7 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     try:
         text = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:
-        rule, remedy = "a value must be UTF-8 text without NUL", "encode binary data, for example with base64"
+        rule, remedy = "a secret value must be UTF-8 text without NUL", "encode binary data, for example with base64"
         raise UsageError("standard input is not UTF-8", rule=rule, remedy=remedy, code="value-not-utf8") from None
     if len(left) == 1 and not text.lstrip().startswith("{"):
         fields[left[0]] = text.removesuffix("\n")
@@ -160,8 +163,11 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     try:
         return Value({**fields, **TypeAdapter(dict[str, str]).validate_json(text, strict=True)})
     except ValidationError:
-        what, rule = "standard input is not a JSON object of strings", f"the fields are {', '.join(secret.fields)}"
-        remedy = "pass them as one JSON object, or run it in a terminal for a prompt"
+        what, rule = (
+            "standard input is not a JSON object of strings",
+            f"it must have the fields {', '.join(secret.fields)}",
+        )
+        remedy = "pass one JSON object with all fields, or run the command in a terminal for a prompt"
         raise UsageError(what, rule=rule, remedy=remedy, code="value-not-json") from None
 
 

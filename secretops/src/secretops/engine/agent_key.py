@@ -3,8 +3,8 @@
 There is no apply step: an agent accepts any number of keys until they are deleted.
 
 DigitalOcean shows a key once, so a crash before it is stored leaves a lost key. Its name follows from the id of the
-version that it was to replace: the next run deletes it, and no other key. Stored keys are identified by id, since a
-lost one has the same name.
+version to replace, so the next run deletes it, and no other key. Stored keys are identified by id, since a lost one has
+the same name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from secretops.engine.rotator import Rotator, new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError
 
-# Requests for a key in one run. After each lost answer its key is deleted.
+# Attempts to create a key in one run. After a lost answer, the key that may exist is deleted first.
 TRIES = 3
 
 # Seconds between attempts to verify a new key: DigitalOcean distributes it to two services first.
@@ -28,8 +28,8 @@ VERIFY_PAUSES = (2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class KeyComparison:
-    # Keys made to replace a stored version that belong to none. Without those after a version whose key is gone:
-    # readers may have the next key, which a store restored from a backup does not know.
+    # Keys made to replace a stored version, that belong to no version. If that version's own key is gone, its successor
+    # is excluded: readers may use it, and a store restored from a backup does not know it.
     leftover: tuple[NamedKey, ...]
     # Why the agent does not accept the key that readers have.
     problem: str | None
@@ -37,7 +37,7 @@ class KeyComparison:
 
 @dataclass(eq=False, kw_only=True)
 class AgentKey(Rotator):
-    """`admins`: version ids of the admin token, newest first; they name the first key."""
+    """Rotates an agent's key. `admins`: version ids of the admin token, newest first; they name the first key."""
 
     prefix: str
     agent: AgentKeys
@@ -52,7 +52,7 @@ class AgentKey(Rotator):
             try:
                 self.verify(version)
             except RefusedError:
-                if version.user:  # also a key of the stack's former agent
+                if version.user:  # an earlier agent of the stack may have this key, too
                     self._delete([NamedKey.of(version.user)])
                 self._discard(version)
                 version = None
@@ -111,7 +111,7 @@ class AgentKey(Rotator):
         return f"the current key {key.id} was deleted at the agent" if current in missing else None
 
     def _retire_previous(self, *, force: bool) -> None:
-        """Retire it before the store drops it. Raises GraceError."""
+        """Retire the previous version before the store removes it. Raises GraceError."""
         previous = self.versions.previous
         if previous is None or previous.retired:
             return
@@ -121,7 +121,6 @@ class AgentKey(Rotator):
         self.retire(previous)
 
     def _revoke(self, version: Version) -> None:
-        """Delete the key, unless an operator supplied it."""
         if version.user:
             key = NamedKey.of(version.user)
             exists = key.agent != self.agent.id or key.id in {each.id for each in self.agent.list_keys()}

@@ -14,20 +14,20 @@ from enum import StrEnum
 from secretops.engine.state import Replica, Version, Versions
 from secretops.manifest import Issuer, Reader, Secret, SecretKind
 
-# The next hourly tick makes a due rotation; one day late means that ticks fail or do not run.
+# A due rotation waits for the next hourly tick. One day late means that ticks fail or do not run.
 OVERDUE_AFTER = timedelta(days=1)
 
-# The share of its life after which a certificate is due, as cert-manager renews by default.
+# Share of its life after which a certificate is due, as cert-manager renews by default.
 RENEW_AT = 2 / 3
 
-# The share of its life by which a renewal may be due sooner, so that a plant's certificates are not renewed on one day.
+# Share of its life by which a renewal may be due sooner, so that a plant's certificates are not renewed on one day.
 SPREAD = 1 / 30
 
 # What a server reports as its version when its source names none.
 UNKNOWN = "unknown"
 
-# Hex digits at the end of the id of an issued version: a mark, and the digest of the issuer's settings. The mark
-# follows from the rest of the id; in the id of a supplied version these digits are random.
+# Hex digits at the end of an issued version's id: a mark, which follows from the rest, and the digest of the issuer's
+# settings. In the id of a supplied version these digits are random.
 _MARK, _SETTINGS = 4, 6
 
 
@@ -56,15 +56,15 @@ class Facts:
     secret: Secret
     versions: Versions
     grace: timedelta
-    # Reports of running servers, where they were read.
+    # Reports of running servers; empty if they were not read.
     replicas: tuple[Replica, ...] = ()
     # Number of servers expected to report; None if unknown. A silent server may still use the previous version.
     expected: int | None = None
     # True if the broker's access list proves who wrote each report (docs/adr/0003).
     guarded: bool = False
-    # The command that supplies a first value; `secretops put` if empty.
+    # Command that supplies a first value; `secretops put` if empty.
     supplied_by: str = ""
-    # For a CA: True if no living certificate is signed by its previous version.
+    # For a CA: True if its previous version signed no certificate that is still valid.
     safe_to_retire: bool = False
 
 
@@ -78,7 +78,7 @@ class Finding:
 
     @property
     def needs_a_person(self) -> bool:
-        """True makes a command end with ExitCode.ATTENTION."""
+        """Return whether the command must end with ExitCode.ATTENTION."""
         return self.action is Action.NOTIFY and self.reason is not Reason.AWAITS_FIRST_VALUE
 
 
@@ -86,12 +86,12 @@ Decision = Callable[[Facts, datetime], Finding | None]
 
 
 def grace_period(facts: Facts) -> timedelta:
-    """Return readers' time for a replaced version. The rotator, which always reads again, needs none."""
+    """Return how long servers may use a replaced version. The rotator, which always reads again, needs no time."""
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
 def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
-    """True if an interrupted `put` left the pending version: of another user, or of the first admin."""
+    """Return whether an interrupted `put` left the pending version. Its user is then undeclared, or the first admin."""
     pending = versions.pending
     if pending is None:
         return False
@@ -100,7 +100,7 @@ def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
 
 
 def grace_end(version: Version, facts: Facts) -> datetime | None:
-    """Return the end for the replaced `version`. None until its successor is delivered."""
+    """Return when the grace period of `version` ends. None until its successor is delivered."""
     current = facts.versions.current
     if version is current or current is None or current.published is None:
         return None
@@ -147,7 +147,7 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def all_report_current(facts: Facts) -> bool:
-    """True if exactly the expected servers report the current version."""
+    """Return whether exactly the expected servers report the current version."""
     return len(facts.replicas) == facts.expected and not outdated_replicas(facts)
 
 
@@ -176,12 +176,12 @@ def never_rotated(facts: Facts, now: datetime) -> Finding | None:
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """Return the due time: RENEW_AT, less a share that follows from the id. None without expiry."""
+    """Return when to renew: at RENEW_AT of its life, less a share that follows from the id. None without expiry."""
     return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
 def due_at(facts: Facts) -> datetime | None:
-    """Return when cadence or expiry requires a value. None before the first version."""
+    """Return when cadence or expiry requires a new value. None before the first version."""
     current = facts.versions.current
     if current is None:
         return None
@@ -198,7 +198,7 @@ def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """Rotate after the cadence, for a renewal, or after a change of the issuer's settings."""
+    """Rotate after the cadence, when a certificate is due, or when the issuer's settings have changed."""
     current = facts.versions.current
     if current is None:
         return None
@@ -231,10 +231,11 @@ def overdue(facts: Facts, now: datetime) -> Finding | None:
     at, current = due_at(facts), facts.versions.current
     if at is None or current is None or not facts.secret.is_made:
         return None
-    if facts.secret.kind is SecretKind.CA and facts.versions.pending:  # waits for the broker, not for the schedule
+    # a pending CA waits for the broker, not for the schedule
+    if facts.secret.kind is SecretKind.CA and facts.versions.pending:
         return None
     patience = OVERDUE_AFTER
-    if facts.secret.is_issued and current.expires:  # a short life has less than a day left
+    if facts.secret.is_issued and current.expires:  # less than a day of a short life may be left
         patience = min(patience, max(timedelta(), (current.expires - at) / 2))
     if now < at + patience:
         return None
@@ -263,13 +264,13 @@ def first_action(found: tuple[Finding, ...]) -> Finding | None:
 
 
 def issued_id(token: str, issuer: Issuer) -> str:
-    """Replace the last ten digits of `token` by mark and digest."""
+    """Return `token` with mark and digest in place of its last ten digits."""
     stem = token[: -(_MARK + _SETTINGS)]
     return f"{stem}{_digest(stem, _MARK)}{_settings(issuer)}"
 
 
 def issuer_changed(version: str, issuer: Issuer) -> bool:
-    """True if issued under other settings. False for a supplied version (1 in 65,536 collides)."""
+    """Return whether the issuer's settings have changed. False for a supplied version (wrong for 1 in 65,536)."""
     stem, mark = version[: -(_MARK + _SETTINGS)], version[-(_MARK + _SETTINGS) : -_SETTINGS]
     return mark == _digest(stem, _MARK) and not version.endswith(_settings(issuer))
 

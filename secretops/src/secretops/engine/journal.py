@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 DONE = "done"
+
+# Characters of an actor: the labels of some stores have 256 for a whole entry.
+LONGEST_ACTOR = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +22,14 @@ class Entry:
     version: str
     step: str
     outcome: str
+    # The process that took the step: role, account and host, as it states them. Empty if unknown.
+    actor: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError for an entry that secretops did not write."""
         if self.time.utcoffset() is None:
             raise ValueError("a time with no zone")
-        for text in (self.secret, self.version, self.step, self.outcome):
+        for text in (self.secret, self.version, self.step, self.outcome, self.actor):
             if not isinstance(text, str):
                 raise ValueError("no text")  # noqa: TRY004 - as any other line that does not parse
 
@@ -34,6 +39,20 @@ class Journal(Protocol):
 
     def last(self, secret: str) -> Entry | None:
         """Return a secret's newest entry. Raises StoreError."""
+
+
+@dataclass(frozen=True)
+class SignedJournal:
+    """Writes entries in the name of `actor`."""
+
+    journal: Journal
+    actor: str
+
+    def write(self, entry: Entry) -> None:
+        self.journal.write(replace(entry, actor=self.actor[:LONGEST_ACTOR]))
+
+    def last(self, secret: str) -> Entry | None:
+        return self.journal.last(secret)
 
 
 def read_entry(line: bytes) -> Entry:

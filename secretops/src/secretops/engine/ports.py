@@ -26,10 +26,10 @@ class VersionStore(Protocol):
     def versions(self, secret: str) -> Versions: ...
 
     def read(self, secret: str, version: str, *, purpose: str) -> Value:
-        """`purpose` goes to the access record. Raises NotFoundError."""
+        """Return a value. `purpose` goes to the access record. Raises NotFoundError."""
 
     def add(self, secret: str, version: Version, value: Value) -> None:
-        """Store a pending version, replacing another one. The same id again is a no-op."""
+        """Store a pending version in place of any other. No-op if its id is stored already."""
 
     def publish(self, secret: str, version: str, now: datetime) -> None:
         """Make `version` current and the old current previous, and deliver it.
@@ -46,26 +46,26 @@ class VersionStore(Protocol):
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
-        """Record a login, or the target's refusal; retiring deletes the value."""
+        """Record when a version logged in, or was retired, which deletes its value."""
 
     def discard(self, secret: str, version: str) -> None:
         """Delete a pending version and its value. No-op if it is gone."""
 
     def secret_names(self) -> tuple[str, ...]:
-        """Return secrets with a version, also those that left the stack."""
+        """Return secrets with a version, including those removed from the stack."""
 
     def forget(self, secret: str) -> None:
-        """Delete every version and the delivery. Irreversible."""
+        """Delete every version and the delivered value. Irreversible."""
 
     def lease(self, holder: str) -> AbstractContextManager[None]:
-        """Hold the right to rotate, at most while the process lives. Raises LeaseHeldError."""
+        """Acquire the right to rotate, which ends with the process at the latest. Raises LeaseHeldError."""
 
     def confirm(self) -> None:
         """Raise StoreError if the lease was lost. Call it before each change outside of the store."""
 
 
 class UserTakenError(RefusedError):
-    """A new user exists already, with another password than the credential's."""
+    """The user to create exists already, with another password than the credential's."""
 
 
 class Target(Protocol):
@@ -85,19 +85,20 @@ class Target(Protocol):
         """Log in and do what the reader does. Raises RefusedError."""
 
     def retire(self, admin: Value, username: str) -> None:
-        """Make all known passwords worthless. No-op for a user that is gone."""
+        """Invalidate every known password of a user. No-op if the user is gone."""
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
-        """True if an access list permits only `usernames` to publish their servers' reports (docs/adr/0003)."""
+        """Return whether only `usernames` may publish their servers' reports, by the broker's access list
+        (docs/adr/0003)."""
 
 
 class UnknownOutcomeError(UnreachableError):
-    """No usable answer: the requested key may exist."""
+    """There was no usable answer. The requested key may exist."""
 
 
 @dataclass(frozen=True)
 class NamedKey:
-    """A key without its value: DigitalOcean shows that once."""
+    """A key without its value, which DigitalOcean shows only once."""
 
     agent: str
     id: str
@@ -105,7 +106,6 @@ class NamedKey:
     name: str
 
     def __str__(self) -> str:
-        """Return its record in `Version.user`."""
         return f"{self.agent}/{self.id}"
 
     @classmethod
@@ -135,4 +135,4 @@ class Issuer(Protocol):
     """Signs requests. Never sees a private key."""
 
     def sign(self, request: str) -> SignedCertificate:
-        """`request` is a PEM. Raises UnreachableError, StoreError."""
+        """Return a certificate for `request` (PEM). Raises UnreachableError, StoreError."""

@@ -26,7 +26,7 @@ PROBE_SECONDS = 3600
 
 @dataclass(eq=False, kw_only=True)
 class Renewal(Rotator):
-    """Retiring deletes the key; the certificate stays valid (docs/adr/0013)."""
+    """Rotates an issued certificate. Retiring deletes its key; the certificate stays valid (docs/adr/0013)."""
 
     common_name: str
     issuer: Issuer
@@ -57,10 +57,10 @@ class Renewal(Rotator):
 
 @dataclass(eq=False, kw_only=True)
 class Authority(Rotator):
-    """The broker trusts a retired CA until a person removes it there."""
+    """Rotates a CA. The broker trusts a retired CA until a person removes it there."""
 
     issuer: PrivateCaIssuer
-    # Returns True if a CA signed a living certificate.
+    # Returns whether a CA signed a certificate that is still valid.
     relied_on: Callable[[Version], bool]
     # Logs in to the broker with a certificate.
     prove: Callable[[str, Value], None]
@@ -72,7 +72,7 @@ class Authority(Rotator):
             if self.relied_on(previous):
                 raise AttentionError(
                     f"{self.secret.name}: a certificate that is in use was signed by the previous CA, {previous.id}",
-                    rule="a broker trusts at most two CAs, so the previous one must be unused",
+                    rule="a new CA requires that the previous one is unused: a broker trusts at most two CAs",
                     remedy="renew that certificate: secretops rotate SECRET; after its grace period: secretops tick",
                     code="ca-in-use",
                 )
@@ -105,12 +105,12 @@ class Authority(Rotator):
             )
             probe = {"client.crt": signed.certificate, "client.key": certificates.private_pem(key)}
             try:
-                with suppress(RefusedError):  # a password's: the certificate was accepted before
+                with suppress(RefusedError):  # for a wrong password: the certificate was accepted before
                     self.prove(f"{version.id}-{secrets.token_hex(4)}", Value(probe))
             except UnreachableError as error:
                 raise kind(
                     f"{self.secret.name}: the broker does not answer, or does not trust CA {version.id} yet",
-                    rule=f"{error.what}\na CA signs certificates once the broker trusts it"
+                    rule=f"{error.what}\na CA must not sign certificates before the broker trusts it"
                     + ("" if first else "; until then the current CA signs"),
                     remedy="add what `secretops trust` prints to the broker's trusted CAs, then: secretops tick",
                     code="ca-not-trusted",

@@ -81,13 +81,13 @@ class Rotation(Rotator):
             self.check_grace(f"user {previous.user}", rule=rule)
 
     def apply(self, version: Version, *, force: bool = False) -> None:
-        """A store without a version of its users cannot know if they are in use: it changes an existing user only with
-        `force`."""
+        """Set the pending password. Without `force`, an existing user is changed only if the store has a version of its
+        users: otherwise they may be in use."""
         versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
             raise RefusedError(
                 f"{name}: pending version {version.id} is for user {version.user}, which is in use",
-                rule="a rotation never changes the user of the current version",
+                rule="a rotation must not change the user of the current version",
                 remedy=f"replace the pending version: secretops rotate {name}",
                 code="pending-user-in-use",
             )
@@ -101,7 +101,7 @@ class Rotation(Rotator):
             except UserTakenError as error:
                 raise UserTakenError(
                     error.what,
-                    rule="this store has no version of that user, so the user may be in use",
+                    rule="a user without a version in this store must not be changed: it may be in use",
                     remedy=f"supply its password: secretops put {name}; or take it over, which disconnects its "
                     f"readers: secretops rotate {name} --now (docs/operations/lost-store.md)",
                     code="user-taken",
@@ -142,7 +142,7 @@ class Rotation(Rotator):
         return super()._value(version, purpose)
 
     def _scramble(self, user: str) -> None:
-        # Last, since a target knows no lease: the idle user may be in use by now.
+        # Confirm last, since a target knows no lease: another process may use the idle user by now.
         admin = self.admin()
         self.store.confirm()
         self.target.retire(admin, user)

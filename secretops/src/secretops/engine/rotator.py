@@ -1,7 +1,7 @@
 """The base of all rotators: versions that are read once, a journal entry for each step, and the order of the steps.
 
-A rotator's own copy of the versions gives no right to act: the store compares before it writes, and `store.confirm`
-precedes each change of a target.
+A rotator's copy of the versions may be outdated: the store compares before it writes, and `store.confirm` precedes each
+change of a target.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class GraceError(SecretopsError):
 
 
 def new_token(now: datetime) -> str:
-    """Return a version's id: sorts by time, unique without coordination.
+    """Return a version's id, which sorts by time and is unique without coordination.
 
-    33 characters: AWS' ClientRequestToken, which becomes the version's id there, has 32 to 64.
+    33 characters: Secrets Manager uses a ClientRequestToken of 32 to 64 as a version's id.
     https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
     """
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
@@ -60,12 +60,12 @@ class Rotator(ABC):
     journal: Journal
     clock: Clock
     grace: timedelta = timedelta()
-    # The versions, if the caller has read them under the same lease.
+    # Versions, if the caller has read them under the same lease.
     known: Versions | None = None
 
     @cached_property
     def versions(self) -> Versions:
-        """Read once, and again after an error."""
+        """Return the versions, read once, and again after an error."""
         return self.store.versions(self.secret.name) if self.known is None else self.known
 
     def advance(self, *, force: bool = False) -> Version:
@@ -96,7 +96,7 @@ class Rotator(ABC):
             self._mark(version, retired=self.clock())
 
     def check_grace(self, old: str, *, rule: str) -> None:
-        """Raise GraceError while readers may use the previous version, called `old`."""
+        """Raise GraceError while readers may use the previous version, `old` in the message."""
         previous, now = self.versions.previous, self.clock()
         facts = Facts(secret=self.secret, versions=self.versions, grace=self.grace)
         if previous is None or previous.retired:
@@ -154,11 +154,12 @@ class SuppliedSecret(Rotator):
 
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002
         name = self.secret.name
-        raise SecretopsError(f"{name}: no pending version", remedy=f"secretops put {name}", code="no-pending-version")
+        what, rule = f"{name}: no pending version", "an operator must supply a new value of this secret"
+        raise SecretopsError(what, rule=rule, remedy=f"secretops put {name}", code="no-pending-version")
 
     def verify(self, version: Version) -> None: ...
 
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:  # noqa: ARG002
-        """Write no entry: `status` reports a secret with an entry and no version as lost."""
+        """Run a step without an entry: `status` reports a secret with an entry and no version as lost."""
         yield

@@ -1,4 +1,4 @@
-"""The versions of a secret in a store: public facts, never a value."""
+"""The versions of a secret in a store, without their values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secretops.errors import NotFoundError
 
 
 class Stage(StrEnum):
-    """Each stage has at most one version."""
+    """The stage of a version. Each stage has at most one version."""
 
     PENDING = "pending"
     CURRENT = "current"
@@ -23,11 +23,11 @@ class Stage(StrEnum):
 class Version:
     """A version without its value. Times are in UTC."""
 
-    # The token of the rotation that made it; sorts by time.
+    # Token of the rotation that made it; sorts by time.
     id: str
     stage: Stage
     created: datetime
-    # The broker user it is for, or the id of its key at an owned agent (AGENT/KEY).
+    # Broker user it is for, or the id of its key at an owned agent (AGENT/KEY).
     user: str | None = None
     # When readers could first see it. None on a current version: its delivery is not finished.
     published: datetime | None = None
@@ -69,11 +69,11 @@ class Versions:
 
     @cached_property
     def living(self) -> tuple[Version, ...]:
-        """Versions with a value: retiring deletes it."""
+        """Return the versions with a value: retiring deletes it."""
         return tuple([version for version in self.all if not version.retired])
 
     def get(self, secret: str, version: str) -> Version:
-        """Raises NotFoundError."""
+        """Return a version. Raises NotFoundError."""
         for kept in self.all:
             if kept.id == version:
                 return kept
@@ -96,7 +96,7 @@ class Versions:
         return Versions((*kept, version.at(stage=Stage.CURRENT, published=now)))
 
     def changed(self, version: str, **times: datetime | None) -> Versions:
-        """Set these times; None leaves a time as it was."""
+        """Return a copy with these times of a version; None changes nothing."""
         changes = {name: time for name, time in times.items() if time is not None}
         return Versions(tuple([old.at(**changes) if old.id == version else old for old in self.all]))
 
@@ -107,7 +107,7 @@ class Replica:
 
     # Its MQTT client id, which changes with each version.
     id: str
-    # The broker user it is logged in as.
+    # Broker user it is logged in as.
     user: str
     secret: str
     # "unknown" when its source names none.

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 def run(source: str, options: HttpOptions | None = None) -> ExitCode:
-    """Serve MCP over HTTP or stdio until SIGTERM, SIGINT or the end of input. `source` is a --from.
+    """Serve MCP over HTTP or stdio until SIGTERM, SIGINT or the end of input. `source` is a --from argument.
 
     Raises SecretopsError before it serves; logs and retries later errors. Over HTTP it waits for values.
     """
@@ -108,7 +108,7 @@ def serving(
 
 
 def follow_hints(source: Source, connection: BrokerConnection) -> None:
-    """Pass hints that `connection` receives to a polled `source`. Call it before `open`."""
+    """Let hints, which `connection` receives, trigger polls of `source`. Call it before `open`."""
     if not isinstance(source, PollingSource):
         return
 

@@ -22,7 +22,7 @@ UPSTREAM_COMMIT = "0b3cf8d872d8fec54352a2b590eaa8fa68531349"
 UPSTREAM_MODULES = ("config_validator.py", "enhanced_logging.py", "message_processor.py", "parser.py", "server.py")
 UPSTREAM_DIGEST = "386d57528af5b15ac4b91000136a637b0c7083ae949b8b53fd0574dedfae3ec7"
 
-# The files that Python runs: it prefers a .pyc to its .py.
+# Files that Python runs: it prefers a .pyc to its .py.
 _CODE = ("*.py", "__pycache__", "__pycache__/*")
 
 _FETCH_SECONDS = 300
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def find_server() -> Path:
-    """Warns about a commit other than the tested one.
+    """Return the server's folder. Warns about a commit other than the tested one.
 
     Raises UsageError if COREFLUX_SERVER_DIR has no server or others can change it, SecretopsError if a clone fails.
     """
@@ -53,7 +53,7 @@ def _check_folder(folder: Path, named: str) -> None:
         raise UsageError(
             f"COREFLUX_SERVER_DIR={named} has no server.py",
             rule="it must be a folder with the upstream server",
-            remedy=f"git clone {UPSTREAM_REPOSITORY} {named}; or unset it",
+            remedy=f"git clone {UPSTREAM_REPOSITORY} {named}; or unset COREFLUX_SERVER_DIR",
             code="server-missing",
         )
     for path in (folder, *(path for pattern in _CODE for path in sorted(folder.glob(pattern)))):
@@ -66,7 +66,6 @@ def _check_folder(folder: Path, named: str) -> None:
 
 
 def _clone(folder: Path) -> None:
-    """Clone all files or none. Raises SecretopsError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
@@ -81,7 +80,7 @@ def _clone(folder: Path) -> None:
     except SecretopsError as error:
         raise SecretopsError(
             f"cannot clone the upstream server from {UPSTREAM_REPOSITORY}: {error.what}",
-            rule=f"secretops run needs the unmodified server of commit {UPSTREAM_COMMIT}",
+            rule=f"secretops run requires the unmodified server of commit {UPSTREAM_COMMIT}",
             remedy="install git and allow access to the repository; or set COREFLUX_SERVER_DIR, or `source` in section "
             "`server` of the stack file (kind local), to a folder with server.py",
             code="server-clone-failed",
@@ -91,7 +90,6 @@ def _clone(folder: Path) -> None:
 
 
 def _check_commit(folder: Path) -> None:
-    """Raise SecretopsError for a modified clone or another commit."""
     try:
         if _git(folder, "rev-parse", "HEAD") == UPSTREAM_COMMIT and not _git(
             folder, "status", "--porcelain", "--ignored"

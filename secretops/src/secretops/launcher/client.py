@@ -33,11 +33,11 @@ KEEPALIVE = 60
 # Seconds for the broker to acknowledge a last message, and to close the connection.
 GOODBYE = 1.0
 
-# The longest pause between two connects, in seconds. paho doubles it from 1.
+# Longest pause between two connects, in seconds. paho doubles it from 1.
 MAX_RETRY_SECONDS = 30
 
-# Seconds after which a broker (MQTT 5) deletes a report, and between two renewals. If the broker loses the will, the
-# report outlives its client and delays a rotation by this time at most.
+# Seconds after which a broker (MQTT 5) deletes a report, and between two publications. If the broker loses the client's
+# will, its report outlives it and delays a rotation, by REPORT_EXPIRY at most.
 REPORT_EXPIRY, REPORT_REFRESH = 900, 300
 
 # Seconds without a message after which a replaced client checks whether its queue at the broker is empty.
@@ -46,8 +46,8 @@ QUIET_SECONDS = 0.3
 # QoS of the launcher's own subscriptions.
 OWN_QOS = 1
 
-# The longest time that a replaced client drains, in seconds. With 20 messages in flight (mosquitto's default) and a
-# round trip of 1.6 s it receives 7,500 of them. Less than the default grace (3600 s), for which its user works.
+# Longest time that a replaced client drains, in seconds. With 20 messages in flight (mosquitto's default) and a round
+# trip of 1.6 s it receives 7,500 messages. The default grace, in which its user still works, is longer: 3600 s.
 DRAIN_SECONDS = 600.0
 
 # Reason codes from here on are failures (MQTT 5, 2.4).
@@ -65,7 +65,7 @@ _ACCEPTED = (MessageState.MQTT_MS_WAIT_FOR_PUBCOMP, MessageState.MQTT_MS_RESEND_
 
 
 class Owner(Protocol):
-    """Receives a client's events, mostly on its network thread. A client reconnects by itself."""
+    """Receives a client's events, mostly on its network thread. The client reconnects by itself."""
 
     listeners: dict[str, Callable[..., None]]
     own_listeners: dict[str, Callable[..., None]]
@@ -83,7 +83,7 @@ R = TypeVar("R")
 
 
 def _redirected(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[Concatenate[BrokerClient, P], R]:
-    """Use the client's successor, if any: a call may still use the former client."""
+    """Call the client's successor, if any: a caller may still have the former client."""
 
     @functools.wraps(method)
     def run(self: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -107,17 +107,17 @@ class RobustClient(mqtt.Client):
     _ending = False
 
     def connect(self, host: str, port: int = 1883, keepalive: int = KEEPALIVE, *_: Any, **__: Any) -> MQTTErrorCode:
-        """Connect in the background. After a disconnect(), paho opens a connection that no thread reads."""
+        """Connect in the background. paho's own, after a disconnect(), opens a connection that no thread reads."""
         self.loop_stop()
         self._ending = False
         self.connect_async(host, port, keepalive)
         return self.loop_start()
 
     def reconnect(self) -> MQTTErrorCode:
-        """Connect once. paho loses a disconnect() during a connect, and a ValueError ends its thread."""
+        """Connect once. paho's own forgets a disconnect() during a connect, and a ValueError ends its thread."""
         try:
             result = super().reconnect()
-        except ValueError as error:  # an SSLCertVerificationError is both
+        except ValueError as error:  # an SSLCertVerificationError is a ValueError, too
             raise error if isinstance(error, OSError) else OSError(str(error)) from error
         if self._ending:
             super().disconnect()
@@ -128,7 +128,7 @@ class RobustClient(mqtt.Client):
         return super().disconnect(reasoncode, properties)
 
     def close(self) -> None:
-        """Disconnect, then end the network thread. Waits up to GOODBYE seconds twice."""
+        """Disconnect, then end the network thread. Both wait up to GOODBYE seconds."""
         self.disconnect()
         if thread := self._thread:
             thread.join(GOODBYE)
@@ -138,11 +138,11 @@ class RobustClient(mqtt.Client):
         """End the network thread. Blocks for up to paho's connect timeout of 5 s."""
         try:
             return super().loop_stop()
-        except AttributeError:  # paho loses a thread that ends between its check and its join
+        except AttributeError:  # paho fails if its thread ends between its check and its join
             return mqtt.MQTT_ERR_SUCCESS
 
     def _loop(self, timeout: float = 1.0) -> MQTTErrorCode:
-        """Handle the socket once. paho waits by select(2), which fails from descriptor 1024 on."""
+        """Handle the socket once. paho's own waits by select(2), which fails from descriptor 1024 on."""
         sock, waker = self._sock, self._sockpairR
         if sock is None:
             return mqtt.MQTT_ERR_NO_CONN
@@ -172,7 +172,7 @@ class RobustClient(mqtt.Client):
         return self.loop_misc()
 
     def _handle_pubrec(self) -> MQTTErrorCode:
-        """Handle a refusal, which paho takes as an acceptance: it waits for a PUBCOMP."""
+        """Handle a PUBREC. paho takes a refusal as an acceptance, and waits for a PUBCOMP."""
         packet = self._in_packet["packet"]
         if self.protocol != mqtt.MQTTv5 or len(packet) <= 2 or packet[2] < FAILURE:  # noqa: PLR2004 - number, reason
             return super()._handle_pubrec()
@@ -251,23 +251,23 @@ class BrokerClient(RobustClient):
                 info.wait_for_publish(GOODBYE)
             with self._out_message_mutex:
                 waits = self._out_messages.pop(info.mid, None)
-            if waits:  # behind unacknowledged messages; with QoS 0 it is sent before the DISCONNECT
+            if waits:  # behind unacknowledged messages; with QoS 0 the removal is sent before the DISCONNECT
                 super().publish(topic, b"", 0, True)
         return super().disconnect(reasoncode, properties)
 
     def close(self) -> None:
-        """Disconnect, and ignore later calls. Waits up to GOODBYE seconds twice."""
+        """Disconnect, and ignore later calls. Waits up to GOODBYE seconds, twice."""
         with self._transferring:
             self._closed = True
         super().close()
 
     def set_report(self, topic: str, text: str) -> None:
-        """Set the report, and before `connect` the will that removes it."""
+        """Set the report, and from the next `connect` on the will that removes it."""
         self._report = (topic, text)
         self.will_set(topic, b"", qos=1, retain=True)
 
     def publish_report(self) -> None:
-        """Publish now, and every REPORT_REFRESH seconds until `disconnect`."""
+        """Publish the report now, and every REPORT_REFRESH seconds until `disconnect`."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.MessageExpiryInterval = REPORT_EXPIRY
         with self._reporting:
@@ -276,7 +276,7 @@ class BrokerClient(RobustClient):
                 super().publish(*self._report, 1, True, properties if self.protocol == mqtt.MQTTv5 else None)
 
     def loop_misc(self) -> MQTTErrorCode:
-        """Renew a due report. The network thread calls this at least once a second."""
+        """Publish a due report again. The network thread calls this at least once a second."""
         if time.monotonic() >= self._report_again:
             self.publish_report()
         return super().loop_misc()
@@ -336,7 +336,8 @@ class BrokerClient(RobustClient):
         return info
 
     def subscribe_all(self, topics: Mapping[str, int], *, known: Collection[str]) -> None:
-        """Subscribe in one packet, as each takes 40 ms (Nagle's algorithm). `known` topics send no retained message."""
+        """Subscribe in one packet, as each takes 40 ms (Nagle's algorithm). The broker omits retained messages of
+        `known` topics."""
         if not topics:
             return
         request: list[tuple[str, Any]] = list(topics.items())
@@ -351,7 +352,7 @@ class BrokerClient(RobustClient):
             return {topic for topic, granted in self._verdicts.items() if granted}
 
     def verdict(self, topics: Iterable[str], seconds: float) -> dict[str, bool] | None:
-        """Return whether each topic was granted, or None without all answers within `seconds`."""
+        """Return whether each topic was granted; None if an answer is missing after `seconds`."""
         wanted = list(topics)
 
         def answered() -> bool:
@@ -362,7 +363,7 @@ class BrokerClient(RobustClient):
             return {topic: self._verdicts[topic] for topic in wanted} if answered() else None
 
     def transfer_to(self, successor: BrokerClient, copied: Mapping[str, int]) -> None:
-        """Redirect calls and unsent messages, in order. `successor` has the subscriptions `copied`."""
+        """Redirect calls and unsent messages to `successor`, in order. It has the subscriptions `copied`."""
         with self._transferring:
             for topic in self.subscriptions.keys() - copied.keys():
                 successor.subscribe(topic, self.subscriptions[topic])
@@ -374,7 +375,7 @@ class BrokerClient(RobustClient):
     def retire(self, closing: threading.Event) -> None:
         """Unsubscribe, drain messages in both directions for up to DRAIN_SECONDS, then disconnect.
 
-        The successor publishes unacknowledged messages (QoS 2: only without a PUBREC), which may arrive twice.
+        The successor publishes unacknowledged messages (QoS 2: those without a PUBREC) again; they may arrive twice.
         """
         was_connected = self.is_connected()
         if not self._drain(closing) and was_connected and not closing.is_set():
@@ -385,7 +386,7 @@ class BrokerClient(RobustClient):
             )
         self.close()
         with self._in_message_mutex:
-            accepted = list(self._in_messages.values())  # QoS 2, after our PUBREC
+            accepted = list(self._in_messages.values())  # messages of QoS 2 for which we sent PUBREC
             self._in_messages.clear()
         for message in accepted:
             self._handle_on_message(message)
@@ -399,7 +400,7 @@ class BrokerClient(RobustClient):
     def _drain(self, closing: threading.Event) -> bool:
         """Return True once no message is in flight.
 
-        A broker answers UNSUBSCRIBE after its queue: no message before the answer means an empty queue.
+        A broker answers UNSUBSCRIBE after its queued messages. If none precedes the answer, the queue is empty.
         """
         end = time.monotonic() + DRAIN_SECONDS
         topics = list(self.subscriptions) or [self.name]
@@ -420,7 +421,7 @@ class BrokerClient(RobustClient):
         return False
 
     def _take_messages(self, *, unsent_only: bool = False) -> list[mqtt.MQTTMessage]:
-        """Remove and return messages to publish again; with `unsent_only`, a connected client's unsent ones."""
+        """Remove and return messages to publish again. `unsent_only`: those that a connected client has not sent."""
         with self._out_message_mutex:
             some = unsent_only and self.is_connected()
             taken = [
@@ -463,7 +464,7 @@ class BrokerClient(RobustClient):
         self._set_answered()
 
     def _handle_failure(self, *_: Any) -> None:
-        self.failure = _reason(sys.exc_info()[1])  # paho calls this while it handles the error, without arguments
+        self.failure = _reason(sys.exc_info()[1])  # paho calls this without arguments, while it handles the error
         self._owner.unanswered(self, self.failure)
         self._set_answered()
 
@@ -471,7 +472,7 @@ class BrokerClient(RobustClient):
         if reason.is_failure and self.reason is None:
             self.failure = CLOSED
             self._owner.unanswered(self, CLOSED)
-        elif not (self.reason and self.reason.is_failure):  # a refusal is reported already
+        elif not (self.reason and self.reason.is_failure):  # a refusal has been reported already
             self._owner.disconnected(self, reason)
         self._set_answered()
 
@@ -487,7 +488,8 @@ class BrokerClient(RobustClient):
     def _handle_acknowledgement(
         self, _client: Any, _userdata: Any, number: int, reason: ReasonCode, _properties: Any
     ) -> None:
-        """Acquires no lock: paho's own is held, which `publish` acquires second."""
+        """Record an answer. To avoid a deadlock, acquires no lock: paho holds its own, which `publish` acquires
+        second."""
         message = self._out_messages.get(number)
         if message and reason.is_failure and message.topic != (self._report and self._report[0]):
             self._owner.publish_refused(message.topic, reason)
@@ -513,7 +515,7 @@ class BrokerClient(RobustClient):
             self._match_answer(number)
 
     def _match_answer(self, number: int) -> None:
-        """Record verdicts once both packet id and answer are known, in any order."""
+        """Record whether topics were granted, once packet id and answer are known, in any order."""
         if number in self._requested and number in self._answers:
             self._verdicts.update(zip(self._requested.pop(number), self._answers.pop(number), strict=False))
             self._changed.notify_all()
@@ -528,11 +530,11 @@ def _reason(error: BaseException | None) -> str:
 def _is_over(info: mqtt.MQTTMessageInfo) -> bool:
     try:
         return info.is_published()
-    except (ValueError, RuntimeError):  # it never will be
+    except (ValueError, RuntimeError):  # it will never be published
         return True
 
 
 def _acknowledge_at_once(sock: socket.socket) -> None:
-    """Do not delay TCP acknowledgements by 40 ms: with Nagle's algorithm (mosquitto), CONNACK waits for one."""
+    """Acknowledge TCP segments at once: with Nagle's algorithm (mosquitto), CONNACK waits 40 ms for a delayed one."""
     if hasattr(socket, "TCP_QUICKACK"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

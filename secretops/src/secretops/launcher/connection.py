@@ -1,6 +1,6 @@
 """The server's connection to its broker. Creates every client, so that a new one can replace another.
 
-Upstream's own requires MQTT 5 and a running broker at the start, and does not survive a refused connect.
+Upstream's own requires MQTT 5 and a broker that runs at its start, and does not survive a refused connect.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FIRST_ANSWER = 3
 _CREDENTIAL_REFUSED = (134, 135)
 _PROTOCOL_REFUSED = 132
 
-# The maximum number of topics with a warning each.
+# At most so many topics have a warning of their own.
 _MAX_WARNINGS = 100
 
 P = ParamSpec("P")
@@ -54,7 +54,7 @@ P = ParamSpec("P")
 def _if_in_use(
     report: Callable[Concatenate[BrokerConnection, BrokerClient, P], None],
 ) -> Callable[Concatenate[BrokerConnection, BrokerClient, P], None]:
-    """Ignore reports of a client that is not in use; no other client takes over meanwhile."""
+    """Ignore reports of a client that is not in use. Until `report` returns, no other client takes over."""
 
     @functools.wraps(report)
     def run(self: BrokerConnection, client: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -78,7 +78,7 @@ class BrokerConnection:
         self._retiring: list[threading.Thread] = []
         # Topic filter -> callback of a waiting tool, which receives the messages instead of the server.
         self.listeners: dict[str, Callable[..., None]] = {}
-        # Topic filter -> the launcher's callback, for every client. Set before `open`.
+        # Topic filter -> the launcher's own callback, for every client. Set before `open`.
         self.own_listeners: dict[str, Callable[..., None]] = {}
         self.on_refused: Callable[[], None] = lambda: None
 
@@ -88,19 +88,21 @@ class BrokerConnection:
 
     @property
     def chosen_by_tool(self) -> bool:
-        """True if a tool chose the broker or the user, so that new versions do not apply."""
+        """Return whether a tool chose the broker or the user, so that new versions do not apply."""
         return not self._of_settings
 
     @property
     def topics(self) -> dict[str, int]:
-        """Topic filter -> QoS of a new session's subscriptions."""
-        requested = list(self._server.mqtt_subscriptions.items())  # a tool may add one meanwhile
+        """Return the subscriptions of a new session: topic filter -> QoS."""
+        requested = list(self._server.mqtt_subscriptions.items())  # copied: a tool may add one meanwhile
         of_tools = {topic: options["qos"] for topic, options in requested}
         return {ACTIONS: 0, **of_tools, **dict.fromkeys(self.own_listeners, OWN_QOS)}
 
     def patch_server(self) -> None:
-        """With use_tls, the server's mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses
-        MQTT_CA_CERT."""
+        """Replace functions of the server.
+
+        With use_tls, its tool mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses MQTT_CA_CERT.
+        """
         paho = ModuleType(mqtt.__name__)
         vars(paho).update(vars(mqtt) | {"Client": self._client_for_tool})
         self._server.mqtt = paho
@@ -127,7 +129,7 @@ class BrokerConnection:
         return bool(self._server.connection_status["connected"])
 
     def setup(self, args: argparse.Namespace) -> bool:
-        """Replaces upstream's setup_mqtt. Never raises."""
+        """Connect in place of upstream's setup_mqtt. Never raises."""
         try:
             return self.open(args)
         except (UsageError, ValueError) as error:
@@ -145,7 +147,7 @@ class BrokerConnection:
     def adopt(
         self, client: BrokerClient, former: BrokerClient | None, settings: ServerSettings, copied: Mapping[str, int]
     ) -> bool:
-        """Replace and retire `former`. The connected `client` has the subscriptions `copied`.
+        """Replace and retire `former`. The connected `client` has the subscriptions `copied` already.
 
         Return False if a tool has replaced `former`. Raises UnreachableError if `client` has disconnected.
         """
@@ -157,10 +159,10 @@ class BrokerConnection:
             self._settings, self._client = settings, client
             if former:
                 former.transfer_to(client, copied)
-            self._server.mqtt_client = client  # one assignment: a call uses either client
+            self._server.mqtt_client = client  # in a single assignment: each call uses either client
             set_connection(settings, self._server.args)
             self._set_connected(client)
-            if not client.is_connected():  # its report was ignored before
+            if not client.is_connected():  # while it was not in use, its report was ignored
                 self._set_disconnected()
         if former:
             thread = threading.Thread(target=former.retire, args=(self._closing,), name="retire", daemon=True)
@@ -210,7 +212,7 @@ class BrokerConnection:
             if of_settings:
                 set_report(client, self._settings)
             if self._closing.is_set():
-                client.close()  # so that it never connects
+                client.close()  # so that the client never connects
         if former:
             former.close()
             if left := former.unacknowledged():
@@ -282,7 +284,8 @@ class BrokerConnection:
         )
 
     def _register_checked(self, name: str, description: str) -> None:
-        """Register only plain names at an action's topic: upstream executes source with the name (server.py:468)."""
+        """Register only plain names at an action's topic: upstream executes source code with the name
+        (server.py:468)."""
         if re.fullmatch(r"[A-Za-z0-9_]{1,60}", name) and mqtt.topic_matches_sub(ACTIONS, self._topic):
             self._register_tool(name, description)
         else:
@@ -331,13 +334,13 @@ def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> 
 
 
 def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key: str | Path | None) -> ssl.SSLContext:
-    """The context checks certificate and host name. Raises UsageError."""
+    """Return a context that checks certificate and host name. Raises UsageError."""
     try:
         context = ssl.create_default_context(cafile=ca_file)
         if certificate:
             # Without a password OpenSSL would prompt for one.
             context.load_cert_chain(certificate, key, password="")  # nosec B106
-    except OSError as error:  # an SSLError is one
+    except OSError as error:  # an SSLError is an OSError, too
         raise UsageError(
             f"MQTT_CA_CERT={ca_file}, MQTT_CLIENT_CERT={certificate}: {error}",
             rule="the files must be PEM, and the certificate's key must not have a passphrase",

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Seconds after the signal for open calls, then for open streams (sse-starlette polls every half second), and for the
+# Seconds after the signal: for open calls, then for open streams (sse-starlette polls every half second), and for the
 # responses of cancelled calls.
 CALL_SECONDS, STREAM_SECONDS, ANSWER_SECONDS = 3, 1, 0.2
 
-# Seconds between two polls, and polls in a row without a call: a POST becomes a call some turns of the event loop
-# later, and a response is sent some turns after its handler returned.
+# Seconds between two polls, and polls in a row without a call. A POST becomes a call some turns of the event loop
+# later, and a response is sent some turns after its handler has returned.
 _TURN, _QUIET_TURNS = 0.01, 10
 
 
@@ -44,7 +44,7 @@ class CallsUnderWay:
 
     @contextlib.contextmanager
     def posted(self) -> Iterator[None]:
-        """Count a POST until its call is answered, or over SSE until the session has received it."""
+        """Count a POST until its call is answered (over SSE: until the session has received it)."""
         self._posted += 1
         try:
             yield
@@ -52,7 +52,7 @@ class CallsUnderWay:
             self._posted -= 1
 
     def watch(self, mcp: FastMCP) -> None:
-        """Track every request: over SSE no HTTP request is open meanwhile."""
+        """Track every request: over SSE, no HTTP request is open during a call."""
         handlers = mcp._mcp_server.request_handlers
         for kind, handler in handlers.items():
             handlers[kind] = self._tracked(handler)
@@ -92,7 +92,7 @@ class CallsUnderWay:
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn with limits and a bounded shutdown. A second signal does not wait for calls."""
+    """A uvicorn server with limits and a bounded shutdown. A second signal does not wait for calls."""
 
     def __init__(self, app: ASGIApp, calls: CallsUnderWay, on_signal: Callable[[], None]) -> None:
         super().__init__(
@@ -135,11 +135,11 @@ class DrainingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     def end(self) -> None:
-        """Stop without waiting for open calls. Thread-safe."""
+        """End the server without waiting for open calls. Thread-safe."""
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Drain, then exit with success; uvicorn's would raise the signal again."""
+        """Drain, then exit with success; uvicorn's own handler raises the signal again."""
         if self._loop is None or self._signalled:
             self.end()
             return

@@ -1,7 +1,7 @@
 """Docker's health check of a container: `python -m secretops.launcher.health`.
 
-Healthy means: serves, has served before, or waits for first values. A refused version never replaces a running one, and
-an unreachable broker restarts no replica.
+Healthy means: it serves, has served before, or waits for first values. So a rejected version replaces no running
+replica, and an unreachable broker restarts none.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from secretops.errors import ExitCode
 # The launcher's address in the image.
 ADDRESS = ("127.0.0.1", 8080)
 
-# Seconds that a busy machine may need for an answer.
+# Seconds to wait for an answer, on a busy machine, too.
 TIMEOUT = 4
 
-# A file in the container, so that a new container has not served.
+# File in the container: a new container has not served yet.
 SERVED = Path(tempfile.gettempdir()) / "secretops-has-served"
 
 
 def unhealthy_reason(address: tuple[str, int] = ADDRESS, served: Path = SERVED) -> str:
-    """Return why the server is not healthy, or ""."""
     connection = HTTPConnection(*address, timeout=TIMEOUT)
     try:
         connection.request("GET", "/readyz")

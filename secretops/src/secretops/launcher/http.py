@@ -47,13 +47,13 @@ _VERBOSE = frozenset({"mcp", "sse_starlette"})
 # Seconds for which a blocking tool delays the disconnect from the broker.
 _BLOCKED_SECONDS = 0.5
 
-# The text format that every Prometheus reads.
+# Text format that every Prometheus reads.
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# The routes that need no token: a platform's probes have none.
+# Routes that need no token: a platform's probes have none.
 OPEN = frozenset({"/healthz", "/readyz"})
 
-# Seconds after which a client may try again while values are missing.
+# Seconds after which a client should try again while values are missing.
 RETRY_AFTER = "5"
 
 
@@ -67,8 +67,8 @@ def serve(
 ) -> None:
     """Serve health at once, and MCP once `start` returns the server, until SIGTERM or SIGINT.
 
-    `start` runs in the server's thread and may wait; `stop` makes it return None. Raises its exception, and UsageError
-    for an unavailable address.
+    `start` runs in the server's thread and may wait; `stop` makes it return None. Raises what `start` raised, and
+    UsageError for an unavailable address.
     """
     floods = FloodFilter()
     for handler in logging.getLogger().handlers:
@@ -106,7 +106,7 @@ class Guard:
     def _refuse(self, scope: Scope) -> Response | None:  # noqa: PLR0911 - one for each check
         headers, is_http10 = Headers(scope=scope), scope["http_version"] == "1.0"
         if "transfer-encoding" in headers and ("content-length" in headers or is_http10):
-            # RFC 9112, section 6.1: a proxy may see another end of the body, and another request after it.
+            # RFC 9112, section 6.1: a proxy may see another end of this body, and another request after it.
             return _refused(scope, "its body has two lengths", 400, {"Connection": "close"})
         is_plain_probe = scope["path"] in OPEN and is_http10 and "host" not in headers
         if not is_plain_probe and not self._names.host(headers.get("host")):
@@ -115,7 +115,7 @@ class Guard:
             return _refused(scope, "unknown Origin; allow it by --allowed-host or MCP_ALLOWED_HOSTS", 403)
         if not self._needs_token(scope["path"]):
             return None
-        if not self._tokens.any:  # outside loopback, while its first value is missing
+        if not self._tokens.any:  # the server is reachable outside loopback, and its first token is missing
             return PlainTextResponse("Service Unavailable\n", 503, {"Retry-After": RETRY_AFTER})
         if not self._tokens.accept(headers.get("authorization")):
             return _refused(scope, "no valid bearer token", 401, {"WWW-Authenticate": "Bearer"})
@@ -130,7 +130,7 @@ class Guard:
 
 
 def _refused(scope: Scope, reason: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    """Log peer and reason. Path, query and headers may contain secrets."""
+    """Log peer and reason only: path, query and headers may contain secrets."""
     peer = (scope.get("client") or ("an unknown peer",))[0]
     log.warning("Request refused, from %s: %s.", peer, reason)
     return PlainTextResponse(f"{HTTPStatus(status).phrase}\n", status, headers)
@@ -159,14 +159,14 @@ class Service:
         if mcp is None:
             return None
         self.calls.watch(mcp)
-        mcp.settings.transport_security = None  # since mcp 1.23 it accepts localhost only; Guard checks names
+        mcp.settings.transport_security = None  # since mcp 1.23 only localhost is allowed; Guard checks names
         return mcp.sse_app() if self._options.transport is Transport.SSE else mcp.streamable_http_app()
 
     async def _mcp_or_wait(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.mcp.serves or self.calls.draining:
             await self._unavailable()(scope, receive, send)
             return
-        if scope["path"] == "/mcp/":  # starlette would redirect, with the scheme behind a proxy
+        if scope["path"] == "/mcp/":  # starlette would redirect, with the wrong scheme behind a proxy
             scope = {**scope, "path": "/mcp"}
         response = _WholeResponse(send)
         try:
@@ -203,7 +203,7 @@ class Service:
         return Response(generate_latest(registry), media_type=_METRICS_TYPE)
 
     def _readiness(self) -> dict[str, object]:
-        """Contains only names of secrets and states: it needs no token."""
+        """Return only names of secrets and states: /readyz needs no token."""
         waiting = list(self._state.waiting_for)
         connected, following = self._state.connected, self._state.is_followed()
         ready = not waiting and self.mcp.serves and connected and following and not self.calls.draining
@@ -217,7 +217,7 @@ class Service:
 
 
 class _StateCollector(Collector):
-    """Labels are names of secrets and ids of versions, never values or users."""
+    """Metrics, labelled by names of secrets and ids of versions, never by values or users."""
 
     def __init__(self, state: LauncherState) -> None:
         self._state = state
@@ -274,7 +274,7 @@ class McpThread:
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Stop the app, and wait `seconds` for a blocking tool. Waits for `start` without a limit."""
+        """Stop the app, and wait `seconds` for a blocking tool, after waiting for `start` without a limit."""
         self._stopping = True
         if serving := self._serving:
             _, loop, ended = serving
@@ -282,7 +282,7 @@ class McpThread:
         self._thread.join(seconds if serving else None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the app on its loop, and `receive` and `send` on the caller's."""
+        """Call the app on its own loop, and `receive` and `send` on the caller's."""
         if self._serving is None:
             raise RuntimeError("called before it serves")
         app, loop, _ = self._serving
@@ -295,7 +295,7 @@ class McpThread:
                 asyncio.run(self._serve(app))
         except Exception as error:  # `serve` raises it
             self.failure = error
-            self._serving = None  # its loop is closed
+            self._serving = None  # the app's loop is closed
             self._on_failure()
 
     async def _serve(self, app: Starlette) -> None:
@@ -303,12 +303,12 @@ class McpThread:
         lifespan: AbstractAsyncContextManager[Any] = app.router.lifespan_context(app)
         async with lifespan:
             self._serving = app, asyncio.get_running_loop(), ended
-            if not self._stopping:  # `stop` has not seen that it serves
+            if not self._stopping:  # false if `stop` was called before `_serving` was set
                 await ended.wait()
 
 
 def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return `function` for callers on another loop. Cancelling the call cancels it there."""
+    """Return `function` for callers on other loops. Cancelling such a call cancels it on `loop`."""
 
     async def called(*arguments: Any) -> Any:
         async def there() -> Any:
@@ -320,14 +320,14 @@ def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]]
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Reject DEBUG records, which contain messages, and mcp's traceback for each closed stream."""
+    """Return False for DEBUG records, which contain messages, and for mcp's tracebacks of closed streams."""
     if record.name.partition(".")[0] not in _VERBOSE:
         return True
     return record.levelno >= logging.INFO and "ClosedResourceError" not in (record.exc_text or "")
 
 
 class _WholeResponse:
-    """Completes an aborted stream's response: sse-starlette omits its end, and mcp starts a second response."""
+    """Completes an aborted stream's response: sse-starlette does not end it, and mcp starts a second one."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -348,7 +348,7 @@ class _WholeResponse:
 
 def _listener(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    both = address.host == "::" and socket.has_dualstack_ipv6()  # every address includes those of IPv4
+    both = address.host == "::" and socket.has_dualstack_ipv6()  # `::` listens on every IPv4 address, too
     try:
         return socket.create_server((address.host, address.port), family=family, backlog=512, dualstack_ipv6=both)
     except OSError as error:

@@ -1,5 +1,3 @@
-"""HTTP options of `secretops run`."""
-
 from __future__ import annotations
 
 import hmac
@@ -20,18 +18,18 @@ log = logging.getLogger(__name__)
 
 class Transport(StrEnum):
     STDIO = "stdio"
-    SSE = "sse"  # /sse and /messages/: MCP of 2024-11-05, for clients that know no other
+    SSE = "sse"  # /sse and /messages/: MCP of 2024-11-05, for clients without streamable HTTP
     HTTP = "http"  # /mcp: streamable HTTP, MCP since 2025-03-26
 
 
-# The port is mcp's default; other machines cannot reach the address.
+# The port is mcp's default. Loopback: other machines cannot connect.
 DEFAULT_LISTEN = "127.0.0.1:8000"
 
 # Seconds for which the previous token is accepted: longer than a kubelet takes to sync a mounted volume, so that
 # clients with the same volume are never refused. A restart ends it.
 OVERLAP = 300
 
-# The minimum length of a token, which can be guessed over a network, without a lock-out.
+# Minimum length of a token: there is no lock-out against guesses over a network.
 MIN_LENGTH = 32
 
 # RFC 6750, section 2.1.
@@ -67,7 +65,7 @@ def parse_listen(text: str) -> Address:
     if not _is_address(host) or port is None or port > _HIGHEST_PORT:
         raise UsageError(
             f"--listen {text!r}: invalid address",
-            rule="an IP address of this machine, or localhost, and a port",
+            rule="it must be an IP address of this machine, or localhost, with a port",
             remedy=f"for example --listen {DEFAULT_LISTEN}, or --listen 0.0.0.0:8000 for every address",
             code="listen-address-invalid",
         )
@@ -76,10 +74,10 @@ def parse_listen(text: str) -> Address:
 
 @dataclass(frozen=True)
 class HostNames:
-    """This server's accepted names, against DNS rebinding. Ports may differ behind a proxy."""
+    """Names of this server for clients, against DNS rebinding. Ports may differ behind a proxy."""
 
     names: frozenset[str]
-    # Accept every IP address, since the server listens on all of them.
+    # Accept every IP address, since the server listens on all addresses.
     any_address: bool
 
     @classmethod
@@ -97,12 +95,12 @@ class HostNames:
         return cls(_LOCAL_NAMES | {address.host} | {name.lower() for name in more}, address.is_every)
 
     def host(self, header: str | None) -> bool:
-        """True if a Host header, which is required (RFC 9112, 3.2), names this server."""
+        """Return whether a Host header, which is required (RFC 9112, 3.2), names this server."""
         name, _ = _split(header or "")
         return name in self.names or (self.any_address and _is_address(name))
 
     def origin(self, header: str | None, host: str | None) -> bool:
-        """True if a page of that Origin may send requests; None: the client is not a browser."""
+        """Return whether a page of that Origin may send requests. None: the client is not a browser."""
         if header is None:
             return True
         scheme, separator, address = header.partition("://")
@@ -129,10 +127,10 @@ def _is_address(name: str) -> bool:
 
 
 def check_token(token: str) -> None:
-    """Raise UsageError, without the token, if it is too short or no header can have it."""
+    """Raise UsageError, without the token, if it is too short or invalid in a header."""
     if len(token) < MIN_LENGTH or not _TOKEN.fullmatch(token):
         raise UsageError(
-            "the token of http-token is too short, or has invalid characters",
+            "the value of http-token is too short, or has invalid characters",
             rule=f"a bearer token must have at least {MIN_LENGTH} letters, digits or -._~+/ (RFC 6750)",
             remedy="for example: openssl rand -hex 32 | secretops put http-token",
             code="http-token-invalid",
@@ -140,7 +138,7 @@ def check_token(token: str) -> None:
 
 
 class BearerTokens:
-    """The current token, and the previous one for OVERLAP seconds. Thread-safe."""
+    """The current token, and the previous token for OVERLAP seconds. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, Lock()
@@ -150,7 +148,7 @@ class BearerTokens:
 
     @property
     def any(self) -> bool:
-        """True if a token is required, also after its file was removed."""
+        """Return whether a token is required, also after its file was removed."""
         return self._current is not None
 
     def use(self, value: Value | None) -> None:
@@ -183,7 +181,7 @@ class HttpOptions:
     transport: Transport
     address: Address
     names: HostNames
-    # Whether an MCP client may choose another broker or user for all clients (upstream.CONNECTION_TOOLS).
+    # Whether an MCP client may choose another broker or user for all clients, by upstream.CONNECTION_TOOLS.
     connection_tools: bool = False
 
     def check(self, *, has_token: bool) -> None:
@@ -191,7 +189,7 @@ class HttpOptions:
         if not self.address.is_loopback and not has_token:
             raise UsageError(
                 f"--listen {self.address} without a token",
-                rule="an address that other machines can reach needs a bearer token: "
+                rule="an address that other machines can reach requires a bearer token: "
                 "each client that calls it can use the broker",
                 remedy="declare http-token in the stack file, then: secretops put http-token; or set "
                 f"MCP_HTTP_TOKEN_FILE; or --listen {DEFAULT_LISTEN}",

@@ -1,6 +1,6 @@
 """The HTTP server's limits on connections, request time, body size, and log lines.
 
-uvicorn 0.54 limits only concurrent requests, and beyond that refuses everybody.
+uvicorn 0.54 limits only concurrent requests, and refuses every client beyond that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SILENT_SECONDS = 0.5
 # Seconds to wait when the system has no descriptor or no memory for a connection.
 EXHAUSTED_SECONDS = 1.0
 
-# Seconds for the head of an admitted request, from the connection or the last response on, and for a body.
+# Seconds for the head of an admitted request, from the connection or the last response on, and for its body.
 HEAD_SECONDS, BODY_SECONDS = 10.0, 30.0
 
 # MCP's messages are a few KB; mcp's own limit is the same.
@@ -44,7 +44,7 @@ LOG_EVERY = 10
 
 
 def max_connections() -> int:
-    """Return fewer if the process's limit on descriptors requires it."""
+    """Return MAX_CONNECTIONS, or fewer if the process may open too few descriptors."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
@@ -57,8 +57,6 @@ def admit(scope: Scope) -> None:
 
 
 class LimitedProtocol(H11Protocol):
-    """Records since when a connection waits for a request."""
-
     since = 0.0
     admitted_before = False
 
@@ -108,7 +106,7 @@ async def accept(
 
 
 def _close_longest_silent(connections: Collection[Any]) -> bool:
-    """Prefer connections without a token. False if none is silent."""
+    """Close the longest silent connection, preferably without a token. Return False if none is silent."""
     waiting = [each for each in connections if each.waits() and time.monotonic() - each.since >= SILENT_SECONDS]
     if waiting:
         min(waiting, key=lambda each: (each.admitted_before, each.since)).close_now()
@@ -116,7 +114,6 @@ def _close_longest_silent(connections: Collection[Any]) -> bool:
 
 
 def close_overdue(connections: Collection[Any]) -> None:
-    """Close connections that have sent no request for HEAD_SECONDS."""
     oldest = time.monotonic() - HEAD_SECONDS
     for each in list(connections):
         if each.waits() and each.since < oldest:
@@ -132,7 +129,7 @@ class BodyError(Exception):
 
 
 async def with_body(scope: Scope, receive: Receive) -> Receive:
-    """Read a request's body, and return a Receive that starts with it. Raises BodyError."""
+    """Read a request's body. Return a Receive that starts with this body. Raises BodyError."""
     for name, text in scope["headers"]:
         if name == b"content-length" and int(text) > MAX_BODY_BYTES:
             raise BodyError(413)
@@ -158,7 +155,7 @@ async def with_body(scope: Scope, receive: Receive) -> Receive:
 
 
 class FloodFilter(logging.Filter):
-    """Limits each kind of log line that any client can cause to one every LOG_EVERY seconds."""
+    """Limits log lines that any client can cause: one of each kind every LOG_EVERY seconds."""
 
     KINDS = (
         *("Request refused", "All connections", "Cannot accept a connection"),

@@ -1,6 +1,6 @@
 """Base of the sources that poll a store over a network, and read a value only after its version has changed.
 
-Only a missing `mqtt` keeps a server from starting. Other refused secrets are skipped; values that were read stay.
+A server starts without any secret except `mqtt`. Other refused secrets are skipped; values that were read stay in use.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from secretops.values import Value
 
 log = logging.getLogger(__name__)
 
-# Seconds between two polls, and so the delay when a rotator's hint, which triggers a poll at once, is lost
-# (docs/adr/0003). components/settings/remote_constraints.py derives the minimum grace from it.
+# Seconds between two polls, and the delay if a rotator's hint, which triggers a poll at once, is lost (docs/adr/0003).
+# components/settings/remote_constraints.py derives the minimum grace from it.
 POLL_SECONDS = 300.0
 
 # Seconds between two polls that hints trigger: at most 7 polls a minute, even with forged hints.
 HINT_SECONDS = 10.0
 
-# Polls that a hint triggers while its version is not there: a store's reads may lag behind its writes.
+# Polls that a hint triggers while the store lacks its version: a store's reads may lag behind its writes.
 HINT_POLLS = 3
 
 # Seconds between two polls while the first values are missing.
@@ -40,11 +40,11 @@ WAITING_SECONDS = 10.0
 # a replaced user works only for the grace, which may start with the store's first answer.
 RETRY_SECONDS, BACKOFF_FACTOR = 60.0, 2
 
-# Seconds between two requests for a refused secret that was never read. It may become readable (a role takes minutes
-# to work), but each refusal is recorded and may raise an alarm.
+# Seconds between two requests for a refused secret that was never read. It may become readable (a role takes minutes to
+# work), but each refusal is recorded and may raise an alarm.
 REFUSED_SECONDS = 600.0
 
-# The secret that no server can start without, and the secret with the CA of the broker.
+# Secret that no server can start without, and the secret with the CA of the broker.
 REQUIRED, CERTIFICATE = "mqtt", "client-cert"
 
 OUTPUT = "copy it from the stack's output: pulumi stack output references"
@@ -57,7 +57,7 @@ class StoredVersion:
 
 
 class PollingSource(DocumentSource):
-    """While the store does not answer, the last answer stays in use.
+    """A source that polls a store.
 
     `requested` are the secrets of --from, all if empty; `name_of` returns a secret's name in the store. `every` is the
     poll interval in seconds, varied by a tenth so that servers do not poll together.
@@ -86,15 +86,16 @@ class PollingSource(DocumentSource):
         self._found: dict[str, tuple[str, StoredVersion]] = {}
         self._document: Document | None = None
         self._error: SecretopsError | None = None
-        # Refused secret -> the error, and when it is requested again.
+        # Refused secret -> the error, and the time of the next request.
         self._refused: dict[str, tuple[str, float]] = {}
 
     def revision(self, name: str) -> str | None:
-        """Return a text that changes with the current version; None without one. Reads no value, raises as a store."""
+        """Return a text that changes with the current version; None without one. Reads no value. Raises a store's
+        errors."""
         raise NotImplementedError
 
     def fetch(self, name: str, revision: str) -> StoredVersion | None:
-        """Return the current version, or None if it is empty. Raises as a store does."""
+        """Return the current version, or None if it is empty. Raises a store's errors."""
         raise NotImplementedError
 
     def variables(self) -> Mapping[str, str]:
@@ -104,12 +105,12 @@ class PollingSource(DocumentSource):
             if self._document is None:
                 raise self._error or AssertionError("polled at least once")
             found = self.variables_of(self._document)
-            # an unreadable CA never leads to a connection without TLS
+            # an unreadable CA must not lead to a connection without TLS
             needs_tls = CERTIFICATE in self._refused or CERTIFICATE in self._requested
             return {"MQTT_USE_TLS": "true", **found} if needs_tls else found
 
     def read_at(self) -> float:
-        """As `Source`. Ignores a poll in which the store refused a secret in use."""
+        """Return when the store last answered without refusing a secret in use; see `Source`."""
         return self._store_read_at
 
     def folders(self) -> frozenset[Path]:
@@ -119,7 +120,7 @@ class PollingSource(DocumentSource):
         return any(variable in FIELDS[secret].values() for secret in self._names)
 
     def hint(self, hint: Hint | None = None) -> None:
-        """Poll soon, unless `hint` has the version in use. None: the broker refuses its credential. Never blocks."""
+        """Poll soon, unless `hint` has the version in use. None: the broker refuses the credential. Never blocks."""
         if hint is None or (hint.secret in self._names and not self._has(hint)):
             self._hint, self._hinted_polls = hint, HINT_POLLS if hint else 1
 
@@ -193,12 +194,12 @@ class PollingSource(DocumentSource):
             ) from None
 
     def _skip(self, secret: str, name: str, error: SecretopsError) -> None:
-        """Raise errors of the whole store; else warn once that this secret is unreadable."""
+        """Raise `error` if it concerns the whole store; else warn once that this secret is unreadable."""
         in_use = secret in self._found
         if (secret == REQUIRED and not in_use) or isinstance(error, UnreachableError | UsageError):
             raise error
         reason, _ = self._refused.get(secret, ("", 0.0))
-        # at the next poll, which varies by a tenth
+        # BACKOFF_FACTOR - 0.5: before the next poll, whose time varies by a tenth
         again = (BACKOFF_FACTOR - 0.5) * self._retry if in_use else REFUSED_SECONDS
         self._refused[secret] = str(error), self._clock() + again
         if reason != str(error):
@@ -206,7 +207,7 @@ class PollingSource(DocumentSource):
 
 
 def parse_version(name: str, version: str, text: str) -> StoredVersion | None:
-    """Return None for an empty text. Raises StoreError."""
+    """Parse a value; None for an empty text. Raises StoreError."""
     try:
         found = json.loads(text) if text else {}
     except (ValueError, RecursionError):
@@ -214,7 +215,7 @@ def parse_version(name: str, version: str, text: str) -> StoredVersion | None:
     if not isinstance(found, dict) or not all(isinstance(field, str) for field in found.values()):
         raise StoreError(
             f"secret {name}: version {version} is not a valid value",
-            rule="a value must be a JSON object of text fields",
+            rule="a secret value must be a JSON object of text fields",
             remedy="secretops status shows who supplies it; write it again: secretops put",
             code="stored-version-malformed",
         )

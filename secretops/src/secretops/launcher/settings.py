@@ -28,13 +28,13 @@ LOG_LEVELS = ("NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Secret of the server -> its fields, and the variable of each.
 FIELDS = {
-    "mqtt": {"username": "MQTT_USER", "password": "MQTT_PASSWORD"},  # nosec B105 - names
+    "mqtt": {"username": "MQTT_USER", "password": "MQTT_PASSWORD"},  # nosec B105 - names of variables
     "agent-key": {"api-key": "DO_AGENT_API_KEY"},
     "client-cert": {"ca.crt": "MQTT_CA_CERT", "client.crt": "MQTT_CLIENT_CERT", "client.key": "MQTT_CLIENT_KEY"},
-    HTTP_TOKEN[0]: {"token": "MCP_HTTP_TOKEN"},  # nosec B105 - names
+    HTTP_TOKEN[0]: {"token": "MCP_HTTP_TOKEN"},  # nosec B105 - names of variables
 }
 
-# Every variable that upstream reads, and MCP_HTTP_TOKEN, which the launcher's HTTP transports require.
+# Every secret variable of upstream, and MCP_HTTP_TOKEN, which the launcher's HTTP transports require.
 SECRET_VARIABLES = ("MQTT_PASSWORD", "DO_AGENT_API_KEY", "MCP_HTTP_TOKEN")
 CERTIFICATE_VARIABLES = tuple(FIELDS["client-cert"].values())
 PUBLIC_VARIABLES = (
@@ -50,19 +50,19 @@ OWN_VARIABLES = ("MQTT_PROTOCOL", "DO_AGENT_URL", *VERSION_VARIABLES)
 FILE_VARIABLES = frozenset({*CERTIFICATE_VARIABLES, *VALUE_FILE_VARIABLES})
 _KNOWN_VARIABLES = frozenset({*SECRET_VARIABLES, *PUBLIC_VARIABLES, *VALUE_FILE_VARIABLES, *OWN_VARIABLES})
 
-# Bytes of the largest file that is read: the size of a Kubernetes Secret, and more than a system's CAs.
+# Bytes of the largest file that is read: the size limit of a Kubernetes Secret, and more than a system's CAs.
 MAX_BYTES = 1024 * 1024
 
 _DIGEST_KEY = secrets.token_bytes(32)
 
 
 class NotYetError(WaitingError):
-    """Only values are missing: those of `secrets`. `http_token` is set if its value is present."""
+    """Only the values of `secrets` are missing. `http_token` is set if its value is present."""
 
     def __init__(
-        self, what: str, *, rule: str, remedy: str, secrets: tuple[str, ...], http_token: Value | None = None
+        self, what: str, *, rule: str, remedy: str, code: str, secrets: tuple[str, ...], http_token: Value | None
     ) -> None:
-        super().__init__(what, rule=rule, remedy=remedy, code="values-missing")
+        super().__init__(what, rule=rule, remedy=remedy, code=code)
         self.secrets, self.http_token = secrets, http_token
 
 
@@ -70,11 +70,11 @@ class NotYetError(WaitingError):
 class Tls:
     """Files of a TLS connection, which always checks the broker's certificate and host name."""
 
-    # PEM bundle that signs the broker's certificate; None trusts the system's CAs.
+    # PEM bundle with the CA of the broker's certificate. None: trust the system's CAs.
     ca_file: Path | None
     certificate: Path | None
     key: Path | None
-    # Digest of the files' contents when they were read: settings with other contents are not equal.
+    # Digest of the files' contents when they were read: with other contents, settings are not equal.
     digest: bytes = field(default=b"", repr=False)
 
     @property
@@ -101,18 +101,18 @@ class ServerSettings:
     lot_verifier_url: str | None
     # Fields `username` and `password`.
     mqtt: Value
-    # The agent's address, without a path; None is the Coreflux Copilot's, which the server knows.
+    # The agent's address, without a path. None: the Coreflux Copilot's, which the server knows.
     agent_url: str | None = None
     # Field `api-key`. Only the tool request_lot_code needs it.
     agent_key: Value | None
-    # Field `token`; None only on loopback and stdio.
+    # Field `token`; None only on loopback and over stdio.
     http_token: Value | None = None
-    # Secret -> id of the version in use, for every secret that was read.
+    # Secret -> id of the version in use, of every secret that was read.
     versions: Mapping[str, str]
 
     @property
     def link(self) -> tuple[object, ...]:
-        """What the broker connection depends on. Only its change requires a new client."""
+        """Return the connection's settings. Only their change requires a new client."""
         return self.broker, self.port, self.protocol, self.tls, self.client_id_prefix, self.mqtt
 
     def public_variables(self) -> dict[str, str]:
@@ -148,7 +148,7 @@ class _Reading:
         if not password:
             self._wait("mqtt", "MQTT_PASSWORD: secretops tick generates it")
         elif not user:
-            self._mistake("MQTT_USER is missing", "a password belongs to a user", "set MQTT_USER", code="user-missing")
+            self._mistake("MQTT_USER is missing", "the password requires a user", "set MQTT_USER", code="user-missing")
         api_key, token = self._value("DO_AGENT_API_KEY"), self._value("MCP_HTTP_TOKEN")
         present = {"mqtt": password, "agent-key": api_key, "client-cert": tls and tls.key, "http-token": token}
         settings = ServerSettings(
@@ -177,6 +177,7 @@ class _Reading:
                 f"{self._where}: values of {', '.join(self._missing)} are missing",
                 rule="\n".join(each for missing in self._missing.values() for each in missing),
                 remedy="secretops status",
+                code="values-missing",
                 secrets=tuple(self._missing),
                 http_token=settings.http_token,
             )
@@ -187,7 +188,7 @@ class _Reading:
         if not host:
             self._mistake(
                 "MQTT_BROKER is missing",
-                "the server needs a broker",
+                "the broker's host must be set",
                 "set it to the broker's host name",
                 code="broker-missing",
             )
@@ -236,7 +237,10 @@ class _Reading:
             there, missing = ("CERT", "KEY") if certificate else ("KEY", "CERT")
             what = f"MQTT_CLIENT_{there} is set without MQTT_CLIENT_{missing}"
             self._mistake(
-                what, "a client certificate needs its key", "set both or neither", code="private-key-unpaired"
+                what,
+                "a client certificate and its key must be set together",
+                "set both or neither",
+                code="private-key-unpaired",
             )
         return tls
 
@@ -253,23 +257,26 @@ class _Reading:
         return Path(text)
 
     def _value(self, name: str) -> str | None:
-        """Return the value of `name`, or of the file `name`_FILE without its final newline."""
+        """Return the text of a variable, or of the file in `name`_FILE without its final newline."""
         variable = f"{name}_FILE"
         value, path = self._variables.get(name), self._variables.get(variable)
         if value and path:
             what = f"{name} and {variable} are both set"
-            self._mistake(what, "only one of them may be set", "remove the other", code="value-set-twice")
+            self._mistake(what, "only one of them may be set", "unset one of them", code="value-set-twice")
         if not path:
             return value
         try:
             return read_file(Path(path)).decode().removesuffix("\n")
-        except FileNotFoundError:  # its first value is not written yet
+        except FileNotFoundError:  # the first value is not written yet
             return None
         except OSError as error:
             self._unreadable(variable, path, error)
         except UnicodeDecodeError:
             self._mistake(
-                f"{variable}={path} is not text", "a value must be UTF-8 text", "write it again", code="value-not-text"
+                f"{variable}={path} is not text",
+                "the file must be UTF-8 text",
+                "write the file again",
+                code="file-not-text",
             )
         return "unreadable"
 

@@ -1,7 +1,8 @@
 """Watch a source: wait for its first values, then swap to each new version or reject it.
 
-connect → CONNACK → subscriptions acknowledged → swap → the former client unsubscribes and drains → DISCONNECT. No call
-fails and no message is lost; a message may arrive twice (QoS 1), as both are subscribed for some milliseconds.
+Swap: connect → CONNACK → subscriptions acknowledged → use the new client → the former client unsubscribes and drains →
+DISCONNECT. No call fails and no message is lost; a message may arrive twice (QoS 1), as both are subscribed for some
+milliseconds.
 """
 
 from __future__ import annotations
@@ -26,16 +27,17 @@ from secretops.manifest import HTTP_TOKEN
 
 log = logging.getLogger(__name__)
 
-# A read counts if the fingerprint is the same before and after it. It is retried for 1 s: a file may be half-written.
+# Seconds between two reads, and their maximum number. A read is repeated if the source changed meanwhile: a file may be
+# half-written.
 SETTLE_SECONDS, SETTLE_TRIES = 0.1, 10
 
-# Seconds until a rejected version is tried again, doubled each time: the broker may receive it late.
+# Seconds until a rejected version is tried again, doubled up to LAST_RETRY: the broker may learn of it late.
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 
 # Seconds for the broker's CONNACK, and for its answers to all subscriptions.
 ANSWER_SECONDS = 10.0
 
-# Seconds between two checks whether the attempt is obsolete.
+# Seconds between two checks whether a newer version makes a swap obsolete.
 CHECK_SECONDS = 0.2
 
 # Seconds that `stop` waits for the end of a swap.
@@ -46,7 +48,7 @@ T = TypeVar("T")
 
 
 def read_stable(source: Source, stopping: threading.Event) -> tuple[ServerSettings, str]:
-    """Return settings and fingerprint, read while nothing changed. Raises what `read` does."""
+    """Return settings and fingerprint, read while nothing changed. Raises the errors of `read`."""
     for attempt in range(1, SETTLE_TRIES + 1):
         before = source.fingerprint()
         try:
@@ -77,13 +79,13 @@ class FirstValues:
         self._fingerprint = ""
 
     def check(self) -> None:
-        """Raises UsageError for a mistake, and for a required token that cannot arrive."""
+        """Raise UsageError for a mistake, and for a required token that cannot arrive."""
         self._read()
         if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_arrive("MCP_HTTP_TOKEN"):
             self._options.check(has_token=False)
 
     def wait(self) -> bool:
-        """Return False if the launcher ends before all values arrive. Only logs mistakes."""
+        """Wait for all values. Return False if the launcher ends before. Only logs mistakes."""
         if self._state.waiting_for:
             keep_polling(self._poll, self._source, self._stopping, self._state)
         return not self._state.waiting_for
@@ -118,7 +120,7 @@ class StoppedError(SecretopsError): ...
 
 @dataclass
 class Swap:
-    """Changes to `settings`, until `is_obsolete` returns True."""
+    """Changes the server to `settings`, unless `is_obsolete` returns True."""
 
     connection: BrokerConnection
     settings: ServerSettings
@@ -138,7 +140,7 @@ class Swap:
             self._subscribe(new, former, copied)
             adopted = self.connection.adopt(new, former, self.settings, copied)
         except BaseException:
-            new.disconnect()  # does not wait for its thread: a TLS handshake without an answer takes 5 s
+            new.disconnect()  # does not wait for the client's thread: an unanswered TLS handshake takes 5 s
             raise
         if not adopted:
             new.disconnect()
@@ -164,12 +166,12 @@ class Swap:
             raise refusal(new, new.reason, self.settings.protocol)
 
     def _subscribe(self, new: BrokerClient, former: BrokerClient | None, copied: dict[str, int]) -> None:
-        """Raises RefusedError if the broker grants fewer topics."""
+        """Subscribe to the topics of `former`. Raises RefusedError if the broker grants fewer."""
         granted = former.granted() if former and former.is_connected() else set()
         granted -= self.connection.own_listeners.keys()
         topics = self.connection.topics | copied
         same = former is not None and (former.host, former.port) == (self.settings.broker, self.settings.port)
-        new.subscribe_all(topics, known=granted if same else ())  # another broker retains other messages
+        new.subscribe_all(topics, known=granted if same else ())  # another broker has other retained messages
         verdict = self._wait(lambda: new.verdict(topics, CHECK_SECONDS), new, "no answer to a subscription")
         if lost := sorted(topic for topic in granted if not verdict.get(topic, True)):
             raise RefusedError(
@@ -198,7 +200,7 @@ class _Rejected:
 
 
 class SourceWatcher:
-    """Thread that updates a server to the versions of `source`. `in_use`: its settings and their fingerprint.
+    """A thread that updates a server to each version of `source`. `in_use`: its settings and their fingerprint.
 
     `notify` receives each version before its use, and may reject it by a SecretopsError.
     """
@@ -232,7 +234,7 @@ class SourceWatcher:
         keep_polling(self._poll, self._source, self._stopping, self._state)
 
     def _poll(self) -> bool:
-        """Skip the version in use or just rejected."""
+        """Try a version that is neither in use nor just rejected."""
         fingerprint = self._source.fingerprint()
         known = self._rejected if self._rejected and self._rejected.fingerprint == fingerprint else None
         if fingerprint == self._fingerprint:

@@ -18,10 +18,10 @@ from secretops.launcher.settings import FIELDS, MAX_BYTES, NotYetError, ServerSe
 from secretops.redaction import remember
 from secretops.stores import env_file, files
 
-# Secrets by the names and fields of the catalogue; a secret without a value is missing or empty.
+# Secrets by their names and fields in the manifest. A secret without a value is absent or empty.
 Document = Mapping[str, Mapping[str, str]]
 
-# Fields that a secret's value may lack, and the field of its version.
+# Fields that a secret may lack, and the field with the id of its version.
 _OPTIONAL, _VERSION = frozenset({"ca.crt"}), "version"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -29,15 +29,15 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 # Variable that names a file -> the file's name in a mounted folder.
 MOUNTED_FILES = {
     "MQTT_USER_FILE": "mqtt-user",
-    "MQTT_PASSWORD_FILE": "mqtt-password",  # nosec B105 - a file's name
+    "MQTT_PASSWORD_FILE": "mqtt-password",  # nosec B105 - name of a file
     "DO_AGENT_API_KEY_FILE": "api-key",
-    "MCP_HTTP_TOKEN_FILE": "http-token",  # nosec B105 - a file's name
+    "MCP_HTTP_TOKEN_FILE": "http-token",  # nosec B105 - name of a file
     **{variable: field for field, variable in FIELDS["client-cert"].items()},
 }
 
 
 class Source:
-    """A subclass implements `variables`."""
+    """Base class of sources. A subclass implements `variables`."""
 
     where: str
     _read_at = 0.0
@@ -46,11 +46,12 @@ class Source:
         raise NotImplementedError
 
     def read(self) -> ServerSettings:
-        """Raises UsageError with all mistakes, NotYetError if only values are missing, StoreError if not recorded."""
+        """Return settings. Raises UsageError with all mistakes, NotYetError if only values are missing, StoreError if
+        the access is not recorded."""
         return settings.read_settings(self.variables(), self.where)
 
     def fingerprint(self) -> str:
-        """Return a text that changes whenever `read` would. Valid in this process only; never raises."""
+        """Return a text that changes with the result of `read`. Comparable within this process only; never raises."""
         try:
             found = settings.fingerprint_inputs(self.variables())
         except SecretopsError as error:
@@ -71,12 +72,11 @@ class Source:
         return frozenset(Path(found[name]).parent for name in settings.FILE_VARIABLES if found.get(name))
 
     def may_arrive(self, variable: str) -> bool:  # noqa: ARG002 - a subclass may distinguish them
-        """True if a missing value may still arrive."""
         return True
 
 
 class EnvFile(Source):
-    """`file:<path>`: a .env, and the files that its variables name."""
+    """`file:<path>`: a .env file, and the files that its variables name."""
 
     def __init__(self, place: str) -> None:
         self._path = Path(place).expanduser()
@@ -93,8 +93,8 @@ class EnvFile(Source):
 class Environment(Source):
     """`env:`: this process's variables, and the files that they name.
 
-    Removes secret variables from `os.environ`, so that no child inherits them. `<variable>_FILE` may name a file with a
-    version, since a Swarm can only add files to a running container.
+    Removes secret variables from `os.environ`, so that no child inherits them. `<variable>_FILE` may be a file with a
+    version, since a Swarm can add only files to a running container.
     """
 
     where = "the environment"
@@ -110,7 +110,7 @@ class Environment(Source):
         return self._variables | {
             name.removesuffix("_FILE"): read_text(Path(path), "mount it again").strip()
             for name, path in self._version_files.items()
-            if Path(path).exists()  # it arrives with the first value
+            if Path(path).exists()  # the file appears with the first value
         }
 
     def may_arrive(self, variable: str) -> bool:
@@ -136,7 +136,7 @@ class Files(Source):
 
         named = {variable: str(path) for variable, name in MOUNTED_FILES.items() if (path := file(name))}
         found = self._public | named
-        if "MQTT_CA_CERT" in found:  # a mounted CA means TLS
+        if "MQTT_CA_CERT" in found:  # use TLS if a CA is mounted
             found.setdefault("MQTT_USE_TLS", "true")
         for secret in FIELDS:
             if path := file(f"{secret}-version"):
@@ -155,7 +155,7 @@ class DocumentSource(Source):
         self._pem: Path | None = None
 
     def variables_of(self, document: Document) -> Mapping[str, str]:
-        """Write PEM to private files: OpenSSL reads keys only from files."""
+        """Return variables. PEM goes to private files: OpenSSL reads keys only from files."""
         found = dict(self._public)
         for secret, fields in FIELDS.items():
             values = document.get(secret, {})
@@ -166,7 +166,7 @@ class DocumentSource(Source):
                     found[variable] = text
                 elif text:
                     found[variable] = str(self._write_pem(variable, text))
-        # Other values become a `Value`, which registers them for redaction; the key is only written to a file.
+        # Other values become a `Value`, which registers them for redaction; the key would only be written to a file.
         remember(document.get("client-cert", {}).get("client.key", ""))
         if "MQTT_CA_CERT" in found:
             found.setdefault("MQTT_USE_TLS", "true")
@@ -184,8 +184,8 @@ class DocumentSource(Source):
 class Json(DocumentSource):
     """`json:<path>`: {"mqtt": {"username": …, "password": …, "version": …}, "agent-key": {"api-key": …}, …}.
 
-    A folder's *.json together are the document, each secret in one file, as Vault's agent writes them. A path that ends
-    with a slash is a folder, even before it exists.
+    A folder's *.json files together are a document, with a file per secret, as Vault's agent writes them. A path that
+    ends with a slash is a folder, even before it exists.
     """
 
     def __init__(self, place: str) -> None:
@@ -201,8 +201,9 @@ class Json(DocumentSource):
                 raise
             raise NotYetError(
                 f"{self._path} does not exist yet",
-                rule=f"{error}\nin a pod, Vault's agent injector mounts it",
+                rule=f"{error}\nVault's agent injector must mount this file into the pod",
                 remedy="check the injector: kubectl logs -A -l app.kubernetes.io/name=vault-agent-injector",
+                code="injected-file-missing",
                 secrets=error.secrets,
                 http_token=error.http_token,
             ) from None
@@ -216,7 +217,7 @@ class Json(DocumentSource):
                 raise UsageError(
                     f"{path}: {', '.join(twice)} is also in {found[twice[0]].name}",
                     rule="a secret must be in only one file of the folder",
-                    remedy="remove it from one of them",
+                    remedy="remove the secret from one of the two files",
                     code="document-secret-duplicate",
                 )
             found |= dict.fromkeys(part, path)
@@ -246,14 +247,14 @@ def _read_document(path: Path) -> Document:
         reason = str(error) if isinstance(error, InvalidDocumentError) else "not JSON"
         raise UsageError(
             f"{path}: {reason}",
-            rule='a JSON object of secrets with all fields, none empty: {"mqtt": {"username": …, "password": …}, …}',
+            rule='it must be a JSON object of secrets with all fields: {"mqtt": {"username": …, "password": …}, …}',
             remedy=f"write {path} again",
             code="document-invalid",
         ) from None
 
 
 class InvalidDocumentError(ValueError):
-    """Names invalid parts of a document without their contents."""
+    """A document has invalid parts, named without their contents."""
 
 
 def check_document(document: Any) -> Document:
@@ -294,7 +295,7 @@ def read_text(path: Path, remedy: str, most: int = MAX_BYTES) -> str:
     try:
         return env_file.decode(path, settings.read_file(path), UsageError, most)
     except FileNotFoundError:
-        rule = "the server reads its settings from this file"
+        rule = "the file with the server's settings must exist"
         raise UsageError(f"{path} does not exist", rule=rule, remedy=remedy, code="source-missing") from None
     except OSError as error:
         raise unreadable(path, error, "run the server as the file's owner, or change --from") from error
@@ -305,7 +306,7 @@ def unreadable(path: Path, error: OSError, remedy: str) -> UsageError:
     return UsageError(f"{path}: {error.strerror}", rule=rule, remedy=remedy, code="source-unreadable")
 
 
-# Scheme -> what follows it, and the class. The registry has those of platforms.
+# Scheme -> the format of the rest, and the class. The registry has the schemes of platforms.
 SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
     "file": ("<path of a .env>", EnvFile),
     "files": ("<folder with a file for each field>", Files),
@@ -315,7 +316,7 @@ SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
 
 
 def open_source(text: str) -> Source:
-    """Reads only the environment. Raises UsageError."""
+    """Open the source of --from. Reads only the environment. Raises UsageError."""
     scheme, colon, place = text.partition(":")
     if colon and scheme in SOURCES and bool(place) is bool(SOURCES[scheme][0]):
         return SOURCES[scheme][1](place)

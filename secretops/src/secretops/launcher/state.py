@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
-# Seconds without a completed poll after which the source counts as not polled. More than the slowest poll, in which
-# the store does not answer for any secret, or the broker for a new version.
+# Seconds without a completed poll after which `is_followed` is False. The slowest poll, in which the store does not
+# answer for any secret, or the broker for a new version, takes less.
 STALE_SECONDS = 300.0
 
-# The secrets of the connection to the broker.
+# Secrets with the credentials of the broker connection.
 CONNECTION_SECRETS = frozenset({"mqtt", "client-cert"})
 
 Event = Literal["swaps", "refused_versions", "refused_publishes", "failed_connects"]
@@ -22,7 +22,7 @@ Event = Literal["swaps", "refused_versions", "refused_publishes", "failed_connec
 class LauncherState:
     """Versions in use, missing values, and events since the start.
 
-    Attributes are replaced, never changed in place, so that readers need no lock.
+    Attributes are replaced, never changed in place, so that other threads need no lock.
     """
 
     def __init__(self) -> None:
@@ -30,15 +30,15 @@ class LauncherState:
         self._last_poll = time.monotonic()
         self._poll_failed = False
         self.counts = Counter[Event]()
-        # Secret -> id of the latest version for the server, or "unknown".
+        # Secret -> id of the latest version that the server uses, or "unknown".
         self.versions: dict[str, str] = {}
-        # Whether an MCP client chose the connection with a tool.
+        # Whether an MCP client chose the broker connection with a tool.
         self.connection_by_tool: Callable[[], bool] = lambda: False
         # Secrets without a value.
         self.waiting_for: tuple[str, ...] = ()
         # Whether the broker has accepted the client in use.
         self.connected = False
-        # When the source was last read without an error, in seconds since 1970, or 0.
+        # When the source was last read without an error, in seconds since 1970; 0: never.
         self.read_at = 0.0
         # When the client certificate in use expires, in UTC.
         self.expires_at: datetime | None = None
@@ -47,7 +47,7 @@ class LauncherState:
         self.versions, self.expires_at, self.waiting_for = dict(versions), expires_at, ()
 
     def versions_in_use(self) -> dict[str, str]:
-        """Return secret -> version, without the connection's if a tool chose the connection."""
+        """Return the versions in use, without the connection's secrets if a tool chose the connection."""
         unused = CONNECTION_SECRETS if self.connection_by_tool() else frozenset()
         return {secret: version for secret, version in self.versions.items() if secret not in unused}
 
@@ -58,7 +58,7 @@ class LauncherState:
         self._poll_failed = True
 
     def is_followed(self) -> bool:
-        """True if the source is polled, even if unreadable at the moment."""
+        """Return whether the source is polled, even if it is unreadable at the moment."""
         return not self._poll_failed and time.monotonic() - self._last_poll < STALE_SECONDS
 
     def count(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Shutdown: a signal closes standard input, which mcp reads in a thread that cannot be cancelled.
+"""Shutdown over stdio: a signal closes standard input, which mcp reads in a thread that cannot be cancelled.
 
 A deadline ends the process: the server's tools block for up to half a minute.
 """
@@ -17,7 +17,7 @@ from types import FrameType
 
 from secretops.errors import ExitCode
 
-# The longest time from the signal to the end of the process, in seconds.
+# Longest time from the signal to the end of the process, in seconds.
 LAST_SECONDS = 4.5
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -31,7 +31,7 @@ def set_exit_deadline() -> None:
 
 def _end_now() -> None:
     try:
-        # Not through the log, whose lock may be taken. Standard error may be closed or full.
+        # Not through the log: another thread may hold its lock. Standard error may be closed or full.
         if select.select([], [sys.stderr], [], 0)[1]:
             text = f"Shutdown timed out after {LAST_SECONDS} s; forced exit.\n-> repeat the interrupted call\n"
             os.write(sys.stderr.fileno(), text.encode())
@@ -66,7 +66,7 @@ class ClosableInput(io.RawIOBase):
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Close standard input on SIGTERM and SIGINT, and set the deadline. A second signal kills."""
+    """Close standard input on SIGTERM and SIGINT, and set the deadline. A second signal kills the process."""
     standard_input = ClosableInput(sys.stdin.fileno())
 
     def end(_number: int, _frame: FrameType | None) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import inspect
 import logging
-import logging.handlers  # its classes derive from FileHandler, so before that is substituted
+import logging.handlers  # its classes derive from FileHandler: import them before FileHandler is substituted
 import os
 import sys
 import warnings
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Above every level: upstream's LOG_LEVEL=NONE.
+# Above every log level, for upstream's LOG_LEVEL=NONE.
 NO_LOG = 100
 
-# The tools that change or close the broker connection, which all clients share over HTTP.
+# Tools that change or close the broker connection, which all clients share over HTTP.
 CONNECTION_TOOLS = frozenset({"mqtt_connect", "setup_mqtt_connection", "reconnect_mqtt"})
 
 
 class UpstreamServer(Protocol):
-    """Names in upstream's server.py that the launcher uses. The import checks that they exist."""
+    """The names in upstream's server.py that the launcher uses. The import checks that they exist."""
 
     args: argparse.Namespace
     logger: logging.Logger
@@ -56,14 +56,14 @@ class UpstreamServer(Protocol):
 
 
 def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
-    """Raises SecretopsError."""
+    """Import upstream's server.py. Raises SecretopsError."""
     try:
-        fastmcp = importlib.import_module("mcp.server.fastmcp")  # here, so that its bytecode is written
+        fastmcp = importlib.import_module("mcp.server.fastmcp")  # imported here, so that its bytecode is written
         importlib.import_module("requests")
     except ImportError as error:
         raise SecretopsError(
             f"the module {error.name} is not installed",
-            rule="the server imports it",
+            rule="the server requires this module",
             remedy=install_command("server"),
             code="server-module-missing",
         ) from error
@@ -89,7 +89,7 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
     server = cast(UpstreamServer, module)
     set_connection(settings, server.args)
     set_tool_settings(settings, server)
-    # The reconnect tool parses command line and environment again, which have no password.
+    # The tool reconnect_mqtt would parse command line and environment, which have no password.
     server.parse_args = lambda: server.args
     return server
 
@@ -111,7 +111,7 @@ def set_connection(settings: ServerSettings, args: argparse.Namespace) -> None:
 
 
 def set_tool_settings(settings: ServerSettings, server: UpstreamServer) -> None:
-    """Set what the server reads at each call: agent, key, verifier, log level."""
+    """Set what the server's tools read at each call: agent, key, verifier, log level."""
     server.requests = AgentRequests(settings.agent_url)
     server.args.do_agent_api_key = settings.agent_key and settings.agent_key["api-key"]
     if settings.lot_verifier_url:
@@ -125,7 +125,7 @@ def set_tool_settings(settings: ServerSettings, server: UpstreamServer) -> None:
 
 
 class AgentRequests:
-    """A module `requests` that replaces upstream's fixed agent by `url`."""
+    """A module `requests` that sends requests for upstream's fixed agent to `url`."""
 
     PATH = "/api/v1/chat/completions"
 
@@ -136,7 +136,7 @@ class AgentRequests:
         return getattr(importlib.import_module("requests"), name)
 
     def post(self, url: str, **options: Any) -> Any:
-        """As `requests.post`. A request to the agent contains its key and follows no redirect."""
+        """Post a request. A request to the agent contains its key, so it follows no redirect."""
         requests = importlib.import_module("requests")
         if urlsplit(url).path != self.PATH:
             return requests.post(url, **options)  # nosec B113 - the caller sets the timeout
@@ -145,7 +145,7 @@ class AgentRequests:
 
 
 def refuse_connection_tools(server: UpstreamServer) -> None:
-    """Remove CONNECTION_TOOLS, and refuse calls of them, also by its check_broker_health."""
+    """Remove CONNECTION_TOOLS, and refuse calls of them, also by check_broker_health."""
     from mcp import types
 
     handlers = server.mcp._mcp_server.request_handlers
@@ -188,7 +188,7 @@ class _NoFile(logging.NullHandler):
 
 
 def _without_unknown_arguments(made: Callable[..., Any]) -> Callable[..., Any]:
-    """Ignore unknown arguments: mcp 1.12 removed `description`."""
+    """Drop unknown arguments: mcp 1.12 removed `description`."""
     known = inspect.signature(made).parameters
     return lambda *args, **named: made(*args, **{name: each for name, each in named.items() if name in known})
 
@@ -208,5 +208,5 @@ def _without_side_effects(folder: Path, fastmcp: ModuleType) -> Iterator[None]:
             setattr(owner, name, value)
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # standard output is the MCP protocol
         stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")  # of upstream and its packages
+        warnings.simplefilter("ignore")  # warnings of upstream and its packages
         yield

@@ -16,7 +16,7 @@ from secretops.launcher.state import LauncherState
 log = logging.getLogger(__name__)
 logging.getLogger("watchfiles").setLevel(logging.WARNING)  # at INFO it logs every change of any file
 
-# The longest time between two polls, which read a few small files.
+# Longest time between two polls, which read a few small files.
 POLL_SECONDS = 1.0
 
 # Seconds after which watching is retried: all processes of a user share inotify's limits.
@@ -51,7 +51,7 @@ def keep_polling(poll: Callable[[], bool], source: Source, stopping: threading.E
 def wakeups(
     folders: Callable[[], Collection[Path]], stopping: threading.Event, *, every: float = POLL_SECONDS
 ) -> Iterator[None]:
-    """Yield when `folders()` may have changed, and after `every` seconds, until `stopping` is set."""
+    """Yield when files in `folders()` may have changed, and after `every` seconds, until `stopping` is set."""
     warned: set[str] = set()
     while not stopping.is_set():
         watched = _inodes(folders, warned)
@@ -59,7 +59,7 @@ def wakeups(
             if stopping.is_set():
                 return
             yield
-            if _inodes(folders, warned) != watched:  # a folder was replaced, or its name changed
+            if _inodes(folders, warned) != watched:  # a folder was replaced, or has another name now
                 break
 
 
@@ -70,7 +70,7 @@ def _inodes(folders: Callable[[], Collection[Path]], warned: set[str]) -> dict[P
             try:
                 found[folder] = folder.stat().st_ino
             except (OSError, ValueError):
-                continue  # it is polled until it exists
+                continue  # polled only, until the folder exists
     except Exception as error:
         _warn_once(error, warned)
     return found

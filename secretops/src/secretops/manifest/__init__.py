@@ -1,4 +1,4 @@
-"""The manifest: locators, names and cadences of a stack's secrets, broker and server. Never a value.
+"""The manifest: locations, names and cadences of a stack's secrets, broker and server. Contains no value.
 
 The Pulumi program builds it. Operators read it from the stack output `secretops`, rotators from a file or variable.
 """
@@ -15,23 +15,22 @@ from secretops.manifest import field_types as types
 from secretops.manifest.model import Issuer, Model, StoreLocation, by_kind
 from secretops.manifest.validation_errors import ManifestError, manifest_error
 
-# Names of other modules that belong to this interface.
+# Names of other modules that are part of this module's interface.
 __all__ = ["Issuer", "ManifestError", "Model", "StoreLocation"]
 
 
 class SecretKind(StrEnum):
-    """Kind of a secret: who makes its next value, and how that is tested."""
+    """The kind of a secret: who makes its next value, and how that is tested."""
 
     MQTT_USER = "mqtt-user"  # two alternating broker users; secretops makes the passwords
     BROKER_ADMIN = "broker-admin"  # two alternating broker admins; the operator supplies the first
-    AGENT_KEY = "agent-key"  # a DigitalOcean agent API key
+    AGENT_KEY = "agent-key"  # an API key of a DigitalOcean agent
     X509 = "x509"  # CA certificate, client certificate, client key
     CA = "ca"  # the stack's own CA of client certificates; secretops makes it
     SUPPLIED = "supplied"  # an operator supplies each value
 
     @property
     def alternates(self) -> bool:
-        """Whether secretops rotates it between two broker users."""
         return self in (SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN)
 
 
@@ -59,9 +58,9 @@ class PrivateCaIssuer(Issuer):
     """Signs certificates by the stack's own CA, whose key only the rotator reads."""
 
     kind: Literal["private-ca"] = "private-ca"
-    # The CA: a secret of kind ca.
+    # Secret with the CA, of kind `ca`.
     secret: types.SecretName
-    # Common name of the client; the CA certifies only names that begin with it.
+    # Common name of the client. The CA certifies only names that begin with it.
     common_name: types.CommonName
     # Lifetimes of a certificate, and of the CA.
     seconds: types.Seconds
@@ -69,10 +68,10 @@ class PrivateCaIssuer(Issuer):
 
 
 class ExternalAgent(Model):
-    """An agent with keys from elsewhere, such as the Coreflux dashboard."""
+    """An agent whose keys come from elsewhere, such as the Coreflux dashboard."""
 
     kind: Literal["external"] = "external"
-    # Address that tests a key before it is published.
+    # Address for a test of a key before it is published.
     url: types.ServerUrl = COPILOT
 
 
@@ -82,7 +81,7 @@ class OwnedAgent(Model):
     kind: Literal["owned"] = "owned"
     url: types.ServerUrl
     id: types.Guid
-    # Prefix of the names of secretops' keys. Other keys are never changed.
+    # Prefix of the names of secretops' keys. Keys with other names are never changed.
     prefix: types.CommonName
 
 
@@ -96,11 +95,11 @@ class Secret(Model):
     kind: SecretKind
     fields: tuple[types.FieldName, ...]
     readers: tuple[Reader, ...]
-    # types.Days until a value is rotated, or a person is reminded to supply a new one.
+    # Days until a value is rotated, or a person is reminded to supply a new one.
     cadence_days: types.Days
-    # The two broker users of an alternating kind.
+    # Two broker users of an alternating kind.
     users: tuple[types.UserName, ...] = ()
-    # Issuer of certificates that secretops requests and renews; None: an operator supplies them.
+    # Issuer of the certificates that secretops requests and renews. None: an operator supplies them.
     issuer: Annotated[
         SerializeAsAny[Issuer] | None,
         by_kind(
@@ -109,7 +108,7 @@ class Secret(Model):
             lambda kind: PrivateCaIssuer if kind == PRIVATE_CA else registry.find_issuer(kind).issuer,
         ),
     ] = None
-    # The agent of an agent key; None: keys are published untested.
+    # Agent for an agent key. None: keys are published untested.
     agent: Agent | None = None
 
     @model_validator(mode="after")
@@ -127,17 +126,17 @@ class Secret(Model):
 
     @property
     def makes_first_value(self) -> bool:
-        """Whether secretops makes the first value, too: an operator supplies the first admin."""
+        """Return whether secretops makes the first value, too. An operator supplies the first admin."""
         return self.is_made and self.kind is not SecretKind.BROKER_ADMIN
 
     @property
     def is_issued(self) -> bool:
-        """Whether it is a certificate that secretops requests and renews."""
+        """Return whether the secret is a certificate that secretops requests and renews."""
         return self.issuer is not None or self.kind is SecretKind.CA
 
 
 class BrokerKind(StrEnum):
-    """Command set of a broker's user management. The embedded broker is of kind coreflux."""
+    """The command set of a broker's user management. The embedded broker is of kind coreflux."""
 
     COREFLUX = "coreflux"
     MOSQUITTO = "mosquitto"
@@ -154,18 +153,18 @@ class Broker(Model):
     port: types.Port
     protocol: MqttProtocol
     tls: bool
-    # PEM bundle of CAs that sign the broker's certificate; None: the system's.
+    # PEM bundle of the CAs for the broker's certificate. None: the system's CAs.
     ca_file: types.AbsolutePath | None = None
-    # PEM of the client certificate and its chain, for a broker that requires one; and of its key, without a passphrase.
+    # PEM of the client certificate and its chain, for a broker that requires one; PEM of its key, without a passphrase.
     certificate_file: types.AbsolutePath | None = None
     key_file: types.AbsolutePath | None = None
-    # The secret with the client certificate, if it is in no file.
+    # Secret with the client certificate, if no file contains it.
     certificate_secret: types.SecretName | None = None
-    # types.Topic filters of the server's user, for a broker with an ACL.
+    # Topic filters of the server's user, for a broker with an ACL.
     topics: tuple[types.Topic, ...] = ("#", "$SYS/Coreflux/#")
     # Groups of a Coreflux broker that the server's users join.
     groups: tuple[types.GroupName, ...] = ()
-    # Whether the broker is `secretops broker`; then the folder of its users, log and pid file.
+    # True for `secretops broker`; `home` is the folder of its users, log and pid file.
     embedded: bool = False
     home: types.AbsolutePath | None = None
 
@@ -195,7 +194,7 @@ class Manifest(Model):
     secrets: tuple[Secret, ...]
     # Time between the publication of a version and the retirement of the previous one.
     grace_seconds: types.Grace
-    # Number of servers expected to report their version; None if MCP clients start servers.
+    # Number of servers expected to report their version. None if MCP clients start servers.
     replicas: types.Replicas | None = None
 
     @classmethod
@@ -214,7 +213,7 @@ class Manifest(Model):
         return self
 
     def secret(self, name: str) -> Secret:
-        """Raise KeyError for an unknown name."""
+        """Return a secret. Raises KeyError for an unknown name."""
         for secret in self.secrets:
             if secret.name == name:
                 return secret

@@ -1,6 +1,6 @@
-"""Types of a manifest's fields, with the rule that an invalid value breaks.
+"""Types of a manifest's fields, each with the rule that an invalid value breaks.
 
-Others may be able to write a manifest: every text is ASCII without spaces unless its type allows more.
+A manifest may come from others, so every text is ASCII without spaces unless its type allows more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def refused(rule: str, *, shown: str = "") -> PydanticCustomError:
 
 
 def accepted(test: Callable[[str], object], rule: str) -> AfterValidator:
-    """Return a validator of text that passes `test`: no ValueError, no false result."""
+    """Return a validator of texts: `test` must return a true result without a ValueError."""
 
     def check(text: str) -> str:
         try:
@@ -39,13 +39,11 @@ def accepted(test: Callable[[str], object], rule: str) -> AfterValidator:
 
 
 def matching(pattern: str, rule: str) -> AfterValidator:
-    """Return a validator of text that the whole of `pattern` matches, with ASCII classes."""
+    """Return a validator of a text that `pattern` matches as a whole, with ASCII character classes."""
     return accepted(re.compile(pattern, re.ASCII).fullmatch, rule)
 
 
 def between(low: int, high: int, unit: str = "") -> AfterValidator:
-    """Return a validator of a number from `low` to `high`, both included."""
-
     def check(number: int) -> int:
         if not low <= number <= high:
             raise refused(f"from {low} to {high} {unit}".rstrip())

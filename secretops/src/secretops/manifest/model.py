@@ -1,5 +1,3 @@
-"""Base classes of the manifest's models."""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,27 +9,27 @@ from pydantic_core import PydanticKnownError
 
 
 class Model(BaseModel):
-    """Frozen. Rejects unknown keys."""
+    """A frozen model that rejects unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class StoreLocation(Model):
-    """Names that locate a store. `kind` selects the subclass of a platform."""
+    """Names that locate a store. `kind` selects a platform's subclass."""
 
     kind: str
 
     @property
     def folder(self) -> Path | None:
-        """Local folder of the store; None for a remote store."""
+        """Return the local folder of the store; None for a remote store."""
         return None
 
 
 class Issuer(Model):
-    """Signs a certificate. `kind` selects the subclass of a platform."""
+    """Signs certificates. `kind` selects a platform's subclass."""
 
     kind: str
-    if TYPE_CHECKING:  # a subclass declares both, in the order of its JSON
+    if TYPE_CHECKING:  # a subclass declares both fields, in the order of its JSON
         # Common name of the client certificate.
         common_name: str
         # Requested lifetime.
@@ -39,7 +37,7 @@ class Issuer(Model):
 
     @property
     def revocation(self) -> str:
-        """The command that revokes a certificate, and who may run it; or ""."""
+        """Return the command that revokes a certificate and who may run it, or ""."""
         return ""
 
 

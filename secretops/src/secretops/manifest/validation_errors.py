@@ -1,4 +1,4 @@
-"""One error for all that is wrong with a manifest: each key, its value and the rule."""
+"""A single error for all that is wrong with a manifest: each key, its value and the rule."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pydantic_core import ErrorDetails
 from secretops.errors import UsageError
 from secretops.printable import printable
 
-# Errors that are printed of one manifest; the rest is counted.
+# Printed errors of a manifest; the others are counted.
 MOST_ERRORS = 20
 
-# Characters that are printed of a value or a key.
+# Printed characters of a value or a key.
 LONGEST = 80
 
 _REMEDY = "run pulumi up, which writes the manifest; do not edit a manifest by hand"
 
-# Type of a pydantic error -> what is wrong, and the rule.
+# Type of a pydantic error -> problem and rule.
 _TEXTS = {
     "missing": ("missing", "the key has no default"),
     "extra_forbidden": ("unknown key", "a manifest of this version has no such key"),
@@ -34,9 +34,8 @@ class ManifestError(UsageError):
 
 
 def manifest_error(where: str, error: ValueError | RecursionError) -> ManifestError:
-    """Return the error for the manifest at `where`."""
     if not isinstance(error, ValidationError):
-        rule = "a manifest is a JSON object that the program and secretops of one version share"
+        rule = "a manifest must be a JSON object, written by the program of the same version as secretops"
         return ManifestError(f"{where}: not JSON", rule=rule, remedy=_REMEDY, code="manifest-not-json")
     found = list(dict.fromkeys(_explain(detail) for detail in error.errors(include_url=False)))
     more = [f"and {len(found) - MOST_ERRORS} more"] if len(found) > MOST_ERRORS else []
@@ -46,7 +45,6 @@ def manifest_error(where: str, error: ValueError | RecursionError) -> ManifestEr
 
 
 def _explain(detail: ErrorDetails) -> str:
-    """Return the key with its value, and the rule."""
     context = detail.get("ctx", {})
     what, rule = _TEXTS.get(detail["type"], (_value(detail["input"]), detail["msg"][0].lower() + detail["msg"][1:]))
     match detail["type"]:
@@ -62,7 +60,6 @@ def _explain(detail: ErrorDetails) -> str:
 
 
 def _key(detail: ErrorDetails) -> str:
-    """Return the path of the key, without the names that pydantic adds."""
     path, above = list[str](), ""
     for part in map(str, detail["loc"]):
         if part != "[key]" and not (part in ("external", "owned") and above == "agent"):

@@ -1,1 +1,2 @@
-"""What an operator or a schedule does to a stack's secrets. One module a command; `cli` only parses and prints."""
+"""The operations on a stack's secrets for an operator or a schedule: one module per command. `cli` only parses and
+prints."""

@@ -1,4 +1,4 @@
-"""Counts the accesses in a trail by reader, secret, operation and outcome, undeclared readers first."""
+"""Count the accesses in a trail by reader, secret, operation and outcome, undeclared readers first."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_SOURCES, MOST_ROWS, MOST_EVENTS = 5, 20_000, 200_000
 
 OTHERS = {True: "(other declared readers)", False: "(other undeclared readers)"}
 
-# Files that a message names, and characters of a reader or of the sources in a table.
+# Files that a message names, and printed characters of a reader or of the sources in a table.
 MOST_FILES, LONGEST = 3, 200
 
 HEADINGS = ("declared", "reader", "secret", "operation", "outcome", "times", "first (UTC)", "last (UTC)", "from")
@@ -41,7 +41,7 @@ class Row:
     # "got value", "done" (a change), "no value" (metadata, or a failure) or "denied".
     outcome: str
     allowed: bool
-    # Whether the response contained the value; whether the secret was changed.
+    # Whether the response contained a value; whether the secret was changed.
     value_returned: bool
     changed: bool
     declared: bool
@@ -62,7 +62,7 @@ class Row:
         return (*names, str(self.count), *times, "; ".join(self.sources)[:LONGEST])
 
 
-# Fields of an access that a row has.
+# Fields that a row copies from an access.
 _COPIED = ("secret", "operation", "allowed", "value_returned", "changed", "declared")
 
 _Key = tuple[str, str, str, bool, bool, bool]
@@ -83,17 +83,17 @@ def _is_new(access: Access, seen: OrderedDict[int, None]) -> bool:
 class View:
     rows: list[Row]
     lines: int = 0
-    # Lines, or ends of files, that are no record, and their files.
+    # Lines that are no record, or last lines without an end, and their files.
     broken: int = 0
     broken_in: list[str] = field(default_factory=list)
     # Files that are truncated, cannot be decompressed, have a line that is too long, or have no record.
     not_whole: list[str] = field(default_factory=list)
-    # Records that contain a value.
+    # Records that contain a secret value.
     bodies: int = 0
 
     @property
     def problems(self) -> list[Result]:
-        """What makes the view incomplete, or the trail a leak."""
+        """Return problems: an incomplete view, or secret values in the trail."""
         found = []
         if self.not_whole:
             what = f"incomplete: {named(self.not_whole)}"
@@ -181,14 +181,14 @@ def named(files: Sequence[str]) -> str:
 
 
 def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
-    """Return the files to read. Raises UsageError if one is unreadable."""
+    """Return `files`, else the store's own. Raises UsageError if one is unreadable."""
     store = manifest.store
     if not files and store.folder:
         own = store.folder / RECORDS
         return [str(own)] if own.exists() else []
     if not files:
-        what = "no file named"
-        remedy = f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where from"
+        what = "audit: no log file"
+        remedy = f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where to get it"
         raise UsageError(what, rule=platform_of(store).trail_source, remedy=remedy, code="trail-file-missing")
     for name in files:
         if name != STDIN:
@@ -201,7 +201,8 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
 
 
 def log_unreadable(name: str, error: OSError) -> UsageError:
-    return UsageError(f"{name}: {error.strerror}", remedy="pass logs that you may read", code="log-unreadable")
+    rule, remedy = "this account must be able to read the log", "pass a log that you may read"
+    return UsageError(f"{name}: {error.strerror}", rule=rule, remedy=remedy, code="log-unreadable")
 
 
 def _accesses(trail: Trail, line: bytes) -> list[Access] | None:
@@ -235,5 +236,5 @@ def _count(rows: dict[_Key, Row], access: Access) -> None:
 
 
 def _rank(row: Row) -> tuple[bool, bool, bool, float]:
-    """Undeclared readers first, with values or changes before others; then the latest."""
+    """Sort undeclared readers first, those with values or changes before others; then the latest."""
     return row.declared, not (row.value_returned or row.changed), row.allowed, -row.last.timestamp()

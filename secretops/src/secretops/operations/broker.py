@@ -1,5 +1,3 @@
-"""Starts, stops and removes the embedded broker of a dev stack, with its first admin in the store."""
-
 from __future__ import annotations
 
 from contextlib import suppress
@@ -11,7 +9,7 @@ from secretops.operations.put import publish
 from secretops.operations.session import Session
 from secretops.owned_files import check_folder
 
-# The broker's folder in a store's root, and the prefixes of its files.
+# The broker's folder in a store's root, and the prefixes of the files in it.
 HOME = "broker"
 OWN_FILES = ("users.json", ".users.json", "broker.", ".lock")
 
@@ -19,7 +17,7 @@ NOT_RUNNING = "the embedded broker was not running"
 
 
 def start(session: Session) -> str:
-    """Start the stack's embedded broker unless it runs, and return a message. Stores a new broker's admin.
+    """Start the stack's embedded broker unless it runs, and return a message. Stores a new broker's first admin.
 
     Raises SecretopsError if something else listens at the address.
     """
@@ -32,13 +30,16 @@ def start(session: Session) -> str:
     home = _home(session.manifest)
     secret = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if running(home) is None and secret is not None:
-        if _is_taken(broker):  # before a password is made for it
+        if _is_taken(broker):  # checked before a password is made for the broker
             raise _foreign(broker, home)
         with session.lease("broker start"):
             keep = lambda value: publish(session, secret, value)  # noqa: E731
             made = create_first_admin(home, username=secret.users[0], save=keep)
             if made is None and session.store.versions(secret.name).current is None:
-                what, rule = f"{home / 'users.json'} has an admin, the store has none", "the broker stores hashes only"
+                what, rule = (
+                    f"{home / 'users.json'} has an admin, but the store does not",
+                    "the store must have the admin's password; the broker has only its hash",
+                )
                 remedy = f"secretops put {secret.name}; or for a new broker: remove {home}, then start it again"
                 raise WaitingError(what, rule=rule, remedy=remedy, code="embedded-admin-unknown")
     found = start(home, broker.host, broker.port)
@@ -51,9 +52,9 @@ def start(session: Session) -> str:
 def _foreign(broker: Broker, home: Path) -> SecretopsError:
     return SecretopsError(
         f"{broker.host}:{broker.port}: address in use, not by the broker of {home}",
-        rule="the embedded broker needs this address, and no other process may receive credentials",
-        remedy="stop another clone's or stack's broker there: make down, or secretops broker stop;\n"
-        "   for any other program, set another broker.port in the stack file, then make up",
+        rule="only the embedded broker may listen at this address: no other process may receive credentials",
+        remedy="if it is the broker of another clone or stack, stop it there: make down; otherwise set another "
+        "broker.port in the stack file, then make up",
         code="broker-address-in-use",
     )
 
@@ -88,7 +89,7 @@ def remove(manifest: Manifest) -> str | None:
         return None
     home = _home(manifest)
     found, text = home.is_dir(), _stop(home)
-    with suppress(OSError):  # missing, or with other files
+    with suppress(OSError):  # the folder is missing, or contains other files
         for path in home.iterdir():
             if path.name.startswith(OWN_FILES):
                 path.unlink()
@@ -99,14 +100,14 @@ def remove(manifest: Manifest) -> str | None:
 
 
 def _is_taken(broker: Broker) -> bool:
-    """Return whether anything listens there, except a broker without a pid file, which is about to end."""
+    """Return whether anything listens at the address, except a broker without a pid file: it is about to end."""
     from secretops.broker.process import is_listening, wait_until_free
 
     return is_listening(broker.host, broker.port) and not wait_until_free(broker.host, broker.port)
 
 
 def _home(manifest: Manifest) -> Path:
-    rule = f"the folder of the embedded broker is {HOME}/ in the store's root"
+    rule = f"it must be the folder {HOME}/ in the store's root"
     home, root = manifest.broker.home, manifest.store.folder
     if home is None or (root and Path(home) != root / HOME):
         what, remedy = f"broker.home: {home or 'missing'}", "run pulumi up, which writes the manifest"

@@ -1,4 +1,4 @@
-"""Access to the broker outside of a rotation's steps: the acting admin, servers' reports, hints."""
+"""Access to the broker outside of a rotation's steps: its admin, servers' reports, hints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class BrokerAdmin:
-    """The acting admin of the broker."""
+    """The broker admin that secretops logs in as."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -33,20 +33,20 @@ class BrokerAdmin:
         secret = self._session.manifest.of_kind(SecretKind.BROKER_ADMIN)
         current = self._session.store.versions(secret.name).current if secret else None
         if secret is None or current is None:
-            rule = "an operator supplies the first admin of a broker; secretops rotates it from then on"
+            rule = "an operator must supply the first admin of a broker; secretops rotates it from then on"
             remedy = self._session.first_value_command(secret) if secret else "secretops put broker-admin"
             raise WaitingError("no broker-admin yet", rule=rule, remedy=remedy, code="broker-admin-missing")
         return secret.name, current.id
 
     def credential(self) -> Value:
-        """Return its credential. Raises WaitingError."""
+        """Return the admin's credential. Raises WaitingError."""
         secret, version = self.current
         try:
             return self._session.store.read(secret, version, purpose="act as broker admin")
         except NotFoundError as error:
             what, rule = (
                 f"{secret}: the value of version {version} is lost",
-                "only the broker's admin changes its users",
+                "secretops must log in as the broker's admin to change users",
             )
             remedy = f"secretops put {secret} --now, with an admin of the broker; then run this command again"
             raise WaitingError(what, rule=rule, remedy=remedy, code="broker-admin-lost") from error
@@ -65,7 +65,7 @@ def replicas(session: Session, secret: Secret, versions: Versions | None = None)
 
 
 def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
-    """Return what servers report of `secret`, read as `value`. None if unknown or incomplete."""
+    """Return what servers report of `secret`, read with the credential `value`. None if unknown or incomplete."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
@@ -77,7 +77,7 @@ def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Re
 
 
 def facts_for_retiring(session: Session, secret: Secret, versions: Versions) -> Facts:
-    """Return the facts, with servers' reports, or what a CA has signed."""
+    """Return the facts for retiring: servers' reports, or what a CA has signed."""
     facts = session.facts(secret, versions=versions)
     previous = versions.previous
     if previous is None or previous.retired:
@@ -99,7 +99,7 @@ def _guards_reports(session: Session, secret: Secret) -> bool:
 
 
 def hint(session: Session, secret: Secret, version: str) -> None:
-    """Publish a hint at `version` for launchers that poll the store. Raises nothing."""
+    """Publish a hint that `version` is current, for launchers that poll the store. Raises nothing."""
     if not session.platform.is_polled or Reader.SERVER not in secret.readers:
         return
     server = session.manifest.of_kind(SecretKind.MQTT_USER)

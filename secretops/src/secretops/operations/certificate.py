@@ -18,12 +18,12 @@ from secretops.stores import files
 from secretops.targets.connection import Connection
 from secretops.values import Value, new_password
 
-# Version -> folder of this process with its files.
+# Version -> this process's folder with the version's files.
 _folders: dict[str, Path] = {}
 
 
 def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
-    """Return the broker with files of the client certificate: the TLS library reads files only.
+    """Return the broker with the client certificate in files, because the TLS library reads only files.
 
     Raises StoreError, UnreachableError, WaitingError.
     """
@@ -62,7 +62,7 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
                 try:
                     with Connection(broker, credential):
                         return
-                except RefusedError as error:  # the password; the next one may be valid
+                except RefusedError as error:  # the password is wrong; the next user's may be valid
                     refused.append(error)
     except UnreachableError as error:
         what = f"{error.what}, with certificate {version}"
@@ -81,7 +81,7 @@ def presenting(broker: Broker, version: str, value: Value) -> Iterator[Broker]:
     try:
         yield _with_files(broker, folder)
     finally:
-        if before is None:  # keep no key of a probe
+        if before is None:  # leave no key in a file after a mere test
             del _folders[version]
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -91,8 +91,8 @@ def _nobody() -> Value:
 
 
 def authority_of(broker: Broker) -> str:
-    """Return the CA of the broker's own certificate. Raises UsageError."""
-    rule = "broker.ca_file is the PEM file of the CA that signs the broker's certificate"
+    """Return the CA for the broker's own certificate. Raises UsageError."""
+    rule = "broker.ca_file must be the PEM file of the CA that signs the broker's certificate"
     if broker.ca_file is None:
         remedy = "set broker.ca_file in the stack file, then pulumi up"
         raise UsageError("broker.ca_file: missing", rule=rule, remedy=remedy, code="broker-ca-missing")
@@ -116,7 +116,8 @@ def _credentials(manifest: Manifest, store: VersionStore) -> Iterator[Value]:
 def _with_files(broker: Broker, folder: Path) -> Broker:
     authority = folder / "ca.crt"
     ca, certificate = broker.ca_file, broker.certificate_file
-    if ca and certificate and Path(ca).parent == Path(certificate).parent:  # of the secret's previous version
+    # both are files of the secret's previous version
+    if ca and certificate and Path(ca).parent == Path(certificate).parent:
         ca = None
     return broker.model_copy(
         update={
@@ -136,7 +137,7 @@ def _write(version: str, value: Value) -> Path:
 
 
 def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIssuer]:
-    """Return the secret that a CA of the stack signs, and its issuer. Raises UsageError."""
+    """Return the secret that a CA of the stack signs, and that secret's issuer. Raises UsageError."""
     for secret in manifest.secrets:
         if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
             return secret, secret.issuer
@@ -147,7 +148,7 @@ def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIss
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
     """Return whether a reader may still use a certificate that this version of a CA signed.
 
-    True within the grace of the current certificate.
+    True within the current certificate's grace period.
     """
     from secretops.certificates import has_signed  # slow to import
 

@@ -1,4 +1,4 @@
-"""Checks a stack's live parts, and changes nothing. Repairs run separately, on request."""
+"""Check a stack's live parts. Changes nothing: repairs run separately, on request."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from secretops.platform import RemoteCommand
 from secretops.printable import ScreenedBytes
 from secretops.targets import open_target
 
-# Name of the check of secrets that left the stack.
+# Name of the check for secrets that were removed from the stack.
 ORPHANS = "orphaned values"
 ANSWER_SECONDS = 5.0
 
-# What two hourly ticks did not finish is stuck: ticks fail, or do not run.
+# Work that two hourly ticks did not finish is stuck: ticks fail, or do not run.
 STUCK_AFTER = timedelta(hours=2)
 
-# Allowed lead of the clock that created a version.
+# Tolerated lead of the clock on the machine that created a version.
 SKEW = timedelta(seconds=60)
 
-# In a store's text of delivery drift: the next tick delivers the current version.
+# If a store's text about drift contains this command, the next tick delivers the current version.
 BY_A_TICK = "secretops tick"
 
 # Exit codes of a tick after which a person acts.
@@ -43,7 +43,7 @@ FOR_A_PERSON = (ExitCode.WAITING, ExitCode.ATTENTION)
 
 AGENT_RULE = "the agent must accept the current key, and keys that no version has are deleted"
 
-# A check's name, and its result.
+# Name of a check, and its result.
 Examined = tuple[str, Result]
 
 
@@ -54,7 +54,7 @@ def doctor(checks: Sequence[Check]) -> Iterator[Examined]:
             yield check.name, check.run()
         except SecretopsError as error:
             yield check.name, Result.of(error, Level.UNKNOWN)
-        except Exception as error:  # a defect of this check alone; its text may hold anything
+        except Exception as error:  # a defect of this check alone; its text may contain anything
             yield check.name, Result.of(unexpected(check.name, error), Level.UNKNOWN)
 
 
@@ -68,7 +68,7 @@ def run_repair(repair: Repair) -> str | SecretopsError:
         return repair.run()
     except SecretopsError as error:
         return error
-    except Exception as error:  # a defect of this repair alone; its text may hold anything
+    except Exception as error:  # a defect of this repair alone; its text may contain anything
         return unexpected(repair.description, error)
 
 
@@ -89,7 +89,7 @@ def checks(session: Session) -> list[Check]:
         return Check(name, reach_and_look)
 
     found = [*of_store.checks]
-    if not platform.remote_command(session.manifest):  # there each tick tests the broker
+    if not platform.remote_command(session.manifest):  # else each tick tests the broker
         found.append(Check("broker", partial(broker, session)))
         found += [check(f"login {one.name}", login, one) for one in secrets if one.kind.alternates]
         key = session.manifest.of_kind(SecretKind.AGENT_KEY)
@@ -113,7 +113,7 @@ def broker(session: Session) -> Result:
 
 
 def login(session: Session, secret: Secret) -> Result:
-    """Log in with the current version, and find servers that use an older one past the grace period."""
+    """Check that the current version can log in, and that no server uses an older one past the grace period."""
     name, is_server = secret.name, secret.kind is SecretKind.MQTT_USER
     current = session.store.versions(name).current
     if current is None:
@@ -140,7 +140,7 @@ def login(session: Session, secret: Secret) -> Result:
 
 
 def agent_key(session: Session, secret: Secret) -> Result:
-    """Check the keys of an owned agent, or that another agent accepts the key."""
+    """Check the keys of an owned agent, or that an external agent accepts the key."""
     versions = session.store.versions(secret.name)
     if isinstance(secret.agent, OwnedAgent):
         keys = owned_key(session, secret, secret.agent).compare_keys()
@@ -184,7 +184,7 @@ def secret_health(session: Session, secret: Secret) -> Result:
     found, current = findings(facts, now), facts.versions.current
     stuck = [each.message for each in found if _is_stuck(each.reason, facts, now)]
     wrong = [*stuck, *(each.message for each in found if each.needs_a_person)]
-    for each in facts.versions.all:  # their times decide what is due and what is safe to retire
+    for each in facts.versions.all:  # creation times decide what is due, and what can be retired
         if (ahead := each.created - now) > SKEW:
             wrong.append(f"version {each.id} was created {ahead.total_seconds():.0f} s in the future: clock skew")
     if drift := session.store.delivery_drift(secret.name):
@@ -237,9 +237,10 @@ def _tick(session: Session) -> str:
     outcomes = tick(session)
     done = "; ".join(f"{one.secret}: {', '.join(one.done)}" for one in outcomes if one.done)
     if failed := [one for one in outcomes if one.error and one.error.exit_code not in FOR_A_PERSON]:
-        what = "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error)
-        rule = f"a failure stops no other secret; done: {done or 'nothing'}"
-        raise SecretopsError(what, rule=rule, remedy="secretops tick prints the whole error", code="tick-failed")
+        why = "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error)
+        rule = f"every secret must succeed; done: {done or 'nothing'}"
+        what, remedy = f"secretops tick failed: {why}", "secretops tick prints the whole error"
+        raise SecretopsError(what, rule=rule, remedy=remedy, code="tick-failed")
     errors = ((one.secret, (one.error.what,) if one.error else one.attention) for one in outcomes)
     left = "; ".join(f"{secret}: {', '.join(what)}" for secret, what in errors if what)
     return "; ".join(filter(None, (done, left and f"action needed: {left}"))) or "nothing to do"
@@ -256,8 +257,10 @@ def _run(remote: RemoteCommand, command: Sequence[str], *, accepted: Sequence[Ex
     if code not in accepted:
         what, rule = (
             f"{text} exited with {code}",
-            "the command ran where the secret values can be read, and printed the reason",
+            "a repair must succeed; this one ran where the secret values can be read, and printed the reason",
         )
-        raise SecretopsError(what, rule=rule, remedy="fix what it printed, then run doctor again", code="task-failed")
+        raise SecretopsError(
+            what, rule=rule, remedy="fix what it printed, then run doctor again", code="repair-command-failed"
+        )
     needed = "" if code == ExitCode.DONE else "; action needed, see its output"
     return f"{text} ran where the values can be read{needed}"

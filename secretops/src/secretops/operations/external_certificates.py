@@ -20,11 +20,11 @@ from secretops.operations.session import Session
 if TYPE_CHECKING:
     from cryptography import x509
 
-# Name of the row and of the check.
+# Name of the row in `status`, and of the check.
 NAME = "certificates"
 
-# A certificate is reported in the last share of its life, at most LAST_DAYS before its end. Automatic renewal
-# (cert-manager, ACME clients, secretops) comes before: with a third of the life left.
+# A certificate is reported in the last LAST_SHARE of its life, at most LAST_DAYS before it expires. Automatic renewal
+# (cert-manager, ACME clients, secretops) comes earlier, when a third of the life is left.
 LAST_DAYS, LAST_SHARE = timedelta(days=30), 1 / 6
 
 UNREADABLE = "its names or extensions cannot be read"
@@ -42,12 +42,12 @@ _DER, _TIMES = 2, frozenset({9, 10})
 class ExternalCertificate:
     # Common name of the subject, or its first host.
     name: str
-    # Where it was found.
+    # Where the certificate was found.
     source: str
     begins: datetime
     ends: datetime
     remedy: str
-    # Why it is not trusted, whatever the time.
+    # Why it is not trusted, apart from its dates.
     wrong: str = ""
 
     def finding(self, now: datetime) -> Finding | None:
@@ -66,12 +66,12 @@ class ExternalCertificate:
 
 
 def find(session: Session) -> tuple[ExternalCertificate, ...]:
-    """Return every external certificate; for an unreachable broker only the CA file's. Raises SecretopsError."""
+    """Return every external certificate; for an unreachable broker, only its CA file's. Raises SecretopsError."""
     return tuple(dict.fromkeys([*_issued(session), *_of_broker(session)]))
 
 
 def findings(session: Session) -> tuple[Finding, ...]:
-    """Return what needs a person. Nothing for unreadable certificates: a login reports the same reason."""
+    """Return what an operator must do. Skips unreadable certificates: a login reports the same reason."""
     with suppress(SecretopsError):
         now = session.clock()
         return tuple(found for one in find(session) if (found := one.finding(now)))
@@ -80,9 +80,9 @@ def findings(session: Session) -> tuple[Finding, ...]:
 
 def _of_broker(session: Session) -> Iterator[ExternalCertificate]:
     broker = session.manifest.broker
-    if not broker.tls or session.platform.remote_command(session.manifest):  # it may be unreachable from here
+    if not broker.tls or session.platform.remote_command(session.manifest):  # the broker may be unreachable from here
         return
-    with suppress(SecretopsError):  # without its own certificate secretops still sees the broker's
+    with suppress(SecretopsError):  # even without secretops' own certificate the broker presents its chain
         broker = session.broker
     issued = Path(broker.certificate_file).with_name("ca.crt") if broker.certificate_file else None
     readers = str(issued) if issued and issued.exists() else broker.ca_file
@@ -100,7 +100,8 @@ def _presented(broker: Broker, trusted: str | None) -> Iterator[ExternalCertific
         chain = _chain(broker, ssl.create_default_context(cafile=trusted), "get_verified_chain")
     except ssl.SSLCertVerificationError as error:
         unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE  # to read it; nothing is sent
+        # only to read the certificate; nothing is sent
+        unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
         chain = _chain(broker, unchecked, "get_unverified_chain")
         if error.verify_code not in _TIMES:
             wrong = f"{error.verify_message.rstrip('.')}, by {trusted or 'the system'}"
@@ -114,7 +115,7 @@ def _presented(broker: Broker, trusted: str | None) -> Iterator[ExternalCertific
 def _chain(broker: Broker, context: ssl.SSLContext, which: str) -> list[x509.Certificate]:
     """Return the broker's chain, even if it requires a client certificate.
 
-    Uses Python's inner object: the public methods need Python 3.13.
+    Uses a private object of ssl: the public methods need Python 3.13.
     """
 
     def presented(wrapped: ssl.SSLSocket) -> list[bytes]:
@@ -143,14 +144,14 @@ def _chain(broker: Broker, context: ssl.SSLContext, which: str) -> list[x509.Cer
 
 
 def _last_of(authority: str | None) -> Iterator[ExternalCertificate]:
-    """Yield the CA of a file that expires last: which CA signs the broker's certificate is unknown."""
+    """Yield the CA of a file that expires last, because which one signs the broker's certificate is unknown."""
     if authority is None:
         return
     from cryptography import x509
 
     try:
         found = x509.load_pem_x509_certificates(Path(authority).read_bytes())
-    except (OSError, ValueError):  # a login reports it
+    except (OSError, ValueError):  # a login reports the reason
         return
     last = max(found, key=lambda one: one.not_valid_after_utc)
     yield _external(last, authority, "add the new CA of the broker's certificate to this file")

@@ -28,20 +28,25 @@ Fact = TypeVar("Fact")
 @dataclass(frozen=True, kw_only=True)
 class History:
     entries: tuple[Entry, ...]
-    # What is missing; empty for the whole journal.
+    # What is missing in the history; empty if the journal is complete.
     lacking: str
 
 
-def history(session: Session, files: Sequence[str] = (), since: datetime | None = None) -> History:
+def history(
+    session: Session, files: Sequence[str] = (), since: datetime | None = None, *, secret: str | None = None
+) -> History:
     """Return the steps since a time. `files` are logs of rotators or journals; "-" is standard input.
 
-    Raises UsageError for a file that is unreadable or has no entry of the stack.
+    `secret`: only those of this secret.
+
+    Raises UsageError if a file is unreadable or has no entry of the stack.
     """
     folder = session.manifest.store.folder
     lacking, no_names, no_entries = list[str](), tuple[str, ...](), list[Entry]()
     left = _read(session.orphans, no_names, lacking)
-    names = dict.fromkeys([*(secret.name for secret in session.manifest.secrets), *left])
-    logged = [entry for file in files for entry in _logged(file, names)]
+    every = dict.fromkeys([*(one.name for one in session.manifest.secrets), *left])
+    names = every if secret is None else [secret]
+    logged = [entry for file in files for entry in _logged(file, every)]
     known = [entry for entry in logged if entry.secret in names]
     own = folder / JOURNAL if folder else None
     is_whole = own is not None and own.exists()
@@ -61,15 +66,25 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
     entries = sorted({*written, *own_times}, key=lambda entry: (entry.time, entry.secret, entry.step))
     if not is_whole:
         lacking.insert(0, _lacking(known, names, has_newest=own is None))
-    if others := sorted({entry.secret for entry in logged} - names.keys()):
+    if others := sorted({entry.secret for entry in logged} - every.keys()):
         lacking.append(f"Entries of {named(others)} were skipped: no secrets of this stack.")
     return History(
-        entries=tuple(entry for entry in entries if since is None or entry.time >= since), lacking=" ".join(lacking)
+        entries=tuple(one for one in entries if (not since or one.time >= since) and secret in (None, one.secret)),
+        lacking=" ".join(lacking),
     )
 
 
+def of_secret(
+    session: Session, name: str, files: Sequence[str] = (), since: datetime | None = None
+) -> tuple[tuple[Version, ...], History]:
+    """Return the stored versions of a secret, and its steps as `history` does. Raises UsageError, StoreError."""
+    if name not in session.orphans():
+        name = session.secret(name).name
+    return session.store.versions(name).all, history(session, files, since, secret=name)
+
+
 def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact:
-    """Return `fact()`; on an error, `otherwise`."""
+    """Return `fact()`. On an error, note it in `lacking` and return `otherwise`."""
     try:
         return fact()
     except SecretopsError as error:
@@ -78,7 +93,7 @@ def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact
 
 
 def _identity(entry: Entry) -> tuple[str, str, str, datetime]:
-    """Return what identifies an entry in a log, which has milliseconds and may cut texts."""
+    """Return what identifies an entry in logs, which have milliseconds and may cut texts."""
     moment = entry.time.replace(microsecond=entry.time.microsecond // 1000 * 1000)
     return entry.secret, entry.version, entry.step, moment
 
@@ -88,7 +103,7 @@ def _lacking(known: Sequence[Entry], names: Collection[str], *, has_newest: bool
     if has_newest:
         stored = "This store has each secret's newest journal entry, and the times of its versions."
     if not known:
-        return f"{stored} The rotator's log has every step: secretops report --journal FILE."
+        return f"{stored} The rotator's log has every step: add --journal FILE."
     first, secrets = min(entry.time for entry in known), {entry.secret for entry in known}
     return (
         f"{stored} The logs begin {first:%Y-%m-%d %H:%M} UTC, with {len(secrets)} of {len(names)} secrets: "
@@ -112,7 +127,7 @@ def _logged(file: str, names: Collection[str]) -> list[Entry]:
 
 
 def _entries(file: str) -> list[Entry]:
-    """Return the entries of a log. Other lines are skipped, and a prefix before the JSON."""
+    """Return the entries of a log. Skips other lines, and text before the JSON in a line."""
     found: list[Entry] = []
     try:
         with open_log(file) as packed:

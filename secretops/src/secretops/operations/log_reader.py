@@ -1,4 +1,4 @@
-"""Reads logs line by line, also gzipped ones, in bounded memory."""
+"""Read logs line by line, also gzipped ones, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from secretops.trails import json_documents
 
 STDIN = "-"
 
-# Bytes of the longest line: a CloudTrail file is one line of up to tens of megabytes. Also limits a document on several
-# lines, which takes eight times its length in memory.
+# Bytes of the longest line: a CloudTrail file is one line of up to tens of megabytes. Also limits a JSON document on
+# several lines, which takes eight times its length in memory.
 LONGEST_LINE = 64 * 2**20
 
 _GZIP = b"\x1f\x8b"
 
 
 def records_of(name: str) -> Iterator[bytes | None]:
-    """Yield a file's non-empty lines, or a whole JSON document on several lines. None: unreadable, or too long."""
+    """Yield a file's non-empty lines. A JSON document on several lines is one item. None: unreadable, or too long."""
     with contextlib.ExitStack() as opened:
         try:
             file = opened.enter_context(open_log(name))
@@ -65,7 +65,7 @@ def lines_of(packed: BinaryIO) -> Iterator[bytes | None]:
 
 
 def _joined(first: bytes, lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
-    """Yield the document that begins with `first`, or its lines. If the next line is a document, `first` is broken."""
+    """Yield the JSON document that begins with `first`; if none does, its lines."""
     lines_read, length = [first], len(first)
     for line in lines:
         if line is None or length + len(line) > LONGEST_LINE or (len(lines_read) == 1 and _is_json(line)):

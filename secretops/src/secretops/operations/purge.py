@@ -1,4 +1,4 @@
-"""Removes a stack's values permanently, which `pulumi destroy` never does. A dry run by default."""
+"""Remove a stack's values permanently, which `pulumi destroy` never does. A dry run by default."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from secretops.operations.session import Session, is_name, known_versions
 def purge(
     session: Session, only: str | None = None, *, destroy: bool, notify: Callable[[str], None] = lambda _: None
 ) -> dict[str, tuple[Version, ...]]:
-    """Return each version with a value, of every secret in the store or of `only`. `destroy` removes them.
+    """Return the versions with a value, of every secret in the store or of `only`. `destroy` removes them.
 
-    Also removes the embedded broker, whose admin is lost, leftovers of remote commands, and keys of an owned agent:
-    `notify` gets a line for each that stays. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
+    Also removes the embedded broker (its admin would be lost), leftovers of remote commands, and keys of an owned
+    agent: `notify` gets a line per key that remains. Raises StoreError, LeaseHeldError, EmbeddedBrokerError,
+    UsageError.
     """
     with session.lease("purge"):
         stored = session.store.secret_names()
@@ -40,7 +41,7 @@ def purge(
 def _delete_agent_keys(
     session: Session, found: Mapping[str, tuple[Version, ...]], notify: Callable[[str], None]
 ) -> None:
-    """Delete the keys before the values: only the store knows which keys those are."""
+    """Delete the keys before their values: only the store knows which keys exist."""
     secret = session.manifest.of_kind(SecretKind.AGENT_KEY)
     for version in found.get(secret.name, ()) if secret else ():
         if secret is None or not version.user or version.retired:
@@ -59,12 +60,15 @@ def _check(session: Session, name: str, stored: tuple[str, ...]) -> None:
     if name not in stored:
         what, rule = (
             f"{name if is_name(name) else 'that'}: no stored values",
-            "purge takes a secret with values, or none for all",
+            "the name must be of a secret with stored values; without a name, all are purged",
         )
         remedy = f"one of {', '.join(stored)}" if stored else "nothing to do"
         raise UsageError(what, rule=rule, remedy=remedy, code="purge-nothing")
     admin = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if session.manifest.broker.embedded and admin and name == admin.name:
-        what, rule = f"{name}: the only admin of the embedded broker", "without its admin the broker's users are frozen"
+        what, rule = (
+            f"{name}: the only admin of the embedded broker",
+            "the broker must have its admin: without it, nobody can change the broker's users",
+        )
         remedy = "secretops purge --destroy, which removes all of the stack"
         raise UsageError(what, rule=rule, remedy=remedy, code="purge-embedded-admin")

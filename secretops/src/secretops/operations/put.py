@@ -1,5 +1,3 @@
-"""Tests and publishes a value that an operator supplies."""
-
 from __future__ import annotations
 
 import contextlib
@@ -23,10 +21,10 @@ from secretops.stores import env_file
 from secretops.targets import open_agent, open_target
 from secretops.values import Value
 
-# Kinds with fields in a header or a command: libraries quote an invalid field in their errors.
+# Kinds with fields that go into a header or a command: libraries quote an invalid field in their errors.
 ONE_LINE = frozenset({SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN, SecretKind.AGENT_KEY})
 
-# Kinds that can be published untested.
+# Kinds with a test that --untested skips.
 TESTED = frozenset({SecretKind.X509, SecretKind.AGENT_KEY})
 
 # Bytes of a user name or password (MQTT 5.0, 1.5.4 and 1.5.6).
@@ -47,7 +45,7 @@ def put(
 ) -> Version:
     """Make `value` the current version of `name`. Stores nothing if it is invalid or fails its test.
 
-    `force` retires the previous version now, and sets broken files aside: `notify` gets a line for each. `untested`
+    `force` retires the previous version now, and sets broken files aside: `notify` gets a line per file. `untested`
     publishes without a test. Raises UsageError, RefusedError, UnreachableError, StoreError, GraceError, WaitingError,
     LeaseHeldError.
     """
@@ -61,7 +59,7 @@ def put(
 
 
 def supply(session: Session, secret: Secret, value: Value, *, force: bool = False, untested: bool = False) -> Version:
-    """Test and publish a value with valid fields, under the caller's lease. Raises as `put`."""
+    """Test and publish a value with valid fields, under the caller's lease. Raises as `put` does."""
     expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
     proven = not untested and (_test_certificate(session, secret, value) or test_key(session, secret, value))
     if secret.kind.alternates:
@@ -74,7 +72,7 @@ def supply(session: Session, secret: Secret, value: Value, *, force: bool = Fals
 
 
 def test_key(session: Session, secret: Secret, value: Value) -> bool:
-    """Test an agent's key, or the token that creates keys. False for another secret."""
+    """Test an agent's key, or the token that creates keys. Return False for another secret."""
     from secretops.targets.digitalocean import verify
 
     key = session.manifest.of_kind(SecretKind.AGENT_KEY)
@@ -85,14 +83,14 @@ def test_key(session: Session, secret: Secret, value: Value) -> bool:
         elif secret.name == AGENT_ADMIN[0] and isinstance(agent, OwnedAgent):
             keys = open_agent(agent, lambda: value)
             keys.list_keys()
-            with contextlib.suppress(UnreachableError):  # no such key exists: only a refusal counts
+            with contextlib.suppress(UnreachableError):  # the key does not exist: only a refused token counts
                 keys.delete(NamedKey(agent.id, str(uuid.uuid4()), ""))
         else:
             return False
     except UnreachableError as error:
         what, rule = (
             f"{secret.name} could not be tested: {error.what}",
-            "a value must pass a test before it is published",
+            "a secret value must pass a test before it is published",
         )
         remedy = f"try again, or without a route to the agent: secretops put {secret.name} --untested"
         raise UnreachableError(what, rule=rule, remedy=remedy, code="value-not-tested") from error
@@ -104,7 +102,7 @@ def publish(
 ) -> Version:
     """Make a supplied value the current version, under the caller's lease.
 
-    Raises StoreError: the version is discarded, or, if it is current, a tick delivers it.
+    Raises StoreError. The version is then discarded; if it is current already, a tick delivers it.
     """
     now = session.clock()
     version = Version(
@@ -121,7 +119,10 @@ def publish(
     except SecretopsError as error:
         current = session.store.versions(secret.name).current
         if current and current.id == version.id:
-            what, remedy = f"{secret.name}: {version.id} is current, but not delivered", "fix that, then secretops tick"
+            what, remedy = (
+                f"{secret.name}: {version.id} is current, but not delivered",
+                "fix the cause, then run: secretops tick",
+            )
             raise StoreError(what, rule=error.what, remedy=remedy, code="version-not-delivered") from error
         session.store.discard(secret.name, version.id)
         raise
@@ -130,7 +131,7 @@ def publish(
 
 
 def _retire_previous(session: Session, secret: Secret, value: Value, *, force: bool) -> None:
-    """Test a broker user's value, and retire the previous version: the store forgets it with the next one."""
+    """Test a broker user's value, and retire the previous version, which the next version removes from the store."""
     made = rotation(session, secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
     if not force:
         made.respect_grace()
@@ -146,7 +147,7 @@ def _retire_previous(session: Session, secret: Secret, value: Value, *, force: b
 def check_supplied(secret: Secret) -> None:
     """Raise UsageError for a secret that only secretops makes."""
     if secret.kind is SecretKind.CA or isinstance(secret.agent, OwnedAgent):
-        rule = f"secretops makes {'keys of your own agent' if secret.agent else 'the CA of the stack'}"
+        rule = f"only secretops makes {'keys of your own agent' if secret.agent else 'the CA of the stack'}"
         what, remedy = f"{secret.name}: cannot be supplied", f"secretops rotate {secret.name}"
         raise UsageError(what, rule=rule, remedy=remedy, code="secret-not-supplied")
 
@@ -160,7 +161,7 @@ def check_fields(secret: Secret, value: Value) -> None:
     if extra := [field for field in value if field not in secret.fields]:
         what = f"{secret.name}: unknown {', '.join(extra)}"
         raise UsageError(what, rule=rule, remedy="remove these fields", code="field-unknown")
-    if (secret.name, *secret.fields) == HTTP_TOKEN:  # the launcher would reject it after clients have it
+    if (secret.name, *secret.fields) == HTTP_TOKEN:  # the launcher would reject the token only after clients have it
         from secretops.launcher.http_options import check_token
 
         check_token(value["token"])
@@ -176,7 +177,7 @@ def check_fields(secret: Secret, value: Value) -> None:
         limit = LONGEST_CREDENTIAL if secret.kind.alternates else LONGEST_KEY
         if (size := len(text.encode())) > limit:
             what, rule = f"{name}: {size} bytes", f"the field may have at most {limit} bytes; nothing was published"
-            remedy = f"secretops put {secret.name}, with the credential alone and not the file around it"
+            remedy = f"secretops put {secret.name}, with the credential alone, not the whole file that contains it"
             raise UsageError(what, rule=rule, remedy=remedy, code="field-too-long")
 
 
@@ -185,22 +186,25 @@ def check_untested(manifest: Manifest, secret: Secret) -> None:
         return
     known = [one.name for one in manifest.secrets if one.kind in TESTED and not one.is_made]
     rule = "--untested is for agent keys and certificates: a login is always tested"
-    remedy = f"omit it; it is for {', '.join(known)}" if known else "omit it"
+    remedy = f"omit --untested, which is for {', '.join(known)}" if known else "omit --untested"
     raise UsageError(f"{secret.name}: --untested", rule=rule, remedy=remedy, code="untested-not-allowed")
 
 
 def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
-    """Return when the certificate or the first of its chain expires. Raises UsageError."""
+    """Return when the certificate, or a certificate of its chain, expires first. Raises UsageError."""
     if found := list(certificates.check_supplied(value, now)):
-        what = f"{secret.name}: {'; '.join(flaw.what for flaw in found)}"
-        rule = "\n".join(dict.fromkeys(flaw.rule for flaw in found))
+        flaw, *others = found
         remedy = "pass your CA's files: --file client.crt=PATH --file client.key=PATH; nothing was published"
+        if not others:
+            raise UsageError(f"{secret.name}: {flaw.what}", rule=flaw.rule, remedy=remedy, code=flaw.code)
+        what = f"{secret.name}: several problems: {'; '.join(f'{one.what} [{one.code}]' for one in found)}"
+        rule = "\n".join(dict.fromkeys(one.rule for one in found))
         raise UsageError(what, rule=rule, remedy=remedy, code="certificate-invalid")
     return min(one.not_valid_after_utc for one in certificates.load_certificates(value["client.crt"]))
 
 
 def _test_certificate(session: Session, secret: Secret, value: Value) -> bool:
-    """Test a certificate at the broker. False for another secret, or if the broker requires none."""
+    """Test a certificate at the broker. Return False for another secret, or if the broker requires none."""
     if secret.kind is not SecretKind.X509 or not requires_certificate(session.manifest.broker):
         return False
     try:

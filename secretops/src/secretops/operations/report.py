@@ -1,4 +1,4 @@
-"""The report of a stack: age of each secret, history, accesses and open findings. It has no value."""
+"""The report of a stack: age of each secret, history, accesses and open findings. It contains no secret value."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from secretops.trails import ALL
 
 DAY = timedelta(days=1)
 
-# Age up to which an access by an undeclared reader is an open finding, without --since.
+# Maximum age of an undeclared reader's access that is an open finding, without --since.
 OPEN_DAYS = 30 * DAY
 
 
 @dataclass(frozen=True, kw_only=True)
 class SecretAge:
-    """One secret and its policy. Times are UTC."""
+    """One secret, its age and its cadence. Times are UTC."""
 
     name: str
     kind: str
     status: Status
     version: str | None
-    # The publish time of the current value; the creation time of a certificate.
+    # When the current value was published, or a certificate was created.
     since: datetime | None
     age_days: float | None
-    # The policy; None for an orphaned secret.
+    # None for an orphaned secret.
     cadence_days: int | None
-    # The elapsed share of the time until the next value is due. 1 is due.
+    # Elapsed share of the time until the next value is due; 1 means due.
     used: float | None
     due: datetime | None
     expires: datetime | None
@@ -63,8 +63,6 @@ class Coming:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenFinding:
-    """An open finding of a check of doctor, or of a secret."""
-
     where: str
     level: Level
     what: str
@@ -78,8 +76,6 @@ class OpenFinding:
 
 @dataclass(frozen=True, kw_only=True)
 class Reads:
-    """The accesses, or why the trail could not be read."""
-
     view: View | None
     lacking: str = ""
 
@@ -92,26 +88,25 @@ class Report:
     stack: str
     store: str
     made: datetime
-    # The start of accesses and steps; None for all.
+    # Start of the reported accesses and steps; None for all.
     since: datetime | None
     findings: tuple[OpenFinding, ...]
     examined: bool
-    # The highest share of the cadence first.
+    # Sorted by the elapsed share of the cadence, the highest first.
     secrets: tuple[SecretAge, ...]
     certificates: tuple[ExternalCertificate, ...]
-    # The history, oldest first, and what is missing in it.
+    # History, oldest first, and what is missing in it.
     steps: tuple[Entry, ...]
     steps_lacking: str
     reads: Reads
 
     @property
     def next_due(self) -> datetime | None:
-        """The next time in the future when a value is due."""
+        """Return the next time in the future when a value is due."""
         return min((one.due for one in self.secrets if one.due and one.due > self.made), default=None)
 
     @property
     def coming(self) -> tuple[Coming, ...]:
-        """All dates, in order."""
         found = [
             *(Coming(name=one.name, source="", due=one.due, ends=one.expires) for one in self.secrets),
             *(Coming(name=one.name, source=one.source, due=None, ends=one.ends) for one in self.certificates),
@@ -203,7 +198,7 @@ def _reads(session: Session, trail: Sequence[str], since: datetime | None) -> Re
 def _findings(
     session: Session, statuses: Sequence[SecretStatus], unread: SecretopsError | None, *, examine: bool
 ) -> Iterator[OpenFinding]:
-    """Yield doctor's findings, then those that only `status` has."""
+    """Yield doctor's findings, then those that only `status` reports."""
     reported = set[str]()
     for name, result in doctor.doctor(doctor.checks(session) if examine else []):
         if result.level is not Level.OK:

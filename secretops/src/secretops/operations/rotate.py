@@ -1,5 +1,3 @@
-"""Rotates one secret now."""
-
 from __future__ import annotations
 
 import math
@@ -16,7 +14,7 @@ from secretops.operations.broker_access import facts_for_retiring
 from secretops.operations.rotators import advance, recover, rotation
 from secretops.operations.session import Session, exclusive
 
-# The longest wait for readers of the previous version, and the pause between reads of servers' reports.
+# Longest wait for readers of the previous version, and the pause between two reads of servers' reports.
 MAX_WAIT_SECONDS, POLL_SECONDS = 60.0, 2.0
 
 
@@ -30,9 +28,9 @@ def rotate(
 ) -> Version:
     """Publish a new version of `name` and return it. An interrupted rotation is finished instead.
 
-    While readers may use the previous version, waits up to MAX_WAIT_SECONDS for the grace to end, or raises
+    While readers may use the previous version, waits up to MAX_WAIT_SECONDS for the grace period to end, or raises
     GraceError. `force` does not wait, takes over a user that exists before the first version, and sets broken files
-    aside: `notify` gets a line for each. Raises what the steps raise, WaitingError, LeaseHeldError.
+    aside: `notify` gets a line per file. Raises WaitingError, LeaseHeldError, and the steps' errors.
     """
     secret = session.secret(name)
     if not secret.is_made:
@@ -47,7 +45,7 @@ def rotate(
             return advance(session, secret, force=force)
         made = rotation(session, secret, waits=True)
         previous = made.versions.previous
-        if previous and not previous.retired:  # the store forgets it with the next version
+        if previous and not previous.retired:  # the next version removes it from the store
             if not force and made.versions.pending is None:
                 _await_grace(session, secret, made, notify, sleep)
             if force or retire_due(facts_for_retiring(session, secret, made.versions), session.clock()):
@@ -71,7 +69,7 @@ def discard(session: Session, name: str) -> Version:
 def _await_grace(
     session: Session, secret: Secret, made: Rotation, notify: Callable[[str], None], sleep: Callable[[float], None]
 ) -> None:
-    """Wait until the grace of the previous version is over, or every server reports the current one."""
+    """Wait until the grace period of the previous version is over, or every server reports the current one."""
     notified = False
     while not retire_due(facts_for_retiring(session, secret, made.versions), session.clock()):
         try:

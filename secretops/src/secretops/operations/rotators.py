@@ -1,4 +1,4 @@
-"""Makes the rotator of a secret by its kind, and recovers after a crash. Call it under the store's lease."""
+"""Return the rotator of a secret by its kind, and recover after a crash. Both need the store's lease."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ def advance(session: Session, secret: Secret, made: Rotator | None = None, *, fo
 
 
 def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None:
-    """Recover after a crash. Sets a password again that the broker refuses before readers have it.
+    """Recover after a crash. Sets a password again that the broker refuses and readers do not have yet.
 
-    `replaced`: the current version is about to be replaced, so its value may be lost. Raises StoreError, NotFoundError,
-    and what the steps raise.
+    `replaced`: the current version will be replaced, so its value may be lost. Raises StoreError, NotFoundError, and
+    the steps' errors.
     """
     try:
         session.store.recover(secret.name, session.clock())
@@ -101,7 +101,7 @@ def rotation(
 ) -> Rotation:
     """Return the rotator of an alternating secret. `admin` acts instead of the admin in the store.
 
-    `waits`: raise WaitingError without a broker admin, unless it finishes an interrupted `put`.
+    `waits`: raise WaitingError without a broker admin, except to finish an interrupted `put`.
     """
     acting = BrokerAdmin(session)
     made = Rotation(
@@ -123,7 +123,7 @@ def agent_key(session: Session, secret: Secret, agent: OwnedAgent, versions: Ver
     admins = session.store.versions(admin)
     current = admins.current
     if current is None:
-        rule = "agent keys are created with a DigitalOcean API token, which an operator supplies"
+        rule = "an operator must supply the DigitalOcean API token that creates agent keys"
         raise WaitingError(f"no {admin} yet", rule=rule, remedy=f"secretops put {admin}", code="agent-admin-missing")
     return AgentKey(
         secret,
@@ -139,7 +139,10 @@ def open_issuer(
 ) -> ports.Issuer:
     """Return the client of the issuer of `secret`, without connecting. Raises UsageError."""
     if secret.issuer is None:
-        what, rule = f"{secret.name}: no issuer", "secretops requests a certificate from the issuer in the stack file"
+        what, rule = (
+            f"{secret.name}: no issuer",
+            "a certificate requires an issuer in the stack file, or an operator who supplies it",
+        )
         raise UsageError(what, rule=rule, remedy=f"secretops put {secret.name}", code="issuer-missing")
     if isinstance(secret.issuer, PrivateCaIssuer):
         return PrivateCa(secret.issuer, store, clock)
@@ -156,13 +159,13 @@ class PrivateCa:
     _clock: Callable[[], datetime]
 
     def sign(self, request: str) -> SignedCertificate:
-        """Raise WaitingError without a current CA."""
+        """Return a certificate. Raises WaitingError without a current CA."""
         from secretops import certificates  # slow to import
 
         name = self._issuer.secret
         current = self._store.versions(name).current
         if current is None:
-            what, rule = f"{name}: no CA yet that the broker trusts", "a CA signs once the broker trusts it"
+            what, rule = f"{name}: no CA yet that the broker trusts", "a CA must not sign before the broker trusts it"
             raise WaitingError(what, rule=rule, remedy=f"secretops rotate {name}", code="ca-not-trusted")
         value = self._store.read(name, current.id, purpose="sign a client certificate")
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from secretops.engine.decisions import Facts
-from secretops.engine.journal import Journal
+from secretops.engine.journal import Journal, SignedJournal
 from secretops.engine.ports import VersionStore
 from secretops.engine.rotator import Clock
 from secretops.engine.state import Replica, Versions
@@ -21,18 +21,18 @@ from secretops.manifest import Broker, Manifest, Secret, SecretKind, StoreLocati
 from secretops.operations.certificate import with_certificate
 from secretops.platform import Platform, Salvage, platform_of
 
-# The rule of an error about a value on the command line.
+# Rule in errors about a secret value on the command line.
 NO_ARGUMENT = "a value is never an argument: the shell's history and every process list would show it"
 
 
 def is_name(text: str) -> bool:
-    """Return whether `text` has the form of a secret's name. Do not print other text: it may be a value."""
+    """Return whether `text` has the form of a secret's name. Never print other text: it may be a secret value."""
     return re.fullmatch(NAME, text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """The input of a command. Tests pass another clock, store or journal."""
+    """The input of a command. Tests replace clock, store or journal."""
 
     manifest: Manifest
     store: VersionStore
@@ -41,12 +41,13 @@ class Session:
 
     @classmethod
     def open(cls, manifest: Manifest, *, role: str) -> Session:
-        store, journal = platform_of(manifest.store).open_store(manifest.store, role=role)
-        return cls(manifest=manifest, store=store, journal=journal)
+        platform = platform_of(manifest.store)
+        store, journal = platform.open_store(manifest.store, role=role)
+        return cls(manifest=manifest, store=store, journal=SignedJournal(journal, platform.actor(role)))
 
     @property
     def broker(self) -> Broker:
-        """The broker with this process's certificate files. Raises WaitingError."""
+        """Return the broker with this process's certificate files. Raises WaitingError."""
         return with_certificate(self.manifest, self.store)
 
     @property
@@ -62,11 +63,10 @@ class Session:
         self.platform.check_owner(self.manifest.store, self.store)
 
     def salvage(self) -> Salvage | None:
-        """Return what repairs the store's files, or None."""
         return self.platform.salvage(self.manifest.store, self.store)
 
     def orphans(self) -> tuple[str, ...]:
-        """Return the secrets in the store that left the stack."""
+        """Return the secrets in the store that were removed from the stack."""
         if not self.platform.lists_orphans:
             return ()
         return tuple(sorted(set(self.store.secret_names()) - {secret.name for secret in self.manifest.secrets}))
@@ -84,7 +84,6 @@ class Session:
         raise UsageError(what, rule=rule, remedy=remedy, code="secret-unknown")
 
     def lease(self, command: str) -> AbstractContextManager[None]:
-        """Acquire the lease as `command` of this process."""
         return self.store.lease(f"secretops {command} (pid {os.getpid()} on {socket.gethostname()})")
 
     def facts(self, secret: Secret, replicas: tuple[Replica, ...] = (), *, versions: Versions | None = None) -> Facts:
@@ -99,7 +98,6 @@ class Session:
         )
 
     def first_value_command(self, secret: Secret) -> str:
-        """Return the command that supplies the first value."""
         if self.manifest.broker.embedded and secret.kind is SecretKind.BROKER_ADMIN:
             return "secretops broker start"
         return f"secretops {'rotate' if secret.makes_first_value else 'put'} {secret.name}"
@@ -109,7 +107,8 @@ class Session:
 def exclusive(
     session: Session, secret: Secret, command: str, notify: Callable[[str], None], *, force: bool
 ) -> Iterator[None]:
-    """Hold the lease. `force` sets aside broken files of `secret` and of the broker's admin: `notify` gets a line each.
+    """Hold the lease. `force` sets aside broken files of `secret` and of the broker's admin: `notify` gets a line per
+    file.
 
     Raises StoreError and the errors of `lease`.
     """
@@ -126,7 +125,7 @@ def exclusive(
 
 
 def known_versions(session: Session, secret: str) -> Versions:
-    """Return the versions in the store; if their record is broken, those with readable values."""
+    """Return the versions in the store; if their record is broken, those with a readable value."""
     try:
         return session.store.versions(secret)
     except StoreError:

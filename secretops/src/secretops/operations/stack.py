@@ -1,4 +1,4 @@
-"""Reads the manifest of a stack from its outputs. Uses the selected Pulumi stack unless --stack is set."""
+"""Read the manifest of a stack from its outputs. The default is the selected Pulumi stack."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ from secretops.manifest import Manifest
 from secretops.owned_files import OTHERS_WRITE
 from secretops.stores.files import refuse_another_stack
 
-# The stack output with the manifest.
+# Stack output with the manifest.
 OUTPUT = "secretops"
 
-# Matches the Pulumi.yaml of the clone, which has a Makefile.
+# Matches the Pulumi.yaml of a clone, where `make up` works.
 _OWN_PROJECT = re.compile(r"""^name: *["']?coreflux-mcp-secrets["']?\s*(#.*)?$""", re.MULTILINE)
 
 
 def project_folder() -> Path:
-    """Return the Pulumi project around the current folder, else around this installation."""
+    """Return the Pulumi project of the current folder, or else of this installation."""
     for start in (Path.cwd(), Path(sys.prefix)):
         for folder in (start, *start.parents):
             if os.path.isfile(folder / "Pulumi.yaml"):  # noqa: PTH113 - Path's own raises for a closed folder
                 return folder
-    rule, remedy = "secretops reads a stack's outputs", "run it in the project's folder, or pass --manifest FILE"
+    rule, remedy = (
+        "the command must run in a Pulumi project, or with a manifest",
+        "cd to the project, or pass --manifest FILE",
+    )
     raise UsageError(f"{Path.cwd()}: no Pulumi.yaml here or above", rule=rule, remedy=remedy, code="project-missing")
 
 
@@ -43,7 +46,7 @@ def load_manifest(stack: str | None, file: Path | None) -> Manifest:
 
 def _of_file(file: Path) -> Manifest:
     try:
-        content = file.read_bytes()  # first: chmod is no remedy for a folder
+        content = file.read_bytes()  # before other checks: chmod is no remedy for a folder
         mode = stat.S_IMODE(file.stat().st_mode)
     except OSError as error:
         remedy = "pass the manifest that `pulumi up` wrote"
@@ -61,8 +64,11 @@ def _of_output(stack: str | None) -> Manifest:
     bundled = Path(sys.executable).with_name("pulumi")
     pulumi = str(bundled) if bundled.exists() else shutil.which("pulumi")
     if pulumi is None:
-        remedy = "install it (in a clone: make setup), or pass --manifest FILE"
-        raise UsageError("pulumi is not on PATH", remedy=remedy, code="pulumi-missing")
+        rule, remedy = (
+            "pulumi must be installed: it prints the manifest",
+            "make setup in a clone, or pass --manifest FILE",
+        )
+        raise UsageError("pulumi is not on PATH", rule=rule, remedy=remedy, code="pulumi-missing")
     done = _run(pulumi, project, "output", OUTPUT, *(["--stack", stack] if stack else []))
     if done.returncode:
         message = next((line for line in done.stderr.splitlines() if line.strip()), "no output")
@@ -84,26 +90,29 @@ def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
 
 
 def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project: Path) -> UsageError:
-    """Return the error for Pulumi's `message`."""
     name = stack or next((each for each, selected in stacks.items() if selected), None)
     known = f"stacks: {', '.join(stacks) or 'none yet'}"
     if name is None and "no stack selected" in message:
-        rule = "secretops uses the selected stack unless --stack is set"
+        rule = "a stack must be selected, or --stack set"
         remedy = "pulumi stack select NAME, or pass --stack NAME" if stacks else _up(project, "NAME")
         return UsageError(f"no stack is selected; {known}", rule=rule, remedy=remedy, code="stack-not-selected")
     if stack and "no stack named" in message:
         create = f"{_up(project, stack)} creates it"
         if _is_own(project) and not (project / f"Pulumi.{stack}.yaml").exists():
             create = f"write Pulumi.{stack}.yaml, like those of examples/; then {create}"
-        what, rule = f"{stack}: no such stack; {known}", "--stack names a stack of this project and this backend"
+        what, rule = f"{stack}: no such stack; {known}", "--stack must name a stack of this project and this backend"
         return UsageError(what, rule=rule, remedy=did_you_mean(stack, stacks) + create, code="stack-unknown")
     if name and "does not have output property" in message:
-        rule = "a stack has outputs from `pulumi up` to `pulumi destroy`, which keeps the values in the store"
-        remedy = f"{_up(project, name)}; to remove a destroyed stack's values, then secretops purge --destroy"
+        rule = "the stack must be deployed; `pulumi destroy` does not remove its secret values from the store"
+        remedy = (
+            f"{_up(project, name)}; to remove a destroyed stack's secret values, after that: secretops purge --destroy"
+        )
         return UsageError(f"{name} is not deployed", rule=rule, remedy=remedy, code="stack-not-deployed")
     what = f"stack {name or '(the selected one)'}: {message}"
     remedy = f"{_up(project, name or 'NAME')}, or pulumi stack select NAME, or pass --stack NAME"
-    return UsageError(what, rule="a stack has outputs once `pulumi up` has run", remedy=remedy, code="stack-unreadable")
+    return UsageError(
+        what, rule="the stack must be deployed, and its outputs readable", remedy=remedy, code="stack-unreadable"
+    )
 
 
 def _is_own(project: Path) -> bool:
@@ -118,7 +127,7 @@ def _up(project: Path, stack: str) -> str:
 
 
 def _parse(text: bytes, where: str) -> Manifest:
-    """Parse a JSON object, or a JSON string with one: components of other languages export text."""
+    """Parse a JSON object, or a JSON string that contains one: components of other languages export text."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,5 +1,3 @@
-"""The status of every secret. Changes nothing."""
-
 from __future__ import annotations
 
 from collections import Counter
@@ -20,17 +18,17 @@ from secretops.platform import PUBLIC_LINES
 
 Read = TypeVar("Read")
 
-# Kind of a secret that left the stack: its own kind is unknown.
+# Kind of a secret that was removed from the stack: its own kind is unknown.
 ORPHANED = "orphaned"
 
-# Kinds of rows that are no secrets.
+# Kinds of rows that are not about a secret.
 NO_SECRETS = (external_certificates.NAME, PUBLIC_LINES)
 
 
 class Status(StrEnum):
-    VERIFIED = "verified"  # current, and logged in
-    CURRENT = "current"  # current, without a login to test
-    WAITING = "waiting"  # for its first value
+    VERIFIED = "verified"  # the current version has logged in
+    CURRENT = "current"  # there is a current version, and no login to test
+    WAITING = "waiting"  # waits for its first value
     ATTENTION = "attention"  # see its notes
     UNREADABLE = "unreadable"  # its versions cannot be read; see its notes
 
@@ -63,7 +61,7 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Return a row for each secret and each orphaned secret, and for those of NO_SECRETS that need a person.
+    """Return a row for each secret and each orphaned secret, and rows of NO_SECRETS that need a person.
 
     A row has a note for each unreadable fact. Raises UsageError, and the first error if no secret is readable.
     """
@@ -97,7 +95,7 @@ def last_failure(session: Session, secret: Secret, current: Version | None) -> E
 
 
 def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
-    """Return a note that the values of `secret` are lost, if the journal's last entry is of a version in use."""
+    """Return a note that the values of `secret` are lost, if the journal ends with an entry of a version in use."""
     last = None if versions.all else session.journal.last(secret.name)
     if last is None or last.step not in ("publish", "retire"):
         return None

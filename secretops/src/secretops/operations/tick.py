@@ -1,4 +1,4 @@
-"""The hourly tick: finishes, retires and rotates what is due, and verifies the rest."""
+"""The hourly tick: finish, retire and rotate what is due, and verify the rest."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Outcome:
     done: tuple[str, ...] = ()
     error: SecretopsError | None = None
     attention: tuple[str, ...] = ()
-    # The missing first value that only a person can supply.
+    # Messages about a missing first value, which only an operator can supply.
     waiting: tuple[str, ...] = ()
-    # The reason of each line of `attention`.
+    # Reason for each line of `attention`.
     reasons: tuple[Reason, ...] = ()
 
     @property
@@ -42,7 +42,7 @@ class Outcome:
 
 
 def tick(session: Session, *, scheduled: Container[str] = ()) -> list[Outcome]:
-    """Process all secrets: first CAs, then client certificates, then admins, which set the others' passwords.
+    """Process all secrets: first CAs, then client certificates, then admins, who set the passwords of others.
 
     Secrets in `scheduled` have another schedule (Secrets Manager's), and are rotated only if overdue. A failure does
     not stop other secrets. Raises LeaseHeldError.
@@ -65,7 +65,7 @@ def _external_certificates(session: Session) -> list[Outcome]:
     name = external_certificates.NAME
     try:
         found = external_certificates.findings(session)
-    except Exception as error:  # others made them: report the outcomes of the secrets anyway
+    except Exception as error:  # others made these certificates; report the secrets' outcomes anyway
         return [Outcome(name, error=unexpected(name, error))]
     return [_attention(name, found)] if found else []
 
@@ -92,14 +92,14 @@ def _outcome(session: Session, secret: Secret, *, begins: bool) -> Outcome:
         versions = session.store.versions(secret.name)
         for _ in range(MOST_ACTIONS):
             facts = facts_for_retiring(session, secret, versions)
-            reported = facts.replicas or reported  # servers of a retired user no longer report
+            reported = facts.replicas or reported  # after a user is retired, its servers no longer report
             found = findings(facts, session.clock())
             finding = first_action(found)
             if finding is None:
                 break
             if finding.reason is Reason.DUE and not begins and all(one.reason is not Reason.OVERDUE for one in found):
                 break
-            late += [one for one in found if one.needs_a_person]  # the action may end it
+            late += [one for one in found if one.needs_a_person]  # the action may resolve it
             text, versions = _act(session, secret, finding.action, versions)
             done.append(text)
         if not any(text.startswith("published") for text in done):
@@ -107,7 +107,7 @@ def _outcome(session: Session, secret: Secret, *, begins: bool) -> Outcome:
         left = findings(session.facts(secret, reported, versions=versions), session.clock())
     except SecretopsError as error:
         return Outcome(secret.name, tuple(done), error)
-    except Exception as error:  # a defect for this secret alone; its text may hold anything
+    except Exception as error:  # a defect for this secret alone; its text may contain anything
         return Outcome(secret.name, tuple(done), unexpected(secret.name, error))
     late = list(dict.fromkeys([*late, *(one for one in left if one.needs_a_person)]))
     waiting = [one.message for one in left if one.action is Action.NOTIFY and not one.needs_a_person]
@@ -152,7 +152,7 @@ def _verify_current(session: Session, secret: Secret, versions: Versions) -> lis
     try:
         open_target(session.broker, secret.kind).verify(value)
     except RefusedError as error:
-        session.store.confirm()  # the next holder of the lease may have retired this version
+        session.store.confirm()  # the next holder of the lease may have retired this version meanwhile
         command = "put" if secret.kind is SecretKind.BROKER_ADMIN else "rotate"  # a refused admin cannot rotate
         entry = partial(Entry, time=session.clock(), secret=secret.name, version=current.id, step="verify")
         session.journal.write(entry(outcome=f"the broker refuses user {current.user}"))

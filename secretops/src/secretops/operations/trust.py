@@ -15,7 +15,7 @@ from secretops.stores import files
 if TYPE_CHECKING:
     from secretops.operations.session import Session
 
-# Hexadecimal digits of a CA's serial number in the name of its file.
+# Hexadecimal digits of a CA's serial number in its file's name.
 _SERIAL = 16
 
 
@@ -30,7 +30,7 @@ def bundle(session: Session) -> str:
     session.check_owner()
     secret = session.manifest.of_kind(SecretKind.CA)
     if secret is None:
-        rule = "secretops trust prints only a CA that the stack creates"
+        rule = "secretops trust requires a CA that the stack creates"
         remedy = "set issuer: {kind: private-ca} in the stack file to create one"
         raise UsageError("this stack has no CA of its own", rule=rule, remedy=remedy, code="ca-not-configured")
     found = [
@@ -38,7 +38,10 @@ def bundle(session: Session) -> str:
         for one in session.store.versions(secret.name).living
     ]
     if not found:
-        what, rule = f"{secret.name}: no CA yet", "the first tick creates the CA, and waits until the broker trusts it"
+        what, rule = (
+            f"{secret.name}: no CA yet",
+            "a CA must exist: the first tick creates it, and waits until the broker trusts it",
+        )
         raise WaitingError(what, rule=rule, remedy=f"secretops rotate {secret.name}", code="ca-missing")
     return "".join(_checked(text, f"{secret.name}: {version}") for version, text in found)
 

@@ -1,1 +1,1 @@
-"""One folder a platform: store, lease, trail, checks and launcher source."""
+"""A folder per platform: store, lease, trail, checks and launcher source."""

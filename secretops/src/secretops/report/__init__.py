@@ -1,4 +1,4 @@
-"""The report as one page of HTML without scripts, fonts or requests. Texts of others are escaped."""
+"""The report as one page of HTML without scripts, fonts or requests. Texts from outside are escaped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from secretops.operations.report import Report
 from secretops.printable import printable
 from secretops.report.charts import charts
 
-# Rows of history and accesses on the page, and the most rows of a table that is open at first. The JSON has all rows.
+# Maximum rows of history and accesses on the page, and of a table that is open at first. The JSON has all rows.
 MOST_ROWS, SHORT = 1_000, 12
 
 

@@ -1,5 +1,3 @@
-"""The four charts of the report, each with a caption."""
-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +8,10 @@ from markupsafe import Markup
 from secretops.operations.report import DAY, Report
 from secretops.report.drawing import at, axis, bars, draw, points, rule
 
-# Rows of a chart. Its table has all.
+# Maximum rows of a chart. The table next to it has all.
 MOST_ROWS = 25
 
-# The longest bar, as a share of the cadence: a very late secret does not shorten the other bars.
+# Longest bar, as a share of the cadence, so that a very late secret does not shorten the other bars.
 FULL_SCALE = 1.5
 
 # Later dates are drawn at the edge.
@@ -30,7 +28,6 @@ class Chart:
 
 
 def charts(report: Report) -> dict[str, Chart]:
-    """Return the charts that have data, by section of the page."""
     drawn = {"ages": _ages(report), "ends": _ends(report), "steps": _steps(report), "reads": _reads(report)}
     return {name: chart for name, chart in drawn.items() if chart}
 
@@ -98,7 +95,7 @@ def _steps(report: Report) -> Chart | None:
         (entry.outcome != "done", rows[entry.secret], entry.time.replace(minute=0, second=0, microsecond=0))
         for entry in entries
         if entry.secret in rows
-    }  # by the hour, in which a tick fails once
+    }  # per hour, in which a tick can fail once
     values = [(row, "failed" if failed else "published", time) for failed, row, time in sorted(marks)]
     times = [time for *_, time in marks]
     kinds = {"published": ("circle", "var(--calm)"), "failed": ("cross", "var(--alarm)")}
@@ -117,7 +114,7 @@ def _steps(report: Report) -> Chart | None:
 def _reads(report: Report) -> Chart | None:
     counts: dict[str, dict[str, int]] = {}
     for row in report.reads.view.rows if report.reads.view else ():
-        if row.changed:  # a change: in the table only
+        if row.changed:  # changes are only in the table
             continue
         kind = "got no value" if not row.value_returned else "declared" if row.declared else "undeclared"
         of_reader = counts.setdefault(row.reader, {})

@@ -1,6 +1,6 @@
-"""Draws charts as SVG with Vega-Lite: rows of a label, marks and a figure.
+"""Draw charts as SVG with Vega-Lite: rows with a label, marks and a figure.
 
-The style sheet has the colors, and shows the shape that fits.
+The style sheet has the colors, and shows the shape that fits the screen.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from secretops.printable import printable
 # A Vega-Lite layer.
 Layer = dict[str, Any]
 
-# The width of a letter in pixels, in any usual font.
+# Width of a letter in pixels, for any usual font.
 LETTER = 8
 
 
@@ -30,15 +30,15 @@ class Shape:
     left: int
     right: int
     row: int
-    letters: int  # the most of a label
-    label_above: bool  # above the marks, which then have the whole width
+    letters: int  # maximum letters of a label
+    label_above: bool  # the label is above the marks, which then have the whole width
 
     @property
     def inner(self) -> int:
         return self.width - self.left - self.right
 
 
-# The left is as wide as the labels.
+# On the left is room for the labels.
 WIDE = Shape("wide", width=1040, left=0, right=150, row=28, letters=32, label_above=False)
 NARROW = Shape("narrow", width=330, left=10, right=14, row=46, letters=21, label_above=True)
 
@@ -111,7 +111,7 @@ def at(time: datetime) -> str:
 
 
 def short(name: str, letters: int) -> str:
-    """Cut the middle of `name`: the end identifies the session of a role."""
+    """Cut the middle of `name`: a role's session is identified by the end."""
     name = printable(name)
     if len(name) <= letters:
         return name

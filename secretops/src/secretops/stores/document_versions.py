@@ -1,8 +1,7 @@
-"""Base of the stores that record all versions of a secret in one document: a file, a Kubernetes Secret, a Swarm config.
+"""The base of stores that record all versions of a secret in one document: a file, a Kubernetes Secret, a Swarm config.
 
-Order of effects: access record, value, document, delivery, removal of old values. A platform reads its document, writes
-it by compare-and-swap, and delivers. A crash in between leaves readers on a working version, and `recover` finishes the
-rest.
+Order of effects: access record, value, document (by compare-and-swap), delivery, removal of old values. A crash in
+between leaves readers on a working version, and `recover` finishes the rest.
 """
 
 from __future__ import annotations
@@ -30,29 +29,29 @@ Change = Callable[[Versions], Versions]
 
 
 def deliverable(versions: Versions, chosen: Version | None = None) -> list[Version]:
-    """Return versions with a delivery that is no edit: `chosen`, and living ones that are not pending."""
+    """Return versions that may be delivered without an edit: `chosen`, and valid ones that are not pending."""
     return [each for each in versions.living if each.stage is not Stage.PENDING or (chosen and each.id == chosen.id)]
 
 
 class UndeliverableError(StoreError):
-    """Readers can't use the current version."""
+    """The current version can't be delivered to its readers."""
 
 
 class Document(Protocol):
-    """One secret's versions, as read."""
+    """The versions of one secret, as read."""
 
     @property
     def versions(self) -> Versions:
-        """Raises StoreError."""
+        """Return the versions. Raises StoreError."""
 
 
 class Records(Protocol):
     def write(self, operation: Operation, secret: str, version: str, purpose: str) -> None:
-        """Record an access, or prevent it by StoreError."""
+        """Record an access before it happens. A StoreError prevents it."""
 
 
 class NoRecords:
-    """For a platform with every access in its own trail."""
+    """No records: the platform's own trail has every access."""
 
     def write(self, operation: Operation, secret: str, version: str, purpose: str) -> None: ...
 
@@ -62,7 +61,7 @@ Form = TypeVar("Form")
 
 
 class DocumentVersionStore(abc.ABC, Generic[Read]):
-    """`VersionStore` over one document of each secret. Hooks raise StoreError and UnreachableError."""
+    """A store with a document per secret. Hooks raise StoreError and UnreachableError."""
 
     def __init__(self, records: Records) -> None:
         self._records, self._fence = records, Fence()
@@ -74,7 +73,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         document = self._read(secret)
         self._records.write("read", secret, version, purpose)
         value = self._value(secret, document, version)
-        self._fence.check(False)  # the answer may have taken longer than the lease lasts
+        self._fence.check(False)  # the answer may have taken longer than the lease
         return value
 
     def add(self, secret: str, version: Version, value: Value) -> None:
@@ -157,19 +156,19 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
         return self._change(secret, delivered)
 
-    # The hooks of a platform.
+    # Hooks, which a platform implements.
 
     def _writing(self) -> AbstractContextManager[None]:
-        """Exclude other writers, where the document has no compare-and-swap of its own."""
+        """Exclude other writers, if the document has no compare-and-swap of its own."""
         return contextlib.nullcontext()
 
     @abc.abstractmethod
     def _read(self, secret: str) -> Read:
-        """Return the document, without versions if it is missing."""
+        """Return the document; without versions if it is missing."""
 
     @abc.abstractmethod
     def _change(self, secret: str, decide: Change) -> Read:
-        """Write what `decide` returns; call it again on a conflict. Return the new document."""
+        """Write what `decide` returns; on a conflict call `decide` again. Return the new document."""
 
     def _check_value(self, secret: str, document: Read, value: Value) -> None:  # noqa: ARG002
         env_file.check_value(secret, value)
@@ -180,7 +179,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
     @abc.abstractmethod
     def _value(self, secret: str, document: Read, version: str) -> Value:
-        """Raises NotFoundError."""
+        """Return a value. Raises NotFoundError."""
 
     @abc.abstractmethod
     def _check_delivery(self, secret: str, document: Read, chosen: Version) -> None:
@@ -193,7 +192,8 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
     def _write_delivery(
         self, secret: str, document: Read, current: Version, chosen: Version | None, now: datetime
     ) -> bool:
-        """Deliver `current`; False without a reader. Raises UndeliverableError, StoreError for an edited delivery."""
+        """Deliver `current`. Return False without a reader. Raises UndeliverableError, StoreError for an edited
+        delivery."""
 
     @abc.abstractmethod
     def _drift(self, secret: str, document: Read, current: Version) -> str | None: ...
@@ -203,19 +203,18 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         """Return fields that readers need and `current` lacks."""
 
     def _sweep(self, secret: str, document: Read) -> None:
-        """Remove values of versions that are not in `document`."""
+        """Remove the values of versions that are not in `document`."""
 
     @abc.abstractmethod
     def _forget(self, secret: str) -> None:
-        """Remove all versions and the delivery."""
+        """Remove all versions and the delivered value."""
 
     @abc.abstractmethod
-    def _finish_forgetting(self, secret: str, document: Read) -> Read:
-        """Finish an interrupted `_forget`."""
+    def _finish_forgetting(self, secret: str, document: Read) -> Read: ...
 
 
 class StateLabels:
-    """Labels or annotations with public facts of secrets."""
+    """Labels or annotations with public facts about secrets."""
 
     def __init__(self, where: str, prefix: str, labels: dict[str, str], *, remedy: str) -> None:
         self._where, self._prefix, self.labels, self._remedy = where, prefix, labels, remedy
@@ -225,7 +224,7 @@ class StateLabels:
         return tuple(sorted(label.removeprefix(start) for label in self.labels if label.startswith(start)))
 
     def read(self, name: str, form: TypeAdapter[Form]) -> Form | None:
-        """Return None if missing. Raises StoreError."""
+        """Parse a label; None if it is missing. Raises StoreError."""
         text = self.labels.get(f"{self._prefix}{name}")
         try:
             return None if text is None else form.validate_json(text)

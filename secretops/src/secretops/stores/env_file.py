@@ -1,6 +1,6 @@
 """A .env file with public lines of Pulumi, secret lines of the rotator, and a person's lines.
 
-python-dotenv parses it, as in the server; an update changes single lines and no other byte.
+python-dotenv parses it, as the server does. An update changes single lines and no other byte.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_BYTES = 64 * 1024
 
 
 def decode(path: Path, content: bytes, error: type[SecretopsError], most: int = MOST_BYTES) -> str:
-    """Decode a file of the server. Raises `error` if it is not UTF-8 or longer than `most` bytes."""
+    """Decode a file that the server reads. Raises `error` if it is not UTF-8 or longer than `most` bytes."""
     if len(content) > most:
         what, rule, remedy, code = f"has more than {most} bytes", f"of at most {most} bytes", "shorten it", "too-large"
     else:
@@ -42,15 +42,15 @@ def decode(path: Path, content: bytes, error: type[SecretopsError], most: int = 
 
 
 def check_text(name: str, text: str) -> None:
-    """Raise UsageError for text with a NUL, or that is not UTF-8."""
+    """Raise UsageError for a text that has a NUL or is not UTF-8."""
     try:
         fits = "\0" not in text.encode().decode()
     except UnicodeEncodeError:
         fits = False
     if not fits:
         raise UsageError(
-            f"{name}: a NUL or an unpaired surrogate",
-            rule="a value must be UTF-8 text without NUL",
+            f"{name}: contains a NUL or an unpaired surrogate",
+            rule="a secret value must be UTF-8 text without NUL",
             remedy="encode binary data, for example with base64",
             code="value-not-text",
         )
@@ -78,7 +78,7 @@ def parse(text: str) -> dict[str, str | None]:
 def update(text: str, changes: Mapping[str, str | None]) -> str:
     """Set each variable of `changes`, or remove it for None; other lines stay byte for byte.
 
-    An existing variable stays in its last, effective place.
+    An existing variable stays in its last line, the effective one.
     """
     bindings = list(parse_stream(StringIO(text)))
     last = {binding.key: at for at, binding in enumerate(bindings) if binding.key in changes}

@@ -16,16 +16,16 @@ from pathlib import Path
 from secretops import owned_files
 from secretops.errors import StoreError, UsageError
 
-# Modes of the Secret Management Guide for keys and .env, for certificates, and for their folders.
+# Modes of the Secret Management Guide: for keys and .env, for certificates, and for folders.
 PRIVATE, PUBLIC, FOLDER = 0o600, 0o644, 0o700
 
 # Folders of a dotenv store's root with values, or records of them.
 FOLDERS = ("config", "certs", "secrets", "versions", "log", "aside")
 
-# Folder of a dotenv store's root with the units that systemd runs. No values.
+# Folder of a dotenv store's root with the systemd units. It contains no values.
 UNITS = "systemd"
 
-# A unit file with `{stack}` in it. Persistent: systemd catches up on a tick missed while the machine was off.
+# A unit with `{stack}` in it. Persistent: systemd catches up on a tick that was missed while the machine was off.
 TIMER = """\
 [Unit]
 Description=Every hour: secretops tick, stack {stack}
@@ -39,7 +39,7 @@ Persistent=yes
 WantedBy=timers.target
 """
 
-# Files of a dotenv store's root: locks, the records of accesses, the rotation journal, and all that any command opens.
+# Files of a dotenv store's root: locks, the access records, the rotation journal; then all that any command opens.
 LOCKS = (".lock", ".lease")
 RECORDS, JOURNAL = "log/access.jsonl", "log/rotation.jsonl"
 FILES = (*LOCKS, "config/.env", RECORDS, JOURNAL)
@@ -63,7 +63,7 @@ def os_error(path: Path, error: OSError) -> StoreError:
     named = Path(error.filename) if isinstance(error.filename, str) else path
     return StoreError(
         f"{named}: {error.strerror or type(error).__name__}",
-        rule="a secret's file is written completely or not at all; this one is unchanged",
+        rule="a secret's file must be written completely or not at all; this one is unchanged",
         remedy="free disk space, or make the folder writable for this account, then try again",
         code="file-not-accessible",
     )
@@ -72,8 +72,8 @@ def os_error(path: Path, error: OSError) -> StoreError:
 def check_store(root: Path, *, secrets: bool = True) -> None:
     """Raise StoreError unless `root`, its folders and FILES belong to this account, without links or other writers.
 
-    Missing paths pass, and `root` may be a link. `secrets`: include folders of secrets and FILES. Every access does
-    this: one lstat per path, and no other call if fine.
+    Missing paths pass, and `root` may be a link. `secrets`: include folders of secrets and FILES. Every access calls
+    this: one lstat per path, and no other call if all is fine.
     """
     account = os.geteuid()
     try:
@@ -81,7 +81,7 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
         if status is None:
             raise StoreError(
                 f"{root} does not exist",
-                rule="`pulumi up` makes the store's folder",
+                rule="the store's folder must exist, which `pulumi up` creates",
                 remedy="pulumi up, then try again",
                 code="store-folder-missing",
             )
@@ -119,7 +119,7 @@ def refuse_another_stack(root: Path, stack: str) -> None:
     if found not in (None, stack):
         raise AnotherStackError(
             f"{root} is the store of stack {found}, and this is stack {stack}",
-            rule="a folder stores the values of one stack; nothing was changed",
+            rule="a folder must store the secret values of only one stack; nothing was changed",
             remedy=f"set root: .coreflux-mcp-{stack} at store: in Pulumi.{stack}.yaml; or, to take over the values of "
             f"{found}, once that stack is destroyed: rm {root / MANIFEST}, then pulumi up",
             code="store-of-another-stack",
@@ -127,7 +127,7 @@ def refuse_another_stack(root: Path, stack: str) -> None:
 
 
 def read(path: Path) -> bytes | None:
-    """Return None if missing. Raises StoreError, for a link too."""
+    """Return a file's content; None if missing. Raises StoreError, for a link too."""
     try:
         with open(owned_files.open_owned(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
             return file.read()
@@ -174,7 +174,7 @@ def rename(path: Path, new: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove `path`, and a killed `write`'s temporary file. Raises StoreError."""
+    """Remove `path`, and the temporary file of a killed `write`. Raises StoreError."""
     with os_errors(path):
         path.unlink(missing_ok=True)
         temporary(path).unlink(missing_ok=True)
@@ -200,7 +200,7 @@ def make_folder(path: Path) -> None:
 
 
 def private_folder() -> Path:
-    """Make a folder, in memory if possible, that is removed with the process."""
+    """Create a folder, in memory if possible, that is removed when the process exits."""
     memory = Path("/dev/shm")  # noqa: S108  # nosec B108 - the folder made in it is private
     folder = Path(tempfile.mkdtemp(prefix="secretops-", dir=memory if os.access(memory, os.W_OK) else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

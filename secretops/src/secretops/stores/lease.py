@@ -1,4 +1,4 @@
-"""The lease that lets one process rotate: one record in the store, changed by compare-and-swap alone.
+"""The lease that lets one process rotate: a record in the store, changed only by compare-and-swap.
 
 No two machines' clocks are compared. A waiting process watches the record by its own clock, and takes over a lease
 without a renewal for its whole duration, as client-go's leader election does.
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds. The defaults are for a store on the internet that counts requests."""
+    """Durations in seconds. The defaults are for a store on the internet that charges for requests."""
 
     # How long a lease is valid without a renewal.
     duration: float = 30.0
@@ -41,25 +41,25 @@ class Timing:
 
     @property
     def trusted(self) -> float:
-        """Seconds after the last renewal (client-go's RenewDeadline: 10 of 15)."""
+        """Return how long a holder relies on a renewal (client-go's RenewDeadline: 10 of 15 s)."""
         return self.duration * 2 / 3
 
 
 def boot_clock() -> float:
-    """Unlike `time.monotonic` on Linux, continues while this machine sleeps. Seconds."""
+    """Return seconds. Unlike `time.monotonic` on Linux, continues while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseRecord:
-    """The stored record. A renewal changes `renewals` alone."""
+    """The stored record. A renewal changes only `renewals`."""
 
     holder: str
     # Differs each time the lease is acquired.
     token: str
     since: datetime | None
     renewals: int = 0
-    # The holder's, in seconds; 0 where the store does not record it: then the reader's own applies.
+    # The holder's duration in seconds; 0 if the store does not record it: then the reader's own applies.
     duration: float = 0.0
 
     def is_of(self, other: LeaseRecord | None) -> bool:
@@ -68,17 +68,17 @@ class LeaseRecord:
 
 @dataclass(frozen=True)
 class StoredLease:
-    """The record as read; None while the lease is free."""
+    """A record as read; None while the lease is free."""
 
     record: LeaseRecord | None = None
-    # The store's own version of the record, which the next write has to follow.
+    # The store's version of the record, which the next write must follow.
     at: Any = None
 
 
 class LeaseStore(abc.ABC):
     """Stores the record of one lease. Every method may raise StoreError or UnreachableError."""
 
-    # True if the first write needs no read: a refused one returns what is stored.
+    # True if the first write needs no read: when refused, it returns what is stored.
     writes_first: ClassVar[bool] = False
     keeps_duration: ClassVar[bool] = False
 
@@ -91,34 +91,34 @@ class LeaseStore(abc.ABC):
 
     @abc.abstractmethod
     def read(self, *, patient: bool = True) -> StoredLease:
-        """`patient`: wait for a store that does not answer."""
+        """Return the record. `patient`: wait for a store that does not answer."""
 
     @abc.abstractmethod
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
         """Write the record, or None to free the lease, if nobody has written since `after`. Return what is stored.
 
-        That is `record` also if an earlier attempt without an answer wrote it.
+        That is `record` also if an earlier attempt, whose answer was lost, wrote it.
         """
 
     @abc.abstractmethod
     def contended(self, left: str) -> SecretopsError:
-        """Return the error for a record that always changes before a write. `left`: the outcome, for its rule."""
+        """Return the error for a record that changes before each write. `left`: the outcome, for its rule."""
 
 
 class HeldLease:
-    """An acquired lease, possibly lost. Thread-safe."""
+    """An acquired lease, which may be lost. Thread-safe."""
 
     def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, sent: float) -> None:
         self.record, self._at = record, at
         self._store, self._timing, self._renewed = store, timing, sent
-        # The process that has taken the lease over; empty for none.
+        # Process that took over the lease; empty for none.
         self._taker = ""
         self._turn = threading.Lock()
 
     def confirm(self, *, fresh: bool = False) -> None:
-        """Raise LeaseLostError when the lease is lost. `fresh`: do not rely on a recent renewal.
+        """Raise LeaseLostError if the lease is lost. `fresh`: do not rely on a recent renewal.
 
-        Repeats a renewal that was too slow to count; after `TRIES` raises UnreachableError.
+        Repeats a renewal that was too slow; after TRIES raises UnreachableError.
         """
         with self._turn:
             for _ in range(TRIES):
@@ -130,7 +130,7 @@ class HeldLease:
             if not self._is_recent:
                 raise UnreachableError(
                     f"{TRIES} renewals of the lease were slower than {self._timing.trusted:.0f} s",
-                    rule="a process whose lease may have been taken over writes nothing",
+                    rule="a process must write nothing once another one may have taken over its lease",
                     remedy="nothing to do: the next tick finishes the rotation",
                     code="lease-renewal-slow",
                 )
@@ -140,7 +140,7 @@ class HeldLease:
             self._renew(patient=False)
 
     def release(self) -> None:
-        """Free the lease at once; else it expires."""
+        """Free the lease at once. On an error, it expires."""
         with self._turn:
             if not self._taker:
                 self._write(None, patient=False)
@@ -155,7 +155,7 @@ class HeldLease:
             self._renewed = sent
 
     def _write(self, record: LeaseRecord | None, *, patient: bool) -> bool:
-        """Return False if the lease is lost."""
+        """Write the record. Return False if the lease is lost."""
         retries = Retries()
         while True:
             found = self._store.write(record, StoredLease(self.record, self._at), patient=patient)
@@ -165,12 +165,12 @@ class HeldLease:
             self.record, self._at = found.record or self.record, found.at
             if found.record == record:
                 return True
-            if not retries.pause():  # something else in the store's object changes
+            if not retries.pause():  # the store's object changes for another reason
                 raise self._store.contended("the next tick finishes the rotation")
 
 
 def acquire(store: LeaseStore, holder: str, timing: Timing) -> HeldLease:
-    """Raises LeaseHeldError, StoreError, UnreachableError."""
+    """Acquire the lease. Raises LeaseHeldError, StoreError, UnreachableError."""
     ours, watcher, retries = store.acquired_by(holder, timing.duration), LeaseWatcher(timing), Retries()
     expired: StoredLease | None = None
     while True:
@@ -197,7 +197,7 @@ def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[HeldLease]:
 
 @contextlib.contextmanager
 def renewing(held: HeldLease, timing: Timing) -> Iterator[None]:
-    """Renew the lease in the block, then release it. Only logs errors of both."""
+    """Renew the lease in the block, then release it. Logs errors of both, and raises none."""
     over = threading.Event()
 
     def keep_renewing() -> None:
@@ -221,7 +221,7 @@ def renewing(held: HeldLease, timing: Timing) -> Iterator[None]:
 
 
 class Fence:
-    """Confirms the lease before each write, and after each read of a value. Without a lease a no-op."""
+    """Confirms the lease before each write, and after each read of a value. A no-op without a lease."""
 
     def __init__(self) -> None:
         self._held: HeldLease | None = None
@@ -240,7 +240,7 @@ class Fence:
 
 
 class LeaseWatcher:
-    """Observes by this machine's clock whether a holder renews."""
+    """Finds out by this machine's clock whether a holder renews."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
@@ -250,8 +250,8 @@ class LeaseWatcher:
     def has_expired(self, record: LeaseRecord, *, sent: float) -> bool:
         """Return True if the record has not changed for its duration; else sleep until the next poll.
 
-        `sent`: request time by `time.monotonic`: the first record counts from its arrival, later ones from their
-        request. Raises LeaseHeldError for a changed record.
+        `sent`: when it was requested, by `time.monotonic`. The duration starts at a first record's arrival, or a later
+        one's request. Raises LeaseHeldError for a changed record.
         """
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()

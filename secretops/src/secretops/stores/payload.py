@@ -1,4 +1,4 @@
-"""A value as text in a vendor's store: a JSON object of fields and texts."""
+"""A value as a text in a vendor's store: a JSON object of field -> text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Limit:
 
 
 def serialize(secret: str, value: Value, limit: Limit) -> str:
-    """Raises UsageError if it is too large or not text."""
+    """Return a value's text. Raises UsageError if it is too large or no Unicode."""
     env_file.check_value(secret, value)
     made = json.dumps(dict(value), ensure_ascii=False)
     if (size := len(made.encode())) > limit.most_bytes:
@@ -35,7 +35,7 @@ def serialize(secret: str, value: Value, limit: Limit) -> str:
 
 
 def parse(secret: str, version: str, text: str) -> Value:
-    """Raises StoreError when secretops did not write it."""
+    """Parse a value. Raises StoreError if secretops did not write it."""
     if (found := parse_fields(text)) is None:
         raise StoreError(
             f"{secret}: version {version} is not a JSON object of texts",

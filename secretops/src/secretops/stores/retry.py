@@ -9,19 +9,19 @@ from collections.abc import Iterable, Iterator, Sized
 
 from secretops.errors import StoreError
 
-# Seconds after each write that was refused because another process had just written.
+# Seconds to wait after each write that was refused because another process wrote first.
 CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4)
 UNCHANGED = "a change is only written over the state that it was decided on; nothing was overwritten"
 
 
 class Retries:
     def __init__(self, pauses: Iterable[float] | None = None, *, seconds: float = math.inf) -> None:
-        """`pauses`: seconds, by default those after conflicts. `seconds`: no attempt begins later."""
+        """Set `pauses` in seconds, by default those after conflicts. No attempt begins after `seconds`."""
         self._pauses = iter(CONFLICT_PAUSES if pauses is None else pauses)
         self._end = time.monotonic() + seconds
 
     def pause(self, requested: float | None = None) -> bool:
-        """Sleep until the next attempt; False after the last. `requested`: the server's pause, in seconds."""
+        """Sleep until the next attempt. Return False after the last. `requested`: the server's pause, in seconds."""
         if (pause := next(self._pauses, None)) is None:
             return False
         pause = requested or pause
@@ -40,6 +40,6 @@ def contended(
 
 
 def doubling(first: float, longest: float) -> Iterator[float]:
-    """Yield endless pauses, each twice the last, up to `longest` seconds."""
+    """Yield pauses without end, each twice the previous one, up to `longest` seconds."""
     for power in itertools.count():
         yield min(first * 2**power, longest)

@@ -1,4 +1,4 @@
-"""Errors that stores share, and templates for errors by a vendor's codes."""
+"""Errors that stores share, and templates for the errors of a vendor's codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ErrorTemplate(NamedTuple):
     what: str
     rule: str
     remedy: str
-    code: str = ""
+    code: str
 
     def filled(self, **names: object) -> SecretopsError:
         what, rule, remedy = (text.format(**names) for text in self[1:4])
@@ -37,14 +37,14 @@ BROKEN = ErrorTemplate(
 UNTRUSTED = ErrorTemplate(
     StoreError,
     "{host} does not prove its identity",
-    "its certificate is not trusted, so no secret value is sent",
-    "check if a proxy intercepts TLS; {trust}",
+    "its certificate must be trusted before a secret value is sent",
+    "check that no proxy intercepts TLS; {trust}",
     "service-untrusted",
 )
 UNREACHED = ErrorTemplate(
     UnreachableError,
     "{host} can't be reached",
-    "the name does not resolve, or no connection is possible",
+    "its name must resolve, and it must accept connections",
     "{way}",
     "service-unreachable",
 )
@@ -77,7 +77,7 @@ def lacking(secret: str, fields: Iterable[str]) -> StoreError:
 
 def no_value(secret: str, version: str) -> NotFoundError:
     return NotFoundError(
-        f"{secret}: there is no value of version {version}",
+        f"{secret}: the store has no value of version {version}",
         remedy="list the versions: secretops status",
         code="value-not-found",
     )

@@ -1,6 +1,6 @@
-"""`VersionStore` over a vendor's own versions. Readers get the newest, or the version with a label.
+"""The base of stores with a vendor's versions. Readers get the newest, or the version with a label.
 
-One request both decides and delivers, so a current version is always delivered. After a crash the next run repeats its
+One request publishes and delivers, so a current version is always delivered. After a crash the next run repeats the
 consequences, such as deleting the replaced value.
 """
 
@@ -31,7 +31,7 @@ class VendorState(Protocol):
 
     @property
     def rolled_back(self) -> object:
-        """Truthy until the delivery of an older version by a person is recorded."""
+        """Return a true value until a person's rollback is recorded."""
 
 
 State = TypeVar("State", bound=VendorState)
@@ -39,7 +39,7 @@ State = TypeVar("State", bound=VendorState)
 
 @dataclass(frozen=True)
 class Edit:
-    """A delivered version that secretops did not write. `undo`: what a person removes."""
+    """A delivered version that secretops did not write. `undo`: what a person must remove."""
 
     id: str
     fields: Mapping[str, Any] | None
@@ -142,13 +142,13 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return state
 
     def _pause(self, secret: str, retries: Retries) -> None:
-        """Raises StoreError if the lease is lost, or after the last attempt."""
+        """Sleep until the next attempt. Raises StoreError if none is left, or the lease is lost."""
         self._fence.check(True)
         if not retries.pause():
             raise self._contended(secret)
 
     def _refuse_edits(self, secret: str, state: State, chosen: Version | None) -> None:
-        """Raise StoreError for a delivered value that a person removed or edited, except to that of `chosen`."""
+        """Raise StoreError if a person removed or edited the delivered value, unless it is that of `chosen`."""
         current = state.versions.current
         again = chosen is None or (current is not None and current.id == chosen.id)
         if wrong := self._edited(secret, state, chosen) or (self._removal_error(secret, state) if again else None):
@@ -165,12 +165,12 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return store_errors.edited(secret, edit.what, edit.undo)
 
     def _names(self, secret: str) -> tuple[str, str]:
-        """Return names of the delivered and of the pending secret."""
+        """Return the names of the delivered and of the pending secret."""
         names = self._find_names(secret)
         if names is None:
             raise StoreError(
                 f"{secret}: the stack has no secret of that name in {self._place}",
-                rule="`pulumi up` makes, or grants, the secrets one by one",
+                rule="the secret must be deployed: `pulumi up` creates or grants each one",
                 remedy="pulumi up, then try again",
                 code="secret-not-deployed",
             )
@@ -181,7 +181,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return None if name is None else (name, self._location.pending[secret])
 
     def _restore_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
-        """Return an error if a person restored a version while its secret is being deleted."""
+        """Return an error if a person restored a version of a secret that is being deleted."""
         return None
 
     def _removal_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
@@ -195,7 +195,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
     @property
     @abc.abstractmethod
     def _place(self) -> str:
-        """The account, vault or mount, for messages."""
+        """Return the account, vault or mount, for messages."""
 
     @abc.abstractmethod
     def _lease_store(self) -> LeaseStore: ...
@@ -211,18 +211,18 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:
-        """Return a value, not from the vendor's version `but`. Raises NotFoundError."""
+        """Return a value, but not from the vendor's version `but`. Raises NotFoundError."""
 
     @abc.abstractmethod
     def _is_delivered(self, secret: str, state: State) -> bool: ...
 
     @abc.abstractmethod
     def _edit(self, secret: str, state: State) -> Edit | None:
-        """Return a delivered version with a value that secretops did not write."""
+        """Return a delivered version whose value secretops did not write, or None."""
 
     @abc.abstractmethod
     def _deliver(self, secret: str, state: State, version: Version, now: datetime) -> bool:
-        """Send the one request that publishes; False on a conflict."""
+        """Send the request that publishes `version`. Return False on a conflict."""
 
     @abc.abstractmethod
     def _tidy(self, secret: str, state: State, now: datetime) -> None:
@@ -230,7 +230,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:
-        """Record the time; None changes nothing."""
+        """Record the times; None leaves one unchanged."""
 
     @abc.abstractmethod
     def _discard(self, secret: str, state: State, pending: Version) -> None: ...

@@ -25,13 +25,13 @@ def staged(previous: Version | None, current: Version | None, pending: Version |
 
 
 def merge(one: Version, other: Version) -> Version:
-    """Take the later of both in each time, for a vendor with two records of a version."""
+    """Return a version with the later of both in each time, for a vendor with two records of it."""
     times = {name: max(filter(None, (getattr(one, name), getattr(other, name))), default=None) for name in TIMES}
     return dataclasses.replace(one, **times)  # type: ignore[arg-type]
 
 
 def fit_outcome(entry: Entry, written: Callable[[str], str], longest: int) -> str:
-    """Return `written` of the entry's outcome, cut to `longest` bytes."""
+    """Return `written(outcome)` for the entry's outcome, cut to `longest` bytes."""
     outcome = entry.outcome
     while len((text := written(outcome)).encode()) > longest and outcome:
         outcome = outcome[:-1]
@@ -43,9 +43,9 @@ def timestamp(time: datetime) -> str:
 
 
 class StoreJournal:
-    """A `Journal` over a store with each secret's last entry, and a log of all entries.
+    """A journal in a store with each secret's last entry, and in a log of all entries.
 
-    `keep` stores an entry without waiting; `last` returns a secret's newest one.
+    `keep` stores an entry without waiting; `last` returns a secret's newest entry.
     """
 
     def __init__(

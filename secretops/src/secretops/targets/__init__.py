@@ -18,11 +18,11 @@ _TARGETS: dict[BrokerKind, type[MosquittoTarget | CorefluxTarget]] = {
 
 
 def open_target(broker: Broker, kind: SecretKind) -> Target:
-    """Raises UsageError for a kind other than a broker user."""
+    """Return the target. Raises UsageError for a kind other than a broker user."""
     if not kind.alternates:
         raise UsageError(
             f"{kind}: not a broker user",
-            rule="secretops creates values for broker users only",
+            rule="secretops makes secret values for broker users only",
             remedy="supply the value with `secretops put`",
             code="secret-not-broker-user",
         )
@@ -30,7 +30,7 @@ def open_target(broker: Broker, kind: SecretKind) -> Target:
 
 
 def open_agent(agent: OwnedAgent, admin: Callable[[], Value]) -> AgentKeys:
-    """`admin` returns the token that creates keys, and is called when needed."""
+    """Return an agent's keys. `admin` returns the token that creates them, and is called when needed."""
     from secretops.targets.digitalocean import DigitalOceanAgent
 
     return DigitalOceanAgent(agent, admin=admin)

@@ -1,4 +1,5 @@
-"""A short MQTT session in the calling thread. Never falls back to plaintext; errors contain no password or payload."""
+"""A short MQTT session in the calling thread. It never falls back to plaintext; errors contain no password or
+payload."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Limits of a session. The largest answer is a list of a broker's users; other clients may retain messages there, too.
+# Limits of a session. The largest answer is the list of a broker's users; other clients may retain messages, too.
 MOST_MESSAGES = 1_000
 MOST_BYTES = 16 * 2**20
 # Seconds for each answer of the broker.
@@ -52,13 +53,13 @@ class Connection:
         self._deadline = deadline
         self._connack: ReasonCode | None = None
         self._disconnect_reason: ReasonCode | None = None
-        # The answers to subscriptions and publications, by packet id.
+        # Packet id -> the answer to a subscription or publication.
         self._answers: dict[int, ReasonCode] = {}
         self._inbox: deque[MQTTMessage] = deque()
         self._messages = self._bytes = 0
         self._client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=f"secretops-{secrets.token_hex(6)}",  # 22 characters: a 3.1.1 broker must accept 23
+            client_id=f"secretops-{secrets.token_hex(6)}",  # 22 characters: a 3.1.1 broker must accept up to 23
             protocol=MQTTProtocolVersion.MQTTv5 if broker.protocol is MqttProtocol.V5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
@@ -87,7 +88,7 @@ class Connection:
         self._wait_for_answer(number, doing)
 
     def publish(self, topic: str, payload: str) -> None:
-        """Wait for the acknowledgement (QoS 1). A 3.1.1 broker also acknowledges a dropped message."""
+        """Publish, and wait for the acknowledgement (QoS 1). A 3.1.1 broker also acknowledges a dropped message."""
         self._wait_for_answer(self._client.publish(topic, payload, qos=1).mid, f"publishing to {topic}")
 
     def receive(self, wanted: Callable[[MQTTMessage], T | None], *, within: float | None = None) -> T | None:
@@ -108,8 +109,8 @@ class Connection:
         if (socket := self._client.socket()) is not None:
             with suppress(OSError):
                 socket.close()
-        # Break the cycle with the client: it closes two more sockets only when it is collected, and its select(2)
-        # fails from descriptor 1024 on.
+        # Break the cycle with the client: it closes two more sockets only when it is collected as garbage, and its
+        # select(2) fails from descriptor 1024 on.
         self._client.on_connect = self._client.on_disconnect = None
         self._client.on_subscribe = self._client.on_publish = self._client.on_message = None
 
@@ -138,7 +139,7 @@ class Connection:
         if reason.value == _WRONG_PROTOCOL:
             raise UnreachableError(
                 f"{self.address}: the broker does not support MQTT {self._broker.protocol}",
-                remedy="set broker.protocol in the stack file",
+                remedy="set another broker.protocol in the stack file, then pulumi up",
                 code="broker-protocol-unsupported",
             )
         raise UnreachableError(
@@ -168,12 +169,12 @@ class Connection:
             ) from error
         if certificate:
             try:
-                context.load_cert_chain(certificate, key, password="")  # nosec B106 - else OpenSSL prompts for one
+                context.load_cert_chain(certificate, key, password="")  # nosec B106 - without it OpenSSL prompts
             except OSError as error:  # includes ssl.SSLError
                 reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
                 raise UsageError(
                     f"{certificate}, {key}: invalid client certificate or key: {reason}",
-                    rule="PEM: the certificate, then its chain; and its own key, without a passphrase",
+                    rule="the files must be PEM: the certificate and its chain; and its key, without a passphrase",
                     remedy="secretops put client-cert",
                     code="client-certificate-invalid",
                 ) from error
@@ -185,7 +186,7 @@ class Connection:
             if self._is_flooded:
                 raise UnreachableError(
                     f"{self.address}: {self.username} received too many messages while {doing}",
-                    rule=f"a session reads at most {MOST_MESSAGES:,} messages and {MOST_BYTES:,} bytes",
+                    rule=f"a session may receive at most {MOST_MESSAGES:,} messages and {MOST_BYTES:,} bytes",
                     remedy="find the client that retains messages there, and delete them at the broker",
                     code="broker-messages-excess",
                 )
@@ -255,8 +256,8 @@ class Connection:
 
 
 def _check_embedded(broker: Broker) -> None:
-    """Raise UnreachableError unless the stack's embedded broker listens at the address: another process must not get a
-    password in plaintext."""
+    """Raise UnreachableError unless the stack's embedded broker listens there: no other process may get a password in
+    plaintext."""
     from secretops.broker.process import loopback, running
 
     address, home = f"{broker.host}:{broker.port}", Path(broker.home or "")
@@ -274,7 +275,7 @@ def _check_embedded(broker: Broker) -> None:
     if found.address != f"{loopback(broker.host)}:{broker.port}":
         raise UnreachableError(
             f"{address}: the embedded broker listens at {found.address} instead",
-            rule="a plaintext password may reach the stack's own broker only",
+            rule="a plaintext password must only reach the stack's own broker",
             remedy="secretops broker stop, then secretops broker start; or pulumi up, if the port is wrong",
             code="embedded-broker-address-mismatch",
         )
@@ -296,7 +297,7 @@ def _unreachable(broker: Broker, why: object) -> UnreachableError:
 
 
 def logs_in(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> bool:
-    """Raises UnreachableError without an answer."""
+    """Return whether the broker accepts `credential`. Raises UnreachableError without an answer."""
     try:
         with Connection(broker, credential, deadline=deadline):
             return True

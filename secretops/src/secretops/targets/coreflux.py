@@ -27,7 +27,7 @@ ANSWERS = "$SYS/Coreflux/Command/Output"
 
 ADMIN_FLAG = "AllowedUserManagement"
 
-# An argument that survives splitting at spaces and the removal of quotes.
+# Argument that stays unchanged when a broker splits it at spaces and removes quotes.
 _PLAIN = re.compile(r"(?!-)[^\s\"'`\\\x00-\x1f\x7f]+")
 
 
@@ -68,7 +68,8 @@ class CorefluxTarget(BrokerUsers):
             Commands(connection).run("listUserGroups", credential["username"])
 
     def retire(self, admin: Value, username: str) -> None:
-        """Set a random password. A missing user is no error. Coreflux does not document whether its sessions end."""
+        """Set a random password. A missing user is no error. Coreflux does not document whether the user's sessions
+        end."""
         self._refuse_self(admin, username)
         random = Value({"username": username, "password": new_password()})
         _refuse_unquotable(random)
@@ -100,14 +101,14 @@ class Commands:
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, username: str, *arguments: str) -> Mapping[str, Any]:
-        """Raises RefusedError with the broker's reason."""
+        """Run a command. Raises RefusedError with the broker's reason."""
         answer = self.send(command, username, *arguments)
         if answer.error:
             raise answer.error
         return answer.data
 
     def send(self, command: str, username: str, *arguments: str) -> Answer:
-        """Raises RefusedError if the admin may not run the command."""
+        """Run a command. Raises RefusedError if the admin may not run it."""
         token = secrets.token_hex(8)
 
         def mine(message: MQTTMessage) -> dict[str, Any] | None:
@@ -121,11 +122,11 @@ class Commands:
         if (envelope := self._connection.receive(mine)) is None:
             raise RefusedError(
                 f"{self._connection.address}: no answer on {ANSWERS} to -{command}",
-                rule="without the right CommandCall the broker drops the publish",
+                rule="the user must have the right CommandCall; without it the broker drops the command",
                 remedy=f"set the flag {ADMIN_FLAG} for {self._connection.username}",
                 code="broker-command-unanswered",
             )
-        reason, data = redact(_reason(envelope)), envelope.get("data")  # it may quote the command
+        reason, data = redact(_reason(envelope)), envelope.get("data")  # the reason may quote the command
         error = RefusedError(
             f"{self._connection.address}: -{command} failed for {username}: {reason}",
             rule=f"{self._connection.username} needs the flag {ADMIN_FLAG}",
@@ -149,8 +150,8 @@ def _refuse_unquotable(credential: Value) -> None:
         if not _PLAIN.fullmatch(credential[part]):
             raise RefusedError(
                 f"the {part} of {credential['username']!r} is not valid in a Coreflux command",
-                rule="the broker splits a command at spaces and removes quotes; "
-                "backslashes and leading dashes are not allowed either",
-                remedy="use letters and digits",
+                rule="it must have no space, quote, backslash or leading dash: the broker splits a command at spaces, "
+                "and removes quotes",
+                remedy="use only letters and digits",
                 code="broker-argument-invalid",
             )

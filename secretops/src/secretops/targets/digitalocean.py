@@ -43,7 +43,7 @@ class _Meta(BaseModel):
 
 
 class _Page(BaseModel):
-    """The API may omit an empty list (protobuf's JSON)."""
+    """A page of a list. The API may omit an empty list (protobuf's JSON)."""
 
     api_key_infos: list[_Info] | None = None
     meta: _Meta | None = None
@@ -75,7 +75,7 @@ class DigitalOceanAgent:
             if page is None or not page.is_valid:
                 raise UnreachableError(
                     f"{client.host}: HTTP 200, without a list of keys",
-                    rule="secretops creates and deletes keys only if it can list them",
+                    rule="secretops must be able to list the keys before it creates or deletes one",
                     remedy=f"check that ${API_VARIABLE}, if set, is the URL of DigitalOcean's API",
                     code="agent-keys-unlisted",
                 )
@@ -84,21 +84,21 @@ class DigitalOceanAgent:
         return tuple(found)
 
     def create(self, name: str) -> tuple[NamedKey, Value]:
-        """Sent once: the API has no idempotency token."""
+        """Create a key. Sent once: the API has no idempotency token."""
         client = self._client()
         try:
             answer = client.send("POST", self._path, {"name": name}, retry=False)
         except NoAnswerError as error:
             raise UnknownOutcomeError(error.what, rule=error.rule, remedy=error.remedy, code="agent-key-lost") from None
-        if answer.status < http.HTTPStatus.MULTIPLE_CHOICES:  # any 2xx: the key is shown once
+        if answer.status < http.HTTPStatus.MULTIPLE_CHOICES:  # any 2xx: only this answer has the key
             made = _parsed(_Info, answer.json.get("api_key_info"))
             if made and made.secret_key:
                 return self._named(made), Value({"api-key": made.secret_key})
         if not http.HTTPStatus.BAD_REQUEST <= answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
             raise UnknownOutcomeError(
                 f"{client.host}: {answer.summary}, without a key",
-                rule="a key is shown once, when it is created; a lost one is deleted",
-                remedy="nothing to do: the next tick finds it by its name",
+                rule="a key without its text must be deleted: the API returns the text only once",
+                remedy="nothing to do: the next tick finds the key by its name, and deletes it",
                 code="agent-key-lost",
             )
         raise self._refused(client, answer)
@@ -142,7 +142,7 @@ class DigitalOceanAgent:
 
 
 def verify(url: str, credential: Value, *, budget: TimeBudget | None = None) -> None:
-    """Request one token from the agent. Raises RefusedError if it rejects the key.
+    """Request a single token from the agent. Raises RefusedError if it rejects the key.
 
     https://docs.digitalocean.com/reference/api/reference/agent-inference/ (the API requires `model`, and ignores it)
     """

@@ -17,15 +17,15 @@ from urllib.parse import urlsplit
 from secretops.errors import UnreachableError, UsageError
 from secretops.redaction import redact
 
-# Attempts of a request, and waits for a rate limit.
+# Attempts of a request; also waits for a rate limit.
 TRIES = 3
 # Seconds before the second attempt, doubled before the third.
 PAUSE = 1.0
-# The longest rate-limit wait in seconds.
+# Longest rate-limit wait in seconds.
 LONGEST_WAIT = 60.0
 # Seconds for one response, and for all requests of one operation with their waits.
 ANSWER_SECONDS, ALL_SECONDS = 30.0, 120.0
-# The largest response. A page of keys has a few thousand bytes.
+# Largest response. A page of keys has a few thousand bytes.
 MOST_BYTES = 1 << 20
 _RULE = "the next tick sends the request again"
 # For http, which is local: a proxy would receive the token.
@@ -33,12 +33,12 @@ _NO_PROXY = urllib.request.ProxyHandler({})
 
 
 class NoAnswerError(UnreachableError):
-    """A request was sent; its outcome is unknown."""
+    """A request was sent, and its outcome is unknown."""
 
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """No repr: it may contain a value."""
+    """A response, without a repr: it may contain a value."""
 
     status: int
     headers: Message
@@ -46,7 +46,7 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The response's object; empty if invalid."""
+        """Return the JSON object; empty if invalid."""
         try:
             found = json.loads(self.text)
         except (ValueError, RecursionError):
@@ -66,7 +66,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass
 class TimeBudget:
-    """Seconds left for all requests of one operation, and for each response. `sleep` waits between two requests."""
+    """The seconds left for all requests of one operation, and for each response. `sleep` waits between requests."""
 
     left: float = ALL_SECONDS
     each: float = ANSWER_SECONDS
@@ -84,8 +84,8 @@ class Client:
         check_url(self.base)
         if not self.token.isascii() or not self.token.isprintable() or " " in self.token:
             raise UsageError(
-                f"{self.host}: the token is not one word of printable ASCII",
-                rule="the token is sent in an HTTP header",
+                f"{self.host}: the API token has a space, or a character that is not printable ASCII",
+                rule="it must be one word of printable ASCII, because it is sent in an HTTP header",
                 remedy="supply it again with `secretops put`, exactly as its issuer shows it",
                 code="api-token-invalid",
             )
@@ -97,7 +97,8 @@ class Client:
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, retry: bool = True) -> Answer:
         """Return the response, also of an error. Waits and retries as the server requests.
 
-        `retry`: repeat a request of unknown outcome. Raises UnreachableError, and NoAnswerError for such an outcome.
+        `retry`: repeat a request whose outcome is unknown. Raises UnreachableError, and NoAnswerError for such an
+        outcome.
         """
         answer: Answer | None
         for attempt in range(1, TRIES + 1):
@@ -119,7 +120,7 @@ class Client:
                     raise UnreachableError(
                         f"{self.host}: {answer.summary}; retry after {pause:.0f} s",
                         rule=_RULE,
-                        remedy="nothing to do, unless it is urgent: then run the command again after that time",
+                        remedy="nothing to do; if it is urgent, run the command again after that time",
                         code="api-rate-limited",
                     )
             elif answer and answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -163,7 +164,7 @@ class Client:
 
 
 def check_url(url: str) -> None:
-    """Raise UsageError for an invalid URL, or one that must not receive a token."""
+    """Raise UsageError for an invalid URL, or a URL that must not receive a token."""
     try:
         at = urlsplit(url)
         host, _ = at.hostname, at.port
@@ -180,7 +181,7 @@ def check_url(url: str) -> None:
 
 
 def _requested_pause(headers: Message) -> float:
-    """Return the seconds of retry-after, else until ratelimit-reset, else PAUSE.
+    """Return retry-after in seconds; without it, the time until ratelimit-reset; else PAUSE.
 
     https://docs.digitalocean.com/reference/api/reference/#section/Introduction/Rate-Limit
     """

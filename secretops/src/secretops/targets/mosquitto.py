@@ -1,6 +1,7 @@
 """Users of a mosquitto with the dynamic security plugin (plugins/dynamic-security/README.md).
 
-Setting a user's password or roles, even to the same ones, ends its sessions, so commands without effect are not sent.
+Setting a user's password or roles, even to the same ones, ends the user's sessions. So commands without effect are not
+sent.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 COMMANDS = "$CONTROL/dynamic-security/v1"
 ANSWERS = "$CONTROL/dynamic-security/v1/response"
 
-# The role that `mosquitto_ctrl dynsec init` makes for the first admin.
+# Role that `mosquitto_ctrl dynsec init` creates for the first admin.
 ADMIN_ROLE = "admin"
 
 SEND = "publishClientSend"
@@ -38,7 +39,7 @@ class MosquittoTarget(BrokerUsers):
     self_change_risk = "the plugin ends an admin's session before it answers"
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
-        """Make the broker accept `credential` with its role. No-op if it does."""
+        """Make the broker accept `credential`, with its role. No-op if it does already."""
         username = credential["username"]
         self._refuse_self(admin, username)
         with self._open(admin) as connection:
@@ -72,7 +73,7 @@ class MosquittoTarget(BrokerUsers):
             DynamicSecurity(connection).find("setClientPassword", _CLIENT_NOT_FOUND, **random)
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
-        """True if each of `usernames` alone may publish its servers' reports, as `apply` configures."""
+        """Return whether each of `usernames` alone may publish its servers' reports, as `apply` configures."""
         access: dict[str, Any] = {}
         with self._open(admin) as connection:
             security = DynamicSecurity(connection)
@@ -86,10 +87,10 @@ class MosquittoTarget(BrokerUsers):
             return False
 
     def _server_role(self, security: DynamicSecurity, username: str) -> str:
-        """Return a server user's role; create a missing one.
+        """Return the role of a server's user; create a missing one.
 
-        Its name is a digest of its rules: changing a role ends all its users' sessions, so a user gets a new role at
-        its next rotation.
+        Its name is a digest of its rules: changing a role ends its users' sessions, so a user gets a new role at its
+        next rotation.
         """
         allowed = dict.fromkeys((*self._broker.topics, f"{REPORTS}/#", f"{HINTS}/#"))
         acls = [_acl(acl_type, topic, 0, allow=True) for topic in allowed for acl_type in ACL_TYPES]
@@ -110,11 +111,11 @@ class DynamicSecurity:
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, **arguments: object) -> dict[str, Any]:
-        """Raises RefusedError with the plugin's reason."""
+        """Run a command. Raises RefusedError with the plugin's reason."""
         return self.find(command, None, **arguments) or {}
 
     def find(self, command: str, missing: str | None, **arguments: object) -> dict[str, Any] | None:
-        """Like `run`, but return None for the error `missing`."""
+        """Run a command, but return None for the error `missing`."""
         answer = self._ask(command, arguments)
         if (error := answer.get("error")) is None:
             return dict(answer.get("data") or {})
@@ -141,10 +142,10 @@ class DynamicSecurity:
 
         self._connection.publish(COMMANDS, json.dumps(request))
         if (answer := self._connection.receive(mine)) is None:
-            # Under 3.1.1 mosquitto acknowledges and drops a denied message.
+            # Under MQTT 3.1.1 mosquitto acknowledges a denied message, and drops it.
             raise RefusedError(
                 f"{self._connection.address}: no answer to {command} of {self._connection.username}",
-                rule=f"mosquitto's dynamic security plugin answers users with the role {ADMIN_ROLE}",
+                rule=f"the dynamic security plugin only answers users who have the role {ADMIN_ROLE}",
                 remedy="use an admin's credential, and load mosquitto_dynamic_security.so in the broker",
                 code="broker-command-unanswered",
             )
@@ -166,10 +167,10 @@ def _client(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
-    """Return users that may publish below `tree`; None if anonymous clients, or all users by default, may.
+    """Return the users that may publish below `tree`; None if anonymous clients, or all users by default, may.
 
-    `access`: data of listClients, listGroups, listRoles (verbose), getDefaultACLAccess and getAnonymousGroup. Raises
-    KeyError, TypeError, AttributeError for an invalid answer.
+    `access`: answers to listClients, listGroups, listRoles (verbose), getDefaultACLAccess and getAnonymousGroup. Raises
+    KeyError, TypeError, AttributeError if one is invalid.
     """
     if any(entry["allow"] for entry in access["acls"] if entry["acltype"] == SEND):
         return None
@@ -185,7 +186,7 @@ def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
 
 
 def may_publish(entries: Iterable[Mapping[str, Any]], tree: str) -> bool:
-    """True if these entries of a role permit a topic below `tree`, which has no wildcard.
+    """Return whether these entries of a role permit a topic below `tree`, which has no wildcard.
 
     The matching entry with the highest priority decides (plugins/dynamic-security/README.md).
     """
@@ -203,7 +204,7 @@ def _roles(holder: Mapping[str, Any]) -> set[str]:
 
 
 def _meets(topic_filter: str, tree: str) -> bool:
-    """True if a topic at or below `tree` matches. %c and %u match any client id and user."""
+    """Return whether a filter matches a topic at or below `tree`. %c and %u match any client id and user."""
     levels = ["+" if "%c" in level or "%u" in level else level for level in topic_filter.split("/")]
     return _matches("/".join(levels[: tree.count("/") + 1]), tree)
 

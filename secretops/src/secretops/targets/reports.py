@@ -1,7 +1,7 @@
 """Reports and hints: the MQTT messages between launchers and rotators.
 
-A server reports its version in one retained message below its broker user. What a report proves: docs/adr/0003. A
-rotator announces a new version in a hint, no evidence: a launcher then polls its store.
+A server reports its version in one retained message below its broker user. What a report proves: docs/adr/0003. A hint
+announces a new version and proves nothing: a launcher then polls its store.
 """
 
 from __future__ import annotations
@@ -22,24 +22,23 @@ from secretops.values import Value
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
-# The first level of every topic of secretops.
+# First level of every topic of secretops.
 TOPIC_PREFIX = "coreflux-mcp-secrets"
-# Servers report at REPORTS/<broker user>/<client id>, both percent-encoded: retained, and emptied at the client's end.
+# Servers report at REPORTS/<broker user>/<client id>, both percent-encoded. A report is retained until its client ends.
 REPORTS = f"{TOPIC_PREFIX}/replicas"
 # A rotator sends a hint to HINTS/<secret>.
 HINTS = f"{TOPIC_PREFIX}/hints"
 # Where launchers subscribe.
 HINT_FILTER = f"{HINTS}/+"
-# Seconds for each answer of the broker to a hint: a rotation waits for it.
+# Seconds for each answer of the broker to a hint. A rotation waits for it.
 HINT_SECONDS = 5.0
 # Maximum bytes of a hint. A secret's name has at most 40 characters, and a version's id 33.
 LONGEST_HINT = 1_000
-# Seconds to continue reading after the broker has answered: some brokers send retained messages a moment later.
+# Seconds to continue reading after the broker's answer: some send retained messages a moment later.
 QUIET_SECONDS = 0.3
 
 
 def reports_of(user: str) -> str:
-    """Return the topic of the reports of servers with the broker user `user`."""
     return f"{REPORTS}/{quote(user, safe='')}"
 
 
@@ -54,13 +53,13 @@ def report_text(secret: str, version: str, since: datetime) -> str:
 def read_reports(
     broker: Broker, credential: Value, users: Sequence[str], *, deadline: float = DEADLINE_SECONDS
 ) -> tuple[Replica, ...]:
-    """Read reports of servers with one of `users`. Raises UnreachableError for a missing or invalid one."""
+    """Return the reports of servers with one of `users`. Raises UnreachableError if one is missing or invalid."""
     found: dict[str, Replica] = {}
     own = reports_of(credential["username"])
     with Connection(broker, credential, deadline=deadline) as connection:
         for tree in sorted({own, *map(reports_of, users)}):
             connection.subscribe(f"{tree}/#")
-        # The broker sends retained messages before later ones.
+        # The broker sends retained messages before this later one.
         end = f"{own}/end-{secrets.token_hex(8)}"
 
         def is_end(message: MQTTMessage) -> bool | None:
@@ -71,7 +70,7 @@ def read_reports(
         if not connection.receive(is_end):
             raise UnreachableError(
                 f"{connection.address}: not all server reports arrived in {deadline:g} s",
-                rule="the broker sends retained messages first, and drops messages when a queue is full",
+                rule="all retained reports must arrive; a broker drops messages when a queue is full",
                 remedy=f"check the retained messages below {REPORTS}, and the users that may publish there",
                 code="server-reports-incomplete",
             )
@@ -80,7 +79,7 @@ def read_reports(
 
 
 def _collect(message: MQTTMessage, found: dict[str, Replica]) -> None:
-    """Add a report. Raises UnreachableError for an invalid one: it takes room in the broker's queue."""
+    """Add a report. Raises UnreachableError for an invalid one, which takes room in the broker's queue."""
     found.pop(message.topic, None)
     if not message.payload:
         return
@@ -112,13 +111,13 @@ class Hint(NamedTuple):
 
 
 def publish_hint(broker: Broker, credential: Value, hint: Hint) -> None:
-    """Raises UnreachableError, RefusedError."""
+    """Publish a hint. Raises UnreachableError, RefusedError."""
     with Connection(broker, credential, deadline=HINT_SECONDS) as connection:
         connection.publish(f"{HINTS}/{hint.secret}", json.dumps(hint._asdict()))
 
 
 def parse_hint(payload: bytes | bytearray) -> Hint | None:
-    """Return None for an invalid payload: any user that may publish there can write it."""
+    """Return None for an invalid payload: any user who may publish there can write it."""
     if len(payload) > LONGEST_HINT:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Base of targets with a broker's users as credentials."""
+"""The base of targets whose credentials are users of a broker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secretops.values import Value
 
 
 class BrokerUsers:
-    """A server's users, or (`admin`) those that manage users."""
+    """A server's users, or (`admin`) users that manage others."""
 
     # Why an admin cannot change its own password.
     self_change_risk: str
@@ -23,7 +23,7 @@ class BrokerUsers:
     def verify(self, credential: Value) -> None:
         """Prove `credential`: an admin runs a command without effect, a server's user receives its own message.
 
-        Under MQTT 3.1.1 mosquitto acknowledges and drops a denied message.
+        An acknowledgement proves nothing: under MQTT 3.1.1 mosquitto acknowledges and drops a denied message.
         """
         if self._admin:
             self._verify_admin(credential)
@@ -60,7 +60,7 @@ class BrokerUsers:
             )
 
     def _probe_topic(self) -> str | None:
-        """Return an unused topic below a filter, preferably one with a wildcard; None if all are $-topics."""
+        """Return an unused topic that a filter matches, preferably one with a wildcard; None if all are $-topics."""
         plain = [each for each in self._broker.topics if not each.startswith("$")]
         if not plain:
             return None

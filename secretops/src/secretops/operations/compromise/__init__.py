@@ -1,6 +1,6 @@
-"""Responds to a compromised secret: replaces it, proves that the old value is refused, and reports who read it.
+"""Respond to a compromised secret: replace it, prove that the old value is refused, and report who read it.
 
-Steps with values run under the store's lease (`containment`), in a Swarm as a task that prints the incident after each
+Steps with values (`containment`) run under the store's lease, in a Swarm as a task that prints the incident after each
 change. The command writes the incident's files, reads the trail, and continues after an interruption.
 """
 
@@ -33,10 +33,10 @@ from secretops.values import Value
 
 __all__ = ["Incident", "Outcome", "compromise", "cost", "files_of", "open_incident", "plan", "recorder", "run_in_task"]
 
-# The incident's file in a task.
+# Path of the incident's file in a Swarm task.
 INCIDENT_FILE = "/etc/coreflux-mcp/incident.json"
 
-# Returns an operator-supplied value.
+# Prompts for an operator-supplied value, and returns it.
 Ask = Callable[[Secret], Value]
 
 
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def open_incident(session: Session, name: str, *, since: datetime | None, to: Path, new: bool = False) -> Incident:
-    """Return the unfinished incident of `name` in the folder `to`, else (or if `new`) a new incident.
+    """Return the unfinished incident of `name` in the folder `to`; without one, or if `new`, a new incident.
 
     `since`: the start of the reported accesses, by default a day before. Raises UsageError, WaitingError.
     """
@@ -57,10 +57,13 @@ def open_incident(session: Session, name: str, *, since: datetime | None, to: Pa
     session.check_owner()
     versions = known_versions(session, name)
     if versions.current is None and not had_value(session, secret):
-        rule, remedy = "the store and the journal have no version of this secret", session.first_value_command(secret)
-        raise WaitingError(f"{name}: never had a value", rule=rule, remedy=remedy, code="value-missing")
+        rule, remedy = (
+            "a compromised secret must have a version, in the store or in the journal",
+            session.first_value_command(secret),
+        )
+        raise WaitingError(f"{name} never had a value", rule=rule, remedy=remedy, code="secret-never-set")
     exposed = [ExposedVersion(id=one.id, stage=one.stage, user=one.user) for one in versions.living]
-    lost = versions.current is None  # each of its users may log in by an exposed password
+    lost = versions.current is None  # each of the secret's users may log in by an exposed password
     if lost:
         exposed += [ExposedVersion(id=f"the lost value of {user}", stage="unknown", user=user) for user in secret.users]
     users = {version.user for version in versions.all}
@@ -95,7 +98,7 @@ def compromise(
 ) -> Outcome:
     """Complete `incident`, and write its files to the folder `to`.
 
-    `files` are the logs of a trail without an API. Raises what `contain` raises, and StoreError.
+    `files` are the logs of a trail without an API. Raises the errors of `contain`, and StoreError.
     """
     secret, record = session.secret(incident.secret), recorder(to)
     supplied = _supplied(session, secret, incident, ask)
@@ -122,14 +125,14 @@ def compromise(
 
 
 def run_in_task(session: Session, notify: Callable[[str], None], ask: Ask) -> None:
-    """Run `contain` in a task of a Swarm. `notify` gets each change of the incident as a line of JSON."""
+    """Run `contain` in a task of a Swarm. `notify` receives each change of the incident as a line of JSON."""
     incident = Incident.model_validate_json(Path(INCIDENT_FILE).read_bytes())
     supplied = _supplied(session, session.secret(incident.secret), incident, ask)
     contain(session, incident, supplied=supplied, record=lambda changed: notify(changed.model_dump_json()))
 
 
 class _Progress(io.BytesIO):
-    """The output of a task: the incident after each change, in a line each."""
+    """The output of a task: the incident after each change, each time as one line."""
 
     def __init__(self, incident: Incident, record: Record) -> None:
         super().__init__()

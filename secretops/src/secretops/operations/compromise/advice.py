@@ -19,9 +19,11 @@ CHECK_USERS = "check the broker's users and rights: the exposed admin may have c
 
 CHECK_KEYS = "check the agent's keys: the exposed token may have created some"
 
+MUST_BE_REFUSED = "the target must refuse a compromised credential before its incident ends"
+
 UNTESTED = "this stack cannot test whether the old value is refused"
 
-# Pauses in seconds before a deleted key is tested again: DigitalOcean takes a while to refuse it.
+# Seconds between tests of a deleted key: DigitalOcean takes a while to refuse it.
 RETRY_PAUSES = (2.0, 4.0, 8.0, 16.0)
 
 
@@ -38,7 +40,7 @@ def is_testable(secret: Secret) -> bool:
 
 
 def manual_steps(secret: Secret, incident: Incident) -> list[str]:
-    """Return the steps for a person where the value was made, or is accepted."""
+    """Return the manual steps at the place where the value was made, or is accepted."""
     match secret.kind:
         case SecretKind.MQTT_USER:
             return _own_users(secret, incident)
@@ -120,7 +122,7 @@ def try_value(
 
 
 def _try_certificate(session: Session, secret: Secret, version: str, value: Value) -> tuple[str, bool]:
-    """Test the certificate, and the new one: an unreachable broker refuses nothing."""
+    """Test the old certificate, and if it fails, the new one: an unreachable broker proves nothing."""
     manifest, store = session.manifest, session.store
     if not requires_certificate(manifest.broker):
         return "not testable: the broker requires no certificate", True
@@ -156,15 +158,12 @@ def _try_key(
         if isinstance(agent, ExternalAgent):
             return "the agent accepts the key until it is deleted where it was issued", True
         sleep(pause)
-    raise still_accepted(
-        f"{secret.name}: the agent accepts a deleted key",
-        "check in DigitalOcean's console that it is deleted; then run this command again",
+    raise SecretopsError(
+        f"{secret.name}: the agent still accepts a deleted key",
+        rule=MUST_BE_REFUSED,
+        remedy="check in DigitalOcean's console that the key is deleted; then run this command again",
+        code="credential-still-accepted",
     )
-
-
-def still_accepted(what: str, remedy: str) -> SecretopsError:
-    rule = "the target must refuse a compromised credential before its incident ends"
-    return SecretopsError(what, rule=rule, remedy=remedy, code="credential-still-accepted")
 
 
 def cost(manifest: Manifest, secret: Secret) -> str:
@@ -177,7 +176,7 @@ def cost(manifest: Manifest, secret: Secret) -> str:
 
 
 def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, files: tuple[str, ...]) -> list[str]:
-    """Return each step in a line. Changes nothing, and reads no value."""
+    """Return the steps as lines. Changes nothing, and reads no value."""
     for_programs, for_people = files_of(incident, folder)
     manifest, alternates = session.manifest, secret.kind.alternates
     done = f"; continued, done: {', '.join(incident.done)}" if incident.attempts else ""

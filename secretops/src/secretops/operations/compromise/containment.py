@@ -1,7 +1,7 @@
-"""Ends a compromised value under the lease: replaces it, ends it, and proves both.
+"""Replace a compromised value under the lease, end the old value, and prove both.
 
-A version that the incident knows is exposed; any other is new. So it can be interrupted and repeated anywhere. A failed
-proof makes all versions known: the next attempt replaces them, too.
+A version in `Incident.known` is exposed; any other is new. So an attempt can be interrupted anywhere and repeated. A
+failed proof adds all versions to `known`: the next attempt replaces them, too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from secretops.targets import open_target
 from secretops.targets.connection import Connection, logs_in
 from secretops.values import Value
 
-# Seconds in which a broker ends the sessions of a user with a new password.
+# Seconds in which a broker must end the sessions of a user with a new password.
 DROPPED_WITHIN = 5.0
 
 # Steps that a continued incident repeats, without a further effect.
@@ -64,13 +64,13 @@ class _Containment:
     _supplied: Value | None
     _record: Record
     _sleep: Callable[[float], None]
-    # A line for each broken file of the store.
+    # Line per broken file of the store that was set aside.
     _set_aside: list[str]
     # Exposed version -> its value, if the store still has it.
     _old: dict[str, Value] = field(default_factory=dict)
     # Steps for a person.
     _manual: list[str] = field(default_factory=list)
-    # The operator's own users with a password scrambled in this attempt.
+    # The operator's own users whose password this attempt scrambled.
     _scrambled: set[str] = field(default_factory=set)
 
     @property
@@ -103,10 +103,10 @@ class _Containment:
         self._record(incident)
 
     def _freeze(self) -> str:
-        """Read what is about to end, before the store forgets it."""
+        """Read old values and servers' reports before the old versions are replaced."""
         secret, store, incident = self._secret, self._session.store, self.incident
         recover(self._session, secret, replaced=True)
-        self._manual += [f"look at this file, then remove it: {line}" for line in self._set_aside]
+        self._manual += [f"check this file, then remove it: {line}" for line in self._set_aside]
         if incident.servers is None and Step.REPLACE not in incident.done:
             reported = replicas(self._session, secret)
             incident = incident.model_copy(update={"servers": None if reported is None else len(reported)})
@@ -124,7 +124,7 @@ class _Containment:
     def _with_serial(self, one: ExposedVersion) -> ExposedVersion:
         value = self._old.get(one.id)
         if value and (certificate := value.get("client.crt")):
-            from cryptography import x509  # not in a function of AWS
+            from cryptography import x509  # AWS functions lack it
 
             with suppress(ValueError):
                 serial = x509.load_pem_x509_certificates(certificate.encode())[0].serial_number
@@ -132,10 +132,10 @@ class _Containment:
         return one
 
     def _replace(self) -> str:
-        """Advance until the current version is new, and the former one has ended."""
+        """Publish versions until the current version is new, and retire the exposed ones."""
         self._manual += advice.manual_steps(self._secret, self.incident)
         results, pending = list[str](), self._versions.pending
-        # A pending key of an owned agent is accepted already: it is published, and ended as any other.
+        # A pending key of an owned agent is accepted already: it is published and retired, not discarded.
         is_accepted = self._secret.kind is SecretKind.AGENT_KEY and self._secret.is_made
         if pending and self._is_known(pending) and not is_accepted:
             self._session.store.discard(self._secret.name, pending.id)
@@ -147,7 +147,7 @@ class _Containment:
             if current and not self._is_known(current):
                 break
             self._advance()
-        if Step.REPLACE not in self.incident.done:  # later the operator may have set another password
+        if Step.REPLACE not in self.incident.done:  # after that step the operator may have set another password
             exposed = self.incident.exposed
             results += [self._end_user(one.user, one.id) for one in exposed if one.user and self._is_theirs(one)]
         self._manual += advice.created_keys(self._session, self._secret)
@@ -172,7 +172,7 @@ class _Containment:
         else:
             rule, remedy = (
                 "an operator must supply the values of this secret",
-                "run it again, with the new value as for put",
+                "run the command again, with the new value at the prompt or on standard input",
             )
             raise WaitingError(f"{secret.name}: no new value", rule=rule, remedy=remedy, code="value-not-supplied")
 
@@ -185,7 +185,7 @@ class _Containment:
         return result
 
     def _end_user(self, user: str, version: str) -> str:
-        """Scramble `user`, and check that the broker ends a session of this version."""
+        """Scramble `user`'s password, and check that the broker ends a session with the exposed one."""
         current, live = self._versions.current, None
         if current and current.user == user:
             return f"user {user} has a new password"
@@ -209,7 +209,7 @@ class _Containment:
         return result
 
     def _both_slots(self) -> str:
-        """Set new passwords of both users: then a login proves that no former password is valid."""
+        """Set new passwords of both users, so that a login proves that no former password is valid."""
         previous = self._versions.previous
         if previous is None or previous.retired or self._is_known(previous):
             self._advance()
@@ -267,12 +267,16 @@ class _Containment:
         return f"{one.id}: not tested, the store no longer has its value"
 
     def _logged_in(self, one: ExposedVersion, value: Value, *, is_good: bool) -> str:
-        """Log in by the exposed value, or (`is_good`) by the new value of the same user."""
+        """Log in with the exposed value, or (`is_good`) with the new value of the same user."""
         if logs_in(self._session.broker, value) is not is_good:
             self.incident = self.incident.with_known(*(version.id for version in self._versions.all))
-            what = f"{one.id}: user {one.user} {'fails with its new password' if is_good else 'still logs in'}"
+            rule = advice.MUST_BE_REFUSED
             remedy = "find out who may change users at the broker; then run this command again for new passwords"
-            raise advice.still_accepted(what, remedy)
+            if is_good:
+                what = f"{one.id}: user {one.user} cannot log in with its new password"
+                raise SecretopsError(what, rule=rule, remedy=remedy, code="new-password-refused")
+            what = f"{one.id}: user {one.user} still logs in with the compromised password"
+            raise SecretopsError(what, rule=rule, remedy=remedy, code="credential-still-accepted")
         return f"{one.id}: " + (f"replaced, its user {one.user} logs in with a new password" if is_good else "refused")
 
 

@@ -1,4 +1,4 @@
-"""An incident, and its files, from which an interrupted command continues."""
+"""An incident, and the files from which an interrupted command continues it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from secretops.stores import files
 # Names of an incident's files, before .json and .md.
 STEMS = "incident-{secret}-{time:%Y%m%dT%H%M%S.%fZ}"
 
-# Age up to which an unfinished incident is continued.
+# Maximum age of an unfinished incident that is continued.
 RESUME_WITHIN = timedelta(days=1)
 
 
@@ -27,12 +27,12 @@ class Step(StrEnum):
     REPLACE = "replace"  # test and publish a new value, and end the old value
     BOTH_SLOTS = "both slots"  # set a new password of the other broker user
     PROOF = "proof"  # prove that the old value is refused
-    READERS = "readers"  # wait until every server is on the new version
-    TRAIL = "trail"  # report who read it
+    READERS = "readers"  # wait until every server uses the new version
+    TRAIL = "trail"  # report who read the old value
 
 
 class Attempt(Model):
-    """An attempt of a step. `ended` is None while it runs, and after an interruption."""
+    """An attempt at a step. `ended` is None while it runs, and after an interruption."""
 
     step: Step
     began: AwareDatetime
@@ -43,7 +43,7 @@ class Attempt(Model):
 class ExposedVersion(Model):
     """A version that was valid when the incident began."""
 
-    # The version's id, or a text with its user if the store has lost it.
+    # The version's id; or, if the store has lost the version, a text with its user.
     id: str
     stage: str
     user: str | None = None
@@ -52,7 +52,7 @@ class ExposedVersion(Model):
 
 
 class Incident(Model):
-    """The record of an incident, without values. A change makes a new one."""
+    """An incident's record, without values. A change returns a new one."""
 
     project: str
     stack: str
@@ -62,12 +62,12 @@ class Incident(Model):
     began: AwareDatetime
     # Start of the reported accesses.
     since: AwareDatetime
-    # Versions that existed when it began, or when a proof failed.
+    # Versions that existed when the incident began, or when a proof failed.
     known: tuple[str, ...]
     exposed: tuple[ExposedVersion, ...]
     # The operator's own users with a retired version, which may still log in.
     retired_users: tuple[str, ...] = ()
-    # Users without a value in this stack, which others may use.
+    # Users without a version in this stack; others may use them.
     taken_over: tuple[str, ...] = ()
     # Servers that reported their version at the beginning; None if unknown.
     servers: int | None = None
@@ -87,7 +87,7 @@ class Incident(Model):
         return self.model_copy(update={"attempts": (*self.attempts, Attempt(step=step, began=now))})
 
     def end(self, step: Step, now: datetime, result: str, *, manual: Sequence[str] = (), done: bool = True) -> Incident:
-        """End the last attempt, of `step`. Unless `done`, it is repeated."""
+        """End the last attempt, of `step`. Unless `done`, the step is repeated."""
         *before, last = self.attempts
         others = {each: texts for each, texts in self.manual.items() if each is not step}
         return self.model_copy(
@@ -111,7 +111,6 @@ Record = Callable[[Incident], None]
 
 
 def files_of(incident: Incident, folder: Path) -> tuple[Path, Path]:
-    """Return the JSON file and the Markdown file."""
     stem = STEMS.format(secret=incident.secret, time=incident.began)
     return folder / f"{stem}.json", folder / f"{stem}.md"
 
@@ -129,13 +128,13 @@ def load(path: Path) -> Incident:
         return Incident.model_validate_json(owned_files.read_owned(path))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no incident of this version of secretops"
-        rule = "an interrupted incident continues from this file"
+        rule = "the file must be readable: an interrupted incident continues from it"
         remedy = "move it away to begin another incident, or pass another folder: --to FOLDER"
         raise UsageError(f"{path}: {why}", rule=rule, remedy=remedy, code="incident-unreadable") from None
 
 
 def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datetime) -> Incident | None:
-    """Return the latest incident of `secret`, unless it has ended or is too old. Raises as `load`."""
+    """Return the latest incident of `secret`, unless it has ended or is too old. Raises as `load` does."""
     for path in sorted(folder.glob(f"incident-{secret.name}-*.json"), reverse=True):
         incident = load(path)
         if (incident.project, incident.stack, incident.secret) == (manifest.project, manifest.stack, secret.name):
@@ -146,7 +145,7 @@ def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datet
 def recorder(folder: Path) -> Record:
     """Return a Record that writes to `folder`. Raises StoreError."""
     if not folder.is_dir():
-        what, rule = f"{folder}: no such folder", "the incident's two files are written to this folder"
+        what, rule = f"{folder}: no such folder", "the folder for the incident's two files must exist"
         remedy = f"mkdir {folder}, or pass another folder: --to FOLDER"
         raise StoreError(what, rule=rule, remedy=remedy, code="incident-folder-missing")
     return lambda incident: save(incident, folder)
@@ -173,7 +172,7 @@ def page(incident: Incident) -> str:
         _table(("began", "took", "step", "result"), (_cells(attempt) for attempt in incident.attempts)),
         f"## Accesses since {incident.since:%Y-%m-%d %H:%M:%S}",
         reads,
-        "This page contains no value, but names of people and addresses: keep it confidential.",
+        "This page contains no secret value, but names of people and addresses: keep it confidential.",
     ]
     return "\n\n".join(parts) + "\n"
 

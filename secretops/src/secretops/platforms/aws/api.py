@@ -1,5 +1,3 @@
-"""A client of Secrets Manager."""
-
 from __future__ import annotations
 
 import functools
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 # Attempts of a request that AWS throttles or does not answer, with pauses of up to 1, 2, 4, 8 and 16 s.
 ATTEMPTS = 6
-# Attempts of a label move that AWS refuses although the label is in its place: it was away for a moment.
+# Attempts to move a label that AWS refuses although the label is where it was: it was away for a moment.
 MOVES = 3
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 20
 # Version id -> its staging labels. A version without labels is missing: AWS may delete it at any time.
@@ -29,7 +27,7 @@ Labels = dict[str, frozenset[str]]
 
 
 def connect(region: str, service: str = "secretsmanager", attempts: int | None = None) -> Any:
-    """Use boto3's chain of credentials and endpoints. Raises UsageError.
+    """Return a client, by boto3's chain of credentials and endpoints. Raises UsageError.
 
     Each client has its own session: boto3's default one is not thread-safe. The endpoint is the region's, not the
     account's: a VPC has a route and a name for it.
@@ -38,7 +36,7 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
     import boto3
     from botocore.config import Config
 
-    # At DEBUG botocore prints requests and answers before a value in them could be redacted.
+    # At DEBUG botocore prints requests and answers, before a value in them could be redacted.
     logging.getLogger("botocore").setLevel(logging.INFO)
     config = Config(
         retries={"mode": "standard", "total_max_attempts": attempts or ATTEMPTS},
@@ -54,16 +52,16 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
 
 
 class SecretsManagerApi:
-    """Secrets of one region by name. Connects with the first request.
+    """Secrets of one region by name.
 
-    `guard` runs before each write and raises if the lease is lost. True as its argument: renew first.
+    `guard` runs before each write; its argument True means: renew the lease first.
     """
 
     def __init__(self, region: str, open_client: Callable[[str], SecretsManagerClient] = connect) -> None:
         self.region, self._open = region, open_client
         self.guard: Callable[[bool], None] = lambda _fresh: None
         self._known: dict[str, Labels] | None = None
-        # The account of the credentials; empty before the first answer about a secret.
+        # Account of the credentials; empty before the first answer about a secret.
         self.account = ""
 
     @functools.cached_property
@@ -71,7 +69,7 @@ class SecretsManagerApi:
         return self._open(self.region)
 
     def describe(self, name: str) -> DescribeSecretResponseTypeDef:
-        """Accept a name or ARN. Raises AbsentError, DeniedError and others."""
+        """Describe a secret by name or ARN. Raises AbsentError, DeniedError and others."""
         with self._translated("DescribeSecret", name):
             found = self.client.describe_secret(SecretId=name)
         self.account = found["ARN"].split(":")[4]
@@ -80,7 +78,7 @@ class SecretsManagerApi:
 
     @contextmanager
     def cached_labels(self) -> Iterator[None]:
-        """Read labels once in the block, and again after a refused move."""
+        """Cache labels in the block. A refused move reads them again."""
         self._known = {}
         try:
             yield
@@ -93,7 +91,7 @@ class SecretsManagerApi:
         return labels_of(self.describe(name))
 
     def value(self, name: str, version: str) -> str | None:
-        """Return a version's text; None if it is missing, or the empty version of RotateSecret."""
+        """Return a version's text; None if it is missing, or RotateSecret's empty version."""
         with self._translated("GetSecretValue", name):
             try:
                 answer = self.client.get_secret_value(SecretId=name, VersionId=version)
@@ -105,7 +103,7 @@ class SecretsManagerApi:
         return answer.get("SecretString", "")
 
     def put(self, name: str, version: str, text: str, labels: tuple[str, ...]) -> bool:
-        """Create a version and move the labels to it. False if it exists with another text."""
+        """Create a version and move the labels to it. Return False if it exists with another text."""
         self.guard(False)
         with self._translated("PutSecretValue", name):
             before = self._uncache(name)
@@ -124,7 +122,7 @@ class SecretsManagerApi:
         return True
 
     def move(self, name: str, label: str, source: str | None, target: str | None) -> bool:
-        """Move `label` from version `source` to `target`; either may be None. False if `source` has lost it."""
+        """Move `label` from version `source` to `target`; either may be None. Return False if `source` has lost it."""
         ends = {"RemoveFromVersionId": source, "MoveToVersionId": target}
         versions: dict[str, Any] = {end: version for end, version in ends.items() if version}
         with self._translated("UpdateSecretVersionStage", name):
@@ -153,7 +151,7 @@ class SecretsManagerApi:
             self._known[name] = labels
 
     def _uncache(self, name: str) -> Labels | None:
-        """Call it before a write: its answer may be lost."""
+        """Drop cached labels before a write, whose answer may be lost."""
         return self._known.pop(name, None) if self._known is not None else None
 
     def _translated(self, operation: str, name: str) -> AbstractContextManager[None]:
@@ -185,8 +183,8 @@ def check_account(api: SecretsManagerApi, location: AwsStoreLocation) -> None:
 def check_account_id(found: str, location: AwsStoreLocation) -> None:
     if found != location.account:
         raise UsageError(
-            f"the AWS credentials are of account {found}",
-            rule=f"the stack's secrets are in account {location.account}; nothing was read or written elsewhere",
-            remedy="set AWS_PROFILE to a profile of that account; aws sts get-caller-identity shows the current one",
+            f"the AWS credentials belong to account {found}",
+            rule=f"they must belong to the account of the stack, {location.account}; nothing was read or written",
+            remedy="set AWS_PROFILE to a profile of that account, then check: aws sts get-caller-identity",
             code="aws-account-mismatch",
         )

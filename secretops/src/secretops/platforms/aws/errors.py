@@ -1,4 +1,4 @@
-"""Translate errors of AWS and its SDK. Passes on only names of their texts: action, principal, code."""
+"""Translate errors of AWS and its SDK. Uses only names from their texts: action, principal, code."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ class AbsentError(StoreError):
     """The secret or table, or the requested item in it, does not exist."""
 
 
-class DeniedError(StoreError):
-    """A policy denies the action to this principal."""
+class DeniedError(StoreError): ...
 
 
-# UpdateSecretVersionStage answers with any of these when the label has moved meanwhile.
+# UpdateSecretVersionStage fails with any of these if the label was moved meanwhile.
 CONFLICTS = frozenset({"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"})
 THROTTLES = frozenset(
     {
@@ -33,7 +32,7 @@ THROTTLES = frozenset(
     }
 )
 DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
-# The command that shows an object; that of "" shows the caller.
+# Kind of object -> the command that shows it; "" -> the command that shows the caller.
 _SHOW = {
     "secret": "aws secretsmanager describe-secret --region {region} --secret-id {name}",  # nosec B105 - a command
     "table": "aws dynamodb describe-table --region {region} --table-name {name}",
@@ -50,7 +49,7 @@ _KMS = ErrorTemplate(
 _CREDENTIALS = ErrorTemplate(
     UsageError,
     "no valid AWS credentials ({code})",
-    "credentials come from the role of this process, from AWS_PROFILE, or the environment; sessions end after hours",
+    "valid credentials are required: of the process' role, AWS_PROFILE, or variables; a session ends after hours",
     "log in (aws sso login, or your role's command), or set AWS_PROFILE; then check: aws sts get-caller-identity "
     "--region {region}",
     "aws-credentials-invalid",
@@ -68,7 +67,7 @@ _BY_CODE = {
     "ResourceNotFoundException": ErrorTemplate(
         AbsentError,
         "{where} does not exist, or is empty",
-        "`pulumi up` creates the store's secrets and its table, and needs an existing CA; nothing was written",
+        "the store's secrets, its table and the CA must exist; `pulumi up` creates all but the CA; nothing was written",
         "pulumi up; after that, check the account and region: aws sts get-caller-identity",
         "aws-resource-missing",
     ),
@@ -82,8 +81,8 @@ _BY_CODE = {
     "LimitExceededException": ErrorTemplate(
         StoreError,
         "{where} has reached a limit of AWS for staging labels or versions ({code})",
-        "20 staging labels, of which secretops needs fewer than ten; about 100 versions, and AWS deletes none in its "
-        "first 24 hours or with a label",
+        "a secret may have 20 staging labels (secretops uses fewer than ten) and about 100 versions; AWS deletes "
+        "no version that has a label or is younger than 24 hours",
         "list them: {show}; remove each unused label: aws secretsmanager update-secret-version-stage --region {region} "
         "--secret-id {name} --version-stage LABEL --remove-from-version-id VERSION; if there are few labels, find the "
         "callers of PutSecretValue in CloudTrail, and wait a day",
@@ -101,8 +100,8 @@ _BY_CLASS = {
     (sdk.NoRegionError, sdk.InvalidRegionError): ErrorTemplate(
         UsageError,
         "{region!r} is not an AWS region",
-        "the stack file sets the region of its store",
-        "correct it there, then pulumi up",
+        "store.region in the stack file must be the code of an AWS region",
+        "correct store.region, then pulumi up",
         "aws-region-invalid",
     ),
     (sdk.SSLError,): UNTRUSTED,
@@ -133,7 +132,7 @@ def translate(
     kind: str = "secret",
     own: Mapping[str, ErrorTemplate] = MappingProxyType({}),
 ) -> SecretopsError:
-    """Return the error for an IAM action on the secret, table or CA `name`; empty is any.
+    """Return the error for an IAM action on the secret, table or CA `name`; empty means any.
 
     `own`: templates by AWS' error code.
     """
@@ -158,7 +157,7 @@ def translate(
 
 @contextmanager
 def translated(action: str, name: str, region: str, **options: Any) -> Iterator[None]:
-    """Translate without the SDK's texts and tracebacks."""
+    """Raise SecretopsError without the SDK's texts and tracebacks."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
@@ -172,7 +171,7 @@ def _denied(message: str, action: str, where: str) -> DeniedError:
         rule = "a policy denies it: the secret's own, which names its readers, or one of the account or organization"
     else:
         subject = "that secret or table" if "resource-based policy" in message else "that principal"
-        rule = f"no policy of {subject} allows it"
+        rule = f"a policy of {subject} must allow it, and none does"
     return DeniedError(
         f"{principal[1] if principal else 'this principal'} may not {action} on {where}",
         rule=rule,

@@ -1,6 +1,7 @@
-"""The staging labels with the metadata of a secret's versions. Pure.
+"""The staging labels with the metadata of a secret's versions. Sends no request.
 
-A label has at most 256 characters; a secret has at most 20 labels. secretops uses one per version, and two more. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+A label has at most 256 characters; a secret has at most 20 labels. secretops uses one per version, and two more.
+https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 """
 
 from __future__ import annotations
@@ -19,18 +20,21 @@ from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels
 from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged
 
 LONGEST = 256
-# The version with the value {}: current before the first value, and after a purge. AWS makes the first version of a
-# secret AWSCURRENT, whatever its labels, and a version of secretops must be verified before.
+# Id of the version with the value {}: current before the first value and after a purge. AWS makes the first version of
+# a secret AWSCURRENT, whatever its labels, but secretops must verify a version before.
 NO_VALUE = "secretops-no-value-0000000000000000"
 NO_VALUE_LABEL = "secretops.no-value"
-# On the empty version while a secret is being forgotten: all its versions are ignored, and the next run finishes.
-# AWSCURRENT cannot mark this: people move it back, too.
+# Label of the empty version while a secret is being forgotten: all its versions are ignored, and the next run finishes.
+# AWSCURRENT on the empty version is no such mark: people move it there, too.
 FORGETTING = "secretops.forgetting"
 _FORMAT = "%Y%m%dT%H%M%S%fZ"
 _TIMES = {name[0]: name for name in TIMES}
 _FACTS = re.compile(r"secretops\.(?P<id>[^.]{32,})\.(?P<times>(?:[cpvre]\d{8}T\d{12}Z\.)+)(?:u(?P<user>.*))?")
-_LAST = re.compile(r"secretops\.last\.(?P<time>\d{8}T\d{12}Z)\.(?P<step>[\w-]+)\.(?P<version>[^.]+)\.(?P<outcome>.*)")
-# The time at which a tick first found a stray AWSPENDING. Not version metadata (secretops.…), which the store removes.
+_LAST = re.compile(
+    r"secretops\.last\.(?P<time>\d{8}T\d{12}Z)\.(?P<step>[\w-]+)\.(?P<version>[^.]+)\."
+    r"(@(?P<actor>[^.]*)\.)?(?P<outcome>.*)"
+)
+# Label with the time at which a tick first found a stray AWSPENDING. The store removes version metadata, but not this.
 _STRAY = re.compile(r"secretops-stray\.(?P<since>\d{8}T\d{6}Z)")
 _STRAY_FORMAT = "%Y%m%dT%H%M%SZ"
 
@@ -45,7 +49,7 @@ class LabelState:
 
     @property
     def current(self) -> str | None:
-        """The readers' version, by any author."""
+        """Return the version that readers get, by any author."""
         return self.versions_by_label.get(CURRENT)
 
     @property
@@ -54,14 +58,17 @@ class LabelState:
 
     @property
     def rolled_back(self) -> bool:
-        """True without a publish time: after a rollback by hand, or a crash."""
+        """Return True if no publish time is recorded: after a rollback by hand, or a crash."""
         current = self.versions.current
         return current is not None and current.published is None
 
     @property
     def versions(self) -> Versions:
-        """If AWSCURRENT is on another author's version, or a retired one, the last published version is current. A
-        current version older than the previous one was made current by hand: its publish time is not recorded yet."""
+        """Return the versions.
+
+        If AWSCURRENT is on another author's version, or a retired one, the last published version is current. A current
+        version older than the previous one was made current by hand: its publish time is not recorded yet.
+        """
         if self.forgetting:
             return Versions()
         known: dict[str, Version] = {}
@@ -69,7 +76,7 @@ class LabelState:
             known[version.id] = merge(version, known.get(version.id, version))
         pending = known.get(self.versions_by_label.get(PENDING, ""))
         current = known.get(self.current or "")
-        if pending is current:  # AWS may leave AWSPENDING there
+        if pending is current:  # AWS may leave AWSPENDING on the current version
             pending = None
         if current and current.retired:
             current = None
@@ -92,10 +99,11 @@ class LabelState:
             version=unquote(match["version"], errors="replace"),
             step=match["step"],
             outcome=unquote(match["outcome"], errors="replace"),
+            actor=unquote(match["actor"] or "", errors="replace"),
         )
 
     def changes(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str | None, str | None]]:
-        """Yield the moves (label, source, target) that write exactly these, additions first."""
+        """Yield the moves (label, source, target) that write exactly `versions`, additions first."""
         wanted = dict(self._wanted(versions, last))
         if versions.pending:
             wanted[PENDING] = versions.pending.id
@@ -115,13 +123,13 @@ class LabelState:
 
     @property
     def stray_pending(self) -> str | None:
-        """The AWSPENDING version if it is not current and has no metadata: empty, or of another author."""
+        """Return the AWSPENDING version if it is not current and has no metadata: empty, or by another author."""
         found = self.versions_by_label.get(PENDING)
         return None if found is None or CURRENT in self.labels[found] or self.versions.pending else found
 
     @property
     def stray_since(self) -> dict[str, tuple[str, datetime]]:
-        """Version -> its label of `stray_label`, and the time in it."""
+        """Return version -> its label of `stray_label`, and the time in it."""
         found = ((version, label, _STRAY.fullmatch(label)) for label, version in self.versions_by_label.items())
         return {
             version: (label, datetime.strptime(match["since"], _STRAY_FORMAT).replace(tzinfo=UTC))
@@ -130,7 +138,7 @@ class LabelState:
         }
 
     def _wanted(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str]]:
-        """A retired version has no label, so that AWS deletes it."""
+        """Yield each version's labels. A retired version has none, so that AWS deletes it."""
         living = [version for version in (versions.current, versions.pending, versions.previous) if version]
         carrier = next((version.id for version in living if not version.retired), None)
         carrier = carrier or self.current or next(iter(self.labels), None)
@@ -154,7 +162,7 @@ class LabelState:
 
 
 def facts_label(version: Version) -> str:
-    """Raises UsageError if the label is too long."""
+    """Return a version's label. Raises UsageError if too long."""
     times = {letter: getattr(version, name) for letter, name in _TIMES.items()}
     dates = "".join(f"{letter}{_format(time)}." for letter, time in times.items() if time)
     label = f"secretops.{_dotless(version.id)}.{dates}" + ("" if version.user is None else f"u{quote(version.user)}")
@@ -162,7 +170,7 @@ def facts_label(version: Version) -> str:
     if len(label) + len(room) * (len(_format(version.created)) + 2) > LONGEST:
         raise UsageError(
             f"version {version.id} of user {version.user}: the names are too long",
-            rule=f"the AWS store writes both to a staging label of {LONGEST} characters; a dot takes three characters",
+            rule=f"both must fit into a staging label of {LONGEST} characters; a dot takes three characters",
             remedy="use a user name of up to 60 characters, and a UUID as the token",
             code="version-names-too-long",
         )
@@ -171,6 +179,7 @@ def facts_label(version: Version) -> str:
 
 def last_label(entry: Entry) -> str:
     label = f"secretops.last.{_format(entry.time)}.{entry.step}.{_dotless(entry.version)}."
+    label += f"@{quote(entry.actor, safe=':@').replace('.', '%2E')}." if entry.actor else ""
     return fit_outcome(entry, lambda outcome: label + quote(outcome), LONGEST)
 
 
@@ -179,7 +188,7 @@ def stray_label(now: datetime) -> str:
 
 
 def _dotless(token: str) -> str:
-    """AWS accepts any character in an id."""
+    """Replace dots, which separate parts of a label. AWS accepts any character in an id."""
     return token.replace("%", "%25").replace(".", "%2E")
 
 

@@ -1,6 +1,6 @@
 """The Lambda functions: Secrets Manager calls `rotate` for each step, EventBridge calls `tick` hourly.
 
-The steps are the engine's, with AWS' token. A raised failure makes AWS mark the attempt as failed and retry.
+The steps are the engine's, with AWS' token as the version's id. After an exception AWS retries.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from secretops.stores.retry import Retries
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
-# The variable with the stack's manifest. All variables of a function together have at most 4 KB.
+# Variable with the stack's manifest. All variables of a function together have at most 4 KB.
 MANIFEST = "SECRETOPS_MANIFEST_JSON"
-# The file with a longer manifest, in the package; then the variable is not set.
+# File in the package with a longer manifest; the variable is then not set.
 MANIFEST_FILE = "secretops.json"
-# AWS appends a dash and six characters to the name.
+# AWS appends a dash and six characters to the name of the secret.
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
-# Numbers of secrets after a tick: metrics with the dimension Stack, in the namespace of the project.
+# Metrics of a tick, as numbers of secrets, with the dimension Stack, in the namespace of the project.
 METRICS = ("Failed", "Attention", "Overdue")
 # Seconds to wait for the lease of a tick or a command, which take seconds; AWS repeats a step later than that.
 LEASE_SECONDS = 60.0
@@ -56,7 +56,7 @@ _log = logging.getLogger("secretops")
 
 
 class LambdaError(Exception):
-    """A failure as AWS shows it, without a cause that could contain more."""
+    """A failure as AWS shows it, without a cause whose text could contain more."""
 
 
 def rotate(event: Mapping[str, Any], _context: object) -> None:
@@ -70,7 +70,7 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
             raise UsageError(
                 f"invalid event: Step {step or 'missing'}, SecretId {full_name or 'missing'}, "
                 f"ClientRequestToken {token or 'missing'}",
-                rule=f"Secrets Manager sends all three; Step is one of {', '.join(STEPS)}",
+                rule=f"all three must be set, and Step must be one of {', '.join(STEPS)}",
                 remedy="start a rotation: aws secretsmanager rotate-secret --secret-id NAME",
                 code="lambda-event-invalid",
             )
@@ -81,7 +81,7 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
             _check_rotation(described, step)
             current = session.facts(secret).versions.current
             if current and current.id == token:
-                session.store.recover(secret.name, session.clock())  # after a crash between the move and its end
+                session.store.recover(secret.name, session.clock())  # after a crash once the label was moved
             else:
                 _check_pending(secret, described, token)
                 _run_step(step, session, secret, token)
@@ -90,7 +90,7 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
 def tick(_event: object, _context: object) -> dict[str, Any]:
     """Finish rotations, retire versions, report expiry and delay. AWS' own schedule starts rotations.
 
-    Raises LambdaError after the last secret if one failed.
+    Raises LambdaError if a secret failed, after the last secret.
     """
     with _reported("tick"):
         session = _session()
@@ -118,8 +118,8 @@ def _run_step(step: str, session: Session, secret: Secret, token: str) -> None:
             rotation = rotators.rotation(session, secret)
             rotation.apply(_prepared(rotation, secret, token))
         case "testSecret":
-            # At the first `pulumi up` AWS runs only this step, on an empty version. Nothing has a value then, not even
-            # the certificate that a broker may require.
+            # At the first `pulumi up` AWS runs only this step, on an empty version. No secret has a value then, not
+            # even the certificate that a broker may require.
             versions = session.facts(secret).versions
             pending = versions.pending
             if tested := pending if pending and pending.id == token else versions.current:
@@ -138,26 +138,29 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
         return version
     raise NotFoundError(
         f"{secret.name}: version {token} has no value",
-        rule="the step createSecret creates the value; AWS starts again with that step",
-        remedy=f"aws secretsmanager rotate-secret, or secretops rotate {secret.name}",
+        rule="the step createSecret must run first, and creates the value; a new rotation starts with it",
+        remedy=f"secretops rotate {secret.name}",
         code="version-value-missing",
     )
 
 
 def _rotated_secret(session: Session, secret_id: str) -> Secret:
-    """Find it by name or ARN. Raises UsageError if secretops does not rotate it."""
+    """Return a secret by name or ARN. Raises UsageError if secretops does not rotate it."""
     full_name = _ARN.sub(r"\1", secret_id)
     cancel = f"aws secretsmanager cancel-rotate-secret --secret-id {full_name}"
     names = {full: name for name, full in _location(session).secrets.items()}
     if full_name not in names:
         raise UsageError(
-            f"{full_name}: not a secret of stack {session.manifest.stack}", remedy=cancel, code="secret-unknown"
+            f"{full_name}: not a secret of stack {session.manifest.stack}",
+            rule="this function must only rotate secrets of its own stack",
+            remedy=cancel,
+            code="secret-unknown",
         )
     secret = session.secret(names[full_name])
     if not secret.kind.alternates:
         raise UsageError(
             f"{secret.name}: secretops does not create values of kind {secret.kind}",
-            rule="an operator supplies the values of this secret; the current one was not touched",
+            rule="an operator must supply the values of this secret; the current one was not changed",
             remedy=f"secretops put {secret.name}, and {cancel}",
             code="secret-not-rotated",
         )
@@ -173,7 +176,10 @@ def _check_rotation(described: DescribeSecretResponseTypeDef, step: str) -> None
     enabled = described.get("RotationEnabled")
     if not enabled and not (enabled is None and step == "testSecret"):
         raise RefusedError(
-            f"{described['Name']}: rotation is not enabled", remedy="pulumi up enables it", code="rotation-disabled"
+            f"{described['Name']}: rotation is not enabled",
+            rule="the secret's rotation must be enabled",
+            remedy="pulumi up, which enables it",
+            code="rotation-disabled",
         )
 
 
@@ -181,7 +187,7 @@ def _check_pending(secret: Secret, described: DescribeSecretResponseTypeDef, tok
     if "AWSPENDING" not in described.get("VersionIdsToStages", {}).get(token, ()):
         raise RefusedError(
             f"{secret.name}: version {token} is not the pending version",
-            rule="a step needs the version with the label AWSPENDING; another rotation has replaced it",
+            rule="the version must have the label AWSPENDING, which another rotation has moved to its own",
             remedy="nothing to do if that rotation succeeded: secretops status",
             code="version-not-pending",
         )
@@ -204,7 +210,7 @@ def _lease(session: Session, command: str) -> Iterator[None]:
 
 @contextmanager
 def _reported(what: str, **names: str) -> Iterator[None]:
-    """Log the outcome, with public `names` as fields, and raise what AWS may show."""
+    """Log the outcome with the public `names` as fields. Raise only what AWS may show."""
     redaction.install()
     try:
         yield
@@ -242,7 +248,7 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 class _Scheduled:
-    """Secrets that AWS rotates on schedule. Omits unreadable ones, so that the tick reports them."""
+    """Secrets that AWS rotates on schedule, without unreadable ones, so that the tick reports those."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -1,7 +1,7 @@
-"""The lease of the AWS store: one item of a DynamoDB table, free without a token. Each change is a conditional update.
+"""The lease of the AWS store: one item of a DynamoDB table. Each change is a conditional update.
 
-A refused update returns the current item, so the rotator needs no right to read. By the table's ARN DynamoDB denies
-another account.
+A refused update returns the current item, so the rotator needs no right to read. By the table's ARN, DynamoDB rejects
+other accounts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAMES = ("holder", "since", "token", "renewed")
 
 
 class LeaseTable(LeaseStore):
-    """The table with the ARN `arn`. Connects with the first request. Raises as `errors.translate` does."""
+    """The table with the ARN `arn`. Connects with the first request. Raises the errors of `errors.translate`."""
 
     writes_first = True
 
@@ -79,7 +79,7 @@ class LeaseTable(LeaseStore):
 
     def contended(self, left: str) -> StoreError:
         return StoreError(
-            f"table {self.name} in {self.region}: the lease item is not of secretops",
+            f"table {self.name} in {self.region}: secretops did not write the lease item",
             rule=f"it must have a token and a number of renewals; {left}",
             remedy=f"find its author in CloudTrail; to release the lease: aws dynamodb delete-item "
             f"--region {self.region} --table-name {self.name} --key '{json.dumps(ITEM)}'",

@@ -1,5 +1,3 @@
-"""The manifest's models of the AWS store and of a CA of AWS Private CA."""
-
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -36,29 +34,29 @@ class AwsStoreLocation(StoreLocation):
     # Twelve digits. Another account may have secrets of the same names.
     account: AwsAccount
     region: AwsRegion
-    # Secret -> its full name in Secrets Manager. Not the ARN, which a preview does not know yet.
+    # Secret -> its full name in Secrets Manager. Not the ARN, which is unknown at a preview.
     secrets: dict[SecretName, AwsSecretName]
-    # Secret -> the fields that its readers expect: keys of the JSON object in its value.
+    # Secret -> the fields that its readers expect, as keys of a JSON object.
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
-    # ARN of the DynamoDB table whose one item is the lease.
+    # ARN of the DynamoDB table whose only item is the lease.
     lease: TableArn
-    # ARN of the topic of the stack's alarms; empty without one.
+    # ARN of the topic for the stack's alarms; empty without one.
     alerts: TopicArn = ""
-    # CloudTrail's log group, which the stack's alarms read; empty in manifests of earlier programs.
+    # Log group of CloudTrail, which the stack's alarms read; empty in manifests of earlier programs.
     log_group: AwsLogGroup = ""
     # Name in Secrets Manager -> the declared readers: names or ARNs of IAM roles.
     readers: dict[AwsSecretName, tuple[ReaderName, ...]] = Field(default_factory=dict)
 
 
 class AwsPrivateCaIssuer(Issuer):
-    """An existing CA."""
+    """An existing CA of AWS Private CA."""
 
     kind: Literal["aws-private-ca"] = "aws-private-ca"
     # ARN of the CA. Its region may differ from the store's.
     arn: PrivateCaArn
-    # Of the client. The CA signs any name, so the request has this one.
+    # Common name of the client. The CA would sign any name, so the request has this one.
     common_name: CommonName
-    # Validity of a certificate, whole days. A short-lived CA signs for 7 at most.
+    # Validity of a certificate, in whole days. A short-lived CA signs for at most 7 days.
     seconds: Seconds
 
     @property
@@ -71,7 +69,7 @@ class AwsPrivateCaIssuer(Issuer):
 
     @property
     def template(self) -> str:
-        """Template for client certificates, without the extensions of the request.
+        """Return the template for client certificates, which ignores the request's extensions.
 
         https://docs.aws.amazon.com/privateca/latest/userguide/template-definitions.html
         """

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 
 class Aws(Platform[AwsStoreLocation]):
-    """Secrets Manager in one region of one account."""
-
     location = AwsStoreLocation
     issuer = AwsPrivateCaIssuer
     delivery_delay = (
@@ -49,14 +47,15 @@ class Aws(Platform[AwsStoreLocation]):
         return StoreChecks(reach=account.reach, checks=aws_checks(account, stack, tick))
 
     def check_owner(self, location: AwsStoreLocation, store: VersionStore) -> None:
-        """Another account may have secrets of the same names."""
+        """Raise UsageError for another account, which may have secrets of the same names."""
         with with_extra("aws"):
             from secretops.platforms.aws.api import check_account
             from secretops.platforms.aws.store import aws_store
         check_account(aws_store(store).api, location)
 
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
-        """Remove an AWSPENDING that a failed rotation of AWS left. Other authors may stage values of other kinds."""
+        """Remove an AWSPENDING that a failed rotation of AWS left. Skips kinds whose versions other authors may
+        stage."""
         with with_extra("aws"):
             from secretops.platforms.aws.store import aws_store
         if not secret.kind.alternates or secret.name not in self.of(stack.manifest).secrets:

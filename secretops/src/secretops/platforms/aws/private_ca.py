@@ -13,10 +13,10 @@ from secretops.platforms.aws.api import connect
 from secretops.platforms.aws.location import AwsPrivateCaIssuer
 from secretops.stores.store_errors import THROTTLED, ErrorTemplate
 
-# Of an idempotency token, which may have 36.
+# Length of an idempotency token; AWS allows 36.
 TOKEN_CHARACTERS = 32
 _DAY = 86400
-# The CA's kind of key -> its signing algorithm. Without those that a broker's TLS library may not know: SM2, ML-DSA.
+# The CA's type of key -> its signing algorithm. Omits those that a broker's TLS library may not know: SM2, ML-DSA.
 _SIGNS_WITH = {
     "EC_prime256v1": "SHA256WITHECDSA",
     "EC_secp384r1": "SHA384WITHECDSA",
@@ -33,7 +33,7 @@ class AwsPrivateCa:
         self._issuer = issuer
 
     def sign(self, request: str) -> SignedCertificate:
-        """Idempotent: the token is the request's digest."""
+        """Return a certificate. Idempotent: the token is the request's digest."""
         ca = {"CertificateAuthorityArn": self._issuer.arn}
         with self._translated("acm-pca:DescribeCertificateAuthority"):
             client = connect(self._issuer.region, "acm-pca")

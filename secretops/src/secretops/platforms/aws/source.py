@@ -1,7 +1,8 @@
-"""`aws-sm:<region>/<start of the names>/<secret>[+<secret>…]`: secrets of AWS Secrets Manager, read as the role.
+"""`aws-sm:<region>/<start of the names>/<secret>[+<secret>…]`: secrets of AWS Secrets Manager, read as the server's
+role.
 
-For example aws-sm:eu-central-1/coreflux-mcp/prod/mqtt+agent-key. Without a secret at the end all four are requested;
-each request for one that the role may not read is recorded as denied.
+For example aws-sm:eu-central-1/coreflux-mcp/prod/mqtt+agent-key. Without a secret at the end all four are requested,
+and each that the role may not read is recorded as a denied request.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from secretops.platforms.aws.api import CURRENT, SecretsManagerApi, version_with
 
 
 class SecretsManager(PollingSource):
-    """`Source` of AWSCURRENT. Reads a value only after the label moved.
+    """Reads AWSCURRENT, and a value only after the label has moved.
 
     8,760 polls a month cost 0.04 USD per secret and server (0.05 USD per 10,000 calls,
     https://aws.amazon.com/secrets-manager/pricing/, 2025).
@@ -41,7 +42,7 @@ class SecretsManager(PollingSource):
         if not region or not slash or not prefix:
             raise UsageError(
                 f"--from aws-sm:{place}: invalid source",
-                rule="aws-sm:<region>/<start of the names>/<secret>[+<secret>…]",
+                rule="it must be aws-sm:<region>/<start of the names>/<secret>[+<secret>…]",
                 remedy=f"{OUTPUT}; for example aws-sm:eu-central-1/coreflux-mcp/prod/mqtt",
                 code="source-invalid",
             )

@@ -1,4 +1,4 @@
-"""`VersionStore` over Secrets Manager. One call moves AWSCURRENT, which readers get.
+"""The version store of AWS. One call moves AWSCURRENT, which readers get.
 
 `forget` keeps the secret, a resource of the stack. It makes an empty version current and removes every other label; a
 label marks this until it is complete. AWS deletes versions without labels.
@@ -35,7 +35,7 @@ from secretops.values import Value
 
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 LIMIT = payload.Limit(65_536, "Secrets Manager")
-# AWS repeats a failed rotation within the hour, and the tick runs hourly: a label that is left after two is stuck.
+# AWS repeats a failed rotation within the hour, and the tick runs hourly: a label that remains after two is stuck.
 STUCK_AFTER = timedelta(hours=2)
 
 
@@ -53,7 +53,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             location, api or SecretsManagerApi(location.region), timing or Timing(), log_entries=log_entries
         )
         self._table = table or LeaseTable(location.lease)
-        # The values read under the lease. A version's value never changes.
+        # Values that were read under the lease. A version's value never changes.
         self._values: dict[tuple[str, str], Value] | None = None
 
     @property
@@ -71,11 +71,11 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             return
         if state.current in (None, version.id):  # RotateSecret's empty version may be current
             self.api.put(name, NO_VALUE, "{}", (CURRENT, NO_VALUE_LABEL))
-            self._point_to_nothing(secret)  # putting an existing version moves no label
+            self._point_to_nothing(secret)  # a put of an existing version would move no label
         if not self.api.put(name, version.id, text, (PENDING, facts)):
             raise StoreError(
                 f"{secret}: version {version.id} exists with another value and without metadata",
-                rule="a version's value never changes",
+                rule="the value of a version must never change",
                 remedy=f"secretops rotate {secret} creates one with another id",
                 code="version-exists",
             )
@@ -208,7 +208,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             self._pause(secret, Retries(()))
 
     def _write(self, secret: str, change: Callable[[Versions], Versions], *, last: bool = True) -> None:
-        """Remove other versions' labels, too."""
+        """Write the labels. Removes those of other versions, too."""
         name = self._name(secret)
         retries = Retries()
         while True:

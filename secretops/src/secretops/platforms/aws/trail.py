@@ -18,12 +18,12 @@ from secretops.trails import ALL, Access, TrailNames, json_documents, parsing
 SOURCE = "secretsmanager.amazonaws.com"
 # CloudTrail records a BatchGetSecretValue also as a GetSecretValue for each secret: such a read is counted under both.
 RETURNS_VALUE = frozenset({"GetSecretValue", "BatchGetSecretValue"})
-# Prefixes of the operations that only read. All others change something, unknown ones too.
+# Prefixes of the operations that only read. All others count as changes, unknown ones too.
 READ_ONLY = ("Get", "BatchGet", "Describe", "List", "Validate")
 DENIED = re.compile(r"^(Client\.)?(AccessDenied|UnauthorizedOperation|KMSAccessDenied)")
-# The service itself, when it rotates, replicates or deletes.
+# Secrets Manager itself, as the caller when it rotates, replicates or deletes.
 ITSELF = frozenset({SOURCE, "rotation.secretsmanager.amazonaws.com"})
-# The type of the service's own events, e.g. RotationFailed.
+# Type of the service's own events, e.g. RotationFailed.
 SERVICE_EVENT = "AwsServiceEvent"
 NOBODY = "(not logged in)"
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]*:\d*:secret:(?P<name>.+)")
@@ -33,7 +33,7 @@ _VALUES, _HIDDEN = ("secretString", "secretBinary"), "HIDDEN"
 
 
 class CloudTrail(TrailNames):
-    """`Trail` of one stack, in all regions of its replicas."""
+    """The trail of one stack, in all regions of its replicas."""
 
     log_format = "a file of CloudTrail's bucket, lookup-events' answer, or one event a line"
 
@@ -85,7 +85,7 @@ class CloudTrail(TrailNames):
             )
 
     def _requested(self, operation: str, request: dict[str, Any], event: dict[str, Any]) -> Iterator[str]:
-        """Yield requested secrets of the stack; ALL for a list, or a batch by filters."""
+        """Yield the secrets that a request names; ALL for a list, or a batch by filters."""
         name = (
             request.get("secretId") or (event.get("additionalEventData") or {}).get("SecretId") or request.get("name")
         )
@@ -95,7 +95,7 @@ class CloudTrail(TrailNames):
         yield from filter(None, dict.fromkeys(self._named(str(each)) for each in ids))
 
     def _named(self, requested: str) -> str | None:
-        """Return the known name for a name, an ARN, or an ARN without AWS' suffix."""
+        """Return the stack's name of a secret for its name, ARN, or ARN without AWS' suffix."""
         match = _ARN.fullmatch(requested)
         name = match["name"] if match else requested
         return next((each for each in (name, _SUFFIX.sub("", name)) if each in self.known), None)
@@ -108,7 +108,6 @@ class CloudTrail(TrailNames):
 
 
 def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
-    """Return reader, role and session."""
     arn, service = identity.get("arn") or "", identity.get("invokedBy") or ""
     if match := _SESSION.fullmatch(arn):
         issuer = (identity.get("sessionContext") or {}).get("sessionIssuer") or {}
@@ -118,7 +117,7 @@ def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _is(declared: str, reader: str, role: str) -> bool:
-    """Compare a declared principal with the reader, whose ARN may lack the role's path."""
+    """Return whether a declared principal is the reader, whose ARN may lack the role's path."""
     if not declared.startswith("arn:"):
         return bool(role) and declared == role
     if declared == reader:

@@ -1,5 +1,3 @@
-"""A client of Key Vault."""
-
 from __future__ import annotations
 
 import contextlib
@@ -22,24 +20,24 @@ from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores.retry import Retries
 
-# Retries of a request that Azure throttles or does not answer: at once, then after 1.6, 3.2, 6.4 and 12.8 s. Also of a
-# new version: a version that is created twice has the same tags twice.
+# Retries of a request that Azure throttles or does not answer: at once, then after 1.6, 3.2, 6.4 and 12.8 s. Also of
+# new versions: a version that is created twice has the same tags twice.
 RETRIES = 5
-# The longest pause in seconds, whatever Retry-After says: the next tick is within the hour.
+# Longest pause in seconds, whatever Retry-After requests: the next tick is within the hour.
 LONGEST_PAUSE = 16.0
-# Together less than the rest of the lease when a write may start (`Timing.duration` - `Timing.trusted`): an attempt
-# without an answer ends before another process can take over the lease.
+# Together less than the lease has left when a write may start (`Timing.duration` - `Timing.trusted`), so that an
+# attempt without an answer ends before another process can take over the lease.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
-# Seconds to wait for a deletion or a recovery, which takes Azure a few; and between two polls of it, as in the SDK.
+# Seconds to wait for a deletion or a recovery, which takes Azure a few; and between two polls, as in the SDK.
 CHANGE_SECONDS, POLL_SECONDS = 60.0, 2.0
-# Methods to retry. The SDK excludes PATCH and POST, which are harmless here: tags are sent as a whole, and a second
+# Methods to retry. The SDK excludes PATCH and POST, which are safe here: tags are sent as a whole, and a second
 # recovery has no effect.
 METHODS = frozenset({"HEAD", "GET", "PUT", "PATCH", "POST", "DELETE"})
 JSON = "application/json"
 
 
 class BoundedRetryPolicy(RetryPolicy[Any, Any]):
-    """The SDK's retries, with `METHODS` and `LONGEST_PAUSE`."""
+    """The SDK's retries, with METHODS and LONGEST_PAUSE."""
 
     def __init__(self) -> None:
         counts = dict.fromkeys(("retry_total", "retry_connect", "retry_read", "retry_status"), RETRIES)
@@ -55,7 +53,7 @@ class BoundedRetryPolicy(RetryPolicy[Any, Any]):
 
 
 class AttemptHookPolicy(CustomHookPolicy[Any, Any]):
-    """Calls the hook before each attempt; the SDK's own policy only before the first."""
+    """Calls a hook before each attempt; the SDK's own policy only before the first."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         if hook := request.context.get("raw_request_hook"):
@@ -68,7 +66,7 @@ def policies() -> dict[str, Any]:
 
 
 def connect(vault: str, tenant: str = "") -> SecretClient:
-    """Return a client of the vault's URL, without a request. Raises UsageError, StoreError."""
+    """Return a client of a vault, without a request. Raises UsageError, StoreError."""
     with translated("connect to", vault, "the vault"):
         return SecretClient(
             vault, Login(tenant), connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, **policies()
@@ -78,7 +76,7 @@ def connect(vault: str, tenant: str = "") -> SecretClient:
 @dataclass(frozen=True)
 class KeyVaultVersion:
     secret: str
-    # Key Vault's own id, not that of the version of secretops in it.
+    # Key Vault's own id, not the id of the version in secretops.
     id: str
     enabled: bool
     # To the second.
@@ -89,15 +87,15 @@ class KeyVaultVersion:
 
 @dataclass(frozen=True, repr=False)
 class KeyVaultValue(KeyVaultVersion):
-    """With the value, so without a repr."""
+    """A version with its value, so without a repr."""
 
     text: str
 
 
 class KeyVaultApi:
-    """Secrets of one vault by name. Connects with the first request. The client must have `policies`.
+    """Secrets of one vault by name. The client must have `policies`.
 
-    `guard` runs before each attempt of a write and raises if the lease is lost. True as its argument: renew first.
+    `guard` runs before each attempt of a write; its argument True means: renew the lease first.
     """
 
     def __init__(self, vault: str, open_client: Callable[[str], SecretClient] = connect) -> None:
@@ -113,7 +111,7 @@ class KeyVaultApi:
         return self._open(self.vault)
 
     def versions(self, name: str) -> tuple[KeyVaultVersion, ...]:
-        """Return all versions, unordered; none for a missing secret."""
+        """Return all versions, unordered; none if the secret is missing."""
         with translated("list the versions of", self.vault, name):
             try:
                 return tuple(_version(each) for each in self.client.list_properties_of_secret_versions(name))
@@ -121,12 +119,12 @@ class KeyVaultApi:
                 return ()
 
     def names(self) -> list[str]:
-        """Needs a right on the whole vault."""
+        """Return all names. Needs a right on the whole vault."""
         with translated("list the secrets of", self.vault, "the vault"):
             return [each.name for each in self.client.list_properties_of_secrets() if each.name]
 
     def value(self, name: str, version: str | None = None) -> KeyVaultValue | None:
-        """Return a version, by default the readers'; None if missing or disabled."""
+        """Return a version and its value, by default the readers'; None if missing or disabled."""
         with translated("read", self.vault, name):
             try:
                 found = self.client.get_secret(name, version)
@@ -141,20 +139,20 @@ class KeyVaultApi:
     def set(
         self, name: str, text: str, tags: Mapping[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Raises DeletedError if a deleted secret has the name. `fresh`: renew the lease first."""
+        """Create a version. Raises DeletedError if a deleted secret has the name. `fresh`: renew the lease first."""
         with translated("write", self.vault, name):
             about: dict[str, Any] = {"content_type": JSON, "tags": dict(tags), "expires_on": expires}
             self.client.set_secret(name, text, **about, raw_request_hook=self._hook(fresh))
 
     def set_tags(self, stored: KeyVaultVersion, tags: Mapping[str, str], *, enabled: bool | None = None) -> None:
-        """Replace the tags, and enable or disable. No-op for a missing version."""
+        """Replace a version's tags, and enable or disable it. No-op if it is missing."""
         with translated("change", self.vault, stored.secret), contextlib.suppress(ResourceNotFoundError):
             self.client.update_secret_properties(
                 stored.secret, stored.id, tags=dict(tags), enabled=enabled, raw_request_hook=self._hook(False)
             )
 
     def delete(self, name: str) -> None:
-        """Delete all versions, and wait for the end if readable."""
+        """Delete all versions, and wait until they are gone, if permitted to see that."""
 
         def is_deleted() -> bool:
             try:
@@ -162,7 +160,8 @@ class KeyVaultApi:
             except errors.ForbiddenError:
                 return True
 
-        with translated("delete", self.vault, name), contextlib.suppress(ResourceNotFoundError):  # after a lost answer
+        # missing: the answer to an earlier attempt was lost
+        with translated("delete", self.vault, name), contextlib.suppress(ResourceNotFoundError):
             self.client.begin_delete_secret(name, raw_request_hook=self._hook(True))
         self._wait(name, is_deleted)
 
@@ -180,7 +179,8 @@ class KeyVaultApi:
             self.client.purge_deleted_secret(name, raw_request_hook=self._hook(True))
 
     def recover(self, name: str) -> None:
-        with translated("recover", self.vault, name), contextlib.suppress(ResourceNotFoundError):  # after a lost answer
+        # missing: the answer to an earlier attempt was lost
+        with translated("recover", self.vault, name), contextlib.suppress(ResourceNotFoundError):
             self.client.begin_recover_deleted_secret(name, raw_request_hook=self._hook(True))
         self._wait(name, lambda: bool(self.versions(name)))
 
@@ -188,7 +188,7 @@ class KeyVaultApi:
         return lambda _request: self.guard(fresh)
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
-        """The SDK's own wait never ends if a person undoes the change."""
+        """Poll, since the SDK's own wait never ends if a person undoes the change."""
         retries = Retries(itertools.repeat(POLL_SECONDS), seconds=CHANGE_SECONDS + POLL_SECONDS)
         while not done():
             if not retries.pause():
@@ -197,11 +197,11 @@ class KeyVaultApi:
 
 @dataclass(frozen=True)
 class DeletedSecret:
-    # Of its newest version.
+    # Tags of its newest version.
     tags: Mapping[str, str]
-    # When Azure purges it.
+    # When Azure will purge it.
     until: datetime | None
-    # True if it may be purged sooner: the vault has no purge protection.
+    # True if an operator may purge it sooner: the vault has no purge protection.
     purgeable: bool
 
 

@@ -10,20 +10,20 @@ from collections.abc import Iterable, Mapping
 
 TABLES = ("AZKVAuditLogs", "AzureDiagnostics")
 READ = "SecretGet"
-# Returns the whole secret in a file, for another vault of the same subscription.
+# Operation whose answer is the whole secret as a file, for another vault of the same subscription.
 BACKUP = "SecretBackup"
 RETURNS_VALUE = (READ, BACKUP)
 _MICROSOFT = "http://schemas.microsoft.com/identity/claims/"
 _XMLSOAP = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"
-# The claims of the caller in AZKVAuditLogs, in one document.
+# Claims of the caller in AZKVAuditLogs, in one document.
 CLAIMS = {"oid": ("oid", f"{_MICROSOFT}objectidentifier"), "upn": ("upn", f"{_XMLSOAP}upn"), "appid": ("appid",)}
-# The same in AzureDiagnostics, a column per claim.
+# The same claims in AzureDiagnostics, with a column per claim.
 CLAIM_COLUMNS = {
     "oid": ("identity_claim_oid_g", "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g"),
     "upn": ("identity_claim_upn_s", "identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s"),
     "appid": ("identity_claim_appid_g",),
 }
-# An expression for AZKVAuditLogs and one for AzureDiagnostics; "" where the column is missing.
+# An expression for AZKVAuditLogs and another for AzureDiagnostics; "" if the column is missing.
 Column = tuple[str, str]
 
 
@@ -34,13 +34,13 @@ def _or_none(column: str) -> str:
 STATUS: Column = ("toint(HttpStatusCode)", 'toint(column_ifexists("httpStatusCode_d", real(null)))')
 ADDRESS: Column = ("CallerIpAddress", "CallerIPAddress")
 CLIENT: Column = ("ClientInfo", _or_none("clientInfo_s"))
-# The URL of a request: its path names a secret, with or without a version.
+# URL of a request: its path names a secret, with or without a version.
 REQUEST: Column = ("RequestUri", _or_none("requestUri_s"))
-# The id of the answered object, or of the subject of a notification.
+# Id of the object in the answer, or of the subject of a notification.
 OBJECT: Column = ("Id", _or_none("id_s"))
 _EVENT = "Properties.eventGridEventProperties"
 _EVENT_COLUMNS = ("eventGridEventProperties_data_ObjectName_s", "eventGridEventProperties_subject_s")
-# The name of the secret in an event of Key Vault. Microsoft's own query for a near expiry reads these columns of
+# Name of the secret in an event of Key Vault. Microsoft's own query for a near expiry reads these columns of
 # AzureDiagnostics (https://learn.microsoft.com/azure/key-vault/general/alert). No page names those of AZKVAuditLogs:
 # `Properties` is its column for what varies by operation.
 SUBJECT: Column = (

@@ -1,4 +1,4 @@
-"""Doctor's checks of an Azure stack. Values are read only for `TagState.of`, and never shown."""
+"""Doctor's checks of an Azure stack. Values are read only for `TagState.of`, and never printed."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ from secretops.platforms.azure.trail import LogAnalytics
 from secretops.stores.lease import Timing
 from secretops.trails import Access
 
-# The tick is hourly: an operation that is unfinished after two of them is stuck.
+# The tick is hourly: an operation that two ticks did not finish is stuck.
 STUCK_AFTER = timedelta(hours=2)
-# The tick sends requests hourly: a week without a row means that there is no log.
+# The tick sends requests hourly, so a week without a row means that there is no log.
 RECORD_WINDOW = timedelta(days=7)
 DENIAL_WINDOW = timedelta(days=1)
 
 
 class Vault:
-    """Connects with the first request; raises SecretopsError."""
+    """Doctor's requests to the vault. Raises SecretopsError."""
 
     def __init__(self, location: AzureStoreLocation, *, timing: Timing | None = None) -> None:
         self.location, self.timing = location, timing or Timing()
@@ -58,7 +58,7 @@ class Vault:
 
     @functools.cached_property
     def _failure(self) -> SecretopsError | None:
-        """The error of the first request, shared by all checks."""
+        """Return the error of the first request, which all checks share."""
         try:
             self.api.versions(self._first)
         except ForbiddenError:
@@ -68,13 +68,13 @@ class Vault:
         return None
 
     def reach(self) -> None:
-        """Raise SecretopsError for a missing answer or a rejected login."""
+        """Raise SecretopsError if the vault does not answer or rejects the login."""
         if self._failure:
             raise self._failure
 
     @functools.cached_property
     def ahead(self) -> timedelta | None:
-        """Return this clock's lead over the vault's; None if the answer has no date."""
+        """Return this machine's clock minus the vault's; None if the answer has no date."""
 
         def read_date(response: PipelineResponse[Any, Any]) -> None:
             if date := response.http_response.headers.get("Date"):
@@ -93,7 +93,7 @@ class Vault:
         return {secret: TagState.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
 
     def forbidden(self) -> Iterator[SecretopsError]:
-        """Yield denials that concern operators."""
+        """Yield an error for each denied request of the caller."""
         self.reach()
         reads: list[Callable[[], object]] = [functools.partial(self.api.versions, name) for name in self.names]
         for read in [*reads, self.lease.status]:
@@ -139,7 +139,7 @@ def azure_checks(vault: Vault, stack: OpenedStack, tick: Repair) -> list[Check]:
 
 
 def own_rights(vault: Vault) -> Result:
-    """Check the caller's rights to read metadata and the lease. Only a write shows the rights to write."""
+    """Check the caller's rights to read metadata and the lease. Only a write could show the rights to write."""
     if missing := list(vault.forbidden()):
         return attention("; ".join(error.what for error in missing), missing[0].rule, missing[0].remedy)
     return ok(f"may read {len(vault.names)} secrets and the lease")
@@ -168,7 +168,7 @@ def names(vault: Vault, stack: OpenedStack) -> Result:
 
 
 def pending(vault: Vault, finish: Repair | None) -> Result:
-    """Find a pending version without progress, and copies of a published one."""
+    """Find pending versions without progress, and copies of published versions."""
     stray: list[str] = []
     under_way: list[str] = []
     for secret, state in vault.states.items():
@@ -218,14 +218,14 @@ def _unreadable_or_left(vault: Vault) -> Iterator[str]:
 
 
 def _left_over(state: TagState) -> Iterator[Copy]:
-    """Yield stuck copies: a rotation discards only after its last write."""
+    """Yield stuck copies. A rotation discards copies only after its last write."""
     written = max((stored.created for stored in (*state.main, *state.staging)), default=None)
     if written and datetime.now(UTC) - written > STUCK_AFTER:
         yield from state.surplus
 
 
 def lease(vault: Vault) -> Result:
-    """Check that the lease is free or renewed. A killed holder's ends within a minute."""
+    """Check that the lease is free or renewed. A killed process's lease ends within a minute."""
     blob, pause = vault.lease, vault.timing.poll
     seen = blob.status()
     for _ in poll(LONGEST_LEASE + pause, pause) if seen.is_leased and not seen.is_infinite else ():
@@ -260,7 +260,7 @@ def audit(vault: Vault) -> Result:
 
 
 def readers_rights(vault: Vault) -> Result:
-    """Check denials within a day."""
+    """Check that no declared reader was denied within a day."""
     if not vault.location.workspace:
         return ok("unknown without a workspace: a denied reader logs it")
     denied = Counter(

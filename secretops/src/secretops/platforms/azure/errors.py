@@ -1,4 +1,4 @@
-"""Translate errors of Azure and its SDK. Passes on only codes of their texts."""
+"""Translate errors of Azure and its SDK. Uses only codes from their texts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ from azure.core.exceptions import (
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.stores.store_errors import BROKEN, NEXT_TICK, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate
 
-# Rejected for the network of the request: two codes of Key Vault, and one of Storage.
+# Codes for a request from a rejected network: two of Key Vault, one of Storage.
 FIREWALLED = frozenset({"ForbiddenByFirewall", "ForbiddenByConnection", "AuthorizationFailure"})
 UNGRANTED = frozenset({"ForbiddenByRbac", "ForbiddenByPolicy", "AccessDenied", "AuthorizationPermissionMismatch"})
 DISABLED, DELETED, BEING_DELETED = "SecretDisabled", "ObjectIsDeletedButRecoverable", "ObjectIsBeingDeleted"
 
 
-class ForbiddenError(StoreError):
-    """No role permits the request."""
+class ForbiddenError(StoreError): ...
 
 
 class DeletedError(StoreError): ...
@@ -38,15 +37,15 @@ class DeletedError(StoreError): ...
 _UNGRANTED = ErrorTemplate(
     ForbiddenError,
     "this principal may not {action} {where} ({code})",
-    "roles are per secret (Key Vault Secrets Officer for its rotator, Key Vault Secrets User for its readers), and per "
-    "container of the lease (Storage Blob Data Contributor for the rotator)",
+    "a role is required: per secret (Key Vault Secrets Officer for the rotator, Key Vault Secrets User for readers), "
+    "and for the container of the lease (Storage Blob Data Contributor for the rotator)",
     "pulumi up assigns them to the stack's identities, effective in minutes; for yourself request them from an owner",
     "azure-access-denied",
 )
 CHANGING = ErrorTemplate(
     UnreachableError,
     "{where} is being deleted, purged or recovered ({code})",
-    "Azure needs a few seconds, unless a person undoes it meanwhile; nothing is half-written",
+    "the change must end first, which takes a few seconds; nothing is half-written",
     NEXT_TICK,
     "azure-secret-changing",
 )
@@ -63,14 +62,14 @@ _BY_CODE = {
     DISABLED: ErrorTemplate(
         StoreError,
         "{where}: the requested version is disabled",
-        "nobody can read a disabled version; if it is the newest one, readers get nothing",
+        "a version must be enabled to be read; if it is the newest one, readers get nothing",
         "secretops doctor shows the version and its repair",
         "azure-version-disabled",
     ),
     DELETED: ErrorTemplate(
         DeletedError,
         "{where} is deleted, and its name is in use until it is purged",
-        "the vault retains a deleted secret; secretops recovers only what it deleted itself",
+        "a deleted secret must be recovered or purged; secretops recovers only what it deleted itself",
         "az keyvault secret recover --vault-name {vault} --name {name}; or purge it, which cannot be undone",
         "secret-deleted",
     ),
@@ -79,7 +78,7 @@ _BY_CODE = {
 NO_LOGIN = ErrorTemplate(
     UsageError,
     "no Azure login for {host} ({code})",
-    "the login is that of this process' identity (AZURE_CLIENT_ID names a user-assigned one), or of az login",
+    "a login is required: of this process' identity (AZURE_CLIENT_ID names a user-assigned one), or of az login",
     "az login --tenant TENANT, with the stack's tenant; then check: az account show",
     "azure-login-missing",
 )
@@ -130,9 +129,9 @@ def codes(error: AzureError) -> list[str]:
 def translate(
     error: AzureError, action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> SecretopsError:
-    """Return the error for secret or blob `name` at `url`. `own`: templates by code."""
+    """Return the error for the secret or blob `name` at `url`. `own`: templates by Azure's code."""
     if isinstance(error, HttpResponseError) and error.response is None and isinstance(error.__context__, AzureError):
-        error = error.__context__  # the query client turns a failed login into an answer
+        error = error.__context__  # the query client wraps a failed login in an answer without a response
     host = urlsplit(url).netloc
     found = codes(error)
     names = {"where": f"{name} in {host}", "host": host, "vault": vault_name(url), "name": name, "action": action}
@@ -147,7 +146,7 @@ def vault_name(url: str) -> str:
 def translated(
     action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> Iterator[None]:
-    """Translate without the SDK's texts and tracebacks."""
+    """Raise SecretopsError without the SDK's texts and tracebacks."""
     try:
         yield
     except AzureError as error:

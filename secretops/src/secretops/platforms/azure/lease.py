@@ -1,7 +1,7 @@
-"""The lease of the Azure store: a blob's, which Azure grants and ends. Key Vault has no compare-and-swap.
+"""The lease of the Azure store: the lease of a blob, which Azure grants and ends. Key Vault has no compare-and-swap.
 
-The metadata name the holder and count renewals. Each attempt of a write checks the lease, and ends before the lease can
-(`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
+The blob's metadata name the holder and count renewals. Each attempt of a write checks the lease, and ends before the
+lease can (`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
 https://learn.microsoft.com/rest/api/storageservices/lease-blob
 """
 
@@ -26,9 +26,9 @@ from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease, lease_held
 
-# Characters of a holder's name in the metadata, which are headers.
+# Characters of a holder's name in the metadata, which are sent as headers.
 LONGEST_NAME = 180
-# The longest finite lease of Azure, in seconds: without a renewal it is free by then.
+# Azure's longest finite lease, in seconds: without a renewal it is free by then.
 LONGEST_LEASE = 60
 # Retries of a request, with pauses of about 1, 3 and 5 s, so that a renewal can be repeated.
 RETRIES = 3
@@ -71,12 +71,12 @@ class LeaseStatus:
     since: datetime | None = None
     renewals: int = 0
     is_leased: bool = False
-    # Has no end: secretops never acquires such a lease.
+    # Lease without an end. secretops never acquires one.
     is_infinite: bool = False
 
 
 class LeaseBlob(LeaseStore):
-    """Connects with the first request."""
+    """The lease of a blob."""
 
     writes_first = True
     keeps_duration = True
@@ -104,7 +104,7 @@ class LeaseBlob(LeaseStore):
         if seen.is_infinite:
             raise StoreError(
                 f"{self.name}: its lease has no end, so secretops did not acquire it",
-                rule="secretops' leases last seconds and are renewed, so a lease ends soon after its process",
+                rule="a lease must end soon after its process; those of secretops last seconds, and are renewed",
                 remedy=f"to end it: az storage blob lease break --blob-url {self.url} --auth-mode login",
                 code="lease-infinite",
             )
@@ -116,7 +116,7 @@ class LeaseBlob(LeaseStore):
         return StoredLease(held)
 
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
-        """Releases a lease that it acquired before it raises."""
+        """Acquire, renew or release the lease. On an error, release one acquired here."""
         if record is None:
             self.release(after.record.token if after.record else "")
             return StoredLease()
@@ -127,7 +127,7 @@ class LeaseBlob(LeaseStore):
                 return StoredLease(record)
         except BaseException:
             if not is_renewal:
-                with contextlib.suppress(SecretopsError):  # the lease may be ours, and its answer lost
+                with contextlib.suppress(SecretopsError):  # the lease may be granted, and its answer lost
                     self.release(record.token)
             raise
         found = self.read()
@@ -140,7 +140,7 @@ class LeaseBlob(LeaseStore):
         return lease_held(found.holder, found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
-        """Create a missing blob. False if another process has the lease."""
+        """Acquire the lease; create a missing blob. Return False if another process has the lease."""
         with translated("acquire the lease of", self.url, self.name):
             while True:
                 try:
@@ -161,7 +161,7 @@ class LeaseBlob(LeaseStore):
         return self._is_ours("renew the lease of", lambda: self._lease(lease).renew())
 
     def write_holder(self, lease: str, holder: str, since: datetime, count: int) -> bool:
-        """False if the lease is lost."""
+        """Name the holder. Return False if the lease is lost."""
         metadata = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
         return self._is_ours("write to", lambda: self.client.set_blob_metadata(metadata, lease=lease))
 

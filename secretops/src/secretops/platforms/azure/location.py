@@ -1,5 +1,3 @@
-"""The manifest's model of the Azure store."""
-
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -29,25 +27,25 @@ BlobUrl = Annotated[
 
 
 class AzureStoreLocation(StoreLocation):
-    """Secrets of one Key Vault. azure-identity's chain finds the credentials."""
+    """The secrets of one Key Vault. azure-identity's chain finds the credentials."""
 
     kind: Literal["azure"] = "azure"
-    # Id (a GUID) of the vault's Entra tenant. Anybody may use the name of a purged vault; a person's login must not
-    # follow it into another tenant.
+    # Id (a GUID) of the vault's Entra tenant. Anybody may reuse the name of a purged vault, so secretops logs in to
+    # this tenant only.
     tenant: Guid
     # `https://<name>.vault.azure.net`.
     vault: KeyVaultUrl
     # Secret -> its name in the vault. Readers get the newest version.
     secrets: dict[SecretName, KeyVaultName]
-    # Secret -> the vault's secret with the pending version, which only the rotator reads. Separate, because a request
-    # without a version gets the newest one, verified or not.
+    # Secret -> the vault's secret with its pending version, which only the rotator reads. Separate, because a request
+    # without a version returns the newest one, verified or not.
     pending: dict[SecretName, KeyVaultName]
-    # Secret -> the fields that its readers expect: keys of the JSON object in its value.
+    # Secret -> the fields that its readers expect, as keys of a JSON object.
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
-    # Secret -> days from publication to the expiry date of a version in the vault, when the next one is due. A
-    # certificate may end sooner. A secret that is not listed has none.
+    # Secret -> days from publication until a version expires in the vault, when the next one is due. A certificate may
+    # expire sooner. Versions of other secrets do not expire.
     due_days: dict[SecretName, Days] = Field(default_factory=dict)
-    # The blob for the rotator's lease, `https://<account>.blob.core.windows.net/<container>/<blob>`.
+    # URL of the blob for the rotator's lease, `https://<account>.blob.core.windows.net/<container>/<blob>`.
     lease: BlobUrl
     # Id (a GUID) of the Log Analytics workspace of the vault's audit log; empty without one.
     workspace: GuidOrEmpty = ""

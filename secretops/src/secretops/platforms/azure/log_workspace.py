@@ -1,6 +1,6 @@
 """Query a Log Analytics workspace for Key Vault's audit log.
 
-Tables exist from their first row on. A missing table, or a too large answer, is a detail of a PartialError:
+Tables exist from their first row on. A PartialError has a detail that a table is missing or an answer too large:
 https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
 """
 
@@ -29,14 +29,14 @@ ENDPOINT = "https://api.loganalytics.io"
 _NO_TABLE = ErrorTemplate(
     UsageError,
     f"{{name}} has neither table {TABLES[0]} nor {TABLES[1]}",
-    "the vault's diagnostic setting sends its audit log there; the first row creates a table",
+    "one of them must have the vault's audit log; the first row that the vault sends creates the table",
     "pulumi up; then wait up to 15 minutes for the next reads",
     "audit-log-missing",
 )
 _REJECTED = ErrorTemplate(
     StoreError,
     "{name} rejects the query ({code})",
-    "the query uses the columns in Microsoft's reference of the table",
+    "the query must match the table; it uses the columns of Microsoft's reference",
     "export the rows to a file: secretops audit FILE; and report it to the maintainers",
     "audit-query-rejected",
 )
@@ -47,9 +47,9 @@ _TEMPLATES = {"SEM0529": _NO_TABLE, "SEM0100": _NO_TABLE, "BadArgumentError": _R
 TOO_LARGE = "-2133196797"
 # Severity of a missing table. Errors have lower numbers.
 WARNING = 3
-# The default of --since: the interactive retention of a workspace is seldom longer.
+# Default of --since: the interactive retention of a workspace is seldom longer.
 OLDEST = timedelta(days=90)
-# Period of one query, halved while its answer is too large.
+# Period of one query. It is halved while the answer is too large.
 WINDOW = timedelta(days=7)
 SHORTEST = timedelta(minutes=1)
 
@@ -67,7 +67,7 @@ def connect(tenant: str) -> LogsQueryClient:
 
 
 class Workspace:
-    """Connects with the first query."""
+    """The audit log of the vault."""
 
     def __init__(self, location: AzureStoreLocation) -> None:
         self._location, self._host = location, urlsplit(location.vault).netloc
@@ -78,7 +78,7 @@ class Workspace:
         return connect(self._location.tenant)
 
     def lines(self, since: datetime | None) -> Iterator[bytes]:
-        """Yield the vault's rows. Raises UsageError if both tables are missing."""
+        """Yield the log's rows since a time. Raises UsageError if both tables are missing."""
         now = datetime.now(UTC)
         begin = since or now - OLDEST
         while begin < now:
@@ -104,11 +104,11 @@ class Workspace:
             yield from found
 
     def _answer(self, query: str, what: str) -> list[Mapping[str, Any]]:
-        """Raises _TooLargeError, and StoreError for an incomplete answer."""
+        """Run a query. Raises _TooLargeError, and StoreError for an incomplete answer."""
         from azure.monitor.query import LogsQueryResult
 
         with translated("query", ENDPOINT, self._name, _TEMPLATES):
-            # The query has the period: whether a timespan includes its ends is not documented.
+            # The query itself has the period: whether `timespan` includes its ends is not documented.
             answer = self._client.query_workspace(self._location.workspace, query, timespan=None)
         tables, lacking = (
             (answer.tables, []) if isinstance(answer, LogsQueryResult) else (answer.partial_data, _lacking(answer))

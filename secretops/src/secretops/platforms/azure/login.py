@@ -1,8 +1,8 @@
 """Log in to Azure for one tenant: a container as its identity, a person as themselves.
 
 azure-identity prefers a machine's identity to `az login`, so it needs AZURE_CLIENT_ID or AZURE_TOKEN_CREDENTIALS. It
-returns tokens for any tenant that a service names, and any tenant may take a purged vault's name: so tokens are for the
-stack's tenant only. https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains
+returns tokens for any tenant that a service names, and any tenant may reuse a purged vault's name. So this login
+accepts only the stack's tenant. https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from azure.identity import DefaultAzureCredential
 from secretops.errors import UsageError
 from secretops.platforms.azure.errors import NO_LOGIN
 
-# Variables of azure-identity that choose an identity or a credential.
+# Variables by which azure-identity chooses an identity or a credential.
 _IDENTITY_NAMED = frozenset({"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"})
 
 
 class Login:
-    """azure-identity's chain, restricted to `tenant`; empty, for the launcher: the vault's own."""
+    """azure-identity's chain, for `tenant` only; if empty (in the launcher), for the vault's own."""
 
     def __init__(self, tenant: str = "") -> None:
         logging.getLogger("azure.identity").setLevel(logging.ERROR)  # its warnings repeat our errors
@@ -31,15 +31,15 @@ class Login:
         self._tenant, self._chain = tenant.lower(), DefaultAzureCredential(**excluded)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        """Raises UsageError for another tenant, or without a login to the stack's."""
+        """Return a token. Raises UsageError for another tenant, or without a login to the stack's."""
         request = TokenRequestOptions(**(options or {}))
         if self._tenant:
             if (named := request.get("tenant_id") or self._tenant).lower() != self._tenant:
                 raise UsageError(
                     f"{scopes[0].removesuffix('/.default')} belongs to tenant {named}",
-                    rule=f"the stack's tenant is {self._tenant}; another one gets no token and no value",
-                    remedy="pulumi up shows whether the vault, or the account of the lease, is still the stack's: "
-                    "anybody may use the name of a purged one",
+                    rule=f"it must belong to the stack's tenant, {self._tenant}; no token and no secret value was sent",
+                    remedy="check with pulumi up that the stack still has this vault or storage account: after a purge "
+                    "anybody may create one of the same name",
                     code="azure-tenant-mismatch",
                 )
             request["tenant_id"] = self._tenant

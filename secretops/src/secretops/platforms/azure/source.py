@@ -1,7 +1,7 @@
 """`azure-kv:<vault's host>/<secret>[+<secret>…]`: secrets of an Azure Key Vault, read as the managed identity.
 
-For example azure-kv:coreflux-mcp-prod.vault.azure.net/mqtt+agent-key. Without a secret all four are requested; each
-request for one that the identity may not read is recorded as denied.
+For example azure-kv:coreflux-mcp-prod.vault.azure.net/mqtt+agent-key. Without a secret all four are requested, and each
+that the identity may not read is recorded as a denied request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from secretops.platforms.azure.tags import ID, latest
 
 
 class KeyVault(PollingSource):
-    """Polls the list of a secret's versions; reads a value only after it changed.
+    """Polls the list of a secret's versions. Reads a value only after the list has changed.
 
     8,760 polls a month cost 0.03 USD per secret, server and page of 25 versions (0.03 USD per 10,000 operations,
     https://azure.microsoft.com/pricing/details/key-vault/, 2025). A vault accepts 4,000 operations in ten seconds.
@@ -41,7 +41,7 @@ class KeyVault(PollingSource):
         if not host or not slash:
             raise UsageError(
                 f"--from azure-kv:{place}: invalid source",
-                rule="azure-kv:<vault's host>/<secret>[+<secret>…]",
+                rule="it must be azure-kv:<vault's host>/<secret>[+<secret>…]",
                 remedy=f"{OUTPUT}; for example azure-kv:coreflux-mcp.vault.azure.net/mqtt",
                 code="source-invalid",
             )
@@ -54,8 +54,8 @@ class KeyVault(PollingSource):
         if not stored and name in self._found:
             raise StoreError(
                 f"secret {name} was deleted from the vault",
-                rule="nobody can read a deleted secret, which the vault retains",
-                remedy="secretops status; az keyvault secret recover restores it",
+                rule="the secret must exist; the vault retains the deleted one until it is purged",
+                remedy=f"az keyvault secret recover --vault-name NAME --name {name}",
                 code="secret-deleted",
             )
         if stored and not any(one.enabled for one in latest(stored)):  # a read would be recorded as denied
@@ -72,7 +72,7 @@ class KeyVault(PollingSource):
 def _disabled(name: str) -> StoreError:
     return StoreError(
         f"secret {name}: its newest version is disabled",
-        rule="Key Vault returns no other version to readers",
+        rule="the newest version must be enabled: Key Vault returns no other one to readers",
         remedy="secretops doctor shows the version and its repair",
         code="current-version-disabled",
     )

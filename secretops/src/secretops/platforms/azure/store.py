@@ -1,4 +1,4 @@
-"""`VersionStore` over Key Vault. Readers get a secret's newest version; another secret has the pending one."""
+"""A version store in Key Vault. Readers get a secret's newest version; another secret has the pending one."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def forget(self, secret: str) -> None:
         """Disable every version, delete the secret, and purge it if permitted. Logs what remains.
 
-        Marks the readers' version first, so that a crash does not undo it, and deletes its secret last.
+        Marks the readers' version first and deletes its secret last, so that a run after a crash continues.
         """
         name, staging = self._names(secret)
         self.confirm()
@@ -99,7 +99,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             self._api.set_tags(stored, with_entry(stored, entry))
 
     def _is_kept(self, secret: str) -> bool:
-        """Return True also while secretops is forgetting it: until a possible purge."""
+        """Return True also while secretops forgets the secret, until a possible purge."""
         state = self._state(secret)
         if state.versions.all or state.forgetting:
             return True
@@ -135,7 +135,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             self._forget(copy.stored)
 
     def _deliver(self, secret: str, state: TagState, version: Version, now: datetime) -> bool:
-        """Log another author's new versions: Key Vault has no compare-and-swap."""
+        """Publish, and log new versions of other authors: Key Vault has no compare-and-swap."""
         name, _ = self._names(secret)
         written = payload.serialize(secret, self._value(secret, state, version.id), LIMIT)
         current = state.versions.current
@@ -144,13 +144,13 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         due = self._expiry(secret, published, published.published or now)
         tags = _tags(published, state)
         self._make(name, written, tags, due, fresh=True)
-        self._fence.check(False)  # a process that lost the lease does not record a publish time
+        self._fence.check(False)  # a process that lost the lease must not record a publish time
         late = state.late
         for stored in state.main:
             if stored.enabled and stored.id in late:
                 late_id = stored.tags[ID]
                 _log.warning("secret %s: version %s was written late; %s is published again", name, late_id, version.id)
-                self._forget(stored)  # at once: later it may share a second with others
+                self._forget(stored)  # at once: a later version may share its second with others
         known = {stored.id for stored in state.main}
         for stored in self._api.versions(name):
             if stored.id not in known and stored.tags.get(WRITE) != tags[WRITE] and FORGOTTEN not in stored.tags:
@@ -167,7 +167,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def _make(
         self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Recover first a secret that secretops deleted."""
+        """Create a version, after recovering a secret that secretops deleted."""
         try:
             self._api.set(name, written, tags, expires, fresh=fresh)
         except DeletedError as error:
@@ -176,7 +176,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             except ForbiddenError:  # a role on the secret may not cover its deletion
                 raise StoreError(
                     error.what,
-                    rule="secretops recovers a secret that it deleted itself; this principal may not see that",
+                    rule="this principal must be able to read deleted secrets, to see if secretops deleted this one",
                     remedy=f"secretops rotate, or put, as an operator with a role on the vault; or: {error.remedy}",
                     code="secret-deleted",
                 ) from None
@@ -193,7 +193,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
                 self._api.set_tags(stored, {tag: stored.tags[tag] for tag in stored.tags if tag != FORGETTING})
 
     def _delete(self, name: str) -> None:
-        """Mark the newest version as deleted by secretops."""
+        """Mark the newest version as deleted by secretops, and delete the secret."""
         versions, now = self._api.versions(name), datetime.now(UTC)
         for stored in versions:
             is_newest = stored in latest(versions)
@@ -218,7 +218,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         _log.warning("secret %s: deleted, with disabled versions; the vault retains it: %s", name, why)
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
-        """Return the next version's due date. The vault warns before."""
+        """Return when the next version is due. This is the expiry of `version` in the vault, which warns before."""
         days = self._location.due_days.get(secret)
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)
@@ -261,7 +261,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             if stored.enabled and FORGOTTEN in stored.tags:
                 return StoreError(
                     f"secret {stored.secret}: the forgotten version {stored.id} was enabled again",
-                    rule="secretops neither deletes nor uses a version that a person enabled",
+                    rule="a forgotten version must stay disabled; secretops does not delete what a person enabled",
                     remedy=f"to keep it: secretops put {secret}; to forget it: {self._enable(stored, 'false')}, "
                     "then secretops tick",
                     code="forgotten-version-enabled",
@@ -276,7 +276,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             return None
         return StoreError(
             f"secret {found.secret}: the current version {found.id} is disabled, so readers get nothing",
-            rule="a person disabled it; secretops does not enable it again",
+            rule="the current version must be enabled; secretops does not enable what a person disabled",
             remedy=f"for a new version: secretops rotate {secret}, or put; to enable it: {self._enable(found)}",
             code="current-version-disabled",
         )

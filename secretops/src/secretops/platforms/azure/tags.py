@@ -23,18 +23,18 @@ from secretops.platforms.azure.errors import ForbiddenError
 from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged, timestamp
 
 LONGEST, MOST = 256, 15
-# Longest number to read; Python parses at most some thousand digits.
+# Digits of the longest number to parse; Python refuses some thousand digits.
 _DIGITS = 19
 PREFIX = "secretops-"
 ID, NUMBER, WRITE, USER, LAST = (f"{PREFIX}{name}" for name in ("id", "number", "write", "user", "last"))
-# Marks a discarded version, and a version of a secret that is being forgotten. The newest version of a deleted secret
-# has the second mark only if secretops deleted it.
+# Marks of a discarded version, and of one whose secret is being forgotten. The newest version of a deleted secret has
+# the second mark only if secretops deleted the secret.
 FORGOTTEN, FORGETTING = f"{PREFIX}forgotten", f"{PREFIX}forgetting"
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A lost answer may leave two copies of one write."""
+    """A version that secretops wrote. A lost answer may leave two copies of a write."""
 
     stored: KeyVaultVersion
     number: int
@@ -45,17 +45,17 @@ class Copy:
 
 @dataclass(frozen=True)
 class TagState:
-    """One secret's state, from its two secrets in the vault."""
+    """The state of one secret, from its two secrets in the vault."""
 
     main: tuple[KeyVaultVersion, ...]
-    # The versions of the secret for the pending version.
+    # Versions of the vault's secret for the pending version.
     staging: tuple[KeyVaultVersion, ...]
     # Id of the version in Key Vault that readers get. Read only if one second created several.
     found: str | None = None
 
     @classmethod
     def of(cls, api: KeyVaultApi, name: str, staging: str) -> TagState:
-        """Reads the value, where it may, if one second created several versions."""
+        """Return the state. Reads the value, if permitted, only if one second created several versions."""
         state = cls(api.versions(name), api.versions(staging))
         if len({stored.tags.get(WRITE) for stored in state.newest}) > 1:
             with contextlib.suppress(ForbiddenError):
@@ -78,7 +78,8 @@ class TagState:
 
     @cached_property
     def rolled_back(self) -> Copy | None:
-        """The copy of an older version that a person created, unless that version is retired or was written late."""
+        """Return the copy of an older version that a person created, unless that version is retired or was written
+        late."""
         copies, newest = self._in_time, self.newest
         found = next((copy for copy in copies if len(newest) == 1 and copy.stored == newest[0]), None)
         if found is None or not found.stored.enabled or found.number == copies[-1].number:
@@ -88,16 +89,16 @@ class TagState:
 
     @cached_property
     def late(self) -> frozenset[str]:
-        """Ids of versions created after a later one of secretops, or after their discard.
+        """Return ids of versions created after a later version of secretops, or after their discard.
 
-        Azure executed a write without the lease late: its user may have another password by now.
+        Azure executed the write late, after the lease was lost: its user may have another password by now.
         """
-        main, staging = self._main, self._staging  # a pending version makes no publication late
+        main, staging = self._main, self._staging  # a pending version does not make a publication late
         return self._late(self.main, main, main) | self._late(self.staging, staging, [*main, *staging])
 
     @property
     def next_number(self) -> int:
-        """Numbers order versions: Key Vault's times are to the second."""
+        """Return a number that orders versions: Key Vault's times have only seconds."""
         return 1 + max((_number(stored) for stored in (*self.main, *self.staging)), default=0)
 
     def copies(self, version: str) -> tuple[Copy, ...]:
@@ -108,13 +109,13 @@ class TagState:
 
     @property
     def newest(self) -> tuple[KeyVaultVersion, ...]:
-        """The readers' version: one, none, or several that only Key Vault can distinguish."""
+        """Return the readers' version: one, none, or several that only Key Vault can distinguish."""
         found = latest(self.main)
         return tuple(stored for stored in found if stored.id == self.found) or found
 
     @property
     def surplus(self) -> Iterator[Copy]:
-        """Enabled copies to discard, never the readers'."""
+        """Yield enabled copies to discard, never the readers'."""
         versions, newest, late = self.versions, self.newest, self.late
         pending = versions.pending
         living = {version.id for version in versions.living if version is not pending}
@@ -133,7 +134,7 @@ class TagState:
 
     @property
     def carrier(self) -> KeyVaultVersion | None:
-        """The version for the journal's tag: current, else pending."""
+        """Return the version whose tags have the journal: current, else pending."""
         current, pending = self.versions.current, self.versions.pending
         copies = (current and self.copies(current.id)) or (pending and self.pending_copies(pending.id))
         return copies[-1].stored if copies else None
@@ -145,7 +146,7 @@ class TagState:
     def _late(
         self, stored: Iterable[KeyVaultVersion], copies: Iterable[Copy], history: Iterable[Copy]
     ) -> frozenset[str]:
-        """Return copies written after their discard, or after a later one of `history`."""
+        """Return ids of copies written after their discard, or after a later copy of `history`."""
         late = {one.tags.get(WRITE) for one in stored if FORGOTTEN in one.tags}
         first = {copy.write: copy for copy in sorted(copies, key=self._made, reverse=True)}
         for other in history:
@@ -167,7 +168,7 @@ class TagState:
 
     @cached_property
     def _published(self) -> list[Version]:
-        """Each version once, by publication. A new rollback has no publish time yet."""
+        """Return each version once, in order of publication. A new rollback has no publish time yet."""
         known: dict[str, Version] = {}
         back = self.rolled_back
         for copy in (*self._in_time, *([back] if back else [])):
@@ -184,7 +185,7 @@ class TagState:
 
 
 def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
-    """Raises UsageError if one is too long."""
+    """Return a version's tags. Raises UsageError if one is too long."""
     times = {f"{PREFIX}{name}": getattr(version, name) for name in TIMES}
     tags = {ID: version.id, NUMBER: str(number), WRITE: write}
     tags |= {name: timestamp(time) for name, time in times.items() if time}
@@ -194,7 +195,7 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
         if len(text) > LONGEST:
             raise UsageError(
                 f"{name.removeprefix(PREFIX)} {version.user if name == USER else version.id}: too long",
-                rule=f"the Azure store writes it to a tag of {LONGEST} characters; nothing was changed",
+                rule=f"it must fit into a tag of {LONGEST} characters; nothing was changed",
                 remedy="use a shorter one",
                 code="version-names-too-long",
             )
@@ -202,38 +203,38 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
 
 
 def with_times(stored: KeyVaultVersion, **times: datetime | None) -> dict[str, str]:
-    """Return the tags with these times; None changes nothing."""
+    """Return a version's tags with these times; None changes nothing."""
     return _fitting({**stored.tags, **{f"{PREFIX}{name}": timestamp(time) for name, time in times.items() if time}})
 
 
 def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
-    """Return a discarded version's tags. If a person enables it, it is not secretops' own."""
+    """Return a discarded version's tags. If a person enables it, it does not count as secretops' own."""
     stay = (NUMBER, WRITE, FORGETTING)
     left = {name: text for name, text in stored.tags.items() if name in stay or not name.startswith(PREFIX)}
     return _fitting({**left, FORGOTTEN: timestamp(now)})
 
 
 def marked_forgetting(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """Mark as being forgotten, or deleted by secretops."""
+    """Return `tags` marked as being forgotten, or deleted by secretops."""
     return _fitting({**tags, FORGETTING: timestamp(now)})
 
 
 def with_entry(stored: KeyVaultVersion, entry: Entry) -> dict[str, str]:
 
     def written(outcome: str) -> str:
-        return json.dumps([timestamp(entry.time), entry.version, entry.step, quote(outcome, safe=" ")])
+        return json.dumps([timestamp(entry.time), entry.version, entry.step, quote(outcome, safe=" "), entry.actor])
 
     return _fitting({**stored.tags, LAST: fit_outcome(entry, written, LONGEST)})
 
 
 def latest(stored: Iterable[KeyVaultVersion]) -> tuple[KeyVaultVersion, ...]:
-    """Return the last second's versions, the highest number last."""
+    """Return the versions created in the last second, sorted by number."""
     found = sorted(stored, key=lambda one: (one.created, _number(one)))
     return tuple(one for one in found if one.created == found[-1].created)
 
 
 def readers_version(api: KeyVaultApi, name: str, newest: Sequence[KeyVaultVersion]) -> KeyVaultVersion | None:
-    """Return which version of one second readers get."""
+    """Return the version that readers get, of several that were created in one second."""
     if len(newest) > 1:
         return api.value(name) or next((stored for stored in reversed(newest) if not stored.enabled), None)
     return newest[0] if newest else None
@@ -261,9 +262,9 @@ def _version(tags: Mapping[str, str]) -> Version | None:
 
 def _entry(secret: str, text: str | None) -> Entry | None:
     try:
-        time, version, step, outcome = json.loads(text or "")
-        outcome = unquote(outcome, errors="replace")
-        return Entry(time=datetime.fromisoformat(time), secret=secret, version=version, step=step, outcome=outcome)
+        time, version, step, outcome, *actor = json.loads(text or "")
+        texts = {"outcome": unquote(outcome, errors="replace"), "actor": "".join(actor)}
+        return Entry(time=datetime.fromisoformat(time), secret=secret, version=version, step=step, **texts)
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
 

@@ -24,7 +24,7 @@ _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 
 class LogAnalytics(TrailNames):
-    """Skips other vaults of the workspace."""
+    """The trail of one vault. Skips other vaults of the workspace."""
 
     log_format = "rows of Key Vault's audit log, one a line, a list of them, or an answer of the query API"
 
@@ -48,7 +48,7 @@ class LogAnalytics(TrailNames):
         identity = _identity(row)
         reader = identity.get("upn") or identity.get("oid") or identity.get("appid") or NOBODY
         if not operation.startswith("Secret") or (reader == NOBODY and status == http.HTTPStatus.UNAUTHORIZED):
-            return  # every client sends one request without a token, to discover the login endpoint
+            return  # every client sends a first request without a token, to discover the login endpoint
         secret = self._secret(operation, row)
         if secret is None:
             return
@@ -66,7 +66,7 @@ class LogAnalytics(TrailNames):
         )
 
     def _secret(self, operation: str, row: Mapping[str, Any]) -> str | None:
-        """A denied request may lack an id, and a restore a name in its path."""
+        """Return the secret. A denied request may lack an id, and a restore a name in its path."""
         for url in (_first(row, "requesturi", "requesturi_s"), _first(row, "id", "id_s")):
             found = urlsplit(str(url or ""))
             parts = [part for part in found.path.split("/") if part]

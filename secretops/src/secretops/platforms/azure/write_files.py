@@ -29,22 +29,22 @@ def texts(paths: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
         raise UsageError(
             f"variable {missing[0]} is not set" if missing else "no path",
             rule="the text for each path must be in a variable, starting with FILE_0",
-            remedy="the stack declares both: pulumi up",
+            remedy="pulumi up, which declares both",
             code="file-text-missing",
         )
     return {path: variables[variable(at)] for at, path in enumerate(paths)}
 
 
 def write_files(paths: Sequence[str], variables: Mapping[str, str]) -> None:
-    """Raises UsageError for a missing text or an unwritable file."""
+    """Write each text. Raises UsageError for a missing text or an unwritable file."""
     for path, text in texts(paths, variables).items():
         try:
             Path(path).write_text(text, encoding="utf-8")
         except OSError as error:
             raise UsageError(
                 f"{path}: {error.strerror}",
-                rule="the files are in a volume that the containers of the replica share",
-                remedy="the stack declares this volume: pulumi up",
+                rule="the file must be in the volume that the containers of the replica share",
+                remedy="pulumi up, which declares this volume",
                 code="file-unwritable",
             ) from None
 

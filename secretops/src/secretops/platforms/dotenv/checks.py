@@ -1,5 +1,3 @@
-"""Doctor's checks of a dotenv store."""
-
 from __future__ import annotations
 
 import os
@@ -19,7 +17,7 @@ from secretops.platforms.dotenv.salvage import ASIDE
 from secretops.stores import files
 from secretops.trails import AccessRecordTrail
 
-# Limit of the paths in a finding.
+# The most paths in a finding.
 MOST_NAMED = 5
 
 
@@ -34,8 +32,8 @@ def reach(root: Path) -> None:
     if not exists:
         raise StoreError(
             f"{root} does not exist",
-            rule="this folder contains every secret value; running servers continue with the values that they have",
-            remedy="do not restart a server; see docs/operations/lost-store.md",
+            rule="the folder must exist: it contains every secret value; running servers continue with theirs",
+            remedy="do not restart a server; follow docs/operations/lost-store.md",
             code="dotenv-folder-missing",
         )
 
@@ -84,7 +82,7 @@ def _close(root: Path) -> str:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Follows only a link of the root."""
+    """Yield the store's paths. Follows a link only at the root."""
     yield root, root.stat()
     yield from ((root / name, (root / name).lstat()) for name in files.LOCKS if os.path.lexists(root / name))
     for top in (root / name for name in files.FOLDERS):
@@ -163,5 +161,5 @@ def _invalid_lines(path: Path, read: Callable[[bytes], object]) -> list[str]:
                 try:
                     read(line)
                 except (ValueError, RecursionError):
-                    invalid += [number] if line.endswith(b"\n") else []  # else it is being written
+                    invalid += [number] if line.endswith(b"\n") else []  # an incomplete line is being written
     return [f"{path}: {len(invalid)} invalid lines, the first is line {invalid[0]}"] if invalid else []

@@ -21,7 +21,7 @@ from secretops.values import PUBLIC_FIELDS, Value
 
 DELIVERED = "delivered.json"
 
-# Remedy for the public lines of config/.env, which name the broker that gets the server's password.
+# Remedy for changed public lines of config/.env: they name the broker that gets the server's password.
 RESTORE = "secretops doctor --repair"
 
 
@@ -29,8 +29,8 @@ class DeliveredNames(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     variables: frozenset[str] = frozenset()
-    # Below the root, with "{version}" if each version has its own file. Only a name that a store can deliver is valid,
-    # since these files are removed.
+    # Paths below the root, with "{version}" if each version has its own file. Only a name that a store can deliver is
+    # valid, since these files are removed.
     files: frozenset[DeliveredFile] = frozenset()
 
 
@@ -43,7 +43,7 @@ class Content:
 
 
 class Delivery:
-    """Writes under the store's lock. Raises StoreError."""
+    """Delivers under the store's lock. Methods raise StoreError."""
 
     def __init__(self, location: Location) -> None:
         self._location = location
@@ -54,7 +54,7 @@ class Delivery:
         return (*self._location.variables.get(secret, {}), *self._files.get(secret, {}))
 
     def variables(self, secret: str) -> set[str]:
-        """Omit the version's variable."""
+        """Return a secret's variables, except the version's."""
         location = self._location
         return {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
 
@@ -85,7 +85,7 @@ class Delivery:
         before, stale, is_env_stale = self._names(secret), self._stale_files(content), self._is_env_stale(content)
         if stale or is_env_stale:
             record()
-        if names != before:  # recorded first, so that nothing that is delivered can be lost
+        if names != before:  # recorded before the delivery, which a crash must not hide
             both = DeliveredNames(variables=names.variables | before.variables, files=names.files | before.files)
             self._write_names(secret, both)
         for path in stale:
@@ -114,7 +114,7 @@ class Delivery:
         self._remove(variables, names.files | set(self._files.get(secret, {}).values()))
 
     def edited(self, known: Sequence[Content]) -> tuple[str, str] | None:
-        """Return what is in none of `known`, and what to remove to undo it; else None."""
+        """Return a person's edit (content in none of `known`) and what to remove to undo it; or None."""
         names = {name for content in known for name in content.variables}
         text = (self.env_text() if names else None) or ""
         variables, paths = self.edits(known, names, text, {path for content in known for path in content.files})
@@ -127,7 +127,7 @@ class Delivery:
     def edits(
         self, known: Sequence[Content], names: Iterable[str], text: str, paths: Iterable[Path]
     ) -> tuple[list[str], list[Path]]:
-        """Return variables and paths with content in none of `known`, without version variables."""
+        """Return the variables and paths whose content is in none of `known`, without version variables."""
         present = env_file.parse(text) if text else {}
         variables = [
             name
@@ -148,7 +148,7 @@ class Delivery:
         return {name: value for name, value in self._location.lines.items() if present.get(name) != value}
 
     def public_findings(self) -> list[str]:
-        """Describe differing lines, without the file's text, which may be a pasted password."""
+        """Describe lines that differ, without their text, which may be a pasted password."""
         text = self.env_text() or ""
         present = env_file.parse(text)
         return [
@@ -180,13 +180,13 @@ class Delivery:
         changed = env_file.update(env_file.HEADER if text is None else text, changes)
         if changed != text:
             content = changed.encode(errors="surrogateescape")
-            if set(changes.values()) != {None}:  # a removal is always allowed
+            if set(changes.values()) != {None}:  # lines may always be removed
                 env_file.decode(self.env, content, StoreError)
             files.write(self.env, content, files.PRIVATE)
 
     def _remove(self, variables: Iterable[str], names: Iterable[str]) -> None:
         if read_text(self.env) is None:
-            files.remove(self.env)  # with the leftover of a killed write
+            files.remove(self.env)  # also removes the temporary file of a killed write
         else:
             self._change(dict.fromkeys(variables))
         for path in self._on_disk(names):
@@ -216,6 +216,6 @@ class Delivery:
 
 
 def read_text(path: Path) -> str | None:
-    """Invalid UTF-8 becomes surrogates. None if missing."""
+    """Return a text, with surrogates for invalid UTF-8; None if missing."""
     content = files.read(path)
     return None if content is None else content.decode(errors="surrogateescape")

@@ -1,5 +1,3 @@
-"""The manifest's model of the dotenv store."""
-
 from __future__ import annotations
 
 import re
@@ -57,10 +55,10 @@ class DotenvStoreLocation(StoreLocation):
     root: RootFolder
     # secret -> field -> the variable in config/.env with the value.
     variables: dict[SecretName, dict[FieldName, Variable]] = Field(default_factory=dict)
-    # secret -> field -> path below root of the file with the value. A file with `{version}` in its name is never
-    # rewritten: config/.env names the next one, together with the secret's other variables.
+    # secret -> field -> path of the file with the value, below root. A file with `{version}` in its name is never
+    # rewritten: config/.env names the next version's, together with the secret's other variables.
     files: dict[SecretName, dict[FieldName, DeliveredFile]] = Field(default_factory=dict)
-    # secret -> field -> the variable in config/.env with that path, e.g. MQTT_PASSWORD_FILE.
+    # secret -> field -> the variable in config/.env with the file's path, e.g. MQTT_PASSWORD_FILE.
     file_variables: dict[SecretName, dict[FieldName, Variable]] = Field(default_factory=dict)
     # variable -> text: the public lines of config/.env, which `pulumi up` writes and doctor compares.
     lines: dict[PublicVariable, PublicText] = Field(default_factory=dict)

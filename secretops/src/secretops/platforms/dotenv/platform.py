@@ -1,5 +1,3 @@
-"""The dotenv store: a folder of this machine."""
-
 from __future__ import annotations
 
 import functools
@@ -25,12 +23,12 @@ class Dotenv(Platform[DotenvStoreLocation]):
     no_value_trail = "the access records name the version that was read"
 
     def open_store(self, location: DotenvStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
-        from secretops.access import AccessRecords, this_actor
+        from secretops.access import AccessRecords
         from secretops.platforms.dotenv.store import DotenvVersionStore, JournalFile
         from secretops.stores import files
 
         root = location.folder
-        records = AccessRecords(root / files.RECORDS, this_actor(role))
+        records = AccessRecords(root / files.RECORDS, self.actor(role))
         return DotenvVersionStore(location, records), JournalFile(root / files.JOURNAL)
 
     def open_trail(self, manifest: Manifest) -> Trail:

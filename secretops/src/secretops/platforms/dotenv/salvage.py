@@ -26,7 +26,7 @@ ASIDE = "aside"
 
 
 class Salvage:
-    """Methods return a line for each changed file."""
+    """Repairs files. Methods return a line for each changed file."""
 
     def __init__(self, location: Location, store: DotenvVersionStore) -> None:
         self._location, self._store = location, store
@@ -114,7 +114,7 @@ class Salvage:
         )
 
     def _delivered(self, secret: str) -> list[str]:
-        """Revert edits of a delivery. A file that is too large for a server loses all other lines."""
+        """Revert edits, and save copies. If config/.env is too large for a server, its other lines are removed."""
         printed = list[str]()
         before = read_text(self._delivery.env)
         text = _readable(before or "")
@@ -140,7 +140,7 @@ class Salvage:
         return [*printed, *(self._move(path, "edited") for path in paths)]
 
     def _broken(self, path: Path, parse: Callable[[bytes], object] = len) -> list[str]:
-        """Requires this account's regular file that parses."""
+        """Set `path` aside unless it is this account's regular file that parses."""
         if not os.path.lexists(path):
             return []
         found = path.lstat()

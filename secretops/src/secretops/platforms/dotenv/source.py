@@ -1,5 +1,3 @@
-"""The launcher's source `dotenv:<root>`."""
-
 from __future__ import annotations
 
 import os
@@ -14,7 +12,7 @@ from secretops.stores import files
 
 
 class DotenvSource(EnvFile):
-    """Records each read before the value is used."""
+    """The source `dotenv:<root>`. Records each read before the value is used."""
 
     def __init__(self, place: str) -> None:
         self._root = Path(place).expanduser()
@@ -23,7 +21,7 @@ class DotenvSource(EnvFile):
     def variables(self) -> Mapping[str, str]:
         if self._root.is_dir():
             files.check_store(self._root)
-        files.read(self._path)  # raises for a symbolic link
+        files.read(self._path)  # raises an error for a symbolic link
         return super().variables()
 
     def read(self) -> ServerSettings:

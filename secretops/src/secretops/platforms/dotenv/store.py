@@ -41,7 +41,7 @@ VERSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
 
 
 class SecretFolder:
-    """One secret's state.json and values. Caches what it reads."""
+    """A secret's state.json and values. Caches what it reads."""
 
     def __init__(self, root: Path, secret: str) -> None:
         self._records, self.secret = root / files.RECORDS, secret
@@ -59,7 +59,7 @@ class SecretFolder:
                 return Versions()
             raise StoreError(
                 f"{self.state} is missing, and its folder has values of published versions",
-                rule="this file records the stages of the versions",
+                rule="the file must exist: it records the stages of the versions",
                 remedy=self._remedy,
                 code="dotenv-state-missing",
             )
@@ -104,7 +104,7 @@ class SecretFolder:
             raise files.os_error(self.path, error) from error
 
     def is_lost(self) -> bool:
-        """True without state.json, if values of published versions exist."""
+        """Return whether state.json is missing although values of published versions exist."""
         with files.os_errors(self.path):
             if self.state.exists() or self.mark.exists() or not self.path.is_dir():
                 return False
@@ -141,7 +141,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
     def __init__(self, location: Location, records: AccessRecords) -> None:
         super().__init__(records)
         self._delivery, self._root = Delivery(location), Path(location.root)
-        # Folders that were read under the lock, by secret; None without the lock.
+        # Secret -> its folder as read under the lock; None without the lock.
         self._locked: dict[str, SecretFolder] | None = None
 
     def secret_names(self) -> tuple[str, ...]:
@@ -175,7 +175,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             os.close(file)  # the kernel releases the lock, also when the process dies
 
     def known(self, folder: SecretFolder, chosen: Version | None = None) -> list[Content]:
-        """Return what readers may get without an edit."""
+        """Return the contents that readers may have without an edit."""
         found = []
         for version in deliverable(folder.versions, chosen):
             with contextlib.suppress(NotFoundError):
@@ -197,7 +197,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             if secret not in self._locked:
                 self._locked[secret] = SecretFolder(self._root, secret)
             return self._locked[secret]
-        if self._root.exists():  # else there is no version, which is an error only for a write
+        if self._root.exists():  # without a root there are no versions, which is an error only for a write
             files.check_store(self._root)
         return SecretFolder(self._root, secret)
 
@@ -256,7 +256,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             self._delivery.prune(secret, folder.versions)
         else:
             with contextlib.suppress(OSError):
-                folder.path.rmdir()  # empty after a killed add or forget
+                folder.path.rmdir()  # a killed add or forget leaves it empty
 
     def _forget(self, secret: str) -> None:
         self._records.write("delete", secret, "all", "purge")
@@ -284,7 +284,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
 
 
 class JournalFile:
-    """Append-only JSON lines."""
+    """A journal of JSON lines, append-only."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -310,11 +310,11 @@ class JournalFile:
         return self._last.get(secret)
 
     def _failed(self, error: OSError, remedy: str) -> StoreError:
-        rule = "the journal records each step of a rotation"
+        rule = "each step of a rotation must be recorded in the journal"
         return StoreError(f"{self._path}: {error.strerror}", rule=rule, remedy=remedy, code="journal-inaccessible")
 
     def _read_on(self, file: BinaryIO) -> None:
-        """A replaced file is read as a whole."""
+        """Read new lines; all lines if the file was replaced."""
         found = os.fstat(file.fileno())
         if self._file != (found.st_dev, found.st_ino) or found.st_size < self._end:
             self._file, self._end, self._last = (found.st_dev, found.st_ino), 0, {}
@@ -323,6 +323,6 @@ class JournalFile:
             if not line.endswith(b"\n"):
                 break
             self._end += len(line)
-            with contextlib.suppress(ValueError, RecursionError):  # truncated by a full disk
+            with contextlib.suppress(ValueError, RecursionError):  # a full disk truncates a line
                 entry = read_entry(line)
                 self._last[entry.secret] = entry

@@ -1,6 +1,6 @@
 """Read and write Secrets and Leases of one namespace, with retries.
 
-The server's messages may quote an object, so errors use only a user name of them.
+The server's messages may quote an object, so errors contain only a user name from them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Response = TypeVar("Response")
 # Seconds for which a request is retried: a restart or an upgrade of the API server takes about that long.
 PATIENCE_SECONDS = 20.0
 
-# Seconds between two attempts; each pause is twice the one before.
+# Seconds between two attempts. Each pause is twice the previous one.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 # Statuses of a server that is overloaded, starting or stopping.
@@ -46,7 +46,7 @@ class ForbiddenError(StoreError): ...
 
 
 class Api:
-    """Connects with the first request."""
+    """A client of the API server."""
 
     def __init__(
         self,
@@ -57,12 +57,12 @@ class Api:
     ) -> None:
         self.namespace = namespace
         self._context, self._open = context, open_connection
-        # Header of the last response to `fetch`.
+        # Date header of the last response to `fetch`.
         self.date: str | None = None
 
     @functools.cached_property
     def connection(self) -> Connection:
-        """Raises UsageError for an invalid kubeconfig."""
+        """Return the connection. Raises UsageError for an invalid kubeconfig."""
         return self._open(self._context)
 
     def get(self, kind: type[Kind], name: str, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
@@ -73,7 +73,7 @@ class Api:
         return self._request("get", f"{api_info(kind).plural}/{name}", send, patience, none_for={404})
 
     def write(self, thing: Kind, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
-        """Replace an object as read, or create one without a resourceVersion. None on a conflict."""
+        """Replace an object as read, or create one without a resourceVersion. Return None on a conflict."""
         meta = thing.metadata
         is_known = meta is not None and bool(meta.resourceVersion)
 
@@ -85,7 +85,7 @@ class Api:
         return self._request(verb, what, send, patience, none_for=none_for)
 
     def fetch(self, method: str, path: str, *, accept: str = JSON, body: dict[str, Any] | None = None) -> Any | None:
-        """Return JSON from any path, or the text for TEXT; None for 404. Does not retry."""
+        """Return the JSON, or for TEXT the text, of any path; None for 404. Does not retry."""
 
         def send(_client: Client) -> Any:
             answer = self._http.request(method, path, headers={"Accept": accept}, json=body).raise_for_status()
@@ -114,12 +114,12 @@ class Api:
                 if status not in TRANSIENT:
                     raise self._rejected(verb, what, error.response) from None
                 code, why, after = "service-failing", f"status {status}", error.response.headers.get("Retry-After", "")
-                requested = float(after) if after.isdigit() else None  # seconds; the server never sends a date
+                requested = float(after) if after.isdigit() else None  # in seconds: the API server never sends a date
             except httpx2.TransportError as error:
                 if _is_untrusted(error):
                     raise StoreError(
                         f"the certificate of {self.connection.server} is not valid for the CA of the kubeconfig",
-                        rule="no secret value is sent to a server that does not prove its identity",
+                        rule="the server must prove its identity before a secret value is sent",
                         remedy="have your cluster's own command write the kubeconfig, or set another server.context",
                         code="service-untrusted",
                     ) from None
@@ -129,13 +129,13 @@ class Api:
                 raise StoreError(
                     f"{self.connection.server} did not return a Kubernetes object for {what}",
                     rule="the address must be that of an API server, not of a proxy or a login page",
-                    remedy="kubectl get --raw /version",
+                    remedy="check the address: kubectl get --raw /version",
                     code="kubernetes-response-invalid",
                 ) from None
             except (ConfigError, OSError):
                 raise UsageError(
                     f"{self.connection.identity}: the token file can't be read",
-                    rule="the kubeconfig, or the pod's service account, names this file",
+                    rule="the file that the kubeconfig, or the pod's service account, names must be readable",
                     remedy="log in to the cluster again, or mount the service account's token",
                     code="kubeconfig-token-unreadable",
                 ) from None
@@ -164,9 +164,9 @@ class Api:
                     remedy = f"run it as an operator who may create Secrets: {CREATE_SECRETS}"
                 return ForbiddenError(
                     f"{user[1] if user else self.connection.identity} may not {verb} {where}",
-                    rule="RBAC does not grant it: the rotator may get and update, an operator may also create",
+                    rule="RBAC must allow it: the rotator may get and update, an operator may also create",
                     remedy=remedy,
-                    code="permission-denied",
+                    code="kubernetes-access-denied",
                 )
             case http.HTTPStatus.NOT_FOUND:
                 return StoreError(

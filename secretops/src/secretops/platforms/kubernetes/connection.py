@@ -1,6 +1,6 @@
 """Connect to the API server as a pod's service account, or by a kubeconfig as kubectl reads it.
 
-lightkube reads only one file, and knows exec plugins only up to v1beta1.
+lightkube alone reads only one file, and knows exec plugins only up to v1beta1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lightkube.core.exceptions import ConfigError
 from secretops.errors import StoreError, UsageError
 from secretops.platforms.kubernetes import kubeconfig
 
-# Timeout of one response of the API server in seconds; half of it for the connection.
+# Timeout in seconds for each response of the API server. Half of it is for the connection.
 ANSWER_SECONDS = 10.0
 
 _parsing = functools.partial(kubeconfig.parsing, also=(ConfigError, httpx2.InvalidURL))
@@ -36,17 +36,17 @@ class Connection:
     identity: str
 
     def login_rejected(self, test: str) -> StoreError:
-        """Return the error for a 401. `test`: a command that succeeds once the login works."""
+        """Return the error for status 401. `test`: a command that succeeds once the login works."""
         return StoreError(
             f"the API server at {self.server} does not accept the credential of {self.identity}",
-            rule="it returned 401: the credential is wrong or expired",
+            rule="the credential must be valid: the server returned 401, so it is wrong or expired",
             remedy=f"log in to the cluster again until this works: {test}",
             code="kubernetes-login-rejected",
         )
 
 
 def connect(context: str | None, environment: Mapping[str, str] = os.environ) -> Connection:
-    """Use KUBECONFIG, in a pod its service account, else ~/.kube/config. Raises UsageError."""
+    """Connect by KUBECONFIG, in a pod as its service account, else by ~/.kube/config. Raises UsageError."""
     selected = kubeconfig.select_context(context, environment)
     if selected is None:
         identity = "this pod's service account"
@@ -66,7 +66,10 @@ def connect(context: str | None, environment: Mapping[str, str] = os.environ) ->
 
 
 def _run_plugin(plugin: UserExec) -> User:
-    """https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins"""
+    """Run an exec plugin.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
+    """
     info = {"kind": "ExecCredential", "apiVersion": plugin.apiVersion, "spec": {"interactive": sys.stdin.isatty()}}
     environment = {**os.environ, **{entry.name: entry.value for entry in plugin.env or ()}}
     environment["KUBERNETES_EXEC_INFO"] = json.dumps(info)
@@ -74,7 +77,7 @@ def _run_plugin(plugin: UserExec) -> User:
     try:
         done = subprocess.run(
             [plugin.command, *(plugin.args or ())],
-            stdin=None if sys.stdin.isatty() else subprocess.DEVNULL,  # standard input may be a value
+            stdin=None if sys.stdin.isatty() else subprocess.DEVNULL,  # standard input may contain a secret value
             stdout=subprocess.PIPE,
             env=environment,
             check=True,

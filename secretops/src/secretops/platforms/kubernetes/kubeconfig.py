@@ -1,4 +1,4 @@
-"""Merge files of a kubeconfig and select a context, as kubectl does. Needs no client."""
+"""Merge files of a kubeconfig and select a context, as kubectl does. Needs no client library."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _UNSUPPORTED = {"as": "user", "proxy-url": "cluster", "tls-server-name": "cluste
 
 @dataclass(frozen=True)
 class SelectedContext:
-    """`source` and `identity` are for messages."""
+    """A kubeconfig's context. `source` and `identity` are for messages."""
 
     name: str
     source: str
     identity: str
     cluster: Mapping[str, Any] = field(repr=False)
-    user: Mapping[str, Any] = field(repr=False)  # with its token or key
+    user: Mapping[str, Any] = field(repr=False)  # includes a token or key
 
 
 def select_context(context: str | None, environment: Mapping[str, str] = os.environ) -> SelectedContext | None:
@@ -47,7 +47,7 @@ def select_context(context: str | None, environment: Mapping[str, str] = os.envi
     if not present:
         raise UsageError(
             f"{source}: no such kubeconfig",
-            rule="outside a pod the API server is found by KUBECONFIG, else by ~/.kube/config",
+            rule="outside a pod, a kubeconfig is required, at the path in KUBECONFIG or at ~/.kube/config",
             remedy="set KUBECONFIG, or have your cluster's own command write one",
             code="kubeconfig-missing",
         )
@@ -57,7 +57,7 @@ def select_context(context: str | None, environment: Mapping[str, str] = os.envi
     if name not in merged["contexts"]:
         raise UsageError(
             f"{source}: {f'no context {name}' if name else 'no current context'}",
-            rule="server.context names a context of the kubeconfig; the default is the current one",
+            rule="server.context must name a context of the kubeconfig; the default is the current one",
             remedy=f"set server.context to one of {', '.join(contexts) or '(no contexts)'}",
             code="kubeconfig-context-unknown",
         )
@@ -99,7 +99,7 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
     if unsupported := [key for key, kind in _UNSUPPORTED.items() if (parts[kind] or {}).get(key)]:
         raise UsageError(
             f"context {name} of the kubeconfig sets {', '.join(unsupported)}",
-            rule="secretops does not support these keys, and does not ignore them",
+            rule="a context must not have these keys, which secretops does not support",
             remedy="set server.context to a context without them",
             code="kubeconfig-key-unsupported",
         )
@@ -112,8 +112,8 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
         raise UsageError(
             f"context {name} of the kubeconfig: {url.scheme or '(no scheme)'}://{url.hostname or ''} "
             f"{'with insecure-skip-tls-verify' if url.scheme == 'https' else 'is not https'}",
-            rule="secret values are sent only over TLS, to a server with a verified certificate",
-            remedy="set https and certificate-authority-data for its cluster",
+            rule="the API server must use TLS with a verified certificate before secret values are sent",
+            remedy="set an https server and certificate-authority-data in the context's cluster",
             code="kubeconfig-server-insecure",
         )
     return SelectedContext(name, source, f"user {context.get('user') or '(none)'} of context {name}", cluster, user)
@@ -121,7 +121,7 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
 
 @contextlib.contextmanager
 def parsing(source: str, *, also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Raise UsageError for errors of parsers, and `also`. Their texts may quote a credential."""
+    """Raise UsageError for errors of parsers, and `also`, without their texts, which may quote a credential."""
     known: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError)
     try:
         yield

@@ -17,14 +17,14 @@ from secretops.stores import lease
 from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease
 from secretops.stores.retry import contended
 
-# Label of the Lease that names its stack.
+# Label with the name of the stack that the Lease belongs to.
 INSTANCE = "app.kubernetes.io/instance"
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
 class Timing(lease.Timing):
-    """Seconds. client-go's defaults: a live holder is detected after 2 to 3 s, a dead one after 15."""
+    """Seconds, with client-go's defaults: a live holder is detected after 2 to 3 s, a dead one after 15."""
 
     duration: int = 15
     renew: float = 2.0
@@ -32,7 +32,7 @@ class Timing(lease.Timing):
 
 
 class LeaseObject(LeaseStore):
-    """`LeaseRecord.renewals` is its renewTime, in microseconds since 1970."""
+    """A Lease object. Its renewTime is `LeaseRecord.renewals`, in microseconds since 1970."""
 
     keeps_duration = True
 
@@ -96,13 +96,13 @@ def check_owner(found: str | None, location: KubernetesStoreLocation, server: st
     lease, theirs, ours = f"Lease {location.lease}", found or "no stack", location.instance or "none"
     raise StoreError(
         f"{lease} in namespace {location.namespace} at {server} belongs to {theirs}, and this is stack {ours}",
-        rule=f"a stack writes only under the Lease whose label {INSTANCE} names it; nothing was written",
+        rule=f"a stack must only write under the Lease whose label {INSTANCE} names it; nothing was written",
         remedy="set server.context to the stack's own cluster; if it is this one: pulumi up --refresh",
         code="lease-of-another-stack",
     )
 
 
 def _now() -> datetime:
-    """Add microseconds: the API server's MicroTime requires a fraction."""
+    """Return the time with microseconds: MicroTime requires a fraction."""
     now = datetime.now(UTC)
     return now.replace(microsecond=max(1, now.microsecond))

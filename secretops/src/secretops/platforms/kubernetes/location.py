@@ -1,5 +1,3 @@
-"""The manifest's model of the Kubernetes store."""
-
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -9,7 +7,7 @@ from pydantic import Field
 from secretops.manifest.field_types import LINE, FieldName, ReaderName, SecretName, matching
 from secretops.manifest.model import Model, StoreLocation
 
-# A DNS subdomain of RFC 1123.
+# DNS subdomain of RFC 1123.
 KUBERNETES_NAME = r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
 
 KubernetesName = Annotated[str, matching(KUBERNETES_NAME, "a Kubernetes name: lower case, digits, dashes and dots")]
@@ -23,7 +21,7 @@ class Delivered(Model):
     """The Kubernetes Secret that a secret is delivered to."""
 
     name: KubernetesName
-    # field -> key. The key `<secret>-version` has the version.
+    # field -> key. The key `<secret>-version` has the id of the version.
     keys: dict[FieldName, KubernetesKey]
 
 
@@ -32,17 +30,17 @@ class KubernetesStoreLocation(StoreLocation):
 
     kind: Literal["kubernetes"] = "kubernetes"
     namespace: KubernetesNamespace
-    # Context of the operator's kubeconfig; None is the current one. A pod uses its service account.
+    # Context of the operator's kubeconfig; None is the current context. A pod uses its service account instead.
     context: Context | None = None
-    # The Secret with all versions of all secrets. Only the rotator reads it.
+    # Secret with all versions of all secrets. Only the rotator reads it.
     versions: KubernetesName
-    # The Lease (coordination.k8s.io) that a rotator acquires.
+    # Lease (coordination.k8s.io) that a rotator acquires.
     lease: KubernetesName
-    # Label app.kubernetes.io/instance of the stack's Lease. Empty for a Lease that no program made.
+    # Label app.kubernetes.io/instance of the stack's Lease. Empty for a Lease that no Pulumi program created.
     instance: Label = ""
     # secret -> the Secret that its readers mount.
     delivered: dict[SecretName, Delivered] = Field(default_factory=dict)
-    # The Secret that an issuer writes the client certificate to. The store has no version of it.
+    # Secret with the client certificate that an issuer writes. The store has no versions of it.
     issued: Delivered | None = None
     # Name of a Secret -> its declared readers: users and groups of the API server.
     readers: dict[KubernetesName, tuple[ReaderName, ...]] = Field(default_factory=dict)

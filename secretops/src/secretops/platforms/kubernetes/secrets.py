@@ -1,5 +1,3 @@
-"""Change Secrets by compare-and-swap."""
-
 from __future__ import annotations
 
 import base64
@@ -15,17 +13,17 @@ from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLo
 from secretops.stores.retry import Retries, contended
 from secretops.values import Value
 
-# Prefix of our annotations.
+# Prefix of secretops' annotations.
 PREFIX = "coreflux-mcp-secrets/"
 
 LABELS = {"app.kubernetes.io/managed-by": "secretops", "app.kubernetes.io/part-of": "coreflux-mcp-secrets"}
 
-# All values of one Secret: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
+# Bytes of all values of a Secret: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
 MOST_BYTES = 1024 * 1024
 
 
 class SecretData:
-    """One Secret's annotations and decoded data. Not printable."""
+    """A Secret's annotations and decoded data. Not printable."""
 
     __slots__ = ("annotations", "data")
 
@@ -34,26 +32,29 @@ class SecretData:
         self.annotations: dict[str, str] = dict((meta and meta.annotations) or {})
         try:
             self.data = {key: base64.b64decode(text or "") for key, text in ((secret and secret.data) or {}).items()}
-        except binascii.Error:  # which the API server does not accept
+        except binascii.Error:  # invalid base64, which the API server does not accept
             raise StoreError(
-                f"Secret {meta and meta.name} has data that is not base64", code="kubernetes-response-invalid"
+                f"Secret {meta and meta.name} has data that is not base64",
+                rule="the data of a Secret must be base64",
+                remedy=f"kubectl get secret {meta and meta.name} -o yaml",
+                code="kubernetes-secret-malformed",
             ) from None
 
 
 class Secrets:
-    """`guard` runs before each write, with True after a conflict."""
+    """Changes Secrets. `guard` runs before each write, with True after a conflict."""
 
     def __init__(self, api: Api, guard: Callable[[bool], None]) -> None:
         self._api, self._guard = api, guard
 
     def read(self, name: str) -> SecretData:
-        """Empty if missing."""
+        """Return a Secret's data; empty if missing."""
         return SecretData(self._api.get(Secret, name))
 
     def change(
         self, name: str, decide: Callable[[SecretData], None], *, patience: float = PATIENCE_SECONDS
     ) -> SecretData:
-        """Apply `decide` in one write, and again after a conflict. Creates a missing Secret."""
+        """Apply `decide` in one write; after a conflict, apply it again. Creates a missing Secret."""
         conflict, retries = False, Retries()
         while True:
             found = self._api.get(Secret, name, patience=patience)
@@ -80,7 +81,7 @@ class Secrets:
         for name in sorted(names):
             if self._api.get(Secret, name) is None:
                 self._guard(False)
-                self._api.write(_empty(name, self._api.namespace))  # on a conflict another client created it
+                self._api.write(_empty(name, self._api.namespace))  # a conflict means that another client created it
 
 
 def read_issued(location: KubernetesStoreLocation, place: Delivered) -> tuple[str, Value]:
@@ -93,14 +94,14 @@ def read_issued(location: KubernetesStoreLocation, place: Delivered) -> tuple[st
     except UnicodeDecodeError:
         raise StoreError(
             f"{where} has a certificate or key that is not PEM",
-            rule="cert-manager writes PEM, unless its Certificate requests another format",
+            rule="both must be PEM, which is the default format of cert-manager's Certificates",
             remedy=describe,
             code="certificate-not-pem",
         ) from None
     if found is None or found.metadata is None or place.keys.keys() - value.keys():
         raise WaitingError(
             f"{where} does not contain the client certificate yet",
-            rule="cert-manager writes it, and the broker has to trust it before a server logs in",
+            rule="cert-manager must write it, and the broker must trust it, before a server logs in",
             remedy=describe,
             code="certificate-not-issued",
         )
@@ -112,7 +113,7 @@ def check_size(name: str, content: SecretData) -> None:
     if size > MOST_BYTES:
         raise StoreError(
             f"Secret {name} would have {size} bytes",
-            rule=f"the limit of a Secret, with the values of all versions, is {MOST_BYTES} bytes; nothing was changed",
+            rule=f"a Secret, with the values of all versions, may have at most {MOST_BYTES} bytes; nothing was changed",
             remedy="supply a smaller value, or store large data elsewhere and only its key here",
             code="value-too-large",
         )

@@ -54,7 +54,7 @@ class Content(dict[str, bytes]):
 
 
 class SecretState:
-    """One secret in the versions Secret, as read."""
+    """One secret in the Secret with all versions, as read."""
 
     def __init__(self, name: str, content: SecretData, secret: str) -> None:
         self._name, self._data, self._secret = name, content.data, secret
@@ -67,7 +67,7 @@ class SecretState:
 
     @property
     def delivered(self) -> DeliveredKeys:
-        """Recorded before they are written."""
+        """Return the keys that the secret is delivered to, recorded before their delivery."""
         return self._labels.read(f"{_DELIVERED}.{self._secret}", _DELIVERED_KEYS) or {}
 
     @property
@@ -89,7 +89,7 @@ class SecretState:
             ) from None
 
     def write(self, versions: Versions, new: Mapping[str, Value]) -> None:
-        """Set the versions and `new` values, and remove retired versions' values."""
+        """Set the versions and `new` values, and remove values of retired versions."""
         if versions == self.versions:
             return
         living = {version.id for version in versions.living}
@@ -174,7 +174,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         return Content({**found, _version_key(secret): version.id.encode()})
 
     def _known(self, secret: str, state: SecretState, chosen: Version | None = None) -> list[Content]:
-        """Return what readers may get without an edit."""
+        """Return the contents that readers may have without an edit."""
         return [self._content(secret, state, version) for version in deliverable(state.versions, chosen)]
 
     def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:
@@ -257,7 +257,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         self._write(secret, SecretState.forget)
 
     def _finish_forgetting(self, secret: str, state: SecretState) -> SecretState:
-        if state.versions.current or not state.delivered:  # else it is delivered, and no version of it is kept
+        if state.versions.current or not state.delivered:  # else it is delivered, but no version is stored
             return state
         self._forget(secret)
         return self._read(secret)

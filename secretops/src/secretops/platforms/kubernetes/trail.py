@@ -14,13 +14,14 @@ from typing import Any
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.trails import ALL, Access, TrailNames, json_documents, parsing
 
-# Verbs that may return a Secret's data, by experiment: a patch without a change, also as a dry run, a deletecollection,
-# and a delete with propagationPolicy=Foreground return the whole Secret. A create or an update returns what was sent.
+# Verbs that may return a Secret's data, by experiment. The whole Secret is returned by a patch without a change (a dry
+# run, too), a deletecollection, and a delete with propagationPolicy=Foreground. A create or an update returns its
+# input.
 GIVES_VALUE = frozenset({"get", "list", "watch", "patch", "delete", "deletecollection"})
 
 CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
-# Processes of the cluster that may read Secrets by their bootstrap roles (`kubectl get clusterroles`).
+# Processes of the cluster that may read Secrets by bootstrap roles (`kubectl get clusterroles`).
 CONTROL_PLANE = frozenset(
     {
         "system:apiserver",
@@ -38,18 +39,18 @@ CONTROL_PLANE = frozenset(
     }
 )
 
-# Prefix of a kubelet's name, and its group, the declared reader of mounted Secrets. Any user may be in the group, so it
-# alone proves no node. https://kubernetes.io/docs/reference/access-authn-authz/node/
+# Prefix of a kubelet's name, and its group, which is the declared reader of mounted Secrets. Any user may be in the
+# group, so the group alone proves no node. https://kubernetes.io/docs/reference/access-authn-authz/node/
 NODE, NODES = "system:node:", "system:nodes"
 
-# Limit of remembered open watches: the end of each is a second event.
+# Maximum number of remembered open watches: the end of each is a second event.
 MOST_OPEN = 10_000
 
 NOBODY = "(not logged in)"
 
 
 class KubernetesAuditLog(TrailNames):
-    """Needs the lines of one log in order."""
+    """A stack's trail. Requires the lines of one log in order."""
 
     log_format = "the API server's audit log, one event of audit.k8s.io/v1 a line"
 
@@ -99,7 +100,7 @@ class KubernetesAuditLog(TrailNames):
         )
 
     def _is_first(self, event: dict[str, Any]) -> bool:
-        """Return True for a request's first event, by its id only for a watch: clients choose ids."""
+        """Return whether an event is the first of its request. Ids count only for a watch: clients choose them."""
         stage, request = event["stage"], event["auditID"]
         is_start, rejected = stage == "ResponseStarted", _code(event) == HTTPStatus.UNAUTHORIZED
         if event["verb"] != "watch" or rejected:
@@ -115,7 +116,7 @@ class KubernetesAuditLog(TrailNames):
         return stage in ("ResponseComplete", "Panic")
 
     def _is_declared(self, name: str, reader: str, groups: Iterable[str]) -> bool:
-        """True if declared for all that was read. Ignores impersonation."""
+        """Return whether a reader is declared for all that it read. Ignores impersonation."""
         if reader in CONTROL_PLANE:
             return True
         subjects = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}

@@ -1,1 +1,0 @@
-"""The Docker Swarm platform."""

@@ -1,4 +1,4 @@
-"""The Docker Engine API: objects by compare-and-swap, and our own errors.
+"""The Docker Engine API: objects by compare-and-swap, and errors of secretops.
 
 Uses raw requests: Docker's client can't update secrets and configs. https://docs.docker.com/reference/api/engine/
 """
@@ -28,7 +28,7 @@ Kind = Literal["configs", "secrets", "services"]
 # Seconds to wait for a daemon that has answered before; a restart takes less.
 PATIENCE_SECONDS = 30.0
 
-# Seconds after each conflict.
+# Seconds to wait after each conflict.
 PAUSES = (*CONFLICT_PAUSES, 0.8)
 
 _RETRY_SECONDS = 0.5
@@ -43,7 +43,7 @@ class NoManagerError(StoreError):
     def __init__(self, state: str = "") -> None:
         super().__init__(
             "this Docker daemon is not a Swarm manager" + (f" (state: {state})" if state else ""),
-            rule="only a manager lists secrets and updates services",
+            rule="the daemon must be a manager, which can list secrets and update services",
             remedy="docker swarm unlock"
             if state == "locked"
             else "run the command on a manager, or set DOCKER_HOST to one: docker node ls",
@@ -52,7 +52,7 @@ class NoManagerError(StoreError):
 
 
 class SwarmApi:
-    """One daemon. If `patient`, waits for a daemon that answered before or `was_there`."""
+    """One daemon. `patient`: wait for a daemon that answered before (with `was_there`, that is assumed)."""
 
     def __init__(
         self, connect: Callable[[], Connection] = open_connection, *, patient: bool = True, was_there: bool = False
@@ -63,12 +63,12 @@ class SwarmApi:
         self._patience = PATIENCE_SECONDS if patient else 0.0
 
     def clone(self) -> SwarmApi:
-        """With its own connection, for another thread."""
+        """Return a copy with its own connection, for another thread."""
         return SwarmApi(self._connect, was_there=self._was_there)
 
     @contextmanager
     def waiting(self, patient: bool) -> Iterator[None]:
-        """Wait for the daemon in the block only if `patient`."""
+        """Wait for an unresponsive daemon in the block only if `patient`."""
         before = self._patience
         self._patience = before if patient else 0.0
         try:
@@ -91,7 +91,8 @@ class SwarmApi:
     def create(self, kind: Kind, spec: dict[str, Any], *, login: str | None = None) -> str | None:
         """Return the new object's id; None if the name is taken.
 
-        Labels identify the object of an earlier attempt without an answer. `login`: see `daemon.registry_login`.
+        Labels identify an object that an earlier attempt created without an answer. `login`: see
+        `daemon.registry_login`.
         """
         headers = {"X-Registry-Auth": login} if login else None
         answer = self._request("POST", f"/{kind}/create", body=spec, headers=headers)
@@ -101,7 +102,7 @@ class SwarmApi:
         return str(self._json(answer)["ID"])
 
     def update(self, kind: Kind, found: dict[str, Any], spec: dict[str, Any]) -> bool:
-        """False on a conflict."""
+        """Replace an object's spec. Return False on a conflict."""
         path, version = f"/{kind}/{found['ID']}/update", {"version": str(found["Version"]["Index"])}
         answer = self._request("POST", path, body=spec, parameters=version)
         if answer.status_code == http.HTTPStatus.NOT_FOUND or _STALE in answer.text:
@@ -110,7 +111,7 @@ class SwarmApi:
         return True
 
     def remove(self, kind: Kind, name: str) -> bool:
-        """False if a service uses it."""
+        """Remove an object. Return False if a service uses it."""
         answer = self._request("DELETE", f"/{kind}/{name}")
         if _IN_USE in answer.text:
             return False
@@ -162,7 +163,7 @@ class SwarmApi:
             self._connection = None
             raise UnreachableError(
                 f"the Docker daemon does not answer ({type(error).__name__})",
-                rule="the store is in the Swarm of this manager",
+                rule="the daemon must answer: the store is in its Swarm",
                 remedy="check that it runs: systemctl status docker; the next tick repeats the request",
                 code="daemon-unreachable",
             ) from None
@@ -175,7 +176,7 @@ class SwarmApi:
         except ValueError:
             raise StoreError(
                 "the Docker daemon's answer is not JSON",
-                rule="the Engine API answers in JSON",
+                rule="the Engine API must answer in JSON",
                 remedy="check DOCKER_HOST: docker version",
                 code="daemon-answer-invalid",
             ) from None
@@ -193,7 +194,7 @@ class SwarmApi:
         if _LOCKED in reason:
             return StoreError(
                 "the Swarm is locked",
-                rule="with autolock a restarted manager can't decrypt its secrets until it is unlocked",
+                rule="the Swarm must be unlocked: with autolock, a restarted manager can't decrypt its secrets",
                 remedy="docker swarm unlock; then: secretops tick",
                 code="swarm-locked",
             )
@@ -202,7 +203,7 @@ class SwarmApi:
         if _is_away(answer):
             return UnreachableError(
                 f"the Swarm has no quorum: {reason}",
-                rule="a Swarm changes something only while more than half of its managers are reachable",
+                rule="more than half of the managers must be reachable before a Swarm changes anything",
                 remedy="bring managers back: docker node ls; the next tick repeats the request",
                 code="swarm-without-quorum",
             )
@@ -215,7 +216,7 @@ class SwarmApi:
 
 
 def check_manager(info: dict[str, Any]) -> None:
-    """Raise NoManagerError unless it is an unlocked manager."""
+    """Raise NoManagerError unless the daemon is an unlocked manager."""
     swarm = info.get("Swarm") or {}
     if not swarm.get("ControlAvailable"):
         raise NoManagerError(swarm.get("LocalNodeState") or "unknown")

@@ -35,7 +35,7 @@ class Connection:
 
 
 def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
-    """Raises UsageError, UnreachableError."""
+    """Connect to the daemon. Raises UsageError, UnreachableError."""
     host, tls = _address(environment)
     try:
         client = docker.APIClient(
@@ -56,14 +56,14 @@ def address_of(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def certificates_of(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return their folder; None without TLS."""
+    """Return the folder of the client certificates; None without TLS."""
     tls = _address(environment)[1]
     certificate = (tls.cert[0] if tls.cert else tls.ca_cert) if isinstance(tls, TLSConfig) else None
     return Path(certificate).parent if certificate else None
 
 
 def socket_of(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the socket on the daemon's machine, for a task there to mount."""
+    """Return the socket's path on the daemon's machine, which a task there can mount."""
     host = address_of(environment)
     return host.removeprefix("unix://") if host.startswith("unix://") else SOCKET
 
@@ -71,12 +71,12 @@ def socket_of(environment: Mapping[str, str] = os.environ) -> str:
 def registry_login(image: str) -> str | None:
     """Return the login (`docker login`) to the registry of `image` as an API header, or None.
 
-    Raises UsageError if Docker's configuration, or its credential helper, fails.
+    Raises UsageError if Docker's configuration, or its credential helper, is unusable.
     """
     registry = ""
     try:
         registry, _ = auth.resolve_repository_name(image)
-        with warnings.catch_warnings(action="ignore"):  # about a missing helper, which is an error below
+        with warnings.catch_warnings(action="ignore"):  # the warning about a missing helper, which is an error below
             found = auth.load_config().resolve_authconfig(registry)
     except (docker.errors.DockerException, HelperError, OSError, ValueError) as error:
         raise UsageError(
@@ -106,7 +106,7 @@ def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
                 raise UsageError(
                     f"DOCKER_CERT_PATH: no ca.pem, cert.pem and key.pem in {folder}",
                     rule="DOCKER_TLS_VERIFY needs the client's certificate and key, and the daemon's CA",
-                    remedy="export DOCKER_CERT_PATH=FOLDER, the folder that has them",
+                    remedy="export DOCKER_CERT_PATH=FOLDER, with the folder of these files",
                     code="docker-certificates-missing",
                 ) from None
         return host, False

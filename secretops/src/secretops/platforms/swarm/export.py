@@ -44,7 +44,7 @@ ExecStart=docker run --rm --hostname %H --network none --user 0:0 --read-only --
 
 
 class Program(BaseModel):
-    """Never contains a value."""
+    """A stack as its Pulumi program exports it, without values."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,11 +54,11 @@ class Program(BaseModel):
     service: str
     compose: dict[str, Any]
     files: dict[str, str]
-    # For a timer: the manifest, the broker's CA, and the daemon's socket on the manager.
+    # For the timer: the manifest, the broker's CA, and the path of the daemon's socket on the manager.
     manifest: Manifest
     ca: str | None
     socket: str
-    # True if nodes pull images with the deployer's login.
+    # Whether nodes pull images with the login of the deploying account.
     registry_login: bool
 
     def deploy(self, file: Path | str) -> str:
@@ -76,13 +76,13 @@ def load_program(stack: str | None) -> Program:
         if "ModuleNotFoundError" in done.stderr:
             raise UsageError(
                 "this installation of secretops has no Pulumi program",
-                rule="the program describes the services",
+                rule="the Pulumi program must be installed: it describes the services",
                 remedy=f"run the project's own: {project}/.venv/bin/secretops export",
                 code="program-missing",
             )
         raise UsageError(
             done.stderr.strip() or f"{file.name}: the program printed nothing",
-            rule="the program checks the stack file",
+            rule="the stack file must pass the program's checks",
             remedy="correct these settings (docs/settings.md), then try again",
             code="stack-file-invalid",
         )
@@ -95,7 +95,7 @@ def _stack_file(project: Path, stack: str | None) -> Path:
         return project / f"Pulumi.{stack}.yaml"
     raise UsageError(
         f"there is no Pulumi.{stack}.yaml in {project}" if stack else "--stack is missing",
-        rule=f"an export needs a stack file; there are {', '.join(stacks) or 'none'}",
+        rule=f"an export requires a stack file; there are {', '.join(stacks) or 'none'}",
         remedy="add --stack NAME, or copy one of examples/ next to Pulumi.yaml",
         code="stack-file-missing",
     )
@@ -108,7 +108,7 @@ def current_secrets(program: Program) -> tuple[MountedSecret, ...]:
 
 
 def compose_files(program: Program, secrets: Sequence[MountedSecret]) -> dict[str, str]:
-    """Return the compose file and its configs as name -> text."""
+    """Return the compose file and its configs: name -> text."""
     with with_extra("swarm"):
         import yaml
     document = json.loads(json.dumps(program.compose))
@@ -138,13 +138,13 @@ def _escape(entry: Any) -> Any:
 
 
 def timer_files(program: Program, at: str | None) -> dict[str, str]:
-    """Return the units and a tick's files as name -> text. `at`: their folder on the manager."""
+    """Return the units and a tick's files: name -> text. `at`: their folder on the manager."""
     folder = at or f"/etc/{program.name}"
     if not folder.startswith("/") or set(folder) & set(" \t\n\"'\\$%:"):
         raise UsageError(
             f"--at {folder!r}",
             rule="it must be an absolute path on the manager, without spaces, quotes, and the characters \\ $ % :",
-            remedy=f"leave it out for /etc/{program.name}",
+            remedy=f"omit --at to use /etc/{program.name}",
             code="folder-invalid",
         )
     manifest = program.manifest
@@ -175,7 +175,7 @@ def enable_commands(program: Program, folder: Path, at: str | None) -> tuple[str
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write atomically with mode 644: a manifest that others can write to is refused. Raises UsageError."""
+    """Write atomically with mode 644: a manifest that others can write to is rejected. Raises UsageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -188,7 +188,7 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
     except OSError as error:
         raise UsageError(
             f"{error.filename or folder}: {error.strerror}",
-            rule="the export needs a writable folder",
+            rule="the folder of the export must be writable",
             remedy="set --to to a folder that this account can write to",
             code="export-not-writable",
         ) from None

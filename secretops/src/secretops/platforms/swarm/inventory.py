@@ -17,11 +17,11 @@ from secretops.values import Value
 # Labels of a Swarm secret: the id of the config that records it, the stack's secret, and the number of the version.
 CONFIG, OF_SECRET, NUMBER = (f"coreflux-mcp-secrets.{label}" for label in ("config", "secret", "number"))
 
-# Of one Swarm secret: https://docs.docker.com/engine/swarm/secrets/
+# Bytes of one Swarm secret: https://docs.docker.com/engine/swarm/secrets/
 MOST_BYTES = 500 * 1024 - 1
 _NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9._-]{0,62}[a-zA-Z0-9])?")
 
-# How many numbers in a row secrets of a lost config may have taken.
+# After a lost config, its secrets may have taken at most so many numbers in a row.
 MOST_NUMBERS = 100
 
 
@@ -43,21 +43,22 @@ class Inventory:
         return [_parse(each) for each in self._api.get("/secrets", label=labels) or []]
 
     def names(self, secret: str, number: int, fields: tuple[str, ...]) -> dict[str | None, str]:
-        """Return each field's Swarm secret, and that of None for the version's id. Raises UsageError."""
+        """Return field -> name of its Swarm secret; None -> name of the secret with the version's id. Raises
+        UsageError."""
         start = f"{self._location.prefix}{secret}-v{number}"
         names = {field: start if field is None else f"{start}-{field}" for field in (None, *fields)}
         for name in names.values():
             if not _NAME.fullmatch(name):
                 raise UsageError(
                     f"{name} is not a valid name of a Swarm secret",
-                    rule="at most 64 characters: letters, digits, dots, dashes and underscores",
+                    rule="it must have at most 64 characters: letters, digits, dots, dashes and underscores",
                     remedy="rename the secret, the field or the stack in the stack file",
                     code="swarm-name-invalid",
                 )
         return names
 
     def make(self, config: str, secret: str, stored: StoredVersion, texts: dict[str | None, str]) -> bool:
-        """Create the Swarm secrets for the config with the id `config`; False if a name is taken."""
+        """Create the Swarm secrets for the config with the id `config`. Return False if a name is taken."""
         labels = {
             SWARM_INSTANCE: self._location.instance,
             CONFIG: config,
@@ -73,7 +74,7 @@ class Inventory:
     def sweep(self, secret: str, state: SecretState) -> None:
         """Remove unused secrets of retired versions.
 
-        Skips another config's, and numbers that this config has not used: another process is writing them.
+        Skips another config's, and numbers that this config has not used: another process is creating them.
         """
         for each in self.all(secret):
             if each.config == state.config and each.number < state.next and each.number not in state.living:
@@ -101,7 +102,7 @@ def check_value(secret: str, value: Value) -> None:
         if not 0 < size <= MOST_BYTES:
             raise UsageError(
                 f"{secret}.{field} has {size} bytes",
-                rule=f"a Swarm secret has 1 to {MOST_BYTES} bytes; nothing was changed",
+                rule=f"a Swarm secret must have 1 to {MOST_BYTES} bytes; nothing was changed",
                 remedy=f"supply a value of that size: secretops put {secret}",
                 code="value-size-invalid",
             )

@@ -1,7 +1,7 @@
 """Run a command that needs values as a Swarm job of one task, which mounts them.
 
-No daemon returns a value, so `tick`, `rotate` and `put` run on the connected manager, with every stored version. The
-starter forwards output and exit code, and removes the job: its log has the records of its reads.
+No daemon returns a value, so `tick`, `rotate` and `put` run on the connected manager, with every stored version
+mounted. The starter forwards output and exit code, and removes the job: the log of the job records its reads.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from secretops.values import Value
 
 ENTRYPOINT = ("python", "-m", "secretops.platforms.swarm.task")
 
-# Label of a job's objects: its id.
+# Label with the id of a job, on all its objects.
 TASK = "coreflux-mcp-secrets.task"
 
 # Path of the daemon's socket in the task.
@@ -38,12 +38,12 @@ SOCKET = "/var/run/docker.sock"
 
 # Seconds that a task may take to start: its image may have to be pulled.
 START_SECONDS = 600.0
-# Seconds that a signalled task has to finish its step.
+# Seconds that a task has to finish its step after a signal.
 STOP_SECONDS = 60
 # Seconds between two polls.
 POLL = 0.5
 
-# A starter follows a task that has ended for less than this.
+# A starter still follows a task that ended less than this ago.
 MAX_FOLLOW = timedelta(minutes=2)
 # Age of leftover objects without a started task; longer than START_SECONDS.
 MAX_START = timedelta(minutes=15)
@@ -51,9 +51,9 @@ MAX_START = timedelta(minutes=15)
 STARTING = frozenset({"new", "allocated", "pending", "assigned", "accepted", "preparing", "ready", "starting"})
 ENDED = frozenset({"complete", "failed", "rejected", "shutdown", "orphaned", "remove"})
 
-# Bytes before each piece of a log: its stream, and its length.
+# Bytes of the header of each piece of a log: stream and length.
 _HEADER = 8
-# The streams of a log. The last has the daemon's own messages about logs that it can't read.
+# Streams of a log. The last one has the daemon's messages about logs that it can't read.
 _OUT, _ERR, _DAEMON = 1, 2, 3
 
 
@@ -73,7 +73,7 @@ class Job:
     def start(
         self, payload: Payload, command: Sequence[str], *, node: str, mounted: list[dict[str, Any]], login: str | None
     ) -> None:
-        """`login`: see `daemon.registry_login`."""
+        """Create the job. `login`: see `daemon.registry_login`."""
         configs, values = self._create_files("configs", payload[0]), self._create_files("secrets", payload[1])
         starter = this_actor("").removeprefix(":")
         container = {
@@ -81,7 +81,7 @@ class Job:
             "Command": list(ENTRYPOINT),
             "Args": list(command),
             "Env": [f"{VARIABLE}={self.name}", f"{STARTER}={starter}", f"SECRETOPS_MANIFEST={MANIFEST_FILE}"],
-            "User": "0:0",  # the socket is root's
+            "User": "0:0",  # only root may use the socket
             "ReadOnly": True,
             "CapabilityDrop": ["ALL"],
             "Mounts": [
@@ -132,14 +132,14 @@ class Job:
             if state in STARTING and time.monotonic() - began > START_SECONDS:
                 raise UnreachableError(
                     f"task {self.name} has not started in {START_SECONDS:.0f} s: {status.get('Err') or state}",
-                    rule=f"the task runs image {self._location.image} on the connected manager",
+                    rule=f"the connected manager must be able to run image {self._location.image}",
                     remedy="pull the image there (docker pull), and check the node (docker node ls)",
                     code="task-not-started",
                 )
             time.sleep(POLL)
 
     def remove(self) -> None:
-        """Stop the task, forward its output, and remove all objects. On an error they still exist."""
+        """Stop the task, forward its output, and remove all objects. On an error, objects remain."""
         self._stop()
         self._api.remove("services", self.name)
         for kind, each in job_objects(self._api, f"{TASK}={self.name}"):
@@ -185,9 +185,9 @@ class Job:
             return int(code)
         raise (NotStartedError if never_ran else StoreError)(
             f"task {self.name} {status['State']}: {why}",
-            rule=f"the task runs image {self._location.image} as root, with the daemon's socket",
+            rule=f"the manager must run image {self._location.image}, as root and with the daemon's socket",
             remedy="fix the cause (log in to the image's registry on this machine: docker login), then try again",
-            code="task-failed",
+            code="swarm-task-failed",
         )
 
     def _forward_output(self, task: str) -> None:
@@ -223,14 +223,14 @@ class Job:
 
 
 def job_objects(api: SwarmApi, *labels: str) -> Iterator[tuple[Kind, dict[str, Any]]]:
-    """Yield secrets and configs with these labels, each with its kind."""
+    """Yield the secrets and configs with these labels, each with its kind."""
     kinds: tuple[Kind, ...] = ("secrets", "configs")
     for kind in kinds:
         yield from ((kind, each) for each in api.get(f"/{kind}", label=list(labels)) or [])
 
 
 class JobRunner:
-    """Output defaults to this process' own."""
+    """Runs jobs, by default with this process's output."""
 
     def __init__(
         self,
@@ -257,21 +257,21 @@ class JobRunner:
             yield job
         finally:
             job.remove_if_possible()
-            with contextlib.suppress(SecretopsError):  # then the next tick does it
+            with contextlib.suppress(SecretopsError):  # then the next tick removes them
                 self._sweep()
 
     def remove_leftovers(self) -> None:
-        """Remove jobs of killed starters, and print their records of reads, maybe again."""
+        """Remove jobs of killed starters, and print their records of reads, possibly again."""
         now = parse_time((self._api.get("/info") or {}).get("SystemTime"))
         for service in self._services():
             if self._is_left(service, now):
                 self._job_of(service).remove_if_possible()
         for kind, each in job_objects(self._api, *self._labels):
             if now - parse_time(each["CreatedAt"]) > self._max_start:
-                self._api.remove(kind, each["ID"])  # refused while its task exists
+                self._api.remove(kind, each["ID"])  # Docker refuses while the task exists
 
     def remove_all(self) -> None:
-        """Raises StoreError, UnreachableError if some remain."""
+        """Remove all jobs. Raises StoreError, UnreachableError if some remain."""
         for service in self._services():
             self._job_of(service).remove()
         for kind, each in job_objects(self._api, *self._labels):
@@ -284,7 +284,7 @@ class JobRunner:
                 )
 
     def _sweep(self) -> None:
-        """Skip it while a rotation creates Swarm secrets."""
+        """Remove unused Swarm secrets, unless a rotation is creating some."""
         state = VersionStateClient(self._api, self._location).read()
         if state.lease is None:
             for secret in state.secrets:
@@ -306,7 +306,7 @@ class JobRunner:
         )
 
     def _node(self) -> str:
-        """Raises StoreError if the manager accepts no task."""
+        """Return the connected manager's id. Raises StoreError if it accepts no task."""
         id = ((self._api.get("/info") or {}).get("Swarm") or {}).get("NodeID") or ""
         node = self._api.get(f"/nodes/{id}") or {}
         availability = (node.get("Spec") or {}).get("Availability") or "active"
@@ -321,7 +321,7 @@ class JobRunner:
         return str(id)
 
     def _login(self, job: Job) -> str | None:
-        """None if unreadable: the image may be public."""
+        """Return the registry login; None if unreadable: the image may be public."""
         try:
             return registry_login(self._location.image)
         except UsageError as error:
@@ -329,7 +329,7 @@ class JobRunner:
             return None
 
     def _mounted(self) -> list[dict[str, Any]]:
-        """Mount every stored value, and other secrets in the server's files."""
+        """Return the job's mounts: every stored value, and other secrets of the server."""
         state = VersionStateClient(self._api, self._location).read()
         kept = {
             each.name: each.id
@@ -356,7 +356,7 @@ def run_job(
 ) -> int:
     """Run `secretops` as a job, and return its exit code. `files` are public."""
     payload = payload_of(manifest, supplied, files)
-    api = SwarmApi(was_there="--scheduled" in command)  # the rotator may start before its daemon, and waits for it
+    api = SwarmApi(was_there="--scheduled" in command)  # the rotator may start before its daemon, and then waits for it
     runner = JobRunner(location, api, out=out, err=err)
     runner.remove_leftovers()
     starts = STARTS
@@ -376,5 +376,5 @@ def _mount(what: str, name: str, id: str, path: str) -> dict[str, Any]:
 
 
 def parse_time(text: Any) -> datetime:
-    """Parse Go's nine fractional digits. None is the earliest time."""
+    """Parse Go's times, which have nanoseconds. None: the earliest time."""
     return datetime.fromisoformat(str(text)[:19]).replace(tzinfo=UTC) if text else datetime.min.replace(tzinfo=UTC)

@@ -1,5 +1,3 @@
-"""The manifest's model of the Docker Swarm store."""
-
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -22,33 +20,33 @@ SWARM_INSTANCE = "coreflux-mcp-secrets.instance"
 
 
 class SwarmFile(Model):
-    # Below /run/secrets, as the Secret Management Guide names it.
+    # Path below /run/secrets, as the Secret Management Guide names it.
     name: SwarmFileName
     mode: FileMode = 0o400
 
 
 def version_file(secret: str) -> str:
-    """Name the file with the mounted version's id, which the launcher reads."""
+    """Return the file with the mounted version's id, which the launcher reads."""
     return f"{secret}-version"
 
 
 class SwarmStoreLocation(StoreLocation):
-    """Secrets of one Swarm. Its manager's daemon comes from DOCKER_HOST or the current context."""
+    """The secrets of one Swarm. DOCKER_HOST or the current context determines its manager's daemon."""
 
     kind: Literal["swarm"] = "swarm"
-    # Begins the name of every secret of the stack: `<prefix>mqtt-v3-password`.
+    # Start of the name of every Swarm secret of the stack: `<prefix>mqtt-v3-password`.
     prefix: SwarmName
-    # Name of the config whose labels record the versions and the lease, by compare-and-swap. It has no value.
+    # Name of the config whose labels record the versions and the lease, by compare-and-swap. It contains no value.
     state_config: SwarmName
-    # The stack's name in SWARM_INSTANCE: an object with another name belongs to another stack.
+    # Text of the label SWARM_INSTANCE. An object with another text belongs to another stack.
     instance: SwarmName
-    # The server's service, whose list of secrets is the delivery. The rotator updates it start-first.
+    # The server's service. Its list of secrets is the delivery, and the rotator updates it start-first.
     service: SwarmName
     # secret -> field -> its file in the server's containers. One update delivers all fields of a version.
     delivered: dict[SecretName, dict[FieldName, SwarmFile]] = Field(default_factory=dict)
-    # The owner of the files: the launcher's user.
+    # Owner of the files: the launcher's user.
     uid: UserId
-    # The image of remote commands, which run as a task since no daemon returns a value.
+    # Image of remote commands, which run as a task since no daemon returns a value.
     image: Image
-    # Networks of that task, to reach the broker.
+    # Networks of that task for the connection to the broker.
     networks: tuple[SwarmName, ...] = ()

@@ -1,4 +1,4 @@
-"""The secrets that a service mounts: the program declares the service and keeps its list."""
+"""The secrets that a service mounts: the Pulumi program declares the service and leaves its list unchanged."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class MountedSecret:
 
 
 def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: SwarmApi | None = None) -> MountedSecret:
-    """Only its owner reads the file. Raises UsageError."""
+    """Return an operator's secret, mounted for `uid` alone. Raises UsageError."""
     found = (api or SwarmApi()).get(f"/secrets/{secret}")
     if found is None:
         raise UsageError(
             f"the Swarm has no secret {secret}",
-            rule="an operator creates this secret, so that its value never passes through Pulumi",
+            rule="an operator must create this secret, so that its value never passes through Pulumi",
             remedy=f"docker secret create {secret} FILE",
             code="swarm-secret-missing",
         )
@@ -35,7 +35,7 @@ def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: Swa
 
 
 def mounted_secrets(service: str, api: SwarmApi | None = None) -> tuple[MountedSecret, ...]:
-    """Return the list sorted by file; empty without the service."""
+    """Return a service's list of secrets, sorted by file; empty without the service."""
     found = (api or SwarmApi()).get(f"/services/{service}")
     listed = [
         MountedSecret(

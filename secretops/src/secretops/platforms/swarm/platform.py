@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from secretops.platform import OpenedStack, Platform, RemoteCommand, StoreChecks
 from secretops.platforms.swarm.location import SwarmStoreLocation
-from secretops.platforms.swarm.task import is_task
+from secretops.platforms.swarm.task import actor, is_task
 from secretops.registry import with_extra
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ class Swarm(Platform[SwarmStoreLocation]):
             from secretops.platforms.swarm.store import SwarmVersionStore
         store = SwarmVersionStore.open(location, role=role)
         return store, store.journal
+
+    def actor(self, role: str) -> str:
+        return actor(role)
 
     def open_trail(self, manifest: Manifest) -> Trail:
         from secretops.platforms.swarm.trail import SwarmEvents

@@ -1,7 +1,7 @@
 """Watch an update of the server's service until all tasks have its list of secrets.
 
-Docker stores one earlier spec, and rolls back to it when new tasks fail. A write during an update would make that
-unfinished spec the rollback's, even if it never worked.
+Docker stores one earlier spec, and rolls back to it when new tasks fail. After a write during an update, that is the
+unfinished spec, even if it never worked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores.document_versions import UndeliverableError
 
-# An entry of a service's list: a secret and its file.
+# Entry of a service's list of secrets: a Swarm secret and its file.
 ServiceSecret = dict[str, Any]
 
 Service = dict[str, Any]
@@ -23,17 +23,17 @@ Service = dict[str, Any]
 # components/swarm/cross_field_rules.py expects.
 LONGEST_UPDATE, A_REPLICA = 900.0, 30.0
 
-# Seconds between two polls, and from a sent update to its start.
+# Seconds between two polls, and until an update that was sent must have started.
 POLL, SENT = 0.25, 1.0
 
-# Seconds for which a task has to run if all tasks have the list already, and until one has.
+# Seconds for which a task must run if all tasks have the list already, and within which one must run.
 STEADY, RUNS_WITHIN = 3.0, 60.0
 
 UNDER_WAY = frozenset({"updating", "rollback_started"})
 GOING_BACK = frozenset({"rollback_started", "rollback_paused", "rollback_completed"})
 _FAILED = frozenset({"failed", "rejected", "orphaned"})
 
-# Start of the daemon's reason if no process of the image ran.
+# How the daemon's reason begins if no process of the image ran.
 NEVER_RAN = "starting container failed"
 
 # Attempts to start a container. About one start in a hundred with secrets or configs fails with "unable to remount dir
@@ -82,10 +82,10 @@ class Rollout:
         return {task["ID"] for task in self._failed_tasks(service)}
 
     def wait(self, wanted: list[ServiceSecret], *, is_new: bool, failed: set[str] | None = None) -> None:
-        """Wait until every running task has `wanted`; if new, also until one runs steadily with it.
+        """Wait until every running task has the list `wanted`; if `is_new`, also until one runs steadily with it.
 
-        `failed`: tasks that had failed before a just sent update, or None. Raises UpdateFailedError, UnreachableError,
-        and NeverRanError after a just sent update.
+        `failed`: tasks that had failed before an update just sent; else None. Raises UpdateFailedError,
+        UnreachableError, and after such an update NeverRanError.
         """
         began, ended = time.monotonic(), 0.0
         seen: dict[str, float] = {}
@@ -96,7 +96,7 @@ class Rollout:
                 if state != "rollback_started":
                     raise self._failed(service, state, failed)
             elif here and state != "updating" and not self.outdated_tasks(service):
-                # "completed" alone is no proof: Docker reports it at once for a paused update that is sent again.
+                # "completed" alone proves nothing: Docker reports it at once if a paused update is sent again.
                 if not is_new or self._runs_steadily(service, seen):
                     return
                 ended = ended or time.monotonic()
@@ -117,7 +117,7 @@ class Rollout:
     def _failed(self, service: Service, state: str, failed: set[str] | None) -> UpdateFailedError:
         how = {"paused": "is paused", "stopped": "left no task that runs"}.get(state, "was rolled back")
         message = (service.get("UpdateStatus") or {}).get("Message") if state != "stopped" else None
-        # A task that never gets healthy ends by itself, without an error of its own.
+        # A task that never becomes healthy ends without an error of its own.
         silent = f"no new task became healthy ({message})" if message else "no new task stayed"
         tasks = [task["Status"] for task in self._failed_tasks(service) if task["ID"] not in (failed or ())]
         tasks.sort(key=lambda status: str(status.get("Timestamp")), reverse=True)
@@ -131,7 +131,7 @@ class Rollout:
         )
 
     def _runs_steadily(self, service: Service, seen: dict[str, float]) -> bool:
-        """True after STEADY seconds, or without replicas."""
+        """Return whether a task has run for STEADY seconds, or the service has no replicas."""
         if _replicas(service) == 0:
             return True
         now = time.monotonic()

@@ -27,7 +27,7 @@ EVERY = 3600.0
 
 
 def main() -> None:
-    """Exit 0 when stopped by a signal, with a documented exit code if it can't start."""
+    """Exit with 0 when stopped by a signal, with a documented code if it can't start."""
     forbid_core_dumps()
     printable.install()
     redaction.install()

@@ -55,7 +55,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         self._location, self._api, self._values, self._timing = location, api, values, timing or Timing()
         self._client, self._inventory = VersionStateClient(api, location), Inventory(api, location)
         self._rollout = Rollout(api, location)
-        self._forgot = False  # True once this process removed a secret: the config may then be empty
+        self._forgot = False  # True once this process removed a secret: the config may be empty since
         self.journal: Journal = StoreJournal(
             self._store_entry, lambda secret: self._client.read().last_entry(secret), log_entries=log_entries
         )
@@ -160,7 +160,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         return self._read(secret)
 
     def _has_left(self, secret: str, state: SecretState) -> bool:
-        """Return True for any Swarm secret of the config, also of unrecorded versions."""
+        """Return whether any Swarm secret remains, recorded or not."""
         return any(each.config == state.config for each in self._inventory.all(secret))
 
     # The delivery.
@@ -200,15 +200,15 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
 
         stored, ours = state.stored(secret, current.id), self._ours(secret, state, chosen)
         is_delivered = self._update_service(secret, stored, ours, before=before)
-        return is_delivered or not self._files(secret)  # else a tick delivers once there is a service
+        return is_delivered or not self._files(secret)  # without a service, a tick delivers later
 
     def _update_service(
         self, secret: str, current: StoredVersion | None, ours: list[StoredVersion], *, before: Callable[[], None]
     ) -> bool:
-        """Deliver `current`, or remove `secret` for None, and wait for the tasks. False without a service.
+        """Deliver `current`, or remove `secret` for None, and wait for the tasks. Return False without a service.
 
-        `before` runs right before a write. Raises UpdateFailedError if tasks have the previous version; StoreError for
-        an edited delivery; UnreachableError after too long an update.
+        `before` runs right before each write. Raises UpdateFailedError if tasks have the previous version; StoreError
+        for an edited delivery; UnreachableError if the update takes too long.
         """
         for _ in range(STARTS - 1):
             with contextlib.suppress(NeverRanError):
@@ -238,7 +238,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
                 after = self._rollout.wait_until_idle()
                 idle = after and after["Version"]
                 if service["Version"] != idle:
-                    continue  # it has changed since
+                    continue  # the service has changed since
             before()
             spec, failed_before = service["Spec"], self._rollout.failed(service)
             spec["TaskTemplate"]["ContainerSpec"]["Secrets"] = listed
@@ -293,7 +293,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _edited(
         self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
     ) -> ServiceSecret | None:
-        """Find an entry with another secret's text in our file."""
+        """Return an entry that mounts another text as a file of secretops, or None."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self._files(secret).items()}
         names = {file_of(entry) for entry in wanted}
@@ -314,7 +314,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
 
 
 def _differ(one: list[ServiceSecret], other: list[ServiceSecret]) -> bool:
-    """Ignore the order, which alone would restart every task."""
+    """Compare without the order: sending another order would restart every task."""
     return sorted(map(repr, map(_facts, one))) != sorted(map(repr, map(_facts, other)))
 
 

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from secretops.manifest import Manifest
     from secretops.values import Value
 
-# Variables of the task: its name, and who started it, as `account@host`. Anybody who may start a task can set them.
+# Variables of the task: its name, and its starter, `account@host`. Anybody who may start a task can set them.
 VARIABLE, STARTER = "SECRETOPS_TASK", "SECRETOPS_STARTER"
 
-# Folder of the task's secrets, each under its name in the Swarm, and the file of the operator-supplied value.
+# Folder of the task's secrets, by their names in the Swarm, and name of the operator-supplied value.
 SECRETS, SUPPLIED = Path("/run/secrets"), "supplied"
 
 MANIFEST_FILE = "/etc/coreflux-mcp/secretops.json"
 
-# Field of the broker -> its file in the task. A private key is a secret, the others are configs.
+# Field of the broker -> its file in the task. A private key is a Swarm secret, the others are configs.
 _BROKER_FILES = {
     "ca_file": "/etc/coreflux-mcp/broker-ca.crt",
     "certificate_file": "/etc/coreflux-mcp/broker-client.crt",
@@ -39,17 +39,17 @@ _BROKER_FILES = {
 }
 
 
-# The files of a task by their paths: public configs, and secrets.
+# Files of a task, by path: public configs, then secrets.
 Payload = tuple[Mapping[str, bytes], Mapping[str, bytes]]
 
 
 def is_task() -> bool:
-    """True in a remote command's task, which can read values."""
+    """Return whether this is a remote command's task, which can read values."""
     return bool(os.environ.get(VARIABLE))
 
 
 def actor(role: str) -> str:
-    """Return the task's starter, or this account, for an access record."""
+    """Return the actor for access records: the task's starter, or this account."""
     starter = os.environ.get(STARTER)
     return f"{role}:{starter}" if is_task() and starter else this_actor(role)
 
@@ -65,7 +65,7 @@ def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, b
             except OSError as error:
                 raise UsageError(
                     f"{path}: {error.strerror}",
-                    rule=f"the stack's broker needs this file ({field})",
+                    rule=f"the file must be readable on this machine, for the connection to the broker ({field})",
                     remedy="put it there, or run the command on the machine that has it",
                     code="broker-file-unreadable",
                 ) from None

@@ -25,17 +25,17 @@ from secretops.trails import ALL, Access, AccessRecordTrail, parsing
 CHANGES = frozenset({"create", "update", "remove"})
 INTO_CONTAINER = frozenset({"exec_create", "archive-path", "attach"})
 
-# The end of the health check, which the daemon runs in the server's containers after the path of Python.
+# End of the server's health check, which Docker runs as a command in its containers.
 HEALTH = ("-m", "secretops.launcher.health")
 
-# After the stack's prefix: names of the services of jobs, which have every value, and of the rotator.
+# Names of services, after the stack's prefix: of a job, which has every value; of the rotator.
 _JOB = re.compile(r"task-[0-9a-f]{12}")
 _ROTATOR = "rotator"
 _OF_SERVICE = "com.docker.swarm.service.name"
 
 
 class SwarmEvents:
-    """Omits commands' arguments."""
+    """A Swarm's trail, without the arguments of commands."""
 
     log_format = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
 
@@ -48,7 +48,7 @@ class SwarmEvents:
         with parsing("an event of a Docker daemon"):
             if record.keys() >= {"actor", "operation"}:
                 return self._own.read(line)
-            # The journal is on the same log.
+            # entries of the journal are in the same log
             return () if record.keys() >= {"step", "outcome"} else list(self._event(record))
 
     def names(self, secret: str) -> frozenset[str]:
@@ -84,7 +84,7 @@ class SwarmEvents:
                 source=str(event.get("scope") or ""),
                 value_returned=False,
                 changed=True,
-                declared=True,  # nothing shows if it was secretops
+                declared=True,  # the event does not show whether secretops was the actor
                 event=event_id,
             )
         elif kind == "service" and action != "remove":
@@ -112,7 +112,7 @@ class SwarmEvents:
         return None
 
     def _into(self, action: str, attributes: dict[str, str]) -> str | None:
-        """Return the operation of an access to a server's container."""
+        """Return the operation of an access to a server's container, or None."""
         verb, _, words = action.partition(":")
         if verb not in INTO_CONTAINER or attributes.get(_OF_SERVICE) != self._location.service:
             return None

@@ -1,4 +1,4 @@
-"""Readable values of Swarm secrets, and records of their readers."""
+"""Values of Swarm secrets that this process can read, and records of reads."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from secretops.platforms.swarm.task import SECRETS, is_task
 
 
 class Values(Protocol):
-    """Texts of Swarm secrets, which never change."""
+    """The texts of Swarm secrets. They never change."""
 
     def text(self, name: str) -> str | None:
-        """Raises StoreError if unreadable here."""
+        """Return a text. Raises StoreError if this process cannot read it."""
 
     def keep(self, name: str, text: str) -> None:
-        """Remember a new secret, which no task mounts yet."""
+        """Remember the text of a new secret, which no task mounts yet."""
 
 
 class MadeSinceError(StoreError):
-    """Another rotation came first."""
+    """Another rotation has created the version first."""
 
     exit_code = ExitCode.BUSY
 
 
 class TaskValues:
-    """Values that this process' task mounts, or that it made."""
+    """The values that this process's task mounts, or that it created."""
 
     def __init__(self) -> None:
         self.readable = is_task()
@@ -45,14 +45,14 @@ class TaskValues:
                 return None
             raise MadeSinceError(
                 f"secret {name} is newer than this task",
-                rule="a task reads the secrets that existed when it started; another rotation came first",
+                rule="a task must start after a secret that it reads; another rotation came first",
                 remedy="try again; the next tick finishes the rotation",
                 code="value-newer-than-task",
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"{SECRETS / name}: {getattr(error, 'strerror', None) or 'not UTF-8'}",
-                rule="a remote command reads the values that its task mounts as UTF-8 files",
+                rule="the secret values that a task mounts must be UTF-8 text",
                 remedy="replace a value that was not made by secretops: secretops put NAME",
                 code="mounted-value-unreadable",
             ) from None
@@ -64,15 +64,15 @@ class TaskValues:
     def _check(self, name: str) -> None:
         if not self.readable:
             raise StoreError(
-                f"the value of {name} can't be read or created on this machine",
-                rule="a Swarm mounts a secret in tasks only",
+                f"the secret value of {name} can't be read or created on this machine",
+                rule="the command must run in a task: a Swarm mounts secrets nowhere else",
                 remedy="run secretops tick, rotate or put: they start such a task",
                 code="value-not-readable-here",
             )
 
 
 class LogRecords:
-    """JSON lines on standard error, which a task's starter prints. `reads`: if values are readable."""
+    """JSON lines on standard error, which a task's starter prints. `reads`: whether to record reads."""
 
     def __init__(self, actor: str, *, reads: bool) -> None:
         self._actor, self._reads = actor, reads

@@ -1,7 +1,7 @@
-"""The state of a stack's versions: labels of one config, changed by compare-and-swap. Public; never a value.
+"""The state of a stack's versions: labels of one config, changed by compare-and-swap. It contains no value.
 
-A config's content can't change, but its labels can, in one write that names the index it was decided on. They include
-the lease, so a process without it can write none of them.
+A config's content can't change, but its labels can, by a write that names the index of the config as read. They include
+the lease, so only its holder can write them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class StoredVersion:
 @dataclass(frozen=True, kw_only=True)
 class SecretState:
     kept: tuple[StoredVersion, ...] = ()
-    # Number of the next version. A number is used once: a lower one that is not stored belongs to a removed version.
+    # Number of the next version. It is used once: a lower number that is not stored belongs to a removed version.
     next: int = 1
     # Id of the config that was read; empty if there is none.
     config: Annotated[str, Field(exclude=True)] = ""
@@ -105,16 +105,16 @@ class VersionStateClient:
 
     def __init__(self, api: SwarmApi, location: Location) -> None:
         self.api, self.location = api, location
-        self.token = ""  # nosec B105 - of no lease
+        self.token = ""  # nosec B105 - no lease
 
     def read(self) -> VersionState:
-        """Return the state, without an id for a missing config. Raises StoreError, UnreachableError."""
+        """Return the state, without an id if the config is missing. Raises StoreError, UnreachableError."""
         return self._of_holder(self.get())
 
     def change(self, decide: Callable[[VersionState], None]) -> VersionState:
-        """Write the changes of `decide` at once, also to a missing config. Return the new state.
+        """Apply `decide` in one write, which creates a missing config. Return the new state.
 
-        On a conflict calls `decide` again. Raises as `read` does, and what `decide` raises.
+        On a conflict, applies `decide` again. Raises the errors of `read` and `decide`.
         """
         retries = Retries(PAUSES)
         while True:
@@ -137,7 +137,7 @@ class VersionStateClient:
         if self.is_nowhere:
             raise StoreError(
                 f"this Swarm has no service {self.location.service} and no config {self.location.state_config}",
-                rule="the first value is written where the stack's service runs",
+                rule="one of them must exist: the first secret value is written where the stack's service runs",
                 remedy="pulumi up; if it has run, set DOCKER_HOST or Docker's context to the stack's Swarm",
                 code="swarm-service-missing",
             )
@@ -146,7 +146,7 @@ class VersionStateClient:
         return self.api.create("configs", spec) is not None
 
     def opened(self, found: dict[str, Any] | None) -> VersionState:
-        """Raises StoreError for another stack's config."""
+        """Return a config's state. Raises StoreError for another stack's config."""
         name = self.location.state_config
         if found is None:
             return VersionState(name, {})
@@ -166,7 +166,7 @@ class VersionStateClient:
         return self.get() is None and self.api.get(f"/services/{self.location.service}") is None
 
     def remove_empty(self) -> None:
-        """Remove a config without versions, with the lease: a removal is no compare-and-swap."""
+        """Remove a config without versions. Needs the lease, because a removal is no compare-and-swap."""
         state = self.read()
         if state.id and not state.kept and self.token:
             with self.api.waiting(patient=False):
@@ -186,7 +186,7 @@ class VersionStateClient:
 
 
 class LeaseLabel(LeaseStore):
-    """`at` is the config as read; None after a write."""
+    """The lease in the config. `StoredLease.at` is the config as read; None after a write."""
 
     keeps_duration = True
 
@@ -200,7 +200,7 @@ class LeaseLabel(LeaseStore):
 
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
         with self._client.api.waiting(patient):
-            now = after if after.at is not None else self.read()  # our own write has changed the index
+            now = after if after.at is not None else self.read()  # after our own write, the index is unknown
             if now.record != after.record:
                 return now
             state = self._client.opened(now.at)
@@ -217,7 +217,7 @@ class LeaseLabel(LeaseStore):
 def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[HeldLease | None]:
     """Hold the lease in the block; None in a Swarm without config and service.
 
-    Renews over its own connection. Raises as `stores.lease.hold` does.
+    Renews over a separate connection. Raises the errors of `stores.lease.hold`.
     """
     own = VersionStateClient(client.api.clone(), client.location)
     if own.is_nowhere:
@@ -228,4 +228,4 @@ def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[He
         try:
             yield held
         finally:
-            client.token = ""  # nosec B105 - of no lease
+            client.token = ""  # nosec B105 - no lease

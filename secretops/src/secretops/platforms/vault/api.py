@@ -1,4 +1,4 @@
-"""A client of a KV engine of version 2, and of the same server's PKI engine."""
+"""A client of a KV engine of version 2, and of the PKI engine of the same server."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from secretops.platforms.vault.server import Answer, Connection, Server
 from secretops.stores import payload
 from secretops.values import Value
 
-# Key of the version's id. A document of another writer has none, or copied one.
+# Key with the version's id. A document of another writer lacks it, or has a copied one.
 VERSION = "secretops-version"
-# Raft's limit of an entry is 1 MiB, including the names.
+# Raft limits an entry, including its keys, to 1 MiB.
 # https://openbao.org/docs/configuration/storage/raft/#max_entry_size
 LIMIT = payload.Limit(1_000_000, "Vault or OpenBao")
 
 
 @dataclass(frozen=True)
 class DocumentInfo:
-    # When it becomes unreadable, unless it is undeleted.
+    # When it becomes, or became, unreadable, unless it is undeleted.
     deleted: datetime | None
     destroyed: bool
 
@@ -39,9 +39,9 @@ class DocumentInfo:
 
 @dataclass(frozen=True)
 class Metadata:
-    # Number of the newest document; 0 if there never was one.
+    # Number of the newest document; 0 if there never was a document.
     current: int
-    # By number. The server deletes the oldest one beyond max_versions.
+    # Number -> document. The server deletes the oldest beyond max_versions.
     documents: Mapping[int, DocumentInfo]
     custom: Mapping[str, str]
 
@@ -51,14 +51,14 @@ EMPTY = Metadata(0, {}, {})
 
 @dataclass(frozen=True, repr=False)
 class Document:
-    """Not printable."""
+    """A document with values. Not printable."""
 
     number: int
     data: Mapping[str, Any]
 
 
 class Api:
-    """Paths of one mount. `guard` runs before each attempt of a write, with True to confirm the lease."""
+    """Paths of one mount. `guard` runs before each attempt of a write; its argument True means: confirm the lease."""
 
     def __init__(self, server: Server, mount: str, login: Login | None = None) -> None:
         self.server, self.mount = server, mount
@@ -68,7 +68,7 @@ class Api:
 
     @classmethod
     def of(cls, location: VaultStoreLocation, mount: str = "") -> Self:
-        """The default mount is the stack's."""
+        """Return a client of a mount, by default the stack's."""
         server = Server(location.address, location.namespace, location.ca_file)
         return cls(server, mount or location.mount, Login(server, location.login))
 
@@ -86,7 +86,7 @@ class Api:
         return Metadata(int(found["current_version"]), documents, found.get("custom_metadata") or {})
 
     def read(self, path: str, number: int | None = None, *, patient: bool = True) -> Document | None:
-        """Read the newest document by default; None if missing, deleted or destroyed."""
+        """Return a document, by default the newest; None if missing, deleted or destroyed."""
         query = "" if number is None else f"?version={number}"
         answer = self._request("read", "data", path, "GET", query=query, patient=patient)
         if answer is None:
@@ -99,7 +99,8 @@ class Api:
     def write(
         self, path: str, data: Mapping[str, str], after: int, *, fresh: bool = False, patient: bool = True
     ) -> int | None:
-        """Write if `after` is the newest document, and return the new number, else None. `fresh` is for `guard`."""
+        """Write if `after` is the newest document. Return the new number, or None on a conflict. `guard` gets
+        `fresh`."""
         body = {"data": dict(data), "options": {"cas": after}}
         answer = self._request("write", "data", path, "POST", body, fresh=fresh, patient=patient)
         if answer is None:
@@ -111,14 +112,14 @@ class Api:
     def update_metadata(
         self, path: str, changes: Mapping[str, str | None], *, create: bool = True, patient: bool = True
     ) -> bool:
-        """Set keys, and remove those that are None. Without `create`: False if missing."""
+        """Set keys, and remove those that are None. Without `create`, return False if missing."""
         action, body = "write the metadata of", {"custom_metadata": dict(changes)}
         if self._request(action, "metadata", path, "PATCH", body, merges=True, patient=patient):
             return True
         if create:
             body = {"custom_metadata": {key: text for key, text in changes.items() if text is not None}}
             self._request(action, "metadata", path, "POST", body, patient=patient)
-            self.metadata(path)  # raises for KV of version 1, which stores anything as a value
+            self.metadata(path)  # raises for KV of version 1, which would store the metadata as a value
         return create
 
     def destroy(self, path: str, numbers: list[int]) -> None:
@@ -128,7 +129,7 @@ class Api:
         self._request("remove", "metadata", path, "DELETE", fresh=True)
 
     def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """Return any other response's body, or None."""
+        """Send any other request. Return the response's body, or None."""
         answer = self._send(method, path, body, action=method, where=path)
         return None if answer is None else dict(answer.body)
 
@@ -154,7 +155,7 @@ class Api:
     def _send(
         self, method: str, url: str, body: Mapping[str, Any] | None, *, action: str, where: str, **how: Any
     ) -> Answer | None:
-        """None for a missing path, or a failed check-and-set."""
+        """Return the response; None for a missing path, or a failed check-and-set."""
         for attempts in (1, 0):
             token = self.login.token()
             answer = self._connection.request(method, url, body, token=token, **how)
@@ -175,7 +176,7 @@ def _document_info(found: Mapping[str, Any]) -> DocumentInfo:
 
 
 def _time(text: str) -> datetime:
-    """Parse Go's RFC 3339 with nanoseconds."""
+    """Parse Go's times, which have nanoseconds."""
     whole, _, fraction = text.removesuffix("Z").partition(".")
     try:
         return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
@@ -187,7 +188,7 @@ def serialize(secret: str, version: str, value: Value) -> dict[str, str]:
     if VERSION in value:
         raise UsageError(
             f"{secret} has a field {VERSION}",
-            rule="this key of the document is reserved for the version; nothing was changed",
+            rule="no field may have this name, which is reserved for the version; nothing was changed",
             remedy="rename the field in the stack file",
             code="field-reserved",
         )
@@ -201,13 +202,13 @@ def version_of(data: Mapping[str, Any] | None, number: int) -> str:
 
 
 def fields_of(data: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return None unless it is a value."""
+    """Return the fields of a document; None unless it is a value."""
     found = {name: text for name, text in (data or {}).items() if name != VERSION}
     return found if all(isinstance(text, str) for text in found.values()) else None
 
 
 class VaultPki:
-    """A role, which never has our key."""
+    """A PKI role, which never has the key."""
 
     def __init__(self, api: Api, issuer: VaultIssuer) -> None:
         self._api, self._issuer = api, issuer
@@ -226,7 +227,7 @@ class VaultPki:
         if not isinstance(certificate, str) or not all(isinstance(each, str) for each in chain):
             raise StoreError(
                 f"{path} at {self._api.server.host} returned no certificate with its chain",
-                rule="the PKI engine needs a signed intermediate CA (store.pki)",
+                rule="the PKI engine must have a signed intermediate CA (store.pki)",
                 remedy="sign the intermediate, then pulumi up",
                 code="vault-pki-incomplete",
             )

@@ -1,4 +1,4 @@
-"""Convert rejections of a server to our errors, without its texts."""
+"""Convert rejections of a server to errors of secretops, without the server's texts."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ MISMATCH = "check-and-set parameter did not match"
 _SEALED = ErrorTemplate(
     UnreachableError,
     "{host} is sealed",
-    "a sealed server reads and writes nothing; nothing is half-written",
+    "the server must be unsealed before it reads or writes; nothing is half-written",
     "bao operator unseal; the next tick continues",
     "vault-sealed",
 )
 _STANDBY = ErrorTemplate(
     UnreachableError,
     "{host} is a standby, and does not reach the active server ({code})",
-    "a standby forwards requests to the active server; the request was retried",
+    "a standby must reach the active server, to which it forwards requests; the request was retried",
     "check for a leader: bao operator raft list-peers; the next tick continues",
     "vault-standby",
 )
 _NO_NAMESPACE = ErrorTemplate(
     StoreError,
     "{host} has no namespace {namespace!r}",
-    "store.namespace in the stack file names the namespace of the mount",
-    "correct it, then pulumi up; bao namespace list shows the namespaces",
+    "store.namespace in the stack file must name the namespace of the mount",
+    "correct store.namespace (bao namespace list shows the namespaces), then pulumi up",
     "vault-namespace-missing",
 )
 _NO_MOUNT = ErrorTemplate(
     StoreError,
     "mount {mount} does not exist at {host}",
-    "`pulumi up` mounts the store's KV engine; nothing was written",
+    "the store's KV engine must be mounted, which `pulumi up` does; nothing was written",
     "pulumi up; if it has run, check address and namespace with: bao secrets list",
     "vault-mount-missing",
 )
 _NOT_KV2 = ErrorTemplate(
     StoreError,
     "mount {mount} at {host} is not a KV engine of version 2",
-    "only version 2 has versions and check-and-set",
-    "bao secrets list -detailed; pulumi up mounts one",
+    "it must be of version 2, the only one with versions and check-and-set",
+    "bao secrets list -detailed shows it; move it away (bao secrets move), then pulumi up, which mounts one",
     "vault-mount-not-kv2",
 )
 _DENIED = ErrorTemplate(
     DeniedError,
     "this token may not {action} {where} (permission denied)",
-    "no policy of the token allows it; policies name each path",
+    "a policy of the token must allow it; policies name each path",
     "pulumi up writes the policies of the stack's roles; bao token capabilities shows your own rights",
-    "permission-denied",
+    "vault-access-denied",
 )
 _OTHER = ErrorTemplate(
     StoreError,
@@ -66,18 +66,18 @@ _OTHER = ErrorTemplate(
     "the server's audit log has the request and the reason",
     "vault-request-rejected",
 )
-# Of a standby that can't forward a request. No token is sent to the address in the response.
+# Statuses of a standby that can't forward a request. No token is sent to the address in the response.
 _REDIRECTS = frozenset({301, 302, 307, 308})
-# Statuses to retry, besides 5xx. 412: a standby that has not caught up yet.
+# Statuses to retry, besides 5xx. 412: a standby that is behind.
 AGAIN = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.PRECONDITION_FAILED, *_REDIRECTS})
 _TEXTS = {
-    "health": "look at its log: a server that can't write to its audit devices serves nothing",
+    "health": "check its log: a server that can't write to its audit devices rejects every request",
     "trust": "store.ca_file names the CA; the default is VAULT_CACERT, then the system's CAs",
     "way": "bao status; the next tick continues",
 }
 
 
-# The first match counts: a failed handshake is a ConnectionError, too.
+# The first match applies: a failed handshake is a ConnectionError, too.
 _BY_CLASS: tuple[tuple[tuple[type[Exception], ...], ErrorTemplate], ...] = (
     ((requests.exceptions.SSLError,), UNTRUSTED),
     ((requests.exceptions.ReadTimeout, requests.exceptions.ChunkedEncodingError), SILENT),
@@ -92,7 +92,6 @@ def host_of(address: str) -> str:
 def rejected(
     status: int, texts: Iterable[str], *, address: str, action: str, where: str, mount: str = "", namespace: str = ""
 ) -> SecretopsError:
-    """Return the error for `action` on `where`."""
     names = {"where": where, "host": host_of(address), "mount": mount, "namespace": namespace, "action": action}
     text = " ".join(texts)
     cases = (
@@ -124,7 +123,7 @@ def not_vault(host: str, rule: str) -> StoreError:
 
 
 def no_response(error: Exception, address: str, ca_file: str | None) -> SecretopsError:
-    """The text of `error` may contain what was sent."""
+    """Return the error for a missing response. Omits the text of `error`, which may contain the request."""
     host = host_of(address)
     for kinds, template in _BY_CLASS:
         if isinstance(error, kinds):
@@ -132,7 +131,7 @@ def no_response(error: Exception, address: str, ca_file: str | None) -> Secretop
     if ca_file and not isinstance(error, requests.exceptions.RequestException):
         return UsageError(
             f"{ca_file} has no readable CA certificate",
-            rule="this CA must sign the server's certificate",
+            rule="the file must contain the CA that signs the server's certificate",
             remedy="write the PEM bundle of the server's CA to this file",
             code="ca-file-invalid",
         )

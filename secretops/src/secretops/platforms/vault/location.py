@@ -1,5 +1,3 @@
-"""The manifest's models of a Vault or OpenBao store and of its issuer."""
-
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -18,7 +16,7 @@ from secretops.manifest.field_types import (
 )
 from secretops.manifest.model import Issuer, Model, StoreLocation
 
-# Without . and .. in it, nor a slash at its ends.
+# Without . or .. as a part, and without a slash at its ends.
 VAULT_PATH = r"(?!\.{1,2}(/|$))[\w.-]+(/(?!\.{1,2}(/|$))[\w.-]+)*"
 VaultPath = Annotated[
     str,
@@ -32,36 +30,36 @@ class VaultLogin(Model):
     """A rotator's login. Public: it has no secret id and no token."""
 
     method: Literal["approle", "jwt", "kubernetes"]
-    # Mount of the method, without `auth/`.
+    # Mount of the auth method, without `auth/`.
     mount: VaultPath
     # Name of the role; for approle its role id, which is not secret.
     role: VaultRole
     # File of the credential: a secret id (or its wrapping token), a JWT, a service account's token.
     file: AbsolutePath
-    # approle: the file has a wrapping token, which is valid for one start.
+    # For approle: the file has a wrapping token, which is valid for one start.
     wrapped: bool = False
 
 
 class VaultStoreLocation(StoreLocation):
-    """One KV v2 mount. An operator's token comes from VAULT_TOKEN or ~/.vault-token; a rotator has a `login`."""
+    """A KV v2 mount. An operator's token comes from VAULT_TOKEN or ~/.vault-token; a rotator has a `login`."""
 
     kind: Literal["vault"] = "vault"
     address: ServerUrl
-    # Namespace of Vault Enterprise or OpenBao; empty is the root.
+    # Namespace of Vault Enterprise or OpenBao; empty for the root.
     namespace: VaultNamespace = ""
-    # PEM bundle of the CA of the server's certificate; None is the system's.
+    # PEM bundle of the CA for the server's certificate; None: the system's CAs.
     ca_file: AbsolutePath | None = None
     mount: VaultPath
     # secret -> path in the mount, whose newest version is the current one.
     secrets: dict[SecretName, VaultPath]
-    # secret -> path of its pending version, which only the rotator reads. KV returns the newest version of a path to
-    # all its readers, so it has a separate path.
+    # secret -> path of its pending version, which only the rotator reads. It is separate, since KV returns the newest
+    # document of a path to all its readers.
     pending: dict[SecretName, VaultPath]
-    # secret -> the fields that its readers expect: keys of the document.
+    # secret -> the fields that its readers expect, as keys of the document.
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
     # Path of the lease, a document without a value that is written by check-and-set.
     lease: VaultPath
-    # None: the operator's own token.
+    # None: log in with the operator's own token.
     login: VaultLogin | None = None
     # Path in the mount -> its declared readers: `<mount>/<role>` of an auth method.
     readers: dict[VaultPath, tuple[ReaderName, ...]] = Field(default_factory=dict)
@@ -80,7 +78,7 @@ class VaultIssuer(Issuer):
 
     @property
     def revocation(self) -> str:
-        """Command that also rebuilds the CRL: auto_rebuild waits up to 48 hours."""
+        """Return the command that revokes a certificate and rebuilds the CRL: auto_rebuild waits up to 48 hours."""
         return (
             f"as an operator: vault write {self.mount}/revoke serial_number=…, then vault read {self.mount}/crl/rotate"
         )

@@ -1,7 +1,7 @@
-"""Tokens of Vault and OpenBao: an operator's, or a program's, which an auth method grants.
+"""Tokens of Vault and OpenBao: an operator's, or a program's, which an auth method returns.
 
-An operator's token goes only to the server of VAULT_ADDR. A program renews its token at half of its life, replaces it
-when that fails, and revokes it at the end.
+An operator's token is sent only to the server in VAULT_ADDR. A program renews its token at half of its life, logs in
+again if that fails, and revokes it at the end.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from secretops.redaction import remember
 from secretops.stores import lease
 
 _log = logging.getLogger(__name__)
-# Share of its life after which a token is renewed, so that as much is left to log in again.
+# Share of a token's life after which it is renewed, so that the same time is left to log in again.
 RENEWED_AT = 1 / 2
-# Share of its life between two attempts to renew it or to log in again.
+# Share of a token's life between two attempts to renew it or to log in again.
 AGAIN_AFTER = 1 / 20
-# In the home folder. OpenBao's `bao login` writes the same file.
+# File in the home folder. OpenBao's `bao login` writes it, too.
 TOKEN_FILE = ".vault-token"  # noqa: S105  # nosec B105 - a file's name
 
 
 @dataclass(frozen=True, repr=False)
 class LoginToken:
-    """A method's token. Not printable. Times are seconds of `lease.boot_clock`."""
+    """A token from an auth method. Not printable. Times are seconds of `lease.boot_clock`."""
 
     token: str
-    # When it was requested or renewed.
+    # When the token was requested or renewed.
     since: float
-    # 0 for a token without expiry.
+    # Time to live; 0 for a token without expiry.
     ttl: float
     # Its first TTL.
     initial_ttl: float
@@ -66,7 +66,7 @@ class LoginToken:
 
 
 class Login:
-    """The token for `server`, thread-safe; without a `method` the operator's."""
+    """The token for `server`: an auth `method`'s, or else the operator's. Thread-safe."""
 
     def __init__(
         self, server: Server, method: VaultLogin | None = None, *, environment: Mapping[str, str] | None = None
@@ -96,7 +96,7 @@ class Login:
             return current.token
 
     def is_invalid(self, token: str) -> bool:
-        """Return True to try another token after a 403. Raises UsageError."""
+        """Return whether another token may help after a 403. Raises UsageError."""
         with self._lock:
             if self._current and self._current.token != token:
                 return True
@@ -106,7 +106,7 @@ class Login:
                 self._operator_token = ""  # nosec B105 - empty
                 raise UsageError(
                     f"{self._connection.server.host} does not accept this token",
-                    rule="a token expires with its TTL, may be revoked, and belongs to one server",
+                    rule="the token must be one of this server, neither expired nor revoked",
                     remedy="bao login; then: bao token lookup",
                     code="vault-token-invalid",
                 )
@@ -114,7 +114,7 @@ class Login:
             return True
 
     def close(self) -> None:
-        """Revoke a method's token. No-op for an operator's."""
+        """Revoke an auth method's token. No-op for an operator's."""
         with self._lock:
             current, self._current = self._current, None
             atexit.unregister(self.close)
@@ -163,7 +163,7 @@ class Login:
         return sent, self._connection.request("POST", f"auth/{method.mount}/login", body)
 
     def _renewed(self, current: LoginToken) -> LoginToken | None:
-        """Return None if it is not valid for half of its first TTL."""
+        """Return None if the renewed token is not valid for half of its first TTL."""
         if not current.renewable:
             return None
         sent = lease.boot_clock()
@@ -181,7 +181,7 @@ class Login:
         if not isinstance(token, str) or not token:
             raise StoreError(
                 f"{host} accepts the login, but returns no token",
-                rule="secretops cannot answer a second factor",
+                rule="the login must not require a second factor, which secretops cannot answer",
                 remedy="exclude this method from MFA (bao list identity/mfa/login-enforcement)",
                 code="vault-mfa-required",
             )
@@ -207,7 +207,7 @@ def _check_address(server: Server, environment: Mapping[str, str]) -> None:
     if (place := _host_and_port(server.address)) is None or place not in map(_host_and_port, named):
         raise UsageError(
             f"{printable(server.address)} is not the server of VAULT_ADDR ({printable(', '.join(named)) or 'not set'})",
-            rule="an operator's token goes only to the server of VAULT_ADDR or BAO_ADDR, whatever the manifest names",
+            rule="VAULT_ADDR or BAO_ADDR must name the server before an operator's token is sent to it",
             remedy=f"if you trust this server with your token: export VAULT_ADDR={printable(server.address)}",
             code="vault-address-unconfirmed",
         )
@@ -232,7 +232,7 @@ def _find_operator_token(environment: Mapping[str, str]) -> str:
         pass
     raise UsageError(
         "there is no token of Vault or OpenBao",
-        rule=f"the token is read from VAULT_TOKEN, then from ~/{TOKEN_FILE}",
+        rule=f"a token must be in VAULT_TOKEN, or in ~/{TOKEN_FILE}",
         remedy="bao login (or vault login); then: bao token lookup",
         code="vault-token-missing",
     )

@@ -18,7 +18,7 @@ from secretops.errors import SecretopsError, UnreachableError
 from secretops.platforms.vault import errors
 from secretops.stores.retry import Retries
 
-# Seconds after each failed attempt but the last. A restart of a server takes about that long.
+# Seconds after each failed attempt except the last. A restart of a server takes about as long.
 PAUSES = (0.2, 0.5, 1.0, 2.0)
 # Together less than the lease has left when a write starts (`Timing.duration` - `Timing.trusted`), so that an attempt
 # usually ends before another process can take the lease over. If it takes longer, check-and-set rejects a late write,
@@ -29,7 +29,7 @@ MERGE = "application/merge-patch+json"
 
 @dataclass(frozen=True)
 class Server:
-    """The default for `ca_file` is VAULT_CACERT, then the system's CAs."""
+    """A server's address. The default for `ca_file` is VAULT_CACERT, then the system's CAs."""
 
     address: str
     namespace: str = ""
@@ -46,7 +46,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Answer:
-    """Not printable."""
+    """A response. Not printable."""
 
     status: int
     body: Mapping[str, Any]
@@ -72,7 +72,7 @@ class Answer:
 class Connection:
     def __init__(self, server: Server) -> None:
         self.server = server
-        # How far the server's clock is ahead of this machine's, by its last response.
+        # Lead of the server's clock over this machine's, by its last response.
         self.skew: timedelta | None = None
 
     @functools.cached_property
@@ -98,7 +98,7 @@ class Connection:
         patient: bool = True,
         before: Callable[[], None] = lambda: None,
     ) -> Answer:
-        """Send to a quoted path below /v1/, and return the response, also a rejection.
+        """Send a request to a quoted path below /v1/. Return the response, also a rejection.
 
         `merges`: the body is a merge patch. `before` runs before each attempt. Raises SecretopsError.
         """

@@ -41,7 +41,7 @@ EXAMPLE = "vault:vault.example:8200/coreflux-mcp-prod/data/mqtt,approle=ROLE-ID,
 class SourceAddress:
     server: Server
     mount: str
-    # Path of the secrets in the mount: empty, or with a slash at its end.
+    # Path of the secrets in the mount: empty, or with a final slash.
     folder: str
     secrets: str
     login: VaultLogin | None
@@ -51,7 +51,7 @@ class SourceAddress:
 
 
 class VaultSource(PollingSource):
-    """`Source` over the newest documents. Reads a value once per version, as the audit log shows."""
+    """A source of the newest documents. It reads each version's value once, as the audit log shows."""
 
     def __init__(self, place: str, *, every: float = POLL_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         found = parse_address(place)
@@ -80,7 +80,7 @@ class VaultSource(PollingSource):
         if fields is None:
             raise StoreError(
                 f"{name}: version {found.number} is not a valid value",
-                rule="a value must be a JSON object of text fields",
+                rule="a secret value must be a JSON object of text fields",
                 remedy="secretops status, then secretops put",
                 code="value-invalid",
             )
@@ -90,7 +90,7 @@ class VaultSource(PollingSource):
 def _removed(name: str, what: str) -> StoreError:
     return StoreError(
         f"{name}: {what}",
-        rule="readers get no value until a new version is published",
+        rule="a current version must exist: readers get no secret value until one is published",
         remedy="secretops audit shows who removed it; secretops rotate, or put, writes a new one",
         code="current-version-removed",
     )
@@ -101,9 +101,11 @@ def parse_address(place: str) -> SourceAddress:
     host, _, path = address.partition("/")
     mount, data, rest = path.partition("/data/")
     if not host or "@" in host or not mount or not data:
-        shown = "…" if "@" in address else address  # which may contain a password
+        shown = "…" if "@" in address else address  # an address with @ may contain a password
         remedy = f"{OUTPUT}; for example {EXAMPLE}"
-        raise UsageError(f"--from vault:{shown}", rule=FORM, remedy=remedy, code="source-invalid")
+        raise UsageError(
+            f"--from vault:{shown}: invalid source", rule=f"it must be {FORM}", remedy=remedy, code="source-invalid"
+        )
     values = dict(_option(option) for option in options)
     folder, slash, secrets = rest.rpartition("/")
     server = Server(address=f"https://{host}", namespace=values.get("namespace", ""), ca_file=values.get("ca"))
@@ -115,10 +117,10 @@ def _option(text: str) -> tuple[str, str]:
     if (name in _OPTIONS and value) or (name == "wrapped" and not equals):
         return name, value
     suggestion = did_you_mean(name, (*_OPTIONS, "wrapped"))
-    shown = name if suggestion else "…"  # which may be a secret id
+    shown = name if suggestion else "…"  # another text may be a secret id
     raise UsageError(
-        f"--from vault:…,{shown}{'=' if equals else ''}{'…' if value else ''}",
-        rule=f"options are {', '.join(f'{each}=…' for each in _OPTIONS)} and wrapped",
+        f"--from vault:…,{shown}{'=' if equals else ''}{'…' if value else ''}: unknown option",
+        rule=f"an option must be one of {', '.join(f'{each}=…' for each in _OPTIONS)}, wrapped",
         remedy=("" if name in _OPTIONS else suggestion) + OUTPUT,
         code="source-option-unknown",
     )

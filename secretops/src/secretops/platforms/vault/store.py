@@ -1,4 +1,4 @@
-"""`VersionStore` over a KV engine of version 2. Check-and-set writes a path's newest document, which readers get."""
+"""A version store in a KV engine of version 2. Check-and-set writes a path's newest document, which readers get."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class VaultVersionStore(VendorVersionStore[State]):
         state = self._state(secret)
         if any(known.id == version.id for known in state.versions.all):
             return
-        if state.may_still_arrive and state.is_found:  # else it could be published after the broker dropped its login
+        if state.may_still_arrive and state.is_found:  # that write could publish it after the broker dropped its login
             if state.versions.current and not self._deliver(secret, state, state.versions.current, version.created):
-                self._fence.check(True)  # it arrived; the engine reads what is current before it continues
+                self._fence.check(True)  # the late write arrived; the engine then reads the current version
             self._tidy(secret, self._state(secret), None)
             state = self._state(secret)
         self._index.add(secret, self._names(secret))
@@ -54,16 +54,16 @@ class VaultVersionStore(VendorVersionStore[State]):
         self._api.update_metadata(pending_path, {key: text})
         if self._api.write(pending_path, document, 0) is None:
             found = self._api.read(pending_path)
-            if found is None or dict(found.data) != document:  # else it is ours, and the response was lost
+            if found is None or dict(found.data) != document:  # the same document is ours: only the response was lost
                 self._fence.check(True)
                 raise self._contended(secret, pending=True)
 
     def secret_names(self) -> tuple[str, ...]:
-        """Include secrets that left the stack, by the index."""
+        """Return the secrets, by the index also those that were removed from the stack."""
         return tuple(sorted({*super().secret_names(), *(self._index.paths().keys() - self._location.secrets.keys())}))
 
     def forget(self, secret: str) -> None:
-        """Remove the pending path first, so that an interrupted purge changes nothing else."""
+        """Remove the pending path first, so that an interrupted purge changes nothing for readers."""
         if (paths := self._find_names(secret)) is None:
             return
         self.confirm()
@@ -142,7 +142,7 @@ class VaultVersionStore(VendorVersionStore[State]):
             self._api.update_metadata(path, changes, create=False)
         if (
             state.pending is None and state.pending_metadata is not EMPTY
-        ):  # published, or a late write after a lost lease
+        ):  # the pending version was published, or written late after a lost lease
             self._api.remove(pending_path)
 
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:  # noqa: ARG002
@@ -173,7 +173,7 @@ class VaultVersionStore(VendorVersionStore[State]):
             done, undelete = "deleted", f"; to undelete it: bao kv undelete -mount={mount} -versions={number} {path}"
         return StoreError(
             f"{mount}/{path}: the current version {number} was {done}, so readers get nothing",
-            rule="secretops does not restore a version that somebody removed",
+            rule="a current version must exist; secretops does not restore what somebody removed",
             remedy=f"secretops rotate {secret}, or put, writes a new one{undelete}",
             code="current-version-removed",
         )
@@ -199,14 +199,14 @@ class VaultVersionStore(VendorVersionStore[State]):
 
 
 class LeaseDocument(LeaseStore):
-    """`StoredLease.at` is the document's number."""
+    """The lease in a document. `StoredLease.at` is its number."""
 
     def __init__(self, api: Api, path: str) -> None:
         self._api, self._path = api, path
 
     def read(self, *, patient: bool = True) -> StoredLease:
         found = self._api.read(self._path, patient=patient)
-        if found is None:  # deleted by hand, or never written: then its number is 0
+        if found is None:  # the document was deleted by hand, or never written (number 0)
             known = self._api.metadata(self._path) or EMPTY
             newest = known.documents.get(known.current)
             return self.read(patient=patient) if newest and newest.is_readable else StoredLease(None, known.current)
@@ -215,7 +215,7 @@ class LeaseDocument(LeaseStore):
             return StoredLease(None, found.number)
         try:
             since, renewals = datetime.fromisoformat(texts[SINCE]).astimezone(UTC), int(texts[RENEWED])
-        except (KeyError, ValueError):  # edited by hand: each write changes the number
+        except (KeyError, ValueError):  # edited by hand: each write changes the document's number instead
             since, renewals = None, found.number
         token = texts.get(TOKEN, "")
         return StoredLease(LeaseRecord(holder=texts[HOLDER], token=token, since=since, renewals=renewals), found.number)

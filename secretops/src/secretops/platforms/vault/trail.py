@@ -1,6 +1,8 @@
-"""Parse the log of Vault's and OpenBao's audit devices. https://openbao.org/docs/audit/
+"""Parse the log of Vault's and OpenBao's audit devices.
 
-Only responses count, and denied requests, which may have no response. Texts are HMACs with a salt per device.
+https://openbao.org/docs/audit/
+
+Counts only responses, and denied requests, which may lack a response. Texts are HMACs with a salt per device.
 """
 
 from __future__ import annotations
@@ -13,16 +15,16 @@ from typing import Any
 from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.trails import ALL, Access, TrailNames, json_documents, parsing
 
-# Part of a path between the mount and the secret, by operation of KV v2; and the mount's own configuration.
+# Part of a KV v2 path between mount and secret, by operation; last, the mount's own configuration.
 KINDS = ("data", "metadata", "detailed-metadata", "subkeys", "delete", "undelete", "destroy")
 CONFIG = "config"
 VALUE_KIND = "data"
 LISTS = frozenset({"list", "scan"})
-# All other operations count as changes, also unknown ones.
+# Operations that only read. All others count as changes, also unknown ones.
 READ_ONLY = frozenset({"read", "help", *LISTS})
 # Prefix of an HMAC.
 HASHED = "hmac-"
-# A change below it removes a mount, or tunes it to log plain texts.
+# A change below this path can remove a mount, or tune it to log plain texts.
 MOUNTS = "sys/mounts/"
 UNWRAP = "sys/wrapping/unwrap"
 NOBODY = "(not logged in)"
@@ -30,7 +32,7 @@ _DENIED = "permission denied"
 
 
 class VaultAuditLog(TrailNames):
-    """`Trail` over one stack's mount."""
+    """The trail of one stack's mount."""
 
     log_format = "the log of an audit device, one request or response as JSON a line"
 
@@ -115,7 +117,7 @@ def returns_value(entry: Mapping[str, Any]) -> bool:
 
 
 def has_plain_value(entry: Mapping[str, Any], side: str) -> bool:
-    """Find plain text in a side of the entry. Devices never hash times."""
+    """Return whether `side` of an entry has a plain text. Devices never hash times."""
     if f"/{VALUE_KIND}/" not in str(entry["request"]["path"]):
         return False
     fields = ((entry.get(side) or {}).get("data") or {}).get("data")
@@ -150,18 +152,18 @@ def _alias(auth: Mapping[str, Any]) -> str:
 def _matches(declared: str, auth: Mapping[str, Any]) -> bool:
     """Compare a login with a declared reader: `<mount>/<role>`, `<mount>/<user>` or a display name.
 
-    Only the server sets a display name, which starts with the mount. A created token may have metadata of any role.
+    Only the server sets a display name, which starts with the mount. A user's token may have metadata of any role.
     """
     display, role = str(auth.get("display_name") or ""), _role(auth)
     mount, slash, name = declared.rpartition("/")
     if not display or not slash:
         return bool(display) and display == declared
     prefix = mount.replace("/", "-")
-    if not role:  # a method without roles
+    if not role:  # an auth method without roles
         return display == f"{prefix}-{name}"
     if role != name:
         return False
-    if (auth.get("metadata") or {}).get("role_name"):  # approle has no alias
+    if (auth.get("metadata") or {}).get("role_name"):  # an approle login has no alias
         return display == prefix
     if alias := _alias(auth):
         return display == f"{prefix}-{alias}"

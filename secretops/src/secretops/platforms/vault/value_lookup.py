@@ -1,4 +1,4 @@
-"""Find recipients of a value by its HMAC in an audit device's log, also at other paths and mounts.
+"""Find a value's recipients by its HMAC in an audit device's log, also at other paths and mounts.
 
 Sends the value only to `sys/audit-hash` of its own server.
 """
@@ -23,12 +23,12 @@ HASHING = "sys/audit-hash/"
 
 
 def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str, version: str) -> Trail:
-    """Read the value to find its recipients. "" is the current version."""
+    """Return a trail of a value's recipients; version "" is the current one. Reads the value."""
     secret = session.secret(name)
     current = session.store.versions(secret.name).current
     if not version and current is None:
         remedy = session.first_value_command(secret)
-        raise WaitingError(f"{name} has no value, so no recipients", remedy=remedy, code="value-missing")
+        raise WaitingError(f"{name} has no value, so no recipients", remedy=remedy, code="value-lookup-empty")
     value = session.store.read(name, version or (current.id if current else ""), purpose="find its recipients")
     api = Api.of(store)
     try:
@@ -39,12 +39,12 @@ def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str,
 
 
 def _devices(api: Api) -> list[str]:
-    """Each device has its own salt."""
+    """Return the audit devices. Each has its own salt."""
     devices = _ask(api, "GET", "sys/audit", 'path "sys/audit" { capabilities = ["read", "sudo"] }').get("data")
     if not devices:
         raise StoreError(
             "the server has no audit device",
-            rule="recipients are found by the log of an audit device",
+            rule="--value-of requires an audit device, in whose log it finds the recipients",
             remedy="declare one in the server's configuration; see secretops doctor",
             code="vault-audit-device-missing",
         )
@@ -66,14 +66,14 @@ def _ask(api: Api, method: str, path: str, policy: str, body: Mapping[str, str] 
     except StoreError as error:
         raise StoreError(
             f"--value-of: {error.what}",
-            rule=f"this needs the right to list audit devices and to hash a text: {policy}",
-            remedy="run it with such a token; secretops audit --secret NAME does not need it",
-            code="permission-denied",
+            rule=f"the token must have the right to list audit devices and to hash a text: {policy}",
+            remedy="run it with such a token; or without --value-of: secretops audit --secret NAME",
+            code="vault-audit-denied",
         ) from error
 
 
 class ValueTrail(VaultAuditLog):
-    """Requests that wrote one of `hashes`, or returned it."""
+    """The requests that wrote one of `hashes`, or returned it."""
 
     def __init__(self, location: VaultStoreLocation, hashes: Collection[str]) -> None:
         super().__init__(location)

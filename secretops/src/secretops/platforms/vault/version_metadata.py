@@ -29,18 +29,18 @@ VERSION_KEY, JOURNAL_KEY, INDEX_KEY = "secretops-version-", "secretops-last", "s
 MAX_KEY_BYTES, MAX_TEXT_BYTES = 128, 512
 # Bytes of one time, with its name and a number.
 _MAX_TIME_BYTES = 45
-# Errors of parsing a text that another program wrote.
+# Errors when a text that another program wrote is parsed.
 _INVALID = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VersionRecord:
     version: Version
-    # Its documents, the newest one last; older ones are to be destroyed.
+    # Numbers of its documents, the newest last. Older ones must be destroyed.
     numbers: tuple[int, ...] = ()
-    # Number of its next document, which may still be on its way.
+    # Number of its next document, which may not be written yet.
     planned: int | None = None
-    # Documents of another writer with the same value, to be destroyed with the older ones.
+    # Numbers of another writer's documents with the same value, destroyed together with the older ones.
     copies: tuple[int, ...] = ()
 
     @property
@@ -52,7 +52,7 @@ class VersionRecord:
         return (*self.numbers[:-1], *(number for number in self.copies if number < self.newest))
 
     def entry(self) -> tuple[str, str]:
-        """Return key and text. Raises UsageError."""
+        """Return key and text of the metadata. Raises UsageError."""
         version = self.version
         facts: dict[str, Any] = {name: _format(time) for name in TIMES if (time := getattr(version, name)) is not None}
         others = {"user": version.user, "numbers": self.numbers, "planned": self.planned, "copies": self.copies}
@@ -62,9 +62,9 @@ class VersionRecord:
         if len(key.encode()) > MAX_KEY_BYTES or len(text.encode()) + room > MAX_TEXT_BYTES:
             raise UsageError(
                 f"version {version.id} of user {version.user}: the names are too long",
-                rule=f"custom_metadata of Vault has keys of {MAX_KEY_BYTES} bytes and texts of {MAX_TEXT_BYTES}",
+                rule=f"both must fit into custom_metadata: keys of {MAX_KEY_BYTES} bytes, texts of {MAX_TEXT_BYTES}",
                 remedy="use a user name of at most 60 characters",
-                code="user-name-too-long",
+                code="version-names-too-long",
             )
         return key, text
 
@@ -87,21 +87,21 @@ def version_records(metadata: Metadata) -> dict[str, VersionRecord]:
 
 @dataclass(frozen=True, repr=False)
 class State:
-    """One secret's two paths. Not printable."""
+    """One secret's state, from its two paths. Not printable."""
 
     main: Metadata
     pending_metadata: Metadata
-    # Versions with a published or planned document, by id.
+    # Id -> version with a published or planned document.
     published: Mapping[str, VersionRecord]
     pending: VersionRecord | None = None
     # An operator made an older version current again, and the time is not recorded yet.
     rolled_back: bool = False
-    # The newest document, if another writer wrote it.
+    # Newest document, if another writer wrote it.
     foreign: Document | None = None
 
     @classmethod
     def of(cls, api: Api, path: str, pending_path: str) -> State:
-        """Reads a document only if the metadata does not identify its writer."""
+        """Return the state. Reads a document only if the metadata does not identify its writer."""
         main = api.metadata(path) or EMPTY
         published = {name: _resolve_plan(api, path, main, each) for name, each in version_records(main).items()}
         state = cls(main, api.metadata(pending_path) or EMPTY, published)
@@ -124,7 +124,7 @@ class State:
 
     @property
     def may_still_arrive(self) -> bool:
-        """True if a process that lost the lease may still write a planned document."""
+        """Return whether a process that lost the lease may still write a planned document."""
         return any(each.planned for each in self.published.values())
 
     @property
@@ -144,7 +144,7 @@ class State:
         return sorted(number for number in numbers if number in documents and not documents[number].destroyed)
 
     def changes(self) -> dict[str, str | None]:
-        """Return changes of custom_metadata; None removes a key."""
+        """Return the changes of custom_metadata; None removes a key."""
         staged_ids = {version.id for version in self.versions.all} - {self.pending.version.id if self.pending else None}
         wanted: dict[str, str | None] = {}
         for name, each in self.published.items():
@@ -170,7 +170,7 @@ class State:
         return next((claims[name] for name in unpublished), None)
 
     def _with_foreign(self, api: Api, path: str) -> State:
-        """Rolled back or foreign: a newest document without a record."""
+        """Return the state after a rollback, or with a document of another writer."""
         found = api.read(path, self.main.current)
         if found is None:
             return self
@@ -185,7 +185,7 @@ class State:
 
 
 def _resolve_plan(api: Api, path: str, main: Metadata, record: VersionRecord) -> VersionRecord:
-    """Replace the plan by a document of that number, if it exists."""
+    """Replace `planned` by the document of that number, if it exists."""
     if record.planned is None or record.planned > main.current:
         return record
     info = main.documents.get(record.planned)
@@ -196,7 +196,7 @@ def _resolve_plan(api: Api, path: str, main: Metadata, record: VersionRecord) ->
 
 
 def journal_text(entry: Entry) -> str:
-    facts = {"time": _format(entry.time), "version": entry.version, "step": entry.step}
+    facts = {"time": _format(entry.time), "version": entry.version, "step": entry.step, "actor": entry.actor}
 
     def text_of(outcome: str) -> str:
         return json.dumps({**facts, "outcome": outcome}, ensure_ascii=False, separators=(",", ":"))
@@ -208,7 +208,7 @@ def last_entry(secret: str, metadata: Metadata) -> Entry | None:
     with contextlib.suppress(*_INVALID):
         facts = json.loads(metadata.custom[JOURNAL_KEY])
         texts = {name: str(facts[name]) for name in ("version", "step", "outcome")}
-        return Entry(time=_parse(facts["time"]), secret=secret, **texts)
+        return Entry(time=_parse(facts["time"]), secret=secret, actor=str(facts.get("actor", "")), **texts)
     return None
 
 
@@ -221,7 +221,7 @@ def _parse(text: str) -> datetime:
 
 
 class SecretIndex:
-    """Paths also of secrets that left the stack: no policy allows to list a mount."""
+    """The paths of all secrets, also removed ones: no policy permits to list a mount."""
 
     def __init__(self, api: Api, lease: str) -> None:
         self._api, self._lease = api, lease
@@ -237,7 +237,7 @@ class SecretIndex:
         return found
 
     def add(self, secret: str, paths: tuple[str, str]) -> None:
-        """Call it before a secret's first write."""
+        """Add a secret's paths. Call it before its first write."""
         if self.paths().get(secret) != paths:
             self._api.update_metadata(self._lease, {f"{INDEX_KEY}{secret}": json.dumps(paths)})
 

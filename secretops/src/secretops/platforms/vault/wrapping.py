@@ -1,7 +1,7 @@
 """Read a login's credential from a file: a JWT, a secret id, or the wrapping token of a secret id.
 
-An unused wrapping token proves that no other program got the secret id. A second file has the digest of a used token: a
-restart is not reported as a theft.
+An unused wrapping token proves that no other program got the secret id. A second file has a used token's digest, so
+that a restart is not reported as a theft.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Wrapping:
     def __init__(self, connection: Connection, method: VaultLogin) -> None:
         self._connection, self._method = connection, method
         self._record = Path(f"{method.file}{USED}")
-        # The secret id, the digest of its token, and the digest of the last token that was sent to unwrap.
+        # Secret id, the digest of its token, and the digest of the last token that was sent to unwrap.
         self._secret_id = self._source = self._sent = ""  # nosec B105 - none yet
 
     def secret_id(self) -> str:
@@ -36,7 +36,7 @@ class Wrapping:
         return self._secret_id
 
     def unwrap_another(self) -> bool:
-        """Unwrap a new token in the file. False without one."""
+        """Unwrap a new token in the file. Return False without one."""
         try:
             token = read_credential(self._method.file, WRAPPED)
         except UsageError:
@@ -51,12 +51,12 @@ class Wrapping:
         lookup = connection.request("POST", "sys/wrapping/lookup", {"token": token})
         if not lookup.is_good:
             raise self._rejected(digest, lookup)
-        # the whole path: a cubbyhole, or another mount, may have a path with the same end
+        # the whole path: a cubbyhole, or another mount, may have a path with this end
         made_at = str(lookup.data.get("creation_path", ""))
         if not re.fullmatch(rf"auth/{re.escape(method.mount)}/role/[^/]+/secret-id", made_at):
             raise StoreError(
                 f"{method.file}: this wrapping token does not wrap a secret id of auth/{method.mount}",
-                rule="a thief who unwrapped the first token can wrap another value",
+                rule="it must wrap a secret id: a thief who unwrapped the first token may have wrapped another value",
                 remedy="treat it as stolen: revoke the role's secret ids, find the unwrap in the audit log, "
                 "and write a new wrapping token",
                 code="vault-wrapping-token-forged",
@@ -84,7 +84,7 @@ class Wrapping:
         if answer.status != http.HTTPStatus.BAD_REQUEST:
             return StoreError(
                 f"{host} does not unwrap the token in {file} ({answer.status})",
-                rule="a wrapping token belongs to one server and namespace, and unwraps once",
+                rule="it must be a wrapping token of this server and namespace, and unwraps only once",
                 remedy="write a new wrapping token of this server and namespace",
                 code="vault-unwrap-rejected",
             )
@@ -118,15 +118,15 @@ def read_credential(file: str, what: str) -> str:
     if not found:
         raise UsageError(
             f"{file}: {why}",
-            rule=f"the login reads {what} from this file",
-            remedy="write it, readable only for the account of this process",
+            rule=f"the file must contain {what} for the login",
+            remedy="write the file, readable only by the account of this process",
             code="vault-credential-missing",
         )
     return check_token(found, file)
 
 
 def check_token(text: str, source: str) -> str:
-    """Return `text`. Raises UsageError if it can't be a header: an HTTP client would print it."""
+    """Return `text`. Raises UsageError if it can't be in a header: an HTTP client would print it."""
     remember(text)
     if not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError(

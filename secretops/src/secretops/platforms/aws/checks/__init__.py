@@ -36,12 +36,12 @@ from secretops.platforms.aws.labels import LabelState
 from secretops.platforms.aws.store import STUCK_AFTER, aws_store
 from secretops.stores.lease import Timing
 
-# AWS rotates within the window of hours that the stack sets.
+# AWS rotates within a window of hours, which the stack sets.
 LATE = timedelta(days=1)
-# The ARN of an unconfirmed subscription.
+# ARN of an unconfirmed subscription.
 UNCONFIRMED = "PendingConfirmation"
 READS = ("secretsmanager:GetSecretValue",)
-# The actions of `secretops put`, `status` and `tick`, and of a rotation, on each secret and on the lease's table.
+# Actions of `secretops put`, `status` and `tick`, and of a rotation, on each secret and on the lease's table.
 OPERATES = (
     *("secretsmanager:DescribeSecret", *READS),
     *("secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"),
@@ -101,7 +101,7 @@ def secrets(account: Account) -> Result:
 
 
 def unknown_secrets(account: Account) -> Result:
-    """Find secrets with the stack's prefix that are not in the stack: their readers still get a value."""
+    """Find secrets with the stack's prefix that are not in the stack. Their readers still get a value."""
     found = account.undeclared()
     leaving = (
         f"{name} is deleted on {_utc(date)}, and its name is in use until then" for name, date in found.items() if date
@@ -117,7 +117,7 @@ def unknown_secrets(account: Account) -> Result:
 
 
 def keys(account: Account) -> Result:
-    """Check that the KMS keys are enabled: without its key a value is unreadable."""
+    """Check that the KMS keys are enabled: a value is unreadable without its key."""
     used: dict[str, list[str]] = {}
     for name, described in account.secrets.items():
         if described and (key := described.get("KmsKeyId")):
@@ -153,7 +153,7 @@ def lease(account: Account, timing: Timing | None = None, take_over: Repair | No
 
 
 def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
-    """Find an AWSPENDING that no rotation uses: it prevents AWS' rotations.
+    """Find an AWSPENDING that no rotation uses: it blocks rotations by AWS.
 
     `rotated`: full names of the secrets whose values only secretops creates.
     """
@@ -165,7 +165,7 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
             continue
         ours = LabelState(labels).versions.pending
         created = ours.created if ours else _created_at(account, name, version)
-        if created is None:  # the rotation has just ended
+        if created is None:  # the rotation has ended meanwhile
             continue
         if datetime.now(UTC) - created < STUCK_AFTER:
             under_way.append(name)
@@ -281,8 +281,8 @@ def _lacking(account: Account, who: Mapping[str, list[str]], actions: tuple[str,
         if principal.endswith(":root"):
             raise StoreError(
                 "the caller is the account's root user",
-                rule="policies do not apply to it, so its rights cannot be checked",
-                remedy="use a role instead",
+                rule="it must not be the root user: policies do not apply to it, so its rights can't be checked",
+                remedy="log in as a role, then check: aws sts get-caller-identity",
                 code="aws-root-user",
             )
         for name in names:
@@ -291,7 +291,7 @@ def _lacking(account: Account, who: Mapping[str, list[str]], actions: tuple[str,
 
 
 def alarms(account: Account) -> Result:
-    """Check that they exist and are enabled, with a confirmed subscription."""
+    """Check that the stack's alarms exist and are enabled, with a confirmed subscription."""
     topic = account.location.alerts
     if not topic:
         return ok("not checked: the manifest has no topic; pulumi up writes it again")

@@ -22,7 +22,7 @@ from secretops.platforms.aws.location import AwsStoreLocation
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
-# Attempts of a request: an operator waits for the answer.
+# Attempts of a request. Few, because an operator waits for the answer.
 ATTEMPTS = 3
 _SESSION = re.compile(r"(arn:[\w-]+:)sts(::\d+:)assumed-role/([^/]+)/.*")
 
@@ -40,13 +40,12 @@ class Account:
         return connect(self.location.region, service, ATTEMPTS)
 
     def call(self, action: str, **request: Any) -> Any:
-        """Run an operation by its name in IAM: `kms:DescribeKey`."""
+        """Call an operation by its IAM action, such as `kms:DescribeKey`."""
         service, _, operation = action.partition(":")
         with self.translated(action):
             return getattr(self.client(service), xform_name(operation))(**request)
 
     def list_all(self, action: str, key: str, **request: Any) -> list[Any]:
-        """Return the items below `key` in all pages."""
         service, _, operation = action.partition(":")
         with self.translated(action):
             pages = self.client(service).get_paginator(xform_name(operation)).paginate(**request)
@@ -72,13 +71,13 @@ class Account:
 
     @property
     def ahead(self) -> timedelta | None:
-        """Return this clock's lead over AWS; None if the answer has no date."""
+        """Return this machine's clock minus AWS's; None if the answer has no date."""
         self.reach()
         found: timedelta | None = self.identity["ahead"]
         return found
 
     def reach(self) -> None:
-        """Raise SecretopsError for any failure, or another account."""
+        """Raise SecretopsError for a failed request, or another account."""
         check_account_id(self.identity["Account"], self.location)
 
     @functools.cached_property
@@ -95,7 +94,7 @@ class Account:
         return labels_of(found) if found else {}
 
     def undeclared(self) -> dict[str, datetime | None]:
-        """Return other secrets with the stack's prefix -> their deletion date, or None."""
+        """Return secrets with the stack's prefix that are not in the stack: name -> deletion date, or None."""
         first = next(iter(self.names), "")
         folder = re.sub(r"\+\d+$", "", first.rpartition("/")[0])
         if not folder:
@@ -116,7 +115,7 @@ class Account:
         }
 
     def principal(self, arn: str) -> str:
-        """Return the user or role with the policies: for a session its role, whose path only IAM knows."""
+        """Return the ARN of the user or role with the policies. Only IAM knows the path of a session's role."""
         match = _SESSION.fullmatch(arn)
         if match is None:
             return arn
@@ -128,7 +127,7 @@ class Account:
     def denied(self, principal: str, name: str, actions: Sequence[str]) -> list[str]:
         """Return those of `actions` on a secret, or on the lease's table, that policies deny.
 
-        Ignores the secret's own policy, and actions with an answer that depends on the network.
+        Ignores the secret's own policy, and actions whose answer depends on the network.
         """
         secret: Mapping[str, object] = {} if name == self.location.lease else self.secrets[name] or {}
         context = [("aws:SecureTransport", "boolean", "true")]

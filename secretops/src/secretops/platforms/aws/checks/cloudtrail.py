@@ -1,4 +1,4 @@
-"""Check that CloudTrail records reads of values, and delivers.
+"""Check that CloudTrail records reads of values, and delivers the records.
 
 A trail may exclude read management events such as GetSecretValue:
 https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetEventSelectors.html
@@ -26,7 +26,7 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "StartsWith": str.startswith,
     "EndsWith": str.endswith,
 }
-# Fields of GetTrailStatus with the last failed delivery -> its destination.
+# Fields of GetTrailStatus that describe the last failed delivery -> its destination.
 _DELIVERIES = {
     "LatestDeliveryError": "its bucket",
     "LatestDigestDeliveryError": "its bucket, of digest files",
@@ -83,7 +83,7 @@ def _problem(account: Account, trail: Mapping[str, Any]) -> str:
 
 
 def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Return which of READS and WRITES the selectors record; without selectors both."""
+    """Return which of READS and WRITES the event selectors record: both without selectors."""
     found: set[str] = set() if basic or advanced else {READS, WRITES}
     for selector in basic:
         is_excluded = SOURCE in selector.get("ExcludeManagementEventSources", ())
@@ -95,7 +95,7 @@ def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str,
 
 
 def _by_fields(selectors: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return an advanced selector's events: all its fields must match. An unknown field may exclude any."""
+    """Return an advanced selector's events. All its fields must match; an unknown field may exclude any event."""
     found = {READS, WRITES}
     category = False
     for field in selectors:

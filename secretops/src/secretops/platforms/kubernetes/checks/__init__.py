@@ -20,7 +20,7 @@ from secretops.platforms.kubernetes.checks.evidence import AUDIT, ENCRYPTION, Ev
 from secretops.platforms.kubernetes.lease import Timing
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 
-# Names of the Deployment and the CronJob, and of their service accounts.
+# Names of the Deployment and the CronJob, which are also those of their service accounts.
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
 
 # Oldest supported Kubernetes: the first with `unhealthyPodEvictionPolicy` by default, without which a node can't be
@@ -28,13 +28,13 @@ SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
 # https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy
 OLDEST = (1, 27)
 
-# The rotator runs every hour.
+# The rotator runs hourly.
 LATE = timedelta(hours=2)
 
-# The Secret that cert-manager writes for a stack with certificate_issuer.
+# Secret that cert-manager writes for a stack with certificate_issuer.
 CERT_MANAGER = "coreflux-mcp-certificate"
 
-# All verbs that RBAC grants on an object, and those that name no object. A list or a watch can, by a selector.
+# Verbs that RBAC grants on an object, and those without an object's name (a selector can give list and watch a name).
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 UNNAMED = ("create", "deletecollection")
 _BOTH = ("get", "update")
@@ -113,11 +113,11 @@ def namespace(cluster: Cluster) -> Result:
 
 
 def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
-    """Check that the Secrets exist: an operator's commands create them, not Pulumi."""
+    """Check that the Secrets exist. An operator's commands create them, not Pulumi."""
     missing = [name for name in cluster.written if cluster.own("secrets", name, accept=METADATA) is None]
     if not missing:
         return ok(", ".join(cluster.written))
-    # A tick creates those that have a value; the others need an operator.
+    # A tick creates the Secrets that have a value; the others need an operator.
     delivered = cluster.location.delivered
     has_value = {place.name for name, place in delivered.items() if stack.store.versions(name).current}
     return attention(
@@ -166,7 +166,7 @@ class Right:
         return f"{self.verb} {what}{' of the cluster' if self.everywhere else ''}"
 
 
-# Rights that lead to a Secret indirectly: a pod that mounts it, access to a running pod, another identity, a new grant.
+# Rights that give access to a Secret indirectly: a pod that mounts it, a running pod, another identity, a new grant.
 # https://kubernetes.io/docs/concepts/security/rbac-good-practices/
 ESCALATIONS = (
     Right("create", "pods"),
@@ -207,7 +207,7 @@ def own_rights(cluster: Cluster) -> Result:
 
 
 def account_rights(cluster: Cluster, account: str) -> Result:
-    """Compare an account's rights with its declared ones. The server's pods have no token."""
+    """Compare an account's rights with the declared ones. The server's pods have no token."""
     place, verbs = cluster.location, _BOTH if account == ROTATOR else ("get",)
     user = _user(place.namespace, account)
     declared = {Right(verb, "secrets", name) for name, who in place.readers.items() if user in who for verb in verbs}
@@ -274,7 +274,7 @@ def _words(rights: Collection[Right]) -> str:
 
 
 def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...] = ()) -> bool:
-    """Without `user`, review the caller. Raises ForbiddenError."""
+    """Return whether `user` (or the caller) has a right. Raises ForbiddenError."""
     resource, _, part = right.resource.partition("/")
     attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": part}
     attributes |= {"name": right.name, "namespace": "" if right.everywhere else cluster.location.namespace}
@@ -286,15 +286,15 @@ def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...]
     except ForbiddenError as error:
         raise ForbiddenError(
             f"{cluster.connection.identity} may not review the rights of others",
-            rule=f"this needs the right to create {kind.lower()}s",
+            rule=f"it must have the right to create {kind.lower()}s",
             remedy="run secretops doctor as a cluster administrator",
-            code="permission-denied",
+            code="kubernetes-review-denied",
         ) from error
     if answer is None:
         raise StoreError(
             f"the API server does not support {kind}",
-            rule="authorization.k8s.io/v1 is part of Kubernetes",
-            code="kubernetes-response-invalid",
+            rule="the API server must support authorization.k8s.io/v1, which is part of Kubernetes",
+            code="kubernetes-api-missing",
         )
     return bool(answer["status"]["allowed"])
 

@@ -1,4 +1,4 @@
-"""Doctor's requests to the API server. Of Secrets they fetch only the metadata."""
+"""Doctor's requests to the API server. They fetch only the metadata of Secrets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 @dataclass
 class Cluster:
     location: KubernetesStoreLocation
-    # Reported once; later requests are skipped.
+    # Set by the first failure; later requests are skipped.
     _failure: SecretopsError | None = field(default=None, init=False, repr=False)
 
     @functools.cached_property
@@ -52,7 +52,7 @@ class Cluster:
         return self.get(f"/{group}/namespaces/{self.location.namespace}/{kind}/{name}", accept=accept)
 
     def lease(self) -> dict[str, Any] | None:
-        """Return None if missing. Raises StoreError if it belongs to another stack."""
+        """Return the lease, or None if missing. Raises StoreError if it belongs to another stack."""
         found: dict[str, Any] | None = self.own("leases", self.location.lease, group="apis/coordination.k8s.io/v1")
         if found is not None:
             check_owner((found["metadata"].get("labels") or {}).get(INSTANCE), self.location, self.connection.server)
@@ -69,11 +69,11 @@ class Cluster:
 
     @functools.cached_property
     def secrets(self) -> tuple[str, ...]:
-        """Secrets with declared readers, which may not exist."""
+        """Return the Secrets with declared readers. They may be missing."""
         return tuple(sorted({*self.written, *self.location.readers}))
 
     def _once(self, send: Callable[[], Result]) -> Result:
-        """Skip `send` if the server was unreachable or rejected the login before."""
+        """Run `send`, unless an earlier request found no server or was rejected."""
         if self._failure is not None:
             what, rule = "not checked", "the API server has to be reached first"
             raise type(self._failure)(what, rule=rule, remedy="fix the finding above", code=self._failure.code)

@@ -27,19 +27,19 @@ from secretops.platforms.kubernetes.secrets import PREFIX, SecretData, Secrets
 AUDIT, ENCRYPTION = "audit", "encryption-at-rest"
 _CONFIRMED = f"{PREFIX}confirmed."
 
-# Characters of a confirmation.
+# Maximum characters of a confirmation.
 LONGEST = 300
 
-# Reads of each Secret, more than other clients are likely to make in the same tenths of a second.
+# Reads of each Secret: more than other clients are likely to send in the same tenths of a second.
 READS = 10
 
-# Attempts to get both answers from one API server: behind a load balancer there may be several.
+# Attempts to get two answers from the same API server: a load balancer may have several.
 TRIES = 3
 
 AUDITED = "apiserver_audit_event_total"
 LOST = "apiserver_audit_error_total"
 STORED = "apiserver_storage_transformation_operations_total"
-# Distinguishes one API server from another.
+# Metric that differs between API servers.
 STARTED = "process_start_time_seconds"
 ENCRYPTED, PLAIN = "k8s:enc:", "identity"
 
@@ -47,12 +47,12 @@ UNSEEN = "the metrics of the API server can't be read"
 HOW_TO_SEE = "read /metrics of the API server, or ask its administrator"
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-# Services that run the API server, by its version and address. Doctor can't see where they keep the audit log.
+# Services that run the API server, by its version and address. Where their audit log is, doctor can't see.
 _MANAGED = {"EKS": r"^\S*-eks-|\.eks\.amazonaws\.com", "GKE": r"^\S*-gke\.|\.gke\.goog", "AKS": r"\.azmk8s\.io"}
 
 
 class Evidence:
-    """Growth of counters during reads of the stack's Secrets."""
+    """The growth of counters while doctor reads the stack's Secrets."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -61,7 +61,7 @@ class Evidence:
 
     @functools.cached_property
     def growth(self) -> dict[str, float]:
-        """Return growth by metric and labels. Raises StoreError if several API servers answer."""
+        """Return the growth by metric and labels. Raises StoreError if several API servers answer."""
         for _ in range(TRIES):
             before = self._counters()
             self.present = sum(self._read(name) for name in self.cluster.secrets * READS) // READS
@@ -69,8 +69,8 @@ class Evidence:
             if before.get(STARTED) == after.get(STARTED):
                 return {name: count - before.get(name, 0.0) for name, count in after.items()}
         raise StoreError(
-            "each response is from another API server",
-            rule="counters of two servers can't be compared",
+            "the responses come from different API servers",
+            rule="all responses must come from one API server: counters of two can't be compared",
             code="kubernetes-counters-inconsistent",
         )
 
@@ -86,7 +86,10 @@ class Evidence:
             return False
 
     def _counters(self) -> dict[str, float]:
-        """https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format"""
+        """Parse the metrics.
+
+        https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+        """
         lines = self.cluster.text("/metrics").splitlines()
         used = (line.rpartition(" ") for line in lines if line.startswith((AUDITED, LOST, STORED, STARTED)))
         return {name: float(count) for name, _, count in used}
@@ -114,7 +117,7 @@ def _measured_audit(evidence: Evidence) -> Result:
         what = f"{events:.0f} audit events" if events else "no audit event"
         return attention(f"{what} for {reads} reads of Secrets", rule, apply)
     if lost := sum(count for name, count in growth.items() if name.startswith(LOST)):
-        return attention(f"{lost:.0f} audit events were lost", rule, "look at the API server's log and disk")
+        return attention(f"{lost:.0f} audit events were lost", rule, "check the API server's log and disk")
     value = f"{events:.0f} audit events for {reads} reads of Secrets"
     if evidence.managed:
         return unknown(f"{value}; the destination at {evidence.managed} is unknown", rule, _to_confirm(AUDIT, apply))
@@ -166,7 +169,7 @@ def _to_confirm(subject: str, remedy: str) -> str:
 
 
 def confirmation(cluster: Cluster, subject: str) -> str | None:
-    """Return who confirmed `subject`, when, and the words; else None."""
+    """Return who confirmed `subject`, when, and the words; or None."""
     try:
         found = cluster.own("secrets", cluster.location.versions, accept=METADATA) or {}
         text = (found.get("metadata", {}).get("annotations") or {}).get(f"{_CONFIRMED}{subject}")
@@ -176,14 +179,14 @@ def confirmation(cluster: Cluster, subject: str) -> str | None:
 
 
 def confirm(cluster: Cluster, statements: Sequence[str]) -> None:
-    """Record each `subject=words`. Raises UsageError, StoreError, before any write."""
+    """Record each `subject=words`. Raises UsageError, StoreError, before it writes any."""
     pairs = {}
     for entry in statements:
         subject, _, words = (part.strip() for part in entry.partition("="))
         if subject not in (AUDIT, ENCRYPTION) or not words or len(words) > LONGEST or not words.isprintable():
             raise UsageError(
                 "--confirm has an unknown subject, or no valid text",
-                rule=f"{AUDIT}= or {ENCRYPTION}=, and one line of at most {LONGEST} characters without a secret",
+                rule=f"it must be {AUDIT}= or {ENCRYPTION}= and one line of {LONGEST} characters at most, no secret",
                 remedy=f'for example --confirm {AUDIT}="control plane logging is on, ticket 12"',
                 code="confirmation-invalid",
             )

@@ -1,5 +1,3 @@
-"""Doctor's checks of a Swarm stack."""
-
 from __future__ import annotations
 
 import re
@@ -29,7 +27,7 @@ from secretops.platforms.swarm.inventory import SwarmSecret
 from secretops.platforms.swarm.rollout import GOING_BACK
 from secretops.stores.lease import Timing
 
-# The first releases whose encrypted overlay networks drop unencrypted packets: CVE-2023-28840 and its two siblings
+# First releases whose encrypted overlay networks drop unencrypted packets: CVE-2023-28840 and its two siblings
 # (https://github.com/moby/moby/security/advisories/GHSA-232p-vwff-86mp). 21 and 22 do not exist.
 OLDEST_ENGINES = ((20, 10, 24), (23, 0, 3))
 
@@ -57,7 +55,7 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 
 def docker(manager: Manager) -> Result:
-    """Check for one release, new enough on all nodes."""
+    """Check that all nodes have one release, which must be new enough."""
     engines = sorted({_engine(node) for node in manager.get("/nodes")})
     rule = "20.10.24 or 23.0.3: older releases accept unencrypted packets in encrypted networks (CVE-2023-28840)"
     if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.get("/nodes") if _is_broken(node)):
@@ -92,7 +90,7 @@ def _is_broken(node: dict[str, Any]) -> bool:
 
 
 def guarded_socket(manager: Manager) -> Result:
-    """Only root and one group may use the socket."""
+    """Check that only root and one group may use the daemon's socket."""
     host = address_of(manager.environment)
     rule = "access to the daemon is root on its machine, and gives every value to a task"
     if host.startswith("tcp://") and certificates_of(manager.environment) is None:
@@ -210,7 +208,7 @@ def lease(manager: Manager, take_over: Repair | None = None, pause: float = Timi
 
 
 def orphaned_secrets(manager: Manager) -> Result:
-    state, retired, wrong = manager.state, list[SwarmSecret](), dict[str, str]()  # What is wrong -> its remedy.
+    state, retired, wrong = manager.state, list[SwarmSecret](), dict[str, str]()  # Problem -> its remedy.
     for found in manager.secrets:
         secret = state.secret(found.secret)
         if found.config == state.id and found.number < secret.next and found.number not in secret.living:

@@ -18,7 +18,7 @@ from secretops.platforms.swarm.version_state import VersionState, VersionStateCl
 from secretops.printable import ScreenedBytes
 from secretops.stores.lease import Timing
 
-# The maximum age of a running job: it may wait for an update of many replicas, for one secret after another.
+# Maximum age of a running job: it may update many replicas, for one secret after another.
 MAX_JOB_AGE = timedelta(hours=3)
 
 
@@ -34,7 +34,7 @@ class Manager:
         check_manager(self.get("/info"))
 
     def get(self, path: str) -> Any:
-        """Return JSON, or an empty object. Cached."""
+        """Return a path's JSON, or an empty object. Cached."""
         if path not in self._answers:
             self._answers[path] = self._api.get(path) or {}
         return self._answers[path]
@@ -78,7 +78,7 @@ class Manager:
         return Inventory(self._api, self.location).all()
 
     def users(self, secret: SwarmSecret) -> list[str]:
-        """Services that mount a secret, except running jobs."""
+        """Return the services that mount a secret, except running jobs."""
         return [
             str(each["Spec"]["Name"])
             for each in self.get("/services")
@@ -88,11 +88,11 @@ class Manager:
 
     @property
     def ahead(self) -> timedelta:
-        """Return this clock's lead over the daemon's."""
+        """Return this machine's clock minus the daemon's."""
         return datetime.now(UTC) - parse_time(self.get("/info")["SystemTime"])
 
     def _is_job(self, service: dict[str, Any]) -> bool:
-        """Anybody can write a job's labels."""
+        """Return whether a service is a job. Labels alone prove nothing: anybody can write them."""
         container = _container(service)
         return (
             self._is_labelled(service)

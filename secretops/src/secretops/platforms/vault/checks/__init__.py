@@ -1,5 +1,3 @@
-"""Doctor's checks of a Vault stack."""
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,13 +28,13 @@ from secretops.platforms.vault.store import LeaseDocument
 
 # A path needs room for the next version, the current and the previous one.
 MIN_VERSIONS = 3
-# Time left before a certificate expires; of a short-lived one that is renewed automatically, a share of its life.
+# Minimum time left of a certificate; of a short-lived one that is renewed automatically, a share of its life.
 CERTIFICATE_LEFT = timedelta(days=14)
 CERTIFICATE_SHARE = 1 / 10
 TOKEN_LEFT = timedelta(minutes=10)
 SECRET_IDS_LEFT = timedelta(days=7)
 MIN_DEVICES = 2
-# Validity of a stolen token.
+# How long a stolen token may be valid.
 MAX_TOKEN_TTL = timedelta(hours=24)
 READ = frozenset({"read"})
 WRITE = frozenset({"create", "update", "read"})
@@ -198,7 +196,7 @@ def _role_faults(role: Role) -> Iterator[str]:
 def secret_ids(server: VaultServer) -> Result:
     healthy, wrong = [], dict[str, str]()
     for role in server.roles.values():
-        if not role or not role.fields.get("bind_secret_id"):  # only AppRole has this field
+        if not role or not role.fields.get("bind_secret_id"):  # a field of AppRole only
             continue
         ends = server.secret_ids(role)
         last = None if not ends or None in ends else max(end for end in ends if end)
@@ -272,7 +270,7 @@ def _missing(granted: Sequence[Rule], needed: Rights) -> Iterator[str]:
 
 def others_rights(server: VaultServer) -> Result:
     name = server.location.mount
-    # Policies of the caller, of declared roles, and of root, which has no text.
+    # Policies of the caller and of declared roles, and root, which has no text.
     try:
         own = {*server.token()["policies"]} - {"default"}
         own |= {"root", *(each for role in server.roles.values() if role for each in role.policies)}

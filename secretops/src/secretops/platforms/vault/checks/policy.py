@@ -1,4 +1,7 @@
-"""Parse Vault's policies: JSON, or the part of HCL that a policy uses. https://openbao.org/docs/concepts/policies/"""
+"""Parse Vault's policies: JSON, or the part of HCL that a policy uses.
+
+https://openbao.org/docs/concepts/policies/
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _OLD_WORDS = {
 
 @dataclass(frozen=True)
 class Rule:
-    """One path, with its capabilities."""
+    """A path in a policy, with its capabilities."""
 
     path: str
     may: frozenset[str]
@@ -37,7 +40,7 @@ class Rule:
 
 
 def rules(text: str) -> list[Rule]:
-    """Omit rules that grant nothing. Raises ValueError."""
+    """Parse a policy, without rules that grant nothing. Raises ValueError."""
     found = list(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_hcl(text))
     return [rule for rule in found if rule.may and "deny" not in rule.may]
 
@@ -74,7 +77,7 @@ def _block(text: str, start: int) -> str:
 
 
 def _matches(pattern: list[str], path: list[str], *, whole: bool) -> bool:
-    """Compare part by part. A template, {{…}}, matches any text."""
+    """Compare two paths part by part. A template, {{…}}, matches any text."""
     for index, part in enumerate(path):
         if index >= len(pattern):
             return False

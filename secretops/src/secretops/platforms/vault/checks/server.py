@@ -20,7 +20,7 @@ from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.server import ANSWER_SECONDS, Connection
 from secretops.stores.lease import Timing
 
-# Start of an expiry time that means never.
+# Start of an expiry time that means "never".
 NEVER = "0001-01-01"
 HTTPS = 443
 
@@ -42,12 +42,12 @@ class Role:
 
 
 class VaultServer:
-    """Methods raise SecretopsError."""
+    """Doctor's requests. Methods raise SecretopsError."""
 
     def __init__(
         self, location: VaultStoreLocation, *, signs: Sequence[str] = (), timing: Timing | None = None
     ) -> None:
-        """`signs`: PKI paths that sign the rotator's requests."""
+        """Prepare the checks. `signs`: PKI paths that sign the rotator's requests."""
         self.location, self.signs, self.timing = location, signs, timing or Timing()
         self.api = Api.of(location)
         # All paths of the stack in the mount.
@@ -76,7 +76,7 @@ class VaultServer:
             raise self._failure
 
     def certificate(self) -> tuple[datetime, datetime]:
-        """Return the validity."""
+        """Return the start and end of the certificate's validity."""
         found = urlsplit(self.location.address)
         host, port = found.hostname or "", found.port or HTTPS
         try:
@@ -92,8 +92,8 @@ class VaultServer:
         except OSError as error:
             raise UnreachableError(
                 f"{host}:{port} returns no valid certificate ({type(error).__name__})",
-                rule="doctor opens a separate connection to read the certificate",
-                remedy="see the check server",
+                rule="the server must present its certificate to a separate connection of doctor",
+                remedy="see the finding of the check `server`",
                 code="server-certificate-unreadable",
             ) from None
         begins, ends = (ssl.cert_time_to_seconds(str(fields[key])) for key in ("notBefore", "notAfter"))
@@ -106,10 +106,10 @@ class VaultServer:
     def mount(self) -> Mapping[str, Any]:
         with contextlib.suppress(DeniedError):
             return self._mounted(f"sys/mounts/{self.location.mount}")
-        return self.read(f"sys/internal/ui/mounts/{self.location.mount}")  # needs only access to the mount
+        return self.read(f"sys/internal/ui/mounts/{self.location.mount}")  # this request needs only access to the mount
 
     def _mounted(self, path: str) -> Mapping[str, Any]:
-        """Empty without an engine or method at the path."""
+        """Return the engine or method at a path; empty without one."""
         self.reach()
         try:
             return self.read(path)
@@ -130,7 +130,7 @@ class VaultServer:
 
     @property
     def rotator(self) -> str:
-        """Return the lease's first reader. The others are operators."""
+        """Return the rotator: the lease's first declared reader. The others are operators."""
         return next(iter(self.location.readers.get(self.location.lease, ())), "")
 
     @property
@@ -146,7 +146,6 @@ class VaultServer:
         return {entry: Role(entry, fields) if fields else None for entry, fields in found.items()}
 
     def policy(self, name: str) -> list[Rule] | None:
-        """Return None if missing."""
         found = self.api.raw("GET", f"sys/policies/acl/{name}")
         if found is None:
             return None
@@ -155,7 +154,7 @@ class VaultServer:
         except (ValueError, AttributeError, TypeError):
             raise StoreError(
                 f"policy {name} does not parse",
-                rule="a policy is HCL of paths and capabilities, or JSON",
+                rule="a policy must be HCL of paths and capabilities, or JSON",
                 remedy=f"check it yourself: bao policy read {name}",
                 code="vault-policy-unparsed",
             ) from None
@@ -164,11 +163,11 @@ class VaultServer:
         return self.keys("sys/policies/acl")
 
     def secret_ids(self, role: Role) -> list[datetime | None]:
-        """Return expiry times; None for never."""
+        """Return when a role's secret ids expire; None: never."""
         ends = []
         for accessor in self.keys(f"{role.path}/secret-id"):
             found = None
-            with contextlib.suppress(StoreError):  # it expired since the listing
+            with contextlib.suppress(StoreError):  # the id has expired since the listing
                 found = self.api.raw("POST", f"{role.path}/secret-id-accessor/lookup", {"secret_id_accessor": accessor})
             if found and (data := found.get("data")):
                 end = str(data.get("expiration_time") or NEVER)
