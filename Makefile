@@ -13,17 +13,17 @@ export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help setup stack-file answerable up down preview image sbom dist lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts prose scan clean
 
 help:
-	@echo "make up         set up, deploy the stack $(STACK), rotate what is due, print the status"
+	@echo "make up         set up, deploy the stack $(STACK), rotate secrets, print the status"
 	@echo "make down       stop the broker that make up started"
-	@echo "make preview    show what make up would change, check it by policies/, and estimate its cost"
+	@echo "make preview    show what make up changes, check the policies, estimate the cost"
 	@echo "make image      build the image of the launcher and the rotator"
 	@echo "make sbom       list the contents of that image in dist/sbom.cdx.json"
 	@echo "make lambda     build the package of the rotation functions of AWS"
-	@echo "make dist       build the files of a release, dist/release; RELEASE=v1.2.3 checks it"
-	@echo "make bench      measure, and write docs/performance.md; PART=name measures one part"
+	@echo "make dist       build a release in dist/release; RELEASE=v1.2.3 checks it"
+	@echo "make bench      measure, and write docs/performance.md; PART=name: one part"
 	@echo "make docs       write the generated pages, and build the site in .site/"
-	@echo "make test       run the tests of every platform that need no root and no Debian packages"
-	@echo "make test-unit  run the tests of mocks and pure functions, while you change a component"
+	@echo "make test       run the tests that need neither root nor Debian packages"
+	@echo "make test-unit  run the fast tests, without processes or servers"
 	@echo "make test-slow  run the others, which need built or installed parts, or minutes"
 	@echo "make test-all   run make test, then make test-slow"
 	@echo "make gates      run only the reliability gates, those of docs/reliability.md"

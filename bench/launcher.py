@@ -167,7 +167,6 @@ async def _users(served: ServedByLauncher, mosquitto: Mosquitto, say: Callable[[
 
 
 def _longest_gap(load: Load, begin: float, end: float) -> float:
-    """Return the longest time in seconds without a good answer, from `begin` to `end`."""
     gaps = (
         after - before for times in load.answered for before, after in itertools.pairwise(times) if begin < after <= end
     )
@@ -206,7 +205,6 @@ async def _one_seat(served: ServedByLauncher | Baseline, form: str) -> AsyncIter
 
 
 async def _call(seat: Seat, tool: str, **arguments: object) -> float:
-    """Call a tool. Return the milliseconds until its answer."""
     began = time.monotonic()
     good, text = await seat.call(tool, arguments)
     took = 1000 * (time.monotonic() - began)

@@ -262,8 +262,8 @@ class SwarmServerDict(TypedDict):
     replicas: NotRequired[int]
     """Number of replicas; 1 with publish ingress."""
     publish: NotRequired[Literal["none", "ingress", "host"]]
-    """Who can connect: containers on its overlay network (none); clients by one port of every node (ingress); or
-    clients by a port of each replica's node that Docker chooses (host)."""
+    """Who can connect: containers on its overlay network (none); clients, by one port of every node (ingress) or by a
+    port of each replica's node that Docker chooses (host)."""
     port: NotRequired[int]
     """Port of every node, with publish ingress."""
     allowed_hosts: NotRequired[Sequence[str]]

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from policies import cost
-from policies.evidence import Judgement, Verdict, evidence, judge, unjudged
+from policies.evidence import Judgment, Verdict, evidence, judge, unjudged
 from policies.plan import NoPlanError, Plan, plan_of_preview
 from policies.rule import Enforcement
 
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     judged_plans = [(plan, judge(plan)) for plan in plans]
     # Standard output is for the evidence alone.
     out = sys.stderr if options.json == "-" else sys.stdout
-    for plan, judgements in judged_plans:
-        out.write("\n".join([*text(plan, judgements), *cost.text(plan).splitlines(), ""]))
+    for plan, judgments in judged_plans:
+        out.write("\n".join([*text(plan, judgments), *cost.text(plan).splitlines(), ""]))
     if options.json:
         made = evidence(
             judged_plans,
@@ -48,31 +48,31 @@ def main(arguments: Sequence[str]) -> int:
         )
         written = json.dumps(made, indent=2, sort_keys=True) + "\n"
         sys.stdout.write(written) if options.json == "-" else Path(options.json).write_text(written)
-    return 1 if any(_fails(one) for _, judgements in judged_plans for one in judgements) else 0
+    return 1 if any(_fails(one) for _, judgments in judged_plans for one in judgments) else 0
 
 
-def text(plan: Plan, judgements: Sequence[Judgement]) -> Iterator[str]:
+def text(plan: Plan, judgments: Sequence[Judgment]) -> Iterator[str]:
     """Yield the broken rules, then the unknown ones, then the number of kept rules per platform."""
-    counts = Counter(one.verdict for one in judgements)
+    counts = Counter(one.verdict for one in judgments)
     yield (
         f"{plan.stack} ({plan.environment}): {counts[Verdict.BROKEN]} broken, "
         f"{counts[Verdict.UNKNOWN]} not known yet, {counts[Verdict.KEPT]} kept"
     )
-    for one in judgements:
+    for one in judgments:
         if one.verdict is Verdict.BROKEN:
             yield from _broken(one)
-    for name in unjudged(judgements):
+    for name in unjudged(judgments):
         yield from _wrapped(f"judged after pulumi up: {name}", "  ")
-    kept = Counter(one.rule.name.partition("-")[0] for one in judgements if one.verdict is Verdict.KEPT)
+    kept = Counter(one.rule.name.partition("-")[0] for one in judgments if one.verdict is Verdict.KEPT)
     if kept:
         yield from _wrapped(f"kept: {', '.join(f'{name} {count}' for name, count in sorted(kept.items()))}", "  ")
 
 
-def _broken(judgement: Judgement) -> Iterator[str]:
-    rule = judgement.rule
+def _broken(judgment: Judgment) -> Iterator[str]:
+    rule = judgment.rule
     advice = " (advice)" if rule.enforcement is Enforcement.ADVISORY else ""
     yield from _wrapped(f"BROKEN {rule.name}{advice}: {rule.sentence}", "  ")
-    for finding in judgement.findings:
+    for finding in judgment.findings:
         if not finding.unknown:
             yield from _wrapped(f"{finding.resource.rpartition('::')[2]}: {finding.message}", "    ")
     yield from _wrapped("; ".join(f"{control.framework} {control.id}" for control in rule.controls), "    ")
@@ -89,8 +89,8 @@ def _wrapped(line: str, indent: str) -> list[str]:
     )
 
 
-def _fails(judgement: Judgement) -> bool:
-    return judgement.verdict is Verdict.BROKEN and judgement.rule.enforcement is Enforcement.MANDATORY
+def _fails(judgment: Judgment) -> bool:
+    return judgment.verdict is Verdict.BROKEN and judgment.rule.enforcement is Enforcement.MANDATORY
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Judgements of rules on a plan, and an auditor's evidence, which contains names and no secret values."""
+"""Judgments of rules on a plan, and an auditor's evidence, which contains names and no secret values."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     rule: Rule
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
 
 
-def judge(plan: Plan) -> tuple[Judgement, ...]:
-    """Apply every rule. Return the judgements, sorted by the rules' names."""
+def judge(plan: Plan) -> tuple[Judgment, ...]:
+    """Apply every rule. Return the judgments, sorted by the rules' names."""
     return tuple(judge_by(rule, plan) for rule in rules())
 
 
-def judge_by(rule: Rule, plan: Plan) -> Judgement:
+def judge_by(rule: Rule, plan: Plan) -> Judgment:
     try:
         if not rule.applies_to(plan):
-            return Judgement(rule, Verdict.NOT_APPLICABLE)
+            return Judgment(rule, Verdict.NOT_APPLICABLE)
         found = tuple(rule.findings(plan))
     except Exception as error:
         found = (_failed(rule, plan.urn, error),)
-    return _judgement(rule, found)
+    return _judgment(rule, found)
 
 
-def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgement]:
+def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgment]:
     for rule in rules():
         try:
             found = tuple(rule.findings_of(one, environment))
         except Exception as error:
             found = (_failed(rule, one.urn, error),)
-        yield _judgement(rule, found)
+        yield _judgment(rule, found)
 
 
 def _failed(rule: Rule, urn: str, error: Exception) -> Finding:
@@ -59,20 +59,20 @@ def _failed(rule: Rule, urn: str, error: Exception) -> Finding:
     return Finding(urn, message)
 
 
-def _judgement(rule: Rule, found: tuple[Finding, ...]) -> Judgement:
+def _judgment(rule: Rule, found: tuple[Finding, ...]) -> Judgment:
     if any(not finding.unknown for finding in found):
-        return Judgement(rule, Verdict.BROKEN, found)
-    return Judgement(rule, Verdict.UNKNOWN if found else Verdict.KEPT, found)
+        return Judgment(rule, Verdict.BROKEN, found)
+    return Judgment(rule, Verdict.UNKNOWN if found else Verdict.KEPT, found)
 
 
-def unjudged(judgements: Iterable[Judgement]) -> list[str]:
+def unjudged(judgments: Iterable[Judgment]) -> list[str]:
     """Return the names of the rules that can't be judged yet, with the reason if it is known."""
-    unknown = (one.rule for one in judgements if one.verdict is Verdict.UNKNOWN)
+    unknown = (one.rule for one in judgments if one.verdict is Verdict.UNKNOWN)
     return [f"{rule.name} ({rule.later})" if rule.later else rule.name for rule in unknown]
 
 
 def evidence(
-    judged_plans: Iterable[tuple[Plan, Sequence[Judgement]]],
+    judged_plans: Iterable[tuple[Plan, Sequence[Judgment]]],
     *,
     source: str,
     at: str,
@@ -95,22 +95,22 @@ def evidence(
             }
             for rule in rules()
         },
-        "stacks": [_of_stack(plan, judgements) for plan, judgements in judged_plans],
+        "stacks": [_of_stack(plan, judgments) for plan, judgments in judged_plans],
     }
 
 
-def _of_stack(plan: Plan, judgements: Sequence[Judgement]) -> dict[str, Any]:
+def _of_stack(plan: Plan, judgments: Sequence[Judgment]) -> dict[str, Any]:
     return {
         "project": plan.project,
         "stack": plan.stack,
         "environment": str(plan.environment),
-        "verdicts": {one.rule.name: str(one.verdict) for one in judgements},
+        "verdicts": {one.rule.name: str(one.verdict) for one in judgments},
         "findings": {
             one.rule.name: {
                 "broken": sorted({finding.resource for finding in one.findings if not finding.unknown}),
                 "unknown": sorted({finding.resource for finding in one.findings if finding.unknown}),
             }
-            for one in judgements
+            for one in judgments
             if one.findings
         },
     }

@@ -50,7 +50,7 @@ def known(entry: Any) -> bool:
 
 
 def judge(of: Resource | Plan, entry: Any, ok: Callable[[Any], bool], what: str, wrong: str) -> Iterator[Finding]:
-    """Yield a finding unless `ok(entry)`. Its sentence is `what` and `wrong`; an unknown entry's says so."""
+    """Yield a finding unless `ok(entry)`. `what` and `wrong` form its sentence; for an unknown entry it is unknown."""
     if ok is not is_present and not known(entry):
         yield Finding(of.urn, f"{what} is known after pulumi up", unknown=True)
     elif not ok(entry):

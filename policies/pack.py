@@ -21,7 +21,7 @@ from google.protobuf.json_format import MessageToDict  # type: ignore[import-unt
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, engine_pb2, engine_pb2_grpc, plugin_pb2
 
 from policies import cost
-from policies.evidence import Judgement, Verdict, judge, judge_resource, unjudged
+from policies.evidence import Judgment, Verdict, judge, judge_resource, unjudged
 from policies.plan import (
     PROJECT,
     STACK,
@@ -104,8 +104,8 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         )
         if not is_ours(one, one.urn.split("::")[1]):
             return analyzer_pb2.AnalyzeResponse()
-        judgements = judge_resource(one, self._environment)
-        return analyzer_pb2.AnalyzeResponse(diagnostics=[each for one in judgements for each in self._new(one)])
+        judgments = judge_resource(one, self._environment)
+        return analyzer_pb2.AnalyzeResponse(diagnostics=[each for one in judgments for each in self._new(one)])
 
     def AnalyzeStack(self, request: Any, context: Any) -> Any:
         """Judge the whole stack. The request only lists its resources: `Analyze` got their inputs."""
@@ -115,23 +115,23 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             return response
         if self._is_preview:
             self._log(plan.urn, cost.text(plan))
-        judgements = judge(plan)
-        for one in judgements:
+        judgments = judge(plan)
+        for one in judgments:
             if one.verdict in (Verdict.NOT_APPLICABLE, Verdict.UNKNOWN):  # otherwise the engine would report success
                 response.not_applicable.append(
                     analyzer_pb2.PolicyNotApplicable(policy_name=one.rule.name, reason=str(one.verdict))
                 )
             response.diagnostics.extend(self._new(one))
-        if later := unjudged(judgements):
+        if later := unjudged(judgments):
             names = textwrap.fill(f"Not judged yet: {'; '.join(later)}", 70, break_on_hyphens=False)
             text = f"{LATER_SAYS}\n{names}"
             response.diagnostics.append(_diagnostic(LATER, LATER_SAYS, text, "", analyzer_pb2.ADVISORY))
         return response
 
-    def _new(self, judgement: Judgement) -> Iterator[Any]:
-        rule = judgement.rule
+    def _new(self, judgment: Judgment) -> Iterator[Any]:
+        rule = judgment.rule
         controls = "; ".join(f"{control.framework} {control.id}" for control in rule.controls)
-        for finding in judgement.findings:
+        for finding in judgment.findings:
             seen = (rule.name, finding.resource, finding.message)
             if finding.unknown or seen in self._reported:
                 continue

@@ -127,9 +127,10 @@ def texts(path: Path) -> str:
         return "\n".join(lines)
     for number, line in enumerate(source.splitlines()):
         for found in _REMARK.finditer(line):
-            continues = found["comment"] and not line[: found.start()].strip() and lines[number - 1]
             text = found["comment"] or found["text"] or found["plain"] or ""
-            lines[number] += f"  {text} " if continues else f"- {text} " if _is_prose(text) else ""
+            alone = found["comment"] and not line[: found.start()].strip()
+            if alone or _is_prose(text):
+                lines[number] += f"{' ' if alone and lines[number - 1] else '-'} {text} "
     return "\n".join(lines)
 
 

@@ -383,7 +383,6 @@ class AwsAccessTrail(Component):
         dimensions: Mapping[str, str] | None = None,
         statistic: str = "Sum",
     ) -> None:
-        """Declare an alarm that a single event within five minutes sets off."""
         aws.cloudwatch.MetricAlarm(
             f"{self._name}-alarm-{what}",
             name=self._names.plain(what),

@@ -177,7 +177,6 @@ class EcsMcpServer(McpServer):
         self.register_outputs({"endpoint": self.endpoint})
 
     def _cluster(self, called: pulumi.Input[str]) -> pulumi.Output[str]:
-        """Return the ARN of the cluster with the name `called`, or of a new one."""
         names = self._account.names
         if self._args.cluster:
             return pulumi.Output.from_input(called).apply(lambda known: names.arn("ecs", f"cluster/{known}"))
@@ -238,7 +237,6 @@ class EcsMcpServer(McpServer):
 
 
 def _image_pull(image: str) -> list[policies.Statement]:
-    """Return the statements that allow pulling from ECR; none for another registry."""
     found = re.match(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([^:@]+)", image)
     if not found:
         return []

@@ -173,7 +173,6 @@ def _locked() -> str:
 
 
 def _requirements() -> str:
-    """Return a pip requirement per package, with the hashes of all its wheels."""
     found = {
         one["name"]: " ".join(
             [f"{one['name']}=={one['version']}", *(f"--hash={each['hash']}" for each in one["wheels"])]

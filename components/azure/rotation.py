@@ -113,7 +113,6 @@ def let_rotate(
 
 
 def _files(manifest: Manifest) -> containers.Files:
-    """Return the container's files: the manifest with the container's paths, and the certificates of a private CA."""
     ca_file = manifest.broker.ca_file
     broker = manifest.broker.model_copy(update={"ca_file": containers.CA_FILE if ca_file else None})
     here = manifest.model_copy(update={"broker": broker})

@@ -141,7 +141,6 @@ class AzureSecretStore(SecretStore):
         return made.trail
 
     def _secret(self, name: str) -> pulumi.Output[str]:
-        """Return a secret's scope for role assignments. The secret need not exist."""
         return pulumi.Output.concat(self._vault, "/secrets/", name)
 
     def _readers(self) -> dict[str, list[pulumi.Input[str]]]:

@@ -118,7 +118,6 @@ def _location(args: DotenvSecretStoreArgs) -> Location:
 
 
 def _delivery(secret: Secret, *, files: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Return field -> variable, and field -> path, the latter only for fields that are delivered in files."""
     names = variables_of(secret)
     if secret.kind is SecretKind.X509:
         paths = {field: path for field, path in _FILES[secret.kind].items() if field in secret.fields}

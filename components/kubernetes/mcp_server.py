@@ -228,9 +228,8 @@ def _pod(
                             field_ref=core.v1.ObjectFieldSelectorArgs(api_version="v1", field_path="metadata.name")
                         ),
                     ),
-                    # The launcher adds a suffix, up to about 45 characters in total: MQTT 3.1.1 guarantees 23, and lets
-                    # the broker accept
-                    # the broker (section 3.1.3.1).
+                    # With the launcher's suffix it has about 45 characters: MQTT 3.1.1 guarantees 23, and leaves more
+                    # to the broker (section 3.1.3.1).
                     core.v1.EnvVarArgs(name="MQTT_CLIENT_ID", value="$(POD_NAME)"),
                 ],
                 env_from=[core.v1.EnvFromSourceArgs(config_map_ref=core.v1.ConfigMapEnvSourceArgs(name=public))],

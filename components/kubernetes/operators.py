@@ -116,14 +116,14 @@ def synced_secret(secret: Secret, remote: str, version: str = "", *, minutes: in
 
 
 def sync(
-    name: str, secrets: SyncedKey, catalogue: Iterable[Secret], place: Place, *, grace_seconds: int
+    name: str, secrets: SyncedKey, catalog: Iterable[Secret], place: Place, *, grace_seconds: int
 ) -> tuple[str, ...]:
     """Declare the objects for External Secrets. Return the names of the Secrets that it creates."""
     minutes = sync_minutes(grace_seconds)
     store = secret_store(secrets.provider).deploy(f"{name}-secret-store", place)
     made = [
         synced_secret(secret, secrets.remotes[secret.name], secrets.version, minutes=minutes)
-        for secret in catalogue
+        for secret in catalog
         if secret.name in secrets.secrets
     ]
     for secret, each in zip(secrets.secrets, made, strict=True):

@@ -50,6 +50,7 @@ START_WITHIN = 600
 LONGEST_TICK = 1800
 
 # Seconds that a finished Job and its log remain. While a failed Job exists, the alert KubeJobFailed of
+# kube-prometheus fires.
 KEPT = 6 * 3600
 
 
@@ -205,7 +206,6 @@ def _pod(
 
 
 def _in_pod(manifest: Manifest, broker: BrokerArgs, pods: PodArgs) -> Manifest:
-    """Return the manifest with the pod's paths, and without a context of a kubeconfig."""
     store = manifest.store
     in_cluster = isinstance(store, Location)
     here = broker.location(

@@ -52,8 +52,8 @@ class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     replicas: int = 2
     """Number of replicas; 1 with publish ingress."""
     publish: Literal["none", "ingress", "host"] = "none"
-    """Who can connect: containers on its overlay network (none); clients by one port of every node (ingress); or
-    clients by a port of each replica's node that Docker chooses (host)."""
+    """Who can connect: containers on its overlay network (none); clients, by one port of every node (ingress) or by a
+    port of each replica's node that Docker chooses (host)."""
     port: int | None = None
     """Port of every node, with publish ingress."""
     allowed_hosts: Sequence[str] = ()

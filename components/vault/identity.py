@@ -61,9 +61,8 @@ class VaultPlace(Place, VaultServerArgs):
             ca_cert_file=server.ca_file,
             # A child token would end with `pulumi up`, and a token without the right to create child tokens would fail.
             skip_child_token=True,
-            # Set explicitly, so that variables of this machine (VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES) can't change
-            # them. There
-            # is no namespace can't be set: preflight checks VAULT_NAMESPACE.
+            # Set explicitly, so that variables of this machine (VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES) don't apply. The
+            # absence of a namespace can't be set: preflight checks VAULT_NAMESPACE.
             skip_tls_verify=False,
             max_retries=2,
             max_lease_ttl_seconds=1200,

@@ -87,8 +87,6 @@ class VaultRotation(Component):
         KubernetesRotator(name, args, pulumi.ResourceOptions(parent=self))
 
     def _manifest(self, *, ca_file: str | None = None) -> Manifest:
-        """Return the manifest with the rotator's login. `ca_file` is the path of the CA's file where the rotator
-        runs."""
         store = self._args.manifest.store
         if not isinstance(store, Location):
             raise TypeError(f"{store.kind}: a role of Vault reads no other store")

@@ -69,8 +69,8 @@ SUFFIX = "-??????"
 BATCH = "secretsmanager:batchgetsecretvalue"
 
 
-# Part of an ARN -> a pattern that AWS' own part of it allows: a log's streams, a secret's random characters, and the id
-# of a key, whose use aws-keys-open-named-secrets binds to named secrets.
+# Part of an ARN -> a pattern that is allowed at its end: a log's streams, a secret's random characters, or a key's id,
+# since the rule aws-keys-open-named-secrets limits a key's use to named secrets.
 ENDINGS = {":log-group:": ":*", ":secretsmanager:": SUFFIX, ":kms:": "key/*"}
 
 

@@ -102,7 +102,7 @@ REQUESTS = {
 
 
 def _deaf_filters(plan: Plan) -> Iterator[Finding]:
-    """Yield filters on another log, or with a pattern of names that does not match all of this stack's."""
+    """Yield filters on another log, or with a pattern that misses names of the stack's resources."""
     log = at(plan.manifest, "store", "log_group") or UNKNOWN
     for one in plan.of_type(aws.FILTER):
         group, pattern = at(one.properties, "logGroupName"), at(one.properties, "pattern")
@@ -127,7 +127,7 @@ SENSITIVE = (
     *(("GreaterThanOrEqualToThreshold", 1), ("GreaterThanThreshold", 0)),
     *(("LessThanThreshold", 1), ("LessThanOrEqualToThreshold", 0)),
 )
-# Seconds: the shortest period of a metric at standard resolution, and two hours, in which the tick may fail once.
+# Seconds: a metric's shortest period at standard resolution, and two hours, in which a tick may fail once.
 PERIOD = (60, 7200)
 
 

@@ -23,7 +23,7 @@ _BLOBS = f"{_RESOURCE}/blobServices/default/containers/[^/]+"
 _VAULT = "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.KeyVault/vaults/[^/]+"
 _PERSON, _IDENTITY = "User", "ServicePrincipal"
 
-# Azure's built-in roles for one purpose, by GUID: name, narrowest scope, types of principals. None assigns roles
+# Azure's built-in roles that serve one purpose, by GUID: name, narrowest scope, types of principals. None assigns roles
 # (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles). Writing a secret takes a role on the
 # vault (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
 ROLES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
@@ -105,8 +105,8 @@ def _is_narrow(address: Any) -> bool:
 
 
 def _open_network(plan: Plan) -> Iterator[Finding]:
-    """Yield a finding if vault or lease accept all networks, unless the stack file says so. Other programs have no such
-    output."""
+    """Yield a finding if vault or lease accept all networks, unless the stack file allows it. Other projects' programs,
+    which have no such output, may have an open vault."""
     vaults = [at(one.properties, "properties") for one in plan.of_type(VAULT)]
     actions = [at(one, "networkAcls", "defaultAction") for one in vaults]
     closed = "Deny" in actions or "Disabled" in [at(one, "publicNetworkAccess") for one in vaults]

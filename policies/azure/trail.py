@@ -23,7 +23,7 @@ _LOGS = {
     VAULT: ("vaultName", ("audit", "allLogs", "AuditEvent")),
     ENVIRONMENT: ("environmentName", ("ContainerAppConsoleLogs", "allLogs")),
 }
-# Tables of the trail -> the names that a query of them needs, of both layouts of the vault's log
+# Tables of the trail -> names that a query must contain, in both layouts of the vault's log
 # (https://learn.microsoft.com/azure/azure-monitor/reference/tables/azkvauditlogs, …/azurediagnostics,
 # …/containerappconsolelogs). Kusto's names are case-sensitive; a query with a wrong one finds nothing.
 _NAMES = {

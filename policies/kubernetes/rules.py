@@ -26,7 +26,7 @@ _CLUSTER_STORE = "kubernetes:*:ClusterSecretStore"
 _POLICY = "kubernetes:*:NetworkPolicy"
 _INGRESS = "kubernetes:*:Ingress"
 _CRON_JOB = "kubernetes:batch/v1:CronJob"
-# Components whose secrets the cluster rotates. Vault runs no program: the server's cluster rotates its secrets.
+# Components whose secrets a rotator in the cluster rotates: for a Vault, which runs no programs, the server's.
 _OWN_STORE = "coreflux-mcp-secrets:kubernetes:SecretStore"
 _VAULT = "coreflux-mcp-secrets:vault:SecretStore"
 

@@ -12,7 +12,7 @@ from policies.rule import PRODUCTION, Each, Rule, defined
 from policies.stack.isolation import look_at_names, look_at_secrets
 from policies.stack.values import names, values
 
-# A secret's text, a password, a token, a login or a private key as a resource, in any version of a provider's API.
+# Resources that contain a secret's text, a password, a token, a login or a private key, in any version of an API.
 _OF_VALUES = re.compile(
     "|".join([r"random:index/random(Password|String|Bytes):\w+", "tls:index/privateKey:PrivateKey", *defined("VALUES")])
 )
@@ -22,7 +22,7 @@ _ENCRYPTED = frozenset(defined("ENCRYPTED"))
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 # Kinds and names of secrets that can create others.
 _ADMIN = ("broker-admin", "agent-admin", "ca")
-# Days: the Secret Management Guide's 90 and 6 months; ten years for the stack's own CA, which signs for days.
+# Days: the Secret Management Guide's 90 and 6 months; ten years for the stack's own CA, whose certificates last days.
 _LONGEST = {"mqtt-user": 90, "broker-admin": 90, "agent-key": 183, "ca": 3650}
 # Days until an operator must renew a secret that only an operator can supply.
 _LONGEST_SUPPLIED = 366

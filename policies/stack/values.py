@@ -59,7 +59,7 @@ def names(entry: Any) -> frozenset[str]:
 def values(entry: Any, known: frozenset[str] | None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, bool]]:
     """Yield the path of each entry that is or may be a secret value, and True if that is certain.
 
-    JSON in texts and lists of pairs are searched, too. `known` has random-looking names that are no values; None
+    JSON in texts and lists of pairs are searched, too. `known` has random-looking names that are no secret values; None
     disables the search for random-looking text.
     """
     match entry:

@@ -58,8 +58,8 @@ _SHORTEST_PASSWORD = 32
 # A password must contain a character of each charset.
 _CHARSETS = ("a", "A", "0")
 
-# Settings of a PKI role that let it sign more than one client's name. Some are on by default. A certificate that is
-# not stored can't be revoked.
+# Settings of a PKI role that let it sign more than one client's name; some are on by default. Also noStore: without
+# storing a certificate, Vault can't revoke it.
 _WIDENS = (
     *("allowAnyName", "allowSubdomains", "allowGlobDomains", "allowWildcardCertificates", "allowLocalhost"),
     *("allowIpSans", "serverFlag", "codeSigningFlag", "emailProtectionFlag", "noStore"),

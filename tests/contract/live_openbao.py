@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.real.openbao import OpenBao
 
 # Secret -> whether the server reads it.
-CATALOGUE = {"mqtt": True, "agent-key": True, "http-token": True, "broker-admin": False}
+CATALOG = {"mqtt": True, "agent-key": True, "http-token": True, "broker-admin": False}
 LEASE = "rotator/lease"
 
 
@@ -64,12 +64,12 @@ class LiveVault:
             address=self.openbao.address,
             ca_file=str(self.openbao.ca_file),
             mount=self.mount,
-            secrets={name: name for name in CATALOGUE},
-            pending={name: f"pending/{name}" for name in CATALOGUE},
+            secrets={name: name for name in CATALOG},
+            pending={name: f"pending/{name}" for name in CATALOG},
             lease=LEASE,
             readers={
-                **{name: (*((server,) if reads else ()), rotator, operator) for name, reads in CATALOGUE.items()},
-                **{f"pending/{name}": (rotator, operator) for name in CATALOGUE},
+                **{name: (*((server,) if reads else ()), rotator, operator) for name, reads in CATALOG.items()},
+                **{f"pending/{name}": (rotator, operator) for name in CATALOG},
                 LEASE: (rotator, operator),
             },
         )
@@ -100,7 +100,7 @@ class LiveVault:
         return file
 
     def server_policy(self) -> str:
-        read = [name for name, reads in CATALOGUE.items() if reads]
+        read = [name for name, reads in CATALOG.items() if reads]
         return policies.document([*policies.of_server(self._names, read, polls=True)])
 
     def rotator_policy(self) -> str:

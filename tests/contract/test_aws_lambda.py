@@ -71,9 +71,9 @@ def test_rotating_a_supplied_secret_is_refused_and_a_put_works(stack: AwsStack) 
         with pytest.raises(LambdaError, match=r"\[secret-not-rotated\][\s\S]*secretops put agent-key"):
             stack.step(step, token, "agent-key")
     stack.tick_function()
-    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": supplied}
+    assert stack.labeled("AWSCURRENT", "agent-key") == {"api-key": supplied}
     stack.put("agent-key", {"api-key": supplied + "2"})
-    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": supplied + "2"}
+    assert stack.labeled("AWSCURRENT", "agent-key") == {"api-key": supplied + "2"}
 
 
 @pytest.mark.slow
@@ -151,7 +151,7 @@ def test_no_value_is_logged_or_raised(stack: AwsStack, caplog: pytest.LogCapture
     reported: list[str] = []
     token = stack.begin()
     stack.step("createSecret", token)
-    values = [stack.labelled("AWSCURRENT", "broker-admin"), stack.labelled("AWSPENDING")]
+    values = [stack.labeled("AWSCURRENT", "broker-admin"), stack.labeled("AWSPENDING")]
     with pytest.raises(LambdaError, match=r"^RefusedError: ") as failure:
         stack.step("testSecret", token)  # not set yet
     reported.append(str(failure.value))

@@ -44,7 +44,7 @@ def test_certificate_is_for_this_client_alone(tmp_path: Path, moto_environment: 
     try:
         stack = make_signed_stack(broker, moto_environment, ca)
         stack.rotate(CERTIFICATE)
-        found, version = stack.labelled("AWSCURRENT", CERTIFICATE), stack.session().store.versions(CERTIFICATE).current
+        found, version = stack.labeled("AWSCURRENT", CERTIFICATE), stack.session().store.versions(CERTIFICATE).current
     finally:
         broker.stop()
     own, intermediate = x509.load_pem_x509_certificates(found["client.crt"].encode())

@@ -38,7 +38,7 @@ from secretops.stores.lease import Timing
 from tests.contract.doctor_fault import Fault, prove, reported
 from tests.real.mosquitto import Mosquitto
 from tests.real.moto import ACCOUNT, REGION, Aws
-from tests.real.stack import make_catalogue
+from tests.real.stack import make_catalog
 from tests.real.strict_secrets_manager import StrictSecretsManager
 
 pytestmark = pytest.mark.real
@@ -140,7 +140,7 @@ class Stack:
 
 def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
     prefix = aws.prefix()
-    secrets = tuple(one for one in make_catalogue(users=("a", "b")) if one.kind.alternates)
+    secrets = tuple(one for one in make_catalog(users=("a", "b")) if one.kind.alternates)
     names = {one.name: f"{prefix}/{one.name}" for one in secrets}
     topic = aws.client("sns").create_topic(Name=f"{prefix}-alerts")["TopicArn"]
     store = AwsStoreLocation(

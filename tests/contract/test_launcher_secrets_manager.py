@@ -163,7 +163,7 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     assert first not in before
 
 
-def test_a_version_that_is_only_pending_or_labelled_changes_nothing(stack: Stack) -> None:
+def test_a_version_that_is_only_pending_or_labeled_changes_nothing(stack: Stack) -> None:
     version = stack.publish("mqtt", username="server-a", password=password())
     source = stack.source("mqtt")
     before = source.fingerprint()

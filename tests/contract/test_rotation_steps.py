@@ -142,7 +142,7 @@ def test_call_of_a_step_is_idempotent_and_refused_out_of_order(stack: AwsStack, 
             with pytest.raises(LambdaError, match=outcome):
                 stack.call({key: text for key, text in event.items() if text})
         if (step, token, outcome) == (CREATE, "new", DONE) and tokens["new"] not in current(stack):
-            value = stack.labelled(PENDING)
+            value = stack.labeled(PENDING)
             assert made.setdefault(tokens["new"], value) == value, "createSecret keeps the value that it made"
     assert tokens.get("cancelled") not in stack.labels(), "AWS keeps a value that has a label"
     assert current(stack) == {"nothing": [NO_VALUE], "empty": []}.get(case.current, [tokens.get(case.current, "")])

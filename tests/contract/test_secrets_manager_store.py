@@ -70,7 +70,7 @@ def roll_back(place: Account, away: str, to: str) -> None:
     )
 
 
-def labelled(place: Account, label: str) -> str | None:
+def labeled(place: Account, label: str) -> str | None:
     return next((name for name, labels in place.labels().items() if label in labels), None)
 
 
@@ -232,7 +232,7 @@ def test_label_is_moved_after_a_brief_conflict_and_a_lasting_one_reported(place:
     refused = pytest.raises(StoreError, match=r"UpdateSecretVersionStage.*\[aws-request-failed\]")
     with refused if times == 3 else contextlib.nullcontext():
         assert requested.move(place.name, "MINE", None, token(1))
-    assert (labelled(place, "MINE") == token(1)) is (times == 1)
+    assert (labeled(place, "MINE") == token(1)) is (times == 1)
 
 
 def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptureFixture) -> None:

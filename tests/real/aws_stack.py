@@ -23,7 +23,7 @@ from secretops.stores.lease import Timing
 from secretops.values import Value
 from tests.real.cloud_stack import Attempt, Calls, CloudStack, Event
 from tests.real.moto import ACCOUNT, REGION, Aws
-from tests.real.stack import make_catalogue
+from tests.real.stack import make_catalog
 from tests.real.strict_secrets_manager import CURRENT, PENDING, StrictSecretsManager
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
@@ -157,25 +157,25 @@ class AwsStack(CloudStack):
         found = self.service.describe_secret(SecretId=self.place.secrets[name]).get("VersionIdsToStages", {})
         return {version: {one for one in has if one.startswith("AWS")} for version, has in found.items()}
 
-    def labelled(self, stage: str, name: str = "mqtt") -> Value:
+    def labeled(self, stage: str, name: str = "mqtt") -> Value:
         found = self.service.get_secret_value(SecretId=self.place.secrets[name], VersionStage=stage)
         return Value(json.loads(found["SecretString"]))
 
     def delivered(self) -> Value:
-        return self.labelled(CURRENT)
+        return self.labeled(CURRENT)
 
     def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:  # noqa: ARG002 - AWS deletes them
         assert [version for version, has in self.labels(name).items() if CURRENT in has] == [current.id]
 
 
 def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> AwsStack:
-    prefix, catalogue = aws.prefix(), make_catalogue()
-    names = {secret.name: f"{prefix}/{secret.name}" for secret in catalogue}
-    fields = {secret.name: secret.fields for secret in catalogue}
+    prefix, catalog = aws.prefix(), make_catalog()
+    names = {secret.name: f"{prefix}/{secret.name}" for secret in catalog}
+    fields = {secret.name: secret.fields for secret in catalog}
     store = AwsStoreLocation(account=ACCOUNT, region=REGION, secrets=names, fields=fields, lease=aws.make_lease(prefix))
     for name in names.values():
         aws.secrets_manager.create_secret(Name=name)
     manifest = Manifest(
-        project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, secrets=catalogue, grace_seconds=30
+        project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, secrets=catalog, grace_seconds=30
     )
     return AwsStack(manifest, environment=aws.environment, reader=aws.environment, aws=aws, drops_pending=drops_pending)

@@ -26,7 +26,7 @@ from tests.real.azure import Azure
 from tests.real.azure_clients import AzureClients
 from tests.real.azurite import Ahead, Azurite
 from tests.real.cloud_stack import Calls, TickedStack
-from tests.real.stack import make_catalogue
+from tests.real.stack import make_catalog
 from tools.key_vault.roles import SECRETS_OFFICER, SECRETS_USER
 from tools.key_vault.vault import Vault
 
@@ -122,22 +122,22 @@ class AzureStack(TickedStack):
 
 
 def make_azure_stack(folder: Path, broker: Broker, azure: Azure, azurite: Azurite) -> AzureStack:
-    catalogue, vault = make_catalogue(), azure.vault()
+    catalog, vault = make_catalog(), azure.vault()
     rotator, server = azure.principal("rotator"), azure.principal("server")
     store = AzureStoreLocation(
         tenant=azure.authority.tenant,
         vault=vault.url,
-        secrets={secret.name: secret.name for secret in catalogue},
-        pending={secret.name: f"{secret.name}-pending" for secret in catalogue},
-        due_days={secret.name: secret.cadence_days for secret in catalogue},
+        secrets={secret.name: secret.name for secret in catalog},
+        pending={secret.name: f"{secret.name}-pending" for secret in catalog},
+        due_days={secret.name: secret.cadence_days for secret in catalog},
         lease=azurite.new_blob(rotator).url,
     )
     vault.access.grant(rotator.oid, SECRETS_OFFICER)
-    for secret in catalogue:
+    for secret in catalog:
         if Reader.SERVER in secret.readers:
             vault.access.grant(server.oid, SECRETS_USER, store.secrets[secret.name])
     manifest = Manifest(
-        project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, secrets=catalogue, grace_seconds=30
+        project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, secrets=catalog, grace_seconds=30
     )
     file = folder / "secretops.json"
     file.write_text(manifest.model_dump_json())

@@ -17,7 +17,7 @@ from secretops.operations.session import Session
 from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 from secretops.values import Value
 from tests.real.cluster import Cluster
-from tests.real.stack import Stack, make_catalogue
+from tests.real.stack import Stack, make_catalog
 
 if TYPE_CHECKING:  # where the extra `kubernetes` is not installed, none of its tests is collected either
     from lightkube import Client
@@ -87,7 +87,7 @@ def make_cluster_stack(folder: Path, broker: Broker, cluster: Cluster, *, grace_
     })  # fmt: skip
     manifest = Manifest(
         project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, grace_seconds=grace_seconds,
-        secrets=make_catalogue(),
+        secrets=make_catalog(),
     )  # fmt: skip
     file = folder / "secretops.json"
     file.write_text(manifest.model_dump_json())

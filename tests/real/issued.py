@@ -17,7 +17,7 @@ from secretops.stores.lease import Timing
 from secretops.values import Value
 from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao, rotators_policy
-from tests.real.stack import Stack, log_in, make_catalogue
+from tests.real.stack import Stack, log_in, make_catalog
 
 QUICK = Timing(duration=6, renew=0.5, poll=0.1)
 DAYS = 30
@@ -141,16 +141,16 @@ def make_issued_stack(folder: Path, broker: Mosquitto, openbao: OpenBao, *, trus
     name = "coreflux-mcp-test"
     mount, root = make_pki(openbao, name)
     issuer = VaultIssuer(mount=mount, role="client", common_name=name, seconds=DAYS * 86400)
-    catalogue = tuple(_issued(one, issuer) for one in make_catalogue())
+    catalog = tuple(_issued(one, issuer) for one in make_catalog())
     method, who, client = f"approle-{secrets.token_hex(4)}", "rotator", openbao.client()
     login = VaultLogin(method="approle", mount=method, role=who, file=str(folder / "secret-id"))
     store = VaultStoreLocation(
         address=openbao.address,
         ca_file=str(openbao.ca_file),
         mount=openbao.mount(cas_required=True),
-        secrets={secret.name: secret.name for secret in catalogue},
-        pending={secret.name: f"pending/{secret.name}" for secret in catalogue},
-        fields={secret.name: secret.fields for secret in catalogue if Reader.SERVER in secret.readers},
+        secrets={secret.name: secret.name for secret in catalog},
+        pending={secret.name: f"pending/{secret.name}" for secret in catalog},
+        fields={secret.name: secret.fields for secret in catalog if Reader.SERVER in secret.readers},
         lease="rotator/lease",
         login=login,
     )
@@ -162,7 +162,7 @@ def make_issued_stack(folder: Path, broker: Mosquitto, openbao: OpenBao, *, trus
             broker=broker.broker().model_copy(
                 update={"certificate_file": None, "key_file": None, "certificate_secret": "client-cert"}
             ),
-            secrets=catalogue,
+            secrets=catalog,
             grace_seconds=30,
         ),
         manifest_file=folder / "secretops.json",

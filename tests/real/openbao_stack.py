@@ -19,7 +19,7 @@ from secretops.stores.lease import Timing
 from secretops.values import Value
 from tests.real.cloud_stack import Calls, TickedStack
 from tests.real.openbao import OpenBao, rotators_policy
-from tests.real.stack import make_catalogue
+from tests.real.stack import make_catalog
 
 QUICK = Timing(duration=6, renew=0.5, poll=0.1)
 
@@ -113,21 +113,21 @@ class OpenBaoStack(TickedStack):
 
 def make_openbao_stack(folder: Path, broker: Broker, openbao: OpenBao) -> OpenBaoStack:
     """Return a stack with an empty mount and new users, as `pulumi up` would leave it."""
-    catalogue = make_catalogue()
+    catalog = make_catalog()
     store = VaultStoreLocation(
         address=openbao.address,
         ca_file=str(openbao.ca_file),
         mount=openbao.mount(cas_required=True),
-        secrets={secret.name: secret.name for secret in catalogue},
-        pending={secret.name: f"pending/{secret.name}" for secret in catalogue},
+        secrets={secret.name: secret.name for secret in catalog},
+        pending={secret.name: f"pending/{secret.name}" for secret in catalog},
         lease="rotator/lease",
     )
     manifest = Manifest(
-        project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, secrets=catalogue, grace_seconds=30
+        project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, secrets=catalog, grace_seconds=30
     )
     file = folder / "secretops.json"
     file.write_text(manifest.model_dump_json())
-    readable = [secret.name for secret in catalogue if Reader.SERVER in secret.readers]
+    readable = [secret.name for secret in catalog if Reader.SERVER in secret.readers]
     token = openbao.token(openbao.policy(rotators_policy(store, forgets=True)))
     return OpenBaoStack(
         manifest,

@@ -176,7 +176,7 @@ def make_stack(
         store.variables["mqtt"]["password"] = "MQTT_PASSWORD"
     manifest = Manifest(
         project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, grace_seconds=grace_seconds,
-        secrets=make_catalogue(users, admins),
+        secrets=make_catalog(users, admins),
     )  # fmt: skip
     for folder in (root, *(root / name for name in FOLDERS)):
         files.make_folder(folder)
@@ -188,7 +188,7 @@ def make_stack(
     return stack
 
 
-def make_catalogue(users: tuple[str, str] | None = None, admins: tuple[str, str] | None = None) -> tuple[Secret, ...]:
+def make_catalog(users: tuple[str, str] | None = None, admins: tuple[str, str] | None = None) -> tuple[Secret, ...]:
     """Return the secrets of a stack, by default with new users at the broker."""
     own = secrets.token_hex(4)
     both = (Reader.SERVER, Reader.ROTATOR)

@@ -55,8 +55,8 @@ class StrictSecretsManager:
     def describe_secret(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803 - as boto3 has it
         answer: dict[str, Any] = dict(self._moto.describe_secret(SecretId=SecretId))
         stages = {version: list(dict.fromkeys(has)) for version, has in answer.pop("VersionIdsToStages", {}).items()}
-        if labelled := {version: has for version, has in stages.items() if has}:
-            answer["VersionIdsToStages"] = labelled
+        if labeled := {version: has for version, has in stages.items() if has}:
+            answer["VersionIdsToStages"] = labeled
         return answer
 
     def get_secret_value(self, *, SecretId: str, **which: str) -> dict[str, Any]:  # noqa: N803

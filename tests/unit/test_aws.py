@@ -103,7 +103,7 @@ def names(stack: str = "prod", **more: Any) -> Names:
 @pytest.mark.parametrize("secret", ["my-secret", "x-abcdef", "db-abc123"])
 def test_no_secrets_name_ends_like_an_arn(secret: str) -> None:
     assert not re.search(r"-[A-Za-z0-9]{6}$", names().secret(secret))
-    assert names().secret(secret) == f"coreflux-mcp/prod/{secret}_", "which no catalogue has a name like"
+    assert names().secret(secret) == f"coreflux-mcp/prod/{secret}_", "which no catalog has a name like"
 
 
 LONG = "x" * 100

@@ -281,7 +281,7 @@ def test_stacks_of_one_cluster_tick_at_their_own_minutes() -> None:
 def test_secrets_are_delivered_under_the_guides_keys_or_their_names() -> None:
     deployed = on_kubernetes(
         broker=", client_certificate: true",
-        secrets="{plant-db: {fields: [url, password]}, licence: {fields: [key], readers: [rotator]}}",
+        secrets="{plant-db: {fields: [url, password]}, license: {fields: [key], readers: [rotator]}}",
     )
     assert {
         name: (place.name, place.keys) for name, place in store_of(manifest_in_pod(deployed)).delivered.items()

@@ -181,7 +181,7 @@ def test_a_line_of_a_document_is_redacted_however_a_parser_quotes_it(quoted: Cal
 
 
 SHOWN = {"username", "ca.crt", "client.crt"}
-CATALOGUE = (
+CATALOG = (
     *(specs.mqtt("plant-7", 30), specs.broker_admin("plant-7", 30), specs.agent_key(30, ExternalAgent())),
     *(specs.agent_admin(), specs.client_cert(), specs.client_ca(30)),
     specs.http_token(),
@@ -195,7 +195,7 @@ def read(fields: dict[str, str]) -> Value:
 
 
 @pytest.mark.parametrize("made", [Value, read], ids=["written", "read"])
-@pytest.mark.parametrize(("secret", "field"), [(secret.name, field) for secret in CATALOGUE for field in secret.fields])
+@pytest.mark.parametrize(("secret", "field"), [(secret.name, field) for secret in CATALOG for field in secret.fields])
 def test_each_field_is_hidden_unless_public(made: Callable[[dict[str, str]], Value], secret: str, field: str) -> None:
     text = new_password()
     assert made({field: text})[field] == text

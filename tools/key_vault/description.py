@@ -125,7 +125,6 @@ class Description:
             yield f"{error.json_path} breaks {error.validator}"
 
     def _unknown(self, schema: Mapping[str, Any], read: Any, place: str, answer: bool) -> Iterator[str]:
-        """Yield properties that the description lacks, since they may be misspelt."""
         schema = self._resolved(schema)
         if isinstance(read, list):
             for number, each in enumerate(read):

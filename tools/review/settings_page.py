@@ -12,7 +12,7 @@ _ROW = re.compile(r"\| `([a-z_.]+)` \| [^|]* \| ([^|]*) \|")
 
 @cache
 def rules() -> dict[str, str]:
-    """Return path of a setting -> rule. A path whose rules differ between kinds of a section is left out."""
+    """Return path of a setting -> rule. The rule is "" if kinds of the section have different ones."""
     found: dict[str, set[str]] = {}
     section = ""
     for line in (ROOT / "docs/settings.md").read_text().splitlines():

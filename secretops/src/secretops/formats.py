@@ -60,7 +60,7 @@ def url_host(host: str) -> str:
 
 
 # Characters of a path (RFC 3986, 3.3), without percent-encoding.
-_OF_PATHS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/")
+_PATH_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/")
 
 
 def parse_https_url(text: str, *, path: bool = False) -> str:
@@ -77,7 +77,7 @@ def parse_https_url(text: str, *, path: bool = False) -> str:
         raise ValueError("not just https, a host, a port and a path")
     if at.path in ("", "/"):
         return text if path else f"https://{host}{port}"
-    if not path or "//" in at.path or not _OF_PATHS.issuperset(at.path) or {".", ".."} & set(at.path.split("/")):
+    if not path or "//" in at.path or not _PATH_CHARACTERS.issuperset(at.path) or {".", ".."} & set(at.path.split("/")):
         raise ValueError("invalid path")
     return text
 
@@ -88,7 +88,7 @@ _LONGEST_TOPIC = 65535
 
 def is_topic_filter(text: str) -> bool:
     """Return whether `text` is a topic filter (MQTT 5.0, 4.7 and 4.8.2) without control characters (1.5.4)."""
-    if not text or any(_is_no_text(letter) for letter in text) or len(text.encode()) > _LONGEST_TOPIC:
+    if not text or any(_may_be_rejected(letter) for letter in text) or len(text.encode()) > _LONGEST_TOPIC:
         return False
     levels = text.split("/")
     if levels[0] == "$share":  # $share/NAME/FILTER
@@ -100,14 +100,14 @@ def is_topic_filter(text: str) -> bool:
     )
 
 
-def _is_no_text(letter: str) -> bool:
+def _may_be_rejected(letter: str) -> bool:
     """Return whether a broker may reject a character: a control character, a surrogate or a non-character."""
     code = ord(letter)
     return unicodedata.category(letter) in ("Cc", "Cs") or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF  # noqa: PLR2004 - Unicode, 23.7
 
 
 # Grammar of image references (github.com/distribution/reference).
-_OF_IMAGES = re.compile(
+_IMAGE = re.compile(
     r"(?P<path>[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*)*)"
     r"(:(?P<tag>\w[\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?",
     re.ASCII,
@@ -123,7 +123,7 @@ def image_registry(image: str) -> str | None:
 def is_pinned_image(text: str) -> bool:
     """Return whether an image has a digest, or a tag other than latest."""
     registry = image_registry(text)
-    found = _OF_IMAGES.fullmatch(text.removeprefix(f"{registry}/") if registry else text)
+    found = _IMAGE.fullmatch(text.removeprefix(f"{registry}/") if registry else text)
     if not found or (registry and not _is_authority(registry)):
         return False
     return bool(found["digest"] or found["tag"] not in (None, "latest"))

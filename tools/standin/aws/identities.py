@@ -91,8 +91,6 @@ def _function(at: Place) -> Made:
 
 
 def _named(service: str, prefix: str, *, name: str = "name", by_arn: bool = False) -> Callable[[Place], Made]:
-    """Return a function that makes up an ARN. The id is the name, or the ARN."""
-
     def made(at: Place) -> Made:
         arn = at.arn(service, f"{prefix}{at.given(name)}")
         return (arn if by_arn else at.given(name)), {"arn": arn}

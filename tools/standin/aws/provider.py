@@ -51,10 +51,10 @@ class Aws:
 
     @property
     def disclaimer(self) -> str:
-        made = f". Secrets, keys and roles are made in the moto at {self._moto.url}" if self._moto else ""
+        made = f". It creates secrets, keys and roles in the moto at {self._moto.url}" if self._moto else ""
         return (
-            "It does not prove that AWS accepts the stack: no permission, quota, name taken by others or behaviour of "
-            f"a service is seen, and of replacements only those of its own table{made}"
+            "It does not prove that AWS accepts the stack: it does not check permissions, quotas, names taken by "
+            f"others or the behavior of services, and it knows only the replacements in its own table{made}"
         )
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:

@@ -49,10 +49,11 @@ class Azure:
 
     @property
     def disclaimer(self) -> str:
-        made = f". Vaults and roles are made in the emulator at {self._emulator.url}" if self._emulator else ""
+        made = f". It creates vaults and roles in the emulator at {self._emulator.url}" if self._emulator else ""
         return (
-            "It does not prove that Azure accepts the stack: no permission, quota, policy, name taken by others or "
-            f"behaviour of a service is seen, and of replacements only those of its own table{made}"
+            "It does not prove that Azure accepts the stack: it does not check permissions, quotas, policies, names "
+            "taken by others or the behavior of services, and it knows only the replacements in its own "
+            f"table{made}"
         )
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:

@@ -217,7 +217,7 @@ class Service:
 
 
 class _StateCollector(Collector):
-    """Metrics, labelled by names of secrets and ids of versions, never by values or users."""
+    """Metrics, labeled by names of secrets and ids of versions, never by values or users."""
 
     def __init__(self, state: LauncherState) -> None:
         self._state = state

@@ -188,7 +188,7 @@ class PollingSource(DocumentSource):
         except InvalidDocumentError as error:
             raise StoreError(
                 f"{self.where}: {error}",
-                rule="a secret must be a JSON object with exactly the fields of the catalogue, none of them empty",
+                rule="a secret must be a JSON object with exactly the fields of the catalog, none of them empty",
                 remedy="write it again: secretops put",
                 code="stored-value-invalid",
             ) from None

@@ -36,10 +36,10 @@ STUCK_AFTER = timedelta(hours=2)
 SKEW = timedelta(seconds=60)
 
 # If a store's text about drift contains this command, the next tick delivers the current version.
-BY_A_TICK = "secretops tick"
+TICK_COMMAND = "secretops tick"
 
 # Exit codes of a tick after which a person acts.
-FOR_A_PERSON = (ExitCode.WAITING, ExitCode.ATTENTION)
+NEEDS_A_PERSON = (ExitCode.WAITING, ExitCode.ATTENTION)
 
 AGENT_RULE = "the agent must accept the current key, and keys that no version has are deleted"
 
@@ -195,7 +195,7 @@ def secret_health(session: Session, secret: Secret) -> Result:
     if failed and failed.step == "verify" and current and failed.version == current.id:
         # Only a new version helps after an out-of-band password change.
         repair = rotates(session, secret.name) if secret.kind is SecretKind.MQTT_USER else None
-    elif stuck or BY_A_TICK in (drift or "") or (secret.is_made and (failed or _is_late(found))):
+    elif stuck or TICK_COMMAND in (drift or "") or (secret.is_made and (failed or _is_late(found))):
         repair = ticks(session)
     rule = "values must be rotated on schedule, published within two ticks, and delivered to their readers"
     remedy = f"secretops tick: it repairs what it can, and prints the remedy for the rest ({secret.name})"
@@ -233,10 +233,10 @@ def rotates(session: Session, name: str) -> Repair:
 
 def _tick(session: Session) -> str:
     if remote := session.platform.remote_command(session.manifest):
-        return _run(remote, ("tick",), accepted=(ExitCode.DONE, *FOR_A_PERSON))
+        return _run(remote, ("tick",), accepted=(ExitCode.DONE, *NEEDS_A_PERSON))
     outcomes = tick(session)
     done = "; ".join(f"{one.secret}: {', '.join(one.done)}" for one in outcomes if one.done)
-    if failed := [one for one in outcomes if one.error and one.error.exit_code not in FOR_A_PERSON]:
+    if failed := [one for one in outcomes if one.error and one.error.exit_code not in NEEDS_A_PERSON]:
         why = "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error)
         rule = f"every secret must succeed; done: {done or 'nothing'}"
         what, remedy = f"secretops tick failed: {why}", "secretops tick prints the whole error"

@@ -31,7 +31,7 @@ HEALTH = ("-m", "secretops.launcher.health")
 # Names of services, after the stack's prefix: of a job, which has every value; of the rotator.
 _JOB = re.compile(r"task-[0-9a-f]{12}")
 _ROTATOR = "rotator"
-_OF_SERVICE = "com.docker.swarm.service.name"
+_SERVICE_NAME = "com.docker.swarm.service.name"
 
 
 class SwarmEvents:
@@ -114,7 +114,7 @@ class SwarmEvents:
     def _into(self, action: str, attributes: dict[str, str]) -> str | None:
         """Return the operation of an access to a server's container, or None."""
         verb, _, words = action.partition(":")
-        if verb not in INTO_CONTAINER or attributes.get(_OF_SERVICE) != self._location.service:
+        if verb not in INTO_CONTAINER or attributes.get(_SERVICE_NAME) != self._location.service:
             return None
         if tuple(words.split()[1:]) == HEALTH:
             return None

@@ -41,7 +41,7 @@ class Manager:
 
     @property
     def left(self) -> list[str]:
-        services = [each for each in self.get("/services") if self._is_labelled(each)]
+        services = [each for each in self.get("/services") if self._is_labeled(each)]
         names = {each["Spec"]["Name"] for each in services}
         return [
             *(f"service {each['Spec']['Name']}" for each in services if self._age(each) > MAX_JOB_AGE),
@@ -95,13 +95,13 @@ class Manager:
         """Return whether a service is a job. Labels alone prove nothing: anybody can write them."""
         container = _container(service)
         return (
-            self._is_labelled(service)
+            self._is_labeled(service)
             and container.get("Image") == self.location.image
             and tuple(container.get("Command") or ()) == ENTRYPOINT
             and self._age(service) <= MAX_JOB_AGE
         )
 
-    def _is_labelled(self, service: dict[str, Any]) -> bool:
+    def _is_labeled(self, service: dict[str, Any]) -> bool:
         labels = service["Spec"].get("Labels") or {}
         return TASK in labels and labels.get(SWARM_INSTANCE) == self.location.instance
 

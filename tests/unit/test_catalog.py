@@ -1,4 +1,4 @@
-"""The catalogue: the guide's own secrets, a stack's declarations, and readers."""
+"""The catalog: the guide's own secrets, a stack's declarations, and readers."""
 
 import re
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ config:
   rotation: {mqtt_days: 30, broker_admin_days: 45, agent_key_days: 60}
   secrets:
     db: {fields: [url, password], readers: [server, rotator], remind_after_days: 10}
-    licence: {fields: [key], readers: [rotator]}
+    license: {fields: [key], readers: [rotator]}
 """
 
 
@@ -43,7 +43,7 @@ def test_a_declared_secret_is_supplied_by_an_operator_for_the_readers_it_names()
         readers=(Reader.SERVER, Reader.ROTATOR),
         cadence_days=10,
     )
-    assert [secret.name for secret in full() if Reader.ROTATOR in secret.readers][-1] == "licence"
+    assert [secret.name for secret in full() if Reader.ROTATOR in secret.readers][-1] == "license"
 
 
 ON_KUBERNETES = """
