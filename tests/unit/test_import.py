@@ -88,6 +88,7 @@ def test_source_is_read_as_the_server_reads_it(
 
 @pytest.mark.parametrize(("files", "source", "codes"), [
     ({".env": f"{USER}DO_AGENT_API_KEY 'canary\n"}, ".env", ["import-line-malformed"]),
+    ({".env": f"{USER}canary-continued\n"}, ".env", ["import-line-malformed"]),
     ({".env": b"MQTT_PASSWORD=\xff"}, ".env", ["import-not-text"]),
     ({}, "missing.env", ["import-source-unreadable"]),
     ({".env": "LOG_LEVEL=INFO\n"}, ".env", ["import-nothing-found"]),
@@ -101,6 +102,8 @@ def test_source_is_read_as_the_server_reads_it(
      ["import-field-missing", "import-field-missing"]),
     ({"c.yaml": "services: {a: {environment: [MQTT_USER=a]}, b: {environment: [MQTT_USER=b]}}"}, "c.yaml",
      ["import-service-unclear"]),
+    ({"c.yaml": "services: {a: {environment: [MQTT_USER=a, MQTT_PASSWORD], env_file: [no.env, '${']}}"}, "c.yaml",
+     ["import-source-unreadable", "import-source-unreadable", "import-field-missing"]),
     ({"c.yaml": "services: {a: {image: x}}"}, "c.yaml", ["import-service-unclear"]),
     ({"c.yaml": "services: {a: {environment: canary}}"}, "c.yaml", ["import-compose-malformed"]),
     ({"c.yaml": "services: {canary: [}"}, "c.yaml", ["import-compose-malformed"]),
@@ -127,13 +130,13 @@ def test_malformed_entry_is_reported_without_its_text(
 
 
 def test_left_over_entries_have_a_reason_each(manifest: Manifest, tmp_path: Path) -> None:
-    lines = "MQTT_BROKER=elsewhere\nMQTT_PORT=8883\nLOG_LEVEL=INFO\nMINE=1\nDO_AGENT_API_KEY=\nMQTT_CA_CERT=/x/ca.crt\n"
+    lines = "MQTT_BROKER=x\nMQTT_PORT=8883\nLOG_LEVEL=x\nMINE=1\nDO_AGENT_API_KEY=\nMQTT_CA_CERT=/x\ncanaryB64==\n"
     found = read(manifest, tmp_path, {".env": f"{USER}{lines}MCP_HTTP_TOKEN=x\n"})
     assert values(found) == FIELDS
     assert {one.code: one.what.removeprefix("left over: ") for one in found.left} == {
         "import-broker-differs": "MQTT_BROKER",
         "import-setting": "MQTT_PORT, LOG_LEVEL",
-        "import-entry-unknown": "MINE",
+        "import-entry-unknown": "MINE, line 9",
         "import-entry-empty": "DO_AGENT_API_KEY",
         "import-ca-alone": "MQTT_CA_CERT",
         "import-secret-absent": "MCP_HTTP_TOKEN",

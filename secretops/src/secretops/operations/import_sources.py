@@ -1,6 +1,6 @@
-"""Read the values of a server that runs without secretops: a .env, a folder, a compose file or a Kubernetes Secret.
+"""Read the variables of a server that runs without secretops, from each kind of source.
 
-Every source becomes entries by the names of the server's variables. An error never contains a text of the source.
+An error never contains a text of the source.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path, PurePosixPath
@@ -38,6 +38,8 @@ _VARIABLES = {name: variable for variable, name in MOUNTED_FILES.items()} | {
 # Folders of the guide's Directory Structure, and of mounted secrets.
 _FOLDERS = (".", "config", "certs", "secrets")
 
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+
 # A reference of a compose file: $$, $NAME, or ${NAME} with a default, an alternative or an error.
 _REFERENCE = re.compile(
     r"\$(?:(\$)|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-?+])([^${}]*))?\}|(.?))", re.ASCII | re.DOTALL
@@ -48,12 +50,12 @@ _READABLE = "a source must be a readable file of at most 1 MiB in UTF-8"
 
 @dataclass(frozen=True, repr=False)
 class Entry:
-    """A variable of the server with its text, and how the file is read that it may name. Not printable."""
+    """A variable with its text. Not printable."""
 
     origin: str
     name: str
     text: str
-    # Raises OSError.
+    # Reads the file that the text may name. Raises OSError.
     read_file: Callable[[str], bytes]
 
 
@@ -61,9 +63,9 @@ Found = Iterator[Entry | UsageError]
 
 
 def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]) -> list[Entry | UsageError]:
-    """Return the entries of a source, and an error for each malformed one. `wanted`: variables of the stack's secrets.
+    """Return entries, and an error for each malformed one. `wanted`: variables of the stack's secrets.
 
-    Raises UsageError for a source that cannot be read as a whole.
+    Raises UsageError for an unreadable source.
     """
     path = Path(source)
     if source == STDIN:
@@ -76,19 +78,25 @@ def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]
 
 
 def _env(path: Path, origin: str, folder: Path) -> Found:
-    """`folder`: where relative paths begin."""
-    text = _text(path)
+    """Read a .env. Relative paths begin at `folder`."""
+    text, lines = _text(path), dict[str, int]()
     for binding in parse_stream(StringIO(text)):
-        if binding.error:
-            lines = binding.original.string
-            line = binding.original.line + lines[: len(lines) - len(lines.lstrip())].count("\n")
-            what, rule = (
-                f"{origin}line {line}: not NAME=VALUE",
-                "python-dotenv, which the server uses, must parse each line",
-            )
+        whole = binding.original.string
+        line = binding.original.line + whole[: len(whole) - len(whole.lstrip())].count("\n")
+        if binding.key and binding.value is not None:
+            lines[binding.key] = line
+        elif binding.key or binding.error:  # it may be a part of a value
+            what, rule = f"{origin}line {line}: not NAME=VALUE", "each line must be one that the server can parse"
             yield UsageError(what, rule=rule, remedy="correct the line or its quotes", code="import-line-malformed")
     for name, value in env_file.parse(text).items():
-        yield Entry(f"{origin}{name}", name, value or "", lambda named: read_file(folder / named))
+        if name in lines:
+            shown = _shown(name, f"line {lines[name]}")
+            yield Entry(f"{origin}{shown}", name, value or "", lambda named: read_file(folder / named))
+
+
+def _shown(name: str, place: str) -> str:
+    """Return `name` if it has the form of a variable, else `place`: it may be a part of a value."""
+    return name if _VARIABLE.fullmatch(name) else place
 
 
 def _folder(folder: Path) -> Found:
@@ -123,7 +131,7 @@ _KUBECTL: TypeAdapter[_Secret | _Secrets] = TypeAdapter(_Secret | _Secrets)
 
 
 def _kubernetes(content: bytes, wanted: Collection[str]) -> Found:
-    """A variable with a path in the container means the key of the same name in one of the Secrets."""
+    # A variable with a path in the container means the key with the name of that file, in any of the Secrets.
     try:
         document = _KUBECTL.validate_json(content)
     except (ValidationError, RecursionError):
@@ -187,7 +195,6 @@ class _Project(BaseModel):
 
 
 def _compose(path: Path, wanted: Collection[str]) -> Found:
-    """Entries of the only service with a variable of the stack's secrets."""
     project, own = _parse_compose(path), path.parent / ".env"
     variables = {name: text or "" for name, text in env_file.parse(_text(own) if own.is_file() else "").items()}
     compose = _Compose(path.parent, {**variables, **os.environ}, project)
@@ -222,7 +229,8 @@ def _parse_compose(path: Path) -> _Project:
     try:
         return _Project.model_validate(yaml.load(text, Loader))  # noqa: S506 # nosec B506 - a SafeLoader
     except ValidationError as error:
-        where = ".".join(map(str, error.errors(include_input=False)[0]["loc"]))
+        known = (*_Project.model_fields, *_Service.model_fields)  # another key may be a part of a value
+        where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"] if part in known)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark else ""
@@ -241,35 +249,40 @@ class _Compose:
         read = partial(self._read, service)
         listed = service.environment
         pairs = listed if isinstance(listed, dict) else dict(_pair(line) for line in listed)
-        for name in [service.env_file] if isinstance(service.env_file, str) else service.env_file:
-            one = _EnvFile(path=name) if isinstance(name, str) else name
-            path = self._folder / self._resolve(one.path)
-            if one.required or path.exists():
-                for entry in _env(path, f"{path.name}: ", path.parent):
-                    if isinstance(entry, UsageError):
-                        yield entry
-                    elif entry.name not in pairs:
-                        yield Entry(entry.origin, entry.name, entry.text, read)
-        for name, text in pairs.items():
+        for named in [service.env_file] if isinstance(service.env_file, str) else service.env_file:
+            for entry in self._env_file(_EnvFile(path=named) if isinstance(named, str) else named):
+                if isinstance(entry, UsageError):
+                    yield entry
+                elif entry.name not in pairs:
+                    yield replace(entry, read_file=read)
+        for number, (name, text) in enumerate(pairs.items(), 1):
+            origin = f"environment: {_shown(name, f'entry {number}')}"
             try:
                 value = self._variables.get(name, "") if text is None else self._resolve(text)
-                yield Entry(f"environment: {name}", name, value, read)
-            except ValueError:
-                what, rule = (
-                    f"environment: {name}: a reference of an unknown form",
-                    "a reference must be $NAME or ${NAME…}",
-                )
+                yield Entry(origin, name, value, read)
+            except OSError as error:
+                what, rule = f"{origin}: {error.strerror}", "a reference must be $NAME or ${NAME…}"
                 remedy = "write a literal $ as $$; docker compose config resolves nested references"
                 yield UsageError(what, rule=rule, remedy=remedy, code="import-reference-malformed")
 
+    def _env_file(self, named: _EnvFile) -> Found:
+        try:
+            path = self._folder / self._resolve(named.path)
+            if named.required or path.exists():
+                yield from _env(path, f"{path.name}: ", path.parent)
+        except OSError as error:
+            yield _unreadable("env_file", error)
+        except UsageError as error:
+            yield error
+
     def _resolve(self, text: str) -> str:
-        """Replace references as Compose does. Raises ValueError."""
+        """Replace references as Compose does. Raises OSError."""
         return _REFERENCE.sub(self._replace, text)
 
     def _replace(self, found: re.Match[str]) -> str:
         dollar, bare, name, operator, other, unknown = found.groups()
         if unknown is not None:
-            raise ValueError
+            raise OSError(errno.EINVAL, "a reference of an unknown form")
         if dollar:
             return "$"
         value = self._variables.get(bare or name)

@@ -1,7 +1,6 @@
-"""Make the values of a server that runs without secretops the first versions of a stack.
+"""Publish the values of a server that runs without secretops as first versions.
 
-Everything is checked and tested before the first write. A repeated import finishes an interrupted one: a secret that
-has the value already stays as it is.
+All are tested before the first write. A repeated import finishes an interrupted one.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class Found:
     problems: tuple[SecretopsError, ...] = ()
 
     def packed(self) -> Value:
-        """Return it as the standard input of a remote command, without its problems."""
+        """Return it as the standard input of a remote command."""
         left = [{name: getattr(one, name) for name in ("what", "rule", "remedy", "code")} for one in self.left]
         values = {name: dict(value) for name, value in self.values.items()}
         return Value({"found": json.dumps({"values": values, "origins": self.origins, "left": left})})
@@ -77,12 +76,12 @@ class Outcome:
 
 
 def collect(manifest: Manifest, source: str, stdin: Callable[[], bytes]) -> Found:
-    """Read `source`, and assign its entries to secrets. Raises UsageError for a source that cannot be read."""
+    """Assign the entries of `source` to secrets. Raises UsageError for an unreadable source."""
     return _Collecting(manifest).collect(read_source(source, stdin, _targets(manifest)))
 
 
 def refuse(source: str, problems: Sequence[SecretopsError]) -> None:
-    """Raise all problems as one error, with the exit code of the first; nothing without one."""
+    """Raise all problems, if any, as one error with the exit code of the first."""
     if problems:
         what = f"import from {source}: {len(problems)} problem{'s' * (len(problems) > 1)}; nothing was imported"
         rule, remedy = "\n".join(map(str, problems)), "correct all of them, then run the import again"
@@ -111,7 +110,7 @@ def import_values(session: Session, found: Found, source: str, *, dry_run: bool 
 
 
 def _tested(session: Session, found: Found, source: str) -> list[_Ready]:
-    """Check and test every value: certificates first, because a login may need one."""
+    """Check and test every value, certificates first."""
     manifest, problems, ready = session.manifest, list(found.problems), list[_Ready]()
     order = sorted(map(manifest.secret, found.values), key=lambda secret: (*_FIRST, secret.kind).index(secret.kind))
     broker: Broker | None = None
@@ -148,7 +147,7 @@ class _Ready:
 
 
 def _stored(session: Session, secret: Secret, value: Value) -> Version | None:
-    """Return the current version if it has this value, None without versions. Raises UsageError for another value."""
+    """Return the current version if it has this value. Raises UsageError if it has another."""
     versions = session.store.versions(secret.name)
     found = versions.current or versions.pending
     if found is None:
@@ -157,14 +156,12 @@ def _stored(session: Session, secret: Secret, value: Value) -> Version | None:
         if session.store.read(secret.name, found.id, purpose="compare with an import") == value:
             return versions.current
     what, rule = f"{secret.name}: the store has version {found.id} already", "an import supplies only first versions"
-    remedy = f"secretops put {secret.name} replaces it" + (
-        f", secretops rotate {secret.name} makes one" if secret.is_made else ""
-    )
+    remedy = f"replace it: secretops {'rotate' if secret.is_made else 'put'} {secret.name}"
     raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-exists")
 
 
 def _test(session: Session, secret: Secret, value: Value, broker: Broker | None) -> bool:
-    """Use a value as its readers do. False if no system tests it. `broker`: with the imported certificate."""
+    """Use a value as its readers do. Return False if no system tests it."""
     if secret.kind is SecretKind.X509:
         if session.manifest.broker.tls:
             prove(session.manifest, session.store, new_token(session.clock()), value)
@@ -191,7 +188,7 @@ def _publish(session: Session, one: _Ready, done: list[Imported]) -> Version:
 
 
 def _targets(manifest: Manifest) -> dict[str, tuple[Secret, str, bool]]:
-    """Return variable -> secret, field, and whether it names a file, for the secrets of the server."""
+    # Variable -> secret, field, and whether it names a file.
     found: dict[str, tuple[Secret, str, bool]] = {}
     for secret in manifest.secrets:
         for name in secret.fields if Reader.SERVER in secret.readers else ():
@@ -252,7 +249,7 @@ class _Collecting:
             self._leave(entry.origin, rule, remedy, code="import-entry-empty")
 
     def _value(self, secret: Secret) -> Value | None:
-        """Return the value of a secret with all fields. Reports what is missing, unreadable, ambiguous or invalid."""
+        """Return the value of a secret, or None after a report of its problems."""
         found, fields, before = self._found[secret.name], dict[str, str](), len(self._problems)
         if found.keys() == {"ca.crt"}:
             rule, remedy = "a CA alone is no client certificate", "name it in broker.ca_file of the stack file"
