@@ -31,7 +31,7 @@ from tests.gates.test_leak import Canaries, Folder, own_certificate
 from tests.real.cloud_stack import CloudStack
 from tests.real.digitalocean import digitalocean
 from tests.real.mosquitto import Mosquitto
-from tests.real.stack import Stack, make_catalogue, make_stack
+from tests.real.stack import Stack, make_catalog, make_stack
 from tests.unit.memory import Memory
 from tests.unit.test_cli import run
 
@@ -92,14 +92,14 @@ def target(request: pytest.FixtureRequest, tmp_path: Path, mosquitto: Mosquitto)
 def on_a_fake(location: Any, store: VersionStore, broker: Broker) -> Session:
     manifest = Manifest(
         project="coreflux-mcp-secrets", stack="test", store=location, broker=broker, grace_seconds=30,
-        secrets=make_catalogue(),
+        secrets=make_catalog(),
     )  # fmt: skip
     return Session(manifest=manifest, store=store, journal=Memory("mqtt"))
 
 
 def delivered(place: Callable[[str], Any]) -> dict[str, dict[str, Any]]:
     """Return a place for each field that the server reads."""
-    return {one.name: {name: place(f"{one.name}-{name}") for name in one.fields} for one in make_catalogue()[1:]}
+    return {one.name: {name: place(f"{one.name}-{name}") for name in one.fields} for one in make_catalog()[1:]}
 
 
 def in_namespace(broker: Broker, request: pytest.FixtureRequest) -> Target:
@@ -192,10 +192,14 @@ class Command:
     def run(self, source: str, stdin: bytes, *more: str) -> int:
         """Run it, and on a Swarm again in its task, with what the first process passes to it."""
         tasks: list[tuple[Any, Value]] = []
+
+        def start(command: Any, *, supplied: Value) -> int:
+            tasks.append((command, supplied))
+            return 0
+
         if isinstance(self.session.platform, Swarm):
             self.monkeypatch.delenv(VARIABLE, raising=False)
-            passed = lambda command, *, supplied: tasks.append((command, supplied)) or 0  # noqa: E731
-            self.monkeypatch.setattr(Swarm, "remote_command", lambda *_: passed)
+            self.monkeypatch.setattr(Swarm, "remote_command", lambda *_: start)
         code = self._run("import", "--from", source, *more, stdin=stdin)
         for command, supplied in tasks:
             self.monkeypatch.setenv(VARIABLE, "task")
