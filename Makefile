@@ -73,7 +73,8 @@ else
 endif
 
 down:
-	@if [ -x $(BIN)/secretops ]; then $(BIN)/secretops broker stop --stack $(STACK); fi
+	@if [ -x $(BIN)/secretops ]; then $(BIN)/secretops broker stop --stack $(STACK); \
+	  else echo "nothing to stop: this clone is not set up"; fi
 
 preview: stack-file setup
 	@$(BIN)/pulumi stack select --create $(STACK)

@@ -28,7 +28,7 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
     principal = of_store.open_principal("identity", settings, workload, below)
     store = of_store.open_store("secrets", settings, principal, below)
     # Ephemeral: otherwise the CLI prints it again among its diagnostics.
-    pulumi.log.info("its limitations: pulumi stack output gaps", store, ephemeral=True)
+    pulumi.log.info("limitations of this stack: pulumi stack output gaps", store, ephemeral=True)
     references = store.publish(reader=principal)
     schedule = store.rotate()
     trail = store.record_access()

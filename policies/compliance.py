@@ -38,9 +38,9 @@ These pages are generated from `policies/` and from [evidence](evidence.json).
 
 A rule judges what a stack **declares**: the inputs of its resources and its outputs. A kept rule does not show:
 
-- that an account is still so: `secretops doctor` and a drift run check that;
-- that people do their part, or that an auditor agrees;
-- what its page lists as *Does not show*.
+- that the account still matches the declaration: `secretops doctor` and a drift run check that;
+- that people do what a control requires of them, or that an auditor agrees;
+- what the list of [rules](rules.md) shows under *Does not show*.
 
 No rule and no page makes you compliant. A control requires more than one program can declare.
 

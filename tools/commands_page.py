@@ -24,8 +24,9 @@ OUTPUT = """
 ## Output
 
 Text is folded at the width of the terminal, or at 80 columns where it goes into a file or another program; `COLUMNS`
-sets another width. Colors are for terminals only, and not where `NO_COLOR` is set. Whatever others chose (a user's
-name, a version, a line of a log) is printed without control characters: they appear as `\\u001b`.
+sets another width. A command in a remedy stays on one line, so that you can copy it. Colors are for terminals only, and
+not where `NO_COLOR` is set. Names and texts that others chose (a user's name, a line of a log) are printed without
+control characters: they appear as `\\u001b`.
 
 With `--json` standard output is one JSON object (`audit`: one a line). Its key `schema` is {schema}; the number rises
 when a key is removed or changes its meaning. A command that fails before it has printed its result prints an `error`

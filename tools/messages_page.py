@@ -19,7 +19,8 @@ HEAD = """# Messages
 
 Each error has a code, in brackets at the end of its first line and in the `--json` output. Search for it here; its
 wording may change, its code does not. Exit codes are described in [the commands](commands.md); a stack file's errors
-end `pulumi up` and `pulumi preview`, and end `make` and `secretops` with 2.
+end `pulumi up` and `pulumi preview`, and end `make` and `secretops` with 2. Messages of the set-up (`make setup`) have
+no codes: they name the step that failed, and end with the remedy. Words in capitals, and …, are filled in.
 
 | code | exit code | message | rule | what helps |
 |---|---|---|---|---|
@@ -70,7 +71,8 @@ def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
         kind, texts = last_name(call.func), list(call.args)
         if texts and last_name(texts[0]) in bases():  # a template, with the class as its first argument
             kind = last_name(texts.pop(0))
-        parts = dict(zip(("what", "rule", "remedy", "code"), texts, strict=False)) | named
+        order = ("rule", "remedy") if kind == "refused" else ("what", "rule", "remedy", "code")
+        parts = dict(zip(order, texts, strict=False)) | named
         code = parts.get("code")
         if isinstance(code, ast.Constant) and "-" in str(code.value) and (kind in bases() or "code" in named):
             nodes = (parts.get(name) for name in ("what", "rule", "remedy"))

@@ -12,6 +12,7 @@ from tools import (
     commands_page,
     compliance_page,
     cost_page,
+    dashboard,
     decisions_page,
     messages_page,
     reliability_page,
@@ -48,6 +49,7 @@ def _with_tables(path: str, **tables: str) -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "components/arguments.py": arguments_file.for_python,
     "package/plugin/sections.py": arguments_file.for_plugin,
+    "monitoring/dashboard.json": dashboard.render,
     "docs/adr/README.md": decisions_page.render,
     "docs/commands.md": commands_page.render,
     "docs/messages.md": messages_page.render,

@@ -23,10 +23,15 @@ PARTS = {
     "mmdebstrap": "mmdebstrap",
     "npm": "npm",
     "chromium": "chromium",
+    "promtool": "prometheus",
 }
 
 # Package -> services that it would start at boot.
-UNITS = {"mosquitto": ("mosquitto",), "docker.io": ("docker.service", "docker.socket", "containerd.service")}
+UNITS = {
+    "mosquitto": ("mosquitto",),
+    "docker.io": ("docker.service", "docker.socket", "containerd.service"),
+    "prometheus": ("prometheus.service",),
+}
 
 # Debian has the broker in /usr/sbin, which is not on every user's PATH.
 SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin"

@@ -51,24 +51,27 @@ SETS = {
 """Section -> what it configures."""
 
 AFTER_SECTIONS = """
-- A section or key that is missing has its default, which is the Secret Management Guide's: passwords rotate every 90
-  days, API keys within 6 months, TLS on port 8883 is on outside development. A key without a default is required; a
-  nested key is required if its section is there.
-- A wrong file is rejected with all its errors at once: the place, the rule, the remedy. The first 20 are printed, and
-  the others counted. Rules across sections are checked as soon as both sections are valid.
-- An error prints an entry of a wrong form only if it is one of these. Any other text is printed as `text (not shown)`.
-    - a number below 10,000,000;
-    - nearly an allowed word, or, where one of a list of words belongs, a word of at most 20 letters;
-    - a URL without a login, up to its path; an IP address or a network; where an address belongs, a host's name in
-      lower case, with a dot;
-    - an ARN, or a resource id of Azure. A part that looks random becomes `...`.
-- An error prints the name of a key unless that looks like a secret. An entry of the right form may be printed: an error
+- If a section or key is missing, its default applies. The defaults are those of [the upstream guide](guide.md):
+  passwords rotate every 90 days, API keys within 6 months, and outside development TLS is on, on port 8883. A key
+  without a default is required; a nested key is required if its section is there.
+- A stack file with errors is rejected with all errors at once, each with its place, the rule and the remedy. The first
+  20 are printed, and the others counted. Rules across sections are checked as soon as both sections are valid.
+- An error about a malformed entry prints the entry only if it is one of the following. Any other text is printed as
+  `text (not shown)`, because it may be a secret value.
+    - a number below 10,000,000
+    - a misspelled word of a list of allowed words, or a word of at most 20 letters where such a word is required
+    - a URL without a login, up to its path; an IP address or a network; where an address is required, a host's name in
+      lower case, with a dot
+    - an ARN, or a resource id of Azure; a part that looks random becomes `...`
+- An error prints the name of a key unless the name looks like a secret. Well-formed entries may be printed: an error
   that compares two sections shows both.
-- An entry is rejected, and not repeated, if its key is a secret's: `password`, `token`, `secretKey`. So is an entry
-  that has the form of a token, a PEM file, a login or an assignment (`password=...`), or that is encrypted. So are
-  20 characters or more of random letters and digits without a word. So are entries for other programs, such as
-  `aws:secretKey` or a kubeconfig with a token. A shorter password, or one of words, is accepted where any text is,
-  for example as the name of a folder: no check can distinguish them.
+- An entry that looks like a secret value is rejected and never printed. This applies to:
+    - keys with the name of a secret: `password`, `token`, `secretKey`
+    - a token, a PEM file, a login or an assignment (`password=...`), and anything encrypted
+    - 20 characters or more of random letters and digits without a word
+    - entries for other programs, such as `aws:secretKey` or a kubeconfig with a token
+- A shorter password, or one that consists of words, is not recognized where any text is allowed, for example as the
+  name of a folder.
 
 ## In an editor
 

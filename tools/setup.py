@@ -19,10 +19,9 @@ def too_old(version: tuple[int, ...]) -> str:
     if tuple(version[:2]) >= OLDEST_PYTHON:
         return ""
     return (
-        f"set-up refused: this is Python {version[0]}.{version[1]}, the project needs "
-        f"{OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer\n"
-        "remedy: install one (Debian, Ubuntu: apt install python3.11-venv) and run\n"
-        "  make PYTHON=python3.11 with the same target"
+        f"set-up failed: this is Python {version[0]}.{version[1]}\n"
+        f"the project requires {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer\n"
+        "-> install it (Debian, Ubuntu: apt install python3.11-venv), then run the same make with PYTHON=python3.11"
     )
 
 
@@ -58,7 +57,7 @@ def main(arguments: list[str]) -> int:
         print(f"set-up failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("setup: interrupted; the same command goes on from here", file=sys.stderr)
+        print("set-up interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     return 0
 

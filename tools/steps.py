@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -23,11 +24,20 @@ SHOW_EVERY = 10.0
 LAST_LINES = 15
 
 
+# What uv, pip, Go and npm print for a certificate of an unknown CA, such as that of a company's proxy.
+_UNTRUSTED = re.compile(
+    r"certificate.verify.failed|invalid peer certificate|x509: certificate|self.signed", re.IGNORECASE
+)
+PRIVATE_CA = (
+    "export SSL_CERT_FILE (for pip PIP_CERT, for npm NODE_EXTRA_CA_CERTS) with the PEM file of your network's CA"
+)
+
+
 class SetupError(Exception):
     """A step failed. The text has the step, its output and the remedy."""
 
     def __init__(self, step: str, output: str, remedy: str) -> None:
-        super().__init__(f"{step}: failed\n{output}\nremedy: {remedy}")
+        super().__init__(f"{step}: failed\n{output}\n-> {remedy}")
 
 
 def say(line: str) -> None:
@@ -112,6 +122,8 @@ def step_in_background(
         output.seek(0)
         running.text = output.read().decode(errors="replace")
     if code != 0:
+        if _UNTRUSTED.search(running.text):
+            remedy = f"{PRIVATE_CA}; or {remedy}"
         last = running.text.splitlines()[-LAST_LINES:] or ["(no output)"]
         raise SetupError(f"{step} (exit code {code})", "\n".join(f"  {line}" for line in last), remedy)
 

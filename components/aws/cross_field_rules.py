@@ -235,7 +235,7 @@ def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
     balancer = server.load_balancer if isinstance(server, EcsServer) else None
     if balancer and (arn := known(balancer.certificate)):
         where = "server.load_balancer.certificate"
-        remedy = "request a certificate there, or import it"
+        remedy = "request or import a certificate there"
         yield from _not_here(store, where, arn, "the certificate must be", remedy, regional=True)
 
 

@@ -129,7 +129,7 @@ def _check_place(name: str, found: tuple[str, str], wanted: tuple[str, str]) -> 
     if found != wanted:
         raise ComponentError(
             f"{name}: its provider is for region {found[0]} and account {found[1]}",
-            f"names and policies are for region {wanted[0]} and account {wanted[1]}, its arguments",
+            f"the provider must match the arguments: region {wanted[0]}, account {wanted[1]}",
             "correct the arguments, or pass a provider for that region and account",
             code="provider-of-other-account",
         )

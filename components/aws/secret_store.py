@@ -106,8 +106,8 @@ class AwsSecretStore(SecretStore):
             raise TypeError(f"{reader}: has no AWS identity to read with")
         if self._args.reader is None or _arn_of(self._args.reader) != _arn_of(reader):
             raise ComponentError(
-                f"{self._name}: publish to {_arn_of(reader)}",
-                "the policy of each secret names its readers, and denies everybody else",
+                f"{self._name}: {_arn_of(reader)} is not a declared reader",
+                "a reader must be declared: the policy of each secret denies everybody else",
                 "pass this `reader` in the arguments of the store",
                 code="reader-not-declared",
             )

@@ -52,9 +52,9 @@ _Loader.add_implicit_resolver(
     list("-+0123456789"),
 )
 
-_RULE = "YAML in UTF-8: indented by spaces, each key once, text with : # @ * & ! or % in quotes"
+_RULE = "it must be YAML in UTF-8: indented by spaces, each key once, text with : # @ * & ! or % in quotes"
 _SECTIONS = f"sections must be keys below config:, each once, with the prefix {PROJECT}:"
-_REMEDY = "write it as the files in examples/ are"
+_REMEDY = "write it like the files in examples/"
 
 
 class StackFileError(Exception):
@@ -196,7 +196,7 @@ def _named(files: Sequence[str]) -> Path:
         return Path(files[0])
     raise StackFileError(
         f"{len(files)} files" if files else "no file",
-        "the command reads one stack file, Pulumi.<stack>.yaml",
+        "the command requires one stack file, Pulumi.<stack>.yaml",
         "python -m components.settings.stack_file Pulumi.dev.yaml",
         code="one-file",
     )
@@ -221,8 +221,8 @@ def check_port(sections: Mapping[str, str]) -> None:
     if not wait_until_free("localhost", port):
         raise StackFileError(
             f"localhost:{port}: another program listens there",
-            "the embedded broker needs this port",
-            "set broker.port, or stop that program (the broker of another clone: make down)",
+            "the port of the embedded broker must be free",
+            "set another broker.port, or stop that program (if it is the broker of another clone, there: make down)",
             code="port-taken",
         )
 

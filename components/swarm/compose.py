@@ -37,7 +37,7 @@ def compose(settings: Settings) -> dict[str, Any]:
     if not isinstance(store, SwarmStore) or not isinstance(server, SwarmServer):
         raise UsageError(
             f"stack {settings.stack}: store {settings.store.kind} with server {settings.server.kind}",
-            rule="export needs a stack with store and server on a Docker Swarm",
+            rule="an export requires a stack with store and server on a Docker Swarm",
             remedy="use another stack file, for example a copy of examples/Pulumi.prod-swarm.yaml",
             code="export-needs-swarm",
         )

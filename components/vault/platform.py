@@ -75,7 +75,7 @@ class Vault(Platform):
             known = f"has namespace {meant}" if meant else "names no namespace"
             error = UsageError(
                 f"{NAMESPACE} is {variable}, and the stack file {known}",
-                rule=f"Pulumi's provider uses the namespace of {NAMESPACE}, secretops that of the stack file",
+                rule="both must be the same: Pulumi's provider uses the variable, and secretops the stack file",
                 remedy=f"write namespace: {variable} into the section store, or unset {NAMESPACE}",
                 code="vault-namespace-differs",
             )

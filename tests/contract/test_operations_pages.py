@@ -1,4 +1,4 @@
-"""The commands of the pages on agent keys, certificates, doctor and the report, run word for word."""
+"""The commands of the pages on agent keys, certificates, doctor, the report and monitoring, run word for word."""
 
 import os
 import subprocess
@@ -128,3 +128,12 @@ def test_report_page_writes_page_and_json(rotated: Stack, tmp_path: Path) -> Non
         follow(rotated, block, tmp_path)
         assert (tmp_path / "report.html").exists() is ("--to" in block)
     assert (tmp_path / "report.json").stat().st_size
+
+
+def test_monitoring_page_prints_metrics_and_a_history(rotated: Stack, tmp_path: Path) -> None:
+    show, write, history = blocks(OPERATIONS / "monitoring.md")
+    shown = follow(rotated, show, tmp_path)
+    assert 'secret="mqtt"' in shown
+    follow(rotated, write, tmp_path)
+    assert (tmp_path / "secretops.prom").read_text().splitlines()[0] in shown
+    assert "publish" in follow(rotated, history, tmp_path)

@@ -13,6 +13,7 @@ RUN_BY: dict[str, str] = {
     "docs/operations/kubernetes.md": "tests/stacks/test_kubernetes_page.py",
     "docs/operations/import.md": "tests/contract/test_operations_pages.py",
     "docs/operations/pull-requests.md": "tests/stacks/test_review.py",
+    "docs/operations/monitoring.md": "tests/contract/test_operations_pages.py",
     "docs/operations/report.md": "tests/contract/test_operations_pages.py",
     "docs/operations/scanning.md": "tests/tools/test_scan.py",
     "docs/operations/swarm.md": "tests/stacks/test_swarm_page.py",

@@ -101,13 +101,22 @@ def test_a_changed_lock_file_syncs_again_and_leaves_pulumi_alone(fresh: Clone) -
 
 
 @pytest.mark.real
-def test_a_failing_step_is_named_with_its_last_lines_and_the_remedy_and_no_traceback(fresh: Clone) -> None:
-    program(fresh.bin / "uv", STAND_IN_UV + '[ "$1" = --version ] || { echo no route to the index >&2; exit 2; }\n')
+@pytest.mark.parametrize(
+    ("printed", "remedy"),
+    [
+        ("no route to the index", "-> check that uv reaches a package index"),
+        ("invalid peer certificate: UnknownIssuer", "-> export SSL_CERT_FILE"),
+    ],
+)
+def test_a_failing_step_is_named_with_its_last_lines_and_the_remedy_and_no_traceback(
+    printed: str, remedy: str, fresh: Clone
+) -> None:
+    program(fresh.bin / "uv", STAND_IN_UV + f'[ "$1" = --version ] || {{ echo {printed} >&2; exit 2; }}\n')
     code, output = fresh.set_up()
     assert code == 1
     assert "uv sync" in output
-    assert "no route to the index" in output
-    assert "remedy: check that uv reaches a package index" in output
+    assert printed in output
+    assert remedy in output
     assert "Traceback" not in output
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
 from secretops import cli
 from secretops.engine.state import Stage, Version
@@ -78,14 +80,25 @@ def test_unknown_command_prints_help_and_never_an_empty_error(typed: list[str], 
     assert bool(done.stderr) is bool(message)
 
 
+@pytest.mark.parametrize("group", [(), ("broker",), ("export",)], ids=str)
+def test_help_prints_each_summary_whole_at_80_columns(group: tuple[str, ...]) -> None:
+    command = typer.main.get_command(cli.app)
+    for name in group:
+        command = cast(TyperGroup, command).commands[name]
+    text = command.get_help(command.context_class(command, terminal_width=80))
+    assert "..." not in text.partition("Commands:")[2]
+
+
 @pytest.mark.parametrize(("arguments", "supplied", "code", "words"), [
     pytest.param(["rotate", "--force", "x"], b"", 2, ["--force", "-> secretops rotate --help\n"], id="help of it"),
     pytest.param(["rotate", "nothing"], b"", 2, ["[secret-unknown]", "agent-key"], id="an unknown secret"),
     pytest.param(["rotate", "mqt"], b"", 2, ["did you mean mqtt?"], id="a misspelled secret"),
+    pytest.param(["rotat", "mqtt"], b"", 2, ["did you mean rotate?"], id="a misspelled command"),
+    pytest.param(["rivet", "mqtt"], b"", 2, ["-> secretops --help\n"], id="a command like no other"),
     pytest.param(["report"], b"", 2, ["[report-target-missing]", "report.html"], id="a report without a place"),
     pytest.param(["rotate", "agent-key"], b"", 2, ["[secret-not-made]", "put agent-key"], id="a supplied kind"),
-    pytest.param(["put", "agent-key"], b"", 2, ["no api-key", "-> "], id="put of nothing"),
-    pytest.param(["put", "agent-key", "--untested"], b" \n", 2, ["no api-key", "blank"], id="a blank key"),
+    pytest.param(["put", "agent-key"], b"", 2, ["[standard-input-empty]", "-> "], id="put of nothing"),
+    pytest.param(["put", "agent-key", "--untested"], b" \n", 2, ["[standard-input-empty]"], id="a blank key"),
     pytest.param(["put", "agent-key"], b"x" * 8001, 2, ["api-key: 8001 bytes", "8000"], id="a long key"),
     pytest.param(["put", "mqtt"], b'{"username": "u"}', 2, ["no password"], id="put without a field"),
     pytest.param(["put", "agent-key"], b"a\0b", 2, ["NUL", "base64"], id="a NUL in a value"),

@@ -93,6 +93,7 @@ def test_history_lists_versions_and_signed_steps_in_80_columns_without_a_value(s
         stack.session().journal.write(
             Entry(time=time, secret="agent-key", version=version.id, step=step, outcome=outcome)
         )
+    stack.session().journal.write(Entry(time=NOW, secret="mqtt", version="v0", step="publish", outcome="done"))
     done = run(stack, "history", "agent-key", "--json")
     document = json.loads(done.stdout)
     assert (done.returncode, document["secret"], document["lacking"]) == (ExitCode.DONE, "agent-key", "")

@@ -49,7 +49,7 @@ def read(manifest: Manifest, folder: Path, files: dict[str, str | bytes], source
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return collect(manifest, source if source == "-" else str(folder / source), lambda: (folder / "stdin").read_bytes())
+    return collect(manifest, source if source == "-" else str(folder / source), (folder / "stdin").read_bytes)
 
 
 def values(found: Found) -> dict[str, dict[str, str]]:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from secretops import printable
-from secretops.cli.console import Styled, notify, print_table
+from secretops.cli.console import Styled, notify, print_error, print_table
 from secretops.engine.state import Replica
+from secretops.errors import SecretopsError
 from secretops.operations import broker_access
 from secretops.printable import Screen, ScreenedBytes
 from tests.real.stack import Stack, make_stack
@@ -106,8 +107,13 @@ def test_piped_text_is_folded_at_80_columns_or_as_columns_says(
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
     notify("word " * 50)
+    remedy = f"read the log {'again ' * 4}and then: secretops rotate mqtt --now"
+    print_error(str(SecretopsError("it is wrong " * 20, rule="it must not " * 20, remedy=remedy, code="a-code")))
     print_table(("a column", "another column", "the third column"), [("x" * 30, Styled("y" * 35, "red"), "z" * 39)])
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    assert max(map(len, printed.err.splitlines())) <= longest
+    assert "secretops rotate mqtt --now\n" in printed.err, "a command is not broken"
+    lines = printed.out.splitlines()
     assert max(map(len, lines)) <= longest + 10, "the last cells are wider than a line"
     assert sum(line.count("word") for line in lines) == 50
 

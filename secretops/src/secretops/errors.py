@@ -26,7 +26,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "did you mean …? " with the most similar known word, or an empty text."""
     from difflib import get_close_matches
 
-    nearest = get_close_matches(word, known, n=1)
+    nearest = get_close_matches(word, known, n=1, cutoff=0.75)
     return f"did you mean {nearest[0]}? " if nearest else ""
 
 

@@ -98,7 +98,7 @@ def check_folder(path: Path, *, follow: bool = False) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise StoreError(
             f"{path} is not a folder",
-            rule="a store needs a folder at this path",
+            rule="this path must be the store's folder",
             remedy="move it away, then run: pulumi up",
             code="folder-not-a-folder",
         )

@@ -122,6 +122,7 @@ def start(home: Path, host: str, port: int) -> Listener:
         return _ours(home, other, host, port)
     raise EmbeddedBrokerError(
         f"the embedded broker at {address} did not start: {_last_line(home / LOG_FILE)}",
+        rule="the broker must listen at its address within seconds",
         remedy=f"fix the cause in its log {home / LOG_FILE}, then run: secretops broker start",
         code="broker-start-failed",
     )
@@ -140,6 +141,7 @@ def stop(home: Path) -> bool:
             return True
     raise EmbeddedBrokerError(
         f"the embedded broker, process {found.pid}, does not exit",
+        rule="the broker must exit within seconds of a signal",
         remedy=f"see its log {home / LOG_FILE}, then run: kill -9 {found.pid}",
         code="broker-stop-failed",
     )
@@ -208,6 +210,7 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
     if not _within(START_SECONDS, lambda: is_listening(host, port)):  # the broker may still be starting
         raise EmbeddedBrokerError(
             f"process {already.pid} is the broker of folder {home}, but does not listen at {already.address}",
+            rule="a running broker must listen at its address",
             remedy=f"see its log {home / LOG_FILE}, then run: secretops broker stop",
             code="broker-not-listening",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 from typing import NoReturn
 
@@ -11,8 +12,8 @@ import typer
 
 from secretops import printable, redaction, registry, signals
 from secretops.cli import examining, importing, incident, report, serving, values
-from secretops.cli.console import app, err, out, print_json
-from secretops.errors import ExitCode, SecretopsError, UsageError, unexpected
+from secretops.cli.console import app, err, out, print_error, print_json
+from secretops.errors import ExitCode, SecretopsError, UsageError, did_you_mean, unexpected
 from secretops.printable import ClosedOutputError, OutputError
 
 __all__ = ["app", "examining", "importing", "incident", "main", "report", "serving", "values"]
@@ -61,7 +62,7 @@ def _run() -> int:
 
 def _fail(error: SecretopsError | None, code: int) -> int:
     if error is not None:
-        err.print(redaction.redact(str(error)))
+        print_error(redaction.redact(str(error)))
         if "--json" in sys.argv[1:] and not getattr(sys.stdout, "used", False):
             parts = {name: redaction.redact(getattr(error, name)) for name in ("code", "what", "rule", "remedy")}
             with contextlib.suppress(OutputError):
@@ -89,4 +90,7 @@ def _usage(error: typer.TyperException) -> SecretopsError | None:
     misplaced = not names and hasattr(error, "option_name")
     where = "; options follow the command, except --stack, --manifest and --json" if misplaced else ""
     remedy = " ".join(("secretops", *names, "--help")) + where
+    group, found = getattr(error, "ctx", None), re.search(r"^No such command '(.+)'", message)
+    if group and found:
+        remedy = did_you_mean(found[1], group.command.commands) + remedy
     return UsageError(message, rule=rule, remedy=remedy, code="usage-invalid")

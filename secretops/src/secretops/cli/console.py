@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
-import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +32,27 @@ PIPED_COLUMNS = 80
 
 # Indent of a wrapped line, which is where the text after doctor's levels begins; and the gap between two columns.
 INDENT, GAP = " " * 10, "  "
+
+# A word and the space before it. A text in quotes is one word.
+_WORD = re.compile(r"""\s*(?:"[^"]*"|(?<!\S)'[^']*'|(?<!\S)`[^`]*`|\S)+""")
+
+# First words of the commands in remedies.
+_COMMANDS = frozenset(
+    (
+        "aws",
+        "az",
+        "bao",
+        "chmod",
+        "chown",
+        "docker",
+        "git",
+        "kubectl",
+        "mosquitto_ctrl",
+        "openssl",
+        "pulumi",
+        "secretops",
+    )
+)
 
 # ECMA-48, Select Graphic Rendition.
 _CODES = {"": "", "green": "32", "italic": "3", "red": "31", "yellow": "33"}
@@ -111,6 +132,7 @@ def make_group(help: str, **options: Any) -> typer.Typer:
         cls=_Group,
         callback=common_options,
         no_args_is_help=True,
+        suggest_commands=False,  # it suggests dissimilar commands, too
         rich_markup_mode=None,
         help=help,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -189,15 +211,36 @@ def confirm(command: str, cost: str, name: str, *, which: str = "its name", reas
 
 def notify(text: str, *, style: str = "", styled: int | None = None) -> None:
     """Print `text`, wrapped at words. `style` as for Printer.print."""
-    wrapper = textwrap.TextWrapper(
-        _columns(),
-        subsequent_indent=INDENT,
-        expand_tabs=False,
-        replace_whitespace=False,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    out.print("\n".join(wrapper.fill(line) for line in text.split("\n")), style=style, styled=styled)
+    out.print("\n".join(_fold(line, INDENT) for line in text.split("\n")), style=style, styled=styled)
+
+
+def print_error(text: str) -> None:
+    """Print the lines of an error, each wrapped at words."""
+    err.print("\n".join(_fold(line, "   ") for line in text.split("\n")))
+
+
+def _fold(line: str, indent: str) -> str:
+    """Wrap a line at words, and not within a command, which stays copyable. Only a longer word exceeds the columns."""
+    lines, columns = [""], _columns()
+    for part in _parts(line):
+        if lines[-1].strip() and len(lines[-1]) + len(part) > columns:
+            lines.append(f"{indent}{part.lstrip()}")
+        else:
+            lines[-1] += part
+    return "\n".join(lines)
+
+
+def _parts(line: str) -> list[str]:
+    """Return the words of a line and the space before each. A command is one word, up to the punctuation after it."""
+    parts: list[str] = []
+    in_command = False
+    for word in _WORD.findall(line):
+        if in_command:
+            parts[-1] += word
+        else:
+            parts.append(word)
+        in_command = (in_command or word.strip(" (") in _COMMANDS) and word[-1] not in ",;:)"
+    return parts
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | Styled]]) -> None:

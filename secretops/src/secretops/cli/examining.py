@@ -34,7 +34,10 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """Check the store, the broker, the trail and every secret, and print findings with remedies. Changes nothing."""
+    """Check the store, the broker, the trail and every secret.
+
+    Prints findings with remedies, and changes nothing without --repair.
+    """
     from secretops.operations import doctor as operation
 
     if yes and not repair:
@@ -129,8 +132,10 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """List who read and changed which secret, undeclared readers first. --json prints a line per row, then a
-    summary."""
+    """List who read and changed which secret.
+
+    Undeclared readers come first. --json prints a line per row, then a summary.
+    """
     from secretops.operations import audit as operation
     from secretops.operations.stack import load_manifest
 
@@ -162,7 +167,7 @@ def audit(  # noqa: PLR0917 - typer calls it by name
         where = printable(operation.named(view.broken_in))
         console.err.print(f"{view.broken} of {view.lines} lines are no record, and were skipped: {where}")
     for problem in view.problems:
-        console.err.print(f"{printable(problem.value)}\n{problem.rule}\n-> {problem.remedy}")
+        console.print_error(f"{printable(problem.value)}\n{problem.rule}\n-> {problem.remedy}")
     return view.exit_code
 
 
@@ -175,7 +180,10 @@ def history(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """List a secret's versions, and the steps of its rotations: when, by whom, with what outcome. Never a value."""
+    """List a secret's versions, and the steps of its rotations.
+
+    Prints when each was, by whom and with what outcome. Never prints a value.
+    """
     from secretops.operations import history as operation
     from secretops.operations.audit import moment
 

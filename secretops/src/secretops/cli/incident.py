@@ -33,9 +33,9 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """Replace a compromised secret, revoke the old value at once, prove it, and report who read it.
+    """Replace a compromised secret, and revoke its old value.
 
-    Run it again to continue after an interruption.
+    Proves that the old value is refused, and reports who read it. Run it again to continue after an interruption.
     """
     from secretops.operations import audit
     from secretops.operations import compromise as operation
@@ -87,7 +87,7 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
 
 def _print(incident: Incident) -> None:
     for attempt in incident.attempts:
-        console.notify(f"{attempt.began:%H:%M:%S} {attempt.step}: {printable(attempt.result) or 'interrupted'}")
+        console.notify(f"{attempt.began:%H:%M:%S} UTC {attempt.step}: {printable(attempt.result) or 'interrupted'}")
     for text in incident.to_do:
         console.notify(f"action needed: {printable(text)}", style="yellow")
 
@@ -101,7 +101,10 @@ def purge(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """Remove every value of the stack, or of one secret, permanently. Without --destroy, list them."""
+    """Remove every value of the stack, or of one secret.
+
+    Removal is permanent. Without --destroy, lists the values.
+    """
     from secretops.operations import purge as operation
 
     session = console.open_session(stack, manifest)

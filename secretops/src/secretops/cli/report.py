@@ -42,7 +42,10 @@ def report(  # noqa: PLR0917 - typer calls it by name
     manifest: ManifestFile = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write a report as a page of HTML: ages, due dates, rotations, accesses and open findings. --json prints JSON."""
+    """Write a report as a page of HTML.
+
+    Contains ages, due dates, rotations, accesses and open findings. --json prints JSON.
+    """
     if to is None and not as_json:
         rule, remedy = "--to FILE or --json must be set", "secretops report --to report.html"
         raise UsageError("report: --to is missing", rule=rule, remedy=remedy, code="report-target-missing")

@@ -44,7 +44,10 @@ def run(
         ),
     ] = False,
 ) -> int:
-    """Run the unmodified MCP server with the values of a store, over stdio, SSE or streamable HTTP."""
+    """Run the unmodified MCP server with the values of a store.
+
+    Serves over stdio, SSE or streamable HTTP.
+    """
     from secretops import launcher
     from secretops.launcher.http_options import parse_http_options
 
@@ -56,7 +59,7 @@ def run(
 def broker_start(
     stack: console.Stack = None, manifest: console.ManifestFile = None, as_json: console.AsJson = False
 ) -> int:
-    """Start the stack's embedded broker in the background, unless it runs."""
+    """Start the embedded broker in the background, unless it runs."""
     from secretops.operations import broker as operation
 
     return _print(operation.start(console.open_session(stack, manifest)), as_json)

@@ -11,6 +11,7 @@ import typer
 from secretops import redaction
 from secretops.cli import console
 from secretops.errors import ExitCode, LeaseHeldError, UsageError
+from secretops.registry import with_extra
 from secretops.values import PUBLIC_FIELDS, Value
 
 if TYPE_CHECKING:
@@ -48,12 +49,27 @@ def _age(when: datetime | None, now: datetime) -> str:
 
 
 @console.app.command()
-def status(stack: console.Stack = None, manifest: console.ManifestFile = None, as_json: console.AsJson = False) -> int:
-    """Print every secret's status: user, age, last login, and when the next value is due."""
+def status(
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print metrics in Prometheus' text format. Exit code 0 if printed.")
+    ] = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
+) -> int:
+    """Print each secret's user, age, last login and due date."""
     from secretops.operations import status as operation
 
+    if prometheus and as_json:
+        what, rule = "--prometheus and --json: both print", "standard output must contain only one document"
+        raise UsageError(what, rule=rule, remedy="secretops status --prometheus", code="output-ambiguous")
     session = console.open_session(stack, manifest)
     statuses = operation.status(session)
+    if prometheus:
+        with with_extra("server"):
+            from secretops.operations.metrics import render
+        console.out.print(render(session, statuses).rstrip("\n"))
+        return ExitCode.DONE
     if as_json:
         console.print_json({"secrets": [asdict(one) for one in statuses]})
         return operation.exit_code(statuses)
@@ -94,7 +110,10 @@ def put(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """Supply a secret's value: at a prompt, or on standard input (JSON, or the text of a single field)."""
+    """Supply a secret's value at a prompt or on standard input.
+
+    Standard input is a JSON object of the fields, or the text of a single field.
+    """
     from secretops.engine.decisions import due_at
     from secretops.operations import put as operation
     from secretops.operations.session import NO_ARGUMENT
@@ -106,6 +125,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
         what = f"put {name}: unexpected argument"
         raise UsageError(what, rule=NO_ARGUMENT, remedy=remedy, code="usage-invalid")
     session = console.open_session(stack, manifest)
+    operation.check_kind(session.secret(name))
     value = supplied(session.secret(name), file or [], untested=untested)
     if remote := session.platform.remote_command(session.manifest):
         operation.check_fields(session.secret(name), value)
@@ -155,6 +175,10 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     except UnicodeDecodeError:
         rule, remedy = "a secret value must be UTF-8 text without NUL", "encode binary data, for example with base64"
         raise UsageError("standard input is not UTF-8", rule=rule, remedy=remedy, code="value-not-utf8") from None
+    if not text.strip():
+        rule = f"it must contain the text of {left[0]}" if len(left) == 1 else f"it must be JSON of {', '.join(left)}"
+        remedy = f"secretops put {secret.name} < FILE, or run the command in a terminal for a prompt"
+        raise UsageError("standard input is empty", rule=rule, remedy=remedy, code="standard-input-empty")
     if len(left) == 1 and not text.lstrip().startswith("{"):
         fields[left[0]] = text.removesuffix("\n")
         return Value(fields)
@@ -242,5 +266,5 @@ def _tick(session: Session, as_json: bool) -> ExitCode:
         for text in one.attention:
             console.out.print(f"{one.secret}: {text}", style="red")
         if one.error:
-            console.err.print(f"{one.secret}: {redaction.redact(str(one.error))}")
+            console.print_error(f"{one.secret}: {redaction.redact(str(one.error))}")
     return operation.exit_code(outcomes)

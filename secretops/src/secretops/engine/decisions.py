@@ -204,7 +204,7 @@ def due(facts: Facts, now: datetime) -> Finding | None:
         return None
     issuer = facts.secret.issuer
     if issuer and issuer_changed(current.id, issuer):
-        return Finding(Reason.DUE, Action.ROTATE, "was issued under another issuer, name or life")
+        return Finding(Reason.DUE, Action.ROTATE, "was issued by another issuer, or with another name or lifetime")
     is_made, at = facts.secret.is_made, due_at(facts)
     if at is None or now < at or (current.expires and not is_made):  # see near_expiry
         return None
@@ -220,7 +220,7 @@ def near_expiry(facts: Facts, now: datetime) -> Finding | None:
     put = f"secretops put {facts.secret.name}"
     if now >= current.expires:
         remedy = "check the schedule" if facts.secret.is_issued else put
-        return Finding(Reason.EXPIRED, Action.NOTIFY, f"expired {current.expires:%Y-%m-%d %H:%M}: {remedy}")
+        return Finding(Reason.EXPIRED, Action.NOTIFY, f"expired {current.expires:%Y-%m-%d %H:%M} UTC: {remedy}")
     if facts.secret.is_issued or now < (_near_end(current) or now):
         return None
     return Finding(Reason.NEAR_EXPIRY, Action.NOTIFY, f"expires {current.expires:%Y-%m-%d}: {put}")

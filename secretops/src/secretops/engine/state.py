@@ -78,7 +78,9 @@ class Versions:
             if kept.id == version:
                 return kept
         raise NotFoundError(
-            f"{secret}: no version {version}", remedy="list the versions: secretops status", code="version-unknown"
+            f"{secret}: the store has no version {version}",
+            remedy="list the versions: secretops status",
+            code="version-unknown",
         )
 
     def with_pending(self, version: Version) -> Versions:

@@ -310,6 +310,7 @@ def no_answer(client: mqtt.Client, reason: str, protocol: MqttProtocol) -> Unrea
     hint = " and MQTT_PROTOCOL (some brokers support only 3.1.1)" if protocol is MqttProtocol.V5 else ""
     return UnreachableError(
         f"no MQTT answer from {client.host}:{client.port}: {reason}",
+        rule="the broker must run, and the server's settings must match it",
         remedy=f"check that the broker runs, and MQTT_PORT, MQTT_USE_TLS, MQTT_CA_CERT{hint}",
         code="broker-unreachable",
     )
@@ -320,6 +321,7 @@ def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> 
     if reason.value in _CREDENTIAL_REFUSED:
         return RefusedError(
             f"{broker} refused the login of user {client.username!r}: {reason}",
+            rule="the broker must accept the server's user and password",
             remedy="secretops status shows which version logs in; create a new one: secretops rotate mqtt",
             code="broker-credential-refused",
         )
@@ -327,10 +329,13 @@ def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> 
         other = next(each for each in MqttProtocol if each is not protocol)
         return RefusedError(
             f"{broker} refused the protocol: {reason}",
-            remedy=f"set MQTT_PROTOCOL={other} (the broker's protocol in the stack file)",
+            rule="the broker must support the protocol in MQTT_PROTOCOL",
+            remedy=f"set MQTT_PROTOCOL={other}, or broker.protocol in the stack file, then pulumi up",
             code="broker-protocol-refused",
         )
-    return RefusedError(f"{broker} refused the connection: {reason}", code="broker-refused")
+    return RefusedError(
+        f"{broker} refused the connection: {reason}", remedy="read the broker's log", code="broker-refused"
+    )
 
 
 def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key: str | Path | None) -> ssl.SSLContext:

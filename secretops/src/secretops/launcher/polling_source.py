@@ -228,7 +228,7 @@ def requested_secrets(source: str, names: str) -> Collection[str]:
     if unknown := [name for name in requested if name not in FIELDS]:
         raise UsageError(
             f"--from {source}: no secret {unknown[0]}",
-            rule=f"the server uses {', '.join(FIELDS)}",
+            rule=f"a secret must be one that the server uses: {', '.join(FIELDS)}",
             remedy=did_you_mean(unknown[0], FIELDS) + OUTPUT,
             code="source-secret-unknown",
         )

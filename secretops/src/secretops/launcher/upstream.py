@@ -74,7 +74,7 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
     except (Exception, SystemExit) as error:
         raise SecretopsError(
             f"cannot import {folder}/server.py: {type(error).__name__}: {error}",
-            rule=f"the launcher supports upstream's commit {UPSTREAM_COMMIT} with its packages",
+            rule=f"the server must be upstream's commit {UPSTREAM_COMMIT} with its packages",
             remedy=f"use that commit; {install_command('server')}",
             code="server-import-failed",
         ) from error
@@ -82,7 +82,7 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
     if missing:
         raise SecretopsError(
             f"{folder}/server.py has no {', '.join(missing)}",
-            rule=f"the launcher replaces parts of upstream's commit {UPSTREAM_COMMIT} by name",
+            rule=f"the server must be upstream's commit {UPSTREAM_COMMIT}: the launcher replaces parts of it",
             remedy="use that commit",
             code="server-unsupported",
         )

@@ -14,9 +14,14 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
+# A subclass is serialized as itself, for which pydantic needs its serializer.
+_BUILT = ConfigDict(defer_build=False)
+
+
 class StoreLocation(Model):
     """Names that locate a store. `kind` selects a platform's subclass."""
 
+    model_config = _BUILT
     kind: str
 
     @property
@@ -28,6 +33,7 @@ class StoreLocation(Model):
 class Issuer(Model):
     """Signs certificates. `kind` selects a platform's subclass."""
 
+    model_config = _BUILT
     kind: str
     if TYPE_CHECKING:  # a subclass declares both fields, in the order of its JSON
         # Common name of the client certificate.

@@ -13,7 +13,7 @@ from secretops.owned_files import check_folder
 HOME = "broker"
 OWN_FILES = ("users.json", ".users.json", "broker.", ".lock")
 
-NOT_RUNNING = "the embedded broker was not running"
+NOT_RUNNING = "nothing to stop: the embedded broker does not run"
 
 
 def start(session: Session) -> str:

@@ -120,9 +120,11 @@ def _times(secret: str, version: Version) -> Iterator[Entry]:
 def _logged(file: str, names: Collection[str]) -> list[Entry]:
     found = _entries(file)
     if not any(entry.secret in names for entry in found):
-        what = f"{file}: no journal entry" + (" of this stack's secrets" if found else "")
-        rule = "a rotator logs each step as a line of JSON: time, secret, version, step, outcome"
-        raise UsageError(what, rule=rule, remedy="pass the log of what calls secretops tick", code="journal-no-entries")
+        what = f"{file}: has no journal entry" + (" of this stack's secrets" if found else "")
+        rule = "it must have lines of a rotator: JSON with time, secret, version, step and outcome"
+        raise UsageError(
+            what, rule=rule, remedy="pass the log of the schedule that runs secretops tick", code="journal-no-entries"
+        )
     return found
 
 
@@ -134,7 +136,11 @@ def _entries(file: str) -> list[Entry]:
             for line in lines_of(packed):
                 if line is None:
                     name = "standard input" if file == STDIN else file
-                    raise UsageError(f"{name}: incomplete", remedy="get the whole log again", code="log-incomplete")
+                    raise UsageError(
+                        f"{name}: is truncated, or has a line that is too long",
+                        remedy="get the whole log again",
+                        code="log-incomplete",
+                    )
                 text = line.decode(errors="replace")
                 try:
                     entry = _ENTRY.validate_json(text[max(text.find("{"), 0) :], strict=True)

@@ -19,7 +19,7 @@ from secretops.launcher.settings import CERTIFICATE_VARIABLES, FIELDS, OWN_VARIA
 from secretops.manifest import Broker, Manifest, Reader, Secret, SecretKind
 from secretops.operations.certificate import presenting, prove, requires_certificate
 from secretops.operations.import_sources import Entry, not_text, read_source
-from secretops.operations.put import check_certificate, check_fields, check_supplied, publish, test_key
+from secretops.operations.put import check_certificate, check_fields, check_kind, publish, test_key
 from secretops.operations.session import Session
 from secretops.targets import open_target
 from secretops.values import Value
@@ -232,7 +232,7 @@ class _Collecting:
 
     def _assign(self, entry: Entry, secret: Secret, name: str, is_file: bool) -> None:
         try:
-            check_supplied(secret)
+            check_kind(secret)
         except UsageError as error:
             self._leave(entry.origin, error.rule, error.remedy, code="import-secret-made")
             return

@@ -50,7 +50,7 @@ def put(
     LeaseHeldError.
     """
     secret = session.secret(name)
-    check_supplied(secret)
+    check_kind(secret)
     if untested:
         check_untested(session.manifest, secret)
     check_fields(secret, value)
@@ -144,7 +144,7 @@ def _retire_previous(session: Session, secret: Secret, value: Value, *, force: b
         made.retire(previous)
 
 
-def check_supplied(secret: Secret) -> None:
+def check_kind(secret: Secret) -> None:
     """Raise UsageError for a secret that only secretops makes."""
     if secret.kind is SecretKind.CA or isinstance(secret.agent, OwnedAgent):
         rule = f"only secretops makes {'keys of your own agent' if secret.agent else 'the CA of the stack'}"
@@ -185,7 +185,7 @@ def check_untested(manifest: Manifest, secret: Secret) -> None:
     if secret.kind in TESTED or secret.name == AGENT_ADMIN[0]:
         return
     known = [one.name for one in manifest.secrets if one.kind in TESTED and not one.is_made]
-    rule = "--untested is for agent keys and certificates: a login is always tested"
+    rule = "only agent keys and certificates may be published untested; a login is always tested"
     remedy = f"omit --untested, which is for {', '.join(known)}" if known else "omit --untested"
     raise UsageError(f"{secret.name}: --untested", rule=rule, remedy=remedy, code="untested-not-allowed")
 

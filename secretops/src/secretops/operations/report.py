@@ -132,7 +132,7 @@ def report(
     Raises UsageError, also for an unreadable file, StoreError, UnreachableError.
     """
     if STDIN in trail and STDIN in journal:
-        what, rule = "--trail - and --journal -: both read standard input", "standard input can contain only one log"
+        what, rule = "--trail - and --journal -: both read standard input", "standard input must contain only one log"
         raise UsageError(what, rule=rule, remedy="pass a file for one of them", code="input-ambiguous")
     statuses = status(session)
     done = history(session, journal, since)
@@ -216,7 +216,7 @@ def _open_reads(view: View, since: datetime) -> Iterator[OpenFinding]:
     for row in view.rows:
         if row.alarming and row.last >= since:
             did = f"{row.operation} of {'every secret' if row.secret == ALL else row.secret}, {row.outcome}"
-            what = f"{row.reader}: {did}; {row.count} times, last {row.last:%Y-%m-%d %H:%M}"
+            what = f"{row.reader}: {did}; {row.count} times, last {row.last:%Y-%m-%d %H:%M} UTC"
             remedy = "find out who it was; declare this reader, or replace the secret"
             yield OpenFinding.of("reads", attention(what, "only declared readers may get a value", remedy))
     for problem in view.problems:

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
-from secretops.engine.decisions import due_at, findings
+from secretops.engine.decisions import Reason, due_at, findings
 from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Replica, Version, Versions
 from secretops.errors import ExitCode, SecretopsError
@@ -23,6 +23,10 @@ ORPHANED = "orphaned"
 
 # Kinds of rows that are not about a secret.
 NO_SECRETS = (external_certificates.NAME, PUBLIC_LINES)
+
+# Reasons of findings that are not decisions.
+LOST, STEP_FAILED, DRIFT, UNREADABLE = "values-lost", "step-failed", "delivery-drift", "unreadable"
+REASONS = (*(reason.value for reason in Reason), LOST, STEP_FAILED, DRIFT, UNREADABLE, ORPHANED)
 
 
 class Status(StrEnum):
@@ -45,6 +49,8 @@ class SecretStatus:
     current: Version | None = None
     due: datetime | None = None
     notes: tuple[str, ...]
+    # The findings, of REASONS.
+    reasons: tuple[str, ...] = ()
     # Servers that report their version; None if unknown.
     replicas: tuple[Replica, ...] | None = None
 
@@ -74,13 +80,17 @@ def status(session: Session) -> list[SecretStatus]:
         rows += [_orphaned(session, name) for name in session.orphans()]
     except SecretopsError as error:
         note = f"orphaned secrets are unknown: {_note(error)}"
-        rows.append(SecretStatus(name="-", kind=ORPHANED, status=Status.UNREADABLE, notes=(note,)))
+        row = SecretStatus(name="-", kind=ORPHANED, status=Status.UNREADABLE, notes=(note,), reasons=(UNREADABLE,))
+        rows.append(row)
     others = {
-        external_certificates.NAME: tuple(one.message for one in external_certificates.findings(session)),
-        PUBLIC_LINES: tuple(session.platform.public_drift(session.manifest.store)),
+        external_certificates.NAME: [(one.message, one.reason) for one in external_certificates.findings(session)],
+        PUBLIC_LINES: [(note, DRIFT) for note in session.platform.public_drift(session.manifest.store)],
     }
-    found = ((name, notes) for name, notes in others.items() if notes)
-    return rows + [SecretStatus(name=name, kind=name, status=Status.ATTENTION, notes=notes) for name, notes in found]
+    for name, found in others.items():
+        if found:
+            notes, reasons = zip(*found, strict=True)
+            rows.append(SecretStatus(name=name, kind=name, status=Status.ATTENTION, notes=notes, reasons=reasons))
+    return rows
 
 
 def exit_code(statuses: list[SecretStatus]) -> ExitCode:
@@ -99,16 +109,17 @@ def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
     last = None if versions.all else session.journal.last(secret.name)
     if last is None or last.step not in ("publish", "retire"):
         return None
-    return f"its values were purged or lost after {last.time:%Y-%m-%d %H:%M}: see docs/operations/lost-store.md"
+    return f"its values were purged or lost after {last.time:%Y-%m-%d %H:%M} UTC: see docs/operations/lost-store.md"
 
 
 def _orphaned(session: Session, name: str) -> SecretStatus:
     note = f"not in the stack, but stored and readable: secretops purge {name} --destroy"
-    row = SecretStatus(name=name, kind=ORPHANED, status=Status.ATTENTION, notes=(note,))
+    row = SecretStatus(name=name, kind=ORPHANED, status=Status.ATTENTION, notes=(note,), reasons=(ORPHANED,))
     try:
         return replace(row, current=session.store.versions(name).current)
     except SecretopsError as error:
-        return replace(row, status=Status.UNREADABLE, notes=(_note(error), note))
+        reasons = (UNREADABLE, ORPHANED)
+        return replace(row, status=Status.UNREADABLE, notes=(_note(error), note), reasons=reasons)
 
 
 def _note(error: SecretopsError) -> str:
@@ -121,7 +132,7 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
         facts = session.facts(secret)
     except SecretopsError as error:
         failures.append(error)
-        return replace(row, status=Status.UNREADABLE, notes=(_note(error),))
+        return replace(row, status=Status.UNREADABLE, notes=(_note(error),), reasons=(UNREADABLE,))
     replicas = broker_access.replicas(session, secret, facts.versions)
     facts = replace(facts, replicas=replicas or ())
     current = facts.versions.current
@@ -139,15 +150,18 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     notes = [gone] if gone else [finding.message for finding in found]
     failed = None if unread else read(lambda: last_failure(session, secret, current))
     if failed:
-        notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M}: {failed.outcome}")
+        notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}")
     if drift := read(lambda: session.store.delivery_drift(secret.name)):
         notes.append(drift)
     if secret.agent and current and not current.verified:
         notes.append("this key was published untested")
     notes += [_note(error) for error in unread]
+    others = ((gone, LOST), (failed, STEP_FAILED), (drift, DRIFT), (unread, UNREADABLE))
+    reasons = (*(finding.reason for finding in found), *(reason for is_so, reason in others if is_so))
     result = Status.WAITING
     if any(finding.needs_a_person for finding in found) or gone or failed or drift or unread:
         result = Status.ATTENTION
     elif current:
         result = Status.VERIFIED if current.verified else Status.CURRENT
-    return replace(row, status=result, current=current, due=due_at(facts), notes=tuple(notes), replicas=replicas)
+    row = replace(row, status=result, current=current, due=due_at(facts), replicas=replicas)
+    return replace(row, notes=tuple(notes), reasons=reasons)

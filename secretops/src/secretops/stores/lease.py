@@ -278,7 +278,7 @@ class LeaseLostError(StoreError):
         self.taker = taker
         super().__init__(
             f"the lease is lost: {taker} has changed it",
-            rule="a lease that is not renewed for its whole duration is taken over; its former holder writes nothing",
+            rule="a lease must be renewed within its duration, or it is taken over; its former holder writes nothing",
             remedy="nothing to do: the next tick finishes the rotation",
             code="lease-lost",
         )

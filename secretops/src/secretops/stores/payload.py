@@ -27,7 +27,7 @@ def serialize(secret: str, value: Value, limit: Limit) -> str:
     if (size := len(made.encode())) > limit.most_bytes:
         raise UsageError(
             f"{secret}: its value is {size} bytes as JSON",
-            rule=f"{limit.store} stores at most {limit.most_bytes} bytes in a secret; nothing was changed",
+            rule=f"in {limit.store} a secret value may have {limit.most_bytes} bytes at most; nothing was changed",
             remedy=f"supply a smaller value: secretops put {secret}",
             code="value-too-large",
         )

@@ -21,8 +21,8 @@ def open_target(broker: Broker, kind: SecretKind) -> Target:
     """Return the target. Raises UsageError for a kind other than a broker user."""
     if not kind.alternates:
         raise UsageError(
-            f"{kind}: not a broker user",
-            rule="secretops makes secret values for broker users only",
+            f"a secret of kind {kind} has no broker user",
+            rule="the secret must be of a broker user: secretops makes no other values",
             remedy="supply the value with `secretops put`",
             code="secret-not-broker-user",
         )

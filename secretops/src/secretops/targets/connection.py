@@ -139,6 +139,7 @@ class Connection:
         if reason.value == _WRONG_PROTOCOL:
             raise UnreachableError(
                 f"{self.address}: the broker does not support MQTT {self._broker.protocol}",
+                rule="the broker must support broker.protocol of the stack file",
                 remedy="set another broker.protocol in the stack file, then pulumi up",
                 code="broker-protocol-unsupported",
             )

@@ -129,7 +129,7 @@ class Commands:
         reason, data = redact(_reason(envelope)), envelope.get("data")  # the reason may quote the command
         error = RefusedError(
             f"{self._connection.address}: -{command} failed for {username}: {reason}",
-            rule=f"{self._connection.username} needs the flag {ADMIN_FLAG}",
+            rule=f"{self._connection.username} must have the flag {ADMIN_FLAG}",
             remedy=f"as root: -changeUserSettings {self._connection.username} {ADMIN_FLAG} true",
             code="broker-command-denied",
         )

@@ -135,7 +135,7 @@ class DigitalOceanAgent:
             )
         return UnreachableError(
             f"{client.host}: {answer.summary}",
-            rule="the API failed; the next tick tries again",
+            rule="the API must answer the request; the next tick tries again",
             remedy="check https://status.digitalocean.com",
             code="agent-api-failing",
         )

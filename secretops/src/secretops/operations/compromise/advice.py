@@ -200,6 +200,7 @@ def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, 
     source = ", ".join(files) or f"no log: pass --trail FILE; see docs/operations/{manifest.store.kind}.md"
     if not files and (manifest.store.folder or session.platform.query_trail(manifest.store)):
         source = "the stack's own trail"
+    price = cost(manifest, secret)
     trail = f"report who read it since {incident.since:%Y-%m-%d %H:%M} UTC, from {source}"
     return [
         f"incident: {for_programs} and {for_people.name}{done}",
@@ -209,6 +210,6 @@ def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, 
         f"{Step.PROOF}: {proof}",
         f"{Step.READERS}: {readers}",
         f"{Step.TRAIL}: {trail}",
-        f"cost: {cost(manifest, secret)}",
+        f"cost: {price[0].lower()}{price[1:]}",
         *(f"action needed: {text}" for text in manual_steps(secret, incident)),
     ]

@@ -88,7 +88,7 @@ _BY_STATUS = {
     404: ErrorTemplate(
         StoreError,
         "{where} does not exist",
-        "`pulumi up` creates the vault and the container of the lease; the first value creates a secret",
+        "the vault and the lease's container must exist (`pulumi up`); the first secret value creates a secret",
         "pulumi up, in the right subscription: az account show; after that, secretops put, or the next tick",
         "azure-resource-missing",
     ),

@@ -171,7 +171,7 @@ class Api:
             case http.HTTPStatus.NOT_FOUND:
                 return StoreError(
                     f"namespace {self.namespace} does not exist at {self.connection.server}",
-                    rule="`pulumi up` creates the namespace; nothing was written",
+                    rule="the namespace must exist, which `pulumi up` creates; nothing was written",
                     remedy="pulumi up; if it has run, check the cluster of server.context",
                     code="namespace-missing",
                 )

@@ -86,7 +86,9 @@ class LeaseObject(LeaseStore):
     def contended(self, left: str) -> StoreError:
         name, namespace = self._location.lease, self._location.namespace
         remedy = f"find the writer: kubectl -n {namespace} get lease {name} -o yaml"
-        return contended(f"Lease {name} in namespace {namespace}", remedy, rule=f"one rotation at a time; {left}")
+        return contended(
+            f"Lease {name} in namespace {namespace}", remedy, rule=f"only one rotation may run at a time; {left}"
+        )
 
 
 def check_owner(found: str | None, location: KubernetesStoreLocation, server: str) -> None:

@@ -26,7 +26,10 @@ def compose(
     stack: Stack = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write the file for docker stack deploy, equal to `pulumi up`, with the current versions."""
+    """Write the file for docker stack deploy.
+
+    The result equals that of `pulumi up`, with the current versions.
+    """
     from secretops.platforms.swarm import export as operation
 
     program = operation.load_program(stack)
@@ -45,7 +48,10 @@ def timer(
     stack: Stack = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write a systemd timer for a manager that runs an hourly tick in the stack's own image."""
+    """Write a systemd timer for an hourly tick on a manager.
+
+    The tick runs in the stack's own image.
+    """
     from secretops.platforms.swarm import export as operation
 
     program = operation.load_program(stack)

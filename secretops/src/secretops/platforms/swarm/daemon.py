@@ -105,7 +105,7 @@ def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
             except docker.errors.TLSParameterError:
                 raise UsageError(
                     f"DOCKER_CERT_PATH: no ca.pem, cert.pem and key.pem in {folder}",
-                    rule="DOCKER_TLS_VERIFY needs the client's certificate and key, and the daemon's CA",
+                    rule="DOCKER_TLS_VERIFY requires the client's certificate and key, and the daemon's CA",
                     remedy="export DOCKER_CERT_PATH=FOLDER, with the folder of these files",
                     code="docker-certificates-missing",
                 ) from None

@@ -278,7 +278,7 @@ class JobRunner:
             if not self._api.remove(kind, each["ID"]):
                 raise StoreError(
                     f"{each['Spec']['Name']}: a service uses it",
-                    rule="this object was made for one command, and Docker removes only unused objects",
+                    rule="an object must be unused before Docker removes it; this one was made for one command",
                     remedy="remove the service that uses it: docker service ls; then try again",
                     code="task-object-in-use",
                 )
@@ -314,7 +314,7 @@ class JobRunner:
             name = (node.get("Description") or {}).get("Hostname") or id
             raise StoreError(
                 f"manager {name} accepts no task: its availability is {availability}",
-                rule="a command that needs values runs as a task of the connected manager, which mounts its socket",
+                rule="the connected manager must accept tasks: a command that needs secret values runs as one",
                 remedy=f"docker node update --availability active {name}; or point DOCKER_HOST at an active one",
                 code="manager-not-active",
             )

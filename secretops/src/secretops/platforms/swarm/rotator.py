@@ -38,8 +38,8 @@ def main() -> None:
         remote = platform_of(manifest.store).remote_command(manifest)
         if remote is None:
             raise UsageError(
-                f"store {manifest.store.kind} needs no rotator service",
-                rule="this service rotates the secrets of a Swarm",
+                f"the stack has store {manifest.store.kind}",
+                rule="the rotator service requires a store that mounts secrets, such as swarm",
                 remedy="run secretops tick on a schedule",
                 code="rotator-not-for-store",
             )

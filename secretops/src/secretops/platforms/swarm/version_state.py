@@ -155,7 +155,7 @@ class VersionStateClient:
         if theirs != ours:
             raise StoreError(
                 f"config {name} belongs to {theirs}, and this is stack {ours}",
-                rule=f"the config's label {SWARM_INSTANCE} names its stack; nothing was written",
+                rule=f"the config's label {SWARM_INSTANCE} must name this stack; nothing was written",
                 remedy="set DOCKER_HOST or Docker's context to the stack's own Swarm",
                 code="config-of-another-stack",
             )
@@ -209,7 +209,7 @@ class LeaseLabel(LeaseStore):
 
     def contended(self, left: str) -> StoreError:
         return contended(
-            f"config {self._client.location.state_config}", _WRITER, rule=f"one rotation at a time; {left}"
+            f"config {self._client.location.state_config}", _WRITER, rule=f"only one rotation may run at a time; {left}"
         )
 
 

@@ -63,7 +63,7 @@ _OTHER = ErrorTemplate(
     StoreError,
     "{where}: the server rejected the request to {action} ({code})",
     "nothing was changed",
-    "the server's audit log has the request and the reason",
+    "find the request and the reason in the server's audit log",
     "vault-request-rejected",
 )
 # Statuses of a standby that can't forward a request. No token is sent to the address in the response.

@@ -232,6 +232,6 @@ class LeaseDocument(LeaseStore):
         return contended(
             f"{self._api.mount}/{self._path} at {self._api.server.host}",
             "find the writer in the server's audit log, then try again",
-            rule=f"one rotation at a time; {left}",
+            rule=f"only one rotation may run at a time; {left}",
             change="changed the lease",
         )

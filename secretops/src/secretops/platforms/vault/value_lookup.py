@@ -28,7 +28,9 @@ def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str,
     current = session.store.versions(secret.name).current
     if not version and current is None:
         remedy = session.first_value_command(secret)
-        raise WaitingError(f"{name} has no value, so no recipients", remedy=remedy, code="value-lookup-empty")
+        raise WaitingError(
+            f"{name} has no value, so nobody can have received it", remedy=remedy, code="value-lookup-empty"
+        )
     value = session.store.read(name, version or (current.id if current else ""), purpose="find its recipients")
     api = Api.of(store)
     try:

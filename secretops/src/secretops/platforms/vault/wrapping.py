@@ -69,7 +69,7 @@ class Wrapping:
         except UnreachableError as error:
             raise UnreachableError(
                 f"{error.what}: the wrapping token in {method.file} may be used up",
-                rule="a wrapping token unwraps only once, so the request is not retried before a lookup",
+                rule="a wrapping token must be used only once, so the request is not retried before a lookup",
                 remedy="nothing to do while a lookup succeeds; else write a new wrapping token",
                 code="vault-unwrap-unanswered",
             ) from None
@@ -94,13 +94,13 @@ class Wrapping:
         if digest in (self._sent, recorded):
             return StoreError(
                 f"{file}: this program has already used this wrapping token",
-                rule="a wrapping token unwraps only once; the secret id was in an ended process or a lost response",
+                rule="each start requires a new wrapping token; the secret id of this one is lost",
                 remedy="write a new wrapping token for each start; the audit log shows who used the last one",
                 code="vault-wrapping-token-reused",
             )
         return StoreError(
             f"{file}: this wrapping token was used already, or has expired",
-            rule="a wrapping token unwraps only once: unless this program used it, SOMEBODY ELSE HAS THE SECRET ID",
+            rule="a wrapping token must be unused: unless this program used it, SOMEBODY ELSE HAS THE SECRET ID",
             remedy="find the unwrap in the audit log; if it was another program, revoke the role's secret ids. "
             "Then write a new wrapping token",
             code="vault-wrapping-token-used",
