@@ -74,7 +74,9 @@ class AwsAccessTrail(Component):
             "coreflux-mcp-secrets:aws:AccessTrail",
             name,
             opts,
-            formerly=lambda suffix: suffix if suffix.startswith(_OF_ALERTS) else f"trail-{suffix}",
+            formerly=lambda suffix: (
+                suffix.replace("-target", "-told") if suffix.startswith(_OF_ALERTS) else f"trail-{suffix}"
+            ),
         )
         self._args, self._production, self._account = args, args.production, args.open_account(name, self)
         names = self._names = self._account.names

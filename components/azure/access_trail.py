@@ -64,7 +64,12 @@ class AzureAccessTrail(Component):
     """The workspace's GUID, for queries."""
 
     def __init__(self, name: str, args: AzureAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:Trail", name, opts, formerly="")
+        super().__init__(
+            "coreflux-mcp-secrets:azure:Trail",
+            name,
+            opts,
+            formerly=lambda suffix: "told" if suffix == "receivers" else suffix,
+        )
         environment = args.open_environment(name, self)
         place, names = environment.place, environment.place.names
         vault = pulumi.Output.from_input(args.vault)

@@ -180,7 +180,7 @@ OFFICER, SECRETS_USER = f"{ROLES}b86a8fe4-44ce-4948-aee5-eccb2c155cd7", f"{ROLES
 KEY_VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults/v"
 READ_ALERT, ACL, SETTINGS = "alert-undeclared-read", "networkAcls>", "configuration>"
 AZURE = (
-    row(FIRE, PLAIN, "receivers", "enabled", False),
+    row(FIRE, PLAIN, "told", "enabled", False),
     row(FIRE, PLAIN, "alert-access-change", "condition>allOf>0>equals", "Security"),
     row(FIRE, PLAIN, READ_ALERT, "windowSize", "PT5M"),
     row(FIRE, PLAIN, "alert-tick-missing", "windowSize", "PT1H"),
