@@ -81,8 +81,8 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
         if status is None:
             raise StoreError(
                 f"{root} does not exist",
-                rule="the store's folder must exist, which `pulumi up` creates",
-                remedy="pulumi up, then try again",
+                rule="the store's folder must exist: it contains every secret value",
+                remedy="if the stack is new: pulumi up; else follow docs/operations/lost-store.md",
                 code="store-folder-missing",
             )
         if status.st_uid != account or status.st_mode & owned_files.OTHERS_WRITE:

@@ -142,8 +142,8 @@ def timer_files(program: Program, at: str | None) -> dict[str, str]:
     folder = at or f"/etc/{program.name}"
     if not folder.startswith("/") or set(folder) & set(" \t\n\"'\\$%:"):
         raise UsageError(
-            f"--at {folder!r}",
-            rule="it must be an absolute path on the manager, without spaces, quotes, and the characters \\ $ % :",
+            f"--at {folder!r}: invalid folder",
+            rule="--at must be an absolute path on the manager, without spaces, quotes, and the characters \\ $ % :",
             remedy=f"omit --at to use /etc/{program.name}",
             code="folder-invalid",
         )

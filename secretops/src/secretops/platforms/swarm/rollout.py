@@ -69,7 +69,7 @@ class Rollout:
         while service := self.service():
             state = state_of(service)
             if state in UNDER_WAY:
-                self._check_time(service, began, "docker service rollback SERVICE takes that update back")
+                self._check_time(service, began, f"to undo that update: docker service rollback {self._name}")
                 time.sleep(POLL)
             elif state or "PreviousSpec" not in service or service["Version"] == sent:
                 return service
@@ -108,7 +108,7 @@ class Rollout:
     def _check_time(self, service: Service, began: float, then: str) -> None:
         if time.monotonic() - began > (limit := longest(_replicas(service) or 0)):
             raise UnreachableError(
-                f"service {self._name}: its update has not ended in {limit:.0f} s",
+                f"service {self._name}: the update has not ended in {limit:.0f} s",
                 rule="a task with the new version must be healthy; until then readers have the previous one",
                 remedy=f"find out why: docker service ps --no-trunc {self._name}; {then}",
                 code="service-update-slow",
