@@ -134,6 +134,6 @@ def expired_lease(holder: str, seconds: float, take_over: Repair | None, why: st
     return attention(
         f"held by {holder}, which did not renew it for {seconds:.0f} s",
         f"the holder must renew its lease: this one {why} and may have left a rotation unfinished",
-        "secretops tick, which takes over the lease and finishes the rotation",
+        "secretops tick takes the lease over, and finishes the rotation",
         take_over,
     )

@@ -21,7 +21,7 @@ def import_(
     source: Annotated[
         str,
         typer.Option(
-            "--from", metavar="PATH", help="A .env, a folder, a compose file (.yaml), or - for a Secret by kubectl."
+            "--from", metavar="PATH", help="A .env, a folder, a compose file (.yaml), or - for kubectl get secret."
         ),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and test, and publish nothing.")] = False,
@@ -54,7 +54,8 @@ def import_(
 
 def _stdin() -> bytes:
     if sys.stdin.isatty():
-        rule, remedy = "--from - reads a Secret in JSON", "kubectl get secret NAME -o json | secretops import --from -"
+        rule = "standard input must be a Kubernetes Secret in JSON"
+        remedy = "kubectl get secret NAME -o json | secretops import --from -"
         raise UsageError("standard input is a terminal", rule=rule, remedy=remedy, code="import-input-missing")
     return sys.stdin.buffer.read()
 
@@ -76,5 +77,5 @@ def _print(outcome: Outcome) -> None:
 def _result(one: Imported) -> str:
     if one.unchanged:
         return "the store has this value already"
-    tested = "tested" if one.tested else "not tested: no system accepts it but the server"
+    tested = "tested" if one.tested else "not tested (only the server accepts this value)"
     return f"{tested}, published as {one.version.id}" if one.version else f"{tested}, ready to be imported"

@@ -177,7 +177,7 @@ class Swap:
             raise RefusedError(
                 f"the broker does not allow user {new.username!r} to subscribe to {', '.join(lost)}",
                 rule="the user of a new version must have the rights of the previous user",
-                remedy="grant its user the same rights at the broker",
+                remedy=f"grant user {new.username!r} the rights of the previous user at the broker",
                 code="subscription-refused",
             )
 

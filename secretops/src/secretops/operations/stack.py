@@ -49,8 +49,8 @@ def _of_file(file: Path) -> Manifest:
         content = file.read_bytes()  # before other checks: chmod is no remedy for a folder
         mode = stat.S_IMODE(file.stat().st_mode)
     except OSError as error:
-        remedy = "pass the manifest that `pulumi up` wrote"
-        raise UsageError(f"{file}: {error.strerror}", remedy=remedy, code="manifest-unreadable") from error
+        rule, remedy = "--manifest must name a readable file", "pass the manifest that `pulumi up` wrote"
+        raise UsageError(f"{file}: {error.strerror}", rule=rule, remedy=remedy, code="manifest-unreadable") from error
     if mode & OTHERS_WRITE:
         what = f"{file} has mode {mode:o}: other accounts can write to it"
         rule = "only the owner of a manifest may write to it: the manifest says where credentials go"

@@ -63,8 +63,8 @@ def os_error(path: Path, error: OSError) -> StoreError:
     named = Path(error.filename) if isinstance(error.filename, str) else path
     return StoreError(
         f"{named}: {error.strerror or type(error).__name__}",
-        rule="a secret's file must be written completely or not at all; this one is unchanged",
-        remedy="free disk space, or make the folder writable for this account, then try again",
+        rule="this account must be able to read and write the store's files; nothing was half-written",
+        remedy="free disk space, or correct owner and mode of this path and its folder, then try again",
         code="file-not-accessible",
     )
 

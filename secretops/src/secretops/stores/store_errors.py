@@ -80,6 +80,7 @@ def lacking(secret: str, fields: Iterable[str]) -> StoreError:
 def no_value(secret: str, version: str) -> NotFoundError:
     return NotFoundError(
         f"{secret}: the store has no value of version {version}",
+        rule="the store must have the value of this version",
         remedy="list the versions: secretops status",
         code="value-not-found",
     )

@@ -161,7 +161,7 @@ def names(vault: Vault, stack: OpenedStack) -> Result:
     until = f" until {found.until:%Y-%m-%d}" if found.until else ""
     return attention(
         f"{', '.join(deleted)}: deleted, with its name in use{until}",
-        "a secret must not be deleted: nobody can read or write it",
+        "a secret of the stack must not be deleted: nobody can read or write a deleted secret",
         f"az keyvault secret recover --vault-name {vault.short_name} --name {first}; secretops audit shows who deleted "
         "the secret",
         Repair(f"recover {', '.join(deleted)}", recover),

@@ -189,6 +189,6 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
         raise UsageError(
             f"{error.filename or folder}: {error.strerror}",
             rule="the folder of the export must be writable",
-            remedy="set --to to a folder that this account can write to",
+            remedy="pass a folder that this account can write to: --to FOLDER",
             code="export-not-writable",
         ) from None

@@ -263,8 +263,8 @@ def rotators_rights(account: Account, rotated: Collection[str]) -> Result:
     functions = {name: found.get("RotationLambdaARN", "") for name, found in described.items() if found}
     roles = {name: _role_of(account, function) for name, function in functions.items() if function}
     if gone := [functions[name] for name, role in roles.items() if role is None]:
-        rule = "the function must exist: AWS calls it to rotate the secret"
-        return attention(f"missing function {', '.join(gone)}", rule, "pulumi up")
+        rule = "the Lambda function must exist: AWS calls this function to rotate the secret"
+        return attention(f"Lambda function {', '.join(gone)} does not exist", rule, "pulumi up")
     who: dict[str, list[str]] = {}
     for name, role in roles.items():
         who.setdefault(str(role), [account.location.lease]).append(name)
@@ -299,7 +299,8 @@ def _lacking(account: Account, who: Mapping[str, list[str]], actions: tuple[str,
         if principal.endswith(":root"):
             raise StoreError(
                 "the caller is the account's root user",
-                rule="it must not be the root user: policies do not apply to it, so its rights can't be checked",
+                rule="the caller must not be the root user: IAM policies do not apply to a root user, so its rights "
+                "can't be checked",
                 remedy="log in as a role, then check: aws sts get-caller-identity",
                 code="aws-root-user",
             )

@@ -247,7 +247,7 @@ def orphaned_secrets(manager: Manager) -> Result:
 def leftover_commands(manager: Manager) -> Result:
     left = manager.left
     return judge(
-        [f"{', '.join(left)}: left by a command of secretops that was killed"] if left else [],
+        [f"{', '.join(left)}: left by a command that was killed"] if left else [],
         "a command must remove the objects of its task when it ends: one may be an operator-supplied value",
         "secretops tick removes these objects",
         "none",
