@@ -28,7 +28,7 @@ _SETTINGS = frozenset(
 
 def _check_root(text: str) -> str:
     if check_path(text).count("/") <= 1:
-        raise refused("the store must have a folder of its own, not one directly below /")
+        raise refused("the store must have its own folder, not one directly below /")
     return text
 
 
