@@ -120,8 +120,8 @@ def put(  # noqa: PLR0917 - typer calls it by name
 
     if context.args:  # the argument may be the secret value
         remedy = (
-            "type the value at the prompt, or pass it on standard input; if the argument was a value, replace this "
-            "value, because it is exposed"
+            "type the value at the prompt, or pass it on standard input; if the argument was a value, replace it: "
+            "it is exposed"
         )
         what = f"put {name}: unexpected argument"
         raise UsageError(what, rule=NO_ARGUMENT, remedy=remedy, code="usage-invalid")
