@@ -29,7 +29,7 @@ def import_(
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """Publish the values that a server uses today as the first versions, each tested before."""
+    """Publish the values that a server uses today, after testing each."""
     from secretops.operations import import_values as operation
 
     session = console.open_session(stack, manifest)
