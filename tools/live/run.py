@@ -28,8 +28,8 @@ from tools.live.state import Leftover, Outcome, State, anonymous
 from tools.live.throwaway import Throwaway
 from tools.steps import say, write_whole
 
-# Seconds between two looks at what arrives late.
-PAUSE = 15.0
+# Seconds: between two looks at what arrives late; of a grace period that is not waited for without a server.
+PAUSE, LONG = 15.0, 60
 
 # The detail of what nobody looked at, which is not printed.
 EARLIER = "an earlier check failed, or the run was interrupted"
@@ -201,10 +201,10 @@ class Live:
     def rotate(self) -> None:
         """Rotate three times, and again while the lease or a grace period stops it."""
         seen = list[dict[str, Any]]()
-        now = ("--now",) if self.options.standin else ()  # where no server reports a version
+        grace, nobody = self.manifest.grace_seconds, self.options.standin or self.manifest.replicas is None
+        now = ("--now",) if nobody and grace > LONG else ()  # no server of the copy runs
         for _ in range(3):
-            grace = self.manifest.grace_seconds + 300
-            done = self._until(lambda: self._secretops("rotate", self._mqtt.name, *now), grace, _is_over)
+            done = self._until(lambda: self._secretops("rotate", self._mqtt.name, *now), grace + 300, _is_over)
             if done.code:
                 self.record("rotations-published", done.reason)
                 return
@@ -419,8 +419,8 @@ class Live:
             lines = self.run(*(word.format_map({**next(self._words()), "query": query}) for word in words)).out
             words = ("audit", "-")
         done = self._secretops(*words, "--json", "--since", self.state.began, stdin=lines)
-        rows = [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
-        return [row for row in rows if row.get("value_returned")]
+        printed = done.out.splitlines() if done.code in (ExitCode.DONE, ExitCode.ATTENTION) else ()
+        return [row for row in map(json.loads, printed) if row.get("value_returned")]
 
     def _unreachable(self, claim: Claim) -> str:
         """Return why this run cannot show the claim, or nothing."""
