@@ -182,6 +182,8 @@ class Live:
         for secret in certificates_first:
             if value := supplied.get(secret.name):
                 done = self._secretops("put", secret.name, stdin=json.dumps(value.as_dict()))
+                if secret.kind is SecretKind.BROKER_ADMIN and not done.code:
+                    done = self._secretops("rotate", secret.name)  # to an admin of the copy's own
                 refused += [f"{secret.name}: {done.reason}"] if done.code else []
             elif secret.is_issued:
                 self._secretops("rotate", secret.name)
@@ -452,8 +454,9 @@ class Live:
     def _behind(self) -> str:
         """Return how many servers report the current version of the broker's user, or nothing if all do."""
         row = next((one for one in self._status() if one["name"] == self._mqtt.name), {})
-        on, current = [one["version"] for one in row.get("replicas") or ()], row.get("current") or {}
-        good, wanted = on.count(current.get("id")), max(self.manifest.replicas or 1, len(on))
+        # A server whose session was ended leaves its last report: older versions do not count.
+        good = sum(one["version"] == (row.get("current") or {}).get("id") for one in row.get("replicas") or ())
+        wanted = self.manifest.replicas or 1
         return "" if good >= wanted else f"{good} of {wanted} servers report the current version"
 
     def _until(self, look: Callable[[], T], seconds: float, enough: Callable[[T], bool]) -> T:
