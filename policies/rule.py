@@ -101,7 +101,7 @@ class Rule:
     checks: tuple[Expect | Each, ...] = ()
     across: Callable[[Plan], Iterator[Finding]] | None = None
     types: tuple[str, ...] = ()
-    """Types that `across` judges, for `applies_to`. Those of `checks` need no entry."""
+    """Types that `across` judges. `applies_to` also uses the types of `checks`."""
     applies: Callable[[Plan], bool] | None = None
     """Whether the rule applies to a plan; by default, if the plan has a resource of its types."""
     environments: frozenset[Environment] = ALL

@@ -1,4 +1,4 @@
-"""CloudTrail's records of accesses to secrets, protected from deletion, and alarms."""
+"""CloudTrail's records of accesses to secrets, protected from deletion, and alarms on them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TrailOptions:
     existing_trail: ExistingTrail | None = None
     """An existing trail; by default the component creates one."""
     object_lock: Literal["governance", "compliance"] = "governance"
-    """Object Lock mode of the bucket. Not even the account's root can shorten or end `compliance`."""
+    """Object Lock mode of the bucket. With `compliance`, not even the account's root user can delete records early."""
     alert_emails: Sequence[str] = ()
     alert_topic: pulumi.Input[str] | None = None
     """ARN of an existing SNS topic for alerts; by default the component creates a topic."""
@@ -60,14 +60,14 @@ class AwsAccessTrailArgs(AwsArgs, TrailOptions):
     declared: Sequence[str] = ()
     """ARNs of declared readers that are not roles of the stack."""
     functions: Sequence[str] = ()
-    """Names of the functions that get alarms, without the stack's prefix."""
+    """Names of functions, without the stack's prefix. Their changes and failures raise alarms."""
 
 
 class AwsAccessTrail(Component):
     """A CloudTrail trail with bucket, log, alarms and topic. Contains no secret values."""
 
     trail: Trail
-    """Location of the records, and the query for who read what."""
+    """Location of the records, and the query that shows who read what."""
 
     def __init__(self, name: str, args: AwsAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
@@ -150,7 +150,8 @@ class AwsAccessTrail(Component):
         return log.name
 
     def _kept(self, *, after: Sequence[pulumi.Resource] = (), protect: bool = False) -> pulumi.ResourceOptions:
-        """Return options that retain a resource in production: AWS deletes no bucket with locked records."""
+        """Return options that keep a resource of a destroyed production stack, since AWS deletes no bucket with locked
+        records."""
         options = self._account.under(self, after=after, protect=protect)
         options.retain_on_delete = self._production or None
         return options
@@ -404,5 +405,5 @@ class AwsAccessTrail(Component):
 
 
 def _numbered(found: Iterable[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
-    """Return name suffix -> pattern, by number. The first suffix is empty."""
+    """Return the patterns by a suffix for their names: empty for the first pattern, then "2", "3" and so on."""
     return {str(number) if number > 1 else "": one for number, one in enumerate(found, 1)}

@@ -1,9 +1,8 @@
 """Build dist/lambda.zip from secretops and its packages, pinned by the hashes of uv.lock.
 
-Run `make lambda` in the clone, or `python -m coreflux_mcp_secrets.aws.lambda_package` for another program.
-
-The build is reproducible: entries are sorted, have one time and mode, and no bytecode, which belongs to one minor
-version of Python. boto3 is included although the runtime has it, as AWS recommends:
+Run `make lambda` in the clone, or `python -m coreflux_mcp_secrets.aws.lambda_package` for another program. The build is
+reproducible: entries are sorted, and all have the same time and mode. The zip contains no bytecode, which works only
+with one minor version of Python. It contains boto3 although the runtime has it, as AWS recommends:
 https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-dependencies
 """
 

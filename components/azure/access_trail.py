@@ -47,7 +47,7 @@ class AzureAccessTrailArgs(AzureArgs, TrailOptions):
     """Resource id of the key vault."""
     secrets: Sequence[Secret]
     readers: Mapping[str, Sequence[pulumi.Input[str]]] = field(default_factory=dict)
-    """Secret -> object ids of its declared readers. Other reads raise an alert."""
+    """Object ids of each secret's declared readers. Reads by others raise an alert."""
     rotated: bool = True
     """Whether a missing or failed hourly tick raises an alert."""
     production: bool = True
@@ -55,11 +55,11 @@ class AzureAccessTrailArgs(AzureArgs, TrailOptions):
 
 
 class AzureAccessTrail(Component):
-    """Workspace, diagnostic settings, alerts, the action group that they notify, and the role of the log's readers.
-    Contains no secret values."""
+    """Workspace, diagnostic settings, alerts with the action group that they notify, and the operators' right to read
+    the log. Contains no secret values."""
 
     trail: Trail
-    """Location of the records, and the query for who read what."""
+    """Location of the records, and the query that shows who read what."""
     workspace: pulumi.Output[str]
     """The workspace's GUID, for queries."""
 

@@ -69,8 +69,8 @@ def identities(of: AzureIdentity, environment: AzureEnvironment) -> app.ManagedS
 
 
 def identity_settings(of: AzureIdentity, environment: AzureEnvironment) -> list[app.IdentitySettingsArgs]:
-    """Return which container gets which identity: the main container its own, init containers none, and none the one
-    that pulls images."""
+    """Assign identities to containers: `of` to the main container, and none to init containers. No container gets the
+    identity that pulls images."""
     lives = app.IdentitySettingsLifeCycle
     return [
         app.IdentitySettingsArgs(identity=of.id, lifecycle=lives.MAIN),

@@ -49,8 +49,8 @@ class VaultNetworkArgs:
 
 
 def rules(wanted: VaultNetworkArgs | None, own: pulumi.Input[str] | None, *, address: str, subnet: str) -> Any:
-    """Return network rules that allow the `wanted` networks and `own`, the stack's subnet; all networks if `wanted` is
-    None.
+    """Return network rules that allow the `wanted` networks and `own`, the stack's subnet. If `wanted` is None, they
+    allow all networks.
 
     `address` and `subnet` are the names of the rules' keys, which differ between vaults and storage accounts.
     """
@@ -76,7 +76,8 @@ def private_endpoint(
     name: str,
     parent: pulumi.ComponentResource,
 ) -> None:
-    """Declare a private endpoint for the resource with the id `of`, if `wanted` has one. `what` is Azure's group id."""
+    """Declare a private endpoint for the resource with the id `of`, if `wanted` defines one. `what` is Azure's group
+    id."""
     if not wanted or not wanted.private_endpoint:
         return
     place = environment.place

@@ -1,4 +1,4 @@
-"""Azure's built-in roles, and assignments of them with a reason, which Azure stores."""
+"""Azure's built-in roles, and their assignments. Azure stores a reason with each assignment."""
 
 from __future__ import annotations
 

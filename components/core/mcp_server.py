@@ -45,4 +45,4 @@ class McpServer(Component):
     """Base of the MCP servers of all platforms."""
 
     endpoint: pulumi.Input[str]
-    """URL for MCP clients, or path of an MCP client's entry."""
+    """URL for MCP clients, or path of the config/mcp.json with the MCP client's entry."""

@@ -23,7 +23,7 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class HostUser(Workload, Principal):
-    """The user account of this machine that owns the files which it reads."""
+    """A user account of this machine. It owns the files that it reads."""
 
     uid: int
 

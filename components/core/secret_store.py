@@ -64,7 +64,7 @@ class SecretStoreArgs:
         return guide_secrets(self.stack_name) if self.secrets is None else tuple(self.secrets)
 
     def manifest(self, *, store: StoreLocation, broker: Broker) -> Manifest:
-        """Return the manifest for secrets whose values are at `store`."""
+        """Return the manifest. `store` is where the secret values are."""
         return Manifest(
             project=PROJECT,
             stack=self.stack_name,

@@ -19,7 +19,8 @@ from .sections import DeclaredSecret, EmbeddedBroker, Environment, OutsideBroker
 def cross_field_rules(
     stack: str, environment: Environment, parsed: Mapping[str, Any], kinds: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Yield each violated rule. `parsed` has the valid sections; `kinds` also has the kinds of invalid ones."""
+    """Yield a problem for each violated rule. `parsed` has the valid sections; `kinds` also has the kinds of invalid
+    sections."""
     broker, rotation, secrets = parsed.get("broker"), parsed.get("rotation"), parsed.get("secrets", {})
     if isinstance(broker, EmbeddedBroker) and environment is not Environment.DEVELOPMENT:
         explicit, remedy = "environment" in parsed, "name your broker: kind coreflux or mosquitto, and its host"

@@ -42,7 +42,7 @@ class Section(BaseModel):
     """Dataclasses whose docstrings document the keys that they share with this section."""
 
     def arguments_of(self, args: type[Any]) -> dict[str, Any]:
-        """Return the section's entries for those of its keys that are fields of the dataclass `args`."""
+        """Return the section's entries for those keys that are also fields of the dataclass `args`."""
         names = {field.name for field in fields(args)} & type(self).model_fields.keys()
         return {name: getattr(self, name) for name in names}
 
@@ -52,7 +52,7 @@ class StoreSection(Section):
 
     kind: str
     folders_beside_entry: ClassVar[tuple[str, ...]] = ()
-    """Folders of the rotator and of logins, next to the MCP client's entry on this machine."""
+    """Folders of the rotator and of logins, in the folder that has config/mcp.json."""
 
     @property
     def has_own_issuer(self) -> bool:
@@ -71,7 +71,7 @@ class ServerSection(Section):
     is_remote: ClassVar[bool] = True
     """Whether the server is reachable from other machines, so that MCP clients need a bearer token."""
     keys_for_stores: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Key -> the kinds of store for which it is valid. Other keys are valid for all."""
+    """Kinds of store for which each of these keys is valid. Other keys are valid for all kinds."""
 
     @property
     def expected_replicas(self) -> int | None:

@@ -111,10 +111,10 @@ class Settings:
         program: str | None = None,
         outputs: Mapping[str, pulumi.Output[Any]] = _NOTHING,
     ) -> Settings:
-        """Return the settings, from the engine's form: section name -> text, which is JSON for more than a word.
+        """Return the settings. `entries` has the text of each section as the engine passes it: a word or JSON.
 
-        `encrypted` names the sections with a `secure:` entry. `others` has the keys of other programs, which may be a
-        misspelt section or a provider's credentials. Raises ConfigurationError with all errors.
+        `encrypted` names the sections with a `secure:` entry. `others` has the keys of other projects, which may be
+        misspelt sections or a provider's credentials. Raises ConfigurationError with all errors.
         """
         missing = [name for name in REQUIRED if not entries.get(name)]
         found = [encrypted_entry(section) for section in encrypted if section not in others]
@@ -219,7 +219,7 @@ def _without_values(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment_of(stack: str) -> Environment:
-    """Return the environment that the first word of the stack's name means; otherwise production, the strictest."""
+    """Return the environment that the first word of the stack's name means, or production, the strictest."""
     match re.split(r"[^a-z]", stack.lower())[0]:
         case "dev" | "development":
             return Environment.DEVELOPMENT

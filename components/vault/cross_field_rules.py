@@ -1,4 +1,4 @@
-"""Cross-field rules of a Vault store. Imports no SDK."""
+"""Cross-field rules of a Vault store."""
 
 from __future__ import annotations
 

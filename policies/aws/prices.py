@@ -44,7 +44,7 @@ def _replica_secrets(plan: Plan) -> float:
 
 
 def _polls_of_tasks(plan: Plan) -> float:
-    """Return polls in tens of thousands: each task polls each secret. With NativeRef no task polls."""
+    """Return the number of polls per month, in units of 10,000. Each task polls each secret, except with NativeRef."""
     if any(True for _ in plan.of_type("coreflux-mcp-secrets:aws:Redeploy")):
         return 0
     return _tasks(plan) * count("aws:secretsmanager/secret:Secret")(plan) * POLLS / 10_000

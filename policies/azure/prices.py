@@ -54,7 +54,7 @@ def _retained(plan: Plan) -> float:
 
 
 def _polls_of_vault(plan: Plan) -> float:
-    """Return polls in tens of thousands: of a launcher and an hourly tick, for each secret."""
+    """Return the number of requests per month, in units of 10,000: a launcher and an hourly tick read each secret."""
     secrets = plan.manifest.get("secrets")
     vaults = count("azure-native:keyvault:Vault")(plan)
     return vaults * len(secrets) * (POLLS + HOURS) / 10_000 if isinstance(secrets, list | Mapping) else 0
