@@ -280,7 +280,7 @@ class SwarmServerDict(TypedDict):
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: NotRequired[bool]
-    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     encrypted: NotRequired[bool]
     """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     networks: NotRequired[Sequence[str]]
@@ -343,7 +343,7 @@ class KubernetesServerDict(TypedDict):
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names by which MCP clients reach the server, in addition to the Service's, such as an ingress' name."""
     connection_tools: NotRequired[bool]
-    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     broker_cidrs: NotRequired[Sequence[str]]
     """Networks of the broker. Pods can connect to no other address on its port."""
     dns_cidrs: NotRequired[Sequence[str]]
@@ -416,7 +416,7 @@ class EcsServerDict(TypedDict):
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names by which MCP clients reach the server."""
     connection_tools: NotRequired[bool]
-    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     load_balancer: NotRequired[LoadBalancerDict]
     architecture: NotRequired[Literal["x86_64", "arm64"]]
     """Architecture of the image. On Fargate, arm64 costs a fifth less."""
@@ -438,7 +438,7 @@ class ContainerAppServerDict(TypedDict):
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""
     connection_tools: NotRequired[bool]
-    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
 
 
 class EmbeddedBrokerDict(TypedDict):

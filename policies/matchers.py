@@ -111,7 +111,6 @@ def one_of(*allowed: Any) -> Callable[[Any], bool]:
 
 
 def between(least: int, most: int) -> Callable[[Any], bool]:
-    """Return a condition that accepts whole numbers in this range, both ends included."""
     return lambda entry: isinstance(entry, int) and not isinstance(entry, bool) and least <= entry <= most
 
 

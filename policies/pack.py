@@ -50,10 +50,8 @@ _LARGEST_MESSAGE = 400 * 1024 * 1024
 
 
 class Pack(analyzer_pb2_grpc.AnalyzerServicer):
-    """The analyzer. It judges each resource by its inputs before the engine creates it, and the whole stack at the end.
-
-    Other methods of the protocol answer UNIMPLEMENTED, which it allows.
-    """
+    """The analyzer. It judges each resource by its inputs before the engine creates it, and the whole stack at the
+    end."""
 
     def __init__(self) -> None:
         self._resources: dict[str, Resource] = {}
@@ -93,8 +91,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return analyzer_pb2.AnalyzerStackConfigureResponse()
 
     def Analyze(self, request: Any, context: Any) -> Any:
-        """Judge one resource by the checks that need no other resource. The engine does not create a resource that
-        breaks a rule."""
+        """Judge one resource by the checks that need no other resource."""
         one = self._resources[request.urn] = resource(
             request.urn,
             MessageToDict(request.properties),

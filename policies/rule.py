@@ -1,7 +1,6 @@
 """The model of a rule: what it requires of a plan, its findings and its controls.
 
-A rule judges what a stack *declares*, regardless of the program and of the plan's source (the engine's analyzer, a
-preview's JSON, mocks).
+A rule judges what a stack declares, whatever the source of the plan.
 """
 
 from __future__ import annotations

@@ -30,8 +30,6 @@ _OF_ALERTS = ("alerts", "alarm-", "filter-", "rotation-failures")
 
 @dataclass(frozen=True, kw_only=True)
 class ExistingTrail:
-    """An existing CloudTrail trail, such as the organization's."""
-
     arn: pulumi.Input[str]
     log_group: pulumi.Input[str]
     """Name of the trail's log group, in this account and region."""
@@ -39,8 +37,6 @@ class ExistingTrail:
 
 @dataclass(frozen=True, kw_only=True)
 class TrailOptions:
-    """Settings of the trail and its alerts."""
-
     retention_days: int = 365
     existing_trail: ExistingTrail | None = None
     """An existing trail; by default the component creates one."""
@@ -54,7 +50,7 @@ class TrailOptions:
 @dataclass(frozen=True, kw_only=True)
 class AwsAccessTrailArgs(AwsArgs, TrailOptions):
     production: bool = True
-    """Protects records from deletion."""
+    """Whether records are protected from deletion."""
     keys: Sequence[pulumi.Input[str]] = ()
     """ARNs of the KMS keys that encrypt the secrets. Changes of a key raise an alarm."""
     declared: Sequence[str] = ()
@@ -157,7 +153,7 @@ class AwsAccessTrail(Component):
         return options
 
     def _bucket(self, key: aws.kms.Key) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
-        """Declare the bucket. Return it with the resources that must exist before the first record is written."""
+        """Return the bucket, and the resources that must exist before the first record is written."""
         child, days = self._kept(), self._args.retention_days
         bucket = aws.s3.Bucket(
             f"{self._name}-bucket",
@@ -284,8 +280,6 @@ class AwsAccessTrail(Component):
         return made
 
     def _watch_log(self, log_group: pulumi.Input[str], group: pulumi.Input[str]) -> None:
-        """Declare metric filters and alarms on the trail's log. An alarm has several filters if one pattern would
-        exceed FILTER_LIMIT."""
         names, args = self._names, self._args
         users = [one for one in args.declared if names.called(one)[0] == "user"]
         keys, size = [*args.keys, *([self._key.arn] if self._key else [])], patterns.KEYS_PER_FILTER
@@ -405,5 +399,4 @@ class AwsAccessTrail(Component):
 
 
 def _numbered(found: Iterable[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
-    """Return the patterns by a suffix for their names: empty for the first pattern, then "2", "3" and so on."""
     return {str(number) if number > 1 else "": one for number, one in enumerate(found, 1)}

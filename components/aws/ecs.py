@@ -30,8 +30,6 @@ TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
 @dataclass(frozen=True, kw_only=True)
 class LoadBalancer:
-    """An internal load balancer for one task."""
-
     vpc: pulumi.Input[str]
     security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
     certificate: pulumi.Input[str]
@@ -56,16 +54,17 @@ class EcsMcpServerArgs(McpServerArgs, AwsArgs):
     allowed_hosts: Sequence[str] = ()
     """Host names by which MCP clients reach the server."""
     connection_tools: bool = False
-    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Architecture of the image. On Fargate, arm64 costs a fifth less."""
     container_insights: bool = False
     """Enables Container Insights in a new cluster. Its metrics are billed."""
     production: bool = True
-    """Protects the load balancer from deletion."""
+    """Whether the load balancer is protected from deletion."""
     redeploys: bool = True
-    """Starts a deployment for each new version of an injected secret. Secrets are found by `prefix` and their names."""
+    """Whether each new version of an injected secret starts a deployment. Secrets are found by `prefix` and their
+    names."""
 
 
 class EcsMcpServer(McpServer):

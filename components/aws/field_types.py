@@ -1,5 +1,3 @@
-"""Field types of AWS' sections, with rules and remedies."""
-
 from __future__ import annotations
 
 import re

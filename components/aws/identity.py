@@ -27,7 +27,6 @@ class AwsIdentityArgs:
     account: str
     """Twelve digits. Credentials of other accounts are rejected."""
     region: str
-    """Region of all resources."""
     stack: str | None = None
     """Part of resource names; by default the Pulumi stack's name."""
     generation: int = 1
@@ -35,7 +34,6 @@ class AwsIdentityArgs:
     prefix: str | None = None
     """Prefix of secret names, such as shop/; by default coreflux-mcp/ and the stack."""
     role_path: str = "/"
-    """IAM path of roles."""
     permissions_boundary: pulumi.Input[str] | None = None
     """ARN of each role's permissions boundary."""
     log_kms_key: pulumi.Input[str] | None = None
@@ -57,8 +55,6 @@ class AwsIdentityArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class AwsArgs(AwsIdentityArgs):
-    """Arguments that AWS' components share."""
-
     shared: AwsAccount | None = None
     """The property `account` of an AwsIdentity or another component, to use its provider and queue. By default the
     component creates its own."""

@@ -27,8 +27,6 @@ _BUCKET_STACK = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Names of a stack's resources in an account and region."""
-
     stack: str
     account: str
     region: str
@@ -40,7 +38,6 @@ class Names:
 
     @property
     def partition(self) -> str:
-        """Return the region's partition (AWS, Amazon Resource Names)."""
         return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
 
     def at(self, region: str) -> Names:
@@ -178,8 +175,6 @@ def listed(items: pulumi.Input[Sequence[pulumi.Input[str]]]) -> pulumi.Input[Seq
 
 
 def _plain(*parts: str, limit: int) -> str:
-    """Join `parts` with dashes. Replace other characters by dashes, and append a hash if that changed the name or it
-    exceeds `limit`."""
     whole = "-".join(parts)
     plain = re.sub(r"[^A-Za-z0-9-]", "-", whole)
     if plain == whole and len(whole) <= limit:

@@ -35,10 +35,7 @@ def undeclared_read(names: Names, operators: Sequence[str]) -> str:
 
 def undeclared_write(names: Names, operators: Sequence[str]) -> str:
     """Return the filter pattern for writes and label changes, also failed ones, by callers other than the stack's roles
-    and operators.
-
-    A cross-field rule checks only the length of `undeclared_read`, which is longer.
-    """
+    and operators."""
     return (
         f'{{ (($.eventName = "PutSecretValue") || ($.eventName = "UpdateSecret*")) && '
         f"{_secret(names)} && {_undeclared(names, operators)} }}"
@@ -157,7 +154,6 @@ def _trail_changes(names: Names, log_group: str, topic: str, bucket: str | None)
 
 
 def _packed(conditions: Sequence[str]) -> list[str]:
-    """Combine conditions into patterns of at most FILTER_LIMIT characters."""
     patterns: list[str] = []
     for one in conditions:
         longer = f"{patterns[-1][:-2]} || ({one}) }}" if patterns else ""

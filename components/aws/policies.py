@@ -147,7 +147,6 @@ def in_vpc(function: Arn) -> list[Statement]:
 
 
 def of_function(names: Names, what: str, *, in_a_vpc: bool) -> list[pulumi.Input[Statement]]:
-    """Allow a function to write its log and dead letters, and to use its network."""
     return [
         own_log(names.log_arn(f"/aws/lambda/{names.plain(what)}")),
         allow(("sqs:SendMessage",), [names.letters_arn]),
@@ -191,7 +190,6 @@ def image_pull(repository: Arn) -> list[Statement]:
 
 
 def of_secrets(secrets: Sequence[Arn]) -> dict[str, Any]:
-    """Return the condition that a call's encryption context contains the ARN of one of these secrets."""
     return {"StringLike": {"kms:EncryptionContext:SecretARN": list(secrets)}}
 
 

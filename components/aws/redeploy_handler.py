@@ -25,8 +25,7 @@ def handle(
     must redeliver.
 
     SQS redelivers each message until a deployment that began later is complete. If ECS rolls a deployment back, tasks
-    have the old values, so another deployment starts. If messages arrive twice or in concurrent calls, a second
-    deployment replaces the first. Errors of ECS propagate; SQS then redelivers all messages.
+    have the old values, so another deployment starts. Errors of ECS propagate; SQS then redelivers all messages.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 

@@ -48,7 +48,6 @@ DELIVERIES = 2
 @dataclass(frozen=True, kw_only=True)
 class AwsRotationArgs(AwsArgs):
     broker: BrokerArgs
-    """MQTT broker with the users that are rotated."""
     secrets: Sequence[Secret] | None = None
     """The secrets, found by `prefix` and their names; by default those of the Secret Management Guide."""
     manifest: Manifest | None = None

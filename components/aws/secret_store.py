@@ -219,7 +219,6 @@ class AwsSecretStore(SecretStore):
         )
 
     def _secret(self, secret: str, who: Access) -> aws.secretsmanager.Secret:
-        """Declare a secret and its policy. An operator or a tick writes the first value later."""
         made = aws.secretsmanager.Secret(
             f"{self._name}-secret-{secret}",
             name=self._names.secret(secret),

@@ -1,5 +1,3 @@
-"""AWS' sections of a stack file."""
-
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
@@ -119,7 +117,7 @@ class EcsServer(ServerSection):
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names by which MCP clients reach the server."""
     connection_tools: bool = False
-    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Architecture of the image. On Fargate, arm64 costs a fifth less."""

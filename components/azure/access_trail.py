@@ -19,8 +19,6 @@ from .identity import AzureArgs
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceArgs:
-    """An existing Log Analytics workspace, such as the organization's."""
-
     id: pulumi.Input[str]
     """Resource id."""
     customer_id: pulumi.Input[str]
@@ -29,8 +27,6 @@ class WorkspaceArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class TrailOptions:
-    """Settings of the trail and its alerts."""
-
     operators: Sequence[str]
     """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     workspace: WorkspaceArgs | None = None
@@ -51,7 +47,7 @@ class AzureAccessTrailArgs(AzureArgs, TrailOptions):
     rotated: bool = True
     """Whether a missing or failed hourly tick raises an alert."""
     production: bool = True
-    """Protects records from deletion."""
+    """Whether records are protected from deletion."""
 
 
 class AzureAccessTrail(Component):

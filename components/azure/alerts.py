@@ -69,8 +69,6 @@ ACCESS_CHANGES = (*TO_READ, *FROM_THE_TRAIL)
 
 
 class Alerts:
-    """Declares the alerts of a stack."""
-
     def __init__(
         self,
         *,

@@ -47,7 +47,7 @@ class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
     allowed_hosts: Sequence[pulumi.Input[str]] = ()
     """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""
     connection_tools: bool = False
-    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
 
 
 class ContainerAppMcpServer(McpServer):

@@ -28,7 +28,8 @@ _VOLUME = "stack"
 class Files:
     """Public files (path -> text) that an init container writes into a volume of each replica.
 
-    Container Apps can only mount files that are secrets of the app, and those would be in the app's inputs.
+    Container Apps can only mount an app's secrets as files, and the stack declares no secrets in its apps
+    (docs/adr/0009).
     """
 
     texts: Mapping[str, pulumi.Input[str]]

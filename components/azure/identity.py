@@ -16,8 +16,6 @@ from .principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerAp
 
 @dataclass(frozen=True, kw_only=True)
 class AzureArgs(AzureIdentitiesArgs):
-    """Arguments that Azure's components share."""
-
     shared: AzureEnvironment | None = None
     """The property `environment` of AzureIdentities or another component, to share it. By default the component creates
     an environment."""
@@ -123,7 +121,6 @@ class AzureIdentities(Component):
         return made
 
     def annotations(self, identity: AzureIdentity) -> dict[str, pulumi.Input[str]]:
-        """Return the annotations with which a service account uses `identity`."""
         return {
             "azure.workload.identity/client-id": identity.client_id,
             "azure.workload.identity/tenant-id": self.environment.place.tenant,

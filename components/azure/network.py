@@ -1,5 +1,3 @@
-"""Network rules and private endpoints of vault and lease."""
-
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -15,8 +13,6 @@ from .principals import AzureEnvironment
 
 @dataclass(frozen=True, kw_only=True)
 class DnsZonesArgs:
-    """Resource ids of the private DNS zones of a virtual network."""
-
     vault: pulumi.Input[str]
     """Resource id of the zone privatelink.vaultcore.azure.net."""
     blob: pulumi.Input[str]
@@ -25,8 +21,6 @@ class DnsZonesArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class PrivateEndpointArgs:
-    """Private endpoints of vault and lease in a virtual network."""
-
     subnet: pulumi.Input[str]
     """Resource id of a subnet for the endpoints. It can't be the Container Apps environment's, which is delegated."""
     dns_zones: DnsZonesArgs

@@ -14,8 +14,6 @@ from .names import AzureIdentitiesArgs, Names
 
 @dataclass(frozen=True, kw_only=True)
 class AzurePlace(Place):
-    """A resource group, and the provider for its resources."""
-
     names: Names
     tenant: str
     location: str

@@ -32,8 +32,6 @@ ROLES = (SECRETS_USER, SECRETS_OFFICER, BLOB_CONTRIBUTOR, LOG_READER, ACR_PULL, 
 
 @dataclass(frozen=True, kw_only=True)
 class Grants:
-    """Assigns roles. The assignments are resources below `parent`."""
-
     name: str
     parent: pulumi.ComponentResource
     place: AzurePlace

@@ -1,5 +1,3 @@
-"""Azure's sections of a stack file."""
-
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
@@ -110,4 +108,4 @@ class ContainerAppServer(ServerSection):
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""
     connection_tools: bool = False
-    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""

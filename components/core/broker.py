@@ -14,8 +14,6 @@ from secretops.manifest import Broker, BrokerKind, MqttProtocol
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerArgs:
-    """An MQTT broker, and how clients connect to it."""
-
     host: str
     kind: Literal["coreflux", "mosquitto"] = "coreflux"
     port: int = 8883

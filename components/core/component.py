@@ -1,5 +1,3 @@
-"""Base of every component, and ComponentError."""
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -102,7 +102,6 @@ class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
 
 
 def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
-    """Reject a folder that belongs to another stack. A renamed stack keeps its folder."""
     root, stack = Path(news["root"]), news.get("stack")
     renamed = olds.get("root") == news["root"] and olds.get("stack") == files.stack_of(root)
     if stack and not renamed:
@@ -150,7 +149,6 @@ def unfit(props: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
-    """Reject existing paths that can't become the paths in `props`: other owners, links, or the wrong kind."""
     known = {*props["folders"], "broker", ".lock", ".lease"}
     others = sorted(path.name for path in root.iterdir() if path.name not in known) if root.is_dir() else []
     if props["folders"] and others and not (root / ".lock").exists():

@@ -1,5 +1,3 @@
-"""Sections of a stack file for a store or server on this machine."""
-
 from __future__ import annotations
 
 from os.path import normpath

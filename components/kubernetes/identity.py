@@ -1,5 +1,3 @@
-"""The namespace and the server's service account."""
-
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -46,8 +46,6 @@ def sync_minutes(grace_seconds: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorObject:
-    """A custom resource."""
-
     api_version: str
     kind: str
     name: str

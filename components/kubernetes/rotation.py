@@ -77,7 +77,7 @@ class KubernetesRotatorArgs:
     secrets: Sequence[str] = ()
     """Names of the Kubernetes Secrets that the rotator may get and update."""
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
-    """Service account of the server's pods, whose namespace the rotator uses; or arguments to create an identity."""
+    """Service account of the server's pods, or arguments to create an identity. The rotator uses its namespace."""
     elsewhere: StoreElsewhere | None = None
     """The store, if it is outside the cluster's namespace. The rotator then has no rights in the cluster."""
 

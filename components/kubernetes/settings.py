@@ -1,5 +1,3 @@
-"""Kubernetes' sections of a stack file."""
-
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
@@ -82,7 +80,7 @@ class KubernetesServer(ServerSection):
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names by which MCP clients reach the server, in addition to the Service's, such as an ingress' name."""
     connection_tools: bool = False
-    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     broker_cidrs: Networks = EVERYWHERE
     dns_cidrs: NetworksOrNone = DNS_CIDRS
     dns_ports: Ports = DNS_PORTS

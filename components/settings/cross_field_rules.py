@@ -63,7 +63,6 @@ def cross_field_rules(
 
 
 def warnings(environment: Environment, store: StoreSection) -> Iterator[str]:
-    """Yield a warning for each setting that is valid but probably a mistake."""
     yield from registry.platform_of("store", store.kind).warnings(environment, store)
 
 

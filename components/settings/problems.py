@@ -15,7 +15,7 @@ from secretops.printable import printable
 
 @dataclass(frozen=True)
 class Problem:
-    """One error of a stack file: the key and what is wrong with it, the rule, the remedy, and the message's code."""
+    """One error of a stack file. `what` begins with the wrong key."""
 
     what: str
     rule: str

@@ -67,8 +67,6 @@ class StackFileError(Exception):
 
 @dataclass(frozen=True)
 class StackFile:
-    """The content of `Pulumi.<stack>.yaml`."""
-
     stack: str
     entries: dict[str, str]
     """Text of each section."""

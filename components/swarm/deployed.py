@@ -80,7 +80,6 @@ def _task(
 def _configs(
     name: str, shape: Shape, place: SwarmPlace, parent: pulumi.ComponentResource
 ) -> list[docker.ServiceTaskSpecContainerSpecConfigArgsDict]:
-    """Declare the service's configs, and return their mounts. A changed text becomes a new config."""
     made: list[docker.ServiceTaskSpecContainerSpecConfigArgsDict] = []
     for file in shape.files:
         config = docker.ServiceConfig(

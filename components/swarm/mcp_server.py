@@ -1,5 +1,3 @@
-"""The MCP server as a service of a Swarm."""
-
 from __future__ import annotations
 
 import pulumi
@@ -39,7 +37,6 @@ class SwarmMcpServer(McpServer):
 
 
 def endpoint(names: Names, args: SwarmMcpServerArgs) -> str:
-    """Return the URL for MCP clients, on the stack's network or at a port of any node."""
     if args.publish == "ingress":
         return f"http://{url_host(args.allowed_hosts[0]) if args.allowed_hosts else 'NODE'}:{args.port}/mcp"
     return f"http://{names.base}:{PORT}/mcp"

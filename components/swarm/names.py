@@ -50,7 +50,6 @@ class Names:
         return f"{self.base}_"
 
     def of(self, what: str) -> str:
-        """Return the name of `what`, as `docker stack deploy` forms it."""
         return f"{self.base}_{what}"
 
     def network(self, *, encrypted: bool) -> str:

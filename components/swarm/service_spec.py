@@ -50,13 +50,10 @@ class LogDriverArgs:
     name: str
     """Driver name, such as local or journald."""
     options: Mapping[str, str] = field(default_factory=dict)
-    """The driver's options."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmArgs:
-    """Shared arguments of store and server."""
-
     image: str
     """The server's image, with tag or digest. Rotations run in it, too."""
     shared: SwarmService | None = None

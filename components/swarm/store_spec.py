@@ -53,7 +53,6 @@ class SwarmSecretStoreArgs(SwarmArgs, SecretStoreArgs):
 @dataclass(frozen=True, kw_only=True)
 class SwarmRotatorArgs:
     manifest: Manifest
-    """The manifest of a Swarm store."""
     shared: SwarmService
     """`service` of a SwarmIdentity or of a store, to share its provider and network."""
     socket: str = "/var/run/docker.sock"

@@ -72,8 +72,6 @@ class VaultServerArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class VaultStackArgs:
-    """Shared arguments of a stack's components."""
-
     server: VaultServerArgs
     """The Vault server. Pass `place` of a VaultIdentities to share its provider."""
     production: bool = True
@@ -93,8 +91,6 @@ class AuditArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class PkiArgs:
-    """A CA for client certificates. Vault generates its keys, which never leave it."""
-
     signed_by: Literal["stack", "outside"] = "stack"
     """Who signs the intermediate CA: the stack's own root CA, or an outside CA that gets the output `csr`."""
     certificate_file: str | None = None

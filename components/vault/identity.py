@@ -148,7 +148,7 @@ class VaultIdentities(Component):
 
     place: VaultPlace
     principal: VaultReader
-    """The logins of server and rotator. The server's is used by its pods, by External Secrets, or by a launcher."""
+    """The logins of server and rotator. Pods, External Secrets or a launcher use the server's login."""
 
     def __init__(self, name: str, args: VaultIdentitiesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:Identity", name, opts, formerly="")
@@ -170,7 +170,6 @@ class VaultIdentities(Component):
         self.register_outputs({"address": args.address})
 
     def _method(self) -> pulumi.Output[str]:
-        """Return the auth method's mount. Enable the method, except for service accounts."""
         login = self._login
         if isinstance(login, ServiceAccountLogin):
             return pulumi.Output.from_input(login.mount)

@@ -83,7 +83,6 @@ class VaultCertificates(Component):
         self.register_outputs({"mount": names.of("pki")})
 
     def _signed(self, csr: pulumi.Output[str]) -> pulumi.Input[str] | None:
-        """Return the intermediate's certificate with its issuer's; None until it is signed."""
         if self._args.signed_by == "outside":
             return ca_bundle(self._args.certificate_file) if self._args.certificate_file else None
         mount, prepared = self._mount("root", ROOT_YEARS)

@@ -1,5 +1,3 @@
-"""The platform `vault`."""
-
 from __future__ import annotations
 
 import os
@@ -116,7 +114,6 @@ class Vault(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> VaultReader:
-        """Return the logins for the pods, for External Secrets in their namespace, or for a launcher elsewhere."""
         from .identity import VaultIdentities, VaultIdentitiesArgs
 
         assert isinstance(store := settings.store, VaultStore)

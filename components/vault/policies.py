@@ -49,7 +49,6 @@ def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[
 
 
 def of_rotator(names: Names, secrets: Sequence[Secret]) -> Iterator[Right]:
-    """Yield the rights to read, write and destroy each path by name, and to acquire the lease."""
     yield from _rights_on_secrets(names, secrets)
     yield from own_token()
 

@@ -29,7 +29,6 @@ class VaultRotationArgs:
     manifest: Manifest
     """`manifest` of a store: the configuration of secretops."""
     broker: BrokerArgs
-    """The MQTT broker with the users that secretops rotates."""
     reader: VaultReader | VaultIdentitiesArgs
     """Logins of server and rotator (`principal` of a VaultIdentities), or arguments to create identities."""
     pods: PodArgs | None = None

@@ -138,7 +138,7 @@ class Server(TypedDict):
     allowed_hosts: NotRequired[list[str]]
     """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: NotRequired[bool]
-    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     encrypted: NotRequired[bool]
     """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     networks: NotRequired[list[str]]
