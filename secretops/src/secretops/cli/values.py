@@ -235,7 +235,7 @@ def tick(
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """Finish interrupted rotations, retire old versions, rotate secrets that are due, and verify the others. Schedules
+    """Finish interrupted rotations, retire old versions, rotate due secrets, and verify the others. Schedules
     call it every hour."""
     session = console.open_session(stack, manifest, role="rotator")
     if remote := session.platform.remote_command(session.manifest):
