@@ -1,4 +1,4 @@
-"""Decide what happens to a secret now: an ordered list of pure functions.
+"""Pure functions that decide what a secret needs now, in order of priority.
 
 Each is `(Facts, now) -> Finding | None`, without access to a store, a broker or a clock.
 """
@@ -78,7 +78,7 @@ class Finding:
 
     @property
     def needs_a_person(self) -> bool:
-        """Return whether the command must end with ExitCode.ATTENTION."""
+        """Return whether a person must act on it. The command then exits with ExitCode.ATTENTION."""
         return self.action is Action.NOTIFY and self.reason is not Reason.AWAITS_FIRST_VALUE
 
 
@@ -86,12 +86,16 @@ Decision = Callable[[Facts, datetime], Finding | None]
 
 
 def grace_period(facts: Facts) -> timedelta:
-    """Return how long servers may use a replaced version. The rotator, which always reads again, needs no time."""
+    """Return how long readers may use a replaced version. It is zero if only the rotator reads the secret, since the
+    rotator reads it again for each use."""
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
 def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
-    """Return whether an interrupted `put` left the pending version. Its user is then undeclared, or the first admin."""
+    """Return whether an operator supplied the pending version, in a `put` that was interrupted.
+
+    True if its user is not declared for the secret, or if it is the first version of a broker admin.
+    """
     pending = versions.pending
     if pending is None:
         return False
@@ -100,7 +104,8 @@ def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
 
 
 def grace_end(version: Version, facts: Facts) -> datetime | None:
-    """Return when the grace period of `version` ends. None until its successor is delivered."""
+    """Return when the grace period of `version` ends. None if it is the current version, or the current version is not
+    delivered yet."""
     current = facts.versions.current
     if version is current or current is None or current.published is None:
         return None
@@ -116,7 +121,7 @@ def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
 
 
 def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
-    """Finish an interrupted rotation before another one begins."""
+    """Report a pending version, which an interrupted rotation left. That rotation must be finished first."""
     pending = facts.versions.pending
     if pending is None:
         return None
@@ -127,7 +132,7 @@ def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
 
 
 def retire_due(facts: Facts, now: datetime) -> Finding | None:
-    """Retire the previous version after its grace period, or once every server reports the current one."""
+    """Report a previous version that can be retired: its grace period is over, or no server or certificate uses it."""
     previous = facts.versions.previous
     if previous is None or previous.retired or not facts.secret.is_made:
         return None
@@ -147,7 +152,7 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def all_report_current(facts: Facts) -> bool:
-    """Return whether exactly the expected servers report the current version."""
+    """Return whether as many servers report as expected, and all of them use the current version."""
     return len(facts.replicas) == facts.expected and not outdated_replicas(facts)
 
 
@@ -160,7 +165,7 @@ def outdated_replicas(facts: Facts) -> tuple[Replica, ...]:
 
 
 def replica_behind(facts: Facts, now: datetime) -> Finding | None:
-    """Report servers that use the previous version after its grace period."""
+    """Report servers that still use the previous version after its grace period."""
     previous = facts.versions.previous
     end = grace_end(previous, facts) if previous else None
     if end is None or now < end or not (late := outdated_replicas(facts)):
@@ -176,12 +181,13 @@ def never_rotated(facts: Facts, now: datetime) -> Finding | None:
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """Return when to renew: at RENEW_AT of its life, less a share that follows from the id. None without expiry."""
+    """Return when to renew a certificate: at RENEW_AT of its life, less a share of up to SPREAD that is derived from
+    the version's id. None if it does not expire."""
     return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
 def due_at(facts: Facts) -> datetime | None:
-    """Return when cadence or expiry requires a new value. None before the first version."""
+    """Return when the cadence or the expiry requires a new value. None if there is no current version."""
     current = facts.versions.current
     if current is None:
         return None
@@ -198,7 +204,11 @@ def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """Rotate after the cadence, when a certificate is due, or when the issuer's settings have changed."""
+    """Report a value that is past its cadence or its certificate's renewal time, or that another issuer or other
+    settings issued.
+
+    The finding's action is a rotation, or a notification if an operator supplies the value.
+    """
     current = facts.versions.current
     if current is None:
         return None
@@ -213,7 +223,7 @@ def due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def near_expiry(facts: Facts, now: datetime) -> Finding | None:
-    """Report a supplied certificate at RENEW_AT of its life, and any expired one."""
+    """Report a supplied certificate that has reached RENEW_AT of its life, and any expired certificate."""
     current = facts.versions.current
     if current is None or current.expires is None:
         return None
@@ -227,7 +237,8 @@ def near_expiry(facts: Facts, now: datetime) -> Finding | None:
 
 
 def overdue(facts: Facts, now: datetime) -> Finding | None:
-    """Report a rotation that is late because the schedule or the rotation fails."""
+    """Report a rotation that is late by OVERDUE_AFTER, or by half of a certificate's remaining life if that is
+    shorter."""
     at, current = due_at(facts), facts.versions.current
     if at is None or current is None or not facts.secret.is_made:
         return None
@@ -264,13 +275,14 @@ def first_action(found: tuple[Finding, ...]) -> Finding | None:
 
 
 def issued_id(token: str, issuer: Issuer) -> str:
-    """Return `token` with mark and digest in place of its last ten digits."""
+    """Return `token` with its last ten digits replaced by the mark and the digest of the issuer's settings."""
     stem = token[: -(_MARK + _SETTINGS)]
     return f"{stem}{_digest(stem, _MARK)}{_settings(issuer)}"
 
 
 def issuer_changed(version: str, issuer: Issuer) -> bool:
-    """Return whether the issuer's settings have changed. False for a supplied version (wrong for 1 in 65,536)."""
+    """Return whether the issuer's settings differ from those in the version's id. For supplied versions it returns
+    False, except for 1 in 65,536."""
     stem, mark = version[: -(_MARK + _SETTINGS)], version[-(_MARK + _SETTINGS) : -_SETTINGS]
     return mark == _digest(stem, _MARK) and not version.endswith(_settings(issuer))
 

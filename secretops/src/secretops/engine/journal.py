@@ -1,4 +1,4 @@
-"""The journal of rotations, for people. No decision depends on it: the store's stages are the truth."""
+"""The journal of rotations, for people to read. No decision depends on it: decisions use the versions in the store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Entry:
     actor: str = ""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an entry that secretops did not write."""
+        """Raise ValueError if the time has no zone, or another field is not a text."""
         if self.time.utcoffset() is None:
             raise ValueError("a time with no zone")
         for text in (self.secret, self.version, self.step, self.outcome, self.actor):
@@ -43,7 +43,7 @@ class Journal(Protocol):
 
 @dataclass(frozen=True)
 class SignedJournal:
-    """Writes entries in the name of `actor`."""
+    """Writes entries to `journal`, with `actor` as the process that took the step."""
 
     journal: Journal
     actor: str
@@ -56,7 +56,7 @@ class SignedJournal:
 
 
 def read_entry(line: bytes) -> Entry:
-    """Parse one line. Raises ValueError, RecursionError."""
+    """Parse one line of a journal. Raises ValueError, or RecursionError for deeply nested JSON."""
     entry = json.loads(line.decode(errors="replace"))
     try:
         return Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})

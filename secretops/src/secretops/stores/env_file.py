@@ -1,6 +1,6 @@
-"""A .env file with public lines of Pulumi, secret lines of the rotator, and a person's lines.
+"""A .env file. Pulumi writes its public lines, the rotator its secret lines, and a person may add others.
 
-python-dotenv parses it, as the server does. An update changes single lines and no other byte.
+It is parsed by python-dotenv, which the server uses, too. An update changes only the lines of its variables.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def check_value(secret: str, value: Value) -> None:
 def quote(text: str) -> str:
     """Return the right-hand side of a line that python-dotenv parses to exactly `text`.
 
-    python-dotenv expands `${…}` even in quotes, but `${:-$}` names the variable "", which cannot exist, and is "$".
+    python-dotenv expands `${…}` even in quotes. So `$` is written as `${:-$}`: a variable with an empty name, which
+    cannot exist, and the default `$`.
     """
     if _PLAIN.fullmatch(text):
         return text
@@ -76,9 +77,9 @@ def parse(text: str) -> dict[str, str | None]:
 
 
 def update(text: str, changes: Mapping[str, str | None]) -> str:
-    """Set each variable of `changes`, or remove it for None; other lines stay byte for byte.
+    """Return `text` with each variable of `changes` set, or removed if its value is None. Other lines do not change.
 
-    An existing variable stays in its last line, the effective one.
+    Of several lines of a variable only the last has an effect: it is replaced, and the others are removed.
     """
     bindings = list(parse_stream(StringIO(text)))
     last = {binding.key: at for at, binding in enumerate(bindings) if binding.key in changes}

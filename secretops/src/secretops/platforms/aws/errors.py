@@ -1,4 +1,4 @@
-"""Translate errors of AWS and its SDK. Uses only names from their texts: action, principal, code."""
+"""Translate errors of AWS and its SDK. Of their texts only names are used: action, principal, code."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Doctor's checks of an AWS stack.
 
-IAM evaluates the rights, by SimulatePrincipalPolicy:
+IAM's SimulatePrincipalPolicy evaluates the rights:
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 """
 
@@ -101,7 +101,8 @@ def secrets(account: Account) -> Result:
 
 
 def unknown_secrets(account: Account) -> Result:
-    """Find secrets with the stack's prefix that are not in the stack. Their readers still get a value."""
+    """Find secrets that have the stack's prefix but are not in the stack. Readers of such a secret still get its
+    value."""
     found = account.undeclared()
     leaving = (
         f"{name} is deleted on {_utc(date)}, and its name is in use until then" for name, date in found.items() if date
@@ -153,7 +154,7 @@ def lease(account: Account, timing: Timing | None = None, take_over: Repair | No
 
 
 def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
-    """Find an AWSPENDING that no rotation uses: it blocks rotations by AWS.
+    """Find secrets with an AWSPENDING version that no rotation uses: it blocks rotations by AWS.
 
     `rotated`: full names of the secrets whose values only secretops creates.
     """
@@ -208,7 +209,8 @@ def _release_command(account: Account, name: str, version: str, *, is_ours: bool
 
 
 def rotation(account: Account, rotated: Mapping[str, str]) -> Result:
-    """Check that AWS rotates on schedule the secrets in `rotated`: secret -> full name, or ""."""
+    """Check that AWS rotates the secrets of `rotated` on schedule. `rotated`: a secret -> its full name, or "" if it
+    has none."""
     wrong, healthy = [], []
     for secret, name in rotated.items():
         found = account.secrets[name] if name else None
