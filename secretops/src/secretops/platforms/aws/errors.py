@@ -132,7 +132,7 @@ def translate(
     kind: str = "secret",
     own: Mapping[str, ErrorTemplate] = MappingProxyType({}),
 ) -> SecretopsError:
-    """Return the error for an IAM action on the secret, table or CA `name`; empty means any.
+    """Return the error for `action`, an IAM action, on the secret, table or CA `name`. An empty name means any.
 
     `own`: templates by AWS' error code.
     """
@@ -157,7 +157,7 @@ def translate(
 
 @contextmanager
 def translated(action: str, name: str, region: str, **options: Any) -> Iterator[None]:
-    """Raise SecretopsError without the SDK's texts and tracebacks."""
+    """Raise errors of AWS in the block as SecretopsError, without the SDK's texts and tracebacks."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:

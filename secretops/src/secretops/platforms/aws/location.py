@@ -28,7 +28,7 @@ PrivateCaArn = Annotated[
 
 
 class AwsStoreLocation(StoreLocation):
-    """Secrets of one region. boto3's own chain finds endpoint and credentials."""
+    """The secrets of one region. boto3 finds the endpoint and the credentials."""
 
     kind: Literal["aws"] = "aws"
     # Twelve digits. Another account may have secrets of the same names.
@@ -69,7 +69,7 @@ class AwsPrivateCaIssuer(Issuer):
 
     @property
     def template(self) -> str:
-        """Return the template for client certificates, which ignores the request's extensions.
+        """Return the ARN of the template for client certificates, which ignores extensions in the request.
 
         https://docs.aws.amazon.com/privateca/latest/userguide/template-definitions.html
         """

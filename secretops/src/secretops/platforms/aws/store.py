@@ -1,7 +1,7 @@
-"""The version store of AWS. One call moves AWSCURRENT, which readers get.
+"""The version store of AWS. One request moves the label AWSCURRENT, whose version readers get.
 
-`forget` keeps the secret, a resource of the stack. It makes an empty version current and removes every other label; a
-label marks this until it is complete. AWS deletes versions without labels.
+`forget` does not delete the secret, which is a resource of the stack. It makes an empty version current, and removes
+all other labels, so that AWS deletes their versions. A label marks the secret until this is complete.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return found[1] if found else None
 
     def _store_entry(self, entry: Entry) -> None:
-        """Store failures only: a version's metadata shows its success."""
+        """Store only failures: a version's metadata shows that its steps succeeded."""
         if entry.outcome != DONE and self._find_names(entry.secret):
             name = self._name(entry.secret)
             state = LabelState(self.api.labels(name))
@@ -168,9 +168,9 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         self._write(secret, lambda versions: versions.without_pending(pending.id))
 
     def release_stray_pending(self, secret: str, now: datetime) -> str | None:
-        """Remove a failed rotation's AWSPENDING after STUCK_AFTER; return what was done. Needs the lease.
+        """Remove the AWSPENDING label of a failed rotation after STUCK_AFTER. Return what was done. Requires the lease.
 
-        The first call labels the version with the time, because a rotator has no right to read its age.
+        The first call adds a label with the time, since a rotator has no right to read the version's age.
         """
         name = self._name(secret)
         state = self._state(secret)
@@ -190,7 +190,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return f"AWSPENDING taken off version {stray}, which is empty since {since:%Y-%m-%d %H:%M} UTC"
 
     def release_pending(self, name: str, version: str) -> bool:
-        """Remove AWSPENDING if it is still stray. Needs the lease."""
+        """Remove AWSPENDING from `version` if that version is still stray. Requires the lease."""
         return LabelState(self.api.labels(name)).stray_pending == version and self.api.move(
             name, PENDING, version, None
         )
@@ -208,7 +208,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             self._pause(secret, Retries(()))
 
     def _write(self, secret: str, change: Callable[[Versions], Versions], *, last: bool = True) -> None:
-        """Write the labels. Removes those of other versions, too."""
+        """Write the labels of the changed versions, and remove those of other versions."""
         name = self._name(secret)
         retries = Retries()
         while True:

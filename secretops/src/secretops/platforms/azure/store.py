@@ -1,4 +1,4 @@
-"""A version store in Key Vault. Readers get a secret's newest version; another secret has the pending one."""
+"""A version store in Key Vault. Readers get the newest version of a secret; a second secret has the pending version."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         self._discard_surplus(secret)
 
     def forget(self, secret: str) -> None:
-        """Disable every version, delete the secret, and purge it if permitted. Logs what remains.
+        """Disable all versions, delete the secret, and purge it if this is permitted. Logs a secret that is not purged.
 
-        Marks the readers' version first and deletes its secret last, so that a run after a crash continues.
+        Marks the readers' version first, and deletes its secret last, so that a further run can finish after a crash.
         """
         name, staging = self._names(secret)
         self.confirm()
@@ -99,7 +99,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             self._api.set_tags(stored, with_entry(stored, entry))
 
     def _is_kept(self, secret: str) -> bool:
-        """Return True also while secretops forgets the secret, until a possible purge."""
+        """Return True also while a secret is being forgotten, until it is purged if it can be."""
         state = self._state(secret)
         if state.versions.all or state.forgetting:
             return True
@@ -135,7 +135,8 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             self._forget(copy.stored)
 
     def _deliver(self, secret: str, state: TagState, version: Version, now: datetime) -> bool:
-        """Publish, and log new versions of other authors: Key Vault has no compare-and-swap."""
+        """Publish a version. Key Vault has no compare-and-swap, so this logs versions that other authors created
+        meanwhile."""
         name, _ = self._names(secret)
         written = payload.serialize(secret, self._value(secret, state, version.id), LIMIT)
         current = state.versions.current
@@ -167,7 +168,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def _make(
         self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Create a version, after recovering a secret that secretops deleted."""
+        """Create a version. If secretops had deleted the secret, recover it first."""
         try:
             self._api.set(name, written, tags, expires, fresh=fresh)
         except DeletedError as error:
@@ -193,7 +194,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
                 self._api.set_tags(stored, {tag: stored.tags[tag] for tag in stored.tags if tag != FORGETTING})
 
     def _delete(self, name: str) -> None:
-        """Mark the newest version as deleted by secretops, and delete the secret."""
+        """Mark the newest version as deleted by secretops, disable all versions, and delete the secret."""
         versions, now = self._api.versions(name), datetime.now(UTC)
         for stored in versions:
             is_newest = stored in latest(versions)
@@ -218,7 +219,8 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         _log.warning("secret %s: deleted, with disabled versions; the vault retains it: %s", name, why)
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
-        """Return when the next version is due. This is the expiry of `version` in the vault, which warns before."""
+        """Return when the next version is due, or the certificate expires. `version` expires then in the vault, which
+        warns before."""
         days = self._location.due_days.get(secret)
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)
