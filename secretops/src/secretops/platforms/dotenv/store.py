@@ -314,7 +314,6 @@ class JournalFile:
         return StoreError(f"{self._path}: {error.strerror}", rule=rule, remedy=remedy, code="journal-inaccessible")
 
     def _read_on(self, file: BinaryIO) -> None:
-        """Read new lines; all lines if the file was replaced."""
         found = os.fstat(file.fileno())
         if self._file != (found.st_dev, found.st_ino) or found.st_size < self._end:
             self._file, self._end, self._last = (found.st_dev, found.st_ino), 0, {}

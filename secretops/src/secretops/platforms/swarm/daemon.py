@@ -1,4 +1,5 @@
-"""Docker's own configuration: the daemon (DOCKER_HOST, else the context, else the default socket) and registries."""
+"""Docker's own configuration: the daemon's address (DOCKER_HOST, else the context, else the default socket), and logins
+to registries."""
 
 from __future__ import annotations
 

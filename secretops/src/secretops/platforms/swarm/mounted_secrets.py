@@ -21,7 +21,8 @@ class MountedSecret:
 
 
 def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: SwarmApi | None = None) -> MountedSecret:
-    """Return an operator's secret, mounted for `uid` alone. Raises UsageError."""
+    """Return the mount of a Swarm secret that an operator created. Only `uid` may read its file. Raises UsageError if
+    it is missing."""
     found = (api or SwarmApi()).get(f"/secrets/{secret}")
     if found is None:
         raise UsageError(
@@ -35,7 +36,7 @@ def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: Swa
 
 
 def mounted_secrets(service: str, api: SwarmApi | None = None) -> tuple[MountedSecret, ...]:
-    """Return a service's list of secrets, sorted by file; empty without the service."""
+    """Return the secrets that a service mounts, sorted by file; none if the service is missing."""
     found = (api or SwarmApi()).get(f"/services/{service}")
     listed = [
         MountedSecret(

@@ -51,7 +51,7 @@ class SourceAddress:
 
 
 class VaultSource(PollingSource):
-    """A source of the newest documents. It reads each version's value once, as the audit log shows."""
+    """Polls the secrets' metadata. It reads the value of each version only once."""
 
     def __init__(self, place: str, *, every: float = POLL_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         found = parse_address(place)

@@ -55,7 +55,7 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 
 def docker(manager: Manager) -> Result:
-    """Check that all nodes have one release, which must be new enough."""
+    """Check that all nodes have the same release of Docker, and that it is new enough."""
     engines = sorted({_engine(node) for node in manager.get("/nodes")})
     rule = "20.10.24 or 23.0.3: older releases accept unencrypted packets in encrypted networks (CVE-2023-28840)"
     if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.get("/nodes") if _is_broken(node)):
