@@ -1,1 +1,1 @@
-"""The rotation engine: functions that decide what a secret needs, rotators that do it, and a journal of their steps."""
+"""The rotation engine: decisions, rotators that act on them, and a journal of their steps."""

@@ -2,9 +2,8 @@
 
 There is no apply step: an agent accepts any number of keys until they are deleted.
 
-The API returns a key's text only once, so a crash before it is stored leaves a key that nobody can use. The name of a
-new key is derived from the id of the version that it replaces, so the next run finds the lost key, and deletes it.
-Stored keys are identified by id, since a lost key may have the same name.
+The API returns a key's text only once, so a crash before it is stored leaves a lost key. The name of a new key is
+derived from the id of the version that it replaces, so the next run finds the lost key, and deletes it.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ VERIFY_PAUSES = (2.0, 4.0, 8.0)
 @dataclass(frozen=True)
 class KeyComparison:
     # Keys at the agent to delete: each was created to replace a stored version, and no stored version has it. The
-    # successor of a version
-    # whose key is missing at the agent is excluded: after a restore from a backup, readers may use it.
+    # successor of a version whose key is missing at the agent is excluded: after a restore from a backup, readers may
+    # use it.
     leftover: tuple[NamedKey, ...]
     # Why the agent does not accept the key that readers have.
     problem: str | None

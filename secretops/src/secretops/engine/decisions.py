@@ -70,8 +70,6 @@ class Facts:
 
 @dataclass(frozen=True)
 class Finding:
-    """A reason for an action, with a message for a person."""
-
     reason: Reason
     action: Action
     message: str
@@ -86,26 +84,22 @@ Decision = Callable[[Facts, datetime], Finding | None]
 
 
 def grace_period(facts: Facts) -> timedelta:
-    """Return how long readers may use a replaced version. It is zero if only the rotator reads the secret, since the
-    rotator reads it again for each use."""
+    """Return how long readers may use a replaced version: no time if only the rotator reads the secret."""
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
 def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
-    """Return whether an operator supplied the pending version, in a `put` that was interrupted.
-
-    True if its user is not declared for the secret, or if it is the first version of a broker admin.
-    """
+    """Return whether an operator supplied the pending version, in a `put` that was interrupted."""
     pending = versions.pending
     if pending is None:
         return False
+    # The user of a supplied version is not declared for the secret, except that of the first broker admin.
     create_first_admin = secret.kind is SecretKind.BROKER_ADMIN and versions.current is None
     return pending.user not in secret.users or create_first_admin
 
 
 def grace_end(version: Version, facts: Facts) -> datetime | None:
-    """Return when the grace period of `version` ends. None if it is the current version, or the current version is not
-    delivered yet."""
+    """Return when the grace period of `version` ends. None if it is current, or its successor is not delivered yet."""
     current = facts.versions.current
     if version is current or current is None or current.published is None:
         return None
@@ -113,7 +107,6 @@ def grace_end(version: Version, facts: Facts) -> datetime | None:
 
 
 def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
-    """Report a missing value that only an operator can supply."""
     if facts.secret.makes_first_value or facts.versions.current:
         return None
     by = facts.supplied_by or f"secretops put {facts.secret.name}"
@@ -132,7 +125,7 @@ def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
 
 
 def retire_due(facts: Facts, now: datetime) -> Finding | None:
-    """Report a previous version that can be retired: its grace period is over, or no server or certificate uses it."""
+    """Report a previous version that nothing uses, or whose grace period is over."""
     previous = facts.versions.previous
     if previous is None or previous.retired or not facts.secret.is_made:
         return None
@@ -152,7 +145,6 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def all_report_current(facts: Facts) -> bool:
-    """Return whether as many servers report as expected, and all of them use the current version."""
     return len(facts.replicas) == facts.expected and not outdated_replicas(facts)
 
 
@@ -165,7 +157,6 @@ def outdated_replicas(facts: Facts) -> tuple[Replica, ...]:
 
 
 def replica_behind(facts: Facts, now: datetime) -> Finding | None:
-    """Report servers that still use the previous version after its grace period."""
     previous = facts.versions.previous
     end = grace_end(previous, facts) if previous else None
     if end is None or now < end or not (late := outdated_replicas(facts)):
@@ -181,8 +172,7 @@ def never_rotated(facts: Facts, now: datetime) -> Finding | None:
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """Return when to renew a certificate: at RENEW_AT of its life, less a share of up to SPREAD that is derived from
-    the version's id. None if it does not expire."""
+    """Return when to renew a certificate: at RENEW_AT of its life, less up to SPREAD. None if it does not expire."""
     return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
@@ -205,10 +195,7 @@ def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
 
 def due(facts: Facts, now: datetime) -> Finding | None:
     """Report a value that is past its cadence or its certificate's renewal time, or that another issuer or other
-    settings issued.
-
-    The finding's action is a rotation, or a notification if an operator supplies the value.
-    """
+    settings issued."""
     current = facts.versions.current
     if current is None:
         return None
@@ -281,8 +268,7 @@ def issued_id(token: str, issuer: Issuer) -> str:
 
 
 def issuer_changed(version: str, issuer: Issuer) -> bool:
-    """Return whether the issuer's settings differ from those in the version's id. For supplied versions it returns
-    False, except for 1 in 65,536."""
+    """Return whether the issuer's settings differ from those in the version's id. False for a supplied version."""
     stem, mark = version[: -(_MARK + _SETTINGS)], version[-(_MARK + _SETTINGS) : -_SETTINGS]
     return mark == _digest(stem, _MARK) and not version.endswith(_settings(issuer))
 

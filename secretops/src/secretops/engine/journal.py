@@ -1,4 +1,4 @@
-"""The journal of rotations, for people to read. No decision depends on it: decisions use the versions in the store."""
+"""The journal of rotations, for people to read. No decision depends on it."""
 
 from __future__ import annotations
 
@@ -37,14 +37,11 @@ class Entry:
 class Journal(Protocol):
     def write(self, entry: Entry) -> None: ...
 
-    def last(self, secret: str) -> Entry | None:
-        """Return a secret's newest entry. Raises StoreError."""
+    def last(self, secret: str) -> Entry | None: ...
 
 
 @dataclass(frozen=True)
 class SignedJournal:
-    """Writes entries to `journal`, with `actor` as the process that took the step."""
-
     journal: Journal
     actor: str
 
@@ -56,7 +53,7 @@ class SignedJournal:
 
 
 def read_entry(line: bytes) -> Entry:
-    """Parse one line of a journal. Raises ValueError, or RecursionError for deeply nested JSON."""
+    """Parse one line. Raises ValueError, RecursionError."""
     entry = json.loads(line.decode(errors="replace"))
     try:
         return Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})

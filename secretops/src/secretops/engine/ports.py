@@ -92,8 +92,8 @@ class Target(Protocol):
         """Invalidate every known password of a user. Does nothing if the user is gone."""
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
-        """Return whether each of `usernames` is the only user that the broker's access list permits to publish the
-        reports of its servers (docs/adr/0003)."""
+        """Return whether the broker's access list permits each of `usernames` alone to publish the reports of its
+        servers (docs/adr/0003)."""
 
 
 class UnknownOutcomeError(UnreachableError):

@@ -58,7 +58,7 @@ class Renewal(Rotator):
 
 @dataclass(eq=False, kw_only=True)
 class Authority(Rotator):
-    """Rotates a CA. A broker trusts a retired CA until a person removes it from the broker's trusted CAs."""
+    """Rotates a CA. A broker trusts a retired CA until a person removes it there."""
 
     issuer: PrivateCaIssuer
     # Returns whether a CA signed a certificate that is still valid.

@@ -1,8 +1,7 @@
 """Rotate a broker user: prepare -> apply -> verify -> publish, and later retire.
 
-Each step can be repeated with the same token, which is the version's id. After a crash the next tick continues from the
-stored state. The user that readers log in as is never changed: the idle user gets the new password, which is verified,
-then published.
+After a crash the next tick continues from the stored state. The user that readers log in as is never changed: the idle
+user gets the new password, which is verified, then published.
 """
 
 from __future__ import annotations
@@ -77,7 +76,6 @@ class Rotation(Rotator):
         return version if version and version.id == token else None
 
     def respect_grace(self) -> None:
-        """Raise GraceError while readers may still log in as the previous version's user."""
         previous = self.versions.previous
         if previous and previous.user in self.secret.users:
             rule = "a user gets a new password once the grace period of its readers is over"
@@ -116,8 +114,8 @@ class Rotation(Rotator):
             self._mark(version, verified=self.clock())
 
     def reapply_current(self) -> bool:
-        """Set the current version's password again, if it is not delivered yet and the broker refuses it. Return True
-        if so."""
+        """Set the current version's password again if it is not delivered yet and the broker refuses it. Return True if
+        so."""
         version = self.versions.current
         if version is None or version.published or version.user not in self.secret.users:
             return False
@@ -134,7 +132,6 @@ class Rotation(Rotator):
         return False
 
     def _revoke(self, version: Version) -> None:
-        """Scramble the password of a declared user that the current version does not use."""
         current = self.versions.current
         in_use = current is not None and current.user == version.user
         if version.user in self.secret.users and not in_use:

@@ -1,7 +1,6 @@
 """The base class of all rotators. It reads the versions once, and writes a journal entry for each step.
 
-Its copy of the versions may be outdated. So the store compares before it writes, and a rotator calls `store.confirm`
-before each change of a target.
+Its copy of the versions may be outdated, so a rotator calls `store.confirm` before each change of a target.
 """
 
 from __future__ import annotations

@@ -1,5 +1,3 @@
-"""The versions of a secret in a store, without their values."""
-
 from __future__ import annotations
 
 import dataclasses
@@ -69,11 +67,10 @@ class Versions:
 
     @cached_property
     def living(self) -> tuple[Version, ...]:
-        """Return the versions that are not retired, so that the store still has their values."""
+        """Return the versions that are not retired."""
         return tuple([version for version in self.all if not version.retired])
 
     def get(self, secret: str, version: str) -> Version:
-        """Return a version. Raises NotFoundError."""
         for kept in self.all:
             if kept.id == version:
                 return kept
@@ -99,7 +96,7 @@ class Versions:
         return Versions((*kept, version.at(stage=Stage.CURRENT, published=now)))
 
     def changed(self, version: str, **times: datetime | None) -> Versions:
-        """Return a copy in which a version has these times. A time that is None stays as it was."""
+        """Return a copy in which a version has these times, except those that are None."""
         changes = {name: time for name, time in times.items() if time is not None}
         return Versions(tuple([old.at(**changes) if old.id == version else old for old in self.all]))
 

@@ -39,11 +39,8 @@ class UndeliverableError(StoreError):
 
 
 class Document(Protocol):
-    """The versions of one secret, as read from the store."""
-
     @property
-    def versions(self) -> Versions:
-        """Return the versions. Raises StoreError."""
+    def versions(self) -> Versions: ...
 
 
 class Records(Protocol):
@@ -207,8 +204,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         """Remove the values of versions that are not in `document`."""
 
     @abc.abstractmethod
-    def _forget(self, secret: str) -> None:
-        """Remove all versions and the delivered value."""
+    def _forget(self, secret: str) -> None: ...
 
     @abc.abstractmethod
     def _finish_forgetting(self, secret: str, document: Read) -> Read: ...

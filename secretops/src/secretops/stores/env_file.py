@@ -1,6 +1,6 @@
-"""A .env file. Pulumi writes its public lines, the rotator its secret lines, and a person may add others.
+"""A .env file with public lines of Pulumi, secret lines of the rotator, and lines of a person.
 
-It is parsed by python-dotenv, which the server uses, too. An update changes only the lines of its variables.
+python-dotenv parses it, as in the server. An update changes only the lines of its variables.
 """
 
 from __future__ import annotations
@@ -62,13 +62,11 @@ def check_value(secret: str, value: Value) -> None:
 
 
 def quote(text: str) -> str:
-    """Return the right-hand side of a line that python-dotenv parses to exactly `text`.
-
-    python-dotenv expands `${…}` even in quotes. So `$` is written as `${:-$}`: a variable with an empty name, which
-    cannot exist, and the default `$`.
-    """
+    """Return the right-hand side of a line that python-dotenv parses to exactly `text`."""
     if _PLAIN.fullmatch(text):
         return text
+    # python-dotenv expands ${…} even in quotes. ${:-$} is a variable with an empty name, which cannot exist, and the
+    # default $.
     return '"' + "".join(_ESCAPES.get(char, char) for char in text.replace("${", "${:-$}{")) + '"'
 
 
@@ -79,7 +77,7 @@ def parse(text: str) -> dict[str, str | None]:
 def update(text: str, changes: Mapping[str, str | None]) -> str:
     """Return `text` with each variable of `changes` set, or removed if its value is None. Other lines do not change.
 
-    Of several lines of a variable only the last has an effect: it is replaced, and the others are removed.
+    Of several lines of a variable, the last is replaced, and the others are removed.
     """
     bindings = list(parse_stream(StringIO(text)))
     last = {binding.key: at for at, binding in enumerate(bindings) if binding.key in changes}

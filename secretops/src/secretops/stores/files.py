@@ -74,8 +74,9 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
     other writers.
 
     Folders and files in `root` may be missing, and `root` may be a link. `secrets`: also check the folders of versions,
-    and FILES. Every access calls this, so it calls lstat once for each path, and nothing else if all is fine.
+    and FILES.
     """
+    # Every access calls this: one lstat for each path, and no other call if all is fine.
     account = os.geteuid()
     try:
         status = root.stat() if root.is_dir() else None
@@ -139,10 +140,8 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, data: bytes, mode: int) -> None:
-    """Replace `path` atomically and durably. The caller must hold `lock`. Raises StoreError.
-
-    The temporary file has a fixed name, so a crash leaves at most one, which the next write replaces.
-    """
+    """Replace `path` atomically and durably. The caller must hold `lock`. Raises StoreError."""
+    # The name is fixed, so a crash leaves at most one temporary file, which the next write replaces.
     new, folder = temporary(path), path.parent
     try:
         if (owner := folder.lstat().st_uid) != os.geteuid():

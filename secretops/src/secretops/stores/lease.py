@@ -41,8 +41,7 @@ class Timing:
 
     @property
     def trusted(self) -> float:
-        """Return how many seconds a holder may rely on a renewal: a share as in client-go, where RenewDeadline is 10 of
-        15 s."""
+        """Return how many seconds a holder may rely on a renewal (client-go's RenewDeadline is 10 of 15 s)."""
         return self.duration * 2 / 3
 
 
@@ -158,7 +157,6 @@ class HeldLease:
             self._renewed = sent
 
     def _write(self, record: LeaseRecord | None, *, patient: bool) -> bool:
-        """Write the record. Return False if the lease is lost."""
         retries = Retries()
         while True:
             found = self._store.write(record, StoredLease(self.record, self._at), patient=patient)

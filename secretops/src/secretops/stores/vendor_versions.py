@@ -165,7 +165,6 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return store_errors.edited(secret, edit.what, edit.undo)
 
     def _names(self, secret: str) -> tuple[str, str]:
-        """Return the names of the delivered and of the pending secret."""
         names = self._find_names(secret)
         if names is None:
             raise StoreError(
@@ -230,7 +229,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:
-        """Record the times. A time that is None stays as it was."""
+        """Record the times, except those that are None."""
 
     @abc.abstractmethod
     def _discard(self, secret: str, state: State, pending: Version) -> None: ...

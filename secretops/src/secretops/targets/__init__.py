@@ -1,5 +1,3 @@
-"""The systems that accept a credential, one per module."""
-
 from __future__ import annotations
 
 from collections.abc import Callable

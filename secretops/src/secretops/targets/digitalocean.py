@@ -1,5 +1,7 @@
 """The API keys of a DigitalOcean agent, in DigitalOcean's public API.
-https://docs.digitalocean.com/reference/api/reference/gradientai-platform/"""
+
+https://docs.digitalocean.com/reference/api/reference/gradientai-platform/
+"""
 
 from __future__ import annotations
 

@@ -87,14 +87,12 @@ class MosquittoTarget(BrokerUsers):
             return False
 
     def _server_role(self, security: DynamicSecurity, username: str) -> str:
-        """Return the name of the role for a server's user. Creates the role if it is missing.
-
-        The name contains a digest of the role's rules. A change of a role would end its users' sessions, so new rules
-        are a new role, which a user gets at its next rotation.
-        """
+        """Return the name of the role for a server's user. Creates the role if it is missing."""
         allowed = dict.fromkeys((*self._broker.topics, f"{REPORTS}/#", f"{HINTS}/#"))
         acls = [_acl(acl_type, topic, 0, allow=True) for topic in allowed for acl_type in ACL_TYPES]
         acls += [_acl(SEND, f"{REPORTS}/#", 1, allow=False), _acl(SEND, f"{reports_of(username)}/#", 2, allow=True)]
+        # A change of a role would end its users' sessions. So new rules are a role with a new name, which a user gets
+        # at its next rotation.
         name = f"coreflux-mcp-{hashlib.sha256(json.dumps(acls, sort_keys=True).encode()).hexdigest()[:8]}"
         if security.find("getRole", _ROLE_NOT_FOUND, rolename=name) is None:
             try:
@@ -157,7 +155,6 @@ def _acl(acl_type: str, topic: str, priority: int, *, allow: bool) -> dict[str, 
 
 
 def _client(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the client in an answer, with `roles` as a list of names. An invalid answer is an empty client."""
     found = data.get("client")
     if not isinstance(found, dict):
         return {}

@@ -112,7 +112,6 @@ class Hint(NamedTuple):
 
 
 def publish_hint(broker: Broker, credential: Value, hint: Hint) -> None:
-    """Publish a hint. Raises UnreachableError, RefusedError."""
     with Connection(broker, credential, deadline=HINT_SECONDS) as connection:
         connection.publish(f"{HINTS}/{hint.secret}", json.dumps(hint._asdict()))
 

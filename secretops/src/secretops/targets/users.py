@@ -22,10 +22,7 @@ class BrokerUsers:
 
     def verify(self, credential: Value) -> None:
         """Prove that `credential` works: an admin runs a command that changes nothing; a server's user receives a
-        message that it sends.
-
-        An acknowledgement is no proof: under MQTT 3.1.1 mosquitto acknowledges and drops a denied message.
-        """
+        message that it sends."""
         if self._admin:
             self._verify_admin(credential)
             return
@@ -34,6 +31,7 @@ class BrokerUsers:
             if topic is None:
                 connection.subscribe(self._broker.topics[0])
                 return
+            # An acknowledgement is no proof: under MQTT 3.1.1 mosquitto acknowledges and drops a denied message.
             payload = secrets.token_hex(16)
             connection.subscribe(topic)
             connection.publish(topic, payload)

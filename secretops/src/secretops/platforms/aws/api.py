@@ -27,12 +27,7 @@ Labels = dict[str, frozenset[str]]
 
 
 def connect(region: str, service: str = "secretsmanager", attempts: int | None = None) -> Any:
-    """Return a boto3 client. boto3 finds the credentials and the endpoint as usual. Raises UsageError.
-
-    Each client has its own session, since boto3's default session is not thread-safe. It uses the endpoint of the
-    region, not of the account: a VPC has a route and a name for the region's.
-    https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
-    """
+    """Return a boto3 client, with the credentials and the endpoint that boto3 finds. Raises UsageError."""
     import boto3
     from botocore.config import Config
 
@@ -42,9 +37,12 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
         retries={"mode": "standard", "total_max_attempts": attempts or ATTEMPTS},
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ANSWER_SECONDS,
+        # The region's endpoint, for which a VPC has a route and a name:
+        # https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
         account_id_endpoint_mode="disabled",
     )
     try:
+        # An own session, since boto3's default session is not thread-safe.
         return boto3.Session().client(service, region_name=region, config=config)  # type: ignore[call-overload]
     except (BotoCoreError, ValueError) as error:  # ValueError: an invalid endpoint URL
         cause = error if isinstance(error, BotoCoreError) else BotoCoreError()
@@ -69,7 +67,6 @@ class SecretsManagerApi:
         return self._open(self.region)
 
     def describe(self, name: str) -> DescribeSecretResponseTypeDef:
-        """Describe a secret by name or ARN. Raises AbsentError, DeniedError and others."""
         with self._translated("DescribeSecret", name):
             found = self.client.describe_secret(SecretId=name)
         self.account = found["ARN"].split(":")[4]
@@ -153,7 +150,6 @@ class SecretsManagerApi:
             self._known[name] = labels
 
     def _uncache(self, name: str) -> Labels | None:
-        """Drop cached labels before a write, whose answer may be lost."""
         return self._known.pop(name, None) if self._known is not None else None
 
     def _translated(self, operation: str, name: str) -> AbstractContextManager[None]:

@@ -16,8 +16,7 @@ from secretops.errors import SecretopsError, StoreError, UsageError
 from secretops.stores.store_errors import BROKEN, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate
 
 
-class AbsentError(StoreError):
-    """The secret or table, or the requested item in it, does not exist."""
+class AbsentError(StoreError): ...
 
 
 class DeniedError(StoreError): ...

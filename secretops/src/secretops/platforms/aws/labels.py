@@ -49,7 +49,7 @@ class LabelState:
 
     @property
     def current(self) -> str | None:
-        """Return the id of the version with AWSCURRENT, which readers get. secretops may not have written it."""
+        """Return the id of the version that readers get."""
         return self.versions_by_label.get(CURRENT)
 
     @property
@@ -66,9 +66,9 @@ class LabelState:
     def versions(self) -> Versions:
         """Return the versions.
 
-        If the version with AWSCURRENT is not of secretops, or is retired, the last published version counts as current.
-        If the current version was published before the previous one, a person made it current: its `published` is then
-        None.
+        If AWSCURRENT is on a version of another author, or on a retired one, the last published version counts as
+        current. If the current version was published before the previous one, a person made it current: its `published`
+        is None.
         """
         if self.forgetting:
             return Versions()
@@ -131,7 +131,7 @@ class LabelState:
 
     @property
     def stray_since(self) -> dict[str, tuple[str, datetime]]:
-        """Return for each version with a label of `stray_label` that label, and the time in it."""
+        """Return for each version with a label of `stray_label` that label, and its time."""
         found = ((version, label, _STRAY.fullmatch(label)) for label, version in self.versions_by_label.items())
         return {
             version: (label, datetime.strptime(match["since"], _STRAY_FORMAT).replace(tzinfo=UTC))
@@ -189,7 +189,7 @@ def stray_label(now: datetime) -> str:
 
 
 def _dotless(token: str) -> str:
-    """Encode dots, since a dot separates the parts of a label, and an id may contain any character."""
+    """Encode dots, which separate the parts of a label."""
     return token.replace("%", "%25").replace(".", "%2E")
 
 

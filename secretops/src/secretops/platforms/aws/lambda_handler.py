@@ -88,10 +88,9 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
 
 
 def tick(_event: object, _context: object) -> dict[str, Any]:
-    """Finish rotations, retire versions, and report expired and overdue ones. New rotations are started by AWS' own
-    schedule.
+    """Finish rotations, retire versions, and report expired and overdue ones. AWS' own schedule starts rotations.
 
-    If a secret fails, continues with the others, then raises LambdaError.
+    Raises LambdaError after the last secret, if one failed.
     """
     with _reported("tick"):
         session = _session()
@@ -146,7 +145,6 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
 
 
 def _rotated_secret(session: Session, secret_id: str) -> Secret:
-    """Return the secret with a name or an ARN. Raises UsageError if secretops does not rotate it."""
     full_name = _ARN.sub(r"\1", secret_id)
     cancel = f"aws secretsmanager cancel-rotate-secret --secret-id {full_name}"
     names = {full: name for name, full in _location(session).secrets.items()}
@@ -169,12 +167,10 @@ def _rotated_secret(session: Session, secret_id: str) -> Secret:
 
 
 def _check_rotation(described: DescribeSecretResponseTypeDef, step: str) -> None:
-    """Raise RefusedError if AWS does not rotate the secret.
-
-    When AWS first enables rotation, it runs testSecret while RotationEnabled is still null. This step changes nothing,
-    so it is permitted. https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
-    """
+    """Raise RefusedError if AWS does not rotate the secret."""
     enabled = described.get("RotationEnabled")
+    # While AWS enables rotation it runs testSecret, which changes nothing, and RotationEnabled is still null:
+    # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
     if not enabled and not (enabled is None and step == "testSecret"):
         raise RefusedError(
             f"{described['Name']}: rotation is not enabled",
@@ -196,8 +192,8 @@ def _check_pending(secret: Secret, described: DescribeSecretResponseTypeDef, tok
 
 @contextmanager
 def _lease(session: Session, command: str) -> Iterator[None]:
-    """Hold the store's lease during the block. Waits for it, since AWS does not document when it would repeat a failed
-    step. Raises LeaseHeldError after LEASE_SECONDS."""
+    """Hold the store's lease during the block. Waits for it up to LEASE_SECONDS. Raises LeaseHeldError."""
+    # AWS does not document when it repeats a failed step.
     retries = Retries(itertools.repeat(RETRY_SECONDS), seconds=LEASE_SECONDS + RETRY_SECONDS)
     with ExitStack() as stack:
         while True:

@@ -28,8 +28,6 @@ PrivateCaArn = Annotated[
 
 
 class AwsStoreLocation(StoreLocation):
-    """The secrets of one region. boto3 finds the endpoint and the credentials."""
-
     kind: Literal["aws"] = "aws"
     # Twelve digits. Another account may have secrets of the same names.
     account: AwsAccount
@@ -49,8 +47,6 @@ class AwsStoreLocation(StoreLocation):
 
 
 class AwsPrivateCaIssuer(Issuer):
-    """An existing CA of AWS Private CA."""
-
     kind: Literal["aws-private-ca"] = "aws-private-ca"
     # ARN of the CA. Its region may differ from the store's.
     arn: PrivateCaArn

@@ -1,8 +1,4 @@
-"""The version store of AWS. One request moves the label AWSCURRENT, whose version readers get.
-
-`forget` does not delete the secret, which is a resource of the stack. It makes an empty version current, and removes
-all other labels, so that AWS deletes their versions. A label marks the secret until this is complete.
-"""
+"""The version store of AWS. One request moves the label AWSCURRENT, whose version readers get."""
 
 from __future__ import annotations
 
@@ -86,6 +82,8 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         if not state.labels or (set(state.labels) == {NO_VALUE} and not state.forgetting):
             return
         name = self._name(secret)
+        # The secret itself is a resource of the stack, and stays. An empty version becomes current, and all other
+        # labels are removed, so that AWS deletes their versions. The label FORGETTING marks the secret until then.
         if not state.forgetting:
             self.confirm()
             self.api.put(name, NO_VALUE, "{}", (NO_VALUE_LABEL,) if state.current else (CURRENT, NO_VALUE_LABEL))
@@ -168,10 +166,8 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         self._write(secret, lambda versions: versions.without_pending(pending.id))
 
     def release_stray_pending(self, secret: str, now: datetime) -> str | None:
-        """Remove the AWSPENDING label of a failed rotation after STUCK_AFTER. Return what was done. Requires the lease.
-
-        The first call adds a label with the time, since a rotator has no right to read the version's age.
-        """
+        """Remove the AWSPENDING label of a failed rotation after STUCK_AFTER. Return what was done. Requires the
+        lease."""
         name = self._name(secret)
         state = self._state(secret)
         stray, noted = state.stray_pending, state.stray_since
@@ -181,6 +177,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         if stray is None:
             return None
         if stray not in noted:
+            # The label has the time, since a rotator has no right to read the version's age.
             self.api.move(name, stray_label(now), None, stray)
             return None
         label, since = noted[stray]
@@ -208,7 +205,6 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             self._pause(secret, Retries(()))
 
     def _write(self, secret: str, change: Callable[[Versions], Versions], *, last: bool = True) -> None:
-        """Write the labels of the changed versions, and remove those of other versions."""
         name = self._name(secret)
         retries = Retries()
         while True:

@@ -33,8 +33,6 @@ _VALUES, _HIDDEN = ("secretString", "secretBinary"), "HIDDEN"
 
 
 class CloudTrail(TrailNames):
-    """The trail of one stack, in the stack's region and those of its replicas."""
-
     log_format = "a file of CloudTrail's bucket, lookup-events' answer, or one event a line"
 
     def __init__(self, location: AwsStoreLocation) -> None:
@@ -85,8 +83,6 @@ class CloudTrail(TrailNames):
             )
 
     def _requested(self, operation: str, request: dict[str, Any], event: dict[str, Any]) -> Iterator[str]:
-        """Yield the names of the secrets that a request reads or changes, or ALL if the request lists secrets by
-        filters."""
         name = (
             request.get("secretId") or (event.get("additionalEventData") or {}).get("SecretId") or request.get("name")
         )
@@ -96,8 +92,7 @@ class CloudTrail(TrailNames):
         yield from filter(None, dict.fromkeys(self._named(str(each)) for each in ids))
 
     def _named(self, requested: str) -> str | None:
-        """Return the stack's secret for a name, an ARN, or an ARN without the suffix that AWS adds; None if there is
-        none."""
+        """Return the stack's secret for a name or an ARN, with or without the suffix that AWS adds."""
         match = _ARN.fullmatch(requested)
         name = match["name"] if match else requested
         return next((each for each in (name, _SUFFIX.sub("", name)) if each in self.known), None)
@@ -119,8 +114,7 @@ def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _is(declared: str, reader: str, role: str) -> bool:
-    """Return whether `declared` is the principal `reader` with the role `role`. The path of a role may be missing in
-    `reader`."""
+    """Compare a declared principal with the reader, whose ARN may lack the path of its role."""
     if not declared.startswith("arn:"):
         return bool(role) and declared == role
     if declared == reader:

@@ -189,7 +189,7 @@ class KeyVaultApi:
         return lambda _request: self.guard(fresh)
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
-        """Poll until `done`. The SDK's own wait would never end if a person undid the change."""
+        # The SDK's own wait would never end if a person undid the change.
         retries = Retries(itertools.repeat(POLL_SECONDS), seconds=CHANGE_SECONDS + POLL_SECONDS)
         while not done():
             if not retries.pause():

@@ -1,7 +1,7 @@
 """Tables and columns of Key Vault's audit log in Kusto.
 
 Some workspaces have the table AzureDiagnostics instead of AZKVAuditLogs. Some of its columns exist only after a row has
-used them. A test compares the names with Azure's lists (tests/unit/azure_tables.json).
+used them.
 """
 
 from __future__ import annotations

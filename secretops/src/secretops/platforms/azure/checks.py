@@ -47,8 +47,6 @@ DENIAL_WINDOW = timedelta(days=1)
 
 
 class Vault:
-    """Doctor's requests to the vault. Methods raise SecretopsError."""
-
     def __init__(self, location: AzureStoreLocation, *, timing: Timing | None = None) -> None:
         self.location, self.timing = location, timing or Timing()
         self.api, self.lease = KeyVaultApi.of(location), LeaseBlob.of(location)
@@ -58,7 +56,6 @@ class Vault:
 
     @functools.cached_property
     def _failure(self) -> SecretopsError | None:
-        """Return the error of the first request, or None. All checks share this request."""
         try:
             self.api.versions(self._first)
         except ForbiddenError:
@@ -68,7 +65,6 @@ class Vault:
         return None
 
     def reach(self) -> None:
-        """Raise SecretopsError if the vault does not answer or rejects the login."""
         if self._failure:
             raise self._failure
 
@@ -147,8 +143,7 @@ def own_rights(vault: Vault) -> Result:
 
 
 def names(vault: Vault, stack: OpenedStack) -> Result:
-    """Find deleted secrets that have a name of the stack, except those that secretops deleted, since it recovers them
-    itself."""
+    """Find deleted secrets that have a name of the stack, except those that secretops deleted."""
     deleted = {name: one for name, one in vault.deleted().items() if FORGETTING not in one.tags}
     if not deleted:
         return ok(f"{len(vault.names)}, none of a deleted secret")
@@ -220,8 +215,7 @@ def _unreadable_or_left(vault: Vault) -> Iterator[str]:
 
 
 def _left_over(state: TagState) -> Iterator[Copy]:
-    """Yield copies that should be disabled, once no version was written for STUCK_AFTER. A rotation disables them at
-    its end."""
+    # A rotation disables these copies only after its last write.
     written = max((stored.created for stored in (*state.main, *state.staging)), default=None)
     if written and datetime.now(UTC) - written > STUCK_AFTER:
         yield from state.surplus
@@ -282,7 +276,6 @@ def readers_rights(vault: Vault) -> Result:
 
 
 def unknown_secrets(vault: Vault) -> Result:
-    """Find secrets in the stack's vault that have a value and are not in the stack."""
     if not (found := vault.undeclared()):
         return ok("none")
     delete = f"az keyvault secret delete --vault-name {vault.short_name} --name {found[0]}"

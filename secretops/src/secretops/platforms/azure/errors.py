@@ -110,8 +110,7 @@ _CUT = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
 def codes(error: AzureError) -> list[str]:
-    """Return Azure's error codes, the innermost first, then the HTTP status. Without a response, return the name of the
-    SDK's class."""
+    """Return Azure's error codes, the innermost first, then the HTTP status; else the name of the SDK's class."""
     if not isinstance(error, HttpResponseError):
         return [type(error).__name__]
     found: list[str] = []
@@ -174,7 +173,6 @@ def _template(error: AzureError, found: list[str], own: Mapping[str, ErrorTempla
 
 
 def _causes(error: object) -> Iterator[object]:
-    """Yield an error and the errors in its arguments, such as a proxy's broken connection."""
     yield error
     for each in error.args if isinstance(error, Exception) else ():
         yield from _causes(each)

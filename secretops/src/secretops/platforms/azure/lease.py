@@ -1,5 +1,4 @@
-"""The lease of the Azure store: the lease of a blob, since Key Vault has no compare-and-swap. Azure grants it, and ends
-it.
+"""The lease of the Azure store: the lease of a blob, since Key Vault has no compare-and-swap.
 
 The blob's metadata name the holder and count renewals. Each attempt of a write checks the lease, and stops before the
 lease can end (`CONNECT_SECONDS`). If Azure still executes a write after that, `TagState.late` recognizes it.

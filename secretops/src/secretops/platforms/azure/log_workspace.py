@@ -1,7 +1,7 @@
 """Query Key Vault's audit log in a Log Analytics workspace.
 
-A table is missing until it gets its first row. The details of a PartialError show if a table is missing or the answer
-is too large: https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
+A table is missing until it gets its first row. Incomplete answers:
+https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
 """
 
 from __future__ import annotations
@@ -55,7 +55,6 @@ SHORTEST = timedelta(minutes=1)
 
 
 def connect(tenant: str) -> LogsQueryClient:
-    """Return a client that logs in to the tenant. Raises UsageError."""
     from azure.monitor.query import LogsQueryClient
 
     return LogsQueryClient(
@@ -67,8 +66,6 @@ def connect(tenant: str) -> LogsQueryClient:
 
 
 class Workspace:
-    """The vault's audit log in the workspace."""
-
     def __init__(self, location: AzureStoreLocation) -> None:
         self._location, self._host = location, urlsplit(location.vault).netloc
         self._name = f"workspace {location.workspace}"
@@ -105,7 +102,6 @@ class Workspace:
             yield from found
 
     def _answer(self, query: str, what: str) -> list[Mapping[str, Any]]:
-        """Run a query, and return its rows. Raises _TooLargeError, and StoreError if the answer is incomplete."""
         from azure.monitor.query import LogsQueryResult
 
         with translated("query", ENDPOINT, self._name, _TEMPLATES):

@@ -69,15 +69,14 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         self._discard_surplus(secret)
 
     def forget(self, secret: str) -> None:
-        """Disable all versions, delete the secret, and purge it if this is permitted. Logs a secret that is not purged.
-
-        Marks the readers' version first, and deletes its secret last, so that a further run can finish after a crash.
-        """
+        """Disable all versions, delete the secret, and purge it if this is permitted. Logs a secret that is not
+        purged."""
         name, staging = self._names(secret)
         self.confirm()
         state = self._state(secret)
         if not state.forgetting and (first := state.newest or state.staging):
             self._api.set_tags(first[-1], marked_forgetting(first[-1].tags, datetime.now(UTC)), enabled=False)
+        # The readers' version is marked first, and its secret is deleted last, so a run after a crash can finish.
         order = (staging, name) if state.main else (name, staging)
         for each in order:
             self._delete(each)
@@ -99,7 +98,6 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             self._api.set_tags(stored, with_entry(stored, entry))
 
     def _is_kept(self, secret: str) -> bool:
-        """Return True also while a secret is being forgotten, until it is purged if it can be."""
         state = self._state(secret)
         if state.versions.all or state.forgetting:
             return True
@@ -168,7 +166,6 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def _make(
         self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Create a version. If secretops had deleted the secret, recover it first."""
         try:
             self._api.set(name, written, tags, expires, fresh=fresh)
         except DeletedError as error:
@@ -194,7 +191,6 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
                 self._api.set_tags(stored, {tag: stored.tags[tag] for tag in stored.tags if tag != FORGETTING})
 
     def _delete(self, name: str) -> None:
-        """Mark the newest version as deleted by secretops, disable all versions, and delete the secret."""
         versions, now = self._api.versions(name), datetime.now(UTC)
         for stored in versions:
             is_newest = stored in latest(versions)

@@ -1,4 +1,4 @@
-"""Tags that record the metadata of versions in Key Vault. From them follow the versions to discard.
+"""Tags that record the metadata of versions in Key Vault. They also show which versions to discard.
 
 secretops uses at most 11 tags. It keeps other authors' tags if there is room: a version has at most 15 tags of up to
 256 characters. https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
@@ -56,8 +56,7 @@ class TagState:
 
     @classmethod
     def of(cls, api: KeyVaultApi, name: str, staging: str) -> TagState:
-        """Return the state. Reads the readers' value only if several versions were created in the same second, and if
-        permitted."""
+        """Return the state. Reads a value, if permitted, only if several versions were created in the same second."""
         state = cls(api.versions(name), api.versions(staging))
         if len({stored.tags.get(WRITE) for stored in state.newest}) > 1:
             with contextlib.suppress(ForbiddenError):
@@ -172,8 +171,7 @@ class TagState:
 
     @cached_property
     def _published(self) -> list[Version]:
-        """Return each version once, in order of publication. A version that was just rolled back to has no publish
-        time."""
+        """Return each version once, in order of publication."""
         known: dict[str, Version] = {}
         back = self.rolled_back
         for copy in (*self._in_time, *([back] if back else [])):
@@ -208,7 +206,7 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
 
 
 def with_times(stored: KeyVaultVersion, **times: datetime | None) -> dict[str, str]:
-    """Return a version's tags with these times. A time that is None stays as it was."""
+    """Return a version's tags with these times, except those that are None."""
     return _fitting({**stored.tags, **{f"{PREFIX}{name}": timestamp(time) for name, time in times.items() if time}})
 
 
@@ -220,7 +218,6 @@ def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
 
 
 def marked_forgetting(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """Return `tags` with the mark that secretops is forgetting, or has deleted, the secret."""
     return _fitting({**tags, FORGETTING: timestamp(now)})
 
 
@@ -239,8 +236,7 @@ def latest(stored: Iterable[KeyVaultVersion]) -> tuple[KeyVaultVersion, ...]:
 
 
 def readers_version(api: KeyVaultApi, name: str, newest: Sequence[KeyVaultVersion]) -> KeyVaultVersion | None:
-    """Return the version that readers get. If several in `newest` were created in one second, reads the value to find
-    it."""
+    """Return the version that readers get. Reads its value if several in `newest` are equally new."""
     if len(newest) > 1:
         return api.value(name) or next((stored for stored in reversed(newest) if not stored.enabled), None)
     return newest[0] if newest else None

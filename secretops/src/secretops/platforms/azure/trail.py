@@ -66,7 +66,6 @@ class LogAnalytics(TrailNames):
         )
 
     def _secret(self, operation: str, row: Mapping[str, Any]) -> str | None:
-        """Return the secret of a row, from the URL or else the id. Some rows lack a name in either."""
         for url in (_first(row, "requesturi", "requesturi_s"), _first(row, "id", "id_s")):
             found = urlsplit(str(url or ""))
             parts = [part for part in found.path.split("/") if part]

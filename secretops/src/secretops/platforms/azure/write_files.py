@@ -36,7 +36,6 @@ def texts(paths: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def write_files(paths: Sequence[str], variables: Mapping[str, str]) -> None:
-    """Write each text to its path. Raises UsageError if a text is missing, or a file cannot be written."""
     for path, text in texts(paths, variables).items():
         try:
             Path(path).write_text(text, encoding="utf-8")

@@ -115,8 +115,7 @@ class Delivery:
         self._remove(variables, names.files | set(self._files.get(secret, {}).values()))
 
     def edited(self, known: Sequence[Content]) -> tuple[str, str] | None:
-        """Return a person's edit, and what to remove to undo it; None without an edit. An edit is a content that is in
-        none of `known`."""
+        """Return a person's edit, which is content in none of `known`, and what to remove to undo it."""
         names = {name for content in known for name in content.variables}
         text = (self.env_text() if names else None) or ""
         variables, paths = self.edits(known, names, text, {path for content in known for path in content.files})

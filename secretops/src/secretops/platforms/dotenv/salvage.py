@@ -142,7 +142,6 @@ class Salvage:
         return [*printed, *(self._move(path, "edited") for path in paths)]
 
     def _broken(self, path: Path, parse: Callable[[bytes], object] = len) -> list[str]:
-        """Set `path` aside unless it is a regular file of this account that can be parsed."""
         if not os.path.lexists(path):
             return []
         found = path.lstat()

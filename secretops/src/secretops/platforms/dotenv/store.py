@@ -5,8 +5,8 @@
     <root>/versions/<secret>/   the value of each version, and state.json with the stages
     <root>/log/                 access records, the rotation journal
 
-state.json is the truth; config/.env and the files are its delivery. `forget` first renames state.json to a mark that is
-removed last.
+state.json records which version is current; config/.env and the files deliver it. `forget` first renames state.json to
+a mark, which it removes last.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Connect to the API server as a pod's service account, or with a kubeconfig as kubectl reads it.
 
-Merging files and running exec plugins is not left to lightkube, which reads one file, and supports plugins only up to
-v1beta1.
+secretops merges files and runs exec plugins itself: lightkube reads one file, and supports plugins up to v1beta1.
 """
 
 from __future__ import annotations

@@ -48,7 +48,6 @@ class Secrets:
         self._api, self._guard = api, guard
 
     def read(self, name: str) -> SecretData:
-        """Return a Secret's data; empty if the Secret is missing."""
         return SecretData(self._api.get(Secret, name))
 
     def change(

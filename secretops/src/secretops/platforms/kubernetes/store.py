@@ -4,7 +4,7 @@
     Secret <delivered>    what readers get: a key for each field, and <secret>-version
     Lease <lease>         the lease of the rotator
 
-A secret is delivered in one write, so that no reader gets a mix of two versions. The audit log is the trail.
+A secret is delivered in one write, so no reader gets a mix of two versions. The API server's audit log is the trail.
 """
 
 from __future__ import annotations

@@ -218,7 +218,6 @@ class SwarmApi:
 
 
 def check_manager(info: dict[str, Any]) -> None:
-    """Raise NoManagerError unless the daemon is an unlocked manager."""
     swarm = info.get("Swarm") or {}
     if not swarm.get("ControlAvailable"):
         raise NoManagerError(swarm.get("LocalNodeState") or "unknown")

@@ -36,7 +36,6 @@ class Connection:
 
 
 def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
-    """Connect to the daemon. Raises UsageError, UnreachableError."""
     host, tls = _address(environment)
     try:
         client = docker.APIClient(

@@ -97,7 +97,6 @@ def _parse(listed: dict[str, Any]) -> SwarmSecret:
 
 
 def check_value(secret: str, value: Value) -> None:
-    """Raise UsageError unless a Swarm secret can have the value."""
     env_file.check_value(secret, value)
     for field, text in value.items():
         size = len(text.encode())

@@ -1,8 +1,8 @@
 """Run a command that needs values as a Swarm job of one task, which mounts them.
 
 Docker returns no value of a secret, so `tick`, `rotate` and `put` run on the connected manager, with every stored
-version mounted. The process that starts the job forwards its output, which includes the records of its reads, and its
-exit code. Then it removes the job.
+version mounted. The process that starts the job forwards its output, with the records of its reads, and its exit code.
+Then it removes the job.
 """
 
 from __future__ import annotations
@@ -158,7 +158,6 @@ class Job:
         err.flush()
 
     def _stop(self) -> None:
-        """If the task runs on this manager, signal it and wait for its end. Then forward its output."""
         running = self._api.get("/containers/json", label=[f"com.docker.swarm.service.name={self.name}"]) or []
         for container in running:
             self._api.interrupt(container["Id"])
@@ -224,7 +223,6 @@ class Job:
 
 
 def job_objects(api: SwarmApi, *labels: str) -> Iterator[tuple[Kind, dict[str, Any]]]:
-    """Yield the secrets and configs with these labels, each with its kind."""
     kinds: tuple[Kind, ...] = ("secrets", "configs")
     for kind in kinds:
         yield from ((kind, each) for each in api.get(f"/{kind}", label=list(labels)) or [])
@@ -285,7 +283,6 @@ class JobRunner:
                 )
 
     def _sweep(self) -> None:
-        """Remove Swarm secrets of retired versions, unless a rotation holds the lease."""
         state = VersionStateClient(self._api, self._location).read()
         if state.lease is None:
             for secret in state.secrets:
@@ -307,7 +304,6 @@ class JobRunner:
         )
 
     def _node(self) -> str:
-        """Return the connected manager's id. Raises StoreError if it accepts no task."""
         id = ((self._api.get("/info") or {}).get("Swarm") or {}).get("NodeID") or ""
         node = self._api.get(f"/nodes/{id}") or {}
         availability = (node.get("Spec") or {}).get("Availability") or "active"
@@ -330,7 +326,6 @@ class JobRunner:
             return None
 
     def _mounted(self) -> list[dict[str, Any]]:
-        """Return the job's mounts: every stored value, and other secrets of the server."""
         state = VersionStateClient(self._api, self._location).read()
         kept = {
             each.name: each.id

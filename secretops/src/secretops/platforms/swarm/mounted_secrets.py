@@ -1,4 +1,4 @@
-"""The secrets that a service mounts: the Pulumi program declares the service and leaves its list unchanged."""
+"""The secrets that a service mounts. The Pulumi program declares the service with the list that it finds."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ class MountedSecret:
 
 
 def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: SwarmApi | None = None) -> MountedSecret:
-    """Return the mount of a Swarm secret that an operator created. Only `uid` may read its file. Raises UsageError if
-    it is missing."""
+    """Return the mount of an operator's Swarm secret, readable only for `uid`. Raises UsageError if it is missing."""
     found = (api or SwarmApi()).get(f"/secrets/{secret}")
     if found is None:
         raise UsageError(

@@ -54,8 +54,8 @@ def main() -> None:
 
 
 def tick(run: Callable[[], int]) -> None:
-    """Run one tick. Prints any exception, also a bug's, instead of exiting: Docker would restart the process, which
-    would tick again at once."""
+    """Run one tick. Prints every exception instead of exiting, since Docker would restart the process, and tick again
+    at once."""
     try:
         run()
     except Exception as error:

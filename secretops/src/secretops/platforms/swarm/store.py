@@ -207,9 +207,8 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     ) -> bool:
         """Mount `current` in the server's service, or unmount `secret` if `current` is None, then wait for the tasks.
 
-        Return False if there is no service. `before` runs right before each write. Raises UpdateFailedError if tasks
-        have the previous version; StoreError if somebody changed the mounts by hand, or other deployments interfere;
-        UnreachableError if the update takes too long.
+        Return False if there is no service. `before` runs right before each write. Raises UpdateFailedError,
+        UnreachableError, and StoreError if somebody changed the mounts.
         """
         for _ in range(STARTS - 1):
             with contextlib.suppress(NeverRanError):

@@ -113,7 +113,6 @@ class SwarmEvents:
         return None
 
     def _into(self, action: str, attributes: dict[str, str]) -> str | None:
-        """Return how somebody accessed a container of the server; None for another event."""
         verb, _, words = action.partition(":")
         if verb not in INTO_CONTAINER or attributes.get(_SERVICE_NAME) != self._location.service:
             return None

@@ -71,7 +71,6 @@ class Api:
 
     @classmethod
     def of(cls, location: VaultStoreLocation, mount: str = "") -> Self:
-        """Return a client of a mount, by default the stack's."""
         server = Server(location.address, location.namespace, location.ca_file)
         return cls(server, mount or location.mount, Login(server, location.login))
 

@@ -203,7 +203,6 @@ class Login:
 
 
 def _check_address(server: Server, environment: Mapping[str, str]) -> None:
-    """Raise UsageError unless VAULT_ADDR or BAO_ADDR names `server`."""
     named = [environment[name] for name in ("VAULT_ADDR", "BAO_ADDR") if environment.get(name)]
     if (place := _host_and_port(server.address)) is None or place not in map(_host_and_port, named):
         raise UsageError(

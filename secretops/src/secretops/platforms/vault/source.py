@@ -1,6 +1,6 @@
-"""`vault:<host>[:<port>]/<mount>/data/<secret>[+<secret>…][,<option>…]`: secrets of Vault or OpenBao, by a login.
+"""The source `vault:<host>[:<port>]/<mount>/data/<secret>[+<secret>…][,<option>…]`: secrets of Vault or OpenBao.
 
-For example vault:vault.example:8200/coreflux-mcp-prod/data/mqtt+agent-key,approle=…,file=/run/secrets/login. The part
+An example is vault:vault.example:8200/coreflux-mcp-prod/data/mqtt+agent-key,approle=…,file=/run/secrets/login. The part
 before the secrets is the path of the reader's policy; the default is all four secrets. Options follow commas, which no
 shell, unit or compose file interprets. None of them is secret:
 

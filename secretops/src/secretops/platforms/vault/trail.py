@@ -1,5 +1,6 @@
-"""Parse the log of Vault's and OpenBao's audit devices. https://openbao.org/docs/audit/
+"""Parse the log of Vault's and OpenBao's audit devices.
 
+https://openbao.org/docs/audit/
 It counts responses, and denied requests, since these may have no response. Texts in the log are HMACs, with another
 salt for each device.
 """
@@ -31,8 +32,6 @@ _DENIED = "permission denied"
 
 
 class VaultAuditLog(TrailNames):
-    """The trail of one stack's mount."""
-
     log_format = "the log of an audit device, one request or response as JSON a line"
 
     def __init__(self, location: VaultStoreLocation) -> None:
@@ -73,7 +72,6 @@ class VaultAuditLog(TrailNames):
         )
 
     def _operation(self, request: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Return the operation and the secret of a request; None if it is for another path or namespace."""
         namespace = str((request.get("namespace") or {}).get("path") or "").strip("/")
         if namespace != self._namespace:
             return None
@@ -116,7 +114,7 @@ def returns_value(entry: Mapping[str, Any]) -> bool:
 
 
 def has_plain_value(entry: Mapping[str, Any], side: str) -> bool:
-    """Return whether `side`, the request or the response, has a value in plain text. Ignores times, which devices never
+    """Return whether `side`, the request or the response, has plain text other than a time, which devices never
     hash."""
     if f"/{VALUE_KIND}/" not in str(entry["request"]["path"]):
         return False
@@ -150,12 +148,10 @@ def _alias(auth: Mapping[str, Any]) -> str:
 
 
 def _matches(declared: str, auth: Mapping[str, Any]) -> bool:
-    """Return whether a login is of a declared reader: `<mount>/<role>`, `<mount>/<user>` or a display name.
-
-    The display name starts with the mount, and only the server sets it, so it must match. The metadata are no proof: a
-    user's token may have those of any role.
-    """
+    """Return whether a login is of a declared reader: `<mount>/<role>`, `<mount>/<user>` or a display name."""
     display, role = str(auth.get("display_name") or ""), _role(auth)
+    # Only the server sets the display name, which starts with the mount. The metadata are no proof: a user's token may
+    # have those of any role.
     mount, slash, name = declared.rpartition("/")
     if not display or not slash:
         return bool(display) and display == declared

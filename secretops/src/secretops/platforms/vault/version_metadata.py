@@ -1,12 +1,12 @@
 """The custom_metadata of a path, with the metadata of a secret's versions.
 
-    secretops-version-<id>   one version of ours, and the numbers of its documents
+    secretops-version-<id>   one version, and the numbers of its documents
     secretops-last           the newest entry of the journal
     secretops-path-<secret>  at the lease's path: the paths of that secret
 
 A path has at most 64 keys of 128 bytes, with texts of 512: https://openbao.org/api-docs/secret/kv/kv-v2/
-It is written first, with the number that check-and-set will give the document (`planned`). After a crash in between,
-the document of that number identifies its version.
+It is written before a document, with the number that check-and-set will give to that document (`planned`). After a
+crash in between, the document with that number identifies its version.
 """
 
 from __future__ import annotations

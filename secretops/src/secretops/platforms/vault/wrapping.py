@@ -126,8 +126,7 @@ def read_credential(file: str, what: str) -> str:
 
 
 def check_token(text: str, source: str) -> str:
-    """Return `text`. Raises UsageError if it is not valid in an HTTP header: the HTTP client's own error would quote
-    it."""
+    """Return `text`. Raises UsageError if it is not valid in an HTTP header, since the HTTP client would quote it."""
     remember(text)
     if not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError(

@@ -28,8 +28,6 @@ _SESSION = re.compile(r"(arn:[\w-]+:)sts(::\d+:)assumed-role/([^/]+)/.*")
 
 
 class Account:
-    """One account and region. Connects with the first request. Methods raise SecretopsError."""
-
     def __init__(self, location: AwsStoreLocation) -> None:
         self.location = location
         self.names = tuple(location.secrets.values())
@@ -77,7 +75,6 @@ class Account:
         return found
 
     def reach(self) -> None:
-        """Raise SecretopsError if a request fails, or the caller belongs to another account."""
         check_account_id(self.identity["Account"], self.location)
 
     @functools.cached_property
@@ -115,8 +112,7 @@ class Account:
         }
 
     def principal(self, arn: str) -> str:
-        """Return the ARN of the user or role whose policies apply to `arn`. The ARN of a session lacks the path of its
-        role, so it is looked up."""
+        """Return the ARN of the user or role behind `arn`. The ARN of a session lacks the path of its role."""
         match = _SESSION.fullmatch(arn)
         if match is None:
             return arn
@@ -128,8 +124,7 @@ class Account:
     def denied(self, principal: str, name: str, actions: Sequence[str]) -> list[str]:
         """Return those of `actions` on a secret, or on the lease's table, that the principal's policies deny.
 
-        Does not evaluate the secret's own policy. Ignores actions that depend on properties of a real request, such as
-        its network.
+        Ignores the secret's own policy, and actions that depend on properties of a real request.
         """
         secret: Mapping[str, object] = {} if name == self.location.lease else self.secrets[name] or {}
         context = [("aws:SecureTransport", "boolean", "true")]

@@ -95,8 +95,7 @@ def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str,
 
 
 def _by_fields(selectors: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return which of READS and WRITES an advanced selector records: none if it has an unknown field, which may exclude
-    events."""
+    """Return which of READS and WRITES an advanced selector records: none if an unknown field may exclude events."""
     found = {READS, WRITES}
     category = False
     for field in selectors:

@@ -152,8 +152,6 @@ def lease(cluster: Cluster, tick: Repair | None, pause: float = Timing.poll) -> 
 
 @dataclass(frozen=True, order=True)
 class Right:
-    """A verb on a kind of object, or on a named object."""
-
     verb: str
     resource: str
     name: str = ""
@@ -207,7 +205,6 @@ def own_rights(cluster: Cluster) -> Result:
 
 
 def account_rights(cluster: Cluster, account: str) -> Result:
-    """Compare the rights of a service account with the declared rights."""
     place, verbs = cluster.location, _BOTH if account == ROTATOR else ("get",)
     user = _user(place.namespace, account)
     declared = {Right(verb, "secrets", name) for name, who in place.readers.items() if user in who for verb in verbs}

@@ -73,7 +73,6 @@ class Cluster:
         return tuple(sorted({*self.written, *self.location.readers}))
 
     def _once(self, send: Callable[[], Result]) -> Result:
-        """Run `send`. After a request that did not reach the server, or did not log in, raises an error instead."""
         if self._failure is not None:
             what, rule = "not checked", "the API server has to be reached first"
             raise type(self._failure)(what, rule=rule, remedy="fix the finding above", code=self._failure.code)

@@ -158,7 +158,7 @@ def encryption(evidence: Evidence) -> Result:
 
 
 def _stored(growth: dict[str, float]) -> Iterator[tuple[str, float]]:
-    """Yield each storage prefix with its number of reads. Kubernetes before 1.28 has no label `resource`."""
+    # Pairs of a storage prefix and its number of reads. Kubernetes before 1.28 has no label `resource`.
     for name, count in growth.items():
         labels = dict(_LABEL.findall(name))
         is_read = labels.get("transformation_type") == "from_storage" and labels.get("resource", "secrets") == "secrets"

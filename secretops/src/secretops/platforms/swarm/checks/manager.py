@@ -88,11 +88,10 @@ class Manager:
 
     @property
     def ahead(self) -> timedelta:
-        """Return this machine's clock minus the daemon's."""
         return datetime.now(UTC) - parse_time(self.get("/info")["SystemTime"])
 
     def _is_job(self, service: dict[str, Any]) -> bool:
-        """Return whether a service is a job of secretops. Labels are no proof, since anybody can write them."""
+        # Labels alone are no proof, since anybody can write them.
         container = _container(service)
         return (
             self._is_labeled(service)

@@ -74,7 +74,6 @@ class VaultServer:
             raise self._failure
 
     def certificate(self) -> tuple[datetime, datetime]:
-        """Return the start and end of the certificate's validity."""
         found = urlsplit(self.location.address)
         host, port = found.hostname or "", found.port or HTTPS
         try:
