@@ -42,8 +42,10 @@ DOCSTRINGS = 50_000
 
 # Files with text for a person, except Go: there, a changed comment costs a build of minutes. Vale reads those of
 # _NATIVE. Of the others, and of Python, it gets copies of the texts.
-FILES = ("*.md", "*.py", "*.html", "*.css", "*.js", "*.cjs", "*.yaml", "*.yml", "*.toml", "*.sh", ".ci/run")
-FILES += ("Makefile", "Dockerfile", "*CODEOWNERS")
+FILES = (
+    *("*.md", "*.py", "*.html", "*.css", "*.js", "*.cjs", "*.yaml", "*.yml", "*.toml", "*.sh"),
+    *(".ci/run", "Makefile", "Dockerfile", "*CODEOWNERS"),
+)
 _NATIVE = {".md", ".py", ".html", ".css", ".js", ".cjs"}
 # Files with text that is not the project's own, and stack files of tests, which are data.
 UPSTREAM = re.compile(r"upstream|tests/unit/(broken|unusual)_stack_files")
@@ -123,8 +125,8 @@ def texts(path: Path) -> str:
     source = path.read_text()
     lines = [""] * (source.count("\n") + 1)
     if path.suffix == ".py":
-        for line, text in strings(source):
-            lines[line - 1] += f"- {text} "
+        for row, text in strings(source):
+            lines[row - 1] += f"- {text} "
         return "\n".join(lines)
     for number, line in enumerate(source.splitlines()):
         for found in _REMARK.finditer(line):

@@ -165,8 +165,8 @@ def names_of_secrets() -> dict[str, Any]:
     """Return a schema of the section `secrets` without names and variables that others use."""
     prefixes = [prefix.lower().replace("_", "(-|$)") for prefix in RESERVED_PREFIXES]
     taken: dict[str, list[str]] = {}
-    for variable in sorted(SERVER_VARIABLES):
-        words = variable.removesuffix("_FILE").lower().split("_")
+    for variable in sorted({variable.removesuffix("_FILE") for variable in SERVER_VARIABLES}):
+        words = variable.lower().split("_")
         for at in range(1, len(words)):
             taken.setdefault("-".join(words[:at]), []).append("-".join(words[at:]))
     fields = {name: {"properties": {"fields": {"items": {"not": {"enum": found}}}}} for name, found in taken.items()}

@@ -7,7 +7,7 @@ schema accepts every valid file, and some that `make up` refuses.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -54,9 +54,10 @@ class _Generator(GenerateJsonSchema):
 
 
 def render() -> str:
-    inputs = [(section, "validation", adapter(section)) for section in SECTIONS]
+    mode: Literal["validation"] = "validation"
+    inputs = [(section, mode, adapter(section)) for section in SECTIONS]
     found, definitions = TypeAdapter.json_schemas(inputs, schema_generator=_Generator, ref_template="#/$defs/{model}")
-    sections = {f"{PROJECT}:{name}": {"description": SETS[name], **found[name, "validation"]} for name in SECTIONS}
+    sections = {f"{PROJECT}:{name}": {"description": SETS[name], **found[name, mode]} for name in SECTIONS}
     names = "|".join(SECTIONS)
     config = {
         "type": "object",

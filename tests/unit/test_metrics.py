@@ -147,7 +147,8 @@ def test_promtool_accepts_rules_and_queries_and_each_alert_fires_as_it_should(tm
     recorded = [{"record": f"panel:{at}", "expr": query} for at, query in enumerate(queries)]
     panels = tmp_path / "panels.yml"
     panels.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": recorded}]}))
-    for arguments in (["check", "rules", RULES, panels], ["test", "rules", RULES.with_suffix(".test.yml")]):
+    check, test = [str(RULES), str(panels)], [str(RULES.with_suffix(".test.yml"))]
+    for arguments in (["check", "rules", *check], ["test", "rules", *test]):
         done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     tested = RULES.with_suffix(".test.yml").read_text().partition("eval_time: 8h")[2]

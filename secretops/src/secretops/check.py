@@ -16,7 +16,7 @@ Subject = TypeVar("Subject")
 
 # Tolerated clock difference. Versions have ids with this machine's time.
 MAX_SKEW = timedelta(seconds=60)
-UNDECLARED_RULE = "a secret that the stack does not declare is never rotated, and its readers keep access"
+UNDECLARED_RULE = "a secret must be declared: otherwise it is never rotated, and its readers keep access"
 
 
 class Level(StrEnum):

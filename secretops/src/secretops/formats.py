@@ -154,6 +154,11 @@ def is_reserved_variable(name: str) -> bool:
     return name in _RESERVED_NAMES or name.startswith(RESERVED_PREFIXES) or name.endswith("_PROXY")
 
 
+def field_variable(secret: str, field: str) -> str:
+    """Return the environment variable of a declared secret's field: DB_URL for secret db and field url."""
+    return f"{secret}_{field}".upper().replace("-", "_")
+
+
 VERSION_PREFIX = "SECRETOPS_VERSION_"
 
 

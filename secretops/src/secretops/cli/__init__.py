@@ -11,12 +11,12 @@ from typing import NoReturn
 import typer
 
 from secretops import printable, redaction, registry, signals
-from secretops.cli import examining, incident, report, serving, values
+from secretops.cli import examining, importing, incident, report, serving, values
 from secretops.cli.console import app, err, out, print_error, print_json
 from secretops.errors import ExitCode, SecretopsError, UsageError, did_you_mean, unexpected
 from secretops.printable import ClosedOutputError, OutputError
 
-__all__ = ["app", "examining", "incident", "main", "report", "serving", "values"]
+__all__ = ["app", "examining", "importing", "incident", "main", "report", "serving", "values"]
 
 for _name, _group in registry.commands().items():
     app.add_typer(_group, name=_name)

@@ -190,9 +190,8 @@ def history(  # noqa: PLR0917 - typer calls it by name
     begin = moment(since, datetime.now(UTC)) if since else None
     versions, found = operation.of_secret(console.open_session(stack, manifest), name, journal or (), begin)
     if as_json:
-        parts = {"versions": versions, "steps": found.entries}
-        listed = {key: [asdict(entry) for entry in entries] for key, entries in parts.items()}
-        console.print_json({"secret": name, **listed, "lacking": found.lacking})
+        listed = [asdict(version) for version in versions], [asdict(entry) for entry in found.entries]
+        console.print_json({"secret": name, "versions": listed[0], "steps": listed[1], "lacking": found.lacking})
         return ExitCode.DONE
     rows = [(one.id, one.stage, one.user or "-", *map(_minute, (one.published, one.retired))) for one in versions]
     if rows:

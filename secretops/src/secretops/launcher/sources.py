@@ -26,14 +26,14 @@ _OPTIONAL, _VERSION = frozenset({"ca.crt"}), "version"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# Variable -> the file with its value in a mounted folder; for client-cert, the file that it names.
-_VALUE_FILES = {
-    "MQTT_USER": "mqtt-user",
-    "MQTT_PASSWORD": "mqtt-password",  # nosec B105 - name of a file
-    "DO_AGENT_API_KEY": "api-key",
-    "MCP_HTTP_TOKEN": "http-token",  # nosec B105 - name of a file
+# Variable that names a file -> the file's name in a mounted folder.
+MOUNTED_FILES = {
+    "MQTT_USER_FILE": "mqtt-user",
+    "MQTT_PASSWORD_FILE": "mqtt-password",  # nosec B105 - name of a file
+    "DO_AGENT_API_KEY_FILE": "api-key",
+    "MCP_HTTP_TOKEN_FILE": "http-token",  # nosec B105 - name of a file
+    **{variable: field for field, variable in FIELDS["client-cert"].items()},
 }
-_NAMED_FILES = {variable: field for field, variable in FIELDS["client-cert"].items()}
 
 
 class Source:
@@ -134,8 +134,8 @@ class Files(Source):
         def file(name: str) -> Path | None:
             return next((self._folder / each for each in (name, name.replace("-", "_")) if each in present), None)
 
-        wanted = {f"{variable}_FILE": name for variable, name in _VALUE_FILES.items()} | _NAMED_FILES
-        found = self._public | {variable: str(path) for variable, name in wanted.items() if (path := file(name))}
+        named = {variable: str(path) for variable, name in MOUNTED_FILES.items() if (path := file(name))}
+        found = self._public | named
         if "MQTT_CA_CERT" in found:  # use TLS if a CA is mounted
             found.setdefault("MQTT_USE_TLS", "true")
         for secret in FIELDS:

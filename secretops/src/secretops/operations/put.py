@@ -61,7 +61,7 @@ def put(
 def supply(session: Session, secret: Secret, value: Value, *, force: bool = False, untested: bool = False) -> Version:
     """Test and publish a value with valid fields, under the caller's lease. Raises as `put` does."""
     expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
-    proven = not untested and (_test_certificate(session, secret, value) or _test_key(session, secret, value))
+    proven = not untested and (_test_certificate(session, secret, value) or test_key(session, secret, value))
     if secret.kind.alternates:
         _retire_previous(session, secret, value, force=force)
     before = session.store.versions(secret.name)
@@ -71,7 +71,7 @@ def supply(session: Session, secret: Secret, value: Value, *, force: bool = Fals
     return version
 
 
-def _test_key(session: Session, secret: Secret, value: Value) -> bool:
+def test_key(session: Session, secret: Secret, value: Value) -> bool:
     """Test an agent's key, or the token that creates keys. Return False for another secret."""
     from secretops.targets.digitalocean import verify
 

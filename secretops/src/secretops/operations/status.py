@@ -82,7 +82,7 @@ def status(session: Session) -> list[SecretStatus]:
         note = f"orphaned secrets are unknown: {_note(error)}"
         row = SecretStatus(name="-", kind=ORPHANED, status=Status.UNREADABLE, notes=(note,), reasons=(UNREADABLE,))
         rows.append(row)
-    others = {
+    others: dict[str, list[tuple[str, str]]] = {
         external_certificates.NAME: [(one.message, one.reason) for one in external_certificates.findings(session)],
         PUBLIC_LINES: [(note, DRIFT) for note in session.platform.public_drift(session.manifest.store)],
     }

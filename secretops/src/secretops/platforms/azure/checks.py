@@ -158,7 +158,7 @@ def names(vault: Vault, stack: OpenedStack) -> Result:
     until = f" until {found.until:%Y-%m-%d}" if found.until else ""
     return attention(
         f"{', '.join(deleted)}: deleted, with its name in use{until}",
-        "a deleted secret can be neither read nor written",
+        "a secret must not be deleted: nobody can read or write it",
         f"az keyvault secret recover --vault-name {vault.short_name} --name {first}; secretops audit shows its author",
         Repair(f"recover {', '.join(deleted)}", recover),
     )
@@ -236,7 +236,7 @@ def lease(vault: Vault) -> Result:
         return ok("free")
     return attention(
         f"{blob.name}: held by {seen.holder}, who does not renew it",
-        "a rotation holds the lease for seconds; nothing else can rotate meanwhile",
+        "a lease must be renewed or released within seconds: nothing else can rotate meanwhile",
         f"az storage blob lease break --blob-url {blob.url} --auth-mode login, when nobody is rotating",
     )
 
@@ -270,7 +270,7 @@ def readers_rights(vault: Vault) -> Result:
     denials = (f"{who} was denied {what} of {secret} {times} times" for (who, what, secret), times in denied.items())
     return attention(
         f"{'; '.join(denials)} within a day",
-        "a declared reader needs a role on the secret; nobody can read a disabled version",
+        "a declared reader must have a role on the secret; nobody can read a disabled version",
         "pulumi up assigns the role; the checks vault and versions show other causes",
     )
 

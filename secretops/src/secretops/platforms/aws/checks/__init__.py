@@ -79,7 +79,7 @@ def secrets(account: Account) -> Result:
     if missing := [name for name, secret in found.items() if secret is None]:
         return attention(
             f"missing in {region}, account {account.identity['Account']}: {', '.join(missing)}",
-            "`pulumi up` creates the secrets",
+            "the stack's secrets must exist; `pulumi up` creates them",
             "pulumi up",
         )
     leaving = {name: date for name, secret in found.items() if secret and (date := secret.get("DeletedDate"))}
@@ -93,7 +93,7 @@ def secrets(account: Account) -> Result:
 
     return attention(
         "; ".join(f"{name}: scheduled for deletion on {_utc(date)}" for name, date in leaving.items()),
-        "until then nobody can read the values, or create another secret of that name",
+        "a secret must not be deleted while the stack uses it: nobody can read its value, or reuse its name",
         f"aws secretsmanager restore-secret --region {region} --secret-id {next(iter(leaving))}, then pulumi "
         "up (CloudTrail shows who deleted it); or use new names: increase store.generation",
         Repair(f"restore-secret: restore {', '.join(leaving)}", restore),
@@ -129,7 +129,7 @@ def keys(account: Account) -> Result:
     back = "cancel-key-deletion, then aws kms enable-key" if "Deletion" in wrong[key] else "enable-key"
     return attention(
         "; ".join(f"key {key} of {', '.join(used[key])} is {state}" for key, state in wrong.items()),
-        "without its key nobody can read a secret; with a deleted key its values are lost",
+        "the key must be enabled: without it nobody can read a secret, and deletion of the key loses the values",
         f"aws kms {back} --key-id {key}; CloudTrail shows who changed it",
     )
 
@@ -184,8 +184,8 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
 
     return judge(
         wrong,
-        "AWS creates an empty pending version, which the stack's function fills; until it is AWSCURRENT, AWS refuses "
-        "the next rotation",
+        "the stack's function must fill the empty pending version that AWS creates; until it is AWSCURRENT, AWS "
+        "refuses the next rotation",
         "; ".join(dict.fromkeys(remedies)),
         f"under way: {', '.join(under_way)}" if under_way else "none is left",
         Repair(f"take AWSPENDING off {', '.join(strays)}", release_strays) if strays else repair,
@@ -221,7 +221,7 @@ def rotation(account: Account, rotated: Mapping[str, str]) -> Result:
             healthy.append(f"{secret} last {_utc(last)}" if last else f"{secret} not yet")
     return judge(
         wrong,
-        "AWS calls the stack's function on schedule, and the function succeeds",
+        "AWS must call the stack's function on schedule, and the function must succeed",
         "pulumi up enables rotation; the function's log group and secretops status show a failure",
         "; ".join(healthy) or "no secret of the stack is rotated",
     )
@@ -246,7 +246,7 @@ def rotators_rights(account: Account, rotated: Collection[str]) -> Result:
     functions = {name: found.get("RotationLambdaARN", "") for name, found in described.items() if found}
     roles = {name: _role_of(account, function) for name, function in functions.items() if function}
     if gone := [functions[name] for name, role in roles.items() if role is None]:
-        rule = "AWS calls it to rotate the secret"
+        rule = "the function must exist: AWS calls it to rotate the secret"
         return attention(f"missing function {', '.join(gone)}", rule, "pulumi up creates it again")
     who: dict[str, list[str]] = {}
     for name, role in roles.items():
@@ -264,7 +264,9 @@ def _role_of(account: Account, function: str) -> str | None:
 def _rights(account: Account, who: Mapping[str, list[str]], actions: tuple[str, ...]) -> Result:
     table = account.location.lease
     if missing := [name for names in who.values() for name in names if name != table and account.secrets[name] is None]:
-        return unknown(f"{missing[0]} is missing", "rights can only be checked on an existing secret", "pulumi up")
+        return unknown(
+            f"{missing[0]} is missing", "a secret must exist before rights on it can be checked", "pulumi up"
+        )
     return judge(
         _lacking(account, who, actions),
         f"it may {', '.join(actions)} by its own policies (SimulatePrincipalPolicy)",
@@ -292,7 +294,7 @@ def alarms(account: Account) -> Result:
     if not topic:
         return ok("not checked: the manifest has no topic; pulumi up writes it again")
     account.reach()
-    rule = "alarms on CloudTrail and the functions notify the confirmed subscriptions of a topic"
+    rule = "alarms on CloudTrail and the functions must notify the confirmed subscriptions of a topic"
     found = account.list_all("cloudwatch:DescribeAlarms", "MetricAlarms", ActionPrefix=topic)
     if not found:
         return attention(f"no alarm notifies {topic}", rule, "pulumi up creates them")

@@ -83,7 +83,7 @@ def api_server(cluster: Cluster) -> Result:
         )
     return judge(
         [f"Kubernetes {release}"] if (int(numbers[1]), int(numbers[2])) < OLDEST else [],
-        "1.27 is the oldest supported release: before it no node drains while pods wait for their first values",
+        "it must be 1.27 or newer: in older releases no node drains while pods wait for their first values",
         "upgrade the cluster",
         f"Kubernetes {release}",
     )
@@ -100,13 +100,13 @@ def namespace(cluster: Cluster) -> Result:
     if found is None:
         return attention(
             f"namespace {name} does not exist",
-            "`pulumi up` creates it, or its owner with server.create_namespace: false",
+            "it must exist: `pulumi up` creates it, or with server.create_namespace: false its owner",
             "pulumi up; if it has run, check the cluster of server.context",
         )
     level = (found["metadata"].get("labels") or {}).get("pod-security.kubernetes.io/enforce")
     return judge(
         [f"{name} enforces {level or 'no Pod Security level'}"] if level != "restricted" else [],
-        "level restricted: no pod runs as root, with capabilities, or with files of the node",
+        "it must enforce level restricted: no pod runs as root, with capabilities, or with files of the node",
         "pulumi up; with server.create_namespace: false the owner sets the label",
         f"{name}, restricted",
     )
@@ -122,7 +122,7 @@ def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
     has_value = {place.name for name, place in delivered.items() if stack.store.versions(name).current}
     return attention(
         f"Secret {', '.join(missing)} does not exist",
-        "the rotator may not create Secrets; an operator's command does",
+        "they must exist: the rotator may not create Secrets, but an operator's command does",
         f"run it as an operator who may create Secrets: {CREATE_SECRETS}",
         tick if has_value.issuperset(missing) else None,
     )
@@ -137,7 +137,9 @@ def lease(cluster: Cluster, tick: Repair | None, pause: float = Timing.poll) -> 
         return Result.of(error)
     if found is None:
         return attention(
-            f"no Lease {cluster.location.lease}", "a rotation holds it; `pulumi up` creates it", "pulumi up"
+            f"no Lease {cluster.location.lease}",
+            "it must exist, which `pulumi up` does: a rotation acquires it",
+            "pulumi up",
         )
     spec = found.get("spec") or {}
     if not (holder := spec.get("holderIdentity")):
@@ -198,7 +200,7 @@ def own_rights(cluster: Cluster) -> Result:
     lacking = [right for right in needed if not _may(cluster, right)]
     return judge(
         [f"you may not {_words(lacking)}"] if lacking else [],
-        "an operator creates, reads and updates the Secrets under the Lease",
+        "an operator must be able to create, read and update the Secrets under the Lease",
         f"request a role in namespace {cluster.location.namespace} that grants this",
         "create, get and update what the stack needs",
     )
@@ -328,13 +330,13 @@ def cert_manager(cluster: Cluster) -> Result:
     if cluster.get("/apis/cert-manager.io/v1") is None:
         return attention(
             "the cluster does not serve cert-manager.io/v1",
-            "certificate_issuer needs cert-manager",
+            "certificate_issuer requires cert-manager",
             "install cert-manager (https://cert-manager.io/docs/installation), or remove certificate_issuer",
         )
     if cluster.own("secrets", CERT_MANAGER, accept=METADATA) is None:
         return attention(
             f"no Secret {CERT_MANAGER}",
-            "cert-manager writes the issued certificate to this Secret",
+            "cert-manager must write the issued certificate to this Secret",
             f"kubectl -n {cluster.location.namespace} describe certificates",
         )
     return ok(f"the cluster serves cert-manager.io/v1, and Secret {CERT_MANAGER} exists")

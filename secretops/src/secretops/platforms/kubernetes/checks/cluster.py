@@ -74,7 +74,7 @@ class Cluster:
 
     def _once(self, send: Callable[[], Result]) -> Result:
         if self._failure is not None:
-            what, rule = "not checked", "the API server has to be reached first"
+            what, rule = "not checked", "the API server must be reachable first"
             raise type(self._failure)(what, rule=rule, remedy="fix the finding above", code=self._failure.code)
         try:
             return send()
