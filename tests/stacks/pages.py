@@ -11,6 +11,7 @@ RUN_BY: dict[str, str] = {
     "docs/operations/image.md": "tests/tools/test_image.py",
     "docs/operations/install.md": "tests/stacks/test_release.py",
     "docs/operations/kubernetes.md": "tests/stacks/test_kubernetes_page.py",
+    "docs/operations/live.md": "tests/stacks/test_live.py",
     "docs/operations/import.md": "tests/contract/test_operations_pages.py",
     "docs/operations/pull-requests.md": "tests/stacks/test_review.py",
     "docs/operations/monitoring.md": "tests/contract/test_operations_pages.py",

@@ -26,6 +26,8 @@ class Entry:
     issuer: str | None = None
     # Name of the command group.
     command: str | None = None
+    # The platform's own command line.
+    program: str = ""
 
 
 _HERE = "secretops.platforms"
@@ -33,19 +35,23 @@ _HERE = "secretops.platforms"
 # Kind of a store -> its platform. The kind is also the extra that installs the platform's client.
 PLATFORMS: dict[str, Entry] = {
     "dotenv": Entry(module=f"{_HERE}.dotenv.platform", source=("dotenv", "<folder of the store>")),
-    "kubernetes": Entry(module=f"{_HERE}.kubernetes.platform"),
+    "kubernetes": Entry(module=f"{_HERE}.kubernetes.platform", program="kubectl"),
     "aws": Entry(
         module=f"{_HERE}.aws.platform",
         source=("aws-sm", "<region>/<start of the names>/<secret>[+<secret>…]"),
         issuer="aws-private-ca",
+        program="aws",
     ),
-    "azure": Entry(module=f"{_HERE}.azure.platform", source=("azure-kv", "<vault's host>/<secret>[+<secret>…]")),
+    "azure": Entry(
+        module=f"{_HERE}.azure.platform", source=("azure-kv", "<vault's host>/<secret>[+<secret>…]"), program="az"
+    ),
     "vault": Entry(
         module=f"{_HERE}.vault.platform",
         source=("vault", "<host>[:<port>]/<mount>/data/<secret>[+<secret>…][,<option>…]"),
         issuer="vault",
+        program="bao",
     ),
-    "swarm": Entry(module=f"{_HERE}.swarm.platform", command="export"),
+    "swarm": Entry(module=f"{_HERE}.swarm.platform", command="export", program="docker"),
 }
 
 

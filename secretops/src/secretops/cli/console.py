@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from secretops import signals
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.printable import Screen, printable
+from secretops.registry import PLATFORMS
 
 if TYPE_CHECKING:
     from secretops.operations.session import Session
@@ -37,21 +38,8 @@ INDENT, GAP = " " * 10, "  "
 _WORD = re.compile(r"""\s*(?:"[^"]*"|(?<!\S)'[^']*'|(?<!\S)`[^`]*`|\S)+""")
 
 # First words of the commands in remedies.
-_COMMANDS = frozenset(
-    (
-        "aws",
-        "az",
-        "bao",
-        "chmod",
-        "chown",
-        "docker",
-        "git",
-        "kubectl",
-        "mosquitto_ctrl",
-        "openssl",
-        "pulumi",
-        "secretops",
-    )
+_COMMANDS = frozenset(("chmod", "chown", "git", "mosquitto_ctrl", "openssl", "pulumi", "secretops")).union(
+    platform.program for platform in PLATFORMS.values()
 )
 
 # ECMA-48, Select Graphic Rendition.
