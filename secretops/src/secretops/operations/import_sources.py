@@ -135,7 +135,10 @@ def _kubernetes(content: bytes, wanted: Collection[str]) -> Found:
     try:
         document = _KUBECTL.validate_json(content)
     except (ValidationError, RecursionError):
-        what, rule = "standard input is not a Secret in JSON", "--from - reads the output of kubectl get secret"
+        what, rule = (
+            "standard input is not a Secret in JSON",
+            "the input of --from - must be the output of kubectl get secret",
+        )
         remedy = "kubectl get secret NAME -o json | secretops import --from -"
         raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-malformed") from None
     decoded: dict[str, bytes] = {}
@@ -219,8 +222,7 @@ def _parse_compose(path: Path) -> _Project:
         import yaml
 
     class Loader(yaml.SafeLoader):
-        """Keeps scalars as text: a password may look like a number."""
-
+        # Scalars stay text: a password may look like a number.
         yaml_implicit_resolvers = {  # noqa: RUF012 - as in its base
             first: [pair for pair in pairs if pair[0].endswith((":merge", ":null"))]
             for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -318,7 +320,7 @@ def _pair(line: str) -> tuple[str, str | None]:
 
 
 def _mount(short: str) -> _Mount:
-    """Parse SOURCE:TARGET[:OPTIONS]. A source without a path is a volume that Docker stores."""
+    # SOURCE:TARGET[:OPTIONS]. A source that is no path is a volume of Docker.
     source, _, rest = short.partition(":")
     return _Mount(
         type="bind" if source[:1] in ("/", ".", "~") else "volume", source=source, target=rest.partition(":")[0]

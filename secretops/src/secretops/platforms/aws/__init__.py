@@ -5,5 +5,5 @@
     secretops.last.…                       the newest entry of the journal
     table <lease>, in DynamoDB             the lease
 
-Metadata is in labels: they change with the stage, and are no property of a resource that `pulumi up` would reset.
+Metadata is in labels, which the request that writes a value writes, too, and which `pulumi up` does not reset.
 """

@@ -1,4 +1,5 @@
-"""Docker's own configuration: the daemon (DOCKER_HOST, else the context, else the default socket) and registries."""
+"""Docker's own configuration: the daemon's address (DOCKER_HOST, else the context, else the default socket), and logins
+to registries."""
 
 from __future__ import annotations
 
@@ -35,7 +36,6 @@ class Connection:
 
 
 def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
-    """Connect to the daemon. Raises UsageError, UnreachableError."""
     host, tls = _address(environment)
     try:
         client = docker.APIClient(

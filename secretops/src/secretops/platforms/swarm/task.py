@@ -44,7 +44,7 @@ Payload = tuple[Mapping[str, bytes], Mapping[str, bytes]]
 
 
 def is_task() -> bool:
-    """Return whether this is a remote command's task, which can read values."""
+    """Return whether this process is the task of a remote command. Only such a task can read values."""
     return bool(os.environ.get(VARIABLE))
 
 

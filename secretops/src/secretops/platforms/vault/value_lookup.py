@@ -23,7 +23,7 @@ HASHING = "sys/audit-hash/"
 
 
 def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str, version: str) -> Trail:
-    """Return a trail of a value's recipients; version "" is the current one. Reads the value."""
+    """Return the trail of requests that sent or returned a value, by default the current one. Reads the value."""
     secret = session.secret(name)
     current = session.store.versions(secret.name).current
     if not version and current is None:
