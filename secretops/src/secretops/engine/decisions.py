@@ -172,7 +172,8 @@ def never_rotated(facts: Facts, now: datetime) -> Finding | None:
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """Return when to renew a certificate: at RENEW_AT of its life, less up to SPREAD. None if it does not expire."""
+    """Return when to renew a certificate: at RENEW_AT of its life, or sooner by up to SPREAD. None if it does not
+    expire."""
     return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
@@ -268,7 +269,8 @@ def issued_id(token: str, issuer: Issuer) -> str:
 
 
 def issuer_changed(version: str, issuer: Issuer) -> bool:
-    """Return whether the issuer's settings differ from those in the version's id. False for a supplied version."""
+    """Return whether the issuer's settings differ from those whose digest is in the version's id. False for a supplied
+    version."""
     stem, mark = version[: -(_MARK + _SETTINGS)], version[-(_MARK + _SETTINGS) : -_SETTINGS]
     return mark == _digest(stem, _MARK) and not version.endswith(_settings(issuer))
 

@@ -161,5 +161,6 @@ class SuppliedSecret(Rotator):
 
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:  # noqa: ARG002
-        """Run a step without a journal entry: `status` reports a secret that has an entry but no version as lost."""
+        """Run a step without a journal entry. With an entry but no version, `status` would report the secret as
+        lost."""
         yield

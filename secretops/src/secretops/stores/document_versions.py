@@ -176,8 +176,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         """Write `value`, and record `version` as pending."""
 
     @abc.abstractmethod
-    def _value(self, secret: str, document: Read, version: str) -> Value:
-        """Return a value. Raises NotFoundError."""
+    def _value(self, secret: str, document: Read, version: str) -> Value: ...
 
     @abc.abstractmethod
     def _check_delivery(self, secret: str, document: Read, chosen: Version) -> None:
@@ -197,11 +196,9 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
     def _drift(self, secret: str, document: Read, current: Version) -> str | None: ...
 
     @abc.abstractmethod
-    def _missing_fields(self, secret: str, document: Read, current: Version) -> Iterable[str]:
-        """Return fields that readers need and `current` lacks."""
+    def _missing_fields(self, secret: str, document: Read, current: Version) -> Iterable[str]: ...
 
-    def _sweep(self, secret: str, document: Read) -> None:
-        """Remove the values of versions that are not in `document`."""
+    def _sweep(self, secret: str, document: Read) -> None: ...
 
     @abc.abstractmethod
     def _forget(self, secret: str) -> None: ...

@@ -77,7 +77,7 @@ def parse(text: str) -> dict[str, str | None]:
 def update(text: str, changes: Mapping[str, str | None]) -> str:
     """Return `text` with each variable of `changes` set, or removed if its value is None. Other lines do not change.
 
-    Of several lines of a variable, the last is replaced, and the others are removed.
+    If a variable has several lines, the last is replaced, and the others are removed.
     """
     bindings = list(parse_stream(StringIO(text)))
     last = {binding.key: at for at, binding in enumerate(bindings) if binding.key in changes}

@@ -171,7 +171,6 @@ class HeldLease:
 
 
 def acquire(store: LeaseStore, holder: str, timing: Timing) -> HeldLease:
-    """Acquire the lease. Raises LeaseHeldError, StoreError, UnreachableError."""
     ours, watcher, retries = store.acquired_by(holder, timing.duration), LeaseWatcher(timing), Retries()
     expired: StoredLease | None = None
     while True:

@@ -16,8 +16,8 @@ UNCHANGED = "a change is only written over the state that it was decided on; not
 
 class Retries:
     def __init__(self, pauses: Iterable[float] | None = None, *, seconds: float = math.inf) -> None:
-        """Set the `pauses` between attempts, in seconds; by default CONFLICT_PAUSES. No attempt begins later than in
-        `seconds`."""
+        """Set the `pauses` between attempts, in seconds; by default CONFLICT_PAUSES. No attempt begins later than
+        `seconds` after this call."""
         self._pauses = iter(CONFLICT_PAUSES if pauses is None else pauses)
         self._end = time.monotonic() + seconds
 

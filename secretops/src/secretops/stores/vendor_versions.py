@@ -148,7 +148,8 @@ class VendorVersionStore(abc.ABC, Generic[State]):
             raise self._contended(secret)
 
     def _refuse_edits(self, secret: str, state: State, chosen: Version | None) -> None:
-        """Raise StoreError if a person removed or edited the delivered value, unless that value is of `chosen`."""
+        """Raise StoreError if a person removed or edited the delivered value, unless it is now the value of
+        `chosen`."""
         current = state.versions.current
         again = chosen is None or (current is not None and current.id == chosen.id)
         if wrong := self._edited(secret, state, chosen) or (self._removal_error(secret, state) if again else None):
@@ -210,7 +211,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:
-        """Return a value, without the use of the vendor's version `but`. Raises NotFoundError."""
+        """Return a value. Does not read it from the vendor's version `but`. Raises NotFoundError."""
 
     @abc.abstractmethod
     def _is_delivered(self, secret: str, state: State) -> bool: ...

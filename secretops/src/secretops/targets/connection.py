@@ -257,8 +257,8 @@ class Connection:
 
 
 def _check_embedded(broker: Broker) -> None:
-    """Raise UnreachableError unless the stack's embedded broker listens there: no other process may get a password that
-    is sent without TLS."""
+    """Raise an error unless the stack's embedded broker listens there: no other process may get a password that is sent
+    without TLS."""
     from secretops.broker.process import loopback, running
 
     address, home = f"{broker.host}:{broker.port}", Path(broker.home or "")

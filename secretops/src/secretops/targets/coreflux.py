@@ -101,7 +101,7 @@ class Commands:
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, username: str, *arguments: str) -> Mapping[str, Any]:
-        """Run a command. Raises RefusedError with the broker's reason."""
+        """Run a command, and return the answer's data. If it fails, raises RefusedError with the broker's reason."""
         answer = self.send(command, username, *arguments)
         if answer.error:
             raise answer.error

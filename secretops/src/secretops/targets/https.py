@@ -1,4 +1,4 @@
-"""HTTPS requests with a bearer token and retries, with the standard library (docs/adr/0013)."""
+"""Send HTTPS requests with a bearer token and retries, by the standard library (docs/adr/0013)."""
 
 from __future__ import annotations
 

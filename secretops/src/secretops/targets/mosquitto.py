@@ -109,7 +109,7 @@ class DynamicSecurity:
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, **arguments: object) -> dict[str, Any]:
-        """Run a command. Raises RefusedError with the plugin's reason."""
+        """Run a command, and return the answer's data. If it fails, raises RefusedError with the plugin's reason."""
         return self.find(command, None, **arguments) or {}
 
     def find(self, command: str, missing: str | None, **arguments: object) -> dict[str, Any] | None:
@@ -201,7 +201,7 @@ def _roles(holder: Mapping[str, Any]) -> set[str]:
 
 
 def _meets(topic_filter: str, tree: str) -> bool:
-    """Return whether a filter matches a topic at or below `tree`. %c and %u match any client id and user."""
+    """Return whether a filter matches a topic at or below `tree`. The placeholders %c and %u match any text."""
     levels = ["+" if "%c" in level or "%u" in level else level for level in topic_filter.split("/")]
     return _matches("/".join(levels[: tree.count("/") + 1]), tree)
 

@@ -5,5 +5,5 @@
     secretops.last.…                       the newest entry of the journal
     table <lease>, in DynamoDB             the lease
 
-Metadata is in labels, which the request that writes a value writes, too, and which `pulumi up` does not reset.
+Metadata is in labels: one request writes them together with a value, and `pulumi up` does not reset them.
 """

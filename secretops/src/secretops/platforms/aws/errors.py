@@ -1,4 +1,4 @@
-"""Translate errors of AWS and its SDK. Of their texts only names are used: action, principal, code."""
+"""Translate errors of AWS and its SDK. The SDK's texts are not used, except names in them: action, principal, code."""
 
 from __future__ import annotations
 
@@ -131,7 +131,8 @@ def translate(
     kind: str = "secret",
     own: Mapping[str, ErrorTemplate] = MappingProxyType({}),
 ) -> SecretopsError:
-    """Return the error for `action`, an IAM action, on the secret, table or CA `name`. An empty name means any.
+    """Return the error for `action`, an IAM action, on the secret, table or CA `name`. `name` is empty for an action on
+    none of these.
 
     `own`: templates by AWS' error code.
     """

@@ -131,7 +131,6 @@ class LabelState:
 
     @property
     def stray_since(self) -> dict[str, tuple[str, datetime]]:
-        """Return for each version with a label of `stray_label` that label, and its time."""
         found = ((version, label, _STRAY.fullmatch(label)) for label, version in self.versions_by_label.items())
         return {
             version: (label, datetime.strptime(match["since"], _STRAY_FORMAT).replace(tzinfo=UTC))

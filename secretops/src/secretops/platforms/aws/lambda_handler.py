@@ -1,6 +1,6 @@
 """The Lambda functions. Secrets Manager calls `rotate` for each step of a rotation; EventBridge calls `tick` hourly.
 
-The steps call the engine's, and AWS' token is the version's id. AWS retries a step that raised an exception.
+Each step uses the engine, with AWS' token as the version's id. AWS retries a step that raised an exception.
 """
 
 from __future__ import annotations

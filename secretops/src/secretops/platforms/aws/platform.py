@@ -51,8 +51,8 @@ class Aws(Platform[AwsStoreLocation]):
         check_account(aws_store(store).api, location)
 
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
-        """Remove an AWSPENDING label that a failed rotation of AWS left. Does nothing for a secret that others may
-        stage."""
+        """Remove an AWSPENDING label that a failed rotation of AWS left. Does nothing if other authors may stage
+        versions of the secret."""
         with with_extra("aws"):
             from secretops.platforms.aws.store import aws_store
         if not secret.kind.alternates or secret.name not in self.of(stack.manifest).secrets:

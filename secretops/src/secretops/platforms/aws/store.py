@@ -166,8 +166,8 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         self._write(secret, lambda versions: versions.without_pending(pending.id))
 
     def release_stray_pending(self, secret: str, now: datetime) -> str | None:
-        """Remove the AWSPENDING label of a failed rotation after STUCK_AFTER. Return what was done. Requires the
-        lease."""
+        """Remove the AWSPENDING label of a failed rotation after STUCK_AFTER. Return what was done, or None. Requires
+        the lease."""
         name = self._name(secret)
         state = self._state(secret)
         stray, noted = state.stray_pending, state.stray_since
@@ -187,7 +187,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return f"AWSPENDING taken off version {stray}, which is empty since {since:%Y-%m-%d %H:%M} UTC"
 
     def release_pending(self, name: str, version: str) -> bool:
-        """Remove AWSPENDING from `version` if that version is still stray. Requires the lease."""
+        """Remove AWSPENDING from `version`, if it is still the state's `stray_pending`. Requires the lease."""
         return LabelState(self.api.labels(name)).stray_pending == version and self.api.move(
             name, PENDING, version, None
         )

@@ -66,7 +66,6 @@ def policies() -> dict[str, Any]:
 
 
 def connect(vault: str, tenant: str = "") -> SecretClient:
-    """Return a client of a vault. Sends no request. Raises UsageError, StoreError."""
     with translated("connect to", vault, "the vault"):
         return SecretClient(
             vault, Login(tenant), connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, **policies()
@@ -87,7 +86,7 @@ class KeyVaultVersion:
 
 @dataclass(frozen=True, repr=False)
 class KeyVaultValue(KeyVaultVersion):
-    """A version with its value. It has no repr, which would print the value."""
+    """A version with its value. It has no repr, since that would print the value."""
 
     text: str
 

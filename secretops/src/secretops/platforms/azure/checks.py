@@ -89,7 +89,7 @@ class Vault:
         return {secret: TagState.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
 
     def forbidden(self) -> Iterator[SecretopsError]:
-        """Yield an error for each read of metadata, or of the lease, that the caller may not do."""
+        """Yield the error of each read of metadata, or of the lease, that is denied."""
         self.reach()
         reads: list[Callable[[], object]] = [functools.partial(self.api.versions, name) for name in self.names]
         for read in [*reads, self.lease.status]:

@@ -53,7 +53,6 @@ def retry_policy() -> ExponentialRetry:
 
 
 def connect(url: str, tenant: str = "") -> BlobClient:
-    """Return a client of the blob. Sends no request. Raises UsageError, StoreError."""
     logging.getLogger("azure.storage").setLevel(logging.ERROR)
     with translated("connect to", url, "the lease"):
         return BlobClient.from_blob_url(
@@ -114,7 +113,8 @@ class LeaseBlob(LeaseStore):
         return StoredLease(held)
 
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
-        """Acquire, renew or release the lease. If acquiring it fails, release it: Azure may have granted it."""
+        """Acquire, renew or release the lease. If acquiring it fails, release it, since Azure may still have granted
+        it."""
         if record is None:
             self.release(after.record.token if after.record else "")
             return StoredLease()

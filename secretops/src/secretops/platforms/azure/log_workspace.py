@@ -1,6 +1,6 @@
 """Query Key Vault's audit log in a Log Analytics workspace.
 
-A table is missing until it gets its first row. Incomplete answers:
+A table is missing until it gets its first row. Azure's documentation of incomplete answers:
 https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
 """
 
@@ -125,7 +125,8 @@ class _TooLargeError(StoreError): ...
 
 
 def accesses(host: str, begin: datetime, end: datetime) -> str:
-    """Return the Kusto query for requests from `begin` until before `end`, without successful lists of versions."""
+    """Return the Kusto query for requests from `begin` until before `end`, except successful ones that list
+    versions."""
     rows, secrets = _rows(host, begin, end), '| where OperationName startswith "Secret"'
     return f'{rows}\n{secrets}\n| where not(OperationName == "SecretListVersions" and HttpStatusCode == 200)'
 

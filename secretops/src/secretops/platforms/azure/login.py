@@ -1,6 +1,6 @@
 """Log in to Azure for one tenant: as a container's managed identity, or as a person.
 
-azure-identity prefers the identity of a machine to `az login`. So it may use one only if AZURE_CLIENT_ID or
+azure-identity prefers the identity of a machine to `az login`. So this login excludes it unless AZURE_CLIENT_ID or
 AZURE_TOKEN_CREDENTIALS is set. azure-identity returns tokens for any tenant that a service names, and anybody may reuse
 the name of a purged vault. So this login accepts only the stack's tenant.
 https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains
@@ -24,8 +24,8 @@ _IDENTITY_NAMED = frozenset({"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"})
 
 
 class Login:
-    """azure-identity's credentials, only for `tenant`. The launcher does not know the tenant: an empty one permits
-    any."""
+    """Gets tokens from azure-identity, only for `tenant`. If that is empty, as in the launcher, gets them for any
+    tenant."""
 
     def __init__(self, tenant: str = "") -> None:
         logging.getLogger("azure.identity").setLevel(logging.ERROR)  # its warnings repeat our errors

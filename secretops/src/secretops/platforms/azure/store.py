@@ -215,8 +215,8 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         _log.warning("secret %s: deleted, with disabled versions; the vault retains it: %s", name, why)
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
-        """Return when the next version is due, or the certificate expires. `version` expires then in the vault, which
-        warns before."""
+        """Return when the next version is due, or the certificate expires. In the vault `version` expires then, so that
+        Azure warns before."""
         days = self._location.due_days.get(secret)
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)

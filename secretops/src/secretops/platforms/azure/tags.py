@@ -111,7 +111,8 @@ class TagState:
 
     @property
     def newest(self) -> tuple[KeyVaultVersion, ...]:
-        """Return the version that readers get: none, one, or several that were created in the same second."""
+        """Return the newest version, which readers get. If several were created in the same second, return all of
+        these."""
         found = latest(self.main)
         return tuple(stored for stored in found if stored.id == self.found) or found
 
@@ -148,8 +149,8 @@ class TagState:
     def _late(
         self, stored: Iterable[KeyVaultVersion], copies: Iterable[Copy], history: Iterable[Copy]
     ) -> frozenset[str]:
-        """Return the ids of copies that were written after their discard, or after a copy in `history` with a higher
-        number."""
+        """Return the ids of copies that Azure wrote too late: after their discard, or after a copy in `history` with a
+        higher number."""
         late = {one.tags.get(WRITE) for one in stored if FORGOTTEN in one.tags}
         first = {copy.write: copy for copy in sorted(copies, key=self._made, reverse=True)}
         for other in history:
@@ -211,7 +212,8 @@ def with_times(stored: KeyVaultVersion, **times: datetime | None) -> dict[str, s
 
 
 def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
-    """Return the tags of a discarded version. If a person enables it, it does not count as a version of secretops."""
+    """Return the tags of a discarded version. They lack its id, so it does not count as a version of secretops if a
+    person enables it."""
     stay = (NUMBER, WRITE, FORGETTING)
     left = {name: text for name, text in stored.tags.items() if name in stay or not name.startswith(PREFIX)}
     return _fitting({**left, FORGOTTEN: timestamp(now)})

@@ -1,7 +1,6 @@
 """Deliver versions to readers of a dotenv store: as variables in config/.env, and as files.
 
-The delivered names are recorded. If a stack has changed or removed a secret, its old variables and files can still be
-removed.
+The delivered names are recorded, so that old variables and files can be removed after the stack has changed.
 """
 
 from __future__ import annotations
@@ -115,7 +114,7 @@ class Delivery:
         self._remove(variables, names.files | set(self._files.get(secret, {}).values()))
 
     def edited(self, known: Sequence[Content]) -> tuple[str, str] | None:
-        """Return a person's edit, which is content in none of `known`, and what to remove to undo it."""
+        """Return a person's edit, which is content in none of `known`, and what to remove to undo it; or None."""
         names = {name for content in known for name in content.variables}
         text = (self.env_text() if names else None) or ""
         variables, paths = self.edits(known, names, text, {path for content in known for path in content.files})

@@ -34,7 +34,7 @@ class Salvage:
         self._delivery = Delivery(location)
 
     def unblock(self) -> list[str]:
-        """Set aside those of `files.FILES` that are broken, and files in place of a secret's folder. Raises
+        """Set aside broken files of `files.FILES`, and anything in `versions` that is not a folder. Raises
         StoreError."""
         if not self._root.is_dir():
             return []
@@ -116,7 +116,8 @@ class Salvage:
         )
 
     def _delivered(self, secret: str) -> list[str]:
-        """Undo edits, and set copies aside. If config/.env is too large for the server, its other lines are removed."""
+        """Undo edits of delivered values, and set copies of edited files aside. If config/.env is too large for the
+        server, its other lines are removed."""
         printed = list[str]()
         before = read_text(self._delivery.env)
         text = _readable(before or "")

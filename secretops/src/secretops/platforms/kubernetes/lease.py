@@ -93,8 +93,8 @@ class LeaseObject(LeaseStore):
 
 
 def check_owner(found: str | None, location: KubernetesStoreLocation, server: str) -> None:
-    """Raise StoreError unless the label INSTANCE names the stack. Another cluster may have a Lease of the same name for
-    another stack."""
+    """Raise StoreError unless `found`, the label INSTANCE of the Lease, names the stack. Another cluster may have a
+    Lease of this name for another stack."""
     if (found or "") == location.instance:
         return
     lease, theirs, ours = f"Lease {location.lease}", found or "no stack", location.instance or "none"

@@ -68,7 +68,7 @@ class SecretState:
 
     @property
     def delivered(self) -> DeliveredKeys:
-        """Return the keys to which the secret may be delivered. They are recorded before a delivery."""
+        """Return the keys in each Secret that may have the secret's value. They are recorded before a delivery."""
         return self._labels.read(f"{_DELIVERED}.{self._secret}", _DELIVERED_KEYS) or {}
 
     @property

@@ -56,7 +56,6 @@ def address_of(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def certificates_of(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the folder of the client certificates; None without TLS."""
     tls = _address(environment)[1]
     certificate = (tls.cert[0] if tls.cert else tls.ca_cert) if isinstance(tls, TLSConfig) else None
     return Path(certificate).parent if certificate else None

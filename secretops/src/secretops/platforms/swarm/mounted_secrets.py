@@ -1,4 +1,5 @@
-"""The secrets that a service mounts. The Pulumi program declares the service with the list that it finds."""
+"""The secrets that a service mounts. The Pulumi program declares the service with the list that it finds, so that
+`pulumi up` does not change the list."""
 
 from __future__ import annotations
 

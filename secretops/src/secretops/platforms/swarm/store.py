@@ -293,7 +293,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _edited(
         self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
     ) -> ServiceSecret | None:
-        """Return an entry that mounts another author's text as a file of secretops, or None."""
+        """Return an entry of the service that mounts another author's text as a file of `secret`, or None."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self._files(secret).items()}
         names = {file_of(entry) for entry in wanted}
@@ -314,7 +314,8 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
 
 
 def _differ(one: list[ServiceSecret], other: list[ServiceSecret]) -> bool:
-    """Compare regardless of the order, since an update with another order would restart every task."""
+    """Return whether two lists differ other than in their order. Any update would restart every task, also if only the
+    order differs."""
     return sorted(map(repr, map(_facts, one))) != sorted(map(repr, map(_facts, other)))
 
 

@@ -49,7 +49,7 @@ def is_task() -> bool:
 
 
 def actor(role: str) -> str:
-    """Return the actor for access records: the task's starter, or this account."""
+    """Return the actor for access records: in a task, the account that started it; else this account."""
     starter = os.environ.get(STARTER)
     return f"{role}:{starter}" if is_task() and starter else this_actor(role)
 

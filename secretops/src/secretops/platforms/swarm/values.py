@@ -1,5 +1,3 @@
-"""Values of Swarm secrets that this process can read, and records of reads."""
-
 from __future__ import annotations
 
 import sys

@@ -101,8 +101,8 @@ class Api:
     def write(
         self, path: str, data: Mapping[str, str], after: int, *, fresh: bool = False, patient: bool = True
     ) -> int | None:
-        """Write a document if number `after` is still the newest. Return its number, or None on a conflict. `fresh`:
-        renew the lease first."""
+        """Write a document if the newest one still has the number `after`. Return the new number, or None on a
+        conflict. `fresh`: renew the lease first."""
         body = {"data": dict(data), "options": {"cas": after}}
         answer = self._request("write", "data", path, "POST", body, fresh=fresh, patient=patient)
         if answer is None:
@@ -132,7 +132,6 @@ class Api:
         self._request("remove", "metadata", path, "DELETE", fresh=True)
 
     def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """Send any other request. Return the response's body, or None."""
         answer = self._send(method, path, body, action=method, where=path)
         return None if answer is None else dict(answer.body)
 

@@ -1,6 +1,7 @@
 """Parse the log of Vault's and OpenBao's audit devices.
 
 https://openbao.org/docs/audit/
+
 It counts responses, and denied requests, since these may have no response. Texts in the log are HMACs, with another
 salt for each device.
 """
@@ -93,7 +94,6 @@ class VaultAuditLog(TrailNames):
 
 
 def entries(line: bytes) -> list[Mapping[str, Any]]:
-    """Return the entries in a line, which may have a prefix."""
     found = json_documents(line[max(line.find(b"{"), 0) :])
     for entry in found:
         is_entry = isinstance(entry, dict) and entry.get("type") in ("request", "response")
@@ -114,8 +114,8 @@ def returns_value(entry: Mapping[str, Any]) -> bool:
 
 
 def has_plain_value(entry: Mapping[str, Any], side: str) -> bool:
-    """Return whether `side`, the request or the response, has plain text other than a time, which devices never
-    hash."""
+    """Return whether `side`, the request or the response, has a text that is not hashed, except times, which devices
+    never hash."""
     if f"/{VALUE_KIND}/" not in str(entry["request"]["path"]):
         return False
     fields = ((entry.get(side) or {}).get("data") or {}).get("data")

@@ -144,7 +144,7 @@ class State:
         return sorted(number for number in numbers if number in documents and not documents[number].destroyed)
 
     def changes(self) -> dict[str, str | None]:
-        """Return the changes of custom_metadata; None removes a key."""
+        """Return the texts to write to custom_metadata, by key; None removes a key."""
         staged_ids = {version.id for version in self.versions.all} - {self.pending.version.id if self.pending else None}
         wanted: dict[str, str | None] = {}
         for name, each in self.published.items():
@@ -226,7 +226,7 @@ class SecretIndex:
         self._api, self._lease = api, lease
 
     def paths(self) -> dict[str, tuple[str, str]]:
-        """Return secret -> its path, and its pending path."""
+        """Return the path and the pending path of each secret."""
         found = {}
         for key, text in (self._api.metadata(self._lease) or EMPTY).custom.items():
             with contextlib.suppress(*_INVALID):

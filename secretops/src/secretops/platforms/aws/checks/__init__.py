@@ -151,7 +151,7 @@ def lease(account: Account, timing: Timing | None = None, take_over: Repair | No
 
 
 def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
-    """Find secrets with an AWSPENDING version that no rotation uses: it blocks rotations by AWS.
+    """Find secrets with an AWSPENDING version that no rotation uses, since it blocks rotations by AWS.
 
     `rotated`: full names of the secrets whose values only secretops creates.
     """

@@ -38,7 +38,6 @@ class Account:
         return connect(self.location.region, service, ATTEMPTS)
 
     def call(self, action: str, **request: Any) -> Any:
-        """Call an operation by its IAM action, such as `kms:DescribeKey`."""
         service, _, operation = action.partition(":")
         with self.translated(action):
             return getattr(self.client(service), xform_name(operation))(**request)
@@ -112,7 +111,8 @@ class Account:
         }
 
     def principal(self, arn: str) -> str:
-        """Return the ARN of the user or role behind `arn`. The ARN of a session lacks the path of its role."""
+        """Return the ARN of the user or role behind `arn`. The ARN of a session lacks the path of its role, which is
+        looked up."""
         match = _SESSION.fullmatch(arn)
         if match is None:
             return arn

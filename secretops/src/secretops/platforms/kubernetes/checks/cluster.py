@@ -69,7 +69,7 @@ class Cluster:
 
     @functools.cached_property
     def secrets(self) -> tuple[str, ...]:
-        """Return the names of all Secrets that have declared readers. Some may be missing."""
+        """Return the names of the stack's Secrets. Some may be missing."""
         return tuple(sorted({*self.written, *self.location.readers}))
 
     def _once(self, send: Callable[[], Result]) -> Result:

@@ -78,7 +78,6 @@ class Manager:
         return Inventory(self._api, self.location).all()
 
     def users(self, secret: SwarmSecret) -> list[str]:
-        """Return the services that mount a secret, except running jobs."""
         return [
             str(each["Spec"]["Name"])
             for each in self.get("/services")

@@ -159,7 +159,7 @@ class VaultServer:
         return self.keys("sys/policies/acl")
 
     def secret_ids(self, role: Role) -> list[datetime | None]:
-        """Return when a role's secret ids expire; None for an id that does not."""
+        """Return when a role's secret ids expire; None for an id that does not expire."""
         ends = []
         for accessor in self.keys(f"{role.path}/secret-id"):
             found = None
