@@ -10,12 +10,13 @@ BIN := .venv/bin
 # Without bytecode files, every process that a test starts would compile each module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup stack-file answerable up down preview image sbom dist lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts prose scan clean
+.PHONY: help setup stack-file answerable up down preview live image sbom dist lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts prose scan clean
 
 help:
 	@echo "make up         set up, deploy the stack $(STACK), rotate secrets, print the status"
 	@echo "make down       stop the broker that make up started"
 	@echo "make preview    show what make up changes, check the policies, estimate the cost"
+	@echo "make live       prove a stack in your account, on a throwaway copy; write a report"
 	@echo "make image      build the image of the launcher and the rotator"
 	@echo "make sbom       list the contents of that image in dist/sbom.cdx.json"
 	@echo "make lambda     build the package of the rotation functions of AWS"
@@ -40,9 +41,9 @@ setup:
 	@$(PYTHON) tools/setup.py --stack $(STACK) $(CHECKS) $(DEPLOYS)
 
 # Errors of the stack file are printed before anything is built, which takes minutes.
-up preview: CHECKS := --check
+up preview live: CHECKS := --check
 # A stack of a cloud must not be deployed with a stand-in provider.
-up: DEPLOYS := --deploys
+up live: DEPLOYS := --deploys
 
 # The salt in Pulumi.dev.yaml is that of the empty passphrase (docs/adr/0001). No other passphrase opens this stack.
 ifeq ($(STACK),dev)
@@ -79,6 +80,10 @@ down:
 preview: stack-file setup
 	@$(BIN)/pulumi stack select --create $(STACK)
 	@$(BIN)/pulumi preview --policy-pack policies --suppress-outputs --stack $(STACK)
+
+# CLEAN=1 only cleans up. Values come from standard input. docs/operations/live.md has the other variables.
+live: stack-file setup
+	@$(BIN)/python -m tools.live $(STACK)
 
 TAG ?= coreflux-mcp
 DOCKER ?= docker

@@ -29,7 +29,7 @@ no codes: they name the step that failed, and end with the remedy. Words in capi
 
 @dataclass(frozen=True)
 class Message:
-    """A call that creates an error: its code, class and texts, with capitals for parts that are only known at run
+    """A call that creates an error: its code, class and texts. Capitals replace the parts that are only known at run
     time."""
 
     code: str
@@ -86,6 +86,8 @@ def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
 def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
         return {last_name(one): entry for one, entry in zip(target.elts, value.elts, strict=False)}
+    if isinstance(target, ast.Tuple):
+        return {last_name(one): value for one in target.elts}
     return {last_name(target): value}
 
 
@@ -99,8 +101,8 @@ def bases() -> dict[str, str]:
 
 
 def _text(node: ast.expr | None) -> str:
-    text = text_of(node, _name)
-    return text if isinstance(node, ast.JoinedStr) else re.sub(r"\{(\w+)[^}]*\}", lambda one: _capitals(one[1]), text)
+    """Return a text, with names in capitals for its expressions and placeholders; nothing for another value."""
+    return re.sub(r"\{(\w+)(![rs])?\}", lambda found: _capitals(found[1]), text_of(node, _name))
 
 
 def _name(node: ast.expr) -> str:

@@ -42,8 +42,10 @@ DOCSTRINGS = 50_000
 
 # Files with text for a person, except Go: there, a changed comment costs a build of minutes. Vale reads those of
 # _NATIVE. Of the others, and of Python, it gets copies of the texts.
-FILES = ("*.md", "*.py", "*.html", "*.css", "*.js", "*.cjs", "*.yaml", "*.yml", "*.toml", "*.sh", ".ci/run")
-FILES += ("Makefile", "Dockerfile", "*CODEOWNERS")
+FILES = (
+    *("*.md", "*.py", "*.html", "*.css", "*.js", "*.cjs", "*.yaml", "*.yml", "*.toml", "*.sh"),
+    *(".ci/run", "Makefile", "Dockerfile", "*CODEOWNERS"),
+)
 _NATIVE = {".md", ".py", ".html", ".css", ".js", ".cjs"}
 # Files with text that is not the project's own, and stack files of tests, which are data.
 UPSTREAM = re.compile(r"upstream|tests/unit/(broken|unusual)_stack_files")
@@ -123,8 +125,8 @@ def texts(path: Path) -> str:
     source = path.read_text()
     lines = [""] * (source.count("\n") + 1)
     if path.suffix == ".py":
-        for line, text in strings(source):
-            lines[line - 1] += f"- {text} "
+        for row, text in strings(source):
+            lines[row - 1] += f"- {text} "
         return "\n".join(lines)
     for number, line in enumerate(source.splitlines()):
         for found in _REMARK.finditer(line):
@@ -148,7 +150,7 @@ def strings(source: str) -> Iterator[tuple[int, str]]:
 
 
 def _is_prose(text: str) -> bool:
-    """Return whether it has some words, and no backslash as in a pattern or in quoted code."""
+    # Patterns and quoted code contain backslashes.
     return len(text.split()) >= WORDS and "\\" not in text
 
 
@@ -157,7 +159,8 @@ def last_name(node: ast.AST) -> str:
 
 
 def text_of(node: ast.AST | None, names: Callable[[ast.expr], str] = lambda _: "`x`") -> str:
-    """Return a text, with `names` for its expressions; an empty one for anything else."""
+    """Return the text of a string expression, with `names` for the expressions in it. Empty for any other
+    expression."""
     match node:
         case ast.Constant(value=str(text)):
             return text
@@ -227,8 +230,6 @@ def print_sample(draw: random.Random) -> None:
 
 
 def print_counts() -> None:
-    """Print the number of rejected words in prose, code and identifiers by folder, and the figures of docstrings and
-    pages."""
     swaps = re.findall(r"^  '(.+)':", (VALE / "styles/Plain/Words.yml").read_text(), re.MULTILINE)
     refused = re.compile("|".join(swaps), re.IGNORECASE)
     found = Counter[str]()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.gates.table import GATES, TABLE
 from tests.mutants.record import read_mutants
+from tools.live.checks import CLAIMS, ByHand
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -94,7 +95,7 @@ MEASURED = """Measured on 29 November 2026 with `--tier test`: the tests of `mak
 
 
 def render() -> str:
-    parts = [HEAD, *_gates(), *_stacks(), *_gaps(), UNREACHED, *_tests(), BAD_INPUT, *_mutants()]
+    parts = [HEAD, *_gates(), *_stacks(), *_gaps(), UNREACHED, *_claims(), *_tests(), BAD_INPUT, *_mutants()]
     return "\n".join(parts)
 
 
@@ -122,6 +123,14 @@ def _gaps() -> Iterator[str]:
                 found.setdefault(cells[gate].gap, []).append(_short(stack))
         for gap, stacks in found.items():
             yield f"| {gate} | {_named(stacks)} | {gap} |"
+
+
+def _claims() -> Iterator[str]:
+    yield "[`make live`](operations/live.md) checks in your own account what these tests can't prove:\n"
+    yield "| check | on | proves |\n|---|---|---|"
+    for claim in CLAIMS:
+        by_hand = any(isinstance(one, ByHand) for one in claim.evidence)
+        yield f"| `{claim.name}` | {', '.join(claim.kinds)} | {claim.proves}{' (by hand)' if by_hand else ''} |"
 
 
 def _tests() -> Iterator[str]:

@@ -1,13 +1,13 @@
 """docs/stack-file.schema.json: the JSON Schema of a stack file, for editors and validators.
 
-Keys, types and descriptions are those of docs/settings.md. A rule that JSON Schema cannot express is left out: the
-schema accepts every valid file, and some that `make up` refuses.
+Keys, types and descriptions are those of docs/settings.md. A rule that JSON Schema cannot express is left out. So the
+schema accepts every valid file, and some files that `make up` refuses.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -54,9 +54,10 @@ class _Generator(GenerateJsonSchema):
 
 
 def render() -> str:
-    inputs = [(section, "validation", adapter(section)) for section in SECTIONS]
+    mode: Literal["validation"] = "validation"
+    inputs = [(section, mode, adapter(section)) for section in SECTIONS]
     found, definitions = TypeAdapter.json_schemas(inputs, schema_generator=_Generator, ref_template="#/$defs/{model}")
-    sections = {f"{PROJECT}:{name}": {"description": SETS[name], **found[name, "validation"]} for name in SECTIONS}
+    sections = {f"{PROJECT}:{name}": {"description": SETS[name], **found[name, mode]} for name in SECTIONS}
     names = "|".join(SECTIONS)
     config = {
         "type": "object",
@@ -84,7 +85,7 @@ def render() -> str:
 
 
 def _text(entry: Any, indent: str = "") -> str:
-    """Return JSON, where a small entry is on one line."""
+    # Small entries are on one line.
     line = json.dumps(entry, ensure_ascii=False)
     if not isinstance(entry, dict | list) or len(indent + line) <= WIDTH:
         return line

@@ -6,6 +6,7 @@ import hashlib
 
 import pulumi
 
+from secretops.formats import field_variable
 from secretops.manifest import HTTP_TOKEN
 
 PROJECT = "coreflux-mcp-secrets"
@@ -23,10 +24,8 @@ _READ_BY_THE_LAUNCHER = {HTTP_TOKEN: "MCP_HTTP_TOKEN"}
 
 
 def variable_of(secret: str, field: str) -> str:
-    """Return the environment variable of a secret's field: DB_URL for secret db and field url."""
-    if named := _READ_BY_THE_LAUNCHER.get((secret, field)):
-        return named
-    return f"{secret}_{field}".upper().replace("-", "_")
+    """Return the environment variable of a secret's field, as the launcher knows it."""
+    return _READ_BY_THE_LAUNCHER.get((secret, field)) or field_variable(secret, field)
 
 
 def physical_name(*parts: str, limit: int) -> str:

@@ -67,7 +67,9 @@ def parsed(
             raise refused(rule, meant(text) or remedy, shown=shown_name(text, host=True) if is_host else None) from None
         return found if is_id else no_value(found)
 
-    return validator(check, keywords)
+    # An extension of VS Code's, which the YAML language server shows instead of the pattern.
+    message = {"patternErrorMessage": rule} if "pattern" in keywords else {}
+    return validator(check, {**keywords, **message})
 
 
 # What the JSON Schema says of formats that functions check. Each pattern matches all valid text, and some other text.

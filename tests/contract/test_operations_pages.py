@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from secretops.errors import ExitCode
+from secretops.manifest import SecretKind
+from secretops.targets import open_target
+from secretops.values import Value, new_password
 from tests.real.embedded import Embedded
 from tests.real.mosquitto import start_mosquitto
 from tests.real.own_ca import AUTHORITY, CERTIFICATE, Certified, make_certified, trusting_broker
 from tests.real.stack import DEADLINE, Stack, make_stack
-from tests.stacks.runbook import OPERATIONS, blocks
+from tests.stacks.runbook import OPERATIONS, blocks, run_of
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -91,6 +94,22 @@ def rotated(embedded_broker: Embedded, tmp_path: Path) -> Stack:
     stack.rotate()
     assert [one.error for one in stack.tick() if one.error] == []
     return stack
+
+
+def test_import_page_moves_a_server_to_a_stack(embedded_broker: Embedded, tmp_path: Path) -> None:
+    user = Value({"username": f"plant-{new_password()[:8]}", "password": new_password()})
+    open_target(embedded_broker.broker(), SecretKind.MQTT_USER).apply(embedded_broker.admin, user)
+    (tmp_path / ".env").write_text(f"MQTT_USER={user['username']}\nMQTT_PASSWORD={user['password']}\n")
+    stack = make_stack(tmp_path / "store", embedded_broker.broker(), grace_seconds=0)
+    look, move, rotate, retire, check = run_of(OPERATIONS / "import.md")
+    for block in (look, move):
+        follow(stack, block, tmp_path, environment={"SERVER": str(tmp_path / ".env")})
+    assert stack.credential() == user
+    stack.put("broker-admin", dict(embedded_broker.admin))
+    follow(stack, rotate, tmp_path)
+    assert "kept your user" in follow(stack, retire, tmp_path)
+    follow(stack, check.splitlines()[0], tmp_path)
+    assert stack.log_in(user) == "Success" and stack.credential() != user
 
 
 def test_doctor_page_finds_and_repairs(rotated: Stack, tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ NO_DEPLOYMENT = (
 # By stack file.
 LOADS: Mapping[str, Cell] = {
     "Pulumi.dev.yaml": Cell((FILES,
-                             "tests/gates/test_load.py::test_rotations_under_reconnecting_threads_fail_no_connect")),
+                             "tests/gates/test_load.py::test_rotations_under_reconnecting_threads_fail_no_connect",
+             "tests/gates/test_import.py::test_no_call_fails_from_the_env_file_to_the_first_rotation")),
     "Pulumi.staging.yaml": Cell((f"{STAGING}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients",
           FILES), "a stand-in for the kubelet runs the pods"),
     "Pulumi.prod.yaml": Cell(

@@ -11,6 +11,8 @@ RUN_BY: dict[str, str] = {
     "docs/operations/image.md": "tests/tools/test_image.py",
     "docs/operations/install.md": "tests/stacks/test_release.py",
     "docs/operations/kubernetes.md": "tests/stacks/test_kubernetes_page.py",
+    "docs/operations/live.md": "tests/stacks/test_live.py",
+    "docs/operations/import.md": "tests/contract/test_operations_pages.py",
     "docs/operations/pull-requests.md": "tests/stacks/test_review.py",
     "docs/operations/monitoring.md": "tests/contract/test_operations_pages.py",
     "docs/operations/report.md": "tests/contract/test_operations_pages.py",
@@ -65,6 +67,16 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "goes on until it is ended: tests/tools/test_image.py runs both roles": (
             "docker run --read-only --cap-drop ALL",
         ),
+    },
+    "docs/operations/import.md": {
+        "the answer of an API server: tests/contract/test_import.py has its form": ("kubectl get",),
+        "a server in a container with secrets of a Swarm": (
+            "umask 077\nmkdir /dev/shm/server",
+            "docker exec",
+            "secretops import --from /dev/shm",
+            "rm -r /dev/shm",
+        ),
+        "the page of that admin gives one; the test puts it": ("secretops put broker-admin",),
     },
     "docs/operations/install.md": {"GitHub, and a release": ("gh release", "gh attestation")},
     "docs/operations/kubernetes.md": {AWS: ("aws ",), AZURE: ("az ",)},

@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 from secretops.values import new_password
 from tests.gates.test_leak import forms
 from tests.real.ports import free_port
-from tests.stacks.project import Stack, new_stack
+from tests.stacks.project import ROOT, Stack, new_stack
 from tests.unit.broken_stack_files import CANARY, row
 
 pytestmark = pytest.mark.real
@@ -37,6 +37,14 @@ def test_up_makes_the_folder_a_preview_is_empty_and_destroy_removes_it(stack: St
     stack.preview_is_empty()
     assert stack.run("destroy", "--yes").returncode == 0
     assert not stack.root.exists()
+
+
+def test_pulumi_keeps_the_line_that_names_the_schema_when_it_writes_the_stack_file(stack: Stack) -> None:
+    shipped = (ROOT / "Pulumi.dev.yaml").read_text()
+    written = stack.configure(shipped)
+    done = stack.run("config", "set", "--path", "coreflux-mcp-secrets:rotation.mqtt_days", "30")
+    assert done.returncode == 0 and "mqtt_days: 30" in written.read_text(), done.stdout
+    assert written.read_text().splitlines()[0] == shipped.splitlines()[0]
 
 
 def test_preview_of_a_broken_stack_file_shows_every_error_and_no_secret(tmp_path: Path) -> None:

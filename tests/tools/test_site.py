@@ -52,7 +52,7 @@ def test_lists_of_the_site_have_the_items_and_numbers_of_their_sources() -> None
     assert numbered
 
 
-def test_cells_of_a_table_have_the_names_of_their_columns() -> None:
+def test_cells_of_a_table_have_the_names_of_their_columns_and_breaks_in_long_names() -> None:
     head = "<table>\n<thead>\n<tr>\n<th><code>a</code></th>\n<th></th>\n</tr>\n</thead>\n"
-    table = f"{head}<tbody>\n<tr>\n<td>1</td>\n<td><code>b \\| c</code></td>\n</tr>\n</tbody>\n</table>"
-    assert '<td data-column="a">1</td>\n<td data-column=""><code>b | c</code></td>' in name_cells(table)
+    table = f"{head}<tbody>\n<tr>\n<td>1</td>\n<td><code>b.c \\| d</code></td>\n</tr>\n</tbody>\n</table>"
+    assert '<td data-column="a">1</td>\n<td data-column=""><code>b.<wbr>c | d</code></td>' in name_cells(table)

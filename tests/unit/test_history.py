@@ -46,7 +46,7 @@ def azure(entry: Entry) -> Entry | None:
 
 
 def aws(entry: Entry) -> Entry | None:
-    found = LabelState({"v1": (last_label(entry),)}).last("mqtt")
+    found = LabelState({"v1": frozenset({last_label(entry)})}).last("mqtt")
     return found and found[1]
 
 

@@ -1,6 +1,8 @@
 """The JSON Schema of a stack file accepts all valid files of the suite, and refuses most of the broken ones."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,3 +40,9 @@ def test_schema_refuses_most_broken_files_and_settings_page_states_how_many() ->
     assert len(refused) >= 0.8 * len(names()), stated
     page = " ".join((PROJECT_FOLDER / "docs/settings.md").read_text().split())
     assert stated in page, f"write: {stated}"
+
+
+def test_no_list_of_words_repeats_one_which_some_editors_refuse() -> None:
+    lists = list[list[Any]]()
+    json.loads(editor.SCHEMA.read_text(), object_hook=lambda found: lists.append(found.get("enum", [])))
+    assert [words for words in lists if len(words) != len(set(map(str, words)))] == []

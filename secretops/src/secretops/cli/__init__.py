@@ -1,4 +1,4 @@
-"""The `secretops` command: it parses and prints; `operations` does the work."""
+"""The command line of `secretops`. It parses arguments and prints results; the package `operations` does the work."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import NoReturn
 import typer
 
 from secretops import printable, redaction, registry, signals
-from secretops.cli import examining, incident, report, serving, values
+from secretops.cli import examining, importing, incident, report, serving, values
 from secretops.cli.console import app, err, out, print_error, print_json
 from secretops.errors import ExitCode, SecretopsError, UsageError, did_you_mean, unexpected
 from secretops.printable import ClosedOutputError, OutputError
 
-__all__ = ["app", "examining", "incident", "main", "report", "serving", "values"]
+__all__ = ["app", "examining", "importing", "incident", "main", "report", "serving", "values"]
 
 for _name, _group in registry.commands().items():
     app.add_typer(_group, name=_name)
@@ -72,7 +72,7 @@ def _fail(error: SecretopsError | None, code: int) -> int:
 
 
 def _usage(error: typer.TyperException) -> SecretopsError | None:
-    """Return the error for an invalid command line. For an empty one, print the help."""
+    """Return the error for an invalid command line. If the command line is empty, print the help and return None."""
     message, rule = error.format_message(), ""
     if type(error).__name__ == "NoArgsIsHelpError":  # typer exports no other name for it
         out.print(message)

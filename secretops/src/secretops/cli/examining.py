@@ -96,7 +96,6 @@ def _print_level(level: Level, text: str) -> None:
 
 
 def _repair(repair: Repair, *, ask: bool, quiet: bool) -> dict[str, str | None] | None:
-    """Run a repair, and return its result as JSON; None if the operator declines."""
     from secretops.operations import doctor as operation
 
     if ask and not typer.confirm(f"{repair.description}?", err=True):
@@ -180,19 +179,15 @@ def history(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """List a secret's versions, and the steps of its rotations.
-
-    Prints when each was, by whom and with what outcome. Never prints a value.
-    """
+    """List a secret's versions, and the steps of its rotations, with time, actor and outcome. Never prints a value."""
     from secretops.operations import history as operation
     from secretops.operations.audit import moment
 
     begin = moment(since, datetime.now(UTC)) if since else None
     versions, found = operation.of_secret(console.open_session(stack, manifest), name, journal or (), begin)
     if as_json:
-        parts = {"versions": versions, "steps": found.entries}
-        listed = {key: [asdict(entry) for entry in entries] for key, entries in parts.items()}
-        console.print_json({"secret": name, **listed, "lacking": found.lacking})
+        listed = [asdict(version) for version in versions], [asdict(entry) for entry in found.entries]
+        console.print_json({"secret": name, "versions": listed[0], "steps": listed[1], "lacking": found.lacking})
         return ExitCode.DONE
     rows = [(one.id, one.stage, one.user or "-", *map(_minute, (one.published, one.retired))) for one in versions]
     if rows:

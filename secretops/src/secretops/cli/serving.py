@@ -79,7 +79,8 @@ def broker_stop(
     except UsageError as error:
         if manifest or isinstance(error, AnotherStackError) or stack not in (None, DEFAULT_STACK):
             raise
-        return _print(f"{error.what}\n{operation.stop_default(project_folder())}", as_json)
+        stopped = operation.stop_default(project_folder())
+        return _print(f"{stopped} (only the default folder was checked: {error.what})", as_json)
     return _print(operation.stop(found), as_json)
 
 

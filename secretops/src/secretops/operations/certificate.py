@@ -1,10 +1,11 @@
-"""The client certificate of secretops for a broker that requires one, and the stack's own CA."""
+"""The client certificate of secretops for a broker that requires one, and the certificates of the stack's own CA."""
 
 from __future__ import annotations
 
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -55,31 +56,42 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
     UnreachableError.
     """
     known, refused = list(_credentials(manifest, store)), list[RefusedError]()
-    before = _folders.get(version)
-    folder = before or _write(version, value)
-    broker = _with_files(manifest.broker, folder)
     try:
-        for credential in known or [Value({"username": f"nobody-{secrets.token_hex(4)}", "password": new_password()})]:
-            try:
-                with Connection(broker, credential):
-                    return
-            except RefusedError as error:  # the password is wrong; the next user's may be valid
-                refused.append(error)
+        with presenting(manifest.broker, version, value) as broker:
+            for credential in known or [_nobody()]:
+                try:
+                    with Connection(broker, credential):
+                        return
+                except RefusedError as error:  # the password is wrong; the next user's may be valid
+                    refused.append(error)
     except UnreachableError as error:
         what = f"{error.what}, with certificate {version}"
         rule = "the broker must accept a new certificate before it is published"
         remedy = "check that the broker runs and trusts the issuer; the next tick tries a pending version again"
         raise UnreachableError(what, rule=rule, remedy=remedy, code="certificate-not-accepted") from error
-    finally:
-        if before is None:  # leave no key in a file after a mere test
-            del _folders[version]
-            shutil.rmtree(folder, ignore_errors=True)
     if known and refused:
         raise refused[-1]
 
 
+@contextmanager
+def presenting(broker: Broker, version: str, value: Value) -> Iterator[Broker]:
+    """Yield the broker with files of a certificate that may not be published yet."""
+    before = _folders.get(version)
+    folder = before or _write(version, value)
+    try:
+        yield _with_files(broker, folder)
+    finally:
+        if before is None:  # leave no key in a file after a mere test
+            del _folders[version]
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _nobody() -> Value:
+    return Value({"username": f"nobody-{secrets.token_hex(4)}", "password": new_password()})
+
+
 def authority_of(broker: Broker) -> str:
-    """Return the CA for the broker's own certificate. Raises UsageError."""
+    """Return the CA of the broker's own certificate as PEM. Raises UsageError."""
     rule = "broker.ca_file must be the PEM file of the CA that signs the broker's certificate"
     if broker.ca_file is None:
         remedy = "set broker.ca_file in the stack file, then pulumi up"

@@ -41,7 +41,7 @@ TICK_COMMAND = "secretops tick"
 # Exit codes of a tick after which a person acts.
 NEEDS_A_PERSON = (ExitCode.WAITING, ExitCode.ATTENTION)
 
-AGENT_RULE = "the agent must accept the current key, and keys that no version has are deleted"
+AGENT_RULE = "the agent must accept the current key, and keys that no version has must be deleted"
 
 # Name of a check, and its result.
 Examined = tuple[str, Result]
@@ -114,12 +114,15 @@ def broker(session: Session) -> Result:
         value = f"{address}: {error.strerror or type(error).__name__}"
         remedy = "secretops broker start" if found.embedded else "start the broker, or open the network to it"
         repair = Repair("secretops broker start", lambda: embedded.start(session)) if found.embedded else None
-        return attention(value, "put, rotate and tick connect to the broker from this machine", remedy, repair)
+        return attention(
+            value, "this machine must reach the broker: put, rotate and tick connect to it", remedy, repair
+        )
     return ok(f"{address} accepts connections")
 
 
 def login(session: Session, secret: Secret) -> Result:
-    """Check that the current version can log in, and that no server uses an older one past the grace period."""
+    """Check that the current version can log in, and that no server still uses an older version after the grace
+    period."""
     name, is_server = secret.name, secret.kind is SecretKind.MQTT_USER
     current = session.store.versions(name).current
     if current is None:
@@ -146,7 +149,7 @@ def login(session: Session, secret: Secret) -> Result:
 
 
 def agent_key(session: Session, secret: Secret) -> Result:
-    """Check the keys of an owned agent, or that an external agent accepts the key."""
+    """Check the keys of an owned agent, or that an external agent accepts the current key."""
     versions = session.store.versions(secret.name)
     if isinstance(secret.agent, OwnedAgent):
         keys = owned_key(session, secret, secret.agent).compare_keys()
@@ -158,7 +161,11 @@ def agent_key(session: Session, secret: Secret) -> Result:
     if made := [NamedKey.of(one.user) for one in versions.living if one.user]:
         value = f"secretops made {', '.join(f'key {key.id} of agent {key.agent}' for key in made)}"
         remedy = f"secretops put {secret.name} twice, then delete them in DigitalOcean's control panel"
-        return attention(value, "the stack no longer owns this agent, so nothing deletes these keys", remedy)
+        return attention(
+            value,
+            "these keys must be deleted: the stack no longer owns this agent, so secretops does not delete them",
+            remedy,
+        )
     current = versions.current
     if current is None or current.verified is None:
         return ok("its key was published untested" if current else "no key yet")
@@ -176,7 +183,7 @@ def certificates(session: Session) -> Result:
     found, now = external_certificates.find(session), session.clock()
     if wrong := [finding.message for one in found if (finding := one.finding(now))]:
         remedy = "have it renewed by the broker's operator, or by its issuer (docs/operations/certificates.md)"
-        return attention("; ".join(wrong), "an expired certificate ends every connection", remedy)
+        return attention("; ".join(wrong), "a certificate must not expire, which ends every connection", remedy)
     if not found:
         return ok("none, except those that secretops renews")
     first = min(found, key=lambda one: one.ends)
@@ -186,7 +193,7 @@ def certificates(session: Session) -> Result:
 def secret_health(session: Session, secret: Secret) -> Result:
     facts, now = session.facts(secret), session.clock()
     if gone := lost(session, secret, facts.versions):
-        return attention(gone, "a secret keeps its value until it is replaced", "follow that page")
+        return attention(gone, "a secret must keep its value until it is replaced", "follow that page")
     found, current = findings(facts, now), facts.versions.current
     stuck = [each.message for each in found if _is_stuck(each.reason, facts, now)]
     wrong = [*stuck, *(each.message for each in found if each.needs_a_person)]
@@ -227,7 +234,7 @@ def orphaned_values(session: Session) -> Result:
     orphans = session.orphans()
     wrong = [f"{', '.join(orphans)}: stored and readable, but not in the stack"] if orphans else []
     remedy = "; ".join(f"secretops purge {name} --destroy" for name in orphans)
-    return judge(wrong, "nothing rotates a secret that is not in the stack", remedy, "none")
+    return judge(wrong, "a stored secret must be in the stack: nothing rotates another one", remedy, "none")
 
 
 def ticks(session: Session) -> Repair:

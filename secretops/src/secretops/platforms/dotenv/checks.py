@@ -41,7 +41,9 @@ def reach(root: Path) -> None:
 def folder(root: Path) -> Result:
     with files.os_errors(root):
         if not root.is_dir():
-            return attention(f"{root} does not exist", "`pulumi up` creates the store's folder", "pulumi up")
+            return attention(
+                f"{root} does not exist", "the store's folder must exist, which `pulumi up` creates", "pulumi up"
+            )
         wrong, is_open = list(dict(_faults(root)).values()), any(_open(root))
     if len(wrong) > MOST_NAMED:
         wrong = [*wrong[:MOST_NAMED], "…"]
@@ -82,7 +84,6 @@ def _close(root: Path) -> str:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield the store's paths. Follows a link only at the root."""
     yield root, root.stat()
     yield from ((root / name, (root / name).lstat()) for name in files.LOCKS if os.path.lexists(root / name))
     for top in (root / name for name in files.FOLDERS):
@@ -102,11 +103,15 @@ def _max_mode(root: Path, path: Path) -> int:
 def env_lines(location: DotenvStoreLocation) -> Result:
     reach(location.folder)
     if not location.lines:
-        return unknown("the manifest has no lines", "an older `pulumi up` wrote it", "pulumi up")
+        return unknown(
+            "the manifest has no lines",
+            "it must have the public lines of config/.env; an older `pulumi up` wrote it",
+            "pulumi up",
+        )
     delivery = Delivery(location)
     return judge(
         delivery.public_findings(),
-        "the server sends its password to the broker in config/.env, which has to be that of the stack file",
+        "the broker in config/.env must be the stack file's: the server sends its password there",
         f"{RESTORE}; or pulumi up",
         f"{len(location.lines)} lines of config/.env match the manifest",
         Repair("restore the public lines of config/.env from the manifest", delivery.restore_public),
@@ -122,7 +127,7 @@ def records(root: Path) -> Result:
         if each.exists() and not os.access(each, os.R_OK | os.W_OK):
             return attention(
                 f"{each} is not writable for uid {os.geteuid()}",
-                "an access or a step that can't be recorded is rejected",
+                "it must be writable: an access or a step that can't be recorded is rejected",
                 f"chown {os.geteuid()} {each}, and chmod 600",
             )
     where = path if exists else f"{path} (no record yet)"
@@ -146,7 +151,7 @@ def set_aside(root: Path) -> Result:
         return ok("no broken file is left")
     return attention(
         f"{path}: {', '.join(found[:MOST_NAMED])}{', …' if len(found) > MOST_NAMED else ''}",
-        "compromise and --now set broken files aside, which may contain values",
+        "files that compromise and --now set aside must be checked and removed: they may contain secret values",
         f"check them, then rm -r {path}",
     )
 

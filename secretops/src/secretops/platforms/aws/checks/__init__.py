@@ -1,6 +1,6 @@
 """Doctor's checks of an AWS stack.
 
-IAM evaluates the rights, by SimulatePrincipalPolicy:
+IAM's SimulatePrincipalPolicy evaluates the rights:
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 """
 
@@ -79,7 +79,7 @@ def secrets(account: Account) -> Result:
     if missing := [name for name, secret in found.items() if secret is None]:
         return attention(
             f"missing in {region}, account {account.identity['Account']}: {', '.join(missing)}",
-            "`pulumi up` creates the secrets",
+            "the stack's secrets must exist; `pulumi up` creates them",
             "pulumi up",
         )
     leaving = {name: date for name, secret in found.items() if secret and (date := secret.get("DeletedDate"))}
@@ -93,7 +93,7 @@ def secrets(account: Account) -> Result:
 
     return attention(
         "; ".join(f"{name}: scheduled for deletion on {_utc(date)}" for name, date in leaving.items()),
-        "until then nobody can read the values, or create another secret of that name",
+        "a secret must not be deleted while the stack uses it: nobody can read its value, or reuse its name",
         f"aws secretsmanager restore-secret --region {region} --secret-id {next(iter(leaving))}, then pulumi "
         "up (CloudTrail shows who deleted it); or use new names: increase store.generation",
         Repair(f"restore-secret: restore {', '.join(leaving)}", restore),
@@ -101,7 +101,7 @@ def secrets(account: Account) -> Result:
 
 
 def unknown_secrets(account: Account) -> Result:
-    """Find secrets with the stack's prefix that are not in the stack. Their readers still get a value."""
+    """Find secrets that have the stack's prefix, but are not in the stack."""
     found = account.undeclared()
     leaving = (
         f"{name} is deleted on {_utc(date)}, and its name is in use until then" for name, date in found.items() if date
@@ -117,7 +117,6 @@ def unknown_secrets(account: Account) -> Result:
 
 
 def keys(account: Account) -> Result:
-    """Check that the KMS keys are enabled: a value is unreadable without its key."""
     used: dict[str, list[str]] = {}
     for name, described in account.secrets.items():
         if described and (key := described.get("KmsKeyId")):
@@ -130,13 +129,12 @@ def keys(account: Account) -> Result:
     back = "cancel-key-deletion, then aws kms enable-key" if "Deletion" in wrong[key] else "enable-key"
     return attention(
         "; ".join(f"key {key} of {', '.join(used[key])} is {state}" for key, state in wrong.items()),
-        "without its key nobody can read a secret; with a deleted key its values are lost",
+        "the key must be enabled: without it nobody can read a secret, and deletion of the key loses the values",
         f"aws kms {back} --key-id {key}; CloudTrail shows who changed it",
     )
 
 
 def lease(account: Account, timing: Timing | None = None, take_over: Repair | None = None) -> Result:
-    """Check that the holder renews the lease. `take_over` repairs an expired lease."""
     account.reach()
     timing = timing or Timing()
     try:
@@ -153,7 +151,7 @@ def lease(account: Account, timing: Timing | None = None, take_over: Repair | No
 
 
 def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
-    """Find an AWSPENDING that no rotation uses: it blocks rotations by AWS.
+    """Find secrets with an AWSPENDING version that no rotation uses, since it blocks rotations by AWS.
 
     `rotated`: full names of the secrets whose values only secretops creates.
     """
@@ -186,8 +184,8 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
 
     return judge(
         wrong,
-        "AWS creates an empty pending version, which the stack's function fills; until it is AWSCURRENT, AWS refuses "
-        "the next rotation",
+        "the stack's function must fill the empty pending version that AWS creates; until it is AWSCURRENT, AWS "
+        "refuses the next rotation",
         "; ".join(dict.fromkeys(remedies)),
         f"under way: {', '.join(under_way)}" if under_way else "none is left",
         Repair(f"take AWSPENDING off {', '.join(strays)}", release_strays) if strays else repair,
@@ -208,7 +206,7 @@ def _release_command(account: Account, name: str, version: str, *, is_ours: bool
 
 
 def rotation(account: Account, rotated: Mapping[str, str]) -> Result:
-    """Check that AWS rotates on schedule the secrets in `rotated`: secret -> full name, or ""."""
+    """Check that AWS rotates secrets on schedule. `rotated`: secret -> its full name, or "" if it is missing."""
     wrong, healthy = [], []
     for secret, name in rotated.items():
         found = account.secrets[name] if name else None
@@ -223,7 +221,7 @@ def rotation(account: Account, rotated: Mapping[str, str]) -> Result:
             healthy.append(f"{secret} last {_utc(last)}" if last else f"{secret} not yet")
     return judge(
         wrong,
-        "AWS calls the stack's function on schedule, and the function succeeds",
+        "AWS must call the stack's function on schedule, and the function must succeed",
         "pulumi up enables rotation; the function's log group and secretops status show a failure",
         "; ".join(healthy) or "no secret of the stack is rotated",
     )
@@ -244,12 +242,11 @@ def readers_rights(account: Account) -> Result:
 
 
 def rotators_rights(account: Account, rotated: Collection[str]) -> Result:
-    """Check that the roles of rotation functions may rotate and acquire the lease."""
     described = {name: account.secrets[name] for name in rotated}
     functions = {name: found.get("RotationLambdaARN", "") for name, found in described.items() if found}
     roles = {name: _role_of(account, function) for name, function in functions.items() if function}
     if gone := [functions[name] for name, role in roles.items() if role is None]:
-        rule = "AWS calls it to rotate the secret"
+        rule = "the function must exist: AWS calls it to rotate the secret"
         return attention(f"missing function {', '.join(gone)}", rule, "pulumi up creates it again")
     who: dict[str, list[str]] = {}
     for name, role in roles.items():
@@ -267,7 +264,9 @@ def _role_of(account: Account, function: str) -> str | None:
 def _rights(account: Account, who: Mapping[str, list[str]], actions: tuple[str, ...]) -> Result:
     table = account.location.lease
     if missing := [name for names in who.values() for name in names if name != table and account.secrets[name] is None]:
-        return unknown(f"{missing[0]} is missing", "rights can only be checked on an existing secret", "pulumi up")
+        return unknown(
+            f"{missing[0]} is missing", "a secret must exist before rights on it can be checked", "pulumi up"
+        )
     return judge(
         _lacking(account, who, actions),
         f"it may {', '.join(actions)} by its own policies (SimulatePrincipalPolicy)",
@@ -291,12 +290,11 @@ def _lacking(account: Account, who: Mapping[str, list[str]], actions: tuple[str,
 
 
 def alarms(account: Account) -> Result:
-    """Check that the stack's alarms exist and are enabled, with a confirmed subscription."""
     topic = account.location.alerts
     if not topic:
         return ok("not checked: the manifest has no topic; pulumi up writes it again")
     account.reach()
-    rule = "alarms on CloudTrail and the functions notify the confirmed subscriptions of a topic"
+    rule = "alarms on CloudTrail and the functions must notify the confirmed subscriptions of a topic"
     found = account.list_all("cloudwatch:DescribeAlarms", "MetricAlarms", ActionPrefix=topic)
     if not found:
         return attention(f"no alarm notifies {topic}", rule, "pulumi up creates them")

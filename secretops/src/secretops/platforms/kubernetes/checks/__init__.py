@@ -83,7 +83,7 @@ def api_server(cluster: Cluster) -> Result:
         )
     return judge(
         [f"Kubernetes {release}"] if (int(numbers[1]), int(numbers[2])) < OLDEST else [],
-        "1.27 is the oldest supported release: before it no node drains while pods wait for their first values",
+        "it must be 1.27 or newer: in older releases no node drains while pods wait for their first values",
         "upgrade the cluster",
         f"Kubernetes {release}",
     )
@@ -100,20 +100,20 @@ def namespace(cluster: Cluster) -> Result:
     if found is None:
         return attention(
             f"namespace {name} does not exist",
-            "`pulumi up` creates it, or its owner with server.create_namespace: false",
+            "it must exist: `pulumi up` creates it, or with server.create_namespace: false its owner",
             "pulumi up; if it has run, check the cluster of server.context",
         )
     level = (found["metadata"].get("labels") or {}).get("pod-security.kubernetes.io/enforce")
     return judge(
         [f"{name} enforces {level or 'no Pod Security level'}"] if level != "restricted" else [],
-        "level restricted: no pod runs as root, with capabilities, or with files of the node",
+        "it must enforce level restricted: no pod runs as root, with capabilities, or with files of the node",
         "pulumi up; with server.create_namespace: false the owner sets the label",
         f"{name}, restricted",
     )
 
 
 def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
-    """Check that the Secrets exist. An operator's commands create them, not Pulumi."""
+    """Check that the Secrets exist. An operator's commands create them, and not `pulumi up`."""
     missing = [name for name in cluster.written if cluster.own("secrets", name, accept=METADATA) is None]
     if not missing:
         return ok(", ".join(cluster.written))
@@ -122,7 +122,7 @@ def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
     has_value = {place.name for name, place in delivered.items() if stack.store.versions(name).current}
     return attention(
         f"Secret {', '.join(missing)} does not exist",
-        "the rotator may not create Secrets; an operator's command does",
+        "they must exist: the rotator may not create Secrets, but an operator's command does",
         f"run it as an operator who may create Secrets: {CREATE_SECRETS}",
         tick if has_value.issuperset(missing) else None,
     )
@@ -137,7 +137,9 @@ def lease(cluster: Cluster, tick: Repair | None, pause: float = Timing.poll) -> 
         return Result.of(error)
     if found is None:
         return attention(
-            f"no Lease {cluster.location.lease}", "a rotation holds it; `pulumi up` creates it", "pulumi up"
+            f"no Lease {cluster.location.lease}",
+            "it must exist, which `pulumi up` does: a rotation acquires it",
+            "pulumi up",
         )
     spec = found.get("spec") or {}
     if not (holder := spec.get("holderIdentity")):
@@ -152,8 +154,6 @@ def lease(cluster: Cluster, tick: Repair | None, pause: float = Timing.poll) -> 
 
 @dataclass(frozen=True, order=True)
 class Right:
-    """A verb on a kind of object, or on a named object."""
-
     verb: str
     resource: str
     name: str = ""
@@ -200,14 +200,13 @@ def own_rights(cluster: Cluster) -> Result:
     lacking = [right for right in needed if not _may(cluster, right)]
     return judge(
         [f"you may not {_words(lacking)}"] if lacking else [],
-        "an operator creates, reads and updates the Secrets under the Lease",
+        "an operator must be able to create, read and update the Secrets under the Lease",
         f"request a role in namespace {cluster.location.namespace} that grants this",
         "create, get and update what the stack needs",
     )
 
 
 def account_rights(cluster: Cluster, account: str) -> Result:
-    """Compare an account's rights with the declared ones. The server's pods have no token."""
     place, verbs = cluster.location, _BOTH if account == ROTATOR else ("get",)
     user = _user(place.namespace, account)
     declared = {Right(verb, "secrets", name) for name, who in place.readers.items() if user in who for verb in verbs}
@@ -274,7 +273,6 @@ def _words(rights: Collection[Right]) -> str:
 
 
 def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...] = ()) -> bool:
-    """Return whether `user` (or the caller) has a right. Raises ForbiddenError."""
     resource, _, part = right.resource.partition("/")
     attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": part}
     attributes |= {"name": right.name, "namespace": "" if right.everywhere else cluster.location.namespace}
@@ -332,13 +330,13 @@ def cert_manager(cluster: Cluster) -> Result:
     if cluster.get("/apis/cert-manager.io/v1") is None:
         return attention(
             "the cluster does not serve cert-manager.io/v1",
-            "certificate_issuer needs cert-manager",
+            "certificate_issuer requires cert-manager",
             "install cert-manager (https://cert-manager.io/docs/installation), or remove certificate_issuer",
         )
     if cluster.own("secrets", CERT_MANAGER, accept=METADATA) is None:
         return attention(
             f"no Secret {CERT_MANAGER}",
-            "cert-manager writes the issued certificate to this Secret",
+            "cert-manager must write the issued certificate to this Secret",
             f"kubectl -n {cluster.location.namespace} describe certificates",
         )
     return ok(f"the cluster serves cert-manager.io/v1, and Secret {CERT_MANAGER} exists")

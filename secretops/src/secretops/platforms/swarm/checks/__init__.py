@@ -55,15 +55,17 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 
 def docker(manager: Manager) -> Result:
-    """Check that all nodes have one release, which must be new enough."""
+    """Check that all nodes have the same release of Docker, and that it is new enough."""
     engines = sorted({_engine(node) for node in manager.get("/nodes")})
-    rule = "20.10.24 or 23.0.3: older releases accept unencrypted packets in encrypted networks (CVE-2023-28840)"
+    rule = (
+        "it must be 20.10.24, 23.0.3 or newer: older ones accept plain packets in encrypted networks (CVE-2023-28840)"
+    )
     if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.get("/nodes") if _is_broken(node)):
         return attention(f"Docker of {', '.join(broken)}", rule, "upgrade Docker on these nodes")
     if len({engine.partition(".")[0] for engine in engines}) > 1:
         return attention(
             f"the nodes run Docker {', '.join(engines)}",
-            "all nodes have one release: a task may start on any of them",
+            "all nodes must have the same release: a task may start on any of them",
             "upgrade the older nodes: docker node ls",
         )
     if nameless := sorted(_host(node) for node in manager.get("/nodes") if not _release(node)):
@@ -90,9 +92,8 @@ def _is_broken(node: dict[str, Any]) -> bool:
 
 
 def guarded_socket(manager: Manager) -> Result:
-    """Check that only root and one group may use the daemon's socket."""
     host = address_of(manager.environment)
-    rule = "access to the daemon is root on its machine, and gives every value to a task"
+    rule = "access to the daemon must be restricted: it is root on its machine, and can mount every secret value"
     if host.startswith("tcp://") and certificates_of(manager.environment) is None:
         remedy = "start the daemon with --tlsverify, or use ssh:// (https://docs.docker.com/engine/security/)"
         return attention(f"{host}: without TLS", rule, remedy)
@@ -114,7 +115,7 @@ def nodes(manager: Manager) -> Result:
     if away:
         return attention(
             f"{', '.join(away)}: not ready, or not reachable",
-            "a Swarm changes something only while more than half of its managers are reachable",
+            "more than half of the managers must be reachable before a Swarm changes anything",
             "bring them back: docker node ls",
         )
     own = str((manager.get("/info").get("Swarm") or {}).get("NodeID"))
@@ -123,7 +124,7 @@ def nodes(manager: Manager) -> Result:
     if availability != "active":
         return attention(
             f"{manager.get('/info').get('Name')}: its availability is {availability}",
-            "put, rotate and tick run as a task of the connected manager",
+            "the connected manager must accept tasks: put, rotate and tick run as one",
             f"docker node update --availability active {own}; or point DOCKER_HOST at an active manager",
         )
     return ok(f"{len(managers)} managers, all reachable")
@@ -143,7 +144,7 @@ def encryption(manager: Manager) -> Result:
 def server(manager: Manager) -> Result:
     name = manager.location.service
     service = next((each for each in manager.get("/services") if each["Spec"]["Name"] == name), None)
-    rule = "every replica runs, and an update replaces them one after the other, start-first"
+    rule = "every replica must run, and an update must replace them one after the other, start-first"
     if service is None:
         return attention(f"no service {name}", rule, "pulumi up; if it has run, check DOCKER_HOST")
     why = f"find out why: docker service ps --no-trunc {name}"
@@ -151,13 +152,13 @@ def server(manager: Manager) -> Result:
     if state == "paused" or state in GOING_BACK:
         return attention(
             f"{name}: its last update {'is paused' if state == 'paused' else 'was rolled back'}",
-            "readers have the previous version until a task with the new one is healthy",
+            "a task with the new version must be healthy; until then readers have the previous one",
             f"{why}; then: secretops tick",
         )
     if (order := (service["Spec"].get("UpdateConfig") or {}).get("Order")) != "start-first":
         return attention(
             f"{name}: its updates are {order or 'stop-first'}",
-            "start-first: else each new version stops a replica before its successor runs",
+            "they must be start-first: otherwise each new version stops a replica before its successor runs",
             f"docker service update --update-order start-first {name}, and pulumi up",
         )
     tasks = [task for task in manager.tasks(service) if task["DesiredState"] == "running"]
@@ -179,7 +180,7 @@ def version_state(manager: Manager) -> Result:
     if not state.id and manager.secrets:
         return attention(
             f"no config {name}, and {len(manager.secrets)} secrets of the stack",
-            "its labels record which version is current; without them the server keeps the secrets that it has",
+            "its labels must record which version is current; until then the server keeps the secrets that it has",
             "keep all secrets that a service uses; start again: secretops put broker-admin, then secretops tick",
         )
     if not state.id:
@@ -252,6 +253,6 @@ def readers(manager: Manager) -> Result:
     user, found = next(iter(others.items()))
     return attention(
         "; ".join(f"service {user} has {found.name}" for user, found in others.items()),
-        "only the server is declared to read them, and a Swarm records no reads",
+        "only the server may mount these secrets: a Swarm records no reads",
         f"docker service update --secret-rm {found.name} {user}, then secretops rotate {found.secret}",
     )

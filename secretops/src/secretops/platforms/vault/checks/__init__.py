@@ -78,7 +78,7 @@ def certificate(server: VaultServer) -> Result:
     is_short = ends - datetime.now(UTC) < min(CERTIFICATE_LEFT, (ends - begins) * CERTIFICATE_SHARE)
     return judge(
         [f"the server's certificate expires {ends:%Y-%m-%d %H:%M} UTC"] if is_short else [],
-        "every client verifies it: after that nobody reads or rotates anything",
+        "it must stay valid: every client verifies it, and after its end nobody reads or rotates anything",
         "renew it, and have the server reload it (SIGHUP)",
         f"the server's certificate is valid until {ends:%Y-%m-%d}",
     )
@@ -89,14 +89,14 @@ def own_token(server: VaultServer) -> Result:
     if "root" in found["policies"]:
         return attention(
             "it is a root token",
-            "no policy limits root, which is only for the setup of a server",
+            "the token must not be root's, which no policy limits, and which is only for a server's setup",
             "log in with the stack's policy for operators, then revoke it: bao token revoke -self",
         )
     ttl = timedelta(seconds=float(found.get("ttl") or 0))
     ends = f"for {ttl}" if ttl else "without expiry"
     return judge(
         [f"it expires in {round(ttl.total_seconds())} s"] if ttl and ttl < TOKEN_LEFT else [],
-        "the next tick has to finish what a command began before its token expired",
+        "a token must outlast a command: otherwise the next tick has to finish it",
         "bao token renew, or bao login",
         f"{found.get('display_name') or 'a token'} ({', '.join(found['policies'])}), {ends}",
     )
@@ -107,14 +107,14 @@ def mount(server: VaultServer) -> Result:
     if not found:
         return attention(
             f"mount {name} does not exist {f'in namespace {namespace}' if namespace else 'on the server'}",
-            "`pulumi up` mounts the store's KV engine; an unmount deletes all its values",
+            "the store's KV engine must be mounted; an unmount deletes all its values",
             "secretops audit shows who changed it; pulumi up mounts it again, empty",
         )
     version = str((found.get("options") or {}).get("version") or "1")
     is_kv2 = found.get("type") in ("kv", "generic") and version == "2"
     return judge(
         [] if is_kv2 else [f"{name} is {found.get('type')} of version {version}"],
-        "only KV of version 2 has versions and check-and-set",
+        "it must be KV of version 2, the only one with versions and check-and-set",
         "pulumi up mounts one; move the content of this one by hand",
         f"{name}, KV of version 2",
     )
@@ -127,7 +127,7 @@ def versions_kept(server: VaultServer) -> Result:
     most = int(found[name].get("max_versions") or 0)
     return judge(
         (f"{where} {why}" for where, each in found.items() for why in _limits(each)),
-        f"a path needs {MIN_VERSIONS} versions (next, current, previous), and only secretops deletes any",
+        f"a path must keep {MIN_VERSIONS} versions (next, current, previous), and only secretops may delete any",
         "pulumi up sets the mount; for a path: bao kv metadata put -max-versions=0 -delete-version-after=0s",
         f"{most or 'ten'} of each path, until secretops deletes them",
     )
@@ -145,7 +145,7 @@ def audit(server: VaultServer) -> Result:
     devices = server.read("sys/audit")
     return judge(
         _audit_gaps(server, devices),
-        "two devices have to log each read with an HMAC; if the only one fails, the server answers nobody",
+        "two devices must log each read with an HMAC; if the only one fails, the server answers nobody",
         "declare two in the server's configuration (see the stack's output `trail`), then SIGHUP; "
         "to restore HMACs: bao secrets tune -audit-non-hmac-response-keys=''",
         ", ".join(f"{name.strip('/')} ({device.get('type')})" for name, device in sorted(devices.items())),
@@ -168,12 +168,12 @@ def roles(server: VaultServer) -> Result:
     if missing := [entry for entry, role in server.roles.items() if role is None]:
         return attention(
             f"role {', '.join(missing)} does not exist",
-            "a declared program logs in by a role of an auth method",
+            "a declared program must have a role of an auth method, by which it logs in",
             "pulumi up creates the roles; check the method's mount: bao auth list",
         )
     return judge(
         (f"{role.entry}: {why}" for role in server.roles.values() if role for why in _role_faults(role)),
-        f"tokens are renewable and live for {MAX_TOKEN_TTL} at most, and logins can be repeated",
+        f"tokens must be renewable and live for {MAX_TOKEN_TTL} at most, and logins must be repeatable",
         "pulumi up sets the role as in the stack file",
         ", ".join(server.roles) or "none is declared",
     )
@@ -208,7 +208,7 @@ def secret_ids(server: VaultServer) -> Result:
     commands = "; ".join(f"bao write -f -field=secret_id {path}/secret-id > FILE" for path in wrong)
     return judge(
         wrong.values(),
-        "a program logs in by AppRole again and again, with the secret id in its file",
+        "a program must have a secret id that stays valid, to log in by AppRole repeatedly",
         f"with umask 077: {commands} (for a wrapped login: -wrap-ttl=10m -field=wrapping_token)",
         "; ".join(healthy) or "no role needs one",
     )
@@ -227,7 +227,9 @@ def readers_rights(server: VaultServer) -> Result:
 def rotators_rights(server: VaultServer) -> Result:
     role, place = server.roles.get(server.rotator), server.location
     if role is None:
-        return attention("the rotator has no role", "it is the first reader of the lease", "pulumi up creates its role")
+        return attention(
+            "the rotator has no role", "the rotator must have a role to read the lease", "pulumi up creates its role"
+        )
     data, metadata = f"{place.mount}/data", f"{place.mount}/metadata"
     rights = {f"{data}/{place.lease}": WRITE, f"{metadata}/{place.lease}": METADATA}
     for path in place.secrets.values():
@@ -249,7 +251,7 @@ def _compare(server: VaultServer, declared: Sequence[tuple[Role, Rights, Rights]
         wrong += [f"{role.entry} may not {less}" for less in _missing([rule for _, rule in granted], needed)]
     return judge(
         wrong,
-        "a program's policy names each path, and grants only what the program needs",
+        "a program's policy must name each path, and grant only what the program needs",
         "pulumi up writes the stack's policies again; the audit log shows who changed one",
         "; ".join(f"{role.entry}: {len(allowed)} paths and no others" for role, _, allowed in declared),
     )

@@ -1,0 +1,345 @@
+"""Read the variables of a server that runs without secretops, from each kind of source.
+
+An error never contains a text of the source.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import errno
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from io import StringIO
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from dotenv.parser import parse_stream
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from secretops.errors import UsageError
+from secretops.launcher.settings import read_file
+from secretops.launcher.sources import MOUNTED_FILES
+from secretops.registry import with_extra
+from secretops.stores import env_file
+
+# What `--from` names when the source is on standard input.
+STDIN = "-"
+
+# Name of a file or of a key in a Secret -> the variable that names such a file. A Secret of type TLS has the last two.
+_VARIABLES = {name: variable for variable, name in MOUNTED_FILES.items()} | {
+    "tls.crt": "MQTT_CLIENT_CERT",
+    "tls.key": "MQTT_CLIENT_KEY",
+}
+
+# Folders of the guide's Directory Structure, and of mounted secrets.
+_FOLDERS = (".", "config", "certs", "secrets")
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+
+# A reference of a compose file: $$, $NAME, or ${NAME} with a default, an alternative or an error.
+_REFERENCE = re.compile(
+    r"\$(?:(\$)|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-?+])([^${}]*))?\}|(.?))", re.ASCII | re.DOTALL
+)
+
+_READABLE = "a source must be a readable file of at most 1 MiB in UTF-8"
+
+
+@dataclass(frozen=True, repr=False)
+class Entry:
+    """A variable with its text. Not printable."""
+
+    origin: str
+    name: str
+    text: str
+    # Reads the file that the text may name. Raises OSError.
+    read_file: Callable[[str], bytes]
+
+
+Found = Iterator[Entry | UsageError]
+
+
+def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]) -> list[Entry | UsageError]:
+    """Return entries, and an error for each malformed one. `wanted`: variables of the stack's secrets.
+
+    Raises UsageError for an unreadable source.
+    """
+    path = Path(source)
+    if source == STDIN:
+        return list(_kubernetes(stdin(), wanted))
+    if path.is_dir():
+        return list(_folder(path))
+    if path.suffix in (".yml", ".yaml"):
+        return list(_compose(path, wanted))
+    return list(_env(path, "", path.parent))
+
+
+def _env(path: Path, origin: str, folder: Path) -> Found:
+    """Read a .env. Relative paths begin at `folder`."""
+    text, lines = _text(path), dict[str, int]()
+    for binding in parse_stream(StringIO(text)):
+        whole = binding.original.string
+        line = binding.original.line + whole[: len(whole) - len(whole.lstrip())].count("\n")
+        if binding.key and binding.value is not None:
+            lines[binding.key] = line
+        elif binding.key or binding.error:  # it may be a part of a value
+            what, rule = f"{origin}line {line}: not NAME=VALUE", "each line must be one that the server can parse"
+            yield UsageError(what, rule=rule, remedy="correct the line or its quotes", code="import-line-malformed")
+    for name, value in env_file.parse(text).items():
+        if name in lines:
+            shown = _shown(name, f"line {lines[name]}")
+            yield Entry(f"{origin}{shown}", name, value or "", lambda named: read_file(folder / named))
+
+
+def _shown(name: str, place: str) -> str:
+    """Return `name` if it has the form of a variable, else `place`: it may be a part of a value."""
+    return name if _VARIABLE.fullmatch(name) else place
+
+
+def _folder(folder: Path) -> Found:
+    for place in _FOLDERS:
+        try:
+            paths = sorted((folder / place).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise _unreadable(str(folder / place), error) from None
+        for path in paths:
+            origin = str(path.relative_to(folder))
+            if path.name == ".env":
+                yield from _env(path, f"{origin}: ", path.parent)
+            elif not path.name.startswith(".") and path.is_file():
+                name = _VARIABLES.get(path.name.replace("_", "-"), path.name)
+                yield Entry(origin, name, str(path), lambda named: read_file(Path(named)))
+
+
+class _Secret(BaseModel):
+    kind: Literal["Secret"]
+    metadata: dict[str, Any]
+    data: dict[str, str] = Field(default_factory=dict)
+
+
+class _Secrets(BaseModel):
+    kind: Literal["List"]
+    items: list[_Secret]
+
+
+_KUBECTL: TypeAdapter[_Secret | _Secrets] = TypeAdapter(_Secret | _Secrets)
+
+
+def _kubernetes(content: bytes, wanted: Collection[str]) -> Found:
+    # A variable with a path in the container means the key with the name of that file, in any of the Secrets.
+    try:
+        document = _KUBECTL.validate_json(content)
+    except (ValidationError, RecursionError):
+        what, rule = (
+            "standard input is not a Secret in JSON",
+            "the input of --from - must be the output of kubectl get secret",
+        )
+        remedy = "kubectl get secret NAME -o json | secretops import --from -"
+        raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-malformed") from None
+    decoded: dict[str, bytes] = {}
+    named: list[tuple[str, str]] = []
+    for secret in document.items if isinstance(document, _Secrets) else [document]:
+        for key, text in secret.data.items():
+            origin = f"{secret.metadata.get('name')}: {key}"
+            try:
+                decoded[key] = base64.b64decode(text, validate=True)
+                named.append((origin, key))
+            except binascii.Error:
+                what, rule, remedy = f"{origin}: not base64", "the data of a Secret must be base64", "correct the key"
+                yield UsageError(what, rule=rule, remedy=remedy, code="import-base64-malformed")
+
+    def read(path: str) -> bytes:
+        if (found := decoded.get(PurePosixPath(path).name)) is None:
+            raise OSError(errno.ENOENT, "no key of the Secret has this file's name")
+        return found
+
+    for origin, key in named:
+        if variable := _VARIABLES.get(key.replace("_", "-")):
+            yield Entry(origin, variable, key, read)
+            continue
+        try:
+            yield Entry(origin, key, decoded[key].decode(), read)
+        except UnicodeDecodeError:
+            yield not_text(origin) if key in wanted else Entry(origin, key, "binary", read)
+
+
+class _EnvFile(BaseModel):
+    path: str
+    required: bool = True
+
+
+class _Mount(BaseModel):
+    type: str = ""
+    source: str = ""
+    target: str = ""
+
+
+class _Service(BaseModel):
+    environment: dict[str, str | None] | list[str] = Field(default_factory=dict)
+    env_file: str | list[str | _EnvFile] = Field(default_factory=list)
+    secrets: list[str | _Mount] = Field(default_factory=list)
+    volumes: list[str | _Mount] = Field(default_factory=list)
+    extends: Any = None
+
+
+class _SecretFile(BaseModel):
+    file: str | None = None
+    environment: str | None = None
+
+
+class _Project(BaseModel):
+    services: dict[str, _Service]
+    secrets: dict[str, _SecretFile | None] = Field(default_factory=dict)
+
+
+def _compose(path: Path, wanted: Collection[str]) -> Found:
+    project, own = _parse_compose(path), path.parent / ".env"
+    variables = {name: text or "" for name, text in env_file.parse(_text(own) if own.is_file() else "").items()}
+    compose = _Compose(path.parent, {**variables, **os.environ}, project)
+    found = {name: list(compose.entries(service)) for name, service in project.services.items()}
+    chosen = [
+        name for name, entries in found.items() if any(isinstance(one, Entry) and one.name in wanted for one in entries)
+    ]
+    if len(chosen) != 1:
+        what = f"{path}: {' and '.join(chosen) or 'no service'} set variables of the server's secrets"
+        rule, remedy = "exactly one service must be the server", "import a copy of the file with only that service"
+        raise UsageError(what, rule=rule, remedy=remedy, code="import-service-unclear")
+    if project.services[chosen[0]].extends:
+        what, rule = f"{chosen[0]}: extends another service", "the whole service must be in the file"
+        remedy = "docker compose config writes it; import that, and delete it: it contains the values"
+        yield UsageError(what, rule=rule, remedy=remedy, code="import-service-extended")
+    yield from found[chosen[0]]
+
+
+def _parse_compose(path: Path) -> _Project:
+    text, where = _text(path), ""
+    with with_extra("cli"):
+        import yaml
+
+    class Loader(yaml.SafeLoader):
+        # Scalars stay text: a password may look like a number.
+        yaml_implicit_resolvers = {  # noqa: RUF012 - as in its base
+            first: [pair for pair in pairs if pair[0].endswith((":merge", ":null"))]
+            for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    try:
+        return _Project.model_validate(yaml.load(text, Loader))  # noqa: S506 # nosec B506 - a SafeLoader
+    except ValidationError as error:
+        known = (*_Project.model_fields, *_Service.model_fields)  # another key may be a part of a value
+        where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"] if part in known)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}" if mark else ""
+    except RecursionError:
+        pass
+    what = f"{path}: {where or 'nesting'} is not valid in a compose file"
+    rule, remedy = "it must follow the Compose specification", "check it: docker compose config --quiet"
+    raise UsageError(what, rule=rule, remedy=remedy, code="import-compose-malformed")
+
+
+class _Compose:
+    def __init__(self, folder: Path, variables: Mapping[str, str], project: _Project) -> None:
+        self._folder, self._variables, self._secrets = folder, variables, project.secrets
+
+    def entries(self, service: _Service) -> Found:
+        read = partial(self._read, service)
+        listed = service.environment
+        pairs = listed if isinstance(listed, dict) else dict(_pair(line) for line in listed)
+        for named in [service.env_file] if isinstance(service.env_file, str) else service.env_file:
+            for entry in self._env_file(_EnvFile(path=named) if isinstance(named, str) else named):
+                if isinstance(entry, UsageError):
+                    yield entry
+                elif entry.name not in pairs:
+                    yield replace(entry, read_file=read)
+        for number, (name, text) in enumerate(pairs.items(), 1):
+            origin = f"environment: {_shown(name, f'entry {number}')}"
+            try:
+                value = self._variables.get(name, "") if text is None else self._resolve(text)
+                yield Entry(origin, name, value, read)
+            except OSError as error:
+                what, rule = f"{origin}: {error.strerror}", "a reference must be $NAME or ${NAME…}"
+                remedy = "write a literal $ as $$; docker compose config resolves nested references"
+                yield UsageError(what, rule=rule, remedy=remedy, code="import-reference-malformed")
+
+    def _env_file(self, named: _EnvFile) -> Found:
+        try:
+            path = self._folder / self._resolve(named.path)
+            if named.required or path.exists():
+                yield from _env(path, f"{path.name}: ", path.parent)
+        except OSError as error:
+            yield _unreadable("env_file", error)
+        except UsageError as error:
+            yield error
+
+    def _resolve(self, text: str) -> str:
+        """Replace references as Compose does. Raises OSError."""
+        return _REFERENCE.sub(self._replace, text)
+
+    def _replace(self, found: re.Match[str]) -> str:
+        dollar, bare, name, operator, other, unknown = found.groups()
+        if unknown is not None:
+            raise OSError(errno.EINVAL, "a reference of an unknown form")
+        if dollar:
+            return "$"
+        value = self._variables.get(bare or name)
+        is_set = bool(value) if operator and operator.startswith(":") else value is not None
+        if operator and operator.endswith("+"):
+            return str(other) if is_set else ""
+        return value or "" if is_set or not operator or operator.endswith("?") else str(other)
+
+    def _read(self, service: _Service, named: str) -> bytes:
+        """Read a path of the container, in a secret or a bind mount of the service."""
+        for one in service.secrets:
+            mount = _Mount(source=one) if isinstance(one, str) else one
+            if PurePosixPath("/run/secrets", mount.target or mount.source) == PurePosixPath(named):
+                return self._read_secret(self._secrets.get(mount.source))
+        for volume in service.volumes:
+            mount = volume if isinstance(volume, _Mount) else _mount(self._resolve(volume))
+            if mount.type == "bind" and PurePosixPath(named).is_relative_to(mount.target):
+                inside = PurePosixPath(named).relative_to(mount.target)
+                return read_file(self._folder / Path(self._resolve(mount.source)).expanduser() / inside)
+        raise OSError(errno.ENOENT, "no secret or bind mount of the service has this file")
+
+    def _read_secret(self, secret: _SecretFile | None) -> bytes:
+        if secret and secret.file:
+            return read_file(self._folder / self._resolve(secret.file))
+        if secret and secret.environment in self._variables:
+            return self._variables[secret.environment or ""].encode()
+        raise OSError(errno.ENOENT, "an external secret, which Docker never returns")
+
+
+def _pair(line: str) -> tuple[str, str | None]:
+    name, separator, text = line.partition("=")
+    return name, text if separator else None
+
+
+def _mount(short: str) -> _Mount:
+    # SOURCE:TARGET[:OPTIONS]. A source that is no path is a volume of Docker.
+    source, _, rest = short.partition(":")
+    return _Mount(
+        type="bind" if source[:1] in ("/", ".", "~") else "volume", source=source, target=rest.partition(":")[0]
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_file(path).decode()
+    except OSError as error:
+        raise _unreadable(str(path), error) from None
+    except UnicodeDecodeError:
+        raise not_text(str(path)) from None
+
+
+def _unreadable(where: str, error: OSError) -> UsageError:
+    remedy = "correct the path, or run the command as the account of the server"
+    return UsageError(f"{where}: {error.strerror}", rule=_READABLE, remedy=remedy, code="import-source-unreadable")
+
+
+def not_text(origin: str) -> UsageError:
+    return UsageError(f"{origin}: not UTF-8", rule=_READABLE, remedy="write it as UTF-8", code="import-not-text")

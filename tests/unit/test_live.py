@@ -1,0 +1,344 @@
+"""`make live` on accounts that are played: each planted fault turns one check red, and a killed run is cleaned up."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from secretops.errors import UsageError
+from secretops.manifest import Manifest
+from secretops.values import Value, new_password
+from tests.unit.harness import ca_file
+from tests.unit.policy_plans import broken, events, own, text_of
+from tools.live.__main__ import execute
+from tools.live.checks import CLAIMS, GENERAL, ByHand, all_checks
+from tools.live.run import Live, Options
+from tools.live.runner import Done
+from tools.live.throwaway import Throwaway
+from tools.reliability_page import render
+
+VAULT = "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/plant/providers/x/vaults/kv"
+TYPES = {"azure-native:keyvault:Vault": VAULT, "azure-native:app:Job": f"{VAULT}-job"}
+SHOWN = {
+    "aws cloudwatch": "Successfully executed action arn:aws:sns:eu-central-1:123456789012:alerts",
+    "az rest": '{"status": "Succeeded", "monitorCondition": "Fired"}',
+}
+DOCTOR = ("rotators' rights", "readers' rights", "your rights", "audit", "server", "rotator", "login mqtt")
+
+Play = Callable[[], Done]
+Fault = Callable[[Play], Done]
+
+
+class KilledError(BaseException):
+    """No clean-up of the process runs after it."""
+
+
+def fails(_play: Play) -> Done:
+    return Done(1, err="AccessDenied for arn:aws:iam::123456789012:role/deployer")
+
+
+def edited(pattern: str, to: str) -> Fault:
+    def change(play: Play) -> Done:
+        done = play()
+        return replace(done, out=re.sub(pattern, to, done.out))
+
+    return change
+
+
+@cache
+def previewed(stack: str) -> str:
+    return "\n".join(events(own(stack)))
+
+
+@dataclass
+class Account:
+    """Plays the commands of a run, and remembers what they leave."""
+
+    stack: str
+    faults: dict[str, Fault] = field(default_factory=dict)
+    exists: bool = False
+    deployed: bool = False
+    stored: bool = False
+    users: bool = False
+    rotations: int = 0
+    killed_at: str = ""
+    ran: list[str] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.exists or self.deployed or self.stored or self.users)
+
+    def reach(self, step: str) -> None:
+        if self.killed_at in (step, "dead"):
+            self.killed_at = "dead"
+            raise KilledError
+
+    def __call__(self, *argv: str, stdin: str = "") -> Done:  # noqa: ARG002
+        self.reach("any command")
+        line = " ".join(argv)
+        self.ran.append(line)
+        fault = next((fault for pattern, fault in self.faults.items() if re.search(pattern, line)), None)
+        return fault(lambda: self.play(line)) if fault else self.play(line)
+
+    def remove_users(self, manifest: Manifest, admin: Value | None) -> tuple[str, dict[str, str]]:
+        if "removal" in self.faults or not admin:
+            return "no answer", {user: f"deleteClient {user}" for one in manifest.secrets for user in one.users}
+        self.users = False
+        return "", {}
+
+    def play(self, line: str) -> Done:
+        program, command = line.split()[:2]
+        if program == "secretops":
+            return Done(0, self.secretops(command))
+        return self.pulumi(line.split()[1:3]) if program == "pulumi" else Done(0, SHOWN.get(f"{program} {command}", ""))
+
+    def pulumi(self, words: list[str]) -> Done:
+        match words:
+            case ["stack", "init"]:
+                code, self.exists = 255 if self.exists else 0, True
+                return Done(code, err="error: stack already exists")
+            case ["preview", "--json"]:
+                return Done(0, previewed(self.stack))
+            case ["up", _]:
+                self.deployed = True
+            case ["stack", "output"]:
+                return Done(0, json.dumps(own(self.stack).outputs["secretops"])) if self.deployed else Done(1)
+            case ["stack", "export"]:
+                found = [{"type": kind, "id": one} for kind, one in TYPES.items()] if self.deployed else []
+                return Done(0 if self.exists else 1, json.dumps({"deployment": {"resources": found}}))
+            case ["destroy", _]:
+                self.deployed = False
+            case ["stack", "rm"]:
+                self.exists = False
+        return Done(0)
+
+    def secretops(self, command: str) -> str:
+        version = {"id": f"v{self.rotations}", "user": f"user-{self.rotations % 2}"}
+        match command:
+            case "tick":
+                self.stored = self.users = True
+            case "rotate":
+                self.rotations += 1
+            case "status":
+                on = [{"version": version["id"]}] * 2
+                rows = [{"name": name, "status": "verified", "current": version, "replicas": on}
+                        for name in ("mqtt", "broker-admin")]  # fmt: skip
+                return json.dumps({"secrets": rows})
+            case "doctor":
+                return json.dumps(
+                    {"checks": [{"check": one, "level": "ok", "value": "as it must be"} for one in DOCTOR]}
+                )
+            case "audit":
+                return json.dumps({"reader": "role/coreflux-mcp@tick", "value_returned": True, "declared": True})
+            case "compromise":
+                return json.dumps({"done": ["proof"], "ended": "now"}, indent=2)
+            case "purge":
+                self.stored = False
+                self.users = self.users and self.stack != "dev"  # whose broker goes with the values
+                return json.dumps({"versions": {}})
+        return ""
+
+
+SUPPLIED = ("broker-admin", "agent-key", "http-token")
+
+
+def new_live(folder: Path, account: Account, **chosen: object) -> Live:
+    stack = account.stack
+    text = text_of(stack).replace("/etc/ssl/certs/ca.crt", str(ca_file(folder)))
+    (folder / f"Pulumi.{stack}.yaml").write_text(text)
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    values = {name: Value({"password": new_password()}) for name in SUPPLIED}
+    options = Options(supplied=values, trail="" if stack in ("dev", "prod", "prod-azure") else "log")
+    options = replace(options, **chosen)  # type: ignore[arg-type]
+    live = Live(Throwaway(stack, folder), account, options, sleep=sleep, clock=lambda: now[0], reach=account.reach)
+    live.remove_from_broker = account.remove_users
+    return live
+
+
+def results(live: Live, result: str) -> list[str]:
+    report = json.loads((live.copy.folder / "report.json").read_text())
+    return [one["check"] for one in report["checks"] if one["result"] == result]
+
+
+STACKS = ("dev", "staging", "prod", "prod-azure", "prod-swarm", "prod-vault-kubernetes")
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_check_passes_in_a_healthy_account_but_those_by_hand(stack: str, tmp_path: Path) -> None:
+    account = Account(stack)
+    live = new_live(tmp_path, account)
+    assert execute(live) == 0
+    by_hand = {claim.name for claim in CLAIMS for one in claim.evidence if isinstance(one, ByHand)}
+    assert set(results(live, "not reached")) <= by_hand
+    assert len(results(live, "pass")) + len(results(live, "not reached")) == len(all_checks(live.copy.kinds))
+    assert account.is_empty and not live.copy.file.exists() and not live.path.exists()
+
+
+def one_more(**what: object) -> Fault:
+    def change(play: Play) -> Done:
+        done = play()
+        return replace(done, out=json.dumps({"deployment": json.loads(done.out)["deployment"] | what}))
+
+    return change
+
+
+PENDING = one_more(pending_operations=[{"type": "creating", "resource": {"urn": "urn::key"}}])
+
+
+def torn(_play: Play) -> Done:
+    return Done(0, "\n".join(events(broken(own("staging"), "", ("secretops", "broker", "tls"), False))))
+
+
+# What is planted -> stack, the command that is changed, how, and the check that turns red.
+FAULTS: dict[str, tuple[str, str, Fault, str]] = {
+    "the provider refuses": ("prod", "preview --json", fails, "preview-accepted"),
+    "a policy is broken": ("staging", "preview --json", torn, "policies-kept"),
+    "a role is missing": ("prod", "pulumi up", fails, "stack-deployed"),
+    "no manifest": ("prod", "stack output", fails, "stack-deployed"),
+    "no broker": ("dev", "broker start", fails, "first-values-published"),
+    "the tick fails": ("prod", "secretops tick", fails, "first-values-published"),
+    "nobody logs in": ("prod", "status", edited("verified", "waiting"), "first-values-published"),
+    "a refused key": ("prod", "put agent-key", fails, "supplied-values-accepted"),
+    "a refused rotation": ("prod", "rotate mqtt", fails, "rotations-published"),
+    "the same version": ("dev", "rotate mqtt", lambda _: Done(0), "rotations-published"),
+    "a lease for ever": ("prod", "rotate mqtt", lambda _: Done(4), "rotations-published"),
+    "drift": ("prod", "pulumi refresh", fails, "refresh-clean"),
+    "a change": ("prod", "preview --diff", fails, "preview-empty"),
+    "a finding": ("prod", "doctor", edited('"ok"', '"attention"'), "doctor-healthy"),
+    "doctor can't look": ("prod-azure", "doctor", fails, "doctor-healthy"),
+    "audit is silent": ("prod", "audit", lambda _: Done(0), "reads-recorded"),
+    "an undeclared reader": ("prod-azure", "audit", edited('ed": true}', 'ed": false}'), "readers-declared"),
+    "the old value works": ("prod", "compromise", edited("proof", "replace"), "old-value-refused"),
+    "no end": ("prod", "compromise", edited('"now"', "null"), "compromise-completes"),
+    "an alarm is unheard": ("prod", "describe-alarm", lambda _: Done(0, "None"), "aws-alarm-fires"),
+    "no schedule": ("prod", "audit", edited("@tick", "@operator"), "aws-schedule-runs"),
+    "a task is behind": ("prod", "status", edited(r'\{"version": "v3"\}\]', '{"version": "v2"}]'), "ecs-task-starts"),
+    "no task": ("prod", "status", edited(r'"replicas": \[.*?\]', '"replicas": null'), "ecs-task-starts"),
+    "the job never runs": ("prod-azure", "executions", lambda _: Done(0, "{}"), "azure-job-runs"),
+    "an alert is unheard": ("prod-azure", "AlertsM", lambda _: Done(0, "{}"), "azure-alert-fires"),
+    "the pods don't follow": ("staging", "status", edited('"v3"}', '"v2"}'), "kubernetes-pods-follow"),
+    "values stay": ("prod", "purge --json", edited(r"\{\}", '{"mqtt": [1]}'), "values-purged"),
+    "no right to purge": ("prod", "purge --destroy", fails, "values-purged"),
+    "resources stay": ("prod", "pulumi destroy", fails, "stack-destroyed"),
+    "users stay": ("prod", "removal", fails, "broker-users-removed"),
+    "a log group stays": ("prod", "describe-log-groups", lambda _: Done(0, "/aws/lambda/x"), "nothing-left"),
+    "a deleted vault stays": ("prod-azure", "list-deleted", lambda _: Done(0, "kv"), "nothing-left"),
+    "a secret of the Swarm": ("prod-swarm", "docker secret ls", lambda _: Done(0, "mqtt-v1"), "nothing-left"),
+    "half a resource": ("prod", "stack export", PENDING, "nothing-left"),
+    "the stack stays": ("dev", "stack rm", fails, "nothing-left"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("planted", FAULTS)
+def test_planted_fault_turns_its_check_red_alone_and_the_rest_is_removed(planted: str, tmp_path: Path) -> None:
+    stack, pattern, fault, red = FAULTS[planted]
+    account = Account(stack, {pattern: fault})
+    live = new_live(tmp_path, account)
+    assert execute(live) == 1
+    assert results(live, "fail") == [red]
+    left = json.loads((live.copy.folder / "report.json").read_text())["leftovers"]
+    assert bool(left) is (red in ("values-purged", "stack-destroyed", "broker-users-removed", "nothing-left"))
+    assert all(one["command"] for one in left)
+    account.faults.clear()
+    if left:
+        execute(new_live(tmp_path, account), clean=True)
+    assert account.is_empty and not live.path.exists()
+
+
+STEPS = [*(step.__name__ for step in Live._steps(Live)), "purge", "destroy", "remove_users", "remove_rest"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("stack", ["dev", "prod-swarm"])
+def test_run_killed_at_a_step_is_cleaned_up_by_the_next_call(
+    stack: str, step: str, clean: bool, tmp_path: Path
+) -> None:
+    account = Account(stack, killed_at=step)
+    with pytest.raises(KilledError):
+        execute(new_live(tmp_path, account))
+    account.killed_at = ""
+    live = new_live(tmp_path, account)
+    assert execute(live, clean=clean) == 0
+    assert account.is_empty and not live.copy.file.exists() and not live.path.exists()
+    if not clean:
+        assert "compromise-completes" in results(live, "pass"), "it goes on where it was killed"
+
+
+@pytest.mark.parametrize("taken", ["file", "state"])
+def test_stack_of_the_users_with_the_copys_name_is_left_alone(taken: str, tmp_path: Path) -> None:
+    account = Account("dev", exists=taken == "state", deployed=True)
+    live = new_live(tmp_path, account)
+    if taken == "file":
+        live.copy.file.write_text("config: {}")
+    with pytest.raises(UsageError, match="live-name-taken"):
+        execute(live)
+    assert account.deployed and live.copy.file.exists() is (taken == "file")
+
+
+def test_unconfirmed_run_deploys_nothing(tmp_path: Path) -> None:
+    def refuse(cost: str, _name: str) -> None:
+        assert "USD" in cost
+        raise UsageError("no", code="confirmation-missing")
+
+    account = Account("prod")
+    with pytest.raises(UsageError, match="confirmation-missing"):
+        execute(new_live(tmp_path, account, confirm=refuse))
+    assert account.is_empty and not any(line.startswith("pulumi up") for line in account.ran)
+
+
+def test_report_has_no_value_and_no_account_number(tmp_path: Path) -> None:
+    account = Account("prod", {"pulumi up": fails, "stack export": PENDING})
+    live = new_live(tmp_path, account)
+    password = live.options.supplied["broker-admin"]["password"]
+    account.faults["preview --diff"] = lambda _: Done(1, err=password)
+    execute(live)
+    texts = [(live.copy.folder / f"report.{kind}").read_text() for kind in ("json", "html")]
+    assert not any(word in text for text in texts for word in ("123456789012", password))
+    assert all("AccessDenied" in text for text in texts)
+
+
+def test_state_with_a_supplied_value_is_found(tmp_path: Path) -> None:
+    account = Account("prod")
+    live = new_live(tmp_path, account)
+    account.faults["export --show"] = lambda _: Done(0, live.options.supplied["agent-key"]["password"])
+    assert execute(live) == 1
+    assert results(live, "fail") == ["state-without-values"]
+
+
+def test_accepted_finding_and_check_are_not_red(tmp_path: Path) -> None:
+    account = Account("prod", {"doctor": edited('"your rights", "level": "ok"', '"your rights", "level": "unknown"'),
+                               "pulumi refresh": fails})  # fmt: skip
+    live = new_live(tmp_path, account, accepted=("your rights", "refresh-clean"))
+    assert execute(live) == 0
+    assert results(live, "accepted") == ["refresh-clean"]
+    assert "aws-rights-suffice" in results(live, "not reached")
+
+
+def test_nothing_of_a_platform_is_proven_on_a_stand_in(tmp_path: Path) -> None:
+    live = new_live(tmp_path, Account("prod"), standin=True)
+    assert execute(live) == 0
+    assert not set(results(live, "pass")) - set(GENERAL)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_copy_is_a_development_stack_with_places_of_its_own(stack: str, tmp_path: Path) -> None:
+    live = new_live(tmp_path, Account(stack))
+    live.copy.write()
+    text = live.copy.file.read_text()
+    assert "environment: development" in text
+    for place in ("generation", "namespace", "root", "port"):
+        mine, theirs = (set(re.findall(rf"\b{place}: \S+", one)) for one in (text, text_of(stack)))
+        assert not mine & theirs
+
+
+def test_each_claim_is_on_the_page_of_what_is_unproven() -> None:
+    assert not [claim.name for claim in CLAIMS if f"`{claim.name}`" not in render()]

@@ -1,0 +1,487 @@
+"""The run: deploy a throwaway copy of a stack, prove what the docs promise of it, and remove the copy."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, TypeVar
+
+from components.settings.settings import ConfigurationError
+from policies import cost
+from policies.evidence import Verdict, judge
+from policies.plan import NoPlanError, plan_of_preview
+from policies.rule import Enforcement
+from secretops.errors import ExitCode, UsageError
+from secretops.manifest import HTTP_TOKEN, Manifest, Secret, SecretKind
+from secretops.values import PUBLIC_FIELDS, Value, new_password
+from tools.live import broker_users, checks
+from tools.live.checks import ByHand, Claim, Command, Doctor, Evidence, Follows, Reads, Result, Servers
+from tools.live.runner import Done
+from tools.live.state import Leftover, Outcome, State, anonymous
+from tools.live.throwaway import Throwaway
+from tools.steps import say, write_whole
+
+# Seconds between two looks at what arrives late.
+PAUSE = 15.0
+
+# The detail of what nobody looked at, which is not printed.
+EARLIER = "an earlier check failed, or the run was interrupted"
+
+# Characters of a detail.
+LONGEST = 400
+
+# Doctor's checks of every stack. The others look at what no stand-in creates.
+OF_EVERY_STACK = re.compile(r"broker|agent|certificates|orphaned values|(secret|login) .*")
+
+T = TypeVar("T")
+
+
+class StoppedError(Exception):
+    """What follows needs the check that failed."""
+
+
+@dataclass(kw_only=True)
+class Options:
+    """The user's choices. `supplied`: secret -> value. `accepted`: checks, also doctor's, that may fail."""
+
+    supplied: Mapping[str, Value] = field(default_factory=dict, repr=False)
+    accepted: Sequence[str] = ()
+    trail: str = ""
+    wait: float = 5400.0
+    standin: bool = False
+    confirm: Callable[[str, str], None] = lambda _cost, _name: None
+
+
+@dataclass
+class Live:
+    """A run on `copy`, by the commands of `run`. `reach` is called before each step, for tests."""
+
+    copy: Throwaway
+    run: Callable[..., Done]
+    options: Options
+    state: State = field(default_factory=State)
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    reach: Callable[[str], object] = lambda _step: None
+    remove_from_broker: Callable[[Manifest, Value | None], tuple[str, dict[str, str]]] = broker_users.remove
+
+    def __post_init__(self) -> None:
+        self._last = self.clock()
+        self.path, self._manifest_file = self.copy.folder / "state.json", self.copy.folder / "manifest.json"
+
+    def refuse_taken(self) -> None:
+        """Raise UsageError if the name of the copy is that of a stack of the user's."""
+        if self.copy.file.exists() or not self._pulumi("stack", "export").code:
+            rule, remedy = "make live never touches a stack that it did not create", "rename or remove that stack"
+            raise UsageError(f"{self.copy.name} exists", rule=rule, remedy=remedy, code="live-name-taken")
+
+    def prove(self) -> None:
+        """Run the steps that are not done yet, then remove the copy, also after a failure or an interruption."""
+        self._keep()
+        try:
+            for step, check in self._steps().items():
+                if not self.state.cleaning and step.__name__ not in self.state.done:
+                    self._step(step, check)
+        except StoppedError:
+            pass
+        except (Exception, KeyboardInterrupt, SystemExit):
+            self.clean_up()
+            raise
+        self.clean_up()
+
+    def _steps(self) -> dict[Callable[[], None], str]:
+        """Return the steps, and the check that an unexpected failure of each belongs to."""
+        return {
+            self.preview: "preview-accepted",
+            self.deploy: "stack-deployed",
+            self.first_values: "first-values-published",
+            self.rotate: "rotations-published",
+            self.unchanged: "preview-empty",
+            self.doctor: "doctor-healthy",
+            self.audit: "reads-recorded",
+            self.compromise: "compromise-completes",
+            self.claims: "run-without-defect",
+        }
+
+    def clean_up(self) -> None:
+        """Remove the copy, what it left on the platform, and its users on the broker. Each call starts over."""
+        is_there = self.copy.file.exists() or bool(self.state.leftovers)
+        self.state.cleaning, self.state.leftovers = True, []
+        self._keep()
+        if is_there:
+            steps = {self.purge: "values-purged", self.destroy: "stack-destroyed"}
+            if set(checks.DESTROYED_FIRST) & set(self.copy.kinds):
+                steps = dict(reversed(steps.items()))
+            rest = {self.remove_users: "broker-users-removed", self.remove_rest: "nothing-left"}
+            for step, check in {**steps, **rest}.items():
+                self._step(step, check)
+        for name in checks.all_checks(self.copy.kinds):
+            if name not in self.state.outcomes:
+                self.record(name, detail=EARLIER, reached=False)
+
+    def forget(self) -> None:
+        """Remove the state of a run that left nothing. The report and the log stay."""
+        kept = ("report.html", "report.json", "log.txt", "lock")
+        for path in self.copy.folder.iterdir() if not self.state.leftovers else ():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in kept:
+                path.unlink()
+
+    def record(self, name: str, failed: str = "", *, detail: str = "", reached: bool = True) -> bool:
+        """Record a check's result: FAIL if `failed` says why. Return whether what follows may go on."""
+        result = Result.PASS
+        if failed:
+            result = Result.ACCEPTED if name in self.options.accepted else Result.FAIL
+        elif not reached:
+            result = Result.NOT_REACHED
+        now, text = self.clock(), anonymous(failed or detail)[:LONGEST]
+        self.state.outcomes[name] = Outcome(result=result, detail=text, seconds=round(now - self._last, 1))
+        self._last = now
+        if detail != EARLIER:
+            say(f"{result:<11} {name}{': ' if text else ''}{text}"[:80])
+        self._keep()
+        return result is not Result.FAIL
+
+    def preview(self) -> None:
+        self.copy.write()
+        made = self.run("pulumi", "stack", "init", self.copy.name, "--no-select", "--non-interactive")
+        if made.code and "already exists" not in made.reason:
+            self._need("preview-accepted", made.reason)
+        done = self._pulumi("preview", "--json")
+        try:
+            plan = plan_of_preview(done.out)
+        except NoPlanError as error:
+            self._need("preview-accepted", _errors(done) if done.code else str(error))
+            return
+        self._need("preview-accepted", _errors(done) if done.code else "")
+        mandatory = (one for one in judge(plan) if one.rule.enforcement is not Enforcement.ADVISORY)
+        self._need("policies-kept", ", ".join(one.rule.name for one in mandatory if one.verdict is Verdict.BROKEN))
+        self.options.confirm(cost.text(plan) or "It costs nothing.", self.copy.name)
+
+    def deploy(self) -> None:
+        done = self._pulumi("up", "--yes", "--skip-preview", "--suppress-outputs", "--policy-pack", "policies")
+        self._need("stack-deployed", done.failed or ("" if self._has_manifest() else "no output secretops"))
+        self._note_resources()
+
+    def first_values(self) -> None:
+        """Supply and make the first value of each secret, in the order of docs/operations/bootstrap.md."""
+        manifest, embedded = self.manifest, self.manifest.broker.embedded
+        supplied = {HTTP_TOKEN[0]: Value({HTTP_TOKEN[1]: new_password()}), **self.options.supplied}
+        if embedded and (started := self._secretops("broker", "start")).code:
+            self._need("first-values-published", started.reason)
+        refused, skipped = list[str](), list[str]()
+        certificates_first = sorted(manifest.secrets, key=lambda one: one.kind not in (SecretKind.CA, SecretKind.X509))
+        for secret in certificates_first:
+            if value := supplied.get(secret.name):
+                done = self._secretops("put", secret.name, stdin=json.dumps(value.as_dict()))
+                refused += [f"{secret.name}: {done.reason}"] if done.code else []
+            elif secret.is_issued:
+                self._secretops("rotate", secret.name)
+            elif not secret.makes_first_value and not (embedded and secret.kind is SecretKind.BROKER_ADMIN):
+                skipped.append(secret.name)
+        ticked = self._secretops("tick")
+        failed = ticked.failed if ticked.code not in (ExitCode.ATTENTION, ExitCode.WAITING) else ""
+        alternating = {one.name for one in manifest.secrets if one.kind.alternates}
+        late = alternating - {one["name"] for one in self._status() if one["status"] == "verified"}
+        hint = f"not verified: {', '.join(sorted(late))}; not supplied: {', '.join(skipped)}" if late else ""
+        if not refused:
+            self._need("first-values-published", failed or hint)
+        reached = bool(refused) or not skipped
+        missing = f"not supplied: {', '.join(skipped)}" if skipped else ""
+        self._need("supplied-values-accepted", "; ".join(refused), detail=missing, reached=reached)
+
+    def rotate(self) -> None:
+        """Rotate three times, and again while the lease or a grace period stops it."""
+        seen = list[dict[str, Any]]()
+        now = ("--now",) if self.options.standin else ()  # where no server reports a version
+        for _ in range(3):
+            grace = self.manifest.grace_seconds + 300
+            done = self._until(lambda: self._secretops("rotate", self._mqtt.name, *now), grace, _is_over)
+            if done.code:
+                self.record("rotations-published", done.reason)
+                return
+            seen.append(next((one["current"] or {} for one in self._status() if one["name"] == self._mqtt.name), {}))
+        versions = {one.get("id") for one in seen}
+        alternate = all(one.get("user") != other.get("user") for one, other in pairwise(seen))
+        self.record("rotations-published", "" if len(versions) == len(seen) and alternate else f"versions: {seen}")
+
+    def unchanged(self) -> None:
+        drift = self._pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes").failed
+        if self.record("refresh-clean", drift):  # it has changed the state otherwise
+            self.record("preview-empty", self._pulumi("preview", "--diff", "--expect-no-changes").failed)
+        log, state = self.copy.folder / "log.txt", self._pulumi("stack", "export", "--show-secrets").out
+        whole = state + (log.read_text() if log.exists() else "")
+        found = [name for name, value in self.options.supplied.items() if _is_in(value, whole)]
+        self.record("state-without-values", f"a value of {', '.join(found)}" if found else "")
+
+    def doctor(self) -> None:
+        """Repeat until no check is red: some of what doctor reads is late, such as the first run of a schedule."""
+        self.state.doctor = found = self._until(self._examine, self.options.wait, lambda found: not self._red(found))
+        accepted = ", ".join(name for name in found if found[name] and name in self.options.accepted)
+        red = "; ".join(self._red(found)) if found else "doctor printed no check"
+        self.record("doctor-healthy", red, detail=f"accepted: {accepted}" if accepted else "")
+
+    def audit(self) -> None:
+        reason = "" if self._trail else "pass the store's access log: TRAIL=FILE"
+        if self.options.standin and not self.options.trail:
+            reason = "a stand-in delivers no trail"
+        rows = [] if reason else self._until(self._reads, self.options.wait, bool)
+        failed = "" if rows or reason else "no read of this run"
+        self.record("reads-recorded", failed, detail=reason, reached=not reason)
+        others = sorted({str(row["reader"]) for row in rows if not row["declared"]})
+        self.record("readers-declared", ", ".join(others), detail=reason, reached=bool(rows))
+
+    def compromise(self) -> None:
+        trail = ("--trail", self.options.trail) if self.options.trail else ()
+        done = self._secretops("compromise", self._mqtt.name, "--yes", "--json", "--to", str(self.copy.folder), *trail)
+        incident = _json(done)
+        proven = "proof" in incident.get("done", ())
+        self.record("old-value-refused", "" if proven else done.reason)
+        self.record("compromise-completes", done.reason if proven and not incident.get("ended") else "", reached=proven)
+
+    def claims(self) -> None:
+        """Wait for what the platform does by itself, all at once."""
+        end, late = self.clock() + self.options.wait, list[Claim]()
+        for claim in checks.claims(self.copy.kinds):
+            if reason := self._unreachable(claim):
+                self.record(claim.name, detail=reason, reached=False)
+            else:
+                late.append(claim)
+        while late:
+            missing = {claim.name: "; ".join(filter(None, map(self._missing, claim.evidence))) for claim in late}
+            for claim in [one for one in late if not missing[one.name] or self.clock() >= end]:
+                self.record(claim.name, missing[claim.name])
+                late.remove(claim)
+            if late:
+                self.sleep(PAUSE)
+
+    def purge(self) -> None:
+        if self._passed("values-purged"):
+            return
+        if not self._has_manifest():
+            self.record("values-purged", detail="nothing was deployed", reached=False)
+            return
+        done = self._secretops("purge", "--destroy", "--yes")
+        left = _json(self._secretops("purge", "--json")).get("versions", {})
+        if not self.record("values-purged", done.failed or ", ".join(name for name in left if left[name])):
+            self._leave("values in the store", f"secretops purge --destroy --manifest {self._manifest_file}")
+
+    def destroy(self) -> None:
+        self._pulumi("cancel", "--yes")
+        self._note_resources()
+        self._pulumi("state", "unprotect", "--all", "--yes")
+        done = self._pulumi("destroy", "--yes", "--skip-preview", "--suppress-outputs")
+        left = self._exported().get("resources") or ()
+        if not self.record("stack-destroyed", f"{len(left)} resources are left; {done.reason}" if left else ""):
+            self._leave(f"resources of {self.copy.name}", f"make live STACK={self.copy.original} CLEAN=1")
+
+    def remove_users(self) -> None:
+        failed, left = "", dict[str, str]()
+        if "deploy" in self.state.done and self._has_manifest() and not self.manifest.broker.embedded:
+            admin = self.manifest.of_kind(SecretKind.BROKER_ADMIN)
+            supplied = self.options.supplied.get(admin.name) if admin else None
+            failed, left = self.remove_from_broker(self.manifest, supplied)
+        if not self.record("broker-users-removed", failed):
+            for user, command in left.items():
+                self._leave(f"user {user} on the broker", command)
+
+    def remove_rest(self) -> None:
+        """Remove what `pulumi destroy` left on the platform, then the stack."""
+        unknown, before = list[str](), len(self.state.leftovers)
+        for residue in checks.RESIDUE if not self.options.standin else ():
+            for words in self._words(residue.type) if residue.kind in self.copy.kinds else ():
+                listing = [word.format_map(words) for word in residue.lists]
+                for name in self.run(*listing).out.split():
+                    self.run(*(word.format(found=name) for word in residue.removes))
+                again = self.run(*listing)
+                unknown += [f"{' '.join(listing[:3])}: {again.reason}"] if again.code else []
+                for name in again.out.split():
+                    self._leave(name, " ".join(residue.removes).format(found=name))
+        pending = self._exported().get("pending_operations") or ()
+        for one in pending:
+            what = f"perhaps {one['resource']['urn'].rpartition('::')[2]}, whose creation was interrupted"
+            self._leave(what, f"pulumi refresh --stack {self.copy.name}")
+        if self._passed("stack-destroyed") and not pending:
+            done = self.run("pulumi", "stack", "rm", self.copy.name, "--yes", "--non-interactive")
+            if done.code and "no stack named" not in done.reason:
+                self._leave(f"the stack {self.copy.name}: {done.reason}", f"pulumi stack rm {self.copy.name}")
+            else:
+                self.copy.file.unlink(missing_ok=True)
+        left = ", ".join(one.what for one in self.state.leftovers[before:])
+        self.record("nothing-left", left, detail="; ".join(unknown), reached=not unknown)
+
+    @property
+    def manifest(self) -> Manifest:
+        return Manifest.parse(self._manifest_file.read_bytes(), str(self._manifest_file))
+
+    @property
+    def _mqtt(self) -> Secret:
+        return next(one for one in self.manifest.secrets if one.kind is SecretKind.MQTT_USER)
+
+    def _step(self, step: Callable[[], None], check: str) -> None:
+        """Run a step. An unexpected failure fails `check`; if the next steps need it, raise StoppedError."""
+        self.reach(step.__name__)
+        say(f"- {step.__name__.replace('_', ' ')}")
+        try:
+            step()
+        except (StoppedError, UsageError, ConfigurationError):
+            raise
+        except Exception as error:  # a defect, or an answer of a form that nobody expects
+            self.record(check, f"{type(error).__name__}: {error}")
+            if step in (self.preview, self.deploy, self.first_values):
+                raise StoppedError from error
+        self.state.done.append(step.__name__)
+        self._keep()
+
+    def _need(self, name: str, failed: str, *, detail: str = "", reached: bool = True) -> None:
+        if not self.record(name, failed, detail=detail, reached=reached):
+            raise StoppedError
+
+    def _passed(self, name: str) -> bool:
+        return name in self.state.outcomes and self.state.outcomes[name].result in (Result.PASS, Result.ACCEPTED)
+
+    def _leave(self, what: str, command: str) -> None:
+        self.state.leftovers.append(Leftover(what=anonymous(what), command=anonymous(command)))
+
+    def _keep(self) -> None:
+        write_whole(self.path, self.state.model_dump_json(indent=2), mode=0o600)
+
+    def _pulumi(self, *words: str) -> Done:
+        return self.run("pulumi", *words, "--stack", self.copy.name, "--non-interactive")
+
+    def _secretops(self, *words: str, stdin: str = "") -> Done:
+        return self.run("secretops", *words, "--manifest", str(self._manifest_file), stdin=stdin)
+
+    def _status(self) -> list[dict[str, Any]]:
+        return list(_json(self._secretops("status", "--json")).get("secrets", ()))
+
+    def _has_manifest(self) -> bool:
+        """Return whether the stack has a manifest, which is read again if an interrupted run has not."""
+        if not self._manifest_file.exists() and (
+            found := _json(self._pulumi("stack", "output", "secretops", "--json"))
+        ):
+            write_whole(self._manifest_file, json.dumps(found), mode=0o600)
+        return self._manifest_file.exists()
+
+    def _exported(self) -> dict[str, Any]:
+        return dict(_json(self._pulumi("stack", "export")).get("deployment") or {})
+
+    def _note_resources(self) -> None:
+        """Note the ids of the resources that checks name by type, while the state has them."""
+        commands = (one for claim in checks.CLAIMS for one in claim.evidence if isinstance(one, Command))
+        named = {*(one.type for one in checks.RESIDUE), *(one.type for one in commands)}
+        for one in self._exported().get("resources") or ():
+            ids = self.state.resources.setdefault(one["type"], []) if one["type"] in named else []
+            ids += [one["id"]] if "id" in one and one["id"] not in ids else []
+
+    def _words(self, of_type: str = "") -> Iterator[Mapping[str, str]]:
+        """Yield what a command's words may name: places of the store, and of each resource of a type."""
+        store = self.manifest.store.model_dump(mode="json") if self._has_manifest() else {}
+        base = {**{key: str(one) for key, one in store.items()}, "stack": self.copy.name}
+        for found in self.state.resources.get(of_type, ()) if of_type else ("",):
+            group = re.match(r"(?P<subscription>/subscriptions/[^/]+)/resourceGroups/(?P<group>[^/]+)", found)
+            own = {**base, **(group.groupdict() if group else {}), "id": found, "name": found.rpartition("/")[2]}
+            yield defaultdict(str, own)
+
+    def _red(self, found: Mapping[str, str]) -> list[str]:
+        accepted = self.options.accepted
+        return [f"{name}: {text}" for name, text in found.items() if text and name not in accepted]
+
+    def _examine(self) -> dict[str, str]:
+        """Return doctor's checks, and what is wrong with each."""
+        found = _json(self._secretops("doctor", "--json")).get("checks", ())
+        return {
+            one["check"]: "" if one["level"] == "ok" else f"{one['value']} ({one['level']})"
+            for one in found
+            if not self.options.standin or OF_EVERY_STACK.fullmatch(one["check"])
+        }
+
+    @property
+    def _trail(self) -> tuple[str, ...]:
+        """Return the command that prints the trail, or the arguments of `secretops audit`; empty without a trail."""
+        if self.options.trail:
+            return "audit", self.options.trail
+        return next((command for kind, command in checks.TRAILS.items() if kind in self.copy.kinds), ())
+
+    def _reads(self) -> list[dict[str, Any]]:
+        """Return the rows of the audit since the run began, of those who got a value."""
+        words, lines = self._trail, ""
+        if words[0] != "audit":
+            query = str(_json(self._pulumi("stack", "output", "trail", "--json")).get("query"))
+            lines = self.run(*(word.format_map({**next(self._words()), "query": query}) for word in words)).out
+            words = ("audit", "-")
+        done = self._secretops(*words, "--json", "--since", self.state.began, stdin=lines)
+        rows = [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
+        return [row for row in rows if row.get("value_returned")]
+
+    def _unreachable(self, claim: Claim) -> str:
+        """Return why this run cannot show the claim, or nothing."""
+        for one in claim.evidence:
+            match one:
+                case ByHand(how):
+                    return f"by hand: {how}"
+                case Follows(check) if not self._passed(check):
+                    return f"see {check}"
+                case Doctor(names) if bad := [name for name in names if self.state.doctor.get(name, "missing")]:
+                    return f"see doctor-healthy: {', '.join(bad)}"
+        return "a stand-in proves nothing of the platform" if self.options.standin else ""
+
+    def _missing(self, evidence: Evidence) -> str:
+        """Return what is not there yet, or nothing."""
+        match evidence:
+            case Reads(reader):
+                found = any(re.search(reader, str(row["reader"])) for row in self._reads())
+                return "" if found else f"no read by {reader}"
+            case Servers():
+                return self._behind()
+            case Command(argv, shows, of_type):
+                for words in self._words(of_type):
+                    done = self.run(*(word.format_map(words) for word in argv))
+                    if done.code or not re.search(shows, done.out):
+                        return f"{' '.join(argv[:3])}: {done.failed or f'no {shows}'}"
+        return ""
+
+    def _behind(self) -> str:
+        """Return how many servers report the current version of the broker's user, or nothing if all do."""
+        row = next((one for one in self._status() if one["name"] == self._mqtt.name), {})
+        on, current = [one["version"] for one in row.get("replicas") or ()], row.get("current") or {}
+        good, wanted = on.count(current.get("id")), max(self.manifest.replicas or 1, len(on))
+        return "" if good >= wanted else f"{good} of {wanted} servers report the current version"
+
+    def _until(self, look: Callable[[], T], seconds: float, enough: Callable[[T], bool]) -> T:
+        """Return what `look` finds once it is enough, or after `seconds`."""
+        end = self.clock() + seconds
+        while not enough(found := look()) and self.clock() < end:
+            self.sleep(PAUSE)
+        return found
+
+
+def _is_over(done: Done) -> bool:
+    return done.code != ExitCode.BUSY and "[grace-not-over]" not in done.err
+
+
+def _is_in(value: Value, text: str) -> bool:
+    return any(part in text for name, part in value.items() if name not in PUBLIC_FIELDS)
+
+
+def _json(done: Done) -> dict[str, Any]:
+    """Return the first JSON object of the output that starts a line, or an empty one."""
+    for found in re.finditer(r"^\{", done.out, re.MULTILINE):
+        with suppress(ValueError):
+            return dict(json.JSONDecoder().raw_decode(done.out, found.start())[0])
+    return {}
+
+
+def _errors(done: Done) -> str:
+    """Return the errors in a preview's events."""
+    events = [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
+    found = [one["diagnosticEvent"] for one in events if "diagnosticEvent" in one]
+    return " / ".join(one["message"].strip() for one in found if one.get("severity") == "error") or done.reason

@@ -1,0 +1,77 @@
+"""What a run has done so far, in a file: an interrupted run continues, and what it made is removed."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from secretops.errors import LeaseHeldError
+from secretops.redaction import redact
+from tools.live.checks import Result
+
+# Account numbers: twelve digits, also within an ARN; and the GUIDs of subscriptions, tenants and principals.
+_ACCOUNTS = re.compile(r"(?<!\d)\d{12}(?!\d)|\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
+
+
+def anonymous(text: str) -> str:
+    """Return `text` without values that this process knows, and without account numbers."""
+    return _ACCOUNTS.sub("(account)", redact(text))
+
+
+def utc() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class Outcome(BaseModel):
+    """The result of a check. `seconds` is the time since the check before it."""
+
+    result: Result
+    detail: str
+    at: str = Field(default_factory=utc)
+    seconds: float
+
+
+class Leftover(BaseModel):
+    """What is still there, and the command that removes it."""
+
+    what: str
+    command: str
+
+
+class State(BaseModel):
+    """The state of a run. `done` names its steps; `cleaning`: the proof is over, and the copy is being removed."""
+
+    began: str = Field(default_factory=utc)
+    done: list[str] = []
+    cleaning: bool = False
+    # Type of a resource -> ids, of those whose type a check names.
+    resources: dict[str, list[str]] = {}
+    # Doctor's checks, and what is wrong with each.
+    doctor: dict[str, str] = {}
+    outcomes: dict[str, Outcome] = {}
+    leftovers: list[Leftover] = []
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[int]:
+    """Lock the run. Yield the descriptor: a command that inherits it keeps the lock if this process is killed.
+
+    Raises LeaseHeldError.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            rule = "only one run of a stack at a time; a command that a killed run had started may still run"
+            remedy = "wait until it has ended, and run make live again"
+            raise LeaseHeldError(
+                f"{folder.name}: a run is active", rule=rule, remedy=remedy, code="live-busy"
+            ) from None
+        yield file.fileno()
