@@ -1,4 +1,4 @@
-"""Write figures to docs/performance.md: each part's between its two marks, with time and machine."""
+"""Write each part's figures between its two marks in docs/performance.md, with the time and the machine."""
 
 from __future__ import annotations
 

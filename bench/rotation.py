@@ -1,7 +1,8 @@
-"""Measure how long a rotation takes on each store, what it calls, and when every replica uses the new version.
+"""Measure how long a rotation takes on each store, how many calls it makes, and when every replica uses the new
+version.
 
-pytest runs the tests below for the brokers and stores that it starts. They assert nothing: `measure` reads their
-properties.
+The tests below run in pytest, whose fixtures start the brokers and stores. They assert nothing. They record properties,
+which `measure` reads.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def _counted(store: type) -> Iterator[dict[str, int]]:
 
 
 def test_replicas(tmp_path: Path, mosquitto: Mosquitto, record_property: Record) -> None:
-    """Measure the time until every server uses the new version: from the command, and from the publish."""
+    """Measure the seconds until every server uses the new version: since the command began, and since the publish."""
     stack, server = prepared_stack(tmp_path / "store", mosquitto), real_server() or find_server()
     served = [ServedByLauncher(stack, tmp_path / str(number), server) for number in range(REPLICAS)]
     seconds, after = anyio.run(_replicas, stack, served)
@@ -188,5 +189,5 @@ async def _serve(one: ServedByLauncher, is_ready: anyio.Event, stop: anyio.Event
 
 
 def _all_are_on(served: list[ServedByLauncher], version: str) -> bool:
-    """Return whether all servers use `version`, by their logs: waiting for the broker's reports takes longer."""
+    # By the logs, because the servers' reports at the broker arrive later.
     return all(f"Using version {version} of mqtt" in one.log for one in served)

@@ -1,4 +1,4 @@
-"""Set up a clone. A step is skipped while its sources are those of its last run."""
+"""Set up a clone. A step is skipped if its sources have not changed since its last run."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def make_ready(stack: str | None = None, *, deploys: bool = False, checks: bool 
 def check_stack_file(stack: str, *, deploys: bool) -> None:
     """Print every error in the file of `stack`, and exit if there is one.
 
-    Before a deployment, a file that has passed and is unchanged is not checked again: the program checks it at each
+    Before a deployment, an unchanged file that has passed is not checked again, because the program checks it at each
     run.
     """
     file, stamp = Path(f"Pulumi.{stack}.yaml"), TOOLS / f"checked/{stack}"
@@ -98,7 +98,7 @@ def check_stack_file(stack: str, *, deploys: bool) -> None:
 
 
 def provide_uv(tools: Path = TOOLS) -> Path:
-    """Link `.tools/bin/uv` to the uv on PATH, or to the wheel's if that one is missing or too old. Raises
+    """Link `.tools/bin/uv` to the uv on PATH, or if that is missing or too old, to the uv of a wheel. Raises
     SetupError."""
     on_path = shutil.which("uv")
     uv = Path(on_path) if on_path else tools / "venv/bin/uv"
@@ -117,7 +117,8 @@ def provide_uv(tools: Path = TOOLS) -> Path:
 
 @contextlib.contextmanager
 def synced_environment(venv: Path = VENV) -> Iterator[bool]:
-    """Sync `.venv` with `uv.lock` while the block runs, if needed. Yield whether it is. Raises SetupError."""
+    """Sync `.venv` with `uv.lock` while the block runs, if that is needed. Yield whether it is needed. Raises
+    SetupError."""
     key = hashlib.sha256(f"{sys.version} {EXTRAS}".encode())
     for name in LOCKED:
         key.update((ROOT / name).read_bytes())
@@ -151,9 +152,9 @@ def install_pulumi(cli: PulumiCli, venv: Path = VENV) -> None:
 
 
 def _pulumi_key() -> str:
-    """Return a digest of every Pulumi on PATH with size and time, and of our build.
+    """Return a digest of our build, and of every Pulumi on PATH by its size and time.
 
-    It changes with them, and needs to run none of them, which takes 0.3 s.
+    It runs no Pulumi to find its version, because that takes 0.3 s.
     """
     key = hashlib.sha256(f"{pulumi_cli.VERSION} {ROOT} {pulumi_cli.expected_build()}".encode())
     key.update(TEMPLATE.read_bytes())
@@ -238,13 +239,13 @@ def wrapper_text(cli: PulumiCli, clone: Path = ROOT) -> str:
 
 
 def base_python() -> str:
-    """Return the Python on which this environment is based: the environment may be deleted."""
+    """Return the Python on which this environment is based, because the environment may be deleted."""
     base: str | None = getattr(sys, "_base_executable", None)
     return base or sys.executable
 
 
 def _uv_version(uv: Path) -> tuple[int, ...]:
-    """Return uv's version; if uv does not run, an empty tuple, which is less than any version."""
+    """Return uv's version, or an empty tuple if uv does not run. The empty tuple is less than any version."""
     try:
         done = subprocess.run([uv, "--version"], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     except OSError:

@@ -1,10 +1,9 @@
 """Build Pulumi's provider for Docker, for Swarm stacks.
 
-The provider is in no package registry; the Terraform provider that it bridges is a Go module. The package that it needs
-there is internal, so the build adds a folder `upstream` with that provider's sources, without files only for Terraform,
-and with a package that exports the internal one.
-
-To change a version, edit go.mod, then run `python -m tools.docker_provider`, which tidies it.
+The provider is in no package registry. The Terraform provider that it bridges is a Go module, but the package that is
+needed there is internal. So the build adds a folder `upstream` with that module's sources, except files that only
+Terraform needs, and with a package that exports the internal one. To change a version, edit go.mod, then run `python -m
+tools.docker_provider`, which tidies it.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def texts(scope: Scope, at: ast.AST, blocks: Blocks, names: Iterable[str], depth
     """Yield each combination of texts that `names` can have at the node `at`."""
     needed, sources = set(names), dict[str, tuple[int, ...]]()
     while new := needed - sources.keys():
-        for name in new:
+        for name in sorted(new):
             sources[name] = _assigning(scope, at, blocks, name)
             needed |= names_in(scope.assignments[index].values[name] for index in sources[name])
     free = {name for name in needed if not sources[name]}

@@ -30,7 +30,7 @@ no codes: they name the step that failed, and end with the remedy. Words in capi
 
 @dataclass(frozen=True)
 class Message:
-    """A call that creates an error: its code, class and texts, with capitals for parts that are only known at run
+    """A call that creates an error: its code, class and texts. Capitals replace the parts that are only known at run
     time."""
 
     code: str

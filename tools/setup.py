@@ -15,7 +15,8 @@ OLDEST_PYTHON = (3, 11)
 
 
 def too_old(version: tuple[int, ...]) -> str:
-    """Return the error for a Python that is too old, or "". This function must parse in an old Python."""
+    """Return the error for a Python that is too old, or "". Old versions of Python must be able to parse this
+    function."""
     if tuple(version[:2]) >= OLDEST_PYTHON:
         return ""
     return (

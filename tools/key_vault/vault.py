@@ -100,7 +100,7 @@ class Vault:
         return None
 
     def set(self, name: str, body: Body) -> Body:
-        """Add a version to a secret. It becomes the one that reads without a version return."""
+        """Add a version to a secret. Reads that name no version then return it."""
         if not NAME.fullmatch(name):
             raise problems.bad_parameter(f"The request URI contains an invalid name: {name}")
         if len(body["value"].encode()) > LARGEST_VALUE:

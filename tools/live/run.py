@@ -28,8 +28,8 @@ from tools.live.state import Leftover, Outcome, State, anonymous
 from tools.live.throwaway import Throwaway
 from tools.steps import say, write_whole
 
-# Seconds between two looks at what arrives late.
-PAUSE = 15.0
+# Seconds: between two looks at what arrives late; of a grace period that is not waited for without a server.
+PAUSE, LONG = 15.0, 60
 
 # The detail of what nobody looked at, which is not printed.
 EARLIER = "an earlier check failed, or the run was interrupted"
@@ -182,6 +182,8 @@ class Live:
         for secret in certificates_first:
             if value := supplied.get(secret.name):
                 done = self._secretops("put", secret.name, stdin=json.dumps(value.as_dict()))
+                if secret.kind is SecretKind.BROKER_ADMIN and not done.code:
+                    done = self._secretops("rotate", secret.name)  # to an admin of the copy's own
                 refused += [f"{secret.name}: {done.reason}"] if done.code else []
             elif secret.is_issued:
                 self._secretops("rotate", secret.name)
@@ -201,10 +203,10 @@ class Live:
     def rotate(self) -> None:
         """Rotate three times, and again while the lease or a grace period stops it."""
         seen = list[dict[str, Any]]()
-        now = ("--now",) if self.options.standin else ()  # where no server reports a version
+        grace, nobody = self.manifest.grace_seconds, self.options.standin or self.manifest.replicas is None
+        now = ("--now",) if nobody and grace > LONG else ()  # no server of the copy runs
         for _ in range(3):
-            grace = self.manifest.grace_seconds + 300
-            done = self._until(lambda: self._secretops("rotate", self._mqtt.name, *now), grace, _is_over)
+            done = self._until(lambda: self._secretops("rotate", self._mqtt.name, *now), grace + 300, _is_over)
             if done.code:
                 self.record("rotations-published", done.reason)
                 return
@@ -419,8 +421,8 @@ class Live:
             lines = self.run(*(word.format_map({**next(self._words()), "query": query}) for word in words)).out
             words = ("audit", "-")
         done = self._secretops(*words, "--json", "--since", self.state.began, stdin=lines)
-        rows = [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
-        return [row for row in rows if row.get("value_returned")]
+        printed = done.out.splitlines() if done.code in (ExitCode.DONE, ExitCode.ATTENTION) else ()
+        return [row for row in map(json.loads, printed) if row.get("value_returned")]
 
     def _unreachable(self, claim: Claim) -> str:
         """Return why this run cannot show the claim, or nothing."""
@@ -452,8 +454,9 @@ class Live:
     def _behind(self) -> str:
         """Return how many servers report the current version of the broker's user, or nothing if all do."""
         row = next((one for one in self._status() if one["name"] == self._mqtt.name), {})
-        on, current = [one["version"] for one in row.get("replicas") or ()], row.get("current") or {}
-        good, wanted = on.count(current.get("id")), max(self.manifest.replicas or 1, len(on))
+        # A server whose session was ended leaves its last report: older versions do not count.
+        good = sum(one["version"] == (row.get("current") or {}).get("id") for one in row.get("replicas") or ())
+        wanted = self.manifest.replicas or 1
         return "" if good >= wanted else f"{good} of {wanted} servers report the current version"
 
     def _until(self, look: Callable[[], T], seconds: float, enough: Callable[[T], bool]) -> T:

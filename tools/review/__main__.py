@@ -93,8 +93,7 @@ def _preview(args: argparse.Namespace) -> int:
 
 
 def _reviewed(stack: str, head: previews.Clone, base: previews.Clone | None, *, deploys: bool) -> StackReview:
-    """Return the review of a stack. If it can't start, the preview counts as failed, so that other stacks are still
-    reported."""
+    # A preview that cannot start counts as failed, so that other stacks are still reported.
     try:
         return previews.review(stack, head, base, deploys=deploys)
     except (SetupError, stream.NoStreamError) as error:
@@ -145,7 +144,7 @@ def _comment(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    """Print a hash of the changes. It depends neither on the order of events nor on unchanged resources."""
+    """Print a hash of the planned changes. It depends neither on the order of events nor on unchanged resources."""
     reviews = tuple(
         replace(
             one,

@@ -1,7 +1,7 @@
 """Provide the CA certificate of a stack file's `ca_file` on a machine that lacks it.
 
 `.ci/ca/STACK.crt` may contain the certificate. Otherwise a preview that is compared with another preview uses a
-generated one; compared with a state, that would be a change.
+generated certificate. A preview that is compared with a state would report that as a change, so it fails instead.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ def with_its_own(text: str, root: Path, stack: str, folder: Path, *, beside_a_st
 
 
 def _made_up(folder: Path) -> Path:
-    """Return the path of a generated certificate, which all clones of a review share."""
     made = folder / "made-up-ca.crt"
     if not made.exists():
         options = ["-newkey", "rsa:2048", "-nodes", "-subj", "/CN=made up for a preview", "-days", "2"]

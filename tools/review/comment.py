@@ -1,6 +1,7 @@
-"""The review as a Markdown comment: changes of its judges, broken rules, stacks, then changes, most serious first.
+"""The review as a Markdown comment: changes of the files that judge it, broken rules, stacks, then changes, most
+serious first.
 
-Its length is limited: the rest is only counted. The commenting side wrote all of its text except names.
+Its length is limited, and the rest is only counted. All of its text except names comes from the program that posts it.
 """
 
 from __future__ import annotations
@@ -81,8 +82,9 @@ def comment(
 ) -> str:
     """Return the comment, which ends with a newline.
 
-    The commenting side supplies `touched` (number of changed files that judge the review), `commit` and `fork`. A fork
-    wrote its review itself, so claims about providers and rules are not repeated as facts.
+    The program that posts it supplies `touched` (number of changed files that judge the review), `commit` and `fork`. A
+    fork's own code writes the fork's review, so the comment does not repeat its claims about providers and rules as
+    facts.
     """
     rows = _rows(stacks)
     lines = [MARK, f"### {_heading(stacks, touched or {})}", *_touched(touched or {})]
@@ -241,7 +243,6 @@ def _resources(changes: Sequence[Change]) -> str:
 
 
 def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
-    """Yield lines for gained and lost grants: those that widen access first, and among them those for everybody."""
     found: dict[tuple[str, bool, Statement], list[str]] = defaultdict(list)
     for one in stacks:
         for change in one.changes:

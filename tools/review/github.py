@@ -1,7 +1,7 @@
 """Write the pull-request comment from the preview job's result file. Each run updates the comment.
 
-Anybody may have written that file, so run and commit come from the event, and the pull request and its changed files
-from GitHub's API.
+Anybody may have written that file. So the run and the commit come from the event, and the pull request and its changed
+files from GitHub's API.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class Run:
     branch: str
     owner: str
     repository: int
+    # Whether the pull request is from another repository, according to GitHub.
     fork: bool
-    """Whether the pull request is from another repository, according to GitHub."""
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Run:
@@ -104,7 +104,7 @@ class Run:
 
 
 def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://github.com") -> str:
-    """Write the comment. Return what was done. Raises SetupError."""
+    """Write or update the comment. Return what was done. Raises SetupError."""
     run = Run.of(event)
     number = _pull_request(github, run)
     if number is None:
@@ -139,7 +139,7 @@ def _put(github: GitHub, number: int, text: str) -> str:
 
 
 def _pull_request(github: GitHub, run: Run) -> int | None:
-    """Return the number of the open pull request with the run's branch and commit: a fork's event has no number."""
+    # By branch and commit, because the event of a fork has no number.
     head = urllib.parse.quote(f"{run.owner}:{run.branch}", safe="")
     for one in github.pages(f"pulls?state=open&head={head}"):
         at = one["head"]

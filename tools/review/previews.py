@@ -1,4 +1,5 @@
-"""Previews of the stacks in a clone, against a chosen state with the stack, or otherwise compared with the base's.
+"""Preview the stacks of a clone, against the chosen state if it has the stack, or else compared with a preview of the
+base.
 
 Nothing is deployed, and stack files are copied.
 """
@@ -54,7 +55,7 @@ class Clone:
         return self._file(stack).exists()
 
     def missing(self, stack: str) -> str:
-        """Return what the program needs and this machine lacks; "" for nothing."""
+        """Return what the program needs and this machine lacks, or ""."""
         config = self.environment.get("KUBECONFIG") or str(Path.home() / ".kube/config")
         if _ON_CLUSTER.search(self._file(stack).read_text()) and not any(
             Path(one).exists() for one in config.split(os.pathsep)
@@ -104,14 +105,18 @@ class Clone:
         return stream.preview(events.replace(str(self.root), "."))
 
     def provider(self, found: stream.Preview, stack: str = "") -> Provider:
-        """Return which provider the preview used: set-up puts a stand-in first on PATH."""
+        """Return which provider the preview used. A stand-in is in .tools/bin, which is first on PATH."""
         plugins = self.root / ".tools/bin"
         if any((plugins / f"pulumi-resource-{package}").exists() for package in found.packages):
             return Provider.STANDIN
         return Provider.RENDERED if stack and self.missing(stack) else Provider.OWN
 
     def judged(self, stack: str, text: str) -> tuple[int, int, tuple[Broken, ...]]:
-        """Return the numbers of kept and unknown rules, and the broken ones. Raises SetupError."""
+        """Judge the events of a preview. Return the number of kept rules, the number of rules that cannot be judged
+        yet, and the broken rules.
+
+        Raises SetupError.
+        """
         self.home.mkdir(parents=True, exist_ok=True)
         events, evidence = self.home / f"{stack}.events", self.home / f"{stack}.evidence.json"
         events.write_text(text)
@@ -185,9 +190,10 @@ class Clone:
 
 
 def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False) -> StackReview:
-    """Preview a stack, and judge it by the policies, and by the base's if there is one. Raises SetupError.
+    """Preview a stack, and judge it by its policies, and also by those of `base` if there is one. Raises SetupError.
 
-    Before a deployment (`deploys`), everything that would make the preview differ from it is an error.
+    `deploys`: a deployment follows. Whatever would make the preview differ from the deployment, such as a missing
+    cluster, is then an error.
     """
     rendered = head.missing(stack)
     if rendered and deploys:
@@ -242,8 +248,6 @@ def _by_both(head: Sequence[Broken], base: Sequence[Broken]) -> tuple[Broken, ..
 
 
 def _known(stack: str, head: Clone, *, deploys: bool) -> tuple[bool, Against]:
-    """Return whether to compare with the chosen state, and the alternative. With `deploys` the state must be
-    readable."""
     try:
         return head.knows(stack), Against.BASE
     except SetupError as error:
@@ -254,7 +258,7 @@ def _known(stack: str, head: Clone, *, deploys: bool) -> tuple[bool, Against]:
 
 
 def _of_the_base(stack: str, base: Clone) -> stream.Preview | None:
-    """Return the base's preview; None if it fails, which does not fail the review."""
+    # A preview of the base that fails does not fail the review.
     try:
         before = base.read(base.preview(stack, deployed=False))
         if not before.failed:

@@ -169,7 +169,7 @@ def _planned(event: Mapping[str, Any]) -> Planned:
 
 
 def outermost(path: str) -> str:
-    """Return the property in a path such as `tags["a.b"]` or `code.assets[0]`."""
+    """Return the outermost property in a path such as `tags["a.b"]` or `code.assets[0]`."""
     for stop, char in enumerate(path):
         if char in ".[":
             return path[:stop]

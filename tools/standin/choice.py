@@ -1,6 +1,6 @@
 """Choose Pulumi's provider or the stand-in for a cloud's stack, and install the stand-in.
 
-This uses only the standard library: set-up imports it before anything is installed.
+This uses only the standard library, because set-up imports it before anything is installed.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class Choice:
 
     @property
     def may_deploy(self) -> bool:
-        """Return whether `make up` is allowed. With the stand-in, it is only if the variable says so."""
+        """Return whether `make up` is allowed. With the stand-in, this requires STANDIN=up."""
         return not self.standin or mode() == "up"
 
 
 def choose(credentials: str) -> Choice:
-    """Choose by the variable, or else by `credentials`, their source or "". Raises UnknownModeError."""
+    """Choose by the variable, or else by `credentials`, which is their source or "". Raises UnknownModeError."""
     match mode():
         case "never":
             return Choice(standin=False, reason=f"{VARIABLE}=never")

@@ -1,4 +1,4 @@
-"""Forms of a value, each with its rule and remedy."""
+"""Forms that a value may be required to have, each with its rule and remedy."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ DEFAULTS = "__defaults"
 
 
 def plain(value: Any) -> Any:
-    """Return a wire value as a Python value. Secrets are opened; unknown values stay the engine's words."""
+    """Return a wire value as a Python value. Secrets are unwrapped. An unknown value becomes one of UNKNOWNS."""
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
         fields = value.struct_value.fields

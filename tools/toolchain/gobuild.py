@@ -1,6 +1,7 @@
 """Build Go programs once per user, from locked modules in tools/, into the user's cache.
 
-A build's key is its go.mod and go.sum. Only the standard library is used: this runs before anything is installed.
+A build's key is a digest of the module's go.mod, go.sum and Go files. Only the standard library is used, because this
+runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -49,8 +50,7 @@ def cache_root() -> Path:
 
 @contextlib.contextmanager
 def only_one(lock: Path, what: str) -> Iterator[None]:
-    """Hold a lock while the block runs, so that `what` is built only once. The kernel frees the lock with the
-    process."""
+    """Lock the block, so that `what` is built only once. The kernel releases the lock when the process ends."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         handle = lock.open("w")
@@ -117,7 +117,7 @@ def find_go(module: Path) -> Path:
 
 
 def go_version(go: Path) -> str:
-    """Return the version of Go that runs if GOTOOLCHAIN may download none."""
+    """Return the version of the program `go`, without a toolchain that it could download. "" if it does not run."""
     try:
         done = subprocess.run(
             [go, "env", "GOVERSION"],
@@ -140,12 +140,12 @@ class ExtraFiles(Protocol):
     """Provides files that a build needs in addition to its folder."""
 
     def files(self, go: Path, module: Path) -> dict[Path, Path]:
-        """Return path in `module` -> existing file. Raises SetupError."""
+        """Map each path in `module` to an existing file. Raises SetupError."""
 
 
 @dataclass(frozen=True)
 class EmbeddedFiles:
-    """Files in another module's `folder` that `main` embeds."""
+    """Files in another module's `folder`, which the Go package there embeds."""
 
     module: str
     folder: str
@@ -172,7 +172,8 @@ def cached_binary(
     """Return the program `name`. Build it from `package` of the Go module in the folder `module`, unless it is in the
     cache.
 
-    Under a lock, the build is renamed into place. `cgo`: it needs a C compiler. Raises SetupError.
+    The build runs under a lock, and is renamed into place when it is complete. `cgo`: it needs a C compiler. Raises
+    SetupError.
     """
     binary = cached_path(name, module, package, ldflags)
     if binary.exists():

@@ -1,6 +1,6 @@
-"""Access records of stores without an access log (dotenv, swarm). They contain no value.
+"""Access records for stores that have no access log of their own (dotenv, swarm). They contain no value.
 
-A record is on disk before the access. If it cannot be written, the access fails.
+A record is on disk before the access happens. If it cannot be written, the access fails.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def record_line(actor: str, operation: Operation, secret: str, version: str, pur
 
 @dataclass(frozen=True)
 class AccessRecords:
-    """An append-only file of JSON lines, mode 600, for one actor."""
+    """The access records of one actor: JSON lines that are appended to a file of mode 600."""
 
     path: Path
     actor: str

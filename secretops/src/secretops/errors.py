@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return "did you mean …? " with the most similar known word, or an empty text."""
+    """Return "did you mean …? " with the most similar known word, or an empty text if none is similar."""
     from difflib import get_close_matches
 
     nearest = get_close_matches(word, known, n=1, cutoff=0.75)
@@ -71,7 +71,7 @@ class NotFoundError(SecretopsError):
 
 
 class StoreError(SecretopsError):
-    """The store refused, is full, or was changed by others."""
+    """The store refused a request, is full, or was changed by another process."""
 
 
 class UnreachableError(SecretopsError):
@@ -83,7 +83,7 @@ class RefusedError(SecretopsError):
 
 
 def unexpected(name: str, error: Exception) -> SecretopsError:
-    """Return the error for a defect of secretops. Logs the traceback, which the log redacts."""
+    """Return the error for an unexpected exception, which is a defect of secretops. Logs the traceback, redacted."""
     logging.getLogger(__name__).exception("%s: unexpected", name)
     return SecretopsError(
         f"{name}: an unexpected {type(error).__name__}",

@@ -66,7 +66,7 @@ class RemoteCommand(Protocol):
         out: IO[bytes] | None = None,
         err: IO[bytes] | None = None,
     ) -> int:
-        """Return the exit code. `supplied` is the standard input, `files` are files by path.
+        """Run the command, and return its exit code. `supplied` is its standard input, and `files` are files by path.
 
         The output goes to `out` and `err`. Raises StoreError, UnreachableError, UsageError.
         """
@@ -102,8 +102,11 @@ class StoreChecks:
 
 
 class Platform(ABC, Generic[Location]):
-    """A platform. Methods connect only when their result is used, unless documented, and raise UsageError without the
-    platform's client."""
+    """What secretops needs from a platform: its store, trail and checks.
+
+    Methods connect only when their result is used, unless their docstring says "Connects". They raise UsageError if the
+    platform's Python package is not installed.
+    """
 
     # The manifest's model of the store's location; and that of the certificate issuer, if the registry lists one.
     location: type[Location]
@@ -137,7 +140,7 @@ class Platform(ABC, Generic[Location]):
         """Return the reader of the store's access log."""
 
     def query_trail(self, location: Location) -> Callable[[datetime | None], Iterator[bytes]] | None:
-        """Return a query of the access log since a time, which yields lines of the trail; None if the log is in
+        """Return a function that reads the access log since a time and yields its lines, or None if the log is in
         files."""
         return None
 
@@ -155,7 +158,7 @@ class Platform(ABC, Generic[Location]):
 
     @abstractmethod
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
-        """Return doctor's checks of the store. Each follows the checks that it depends on."""
+        """Return doctor's checks of the store. A check comes after those that it depends on."""
 
     def confirm(self, location: Location, confirmations: Sequence[str]) -> None:
         """Record confirmations by an operator, `check=words`, of facts that no check can read. Connects.
@@ -170,7 +173,7 @@ class Platform(ABC, Generic[Location]):
         )
 
     def check_owner(self, location: Location, store: VersionStore) -> None:
-        """Raise UsageError if the credentials lead to another store with the same names. Connects."""
+        """Raise UsageError if this machine's credentials open another store with the same names. Connects."""
 
     def salvage(self, location: Location, store: VersionStore) -> Salvage | None:
         """Return the repair of the store's files; None for a store without files."""
@@ -188,7 +191,7 @@ class Platform(ABC, Generic[Location]):
         return []
 
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
-        """Remove what keeps the platform's scheduler from rotating `secret`, and return what was done. Connects.
+        """Remove what prevents the platform's scheduler from rotating `secret`, and return what was done. Connects.
 
         Each tick calls it, with the lease. Raises StoreError, UnreachableError.
         """

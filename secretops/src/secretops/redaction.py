@@ -162,7 +162,7 @@ _PR_SET_DUMPABLE = 4
 
 
 def forbid_core_dumps() -> None:
-    """Write no core dump of this process, and on Linux let no process attach to it. Never raises.
+    """Disable core dumps of this process, and on Linux let no process attach to it. Never raises.
 
     Children inherit only the limit on core dumps.
     """

@@ -56,7 +56,7 @@ PLATFORMS: dict[str, Entry] = {
 
 
 def find(kind: str) -> Any:
-    """Return the PLATFORM for a kind of store, without importing its client. Raises KeyError."""
+    """Return the PLATFORM for a kind of store, without importing the platform's Python package. Raises KeyError."""
     return importlib.import_module(PLATFORMS[kind].module).PLATFORM
 
 
@@ -65,7 +65,7 @@ def commands() -> dict[str, Any]:
 
 
 def sources() -> dict[str, str]:
-    """Return the launcher sources: scheme -> form of the rest."""
+    """Map the scheme of each launcher source to the form of its location."""
     return dict(entry.source for entry in PLATFORMS.values() if entry.source)
 
 
@@ -85,7 +85,7 @@ def find_issuer(kind: str) -> Any:
 
 @contextmanager
 def with_extra(name: str) -> Iterator[None]:
-    """Raise UsageError for a missing module, with the command that installs the extra `name`."""
+    """Raise UsageError if the block imports a missing module, with the command that installs the extra `name`."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -34,7 +34,8 @@ class Aws:
         self._moto: Moto | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Set region and moto. Raises for a missing region, as the real provider does, and if there are credentials."""
+        """Set region and moto. Raises RefusedError if the region is missing, as with the real provider, or if there are
+        credentials."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there are AWS credentials (from {found}), and this is the stand-in, which reaches no account; "

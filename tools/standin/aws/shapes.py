@@ -22,8 +22,9 @@ from tools.standin.wire import has_unknown, is_unknown
 class Call:
     """The API call to which a resource's inputs belong.
 
-    `names`: path of a property -> member, if they differ in more than case; None if the meaning differs. `within`: the
-    member that contains the properties; `of`: the property that contains the members.
+    `names`: property's path -> the request's member, for names that differ in more than case; None: not compared.
+    `within`: the one member of the request that the properties fill, such as Targets. `of`: the one property whose
+    entries are compared, such as healthCheck.
     """
 
     service: str
@@ -261,7 +262,7 @@ def _said(call: Call) -> str:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """Return the compiled pattern; None if only Java can read it."""
+    # Botocore has patterns that only Java can read.
     try:
         return re.compile(pattern)
     except re.error:

@@ -30,8 +30,8 @@ class Azure:
         self._emulator: Emulator | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Set subscription, tenant and emulator. Raises for a missing subscription, as the real provider does, and if
-        there are credentials."""
+        """Set subscription, tenant and emulator. Raises RefusedError if the subscription is missing, as with the real
+        provider, or if there are credentials."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there are Azure credentials (from {found}), and this is the stand-in, which reaches no subscription; "

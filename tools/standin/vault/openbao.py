@@ -149,7 +149,7 @@ def _is_gone(code: int, answer_text: str) -> bool:
 
 
 def _passes(code: int) -> bool:
-    """Return whether the provider retries: OpenBao answers 500 to concurrent changes of a mount."""
+    # The provider retries, because OpenBao answers 500 to concurrent changes of a mount.
     return code >= HTTPStatus.INTERNAL_SERVER_ERROR and code != HTTPStatus.NOT_IMPLEMENTED
 
 

@@ -24,7 +24,8 @@ class Vault:
         self._openbao: OpenBao | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Set address and server. Raises for a missing address, as the real provider does, and if there is a token."""
+        """Set address and server. Raises RefusedError if the address is missing, as with the real provider, or if there
+        is a token."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there is a Vault token (from {found}), and this is the stand-in, which reaches no server; "
@@ -88,5 +89,5 @@ class Vault:
         return not (self._openbao and self._openbao.makes(token)) or self._openbao.exists(token, outputs)
 
     def invoke(self, token: str, arguments: Inputs) -> dict[str, Any]:  # noqa: ARG002
-        """Reject every function: its answer may be a secret value."""
+        """Reject every function, because its answer may be a secret value."""
         raise RefusedError(f"{token}: the stand-in answers no function of Vault; take a resource's output")

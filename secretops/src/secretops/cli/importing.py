@@ -29,7 +29,10 @@ def import_(
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """Publish the values that a server uses today, after testing each."""
+    """Publish a running server's values as first versions.
+
+    Tests all of them first. Run it again to finish an interrupted import.
+    """
     from secretops.operations import import_values as operation
 
     session = console.open_session(stack, manifest)
@@ -54,7 +57,10 @@ def import_(
 
 def _stdin() -> bytes:
     if sys.stdin.isatty():
-        rule, remedy = "--from - reads a Secret in JSON", "kubectl get secret NAME -o json | secretops import --from -"
+        rule, remedy = (
+            "the input of --from - must be a Secret in JSON",
+            "kubectl get secret NAME -o json | secretops import --from -",
+        )
         raise UsageError("standard input is a terminal", rule=rule, remedy=remedy, code="import-input-missing")
     return sys.stdin.buffer.read()
 
@@ -76,5 +82,5 @@ def _print(outcome: Outcome) -> None:
 def _result(one: Imported) -> str:
     if one.unchanged:
         return "the store has this value already"
-    tested = "tested" if one.tested else "not tested: no system accepts it but the server"
+    tested = "tested" if one.tested else "untested, because nothing but the server uses it"
     return f"{tested}, published as {one.version.id}" if one.version else f"{tested}, ready to be imported"

@@ -78,7 +78,7 @@ def report(  # noqa: PLR0917 - typer calls it by name
 
 
 def _check(to: Path) -> None:
-    """Raise UsageError if the page cannot be written, before anything is read for it."""
+    """Raise UsageError if the page cannot be written."""
     if to != STDOUT:
         if to.is_symlink() or (to.exists() and not to.is_file()):
             raise _not_writable(to, "not a regular file")

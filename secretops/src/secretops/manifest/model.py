@@ -31,7 +31,7 @@ class StoreLocation(Model):
 
 
 class Issuer(Model):
-    """Signs certificates. `kind` selects a platform's subclass."""
+    """An issuer of certificates. `kind` selects a platform's subclass."""
 
     model_config = _BUILT
     kind: str

@@ -33,7 +33,7 @@ _TOKEN = ("MCP_HTTP_TOKEN", "MCP_HTTP_TOKEN_FILE")
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a source has for a stack. Not printable."""
+    """Values from a source. Not printable."""
 
     values: Mapping[str, Value] = field(repr=False)
     # SECRET.FIELD -> where the source has it.
@@ -110,7 +110,6 @@ def import_values(session: Session, found: Found, source: str, *, dry_run: bool 
 
 
 def _tested(session: Session, found: Found, source: str) -> list[_Ready]:
-    """Check and test every value, certificates first."""
     manifest, problems, ready = session.manifest, list(found.problems), list[_Ready]()
     order = sorted(map(manifest.secret, found.values), key=lambda secret: (*_FIRST, secret.kind).index(secret.kind))
     broker: Broker | None = None
@@ -122,7 +121,7 @@ def _tested(session: Session, found: Found, source: str) -> list[_Ready]:
             try:
                 current = _stored(session, secret, value)
                 expires = check_certificate(secret, value, session.clock()) if is_certificate else None
-                tested = current is not None or _test(session, secret, value, broker)
+                tested = bool(current.verified) if current else _test(session, secret, value, broker)
             except SecretopsError as error:
                 problems.append(error)
                 continue
@@ -136,7 +135,7 @@ def _tested(session: Session, found: Found, source: str) -> list[_Ready]:
 
 @dataclass(frozen=True, repr=False)
 class _Ready:
-    """A checked and tested value. Not printable."""
+    """A tested value. Not printable."""
 
     secret: Secret
     value: Value
@@ -155,13 +154,16 @@ def _stored(session: Session, secret: Secret, value: Value) -> Version | None:
     with suppress(NotFoundError):
         if session.store.read(secret.name, found.id, purpose="compare with an import") == value:
             return versions.current
-    what, rule = f"{secret.name}: the store has version {found.id} already", "an import supplies only first versions"
+    what, rule = (
+        f"{secret.name}: the store has version {found.id} already",
+        "an import must be the first version of a secret",
+    )
     remedy = f"replace it: secretops {'rotate' if secret.is_made else 'put'} {secret.name}"
     raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-exists")
 
 
 def _test(session: Session, secret: Secret, value: Value, broker: Broker | None) -> bool:
-    """Use a value as its readers do. Return False if no system tests it."""
+    """Return False if no system tests this secret."""
     if secret.kind is SecretKind.X509:
         if session.manifest.broker.tls:
             prove(session.manifest, session.store, new_token(session.clock()), value)
@@ -173,7 +175,6 @@ def _test(session: Session, secret: Secret, value: Value, broker: Broker | None)
 
 
 def _publish(session: Session, one: _Ready, done: list[Imported]) -> Version:
-    """Publish the value, or finish its delivery."""
     try:
         if one.current is None:
             return publish(session, one.secret, one.value, verified=one.tested, expires=one.expires)
@@ -252,7 +253,10 @@ class _Collecting:
         """Return the value of a secret, or None after a report of its problems."""
         found, fields, before = self._found[secret.name], dict[str, str](), len(self._problems)
         if found.keys() == {"ca.crt"}:
-            rule, remedy = "a CA alone is no client certificate", "name it in broker.ca_file of the stack file"
+            rule, remedy = (
+                "a client certificate must come with its CA and key",
+                "name it in broker.ca_file of the stack file",
+            )
             for origin in found["ca.crt"].values():
                 self._leave(origin, rule, remedy, code="import-ca-alone")
             return None
@@ -284,17 +288,17 @@ class _Collecting:
     def _leave_unknown(self, entry: Entry) -> None:
         broker = self._manifest.broker
         if entry.text != {"MQTT_BROKER": broker.host, "MQTT_PORT": str(broker.port)}.get(entry.name, entry.text):
-            rule = f"values are tested at the broker of the stack, {broker.host}:{broker.port}"
+            rule = f"values must pass their test at the broker of the stack, {broker.host}:{broker.port}"
             self._leave(entry.origin, rule, "compare section broker of the stack file", code="import-broker-differs")
         elif entry.name in (*CERTIFICATE_VARIABLES, *_TOKEN):
-            rule = "the stack has no secret for this entry"
+            rule = "the stack must have a secret for this entry"
             remedy = "for a client certificate set broker.client_certificate, for a CA broker.ca_file; then pulumi up"
             self._leave(entry.origin, rule, remedy, code="import-secret-absent")
         elif entry.name in (*PUBLIC_VARIABLES, *OWN_VARIABLES):
-            rule = "settings that are no secrets come from the stack file"
+            rule = "settings must come from the stack file; only secrets are imported"
             self._leave(entry.origin, rule, "compare the stack file with them", code="import-setting")
         else:
-            rule = "no secret of the stack has this name"
+            rule = "an entry must have the variable of one of the stack's secrets as its name"
             remedy = "if the server reads it, declare it in section secrets of the stack file, then pulumi up"
             self._leave(entry.origin, rule, remedy, code="import-entry-unknown")
 

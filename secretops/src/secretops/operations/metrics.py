@@ -63,7 +63,6 @@ class _StatusCollector(Collector):
     def _family(
         self, name: str, text: str, samples: Iterable[tuple[tuple[str, ...], float | datetime | None]], *labels: str
     ) -> GaugeMetricFamily:
-        """Return a family of metrics. A sample without a value is left out."""
         manifest = self._session.manifest
         family = GaugeMetricFamily(f"secretops_{name}", text, labels=["project", "stack", *labels])
         for values, value in samples:

@@ -1,4 +1,4 @@
-"""Remove a stack's values permanently, which `pulumi destroy` never does. A dry run by default."""
+"""Remove a stack's values permanently, which `pulumi destroy` never does. Without `destroy`, only list them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def purge(
 def _delete_agent_keys(
     session: Session, found: Mapping[str, tuple[Version, ...]], notify: Callable[[str], None]
 ) -> None:
-    """Delete the keys before their values: only the store knows which keys exist."""
+    """Delete the keys of an owned agent at DigitalOcean. Runs before the values are removed, because only the store
+    records which keys exist."""
     secret = session.manifest.of_kind(SecretKind.AGENT_KEY)
     for version in found.get(secret.name, ()) if secret else ():
         if secret is None or not version.user or version.retired:

@@ -102,7 +102,6 @@ class Report:
 
     @property
     def next_due(self) -> datetime | None:
-        """Return the next time in the future when a value is due."""
         return min((one.due for one in self.secrets if one.due and one.due > self.made), default=None)
 
     @property
@@ -198,7 +197,6 @@ def _reads(session: Session, trail: Sequence[str], since: datetime | None) -> Re
 def _findings(
     session: Session, statuses: Sequence[SecretStatus], unread: SecretopsError | None, *, examine: bool
 ) -> Iterator[OpenFinding]:
-    """Yield doctor's findings, then those that only `status` reports."""
     reported = set[str]()
     for name, result in doctor.doctor(doctor.checks(session) if examine else []):
         if result.level is not Level.OK:

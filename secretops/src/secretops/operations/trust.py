@@ -73,7 +73,6 @@ def install(manifest: Manifest, folder: Path, text: str) -> InstalledCAs:
 
 
 def _checked(text: str, name: str) -> str:
-    """Return the certificates of a text. Raises StoreError if one is unreadable."""
     from secretops.certificates import extract_certificates
 
     try:

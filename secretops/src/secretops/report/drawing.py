@@ -111,7 +111,7 @@ def at(time: datetime) -> str:
 
 
 def short(name: str, letters: int) -> str:
-    """Cut the middle of `name`: a role's session is identified by the end."""
+    """Shorten `name` in the middle, because its end identifies the session of a role."""
     name = printable(name)
     if len(name) <= letters:
         return name

@@ -1,4 +1,4 @@
-"""Merge files of a kubeconfig and select a context, as kubectl does. Needs no client library."""
+"""Merge the files of a kubeconfig, and select a context, as kubectl does. This module imports no client library."""
 
 from __future__ import annotations
 
@@ -121,7 +121,8 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
 
 @contextlib.contextmanager
 def parsing(source: str, *, also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Raise UsageError for errors of parsers, and `also`, without their texts, which may quote a credential."""
+    """Raise errors of parsers in the block, and those of `also`, as UsageError without their texts: these may quote a
+    credential."""
     known: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError)
     try:
         yield

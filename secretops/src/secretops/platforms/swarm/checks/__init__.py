@@ -55,7 +55,7 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 
 def docker(manager: Manager) -> Result:
-    """Check that all nodes have one release, which must be new enough."""
+    """Check that all nodes have the same release of Docker, and that it is new enough."""
     engines = sorted({_engine(node) for node in manager.get("/nodes")})
     rule = (
         "it must be 20.10.24, 23.0.3 or newer: older ones accept plain packets in encrypted networks (CVE-2023-28840)"
@@ -92,7 +92,6 @@ def _is_broken(node: dict[str, Any]) -> bool:
 
 
 def guarded_socket(manager: Manager) -> Result:
-    """Check that only root and one group may use the daemon's socket."""
     host = address_of(manager.environment)
     rule = "access to the daemon must be restricted: it is root on its machine, and can mount every secret value"
     if host.startswith("tcp://") and certificates_of(manager.environment) is None:
