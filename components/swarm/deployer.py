@@ -36,7 +36,7 @@ def manager() -> str:
             f"Docker's context connects to {host} by TLS, with the certificates in {folder}",
             rule="environment variables must set this connection: Pulumi's provider reads no context, and would not "
             "use TLS",
-            remedy=f"export DOCKER_HOST={host} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={folder}; or use a context with "
+            remedy=f"export DOCKER_HOST={host} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={folder}, or use a context with "
             "ssh://",
             code="context-with-tls",
         )
