@@ -48,8 +48,6 @@ Record = Callable[[str, object], None]
 
 @dataclass
 class _Listener:
-    """A pytest plugin that records each test's properties, and why it was skipped or failed."""
-
     say: Callable[[str], None]
     figures: dict[str, Figures] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)

@@ -59,7 +59,8 @@ PROVIDERS = (("kubernetes", "kubernetes", kubernetes_parts), ("swarm", "docker",
 def make_ready(stack: str | None = None, *, deploys: bool = False, checks: bool = False) -> None:
     """Provide uv, the environment, Pulumi, and the providers for `stack`. Raises SetupError.
 
-    `deploys`: a stand-in is not enough. `checks`: an error in the stack file ends the process before anything is built.
+    `deploys`: a deployment follows, for which a stand-in is not enough. `checks`: an error in the stack file ends the
+    process before anything is built.
     """
     with synced_environment() as synced:
         # Builds take minutes, so errors of the file are reported first.
@@ -167,7 +168,7 @@ def _pulumi_key() -> str:
 def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
     """Install the providers of `stack` next to our build of Pulumi. Return whether any was missing. Raises SetupError.
 
-    The official CLI downloads providers itself.
+    For the official CLI do nothing, because it downloads providers itself.
     """
     if not _built(root / ".venv"):
         return False

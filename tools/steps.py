@@ -94,7 +94,7 @@ class Running:
 def step_in_background(
     step: str, argv: Sequence[str | Path], *, remedy: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
-    """Run a step while the block runs, then wait for it, as `run_step` does."""
+    """Run a step in the background during the block, then wait for its end. Raises SetupError."""
     say(f"- {step}")
     with tempfile.TemporaryFile() as output:
         running: Running | None = None

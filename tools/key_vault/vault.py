@@ -191,7 +191,7 @@ class Vault:
         return {"value": base64.urlsafe_b64encode(blob.encode()).decode().rstrip("=")}
 
     def restore(self, backup: str) -> Body:
-        """Add a secret from a backup. Raises Refusal if its name exists."""
+        """Add a secret from a backup. Raises Refusal if a secret with its name exists."""
         name, versions = json.loads(base64.urlsafe_b64decode(backup + "=" * (-len(backup) % 4)))
         with self._lock:
             self._forget_expired()

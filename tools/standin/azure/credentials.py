@@ -25,7 +25,7 @@ NAMES = (
 def source(environment: Mapping[str, str] = os.environ) -> str:
     """Return the source of credentials, e.g. `ARM_CLIENT_SECRET` or `az login`, or "".
 
-    The identity of a virtual machine is only detected with a setting: otherwise use `STANDIN=never`.
+    The identity of a virtual machine is detected only by ARM_USE_MSI. Without it, use `STANDIN=never`.
     """
     for name in NAMES:
         entry = environment.get(name, "")

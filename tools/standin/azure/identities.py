@@ -1,4 +1,4 @@
-"""Made-up ids, object ids and addresses of Azure. They follow from names, so that two runs are equal."""
+"""Made-up ids, object ids and addresses of Azure. They are derived from names, so that two runs are equal."""
 
 from __future__ import annotations
 

@@ -372,8 +372,8 @@ class BrokerClient(RobustClient):
             return {topic: self._verdicts[topic] for topic in wanted} if answered() else None
 
     def transfer_to(self, successor: BrokerClient, copied: Mapping[str, int]) -> None:
-        """Redirect later calls to `successor`, and publish unsent messages through it in order. It already has the
-        subscriptions `copied`."""
+        """Redirect later calls to `successor`, and publish unsent messages through it in order. `successor` already has
+        the subscriptions `copied`."""
         with self._transferring:
             for topic in self.subscriptions.keys() - copied.keys():
                 successor.subscribe(topic, self.subscriptions[topic])
@@ -548,7 +548,7 @@ def _is_over(info: mqtt.MQTTMessageInfo) -> bool:
 
 
 def _acknowledge_at_once(sock: socket.socket) -> None:
-    """Disable delayed TCP acknowledgements. With Nagle's algorithm, mosquitto sends CONNACK only after one, 40 ms
-    later."""
+    """Disable delayed TCP acknowledgements. Otherwise mosquitto, which uses Nagle's algorithm, sends its CONNACK 40 ms
+    late."""
     if hasattr(socket, "TCP_QUICKACK"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

@@ -67,8 +67,8 @@ class ExternalCertificate:
 
 
 def find(session: Session) -> tuple[ExternalCertificate, ...]:
-    """Return every external certificate. If the broker is unreachable, its CA file's certificate replaces its chain.
-    Raises SecretopsError."""
+    """Return every external certificate. If the broker is unreachable, a CA of its CA file replaces its chain. Raises
+    SecretopsError."""
     return tuple(dict.fromkeys([*_issued(session), *_of_broker(session)]))
 
 

@@ -59,7 +59,7 @@ def put(
 
 
 def supply(session: Session, secret: Secret, value: Value, *, force: bool = False, untested: bool = False) -> Version:
-    """Test and publish a value with valid fields, under the caller's lease. Raises as `put` does."""
+    """Test and publish a value with valid fields, under the caller's lease. Raises the errors of `put`."""
     expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
     proven = not untested and (_test_certificate(session, secret, value) or test_key(session, secret, value))
     if secret.kind.alternates:

@@ -82,8 +82,6 @@ class Reads:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The state of a stack at `made`."""
-
     project: str
     stack: str
     store: str
