@@ -137,7 +137,7 @@ def _settings(name: str, args: Mapping[str, Any]) -> Settings:
 
 
 def _without_outputs(where: str, entry: Any, found: dict[str, pulumi.Output[Any]]) -> Any:
-    """Return a copy of `entry` with a placeholder for each output. `found` gets the outputs, by their keys."""
+    """Return a copy of `entry` with a placeholder for each output. Add the outputs to `found`, by their keys."""
     match entry:
         case pulumi.Output():
             found[where] = entry
@@ -150,10 +150,10 @@ def _without_outputs(where: str, entry: Any, found: dict[str, pulumi.Output[Any]
 
 
 def _of_encrypted(sections: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a problem for each `secure:` entry of the configuration that the program passes on as an argument,
-    decrypted.
+    """Yield a problem for each encrypted (`secure:`) entry of the configuration that the program decrypted and passed
+    as an argument.
 
-    An encrypted entry within a section is recognized because the section contains an equal mapping.
+    It recognizes an encrypted entry within a section by an equal mapping in the configuration.
     """
     given = list(_mappings(sections)), list(_texts(sections))
     for key, kept in kept_encrypted():
@@ -184,7 +184,7 @@ def _below(entry: Any) -> Iterator[Any]:
 
 
 def _whole(entry: Any) -> Any:
-    """Return an entry with whole numbers as integers: the engine passes floats to a plugin."""
+    """Return an entry with whole numbers as integers, since the engine passes all numbers to a plugin as floats."""
     match entry:
         case float() if entry.is_integer():
             return int(entry)

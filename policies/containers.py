@@ -35,13 +35,13 @@ def of_a_value(name: Any) -> bool:
 
 
 def in_plain_sight(name: Any, text: Any) -> bool:
-    """Return whether a variable has a credential's name, or its text a private key. False if that is unknown."""
+    """Return whether a variable has a credential's name, or its text contains a private key. Return False if that is
+    unknown."""
     return of_a_value(name) or "PRIVATE KEY-----" in str(text)
 
 
 def no_credential(arguments: Any) -> bool:
-    """Accept arguments without `NAME=text` or `--name text`, where NAME is a credential's and the text is not a
-    path."""
+    """Return False for `NAME=text` or `--name text`, if NAME is a credential's name and the text is not a path."""
     command = " ".join(map(str, listed(arguments)))
     for word, after in pairwise([*command.split(), "-"]):
         name, assigned, text = word.lstrip("-").partition("=")

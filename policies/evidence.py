@@ -30,7 +30,6 @@ class Judgment:
 
 
 def judge(plan: Plan) -> tuple[Judgment, ...]:
-    """Apply every rule. Return the judgments, sorted by the rules' names."""
     return tuple(judge_by(rule, plan) for rule in rules())
 
 

@@ -1,5 +1,3 @@
-"""Cross-field rules for stacks on AWS."""
-
 from __future__ import annotations
 
 import json
@@ -189,8 +187,8 @@ def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterato
 
 
 def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: Any) -> int:
-    """Return the number of characters of the tick's policies, the longest of all roles. An unknown output counts with
-    its usual length."""
+    """Return the number of characters of the policies of the tick's role, which are the longest of all. Unknown ids
+    count with their usual length."""
     way_out = known(store.vpc.way_out) or _ENDPOINT if store.vpc else None
     key = known(store.kms_key) or names.arn("kms", _KEY)
     signer = issuer.issuer_of(client_name(names.stack)) if isinstance(issuer, AwsPrivateCa) else None

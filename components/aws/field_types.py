@@ -1,5 +1,3 @@
-"""Field types of AWS' sections, with rules and remedies."""
-
 from __future__ import annotations
 
 import re
@@ -60,7 +58,8 @@ Account = Annotated[str, matching(r"\d{12}", _DIGITS, _YOURS), no_number(_DIGITS
 
 
 def _role_of_session(text: str) -> str | None:
-    """Return the remedy for a session's ARN, which `aws sts get-caller-identity` prints; None for other text."""
+    """Return the remedy if `text` is the ARN of a role's session, as `aws sts get-caller-identity` prints it; otherwise
+    None."""
     session = re.fullmatch(rf"({_IN}):sts::(\d{{12}}):assumed-role/([\w+=,.@-]+)(?:/.*)?", text, re.ASCII)
     if not session:
         return None

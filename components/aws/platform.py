@@ -1,5 +1,3 @@
-"""The AWS platform."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -25,8 +23,6 @@ NATIVE, FETCHED = ReferenceKind.NATIVE_REF, ReferenceKind.FETCHED
 
 
 class Aws(Platform):
-    """The platform `aws`, with the server `ecs`."""
-
     store_settings = AwsStore
     server_settings = EcsServer
     issuer_settings = AwsPrivateCa
@@ -81,7 +77,6 @@ class Aws(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> AwsReader:
-        """Return the store's reader: the task, External Secrets, or an existing role or user."""
         match workload:
             case EcsTask():
                 return workload

@@ -1,5 +1,3 @@
-"""Cross-field rules for stacks on Azure."""
-
 from __future__ import annotations
 
 import re

@@ -1,5 +1,3 @@
-"""Field types of Azure's sections, with rules and remedies."""
-
 from __future__ import annotations
 
 import re
@@ -75,10 +73,10 @@ ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "remo
 
 
 def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
-    """Return a validator for the resource id of `what`. `kind` is its provider and types, with a `*` for each name
-    between.
+    """Return a validator for the resource id of `what`. `kind` is the id's provider and resource types, with a `*` for
+    each name between them.
 
-    Azure ignores the case of its own words; the validated id has Azure's documented spelling.
+    Azure ignores case in its own words; the validated id has Azure's documented spelling.
     """
     words = f"/subscriptions/GUID/resourceGroups/GROUP/providers/{kind}/{name}".split("/")
 

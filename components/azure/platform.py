@@ -1,5 +1,3 @@
-"""The Azure platform."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 
 class Azure(Platform):
-    """The platform `azure`, with the server `containerapp`."""
-
     store_settings = AzureStore
     server_settings = ContainerAppServer
     references = {
@@ -76,7 +72,6 @@ class Azure(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> AzureReader:
-        """Return the vault's reader: the container app, External Secrets, or a user."""
         match workload:
             case ContainerApp():
                 return workload

@@ -1,5 +1,3 @@
-"""The platform `dotenv`: this machine."""
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 
 
 class Dotenv(Platform):
-    """The platform `dotenv`, with the server `local`."""
-
     store_settings = DotenvStore
     server_settings = LocalServer
     references = {"local": (ReferenceKind.MOUNTED_FILES,)}

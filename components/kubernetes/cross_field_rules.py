@@ -1,5 +1,3 @@
-"""Cross-field rules of a server in a cluster."""
-
 from __future__ import annotations
 
 import ipaddress

@@ -1,5 +1,3 @@
-"""Field types of Kubernetes' sections, with rules and remedies."""
-
 from __future__ import annotations
 
 from functools import partial

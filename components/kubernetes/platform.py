@@ -1,5 +1,3 @@
-"""The platform `kubernetes`."""
-
 from __future__ import annotations
 
 import shlex

@@ -38,7 +38,8 @@ def no_value(text: str) -> str:
 
 
 def validator(check: Callable[[Any], Any], keywords: Mapping[str, Any]) -> AfterValidator:
-    """Return a validator. `keywords` are what JSON Schema can express of its rule (tools/stack_file_schema.py)."""
+    """Return a validator. `keywords` express its rule in JSON Schema, as far as possible
+    (tools/stack_file_schema.py)."""
     vars(check)[KEYWORDS] = keywords
     return AfterValidator(check)
 
@@ -55,8 +56,8 @@ def parsed(
 ) -> AfterValidator:
     """Return a validator that replaces text by `parse(text)`. `parse` raises ValueError for invalid text.
 
-    `meant` returns the remedy for a frequent mistake. `is_id`: a machine generates the text, so it may look random.
-    `is_host`: an error may print the text if it is the name of a host. `keywords` as for `validator`.
+    `meant` returns the remedy for a frequent mistake. With `is_id`, the text may look random, since a machine generates
+    it. With `is_host`, an error may print the text if it is the name of a host. `keywords` as for `validator`.
     """
 
     def check(text: str) -> str:
@@ -165,7 +166,7 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
 
 def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
     """Return a validator that accepts one of `numbers`, which are in rising order. The remedy is the next larger
-    one."""
+    number."""
 
     def check(number: int) -> int:
         if number not in numbers:

@@ -19,7 +19,8 @@ from .sections import DeclaredSecret, EmbeddedBroker, Environment, OutsideBroker
 def cross_field_rules(
     stack: str, environment: Environment, parsed: Mapping[str, Any], kinds: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Yield each violated rule. `parsed` has the valid sections; `kinds` also has the kinds of invalid ones."""
+    """Yield a problem for each violated rule. `parsed` has the valid sections; `kinds` also has the kinds of invalid
+    sections."""
     broker, rotation, secrets = parsed.get("broker"), parsed.get("rotation"), parsed.get("secrets", {})
     if isinstance(broker, EmbeddedBroker) and environment is not Environment.DEVELOPMENT:
         explicit, remedy = "environment" in parsed, "name your broker: kind coreflux or mosquitto, and its host"
@@ -62,7 +63,6 @@ def cross_field_rules(
 
 
 def warnings(environment: Environment, store: StoreSection) -> Iterator[str]:
-    """Yield a warning for each setting that is valid but probably a mistake."""
     yield from registry.platform_of("store", store.kind).warnings(environment, store)
 
 

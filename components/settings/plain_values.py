@@ -76,7 +76,7 @@ def says_secret(key: str) -> bool:
 def values_in(where: str, entry: Any, *, secret: bool = False, kind: object = None) -> Iterator[Problem]:
     """Yield a problem for each entry at or below `where` that looks like a secret value. It never contains the value.
 
-    `secret`: the key above shows that the entry is one. `kind` is the kind of the section.
+    `secret` is True if the entry's key shows that the entry is a secret value. `kind` is the kind of the section.
     """
     if isinstance(entry, Mapping):
         kind = kind or entry.get("kind")
@@ -123,7 +123,7 @@ def looks_random(text: str) -> bool:
 
 
 def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> Iterator[Problem]:
-    """Yield a problem for each key of a provider, such as aws:secretKey, whose text is a secret value.
+    """Yield a problem for each key of a provider, such as aws:secretKey, that has a secret value as its text.
 
     `encrypted` has the keys with a `secure:` entry.
     """
@@ -160,7 +160,7 @@ _NETWORK_ID = re.compile(r"(acl|eni|igw|nat|rtb|sg|subnet|vpc|vpce)-([0-9a-f]{8}
 def shown_name(text: str, *, host: bool = False) -> str | None:
     """Return an address, an ARN or a resource id for an error message; None for other text.
 
-    Paths and queries of URLs are left out, and so are parts that look random. `host`: a host name needs no scheme.
+    It omits paths and queries of URLs, and parts that look random. With `host`, a host name needs no scheme.
     """
     forms = (_URL, _IPV4_NETWORK, _NAMESPACE, *([_BARE_HOST] if host else []))
     found = next((match for form in forms if (match := form.fullmatch(text))), None)

@@ -19,7 +19,8 @@ FETCHED = 500
 def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, runs: str) -> Iterator[Problem]:
     """Yield a problem for a broker that only this machine reaches, and for an unreadable CA file.
 
-    `becomes` is the messages' part about where the certificates go, `runs` the one about what connects to the broker.
+    `becomes` completes the message about the CA certificates, and `runs` names what connects to the broker, such as
+    pod.
     """
     if isinstance(broker, EmbeddedBroker):
         yield Problem(
@@ -52,7 +53,7 @@ def unreadable_certificates(key: str, path: str, rule: str, remedy: str) -> Iter
 
 
 def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -> Iterator[Problem]:
-    """Yield a problem for more than `limit` bytes of certificates. An unreadable file is left to `out_of_reach`."""
+    """Yield a problem for more than `limit` bytes of certificates. `out_of_reach` reports an unreadable file."""
     if not isinstance(broker, OutsideBroker) or not broker.ca_file:
         return
     try:

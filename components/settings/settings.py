@@ -32,8 +32,6 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A complete, valid stack file."""
-
     stack: str
     environment: Environment
     store: StoreSection
@@ -111,10 +109,10 @@ class Settings:
         program: str | None = None,
         outputs: Mapping[str, pulumi.Output[Any]] = _NOTHING,
     ) -> Settings:
-        """Return the settings, from the engine's form: section name -> text, which is JSON for more than a word.
+        """Return the settings. `entries` has the text of each section as the engine passes it: a word or JSON.
 
-        `encrypted` names the sections with a `secure:` entry. `others` has the keys of other programs, which may be a
-        misspelt section or a provider's credentials. Raises ConfigurationError with all errors.
+        `encrypted` names the sections with a `secure:` entry. `others` has the keys of other projects, which may be
+        misspelt sections or a provider's credentials. Raises ConfigurationError with all errors.
         """
         missing = [name for name in REQUIRED if not entries.get(name)]
         found = [encrypted_entry(section) for section in encrypted if section not in others]
@@ -139,8 +137,6 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads the sections of a file one by one, and collects their contents and problems."""
-
     outputs: Mapping[str, pulumi.Output[Any]]
     parsed: dict[str, Any] = field(default_factory=dict)
     kinds: dict[str, Any] = field(default_factory=dict)
@@ -195,8 +191,6 @@ def _missing(name: str, others: Iterable[str]) -> Problem:
 
 
 def _misspelt(others: Iterable[str], *, reported: Collection[str]) -> Iterator[Problem]:
-    """Yield a problem for each key with a misspelt name of this project. Keys such as aws:region belong to
-    providers."""
     for key in others:
         project, _, section = key.partition(":")
         meant = did_you_mean(project, [PROJECT], otherwise="")
@@ -219,7 +213,6 @@ def _without_values(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment_of(stack: str) -> Environment:
-    """Return the environment that the first word of the stack's name means; otherwise production, the strictest."""
     match re.split(r"[^a-z]", stack.lower())[0]:
         case "dev" | "development":
             return Environment.DEVELOPMENT

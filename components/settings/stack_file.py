@@ -1,8 +1,8 @@
 """Read and check a stack file before the engine does: `python -m components.settings.stack_file Pulumi.<stack>.yaml`.
 
 The engine would print text of an invalid file, which may be a secret value, and Pulumi's history would keep it. The
-entries of `config:` become what the engine makes of them: a word stays a word, a structure becomes JSON, an empty entry
-becomes "".
+entries of `config:` are converted as the engine converts them: a word stays a word, a structure becomes JSON, and an
+empty entry becomes "".
 """
 
 from __future__ import annotations
@@ -67,15 +67,13 @@ class StackFileError(Exception):
 
 @dataclass(frozen=True)
 class StackFile:
-    """The content of `Pulumi.<stack>.yaml`."""
-
     stack: str
     entries: dict[str, str]
-    """Section -> its text."""
+    """Text of each section."""
     encrypted: list[str]
     """Names of the sections and keys with a `secure:` entry."""
     others: dict[str, str]
-    """Key of another program, such as aws:region -> its text."""
+    """Text of each key of another program, such as aws:region."""
     imports: bool
     """Whether the file imports a Pulumi environment, which may contain more sections."""
 

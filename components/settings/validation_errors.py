@@ -187,7 +187,8 @@ def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
 
 
 def unknown_section(name: str, known: Iterable[str], keys: Mapping[str, Keys]) -> Problem:
-    """Return the problem for an unknown section. Its name may be a key of a known section, listed in `keys`."""
+    """Return the problem for an unknown section. If its name is a key of a section in `keys`, the remedy names that
+    section."""
     key = name.rpartition(".")[2]
     above = next(
         (section for section, kinds in keys.items() if key in {one for each in kinds.values() for one in each}), ""

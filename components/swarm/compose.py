@@ -32,7 +32,8 @@ VERSION = "3.8"
 
 
 def compose(settings: Settings) -> dict[str, Any]:
-    """Return the compose file (without secrets), its files, and the manifest. Raises UsageError for other platforms."""
+    """Return the compose file without secrets, its files and the manifest, with the CA certificates, socket, service
+    and registry login that `secretops export` needs. Raises UsageError unless store and server are on a Swarm."""
     store, server, broker = settings.store, settings.server, settings.broker.args
     if not isinstance(store, SwarmStore) or not isinstance(server, SwarmServer):
         raise UsageError(

@@ -1,5 +1,3 @@
-"""Cross-field rules of a store or server on a Docker Swarm."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

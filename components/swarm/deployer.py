@@ -22,9 +22,9 @@ _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.do
 
 
 def manager() -> str:
-    """Return the daemon's address, which secretops uses, too.
+    """Return the address of the daemon that secretops also uses.
 
-    Raises RunError for a missing context, or for one with TLS certificates, which the provider does not support.
+    Raises RunError for a missing context, or for a context with TLS certificates, which the provider does not support.
     """
     try:
         host, folder = address_of(), certificates_of()
@@ -42,7 +42,7 @@ def manager() -> str:
 
 
 def check_manager() -> None:
-    """Raise RunError unless a manager answers. In a preview, which needs none, only warn."""
+    """Raise RunError unless a manager answers. In a preview, which needs no manager, only print a warning."""
     manager()
     try:
         ask_manager()

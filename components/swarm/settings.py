@@ -1,5 +1,3 @@
-"""Docker Swarm's sections of a stack file."""
-
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal

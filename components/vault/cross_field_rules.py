@@ -1,5 +1,3 @@
-"""Cross-field rules of a Vault store. Imports no SDK."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

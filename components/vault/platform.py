@@ -1,5 +1,3 @@
-"""The platform `vault`."""
-
 from __future__ import annotations
 
 import os
@@ -65,9 +63,10 @@ class Vault(Platform):
             yield from cross_field_rules(store, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Raise RunError if VAULT_NAMESPACE is not the namespace in the stack file.
+        """Raise RunError if VAULT_NAMESPACE is set to another namespace than the stack file.
 
-        Pulumi's provider would create everything in that one, while rotators and readers use the stack file's.
+        Pulumi's provider would create everything in VAULT_NAMESPACE, while rotator and readers use the stack file's
+        namespace.
         """
         assert isinstance(settings.store, VaultStore)
         variable, meant = os.environ.get(NAMESPACE, "").strip("/"), settings.store.namespace or ""
@@ -82,8 +81,8 @@ class Vault(Platform):
             raise pulumi.RunError(str(error))
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the commands that enable both logins, and start the first tick except in a cluster, where the CronJob
-        does."""
+        """Return the commands that provide both logins and start the first tick. Return None in a cluster, where pods
+        have logins and a CronJob starts the tick."""
         assert isinstance(store := settings.store, VaultStore)
         if not isinstance(server := settings.server, LocalServer | SwarmServer):
             return None
@@ -115,7 +114,6 @@ class Vault(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> VaultReader:
-        """Return the logins for the pods, for External Secrets in their namespace, or for a launcher elsewhere."""
         from .identity import VaultIdentities, VaultIdentitiesArgs
 
         assert isinstance(store := settings.store, VaultStore)
@@ -161,7 +159,8 @@ def login_of(store: VaultStore) -> VaultMethod | None:
 
 
 def home(server: ServerSection) -> str:
-    """Return the rotator's folder: that of the MCP client's entry, or else one below the project."""
+    """Return the rotator's folder: that of the local server's config/mcp.json, otherwise .coreflux-mcp-rotator in the
+    project."""
     return str(server.entry_folder if isinstance(server, LocalServer) else PROJECT_FOLDER / ".coreflux-mcp-rotator")
 
 

@@ -142,7 +142,7 @@ class VaultStore(StoreSection):
     approle: Annotated[VaultAppRole | None, Field(examples=["{}"])] = None
     jwt: VaultJwt | None = None
     kubernetes: Annotated[VaultKubernetes | None, Field(examples=["{}"])] = None
-    """How server and rotator log in: with one of three methods. The default is `kubernetes` in a cluster, else
+    """Server and rotator log in with one of three methods; by default with `kubernetes` in a cluster, otherwise with
     `approle`."""
     max_versions: Annotated[int, between(3, 100, "versions: the next, the current and the previous one")] = 5
     """Number of versions of each secret that Vault stores, the current one included."""

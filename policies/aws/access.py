@@ -135,10 +135,10 @@ def _via_secrets_manager(one: Statement) -> bool:
 
 
 def _bound(one: Statement) -> bool:
-    """Accept use through Secrets Manager, on behalf of an AWS service's resource, or by a service for one purpose.
+    """Accept a statement that allows use through Secrets Manager, on behalf of an AWS service's resource, or by a
+    service for one purpose.
 
-    An encryption context alone is not enough, because KMS' caller chooses it.
-
+    An encryption context alone is not enough, because the caller of KMS chooses it.
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
     """
     if set(one.principals) == {"Service"}:
@@ -267,10 +267,10 @@ def _unguarded(plan: Plan) -> Iterator[Finding]:
 
 
 def _undeclared(plan: Plan) -> Iterator[Finding]:
-    """Yield readers that the manifest does not declare, or that are neither a role of the stack nor exempt from its
-    alarm.
+    """Yield a finding for each reader that the manifest does not declare, or that is neither a role of the stack nor
+    excluded from the alarm on undeclared reads.
 
-    While a secret's ARN is unknown, the declared readers of all secrets count.
+    While a secret's ARN is unknown, the declared readers of all secrets are accepted.
     """
     roles = {at(role.properties, "name") for role in plan.of_type(aws.ROLE)}
     patterns = [at(one.properties, "pattern") for one in plan.of_type(aws.FILTER)]

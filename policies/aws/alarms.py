@@ -18,7 +18,7 @@ EVENT_RULE, TARGET = "aws:cloudwatch/eventRule:EventRule", "aws:cloudwatch/event
 
 
 def _alarms(plan: Plan, wanted: Mapping[tuple[str, ...], Any]) -> list[Resource] | Unknown:
-    """Return enabled alarms with the `wanted` properties that notify a topic; UNKNOWN if it depends on unknown
+    """Return enabled alarms with the `wanted` properties that notify a topic. Return UNKNOWN if that depends on unknown
     properties."""
     found: list[Resource] = []
     may_be = False
@@ -102,7 +102,8 @@ REQUESTS = {
 
 
 def _deaf_filters(plan: Plan) -> Iterator[Finding]:
-    """Yield filters on another log, or with a pattern that misses names of the stack's resources."""
+    """Yield a finding for each filter on a log other than the trail's, or with a pattern that misses names of the
+    stack's resources."""
     log = at(plan.manifest, "store", "log_group") or UNKNOWN
     for one in plan.of_type(aws.FILTER):
         group, pattern = at(one.properties, "logGroupName"), at(one.properties, "pattern")

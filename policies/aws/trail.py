@@ -39,8 +39,8 @@ YEAR, AT_HAND, LONGEST = 365, 90, 3653
 
 
 def _needs_trail(plan: Plan) -> bool:
-    """Return whether the stack has to create a trail: the output `trail` has an ARN only if the stack file names
-    one."""
+    """Return whether the stack must create a trail. If the stack file names an existing trail, the output `trail` has
+    its ARN."""
     records = at(plan.outputs, "trail", "records")
     return any(plan.of_type(aws.STORE)) and not (isinstance(records, str) and records.startswith("arn:"))
 
@@ -60,7 +60,8 @@ def _log_of(plan: Plan, trail: Resource) -> list[Resource] | Unknown:
 
 
 def _all_management(selectors: Any) -> bool:
-    """Accept no selectors, which is AWS' default, or one for all management events, which include reads of secrets."""
+    """Accept no selectors, which is AWS' default, or a selector for all management events. Both include reads of
+    secrets."""
     fields = [at(one, "fieldSelectors") for one in listed(selectors)]
     return not selectors or [{"field": "eventCategory", "equals": ["Management"]}] in fields
 

@@ -53,11 +53,11 @@ def _placed(one: Resource) -> Iterator[Finding]:
 
 
 def _undeclared(plan: Plan) -> Iterator[Finding]:
-    """Compare readers with the manifest: a role on one secret is for its readers, a role on the vault for readers of
-    all.
+    """Compare role assignments with the manifest's readers: a role on one secret requires a reader of that secret, a
+    role on the vault requires a reader of all secrets.
 
-    Entra generates a new identity's id, so that it differs from all known ids. While ids are unknown, only their number
-    is judged: a secret may have no more such principals than unknown readers.
+    In a preview, the id of a new identity is unknown. A secret may then have at most as many unknown principals as
+    unknown readers.
     """
     lists: Any = at(plan.outputs, "secretops", "store", "readers") or UNKNOWN
     granted: list[tuple[Resource, Any, Any]] = []
@@ -105,8 +105,8 @@ def _is_narrow(address: Any) -> bool:
 
 
 def _open_network(plan: Plan) -> Iterator[Finding]:
-    """Yield a finding if vault or lease accept all networks, unless the stack file allows it. Other projects' programs,
-    which have no such output, may have an open vault."""
+    """Yield a finding if vault or lease accept all networks, unless the stack file allows it. Programs of other
+    projects have no output that declares this, and may have an open vault."""
     vaults = [at(one.properties, "properties") for one in plan.of_type(VAULT)]
     actions = [at(one, "networkAcls", "defaultAction") for one in vaults]
     closed = "Deny" in actions or "Disabled" in [at(one, "publicNetworkAccess") for one in vaults]

@@ -52,7 +52,6 @@ def _is_mains(lives: list[Any]) -> bool:
 
 
 def _identities(one: Resource) -> Iterator[Finding]:
-    """Judge to which containers each identity is available, even if its id is unknown."""
     lives = [*select(one.properties, f"{_OF}identitySettings[].lifecycle")]
     wrong = "give more than the main container an identity; set one lifecycle to Main and all others to None"
     yield from judge(one, lives, _is_mains, "configuration.identitySettings", wrong)

@@ -33,7 +33,7 @@ _LINES = {
 
 
 def is_store(folder: Resource) -> bool:
-    """Return whether the folder is a store's, or may be one because its sub-folders are unknown."""
+    """Return whether the folder is a store's, or may be a store's because its sub-folders are unknown."""
     within = at(folder.properties, "folders")
     return within is UNKNOWN or VERSIONS in listed(within)
 
@@ -110,7 +110,8 @@ def _one_timer(plan: Plan) -> Iterator[Finding]:
 
 
 def _rotates(plan: Plan) -> bool:
-    """Return whether the rotator runs on this machine, which it does for a Vault if the server does."""
+    """Return whether the rotator runs on this machine: with a dotenv store, a Vault store without pods, or systemd
+    units."""
     beside_vault = any(plan.of_type(_VAULT)) and not any(plan.of_type(_PODS))
     return beside_vault or is_dotenv(plan) or any(map(_units, plan.of_type(FOLDER)))
 

@@ -1,5 +1,3 @@
-"""Rules on pods and containers."""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

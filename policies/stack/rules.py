@@ -1,5 +1,3 @@
-"""Rules for every stack, on any platform."""
-
 from __future__ import annotations
 
 import re

@@ -31,7 +31,7 @@ def _spec(service: Resource) -> Any:
 
 
 def binds(service: Resource) -> list[Any]:
-    """Return the service's bind mounts; those of unknown type count."""
+    """Return the service's bind mounts. Mounts of unknown type count as bind mounts."""
     return [mount for mount in each(at(_spec(service), "mounts")) if at(mount, "type") not in ("tmpfs", "volume")]
 
 

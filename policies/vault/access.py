@@ -40,7 +40,7 @@ def role_policies(plan: Plan) -> list[Any]:
 
 
 def rights(policy: Any) -> Mapping[str, list[str]] | None:
-    """Return path -> capabilities, merged for repeated paths. A leading / is dropped, as Vault does.
+    """Return the capabilities of each path. Repeated paths are merged, and a leading / is dropped, as Vault does.
 
     Return None for a policy with any other content: a rule must not accept what it can't read.
     """

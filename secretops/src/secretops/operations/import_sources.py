@@ -26,9 +26,6 @@ from secretops.launcher.sources import MOUNTED_FILES
 from secretops.registry import with_extra
 from secretops.stores import env_file
 
-# What `--from` names when the source is on standard input.
-STDIN = "-"
-
 # Name of a file or of a key in a Secret -> the variable that names such a file. A Secret of type TLS has the last two.
 _VARIABLES = {name: variable for variable, name in MOUNTED_FILES.items()} | {
     "tls.crt": "MQTT_CLIENT_CERT",
@@ -68,7 +65,7 @@ def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]
     Raises UsageError for an unreadable source.
     """
     path = Path(source)
-    if source == STDIN:
+    if source == "-":
         return list(_kubernetes(stdin(), wanted))
     if path.is_dir():
         return list(_folder(path))
@@ -135,10 +132,7 @@ def _kubernetes(content: bytes, wanted: Collection[str]) -> Found:
     try:
         document = _KUBECTL.validate_json(content)
     except (ValidationError, RecursionError):
-        what, rule = (
-            "standard input is not a Secret in JSON",
-            "the input of --from - must be the output of kubectl get secret",
-        )
+        what, rule = "standard input is not a Secret in JSON", "--from - must get the output of kubectl get secret"
         remedy = "kubectl get secret NAME -o json | secretops import --from -"
         raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-malformed") from None
     decoded: dict[str, bytes] = {}
@@ -250,7 +244,9 @@ class _Compose:
     def entries(self, service: _Service) -> Found:
         read = partial(self._read, service)
         listed = service.environment
-        pairs = listed if isinstance(listed, dict) else dict(_pair(line) for line in listed)
+        # A name alone passes a variable of the shell.
+        parts = [] if isinstance(listed, dict) else [line.partition("=") for line in listed]
+        pairs = listed if isinstance(listed, dict) else {name: text if sign else None for name, sign, text in parts}
         for named in [service.env_file] if isinstance(service.env_file, str) else service.env_file:
             for entry in self._env_file(_EnvFile(path=named) if isinstance(named, str) else named):
                 if isinstance(entry, UsageError):
@@ -312,11 +308,6 @@ class _Compose:
         if secret and secret.environment in self._variables:
             return self._variables[secret.environment or ""].encode()
         raise OSError(errno.ENOENT, "an external secret, which Docker never returns")
-
-
-def _pair(line: str) -> tuple[str, str | None]:
-    name, separator, text = line.partition("=")
-    return name, text if separator else None
 
 
 def _mount(short: str) -> _Mount:

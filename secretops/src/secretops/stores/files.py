@@ -70,8 +70,8 @@ def os_error(path: Path, error: OSError) -> StoreError:
 
 
 def check_store(root: Path, *, secrets: bool = True) -> None:
-    """Raise StoreError unless `root` exists, and it, its folders and FILES belong to this account, without links or
-    other writers.
+    """Raise StoreError unless `root` exists, and it, its folders and FILES belong to this account and are no links.
+    No other account may write to the folders.
 
     Folders and files in `root` may be missing, and `root` may be a link. `secrets`: also check the folders of versions,
     and FILES.

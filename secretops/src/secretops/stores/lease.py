@@ -171,6 +171,7 @@ class HeldLease:
 
 
 def acquire(store: LeaseStore, holder: str, timing: Timing) -> HeldLease:
+    """Acquire the lease. Raises LeaseHeldError, StoreError, UnreachableError."""
     ours, watcher, retries = store.acquired_by(holder, timing.duration), LeaseWatcher(timing), Retries()
     expired: StoredLease | None = None
     while True:
@@ -251,8 +252,8 @@ class LeaseWatcher:
     def has_expired(self, record: LeaseRecord, *, sent: float) -> bool:
         """Return True if the record has not changed for its duration; else sleep until the next poll, and return False.
 
-        The time is measured from the arrival of the first record to `sent`, when the latest was requested
-        (`time.monotonic`). Raises LeaseHeldError if the record has changed.
+        The time is measured from the arrival of the first record to `sent`, the `time.monotonic` at which `record` was
+        requested. Raises LeaseHeldError if the record has changed.
         """
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()

@@ -1,4 +1,4 @@
-"""Translate errors of AWS and its SDK. The SDK's texts are not used, except names in them: action, principal, code."""
+"""Translate errors of AWS and its SDK. Errors contain only names from the SDK's texts: action, principal, code."""
 
 from __future__ import annotations
 

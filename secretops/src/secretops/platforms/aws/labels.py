@@ -131,6 +131,7 @@ class LabelState:
 
     @property
     def stray_since(self) -> dict[str, tuple[str, datetime]]:
+        """Return, for each version that has one, the label that `stray_label` made, and its time."""
         found = ((version, label, _STRAY.fullmatch(label)) for label, version in self.versions_by_label.items())
         return {
             version: (label, datetime.strptime(match["since"], _STRAY_FORMAT).replace(tzinfo=UTC))

@@ -56,7 +56,7 @@ _log = logging.getLogger("secretops")
 
 
 class LambdaError(Exception):
-    """A failure, as AWS shows it. It has no cause, since the text of a cause could contain more."""
+    """The error that AWS shows. It has no cause, since the text of a cause could contain a secret value."""
 
 
 def rotate(event: Mapping[str, Any], _context: object) -> None:

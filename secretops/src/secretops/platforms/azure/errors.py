@@ -1,4 +1,4 @@
-"""Translate errors of Azure and its SDK. The SDK's texts are not used, except their codes."""
+"""Translate errors of Azure and its SDK. Errors contain only the codes from the SDK's texts."""
 
 from __future__ import annotations
 
@@ -129,6 +129,7 @@ def codes(error: AzureError) -> list[str]:
 def translate(
     error: AzureError, action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> SecretopsError:
+    """Return the error for the secret or blob `name` at `url`. `own`: templates by Azure's error code."""
     if isinstance(error, HttpResponseError) and error.response is None and isinstance(error.__context__, AzureError):
         error = error.__context__  # the query client wraps a failed login in an answer without a response
     host = urlsplit(url).netloc

@@ -1,4 +1,4 @@
-"""Write public files for a server in Container Apps, which cannot mount files. Runs in a container before the server's.
+"""Write public files for a server in Container Apps, which cannot mount files. It runs in an earlier container.
 
     python -m secretops.platforms.azure.write_files PATH...
 

@@ -36,7 +36,7 @@ class DeliveredNames(BaseModel):
 
 @dataclass(frozen=True, repr=False)
 class Content:
-    """The content of a version as readers get it. It has no repr, which would print values."""
+    """The content of a version as readers get it. It has no repr, since that would print values."""
 
     variables: dict[str, str]
     files: dict[Path, str]

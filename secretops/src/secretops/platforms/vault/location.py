@@ -27,6 +27,8 @@ VaultRole = Annotated[str, matching(r"[\w.@:-]{1,256}", "a role's name or id: on
 
 
 class VaultLogin(Model):
+    """A rotator's login. It contains no secret id and no token."""
+
     method: Literal["approle", "jwt", "kubernetes"]
     # Mount of the auth method, without `auth/`.
     mount: VaultPath

@@ -124,7 +124,8 @@ class Account:
     def denied(self, principal: str, name: str, actions: Sequence[str]) -> list[str]:
         """Return those of `actions` on a secret, or on the lease's table, that the principal's policies deny.
 
-        Ignores the secret's own policy, and actions that depend on properties of a real request.
+        Ignores the secret's own policy, and actions whose result depends on properties of a
+        real request.
         """
         secret: Mapping[str, object] = {} if name == self.location.lease else self.secrets[name] or {}
         context = [("aws:SecureTransport", "boolean", "true")]
