@@ -153,10 +153,7 @@ def install_pulumi(cli: PulumiCli, venv: Path = VENV) -> None:
 
 
 def _pulumi_key() -> str:
-    """Return a digest of our build, and of every Pulumi on PATH by its size and time.
-
-    It runs no Pulumi to find its version, because that takes 0.3 s.
-    """
+    # Identifies a Pulumi by size and time, because running it for its version takes 0.3 s.
     key = hashlib.sha256(f"{pulumi_cli.VERSION} {ROOT} {pulumi_cli.expected_build()}".encode())
     key.update(TEMPLATE.read_bytes())
     for path in pulumi_cli.on_path():
@@ -246,7 +243,7 @@ def base_python() -> str:
 
 
 def _uv_version(uv: Path) -> tuple[int, ...]:
-    """Return uv's version, or an empty tuple if uv does not run. The empty tuple is less than any version."""
+    # An empty tuple, which is less than any version, if uv does not run.
     try:
         done = subprocess.run([uv, "--version"], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     except OSError:

@@ -130,8 +130,7 @@ def step_in_background(
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """Delay SIGINT and SIGTERM until the block ends. A signal while it starts the child would leave a child that
-    nothing terminates."""
+    # A signal while the block starts the child would leave a child that nothing terminates.
     if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
         yield
         return

@@ -50,8 +50,6 @@ class Version:
 
 @dataclass
 class Deleted:
-    """A deleted secret, which can be recovered until its retention ends."""
-
     versions: list[Version]
     deleted: int
     purged_at: int

@@ -35,10 +35,8 @@ def source(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def _logged_in(environment: Mapping[str, str]) -> bool:
-    """Return whether Azure's CLI has a subscription, which `az logout` removes.
-
-    The provider ignores the login of a service principal (Pulumi, Azure Native Installation & Configuration).
-    """
+    # `az logout` removes the subscriptions. The provider ignores the login of a service principal (Pulumi, Azure Native
+    # Installation & Configuration).
     home = environment.get("AZURE_CONFIG_DIR") or Path(environment.get("HOME") or Path.home()) / ".azure"
     try:
         profile = json.loads((Path(home) / "azureProfile.json").read_text(encoding="utf-8-sig"))

@@ -111,7 +111,6 @@ class Place:
 
 
 def computed(at: Place, output_types: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs that are not inputs: known values, or else made-up values of the right type."""
     path = at.id.rpartition("/providers/")[2].split("/")
     same = {
         "name": at.id.rpartition("/")[2],

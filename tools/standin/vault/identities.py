@@ -41,7 +41,6 @@ def _made(resource: Resource) -> dict[str, Any]:
 
 
 def computed(resource: Resource, output_types: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs that are not inputs: known values, or else made-up values of the right type."""
     rest = {name: _filler(hint) for name, hint in output_types.items() if name not in KEYS}
     return {**rest, **{name: value for name, value in identity(resource)[1].items() if name in output_types}}
 

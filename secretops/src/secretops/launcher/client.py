@@ -408,11 +408,8 @@ class BrokerClient(RobustClient):
         return len(self._out_messages) + sum(not _is_over(info) for info, _ in list(self._unwritten))
 
     def _drain(self, closing: threading.Event) -> bool:
-        """Unsubscribe, and return True once no message is in flight and the broker's queue is empty.
-
-        A broker answers UNSUBSCRIBE after it has sent its queued messages. So the queue is empty if no message arrives
-        before the answer.
-        """
+        # Returns True once no message is in flight and the broker's queue is empty. A broker answers UNSUBSCRIBE after
+        # it has sent its queued messages. So the queue is empty if no message arrives before the answer.
         end = time.monotonic() + DRAIN_SECONDS
         topics = list(self.subscriptions) or [self.name]
         while self.is_connected() and not closing.is_set() and time.monotonic() < end:
@@ -527,8 +524,7 @@ class BrokerClient(RobustClient):
             self._match_answer(number)
 
     def _match_answer(self, number: int) -> None:
-        """Record whether topics were granted, once the request and the answer with this packet id are known. Either may
-        come first."""
+        # Either the request's packet id or the answer may come first.
         if number in self._requested and number in self._answers:
             self._verdicts.update(zip(self._requested.pop(number), self._answers.pop(number), strict=False))
             self._changed.notify_all()

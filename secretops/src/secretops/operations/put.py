@@ -131,8 +131,7 @@ def publish(
 
 
 def _retire_previous(session: Session, secret: Secret, value: Value, *, force: bool) -> None:
-    """Test a broker user's value, and retire the previous version if that is due or `force` is set. The new version
-    will remove it from the store."""
+    # The new version will remove the previous version from the store.
     made = rotation(session, secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
     if not force:
         made.respect_grace()
