@@ -25,8 +25,8 @@ GENERAL: dict[str, str] = {
     "first-values-published": "secretops makes the broker's users, and they log in",
     "supplied-values-accepted": "each operator-supplied secret was tested and published",
     "rotations-published": "three rotations publish three versions, of alternating users",
-    "refresh-clean": "a refresh finds no drift after the rotations",
-    "preview-empty": "a preview shows no change after the rotations",
+    "refresh-succeeds": "a refresh reads every resource after the rotations",
+    "preview-empty": "a preview after the refresh shows no change: nothing reverts a rotation",
     "state-without-values": "state and output contain none of the values that this run supplied",
     "doctor-healthy": "all of doctor's checks are ok",
     "reads-recorded": "the trail has a read of this run",
@@ -77,7 +77,7 @@ class Command:
 
 @dataclass(frozen=True)
 class ByHand:
-    """What a person must look at: no command can show it, or not within hours."""
+    """What a person must check: no command can show it, or not within hours."""
 
     how: str
 

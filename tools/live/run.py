@@ -28,16 +28,16 @@ from tools.live.state import Leftover, Outcome, State, anonymous
 from tools.live.throwaway import Throwaway
 from tools.steps import say, write_whole
 
-# Seconds: between two looks at what arrives late; of a grace period that is not waited for without a server.
+# Seconds: between two reads of what arrives late; of a grace period that is not waited for without a server.
 PAUSE, LONG = 15.0, 60
 
-# The detail of what nobody looked at, which is not printed.
+# The detail of what was not checked, which is not printed.
 EARLIER = "an earlier check failed, or the run was interrupted"
 
 # Characters of a detail.
 LONGEST = 400
 
-# Doctor's checks of every stack. The others look at what no stand-in creates.
+# Doctor's checks of every stack. The others read what no stand-in creates.
 OF_EVERY_STACK = re.compile(r"broker|agent|certificates|orphaned values|(secret|login) .*")
 
 T = TypeVar("T")
@@ -216,9 +216,8 @@ class Live:
         self.record("rotations-published", "" if len(versions) == len(seen) and alternate else f"versions: {seen}")
 
     def unchanged(self) -> None:
-        drift = self._pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes").failed
-        if self.record("refresh-clean", drift):  # it has changed the state otherwise
-            self.record("preview-empty", self._pulumi("preview", "--diff", "--expect-no-changes").failed)
+        self.record("refresh-succeeds", self._pulumi("refresh", "--yes", "--skip-preview").failed)
+        self.record("preview-empty", self._pulumi("preview", "--diff", "--expect-no-changes").failed)
         log, state = self.copy.folder / "log.txt", self._pulumi("stack", "export", "--show-secrets").out
         whole = state + (log.read_text() if log.exists() else "")
         found = [name for name, value in self.options.supplied.items() if _is_in(value, whole)]
