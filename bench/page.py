@@ -43,7 +43,6 @@ def write(part: str, measured: Measured, page: Path = PAGE) -> None:
 
 
 def spread(numbers: Sequence[float], unit: str, digits: int) -> str:
-    """Return the median and, for several numbers, minimum and maximum."""
     if not numbers:
         return "–"
     middle = f"{statistics.median(numbers):.{digits}f} {unit}"

@@ -68,8 +68,6 @@ class Assignment:
 
 @dataclass
 class Access:
-    """The role assignments of a vault, initially none."""
-
     assignments: list[Assignment] = field(default_factory=list)
 
     def grant(self, principal: str, role: Role | str, secret: str | None = None) -> Assignment:

@@ -1,7 +1,6 @@
-"""Preview the stacks of a clone, against the chosen state if it has the stack, or else compared with a preview of the
-base.
+"""Preview the stacks of a clone. If the chosen state has the stack, the preview is against that state.
 
-Nothing is deployed, and stack files are copied.
+Otherwise it is compared with a preview of the base commit. Nothing is deployed, and stack files are copied.
 """
 
 from __future__ import annotations

@@ -40,8 +40,6 @@ def mode(environment: Mapping[str, str] = os.environ) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Whether to use the stand-in or Pulumi's provider, and the reason."""
-
     standin: bool
     reason: str
 

@@ -97,7 +97,8 @@ def pip_install(python: Path, requirements: Path, remedy: str = "") -> None:
 
 
 def find_go(module: Path) -> Path:
-    """Return a Go new enough for `module`, of this machine or from the locked wheel. Raises SetupError."""
+    """Return a Go that is new enough for `module`: this machine's, or the one from the locked wheel. Raises
+    SetupError."""
     found = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
     minimum = found[1] if found else "1.25"
     on_path = shutil.which("go")

@@ -1,7 +1,5 @@
-"""Read the variables of a server that runs without secretops, from each kind of source.
-
-An error never contains a text of the source.
-"""
+"""Read the variables of a server that runs without secretops, from each kind of source. Errors never quote the
+source."""
 
 from __future__ import annotations
 
@@ -26,9 +24,6 @@ from secretops.launcher.sources import MOUNTED_FILES
 from secretops.registry import with_extra
 from secretops.stores import env_file
 
-# What `--from` names when the source is on standard input.
-STDIN = "-"
-
 # Name of a file or of a key in a Secret -> the variable that names such a file. A Secret of type TLS has the last two.
 _VARIABLES = {name: variable for variable, name in MOUNTED_FILES.items()} | {
     "tls.crt": "MQTT_CLIENT_CERT",
@@ -50,7 +45,7 @@ _READABLE = "a source must be a readable file of at most 1 MiB in UTF-8"
 
 @dataclass(frozen=True, repr=False)
 class Entry:
-    """A variable with its text. Not printable."""
+    """A variable and its text, which is hidden in repr."""
 
     origin: str
     name: str
@@ -63,12 +58,13 @@ Found = Iterator[Entry | UsageError]
 
 
 def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]) -> list[Entry | UsageError]:
-    """Return entries, and an error for each malformed one. `wanted`: variables of the stack's secrets.
+    """Return the entries of a source, and an error for each malformed entry. `wanted` are the variables of the stack's
+    secrets.
 
-    Raises UsageError for an unreadable source.
+    Raises UsageError if the source is unreadable.
     """
     path = Path(source)
-    if source == STDIN:
+    if source == "-":
         return list(_kubernetes(stdin(), wanted))
     if path.is_dir():
         return list(_folder(path))
@@ -78,7 +74,6 @@ def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]
 
 
 def _env(path: Path, origin: str, folder: Path) -> Found:
-    """Read a .env. Relative paths begin at `folder`."""
     text, lines = _text(path), dict[str, int]()
     for binding in parse_stream(StringIO(text)):
         whole = binding.original.string
@@ -95,7 +90,7 @@ def _env(path: Path, origin: str, folder: Path) -> Found:
 
 
 def _shown(name: str, place: str) -> str:
-    """Return `name` if it has the form of a variable, else `place`: it may be a part of a value."""
+    # Text that is no variable's name may be a part of a value.
     return name if _VARIABLE.fullmatch(name) else place
 
 
@@ -135,10 +130,7 @@ def _kubernetes(content: bytes, wanted: Collection[str]) -> Found:
     try:
         document = _KUBECTL.validate_json(content)
     except (ValidationError, RecursionError):
-        what, rule = (
-            "standard input is not a Secret in JSON",
-            "the input of --from - must be the output of kubectl get secret",
-        )
+        what, rule = "standard input is not a Secret in JSON", "--from - must get the output of kubectl get secret"
         remedy = "kubectl get secret NAME -o json | secretops import --from -"
         raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-malformed") from None
     decoded: dict[str, bytes] = {}
@@ -250,7 +242,9 @@ class _Compose:
     def entries(self, service: _Service) -> Found:
         read = partial(self._read, service)
         listed = service.environment
-        pairs = listed if isinstance(listed, dict) else dict(_pair(line) for line in listed)
+        # A name alone passes a variable of the shell.
+        parts = [] if isinstance(listed, dict) else [line.partition("=") for line in listed]
+        pairs = listed if isinstance(listed, dict) else {name: text if sign else None for name, sign, text in parts}
         for named in [service.env_file] if isinstance(service.env_file, str) else service.env_file:
             for entry in self._env_file(_EnvFile(path=named) if isinstance(named, str) else named):
                 if isinstance(entry, UsageError):
@@ -278,7 +272,6 @@ class _Compose:
             yield error
 
     def _resolve(self, text: str) -> str:
-        """Replace references as Compose does. Raises OSError."""
         return _REFERENCE.sub(self._replace, text)
 
     def _replace(self, found: re.Match[str]) -> str:
@@ -294,7 +287,7 @@ class _Compose:
         return value or "" if is_set or not operator or operator.endswith("?") else str(other)
 
     def _read(self, service: _Service, named: str) -> bytes:
-        """Read a path of the container, in a secret or a bind mount of the service."""
+        # The path is one of the container, in a secret or a bind mount of the service.
         for one in service.secrets:
             mount = _Mount(source=one) if isinstance(one, str) else one
             if PurePosixPath("/run/secrets", mount.target or mount.source) == PurePosixPath(named):
@@ -312,11 +305,6 @@ class _Compose:
         if secret and secret.environment in self._variables:
             return self._variables[secret.environment or ""].encode()
         raise OSError(errno.ENOENT, "an external secret, which Docker never returns")
-
-
-def _pair(line: str) -> tuple[str, str | None]:
-    name, separator, text = line.partition("=")
-    return name, text if separator else None
 
 
 def _mount(short: str) -> _Mount:
