@@ -237,7 +237,7 @@ def wrapper_text(cli: PulumiCli, clone: Path = ROOT) -> str:
 
 
 def base_python() -> str:
-    """Return the Python on which this environment is based, because the environment may be deleted."""
+    # The environment may be deleted.
     base: str | None = getattr(sys, "_base_executable", None)
     return base or sys.executable
 

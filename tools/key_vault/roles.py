@@ -36,8 +36,6 @@ READS = frozenset({"GetSecret", "GetSecretVersions"})
 
 @dataclass(frozen=True)
 class Role:
-    """A role, by the id that role assignments use."""
-
     name: str
     id: str
     data_actions: tuple[str, ...]

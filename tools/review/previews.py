@@ -238,7 +238,7 @@ def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False
 
 
 def _by_both(head: Sequence[Broken], base: Sequence[Broken]) -> tuple[Broken, ...]:
-    """Return broken rules with the sides that report them. A rule that the pull request disables counts as broken."""
+    # A rule that the pull request disables counts as broken.
     rules = {(one.rule, one.name): Judge.HEAD for one in head}
     for one in base:
         key = (one.rule, one.name)

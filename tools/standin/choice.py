@@ -25,8 +25,7 @@ cd {clone} && exec {python} -m tools.standin {package} {version} "$@"
 """
 
 
-class UnknownModeError(Exception):
-    """The variable has an unknown value."""
+class UnknownModeError(Exception): ...
 
 
 def mode(environment: Mapping[str, str] = os.environ) -> str:

@@ -207,7 +207,6 @@ def cached_binary(
 
 
 def module_folder(go: Path, module: Path, wanted: str) -> Path:
-    """Return the folder with a module's sources, downloaded if needed. Raises SetupError."""
     return Path(downloaded(go, module, wanted)["Dir"])
 
 
