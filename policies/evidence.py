@@ -18,7 +18,7 @@ class Verdict(StrEnum):
     KEPT = "kept"
     BROKEN = "broken"
     UNKNOWN = "unknown"
-    """Not broken, but not provable before the provider creates a resource."""
+    """The rule is not broken, but can't be judged before the provider creates a resource."""
     NOT_APPLICABLE = "not applicable"
 
 

@@ -88,7 +88,7 @@ _FLAGS, _CLASSES = re.compile(r"\(\?[a-z]+:"), re.compile(r"\[.*?\]|\\[wd]")
 
 
 def whole(pattern: str) -> dict[str, str]:
-    r"""Return the keyword for text that matches the whole `pattern`, with \d and \w spelled out in ASCII."""
+    r"""Return JSON Schema's keyword for text that matches the whole `pattern`, with \d and \w spelled out in ASCII."""
 
     def spelled(found: re.Match[str]) -> str:
         letters = found[0].replace(r"\w", "A-Za-z0-9_").replace(r"\d", "0-9")

@@ -162,8 +162,8 @@ def login_of(store: VaultStore) -> VaultMethod | None:
 
 
 def home(server: ServerSection) -> str:
-    """Return the rotator's folder: that of the local server's config/mcp.json, otherwise .coreflux-mcp-rotator in the
-    project."""
+    """Return the rotator's folder: with a local server, the folder of config/mcp.json; otherwise .coreflux-mcp-rotator
+    in the project."""
     return str(server.entry_folder if isinstance(server, LocalServer) else PROJECT_FOLDER / ".coreflux-mcp-rotator")
 
 

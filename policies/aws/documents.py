@@ -141,8 +141,8 @@ def secret_name(arn: Any) -> str | None:
 def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]:
     """Return the secrets in `names` for which no resource of type `kind` has the ARN at `path`.
 
-    In a preview, a new secret's ARN is unknown. If at least as many ARNs are unknown as secrets remain, it returns
-    none; `pulumi up` judges by the real ARNs.
+    In a preview, a new secret's ARN is unknown. Return none if at least as many ARNs are unknown as secrets remain;
+    `pulumi up` judges by the real ARNs.
     """
     arns = [at(one.properties, path) for one in plan.of_type(kind)]
     left = sorted(set(names) - {secret_name(arn) for arn in arns})

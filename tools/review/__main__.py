@@ -125,7 +125,6 @@ def _drift(args: argparse.Namespace) -> int:
 
 
 def _drifted(stack: str, clone: previews.Clone) -> StackReview:
-    """Return the drift of a stack, by a preview with refresh. A failed preview is reported as failed."""
     not_previewed = StackReview(stack=stack, provider=Provider.NONE, against=Against.NOTHING)
     try:
         if why := clone.missing(stack):

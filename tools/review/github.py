@@ -36,8 +36,6 @@ MOST_FILES = 3000
 
 @dataclass(frozen=True, kw_only=True)
 class GitHub:
-    """GitHub's API for one repository."""
-
     url: str
     repository: str
     token: str = field(repr=False)

@@ -1,7 +1,6 @@
-"""Preview the stacks of a clone, against the chosen state if it has the stack, or else compared with a preview of the
-base.
+"""Preview the stacks of a clone. If the chosen state has the stack, the preview is against that state.
 
-Nothing is deployed, and stack files are copied.
+Otherwise it is compared with a preview of the base commit. Nothing is deployed, and stack files are copied.
 """
 
 from __future__ import annotations
@@ -249,7 +248,7 @@ def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False
 
 
 def _by_both(head: Sequence[Broken], base: Sequence[Broken]) -> tuple[Broken, ...]:
-    """Return broken rules with the sides that report them. A rule that the pull request disables counts as broken."""
+    # A rule that the pull request disables counts as broken.
     rules = {(one.rule, one.name): Judge.HEAD for one in head}
     for one in base:
         key = (one.rule, one.name)

