@@ -1,8 +1,8 @@
-"""Measure the named parts, or all, and write the figures to docs/performance.md: `.venv/bin/python -m bench [--check]
-[PART ...]`.
+"""Measure the named parts, or all parts, and write the figures to docs/performance.md: `.venv/bin/python -m bench
+[--check] [PART ...]`.
 
---check only validates the names, with the standard library alone.
-Exit codes: 0 done; 1 a figure exceeds its limit, or a part failed; 2 a requirement is missing, or a part is unknown.
+--check only validates the names of the parts, and imports only the standard library. Exit codes: 0 done; 1 a figure
+exceeds its limit, or a part failed; 2 a requirement is missing, or a part is unknown.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The baseline: the upstream server without the launcher, as its README starts it, and an operator who restarts it
-after each change.
+"""The baseline of the comparison: the upstream server without the launcher, and an operator who restarts it after each
+change.
 
-The server speaks stdio alone, and reads (throwaway) credentials from its environment. stdio has one client, so four
-clients need four processes; here all share one process and session, which favors the baseline. The operator knows of
-each change at once, and subscribes again for all clients.
+The server is started as its README describes. It supports only stdio, so each client needs its own process. Here all
+clients share one process and one session, which favors the baseline. The simulated operator notices each change at
+once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @dataclass
 class Baseline:
-    """Runs `python server.py` with the stack's config/.env as it is at each start. Has the methods of
+    """The upstream server with the variables of the stack's config/.env at each start. Has the methods of
     ServedByLauncher."""
 
     stack: Stack
@@ -59,7 +59,6 @@ class Baseline:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[ClientSession]:
-        """Start the server once, and yield a session with it."""
         values = dotenv_values(self.stack.env)
         env = {name: text for name in VARIABLES if (text := values.get(name))}
         env |= {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -71,7 +70,7 @@ class Baseline:
 
     @asynccontextmanager
     async def seats(self, _transport: str = "stdio") -> AsyncIterator[list[Seat]]:
-        """Serve, with a restart after each change, until the block ends. Yield the one shared client."""
+        """Yield the one client that all users share. Restart the server after each change, until the block ends."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._serve)
             await self._serving.wait()

@@ -1,7 +1,7 @@
-"""The flat program: a stack's resources and outputs as literals, one after another, without a component.
+"""Generate the flat program: a stack's resources and outputs as literals, one after another, without components.
 
-It is generated from what the shipped program registers under mocks; a test runs it and compares
-(tests/unit/test_flat_programs.py). Another resource's output becomes a literal and `depends_on`, which costs less: the
+It has the resources that the shipped program registers under mocks. tests/unit/test_flat_programs.py runs it and
+compares them. An input that is another resource's output becomes a literal and a `depends_on`. This is faster, so the
 comparison favors the flat program.
 """
 
@@ -22,7 +22,7 @@ FOLDER = f"pulumi-python:dynamic/{PROJECT}:Folder"
 
 
 def flat_program(deployed: Deployed) -> str:
-    """Return the flat program's source, from a run of the shipped program under mocks."""
+    """Return the source of the flat program. `deployed` is a run of the shipped program under mocks."""
     resources = {name: one for name, one in deployed.resources.items() if not one.type.startswith(COMPONENT)}
     packages = {_class(one.type).partition(".")[0] for one in resources.values()}
     return "\n".join([
@@ -55,7 +55,7 @@ def _options(one: Registered, resources: dict[str, Registered]) -> Iterator[str]
 
 
 def _class(kind: str) -> str:
-    """Return the SDK's class of a type: `aws:iam/role:Role` -> aws.iam.Role;
+    """Return the Python class of a resource type: `aws:iam/role:Role` -> aws.iam.Role;
     `kubernetes:rbac.authorization.k8s.io/v1:Role` -> kubernetes.rbac.v1.Role."""
     if kind == FOLDER:
         return "Folder"
@@ -84,7 +84,7 @@ def _literal(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with whole numbers as integers: on the wire all numbers are floats."""
+    # Pulumi's protocol sends every number as a float.
     match value:
         case dict():
             return {key: _plain(one) for key, one in value.items()}

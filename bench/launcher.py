@@ -1,4 +1,4 @@
-"""Compare the launcher with the upstream server alone: what users notice of a change, and what each costs."""
+"""Compare the launcher with the upstream server alone: the effect of changes on users, and the cost of each form."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Run:
 
 @dataclass
 class Cost:
-    """The cost of one form of the server: an entry per start."""
+    """The cost of one form of the server. Each list has an entry per start."""
 
     start: list[float] = field(default_factory=list)  # Seconds until a publish was answered with success.
     memory: list[float] = field(default_factory=list)  # Resident MiB after the calls.
@@ -74,7 +74,6 @@ class Cost:
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """Start a mosquitto, and measure with it. Raises PartMissingError."""
     if not (installed := installed_mosquitto()):
         raise PartMissingError("mosquitto with its dynamic security plugin")
     try:
@@ -104,7 +103,7 @@ def measure(folder: Path, say: Callable[[str], None]) -> Measured:
 
 
 def broken_promises(run: Run) -> list[str]:
-    """Return what the users noticed: failed calls, lost messages, slow swaps."""
+    """Return a text for each limit that the run exceeds, such as failed calls, lost messages and slow swaps."""
     load, swap = run.load, statistics.median(run.swaps)
     checks = {
         f"{len(load.failures)} of {load.calls} calls failed": bool(load.failures),

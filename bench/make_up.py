@@ -1,4 +1,4 @@
-"""Measure `make up` in a fresh clone, again when nothing has changed, and `secretops status` of its stack."""
+"""Measure `make up` in a fresh clone, `make up` again without a change, and `secretops status` of its stack."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _row(entry: tuple[str, Runs]) -> tuple[str, ...]:
 
 
 def _timed(clone: Clone, command: str) -> tuple[float, float, float]:
-    """Return wall-clock seconds, CPU seconds and peak memory in MiB."""
+    """Run a command in the clone. Return wall-clock seconds, CPU seconds and peak memory in MiB."""
     done = clone.sh(f"python3 -c {shlex.quote(TIMED)} {command}")
     code, *figures = json.loads(done.stdout)
     if code:

@@ -135,7 +135,6 @@ def _previews(stack: str, place: Place, size: int, say: Callable[[str], None]) -
 
 
 def _run(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[float, float]:
-    """Run Pulumi. Return wall-clock seconds and CPU seconds. Raises RunFailedError."""
     began = time.monotonic()
     log = Path(environment["PULUMI_HOME"]).parent / "log"
     with log.open("wb") as output:
@@ -148,7 +147,7 @@ def _run(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> 
 
 
 def stack_file(stack: str, place: Place, secrets: int = 0) -> str:
-    """Return the shipped stack file with this machine's port, CA and cluster, and this number of extra secrets."""
+    """Return the shipped stack file with this machine's port, CA and cluster, and with `secrets` extra secrets."""
     shipped = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
     sections = {name.removeprefix(f"{PROJECT}:"): entry for name, entry in shipped.items()}
     if stack == "dev":
@@ -169,7 +168,6 @@ def _ratio(ours: list[float], flat: list[float]) -> float:
 
 
 def broken_promises(stack: str, runs: Mapping[int, Pair]) -> list[str]:
-    """Return a sentence for each ratio above its limit."""
     return [
         f"a preview of {stack} with {size:,} extra secrets takes {found:.2f} times the flat one's, more than {most}"
         for size, (ours, flat) in runs.items()

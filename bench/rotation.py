@@ -1,7 +1,8 @@
-"""Measure how long a rotation takes on each store, what it calls, and when every replica uses the new version.
+"""Measure how long a rotation takes on each store, how many calls it makes, and when every replica uses the new
+version.
 
-pytest runs the tests below for the brokers and stores that it starts. They assert nothing: `measure` reads their
-properties.
+The tests below run in pytest, whose fixtures start the brokers and stores. They assert nothing. They record properties,
+which `measure` reads.
 """
 
 from __future__ import annotations
@@ -47,8 +48,6 @@ Record = Callable[[str, object], None]
 
 @dataclass
 class _Listener:
-    """A pytest plugin that records each test's properties, and why it was skipped or failed."""
-
     say: Callable[[str], None]
     figures: dict[str, Figures] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -66,7 +65,6 @@ class _Listener:
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """Run the tests below, and return their figures. Raises PartMissingError, RunFailedError."""
     listener = _Listener(say)
     plugins = ("tests.conftest", "tests.gates.conftest", "no:cacheprovider", "no:terminal", "no:xdist")
     options = ["-oaddopts=", f"--rootdir={ROOT}", f"--basetemp={folder / 'pytest'}", *(f"-p{name}" for name in plugins)]
@@ -152,7 +150,7 @@ def _counted(store: type) -> Iterator[dict[str, int]]:
 
 
 def test_replicas(tmp_path: Path, mosquitto: Mosquitto, record_property: Record) -> None:
-    """Measure the time until every server uses the new version: from the command, and from the publish."""
+    """Measure the seconds until every server uses the new version: since the command began, and since the publish."""
     stack, server = prepared_stack(tmp_path / "store", mosquitto), real_server() or find_server()
     served = [ServedByLauncher(stack, tmp_path / str(number), server) for number in range(REPLICAS)]
     seconds, after = anyio.run(_replicas, stack, served)
@@ -188,5 +186,5 @@ async def _serve(one: ServedByLauncher, is_ready: anyio.Event, stop: anyio.Event
 
 
 def _all_are_on(served: list[ServedByLauncher], version: str) -> bool:
-    """Return whether all servers use `version`, by their logs: waiting for the broker's reports takes longer."""
+    # By the logs, because the servers' reports at the broker arrive later.
     return all(f"Using version {version} of mqtt" in one.log for one in served)

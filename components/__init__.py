@@ -1,7 +1,7 @@
-"""The secrets of a Coreflux MCP server as Pulumi components. In the wheel this package is `coreflux_mcp_secrets`.
+"""Pulumi components for the secrets of a Coreflux MCP server. In the wheel this package is `coreflux_mcp_secrets`.
 
-This package has what all platforms share; a platform's components are in their own package, such as `components.aws`. A
-platform's SDK is imported when its first component is. `docs/operations/component.md` has examples.
+It exports what all platforms share. A platform's components are in a package of their own, such as `components.aws`,
+which imports the platform's SDK when you first use a component. `docs/operations/component.md` has examples.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pulumi import Input
 
 
 class DotenvStoreDict(TypedDict):
-    """A folder on this machine, as in the guide."""
+    """A folder on this machine, as in the Secret Management Guide."""
 
     kind: Literal["dotenv"]
     root: NotRequired[str]
@@ -26,7 +26,8 @@ class SwarmStoreDict(TypedDict):
 
     kind: Literal["swarm"]
     rotator: NotRequired[Literal["timer", "service"]]
-    """How ticks are started: by a systemd timer that you install on a manager, or by a service with its socket."""
+    """How ticks are started. timer: a systemd timer that you install on a manager. service: a service with a manager's
+    socket."""
     socket: NotRequired[str]
     """Path of the daemon's socket on managers, for rotator service."""
 
@@ -41,12 +42,13 @@ class KubernetesStoreDict(TypedDict):
 
 
 class VpcDict(TypedDict):
-    """Where the rotating functions run, for a broker that only a VPC reaches."""
+    """The VPC of the rotation functions, if the broker is reachable only from there."""
 
     subnets: Input[Sequence[Input[str]]]
     security_groups: Input[Sequence[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """A NAT gateway, or the VPC's Secrets Manager endpoint: functions then access values only through it."""
+    """A NAT gateway, or the VPC's endpoint of Secrets Manager. With an endpoint, functions access values only through
+    it."""
 
 
 class ExistingTrailDict(TypedDict):
@@ -74,12 +76,13 @@ class AwsStoreDict(TypedDict):
     """Retention of the trail."""
     existing_trail: NotRequired[ExistingTrailDict]
     object_lock: NotRequired[Literal["governance", "compliance"]]
-    """Object Lock mode of the trail's bucket. Not even the account's root can shorten or end `compliance`."""
+    """Object Lock mode of the trail's bucket. With `compliance`, not even the account's root user can delete records
+    early."""
     alert_emails: NotRequired[Sequence[str]]
     alert_topic: NotRequired[Input[str]]
     """An existing SNS topic; by default the stack creates a topic."""
     kms_key: NotRequired[Input[str]]
-    """Your KMS key for the secrets, whose policy you set; by default the stack creates a key."""
+    """Your own KMS key for the secrets. You set its policy. By default the stack creates a key."""
     log_kms_key: NotRequired[Input[str]]
     """KMS key of functions' and tasks' logs; by default AWS' key."""
     permissions_boundary: NotRequired[Input[str]]
@@ -91,7 +94,7 @@ class AwsStoreDict(TypedDict):
 
 
 class DnsZonesDict(TypedDict):
-    """Private DNS zones of the virtual network, which get the names of private endpoints."""
+    """Private DNS zones of the virtual network. The stack adds its private endpoints to them."""
 
     vault: Input[str]
     blob: Input[str]
@@ -101,12 +104,12 @@ class PrivateEndpointDict(TypedDict):
     """Private endpoints of vault and lease in a virtual network."""
 
     subnet: Input[str]
-    """Not the subnet of the Container Apps environment, which is delegated to that environment."""
+    """A subnet for the endpoints. The Container Apps environment needs a different subnet."""
     dns_zones: DnsZonesDict
 
 
 class VaultNetworkDict(TypedDict):
-    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied: with server kubernetes or local, add the egress addresses of the cluster or of your machine."""
+    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied. With server kubernetes or local, add the egress addresses of the cluster or of your machine."""
 
     addresses: NotRequired[Sequence[str]]
     subnets: NotRequired[Sequence[Input[str]]]
@@ -137,21 +140,24 @@ class AzureStoreDict(TypedDict):
     resource_group: NotRequired[str]
     """Name of an existing resource group; by default a group is created."""
     subnet: NotRequired[Input[str]]
-    """Resource id of a subnet delegated to the Container Apps environment; by default Azure's own network."""
+    """Resource id of a subnet that is delegated to Container Apps. By default the environment is in Azure's own
+    network."""
     network: NotRequired[VaultNetworkDict]
     """Networks that reach vault and lease; all others are denied."""
     open_to_internet: NotRequired[bool]
-    """True allows every network to connect to vault and lease, in place of `network`. Roles alone protect them then."""
+    """If true, every network may connect to vault and lease, and roles alone protect them. Do not set `network`
+    then."""
     image: NotRequired[Input[str]]
     """The rotator's image; by default the server's, if it has one."""
     registry: NotRequired[Input[str]]
     """Resource id of the Azure container registry with the images; by default images are pulled without a login."""
     zone_redundant: NotRequired[bool]
-    """Whether environment and lease are zone-redundant. Azure accepts a change only for new resources."""
+    """Whether environment and lease are zone-redundant. Azure cannot change this for existing resources."""
     generation: NotRequired[int]
-    """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
+    """Increase it to redeploy a destroyed stack while the names of its deleted vault and workspace are still
+    reserved."""
     workspace: NotRequired[WorkspaceDict]
-    """By default the stack creates a workspace. If you name an existing one, you set its retention and its readers."""
+    """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
     retention_days: NotRequired[int]
     """Retention of a new workspace."""
     alert_emails: NotRequired[Sequence[str]]
@@ -163,7 +169,8 @@ class VaultAppRoleDict(TypedDict):
     """Log in by AppRole, on a platform that gives programs no identity. An operator creates each secret id in Vault."""
 
     server_file: NotRequired[str]
-    """File with the server's secret id; by default login/server in the folder of the client's entry."""
+    """File with the server's secret id; by default login/server in the local server's `folder`, which has
+    config/mcp.json."""
     rotator_file: NotRequired[str]
     wrapped: NotRequired[bool]
     """Whether the server's file contains a wrapping token, which is valid for one start."""
@@ -178,13 +185,15 @@ class VaultJwtDict(TypedDict):
 
     issuer: str
     ca_file: NotRequired[str]
-    """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's."""
+    """PEM file of the CA certificates that sign the issuer's certificate; by default the CAs of the Vault server's
+    system."""
     audience: NotRequired[str]
     server: NotRequired[str]
     """The `sub` claim of the server's token. Pods need no entry: their subject is known."""
     rotator: NotRequired[str]
     server_file: NotRequired[str]
-    """File with the server's token; by default login/server in the folder of the client's entry."""
+    """File with the server's token; by default login/server in the local server's `folder`, which has
+    config/mcp.json."""
     rotator_file: NotRequired[str]
 
 
@@ -193,7 +202,8 @@ class VaultKubernetesDict(TypedDict):
 
     mount: NotRequired[str]
     audience: NotRequired[str]
-    """Audience of the pods' tokens. None (~) uses the API server's, for an auth method without a reviewer's token."""
+    """Audience of the pods' tokens. None (~) means the API server's audience, for an auth method without a reviewer's
+    token."""
 
 
 class VaultPkiDict(TypedDict):
@@ -216,7 +226,7 @@ class VaultStoreDict(TypedDict):
     operators: Sequence[str]
     """Declared readers in addition to server and rotator. A Vault administrator assigns them the operator's policy."""
     product: NotRequired[Literal["vault", "openbao"]]
-    """OpenBao's API can't enable audit devices: they must be in its configuration."""
+    """The server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
     namespace: NotRequired[str]
     """Namespace in the server; by default root."""
     ca_file: NotRequired[str]
@@ -224,13 +234,13 @@ class VaultStoreDict(TypedDict):
     approle: NotRequired[VaultAppRoleDict]
     jwt: NotRequired[VaultJwtDict]
     kubernetes: NotRequired[VaultKubernetesDict]
-    """How server and rotator log in: with one of three methods. The default is `kubernetes` in a cluster, else
+    """Server and rotator log in with one of three methods; by default with `kubernetes` in a cluster, otherwise with
     `approle`."""
     max_versions: NotRequired[int]
     """Number of versions of each secret that Vault stores, the current one included."""
     audit_files: NotRequired[Sequence[str]]
-    """Files of the server's audit log, which covers all stacks; by default in production /vault/audit and standard
-    output. An empty list enables no device, e.g. if another stack does."""
+    """Files of the server's audit log, which covers all stacks. By default a production stack uses /vault/audit and
+    standard output. An empty list enables no device, for example if another stack enables them."""
     pki: NotRequired[VaultPkiDict]
 
 
@@ -243,7 +253,8 @@ class LocalServerDict(TypedDict):
     reader: NotRequired[str]
     """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
     folder: NotRequired[str]
-    """Folder of the MCP client's entry, with a store other than dotenv; relative to the project or absolute."""
+    """With a store other than dotenv, the folder for config/mcp.json, which has the MCP client's entry. Relative to the
+    project or absolute."""
 
 
 class LogDriverDict(TypedDict):
@@ -262,14 +273,14 @@ class SwarmServerDict(TypedDict):
     replicas: NotRequired[int]
     """Number of replicas; 1 with publish ingress."""
     publish: NotRequired[Literal["none", "ingress", "host"]]
-    """Who can connect: containers on its overlay network (none); clients, by one port of every node (ingress) or by a
-    port of each replica's node that Docker chooses (host)."""
+    """Who can connect. none: containers on its overlay network. ingress: also clients, by the same port of every node.
+    host: also clients, by a port that Docker chooses on each replica's node."""
     port: NotRequired[int]
     """Port of every node, with publish ingress."""
     allowed_hosts: NotRequired[Sequence[str]]
-    """Host names that clients use in addition to those on its network."""
+    """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: NotRequired[bool]
-    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     encrypted: NotRequired[bool]
     """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     networks: NotRequired[Sequence[str]]
@@ -277,7 +288,7 @@ class SwarmServerDict(TypedDict):
     constraints: NotRequired[Sequence[str]]
     """Placement constraints, such as node.labels.zone==a."""
     spread: NotRequired[Sequence[str]]
-    """Labels of nodes over whose values replicas are spread evenly, such as node.labels.zone."""
+    """Labels of nodes, such as node.labels.zone. Replicas are spread evenly over the values of each label."""
     log_driver: NotRequired[LogDriverDict]
     """Log driver of the component's containers; by default the daemon's."""
     registry_login: NotRequired[bool]
@@ -297,10 +308,10 @@ class ResourcesDict(TypedDict):
 
 
 class TolerationDict(TypedDict):
-    """A taint of nodes that pods accept."""
+    """A taint of nodes on which the pods may run."""
 
     key: NotRequired[str]
-    """Key of the taint; none for every taint, with operator Exists."""
+    """Key of the taint. Without a key, operator Exists tolerates every taint."""
     operator: NotRequired[Literal["Equal", "Exists"]]
     value: NotRequired[str]
     effect: NotRequired[Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]]
@@ -323,35 +334,38 @@ class KubernetesServerDict(TypedDict):
     """Image of this project, with server and secretops."""
     namespace: NotRequired[str]
     create_namespace: NotRequired[bool]
-    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` does not delete it."""
+    """Whether to create the namespace. If it exists already, you set its Pod Security level, and `pulumi destroy` does
+    not delete it."""
     context: NotRequired[str]
     """Context of the kubeconfig, by default the current one."""
     replicas: NotRequired[int]
     rollout_seconds: NotRequired[int]
-    """How long `pulumi up` waits for new pods, if the server was ready before. Pods are replaced one by one."""
+    """Seconds that `pulumi up` waits for new pods, if the server was ready before. Pods are replaced one by one."""
     allowed_hosts: NotRequired[Sequence[str]]
-    """Host names that clients use in addition to the Service's, e.g. of an ingress."""
+    """Host names by which MCP clients reach the server, in addition to the Service's, such as an ingress' name."""
     connection_tools: NotRequired[bool]
-    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     broker_cidrs: NotRequired[Sequence[str]]
-    """Networks of the broker: pods reach no other address on its port."""
+    """Networks of the broker. Pods can connect to no other address on its port."""
     dns_cidrs: NotRequired[Sequence[str]]
-    """Addresses of DNS in addition to pods: of a cache on each node, or of a cloud."""
+    """Addresses of DNS servers other than pods, such as a cache on each node or a cloud's resolver."""
     dns_ports: NotRequired[Sequence[int]]
-    """DNS ports at `dns_cidrs` and of DNS pods, not of their Service."""
+    """Ports on which DNS pods and the servers in `dns_cidrs` listen, not the port of a Service."""
     api_server_cidrs: NotRequired[Sequence[str]]
-    """Networks of the API server, which only the rotator reaches."""
+    """Networks of the API server. Only the rotator can connect to it."""
     api_server_ports: NotRequired[Sequence[int]]
     copilot_cidrs: NotRequired[Sequence[str]]
-    """Networks of the Coreflux Copilot, for HTTPS: by default every public address; empty for none."""
+    """Networks of the Coreflux Copilot, for HTTPS. By default all public addresses; an empty list allows none."""
     client_cidrs: NotRequired[Sequence[str]]
-    """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
+    """Networks of clients that are not pods of the cluster, such as load balancers, or ingress controllers on a node's
+    network."""
     pull_secrets: NotRequired[Sequence[str]]
     """Names of image pull secrets that you create in the namespace."""
     pull_policy: NotRequired[Literal["Always", "IfNotPresent", "Never"]]
-    """imagePullPolicy, by default Kubernetes' default."""
+    """imagePullPolicy of the pods. Kubernetes chooses the default."""
     run_as: NotRequired[Literal["image", "platform"]]
-    """uid and gid of the pods: 10001, the image's, or what the platform assigns (OpenShift's restricted-v2)."""
+    """uid and gid of the pods. image: 10001, as in the image. platform: those that the platform assigns (OpenShift's
+    restricted-v2)."""
     resources: NotRequired[ResourcesDict]
     """Resources of the server's container."""
     rotator_resources: NotRequired[ResourcesDict]
@@ -365,14 +379,14 @@ class KubernetesServerDict(TypedDict):
     certificate_issuer: NotRequired[CertificateIssuerDict]
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: NotRequired[Input[str]]
-    """URL of the cluster's OIDC issuer, for store azure: Entra then trusts External Secrets' service account."""
+    """URL of the cluster's OIDC issuer, for store azure. Entra then trusts External Secrets' service account."""
     reference: NotRequired[Literal["MountedFiles", "SyncedKey"]]
-    """How pods get the secrets of store vault: as files that Vault's agent writes (the default; needs its injector in
-    the cluster), or as Secrets that External Secrets writes."""
+    """How pods get the secrets of store vault. MountedFiles, the default: Vault's agent, which needs its injector in
+    the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
     vault_cidrs: NotRequired[Sequence[str]]
     """Networks of the Vault server, with store vault."""
     oidc_provider: NotRequired[Input[str]]
-    """ARN of the cluster's OIDC provider, for store aws: AWS then trusts External Secrets' service account."""
+    """ARN of the cluster's OIDC provider, for store aws. AWS then trusts External Secrets' service account."""
 
 
 class LoadBalancerDict(TypedDict):
@@ -396,17 +410,17 @@ class EcsServerDict(TypedDict):
     replicas: NotRequired[int]
     """Number of tasks; 1 with a load balancer."""
     reference: NotRequired[Literal["NativeRef", "Fetched"]]
-    """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects variables when a
-    task starts, and a new version starts a deployment."""
+    """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects secrets as
+    environment variables when a task starts, and a new version starts a deployment."""
     copilot: NotRequired[bool]
     """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
     allowed_hosts: NotRequired[Sequence[str]]
-    """Host names that clients use."""
+    """Host names by which MCP clients reach the server."""
     connection_tools: NotRequired[bool]
-    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     load_balancer: NotRequired[LoadBalancerDict]
     architecture: NotRequired[Literal["x86_64", "arm64"]]
-    """Image architecture. Fargate's ARM64 costs a fifth less."""
+    """Architecture of the image. On Fargate, arm64 costs a fifth less."""
     container_insights: NotRequired[bool]
     """Enables Container Insights in a new cluster. Its metrics are billed."""
 
@@ -417,14 +431,15 @@ class ContainerAppServerDict(TypedDict):
     kind: Literal["containerapp"]
     image: Input[str]
     bootstrapped: NotRequired[bool]
-    """True once the server's secrets have values: a new revision then replaces the old one only when it is ready."""
+    """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
+    is ready."""
     ingress: NotRequired[Literal["environment", "network"]]
-    """Which clients reach the server: other apps of its environment, or the whole virtual network of the store's
+    """Who can connect. environment: other apps of its environment. network: the whole virtual network of the store's
     subnet."""
     allowed_hosts: NotRequired[Sequence[str]]
-    """Host names that clients use in addition to that of Container Apps."""
+    """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""
     connection_tools: NotRequired[bool]
-    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
 
 
 class EmbeddedBrokerDict(TypedDict):
@@ -450,7 +465,7 @@ class OutsideBrokerDict(TypedDict):
 
 
 class ExternalAgentDict(TypedDict):
-    """An agent whose keys you get from its owner: by default the Coreflux Copilot, else the agent at `url`."""
+    """An agent of another owner, from whom you get its keys: by default the Coreflux Copilot, otherwise the agent at `url`."""
 
     kind: Literal["external"]
     url: NotRequired[str]
@@ -471,13 +486,14 @@ class ExternalIssuerDict(TypedDict):
 
 
 class PrivateCaDict(TypedDict):
-    """A CA of the stack that signs only for the name of its client. Only the rotator reads its key."""
+    """A CA of the stack that signs only certificates with the stack's client name. Only the rotator reads its key."""
 
     kind: Literal["private-ca"]
     days: NotRequired[int]
     """Days that a client certificate is valid."""
     ca_days: NotRequired[int]
-    """Lifetime of the CA. At two thirds of it secretops creates the next CA, which you add to the broker's CAs."""
+    """Lifetime of the CA in days. After two thirds of it, secretops creates the next CA, which you add to the broker's
+    CAs."""
 
 
 class AwsPrivateCaDict(TypedDict):
@@ -485,13 +501,14 @@ class AwsPrivateCaDict(TypedDict):
 
     kind: Literal["aws-private-ca"]
     arn: Input[str]
-    """A CA of another account must be shared, with the permission for the client template."""
+    """ARN of the CA. A CA of another account must be shared with the permission for the template of client
+    certificates."""
     days: NotRequired[int]
     """Days that a client certificate is valid; at most 7 with a CA for short-lived certificates."""
 
 
 class RotationDict(TypedDict):
-    """Cadences and grace period. The guide sets the maximum: 90 days and 6 months."""
+    """Cadences and grace period. The Secret Management Guide limits cadences: 90 days for broker users, 6 months for agent keys."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]

@@ -69,7 +69,8 @@ def _platforms(settings: Settings) -> tuple[Platform, Platform]:
 
 
 def _broker(settings: Settings) -> str:
-    """Return the commands that give the broker its admin user, after those for a required client certificate."""
+    """Return the commands that create or supply the broker's admin user, after those for a required client
+    certificate."""
     first = "secretops broker start" if isinstance(settings.broker, EmbeddedBroker) else "secretops put broker-admin"
     for secret in settings.secrets:
         if secret.name == CLIENT_CERT and not settings.tick_alone_signs:

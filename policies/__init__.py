@@ -1,1 +1,1 @@
-"""Rules for stacks, for `pulumi preview --policy-pack policies` or a preview's JSON."""
+"""Rules that check a stack's plan, in `pulumi preview --policy-pack policies` or from a preview's JSON."""

@@ -129,5 +129,5 @@ _FRAMEWORKS = {control: framework for framework, asks in CONTROLS.items() for co
 
 
 def controls(ids: str, because: str) -> tuple[Control, ...]:
-    """Return the controls with these ids, which spaces separate. `because` is how a rule serves them."""
+    """Return the controls with these ids, separated by spaces. `because` explains how a rule serves them."""
     return tuple(Control(_FRAMEWORKS[control], control, because) for control in ids.split())

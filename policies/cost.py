@@ -68,7 +68,6 @@ class PriceList:
     """Prefixes of the types that cost nothing at rest, or cents for their requests."""
 
     def unpriced(self, plan: Plan) -> Iterator[str]:
-        """Yield the resource types that are neither priced nor free at rest."""
         for one in {one.type for one in plan.resources if one.type.startswith(f"{self.package}:")}:
             if not one.startswith((*self.priced, *self.free)):
                 yield one
@@ -106,7 +105,6 @@ def unpriced(plan: Plan) -> tuple[str, ...]:
 
 
 def text(plan: Plan) -> str:
-    """Return the estimate as text; empty for a plan without a cloud."""
     lines = estimate(plan)
     if not lines:
         return ""
@@ -131,5 +129,4 @@ def count(*types: str) -> Callable[[Plan], float]:
 
 
 def whole(entry: Any) -> int:
-    """Return `entry` if it is a whole number, otherwise 1."""
     return entry if isinstance(entry, int) else 1

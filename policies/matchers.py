@@ -14,7 +14,7 @@ LEAST_BITS = 8
 
 
 def at(entry: Any, *path: str) -> Any:
-    """Return the entry at `path`: None if it is missing, UNKNOWN at or below an unknown."""
+    """Return the entry at `path`, None if it is missing, or UNKNOWN if it or an entry above it is unknown."""
     for step in path:
         if entry is UNKNOWN:
             return UNKNOWN
@@ -34,7 +34,7 @@ def select(entry: Any, path: str) -> Iterator[Any]:
 
 
 def each(entry: Any) -> Iterator[Any]:
-    """Yield a list's members; nothing if it is missing, UNKNOWN if it is unknown."""
+    """Yield a list's members. Yield nothing for a missing list, and UNKNOWN for an unknown list."""
     if entry is UNKNOWN:
         yield UNKNOWN
     elif isinstance(entry, list):
@@ -50,7 +50,8 @@ def known(entry: Any) -> bool:
 
 
 def judge(of: Resource | Plan, entry: Any, ok: Callable[[Any], bool], what: str, wrong: str) -> Iterator[Finding]:
-    """Yield a finding unless `ok(entry)`. `what` and `wrong` form its sentence; for an unknown entry it is unknown."""
+    """Yield a finding unless `ok(entry)`. Its message is `what` and `wrong`. For an unknown entry, yield an unknown
+    finding."""
     if ok is not is_present and not known(entry):
         yield Finding(of.urn, f"{what} is known after pulumi up", unknown=True)
     elif not ok(entry):
@@ -96,7 +97,7 @@ def is_set(entry: Any) -> bool:
 
 
 def is_present(entry: Any) -> bool:
-    """Accept anything that is not empty, and an unknown output of another resource: `pulumi up` judges it again."""
+    """Accept any entry that is not empty, and an unknown entry, which `pulumi up` judges again."""
     return entry is UNKNOWN or bool(entry)
 
 
@@ -105,12 +106,11 @@ def not_set(entry: Any) -> bool:
 
 
 def one_of(*allowed: Any) -> Callable[[Any], bool]:
-    """Return a condition that accepts these entries; None means a missing one."""
+    """Return a condition that accepts these entries. None means a missing entry."""
     return lambda entry: entry in allowed
 
 
 def between(least: int, most: int) -> Callable[[Any], bool]:
-    """Return a condition that accepts whole numbers in this range, both ends included."""
     return lambda entry: isinstance(entry, int) and not isinstance(entry, bool) and least <= entry <= most
 
 
@@ -123,8 +123,8 @@ def matches(pattern: str) -> Callable[[Any], bool]:
 
 
 def related(plan: Plan, kind: str, *path: str, ok: Callable[[Any], bool]) -> list[Resource] | Unknown:
-    """Return the resources of type `kind` whose property at `path` is `ok`; UNKNOWN if there is none but an unknown
-    one."""
+    """Return the resources of type `kind` with a property at `path` that `ok` accepts. Return UNKNOWN if there are
+    none, but such a property is unknown."""
     of_type = [(one, at(one.properties, *path)) for one in plan.of_type(kind)]
     found = [one for one, entry in of_type if entry is not UNKNOWN and ok(entry)]
     return UNKNOWN if not found and any(entry is UNKNOWN for _, entry in of_type) else found
@@ -136,7 +136,8 @@ def with_name(plan: Plan, kind: str, *path: str, name: Any) -> list[Resource] | 
 
 
 def require(of: Resource, found: list[Resource] | Unknown, what: str, wrong: str) -> Iterator[Finding]:
-    """Yield a finding if `found` is empty, since the resource needs `what`. `wrong` explains the consequence."""
+    """Yield a finding if `found` is empty: the resource `of` requires `what`. `wrong` is the consequence and the
+    remedy."""
     if isinstance(found, Unknown):
         yield Finding(of.urn, f"whether it has {what} is known after pulumi up", unknown=True)
     elif not found:

@@ -40,7 +40,7 @@ NAME = PROJECT
 VERSION = "0.1.0"
 # Name of the policy that reports what can't be judged yet.
 LATER = "known-after-up"
-LATER_SAYS = "What hangs on a property that only the provider knows is judged by the next preview after pulumi up."
+LATER_SAYS = "Rules on a property that only the provider knows are judged by the next preview after pulumi up."
 
 # Seconds to wait for the engine's log.
 LOG_SECONDS = 10
@@ -50,10 +50,8 @@ _LARGEST_MESSAGE = 400 * 1024 * 1024
 
 
 class Pack(analyzer_pb2_grpc.AnalyzerServicer):
-    """The analyzer. It judges each resource by its inputs before the engine creates it, and the whole stack at the end.
-
-    Other methods of the protocol answer UNIMPLEMENTED, which it allows.
-    """
+    """The analyzer. It judges each resource by its inputs before the engine creates it, and the whole stack at the
+    end."""
 
     def __init__(self) -> None:
         self._resources: dict[str, Resource] = {}
@@ -84,7 +82,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return Empty()
 
     def ConfigureStack(self, request: Any, context: Any) -> Any:
-        """Save the environment: the stack file's, or else the one that the stack's name means."""
+        """Save the environment in the stack file, by default the environment that the stack's name means."""
         self._is_preview = request.dry_run
         self._resources.clear()
         self._reported.clear()
@@ -93,8 +91,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return analyzer_pb2.AnalyzerStackConfigureResponse()
 
     def Analyze(self, request: Any, context: Any) -> Any:
-        """Judge one resource by the checks that need no other. The engine does not create a resource that breaks a
-        rule."""
+        """Judge one resource by the checks that need no other resource."""
         one = self._resources[request.urn] = resource(
             request.urn,
             MessageToDict(request.properties),
@@ -108,7 +105,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return analyzer_pb2.AnalyzeResponse(diagnostics=[each for one in judgments for each in self._new(one)])
 
     def AnalyzeStack(self, request: Any, context: Any) -> Any:
-        """Judge the whole stack. The request only lists its resources: `Analyze` got their inputs."""
+        """Judge the whole stack. The request only lists the resources; `Analyze` has saved their inputs."""
         response = analyzer_pb2.AnalyzeResponse()
         plan = self.plan_of(request)
         if plan is None:

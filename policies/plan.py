@@ -116,7 +116,7 @@ class Finding:
     message: str
     """What is wrong, the rule and the remedy, but never a secret value."""
     unknown: bool = False
-    """True: the rule is not broken, but can't be judged before the provider creates what it depends on."""
+    """Whether the rule is not broken, but can't be judged before the provider creates what it depends on."""
 
 
 class NoPlanError(Exception):
@@ -192,7 +192,7 @@ def _own(one: Resource) -> bool:
 
 
 def environment_of(stack: str) -> Environment:
-    """Return the environment that the first word of the stack's name means, as the program does."""
+    """Return the environment that the first word of the stack's name means, or production, as the settings do."""
     match re.split(r"[^a-z]", stack.lower())[0]:
         case "dev" | "development":
             return Environment.DEVELOPMENT

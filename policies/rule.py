@@ -1,7 +1,6 @@
 """The model of a rule: what it requires of a plan, its findings and its controls.
 
-A rule judges what a stack *declares*, regardless of the program and of the plan's source (the engine's analyzer, a
-preview's JSON, mocks).
+A rule judges what a stack declares, whatever the source of the plan.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ class Rule:
     checks: tuple[Expect | Each, ...] = ()
     across: Callable[[Plan], Iterator[Finding]] | None = None
     types: tuple[str, ...] = ()
-    """Types that `across` judges, for `applies_to`. Those of `checks` need no entry."""
+    """Types that `across` judges. `applies_to` also uses the types of `checks`."""
     applies: Callable[[Plan], bool] | None = None
     """Whether the rule applies to a plan; by default, if the plan has a resource of its types."""
     environments: frozenset[Environment] = ALL
@@ -141,7 +140,9 @@ def protected(*types: str, only: Callable[[Resource], bool] = lambda _: True) ->
 
     def look(one: Resource) -> Iterator[Finding]:
         if only(one) and not one.protect:
-            yield Finding(one.urn, "is removed by pulumi destroy, with secrets, keys or the trail; set protect")
+            yield Finding(
+                one.urn, "is not protected: pulumi destroy would delete secrets, keys or the trail; set protect"
+            )
 
     return Each(types, look)
 

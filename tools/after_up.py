@@ -25,7 +25,6 @@ COMMANDS = (("broker", "start"), ("tick",), ("status",))
 
 
 def main(stack: str) -> int:
-    """Run the commands with the manifest of `stack`. Return the exit code."""
     pulumi = str(Path(sys.executable).with_name("pulumi"))
     with tempfile.NamedTemporaryFile(prefix="manifest-", suffix=".json") as manifest:
         command = [pulumi, "stack", "output", OUTPUT, "--json", "--stack", stack]

@@ -1,8 +1,8 @@
 """Write the arguments of CorefluxSecrets as types, from the models of a stack file.
 
-components/arguments.py, for Python, has a union of TypedDicts for each section. package/plugin/sections.py is for
-Pulumi's component analyzer, which has enums but no unions: a component per kind of store, and one TypedDict for all
-kinds of each other section.
+components/arguments.py, for Python, has a union of TypedDicts for each section. Pulumi's component analyzer has no
+unions. So package/plugin/sections.py has a component per kind of store, and one TypedDict for all kinds of each other
+section.
 """
 
 from __future__ import annotations
@@ -63,8 +63,10 @@ class Writer:
         return name
 
     def entries(self, model: type[Section], *, owner: str = "") -> list[tuple[str, str, str]]:
-        """Return key, type and docstring of each field. `owner` merges several models: all keys but `kind` are then
-        optional."""
+        """Return key, type and docstring of each field.
+
+        If `owner` is set, several models are merged into one type, so all keys except `kind` are optional.
+        """
         words = described(model)
         return [
             (key, self._entry(model, key, field, owner), words.get(key, ""))
@@ -79,7 +81,7 @@ class Writer:
         return f"NotRequired[{written}]" if (several and key != "kind") or not field.is_required() else written
 
     def type(self, owner: str, annotation: Any, metadata: Sequence[Any] = ()) -> str:  # noqa: PLR0911
-        """Return an annotation's source. `owner` is the name for an enum, if one is needed."""
+        """Return an annotation as source code. `owner` names an enum, if one is needed."""
         if any(isinstance(one, MayBeOutput) for one in metadata):
             return f"Input[{self.type(owner, annotation)}]"
         origin, args = get_origin(annotation), get_args(annotation)
@@ -103,7 +105,7 @@ class Writer:
         return f"Literal[{', '.join(f'{chr(34)}{entry}{chr(34)}' for entry in entries)}]"
 
     def sections(self, store: str, written: dict[str, str]) -> list[tuple[str, str, str]]:
-        """Return the entries for all sections. `written` has the types of those with kinds."""
+        """Return the entries for all sections. `written` maps each section that has kinds to its type."""
         every = {"store": store, **written}
         every["rotation"] = self.model(Rotation)
         every["secrets"] = f"{self.mapping}[str, {self.model(DeclaredSecret)}]"
@@ -117,7 +119,7 @@ class Writer:
 
 
 class PluginWriter(Writer):
-    """Writes the types for the plugin: enums for words, list and dict."""
+    """Writes the types for the plugin, with enums instead of literals, list and dict."""
 
     sequence, mapping, suffix = "list", "dict", ""
 

@@ -40,7 +40,7 @@ def provide_all() -> None:
 
 
 def _current() -> bool:
-    """Return whether the locked version is installed: npm's lock file is copied last."""
+    # npm's lock file is copied last, so it shows a complete installation.
     locked, installed = _AZURITE / _FILES[-1], TOOLS / "azurite" / _FILES[-1]
     return azurite().is_file() and installed.is_file() and installed.read_bytes() == locked.read_bytes()
 

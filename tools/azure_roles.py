@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 
 class Action(NamedTuple):
-    """An operation of Azure, with whether it is on data."""
+    """An operation in Azure. `on_data`: whether it is a data action."""
 
     name: str
     on_data: bool = True
@@ -24,7 +24,8 @@ def definitions() -> Mapping[str, Mapping[str, Any]]:
 
 
 def allows(role: str, action: Action) -> bool:
-    """Return whether a role allows an action at the role's scope and below (Azure, understand role definitions)."""
+    """Return whether a role allows an action at the role's scope and below (Azure's page "Understand role
+    definitions")."""
     given, taken = ("dataActions", "notDataActions") if action.on_data else ("actions", "notActions")
     return any(
         matches(action.name, one[given]) and not matches(action.name, one[taken])

@@ -1,4 +1,4 @@
-"""Set up a clone. A step is skipped while its sources are those of its last run."""
+"""Set up a clone. A step is skipped if its sources have not changed since its last run."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ PROVIDERS = (("kubernetes", "kubernetes", kubernetes_parts), ("swarm", "docker",
 def make_ready(stack: str | None = None, *, deploys: bool = False, checks: bool = False) -> None:
     """Provide uv, the environment, Pulumi, and the providers for `stack`. Raises SetupError.
 
-    `deploys`: a stand-in is not enough. `checks`: an error in the stack file ends the process before anything is built.
+    `deploys`: a deployment follows, for which a stand-in is not enough. `checks`: an error in the stack file ends the
+    process before anything is built.
     """
     with synced_environment() as synced:
         # Builds take minutes, so errors of the file are reported first.
@@ -81,7 +82,7 @@ def make_ready(stack: str | None = None, *, deploys: bool = False, checks: bool 
 def check_stack_file(stack: str, *, deploys: bool) -> None:
     """Print every error in the file of `stack`, and exit if there is one.
 
-    Before a deployment, a file that has passed and is unchanged is not checked again: the program checks it at each
+    Before a deployment, an unchanged file that has passed is not checked again, because the program checks it at each
     run.
     """
     file, stamp = Path(f"Pulumi.{stack}.yaml"), TOOLS / f"checked/{stack}"
@@ -98,7 +99,7 @@ def check_stack_file(stack: str, *, deploys: bool) -> None:
 
 
 def provide_uv(tools: Path = TOOLS) -> Path:
-    """Link `.tools/bin/uv` to the uv on PATH, or to the wheel's if that one is missing or too old. Raises
+    """Link `.tools/bin/uv` to the uv on PATH, or if that is missing or too old, to the uv of a wheel. Raises
     SetupError."""
     on_path = shutil.which("uv")
     uv = Path(on_path) if on_path else tools / "venv/bin/uv"
@@ -117,7 +118,8 @@ def provide_uv(tools: Path = TOOLS) -> Path:
 
 @contextlib.contextmanager
 def synced_environment(venv: Path = VENV) -> Iterator[bool]:
-    """Sync `.venv` with `uv.lock` while the block runs, if needed. Yield whether it is. Raises SetupError."""
+    """Sync `.venv` with `uv.lock` while the block runs, if that is needed. Yield whether it is needed. Raises
+    SetupError."""
     key = hashlib.sha256(f"{sys.version} {EXTRAS}".encode())
     for name in LOCKED:
         key.update((ROOT / name).read_bytes())
@@ -131,7 +133,7 @@ def synced_environment(venv: Path = VENV) -> Iterator[bool]:
         [uv, "sync", "--frozen", *(f"--extra={extra}" for extra in EXTRAS), "--python", base_python()],
         # This Python: uv must not download another one.
         env={"UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": str(venv)},
-        remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), and run the same make again",
+        remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), then run the same command again",
     ):
         yield True
     write_whole(stamp, key.hexdigest())
@@ -151,10 +153,7 @@ def install_pulumi(cli: PulumiCli, venv: Path = VENV) -> None:
 
 
 def _pulumi_key() -> str:
-    """Return a digest of every Pulumi on PATH with size and time, and of our build.
-
-    It changes with them, and needs to run none of them, which takes 0.3 s.
-    """
+    # Identifies a Pulumi by size and time, because running it for its version takes 0.3 s.
     key = hashlib.sha256(f"{pulumi_cli.VERSION} {ROOT} {pulumi_cli.expected_build()}".encode())
     key.update(TEMPLATE.read_bytes())
     for path in pulumi_cli.on_path():
@@ -166,7 +165,7 @@ def _pulumi_key() -> str:
 def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
     """Install the providers of `stack` next to our build of Pulumi. Return whether any was missing. Raises SetupError.
 
-    The official CLI downloads providers itself.
+    For the official CLI do nothing, because it downloads providers itself.
     """
     if not _built(root / ".venv"):
         return False
@@ -220,7 +219,7 @@ def provide_cloud(kind: str, stack: str, *, deploys: bool) -> None:
         raise SetupError(
             f"make up STACK={stack}",
             f"  {chosen.reason}, and the stand-in for {cloud.name} deploys nothing",
-            f"give credentials ({cloud.credentials}); make preview STACK={stack} needs none",
+            f"configure credentials ({cloud.credentials}); or only preview: make preview STACK={stack}",
         )
     choice.write_shim(TOOLS / "bin", cloud.package, cloud.version, clone=ROOT, python=python)
     say(f"- {stack} runs on the STAND-IN for {cloud.name}: {chosen.reason}. It checks inputs and reaches no account")
@@ -238,13 +237,13 @@ def wrapper_text(cli: PulumiCli, clone: Path = ROOT) -> str:
 
 
 def base_python() -> str:
-    """Return the Python on which this environment is based: the environment may be deleted."""
+    # The environment may be deleted.
     base: str | None = getattr(sys, "_base_executable", None)
     return base or sys.executable
 
 
 def _uv_version(uv: Path) -> tuple[int, ...]:
-    """Return uv's version; if uv does not run, an empty tuple, which is less than any version."""
+    # An empty tuple, which is less than any version, if uv does not run.
     try:
         done = subprocess.run([uv, "--version"], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     except OSError:

@@ -24,15 +24,14 @@ _FILES = ("package.json", "package-lock.json")
 
 @dataclass(frozen=True)
 class Parsed:
-    """A parsed query."""
-
     problems: tuple[str, ...]
+    # Columns of the result: name -> type.
     columns: Mapping[str, str]
-    """Columns of the result: name -> type."""
 
 
 def is_there() -> bool:
-    """Return whether the locked version is installed: npm's lock file is copied last."""
+    """Return whether the locked version is installed. npm's lock file is copied last, so it shows a complete
+    installation."""
     locked, installed = _LOCKED / _FILES[-1], _INSTALLED / _FILES[-1]
     return installed.is_file() and installed.read_bytes() == locked.read_bytes() and shutil.which("node") is not None
 

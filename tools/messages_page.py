@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from secretops import errors
-from tools.prose import last_name, text_of, tracked
+from tools.message_texts import Blocks, Scope, capitals, modules, names_in, scopes, shown, texts
+from tools.prose import last_name
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,7 +30,7 @@ no codes: they name the step that failed, and end with the remedy. Words in capi
 
 @dataclass(frozen=True)
 class Message:
-    """A call that creates an error: its code, class and texts, with capitals for parts that are only known at run
+    """A call that creates an error: its code, class and texts. Capitals replace the parts that are only known at run
     time."""
 
     code: str
@@ -44,6 +45,8 @@ def render() -> str:
     rows: dict[str, None] = {}
     described = {one.code for one in messages() if one.what}
     for one in sorted(messages(), key=lambda one: (one.code, one.where)):
+        if one.what.endswith(" "):  # the value before the first branch, which no error shows
+            continue
         if one.what or one.code not in described:
             texts = " | ".join(_cell(text) for text in (one.what, one.rule, one.remedy))
             rows[f"| `{one.code}` | {_exit_code(one)} | {texts} |\n"] = None
@@ -51,44 +54,24 @@ def render() -> str:
 
 
 @cache
-def modules() -> dict[Path, ast.Module]:
-    return {path: ast.parse(path.read_text()) for path in tracked("components/*.py", "secretops/src/*.py")}
-
-
-@cache
 def messages() -> tuple[Message, ...]:
-    return tuple(one for path, module in modules().items() for one in _of_module(path, module))
+    return tuple(one for scope in scopes() for call, blocks in scope.calls for one in _of_call(scope, call, blocks))
 
 
-def _of_module(path: Path, module: ast.Module) -> Iterator[Message]:
-    texts_by_name: dict[str, ast.expr] = {}  # by the last assignment, in the order of lines
-    for call in sorted(ast.walk(module), key=lambda node: getattr(node, "lineno", 0)):
-        if isinstance(call, ast.Assign):
-            texts_by_name |= _assigned(call.targets[0], call.value)
-        if not isinstance(call, ast.Call):
-            continue
-        named = {one.arg: one.value for one in call.keywords if one.arg}
-        kind, texts = last_name(call.func), list(call.args)
-        if texts and last_name(texts[0]) in bases():  # a template, with the class as its first argument
-            kind = last_name(texts.pop(0))
-        order = ("rule", "remedy") if kind == "refused" else ("what", "rule", "remedy", "code")
-        parts = dict(zip(order, texts, strict=False)) | named
-        code = parts.get("code")
-        if isinstance(code, ast.Constant) and "-" in str(code.value) and (kind in bases() or "code" in named):
-            nodes = (parts.get(name) for name in ("what", "rule", "remedy"))
-            what, rule, remedy = (
-                _text(texts_by_name.get(node.id, node) if isinstance(node, ast.Name) else node) for node in nodes
-            )
-            where = f"{path.relative_to(ROOT)}:{call.lineno:05}"
+def _of_call(scope: Scope, call: ast.Call, blocks: Blocks) -> Iterator[Message]:
+    named = {one.arg: one.value for one in call.keywords if one.arg}
+    kind, texts_of = last_name(call.func), list(call.args)
+    if texts_of and last_name(texts_of[0]) in bases():  # a template, with the class as its first argument
+        kind = last_name(texts_of.pop(0))
+    order = ("rule", "remedy") if kind == "refused" else ("what", "rule", "remedy", "code")
+    parts = dict(zip(order, texts_of, strict=False)) | named
+    code = parts.get("code")
+    if isinstance(code, ast.Constant) and "-" in str(code.value) and (kind in bases() or "code" in named):
+        nodes = [parts.get(name) for name in ("what", "rule", "remedy")]
+        where = f"{scope.path.relative_to(ROOT)}:{call.lineno:05}"
+        for known in texts(scope, call, blocks, names_in(nodes)):
+            what, rule, remedy = (_text(node, known) for node in nodes)
             yield Message(str(code.value), kind, what, rule, remedy, where)
-
-
-def _assigned(target: ast.expr, value: ast.expr) -> dict[str, ast.expr]:
-    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-        return {last_name(one): entry for one, entry in zip(target.elts, value.elts, strict=False)}
-    if isinstance(target, ast.Tuple):
-        return {last_name(one): value for one in target.elts}
-    return {last_name(target): value}
 
 
 @cache
@@ -100,17 +83,9 @@ def bases() -> dict[str, str]:
     return found
 
 
-def _text(node: ast.expr | None) -> str:
-    """Return a text, with names in capitals for its expressions and placeholders; nothing for another value."""
-    return re.sub(r"\{(\w+)(![rs])?\}", lambda found: _capitals(found[1]), text_of(node, _name))
-
-
-def _name(node: ast.expr) -> str:
-    return _capitals(last_name(node)) or "…"
-
-
-def _capitals(name: str) -> str:
-    return name.strip("_").replace("_", " ").upper()
+def _text(node: ast.expr | None, known: Mapping[str, str]) -> str:
+    """Return a text, with names in capitals for its unknown expressions and placeholders."""
+    return re.sub(r"\{(\w+)(![rs])?\}", lambda found: capitals(found[1]), shown(node, known))
 
 
 def _exit_code(message: Message) -> str:

@@ -36,7 +36,6 @@ def azure() -> str:
 
 
 def _with_tables(path: str, **tables: str) -> str:
-    """Return a page with each table placed between the comments with the table's name."""
     text = (ROOT / path).read_text()
     for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"

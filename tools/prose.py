@@ -1,11 +1,8 @@
 """Check the project's English: `python -m tools.prose`.
 
 Vale applies the rules of tools/vale/styles to Markdown, comments, docstrings, and strings of three words or more;
-textstat measures the pages. Exit codes: 0 no findings; 1 findings, one per line; 2 a checker could not run.
-
-With paths, as pre-commit calls it, only the rules are applied, to those files. `--counts` prints figures instead:
-rejected words by folder, and words of docstrings. `--sample SEED` prints docstrings, messages and names of pages for a
-person to read.
+textstat measures the pages. Exit codes: 0 no findings; 1 findings; 2 a checker could not run. With paths, only the
+rules are applied, to those files. `--counts` prints figures. `--sample SEED` prints texts drawn at random.
 """
 
 from __future__ import annotations
@@ -150,7 +147,7 @@ def strings(source: str) -> Iterator[tuple[int, str]]:
 
 
 def _is_prose(text: str) -> bool:
-    """Return whether it has some words, and no backslash as in a pattern or in quoted code."""
+    # Patterns and quoted code contain backslashes.
     return len(text.split()) >= WORDS and "\\" not in text
 
 
@@ -159,7 +156,8 @@ def last_name(node: ast.AST) -> str:
 
 
 def text_of(node: ast.AST | None, names: Callable[[ast.expr], str] = lambda _: "`x`") -> str:
-    """Return a text, with `names` for its expressions; an empty one for anything else."""
+    """Return the text of a string expression, with `names` for the expressions in it. Empty for any other
+    expression."""
     match node:
         case ast.Constant(value=str(text)):
             return text
@@ -229,8 +227,6 @@ def print_sample(draw: random.Random) -> None:
 
 
 def print_counts() -> None:
-    """Print the number of rejected words in prose, code and identifiers by folder, and the figures of docstrings and
-    pages."""
     swaps = re.findall(r"^  '(.+)':", (VALE / "styles/Plain/Words.yml").read_text(), re.MULTILINE)
     refused = re.compile("|".join(swaps), re.IGNORECASE)
     found = Counter[str]()

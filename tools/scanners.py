@@ -1,4 +1,4 @@
-"""The secret scanners: functions from a git work tree to the places of findings.
+"""The secret scanners. Each is a function that takes a git work tree, and returns the places of findings.
 
 A missing scanner raises `NotHadError`, a failed one `ScanError`. Texts never contain the secret that was found.
 """
@@ -62,7 +62,7 @@ class Report:
 
 
 def _answer(scanner: str, done: subprocess.CompletedProcess[str], expected: Iterable[int]) -> Any:
-    """Return a scanner's JSON. Other output may contain secrets, so it is not repeated."""
+    # Other output may contain secrets, so it is not repeated.
     try:
         if done.returncode in expected:
             return json.loads(done.stdout)
@@ -144,12 +144,13 @@ def bandit(tree: Tree) -> Report:
 
 
 def bandit_b106(tree: Tree) -> Report:
-    """Run the guide's audit: `bandit -r . -f json | jq '.results[] | select(.test_id == "B106")'`."""
+    """Run the audit of the Secret Management Guide: `bandit -r . -f json | jq '.results[] | select(.test_id ==
+    "B106")'`."""
     return Report(f"{len(tree.python())} files", _as_findings(_bandit(tree, "-t", "B106")))
 
 
 def gitleaks(tree: Tree) -> Report:
-    """Scan every commit of every branch."""
+    """Scan every commit of every branch with gitleaks."""
     _whole_history(tree)
     quiet = ["--redact", "--no-banner", "--no-color", "--log-level", "error"]
     report = ["--exit-code", str(LEAKS_FOUND), "--report-format", "json", "--report-path", "-"]
@@ -176,7 +177,8 @@ def _at(commit: str) -> str:
 
 
 def trufflehog(tree: Tree) -> Report:
-    """Run the guide's `truffleHog --regex --entropy=False .` on every commit of branches, tags and HEAD."""
+    """Run the Secret Management Guide's `truffleHog --regex --entropy=False .` on every commit of branches, tags and
+    HEAD."""
     _whole_history(tree)
     program = trufflehog_program()
     if not tree.commits:
@@ -207,7 +209,8 @@ def trufflehog(tree: Tree) -> Report:
 
 
 def trufflehog_program() -> Path:
-    """Install truffleHog in an environment below .tools, named by its lock file. Raises `NotHadError`."""
+    """Install truffleHog in an environment below .tools. Its name contains a digest of the lock file. Raises
+    `NotHadError`."""
     lock = HERE / "trufflehog" / "requirements.txt"
     home = TOOLS / f"trufflehog-{hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]}"
     program, finished = home / "bin/trufflehog", home / "finished"
@@ -222,7 +225,7 @@ def trufflehog_program() -> Path:
 
 
 def git_secrets(tree: Tree) -> Report:
-    """Scan files and all matching revisions for git-secrets' AWS patterns."""
+    """Scan the files and the history for git-secrets' AWS patterns."""
     _whole_history(tree)
     if shutil.which("git-secrets") is None:
         raise NotHadError("git-secrets is not installed; on Debian or Ubuntu: apt-get install git-secrets")

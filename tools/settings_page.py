@@ -1,6 +1,6 @@
 """Generate docs/settings.md: every key that a stack file may contain, from the models that read it.
 
-An entry's rule is the one in the error for a wrong entry.
+For each key, the page shows the rule that the error for a wrong value contains.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ A stack file, `Pulumi.<stack>.yaml`, has these sections. Each is a key under `co
 `coreflux-mcp-secrets:`. [Stores](stores.md) lists which store works with which server.
 """
 
+# Section -> what it configures.
 SETS = {
     "store": "where secret values are stored",
     "server": "where the MCP server runs, and who reaches it",
@@ -48,7 +49,6 @@ SETS = {
     "log_level": "the log level of the server",
     "environment": "development, staging or production",
 }
-"""Section -> what it configures."""
 
 AFTER_SECTIONS = """
 - If a section or key is missing, its default applies. The defaults are those of [the upstream guide](guide.md):
@@ -178,8 +178,8 @@ def rule_of(field: FieldInfo) -> str:
 
 
 def described(model: type[Any]) -> dict[str, str]:
-    """Return key -> docstring, from the source. Pydantic could read them, but would do so at each start of the
-    program."""
+    """Map each key to its docstring, from the source. Pydantic can read docstrings, too, but would do so at each start
+    of the program."""
     found = {key: text for args in getattr(model, "arguments", ()) for key, text in described(args).items()}
     lines = [
         line for one in ast.parse(textwrap.dedent(inspect.getsource(model))).body for line in getattr(one, "body", ())

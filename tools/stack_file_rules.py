@@ -1,8 +1,8 @@
 """Cross-field rules of a stack file that JSON Schema can express, as lines `conditions => requirement`.
 
-A condition and a requirement is a key of a section, alone (it is set), with `!` (it is not set), or with a test:
-`: A|B` one of these, `~ A|B` one of these or not there, `>= N` a number from N on or not there, `=~ REGEX` such a
-text or not there, `{}` another schema. The errors of `make up` say why; their numbers are those used here.
+A condition or requirement is a key of a section. A key alone must be set, and a key after `!` must not be set. A test
+may follow the key. `: A|B` means one of these. `~ A|B` means one of these or not set, `>= N` at least N or not set, and
+`=~ REGEX` a text that matches or not set. `{}` means that the key matches another schema.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def rules() -> Iterator[dict[str, Any]]:
 
 
 def names_of_secrets() -> dict[str, Any]:
-    """Return a schema of the section `secrets` without names and variables that others use."""
+    """Return a schema of the section `secrets`. It excludes names and variables that are in use elsewhere."""
     prefixes = [prefix.lower().replace("_", "(-|$)") for prefix in RESERVED_PREFIXES]
     taken: dict[str, list[str]] = {}
     for variable in sorted({variable.removesuffix("_FILE") for variable in SERVER_VARIABLES}):

@@ -1,7 +1,7 @@
 """docs/stack-file.schema.json: the JSON Schema of a stack file, for editors and validators.
 
-Keys, types and descriptions are those of docs/settings.md. A rule that JSON Schema cannot express is left out: the
-schema accepts every valid file, and some that `make up` refuses.
+Keys, types and descriptions are those of docs/settings.md. A rule that JSON Schema cannot express is left out. So the
+schema accepts every valid file, and some files that `make up` refuses.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def render() -> str:
 
 
 def _text(entry: Any, indent: str = "") -> str:
-    """Return JSON, where a small entry is on one line."""
+    # Small entries are on one line.
     line = json.dumps(entry, ensure_ascii=False)
     if not isinstance(entry, dict | list) or len(indent + line) <= WIDTH:
         return line

@@ -53,10 +53,10 @@ def run_step(
     env: Mapping[str, str] | None = None,
     counts: str = "lines of output",
 ) -> str:
-    """Run a step. Return its output.
+    """Run a step. Return its output. Raises SetupError. The child process ends with this one.
 
-    `env` extends the environment. `counts` names what is counted by lines of output. The child process ends with this
-    one. Raises SetupError.
+    `env` extends the environment. `counts` is the name of a line of output in progress messages, such as "packages
+    compiled".
     """
     with step_in_background(step, argv, remedy=remedy, cwd=cwd, env=env) as running, running.signs_of_life(counts):
         running.child.wait()
@@ -94,7 +94,7 @@ class Running:
 def step_in_background(
     step: str, argv: Sequence[str | Path], *, remedy: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
-    """Run a step while the block runs, then wait for it, as `run_step` does."""
+    """Run a step in the background during the block, then wait for its end. Raises SetupError."""
     say(f"- {step}")
     with tempfile.TemporaryFile() as output:
         running: Running | None = None
@@ -130,7 +130,7 @@ def step_in_background(
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """Delay SIGINT and SIGTERM until the block ends: before, its child could not be terminated."""
+    # A signal while the block starts the child would leave a child that nothing terminates.
     if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
         yield
         return

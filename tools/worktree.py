@@ -48,7 +48,7 @@ class Tree:
 
 
 def _environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment without variables that redirect git or a scanner."""
+    # Without variables that redirect git or a scanner.
     astray = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"}
     kept = {
         name: value for name, value in os.environ.items() if name not in astray and not name.startswith("GITLEAKS_")

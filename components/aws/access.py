@@ -30,16 +30,16 @@ class Access:
 
 
 def rotated(secrets: Iterable[Secret]) -> tuple[Secret, ...]:
-    """Return the secrets with generated values, which AWS' schedule rotates.
+    """Return the secrets that Secrets Manager rotates: those that alternate between two broker users.
 
-    Rotating other secrets would fail and leave an empty AWSPENDING; the tick reports when they are due.
+    A rotation of another secret would fail and leave an empty version with the label AWSPENDING.
     """
     return tuple(secret for secret in secrets if secret.kind.alternates)
 
 
 def read_to_rotate(secret: Secret, secrets: Sequence[Secret], *, certificate: bool) -> tuple[str, ...]:
-    """Return the names of the other secrets that a rotation of `secret` reads: the broker admin's, and the client
-    certificate if the broker requires one."""
+    """Return the names of the other secrets that a rotation of `secret` reads: the broker admin's login and, if the
+    broker requires it, the client certificate."""
     return tuple(
         other.name
         for other in secrets
@@ -56,7 +56,8 @@ def access_of(
     operators: Sequence[str],
     certificate: bool,
 ) -> dict[str, Access]:
-    """Return secret -> its readers and writers. `server` is the ARN of the role or user that reads for the server."""
+    """Return the readers and writers of each secret. `server` is the ARN of the role or user with which the server
+    reads."""
     functions = {secret.name: names.role_arn(rotator_of(secret.name)) for secret in rotated(secrets)}
     tick = names.role_arn(TICK)
     found = {}

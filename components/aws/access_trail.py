@@ -1,4 +1,4 @@
-"""CloudTrail's records of accesses to secrets, protected from deletion, and alarms."""
+"""CloudTrail's records of accesses to secrets, protected from deletion, and alarms on them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ _OF_ALERTS = ("alerts", "alarm-", "filter-", "rotation-failures")
 
 @dataclass(frozen=True, kw_only=True)
 class ExistingTrail:
-    """An existing CloudTrail trail, such as the organization's."""
-
     arn: pulumi.Input[str]
     log_group: pulumi.Input[str]
     """Name of the trail's log group, in this account and region."""
@@ -39,13 +37,11 @@ class ExistingTrail:
 
 @dataclass(frozen=True, kw_only=True)
 class TrailOptions:
-    """Settings of the trail and its alerts."""
-
     retention_days: int = 365
     existing_trail: ExistingTrail | None = None
     """An existing trail; by default the component creates one."""
     object_lock: Literal["governance", "compliance"] = "governance"
-    """Object Lock mode of the bucket. Not even the account's root can shorten or end `compliance`."""
+    """Object Lock mode of the bucket. With `compliance`, not even the account's root user can delete records early."""
     alert_emails: Sequence[str] = ()
     alert_topic: pulumi.Input[str] | None = None
     """ARN of an existing SNS topic for alerts; by default the component creates a topic."""
@@ -54,20 +50,20 @@ class TrailOptions:
 @dataclass(frozen=True, kw_only=True)
 class AwsAccessTrailArgs(AwsArgs, TrailOptions):
     production: bool = True
-    """Protects records from deletion."""
+    """Whether records are protected from deletion."""
     keys: Sequence[pulumi.Input[str]] = ()
     """ARNs of the KMS keys that encrypt the secrets. Changes of a key raise an alarm."""
     declared: Sequence[str] = ()
     """ARNs of declared readers that are not roles of the stack."""
     functions: Sequence[str] = ()
-    """Names of the functions that get alarms, without the stack's prefix."""
+    """Names of functions, without the stack's prefix. Their changes and failures raise alarms."""
 
 
 class AwsAccessTrail(Component):
     """A CloudTrail trail with bucket, log, alarms and topic. Contains no secret values."""
 
     trail: Trail
-    """Location of the records, and the query for who read what."""
+    """Location of the records, and the query that shows who read what."""
 
     def __init__(self, name: str, args: AwsAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
@@ -90,8 +86,9 @@ class AwsAccessTrail(Component):
         else:
             if args.object_lock == "compliance":
                 pulumi.log.warn(
-                    "store.object_lock: compliance is final: nobody, not even the account's root, can delete records "
-                    f"of the trail or shorten their {args.retention_days} days, and storage is billed for as long",
+                    "store.object_lock: compliance can't be undone: nobody, not even the account's root user, can "
+                    "delete records "
+                    f"of the trail before {args.retention_days} days, and AWS bills their storage until then",
                     self,
                 )
             group, log_group = names.log_group("trail"), self._record()
@@ -150,13 +147,14 @@ class AwsAccessTrail(Component):
         return log.name
 
     def _kept(self, *, after: Sequence[pulumi.Resource] = (), protect: bool = False) -> pulumi.ResourceOptions:
-        """Return options that retain a resource in production: AWS deletes no bucket with locked records."""
+        """Return options that keep a resource of a destroyed production stack, since AWS deletes no bucket with locked
+        records."""
         options = self._account.under(self, after=after, protect=protect)
         options.retain_on_delete = self._production or None
         return options
 
     def _bucket(self, key: aws.kms.Key) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
-        """Declare the bucket. Return it with the resources that must exist before the first record is written."""
+        """Return the bucket, and the resources that must exist before the first record is written."""
         child, days = self._kept(), self._args.retention_days
         bucket = aws.s3.Bucket(
             f"{self._name}-bucket",
@@ -283,8 +281,6 @@ class AwsAccessTrail(Component):
         return made
 
     def _watch_log(self, log_group: pulumi.Input[str], group: pulumi.Input[str]) -> None:
-        """Declare metric filters and alarms on the trail's log. An alarm has several filters if one pattern would
-        exceed FILTER_LIMIT."""
         names, args = self._names, self._args
         users = [one for one in args.declared if names.called(one)[0] == "user"]
         keys, size = [*args.keys, *([self._key.arn] if self._key else [])], patterns.KEYS_PER_FILTER
@@ -404,5 +400,4 @@ class AwsAccessTrail(Component):
 
 
 def _numbered(found: Iterable[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
-    """Return name suffix -> pattern, by number. The first suffix is empty."""
     return {str(number) if number > 1 else "": one for number, one in enumerate(found, 1)}

@@ -30,8 +30,6 @@ TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
 @dataclass(frozen=True, kw_only=True)
 class LoadBalancer:
-    """An internal load balancer for one task."""
-
     vpc: pulumi.Input[str]
     security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
     certificate: pulumi.Input[str]
@@ -47,29 +45,31 @@ class EcsMcpServerArgs(McpServerArgs, AwsArgs):
     """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
     task: EcsTask | None = None
-    """The tasks' roles, for a store's `reader`, too. By default the component creates them, and you grant `task.reads`
-    access to the secrets."""
+    """The roles of the tasks. Pass the same object to the store as `reader`. By default the component creates the
+    roles, and you grant the role `task.reads` access to the secrets."""
     cluster: pulumi.Input[str] | None = None
     """Name of an existing ECS cluster; by default the component creates a cluster."""
     replicas: int = 2
-    """Number of tasks; 1 with a load balancer, since an MCP session lives in one task."""
+    """Number of tasks. It must be 1 with a load balancer, since an MCP session lives in one task."""
     allowed_hosts: Sequence[str] = ()
-    """Host names that clients use."""
+    """Host names by which MCP clients reach the server."""
     connection_tools: bool = False
-    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
-    """Image architecture. Fargate's ARM64 costs a fifth less."""
+    """Architecture of the image. On Fargate, arm64 costs a fifth less."""
     container_insights: bool = False
     """Enables Container Insights in a new cluster. Its metrics are billed."""
     production: bool = True
-    """Protects the load balancer from deletion."""
+    """Whether the load balancer is protected from deletion."""
     redeploys: bool = True
-    """Starts a deployment for each new version of an injected secret. Secrets are found by `prefix` and their names."""
+    """Whether each new version of an injected secret starts a deployment. Secrets are found by `prefix` and their
+    names."""
 
 
 class EcsMcpServer(McpServer):
-    """ECS service, task definition, log and cluster. Contains no secret values, and owns no network or grants."""
+    """An ECS service with its task definition, log and cluster. Contains no secret values. Creates no network, and
+    grants no access to secrets."""
 
     task: EcsTask
 

@@ -24,7 +24,7 @@ LOG_DAYS = 90
 
 @dataclass(frozen=True, kw_only=True)
 class Vpc:
-    """Where functions run, for a broker that is reachable only from a VPC."""
+    """The VPC in which functions run, if the broker is reachable only from there."""
 
     subnets: pulumi.Input[Sequence[pulumi.Input[str]]]
     security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
@@ -35,7 +35,7 @@ class Vpc:
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """Limits of an asynchronous invocation, after which its event becomes a dead letter.
+    """Limits of an asynchronous invocation. Beyond them, Lambda sends the event to the dead-letter queue.
 
     Lambda's defaults are two retries and six hours:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -43,7 +43,7 @@ class Queue:
 
     retries: int
     seconds: int
-    """Maximum age of the event, from 60 to 21600; it includes pauses before retries."""
+    """Maximum age of the event in seconds, from 60 to 21600. Pauses before retries count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,22 +54,21 @@ class FunctionArgs:
     archive: pulumi.Input[pulumi.Archive]
     handler: str
     seconds: int
-    """Timeout of an invocation."""
+    """Timeout of an invocation in seconds."""
     grants: Sequence[pulumi.Input[policies.Statement]]
     queue: Queue | None = None
-    """None if the function is only invoked synchronously."""
+    """Limits of asynchronous invocations; None if the function is only invoked synchronously."""
     memory: int = 256
-    """Memory in MB. CPU is in proportion."""
+    """Memory in MB. Lambda allocates CPU in proportion to it."""
     environment: Mapping[str, pulumi.Input[str]] | None = None
     vpc: Vpc | None = None
 
 
 class StackFunction(Component):
-    """A Lambda function with role, grants and log.
+    """A Lambda function with its role, grants and log.
 
-    No reserved concurrency: the lease serializes rotations, and an account keeps 100 executions unreserved, more than a
-    new account's quota.
-
+    It reserves no concurrency. The lease serializes rotations without it, and AWS requires that 100 executions remain
+    unreserved, which is more than the quota of a new account.
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
     """
 

@@ -27,7 +27,6 @@ class AwsIdentityArgs:
     account: str
     """Twelve digits. Credentials of other accounts are rejected."""
     region: str
-    """Region of all resources."""
     stack: str | None = None
     """Part of resource names; by default the Pulumi stack's name."""
     generation: int = 1
@@ -35,13 +34,12 @@ class AwsIdentityArgs:
     prefix: str | None = None
     """Prefix of secret names, such as shop/; by default coreflux-mcp/ and the stack."""
     role_path: str = "/"
-    """IAM path of roles."""
     permissions_boundary: pulumi.Input[str] | None = None
     """ARN of each role's permissions boundary."""
     log_kms_key: pulumi.Input[str] | None = None
     """ARN of the logs' KMS key; by default AWS' own key."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """Tags in addition to project and stack. If you pass a provider, set them there."""
+    """Tags in addition to project and stack. If you pass a provider, set the tags on that provider instead."""
 
     @property
     def names(self) -> Names:
@@ -57,14 +55,12 @@ class AwsIdentityArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class AwsArgs(AwsIdentityArgs):
-    """Arguments that AWS' components share."""
-
     shared: AwsAccount | None = None
-    """`account` of an AwsIdentity or another component, to share its provider and queue. By default they are
-    created."""
+    """The property `account` of an AwsIdentity or another component, to use its provider and queue. By default the
+    component creates its own."""
 
     def open_account(self, name: str, parent: Component) -> AwsAccount:
-        """Return `shared`, or create provider and queue below `parent`. Raises ComponentError if `shared` is for
+        """Return `shared`, or create a provider and a queue below `parent`. Raises ComponentError if `shared` is for
         another region or account."""
         if self.shared is None:
             return AwsIdentity(f"{name}-identity", self, pulumi.ResourceOptions(parent=parent)).account
@@ -73,10 +69,8 @@ class AwsArgs(AwsIdentityArgs):
 
 
 class AwsIdentity(Component):
-    """Creates a provider (unless `opts.provider` is set), a dead-letter queue, and the server's roles.
-
-    The roles have no rights to secrets yet.
-    """
+    """A provider, unless `opts.provider` is set, and a dead-letter queue. Methods create the server's roles, which have
+    no access to secrets until a store's `publish`."""
 
     account: AwsAccount
 
@@ -117,7 +111,7 @@ class AwsIdentity(Component):
         self.register_outputs({"account": args.account, "letters": found})
 
     def task(self, *, injected: bool = False) -> EcsTask:
-        """Declare a task's two roles. `injected`: ECS reads the secrets, and not the launcher."""
+        """Declare a task's two roles. With `injected`, ECS reads the secrets instead of the launcher."""
         return ecs_task(self._name, self.account, self, injected=injected)
 
     def sync(self, provider: pulumi.Input[str], service_account: str) -> AwsRole:
@@ -128,9 +122,9 @@ class AwsIdentity(Component):
 def _check_place(name: str, found: tuple[str, str], wanted: tuple[str, str]) -> None:
     if found != wanted:
         raise ComponentError(
-            f"{name}: its provider is for region {found[0]} and account {found[1]}",
+            f"{name}: the AWS provider is for region {found[0]} and account {found[1]}",
             f"the provider must match the arguments: region {wanted[0]}, account {wanted[1]}",
-            "correct the arguments, or pass a provider for that region and account",
+            f"correct the arguments, or pass a provider for region {wanted[0]} and account {wanted[1]}",
             code="provider-of-other-account",
         )
 

@@ -1,9 +1,8 @@
 """Build dist/lambda.zip from secretops and its packages, pinned by the hashes of uv.lock.
 
-Run `make lambda` in the clone, or `python -m coreflux_mcp_secrets.aws.lambda_package` for another program.
-
-The build is reproducible: entries are sorted, have one time and mode, and no bytecode, which belongs to one minor
-version of Python. boto3 is included although the runtime has it, as AWS recommends:
+Run `make lambda` in the clone, or `python -m coreflux_mcp_secrets.aws.lambda_package` for another program. The build is
+reproducible: entries are sorted, have the same time and mode, and contain no bytecode. The zip contains boto3 although
+the runtime has it, as AWS recommends:
 https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-dependencies
 """
 
@@ -94,8 +93,7 @@ SOURCES = Path(secretops.__file__).parents[1]
 LOCK = (_HERE if CLONE else Path(__file__).resolve().parents[1]) / "uv.lock"
 
 
-class BuildError(Exception):
-    """The build of the package failed."""
+class BuildError(Exception): ...
 
 
 def is_current() -> bool:

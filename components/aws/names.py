@@ -27,20 +27,17 @@ _BUCKET_STACK = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Names of a stack's resources in an account and region."""
-
     stack: str
     account: str
     region: str
     generation: int = 1
-    """Increase it for new names of secrets and bucket, while old ones wait for deletion."""
+    """Increase it to get new names of secrets and bucket while the old ones wait for deletion."""
     role_path: str = "/"
     prefix: str | None = None
     """Prefix of secret names; by default coreflux-mcp/ and the stack."""
 
     @property
     def partition(self) -> str:
-        """Return the region's partition (AWS, Amazon Resource Names)."""
         return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
 
     def at(self, region: str) -> Names:
@@ -53,12 +50,14 @@ class Names:
 
     @property
     def secrets(self) -> str:
-        """Return the prefix of secret names. It is unambiguous: stack names contain no slash or plus."""
+        """Return the prefix of secret names. No two stacks share a prefix, since stack names contain no slash or
+        plus."""
         again = f"+{self.generation}" if self.generation > 1 else ""
         return self.prefix or f"{BASE}/{self.stack}{again}/"
 
     def secret(self, name: str) -> str:
-        """Return a secret's full name, which never ends with a dash and six characters, as ARNs do.
+        """Return a secret's full name. It gets a trailing underscore if it ends with a dash and six characters, which
+        Secrets Manager could mistake for the suffix of an ARN.
 
         https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
         """
@@ -126,7 +125,8 @@ class Names:
 
     @property
     def any_key(self) -> str:
-        """Return the ARN pattern of all keys in the account and region, since AWS generates their ids.
+        """Return the ARN pattern of all keys in the account and region. A single key's ARN is not known in advance,
+        since AWS generates key ids.
 
         https://docs.aws.amazon.com/kms/latest/developerguide/cmks-in-iam-policies.html
         """
@@ -166,7 +166,7 @@ def arn_after(name: pulumi.Output[str], arn: str) -> pulumi.Output[str]:
 
 
 def applied(value: pulumi.Input[T], change: Callable[[T], pulumi.Input[U]]) -> pulumi.Input[U]:
-    """Return `change(value)`, as an output if `value` is one."""
+    """Return `change(value)`. The result is an output if `value` is an output."""
     return value.apply(change) if isinstance(value, pulumi.Output) else change(cast(T, value))
 
 
@@ -175,8 +175,6 @@ def listed(items: pulumi.Input[Sequence[pulumi.Input[str]]]) -> pulumi.Input[Seq
 
 
 def _plain(*parts: str, limit: int) -> str:
-    """Join `parts` with dashes. Replace other characters by dashes, and append a hash if that changed the name or it
-    exceeds `limit`."""
     whole = "-".join(parts)
     plain = re.sub(r"[^A-Za-z0-9-]", "-", whole)
     if plain == whole and len(whole) <= limit:

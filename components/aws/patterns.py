@@ -1,4 +1,4 @@
-"""Patterns of metric filters and events, and the query for CloudTrail's log."""
+"""Patterns of metric filters and events, and the query of CloudTrail's log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ALARMS_PER_CALL = 3
 
 
 def undeclared_read(names: Names, operators: Sequence[str]) -> str:
-    """Return the pattern of allowed reads by callers other than the stack's roles and operators."""
+    """Return the filter pattern for successful reads by callers other than the stack's roles and operators."""
     return (
         f'{{ ($.eventSource = "secretsmanager.amazonaws.com") && ($.eventName = "GetSecretValue") && '
         f"($.errorCode NOT EXISTS) && {_secret(names)} && {_undeclared(names, operators)} }}"
@@ -34,11 +34,8 @@ def undeclared_read(names: Names, operators: Sequence[str]) -> str:
 
 
 def undeclared_write(names: Names, operators: Sequence[str]) -> str:
-    """Return the pattern of writes and label changes by callers other than the stack's roles and operators, failed ones
-    included.
-
-    It is shorter than `undeclared_read`, whose length a cross-field rule checks.
-    """
+    """Return the filter pattern for writes and label changes, also failed ones, by callers other than the stack's roles
+    and operators."""
     return (
         f'{{ (($.eventName = "PutSecretValue") || ($.eventName = "UpdateSecret*")) && '
         f"{_secret(names)} && {_undeclared(names, operators)} }}"
@@ -46,8 +43,8 @@ def undeclared_write(names: Names, operators: Sequence[str]) -> str:
 
 
 def denied_read(names: Names) -> str:
-    """Return the pattern of denied reads. CloudTrail may omit the field with the secret, so the error message is
-    matched, too."""
+    """Return the filter pattern for denied reads. It also matches the error message, since CloudTrail may omit the
+    field with the secret."""
     return (
         f'{{ ($.eventSource = "secretsmanager.amazonaws.com") && ($.eventName = "GetSecretValue") && '
         f'($.errorCode = "AccessDenied*") && ({_secret(names)} || ($.errorMessage = "*{names.secrets}*")) }}'
@@ -59,8 +56,8 @@ def deletion(names: Names) -> str:
 
 
 def policy_change(names: Names) -> str:
-    """Return the pattern of changes of a secret's policy, replicas and rotation schedule. A manual rotation does not
-    match."""
+    """Return the filter pattern for changes of a secret's policy, replicas and rotation schedule. A manual rotation
+    does not match."""
     events = _named(
         *("PutResourcePolicy", "DeleteResourcePolicy", "CancelRotateSecret", "ReplicateSecretToRegions"),
         *("RemoveRegionsFromReplication", "StopReplicationToReplica"),
@@ -75,17 +72,18 @@ def policy_change(names: Names) -> str:
 
 
 def key_change(arns: Sequence[str]) -> str:
-    """Return the pattern of calls that disable, delete or share one of at most KEYS_PER_FILTER keys."""
+    """Return the filter pattern for calls that disable, delete or share a key. `arns` has at most KEYS_PER_FILTER
+    keys."""
     events = _of("kms", "DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant")
     keys = [f"*{str(arn).rpartition('/')[2]}*" for arn in arns]  # a program's mocks may return None
     return f"{{ {events} && {_is('$.requestParameters.keyId', keys)} }}"
 
 
 def role_change(names: Names, operators: Sequence[str]) -> str:
-    """Return the pattern of changes of a role's trust or rights, for roles of the stack and of operators.
+    """Return the filter pattern for changes of trust or rights of the stack's and the operators' roles.
 
-    IAM's events are recorded in us-east-1, or in another partition's region: a trail needs all regions and global
-    events.
+    AWS records IAM's events in one region of each partition, such as us-east-1. The trail must therefore include all
+    regions and global service events.
     """
     roles = (names.roles + "*", *(name for kind, name in map(names.called, operators) if kind == "role"))
     events = _of(
@@ -101,13 +99,15 @@ def user_change(names: Names, users: Sequence[str]) -> str:
 
 
 def function_change(functions: Sequence[str]) -> str:
-    """Return the pattern of changes of these functions. Lambda's event names end with its API version."""
+    """Return the filter pattern for changes of these functions. It has wildcards, since Lambda's event names end with
+    its API version."""
     events = _of("lambda", "UpdateFunctionCode*", "UpdateFunctionConfiguration*")
     return f"{{ {events} && {_is('$.requestParameters.functionName', [f'*{one}' for one in functions])} }}"
 
 
 def role_use(names: Names) -> str:
-    """Return the pattern of functions and tasks that get a role of the stack, and of manual task runs."""
+    """Return the filter pattern for calls that assign a role of the stack to a function or task, or that start the
+    server's task by hand."""
     given = ("role", "taskRoleArn", "executionRoleArn", "overrides.taskRoleArn", "overrides.executionRoleArn")
     roles = " || ".join(f'($.requestParameters.{one} = "*{names.roles}*")' for one in given)
     task = f'{_named("RunTask", "StartTask")} && ($.requestParameters.taskDefinition = "*{names.plain("server")}*")'
@@ -118,9 +118,10 @@ def role_use(names: Names) -> str:
 def trail_change(
     names: Names, log_group: pulumi.Input[str], topic: pulumi.Input[str], bucket: str | None
 ) -> list[pulumi.Input[str]]:
-    """Return patterns that together match calls that stop a trail, its records or alarms.
+    """Return patterns that together match calls that stop a trail, its records or its alarms.
 
-    If a name is an output, each condition gets its own pattern: the number of patterns must be known in advance.
+    If `log_group` or `topic` is an output, each condition becomes a separate pattern, so that the number of patterns is
+    known before the output is.
     """
     if not isinstance(log_group, pulumi.Output) and not isinstance(topic, pulumi.Output):
         return list(_packed(_trail_changes(names, str(log_group), str(topic), bucket)))
@@ -153,7 +154,6 @@ def _trail_changes(names: Names, log_group: str, topic: str, bucket: str | None)
 
 
 def _packed(conditions: Sequence[str]) -> list[str]:
-    """Combine conditions into patterns of at most FILTER_LIMIT characters."""
     patterns: list[str] = []
     for one in conditions:
         longer = f"{patterns[-1][:-2]} || ({one}) }}" if patterns else ""
@@ -181,9 +181,9 @@ def rotation_failed(names: Names) -> dict[str, Any]:
 
 
 def new_version(names: Names) -> dict[str, Any]:
-    """Return the event pattern of a new current version, for each secret except broker-admin, which no task reads.
+    """Return the event pattern for a new current version of a secret. It excludes broker-admin, which no task reads.
 
-    Other label changes send such events, too (AWS, Secret Label Updated event).
+    AWS sends such an event when any label moves (AWS, Secret Label Updated event); the pattern matches only AWSCURRENT.
     """
     return {
         "source": ["aws.secretsmanager"],
@@ -212,7 +212,8 @@ def _any_secret(names: Names) -> dict[str, str]:
 def _undeclared(names: Names, operators: Sequence[str]) -> str:
     """Return the condition for callers other than sessions of the stack's roles and operators.
 
-    Callers without an ARN match: CloudTrail may log another account's caller without one, with the type AWSAccount.
+    It also matches callers without an ARN, since CloudTrail may log a caller of another account without it (type
+    AWSAccount).
     """
     roles = f"arn:{names.partition}:sts::{names.account}:assumed-role/{names.roles}*"
     declared = [roles, *(names.sessions(operator) for operator in operators)]

@@ -1,5 +1,3 @@
-"""The AWS platform."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -25,8 +23,6 @@ NATIVE, FETCHED = ReferenceKind.NATIVE_REF, ReferenceKind.FETCHED
 
 
 class Aws(Platform):
-    """The platform `aws`, with the server `ecs`."""
-
     store_settings = AwsStore
     server_settings = EcsServer
     issuer_settings = AwsPrivateCa
@@ -36,7 +32,7 @@ class Aws(Platform):
         "kubernetes": (ReferenceKind.SYNCED_KEY,),
         "ecs": (NATIVE, FETCHED),
     }
-    why_no_other = "the server has no AWS identity there"
+    why_no_other = "a server of that kind has no AWS identity"
     gaps = {
         Feature.READ_TRAIL: "CloudTrail has each read minutes later; reads within a task or cluster are not recorded",
     }
@@ -50,7 +46,7 @@ class Aws(Platform):
         from .cross_field_rules import warnings
 
         if environment == "production" and not store.alert_emails and not store.alert_topic:
-            yield "store.alert_emails: none; nobody gets the alarms of this production stack. Add an address"
+            yield "store.alert_emails: empty, so nobody receives the alarms of this production stack; add an address"
         yield from warnings(store)
 
     def preflight(self, settings: Settings) -> None:
@@ -81,7 +77,6 @@ class Aws(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> AwsReader:
-        """Return the store's reader: the task, External Secrets, or an existing role or user."""
         match workload:
             case EcsTask():
                 return workload

@@ -27,7 +27,8 @@ COPY = (*USE, "kms:Encrypt")
 
 
 def document(*statements: pulumi.Input[Statement]) -> pulumi.Input[str]:
-    """Return a policy as JSON: plain text if no statement is an output, so that rules can judge a first preview."""
+    """Return a policy as JSON. It is a plain string unless a statement is an output, so that policies can check it in
+    the first preview."""
     whole = {"Version": VERSION, "Statement": list(statements)}
     try:
         return json.dumps(whole, sort_keys=True)
@@ -44,9 +45,10 @@ def allow(
 def trusted(service: str, *, account: str | None = None, source: str | None = None) -> pulumi.Input[str]:
     """Return a trust policy for an AWS service, limited to `account` and `source` if set.
 
-    Set neither for Lambda, which sends no such keys, nor for CloudTrail's role for CloudWatch Logs: CreateTrail fails
-    with InvalidCloudWatchLogsRoleArnException ("The role policy doesn't support the use of aws:SourceArn and
-    aws:SourceAccount"). For both, iam:PassRole limits who may pass the role, never across accounts.
+    Two services do not support these limits. Lambda does not send the condition keys. For CloudTrail's role for
+    CloudWatch Logs, CreateTrail fails with InvalidCloudWatchLogsRoleArnException ("The role policy doesn't support the
+    use of aws:SourceArn and aws:SourceAccount"). For both, iam:PassRole limits who may pass the role, and never across
+    accounts.
 
     https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-required-policy-for-cloudwatch-logs.html
 
@@ -68,7 +70,8 @@ def trusted(service: str, *, account: str | None = None, source: str | None = No
 
 
 def trusted_of(provider: str, account: str) -> pulumi.Input[str]:
-    """Return a trust policy for a service account's OIDC token (AWS, IRSA). `account`: its user name in Kubernetes."""
+    """Return a trust policy for the OIDC token of a service account (AWS, IRSA). `account` is the user name of the
+    service account in Kubernetes."""
     issuer = provider.partition(":oidc-provider/")[2]
     return document(
         {
@@ -87,8 +90,8 @@ def values(
     rotated_by: Arn | None = None,
     way_out: pulumi.Input[str] | None = None,
 ) -> pulumi.Input[Statement]:
-    """Allow `actions` on secrets: if set, only those that the function `rotated_by` rotates, and only through
-    `way_out` if it is an endpoint."""
+    """Allow `actions` on secrets. If `rotated_by` is set, only on secrets that this function rotates. If `way_out` is a
+    VPC endpoint, only through it."""
 
     def through(way_out: str) -> Statement:
         equals = {"secretsmanager:resource/AllowRotationLambdaArn": rotated_by} if rotated_by else {}
@@ -102,8 +105,8 @@ def values(
 def key_use(actions: Sequence[str], key: pulumi.Input[Arn], region: str, secrets: Sequence[Arn]) -> Statement:
     """Allow `actions` with a KMS key, only through the region's Secrets Manager and for these secrets.
 
-    The key pattern `key/*` decrypts no other values: each call's encryption context has the secret's ARN.
-
+    Even if `key` is the pattern of all keys, it decrypts no other values: the encryption context of each call must
+    contain the ARN of one of these secrets.
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
     """
     return allow(
@@ -114,7 +117,7 @@ def key_use(actions: Sequence[str], key: pulumi.Input[Arn], region: str, secrets
 
 
 def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
-    """Allow signing by one CA, with the template for client certificates: others are for servers or CAs."""
+    """Allow one CA to sign with the template for client certificates. Other templates are for servers or CAs."""
     template = applied(issuer.arn, lambda arn: issuer.model_copy(update={"arn": arn}).template)
     return [
         allow(("acm-pca:IssueCertificate",), [issuer.arn], {"StringEquals": {"acm-pca:TemplateArn": template}}),
@@ -144,7 +147,6 @@ def in_vpc(function: Arn) -> list[Statement]:
 
 
 def of_function(names: Names, what: str, *, in_a_vpc: bool) -> list[pulumi.Input[Statement]]:
-    """Allow a function to write its log and dead letters, and to use its network."""
     return [
         own_log(names.log_arn(f"/aws/lambda/{names.plain(what)}")),
         allow(("sqs:SendMessage",), [names.letters_arn]),
@@ -170,7 +172,7 @@ def of_tick(
 
 
 def copied(names: Names, keys: Mapping[str, pulumi.Input[Arn]], secrets: Sequence[str]) -> list[Statement]:
-    """Allow using each region's key: AWS writes replicas on behalf of the role that writes the secret."""
+    """Allow the use of each region's key, since AWS encrypts replicas on behalf of the role that writes the secret."""
     return [
         key_use(
             USE if region == names.region else COPY,
@@ -188,7 +190,6 @@ def image_pull(repository: Arn) -> list[Statement]:
 
 
 def of_secrets(secrets: Sequence[Arn]) -> dict[str, Any]:
-    """Return the condition that the encryption context names one of these secrets."""
     return {"StringLike": {"kms:EncryptionContext:SecretARN": list(secrets)}}
 
 

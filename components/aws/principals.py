@@ -17,7 +17,6 @@ class AwsAccount(Place):
 
     names: Names
     permissions_boundary: pulumi.Input[str] | None = None
-    """ARN of each role's permissions boundary."""
     log_key: pulumi.Input[str] | None = None
     """ARN of the KMS key of functions' and tasks' logs; by default AWS' own key."""
     letters: pulumi.Input[str]
@@ -34,23 +33,20 @@ class AwsRole:
     """An IAM role. Its ARN is known before it exists."""
 
     name: pulumi.Output[str]
-    """The name as an output: resources that use it are created after the role."""
+    """The name as an output. Resources that use an output are created after the role."""
     arn: str
     arn_output: pulumi.Output[str]
-    """The ARN as an output: resources that use it are created after the role."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EcsTask(Workload, Principal):
-    """The two roles of a task."""
-
     account: AwsAccount
     execution_role: AwsRole
     """The role with which ECS pulls the image, injects secrets and writes logs."""
     task_role: AwsRole
     """The role of the programs in the task."""
     injected: bool = False
-    """True: ECS injects secrets when a task starts. False: the launcher fetches them."""
+    """Whether ECS injects secrets when a task starts. Otherwise the launcher fetches them."""
 
     @property
     def reads(self) -> AwsRole:

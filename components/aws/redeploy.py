@@ -43,7 +43,7 @@ class RedeployArgs(AwsArgs):
 
 
 class Redeploy(Component):
-    """Starts a deployment for new versions: Secrets Manager's event -> a queue that collects messages -> a function."""
+    """Starts a deployment for new versions. A queue collects Secrets Manager's events, and invokes a function."""
 
     def __init__(self, name: str, args: RedeployArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Redeploy", name, opts, formerly="")

@@ -21,18 +21,16 @@ NO_VALUE = "secretops-no-value-"
 def handle(
     event: Mapping[str, Any], _context: object, ecs: Any = None, secrets: Any = None
 ) -> dict[str, list[dict[str, str]]]:
-    """Start a deployment unless one began after the newest version. Return the messages that SQS has to redeliver.
+    """Start a deployment unless one began after the newest version and has not failed. Return the messages that SQS
+    must redeliver.
 
-    SQS redelivers a message until a deployment that began after it completes. If ECS rolls back, tasks have the old
-    values, so another deployment starts. If messages arrive twice or in concurrent calls, a second deployment replaces
-    the first. ECS' errors propagate; SQS then redelivers all messages.
-
+    SQS redelivers each message until a deployment that began later is complete. If ECS rolls a deployment back, tasks
+    have the old values, so another deployment starts. Errors of ECS propagate; SQS then redelivers all messages.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
-
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 
-    While a secret has no value, no task can start: the function drops the messages. The secret's first value sends
-    another message, and its deployment brings all values.
+    While a secret has no value, no task can start, so the function drops the messages. The first value of the secret
+    sends another message, and its deployment brings all values.
     """
     if ecs is None:
         import boto3

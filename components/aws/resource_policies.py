@@ -1,6 +1,7 @@
 """Resource policies of secrets, keys, buckets, topics and queues.
 
-They match roles by aws:PrincipalArn: a `Principal` must exist before the policy, and never matches a recreated role.
+They match roles by the condition key aws:PrincipalArn. A role in `Principal` would have to exist before the policy, and
+would not match after it is created again.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ ADMINISTRATION = (
 
 
 def secret_policy(readers: Sequence[str], writers: Sequence[str], operators: Sequence[str]) -> pulumi.Input[str]:
-    """Return a secret's policy, which denies plain text, other readers and other writers.
+    """Return a secret's policy. It denies requests without TLS, readers other than `readers`, and writers other than
+    `writers`.
 
-    Only operators may use UpdateSecret, as no condition detects a change of the key (docs/adr/0007). The resource is
-    `*` because replicas have the same policy with another ARN.
+    Only operators may call UpdateSecret: it can change the secret's key, and no condition detects that (docs/adr/0007).
+    The resource is `*`, since replicas have the same policy but another ARN.
     """
     return document(
         _denied("PlainText", "secretsmanager:*", {"Bool": {"aws:SecureTransport": "false"}}),
@@ -45,10 +47,12 @@ def secrets_key_policy(
     written: Sequence[str],
     is_replicas: bool,
 ) -> pulumi.Input[str]:
-    """Return a region's key policy: the account administers the key, and roles use it through Secrets Manager alone.
+    """Return the policy of a region's key: the account administers the key, and roles use it only through Secrets
+    Manager.
 
-    `readers` don't write. Statements allow the account's root: a role also needs its own IAM policy. Secrets Manager
-    validates a new secret's key (AWS, Secret encryption and decryption, Validating access to the KMS key).
+    `readers` may decrypt the secrets in `read`; `writers` may also encrypt those in `written`. The principal is the
+    account's root, so each role also needs its own IAM policy. One statement lets Secrets Manager validate the key of a
+    new secret (AWS, Secret encryption and decryption, Validating access to the KMS key).
     """
     via = {"StringEquals": {"kms:ViaService": f"secretsmanager.{region}.amazonaws.com"}}
     check = {"kms:EncryptionContext:SecretVersionId": "RequestToValidateKeyAccess"}
@@ -65,8 +69,8 @@ def secrets_key_policy(
 def records_key_policy(
     account: Arn, *, number: str, region: str, trail: str, groups: str, topic: str
 ) -> pulumi.Input[str]:
-    """Return the policy of the key that encrypts trail and alerts, for services that write them and for the trail's
-    readers."""
+    """Return the policy of the key that encrypts the trail and alerts. It allows the services that write them and the
+    trail's readers."""
     of_topic = {"kms:EncryptionContext:aws:sns:topicArn": topic}
     context = {"StringLike": {"kms:EncryptionContext:aws:cloudtrail:arn": trail}}
     written = ["kms:Decrypt", "kms:GenerateDataKey"]
@@ -88,7 +92,8 @@ def records_key_policy(
 
 
 def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> pulumi.Input[str]:
-    """Return the bucket policy for CloudTrail (AWS, Amazon S3 bucket policy for CloudTrail). It denies plain text."""
+    """Return the bucket policy for CloudTrail (AWS, Amazon S3 bucket policy for CloudTrail). It denies requests without
+    TLS."""
     records = f"{bucket}/AWSLogs/{account}/*"
     of_trail = {"StringEquals": {"aws:SourceArn": trail}}
     owned = {"StringEquals": {**of_trail["StringEquals"], "s3:x-amz-acl": "bucket-owner-full-control"}}
@@ -123,7 +128,7 @@ _WHO = "aws:PrincipalArn"
 
 
 def _but(principals: Sequence[str]) -> dict[str, Any]:
-    """Return the condition for everybody except `principals` and AWS' services, which have no ARN."""
+    """Return a condition that matches everybody except `principals` and AWS services, which have no ARN."""
     return {"ArnNotEquals": {_WHO: list(principals)}, "Bool": {"aws:PrincipalIsAWSService": "false"}}
 
 

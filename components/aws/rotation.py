@@ -48,20 +48,20 @@ DELIVERIES = 2
 @dataclass(frozen=True, kw_only=True)
 class AwsRotationArgs(AwsArgs):
     broker: BrokerArgs
-    """MQTT broker with the users that are rotated."""
     secrets: Sequence[Secret] | None = None
     """The secrets, found by `prefix` and their names; by default those of the Secret Management Guide."""
     manifest: Manifest | None = None
     """`manifest` of a store; by default built from the other arguments."""
     vpc: Vpc | None = None
     keys: Mapping[str, pulumi.Input[str]] | None = None
-    """Region -> ARN of the secrets' KMS key; by default any key of `region`, for these secrets alone."""
+    """ARN of the secrets' KMS key in each region. By default, roles may use all keys of `region`, but only for these
+    secrets."""
     arns: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    """Secret -> its ARN; by default the secret's name is used."""
+    """ARN of each secret. By default the component uses the secret's name."""
     lease: aws.dynamodb.Table | None = None
     """DynamoDB table for the lease; by default the component creates a table."""
     guards: Mapping[str, pulumi.Resource] = field(default_factory=dict)
-    """Secret -> a resource that must exist before its first rotation, such as its policy."""
+    """For each secret, a resource that must exist before its first rotation, such as its policy."""
 
 
 def check_package() -> None:
@@ -70,17 +70,17 @@ def check_package() -> None:
         state = "is older than the sources" if ZIP.exists() else "is missing"
         raise ComponentError(
             f"dist/lambda.zip {state}",
-            "the rotation functions run this package, which must not be older than the program",
+            "the package of the rotation functions must exist, and must not be older than the program's sources",
             COMMAND,
             code="lambda-package-missing",
         )
 
 
 class AwsRotation(Component):
-    """Rotation by AWS' schedule, and an hourly tick that retires, reminds and recovers. Contains no secret values.
+    """Functions that Secrets Manager's schedule calls for rotation, and the hourly tick. Contains no secret values.
 
-    The first rotation is not immediate: secrets have no values yet. Checks the functions' package, except under
-    Pulumi's mocks.
+    No secret rotates at creation, since it has no value yet. Raises ComponentError if the functions' package is missing
+    or not current, except under Pulumi's mocks.
     """
 
     manifest: Manifest
@@ -205,8 +205,6 @@ class AwsRotation(Component):
     def _values(
         self, actions: Sequence[str], secrets: Sequence[str], *, rotated_by: str | None = None
     ) -> pulumi.Input[policies.Statement]:
-        """Allow `actions` on secrets: only through the VPC's endpoint if there is one, and only those that the function
-        `rotated_by` rotates."""
         way_out = self._args.vpc.way_out if self._args.vpc else None
         arns = [self._names.secret_pattern(secret) for secret in secrets]
         return policies.values(actions, arns, rotated_by=rotated_by, way_out=way_out)
@@ -235,7 +233,8 @@ def location_of(names: Names, secrets: Sequence[Secret]) -> AwsStoreLocation:
 
 
 def _package(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
-    """Return dist/lambda.zip with manifest and CA certificates added: a function's variables are limited to 4 KB."""
+    """Return dist/lambda.zip with the manifest and CA certificates added. They may exceed 4 KB, Lambda's limit of
+    environment variables."""
     own: dict[str, pulumi.Asset | pulumi.Archive] = {
         ".": pulumi.FileArchive(str(ZIP)),
         "secretops.json": pulumi.StringAsset(manifest.model_dump_json(indent=1) + "\n"),
@@ -246,7 +245,7 @@ def _package(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
 
 
 def resolved(manifest: Manifest) -> pulumi.Input[Manifest]:
-    """Return the manifest, as an output if a name or ARN in it is one."""
+    """Return the manifest. It is an output if a name or ARN in it is an output."""
     store = manifest.store
     assert isinstance(store, AwsStoreLocation)  # noqa: S101
     of_ca = {secret.name: secret.issuer for secret in manifest.secrets if isinstance(secret.issuer, AwsPrivateCaIssuer)}

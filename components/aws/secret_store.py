@@ -47,7 +47,7 @@ class AwsSecretStoreArgs(SecretStoreArgs, AwsArgs, TrailOptions):
     replica_regions: Sequence[str] = ()
     """Regions with a replica of each secret, encrypted with the region's own key."""
     kms_key: pulumi.Input[str] | None = None
-    """ARN of your KMS key for the secrets, whose policy you set. By default the component creates a key."""
+    """ARN of your own KMS key for the secrets. You set its policy. By default the component creates a key."""
     vpc: Vpc | None = None
 
 
@@ -107,8 +107,8 @@ class AwsSecretStore(SecretStore):
         if self._args.reader is None or _arn_of(self._args.reader) != _arn_of(reader):
             raise ComponentError(
                 f"{self._name}: {_arn_of(reader)} is not a declared reader",
-                "a reader must be declared: the policy of each secret denies everybody else",
-                "pass this `reader` in the arguments of the store",
+                "the store's arguments must declare the reader: the policy of each secret denies everybody else",
+                "pass this reader as `reader` in the store's arguments",
                 code="reader-not-declared",
             )
         for_server = tuple(secret for secret in self.manifest.secrets if self._is_read(secret))
@@ -219,7 +219,6 @@ class AwsSecretStore(SecretStore):
         )
 
     def _secret(self, secret: str, who: Access) -> aws.secretsmanager.Secret:
-        """Declare a secret and its policy. An operator or a tick writes the first value later."""
         made = aws.secretsmanager.Secret(
             f"{self._name}-secret-{secret}",
             name=self._names.secret(secret),

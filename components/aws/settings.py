@@ -1,5 +1,3 @@
-"""AWS' sections of a stack file."""
-
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
@@ -36,12 +34,13 @@ from .names import Names
 
 
 class Vpc(Section):
-    """Where the rotating functions run, for a broker that only a VPC reaches."""
+    """The VPC of the rotation functions, if the broker is reachable only from there."""
 
     subnets: Subnets
     security_groups: SecurityGroups
     way_out: WayOut | None = None
-    """A NAT gateway, or the VPC's Secrets Manager endpoint: functions then access values only through it."""
+    """A NAT gateway, or the VPC's endpoint of Secrets Manager. With an endpoint, functions access values only through
+    it."""
 
 
 class ExistingTrail(Section):
@@ -69,12 +68,13 @@ class AwsStore(StoreSection):
     """Retention of the trail."""
     existing_trail: ExistingTrail | None = None
     object_lock: Literal["governance", "compliance"] = "governance"
-    """Object Lock mode of the trail's bucket. Not even the account's root can shorten or end `compliance`."""
+    """Object Lock mode of the trail's bucket. With `compliance`, not even the account's root user can delete records
+    early."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     alert_topic: TopicArn | None = None
     """An existing SNS topic; by default the stack creates a topic."""
     kms_key: KeyArn | None = None
-    """Your KMS key for the secrets, whose policy you set; by default the stack creates a key."""
+    """Your own KMS key for the secrets. You set its policy. By default the stack creates a key."""
     log_kms_key: KeyArn | None = None
     """KMS key of functions' and tasks' logs; by default AWS' key."""
     permissions_boundary: PolicyArn | None = None
@@ -110,17 +110,17 @@ class EcsServer(ServerSection):
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     """Number of tasks; 1 with a load balancer."""
     reference: Literal["NativeRef", "Fetched"] = "Fetched"
-    """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects variables when
-    a task starts, and a new version starts a deployment."""
+    """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects secrets as
+    environment variables when a task starts, and a new version starts a deployment."""
     copilot: bool = True
     """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
-    """Host names that clients use."""
+    """Host names by which MCP clients reach the server."""
     connection_tools: bool = False
-    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
-    """Image architecture. Fargate's ARM64 costs a fifth less."""
+    """Architecture of the image. On Fargate, arm64 costs a fifth less."""
     container_insights: bool = False
     """Enables Container Insights in a new cluster. Its metrics are billed."""
 
@@ -131,7 +131,8 @@ class AwsPrivateCa(IssuerSection):
     kind: Literal["aws-private-ca"]
     only_with: ClassVar[str | None] = "aws"
     arn: PrivateCaArn
-    """A CA of another account must be shared, with the permission for the client template."""
+    """ARN of the CA. A CA of another account must be shared with the permission for the template of client
+    certificates."""
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
     """Days that a client certificate is valid; at most 7 with a CA for short-lived certificates."""
 

@@ -90,7 +90,7 @@ def containers(
 
 
 def _ca_file(image: pulumi.Input[str], path: str, log: Mapping[str, pulumi.Input[str]]) -> dict[str, Any]:
-    """Return the container that writes CA certificates, as root, who owns the volume."""
+    """Return the container that writes the CA certificates. It runs as root, which owns the volume."""
     return {
         "name": "ca-file",
         "image": image,

@@ -19,8 +19,6 @@ from .identity import AzureArgs
 
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceArgs:
-    """An existing Log Analytics workspace, such as the organization's."""
-
     id: pulumi.Input[str]
     """Resource id."""
     customer_id: pulumi.Input[str]
@@ -29,13 +27,10 @@ class WorkspaceArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class TrailOptions:
-    """Settings of the trail and its alerts."""
-
     operators: Sequence[str]
     """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     workspace: WorkspaceArgs | None = None
-    """By default the component creates a workspace. If you name an existing one, you set its retention and its
-    readers."""
+    """An existing workspace. You set its retention and its readers. By default the component creates a workspace."""
     retention_days: int = 365
     """Retention of a new workspace in days, 30 to 730."""
     alert_emails: Sequence[str] = ()
@@ -47,19 +42,19 @@ class AzureAccessTrailArgs(AzureArgs, TrailOptions):
     """Resource id of the key vault."""
     secrets: Sequence[Secret]
     readers: Mapping[str, Sequence[pulumi.Input[str]]] = field(default_factory=dict)
-    """Secret -> object ids of its declared readers. Other reads raise an alert."""
+    """Object ids of each secret's declared readers. Reads by others raise an alert."""
     rotated: bool = True
     """Whether a missing or failed hourly tick raises an alert."""
     production: bool = True
-    """Protects records from deletion."""
+    """Whether records are protected from deletion."""
 
 
 class AzureAccessTrail(Component):
-    """Workspace, diagnostic settings, alerts, the action group that they notify, and the role of the log's readers.
-    Contains no secret values."""
+    """Workspace, diagnostic settings, alerts with the action group that they notify, and the operators' right to read
+    the log. Contains no secret values."""
 
     trail: Trail
-    """Location of the records, and the query for who read what."""
+    """Location of the records, and the query that shows who read what."""
     workspace: pulumi.Output[str]
     """The workspace's GUID, for queries."""
 

@@ -69,8 +69,6 @@ ACCESS_CHANGES = (*TO_READ, *FROM_THE_TRAIL)
 
 
 class Alerts:
-    """Declares the alerts of a stack."""
-
     def __init__(
         self,
         *,
@@ -108,7 +106,7 @@ class Alerts:
         self._rule("denied-read", 2, "a read of a secret was denied", vault.apply(queries.denied_read), by)
 
     def of_secrets(self, vault: pulumi.Output[str], secrets: Sequence[Secret], job: str) -> None:
-        """Alert when a secret is deleted, has expired, or is near an expiry that rotation does not renew."""
+        """Alert when a secret is deleted, is past its expiry, or is near an expiry and an operator must renew it."""
         supplied = [secret.name for secret in secrets if not secret.is_made]
         everything = [secret.name for secret in secrets]
         by = ("Secret",)
@@ -140,7 +138,7 @@ class Alerts:
         self._rule("tick-missing", 1, "the hourly tick does not run", silent, window="PT3H", every=SELDOM, none=True)
 
     def of_access(self) -> None:
-        """Alert when access or the trail changes. `pulumi up` triggers it, too."""
+        """Alert when access or the trail changes. `pulumi up` raises this alert, too."""
         monitor.ActivityLogAlert(
             f"{self._name}-alert-access-change",
             activity_log_alert_name=self._names.plain("access"),
@@ -181,8 +179,8 @@ class Alerts:
         every: str = "PT5M",
         none: bool = False,
     ) -> None:
-        """Declare an alert for rows found by `query`, or with `none` for their absence. It notifies again after it was
-        resolved."""
+        """Declare an alert that is active while `query` finds rows or, with `none`, while it finds none. An active
+        alert notifies again only after it was resolved."""
         monitor.ScheduledQueryRule(
             f"{self._name}-alert-{what}",
             rule_name=self._names.plain(what),

@@ -1,6 +1,7 @@
 """The MCP server on Azure Container Apps. The launcher fetches its secrets.
 
-A native secret reference would need a value when the app is created, and a new value would restart it (docs/adr/0009).
+A secret reference of Container Apps would require a value when the app is created, and a new value would restart the
+app (docs/adr/0009).
 """
 
 from __future__ import annotations
@@ -36,20 +37,21 @@ class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
     image: pulumi.Input[str]
     """The image of docs/operations/image.md, in your registry."""
     app: ContainerApp | None = None
-    """The server's identity, from `container_app()` of AzureIdentities. By default the component creates one, and you
-    grant it the secrets."""
+    """The server's identity, from `container_app()` of AzureIdentities. By default the component creates an identity,
+    and you grant it access to the secrets."""
     bootstrapped: bool = False
-    """True once the server's secrets have values: a new revision then replaces the old one only when it is ready."""
+    """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
+    is ready."""
     ingress: Literal["environment", "network"] = "environment"
-    """Which clients reach the server: other apps of its environment, or the environment's whole virtual network."""
+    """Who can connect. environment: other apps of its environment. network: the environment's whole virtual network."""
     allowed_hosts: Sequence[pulumi.Input[str]] = ()
-    """Host names that clients use in addition to that of Container Apps."""
+    """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""
     connection_tools: bool = False
-    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
 
 
 class ContainerAppMcpServer(McpServer):
-    """An app of Container Apps. Contains no secret values, and owns no network or grants."""
+    """An app of Container Apps. Contains no secret values. Creates no network, and grants no access to secrets."""
 
     app: ContainerApp
 
@@ -121,9 +123,9 @@ def _arguments(args: ContainerAppMcpServerArgs, hosts: Sequence[pulumi.Input[str
 def _probes(ready: str) -> list[container_apps.ContainerAppProbeArgs]:
     """Return the probes of a server that is ready once the path `ready` answers.
 
-    Container Apps fails a revision that is not ready in time ("Failed to provision revision: Operation expired"), and
-    the first values come after `pulumi up`. So no probe uses /readyz before `bootstrapped`: the launcher answers 503
-    with the reason.
+    Before `bootstrapped`, no probe uses /readyz. The first values come after `pulumi up`; until then /readyz answers
+    503, and Container Apps fails a revision that is not ready in time ("Failed to provision revision: Operation
+    expired").
     """
     return [
         _probe(container_apps.Type.STARTUP, ALIVE, period=6),

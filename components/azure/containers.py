@@ -26,9 +26,10 @@ _VOLUME = "stack"
 
 @dataclass(frozen=True)
 class Files:
-    """Public files (path -> text) that an init container writes into a volume of each replica.
+    """Public files, by path, that an init container writes into a volume of each replica.
 
-    Container Apps can only mount files that are secrets of the app, and those would be in the app's inputs.
+    Container Apps can only mount an app's secrets as files, and the stack declares no secrets in its apps
+    (docs/adr/0009).
     """
 
     texts: Mapping[str, pulumi.Input[str]]
@@ -69,8 +70,8 @@ def identities(of: AzureIdentity, environment: AzureEnvironment) -> app.ManagedS
 
 
 def identity_settings(of: AzureIdentity, environment: AzureEnvironment) -> list[app.IdentitySettingsArgs]:
-    """Return which container gets which identity: the main container its own, init containers none, and none the one
-    that pulls images."""
+    """Assign identities to containers: `of` to the main container, and none to init containers. No container gets the
+    identity that pulls images."""
     lives = app.IdentitySettingsLifeCycle
     return [
         app.IdentitySettingsArgs(identity=of.id, lifecycle=lives.MAIN),

@@ -1,5 +1,3 @@
-"""Field types of Azure's sections, with rules and remedies."""
-
 from __future__ import annotations
 
 import re
@@ -26,7 +24,7 @@ Guid = Annotated[
     parsed(
         parse_guid,
         "a GUID",
-        "az account show has subscription and tenant, az ad signed-in-user show your own object id",
+        "az account show shows subscription and tenant; az ad signed-in-user show --query id prints your object id",
         is_id=True,
         keywords=whole(GUID),
     ),
@@ -71,14 +69,17 @@ AzureLocation = Annotated[
 
 # The name of a resource group may have letters and digits of every script, unlike other names.
 _GROUP = r"(?u:[\w().-]{0,89}[\w()-])"
-ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "remove it, and the stack creates a group")]
+ResourceGroup = Annotated[
+    str,
+    matching(_GROUP, "a resource group's name", "correct the name; or remove the key, and the stack creates a group"),
+]
 
 
 def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
-    """Return a validator for the resource id of `what`. `kind` is its provider and types, with a `*` for each name
-    between.
+    """Return a validator for the resource id of `what`. `kind` is the id's provider and resource types, with a `*` for
+    each name between them.
 
-    Azure ignores the case of its own words; the validated id has Azure's documented spelling.
+    Azure ignores case in its own words; the validated id has Azure's documented spelling.
     """
     words = f"/subscriptions/GUID/resourceGroups/GROUP/providers/{kind}/{name}".split("/")
 
@@ -125,7 +126,8 @@ TagName = Annotated[
     str,
     matching(
         r"(?!(?i:project|stack)$)[\w .:=+@-]{1,128}",
-        "a name of a tag: at most 128 letters, digits, spaces, and . : = + @ - _; project and stack are the stack's",
+        "a name of a tag: at most 128 letters, digits, spaces, and . : = + @ - _; not project or stack, which the "
+        "stack sets",
         "write it like cost-center",
     ),
 ]

@@ -16,13 +16,12 @@ from .principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerAp
 
 @dataclass(frozen=True, kw_only=True)
 class AzureArgs(AzureIdentitiesArgs):
-    """Arguments that Azure's components share."""
-
     shared: AzureEnvironment | None = None
-    """`environment` of AzureIdentities or another component, to share it. By default one is created."""
+    """The property `environment` of AzureIdentities or another component, to share it. By default the component creates
+    an environment."""
 
     def open_environment(self, name: str, parent: Component) -> AzureEnvironment:
-        """Return `shared`, or create it below `parent`. Raises ComponentError if `shared` is for another
+        """Return `shared`, or create an environment below `parent`. Raises ComponentError if `shared` is for another
         subscription."""
         if self.shared is None:
             return AzureIdentities(f"{name}-identity", self, pulumi.ResourceOptions(parent=parent)).environment
@@ -32,10 +31,10 @@ class AzureArgs(AzureIdentitiesArgs):
 
 
 class AzureIdentities(Component):
-    """Creates a provider (unless `opts.provider` is set), a resource group, and the Container Apps environment of
-    rotator and server.
+    """A provider, unless `opts.provider` is set, a resource group, and the Container Apps environment of rotator and
+    server.
 
-    Their identities have no roles on secrets yet.
+    Methods declare identities, which have no roles on secrets until a store's `publish`.
     """
 
     environment: AzureEnvironment
@@ -106,7 +105,7 @@ class AzureIdentities(Component):
         return container_app(self._name, self.environment, self)
 
     def sync(self, issuer: pulumi.Input[str], service_account: str) -> AzureIdentity:
-        """Declare the workload identity of a cluster's service account, which has tokens of `issuer`."""
+        """Declare an identity for a cluster's service account. Entra trusts the account's tokens from `issuer`."""
         place = self.environment.place
         made = user_assigned(f"{self._name}-sync-identity", "sync", place, self)
         azure.managedidentity.FederatedIdentityCredential(
@@ -122,7 +121,6 @@ class AzureIdentities(Component):
         return made
 
     def annotations(self, identity: AzureIdentity) -> dict[str, pulumi.Input[str]]:
-        """Return the annotations with which a service account uses `identity`."""
         return {
             "azure.workload.identity/client-id": identity.client_id,
             "azure.workload.identity/tenant-id": self.environment.place.tenant,
@@ -135,7 +133,7 @@ def container_app(name: str, environment: AzureEnvironment, parent: Component) -
 
 
 def user_assigned(name: str, what: str, place: AzurePlace, parent: pulumi.ComponentResource) -> AzureIdentity:
-    """Declare an identity, so that it gets roles before its containers exist."""
+    """Declare a user-assigned identity. It can get roles before its containers exist."""
     physical = place.names.plain(what)
     made = azure.managedidentity.UserAssignedIdentity(
         name,
@@ -157,8 +155,8 @@ def user_assigned(name: str, what: str, place: AzurePlace, parent: pulumi.Compon
 def _let_pull(
     parent: Component, name: str, registry: pulumi.Input[str] | None, place: AzurePlace, platform: AzureIdentity
 ) -> list[pulumi.Resource]:
-    """Allow Container Apps to pull images with `platform`. Which of the two roles the registry uses depends on its mode
-    (Azure Container Registry, Microsoft Entra repository permissions)."""
+    """Allow Container Apps to pull images with `platform`. It assigns two roles, since the registry's mode decides
+    which of them applies (Azure Container Registry, Microsoft Entra repository permissions)."""
     if registry is None:
         return []
     grants = roles.Grants(name=name, parent=parent, place=place)
@@ -180,8 +178,8 @@ def _check(name: str, resource: str, wanted: str) -> str:
     if found.lower() == wanted.lower():
         return resource
     raise ComponentError(
-        f"{name}: its provider or shared environment is in subscription {found}",
-        f"names and roles are for subscription {wanted}, its argument",
-        "correct the argument, or pass a provider with that subscription_id",
+        f"{name}: the provider, or the shared Container Apps environment, is in subscription {found}",
+        f"the subscription must be that of the arguments, {wanted}: names and roles are for it",
+        f"correct the argument subscription, or pass a provider with subscription_id {wanted}",
         code="provider-of-other-account",
     )

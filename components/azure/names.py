@@ -28,8 +28,7 @@ class Names:
     subscription: str
     resource_group: str | None = None
     generation: int = 1
-    """Increase it for new names of vault, storage account and workspace, while deleted resources still have the old
-    names."""
+    """Increase it to get new names of vault, storage account and workspace while the old names are still reserved."""
 
     @property
     def group(self) -> str:
@@ -37,7 +36,7 @@ class Names:
 
     @property
     def vault(self) -> str:
-        """Return the vault's name, with a hash: vault names are unique across all of Azure."""
+        """Return the vault's name. It contains a hash, since vault names must be unique across all of Azure."""
         return f"{BASE}-{_cut(self.stack, _VAULT_STACK)}-{self._digest}"
 
     @property
@@ -63,12 +62,14 @@ class Names:
 
     @property
     def storage(self) -> str:
-        """Return the storage account's name, globally unique: lower-case letters and digits."""
+        """Return the storage account's name. It must be unique across all of Azure, and have only lower-case letters
+        and digits."""
         return f"{BASE}{_cut(self.stack, _STORAGE_STACK).replace('-', '')}{self._digest}"
 
     @property
     def workspace(self) -> str:
-        """Return the workspace's name. Azure keeps a deleted workspace for 14 days, and restores it by name."""
+        """Return the workspace's name. A new generation has another name: Azure would restore a workspace that was
+        deleted in the last 14 days by its name."""
         return f"{self.plain('trail')}-{self._digest}"
 
     @property
@@ -76,8 +77,8 @@ class Names:
         return f"https://{self.storage}.blob.core.windows.net/{LEASE_CONTAINER}/{LEASE_BLOB}"
 
     def plain(self, what: str) -> str:
-        """Return a name within the resource group, with `what` at its end: at most 32 lower-case letters, digits and
-        dashes."""
+        """Return a name within the resource group that ends with `what`. It has at most 32 lower-case letters, digits
+        and dashes."""
         stack = _cut(self.stack, _PLAIN_STACK)
         short = stack if stack == self.stack else f"{_cut(stack, _PLAIN_STACK - 5)}-{_hash(self.stack)[:4]}"
         return f"{BASE}-{short}-{what}"
@@ -102,15 +103,17 @@ class AzureIdentitiesArgs:
     stack: str | None = None
     """Part of resource names; by default the Pulumi stack's name."""
     generation: int = 1
-    """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
+    """Increase it to redeploy a destroyed stack while the names of its deleted vault and workspace are still
+    reserved."""
     resource_group: str | None = None
     """Name of an existing resource group; by default a group is created."""
     subnet: pulumi.Input[str] | None = None
-    """Resource id of a subnet delegated to the Container Apps environment; by default Azure's own network."""
+    """Resource id of a subnet that is delegated to Container Apps. By default the environment is in Azure's own
+    network."""
     registry: pulumi.Input[str] | None = None
     """Resource id of the Azure container registry with the images; by default images are pulled without a login."""
     zone_redundant: bool = False
-    """Whether environment and lease are zone-redundant. Azure accepts a change only for new resources."""
+    """Whether environment and lease are zone-redundant. Azure cannot change this for existing resources."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags in addition to project and stack."""
 

@@ -1,5 +1,3 @@
-"""Network rules and private endpoints of vault and lease."""
-
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -15,8 +13,6 @@ from .principals import AzureEnvironment
 
 @dataclass(frozen=True, kw_only=True)
 class DnsZonesArgs:
-    """Resource ids of the private DNS zones of a virtual network."""
-
     vault: pulumi.Input[str]
     """Resource id of the zone privatelink.vaultcore.azure.net."""
     blob: pulumi.Input[str]
@@ -25,10 +21,8 @@ class DnsZonesArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class PrivateEndpointArgs:
-    """Private endpoints of vault and lease in a virtual network."""
-
     subnet: pulumi.Input[str]
-    """Resource id of a subnet for the endpoints. It can't be the Container Apps environment's, which is delegated."""
+    """Resource id of a subnet for the endpoints. The Container Apps environment needs a different subnet."""
     dns_zones: DnsZonesArgs
 
 
@@ -49,8 +43,8 @@ class VaultNetworkArgs:
 
 
 def rules(wanted: VaultNetworkArgs | None, own: pulumi.Input[str] | None, *, address: str, subnet: str) -> Any:
-    """Return network rules that allow the `wanted` networks and `own`, the stack's subnet; all networks if `wanted` is
-    None.
+    """Return network rules that allow the `wanted` networks and `own`, the stack's subnet. If `wanted` is None, they
+    allow all networks.
 
     `address` and `subnet` are the names of the rules' keys, which differ between vaults and storage accounts.
     """
@@ -76,7 +70,8 @@ def private_endpoint(
     name: str,
     parent: pulumi.ComponentResource,
 ) -> None:
-    """Declare a private endpoint for the resource with the id `of`, if `wanted` has one. `what` is Azure's group id."""
+    """Declare a private endpoint for the resource with the id `of`, if `wanted` defines one. `what` is Azure's group
+    id."""
     if not wanted or not wanted.private_endpoint:
         return
     place = environment.place

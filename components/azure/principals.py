@@ -14,8 +14,6 @@ from .names import AzureIdentitiesArgs, Names
 
 @dataclass(frozen=True, kw_only=True)
 class AzurePlace(Place):
-    """A resource group, and the provider for its resources."""
-
     names: Names
     tenant: str
     location: str
@@ -33,7 +31,7 @@ class AzureIdentity:
     client_id: pulumi.Input[str]
     """Client id, by which a program selects one of its container's identities."""
     object_id: pulumi.Input[str]
-    """Object id, for role assignments. Logs contain it."""
+    """Object id, for role assignments. Logs also contain it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +74,7 @@ class AzurePods(Principal):
 
 @dataclass(frozen=True, kw_only=True)
 class AzureUser(Principal):
-    """A user. The launcher on this machine reads with this user's account."""
+    """A user. The launcher on this machine reads as this user."""
 
     environment: AzureEnvironment | None = None
     """The environment for the rotator; by default the store creates one."""

@@ -1,7 +1,7 @@
 """Kusto queries for Log Analytics.
 
-`union isfuzzy=true` ignores missing tables, but needs at least one table that exists: each union contains an inline
-table without rows. Azure disables a rule after a week of failed queries. Tests check the names of tables, columns and
+`union isfuzzy=true` ignores missing tables, but fails if all are missing, and Azure disables a rule after a week of
+failed queries. Each union therefore contains an inline table without rows. Tests check the names of tables, columns and
 operations against Azure's lists (tests/unit/azure_tables.json).
 """
 
@@ -24,8 +24,8 @@ NEAR_WORDS, EXPIRED_WORDS = ("expires",), ("expired", "due since", "overdue sinc
 
 
 def undeclared_read(vault: str, readers: Mapping[str, Sequence[str]]) -> str:
-    """Return the query for allowed reads by undeclared readers. A secret that is not in `readers` has no declared
-    readers."""
+    """Return the query for successful reads by undeclared readers. A secret that is missing in `readers` has no
+    declared readers."""
     declared = [f"{secret}|{who}".lower() for secret, whos in sorted(readers.items()) for who in whos]
     return _lines(
         _events(vault),
@@ -36,8 +36,8 @@ def undeclared_read(vault: str, readers: Mapping[str, Sequence[str]]) -> str:
 
 
 def denied_read(vault: str) -> str:
-    """Return the query for denied reads. It ignores status 401: clients first send a request without a token, to learn
-    the issuer."""
+    """Return the query for denied reads. It ignores status 401: Azure's libraries first send a request without a token,
+    to learn the issuer."""
     return _lines(_events(vault), f"| where OperationName in ({_list(RETURNS_VALUE)}) and Status == 403", _BY_WHOM)
 
 
@@ -46,16 +46,17 @@ def deletion(vault: str) -> str:
 
 
 def near_expiry(vault: str, supplied: Sequence[str], job: str) -> str:
-    """Return the query for secrets and certificates that an operator has to renew soon.
+    """Return the query for secrets and certificates that an operator must renew soon.
 
-    Key Vault logs an event 30 days before a version is due, and a tick prints expiring certificates. Rotated secrets
-    are not queried: they are always near their due day.
+    Key Vault logs an event 30 days before a version is due, and a tick prints expiring certificates. `supplied` must
+    contain no rotated secrets, which are renewed without an operator.
     """
     return _dated(vault, NEAR, supplied, job, NEAR_WORDS)
 
 
 def expired(vault: str, secrets: Sequence[str], job: str) -> str:
-    """Return the query for current versions past their due day, by the vault's event or a line that a tick printed.
+    """Return the query for current versions that are past their due day. It matches the vault's event, and lines that a
+    tick prints.
 
     Microsoft does not document the event's columns in each table.
     """
@@ -99,7 +100,7 @@ _BY_WHOM = "| project TimeGenerated, Who, Secret, OperationName, Status, Source"
 
 
 def _events(vault: str, *branches: str) -> str:
-    """Return the union of the vault's audit log, in either of its tables, and of `branches`."""
+    """Return a query for the vault's audit events, in either of its tables, and for the rows of `branches`."""
     columns = {
         "Status": audit_tables.STATUS,
         "Source": audit_tables.ADDRESS,
@@ -133,8 +134,8 @@ def _console(job: str) -> str:
 def _by_rotator(job: str) -> str:
     """Return the condition for lines of this stack's ticks.
 
-    A replica's name starts with its job's, and a row has the environment's id: another stack of the same name may log
-    to the same workspace. Init containers have other names.
+    It compares the start of the replica's name with the job's name, and the resource group of the environment: another
+    stack of the same name may log to the same workspace. It excludes init containers by their name.
     """
     group, name = job.partition("/providers/")[0], job.rpartition("/")[2]
     return (

@@ -1,4 +1,4 @@
-"""Azure's built-in roles, and assignments of them with a reason, which Azure stores."""
+"""Azure's built-in roles, and their assignments. Azure stores a reason with each assignment."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ ROLES = (SECRETS_USER, SECRETS_OFFICER, BLOB_CONTRIBUTOR, LOG_READER, ACR_PULL, 
 
 @dataclass(frozen=True, kw_only=True)
 class Grants:
-    """Assigns roles. The assignments are resources below `parent`."""
-
     name: str
     parent: pulumi.ComponentResource
     place: AzurePlace

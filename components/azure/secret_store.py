@@ -99,10 +99,10 @@ class AzureSecretStore(SecretStore):
         return Fetched(source=f"azure-kv:{self._names.vault_host}/{'+'.join(secrets)}", secrets=secrets)
 
     def _let_read(self, object_id: pulumi.Input[str], why: str, *, person: bool = False) -> None:
-        """Grant the identity `object_id` a role on each secret of the server, before these exist.
+        """Grant the identity `object_id` a role on each secret of the server. The secrets may not exist yet.
 
-        Other assignments wait for the first, so that Azure rejects a missing secret's scope at most once
-        (docs/adr/0009).
+        The other assignments wait for the first, so that at most one fails if Azure rejects the scope of a missing
+        secret (docs/adr/0009).
         """
         self._servers.append(object_id)
         first: list[pulumi.Resource] = []
@@ -152,9 +152,9 @@ class AzureSecretStore(SecretStore):
         }
 
     def _grant_operators(self) -> None:
-        """Grant operators a role on the vault, which contains only the stack's secrets.
+        """Grant operators a role on the vault, which contains only the stack's secrets, and on the lease.
 
-        Key Vault Secrets Officer includes the vault's properties that secretops doctor reads
+        Key Vault Secrets Officer also allows reading the vault's properties, which secretops doctor needs
         (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/security).
         """
         for operator in self._args.operators:

@@ -1,5 +1,3 @@
-"""Azure's sections of a stack file."""
-
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
@@ -27,7 +25,7 @@ from .names import AzureIdentitiesArgs
 
 
 class DnsZones(Section):
-    """Private DNS zones of the virtual network, which get the names of private endpoints."""
+    """Private DNS zones of the virtual network. The stack adds its private endpoints to them."""
 
     vault: VaultDnsZone
     blob: BlobDnsZone
@@ -37,12 +35,12 @@ class PrivateEndpoint(Section):
     """Private endpoints of vault and lease in a virtual network."""
 
     subnet: AzureSubnet
-    """Not the subnet of the Container Apps environment, which is delegated to that environment."""
+    """A subnet for the endpoints. The Container Apps environment needs a different subnet."""
     dns_zones: DnsZones
 
 
 class VaultNetwork(Section):
-    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied: with
+    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied. With
     server kubernetes or local, add the egress addresses of the cluster or of your machine."""
 
     addresses: Annotated[tuple[PublicAddresses, ...], AfterValidator(distinct)] = ()
@@ -51,7 +49,7 @@ class VaultNetwork(Section):
     private_endpoint: PrivateEndpoint | None = None
 
     def is_way_in(self, own: str | None) -> bool:
-        """Return whether more than `own`, the stack's subnet, is allowed."""
+        """Return whether it allows any network other than `own`, the stack's subnet."""
         others = [one for one in self.subnets if (known(one) or "").lower() != (own or "").lower()]
         return bool(self.addresses or others or self.private_endpoint)
 
@@ -79,15 +77,16 @@ class AzureStore(StoreSection):
     network: VaultNetwork | None = None
     """Networks that reach vault and lease; all others are denied."""
     open_to_internet: bool = False
-    """True allows every network to connect to vault and lease, in place of `network`. Roles alone protect them then."""
+    """If true, every network may connect to vault and lease, and roles alone protect them. Do not set `network`
+    then."""
     image: Image | None = None
     """The rotator's image; by default the server's, if it has one."""
     registry: Registry | None = None
     zone_redundant: bool = False
     generation: Annotated[int, between(1, 999, "")] = 1
     workspace: Workspace | None = None
-    """By default the stack creates a workspace. If you name an existing one, you set its retention and its readers."""
-    retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
+    """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
+    retention_days: Annotated[int, between(30, 730, "days, the interactive retention of Log Analytics")] = 365
     """Retention of a new workspace."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=48)
@@ -101,11 +100,12 @@ class ContainerAppServer(ServerSection):
     replicas: ClassVar[int] = 1
     image: Image
     bootstrapped: bool = False
-    """True once the server's secrets have values: a new revision then replaces the old one only when it is ready."""
+    """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
+    is ready."""
     ingress: Literal["environment", "network"] = "environment"
-    """Which clients reach the server: other apps of its environment, or the whole virtual network of the store's
+    """Who can connect. environment: other apps of its environment. network: the whole virtual network of the store's
     subnet."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
-    """Host names that clients use in addition to that of Container Apps."""
+    """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""
     connection_tools: bool = False
-    """Lets MCP clients use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""

@@ -1,4 +1,5 @@
-"""The key vault, and the storage account for the lease's blob: Key Vault itself has no compare-and-swap."""
+"""The key vault, and the storage account with the lease's blob. Key Vault itself has no atomic operation for a
+lease."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ def vault(
 def lease_account(
     name: str, network: VaultNetworkArgs | None, environment: AzureEnvironment, *, parent: pulumi.ComponentResource
 ) -> storage.BlobContainer:
-    """Declare the blob container for the lease, in a storage account without keys. secretops creates the blob."""
+    """Declare the blob container for the lease, in a storage account with shared keys disabled. secretops creates the
+    blob."""
     place, names = environment.place, environment.place.names
     account = storage.StorageAccount(
         f"{name}-lease-account",

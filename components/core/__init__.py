@@ -1,5 +1,3 @@
-"""Base classes and registries of all platforms."""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -14,8 +14,6 @@ from secretops.manifest import Broker, BrokerKind, MqttProtocol
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerArgs:
-    """An MQTT broker, and how clients connect to it."""
-
     host: str
     kind: Literal["coreflux", "mosquitto"] = "coreflux"
     port: int = 8883
@@ -43,9 +41,9 @@ class BrokerArgs:
     ) -> Broker:
         """Return the broker's entry in the manifest.
 
-        `home` is the folder of an embedded broker. If the broker requires a client certificate, it is in the folder
-        `certificates`, with the CA file if `authority`, or else in the secret `certificate_secret`. `ca_file` replaces
-        the CA file's path.
+        `home` is the folder of an embedded broker. If the broker requires a client certificate, its files are in the
+        folder `certificates`; if that is None, they are in the secret `certificate_secret`. With `authority`, the
+        folder also contains the broker's CA file. `ca_file` replaces the path of the CA file.
         """
         shown = certificates if self.client_certificate else None
         return Broker(
@@ -67,7 +65,7 @@ class BrokerArgs:
     def public_variables(
         self, *, log_level: str, agent_url: str | None = None, ca_file: str | None = None
     ) -> dict[str, str]:
-        """Return the server's public variables (the guide, Environment-Specific Configuration).
+        """Return the server's public variables (Secret Management Guide, Environment-Specific Configuration).
 
         `agent_url` is for an agent other than the Coreflux Copilot. `ca_file` replaces the CA file's path.
         """
@@ -109,7 +107,8 @@ def ca_bundle(path: str) -> str:
 
 
 def _length(der: bytes) -> int:
-    """Return the length of a DER element, header included (X.690, 8.1.3). OpenSSL ignores trailing bytes."""
+    """Return the length of a DER element, header included (X.690, 8.1.3). A longer input has trailing bytes, which
+    OpenSSL ignores."""
     first = der[1]
     more = first & 0x7F if first & 0x80 else 0
     return 2 + more + (int.from_bytes(der[2 : 2 + more], "big") if more else first)

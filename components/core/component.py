@@ -1,5 +1,3 @@
-"""Base of every component, and ComponentError."""
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -9,7 +7,7 @@ from pulumi.runtime.mocks import MockMonitor
 
 
 def is_mocked() -> bool:
-    """Return whether this is a mocks test, which deploys nothing."""
+    """Return whether the program runs in a test with Pulumi's mocks, which deploys nothing."""
     return isinstance(pulumi.runtime.settings.get_monitor(), MockMonitor)
 
 
@@ -25,11 +23,11 @@ class ComponentError(pulumi.RunError):
 
 
 class Component(pulumi.ComponentResource):
-    """A component that prefixes its children's names with its own: the key of "secrets" is "secrets-key".
+    """A component that prefixes its children's names with its own name: the child "key" of "secrets" is "secrets-key".
 
-    In an older layout it was "key". `formerly` is the former prefix, or a function that returns a child's former name
-    from its suffix. Each child gets the former name as an alias, so that an upgrade replaces nothing. `siblings`: the
-    children of this component were its siblings before.
+    Older versions named it "key". `formerly` is the former prefix, or a function that returns a child's former name
+    from its suffix. Each child gets the former name as an alias, so that an upgrade replaces nothing. With `siblings`,
+    the children formerly had the same parent as this component.
     """
 
     def __init__(

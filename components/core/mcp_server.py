@@ -1,5 +1,3 @@
-"""Base of the MCP server components."""
-
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -17,8 +15,6 @@ from .secrets import for_server, guide_secrets
 
 @dataclass(frozen=True, kw_only=True)
 class McpServerArgs:
-    """Arguments of all servers."""
-
     broker: BrokerArgs
     secrets: Sequence[Secret] | None = None
     """The stack's secrets; by default those of the Secret Management Guide."""
@@ -42,7 +38,5 @@ class McpServerArgs:
 
 
 class McpServer(Component):
-    """Base of the MCP servers of all platforms."""
-
     endpoint: pulumi.Input[str]
-    """URL for MCP clients, or path of an MCP client's entry."""
+    """URL for MCP clients, or path of the config/mcp.json with the MCP client's entry."""

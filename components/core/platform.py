@@ -19,7 +19,7 @@ Settings = Any
 
 
 class Feature(StrEnum):
-    """What the guide requires of a store."""
+    """A feature of stores that the Secret Management Guide requires."""
 
     ENCRYPTION_AT_REST = "encryption at rest"
     READ_TRAIL = "trail of every read"
@@ -35,16 +35,16 @@ class Platform:
     server_settings: type[Any] | None = None
     issuer_settings: type[Any] | None = None
     references: Mapping[str, tuple[ReferenceKind, ...]] = MappingProxyType({})
-    """Kind of server -> kinds of reference by which that server reads this store's secrets, the default first."""
+    """Kinds of reference by which each kind of server reads this store's secrets, the default first."""
     planned: Mapping[str, str] = MappingProxyType({})
-    """Kind of server in `references` that is not implemented -> the reason."""
+    """Kinds of server in `references` that are not implemented, each with the reason."""
     why_no_other: str = ""
     """Why kinds of server other than those in `references` don't work with the store."""
     gaps: Mapping[Feature, str] = MappingProxyType({})
     """Limitations of the store, each with a workaround."""
 
     value_remedies: Mapping[str, str] = MappingProxyType({})
-    """Pattern of keys in the stack file -> where to put a value found there, if it is not one of the stack's
+    """Remedies by pattern of keys in the stack file: where to put a value found there that is not one of the stack's
     secrets."""
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Any]:
@@ -56,13 +56,13 @@ class Platform:
         yield from ()
 
     def preflight(self, settings: Settings) -> None:
-        """Check what a deployment needs on this machine. Raises pulumi.RunError."""
+        """Check that this machine has what a deployment needs. Raises pulumi.RunError."""
 
     def gaps_of(self, settings: Settings) -> dict[str, str]:
         return {feature.value: why for feature, why in self.gaps.items()}
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the command that starts the first rotation. None: `secretops tick`."""
+        """Return the command that starts the first rotation, or None if it is `secretops tick`."""
         return None
 
     def values_to_put(self, settings: Settings) -> Iterator[str]:

@@ -1,5 +1,3 @@
-"""Identities that read secrets."""
-
 from __future__ import annotations
 
 import os
@@ -23,7 +21,7 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class HostUser(Workload, Principal):
-    """The user account of this machine that owns the files which it reads."""
+    """A user account of this machine. It owns the files that it reads."""
 
     uid: int
 
@@ -34,13 +32,10 @@ class HostUser(Workload, Principal):
 
 @dataclass(frozen=True, kw_only=True)
 class Namespace:
-    """A Kubernetes namespace, and its cluster's provider."""
-
     name: pulumi.Output[str]
     """The name as an output: resources that use it are created after the namespace, and deleted before it."""
     provider: pulumi.ProviderResource
     known_name: str
-    """The name as text."""
     context: str | None
     """Context of the kubeconfig; None for the current one."""
 
@@ -58,7 +53,7 @@ class Pods(Workload):
 
     account: ServiceAccount
     sync_user: str
-    """User name of External Secrets' service account at the API server, which a cloud trusts."""
+    """User name of External Secrets' service account at the API server. A cloud trusts tokens with this name."""
     sync_account: Callable[[Mapping[str, pulumi.Input[str]]], pulumi.Output[str]]
     """Declares that service account with annotations, and returns its name."""
     oidc_provider: pulumi.Input[str] | None = None
@@ -69,8 +64,6 @@ class Pods(Workload):
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where resources are created: a provider."""
-
     provider: pulumi.ProviderResource
 
     def under(

@@ -34,11 +34,11 @@ class InjectedFiles(MountedFiles):
     annotations: Mapping[str, str]
     """Annotations for each pod: what the agent reads, with which role, and into which files it writes."""
     files: Mapping[str, str]
-    """Public files for the agent: name -> text."""
+    """Public files for the agent: their texts by name."""
     address: str
     """URL at which the agent reads the store."""
     token_for: str | None
-    """Audience of the agent's login token. None: the cluster's API server."""
+    """Audience of the agent's login token, or None for the cluster's API server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,9 @@ class SyncedKey:
     """Entry `provider` of External Secrets' SecretStore."""
     secrets: tuple[str, ...]
     remotes: Mapping[str, str]
-    """Secret -> its name in the store."""
+    """Name of each secret in the store."""
     version: str = ""
-    """Name of the entry with the version, besides the fields; empty if the store has no such entry."""
+    """Name of the entry that contains a secret's version; empty if the store has no such entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class NativeRef:
     secrets: tuple[str, ...]
     """Names of the injected secrets. A new version of any of them starts a deployment."""
     variables: Mapping[str, pulumi.Input[str]]
-    """Variable -> the value's location for the platform, e.g. arn:…:password:: for ECS."""
+    """Location of each variable's value, in the platform's syntax, such as arn:…:password:: for ECS."""
     source: str = "env:"
     """The launcher's argument for its source."""
 

@@ -64,5 +64,5 @@ def packages(store: str, server: str) -> tuple[str, ...]:
 
 
 def extras() -> Mapping[str, str]:
-    """Return Pulumi SDK -> the extra that installs it."""
+    """Return the extra that installs each Pulumi SDK."""
     return {each.sdk: each.extra for each in PLATFORMS if each.sdk and each.extra}

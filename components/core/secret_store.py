@@ -1,5 +1,3 @@
-"""Base of the store components."""
-
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
@@ -29,8 +27,6 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Trail:
-    """Where accesses are recorded."""
-
     records: pulumi.Input[str]
     policy: str = ""
     """Audit policy to install in the cluster ("" if there is nothing to install)."""
@@ -40,10 +36,7 @@ class Trail:
 
 @dataclass(frozen=True, kw_only=True)
 class SecretStoreArgs:
-    """Arguments of all stores."""
-
     broker: BrokerArgs
-    """MQTT broker of the rotated users."""
     secrets: Sequence[Secret] | None = None
     """The stack's secrets; by default those of the Secret Management Guide."""
     stack: str | None = None
@@ -64,7 +57,7 @@ class SecretStoreArgs:
         return guide_secrets(self.stack_name) if self.secrets is None else tuple(self.secrets)
 
     def manifest(self, *, store: StoreLocation, broker: Broker) -> Manifest:
-        """Return the manifest for secrets whose values are at `store`."""
+        """Return the manifest. `store` is where the secret values are."""
         return Manifest(
             project=PROJECT,
             stack=self.stack_name,

@@ -36,7 +36,8 @@ def for_server(secrets: Iterable[Secret]) -> tuple[Secret, ...]:
 
 
 def mqtt(stack: str, cadence_days: int) -> Secret:
-    """Return the server's broker credential. User and password are one secret, so that readers get a matching pair."""
+    """Return the specification of the server's broker credential. User and password are one secret, so that readers get
+    a matching pair."""
     return Secret(
         name="mqtt",
         kind=SecretKind.MQTT_USER,
@@ -48,7 +49,7 @@ def mqtt(stack: str, cadence_days: int) -> Secret:
 
 
 def broker_admin(stack: str, cadence_days: int) -> Secret:
-    """Return the rotator's broker credential. The server never reads it."""
+    """Return the specification of the rotator's broker credential. The server never reads it."""
     return Secret(
         name="broker-admin",
         kind=SecretKind.BROKER_ADMIN,
@@ -71,7 +72,7 @@ def agent_key(cadence_days: int, agent: Agent) -> Secret:
 
 
 def agent_admin() -> Secret:
-    """Return the operator's DigitalOcean API token, with which the rotator creates agent keys."""
+    """Return the specification of the operator's DigitalOcean API token, with which the rotator creates agent keys."""
     name, field = AGENT_ADMIN
     return declared(name, (field,), (Reader.ROTATOR,), REMIND_DAYS)
 
@@ -79,11 +80,11 @@ def agent_admin() -> Secret:
 def client_cert(
     readers: tuple[Reader, ...] = SERVER_AND_ROTATOR, *, issuer: Issuer | None = None, authority: bool = True
 ) -> Secret:
-    """Return the TLS client certificate with its key and the broker's CA. It is due when it expires, or by its cadence
-    if the expiry is unknown.
+    """Return the specification of the TLS client certificate, with its key and the broker's CA. It is due when it
+    expires, or by its cadence if the expiry is unknown.
 
-    `authority`: the stack configures the broker's CA. Otherwise an issued certificate has no `ca.crt`, and readers use
-    the system's CAs.
+    `authority` is True if the stack configures the broker's CA. Otherwise a certificate from `issuer` has no field
+    `ca.crt`, and readers use the system's CAs.
     """
     return Secret(
         name=CLIENT_CERT,
@@ -96,7 +97,8 @@ def client_cert(
 
 
 def client_ca(days: int) -> Secret:
-    """Return the CA with which the rotator signs client certificates. The server never reads it."""
+    """Return the specification of the CA with which the rotator signs client certificates. The server never reads
+    it."""
     return Secret(
         name=CLIENT_CA,
         kind=SecretKind.CA,
@@ -111,13 +113,13 @@ def client_name(stack: str) -> str:
 
 
 def http_token() -> Secret:
-    """Return the operator's bearer token for MCP clients on other machines."""
+    """Return the specification of the operator's bearer token for MCP clients on other machines."""
     name, field = HTTP_TOKEN
     return declared(name, (field,), (Reader.SERVER,), REMIND_DAYS)
 
 
 def declared(name: str, fields: tuple[str, ...], readers: tuple[Reader, ...], remind_after_days: int) -> Secret:
-    """Return a secret whose values an operator supplies. It is due after `remind_after_days`."""
+    """Return the specification of a secret that an operator supplies. It is due after `remind_after_days`."""
     return Secret(name=name, kind=SecretKind.SUPPLIED, fields=fields, readers=readers, cadence_days=remind_after_days)
 
 
@@ -139,7 +141,8 @@ _VARIABLES = {
 
 
 def variables_of(secret: Secret) -> dict[str, str]:
-    """Return field -> the server's variable for it (the guide, Environment-Specific Configuration)."""
+    """Map each field of a secret to the server's environment variable: as the Secret Management Guide names it, else by
+    `variable_of`."""
     return dict(_VARIABLES.get(secret.kind) or {field: variable_of(secret.name, field) for field in secret.fields})
 
 

@@ -47,7 +47,7 @@ class FolderProvider(ResourceProvider):
         return CheckResult(news, [CheckFailure("root", reason) for reason in reasons])
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Return a replacement for a new root; other changes, drift on the disk included, are updates."""
+        """Compare with `news` and with the disk. A new root replaces the folder; any other difference updates it."""
         moved = olds["root"] != news["root"]
         changed = moved or any(
             olds.get(key) != news.get(key) for key in ("folders", "files", "lines", "modes", "stack")
@@ -72,10 +72,10 @@ class FolderProvider(ResourceProvider):
 
 
 class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
-    """A folder's public content, below `root`.
+    """A folder's public content, below `root`. All paths are relative to `root`.
 
-    `folders` and the keys of `files` (path -> text) and `modes` (path -> octal text, for files of other writers) are
-    relative to `root`; `lines` are variables of config/.env. `stack` is the stack whose values are there, if any.
+    `files` has the text of each file. `modes` has the octal mode of each file that another program writes. `lines` are
+    variables of config/.env. `stack` names the stack with values in the folder, or is empty.
     """
 
     def __init__(
@@ -102,7 +102,6 @@ class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
 
 
 def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
-    """Reject a folder that belongs to another stack. A renamed stack keeps its folder."""
     root, stack = Path(news["root"]), news.get("stack")
     renamed = olds.get("root") == news["root"] and olds.get("stack") == files.stack_of(root)
     if stack and not renamed:
@@ -113,8 +112,8 @@ def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]
 
 
 def _left_behind(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
-    """Reject a new root while the old root contains values: without its history, a store's next rotation breaks
-    logins."""
+    """Reject a new root while the old root contains values: a rotation in an empty folder would change passwords in
+    use."""
     old = Path(olds["root"]) if "root" in olds else None
     if old and str(old) != news["root"] and (old / "versions").is_dir() and any((old / "versions").iterdir()):
         yield (
@@ -124,7 +123,7 @@ def _left_behind(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[s
 
 
 def unfit(props: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a reason, with its remedy, for each cause why `make(props)` would fail. Changes nothing."""
+    """Yield each reason why `make(props)` would fail, with its remedy. Changes nothing."""
     root = Path(props["root"])
     if not root.is_absolute():
         yield f"{root}: not an absolute path"
@@ -150,7 +149,6 @@ def unfit(props: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
-    """Reject existing paths that can't become the paths in `props`: other owners, links, or the wrong kind."""
     known = {*props["folders"], "broker", ".lock", ".lease"}
     others = sorted(path.name for path in root.iterdir() if path.name not in known) if root.is_dir() else []
     if props["folders"] and others and not (root / ".lock").exists():

@@ -24,7 +24,7 @@ LimitCORE=0
 
 
 def rotator_files(root: Path, manifest: Manifest) -> dict[str, str]:
-    """Return path below `root` -> text: the manifest, a service unit and its timer."""
+    """Return the texts of the manifest, a service unit and its timer, by path below `root`."""
     words = {
         "stack": manifest.stack,
         "secretops": _quoted(Path(sys.prefix) / "bin" / "secretops"),
@@ -44,7 +44,7 @@ def turn_on(root: Path, stack: str) -> str:
 
 
 def _quoted(path: Path) -> str:
-    """Return `path` as a word of a unit's command line (systemd.service). There % starts a specifier."""
+    """Quote `path` as a word of a unit's command line, where % starts a specifier (systemd.service)."""
     text = str(path).replace("\\", r"\\").replace('"', r"\"").replace("%", "%%")
     return f'"{text}"'
 

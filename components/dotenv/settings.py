@@ -1,5 +1,3 @@
-"""Sections of a stack file for a store or server on this machine."""
-
 from __future__ import annotations
 
 from os.path import normpath
@@ -11,7 +9,7 @@ from ..settings.section import PROJECT_FOLDER, ServerSection, StoreSection
 
 
 class DotenvStore(StoreSection):
-    """A folder on this machine, as in the guide."""
+    """A folder on this machine, as in the Secret Management Guide."""
 
     kind: Literal["dotenv"]
     root: Folder = ".coreflux-mcp"
@@ -37,7 +35,8 @@ class LocalServer(ServerSection):
     reader: Caller | None = None
     """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
     folder: Folder | None = None
-    """Folder of the MCP client's entry, with a store other than dotenv; relative to the project or absolute."""
+    """With a store other than dotenv, the folder for config/mcp.json, which has the MCP client's entry. Relative to the
+    project or absolute."""
 
     @property
     def entry_folder(self) -> Path:

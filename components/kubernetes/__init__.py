@@ -1,6 +1,6 @@
 """The Kubernetes platform: Secrets of a namespace as the store, a Deployment as the server.
 
-The oldest supported release is 1.27: from it on, nodes by default can drain pods that are not ready, despite their
+The oldest supported release is 1.27, the first in which nodes by default can drain pods that are not ready despite a
 disruption budget.
 """
 

@@ -1,5 +1,3 @@
-"""The namespace and the server's service account."""
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -30,7 +28,8 @@ POD_SECURITY = {
 class KubernetesIdentityArgs:
     namespace: str = "coreflux-mcp"
     create_namespace: bool = True
-    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` does not delete it."""
+    """Whether to create the namespace. If it exists already, you set its Pod Security level, and `pulumi destroy` does
+    not delete it."""
     context: str | None = None
     """Context of the kubeconfig, for Pulumi and `secretops`; None for the current one."""
     stack: str | None = None
@@ -42,10 +41,10 @@ class KubernetesIdentityArgs:
 
 
 class KubernetesIdentity(Component):
-    """A namespace with restricted pods and no connections by default, and the server's service account.
+    """A namespace that requires restricted pods and by default denies connections, and the server's service account.
 
-    The store adds grants. A provider in `opts` must be for the cluster of `context`; by default the component creates
-    one.
+    The store adds grants. A provider in `opts` must be for the cluster of `context`; by default the component creates a
+    provider.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class KubernetesIdentity(Component):
     def sync_account(self, annotations: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
         """Declare the service account with which External Secrets reads another store. Return its name.
 
-        It is not the server's account, because pods with this account could get the cloud token.
+        It is not the server's account, so that the server's pods cannot get a token for the cloud.
         """
         account = core.v1.ServiceAccount(
             f"{self._name}-sync-account",
@@ -111,7 +110,8 @@ class KubernetesIdentity(Component):
 def account_for(
     component: Component, name: str, account: ServiceAccount | KubernetesIdentityArgs, stack: str
 ) -> ServiceAccount:
-    """Return `account`; if it is arguments, declare an identity below `component`, and return its account."""
+    """Return `account`. If it is arguments, declare an identity below `component`, and return that identity's
+    account."""
     if isinstance(account, ServiceAccount):
         return account
     args = replace(account, stack=account.stack or stack)

@@ -76,21 +76,21 @@ class KubernetesMcpServerArgs(PodArgs, McpServerArgs):
     """Service account of the pods (`principal` of a KubernetesIdentity), or arguments to create an identity."""
     replicas: int = 2
     rollout_seconds: int = 300
-    """How long `pulumi up` waits for new pods, if the server was ready before."""
+    """Seconds that `pulumi up` waits for new pods, if the server was ready before."""
     allowed_hosts: Sequence[str] = ()
-    """Host names that clients use in addition to the Service's, e.g. of an ingress."""
+    """Host names by which MCP clients reach the server, in addition to the Service's, such as an ingress' name."""
     connection_tools: bool = False
-    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     grace_seconds: int = 3600
-    """How long previous versions stay valid. External Secrets polls often enough to sync within that time."""
+    """Seconds that previous versions stay valid. External Secrets polls often enough to sync within that time."""
     has_rotator: bool = False
-    """Whether a KubernetesRotator runs in the namespace: the rotator's ConfigMap then contains the CA certificates of
-    both."""
+    """Whether a KubernetesRotator runs in the namespace. Its ConfigMap then contains the CA certificates of rotator and
+    server."""
 
 
 class KubernetesMcpServer(McpServer):
-    """A Deployment with Service, disruption budget and network policy. Contains no secret values, and owns no
-    grants."""
+    """A Deployment with Service, disruption budget and network policy. Contains no secret values, and grants no
+    access."""
 
     def __init__(self, name: str, args: KubernetesMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, opts, formerly="")

@@ -1,4 +1,4 @@
-"""Names of the objects in the namespace. Secrets have the guide's names (Kubernetes Secrets)."""
+"""Names of the objects in the namespace. Secrets have the names of the Secret Management Guide (Kubernetes Secrets)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def delivered(secret: Secret) -> Delivered:
 
 
 def selector(program: str) -> dict[str, str]:
-    """Return the label by which a program's pods are selected. A Deployment's selector can't change."""
+    """Return the label that selects a program's pods. It has no other labels, since a Deployment's selector can't
+    change."""
     return {"app.kubernetes.io/name": program}
 
 
@@ -96,7 +97,7 @@ class Place:
 
 
 def name_of(made: pulumi.Output[meta.v1.outputs.ObjectMeta], name: str) -> pulumi.Output[str]:
-    """Return an object's name as its output; `name` in a preview that does not know the output."""
+    """Return an object's name as an output. A preview that does not know the output uses `name`."""
     return planned(made.apply(lambda metadata: str(metadata.name)), name)
 
 

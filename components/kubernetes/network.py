@@ -1,7 +1,7 @@
 """Network policies. `default_deny` denies all connections that no other policy allows.
 
-Policies can only add permissions, so their limits come from the stack file. CIDRs may not match pods, depending on the
-network plugin, so pods are selected by namespace.
+A further policy can only allow more, so the stack file has the limits. Pods are selected by namespace, since CIDRs do
+not match pods with every network plugin.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ def to_api_server(args: NetworkArgs) -> Egress:
 
 
 def to_copilot(args: NetworkArgs) -> list[Egress]:
-    """Allow HTTPS for the tool request_lot_code. The Copilot has no fixed addresses: by default all public ones are
-    allowed.
+    """Allow HTTPS to the Copilot, for the tool request_lot_code. It has no fixed addresses: by default all public
+    addresses are allowed.
 
-    An empty list allows none, by no rule at all: a rule without peers would allow all.
+    If `copilot_cidrs` is empty, return no rule, since a rule without peers would allow every address.
     """
     if args.copilot_cidrs is None:
         blocks = [
@@ -95,13 +95,14 @@ def to_copilot(args: NetworkArgs) -> list[Egress]:
 
 
 def from_clients(args: NetworkArgs, port: str) -> Ingress:
-    """Allow connections of the cluster's pods and of `client_cidrs`: the bearer token authenticates. Probes need no
-    rule."""
+    """Allow connections from the cluster's pods and from `client_cidrs`. The bearer token authenticates clients. Probes
+    need no rule."""
     return Ingress(from_=[_ANY_POD, *_blocks(args.client_cidrs)], ports=[Port(port=port, protocol="TCP")])
 
 
 def _at(host: str, cidrs: Iterable[str]) -> list[Peer]:
-    """Return the peers for a host. A name with two labels may be a Service or a host outside: allow both."""
+    """Return the peers for a host. A name with two labels may be a Service or a host outside the cluster, so both are
+    allowed."""
     inside = re.fullmatch(r"(?:[^.]+\.)+([^.]+)\.svc(\..+)?", host)
     either = re.fullmatch(r"[^.]+\.([^.]*[a-z][^.]*)", host)
     blocks = [] if inside else _blocks(cidrs)

@@ -1,7 +1,7 @@
 """Custom resources of cert-manager and External Secrets.
 
-Tests check their fields against the published definitions. Without the operator `pulumi up` fails after a minute and
-names the unknown kind.
+Tests check their fields against the published definitions. If the operator is not installed, `pulumi up` fails after a
+minute and names the unknown kind.
 """
 
 from __future__ import annotations
@@ -39,14 +39,13 @@ MOST_SYNC_MINUTES = 5
 
 
 def sync_minutes(grace_seconds: int) -> int:
-    """Return the most minutes between polls with which pods can still change clients within the grace period."""
+    """Return the longest interval between polls, in minutes, with which pods still reconnect within the grace
+    period."""
     return max(1, min(MOST_SYNC_MINUTES, (grace_seconds - TO_A_VOLUME - CHANGE_OVER) // 60))
 
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorObject:
-    """A custom resource."""
-
     api_version: str
     kind: str
     name: str

@@ -1,4 +1,5 @@
-"""Arguments of a cluster's components, whose defaults the settings share. Imports no SDK."""
+"""Arguments of a cluster's components. Does not import pulumi_kubernetes: the settings import this module, also where
+only another platform's SDK is installed."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ CERT_MANAGER = "cert-manager.io"
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateIssuerArgs:
-    """An issuer of cert-manager, or an external one."""
+    """An issuer of cert-manager, or an external issuer."""
 
     kind: str
     name: str
@@ -45,20 +46,21 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
-    """Where pods may connect to, as CIDRs and ports."""
+    """Networks that pods may communicate with, as CIDRs and ports."""
 
     broker_cidrs: Sequence[str] = EVERYWHERE
-    """Networks of the broker: pods reach no other address on its port."""
+    """Networks of the broker. Pods can connect to no other address on its port."""
     dns_cidrs: Sequence[str] = DNS_CIDRS
-    """Addresses of DNS in addition to pods: of a cache on each node, or of a cloud."""
+    """Addresses of DNS servers other than pods, such as a cache on each node or a cloud's resolver."""
     dns_ports: Sequence[int] = DNS_PORTS
     api_server_cidrs: Sequence[str] = EVERYWHERE
-    """Networks of the API server, which only the rotator reaches."""
+    """Networks of the API server. Only the rotator can connect to it."""
     api_server_ports: Sequence[int] = API_SERVER_PORTS
     copilot_cidrs: Sequence[str] | None = None
-    """Networks of the Coreflux Copilot, for HTTPS: by default every public address; empty for none."""
+    """Networks of the Coreflux Copilot, for HTTPS. By default all public addresses; an empty list allows none."""
     client_cidrs: Sequence[str] = ()
-    """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
+    """Networks of clients that are not pods of the cluster, such as load balancers, or ingress controllers on a node's
+    network."""
     vault_cidrs: Sequence[str] = EVERYWHERE
     """Networks of the Vault server, with store vault."""
 
@@ -71,7 +73,8 @@ class PodArgs(NetworkArgs):
     """Names of image pull secrets that you create in the namespace."""
     pull_policy: pulumi.Input[str] | None = None
     run_as: Literal["image", "platform"] = "image"
-    """uid and gid of the pods: 10001, the image's, or what the platform assigns (OpenShift's restricted-v2)."""
+    """uid and gid of the pods. image: 10001, as in the image. platform: those that the platform assigns (OpenShift's
+    restricted-v2)."""
     resources: Resources | None = None
     """Requests and limits of the container; missing entries have defaults."""
     node_selector: Mapping[str, str] | None = None

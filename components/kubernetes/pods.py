@@ -31,7 +31,8 @@ TOKEN = "vault-token"  # noqa: S105  # nosec B105 - a volume's name
 def pod_security(args: PodArgs) -> core.v1.PodSecurityContextArgs:
     """Return the `restricted` level's settings of a pod (Kubernetes, Pod Security Standards).
 
-    OpenShift assigns uid and fsGroup, and rejects others (docs.redhat.com, Managing security context constraints).
+    With `run_as` platform they have no uid and fsGroup: OpenShift assigns these, and rejects others (docs.redhat.com,
+    Managing security context constraints).
     """
     user = USER if args.run_as == "image" else None
     return core.v1.PodSecurityContextArgs(
@@ -52,7 +53,7 @@ def scheduling(args: PodArgs) -> dict[str, Any]:
 
 
 def pod_metadata(args: PodArgs, place: Place, annotations: Mapping[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
-    """Return a pod's labels and annotations: those in `args`, which the stack's override."""
+    """Return a pod's labels and annotations. The stack's own replace those of the same name in `args`."""
     return meta.v1.ObjectMetaArgs(
         labels={**(args.pod_labels or {}), **place.labels},
         annotations={**(args.pod_annotations or {}), **(annotations or {})} or None,
@@ -128,8 +129,8 @@ def secret_files(
 
 
 def secret(name: pulumi.Input[str], items: dict[str, str] | None = None) -> core.v1.VolumeProjectionArgs:
-    """Return a Secret as files, or only the keys in `items` (key -> file). It is optional: pods start without values,
-    and report missing ones."""
+    """Return a Secret as files. `items`, if set, selects keys and names the file of each. The Secret is optional: pods
+    start without it, and report missing values."""
     return core.v1.VolumeProjectionArgs(
         secret=core.v1.SecretProjectionArgs(
             name=name,

@@ -1,4 +1,5 @@
-"""The rotator in a cluster: `secretops tick` as a CronJob, with rights to Secrets or a login elsewhere."""
+"""The rotator in a cluster: `secretops tick` as a CronJob that updates Secrets or logs in to a store outside the
+cluster."""
 
 from __future__ import annotations
 
@@ -64,7 +65,7 @@ class StoreElsewhere:
     token: str
     """Path of the token in the pod."""
     files: Mapping[str, str]
-    """Public files for the login: name -> text."""
+    """Public files for the login: their texts by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class KubernetesRotatorArgs:
     secrets: Sequence[str] = ()
     """Names of the Kubernetes Secrets that the rotator may get and update."""
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
-    """Service account of the server's pods, whose namespace the rotator uses; or arguments to create an identity."""
+    """Service account of the server's pods, or arguments to create an identity. The rotator uses its namespace."""
     elsewhere: StoreElsewhere | None = None
     """The store, if it is outside the cluster's namespace. The rotator then has no rights in the cluster."""
 
@@ -145,7 +146,8 @@ class KubernetesRotator(Component):
 
 
 def rule(group: str, resource: str, names: Sequence[str]) -> rbac.v1.PolicyRuleArgs:
-    """Return the right to get and update the named objects. Kubernetes can't limit list or watch by name."""
+    """Return the right to get and update the named objects. It omits list and watch, which Kubernetes can't limit by
+    name."""
     return rbac.v1.PolicyRuleArgs(
         api_groups=[group], resources=[resource], resource_names=list(names), verbs=["get", "update"]
     )
@@ -165,7 +167,8 @@ def _grant(name: str, place: Place, account: pulumi.Output[str], rules: list[rba
 
 
 def minute(stack: str) -> int:
-    """Return the minute of a stack's tick: a hash, which spreads the ticks of a cluster's stacks over the hour."""
+    """Return the minute of the hour at which a stack's tick runs. A hash of the name spreads the stacks of a cluster
+    over the hour."""
     return int(hashlib.sha256(stack.encode()).hexdigest(), 16) % 60
 
 

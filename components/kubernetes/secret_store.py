@@ -50,8 +50,8 @@ class KubernetesSecretStoreArgs(PodArgs, SecretStoreArgs):
     """Arguments of the store. The settings of pods are for its rotator."""
 
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
-    """Service account of the server's pods, whose namespace the store uses (`principal` of a KubernetesIdentity), or
-    arguments to create an identity."""
+    """Service account of the server's pods (`principal` of a KubernetesIdentity), or arguments to create an identity.
+    The store uses its namespace."""
     operators: Sequence[str] = ()
     """Users and groups that may read the Secrets, in addition to server, rotator and kubelets. The audit reports
     others."""

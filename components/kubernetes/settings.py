@@ -1,5 +1,3 @@
-"""Kubernetes' sections of a stack file."""
-
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
@@ -55,10 +53,10 @@ class Resources(Section):
 
 
 class Toleration(Section):
-    """A taint of nodes that pods accept."""
+    """A taint of nodes on which the pods may run."""
 
     key: LabelKey | None = None
-    """Key of the taint; none for every taint, with operator Exists."""
+    """Key of the taint. Without a key, operator Exists tolerates every taint."""
     operator: Literal["Equal", "Exists"] = "Equal"
     value: LabelValue | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
@@ -73,27 +71,28 @@ class KubernetesServer(ServerSection):
     image: Image
     namespace: Namespace = "coreflux-mcp"
     create_namespace: bool = True
-    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` does not delete it."""
+    """Whether to create the namespace. If it exists already, you set its Pod Security level, and `pulumi destroy` does
+    not delete it."""
     context: Context | None = None
     """Context of the kubeconfig, by default the current one."""
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     rollout_seconds: Annotated[int, between(30, 3600, "seconds")] = 300
-    """How long `pulumi up` waits for new pods, if the server was ready before. Pods are replaced one by one."""
+    """Seconds that `pulumi up` waits for new pods, if the server was ready before. Pods are replaced one by one."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
-    """Host names that clients use in addition to the Service's, e.g. of an ingress."""
+    """Host names by which MCP clients reach the server, in addition to the Service's, such as an ingress' name."""
     connection_tools: bool = False
-    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     broker_cidrs: Networks = EVERYWHERE
     dns_cidrs: NetworksOrNone = DNS_CIDRS
     dns_ports: Ports = DNS_PORTS
-    """DNS ports at `dns_cidrs` and of DNS pods, not of their Service."""
+    """Ports on which DNS pods and the servers in `dns_cidrs` listen, not the port of a Service."""
     api_server_cidrs: Networks = EVERYWHERE
     api_server_ports: Ports = API_SERVER_PORTS
     copilot_cidrs: NetworksOrNone | None = None
     client_cidrs: ClientNetworks = ()
     pull_secrets: Annotated[tuple[KubernetesName, ...], AfterValidator(distinct)] = ()
     pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
-    """imagePullPolicy, by default Kubernetes' default."""
+    """imagePullPolicy of the pods. Kubernetes chooses the default."""
     run_as: Literal["image", "platform"] = "image"
     resources: Resources | None = None
     """Resources of the server's container."""
@@ -107,13 +106,13 @@ class KubernetesServer(ServerSection):
     pod_annotations: dict[LabelKey, Annotation] = Field(default_factory=dict)
     certificate_issuer: CertificateIssuer | None = None
     oidc_issuer: Issuer | None = None
-    """URL of the cluster's OIDC issuer, for store azure: Entra then trusts External Secrets' service account."""
+    """URL of the cluster's OIDC issuer, for store azure. Entra then trusts External Secrets' service account."""
     reference: Literal["MountedFiles", "SyncedKey"] | None = None
-    """How pods get the secrets of store vault: as files that Vault's agent writes (the default; needs its injector in
-    the cluster), or as Secrets that External Secrets writes."""
+    """How pods get the secrets of store vault. MountedFiles, the default: Vault's agent, which needs its injector in
+    the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
     vault_cidrs: Networks = EVERYWHERE
     oidc_provider: OidcProvider | None = None
-    """ARN of the cluster's OIDC provider, for store aws: AWS then trusts External Secrets' service account."""
+    """ARN of the cluster's OIDC provider, for store aws. AWS then trusts External Secrets' service account."""
 
     @property
     def has_own_issuer(self) -> bool:

@@ -28,9 +28,9 @@ def no_value(text: str) -> str:
     """Return `text`. Raise an error if it looks like the output of a password generator."""
     if looks_random(text):
         raise refused(
-            "a secret value must not be in the configuration: Pulumi would store it in its state",
-            "if it is a name, choose one with words; else remove it, replace the secret value if it was committed or "
-            "Pulumi has read it, and supply the new one: secretops put NAME",
+            "a secret value must not be in the stack file: Pulumi would store the value in its state",
+            "if the entry is a name, write one made of words; otherwise remove the entry, replace the secret value "
+            "if the entry was committed or Pulumi has read it, and supply the new value: secretops put NAME",
             shown="what looks like a secret's value (not shown)",
             code="secret-value",
         )
@@ -38,7 +38,8 @@ def no_value(text: str) -> str:
 
 
 def validator(check: Callable[[Any], Any], keywords: Mapping[str, Any]) -> AfterValidator:
-    """Return a validator. `keywords` are what JSON Schema can express of its rule (tools/stack_file_schema.py)."""
+    """Return a validator. `keywords` express its rule in JSON Schema, as far as possible
+    (tools/stack_file_schema.py)."""
     vars(check)[KEYWORDS] = keywords
     return AfterValidator(check)
 
@@ -55,8 +56,8 @@ def parsed(
 ) -> AfterValidator:
     """Return a validator that replaces text by `parse(text)`. `parse` raises ValueError for invalid text.
 
-    `meant` returns the remedy for a frequent mistake. `is_id`: a machine generates the text, so it may look random.
-    `is_host`: an error may print the text if it is the name of a host. `keywords` as for `validator`.
+    `meant` returns the remedy for a frequent mistake. With `is_id`, the text may look random, since a machine generates
+    it. With `is_host`, an error may print the text if it is the name of a host. `keywords` as for `validator`.
     """
 
     def check(text: str) -> str:
@@ -87,7 +88,7 @@ _FLAGS, _CLASSES = re.compile(r"\(\?[a-z]+:"), re.compile(r"\[.*?\]|\\[wd]")
 
 
 def whole(pattern: str) -> dict[str, str]:
-    r"""Return the keyword for text that matches the whole `pattern`, with \d and \w spelled out in ASCII."""
+    r"""Return JSON Schema's keyword for text that matches the whole `pattern`, with \d and \w spelled out in ASCII."""
 
     def spelled(found: re.Match[str]) -> str:
         letters = found[0].replace(r"\w", "A-Za-z0-9_").replace(r"\d", "0-9")
@@ -157,7 +158,8 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
 
     def check(number: int) -> int:
         if not low <= number <= high:
-            raise refused(f"from {low} to {high} {unit}".rstrip(), "write a number in that range", code="out-of-range")
+            rule = f"from {low} to {high} {unit}" if unit else f"from {low} to {high}"
+            raise refused(rule, f"write a number from {low} to {high}", code="out-of-range")
         return number
 
     return validator(check, {"minimum": low, "maximum": high})
@@ -165,7 +167,7 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
 
 def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
     """Return a validator that accepts one of `numbers`, which are in rising order. The remedy is the next larger
-    one."""
+    number."""
 
     def check(number: int) -> int:
         if number not in numbers:
@@ -229,7 +231,7 @@ _LARGEST, _SMALLEST, _ADDRESS = 8, 30, 32
 def public_addresses(text: str) -> str:
     """Return `text` if it is a public IPv4 address, or a network of such addresses without host bits."""
     rule, remedy = (
-        "a public IPv4 address, or a network of them from /8 to /30",
+        "a public IPv4 address, or a network of public IPv4 addresses from /8 to /30",
         "write it like 203.0.113.7 or 203.0.113.0/28",
     )
     try:
@@ -240,7 +242,7 @@ def public_addresses(text: str) -> str:
     if any(found.subnet_of(private) for private in _PRIVATE):
         rule, remedy = (
             "a public address; this one is private",
-            "name a subnet or a private endpoint instead",
+            "remove the entry; write a subnet in network.subnets, or network.private_endpoint",
         )
     elif _LARGEST <= found.prefixlen <= _SMALLEST or found.prefixlen == _ADDRESS:
         if text == meant:
@@ -256,8 +258,8 @@ def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
         if entry in first:
             raise refused(
                 "each entry must occur only once",
-                f"remove entry {at}",
-                shown=f"{first[entry]} and {at} are the same",
+                "remove the second of them",
+                shown=f"entries {first[entry]} and {at} are the same (the first is 0)",
                 code="duplicate-entry",
             )
         first[entry] = at

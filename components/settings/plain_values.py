@@ -76,7 +76,7 @@ def says_secret(key: str) -> bool:
 def values_in(where: str, entry: Any, *, secret: bool = False, kind: object = None) -> Iterator[Problem]:
     """Yield a problem for each entry at or below `where` that looks like a secret value. It never contains the value.
 
-    `secret`: the key above shows that the entry is one. `kind` is the kind of the section.
+    `secret` is True if the entry's key shows that the entry is a secret value. `kind` is the kind of the section.
     """
     if isinstance(entry, Mapping):
         kind = kind or entry.get("kind")
@@ -123,7 +123,7 @@ def looks_random(text: str) -> bool:
 
 
 def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> Iterator[Problem]:
-    """Yield a problem for each key of a provider, such as aws:secretKey, whose text is a secret value.
+    """Yield a problem for each key of a provider, such as aws:secretKey, that has a secret value as its text.
 
     `encrypted` has the keys with a `secure:` entry.
     """
@@ -133,8 +133,7 @@ def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> 
             yield Problem(
                 f"{shown_key(key)}: {_NOT_SHOWN}",
                 _NO_VALUE,
-                "remove it, replace the secret value if it was committed or Pulumi has read it, and configure the "
-                "provider by its environment variables or files",
+                f"{_REPLACE} configure the provider by its environment variables or files",
                 code="secret-value",
             )
 
@@ -160,7 +159,7 @@ _NETWORK_ID = re.compile(r"(acl|eni|igw|nat|rtb|sg|subnet|vpc|vpce)-([0-9a-f]{8}
 def shown_name(text: str, *, host: bool = False) -> str | None:
     """Return an address, an ARN or a resource id for an error message; None for other text.
 
-    Paths and queries of URLs are left out, and so are parts that look random. `host`: a host name needs no scheme.
+    It omits paths and queries of URLs, and parts that look random. With `host`, a host name needs no scheme.
     """
     forms = (_URL, _IPV4_NETWORK, _NAMESPACE, *([_BARE_HOST] if host else []))
     found = next((match for form in forms if (match := form.fullmatch(text))), None)
@@ -193,7 +192,8 @@ def encrypted_entry(section: str) -> Problem:
     return _value(section, "a secure: entry")
 
 
-_NO_VALUE = "a secret value must not be in the configuration, even encrypted: Pulumi would store it in its state"
+_NO_VALUE = "a secret value must not be in a stack file, even encrypted: Pulumi would store the value in its state"
+_REPLACE = "remove the entry, replace the secret value if the entry was committed or Pulumi has read it, and"
 _NOT_SHOWN = "what looks like a secret's value (not shown)"
 
 
@@ -201,17 +201,11 @@ def _value(where: str, found: str, *, pem: bool = False, kind: object = None) ->
     ways = registry.platform_of("store", str(kind)).value_remedies if kind in registry.kinds("store") else {}
     goes = next((way for pattern, way in ways.items() if re.search(pattern, where)), None)
     if goes and pem:
-        goes = "name the file that has the new one"
+        goes = "write the path of the file with the new value"
     match where.split("."):
         case ["secrets", declared, _, *_]:
             name = declared
         case _:
-            hints = "pem" if pem else where
-            name = secret_meant(hints) or "NAME"
-    return Problem(
-        f"{where}: {found}",
-        _NO_VALUE,
-        "remove it, replace the secret value if it was committed or Pulumi has read it, and "
-        + (goes or f"supply the new one: secretops put {name}"),
-        code="secret-value",
-    )
+            name = secret_meant("pem" if pem else where) or "NAME"
+    new = goes or f"supply the new value: secretops put {name}"
+    return Problem(f"{where}: {found}", _NO_VALUE, f"{_REPLACE} {new}", code="secret-value")

@@ -1,4 +1,4 @@
-"""Errors of a stack file: each with what, rule and remedy, and never with a secret value."""
+"""Errors of a stack file. Each has what is wrong, the rule and the remedy, and never contains a secret value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from secretops.printable import printable
 
 @dataclass(frozen=True)
 class Problem:
-    """One error of a stack file: the key and what is wrong with it, the rule, the remedy, and the message's code."""
+    """One error of a stack file. `what` begins with the wrong key."""
 
     what: str
     rule: str
@@ -48,7 +48,7 @@ def place_of(problem: Problem) -> str:
     return problem.what.partition(": ")[0]
 
 
-def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "remove it") -> str:
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str) -> str:
     """Return a remedy that suggests the known word nearest to `word`, or `otherwise` if none is near."""
     folded = {candidate.casefold(): candidate for candidate in known if len(word) <= _LONGEST_WORD}
     near = [name for name in folded if word and name.startswith(word.casefold())]
@@ -67,8 +67,8 @@ def _foreign(text: str) -> str:
 
 
 def shown(entry: Any, known: Iterable[str] = ()) -> str:
-    """Return an entry for an error message. Text may be a secret value, so only words are printed, and only where
-    `known` ones are expected."""
+    """Return an entry for an error message. Text may be a secret value, so only words are printed, and only where a
+    word of `known` is expected."""
     if entry is None or entry == "":
         return "nothing" if entry is None else "an empty text"
     if isinstance(entry, Mapping | list | tuple):

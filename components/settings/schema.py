@@ -86,7 +86,7 @@ def _keys(model: type[Section], kind: str) -> Iterator[tuple[str, Mapping[str, s
 
 
 def inner_section(annotation: Any) -> type[Section] | None:
-    """Return the model of the section within a section that an annotation contains, or None."""
+    """Return the model of the inner section that an annotation contains, or None."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next((found for part in get_args(annotation) if (found := inner_section(part))), None)

@@ -1,5 +1,3 @@
-"""Base classes of the sections of a stack file."""
-
 from __future__ import annotations
 
 import json
@@ -42,7 +40,6 @@ class Section(BaseModel):
     """Dataclasses whose docstrings document the keys that they share with this section."""
 
     def arguments_of(self, args: type[Any]) -> dict[str, Any]:
-        """Return the section's entries for those of its keys that are fields of the dataclass `args`."""
         names = {field.name for field in fields(args)} & type(self).model_fields.keys()
         return {name: getattr(self, name) for name in names}
 
@@ -52,7 +49,7 @@ class StoreSection(Section):
 
     kind: str
     folders_beside_entry: ClassVar[tuple[str, ...]] = ()
-    """Folders of the rotator and of logins, next to the MCP client's entry on this machine."""
+    """Folders of the rotator and of logins, in the folder that has config/mcp.json."""
 
     @property
     def has_own_issuer(self) -> bool:
@@ -65,13 +62,11 @@ class StoreSection(Section):
 
 
 class ServerSection(Section):
-    """A section `server` of any platform."""
-
     kind: str
     is_remote: ClassVar[bool] = True
     """Whether the server is reachable from other machines, so that MCP clients need a bearer token."""
     keys_for_stores: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Key -> the kinds of store for which it is valid. Other keys are valid for all."""
+    """Kinds of store for which each of these keys is valid. Other keys are valid for all kinds."""
 
     @property
     def expected_replicas(self) -> int | None:
@@ -86,11 +81,9 @@ class ServerSection(Section):
 
 
 class IssuerSection(Section):
-    """A section `issuer` of any kind."""
-
     kind: str
     only_with: ClassVar[str | None] = None
-    """The only kind of store whose rotator can use this issuer; None if all can."""
+    """The only kind of store with a rotator that can use this issuer; None if all can."""
 
     def issuer_of(self, common_name: str) -> Issuer | None:  # noqa: ARG002
         """Return the issuer for the client with this common name, or None if an operator supplies its certificate."""

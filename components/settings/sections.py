@@ -1,4 +1,4 @@
-"""Models of the sections of a stack file that belong to no platform, with the guide's defaults."""
+"""Models of the sections of a stack file that belong to no platform, with the Secret Management Guide's defaults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .section import IssuerSection, Section
 
 
 class Environment(StrEnum):
-    """The guide's three environments."""
+    """The three environments of the Secret Management Guide."""
 
     DEVELOPMENT = "development"
     STAGING = "staging"
@@ -75,7 +75,8 @@ class OutsideBroker(Section):
 
 
 class Rotation(Section):
-    """Cadences and grace period. The guide sets the maximum: 90 days and 6 months."""
+    """Cadences and grace period. The Secret Management Guide limits cadences: 90 days for broker users, 6 months for
+    agent keys."""
 
     mqtt_days: Days = 90
     broker_admin_days: Days = 90
@@ -91,13 +92,14 @@ class ExternalIssuer(IssuerSection):
 
 
 class PrivateCa(IssuerSection):
-    """A CA of the stack that signs only for the name of its client. Only the rotator reads its key."""
+    """A CA of the stack that signs only certificates with the stack's client name. Only the rotator reads its key."""
 
     kind: Literal["private-ca"]
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
     """Days that a client certificate is valid."""
     ca_days: Annotated[int, between(30, 3650, "days")] = 1825
-    """Lifetime of the CA. At two thirds of it secretops creates the next CA, which you add to the broker's CAs."""
+    """Lifetime of the CA in days. After two thirds of it, secretops creates the next CA, which you add to the broker's
+    CAs."""
 
     def issuer_of(self, common_name: str) -> PrivateCaIssuer:
         return PrivateCaIssuer(
@@ -114,7 +116,8 @@ class DeclaredSecret(Section):
 
 
 class ExternalAgent(Section):
-    """An agent whose keys you get from its owner: by default the Coreflux Copilot, else the agent at `url`."""
+    """An agent of another owner, from whom you get its keys: by default the Coreflux Copilot, otherwise the agent at
+    `url`."""
 
     kind: Literal["external"]
     url: AgentUrl | None = None

@@ -32,8 +32,6 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A complete, valid stack file."""
-
     stack: str
     environment: Environment
     store: StoreSection
@@ -111,10 +109,10 @@ class Settings:
         program: str | None = None,
         outputs: Mapping[str, pulumi.Output[Any]] = _NOTHING,
     ) -> Settings:
-        """Return the settings, from the engine's form: section name -> text, which is JSON for more than a word.
+        """Return the settings. `entries` has the text of each section as the engine passes it: a word or JSON.
 
-        `encrypted` names the sections with a `secure:` entry. `others` has the keys of other programs, which may be a
-        misspelt section or a provider's credentials. Raises ConfigurationError with all errors.
+        `encrypted` names the sections with a `secure:` entry. `others` has the keys of other projects, which may be
+        misspelt sections or a provider's credentials. Raises ConfigurationError with all errors.
         """
         missing = [name for name in REQUIRED if not entries.get(name)]
         found = [encrypted_entry(section) for section in encrypted if section not in others]
@@ -139,8 +137,6 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads the sections of a file one by one, and collects their contents and problems."""
-
     outputs: Mapping[str, pulumi.Output[Any]]
     parsed: dict[str, Any] = field(default_factory=dict)
     kinds: dict[str, Any] = field(default_factory=dict)
@@ -160,7 +156,7 @@ class _Reader:
                 every = {each: keys(each) for each in SECTIONS}
                 self.problems.append(validation_errors.unknown_section(name, SECTIONS, every))
         elif not text:
-            remedy = "fill it in, or remove it to use the defaults"
+            remedy = "write entries, or remove the section to use the defaults"
             self.problems.append(Problem(f"{name}: empty", "a section must have entries", remedy, code="section-empty"))
         elif not values or isinstance(section, Mapping):
             self._parse(name, _without_values(section) if values else section, [place_of(value) for value in values])
@@ -190,19 +186,17 @@ def kept_encrypted() -> Iterator[tuple[str, Any]]:
 def _missing(name: str, others: Iterable[str]) -> Problem:
     rule = "a stack file must have sections for the store of the secrets, the server and the broker"
     misspelt = next((key for key in others if key.partition(":")[2] == name), None)
-    remedy = f"write {PROJECT}:{name} for {misspelt}" if misspelt else f"add a section {name} with a kind"
+    remedy = f"rename {misspelt} to {PROJECT}:{name}" if misspelt else f"add a section {name} with a kind"
     return Problem(f"{name}: missing", rule, remedy, code="section-missing")
 
 
 def _misspelt(others: Iterable[str], *, reported: Collection[str]) -> Iterator[Problem]:
-    """Yield a problem for each key with a misspelt name of this project. Keys such as aws:region belong to
-    providers."""
     for key in others:
         project, _, section = key.partition(":")
         meant = did_you_mean(project, [PROJECT], otherwise="")
         if meant and section not in reported:
             yield Problem(
-                f"{shown_key(key)}: has the prefix of another project",
+                f"{shown_key(key)}: its prefix is not this project's name",
                 f"a section of this project must start with {PROJECT}:",
                 meant.replace(PROJECT, f"{PROJECT}:{section}"),
                 code="other-project",
@@ -219,7 +213,6 @@ def _without_values(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment_of(stack: str) -> Environment:
-    """Return the environment that the first word of the stack's name means; otherwise production, the strictest."""
     match re.split(r"[^a-z]", stack.lower())[0]:
         case "dev" | "development":
             return Environment.DEVELOPMENT
@@ -236,7 +229,7 @@ class ConfigurationError(pulumi.RunError):
         count = "1 error" if len(found) == 1 else f"{len(found)} errors"
         lines = [f"{where} has {count}; nothing was changed:", *map(str, found[:MOST_ERRORS])]
         if len(found) > MOST_ERRORS:
-            lines.append(f"{len(found) - MOST_ERRORS} more errors are not printed: correct these first")
+            lines.append(f"{len(found) - MOST_ERRORS} more errors are not printed: correct the errors above first")
         super().__init__("\n  ".join(lines))
 
 

@@ -32,13 +32,14 @@ VERSION = "3.8"
 
 
 def compose(settings: Settings) -> dict[str, Any]:
-    """Return the compose file (without secrets), its files, and the manifest. Raises UsageError for other platforms."""
+    """Return the compose file without secrets, its files and the manifest, with the CA certificates, socket, service
+    and registry login that `secretops export` needs. Raises UsageError unless store and server are on a Swarm."""
     store, server, broker = settings.store, settings.server, settings.broker.args
     if not isinstance(store, SwarmStore) or not isinstance(server, SwarmServer):
         raise UsageError(
             f"stack {settings.stack}: store {settings.store.kind} with server {settings.server.kind}",
             rule="an export requires a stack with store and server on a Docker Swarm",
-            remedy="use another stack file, for example a copy of examples/Pulumi.prod-swarm.yaml",
+            remedy="run the command with --stack and a stack on a Swarm; examples/Pulumi.prod-swarm.yaml is a template",
             code="export-needs-swarm",
         )
     names = names_of(settings.stack)

@@ -31,8 +31,8 @@ def service(
 ) -> docker.Service:
     """Declare the service `shape` for the component `name`, with `secrets` mounted.
 
-    `moved`: secretops changes that list, and `secrets` is its current content. `formerly`: the resource's name before
-    version 0.2.
+    With `moved`, secretops changes the list of mounted secrets, and `secrets` is its current content. `formerly` is the
+    resource's name before version 0.2.
     """
     opts = _options(f"{name}-service", formerly, place, parent)
     opts.delete_before_replace = True  # two services can't have the same name
@@ -80,7 +80,6 @@ def _task(
 def _configs(
     name: str, shape: Shape, place: SwarmPlace, parent: pulumi.ComponentResource
 ) -> list[docker.ServiceTaskSpecContainerSpecConfigArgsDict]:
-    """Declare the service's configs, and return their mounts. A changed text becomes a new config."""
     made: list[docker.ServiceTaskSpecContainerSpecConfigArgsDict] = []
     for file in shape.files:
         config = docker.ServiceConfig(

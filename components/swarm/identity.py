@@ -23,7 +23,7 @@ VXLAN = "com.docker.network.driver.overlay.vxlanid_list"
 @dataclass(frozen=True, kw_only=True)
 class SwarmIdentityArgs:
     host: pulumi.Input[str] | None = None
-    """Address of a manager's daemon, e.g. ssh://user@host. The default is DOCKER_HOST, or that of a provider in
+    """Address of a manager's daemon, such as ssh://user@host. By default DOCKER_HOST, or the address of a provider in
     `opts`."""
     registries: Sequence[str] = ()
     """Registries from which nodes pull with the Docker login of the machine that deploys."""
@@ -42,7 +42,8 @@ class SwarmIdentity(Component):
     """
 
     service: SwarmService
-    """The server's service before it exists, for the argument `shared` of other components."""
+    """The stack's provider and network, the prefix of its names, and the launcher's reader, to pass to other components
+    as `shared`."""
 
     def __init__(
         self, name: str, args: SwarmIdentityArgs | None = None, opts: pulumi.ResourceOptions | None = None
@@ -75,9 +76,9 @@ class SwarmIdentity(Component):
                 host, wanted, made = known
                 if host and host != wanted:
                     raise ComponentError(
-                        f"{name}: its provider is for {host}",
+                        f"{name}: the Docker provider is for {host}",
                         f"the provider must be for the argument `host`, which secretops uses: {wanted}",
-                        "leave `host` out, or pass a provider for that manager",
+                        f"remove the argument `host`, or pass a provider for {wanted}",
                         code="provider-of-other-host",
                     )
                 return str(made)
@@ -89,8 +90,8 @@ class SwarmIdentity(Component):
 
 
 def open_service(name: str, args: SwarmSecretStoreArgs | SwarmMcpServerArgs, parent: Component) -> SwarmService:
-    """Return the shared service with its provider. Without one, declare an identity below `parent`, and return its
-    service."""
+    """Return `args.shared`, with the provider of `parent` if it has one. If it is None, declare an identity below
+    `parent`, and return that identity's service."""
     if args.shared is None:
         own = SwarmIdentityArgs(stack=args.stack, encrypted=args.encrypted)
         return SwarmIdentity(f"{name}-identity", own, pulumi.ResourceOptions(parent=parent)).service

@@ -1,5 +1,3 @@
-"""The MCP server as a service of a Swarm."""
-
 from __future__ import annotations
 
 import pulumi
@@ -21,8 +19,8 @@ from .service_spec import LOGIN_FILE, USER
 class SwarmMcpServer(McpServer):
     """A service and its configs. Contains no secret values.
 
-    With its Swarm's store it retains the secrets that secretops mounted. With another store its launcher fetches them,
-    with a mounted login.
+    With the Swarm's own store, the service keeps the secrets that secretops mounted. With another store, its launcher
+    fetches secrets with a mounted login.
     """
 
     def __init__(self, name: str, args: SwarmMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -39,7 +37,6 @@ class SwarmMcpServer(McpServer):
 
 
 def endpoint(names: Names, args: SwarmMcpServerArgs) -> str:
-    """Return the URL for MCP clients, on the stack's network or at a port of any node."""
     if args.publish == "ingress":
         return f"http://{url_host(args.allowed_hosts[0]) if args.allowed_hosts else 'NODE'}:{args.port}/mcp"
     return f"http://{names.base}:{PORT}/mcp"
@@ -59,7 +56,7 @@ def mounted_now(names: Names) -> tuple[MountedSecret, ...]:
 
 
 def login_secret(secret: str) -> MountedSecret:
-    """Return the mount of an operator's secret with the launcher's login, found by a manager. Raises RunError."""
+    """Look up the operator's secret with the launcher's login at a manager, and return its mount. Raises RunError."""
     uid, _, gid = USER.partition(":")
     try:
         return operator_secret(secret, file_name=LOGIN_FILE, uid=uid, gid=gid)

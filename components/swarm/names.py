@@ -50,12 +50,11 @@ class Names:
         return f"{self.base}_"
 
     def of(self, what: str) -> str:
-        """Return the name of `what`, as `docker stack deploy` forms it."""
         return f"{self.base}_{what}"
 
     def network(self, *, encrypted: bool) -> str:
-        """Return the network's name. A change of `encrypted` changes it, so that a new network comes first: one in use
-        can't be removed."""
+        """Return the network's name. It depends on `encrypted`, so that a change creates a new network first: a network
+        in use can't be removed."""
         return self.of("mcp" if encrypted else "mcp-plain")
 
     def config(self, what: str, text: str) -> str:
@@ -85,7 +84,8 @@ def files_of(secret: Secret) -> dict[str, SwarmFile]:
 
 
 def variables_to(secret: Secret, *, has_ca: bool) -> dict[str, str]:
-    """Return variable -> path of its file. With `has_ca`, the stack's CA file replaces the secret's."""
+    """Return the path of the file for each variable of a secret. With `has_ca`, omit the CA file: the stack has its
+    own."""
     files = files_of(secret)
     named = {}
     for field, variable in variables_of(secret).items():

@@ -27,7 +27,7 @@ class SwarmSecretStore(SecretStore):
     """A Swarm's secrets as a store: names and the rotator. Contains no secret values."""
 
     service: SwarmService
-    """The server's service, with provider and network for other components."""
+    """The stack's provider, network and names, to pass to other components as `shared`."""
 
     def __init__(self, name: str, args: SwarmSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:swarm:SecretStore", name, opts, formerly="")
@@ -68,7 +68,7 @@ class SwarmSecretStore(SecretStore):
 
 
 class SwarmRotator(Component):
-    """One replica on a manager, which starts a tick each hour, as a task with the values mounted.
+    """A service with one replica on a manager. Each hour it starts a tick, as a task with the values mounted.
 
     The component owns a config with the manifest, and contains no secret values.
     """

@@ -1,4 +1,4 @@
-"""The MCP server's arguments and service: the launcher over streamable HTTP. Imports no SDK."""
+"""Arguments and service of the MCP server: the launcher over streamable HTTP. Does not import pulumi_docker."""
 
 from __future__ import annotations
 
@@ -52,23 +52,23 @@ class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     replicas: int = 2
     """Number of replicas; 1 with publish ingress."""
     publish: Literal["none", "ingress", "host"] = "none"
-    """Who can connect: containers on its overlay network (none); clients, by one port of every node (ingress) or by a
-    port of each replica's node that Docker chooses (host)."""
+    """Who can connect. none: containers on its overlay network. ingress: also clients, by the same port of every node.
+    host: also clients, by a port that Docker chooses on each replica's node."""
     port: int | None = None
     """Port of every node, with publish ingress."""
     allowed_hosts: Sequence[str] = ()
-    """Host names that clients use in addition to those on its network."""
+    """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: bool = False
-    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     networks: Sequence[pulumi.Input[str]] = ()
     """Ids of further overlay networks, e.g. the broker's. A change replaces the service."""
     constraints: Sequence[str] = ()
     """Placement constraints, such as node.labels.zone==a."""
     spread: Sequence[str] = ()
-    """Labels of nodes over whose values replicas are spread evenly, such as node.labels.zone."""
+    """Labels of nodes, such as node.labels.zone. Replicas are spread evenly over the values of each label."""
     mounted: Sequence[MountedSecret] | None = None
-    """Secrets to mount. None retains the mounted ones, which `pulumi up` reads from the manager. With a store other
-    than swarm: the login, `login_secret(NAME)`."""
+    """Secrets to mount. By default the service keeps its mounted secrets, which `pulumi up` reads from the manager.
+    With a store other than swarm, pass the login, `login_secret(NAME)`."""
 
 
 def server_shape(names: Names, args: SwarmMcpServerArgs) -> Shape:

@@ -22,7 +22,7 @@ class SwarmPlace(Place):
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmService(Workload, Principal):
-    """A service before it exists. It has no identity, and needs none: its secrets are mounted."""
+    """The server's service, before it exists. It needs no identity on the Swarm, which mounts its secrets."""
 
     place: SwarmPlace
     base: str
@@ -50,17 +50,15 @@ class LogDriverArgs:
     name: str
     """Driver name, such as local or journald."""
     options: Mapping[str, str] = field(default_factory=dict)
-    """The driver's options."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmArgs:
-    """Shared arguments of store and server."""
-
     image: str
     """The server's image, with tag or digest. Rotations run in it, too."""
     shared: SwarmService | None = None
-    """`service` of a SwarmIdentity or of another component, to share it. By default one is created."""
+    """The property `service` of a SwarmIdentity or of another component, to share it. By default the component creates
+    its own."""
     encrypted: bool = True
     """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     log_driver: LogDriverArgs | None = None
@@ -109,7 +107,7 @@ class Shape:
     """A service's specification without its secrets, which secretops mounts."""
 
     key: str
-    """The part of the service's name after the stack's."""
+    """The part of the service's name after the stack's name."""
     image: str
     command: tuple[str, ...]
     args: tuple[str, ...]
@@ -130,7 +128,8 @@ class Shape:
     aliases: tuple[str, ...] = ()
     networks: tuple[pulumi.Input[str], ...] = ()
     endpoint: str = "dnsrr"
-    """`vip`: one address, which the node's kernel balances. `dnsrr`: the addresses of all replicas."""
+    """How clients find replicas. vip: one address, which the node's kernel balances. dnsrr: the addresses of all
+    replicas."""
     publish: str | None = None
     port: int | None = None
     """Port of the node; None if Docker chooses one."""
@@ -143,6 +142,6 @@ class Shape:
 
 
 def seconds(number: int) -> str:
-    """Return a duration in the daemon's form (1m30s for 90), so that a refresh finds no change."""
+    """Return a duration as Docker's daemon writes it (1m30s for 90), so that a refresh finds no change."""
     minutes, rest = divmod(number, 60)
     return "".join([f"{minutes}m" if minutes else "", f"{rest}s" if rest or not minutes else ""])

@@ -1,4 +1,5 @@
-"""Arguments of the Swarm's store and rotator, the manifest, and the rotator's service. Imports no SDK."""
+"""Arguments of the Swarm's store and rotator, the manifest, and the rotator's service. Does not import
+pulumi_docker."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ class SwarmSecretStoreArgs(SwarmArgs, SecretStoreArgs):
     networks: Sequence[str] = ()
     """Ids or names of further overlay networks for rotations, e.g. the broker's."""
     rotator: Literal["timer", "service"] = "timer"
-    """How ticks are started: by a systemd timer that you install on a manager, or by a service with its socket."""
+    """How ticks are started. timer: a systemd timer that you install on a manager. service: a service with a manager's
+    socket."""
     socket: str = "/var/run/docker.sock"
     """Path of the daemon's socket on managers, for rotator service."""
 
@@ -51,7 +53,6 @@ class SwarmSecretStoreArgs(SwarmArgs, SecretStoreArgs):
 @dataclass(frozen=True, kw_only=True)
 class SwarmRotatorArgs:
     manifest: Manifest
-    """The manifest of a Swarm store."""
     shared: SwarmService
     """`service` of a SwarmIdentity or of a store, to share its provider and network."""
     socket: str = "/var/run/docker.sock"

@@ -27,7 +27,8 @@ class VaultAccessTrailArgs(VaultStackArgs, AuditArgs): ...
 
 
 class VaultAccessTrail(Component):
-    """The audit devices of a Vault server. OpenBao's are not created, but returned as text for its configuration."""
+    """The audit devices of a Vault server. For OpenBao it creates none, and returns text for the server's
+    configuration."""
 
     trail: Trail
     """Location of the records, and OpenBao's configuration."""

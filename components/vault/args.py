@@ -1,4 +1,5 @@
-"""Names and arguments of Vault's components. Imports no SDK: settings reuse the docstrings of the arguments."""
+"""Names and arguments of Vault's components. Does not import pulumi_vault: the settings import this module, also where
+only another platform's SDK is installed."""
 
 from __future__ import annotations
 
@@ -71,10 +72,8 @@ class VaultServerArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class VaultStackArgs:
-    """Shared arguments of a stack's components."""
-
     server: VaultServerArgs
-    """The Vault server. `place` of a VaultIdentities shares its provider."""
+    """The Vault server. Pass `place` of a VaultIdentities to share its provider."""
     production: bool = True
     """Whether mounts, CAs and audit devices are protected from deletion."""
     stack: str | None = None
@@ -84,16 +83,14 @@ class VaultStackArgs:
 @dataclass(frozen=True, kw_only=True)
 class AuditArgs:
     product: Literal["vault", "openbao"] = "vault"
-    """OpenBao's API can't enable audit devices: they must be in its configuration."""
+    """The server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
     audit_files: Sequence[str] | None = None
-    """Files of the server's audit log, which covers all stacks; by default in production /vault/audit and standard
-    output. An empty list enables no device, e.g. if another stack does."""
+    """Files of the server's audit log, which covers all stacks. By default a production stack uses /vault/audit and
+    standard output. An empty list enables no device, for example if another stack enables them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PkiArgs:
-    """A CA for client certificates. Vault generates its keys, which never leave it."""
-
     signed_by: Literal["stack", "outside"] = "stack"
     """Who signs the intermediate CA: the stack's own root CA, or an outside CA that gets the output `csr`."""
     certificate_file: str | None = None
@@ -107,7 +104,8 @@ class AppRoleLogin:
     """Log in by AppRole, on a platform that gives programs no identity. An operator creates each secret id in Vault."""
 
     server_file: str | None = None
-    """File with the server's secret id; by default login/server in the folder of the client's entry."""
+    """File with the server's secret id; by default login/server in the local server's `folder`, which has
+    config/mcp.json."""
     rotator_file: str | None = None
     wrapped: bool = False
     """Whether the server's file contains a wrapping token, which is valid for one start."""
@@ -123,13 +121,15 @@ class JwtLogin:
 
     issuer: pulumi.Input[str]
     ca_file: str | None = None
-    """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's."""
+    """PEM file of the CA certificates that sign the issuer's certificate; by default the CAs of the Vault server's
+    system."""
     audience: str = "vault"
     server: str | None = None
     """The `sub` claim of the server's token. Pods need no entry: their subject is known."""
     rotator: str | None = None
     server_file: str | None = None
-    """File with the server's token; by default login/server in the folder of the client's entry."""
+    """File with the server's token; by default login/server in the local server's `folder`, which has
+    config/mcp.json."""
     rotator_file: str | None = None
 
 
@@ -140,7 +140,8 @@ class ServiceAccountLogin:
 
     mount: str = "kubernetes"
     audience: str | None = "vault"
-    """Audience of the pods' tokens. None (~) uses the API server's, for an auth method without a reviewer's token."""
+    """Audience of the pods' tokens. None (~) means the API server's audience, for an auth method without a reviewer's
+    token."""
 
 
 VaultMethod = AppRoleLogin | JwtLogin | ServiceAccountLogin

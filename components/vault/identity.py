@@ -1,5 +1,5 @@
 """Roles of server and rotator. Pulumi never has their credentials: an operator gets a secret id from Vault, or a
-workload a token from its platform."""
+workload gets a token from its platform."""
 
 from __future__ import annotations
 
@@ -82,9 +82,11 @@ class VaultPlace(Place, VaultServerArgs):
             for (key, meant), found in zip(meant_by.items(), properties, strict=True):
                 if not pulumi.contains_unknowns(found) and (found or "").rstrip("/") != meant.rstrip("/"):
                     raise ComponentError(
-                        f"provider of package vault: {key} {found or '(none)'}; arguments: {meant or '(none)'}",
-                        "the provider must use the server of the arguments, or no reader finds the secrets",
-                        f"pass the same {key} in both, or remove the provider",
+                        f"the provider of package vault has {key} {found or '(none)'}, the arguments have "
+                        f"{meant or '(none)'}",
+                        "the provider must use the Vault server and namespace of the arguments, where readers look "
+                        "for the secrets",
+                        f"set the provider's {key} to that of the arguments, or remove the provider",
                         code="provider-of-other-server",
                     )
             return text
@@ -101,14 +103,14 @@ class VaultPlace(Place, VaultServerArgs):
 
 @dataclass(frozen=True, kw_only=True)
 class VaultReader(Principal):
-    """The logins of reader and rotator. Vault runs no programs, so both run elsewhere."""
+    """The logins of server and rotator. Both run on another platform, since Vault runs no programs."""
 
     place: VaultPlace
     reads: VaultLogin
-    """The server's role and login file. Its tokens have the policy with the role's name."""
+    """The server's role and login file. Tokens of this role have the policy with the role's name."""
     rotates: VaultLogin
     audience: str | None
-    """Audience of the token in the login files. None: the cluster's API server, or the login needs no token."""
+    """Audience of the token in the login files. None for the cluster's API server, or if the login needs no token."""
     workload: HostUser | Pods | SwarmService
     folder: str
     """Folder of a rotator on this machine."""
@@ -117,7 +119,8 @@ class VaultReader(Principal):
 
     @classmethod
     def of(cls, component: Component, name: str, args: VaultReader | VaultIdentitiesArgs, stack: str) -> VaultReader:
-        """Return the reader; if `args` is arguments, create identities below `component`, and return their reader."""
+        """Return `args` if it is a reader. If it is arguments, create identities below `component`, and return their
+        reader."""
         if isinstance(args, VaultReader):
             return args
         opts = pulumi.ResourceOptions(parent=component)
@@ -142,12 +145,12 @@ class VaultIdentitiesArgs(VaultServerArgs):
 class VaultIdentities(Component):
     """The roles of server and rotator, and their auth method unless it is enabled already. Owns no policies.
 
-    A provider of package vault in `opts` is used; the default one reads its token from the environment.
+    Uses a provider of package vault in `opts`; the default provider reads its token from the environment.
     """
 
     place: VaultPlace
     principal: VaultReader
-    """The logins of server and rotator. The server's is used by its pods, by External Secrets, or by a launcher."""
+    """The logins of server and rotator. Pods, External Secrets or a launcher use the server's login."""
 
     def __init__(self, name: str, args: VaultIdentitiesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:Identity", name, opts, formerly="")
@@ -169,7 +172,6 @@ class VaultIdentities(Component):
         self.register_outputs({"address": args.address})
 
     def _method(self) -> pulumi.Output[str]:
-        """Return the auth method's mount. Enable the method, except for service accounts."""
         login = self._login
         if isinstance(login, ServiceAccountLogin):
             return pulumi.Output.from_input(login.mount)
@@ -236,7 +238,7 @@ class VaultIdentities(Component):
         )
 
     def _pod(self, who: Who) -> tuple[str, str, str]:
-        """Return namespace, service account and user name of the pods of `who`; "" each outside of a cluster."""
+        """Return namespace, service account and user name of the pods of `who`. Outside of a cluster each is empty."""
         if not isinstance(self._workload, Pods):
             return "", "", ""
         from ..kubernetes import names

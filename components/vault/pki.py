@@ -1,7 +1,7 @@
 """A CA for client certificates in Vault's PKI engine. Keys have the type `internal`: no response and no state contains
 them.
 
-Only an intermediate CA signs clients. It is signed by a root CA in its own mount, or by an outside CA.
+Only an intermediate CA signs client certificates. It is signed by a root CA in its own mount, or by an outside CA.
 """
 
 from __future__ import annotations
@@ -83,7 +83,6 @@ class VaultCertificates(Component):
         self.register_outputs({"mount": names.of("pki")})
 
     def _signed(self, csr: pulumi.Output[str]) -> pulumi.Input[str] | None:
-        """Return the intermediate's certificate with its issuer's; None until it is signed."""
         if self._args.signed_by == "outside":
             return ca_bundle(self._args.certificate_file) if self._args.certificate_file else None
         mount, prepared = self._mount("root", ROOT_YEARS)
@@ -111,10 +110,10 @@ class VaultCertificates(Component):
         )
 
     def _mount(self, kind: str, years: int) -> tuple[pulumi.Output[str], pulumi.Resource]:
-        """Declare a PKI mount. Return its path, and the last of the resources that change it.
+        """Declare a PKI mount. Return its path, and the last resource that configures it.
 
-        A server may reject concurrent changes of a mount, and certificates contain the URLs of issuer and CRL only if
-        those are set first.
+        Other resources must wait for that one: a server may reject concurrent changes of a mount, and certificates
+        contain the URLs of issuer and CRL only if these are set first.
         """
         path = self._names.of(kind)
         mount = vault.Mount(

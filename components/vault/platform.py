@@ -1,5 +1,3 @@
-"""The platform `vault`."""
-
 from __future__ import annotations
 
 import os
@@ -45,17 +43,19 @@ class Vault(Platform):
         "ecs": "a task can log in by its AWS role only: OpenBao has no such auth method, "
         "and all others take a secret id or a token that somebody has to write into the task"
     }
-    why_no_other = "the server there has no way to log in to Vault"
+    why_no_other = "a server of that kind has no way to log in to Vault"
     gaps = {
         Feature.READ_TRAIL: "each request is in the Vault server's audit log, which its administrator keeps; "
         "reads of an agent's files in a pod are not recorded",
-        Feature.GRANT: "who may write policies or roles, as root may, can grant themselves any read; the log shows it",
-        Feature.SCHEDULE: "it runs no rotator: a cluster's CronJob does, or a systemd user timer that you enable",
+        Feature.GRANT: "a principal that may write policies or roles, such as root, can grant itself any read; the "
+        "audit log shows it",
+        Feature.SCHEDULE: "Vault runs no rotator: a cluster's CronJob does, or a systemd user timer that you enable",
     }
 
     value_remedies = {
-        r"^store\.(approle|jwt)\.": "put the new one where server or rotator looks for it: see the output next",
-        r"^store\.": "log in with the new one: bao login or vault login, or VAULT_TOKEN",
+        r"^store\.(approle|jwt)\.": "write the new credential to the file that server or rotator reads: pulumi stack "
+        "output next",
+        r"^store\.": "log in with a new token: bao login or vault login, or set VAULT_TOKEN",
     }
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
@@ -65,9 +65,10 @@ class Vault(Platform):
             yield from cross_field_rules(store, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Raise RunError if VAULT_NAMESPACE is not the namespace in the stack file.
+        """Raise RunError if VAULT_NAMESPACE is set to another namespace than the stack file.
 
-        Pulumi's provider would create everything in that one, while rotators and readers use the stack file's.
+        Pulumi's provider would create everything in VAULT_NAMESPACE, while rotator and readers use the stack file's
+        namespace.
         """
         assert isinstance(settings.store, VaultStore)
         variable, meant = os.environ.get(NAMESPACE, "").strip("/"), settings.store.namespace or ""
@@ -75,15 +76,16 @@ class Vault(Platform):
             known = f"has namespace {meant}" if meant else "names no namespace"
             error = UsageError(
                 f"{NAMESPACE} is {variable}, and the stack file {known}",
-                rule="both must be the same: Pulumi's provider uses the variable, and secretops the stack file",
-                remedy=f"write namespace: {variable} into the section store, or unset {NAMESPACE}",
+                rule=f"{NAMESPACE} and store.namespace must be the same: Pulumi's provider uses the variable, and "
+                "secretops the stack file",
+                remedy=f"write store.namespace: {variable} in the stack file; or: unset {NAMESPACE}",
                 code="vault-namespace-differs",
             )
             raise pulumi.RunError(str(error))
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the commands that enable both logins, and start the first tick except in a cluster, where the CronJob
-        does."""
+        """Return the commands that provide both logins and start the first tick. Return None in a cluster, where pods
+        have logins and a CronJob starts the tick."""
         assert isinstance(store := settings.store, VaultStore)
         if not isinstance(server := settings.server, LocalServer | SwarmServer):
             return None
@@ -115,7 +117,6 @@ class Vault(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> VaultReader:
-        """Return the logins for the pods, for External Secrets in their namespace, or for a launcher elsewhere."""
         from .identity import VaultIdentities, VaultIdentitiesArgs
 
         assert isinstance(store := settings.store, VaultStore)
@@ -161,7 +162,8 @@ def login_of(store: VaultStore) -> VaultMethod | None:
 
 
 def home(server: ServerSection) -> str:
-    """Return the rotator's folder: that of the MCP client's entry, or else one below the project."""
+    """Return the rotator's folder: with a local server, the folder of config/mcp.json; otherwise .coreflux-mcp-rotator
+    in the project."""
     return str(server.entry_folder if isinstance(server, LocalServer) else PROJECT_FOLDER / ".coreflux-mcp-rotator")
 
 

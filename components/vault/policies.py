@@ -31,7 +31,7 @@ class Right(NamedTuple):
 
 
 def own_token() -> Iterator[Right]:
-    """Yield a token's rights on itself. They are fewer than those of the policy `default`, which the stack's tokens
+    """Yield a token's rights on itself. They are fewer than those of Vault's policy `default`, which the stack's tokens
     don't have."""
     yield Right("auth/token/lookup-self", ("read",), "how long its own token is good")
     yield Right("auth/token/renew-self", ("update",), "renew it")
@@ -39,8 +39,8 @@ def own_token() -> Iterator[Right]:
 
 
 def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[Right]:
-    """Yield the rights to read current values. `polls`: also their metadata, which shows newer versions without the
-    value."""
+    """Yield the rights to read current values. With `polls`, also their metadata, which shows new versions without the
+    values."""
     for secret in secrets:
         yield Right(f"{names.base}/data/{secret}", ("read",), f"the server uses {secret}")
         if polls:
@@ -49,13 +49,13 @@ def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[
 
 
 def of_rotator(names: Names, secrets: Sequence[Secret]) -> Iterator[Right]:
-    """Yield the rights to read, write and destroy each path by name, and to acquire the lease."""
     yield from _rights_on_secrets(names, secrets)
     yield from own_token()
 
 
 def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultLogin]) -> Iterator[Right]:
-    """Yield the rotator's rights, and those to purge secrets, to enable logins and to check the stack."""
+    """Yield the rotator's rights, and rights to purge secrets, to create secret ids for logins, and to check the
+    stack."""
     yield from _rights_on_secrets(names, secrets, purges=True)
     for path in ("", PENDING):
         yield Right(f"{names.base}/metadata/{path}", ("list",), "other entries there (secretops doctor)")

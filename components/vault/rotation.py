@@ -1,5 +1,5 @@
-"""The Vault store's rotator: `secretops tick` with its own role, where the server runs, since Vault runs no programs.
-That is a CronJob in the server's cluster, or a systemd user timer next to the MCP client's entry."""
+"""The Vault store's rotator: `secretops tick` with its own role. Vault runs no programs, so it is a CronJob in the
+server's cluster, or else a systemd user timer on this machine."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ class VaultRotationArgs:
     manifest: Manifest
     """`manifest` of a store: the configuration of secretops."""
     broker: BrokerArgs
-    """The MQTT broker whose users secretops rotates."""
     reader: VaultReader | VaultIdentitiesArgs
-    """Logins of reader and rotator (`principal` of a VaultIdentities), or arguments to create identities."""
+    """Logins of server and rotator (`principal` of a VaultIdentities), or arguments to create identities."""
     pods: PodArgs | None = None
     """Settings of the rotator's pods, if the server is in a cluster."""
     after: Sequence[pulumi.Resource] = ()
@@ -69,7 +68,7 @@ class VaultRotation(Component):
 
         reader, pods = self.reader, self._args.pods
         if pods is None:
-            rule = "the rotator of a server in a cluster must run there, in pods with this project's image"
+            rule = "the rotator of a server in a cluster must run in pods of that cluster, with this project's image"
             raise ComponentError(f"{self._name}: no pods", rule, "add pods=PodArgs(image=...)", code="pods-missing")
         ca_file = reader.place.ca_file
         args = KubernetesRotatorArgs(

@@ -1,7 +1,7 @@
 """The Vault store: a KV v2 mount for the stack's secrets, with rights by path.
 
-Secrets are not resources of the stack: pulumi-vault would write their values to the state (docs/adr/0001). A path
-exists only once it has a first value.
+Secrets are not resources of the stack: pulumi-vault would write their values to the state (docs/adr/0001). The path of
+a secret exists only once the secret has a value.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ POLLS_EVERY = "30s"
 @dataclass(frozen=True, kw_only=True)
 class VaultSecretStoreArgs(SecretStoreArgs, AuditArgs):
     reader: VaultReader | VaultIdentitiesArgs
-    """Logins of reader and rotator (`principal` of a VaultIdentities), or arguments to create identities."""
+    """Logins of server and rotator (`principal` of a VaultIdentities), or arguments to create identities."""
     operators: Sequence[str]
-    """Declared readers in addition to server and rotator, as METHOD/NAME. A Vault administrator assigns them the
-    operator's policy."""
+    """Declared readers in addition to server and rotator, such as userpass/alice. A Vault administrator assigns them
+    the operator's policy."""
     max_versions: pulumi.Input[int] = 5
     """Number of versions of each secret that Vault stores, at least 3."""
     pki: PkiArgs | None = None
@@ -130,7 +130,8 @@ class VaultSecretStore(SecretStore):
         return by_agent(reader, self._names, read, run_as=run_as)
 
     def rotate(self) -> Schedule:
-        """Grant the rotator its paths and the lease. Return the schedule: hourly, where the server runs."""
+        """Grant the rotator access to the secrets and the lease, and declare it where the server runs. Return its
+        schedule."""
         own = self._args
         args = VaultRotationArgs(
             manifest=self.manifest, broker=own.broker, reader=self.reader, pods=own.pods, after=[self._kept]
@@ -190,9 +191,9 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
     """Return the reference for Vault's agent, with the injector's annotations (HashiCorp, Agent Sidecar Injector
     annotations).
 
-    The agent writes one JSON document per secret, so that user and password always match, and as the launcher's user,
-    who alone may read the files. It issues no certificates: a `pkiCert` template would issue another at each retry
-    (docs/adr/0011).
+    The agent writes one JSON document per secret, so that user and password always match. It runs as the launcher's
+    user, and no other user may read the files. It issues no certificates: a `pkiCert` template would issue another
+    certificate at each retry (docs/adr/0011).
     """
     from ..kubernetes.pods import SECRETS_FOLDER, STACK_FOLDER, TOKEN, USER
 

@@ -51,7 +51,7 @@ def component(kind: str, arguments: type) -> type[Outputs]:
 
 
 def plain(entry: Any) -> Any:
-    """Return an argument without enums."""
+    """Return an argument with each enum replaced by its value."""
     match entry:
         case Enum():
             return entry.value

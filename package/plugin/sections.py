@@ -71,10 +71,10 @@ class TolerationEffect(Enum):
 
 
 class Toleration(TypedDict):
-    """A taint of nodes that pods accept."""
+    """A taint of nodes on which the pods may run."""
 
     key: NotRequired[str]
-    """Key of the taint; none for every taint, with operator Exists."""
+    """Key of the taint. Without a key, operator Exists tolerates every taint."""
     operator: NotRequired[TolerationOperator]
     value: NotRequired[str]
     effect: NotRequired[TolerationEffect]
@@ -124,20 +124,21 @@ class Server(TypedDict):
     reader: NotRequired[str]
     """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
     folder: NotRequired[str]
-    """Folder of the MCP client's entry, with a store other than dotenv; relative to the project or absolute."""
+    """With a store other than dotenv, the folder for config/mcp.json, which has the MCP client's entry. Relative to the
+    project or absolute."""
     image: NotRequired[str]
     """The server's image, with tag or digest. Rotations run in it, too."""
     replicas: NotRequired[int]
     """Number of replicas; 1 with publish ingress."""
     publish: NotRequired[ServerPublish]
-    """Who can connect: containers on its overlay network (none); clients, by one port of every node (ingress) or by a
-    port of each replica's node that Docker chooses (host)."""
+    """Who can connect. none: containers on its overlay network. ingress: also clients, by the same port of every node.
+    host: also clients, by a port that Docker chooses on each replica's node."""
     port: NotRequired[int]
     """Port of every node, with publish ingress."""
     allowed_hosts: NotRequired[list[str]]
-    """Host names that clients use in addition to those on its network."""
+    """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: NotRequired[bool]
-    """Whether MCP clients may use the connection tools, which change the broker and user of all clients."""
+    """Allows the connection tools, which change broker and user for all MCP clients."""
     encrypted: NotRequired[bool]
     """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     networks: NotRequired[list[str]]
@@ -145,7 +146,7 @@ class Server(TypedDict):
     constraints: NotRequired[list[str]]
     """Placement constraints, such as node.labels.zone==a."""
     spread: NotRequired[list[str]]
-    """Labels of nodes over whose values replicas are spread evenly, such as node.labels.zone."""
+    """Labels of nodes, such as node.labels.zone. Replicas are spread evenly over the values of each label."""
     log_driver: NotRequired[LogDriver]
     """Log driver of the component's containers; by default the daemon's."""
     registry_login: NotRequired[bool]
@@ -155,30 +156,33 @@ class Server(TypedDict):
     Vault's login method. You create it."""
     namespace: NotRequired[str]
     create_namespace: NotRequired[bool]
-    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` does not delete it."""
+    """Whether to create the namespace. If it exists already, you set its Pod Security level, and `pulumi destroy` does
+    not delete it."""
     context: NotRequired[str]
     """Context of the kubeconfig, by default the current one."""
     rollout_seconds: NotRequired[int]
-    """How long `pulumi up` waits for new pods, if the server was ready before. Pods are replaced one by one."""
+    """Seconds that `pulumi up` waits for new pods, if the server was ready before. Pods are replaced one by one."""
     broker_cidrs: NotRequired[list[str]]
-    """Networks of the broker: pods reach no other address on its port."""
+    """Networks of the broker. Pods can connect to no other address on its port."""
     dns_cidrs: NotRequired[list[str]]
-    """Addresses of DNS in addition to pods: of a cache on each node, or of a cloud."""
+    """Addresses of DNS servers other than pods, such as a cache on each node or a cloud's resolver."""
     dns_ports: NotRequired[list[int]]
-    """DNS ports at `dns_cidrs` and of DNS pods, not of their Service."""
+    """Ports on which DNS pods and the servers in `dns_cidrs` listen, not the port of a Service."""
     api_server_cidrs: NotRequired[list[str]]
-    """Networks of the API server, which only the rotator reaches."""
+    """Networks of the API server. Only the rotator can connect to it."""
     api_server_ports: NotRequired[list[int]]
     copilot_cidrs: NotRequired[list[str]]
-    """Networks of the Coreflux Copilot, for HTTPS: by default every public address; empty for none."""
+    """Networks of the Coreflux Copilot, for HTTPS. By default all public addresses; an empty list allows none."""
     client_cidrs: NotRequired[list[str]]
-    """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
+    """Networks of clients that are not pods of the cluster, such as load balancers, or ingress controllers on a node's
+    network."""
     pull_secrets: NotRequired[list[str]]
     """Names of image pull secrets that you create in the namespace."""
     pull_policy: NotRequired[ServerPullPolicy]
-    """imagePullPolicy, by default Kubernetes' default."""
+    """imagePullPolicy of the pods. Kubernetes chooses the default."""
     run_as: NotRequired[ServerRunAs]
-    """uid and gid of the pods: 10001, the image's, or what the platform assigns (OpenShift's restricted-v2)."""
+    """uid and gid of the pods. image: 10001, as in the image. platform: those that the platform assigns (OpenShift's
+    restricted-v2)."""
     resources: NotRequired[Resources]
     """Resources of the server's container."""
     rotator_resources: NotRequired[Resources]
@@ -192,14 +196,14 @@ class Server(TypedDict):
     certificate_issuer: NotRequired[CertificateIssuer]
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: NotRequired[Input[str]]
-    """URL of the cluster's OIDC issuer, for store azure: Entra then trusts External Secrets' service account."""
+    """URL of the cluster's OIDC issuer, for store azure. Entra then trusts External Secrets' service account."""
     reference: NotRequired[ServerReference]
-    """How pods get the secrets of store vault: as files that Vault's agent writes (the default; needs its injector in
-    the cluster), or as Secrets that External Secrets writes."""
+    """How pods get the secrets of store vault. MountedFiles, the default: Vault's agent, which needs its injector in
+    the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
     vault_cidrs: NotRequired[list[str]]
     """Networks of the Vault server, with store vault."""
     oidc_provider: NotRequired[Input[str]]
-    """ARN of the cluster's OIDC provider, for store aws: AWS then trusts External Secrets' service account."""
+    """ARN of the cluster's OIDC provider, for store aws. AWS then trusts External Secrets' service account."""
     subnets: NotRequired[Input[list[Input[str]]]]
     """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: NotRequired[Input[list[Input[str]]]]
@@ -208,13 +212,14 @@ class Server(TypedDict):
     """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
     load_balancer: NotRequired[LoadBalancer]
     architecture: NotRequired[ServerArchitecture]
-    """Image architecture. Fargate's ARM64 costs a fifth less."""
+    """Architecture of the image. On Fargate, arm64 costs a fifth less."""
     container_insights: NotRequired[bool]
     """Enables Container Insights in a new cluster. Its metrics are billed."""
     bootstrapped: NotRequired[bool]
-    """True once the server's secrets have values: a new revision then replaces the old one only when it is ready."""
+    """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
+    is ready."""
     ingress: NotRequired[ServerIngress]
-    """Which clients reach the server: other apps of its environment, or the whole virtual network of the store's
+    """Who can connect. environment: other apps of its environment. network: the whole virtual network of the store's
     subnet."""
 
 
@@ -270,9 +275,11 @@ class Issuer(TypedDict):
     days: NotRequired[int]
     """Days that a client certificate is valid."""
     ca_days: NotRequired[int]
-    """Lifetime of the CA. At two thirds of it secretops creates the next CA, which you add to the broker's CAs."""
+    """Lifetime of the CA in days. After two thirds of it, secretops creates the next CA, which you add to the broker's
+    CAs."""
     arn: NotRequired[Input[str]]
-    """A CA of another account must be shared, with the permission for the client template."""
+    """ARN of the CA. A CA of another account must be shared with the permission for the template of client
+    certificates."""
 
 
 class DotenvStoreKind(Enum):
@@ -285,7 +292,7 @@ class DotenvStoreDeliver(Enum):
 
 
 class DotenvStore(TypedDict):
-    """A folder on this machine, as in the guide."""
+    """A folder on this machine, as in the Secret Management Guide."""
 
     root: NotRequired[str]
     """Path, relative to the project or absolute, such as /etc/coreflux-mcp."""
@@ -306,7 +313,8 @@ class SwarmStore(TypedDict):
     """Secrets of the Docker Swarm of DOCKER_HOST, or of the current context."""
 
     rotator: NotRequired[SwarmStoreRotator]
-    """How ticks are started: by a systemd timer that you install on a manager, or by a service with its socket."""
+    """How ticks are started. timer: a systemd timer that you install on a manager. service: a service with a manager's
+    socket."""
     socket: NotRequired[str]
     """Path of the daemon's socket on managers, for rotator service."""
 
@@ -328,12 +336,13 @@ class AwsStoreKind(Enum):
 
 
 class Vpc(TypedDict):
-    """Where the rotating functions run, for a broker that only a VPC reaches."""
+    """The VPC of the rotation functions, if the broker is reachable only from there."""
 
     subnets: Input[list[Input[str]]]
     security_groups: Input[list[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """A NAT gateway, or the VPC's Secrets Manager endpoint: functions then access values only through it."""
+    """A NAT gateway, or the VPC's endpoint of Secrets Manager. With an endpoint, functions access values only through
+    it."""
 
 
 class ExistingTrail(TypedDict):
@@ -365,12 +374,13 @@ class AwsStore(TypedDict):
     """Retention of the trail."""
     existing_trail: NotRequired[ExistingTrail]
     object_lock: NotRequired[AwsStoreObjectLock]
-    """Object Lock mode of the trail's bucket. Not even the account's root can shorten or end `compliance`."""
+    """Object Lock mode of the trail's bucket. With `compliance`, not even the account's root user can delete records
+    early."""
     alert_emails: NotRequired[list[str]]
     alert_topic: NotRequired[Input[str]]
     """An existing SNS topic; by default the stack creates a topic."""
     kms_key: NotRequired[Input[str]]
-    """Your KMS key for the secrets, whose policy you set; by default the stack creates a key."""
+    """Your own KMS key for the secrets. You set its policy. By default the stack creates a key."""
     log_kms_key: NotRequired[Input[str]]
     """KMS key of functions' and tasks' logs; by default AWS' key."""
     permissions_boundary: NotRequired[Input[str]]
@@ -386,7 +396,7 @@ class AzureStoreKind(Enum):
 
 
 class DnsZones(TypedDict):
-    """Private DNS zones of the virtual network, which get the names of private endpoints."""
+    """Private DNS zones of the virtual network. The stack adds its private endpoints to them."""
 
     vault: Input[str]
     blob: Input[str]
@@ -396,12 +406,12 @@ class PrivateEndpoint(TypedDict):
     """Private endpoints of vault and lease in a virtual network."""
 
     subnet: Input[str]
-    """Not the subnet of the Container Apps environment, which is delegated to that environment."""
+    """A subnet for the endpoints. The Container Apps environment needs a different subnet."""
     dns_zones: DnsZones
 
 
 class VaultNetwork(TypedDict):
-    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied: with server kubernetes or local, add the egress addresses of the cluster or of your machine."""
+    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied. With server kubernetes or local, add the egress addresses of the cluster or of your machine."""
 
     addresses: NotRequired[list[str]]
     subnets: NotRequired[list[Input[str]]]
@@ -431,21 +441,24 @@ class AzureStore(TypedDict):
     resource_group: NotRequired[str]
     """Name of an existing resource group; by default a group is created."""
     subnet: NotRequired[Input[str]]
-    """Resource id of a subnet delegated to the Container Apps environment; by default Azure's own network."""
+    """Resource id of a subnet that is delegated to Container Apps. By default the environment is in Azure's own
+    network."""
     network: NotRequired[VaultNetwork]
     """Networks that reach vault and lease; all others are denied."""
     open_to_internet: NotRequired[bool]
-    """True allows every network to connect to vault and lease, in place of `network`. Roles alone protect them then."""
+    """If true, every network may connect to vault and lease, and roles alone protect them. Do not set `network`
+    then."""
     image: NotRequired[Input[str]]
     """The rotator's image; by default the server's, if it has one."""
     registry: NotRequired[Input[str]]
     """Resource id of the Azure container registry with the images; by default images are pulled without a login."""
     zone_redundant: NotRequired[bool]
-    """Whether environment and lease are zone-redundant. Azure accepts a change only for new resources."""
+    """Whether environment and lease are zone-redundant. Azure cannot change this for existing resources."""
     generation: NotRequired[int]
-    """Increase it to redeploy a destroyed stack while its deleted vault or workspace still has the name."""
+    """Increase it to redeploy a destroyed stack while the names of its deleted vault and workspace are still
+    reserved."""
     workspace: NotRequired[Workspace]
-    """By default the stack creates a workspace. If you name an existing one, you set its retention and its readers."""
+    """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
     retention_days: NotRequired[int]
     """Retention of a new workspace."""
     alert_emails: NotRequired[list[str]]
@@ -466,7 +479,8 @@ class VaultAppRole(TypedDict):
     """Log in by AppRole, on a platform that gives programs no identity. An operator creates each secret id in Vault."""
 
     server_file: NotRequired[str]
-    """File with the server's secret id; by default login/server in the folder of the client's entry."""
+    """File with the server's secret id; by default login/server in the local server's `folder`, which has
+    config/mcp.json."""
     rotator_file: NotRequired[str]
     wrapped: NotRequired[bool]
     """Whether the server's file contains a wrapping token, which is valid for one start."""
@@ -481,13 +495,15 @@ class VaultJwt(TypedDict):
 
     issuer: str
     ca_file: NotRequired[str]
-    """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's."""
+    """PEM file of the CA certificates that sign the issuer's certificate; by default the CAs of the Vault server's
+    system."""
     audience: NotRequired[str]
     server: NotRequired[str]
     """The `sub` claim of the server's token. Pods need no entry: their subject is known."""
     rotator: NotRequired[str]
     server_file: NotRequired[str]
-    """File with the server's token; by default login/server in the folder of the client's entry."""
+    """File with the server's token; by default login/server in the local server's `folder`, which has
+    config/mcp.json."""
     rotator_file: NotRequired[str]
 
 
@@ -496,7 +512,8 @@ class VaultKubernetes(TypedDict):
 
     mount: NotRequired[str]
     audience: NotRequired[str]
-    """Audience of the pods' tokens. None (~) uses the API server's, for an auth method without a reviewer's token."""
+    """Audience of the pods' tokens. None (~) means the API server's audience, for an auth method without a reviewer's
+    token."""
 
 
 class VaultPkiSignedBy(Enum):
@@ -523,7 +540,7 @@ class VaultStore(TypedDict):
     operators: list[str]
     """Declared readers in addition to server and rotator. A Vault administrator assigns them the operator's policy."""
     product: NotRequired[VaultStoreProduct]
-    """OpenBao's API can't enable audit devices: they must be in its configuration."""
+    """The server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
     namespace: NotRequired[str]
     """Namespace in the server; by default root."""
     ca_file: NotRequired[str]
@@ -531,18 +548,18 @@ class VaultStore(TypedDict):
     approle: NotRequired[VaultAppRole]
     jwt: NotRequired[VaultJwt]
     kubernetes: NotRequired[VaultKubernetes]
-    """How server and rotator log in: with one of three methods. The default is `kubernetes` in a cluster, else
+    """Server and rotator log in with one of three methods; by default with `kubernetes` in a cluster, otherwise with
     `approle`."""
     max_versions: NotRequired[int]
     """Number of versions of each secret that Vault stores, the current one included."""
     audit_files: NotRequired[list[str]]
-    """Files of the server's audit log, which covers all stacks; by default in production /vault/audit and standard
-    output. An empty list enables no device, e.g. if another stack does."""
+    """Files of the server's audit log, which covers all stacks. By default a production stack uses /vault/audit and
+    standard output. An empty list enables no device, for example if another stack enables them."""
     pki: NotRequired[VaultPki]
 
 
 class Rotation(TypedDict):
-    """Cadences and grace period. The guide sets the maximum: 90 days and 6 months."""
+    """Cadences and grace period. The Secret Management Guide limits cadences: 90 days for broker users, 6 months for agent keys."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]

@@ -1,5 +1,3 @@
-"""Rules for AWS, and resource types that its modules share."""
-
 TITLE = "AWS"
 STORE = "coreflux-mcp-secrets:aws:SecretStore"
 SECRET, SECRET_POLICY = "aws:secretsmanager/secret:Secret", "aws:secretsmanager/secretPolicy:SecretPolicy"

@@ -39,9 +39,9 @@ class Statement:
     actions: tuple[str, ...]
     resources: tuple[str, ...]
     principals: Mapping[str, tuple[str, ...]]
-    """Kind (AWS, Service or Federated; `*` without a kind) -> principals."""
+    """Principals by kind: AWS, Service, Federated, or `*` if the policy names no kind."""
     conditions: Mapping[str, Mapping[str, tuple[str, ...]]]
-    """Condition operator -> name -> accepted values."""
+    """Accepted values, by condition operator and condition name."""
     negated: bool
     """Whether it contains NotAction, NotResource or NotPrincipal."""
 
@@ -54,7 +54,8 @@ class Statement:
         return any(one in ("*", wanted, f"{wanted.partition(':')[0]}:*") for one in self.actions)
 
     def is_bound_by(self, *prefixes: str) -> bool:
-        """Return whether a condition with such a name accepts only narrow values."""
+        """Return whether a condition with a name in `prefixes` accepts only text without wildcards, or ARNs of one
+        account."""
         found = [
             wanted
             for operator in POSITIVE
@@ -65,7 +66,7 @@ class Statement:
 
     @property
     def is_for_everybody(self) -> bool:
-        """Return whether `*` is a principal. A denial must cover principals of all kinds."""
+        """Return whether `*` is a principal. In a denial, it counts only without a kind or for the kind AWS."""
         kinds = self.principals if self.allows else ("*", "AWS")
         return any("*" in self.principals.get(kind, ()) for kind in kinds)
 
@@ -98,7 +99,7 @@ def policy_check(
             yield Finding(one.urn, f"{path} is known after pulumi up", unknown=True)
             return
         found = statements(document)
-        broken = wrong(found) if found is not None else iter(("is no IAM policy; write it as JSON",))
+        broken = wrong(found) if found is not None else iter(("is not an IAM policy; write the policy as JSON",))
         yield from (Finding(one.urn, f"{path} {message}") for message in broken)
 
     return Each(types, judge)
@@ -115,7 +116,7 @@ def containers(task: Resource) -> list[Any] | None:
 
 def no_containers(task: Resource) -> Finding:
     unknown = at(task.properties, "containerDefinitions") is UNKNOWN
-    wrong = "is known after pulumi up" if unknown else "is no list; write it as JSON"
+    wrong = "is known after pulumi up" if unknown else "is not a list; write the containers as a JSON list"
     return Finding(task.urn, f"containerDefinitions {wrong}", unknown=unknown)
 
 
@@ -138,10 +139,10 @@ def secret_name(arn: Any) -> str | None:
 
 
 def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]:
-    """Return the secrets in `names` whose ARN no resource of type `kind` has at `path`.
+    """Return the secrets in `names` for which no resource of type `kind` has the ARN at `path`.
 
-    A new secret's ARN is unknown in a preview. As many secrets as there are unknown ARNs are then assumed to have one;
-    `pulumi up` judges by the ARNs.
+    In a preview, a new secret's ARN is unknown. Return none if at least as many ARNs are unknown as secrets remain;
+    `pulumi up` judges by the real ARNs.
     """
     arns = [at(one.properties, path) for one in plan.of_type(kind)]
     left = sorted(set(names) - {secret_name(arn) for arn in arns})
@@ -149,7 +150,8 @@ def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]
 
 
 def needs(kind: str, what: str, wrong: str, *, of: str = aws.STORE, by: str = "") -> Judge:
-    """Return a judge that requires a `kind` for each resource of type `of`: any, or one with an equal property `by`."""
+    """Return a judge that requires a resource of type `kind` for each resource of type `of`. With `by`, both must have
+    the same value of that property."""
 
     def judge(plan: Plan) -> Iterator[Finding]:
         for one in plan.of_type(of):

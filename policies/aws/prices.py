@@ -1,5 +1,3 @@
-"""AWS' list prices, and the quantities in a plan."""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -26,8 +24,6 @@ def _tasks(plan: Plan) -> int:
 
 
 def _fargate(size: str, unit: int, architecture: str) -> Callable[[Plan], float]:
-    """Return a function that counts a task's size in vCPU or GB, times the number of tasks. A stack has one task
-    definition."""
 
     def quantity(plan: Plan) -> float:
         for one in plan.of_type("aws:ecs/taskDefinition:TaskDefinition"):
@@ -44,7 +40,6 @@ def _replica_secrets(plan: Plan) -> float:
 
 
 def _polls_of_tasks(plan: Plan) -> float:
-    """Return polls in tens of thousands: each task polls each secret. With NativeRef no task polls."""
     if any(True for _ in plan.of_type("coreflux-mcp-secrets:aws:Redeploy")):
         return 0
     return _tasks(plan) * count("aws:secretsmanager/secret:Secret")(plan) * POLLS / 10_000

@@ -1,5 +1,3 @@
-"""Azure's list prices, and the quantities in a plan."""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +52,6 @@ def _retained(plan: Plan) -> float:
 
 
 def _polls_of_vault(plan: Plan) -> float:
-    """Return polls in tens of thousands: of a launcher and an hourly tick, for each secret."""
     secrets = plan.manifest.get("secrets")
     vaults = count("azure-native:keyvault:Vault")(plan)
     return vaults * len(secrets) * (POLLS + HOURS) / 10_000 if isinstance(secrets, list | Mapping) else 0

@@ -52,7 +52,8 @@ _CHANGES = 0.37
 
 
 def names(entry: Any) -> frozenset[str]:
-    """Return the random-looking texts in outputs that name readers and logs."""
+    """Return runs of 32 or more letters, digits and +. In outputs that name readers and logs they are names, not secret
+    values."""
     return frozenset(_DENSE.findall(json.dumps(entry, ensure_ascii=False, default=str)))
 
 
@@ -102,7 +103,7 @@ def _is_value(name: str, entry: Any, known: frozenset[str] | None) -> bool | Non
 
 
 def _decoded(text: str) -> str:
-    """Return the text of base64, in which Kubernetes and clouds store certificate files; other text unchanged."""
+    """Decode base64 of a PEM file, as Kubernetes and clouds store certificates. Return other text unchanged."""
     with suppress(ValueError):
         return base64.b64decode(text, validate=True).decode() if text.startswith(_OF_A_FILE) else text
     return text

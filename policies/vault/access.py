@@ -34,13 +34,13 @@ _ITS_OWN = frozenset(f"auth/token/{verb}-self" for verb in ("lookup", "renew", "
 
 
 def role_policies(plan: Plan) -> list[Any]:
-    """Return the policies of the plan's roles. People get other policies, by an auth method that Vault's operators
-    manage."""
+    """Return the names of the policies that the plan's roles grant. People get other policies, by an auth method of
+    Vault's operators."""
     return [policy for role in plan.of_type(*ROLES) for policy in each(at(role.properties, "tokenPolicies"))]
 
 
 def rights(policy: Any) -> Mapping[str, list[str]] | None:
-    """Return path -> capabilities, merged for repeated paths. A leading / is dropped, as Vault does.
+    """Return the capabilities of each path. Repeated paths are merged, and a leading / is dropped, as Vault does.
 
     Return None for a policy with any other content: a rule must not accept what it can't read.
     """

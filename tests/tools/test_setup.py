@@ -156,9 +156,7 @@ def test_a_terminated_set_up_ends_the_step_that_it_started(fresh: Clone) -> None
 
 def test_a_python_that_is_too_old_is_refused_with_the_way_out() -> None:
     refusal = setup.too_old((3, 10))
-    assert "this is Python 3.10" in refusal
-    assert "3.11 or newer" in refusal
-    assert "make PYTHON=" in refusal
+    assert "3.10" in refusal and "PYTHON=" in refusal
     assert setup.too_old((3, 11)) == ""
 
 

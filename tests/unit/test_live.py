@@ -11,7 +11,8 @@ import pytest
 
 from secretops.errors import UsageError
 from secretops.manifest import Manifest
-from secretops.values import Value, new_password
+from secretops.values import Value
+from tests.unit.broken_stack_files import CANARY
 from tests.unit.harness import ca_file
 from tests.unit.policy_plans import broken, events, own, text_of
 from tools.live.__main__ import execute
@@ -93,7 +94,7 @@ class Account:
     def play(self, line: str) -> Done:
         program, command = line.split()[:2]
         if program == "secretops":
-            return Done(0, self.secretops(command))
+            return Done(0, self.secretops(" ".join(line.split()[1:3])))
         return self.pulumi(line.split()[1:3]) if program == "pulumi" else Done(0, SHOWN.get(f"{program} {command}", ""))
 
     def pulumi(self, words: list[str]) -> Done:
@@ -118,32 +119,29 @@ class Account:
 
     def secretops(self, command: str) -> str:
         version = {"id": f"v{self.rotations}", "user": f"user-{self.rotations % 2}"}
-        match command:
-            case "tick":
+        match command.split():
+            case ["tick", _]:
                 self.stored = self.users = True
-            case "rotate":
+            case ["rotate", "mqtt"]:
                 self.rotations += 1
-            case "status":
+            case ["status", _]:
                 on = [{"version": version["id"]}] * 2
                 rows = [{"name": name, "status": "verified", "current": version, "replicas": on}
                         for name in ("mqtt", "broker-admin")]  # fmt: skip
                 return json.dumps({"secrets": rows})
-            case "doctor":
+            case ["doctor", _]:
                 return json.dumps(
                     {"checks": [{"check": one, "level": "ok", "value": "as it must be"} for one in DOCTOR]}
                 )
-            case "audit":
+            case ["audit", _]:
                 return json.dumps({"reader": "role/coreflux-mcp@tick", "value_returned": True, "declared": True})
-            case "compromise":
+            case ["compromise", _]:
                 return json.dumps({"done": ["proof"], "ended": "now"}, indent=2)
-            case "purge":
+            case ["purge", _]:
                 self.stored = False
                 self.users = self.users and self.stack != "dev"  # whose broker goes with the values
                 return json.dumps({"versions": {}})
         return ""
-
-
-SUPPLIED = ("broker-admin", "agent-key", "http-token")
 
 
 def new_live(folder: Path, account: Account, **chosen: object) -> Live:
@@ -155,7 +153,7 @@ def new_live(folder: Path, account: Account, **chosen: object) -> Live:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    values = {name: Value({"password": new_password()}) for name in SUPPLIED}
+    values = {name: Value({"password": CANARY}) for name in ("broker-admin", "agent-key", "http-token")}
     options = Options(supplied=values, trail="" if stack in ("dev", "prod", "prod-azure") else "log")
     options = replace(options, **chosen)  # type: ignore[arg-type]
     live = Live(Throwaway(stack, folder), account, options, sleep=sleep, clock=lambda: now[0], reach=account.reach)
@@ -210,8 +208,9 @@ FAULTS: dict[str, tuple[str, str, Fault, str]] = {
     "a refused rotation": ("prod", "rotate mqtt", fails, "rotations-published"),
     "the same version": ("dev", "rotate mqtt", lambda _: Done(0), "rotations-published"),
     "a lease for ever": ("prod", "rotate mqtt", lambda _: Done(4), "rotations-published"),
-    "drift": ("prod", "pulumi refresh", fails, "refresh-clean"),
-    "a change": ("prod", "preview --diff", fails, "preview-empty"),
+    "an unreadable resource": ("prod", "pulumi refresh", fails, "refresh-succeeds"),
+    "drift": ("prod", "preview --diff", fails, "preview-empty"),
+    "a value in the state": ("prod", "export --show", lambda _: Done(0, CANARY), "state-without-values"),
     "a finding": ("prod", "doctor", edited('"ok"', '"attention"'), "doctor-healthy"),
     "doctor can't look": ("prod-azure", "doctor", fails, "doctor-healthy"),
     "audit is silent": ("prod", "audit", lambda _: Done(0), "reads-recorded"),
@@ -296,30 +295,20 @@ def test_unconfirmed_run_deploys_nothing(tmp_path: Path) -> None:
 
 
 def test_report_has_no_value_and_no_account_number(tmp_path: Path) -> None:
-    account = Account("prod", {"pulumi up": fails, "stack export": PENDING})
+    account = Account("prod", {"pulumi up": fails, "stack export": PENDING, "destroy": lambda _: Done(1, err=CANARY)})
     live = new_live(tmp_path, account)
-    password = live.options.supplied["broker-admin"]["password"]
-    account.faults["preview --diff"] = lambda _: Done(1, err=password)
     execute(live)
     texts = [(live.copy.folder / f"report.{kind}").read_text() for kind in ("json", "html")]
-    assert not any(word in text for text in texts for word in ("123456789012", password))
+    assert not any(word in text for text in texts for word in ("123456789012", CANARY))
     assert all("AccessDenied" in text for text in texts)
-
-
-def test_state_with_a_supplied_value_is_found(tmp_path: Path) -> None:
-    account = Account("prod")
-    live = new_live(tmp_path, account)
-    account.faults["export --show"] = lambda _: Done(0, live.options.supplied["agent-key"]["password"])
-    assert execute(live) == 1
-    assert results(live, "fail") == ["state-without-values"]
 
 
 def test_accepted_finding_and_check_are_not_red(tmp_path: Path) -> None:
     account = Account("prod", {"doctor": edited('"your rights", "level": "ok"', '"your rights", "level": "unknown"'),
                                "pulumi refresh": fails})  # fmt: skip
-    live = new_live(tmp_path, account, accepted=("your rights", "refresh-clean"))
+    live = new_live(tmp_path, account, accepted=("your rights", "refresh-succeeds"))
     assert execute(live) == 0
-    assert results(live, "accepted") == ["refresh-clean"]
+    assert results(live, "accepted") == ["refresh-succeeds"]
     assert "aws-rights-suffice" in results(live, "not reached")
 
 

@@ -105,17 +105,19 @@ def test_status_prints_metrics_and_exits_with_0_although_a_secret_needs_a_person
     refused(run(stack, "status", "--prometheus", "--json"), ExitCode.USAGE, "[output-ambiguous]")
 
 
-def of_the_code(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+def of_the_code(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Return the metrics of a server and of a stack."""
     state = LauncherState()
     state.use({"mqtt": "v-7"}, NOW)
     launcher = answer(service("127.0.0.1:8000", BearerTokens(), state), "/metrics").text
-    return {name for text in (launcher, rendered(stack, monkeypatch)) for name, *_ in samples(text)}
+    return launcher, rendered(stack, monkeypatch)
 
 
 def test_alerts_and_dashboard_use_metrics_and_reasons_of_the_code(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own, rules = of_the_code(stack, monkeypatch), yaml.safe_load(RULES.read_text())
+    own = {name for text in of_the_code(stack, monkeypatch) for name, *_ in samples(text)}
+    rules = yaml.safe_load(RULES.read_text())
     alerts = [rule for group in rules["groups"] for rule in group["rules"]]
     in_alerts = {name for rule in alerts for name in re.findall(r"secretops_\w+", rule["expr"])}
     assert in_alerts < own
@@ -140,7 +142,9 @@ def test_dashboard_has_only_what_grafanas_schema_knows() -> None:
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_promtool_accepts_rules_and_queries_and_each_alert_fires_as_it_should(tmp_path: Path) -> None:
+def test_promtool_accepts_metrics_rules_and_queries_and_each_alert_fires_as_it_should(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if (promtool := shutil.which("promtool")) is None:
         pytest.skip("promtool is not installed; on Debian or Ubuntu: apt-get install prometheus")
     queries = [target["expr"] for panel in json.loads(DASHBOARD.read_text())["panels"] for target in panel["targets"]]
@@ -148,8 +152,10 @@ def test_promtool_accepts_rules_and_queries_and_each_alert_fires_as_it_should(tm
     panels = tmp_path / "panels.yml"
     panels.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": recorded}]}))
     check, test = [str(RULES), str(panels)], [str(RULES.with_suffix(".test.yml"))]
-    for arguments in (["check", "rules", *check], ["test", "rules", *test]):
-        done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False)
+    calls = [(["check", "rules", *check], ""), (["test", "rules", *test], "")]
+    calls += [(["check", "metrics"], text) for text in of_the_code(stack, monkeypatch)]
+    for arguments, text in calls:
+        done = subprocess.run([promtool, *arguments], input=text, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     tested = RULES.with_suffix(".test.yml").read_text().partition("eval_time: 8h")[2]
     alerts = re.findall(r"alert: (\w+)", RULES.read_text())

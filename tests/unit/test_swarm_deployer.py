@@ -27,7 +27,7 @@ def test_tls_context_is_refused_with_its_variables(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("DOCKER_CONTEXT", "prod")
     (tmp_path / "config.json").write_text("{}")
     folder = tls_context(tmp_path, "prod", "tcp://manager.example.com:2376")
-    with pytest.raises(pulumi.RunError, match="without TLS") as refused:
+    with pytest.raises(pulumi.RunError, match=r"\[context-with-tls\]") as refused:
         on_swarm()
     remedy = str(refused.value).partition("export ")[2].partition(", or")[0]
     assert str(folder) in remedy

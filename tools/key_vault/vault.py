@@ -50,8 +50,6 @@ class Version:
 
 @dataclass
 class Deleted:
-    """A deleted secret, which can be recovered until its retention ends."""
-
     versions: list[Version]
     deleted: int
     purged_at: int
@@ -100,7 +98,7 @@ class Vault:
         return None
 
     def set(self, name: str, body: Body) -> Body:
-        """Add a version to a secret. It becomes the one that reads without a version return."""
+        """Add a version to a secret. Reads that name no version then return it."""
         if not NAME.fullmatch(name):
             raise problems.bad_parameter(f"The request URI contains an invalid name: {name}")
         if len(body["value"].encode()) > LARGEST_VALUE:
@@ -191,7 +189,7 @@ class Vault:
         return {"value": base64.urlsafe_b64encode(blob.encode()).decode().rstrip("=")}
 
     def restore(self, backup: str) -> Body:
-        """Add a secret from a backup. Raises Refusal if its name exists."""
+        """Add a secret from a backup. Raises Refusal if a secret with its name exists."""
         name, versions = json.loads(base64.urlsafe_b64decode(backup + "=" * (-len(backup) % 4)))
         with self._lock:
             self._forget_expired()

@@ -1,7 +1,7 @@
 """Write the pull-request comment from the preview job's result file. Each run updates the comment.
 
-Anybody may have written that file, so run and commit come from the event, and the pull request and its changed files
-from GitHub's API.
+Anybody may have written that file. So the run and the commit come from the event, and the pull request and its changed
+files from GitHub's API.
 """
 
 from __future__ import annotations
@@ -36,8 +36,6 @@ MOST_FILES = 3000
 
 @dataclass(frozen=True, kw_only=True)
 class GitHub:
-    """GitHub's API for one repository."""
-
     url: str
     repository: str
     token: str = field(repr=False)
@@ -66,12 +64,12 @@ class GitHub:
                 text: bytes = answer.read(most + 1)
         except urllib.error.HTTPError as error:
             raise SetupError(
-                what, f"  {error.code}", "see the job's `permissions`, and that the run is there"
+                what, f"  {error.code}", "check the job's `permissions`, and that the run still exists"
             ) from None
         except OSError as error:
             raise SetupError(what, f"  {type(error).__name__}", "run the job again") from None
         if len(text) > most:
-            raise SetupError(what, f"  more than {most} bytes", "nothing: that is not a review")
+            raise SetupError(what, f"  more than {most} bytes", "nothing to do: this is no review")
         return text
 
 
@@ -84,14 +82,18 @@ class Run:
     branch: str
     owner: str
     repository: int
+    # Whether the pull request is from another repository, according to GitHub.
     fork: bool
-    """Whether the pull request is from another repository, according to GitHub."""
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Run:
         run = event.get("workflow_run") or {}
         if run.get("event") != "pull_request":
-            raise SetupError("the event", "  no run of a pull request", "nothing: there is nothing to comment on")
+            raise SetupError(
+                "the event",
+                "  the event is no run of a pull request",
+                "nothing to do: there is no pull request to comment on",
+            )
         head = run["head_repository"]
         return cls(
             id=int(run["id"]),
@@ -104,7 +106,7 @@ class Run:
 
 
 def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://github.com") -> str:
-    """Write the comment. Return what was done. Raises SetupError."""
+    """Write or update the comment. Return what was done. Raises SetupError."""
     run = Run.of(event)
     number = _pull_request(github, run)
     if number is None:
@@ -125,7 +127,11 @@ def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://git
     )
     done = _put(github, number, text)
     if refused:
-        raise SetupError(f"the review of run {run.id}", f"  {refused}", "see that run's log, and what its code writes")
+        raise SetupError(
+            f"the review of run {run.id}",
+            f"  {refused}",
+            "check that run's log, and what the pull request's code writes",
+        )
     return done
 
 
@@ -139,7 +145,7 @@ def _put(github: GitHub, number: int, text: str) -> str:
 
 
 def _pull_request(github: GitHub, run: Run) -> int | None:
-    """Return the number of the open pull request with the run's branch and commit: a fork's event has no number."""
+    # By branch and commit, because the event of a fork has no number.
     head = urllib.parse.quote(f"{run.owner}:{run.branch}", safe="")
     for one in github.pages(f"pulls?state=open&head={head}"):
         at = one["head"]

@@ -1,6 +1,7 @@
 """A GitHub job's identity: a token that a cloud exchanges for a role, in a file that only the job can read.
 
-boto3 and Pulumi's providers find the file. Without a role or a token, as in a fork, a preview uses a stand-in.
+Environment variables name the file for boto3 and Pulumi's providers. Without a role or a token, as in a fork, a preview
+uses a stand-in.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def take(environment: dict[str, str], folder: Path) -> bool:
         raise SetupError(
             "get GitHub's OIDC token for this job",
             f"  {type(error).__name__}",
-            "give the job `id-token: write`",
+            "add `id-token: write` to the job's `permissions`",
         ) from None
     file = folder / "github-token"
     folder.mkdir(parents=True, exist_ok=True)

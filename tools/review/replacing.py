@@ -14,8 +14,8 @@ _TABLES = {"aws": "tools.standin.aws", "azure-native": "tools.standin.azure", "v
 class Replaces(Enum):
     YES = auto()
     NO = auto()
+    # Unknown, since there is no table for Kubernetes and Docker.
     MAYBE = auto()
-    """Unknown, since there is no table for Kubernetes and Docker."""
 
 
 def replacing(token: str, properties: frozenset[str]) -> Replaces:

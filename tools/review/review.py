@@ -1,4 +1,5 @@
-"""The model of a review, and its file, which the job with the pull request's code passes to the job that comments.
+"""The model of a review, and its file. The job that runs the pull request's code passes the file to the job that
+comments.
 
 The reader rejects everything unexpected.
 """
@@ -54,8 +55,8 @@ class NoReviewError(Exception):
 class Op(StrEnum):
     """Kinds of changes of a resource, worst first."""
 
+    # A provider changes its account, region or cluster: resources are created there, and lost here.
     MOVE = "move"
-    """A provider changes its account, region or cluster: resources are created there, and lost here."""
     REPLACE = "replace"
     DELETE = "delete"
     UPDATE = "update"
@@ -63,28 +64,26 @@ class Op(StrEnum):
 
 
 class Provider(StrEnum):
-    """The provider that a preview used."""
-
+    # Pulumi's own provider, with the job's credentials.
     OWN = "own"
-    """Pulumi's own provider, with the job's credentials."""
     STANDIN = "stand-in"
+    # Pulumi's own provider without a cluster, which returns objects as written.
     RENDERED = "rendered"
-    """Pulumi's own provider without a cluster, which returns objects as written."""
+    # There is no preview.
     NONE = "none"
-    """There is no preview."""
 
 
 class Against(StrEnum):
     """What a preview was compared with."""
 
+    # The stack's state.
     DEPLOYED = "deployed"
-    """The stack's state."""
+    # A preview of the base commit.
     BASE = "base"
-    """A preview of the base commit."""
+    # A preview of the base commit, because the chosen state is unreadable.
     INSTEAD = "base instead"
-    """A preview of the base commit, because the chosen state is unreadable."""
+    # Nothing, because the base can't be previewed.
     NO_BASE = "no base"
-    """Nothing, because the base can't be previewed."""
     NOTHING = "nothing"
 
 
@@ -102,12 +101,12 @@ class Conditions(StrEnum):
 
 
 class Judge(StrEnum):
-    """The side by whose rules a stack breaks one."""
+    """The side whose rules report a broken rule."""
 
     BOTH = "both"
     HEAD = "head"
+    # Only the base, because the pull request changes the rules.
     BASE = "base"
-    """Only by the base's rules: the pull request changes the rules."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,27 +117,25 @@ class Statement:
     actions: tuple[str, ...]
     principals: tuple[str, ...]
     resources: tuple[str, ...]
+    # Whether it exempts the principals from a Deny.
     exempt: bool = False
-    """Whether it exempts the principals from a Deny."""
     conditions: Conditions = Conditions.NONE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A change of a resource."""
-
     op: Op
     type: str
     name: str
+    # Names of changed inputs. Inner keys are left out, because anybody may choose them.
     properties: tuple[str, ...] = ()
-    """Names of changed inputs. Inner keys are left out: anybody may choose them."""
     protected: bool = False
+    # The update may be a replacement: there was no provider with a state.
     may_replace: bool = False
-    """The update may be a replacement: there was no provider with a state."""
+    # The update or replacement only follows from a provider's move.
     follows: bool = False
-    """The update or replacement only follows from a provider's move."""
+    # Number of resources of a provider that moves.
     resources: int = 0
-    """Number of resources of a provider that moves."""
     gained: tuple[Statement, ...] = ()
     lost: tuple[Statement, ...] = ()
 
@@ -155,22 +152,22 @@ class StackReview:
     stack: str
     provider: Provider
     against: Against
+    # The preview failed, so its changes are incomplete.
     failed: bool = False
-    """The preview failed, so its changes are incomplete."""
     unchanged: int = 0
     changes: tuple[Change, ...] = ()
+    # Number of kept rules. If no rule is kept or broken, the stack was not judged.
     rules: int = 0
-    """Number of kept rules. Without kept and broken ones, the stack was not judged."""
+    # Number of rules that can only be judged once the provider has created resources.
     later: int = 0
-    """Number of rules that can only be judged once the provider has created resources."""
+    # Number of policies and roles with statements that are unknown before the deployment.
     unread: int = 0
-    """Number of policies and roles with statements that are unknown before the deployment."""
     broken: tuple[Broken, ...] = ()
+    # Names of removed or renamed secrets, whose values are lost.
     values_lost: tuple[str, ...] = ()
-    """Names of removed or renamed secrets, whose values are lost."""
     values_new: tuple[str, ...] = ()
+    # Paths of settings that the program rejects.
     errors: tuple[str, ...] = ()
-    """Paths of settings that the program rejects."""
 
 
 def name(text: str) -> str:

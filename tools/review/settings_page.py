@@ -1,4 +1,4 @@
-"""Settings and their rules from docs/settings.md, as the commenting side has it."""
+"""Settings and their rules, from docs/settings.md in the clone of the job that comments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ROW = re.compile(r"\| `([a-z_.]+)` \| [^|]* \| ([^|]*) \|")
 
 @cache
 def rules() -> dict[str, str]:
-    """Return path of a setting -> rule. The rule is "" if kinds of the section have different ones."""
+    """Map the path of each setting to its rule, or to "" if kinds of its section have different rules."""
     found: dict[str, set[str]] = {}
     section = ""
     for line in (ROOT / "docs/settings.md").read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Who may do what, by policies, roles and bindings of a plan, in a fixed vocabulary.
+"""Statements about who may do what, from the policies, roles and bindings of a plan, in a fixed vocabulary.
 
 A term is a resource of the plan, a word defined below, an AWS service, or an action of a fixed syntax. Other text
 becomes "something else", so that no statement contains a secret value.
@@ -36,7 +36,7 @@ _CAPABILITIES = re.compile(r"capabilities\s*=\s*\[([^\]]*)\]")
 
 
 class Atom(NamedTuple):
-    """An action of a principal on a resource. Terms are as in the plan, or words after `=`: see `Names.words`."""
+    """An action of a principal on a resource. A term is as in the plan, or `=` and a word; see `Names.words`."""
 
     effect: Effect
     action: str
@@ -76,11 +76,11 @@ class Names:
         return cls(found, frozenset(words), frozenset(accounts), frozenset(regions))
 
     def own(self, module: str, text: str) -> str:
-        """Return the plan's name of the resource `text` in `module`, or ""."""
+        """Return the plan's name of the resource that the platform names `text`, or ""."""
         return self.by_module.get((module, text.strip("/")), "")
 
     def without_region(self, text: str) -> str:
-        """Replace the stack's region, so that a move to another region alone is no change."""
+        """Replace the stack's region in a text, so that a move to another region changes no statement."""
         for region in self.regions:
             text = text.replace(region, "REGION")
         return text

@@ -1,4 +1,5 @@
-"""Run a stand-in: `python -m tools.standin PACKAGE VERSION [ENGINE]`, as Pulumi calls it by choice.write_shim."""
+"""Run a stand-in: `python -m tools.standin PACKAGE VERSION [ENGINE]`. Pulumi runs it through the file that
+choice.write_shim writes."""
 
 from __future__ import annotations
 

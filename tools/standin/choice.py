@@ -1,6 +1,6 @@
 """Choose Pulumi's provider or the stand-in for a cloud's stack, and install the stand-in.
 
-This uses only the standard library: set-up imports it before anything is installed.
+This uses only the standard library, because set-up imports it before anything is installed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ cd {clone} && exec {python} -m tools.standin {package} {version} "$@"
 """
 
 
-class UnknownModeError(Exception):
-    """The variable has an unknown value."""
+class UnknownModeError(Exception): ...
 
 
 def mode(environment: Mapping[str, str] = os.environ) -> str:
@@ -40,19 +39,17 @@ def mode(environment: Mapping[str, str] = os.environ) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Whether to use the stand-in or Pulumi's provider, and the reason."""
-
     standin: bool
     reason: str
 
     @property
     def may_deploy(self) -> bool:
-        """Return whether `make up` is allowed. With the stand-in, it is only if the variable says so."""
+        """Return whether `make up` is allowed. With the stand-in, this requires STANDIN=up."""
         return not self.standin or mode() == "up"
 
 
 def choose(credentials: str) -> Choice:
-    """Choose by the variable, or else by `credentials`, their source or "". Raises UnknownModeError."""
+    """Choose by the variable, or else by `credentials`, which is their source or "". Raises UnknownModeError."""
     match mode():
         case "never":
             return Choice(standin=False, reason=f"{VARIABLE}=never")

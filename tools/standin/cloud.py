@@ -23,24 +23,26 @@ class Resource:
     token: str
     name: str
     inputs: Inputs
+    # The former inputs of a resource that is updated.
     before: Inputs = field(default_factory=dict)
-    """The former inputs of a resource that is updated."""
 
 
 class Cloud(Protocol):
-    """A cloud's rules, names and identities. Made-up ones are recognizable."""
+    """A cloud's rules, names and identities. Made-up identities are recognizable."""
 
+    # Package of the Pulumi SDK, e.g. `aws`.
     package: str
-    """Package of the Pulumi SDK, e.g. `aws`."""
+    # Version of the SDK.
     version: str
-    """Version of the SDK."""
 
     @property
     def disclaimer(self) -> str:
-        """Return what this stand-in does not prove, once it is configured: a sentence without full stop."""
+        """Return a sentence, without its full stop, about what this stand-in does not prove. Call it after
+        `configure`."""
 
     def configure(self, variables: Inputs) -> None:
-        """Set the provider's configuration. Raises RefusedError."""
+        """Set the provider's configuration. Raises RefusedError if a required key is missing, or if there are
+        credentials."""
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
         """Yield problems of inputs that the SDK's types allow."""
@@ -55,7 +57,7 @@ class Cloud(Protocol):
         """Return outputs that differ from the inputs of the same name, also for a preview."""
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:
-        """Create a resource. Return its id, and the outputs that are no inputs. Raises RefusedError."""
+        """Create a resource. Return its id, and the outputs that are not inputs. Raises RefusedError."""
 
     def update(self, resource: Resource, resource_id: str) -> None:
         """Change a resource in a local server, if any. Raises RefusedError."""
@@ -64,7 +66,7 @@ class Cloud(Protocol):
         """Delete a resource, whose outputs are in `resource.inputs`. Raises RefusedError."""
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:
-        """Return whether a resource exists. One that is only in Pulumi's state counts."""
+        """Return whether a resource exists. A resource that is only in Pulumi's state exists, too."""
 
     def invoke(self, token: str, arguments: Inputs) -> Inputs:
         """Return the answer of an SDK's function. Raises RefusedError for an unknown one."""

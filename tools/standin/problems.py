@@ -35,7 +35,7 @@ class Problem:
         return self.at.split(".")[0].split("[")[0]
 
     def text(self, secret: Collection[str] = ()) -> str:
-        """Return the message. The value is left out if it contains, or is part of, one at a `secret` path."""
+        """Return the message. Hides the value if it contains, or is part of, the value at a path in `secret`."""
         hidden = any(self.at == path or _lies_in(self.at, path) or _lies_in(path, self.at) for path in secret)
         return f"{self.at}: {HIDDEN if hidden else _shown(self.value)}; {self.rule}; {self.remedy}"
 

@@ -57,7 +57,8 @@ def resource_class(token: str) -> type:
 
 @cache
 def arguments_class(token: str) -> type:
-    """Return a resource's class of arguments: `<Name>InitArgs`, where `<Name>Args` belongs to a nested type."""
+    """Return a resource's class of arguments: `<Name>InitArgs` if it exists, because `<Name>Args` then belongs to a
+    nested type."""
     resource = resource_class(token)
     module = inspect.getmodule(resource)
     found: type = getattr(module, f"{resource.__name__}InitArgs", None) or getattr(module, f"{resource.__name__}Args")
@@ -94,7 +95,7 @@ def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def configuration_problems(package: str, given: Mapping[str, Any]) -> Iterator[Problem]:
-    """Check a provider's configuration. On the wire, entries that are no text are JSON in a text."""
+    """Check a provider's configuration. The engine sends entries that are not texts as JSON."""
     sdk = importlib.import_module(f"pulumi_{package.replace('-', '_')}")
     known = input_types(sdk.ProviderArgs)
     opened = {}
@@ -216,13 +217,12 @@ def _remedy(arms: Sequence[Any], value: object) -> str:
 
 
 def _nearest_key(key: str, known: Collection[str]) -> str:
-    """Return a remedy with the nearest key, in Python's spelling if the wrong key has that."""
     of_python = [*map(snake, known)]
     return did_you_mean(key, of_python if "_" in key and key not in of_python else known)
 
 
 def did_you_mean(word: str, known: Collection[str], *, listed: str = "the SDK") -> str:
-    """Return a remedy: the nearest known word, all if they are few, or where they are `listed`."""
+    """Return a remedy: the nearest known word, or all known words if they are few, or else where they are `listed`."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6) or difflib.get_close_matches(
         word.lower(), known, n=1, cutoff=0.6
     )

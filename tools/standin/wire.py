@@ -1,6 +1,6 @@
 """The engine's wire format: unknown values, secrets, files.
 
-Its marks are the protocol's, as in the SDK (and sdk/go/common/resource/plugin/rpc.go of Pulumi 3.274).
+The constants that mark them are the SDK's (also in sdk/go/common/resource/plugin/rpc.go of Pulumi 3.274).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DEFAULTS = "__defaults"
 
 
 def plain(value: Any) -> Any:
-    """Return a wire value as a Python value. Secrets are opened; unknown values stay the engine's words."""
+    """Return a wire value as a Python value. Secrets are unwrapped. An unknown value becomes one of UNKNOWNS."""
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
         fields = value.struct_value.fields
@@ -53,7 +53,7 @@ def plain(value: Any) -> Any:
 
 
 def inputs(struct: Any) -> dict[str, Any]:
-    """Return the program's inputs, without empty ones and the metadata of providers and engine."""
+    """Return the program's inputs, without null values and without metadata of the provider and the engine."""
     return {
         key: given
         for key, item in struct.fields.items()

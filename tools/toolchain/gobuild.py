@@ -1,6 +1,7 @@
 """Build Go programs once per user, from locked modules in tools/, into the user's cache.
 
-A build's key is its go.mod and go.sum. Only the standard library is used: this runs before anything is installed.
+A build's key is a digest of the module's go.mod, go.sum and Go files. Only the standard library is used, because this
+runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -42,20 +43,23 @@ def cache_root() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SetupError(
-            "the user's cache", f"  {folder}: {error.strerror}", "set XDG_CACHE_HOME to a folder you may write"
+            "the user's cache",
+            f"  {folder}: {error.strerror}",
+            "export XDG_CACHE_HOME=FOLDER, with a folder that you may write to",
         ) from error
     return folder
 
 
 @contextlib.contextmanager
 def only_one(lock: Path, what: str) -> Iterator[None]:
-    """Hold a lock while the block runs, so that `what` is built only once. The kernel frees the lock with the
-    process."""
+    """Lock the block, so that `what` is built only once. The kernel releases the lock when the process ends."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         handle = lock.open("w")
     except OSError as error:
-        raise SetupError(what, f"  {lock.parent}: {error.strerror}", "make that folder yours to write") from error
+        raise SetupError(
+            what, f"  {lock.parent}: {error.strerror}", f"make this folder writable: sudo chown -R $USER {lock.parent}"
+        ) from error
     with handle:
         started, shown = time.monotonic(), 0.0
         while True:
@@ -97,7 +101,8 @@ def pip_install(python: Path, requirements: Path, remedy: str = "") -> None:
 
 
 def find_go(module: Path) -> Path:
-    """Return a Go new enough for `module`, of this machine or from the locked wheel. Raises SetupError."""
+    """Return a Go that is new enough for `module`: this machine's, or the one from the locked wheel. Raises
+    SetupError."""
     found = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
     minimum = found[1] if found else "1.25"
     on_path = shutil.which("go")
@@ -117,7 +122,7 @@ def find_go(module: Path) -> Path:
 
 
 def go_version(go: Path) -> str:
-    """Return the version of Go that runs if GOTOOLCHAIN may download none."""
+    """Return the version of the program `go`, without a toolchain that it could download. "" if it does not run."""
     try:
         done = subprocess.run(
             [go, "env", "GOVERSION"],
@@ -140,12 +145,12 @@ class ExtraFiles(Protocol):
     """Provides files that a build needs in addition to its folder."""
 
     def files(self, go: Path, module: Path) -> dict[Path, Path]:
-        """Return path in `module` -> existing file. Raises SetupError."""
+        """Map each path in `module` to an existing file. Raises SetupError."""
 
 
 @dataclass(frozen=True)
 class EmbeddedFiles:
-    """Files in another module's `folder` that `main` embeds."""
+    """Files in another module's `folder`, which the Go package there embeds."""
 
     module: str
     folder: str
@@ -172,7 +177,8 @@ def cached_binary(
     """Return the program `name`. Build it from `package` of the Go module in the folder `module`, unless it is in the
     cache.
 
-    Under a lock, the build is renamed into place. `cgo`: it needs a C compiler. Raises SetupError.
+    The build runs under a lock, and is renamed into place when it is complete. `cgo`: it needs a C compiler. Raises
+    SetupError.
     """
     binary = cached_path(name, module, package, ldflags)
     if binary.exists():
@@ -205,7 +211,6 @@ def cached_binary(
 
 
 def module_folder(go: Path, module: Path, wanted: str) -> Path:
-    """Return the folder with a module's sources, downloaded if needed. Raises SetupError."""
     return Path(downloaded(go, module, wanted)["Dir"])
 
 

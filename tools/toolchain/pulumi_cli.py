@@ -94,7 +94,7 @@ def find_or_build() -> PulumiCli:
 
 
 def expected_build() -> Path:
-    """Return the path of our build, which may not exist yet. It contains the shim's digest."""
+    """Return the path of our build, which may not exist yet. Its folder's name contains the shim's digest."""
     cli = cached_path(*BUILD)
     shim = hashlib.sha256(HOST_SHIM.encode()).hexdigest()[:8]
     return cli.parent.with_name(f"{cli.parent.name}-{shim}") / cli.name

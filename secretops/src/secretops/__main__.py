@@ -1,4 +1,4 @@
-"""Entry point of `python -m secretops` and of the console script. Handles signals before slow imports."""
+"""Entry point of `python -m secretops` and of the console script. Installs signal handlers before slow imports."""
 
 # ruff: noqa: E402
 
@@ -11,7 +11,6 @@ import sys
 
 
 def main() -> None:
-    """Run the command line. Exits with a documented code."""
     # secretops has no pydantic plugins, and the search for them reads the metadata of every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from secretops.errors import UsageError

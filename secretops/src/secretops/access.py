@@ -1,6 +1,6 @@
-"""Access records of stores without an access log (dotenv, swarm). They contain no value.
+"""Access records for stores that have no access log of their own (dotenv, swarm). They contain no value.
 
-A record is on disk before the access. If it cannot be written, the access fails.
+A record is on disk before the access happens. If it cannot be written, the access fails.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ def this_actor(role: str) -> str:
 
 
 def record_line(actor: str, operation: Operation, secret: str, version: str, purpose: str) -> str:
-    """Return the record of an access that happens now, as one JSON line."""
     return json.dumps(
         {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -45,7 +44,7 @@ def record_line(actor: str, operation: Operation, secret: str, version: str, pur
 
 @dataclass(frozen=True)
 class AccessRecords:
-    """An append-only file of JSON lines, mode 600, for one actor."""
+    """The access records of one actor: JSON lines that are appended to a file of mode 600."""
 
     path: Path
     actor: str

@@ -1,8 +1,8 @@
 """Keys, signing requests, certificates and the stack's own CA, without access to a store or a clock.
 
-The CA certifies one client name. Name constraints in its certificate make every TLS library enforce that: it signs no
-CA, no server, and no client whose name does not start with this one. So a stolen CA key permits only logins with this
-client name, or a longer name (docs/adr/0013).
+The CA signs certificates for one client name. Name constraints in the CA's certificate make TLS libraries reject other
+certificates that it signs: those of CAs, of servers, and of clients whose name does not start with this name. So an
+attacker with the CA's key can log in only with such a name (docs/adr/0013).
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ _UNUSED_KEY_USAGES = (
 
 @dataclass(frozen=True)
 class SignedCertificate:
-    """An issuer's answer, as PEM. Public, and not verified yet: `verify_issued` does that."""
+    """A certificate and its chain from an issuer, as PEM. They are public, and are untrusted until `verify_issued`
+    accepts them."""
 
     certificate: str
     # CA that signed the certificate, then the CA above.
@@ -59,7 +60,7 @@ class SignedCertificate:
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem of a certificate, and the rule. Never contains a key."""
+    """A problem of a certificate, and the rule that it breaks. Never contains a key."""
 
     what: str
     rule: str
@@ -67,7 +68,7 @@ class Problem:
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
-    """Return a key for ECDSA on P-256, which every TLS library accepts."""
+    """Return a new key for ECDSA on P-256, which every TLS library accepts."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
@@ -85,7 +86,7 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def extract_certificates(text: str) -> str:
-    """Return only the certificates of a PEM text. Raises ValueError without one."""
+    """Return only the certificates of a PEM text. Raises ValueError if there is none."""
     return pem(*x509.load_pem_x509_certificates(text.encode()))
 
 
@@ -96,9 +97,10 @@ def pem(*found: x509.Certificate) -> str:
 def verify_issued(
     signed: SignedCertificate, key: ec.EllipticCurvePrivateKey, *, common_name: str, now: datetime
 ) -> tuple[str, datetime]:
-    """Return what a client presents (its certificate and the chain below the root), and when the first of them expires.
+    """Verify an issued certificate. Return the PEM text that a client presents, and when the first certificate in it
+    expires.
 
-    Raises RefusedError.
+    The text is the client's certificate, and its chain without the root. Raises RefusedError.
     """
     try:
         own = x509.load_pem_x509_certificate(signed.certificate.encode())
@@ -170,7 +172,7 @@ def new_ca(common_name: str, *, seconds: int, now: datetime) -> tuple[str, str, 
 
 
 def sign(request: str, authority: str, key: str, *, seconds: int, now: datetime) -> SignedCertificate:
-    """Return a client certificate for `request`, valid for `seconds` and no longer than its CA.
+    """Return a client certificate for `request`, valid for `seconds`, but no longer than its CA.
 
     Uses only the name and the public key of the request. Raises ValueError for an invalid request or CA.
     """
@@ -188,17 +190,17 @@ def sign(request: str, authority: str, key: str, *, seconds: int, now: datetime)
 
 
 def has_signed(authority: str, certificate: str) -> bool:
-    """Return whether a CA signed the first certificate of a PEM text. Raises ValueError without a certificate."""
+    """Return whether a CA signed the first certificate of a PEM text. Raises ValueError if the text has no
+    certificate."""
     own = x509.load_pem_x509_certificates(certificate.encode())[0]
     above = x509.load_pem_x509_certificate(authority.encode())
     return _issued_by(own, above) and is_ca(above)
 
 
 def _constraints(common_name: str) -> x509.NameConstraints:
-    """Permit one name of each kind that a broker may read. OpenSSL reads a common name with a dot as a host name, too.
-
-    E-mail addresses and URIs cannot be excluded as a whole, so one of each is permitted.
-    """
+    # Permits one name of each kind that a broker may compare. The DNS name is permitted because OpenSSL also reads a
+    # common name with a dot as a host name. Constraints cannot exclude all e-mail addresses or all URIs, so they permit
+    # one of each that nobody has.
     return x509.NameConstraints(
         permitted_subtrees=[
             x509.DirectoryName(subject_of(common_name)),
@@ -220,7 +222,6 @@ def _sign(
     ends: datetime,
     constraints: x509.NameConstraints | None = None,
 ) -> x509.Certificate:
-    """Return a client's certificate, or with `constraints` a CA's."""
     signs = constraints is not None
     usage = x509.KeyUsage(digital_signature=not signs, key_cert_sign=signs, **dict.fromkeys(_UNUSED_KEY_USAGES, False))
     builder = (
@@ -270,8 +271,7 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
 
 
 def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Problem]:
-    """Yield problems of `own`, a readable certificate: it must permit use by a client, and with `alone` no other
-    use."""
+    """Yield problems of `own`, a readable certificate. It must permit use by a client, and if `alone`, no other use."""
     if is_ca(own):
         yield Problem(
             "the certificate is a CA certificate", "a client certificate must not be a CA", code="certificate-is-ca"
@@ -351,7 +351,8 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
 
 
 def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[Problem]:
-    """Yield problems: each certificate must be signed by the next, a valid CA. A root may appear twice."""
+    """Yield problems of a chain. Each certificate must be signed by the next one, and that must be a valid CA. A root
+    may appear twice."""
     for below, above in zip((own, *chain), chain, strict=False):
         if below == above:
             continue
@@ -372,7 +373,7 @@ def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: d
 
 
 def load_certificates(text: str) -> list[x509.Certificate]:
-    """Return the certificates of a PEM text; none if one is malformed."""
+    """Return the certificates of a PEM text, or none if one is malformed."""
     try:
         return x509.load_pem_x509_certificates(text.encode())
     except (ValueError, x509.InvalidVersion):
@@ -380,7 +381,7 @@ def load_certificates(text: str) -> list[x509.Certificate]:
 
 
 def is_readable(certificate: x509.Certificate) -> bool:
-    """Return whether names and extensions can be parsed, which the library does late."""
+    """Return whether names and extensions can be parsed. The library parses them only when they are read."""
     try:
         return bool((certificate.subject, certificate.issuer, certificate.extensions))
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):

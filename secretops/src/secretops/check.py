@@ -1,4 +1,4 @@
-"""Doctor's checks: results, repairs, and what the checks of several platforms share."""
+"""Doctor's checks: their results and repairs, and what the checks of several platforms share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Repair:
-    """An operation that fixes a finding without a decision, and removes nothing that works (docs/adr/0014)."""
+    """An operation that fixes a finding. It needs no decision by a person, and removes nothing that works
+    (docs/adr/0014)."""
 
     # Confirmed by the operator. Findings with the same text share one run.
     description: str
@@ -88,13 +89,13 @@ def unknown(value: str, rule: str, remedy: str) -> Result:
 
 
 def judge(wrong: Iterable[str], rule: str, remedy: str, healthy: str, repair: Repair | None = None) -> Result:
-    """Return ATTENTION with all that is `wrong`, or else OK with the text `healthy`."""
+    """Return ATTENTION with all texts of `wrong`, or OK with the text `healthy` if there are none."""
     found = "; ".join(wrong)
     return attention(found, rule, remedy, repair) if found else ok(healthy)
 
 
 def reached(reach: Callable[[], object], healthy: Callable[[], str]) -> Result:
-    """Return OK if the platform answers, else its error, which makes all other checks UNKNOWN."""
+    """Return OK with the text of `healthy` if `reach` succeeds, else a result with its error."""
     try:
         reach()
     except SecretopsError as error:
@@ -116,7 +117,8 @@ def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: boo
 
 
 def undeclared_secrets(names: Sequence[str], what: str, delete: str) -> Result:
-    """Report secrets that are in the store, but not in the manifest. `delete` is the command for one of them."""
+    """Report secrets that are in the store but not in the manifest. `delete` is the command that deletes one of
+    them."""
     return attention(
         f"{', '.join(names)}: {what}", UNDECLARED_RULE, f"{delete}; or declare the secret in the stack file"
     )
@@ -130,7 +132,7 @@ def poll(seconds: float, pause: float) -> Iterator[None]:
 
 
 def expired_lease(holder: str, seconds: float, take_over: Repair | None, why: str = "was killed,") -> Result:
-    """Report a lease that its holder did not renew for its duration."""
+    """Report a lease that has expired because its holder has not renewed it for `seconds`."""
     return attention(
         f"held by {holder}, which did not renew it for {seconds:.0f} s",
         f"the holder must renew its lease: this one {why} and may have left a rotation unfinished",

@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return "did you mean …? " with the most similar known word, or an empty text."""
+    """Return "did you mean …? " with the most similar known word, or an empty text if none is similar."""
     from difflib import get_close_matches
 
     nearest = get_close_matches(word, known, n=1, cutoff=0.75)
@@ -31,9 +31,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class SecretopsError(Exception):
-    """An expected failure: `what` is wrong, the `rule` it breaks, the `remedy`. Never contains a secret value.
+    """An expected failure: `what` is wrong, the `rule` that it breaks, and the `remedy`. They never contain a secret
+    value.
 
-    `code` is the stable id of the condition: scripts, tests and docs refer to it.
+    `code` is the stable id of the condition. Scripts, tests and docs refer to it.
     """
 
     exit_code = ExitCode.FAILED
@@ -57,7 +58,7 @@ class WaitingError(SecretopsError):
 
 
 class AttentionError(SecretopsError):
-    """An operator must act first. Until then nothing changes, and everything works."""
+    """An operator must act first. Until then, secretops changes nothing, and the current version works."""
 
     exit_code = ExitCode.ATTENTION
 
@@ -71,7 +72,7 @@ class NotFoundError(SecretopsError):
 
 
 class StoreError(SecretopsError):
-    """The store refused, is full, or was changed by others."""
+    """The store refused a request, is full, or was changed by another process."""
 
 
 class UnreachableError(SecretopsError):
@@ -83,7 +84,7 @@ class RefusedError(SecretopsError):
 
 
 def unexpected(name: str, error: Exception) -> SecretopsError:
-    """Return the error for a defect of secretops. Logs the traceback, which the log redacts."""
+    """Return the error for an unexpected exception, which is a defect of secretops. Logs the traceback, redacted."""
     logging.getLogger(__name__).exception("%s: unexpected", name)
     return SecretopsError(
         f"{name}: an unexpected {type(error).__name__}",

@@ -1,6 +1,6 @@
-"""Formats of names, hosts, URLs, images, topics and variables, for stack file and manifest.
+"""Formats of names, hosts, URLs, images, topics and variables in the stack file and the manifest.
 
-Imports only the standard library, because the Pulumi program imports it before a preview.
+Imports only the standard library: the Pulumi program imports this module, and other packages would delay each preview.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ _LONGEST_NAME = 253
 
 
 def parse_host(text: str) -> str:
-    """Return an IP address in its shortest form, or a host name without a trailing dot, which no certificate has.
+    """Return an IP address in its shortest form, or a host name without its trailing dot, because certificates contain
+    no such dot.
 
-    Raises ValueError for anything else. IPv6: no brackets, no zone.
+    An IPv6 address must have no brackets and no zone. Raises ValueError for any other text.
     """
     name = text.removesuffix(".")
     labels = name.split(".")
@@ -64,9 +65,10 @@ _PATH_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 
 
 def parse_https_url(text: str, *, path: bool = False) -> str:
-    """Return an https URL without user, query or fragment, in lower case, without a final slash. Raises ValueError.
+    """Return an https URL in lower case without a final slash. It must have no user, query, fragment or path.
 
-    With `path` it may have a path and stays unchanged, because issuers are compared as text.
+    If `path` is set, the URL may have a path and is returned unchanged, because issuers are compared as text. Raises
+    ValueError.
     """
     if not (text.isascii() and text.isprintable()):  # urlsplit drops tabs and newlines
         raise ValueError("not ASCII")
@@ -115,13 +117,13 @@ _IMAGE = re.compile(
 
 
 def image_registry(image: str) -> str | None:
-    """Return the registry of an image; None is Docker Hub."""
+    """Return the registry of an image, or None for Docker Hub."""
     first, slash, _ = image.partition("/")
     return first if slash and (set(first) & set(".:") or first == "localhost") else None
 
 
 def is_pinned_image(text: str) -> bool:
-    """Return whether an image has a digest, or a tag other than latest."""
+    """Return whether an image's name is valid and has a digest, or a tag other than latest."""
     registry = image_registry(text)
     found = _IMAGE.fullmatch(text.removeprefix(f"{registry}/") if registry else text)
     if not found or (registry and not _is_authority(registry)):
@@ -163,5 +165,5 @@ VERSION_PREFIX = "SECRETOPS_VERSION_"
 
 
 def version_variable(secret: str) -> str:
-    """Return the variable that has the id of a reader's version of `secret`."""
+    """Return the name of the environment variable with the id of the version of `secret` that a reader receives."""
     return f"{VERSION_PREFIX}{secret.upper().replace('-', '_')}"

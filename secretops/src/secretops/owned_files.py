@@ -14,9 +14,9 @@ OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def open_owned(path: Path, flags: int, mode: int = 0o600) -> int:
-    """Return a descriptor of the regular file `path` of this account, which is not a symbolic link. Never blocks.
+    """Return a descriptor of the regular file `path`, which must belong to this account and not be a symbolic link.
 
-    `flags` and `mode` are those of os.open. Raises OSError and StoreError.
+    Never blocks. `flags` and `mode` are those of os.open. Raises OSError and StoreError.
     """
     try:
         file = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
@@ -37,15 +37,15 @@ def open_owned(path: Path, flags: int, mode: int = 0o600) -> int:
 
 
 def read_owned(path: Path) -> bytes:
-    """Return the content of the regular file `path`. Raises as `open_owned` does."""
+    """Return the content of the regular file `path`. Raises the errors of `open_owned`."""
     with open(open_owned(path, os.O_RDONLY), "rb") as file:
         return file.read()
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append `line` in a single write, and flush it to disk. A new file has mode 600. Raises as `open_owned` does.
+    """Append `line` in a single write, and flush it to disk. A new file has mode 600.
 
-    After an incomplete line, starts a new one.
+    If the last line is incomplete, starts a new line. Raises the errors of `open_owned`.
     """
     file = open_owned(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:

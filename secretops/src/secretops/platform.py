@@ -46,8 +46,7 @@ class OpenedStack(Protocol):
     def journal(self) -> Journal: ...
     @property
     def clock(self) -> Callable[[], datetime]: ...
-    def secret(self, name: str) -> Secret:
-        """Return a secret. Raises UsageError for an unknown name."""
+    def secret(self, name: str) -> Secret: ...
 
     def first_value_command(self, secret: Secret) -> str: ...
 
@@ -66,7 +65,7 @@ class RemoteCommand(Protocol):
         out: IO[bytes] | None = None,
         err: IO[bytes] | None = None,
     ) -> int:
-        """Return the exit code. `supplied` is the standard input, `files` are files by path.
+        """Run the command, and return its exit code. `supplied` is its standard input, and `files` are files by path.
 
         The output goes to `out` and `err`. Raises StoreError, UnreachableError, UsageError.
         """
@@ -102,8 +101,11 @@ class StoreChecks:
 
 
 class Platform(ABC, Generic[Location]):
-    """A platform. Methods connect only when their result is used, unless documented, and raise UsageError without the
-    platform's client."""
+    """What secretops needs from a platform: its store, trail and checks.
+
+    Methods connect only when their result is used, unless their docstring says "Connects". They raise UsageError if the
+    platform's Python package is not installed.
+    """
 
     # The manifest's model of the store's location; and that of the certificate issuer, if the registry lists one.
     location: type[Location]
@@ -129,7 +131,7 @@ class Platform(ABC, Generic[Location]):
         """Return the store and its journal, for a process in `role` ("operator", "rotator")."""
 
     def actor(self, role: str) -> str:
-        """Return who this process is, for journals and access records."""
+        """Return the name of this process in journals and access records."""
         return this_actor(role)
 
     @abstractmethod
@@ -137,7 +139,7 @@ class Platform(ABC, Generic[Location]):
         """Return the reader of the store's access log."""
 
     def query_trail(self, location: Location) -> Callable[[datetime | None], Iterator[bytes]] | None:
-        """Return a query of the access log since a time, which yields lines of the trail; None if the log is in
+        """Return a function that reads the access log since a time and yields its lines, or None if the log is in
         files."""
         return None
 
@@ -156,7 +158,7 @@ class Platform(ABC, Generic[Location]):
 
     @abstractmethod
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
-        """Return doctor's checks of the store. Each follows the checks that it depends on."""
+        """Return doctor's checks of the store. A check comes after those that it depends on."""
 
     def confirm(self, location: Location, confirmations: Sequence[str]) -> None:
         """Record confirmations by an operator, `check=words`, of facts that no check can read. Connects.
@@ -171,10 +173,10 @@ class Platform(ABC, Generic[Location]):
         )
 
     def check_owner(self, location: Location, store: VersionStore) -> None:
-        """Raise UsageError if the credentials lead to another store with the same names. Connects."""
+        """Raise UsageError if this machine's credentials open another store with the same names. Connects."""
 
     def salvage(self, location: Location, store: VersionStore) -> Salvage | None:
-        """Return the repair of the store's files; None for a store without files."""
+        """Return an object that repairs the store's files, or None if the store has no files."""
         return None
 
     def issued_certificate(self, location: Location) -> IssuedCertificate | None:
@@ -185,11 +187,11 @@ class Platform(ABC, Generic[Location]):
         return None
 
     def public_drift(self, location: Location) -> list[str]:
-        """Return each public setting of the store that differs from the manifest, with the remedy."""
+        """Return a text for each public setting in the store that differs from the manifest, with the remedy."""
         return []
 
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
-        """Remove what keeps the platform's scheduler from rotating `secret`, and return what was done. Connects.
+        """Remove what prevents the platform's scheduler from rotating `secret`, and return what was done. Connects.
 
         Each tick calls it, with the lease. Raises StoreError, UnreachableError.
         """
@@ -199,7 +201,7 @@ class Platform(ABC, Generic[Location]):
         """Remove values that the store does not list. Called at the end of a purge. Connects."""
 
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
-        """Return a runner of commands where values can be read; None if this process can read them."""
+        """Return what runs commands where values can be read, or None if this process can read them."""
         return None
 
     def is_remote(self) -> bool:
@@ -209,11 +211,11 @@ class Platform(ABC, Generic[Location]):
         raise NotImplementedError
 
     def commands(self) -> Typer:
-        """Return the command group, if the registry lists one."""
+        """Return the platform's own commands. Called only if the registry lists them."""
         raise NotImplementedError
 
     def open_source(self, place: str) -> Source:
-        """Return the launcher's source for `place` in --from, if the registry lists one."""
+        """Return the launcher's source for `place` in --from. Called only if the registry lists a source."""
         raise NotImplementedError
 
 

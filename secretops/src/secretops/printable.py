@@ -18,7 +18,7 @@ _UNCOMMON = re.compile(r"[^ -~]")
 def printable(text: str, *, keep: str = "") -> str:
     """Return `text` with control, format and separator characters escaped as in JSON, except those in `keep`.
 
-    They can move a terminal's cursor, write its clipboard or reverse text.
+    Such characters can move a terminal's cursor, write its clipboard or reverse text.
     """
     return _UNCOMMON.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
 

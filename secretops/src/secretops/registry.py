@@ -26,6 +26,8 @@ class Entry:
     issuer: str | None = None
     # Name of the command group.
     command: str | None = None
+    # The platform's own command line.
+    program: str = ""
 
 
 _HERE = "secretops.platforms"
@@ -33,24 +35,28 @@ _HERE = "secretops.platforms"
 # Kind of a store -> its platform. The kind is also the extra that installs the platform's client.
 PLATFORMS: dict[str, Entry] = {
     "dotenv": Entry(module=f"{_HERE}.dotenv.platform", source=("dotenv", "<folder of the store>")),
-    "kubernetes": Entry(module=f"{_HERE}.kubernetes.platform"),
+    "kubernetes": Entry(module=f"{_HERE}.kubernetes.platform", program="kubectl"),
     "aws": Entry(
         module=f"{_HERE}.aws.platform",
         source=("aws-sm", "<region>/<start of the names>/<secret>[+<secret>…]"),
         issuer="aws-private-ca",
+        program="aws",
     ),
-    "azure": Entry(module=f"{_HERE}.azure.platform", source=("azure-kv", "<vault's host>/<secret>[+<secret>…]")),
+    "azure": Entry(
+        module=f"{_HERE}.azure.platform", source=("azure-kv", "<vault's host>/<secret>[+<secret>…]"), program="az"
+    ),
     "vault": Entry(
         module=f"{_HERE}.vault.platform",
         source=("vault", "<host>[:<port>]/<mount>/data/<secret>[+<secret>…][,<option>…]"),
         issuer="vault",
+        program="bao",
     ),
-    "swarm": Entry(module=f"{_HERE}.swarm.platform", command="export"),
+    "swarm": Entry(module=f"{_HERE}.swarm.platform", command="export", program="docker"),
 }
 
 
 def find(kind: str) -> Any:
-    """Return the PLATFORM for a kind of store, without importing its client. Raises KeyError."""
+    """Return the PLATFORM for a kind of store, without importing the platform's Python package. Raises KeyError."""
     return importlib.import_module(PLATFORMS[kind].module).PLATFORM
 
 
@@ -59,7 +65,7 @@ def commands() -> dict[str, Any]:
 
 
 def sources() -> dict[str, str]:
-    """Return the launcher sources: scheme -> form of the rest."""
+    """Map the scheme of each launcher source to the form of its location."""
     return dict(entry.source for entry in PLATFORMS.values() if entry.source)
 
 
@@ -79,7 +85,7 @@ def find_issuer(kind: str) -> Any:
 
 @contextmanager
 def with_extra(name: str) -> Iterator[None]:
-    """Raise UsageError for a missing module, with the command that installs the extra `name`."""
+    """Raise UsageError if the block imports a missing module, with the command that installs the extra `name`."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -92,7 +98,8 @@ def with_extra(name: str) -> Iterator[None]:
 
 
 def install_command(name: str) -> str:
-    """Return the command that installs the extra `name`: in a clone, or in a program that uses the wheel."""
+    """Return the command that installs the extra `name`. It depends on whether this is a clone or a program that uses
+    the wheel."""
     if not (Path(__file__).resolve().parents[1] / "coreflux_mcp_secrets").is_dir():
         return "run in the clone: make setup"
     chosen = name if name in PLATFORMS else "cli"

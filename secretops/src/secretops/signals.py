@@ -1,6 +1,6 @@
 """End a command on a signal: one line, exit code 128 + signal number, no traceback.
 
-Imports only what every interpreter has loaded, because it runs first.
+Imports only modules that every interpreter has loaded, because the handlers are installed before all other imports.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _handle(number: int, _frame: object) -> None:
 
 
 def _leave() -> None:
-    """Exit without Python's finalization, which would reset the handlers and repeat a SIGINT from an `exec`."""
+    """Exit without Python's finalization, which would reset the signal handlers."""
     if _Phase.code is None:
         return
     from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Read access logs: one type of access for every log format. It contains no value."""
+"""Read the access logs of all platforms as `Access`, which contains no value."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Access:
     holds_value: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a field that is not text: these are compared and printed."""
+        """Raise ValueError if a field that is compared and printed is not text."""
         if not all(isinstance(text, str) for text in (self.reader, self.operation, self.secret, self.source)):
             raise ValueError("a name is not text")
 
 
 class Trail(Protocol):
-    """A log format."""
+    """Reads one log format."""
 
     # What the trail can read, for an error message.
     log_format: str
@@ -63,14 +63,15 @@ class Trail(Protocol):
         """
 
     def names(self, secret: str) -> frozenset[str]:
-        """Return the names by which the trail calls a secret, or an object with that name; empty if unknown."""
+        """Return the trail's names of a secret, or of another object with that name. Empty if the name is unknown."""
 
     def known_names(self) -> Iterable[str]:
         """Return every name that `names()` can resolve."""
 
 
 class TrailNames:
-    """Names of a stack's secrets in its trail: `by_secret` from names in the stack; `known` is the set of all."""
+    """Names in the trail. `by_secret`: a secret's name in the stack -> its names in the trail. `known`: every name in
+    the trail that belongs to the stack, also of other objects."""
 
     def __init__(self, by_secret: Mapping[str, frozenset[str]], known: Iterable[str]) -> None:
         self.by_secret, self.known = by_secret, frozenset(known)
@@ -114,7 +115,7 @@ class AccessRecordTrail(TrailNames):
 
 @contextmanager
 def parsing(what: str) -> Iterator[None]:
-    """Raise ValueError, "not `what`", for a document with a missing field, or a field of another type."""
+    """Raise ValueError, "not `what`", if the block misses a field of a document, or finds a field of another type."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, OverflowError) as error:

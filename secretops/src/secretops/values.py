@@ -52,5 +52,5 @@ class Value(Mapping[str, str]):
 
 
 def new_password() -> str:
-    """Return a password of letters and digits only: broker commands are split at spaces and quotes."""
+    """Return a password of letters and digits only, because brokers split commands at spaces and quotes."""
     return "".join([secrets.choice(_ALPHABET) for _ in range(PASSWORD_LENGTH)])

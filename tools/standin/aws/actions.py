@@ -38,7 +38,7 @@ class KnownAction:
 
 @cache
 def _listed() -> Mapping[str, frozenset[str]]:
-    """Return service prefix -> lower-case actions. Importing cfn-lint is slow."""
+    # Reads cfn-lint's file, because importing cfn-lint is slow.
     package = find_spec("cfnlint")
     if package is None or package.origin is None:
         raise RefusedError("cfn-lint is not installed, whose list of actions policies are checked by; run `make setup`")

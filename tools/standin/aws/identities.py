@@ -17,8 +17,8 @@ STAMP = "2000-01-01T00:00:00Z"
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A resource's type, name, account and region, from which its ARN and made-up digits follow. They are equal in each
-    run."""
+    """A resource's type, name, account and region. Its ARN and made-up digits are derived from them, so they are equal
+    in each run."""
 
     urn: str
     account: str
@@ -221,9 +221,9 @@ _MAKERS: Mapping[str, Callable[[Place], Made]] = {
 
 
 def computed(token: str, at: Place, output_types: Mapping[str, Any]) -> Made:
-    """Return a resource's id and computed outputs: from the table, or else a value of the right type.
+    """Return a resource's id and computed outputs, from the table or else with a made-up value of the right type.
 
-    `output_types` has the SDK's outputs that are no inputs.
+    `output_types` has the SDK's outputs that are not inputs.
     """
     if maker := _MAKERS.get(token):
         resource_id, made = maker(at)

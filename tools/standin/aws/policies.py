@@ -134,7 +134,7 @@ def _document(given: Any, kind: str, at: str) -> Iterator[Problem]:
 
 
 def _sids(statements: list[Mapping[str, Any]], at: str) -> Iterator[Problem]:
-    """Check statement ids: letters and digits, and unique (IAM user guide, Sid). Services other than IAM allow more."""
+    # Letters and digits, and unique (IAM user guide, Sid). Services other than IAM allow more.
     times = Counter(str(one.get("Sid", "")) for one in statements)
     for index, statement in enumerate(statements):
         sid = str(statement.get("Sid", ""))

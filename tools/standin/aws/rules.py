@@ -122,7 +122,7 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
 
 
 def _tags(inputs: Inputs) -> Iterator[Problem]:
-    """Check tags: 50, keys of 1 to 128 characters without aws:, values up to 256 (AWS Tagging reference)."""
+    # At most 50, keys of 1 to 128 characters without aws:, values up to 256 (AWS Tagging reference).
     tags = inputs.get("tags")
     for key, text in tags.items() if isinstance(tags, Mapping) else ():
         if key.lower().startswith("aws:") or not 1 <= len(key) <= 128:  # noqa: PLR2004

@@ -22,8 +22,9 @@ from tools.standin.wire import has_unknown, is_unknown
 class Call:
     """The API call to which a resource's inputs belong.
 
-    `names`: path of a property -> member, if they differ in more than case; None if the meaning differs. `within`: the
-    member that contains the properties; `of`: the property that contains the members.
+    `names`: property's path -> the request's member, for names that differ in more than case; None: not compared.
+    `within`: the one member of the request that the properties fill, such as Targets. `of`: the one property whose
+    entries are compared, such as healthCheck.
     """
 
     service: str
@@ -187,8 +188,8 @@ def _document(shape: Any, text: str, at: str, call: Call) -> Iterator[Problem]:
 
 
 def _structure(shape: Any, given: Mapping[str, Any], prefix: str, call: Call, *, strict: bool) -> Iterator[Problem]:
-    """Yield violations of a structure. `strict`: unknown members are violations; otherwise they may be names of
-    Pulumi."""
+    """Yield violations of a structure. `strict`: unknown members are violations; otherwise they may be properties that
+    only Pulumi has."""
     members = {name if strict else name.lower(): member for name, member in shape.members.items()}
     for name, value in given.items():
         path = re.sub(r"\[\d+\]", "", f"{prefix}{name}").removeprefix(f"{call.of}.")
@@ -261,7 +262,7 @@ def _said(call: Call) -> str:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """Return the compiled pattern; None if only Java can read it."""
+    # Botocore has patterns that only Java can read.
     try:
         return re.compile(pattern)
     except re.error:

@@ -63,7 +63,7 @@ def _size(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _units(text: Any, word: str) -> int:
-    """Return a size in units, 1024 per vCPU or GB (ECS API reference, RegisterTaskDefinition); -1 if invalid."""
+    # Units of 1024 per vCPU or GB (ECS API reference, RegisterTaskDefinition); -1 if invalid.
     read = re.fullmatch(rf"(\d*\.?\d+)\s*({word})?", str(text), re.IGNORECASE)
     if not read:
         return -1
@@ -110,7 +110,7 @@ def _wrong_place(text: str) -> tuple[str, str] | None:
 
 
 def _without_execution_role(listed: list[Mapping[str, Any]], *, on_fargate: bool) -> Iterator[Problem]:
-    """Require an execution role, which reads secrets and, on Fargate, writes the log (ECS developer guide)."""
+    # The role reads secrets and, on Fargate, writes the log (ECS developer guide).
     if any(_entries(container, "secrets") for container in listed):
         why = "ECS reads the containers' secrets with it"
     elif on_fargate and any((one.get("logConfiguration") or {}).get("logDriver") == "awslogs" for one in listed):

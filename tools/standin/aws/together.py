@@ -54,7 +54,7 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
 
 
 def _pattern(inputs: Inputs) -> Iterator[Problem]:
-    """Require an object whose leaves are lists (EventBridge user guide, creating event patterns)."""
+    # The leaves of a pattern are lists (EventBridge user guide, creating event patterns).
     text = inputs.get("eventPattern")
     if text is None and inputs.get("scheduleExpression") is None:
         yield Problem("eventPattern", MISSING, "a rule has a pattern or a schedule", "give event_pattern")
@@ -81,7 +81,7 @@ def _leaves(pattern: Any, at: str) -> Iterator[Problem]:
 
 
 def _redrive(inputs: Inputs) -> Iterator[Problem]:
-    """Check a queue's redrive policy (SQS API reference, CreateQueue)."""
+    # SQS API reference, CreateQueue.
     text = inputs.get("redrivePolicy")
     if not isinstance(text, str) or is_unknown(text):
         return
@@ -97,7 +97,7 @@ def _redrive(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _rotation(inputs: Inputs) -> Iterator[Problem]:
-    """Require a function, and either days or a schedule (RotateSecret, RotationRulesType)."""
+    # Secrets Manager API reference, RotateSecret and RotationRulesType.
     if inputs.get("rotationLambdaArn") is None:
         yield Problem("rotationLambdaArn", MISSING, "a function rotates a secret", "give rotation_lambda_arn")
     rules = inputs.get("rotationRules")
@@ -118,7 +118,7 @@ def _rotation(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _function(inputs: Inputs) -> Iterator[Problem]:
-    """Require handler and runtime for a zip, and neither for an image (CreateFunction)."""
+    # Lambda API reference, CreateFunction.
     if inputs.get("packageType", "Zip") == "Zip":
         for name in ("handler", "runtime"):
             if inputs.get(name) is None:
@@ -138,7 +138,7 @@ def _function(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _alarm(inputs: Inputs) -> Iterator[Problem]:
-    """Require a metric, metrics or a PromQL query (PutMetricAlarm). botocore's model only requires the name."""
+    # PutMetricAlarm. botocore's model only requires the name.
     kinds = ("metricName", "metricQueries", "evaluationCriteria")
     given = [name for name in kinds if inputs.get(name) not in (None, [])]
     if len(given) != 1:
@@ -161,7 +161,7 @@ def _alarm(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _schedule(inputs: Inputs) -> Iterator[Problem]:
-    """Require windows of 1 to 1440 minutes (EventBridge Scheduler user guide, flexible time windows)."""
+    # Windows of 1 to 1440 minutes (EventBridge Scheduler user guide, flexible time windows).
     window = inputs.get("flexibleTimeWindow")
     if isinstance(window, Mapping) and window.get("mode") == "FLEXIBLE" and not window.get("maximumWindowInMinutes"):
         at = "flexibleTimeWindow.maximumWindowInMinutes"
@@ -169,7 +169,7 @@ def _schedule(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _lock(inputs: Inputs) -> Iterator[Problem]:
-    """Require a mode, and either days or years (S3 API reference, DefaultRetention)."""
+    # S3 API reference, DefaultRetention.
     rule = inputs.get("rule")
     retention = rule.get("defaultRetention") if isinstance(rule, Mapping) else None
     if not isinstance(retention, Mapping):
@@ -182,7 +182,7 @@ def _lock(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _trail(inputs: Inputs) -> Iterator[Problem]:
-    """Require a wildcard for streams at the end of the log group's ARN (the provider's page)."""
+    # The provider's page on trails requires the wildcard for streams.
     group = inputs.get("cloudWatchLogsGroupArn")
     if isinstance(group, str) and not is_unknown(group) and not group.endswith(":*"):
         yield Problem("cloudWatchLogsGroupArn", group, "it ends with all of the group's streams", "add :*")

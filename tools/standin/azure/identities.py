@@ -1,4 +1,4 @@
-"""Made-up ids, object ids and addresses of Azure. They follow from names, so that two runs are equal."""
+"""Made-up ids, object ids and addresses of Azure. They are derived from names, so that two runs are equal."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def name_of(token: str) -> str | None:
 
 
 def outer(token: str) -> frozenset[str]:
-    """Return the properties that decide where a resource is. Changing them replaces it."""
+    """Return the properties that determine where a resource is. Changing them replaces it."""
     found = {*_PLACEHOLDER.findall(PATHS.get(kind(token), "")), *filter(None, [name_of(token)])}
     return frozenset(found | {"resourceGroupName", "location"})
 
@@ -111,7 +111,6 @@ class Place:
 
 
 def computed(at: Place, output_types: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs that are no inputs: known ones, or else a value of the right type."""
     path = at.id.rpartition("/providers/")[2].split("/")
     same = {
         "name": at.id.rpartition("/")[2],

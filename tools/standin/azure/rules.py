@@ -158,7 +158,7 @@ def _is_open(value: Any) -> bool:
 
 
 def _tags(inputs: Inputs) -> Iterator[Problem]:
-    r"""Check tags: 50, names of 1 to 512 characters without <>%&\?/, values up to 256 (Azure, tag resources)."""
+    # At most 50, names of 1 to 512 characters without <>%&\?/, values up to 256 (Azure, tag resources).
     tags = inputs.get("tags")
     for key, text in tags.items() if isinstance(tags, Mapping) else ():
         if not re.fullmatch(r"[^<>%&\\?/]{1,512}", key):
@@ -175,7 +175,7 @@ _PRIVATE = tuple(ipaddress.IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.
 
 
 def _networks(inputs: Inputs) -> Iterator[Problem]:
-    """Require public IPv4 addresses and networks: none of RFC 1918 (Key Vault and Storage, IP network rules)."""
+    # Networks of RFC 1918 are not allowed (Key Vault and Storage, IP network rules).
     for path in ("properties.networkAcls.ipRules[].value", "networkRuleSet.ipRules[].iPAddressOrRange"):
         for at, value in found(inputs, path):
             if not isinstance(value, str) or is_unknown(value):

@@ -37,7 +37,7 @@ def unchangeable(kind: str, before: Inputs, inputs: Inputs) -> str | None:
 
 
 def _vault(inputs: Inputs) -> Iterator[Problem]:
-    """Require either roles, or access policies (Vaults - Create Or Update)."""
+    # Vaults - Create Or Update.
     given = inputs.get("properties")
     if isinstance(given, Mapping) and not given.get("enableRbacAuthorization") and given.get("accessPolicies") is None:
         at = "properties.accessPolicies"
@@ -51,7 +51,7 @@ def _assignment(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _diagnostics(inputs: Inputs) -> Iterator[Problem]:
-    """Require a destination, and a category or a group of logs (Diagnostic Settings - Create Or Update)."""
+    # Diagnostic Settings - Create Or Update.
     places = ("workspaceId", "storageAccountId", "eventHubAuthorizationRuleId", "marketplacePartnerId")
     if all(inputs.get(place) is None for place in places):
         yield Problem("workspaceId", MISSING, "a diagnostic setting sends to somewhere", "give workspace_id")
@@ -63,7 +63,7 @@ def _diagnostics(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _query_rule(inputs: Inputs) -> Iterator[Problem]:
-    """Check an alert's query rule (Scheduled Query Rules - Create Or Update)."""
+    # Scheduled Query Rules - Create Or Update.
     for name, remedy in (("scopes", "give the workspace's id"), ("criteria", "give all_of with a condition")):
         if not inputs.get(name):
             yield Problem(name, inputs.get(name, MISSING), "an alert cannot do without it", remedy)
@@ -82,14 +82,14 @@ def _query_rule(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _federation(inputs: Inputs) -> Iterator[Problem]:
-    """Require exactly one audience (Entra, workload identity federation)."""
+    # Entra, workload identity federation.
     audiences = inputs.get("audiences")
     if isinstance(audiences, list) and len(audiences) != 1:
         yield Problem("audiences", audiences, "it has exactly one audience", "give api://AzureADTokenExchange")
 
 
 def _job(inputs: Inputs) -> Iterator[Problem]:
-    """Require the configuration of the job's trigger, and no other (Jobs - Create Or Update)."""
+    # Jobs - Create Or Update.
     about = inputs.get("configuration")
     configuration: Mapping[str, Any] = about if isinstance(about, Mapping) else {}
     own = {"Schedule": "scheduleTriggerConfig", "Event": "eventTriggerConfig", "Manual": "manualTriggerConfig"}

@@ -1,8 +1,5 @@
-"""Creates resources in an OpenBao on this machine, so that rotators and servers can run.
-
-The paths are in places.py; the inputs are the request's body. Refresh, update and destroy use the server, which
-computes accessors, CSRs and certificates. It never creates secret values.
-"""
+"""Creates resources in an OpenBao on this machine, so that rotators and servers can run. It never creates secret
+values."""
 
 from __future__ import annotations
 
@@ -149,7 +146,7 @@ def _is_gone(code: int, answer_text: str) -> bool:
 
 
 def _passes(code: int) -> bool:
-    """Return whether the provider retries: OpenBao answers 500 to concurrent changes of a mount."""
+    # The provider retries, because OpenBao answers 500 to concurrent changes of a mount.
     return code >= HTTPStatus.INTERNAL_SERVER_ERROR and code != HTTPStatus.NOT_IMPLEMENTED
 
 

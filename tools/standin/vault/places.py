@@ -39,29 +39,29 @@ class Place:
 
     at: str
     method: str = "POST"
+    # Defaults of names in the path.
     defaults: Mapping[str, str] = field(default_factory=dict)
-    """Defaults of names in the path."""
     named: Mapping[str, str] = field(default_factory=dict)
+    # Returns the request's body; by default it is the remaining inputs.
     shaped: Callable[[Inputs], Body] | None = None
-    """Returns the request's body; by default it is the remaining inputs."""
+    # Path and body of an update, if they differ from the creation's.
     change: tuple[str, Callable[[Inputs], Body]] | None = None
-    """Path and body of an update, if they differ from the creation's."""
+    # Path and body of a second request, after creation and update. It is skipped if the body is empty.
     then: tuple[str, Callable[[Inputs], Body]] | None = None
-    """Path and body of a second request, after creation and update. It is skipped if the body is empty."""
+    # Path for reading, by default the creation's; None if the resource can't be read.
     found: str | None = ""
-    """Path for reading, by default the creation's; None if the resource can't be read."""
+    # Path for deletion, by default the creation's; None if the provider only forgets the resource.
     deleted: str | None = ""
-    """Path for deletion, by default the creation's; None if the provider only forgets the resource."""
+    # Output -> its name in the answer to the creation.
     answers: Mapping[str, str] = field(default_factory=dict)
-    """Output -> its name in the answer to the creation."""
+    # Output -> its name in the answer to a read.
     reads: Mapping[str, str] = field(default_factory=dict)
-    """Output -> its name in the answer to a read."""
+    # Id in Pulumi; by default the path of the creation.
     id: str = ""
-    """Id in Pulumi; by default the path of the creation."""
+    # Whether the resource can't be updated.
     once: bool = False
-    """Whether the resource can't be updated."""
+    # Whether creation fails if the resource exists, although the API would update it.
     exclusive: bool = False
-    """Whether creation fails if the resource exists, although the API would update it."""
 
     def path(self, template: str, properties: Inputs) -> str:
         return template.format_map({**self.defaults, **{name: _text(value) for name, value in properties.items()}})
@@ -133,7 +133,7 @@ OF_THE_MOUNT = ("path", "type", "description", "disableRemount", "local", "tune"
 
 
 def _jwt_role(inputs: Inputs) -> Body:
-    """Return the body of a JWT role. The provider's default of `roleType` differs from the API's."""
+    # The provider's default of `roleType` differs from the API's.
     return plain({"roleType": "oidc", **inputs}, without=("backend", "roleName"))
 
 

@@ -15,8 +15,6 @@ from tools.standin.vault.openbao import OpenBao
 
 
 class Vault:
-    """A `Cloud`: some of Vault's rules, made-up identities, and an OpenBao if configured."""
-
     package = "vault"
 
     def __init__(self, version: str) -> None:
@@ -24,7 +22,6 @@ class Vault:
         self._openbao: OpenBao | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Set address and server. Raises for a missing address, as the real provider does, and if there is a token."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there is a Vault token (from {found}), and this is the stand-in, which reaches no server; "
@@ -88,5 +85,5 @@ class Vault:
         return not (self._openbao and self._openbao.makes(token)) or self._openbao.exists(token, outputs)
 
     def invoke(self, token: str, arguments: Inputs) -> dict[str, Any]:  # noqa: ARG002
-        """Reject every function: its answer may be a secret value."""
+        """Reject every function, because its answer may be a secret value."""
         raise RefusedError(f"{token}: the stand-in answers no function of Vault; take a resource's output")

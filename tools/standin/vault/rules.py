@@ -108,14 +108,14 @@ def _given(inputs: Inputs, *names: str) -> list[str]:
 
 
 def _token(inputs: Inputs) -> Iterator[Problem]:
-    """Reject lifetimes above the maximum (Vault, Tokens)."""
+    # Vault, Tokens.
     ttl, most = inputs.get("tokenTtl"), inputs.get("tokenMaxTtl")
     if isinstance(ttl, int | float) and isinstance(most, int | float) and 0 < most < ttl:
         yield Problem("tokenTtl", ttl, "it is at most token_max_ttl", "shorten it")
 
 
 def _kubernetes(inputs: Inputs) -> Iterator[Problem]:
-    """Reject `*` for both names and namespaces (Vault, Kubernetes auth method API)."""
+    # Vault, Kubernetes auth method API.
     yield from _token(inputs)
     if not _given(inputs, "boundServiceAccountNamespaces", "boundServiceAccountNamespaceSelector"):
         yield Problem("boundServiceAccountNamespaces", MISSING, "a role is bound to namespaces", "give them")
@@ -124,7 +124,7 @@ def _kubernetes(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _jwt(inputs: Inputs) -> Iterator[Problem]:
-    """Require a binding of a jwt role (Vault, JWT/OIDC auth method API)."""
+    # Vault, JWT/OIDC auth method API.
     yield from _token(inputs)
     bound = ("boundAudiences", "boundSubject", "boundClaims", "tokenBoundCidrs")
     if inputs.get("roleType") == "jwt" and not _given(inputs, *bound):
@@ -132,7 +132,7 @@ def _jwt(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _keys(inputs: Inputs) -> Iterator[Problem]:
-    """Require exactly one source of signing keys (Vault, JWT/OIDC auth method API, Configure)."""
+    # Vault, JWT/OIDC auth method API, Configure.
     ways = ("oidcDiscoveryUrl", "jwksUrl", "jwksPairs", "jwtValidationPubkeys")
     if len(_given(inputs, *ways)) != 1:
         yield Problem("oidcDiscoveryUrl", inputs.get("oidcDiscoveryUrl", MISSING), "one way to the issuer's keys",
@@ -140,20 +140,20 @@ def _keys(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _audit(inputs: Inputs) -> Iterator[Problem]:
-    """Check an audit device (Vault, File audit device)."""
+    # Vault, File audit device.
     options = inputs.get("options")
     if inputs.get("type") == "file" and isinstance(options, Mapping) and "file_path" not in options:
         yield Problem("options.file_path", MISSING, "a file device writes somewhere", "give file_path")
 
 
 def _life(inputs: Inputs) -> Iterator[Problem]:
-    """Check the lifetimes of a PKI role (Vault, PKI (API), Create/Update role)."""
+    # Vault, PKI (API), Create/Update role.
     if _seconds(inputs.get("ttl")) > (_seconds(inputs.get("maxTtl")) or float("inf")):
         yield Problem("ttl", inputs.get("ttl"), "it is at most max_ttl", "shorten it")
 
 
 def _rebuilt(inputs: Inputs) -> Iterator[Problem]:
-    """Check how often a CRL is rebuilt (Vault, PKI (API), Set revocation configuration)."""
+    # Vault, PKI (API), Set revocation configuration.
     grace, expiry = inputs.get("autoRebuildGracePeriod"), inputs.get("expiry")
     if inputs.get("autoRebuild") and expiry and _seconds(grace) >= _seconds(expiry):
         yield Problem("autoRebuildGracePeriod", grace, "it is shorter than expiry", "shorten it")

@@ -1,11 +1,9 @@
-"""A small Python language host for the Pulumi CLI, for machines without the official one.
+"""A small Python language host for the Pulumi CLI, for machines without the official one, which is in no package
+registry.
 
-The official pulumi-language-python is in no package registry. This one starts a program with Pulumi's executor, or a
-plugin, in an existing environment, and reports its end. It installs no dependencies, finds no plugins, and generates no
-code.
-
-The CLI starts it, reads its port from the first line, and speaks LanguageRuntime (language.proto of Pulumi 3.272) over
-gRPC on loopback.
+It starts a program with Pulumi's executor, or a plugin, in an existing environment, and reports its end. It installs no
+dependencies, finds no plugins, and generates no code. The CLI reads its port from the first line, and speaks
+LanguageRuntime (language.proto of Pulumi 3.272) over gRPC on loopback.
 """
 
 # ruff: noqa: N802, ARG002  names and arguments of the protocol
@@ -30,7 +28,7 @@ from typing import IO, Any
 
 
 def _skip_the_sdk() -> None:
-    """Allow importing `pulumi.runtime.proto` without the SDK, which would double the start time of 0.3 s."""
+    # Importing the SDK would double the start time of 0.3 s.
     spec = importlib.util.find_spec("pulumi")
     if spec is None or not spec.submodule_search_locations:
         sys.exit(f"{sys.executable} has no pulumi package: run `make setup`")
@@ -73,7 +71,7 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
         return plugin_pb2.PluginInfo(version="")
 
     def GetRequiredPackages(self, request: Any, context: Any) -> Any:
-        """Return no packages, since the CLI would download them. Programs request providers with their resources."""
+        """Return no packages, because the CLI would download them. Programs request providers with their resources."""
         return language_pb2.GetRequiredPackagesResponse()
 
     def InstallDependencies(self, request: Any, context: Any) -> Iterator[Any]:
@@ -153,7 +151,7 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
 def interpreter(info: Any) -> tuple[str, dict[str, str]]:
     """Return the Python and the environment for a program or plugin.
 
-    `virtualenv` is relative to its Pulumi.yaml. The default is .venv with the toolchain uv, otherwise this host's
+    `virtualenv` is relative to its Pulumi.yaml. By default it is .venv if the toolchain is uv, or else this host's
     environment.
     """
     options = dict(info.options)
@@ -177,7 +175,7 @@ def _end(child: subprocess.Popen[Any]) -> None:
 
 
 def _exit(*_: object) -> None:
-    """Exit at once: the CLI waits 5 s for a plugin that ignores its signal, and grpc's stop waits for open calls."""
+    # The CLI waits 5 s for a plugin that ignores its signal, and grpc's stop waits for open calls.
     for child in _children:
         _end(child)
     os._exit(0)

@@ -1,1 +1,2 @@
-"""The embedded broker of a dev stack: users in a file, Coreflux's documented user commands, loopback only."""
+"""The embedded broker of a dev stack. It listens only on loopback, has its users in a file, and runs the user commands
+that Coreflux documents."""

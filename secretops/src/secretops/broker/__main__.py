@@ -1,4 +1,4 @@
-"""The embedded broker's process, which `process.start` runs with HOME HOST PORT [READY]. No argument is secret."""
+"""The embedded broker's process. `process.start` passes the arguments HOME HOST PORT [READY]. They are not secret."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Run the user commands of a Coreflux broker (CorefluxCommunity/coreflux-cursor-plugin, broker-commands and
--security)."""
+"""Run a Coreflux broker's user commands, as the skills broker-commands and broker-security of
+CorefluxCommunity/coreflux-cursor-plugin describe them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Command:
 
 
 def parse(text: str) -> Command:
-    """Parse `-commandName <args…> [-requestId <id>]`, or `--kebab-case`. Arguments may be quoted. Raises ValueError."""
+    """Parse `-commandName <args…> [-requestId <id>]`. The name may also have the form `--command-name`, and arguments
+    may be quoted. Raises ValueError."""
     lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
     lexer.whitespace_split, lexer.commenters, lexer.escape, lexer.quotes = True, "", "", '"'
     tokens = list(lexer)
@@ -63,7 +64,8 @@ class Commands:
         }
 
     def run(self, username: str, text: str) -> str:
-        """Return the JSON answer to a command of `username`. It repeats no argument except a user's name."""
+        """Run a command of `username`, and return the answer as JSON. The answer contains no argument except a user's
+        name."""
         try:
             command = parse(text)
         except ValueError as error:  # contains no input

@@ -148,7 +148,8 @@ class _Fields:
 
 
 def connect(body: bytes) -> Connect:
-    """Parse a CONNECT. Raises MalformedError, and RefusedConnectError for another protocol or no client id."""
+    """Parse a CONNECT. Raises MalformedError, and RefusedConnectError for another protocol version, or for a persistent
+    session without a client id."""
     fields = _Fields(body)
     if fields.text() != "MQTT":
         raise MalformedError("protocol name")

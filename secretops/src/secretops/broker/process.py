@@ -1,6 +1,7 @@
-"""The embedded broker's process: start it in the background, find it by its pid file, stop it.
+"""Start the embedded broker in the background, find it by its pid file, and stop it. A broker's home is the folder of
+its files.
 
-A running broker locks its pid file, so a stale pid is never signalled.
+A running broker locks its pid file. A pid in an unlocked file is stale, and receives no signal.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
 
 
 def start(home: Path, host: str, port: int) -> Listener:
-    """Start the broker in the background, unless a process listens there, and wait until it accepts clients.
+    """Start the broker in the background, unless a process already listens at the address, and wait until it accepts
+    clients.
 
     Raises UsageError (not loopback), StoreError, EmbeddedBrokerError.
     """
@@ -148,7 +150,7 @@ def stop(home: Path) -> bool:
 
 
 def running(home: Path) -> Running | None:
-    """Return this home's broker, if its pid file is locked."""
+    """Return the broker that locks this home's pid file, or None."""
     path = home / PID_FILE
     with files.os_errors(path):
         try:
@@ -179,12 +181,12 @@ def is_listening(host: str, port: int) -> bool:
 
 
 def wait_until_free(host: str, port: int) -> bool:
-    """Wait for a broker that has lost its pid file to exit. Return whether the address is free."""
+    """Wait for a broker to exit, which it does once its pid file is removed. Return whether the address is free."""
     return _within(3 * server.OWNED_SECONDS, lambda: not is_listening(host, port))
 
 
 def loopback(host: str) -> str:
-    """Return the address to listen on. Raises UsageError if it is not loopback."""
+    """Return the IPv4 address to listen on. Raises UsageError if `host` is not loopback."""
     if host == "localhost":
         return "127.0.0.1"  # ::1 may be configured but unavailable, as in many containers
     with suppress(ValueError):
@@ -219,7 +221,7 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
 
 
 def _spawn(home: Path, host: str, port: int) -> tuple[subprocess.Popen[bytes], int]:
-    """Return the process, and a pipe that receives a byte once it accepts clients."""
+    """Start the broker's process. Return it, and a pipe that receives a byte once the broker accepts clients."""
     ready, write_end = os.pipe()
     argv = [sys.executable, "-P", "-m", "secretops.broker", str(home.resolve()), host, str(port), str(write_end)]
     log_file = os.open(home / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, files.PRIVATE)
@@ -245,7 +247,7 @@ def _spawn(home: Path, host: str, port: int) -> tuple[subprocess.Popen[bytes], i
 
 @contextmanager
 def _claimed(home: Path, address: str) -> Iterator[Callable[[], bool]]:
-    """Lock the pid file. Yield a function that returns whether the file is still the locked one."""
+    """Lock the pid file. Yield a function that returns whether the locked file is still the one at its path."""
     path = home / PID_FILE
     locked: list[int] = []
 

@@ -1,6 +1,7 @@
 """The embedded broker: MQTT 3.1.1 on loopback, with users, access rules and user commands.
 
-State changes only between awaits, so a message reaches every session or none.
+No change of its state contains an await. So no other task sees half of a change, and a message reaches every session or
+none.
 """
 
 from __future__ import annotations
@@ -55,10 +56,11 @@ class Action(Enum):
 
 
 def is_allowed(user: User | None, action: Action, topic: str) -> bool:
-    """Return whether `user` may access a topic or a filter, as on a new Coreflux broker.
+    """Return whether `user` may access a topic or a filter, by the rules of a new Coreflux broker.
 
-    Ordinary topics are open. Command and its Output require CommandCall; the rest of $SYS requires a system
-    administrator, except descriptions of actions, which the MCP server reads.
+    Topics without a leading $ are open to all users. `may_command` permits to publish to COMMAND_TOPIC and to read
+    OUTPUT_TOPIC. Every user may read descriptions of actions, as the MCP server does. SYSTEM_CONFIGURATION permits to
+    read all other topics.
     """
     if user is None:
         return False
@@ -82,7 +84,7 @@ class EmbeddedBroker:
         self._retained: dict[str, Message] = {}
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
-        """Serve a client until it disconnects or violates a rule. Never raises for the client's data."""
+        """Serve a client until it disconnects or violates a rule. Invalid data from the client raises no exception."""
         if len(self._pending) >= MAX_PENDING:
             oldest = next(iter(self._pending))
             del self._pending[oldest]
@@ -133,11 +135,10 @@ class EmbeddedBroker:
         return password
 
     def _allows_will(self, name: str | None, will: Message) -> bool:
-        """Return whether the user may have that will. A will on Command is refused: it would not run as a command."""
+        # A will for COMMAND_TOPIC would not run as a command.
         return will.topic != COMMAND_TOPIC and is_allowed(self._users.get(name), Action.PUBLISH, will.topic)
 
     def _open(self, connect: Connect, connection: Connection) -> Session:
-        """Return the client's previous session if it may be resumed, else a new one."""
         client_id, name = connect.client_id or uuid.uuid4().hex, connect.username or ""
         session = self._sessions.get(client_id)
         if session and session.connection:
@@ -154,7 +155,6 @@ class EmbeddedBroker:
         return session
 
     def _disconnect(self, session: Session, connection: Connection) -> None:
-        """End a connection once: publish its will, and delete a clean session."""
         if session.connection is not connection:
             return
         session.connection = None
@@ -277,7 +277,7 @@ class EmbeddedBroker:
 
 
 def _hang_up(writer: StreamWriter) -> None:
-    """Close without waiting for a client to read."""
+    # Does not wait until the client has read its data.
     if writer.transport.get_write_buffer_size():
         writer.transport.abort()
     writer.close()
@@ -286,7 +286,7 @@ def _hang_up(writer: StreamWriter) -> None:
 async def run(
     users: Users, host: str, port: int, *, on_listening: Callable[[], None], owned: Callable[[], bool]
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until `owned`, called every OWNED_SECONDS, returns False.
+    """Serve until SIGTERM or SIGINT, or until `owned` returns False, which is called every OWNED_SECONDS.
 
     Raises OSError if the address is in use.
     """

@@ -72,7 +72,6 @@ class Session:
             self._send_waiting()
 
     def acknowledged(self, kind: PacketType, packet_id: int) -> None:
-        """Handle a PUBACK, PUBREC or PUBCOMP. An unknown packet id changes nothing."""
         message = self._sent.get(packet_id)
         if kind is PacketType.PUBREC:
             if message is not None and message.qos == 2:  # noqa: PLR2004
@@ -96,7 +95,6 @@ class Session:
         self._send_waiting()
 
     def subscribe(self, topic_filter: str, qos: int) -> bool:
-        """Add or replace a subscription. Return False at the limit."""
         if topic_filter not in self.subscriptions and len(self.subscriptions) >= packets.MAX_SUBSCRIPTIONS:
             return False
         self.subscriptions[topic_filter] = qos

@@ -1,4 +1,5 @@
-"""The embedded broker's users in a private file: names, hashed passwords, flags and groups of a Coreflux broker."""
+"""The embedded broker's users in a private file, with hashed passwords, and with flags and groups as on a Coreflux
+broker."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ FIRST_ADMIN = "root"
 
 
 class Flag(StrEnum):
-    """A right beyond ordinary topics (CorefluxCommunity/coreflux-cursor-plugin, skill broker-security)."""
+    """A right of a broker user, from the skill broker-security of CorefluxCommunity/coreflux-cursor-plugin."""
 
     SYSTEM_CONFIGURATION = "AllowedSystemConfiguration"
     USER_MANAGEMENT = "AllowedUserManagement"
@@ -32,7 +33,7 @@ class Flag(StrEnum):
 
 
 class UserError(Exception):
-    """A user command failed. The text contains no argument but the user's name."""
+    """A user command failed. The text contains no argument except the user's name."""
 
 
 class _Model(BaseModel):
@@ -40,7 +41,8 @@ class _Model(BaseModel):
 
 
 class Scrypt(_Model):
-    """A hashed password. n=2**14 costs 16 MiB and about 40 ms per login: enough for generated passwords of 238 bits."""
+    """A hashed password. n=2**14 costs 16 MiB and about 40 ms per login. That is enough, because generated passwords
+    have 238 bits."""
 
     salt: str
     hash: str
@@ -69,7 +71,7 @@ class User(_Model):
 
     @property
     def may_command(self) -> bool:
-        """Return whether the user may publish to Command and read its Output (CommandCall)."""
+        """Return whether the user has the right CommandCall: to publish to COMMAND_TOPIC, and to read OUTPUT_TOPIC."""
         return bool(self.flags & {Flag.USER_MANAGEMENT, Flag.SYSTEM_CONFIGURATION})
 
 
@@ -78,7 +80,8 @@ class _File(_Model):
 
 
 class Users:
-    """The broker's users. A change is saved before it applies, so a crash loses no answered command."""
+    """The broker's users. A change is saved before it takes effect and is answered, so a crash loses no answered
+    change."""
 
     def __init__(self, path: Path, users: dict[str, User]) -> None:
         self._path = path
@@ -157,7 +160,7 @@ class Users:
 def create_first_admin(
     home: Path, *, username: str = FIRST_ADMIN, save: Callable[[Value], object] | None = None
 ) -> Value | None:
-    """Create the users file with an admin, and return its credential; None if the file exists.
+    """Create the users file with an admin. Return the admin's credential, or None if the file exists.
 
     `save` receives the credential before the file is written, so that a crash cannot lose it.
     """

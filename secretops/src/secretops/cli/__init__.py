@@ -1,4 +1,4 @@
-"""The `secretops` command: it parses and prints; `operations` does the work."""
+"""The command line of `secretops`. It parses arguments and prints results; the package `operations` does the work."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _fail(error: SecretopsError | None, code: int) -> int:
 
 
 def _usage(error: typer.TyperException) -> SecretopsError | None:
-    """Return the error for an invalid command line. For an empty one, print the help."""
+    """Return the error for an invalid command line. If the command line is empty, print the help and return None."""
     message, rule = error.format_message(), ""
     if type(error).__name__ == "NoArgsIsHelpError":  # typer exports no other name for it
         out.print(message)

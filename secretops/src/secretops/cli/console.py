@@ -1,4 +1,4 @@
-"""The app, the common options, and printing. Imports nothing slow."""
+"""The typer app, the common options, and printing. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from secretops import signals
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.printable import Screen, printable
+from secretops.registry import PLATFORMS
 
 if TYPE_CHECKING:
     from secretops.operations.session import Session
@@ -37,21 +38,8 @@ INDENT, GAP = " " * 10, "  "
 _WORD = re.compile(r"""\s*(?:"[^"]*"|(?<!\S)'[^']*'|(?<!\S)`[^`]*`|\S)+""")
 
 # First words of the commands in remedies.
-_COMMANDS = frozenset(
-    (
-        "aws",
-        "az",
-        "bao",
-        "chmod",
-        "chown",
-        "docker",
-        "git",
-        "kubectl",
-        "mosquitto_ctrl",
-        "openssl",
-        "pulumi",
-        "secretops",
-    )
+_COMMANDS = frozenset(("chmod", "chown", "git", "mosquitto_ctrl", "openssl", "pulumi", "secretops")).union(
+    platform.program for platform in PLATFORMS.values()
 )
 
 # ECMA-48, Select Graphic Rendition.
@@ -88,7 +76,7 @@ Journals = Annotated[
 
 
 class _Group(TyperGroup):
-    """Accepts the common options before a command, too, and passes them on."""
+    """A command group that also accepts the common options before a command, and passes them on to it."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -125,7 +113,7 @@ def common_options(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Accept --version, and the options that may also precede a command; see _Group."""
+    """Accept --version, and the common options, which _Group passes on to the command."""
 
 
 def make_group(help: str, **options: Any) -> typer.Typer:
@@ -213,17 +201,16 @@ def confirm(command: str, cost: str, name: str, *, which: str = "the secret's na
 
 
 def notify(text: str, *, style: str = "", styled: int | None = None) -> None:
-    """Print `text`, wrapped at words. `style` as for Printer.print."""
     out.print("\n".join(_fold(line, INDENT) for line in text.split("\n")), style=style, styled=styled)
 
 
 def print_error(text: str) -> None:
-    """Print the lines of an error, each wrapped at words."""
     err.print("\n".join(_fold(line, "   ") for line in text.split("\n")))
 
 
 def _fold(line: str, indent: str) -> str:
-    """Wrap a line at words, and not within a command, which stays copyable. Only a longer word exceeds the columns."""
+    """Wrap a line between words, but not within a command, so that it can be copied. A line is longer only if one word
+    is."""
     lines, columns = [""], _columns()
     for part in _parts(line):
         if lines[-1].strip() and len(lines[-1]) + len(part) > columns:
@@ -234,7 +221,8 @@ def _fold(line: str, indent: str) -> str:
 
 
 def _parts(line: str) -> list[str]:
-    """Return the words of a line and the space before each. A command is one word, up to the punctuation after it."""
+    """Return the words of a line, each with the space before it. A command with its arguments is one word, up to the
+    next punctuation."""
     parts: list[str] = []
     in_command = False
     for word in _WORD.findall(line):
@@ -278,7 +266,6 @@ def _width(text: str) -> int:
 
 
 def _breaks(widths: Sequence[int]) -> list[int]:
-    """Return the indexes of the columns that begin a line, and their number."""
     columns, breaks, used = _columns(), [0], 0
     for index, width in enumerate(widths):
         if index > breaks[-1] and used + width > columns:

@@ -96,7 +96,6 @@ def _print_level(level: Level, text: str) -> None:
 
 
 def _repair(repair: Repair, *, ask: bool, quiet: bool) -> dict[str, str | None] | None:
-    """Run a repair, and return its result as JSON; None if the operator declines."""
     from secretops.operations import doctor as operation
 
     if ask and not typer.confirm(f"{repair.description}?", err=True):
@@ -180,10 +179,7 @@ def history(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """List a secret's versions, and the steps of its rotations.
-
-    Prints when each was, by whom and with what outcome. Never prints a value.
-    """
+    """List a secret's versions, and the steps of its rotations, with time, actor and outcome. Never prints a value."""
     from secretops.operations import history as operation
     from secretops.operations.audit import moment
 

@@ -29,7 +29,10 @@ def import_(
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """Publish the values that a server uses today as the first versions, each tested before."""
+    """Publish a running server's values as first versions.
+
+    Tests all of them first. Run it again to finish an interrupted import.
+    """
     from secretops.operations import import_values as operation
 
     session = console.open_session(stack, manifest)
@@ -77,5 +80,5 @@ def _print(outcome: Outcome) -> None:
 def _result(one: Imported) -> str:
     if one.unchanged:
         return "the store has this value already"
-    tested = "tested" if one.tested else "not tested (only the server accepts this value)"
+    tested = "tested" if one.tested else "untested, because nothing but the server uses it"
     return f"{tested}, published as {one.version.id}" if one.version else f"{tested}, ready to be imported"

@@ -1,1 +1,1 @@
-"""The rotation engine: pure decisions, rotators that act, and a journal of their steps."""
+"""The rotation engine: decisions, rotators that act on them, and a journal of their steps."""

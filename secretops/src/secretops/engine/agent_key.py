@@ -2,9 +2,8 @@
 
 There is no apply step: an agent accepts any number of keys until they are deleted.
 
-DigitalOcean shows a key once, so a crash before it is stored leaves a lost key. Its name follows from the id of the
-version to replace, so the next run deletes it, and no other key. Stored keys are identified by id, since a lost one has
-the same name.
+The API returns a key's text only once, so a crash before it is stored leaves a lost key. The name of a new key is
+derived from the id of the version that it replaces, so the next run finds the lost key, and deletes it.
 """
 
 from __future__ import annotations
@@ -28,8 +27,9 @@ VERIFY_PAUSES = (2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class KeyComparison:
-    # Keys made to replace a stored version, that belong to no version. If that version's own key is gone, its successor
-    # is excluded: readers may use it, and a store restored from a backup does not know it.
+    # Keys at the agent to delete: each was created to replace a stored version, and no stored version has it. The
+    # successor of a version whose key is missing at the agent is excluded: after a restore from a backup, readers may
+    # use it.
     leftover: tuple[NamedKey, ...]
     # Why the agent does not accept the key that readers have.
     problem: str | None
@@ -37,7 +37,8 @@ class KeyComparison:
 
 @dataclass(eq=False, kw_only=True)
 class AgentKey(Rotator):
-    """Rotates an agent's key. `admins`: version ids of the admin token, newest first; they name the first key."""
+    """Rotates an agent's API key. `admins`: version ids of the admin token, newest first. The name of the first key is
+    derived from the newest."""
 
     prefix: str
     agent: AgentKeys
@@ -45,7 +46,8 @@ class AgentKey(Rotator):
     sleep: Callable[[float], None] = time.sleep
 
     def advance(self, *, force: bool = False) -> Version:
-        """Publish the pending version, or a new one for a refused key. Raises GraceError."""
+        """Publish the pending version, or a new one if there is none or the agent refuses its key. Raises
+        GraceError."""
         self._retire_previous(force=force)
         version = self.versions.pending
         if version:
@@ -85,7 +87,7 @@ class AgentKey(Rotator):
             self._mark(version, verified=self.clock())
 
     def tidy(self) -> str | None:
-        """Delete leftover keys. Return why the agent refuses the current key, or None."""
+        """Delete leftover keys. Return why the current key is not valid, or None."""
         found = self.compare_keys()
         self._delete(found.leftover)
         return found.problem
@@ -111,7 +113,6 @@ class AgentKey(Rotator):
         return f"the current key {key.id} was deleted at the agent" if current in missing else None
 
     def _retire_previous(self, *, force: bool) -> None:
-        """Retire the previous version before the store removes it. Raises GraceError."""
         previous = self.versions.previous
         if previous is None or previous.retired:
             return

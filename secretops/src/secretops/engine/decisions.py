@@ -1,4 +1,4 @@
-"""Decide what happens to a secret now: an ordered list of pure functions.
+"""Pure functions that decide what a secret needs now, in order of priority.
 
 Each is `(Facts, now) -> Finding | None`, without access to a store, a broker or a clock.
 """
@@ -70,15 +70,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Finding:
-    """A reason for an action, with a message for a person."""
-
     reason: Reason
     action: Action
     message: str
 
     @property
     def needs_a_person(self) -> bool:
-        """Return whether the command must end with ExitCode.ATTENTION."""
+        """Return whether a person must act on it. The command then exits with ExitCode.ATTENTION."""
         return self.action is Action.NOTIFY and self.reason is not Reason.AWAITS_FIRST_VALUE
 
 
@@ -86,21 +84,22 @@ Decision = Callable[[Facts, datetime], Finding | None]
 
 
 def grace_period(facts: Facts) -> timedelta:
-    """Return how long servers may use a replaced version. The rotator, which always reads again, needs no time."""
+    """Return how long readers may use a replaced version: no time if only the rotator reads the secret."""
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
 def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
-    """Return whether an interrupted `put` left the pending version. Its user is then undeclared, or the first admin."""
+    """Return whether an operator supplied the pending version, in a `put` that was interrupted."""
     pending = versions.pending
     if pending is None:
         return False
+    # The user of a supplied version is not declared for the secret, except that of the first broker admin.
     create_first_admin = secret.kind is SecretKind.BROKER_ADMIN and versions.current is None
     return pending.user not in secret.users or create_first_admin
 
 
 def grace_end(version: Version, facts: Facts) -> datetime | None:
-    """Return when the grace period of `version` ends. None until its successor is delivered."""
+    """Return when the grace period of `version` ends. None if it is current, or its successor is not delivered yet."""
     current = facts.versions.current
     if version is current or current is None or current.published is None:
         return None
@@ -108,7 +107,6 @@ def grace_end(version: Version, facts: Facts) -> datetime | None:
 
 
 def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
-    """Report a missing value that only an operator can supply."""
     if facts.secret.makes_first_value or facts.versions.current:
         return None
     by = facts.supplied_by or f"secretops put {facts.secret.name}"
@@ -116,7 +114,7 @@ def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
 
 
 def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
-    """Finish an interrupted rotation before another one begins."""
+    """Report a pending version, which an interrupted rotation left. That rotation must be finished first."""
     pending = facts.versions.pending
     if pending is None:
         return None
@@ -127,7 +125,7 @@ def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
 
 
 def retire_due(facts: Facts, now: datetime) -> Finding | None:
-    """Retire the previous version after its grace period, or once every server reports the current one."""
+    """Report a previous version that nothing uses, or whose grace period is over."""
     previous = facts.versions.previous
     if previous is None or previous.retired or not facts.secret.is_made:
         return None
@@ -147,7 +145,6 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def all_report_current(facts: Facts) -> bool:
-    """Return whether exactly the expected servers report the current version."""
     return len(facts.replicas) == facts.expected and not outdated_replicas(facts)
 
 
@@ -160,7 +157,6 @@ def outdated_replicas(facts: Facts) -> tuple[Replica, ...]:
 
 
 def replica_behind(facts: Facts, now: datetime) -> Finding | None:
-    """Report servers that use the previous version after its grace period."""
     previous = facts.versions.previous
     end = grace_end(previous, facts) if previous else None
     if end is None or now < end or not (late := outdated_replicas(facts)):
@@ -176,12 +172,13 @@ def never_rotated(facts: Facts, now: datetime) -> Finding | None:
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """Return when to renew: at RENEW_AT of its life, less a share that follows from the id. None without expiry."""
+    """Return when to renew a certificate: at RENEW_AT of its life, or sooner by up to SPREAD. None if it does not
+    expire."""
     return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
 def due_at(facts: Facts) -> datetime | None:
-    """Return when cadence or expiry requires a new value. None before the first version."""
+    """Return when the cadence or the expiry requires a new value. None if there is no current version."""
     current = facts.versions.current
     if current is None:
         return None
@@ -198,7 +195,8 @@ def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """Rotate after the cadence, when a certificate is due, or when the issuer's settings have changed."""
+    """Report a value that is past its cadence or its certificate's renewal time, or that another issuer or other
+    settings issued."""
     current = facts.versions.current
     if current is None:
         return None
@@ -213,7 +211,7 @@ def due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def near_expiry(facts: Facts, now: datetime) -> Finding | None:
-    """Report a supplied certificate at RENEW_AT of its life, and any expired one."""
+    """Report a supplied certificate that has reached RENEW_AT of its life, and any expired certificate."""
     current = facts.versions.current
     if current is None or current.expires is None:
         return None
@@ -227,7 +225,8 @@ def near_expiry(facts: Facts, now: datetime) -> Finding | None:
 
 
 def overdue(facts: Facts, now: datetime) -> Finding | None:
-    """Report a rotation that is late because the schedule or the rotation fails."""
+    """Report a rotation that is late by OVERDUE_AFTER, or by half of a certificate's remaining life if that is
+    shorter."""
     at, current = due_at(facts), facts.versions.current
     if at is None or current is None or not facts.secret.is_made:
         return None
@@ -266,13 +265,14 @@ def first_action(found: tuple[Finding, ...]) -> Finding | None:
 
 
 def issued_id(token: str, issuer: Issuer) -> str:
-    """Return `token` with mark and digest in place of its last ten digits."""
+    """Return `token` with its last ten digits replaced by the mark and the digest of the issuer's settings."""
     stem = token[: -(_MARK + _SETTINGS)]
     return f"{stem}{_digest(stem, _MARK)}{_settings(issuer)}"
 
 
 def issuer_changed(version: str, issuer: Issuer) -> bool:
-    """Return whether the issuer's settings have changed. False for a supplied version (wrong for 1 in 65,536)."""
+    """Return whether the issuer's settings differ from those whose digest is in the version's id. False for a supplied
+    version."""
     stem, mark = version[: -(_MARK + _SETTINGS)], version[-(_MARK + _SETTINGS) : -_SETTINGS]
     return mark == _digest(stem, _MARK) and not version.endswith(_settings(issuer))
 

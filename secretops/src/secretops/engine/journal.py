@@ -1,4 +1,4 @@
-"""The journal of rotations, for people. No decision depends on it: the store's stages are the truth."""
+"""The journal of rotations, for people to read. No decision depends on it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Entry:
     actor: str = ""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an entry that secretops did not write."""
+        """Raise ValueError if the time has no zone, or another field is not a text."""
         if self.time.utcoffset() is None:
             raise ValueError("a time with no zone")
         for text in (self.secret, self.version, self.step, self.outcome, self.actor):
@@ -37,14 +37,11 @@ class Entry:
 class Journal(Protocol):
     def write(self, entry: Entry) -> None: ...
 
-    def last(self, secret: str) -> Entry | None:
-        """Return a secret's newest entry. Raises StoreError."""
+    def last(self, secret: str) -> Entry | None: ...
 
 
 @dataclass(frozen=True)
 class SignedJournal:
-    """Writes entries in the name of `actor`."""
-
     journal: Journal
     actor: str
 

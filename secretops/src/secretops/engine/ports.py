@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class VersionStore(Protocol):
-    """A new store implements these twelve methods and passes the contract suite.
+    """The versions of a stack's secrets. A new store implements these twelve methods, and must pass the contract suite.
 
-    Every method may raise StoreError or UnreachableError. A write is complete or absent, compares the store with what
-    was read, and fails once the lease is lost.
+    Every method may raise StoreError or UnreachableError. A write is complete, or changes nothing. It never overwrites
+    a change that it has not read, and fails if the lease is lost.
     """
 
     def versions(self, secret: str) -> Versions: ...
@@ -29,43 +29,46 @@ class VersionStore(Protocol):
         """Return a value. `purpose` goes to the access record. Raises NotFoundError."""
 
     def add(self, secret: str, version: Version, value: Value) -> None:
-        """Store a pending version in place of any other. No-op if its id is stored already."""
+        """Store a pending version, and replace any other pending version. Does nothing if its id is stored already."""
 
     def publish(self, secret: str, version: str, now: datetime) -> None:
-        """Make `version` current and the old current previous, and deliver it.
+        """Make `version` current, make the old current version previous, and deliver `version`.
 
-        Idempotent: after a crash it finishes the delivery. `now` becomes `published` once readers can see the version.
+        Idempotent: after a crash, a further call finishes the delivery. Records `now` as `published` once readers can
+        see the version.
         """
 
     def recover(self, secret: str, now: datetime) -> None:
         """Finish an interrupted delivery or `forget`. Raises StoreError if somebody edited the delivered value."""
 
     def delivery_drift(self, secret: str) -> str | None:
-        """Return how the delivered value differs from the current version, or None. Records a read."""
+        """Return how the delivered value differs from the current version, or None. The access is recorded as a
+        read."""
 
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
-        """Record when a version logged in, or was retired, which deletes its value."""
+        """Record when a version was verified or retired. Recording `retired` deletes its value."""
 
     def discard(self, secret: str, version: str) -> None:
-        """Delete a pending version and its value. No-op if it is gone."""
+        """Delete a pending version and its value. Does nothing if it is gone."""
 
     def secret_names(self) -> tuple[str, ...]:
-        """Return secrets with a version, including those removed from the stack."""
+        """Return the names of secrets that have a version, including those removed from the stack."""
 
     def forget(self, secret: str) -> None:
         """Delete every version and the delivered value. Irreversible."""
 
     def lease(self, holder: str) -> AbstractContextManager[None]:
-        """Acquire the right to rotate, which ends with the process at the latest. Raises LeaseHeldError."""
+        """Hold the lease, which a rotation requires, during the block. A killed process loses the lease. Raises
+        LeaseHeldError."""
 
     def confirm(self) -> None:
         """Raise StoreError if the lease was lost. Call it before each change outside of the store."""
 
 
 class UserTakenError(RefusedError):
-    """The user to create exists already, with another password than the credential's."""
+    """The user to create exists already, and has another password."""
 
 
 class Target(Protocol):
@@ -75,25 +78,26 @@ class Target(Protocol):
     """
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
-        """Make the target accept `credential`; create its user with grants if needed. Change no other user.
+        """Make the target accept `credential`, and create its user with the required rights if it is missing. Changes
+        no other user.
 
-        Sends nothing for a working credential: mosquitto ends sessions even for the same password. `new`: raise
-        UserTakenError for an existing user with another password.
+        Does not set a password that already works: mosquitto would end the user's sessions. With `new`, raises
+        UserTakenError if the user exists with another password.
         """
 
     def verify(self, credential: Value) -> None:
-        """Log in and do what the reader does. Raises RefusedError."""
+        """Log in, and use the rights that a reader needs. Raises RefusedError if the target refuses either."""
 
     def retire(self, admin: Value, username: str) -> None:
-        """Invalidate every known password of a user. No-op if the user is gone."""
+        """Invalidate every known password of a user. Does nothing if the user is gone."""
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
-        """Return whether only `usernames` may publish their servers' reports, by the broker's access list
-        (docs/adr/0003)."""
+        """Return whether the broker's access list permits each of `usernames` alone to publish the reports of its
+        servers (docs/adr/0003)."""
 
 
 class UnknownOutcomeError(UnreachableError):
-    """There was no usable answer. The requested key may exist."""
+    """No usable answer arrived. The requested key may exist."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class NamedKey:
 
 
 class AgentKeys(Protocol):
-    """The API keys of one agent, which accepts any number. Methods may raise UnreachableError or RefusedError."""
+    """The API keys of one agent. Methods may raise UnreachableError or RefusedError."""
 
     @property
     def id(self) -> str: ...
@@ -123,16 +127,16 @@ class AgentKeys(Protocol):
     def list_keys(self) -> tuple[NamedKey, ...]: ...
 
     def create(self, name: str) -> tuple[NamedKey, Value]:
-        """Create a key, even if the name is taken. Raises UnknownOutcomeError."""
+        """Create a key. Another key may have the same name. Raises UnknownOutcomeError."""
 
     def delete(self, key: NamedKey) -> None:
-        """Revoke a key at once, of any agent of the same owner. No-op if it is gone."""
+        """Revoke a key, also of another agent of the same owner. Does nothing if the key is gone."""
 
     def verify(self, credential: Value) -> None: ...
 
 
 class Issuer(Protocol):
-    """Signs requests. Never sees a private key."""
+    """Signs certificate requests. It never receives a private key."""
 
     def sign(self, request: str) -> SignedCertificate:
         """Return a certificate for `request` (PEM). Raises UnreachableError, StoreError."""

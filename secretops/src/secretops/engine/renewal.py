@@ -1,7 +1,7 @@
 """Renew an issued certificate, or rotate a CA: prepare -> verify -> publish, and later retire.
 
-There is no apply step: a broker that trusts the issuer accepts its certificates. The key is stored with its certificate
-before anybody else sees either.
+There is no apply step: a broker that trusts the issuer accepts its certificates. A private key and its certificate are
+stored together, before either is used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ PROBE_SECONDS = 3600
 
 @dataclass(eq=False, kw_only=True)
 class Renewal(Rotator):
-    """Rotates an issued certificate. Retiring deletes its key; the certificate stays valid (docs/adr/0013)."""
+    """Rotates an issued certificate. Retiring deletes its private key, but the certificate stays valid until it expires
+    (docs/adr/0013)."""
 
     common_name: str
     issuer: Issuer
@@ -57,7 +58,7 @@ class Renewal(Rotator):
 
 @dataclass(eq=False, kw_only=True)
 class Authority(Rotator):
-    """Rotates a CA. The broker trusts a retired CA until a person removes it there."""
+    """Rotates a CA. A broker trusts a retired CA until a person removes it there."""
 
     issuer: PrivateCaIssuer
     # Returns whether a CA signed a certificate that is still valid.
@@ -87,9 +88,9 @@ class Authority(Rotator):
             return self._add(version, Value({"ca.crt": certificate, "ca.key": key}))
 
     def verify(self, version: Version) -> None:
-        """Log in to the broker with a throw-away certificate of this CA.
+        """Log in to the broker with a temporary certificate that this CA signs.
 
-        A refusal raises WaitingError for the first CA, AttentionError for a later one.
+        If the broker does not accept it, raises WaitingError for the first CA, and AttentionError for a later one.
         """
         first = self.versions.current is None
         kind: type[SecretopsError] = WaitingError if first else AttentionError

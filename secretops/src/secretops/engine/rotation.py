@@ -1,7 +1,7 @@
 """Rotate a broker user: prepare -> apply -> verify -> publish, and later retire.
 
-Steps are idempotent under one token, the version's id. After a crash the next tick continues from the stored state. The
-readers' credential is never touched: the idle user gets the new password, which is verified, then published.
+After a crash the next tick continues from the stored state. The user that readers log in as is never changed: the idle
+user gets the new password, which is verified, then published.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from secretops.values import Value, new_password
 
 @dataclass(eq=False, kw_only=True)
 class Rotation(Rotator):
-    """Rotates a secret that alternates between two users. `admin` reads the broker admin's credential when needed."""
+    """Rotates a secret that alternates between two users. `admin` reads the broker admin's credential when it is
+    needed."""
 
     target: Target
     admin: Callable[[], Value]
     _made: tuple[str, Value] | None = field(default=None, init=False)
 
     def advance(self, *, force: bool = False) -> Version:
-        """Publish the pending version, or a new one. Raises GraceError, UserTakenError unless `force`.
+        """Publish the pending version, or a new one. Unless `force`, raises GraceError, UserTakenError.
 
-        Does not change the user of an operator-supplied version.
+        An operator-supplied version is only verified: its user is not changed at the broker.
         """
         before = self.versions
         version = before.pending
@@ -43,7 +44,8 @@ class Rotation(Rotator):
         return version
 
     def scramble_unknown(self, before: Versions, published: Version) -> None:
-        """Scramble passwords of users without a version, in `before` or `published`: they may be known."""
+        """Scramble the passwords of users that have no version in `before` or `published`, since somebody may know
+        them."""
         known = {version.user for version in (*before.all, published)}
         for user in sorted(set(self.secret.users) - known):
             with self._step("retire", published.id):
@@ -52,7 +54,7 @@ class Rotation(Rotator):
     def prepare(self, *, token: str | None = None, force: bool = False) -> Version:
         """Store a pending password for the idle user, before the target receives it.
 
-        `token`: the version's id where Secrets Manager chooses it; a repeated call returns the same version.
+        `token`: the version's id, if Secrets Manager has chosen it. A further call with it returns the same version.
         """
         if token and (prepared := self.prepared(token)):
             return prepared
@@ -74,15 +76,14 @@ class Rotation(Rotator):
         return version if version and version.id == token else None
 
     def respect_grace(self) -> None:
-        """Raise GraceError while readers may still log in as the previous version's user."""
         previous = self.versions.previous
         if previous and previous.user in self.secret.users:
             rule = "a user gets a new password once the grace period of its readers is over"
             self.check_grace(f"user {previous.user}", rule=rule)
 
     def apply(self, version: Version, *, force: bool = False) -> None:
-        """Set the pending password. Without `force`, an existing user is changed only if the store has a version of its
-        users: otherwise they may be in use."""
+        """Set the pending password at the broker. Without `force`, raises UserTakenError for an existing user if the
+        store has no version of the secret's users: other clients may use it."""
         versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
             raise RefusedError(
@@ -113,7 +114,8 @@ class Rotation(Rotator):
             self._mark(version, verified=self.clock())
 
     def reapply_current(self) -> bool:
-        """Set an undelivered current version's password again if somebody changed it. Return True if so."""
+        """Set the current version's password again if it is not delivered yet and the broker refuses it. Return True if
+        so."""
         version = self.versions.current
         if version is None or version.published or version.user not in self.secret.users:
             return False
@@ -130,7 +132,6 @@ class Rotation(Rotator):
         return False
 
     def _revoke(self, version: Version) -> None:
-        """Scramble the password, unless the user is an operator's or the current version's."""
         current = self.versions.current
         in_use = current is not None and current.user == version.user
         if version.user in self.secret.users and not in_use:

@@ -1,7 +1,6 @@
-"""The base of all rotators: versions that are read once, a journal entry for each step, and the order of the steps.
+"""The base class of all rotators. It reads the versions once, and writes a journal entry for each step.
 
-A rotator's copy of the versions may be outdated: the store compares before it writes, and `store.confirm` precedes each
-change of a target.
+Its copy of the versions may be outdated, so a rotator calls `store.confirm` before each change of a target.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ def new_token(now: datetime) -> str:
 
 @dataclass(eq=False)
 class Rotator(ABC):
-    """Rotates one secret, under the store's lease. Steps are idempotent.
+    """Rotates one secret, while the process holds the store's lease. Steps are idempotent.
 
     Each step may raise RefusedError, UnreachableError, StoreError.
     """
@@ -65,7 +64,7 @@ class Rotator(ABC):
 
     @cached_property
     def versions(self) -> Versions:
-        """Return the versions, read once, and again after an error."""
+        """Return the versions. They are read once, and again after an error."""
         return self.store.versions(self.secret.name) if self.known is None else self.known
 
     def advance(self, *, force: bool = False) -> Version:
@@ -80,7 +79,7 @@ class Rotator(ABC):
 
     @abstractmethod
     def verify(self, version: Version) -> None:
-        """Use the value as its readers do."""
+        """Prove that the value works, by using it as its readers do."""
 
     def publish(self, version: Version) -> Version:
         with self._step("publish", version.id):
@@ -90,13 +89,13 @@ class Rotator(ABC):
         return self.versions.current or version
 
     def retire(self, version: Version) -> None:
-        """Make a replaced version worthless, and delete its value."""
+        """Invalidate a replaced version at its target, and delete its value from the store."""
         with self._step("retire", version.id):
             self._revoke(version)
             self._mark(version, retired=self.clock())
 
     def check_grace(self, old: str, *, rule: str) -> None:
-        """Raise GraceError while readers may use the previous version, `old` in the message."""
+        """Raise GraceError while readers may use the previous version, which the message calls `old`."""
         previous, now = self.versions.previous, self.clock()
         facts = Facts(secret=self.secret, versions=self.versions, grace=self.grace)
         if previous is None or previous.retired:
@@ -106,7 +105,8 @@ class Rotator(ABC):
             raise GraceError(self.secret.name, old, until, rule=rule)
 
     def _resumed(self) -> Version | None:
-        """Discard a pending version that is due already or issued under old settings; return any other."""
+        """Return the pending version, or None. Discards it first if it is already due for renewal, or was issued under
+        old settings."""
         version, issuer = self.versions.pending, self.secret.issuer
         due = renewal_at(version) if version else None
         if version and ((due and due <= self.clock()) or (issuer and issuer_changed(version.id, issuer))):
@@ -147,7 +147,7 @@ class Rotator(ABC):
 
 
 class SuppliedSecret(Rotator):
-    """Publishes the tested version that an interrupted `put` left pending."""
+    """Publishes the version that an interrupted `put` tested and left pending."""
 
     def _resumed(self) -> Version | None:
         return self.versions.pending
@@ -161,5 +161,6 @@ class SuppliedSecret(Rotator):
 
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:  # noqa: ARG002
-        """Run a step without an entry: `status` reports a secret with an entry and no version as lost."""
+        """Run a step without a journal entry. With an entry but no version, `status` would report the secret as
+        lost."""
         yield

@@ -1,5 +1,3 @@
-"""The versions of a secret in a store, without their values."""
-
 from __future__ import annotations
 
 import dataclasses
@@ -59,7 +57,7 @@ def _only(stage: Stage) -> cached_property[Version | None]:
 
 @dataclass(frozen=True)
 class Versions:
-    """The stored versions of one secret. Changes return a new object."""
+    """The stored versions of one secret. It is immutable: methods return a changed copy."""
 
     all: tuple[Version, ...] = ()
 
@@ -69,11 +67,10 @@ class Versions:
 
     @cached_property
     def living(self) -> tuple[Version, ...]:
-        """Return the versions with a value: retiring deletes it."""
+        """Return the versions that are not retired."""
         return tuple([version for version in self.all if not version.retired])
 
     def get(self, secret: str, version: str) -> Version:
-        """Return a version. Raises NotFoundError."""
         for kept in self.all:
             if kept.id == version:
                 return kept
@@ -92,21 +89,22 @@ class Versions:
         return Versions(tuple(old for old in self.all if old.id != version or old.stage is not Stage.PENDING))
 
     def published(self, version: Version, now: datetime | None) -> Versions:
-        """Make `version` current and the old current previous. `now`: None until it is delivered."""
+        """Return a copy in which `version` is current, and the old current version previous. `now`: when it was
+        delivered; None if it is not delivered yet."""
         if version.stage is Stage.CURRENT:
             return self.changed(version.id, published=version.published or now)
         kept = [old.at(stage=Stage.PREVIOUS) for old in self.all if old.stage is Stage.CURRENT]
         return Versions((*kept, version.at(stage=Stage.CURRENT, published=now)))
 
     def changed(self, version: str, **times: datetime | None) -> Versions:
-        """Return a copy with these times of a version; None changes nothing."""
+        """Return a copy in which a version has these times, except those that are None."""
         changes = {name: time for name, time in times.items() if time is not None}
         return Versions(tuple([old.at(**changes) if old.id == version else old for old in self.all]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replica:
-    """A running server's report: its version of a secret, and since when."""
+    """A running server's report of the version that it uses, and since when."""
 
     # Its MQTT client id, which changes with each version.
     id: str

@@ -1,4 +1,4 @@
-"""`secretops run`: run the unmodified upstream server with a stack's secrets, and apply new ones without a restart.
+"""`secretops run`: run the unmodified upstream server with a stack's secrets, and apply new values without a restart.
 
 The server itself ignores `*_FILE` variables, logs to its working directory, supports only MQTT 5, and stops after a
 refused connect. So the launcher imports and configures it, and owns its MQTT client.
@@ -36,9 +36,10 @@ log = logging.getLogger(__name__)
 
 
 def run(source: str, options: HttpOptions | None = None) -> ExitCode:
-    """Serve MCP over HTTP or stdio until SIGTERM, SIGINT or the end of input. `source` is a --from argument.
+    """Serve MCP over HTTP or stdio until SIGTERM, SIGINT or the end of input.
 
-    Raises SecretopsError before it serves; logs and retries later errors. Over HTTP it waits for values.
+    `source` is a --from argument. Raises SecretopsError before it serves; later errors are logged, and it tries again.
+    Over HTTP it waits for missing values.
     """
     set_up_log()
     opened, state = open_source(source), LauncherState()
@@ -71,7 +72,8 @@ def _serve_http(source: Source, state: LauncherState, options: HttpOptions) -> N
 
 
 def set_up_log() -> None:
-    """Log redacted to standard error. Call it before mcp installs rich's tracebacks, which bypass the filter."""
+    """Log to standard error, redacted. Call it before mcp installs rich's tracebacks, which would bypass the
+    redaction."""
     redaction.install()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s - %(levelname)s - %(message)s", force=True
@@ -82,9 +84,10 @@ def set_up_log() -> None:
 def serving(
     source: Source, state: LauncherState, *, notify: Callable[[ServerSettings], None] = lambda _: None
 ) -> Iterator[UpstreamServer]:
-    """Import and connect the server, and follow `source`. `notify` receives each version before its use.
+    """Import and connect the server, and watch `source` until the block ends.
 
-    Raises NotYetError for a missing required value, and other SecretopsErrors.
+    `notify` receives the settings of each version before they are used. Raises NotYetError if a required value is
+    missing, and other SecretopsErrors.
     """
     settings, fingerprint = read_stable(source, threading.Event())
     notify(settings)
@@ -108,7 +111,8 @@ def serving(
 
 
 def follow_hints(source: Source, connection: BrokerConnection) -> None:
-    """Let hints, which `connection` receives, trigger polls of `source`. Call it before `open`."""
+    """Poll `source` when `connection` receives a hint, or when the broker refuses its credential. Call it before
+    `connection.open`."""
     if not isinstance(source, PollingSource):
         return
 

@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 
 
 def find_server() -> Path:
-    """Return the server's folder. Warns about a commit other than the tested one.
+    """Return the folder of the upstream server's source. Logs a warning if its commit is not the tested one.
 
-    Raises UsageError if COREFLUX_SERVER_DIR has no server or others can change it, SecretopsError if a clone fails.
+    Raises UsageError if COREFLUX_SERVER_DIR has no server or others can change it, and SecretopsError if a clone fails.
     """
     origin = f"commit {UPSTREAM_COMMIT[:12]}"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coreflux-mcp-secrets"
@@ -129,7 +129,6 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _check_owner(path: Path) -> None:
-    """Raise UsageError unless only this user and root can change `path`."""
     found, rule = (
         path.stat(),
         "the server's code receives the broker's credentials, so only you or root may be able to change it",

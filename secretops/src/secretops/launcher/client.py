@@ -1,4 +1,4 @@
-"""An MQTT client that another can replace without loss of subscriptions or messages."""
+"""An MQTT client that another client can replace without losing subscriptions or messages."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ _ACCEPTED = (MessageState.MQTT_MS_WAIT_FOR_PUBCOMP, MessageState.MQTT_MS_RESEND_
 
 
 class Owner(Protocol):
-    """Receives a client's events, mostly on its network thread. The client reconnects by itself."""
+    """The object that receives a client's events, mostly on the client's network thread. The client reconnects by
+    itself."""
 
     listeners: dict[str, Callable[..., None]]
     own_listeners: dict[str, Callable[..., None]]
@@ -83,7 +84,8 @@ R = TypeVar("R")
 
 
 def _redirected(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[Concatenate[BrokerClient, P], R]:
-    """Call the client's successor, if any: a caller may still have the former client."""
+    """Make a method call the client's successor, if there is one, because a caller may still use the replaced
+    client."""
 
     @functools.wraps(method)
     def run(self: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -97,24 +99,26 @@ def _redirected(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[C
 
 
 def _fixed(handler: str) -> Any:
-    """Return a property that ignores assignments, which upstream's tool mqtt_connect makes."""
+    """Return a property that ignores assignments, because upstream's tool mqtt_connect assigns its own handlers."""
     return property(lambda self: getattr(self, handler), lambda _self, _callback: None)
 
 
 class RobustClient(mqtt.Client):
-    """A client without the bugs of paho-mqtt 2.1 and 2.2. Each method names its bug."""
+    """A client that avoids bugs of paho-mqtt 2.1 and 2.2. The docstring of each method names the bug."""
 
     _ending = False
 
     def connect(self, host: str, port: int = 1883, keepalive: int = KEEPALIVE, *_: Any, **__: Any) -> MQTTErrorCode:
-        """Connect in the background. paho's own, after a disconnect(), opens a connection that no thread reads."""
+        """Connect in the background. After a disconnect(), paho's method would open a connection that no thread
+        reads."""
         self.loop_stop()
         self._ending = False
         self.connect_async(host, port, keepalive)
         return self.loop_start()
 
     def reconnect(self) -> MQTTErrorCode:
-        """Connect once. paho's own forgets a disconnect() during a connect, and a ValueError ends its thread."""
+        """Connect once. paho's method ignores a disconnect() during the connect, and a ValueError in it ends the
+        network thread."""
         try:
             result = super().reconnect()
         except ValueError as error:  # an SSLCertVerificationError is a ValueError, too
@@ -142,7 +146,8 @@ class RobustClient(mqtt.Client):
             return mqtt.MQTT_ERR_SUCCESS
 
     def _loop(self, timeout: float = 1.0) -> MQTTErrorCode:
-        """Handle the socket once. paho's own waits by select(2), which fails from descriptor 1024 on."""
+        """Read from and write to the socket once. paho's method uses select(2), which fails for descriptors of 1024 and
+        above."""
         sock, waker = self._sock, self._sockpairR
         if sock is None:
             return mqtt.MQTT_ERR_NO_CONN
@@ -172,7 +177,8 @@ class RobustClient(mqtt.Client):
         return self.loop_misc()
 
     def _handle_pubrec(self) -> MQTTErrorCode:
-        """Handle a PUBREC. paho takes a refusal as an acceptance, and waits for a PUBCOMP."""
+        """Handle a PUBREC. If its reason is an error, paho treats it as accepted, and waits for a PUBCOMP that never
+        arrives."""
         packet = self._in_packet["packet"]
         if self.protocol != mqtt.MQTTv5 or len(packet) <= 2 or packet[2] < FAILURE:  # noqa: PLR2004 - number, reason
             return super()._handle_pubrec()
@@ -185,7 +191,8 @@ class RobustClient(mqtt.Client):
 
 
 class BrokerClient(RobustClient):
-    """Tracks its subscriptions and unacknowledged messages, and reports its version."""
+    """A client that tracks its subscriptions and unacknowledged messages, and reports which versions this server
+    uses."""
 
     on_connect = _fixed("_handle_answer")
     on_connect_fail = _fixed("_handle_failure")
@@ -222,7 +229,7 @@ class BrokerClient(RobustClient):
         self.suppress_exceptions = True  # an exception in a callback would end the network thread
 
     def connect(self, host: str, port: int = 1883, keepalive: int = KEEPALIVE, *_: Any, **__: Any) -> MQTTErrorCode:
-        """Connect in the background, unless replaced or closed."""
+        """Connect in the background, unless this client is replaced or closed."""
         if self._successor is None:
             self.loop_stop()
         with self._transferring:
@@ -235,12 +242,12 @@ class BrokerClient(RobustClient):
         return super().reconnect()
 
     def has_answer(self, seconds: float) -> bool:
-        """Wait up to `seconds` for the connect's `reason` or `failure`."""
+        """Wait for the connect to succeed or fail, for up to `seconds`. Return whether it did either."""
         with self._changed:
             return self._changed.wait_for(lambda: self._answered, seconds)
 
     def disconnect(self, reasoncode: ReasonCode | None = None, properties: Properties | None = None) -> MQTTErrorCode:
-        """Remove the report, then disconnect. Waits up to GOODBYE seconds for the broker."""
+        """Delete the report from the broker, then disconnect. Waits up to GOODBYE seconds for the broker."""
         with self._reporting:
             self._ending = True
             reported, self._report_again = self._report_again < math.inf, math.inf
@@ -262,7 +269,7 @@ class BrokerClient(RobustClient):
         super().close()
 
     def set_report(self, topic: str, text: str) -> None:
-        """Set the report, and from the next `connect` on the will that removes it."""
+        """Set the report. From the next `connect` on, a will deletes the report when the connection breaks."""
         self._report = (topic, text)
         self.will_set(topic, b"", qos=1, retain=True)
 
@@ -336,8 +343,10 @@ class BrokerClient(RobustClient):
         return info
 
     def subscribe_all(self, topics: Mapping[str, int], *, known: Collection[str]) -> None:
-        """Subscribe in one packet, as each takes 40 ms (Nagle's algorithm). The broker omits retained messages of
-        `known` topics."""
+        """Subscribe to all topics in one packet, because each packet takes 40 ms (Nagle's algorithm).
+
+        With MQTT 5, the broker omits the retained messages of `known` topics.
+        """
         if not topics:
             return
         request: list[tuple[str, Any]] = list(topics.items())
@@ -352,7 +361,7 @@ class BrokerClient(RobustClient):
             return {topic for topic, granted in self._verdicts.items() if granted}
 
     def verdict(self, topics: Iterable[str], seconds: float) -> dict[str, bool] | None:
-        """Return whether each topic was granted; None if an answer is missing after `seconds`."""
+        """Return whether the broker granted each topic, or None if an answer is missing after `seconds`."""
         wanted = list(topics)
 
         def answered() -> bool:
@@ -363,7 +372,8 @@ class BrokerClient(RobustClient):
             return {topic: self._verdicts[topic] for topic in wanted} if answered() else None
 
     def transfer_to(self, successor: BrokerClient, copied: Mapping[str, int]) -> None:
-        """Redirect calls and unsent messages to `successor`, in order. It has the subscriptions `copied`."""
+        """Redirect later calls to `successor`, and publish unsent messages through it in order. `successor` already has
+        the subscriptions `copied`."""
         with self._transferring:
             for topic in self.subscriptions.keys() - copied.keys():
                 successor.subscribe(topic, self.subscriptions[topic])
@@ -398,10 +408,8 @@ class BrokerClient(RobustClient):
         return len(self._out_messages) + sum(not _is_over(info) for info, _ in list(self._unwritten))
 
     def _drain(self, closing: threading.Event) -> bool:
-        """Return True once no message is in flight.
-
-        A broker answers UNSUBSCRIBE after its queued messages. If none precedes the answer, the queue is empty.
-        """
+        # Returns True once no message is in flight and the broker's queue is empty. A broker answers UNSUBSCRIBE after
+        # it has sent its queued messages. So the queue is empty if no message arrives before the answer.
         end = time.monotonic() + DRAIN_SECONDS
         topics = list(self.subscriptions) or [self.name]
         while self.is_connected() and not closing.is_set() and time.monotonic() < end:
@@ -421,7 +429,8 @@ class BrokerClient(RobustClient):
         return False
 
     def _take_messages(self, *, unsent_only: bool = False) -> list[mqtt.MQTTMessage]:
-        """Remove and return messages to publish again. `unsent_only`: those that a connected client has not sent."""
+        """Remove and return the messages to publish again. If `unsent_only` and connected, these are only messages that
+        were never sent."""
         with self._out_message_mutex:
             some = unsent_only and self.is_connected()
             taken = [
@@ -488,8 +497,8 @@ class BrokerClient(RobustClient):
     def _handle_acknowledgement(
         self, _client: Any, _userdata: Any, number: int, reason: ReasonCode, _properties: Any
     ) -> None:
-        """Record an answer. To avoid a deadlock, acquires no lock: paho holds its own, which `publish` acquires
-        second."""
+        # Acquires no lock: paho calls this with its own lock, and `publish` locks in the opposite order, so both could
+        # wait forever.
         message = self._out_messages.get(number)
         if message and reason.is_failure and message.topic != (self._report and self._report[0]):
             self._owner.publish_refused(message.topic, reason)
@@ -515,7 +524,7 @@ class BrokerClient(RobustClient):
             self._match_answer(number)
 
     def _match_answer(self, number: int) -> None:
-        """Record whether topics were granted, once packet id and answer are known, in any order."""
+        # Either the request's packet id or the answer may come first.
         if number in self._requested and number in self._answers:
             self._verdicts.update(zip(self._requested.pop(number), self._answers.pop(number), strict=False))
             self._changed.notify_all()
@@ -535,6 +544,7 @@ def _is_over(info: mqtt.MQTTMessageInfo) -> bool:
 
 
 def _acknowledge_at_once(sock: socket.socket) -> None:
-    """Acknowledge TCP segments at once: with Nagle's algorithm (mosquitto), CONNACK waits 40 ms for a delayed one."""
+    """Disable delayed TCP acknowledgements. Otherwise mosquitto, which uses Nagle's algorithm, sends its CONNACK 40 ms
+    late."""
     if hasattr(socket, "TCP_QUICKACK"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

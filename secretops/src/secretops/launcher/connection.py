@@ -1,6 +1,6 @@
-"""The server's connection to its broker. Creates every client, so that a new one can replace another.
+"""The server's connection to its broker. It creates every MQTT client, so that a new client can replace another.
 
-Upstream's own requires MQTT 5 and a broker that runs at its start, and does not survive a refused connect.
+Upstream's own connection requires MQTT 5 and a broker that already runs, and does not survive a refused connect.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ P = ParamSpec("P")
 def _if_in_use(
     report: Callable[Concatenate[BrokerConnection, BrokerClient, P], None],
 ) -> Callable[Concatenate[BrokerConnection, BrokerClient, P], None]:
-    """Ignore reports of a client that is not in use. Until `report` returns, no other client takes over."""
+    """Make `report` ignore clients that are not in use. No other client replaces this client before `report`
+    returns."""
 
     @functools.wraps(report)
     def run(self: BrokerConnection, client: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -88,18 +89,18 @@ class BrokerConnection:
 
     @property
     def chosen_by_tool(self) -> bool:
-        """Return whether a tool chose the broker or the user, so that new versions do not apply."""
+        """Return whether a tool chose the broker or the user. If so, new versions do not apply."""
         return not self._of_settings
 
     @property
     def topics(self) -> dict[str, int]:
-        """Return the subscriptions of a new session: topic filter -> QoS."""
+        """Map each topic filter of a new session to its QoS."""
         requested = list(self._server.mqtt_subscriptions.items())  # copied: a tool may add one meanwhile
         of_tools = {topic: options["qos"] for topic, options in requested}
         return {ACTIONS: 0, **of_tools, **dict.fromkeys(self.own_listeners, OWN_QOS)}
 
     def patch_server(self) -> None:
-        """Replace functions of the server.
+        """Replace functions of the server, so that all of its MQTT clients are made here.
 
         With use_tls, its tool mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses MQTT_CA_CERT.
         """
@@ -111,7 +112,7 @@ class BrokerConnection:
         self._server.register_dynamic_action_tool = self._register_checked
 
     def open(self, args: argparse.Namespace) -> bool:
-        """Connect and retry. Return True if the broker accepts within FIRST_ANSWER seconds.
+        """Connect, and keep trying in the background. Return True if the broker accepts within FIRST_ANSWER seconds.
 
         Raises UsageError for unusable TLS files.
         """
@@ -129,7 +130,7 @@ class BrokerConnection:
         return bool(self._server.connection_status["connected"])
 
     def setup(self, args: argparse.Namespace) -> bool:
-        """Connect in place of upstream's setup_mqtt. Never raises."""
+        """Connect in place of upstream's setup_mqtt. Logs unusable settings, and returns False for them."""
         try:
             return self.open(args)
         except (UsageError, ValueError) as error:
@@ -138,7 +139,7 @@ class BrokerConnection:
             return False
 
     def make(self, prefix: str, protocol: MqttProtocol | None = None) -> BrokerClient:
-        """Return a client with a unique id: a broker disconnects others with the same id."""
+        """Return a client with a unique id, because a broker disconnects a client when another one uses its id."""
         name = f"{prefix or 'coreflux-mcp'}-{uuid.uuid4().hex[:8]}"
         client = BrokerClient(name, protocol or self._settings.protocol, self)
         client.enable_logger(paho_log)
@@ -147,7 +148,7 @@ class BrokerConnection:
     def adopt(
         self, client: BrokerClient, former: BrokerClient | None, settings: ServerSettings, copied: Mapping[str, int]
     ) -> bool:
-        """Replace and retire `former`. The connected `client` has the subscriptions `copied` already.
+        """Replace `former` by `client`, and retire it. `client` must be connected, and have the subscriptions `copied`.
 
         Return False if a tool has replaced `former`. Raises UnreachableError if `client` has disconnected.
         """
@@ -264,7 +265,8 @@ class BrokerConnection:
         log.warning("Lost the connection to the broker at %s:%s; reconnecting.", client.host, client.port)
 
     def received(self, client: BrokerClient, message: mqtt.MQTTMessage) -> None:
-        """Deliver one message at a time: the server's buffer is not thread-safe, and a swap has two clients."""
+        """Pass a message to its listeners, or else to the server. Handles one message at a time, because the server's
+        buffer is not thread-safe, and two clients receive during a swap."""
         with self._receiving:
             self._topic = message.topic
             for listeners in (self.own_listeners, self.listeners):
@@ -284,8 +286,7 @@ class BrokerConnection:
         )
 
     def _register_checked(self, name: str, description: str) -> None:
-        """Register only plain names at an action's topic: upstream executes source code with the name
-        (server.py:468)."""
+        # Upstream executes source code that contains the name (server.py:468), so the name must be plain.
         if re.fullmatch(r"[A-Za-z0-9_]{1,60}", name) and mqtt.topic_matches_sub(ACTIONS, self._topic):
             self._register_tool(name, description)
         else:
@@ -342,7 +343,7 @@ def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> 
 
 
 def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key: str | Path | None) -> ssl.SSLContext:
-    """Return a context that checks certificate and host name. Raises UsageError."""
+    """Return a context that verifies the broker's certificate and host name. Raises UsageError."""
     try:
         context = ssl.create_default_context(cafile=ca_file)
         if certificate:

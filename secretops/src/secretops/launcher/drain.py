@@ -34,7 +34,7 @@ _TURN, _QUIET_TURNS = 0.01, 10
 
 
 class CallsUnderWay:
-    """Calls in progress, without idle streams. Handlers run on another thread's event loop."""
+    """Calls in progress; idle streams do not count. Handlers run on another thread's event loop."""
 
     def __init__(self) -> None:
         self._open: dict[anyio.CancelScope, asyncio.AbstractEventLoop] = {}
@@ -44,7 +44,7 @@ class CallsUnderWay:
 
     @contextlib.contextmanager
     def posted(self) -> Iterator[None]:
-        """Count a POST until its call is answered (over SSE: until the session has received it)."""
+        """Count a POST as open until its call is answered, or over SSE, until the session has received its message."""
         self._posted += 1
         try:
             yield
@@ -52,7 +52,7 @@ class CallsUnderWay:
             self._posted -= 1
 
     def watch(self, mcp: FastMCP) -> None:
-        """Track every request: over SSE, no HTTP request is open during a call."""
+        """Track every MCP request, because over SSE no HTTP request is open during a call."""
         handlers = mcp._mcp_server.request_handlers
         for kind, handler in handlers.items():
             handlers[kind] = self._tracked(handler)
@@ -92,7 +92,7 @@ class CallsUnderWay:
 
 
 class DrainingServer(uvicorn.Server):
-    """A uvicorn server with limits and a bounded shutdown. A second signal does not wait for calls."""
+    """A uvicorn server with limits and a bounded shutdown. After a second signal, it does not wait for calls."""
 
     def __init__(self, app: ASGIApp, calls: CallsUnderWay, on_signal: Callable[[], None]) -> None:
         super().__init__(
@@ -139,7 +139,7 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Drain, then exit with success; uvicorn's own handler raises the signal again."""
+        """Drain, then exit with code 0. uvicorn's own handler would raise the signal again."""
         if self._loop is None or self._signalled:
             self.end()
             return

@@ -1,7 +1,8 @@
 """Docker's health check of a container: `python -m secretops.launcher.health`.
 
-Healthy means: it serves, has served before, or waits for first values. So a rejected version replaces no running
-replica, and an unreachable broker restarts none.
+A container is healthy if it serves, has served before, or waits for first values. A new replica with a rejected version
+never serves, so it is not healthy, and replaces no running replica. A replica that has served stays healthy, so an
+unreachable broker restarts none.
 """
 
 from __future__ import annotations

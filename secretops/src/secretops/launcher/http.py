@@ -65,7 +65,7 @@ def serve(
     start: Callable[[], FastMCP | None],
     stop: Callable[[], None],
 ) -> None:
-    """Serve health at once, and MCP once `start` returns the server, until SIGTERM or SIGINT.
+    """Serve health endpoints at once, and MCP once `start` returns the server, until SIGTERM or SIGINT.
 
     `start` runs in the server's thread and may wait; `stop` makes it return None. Raises what `start` raised, and
     UsageError for an unavailable address.
@@ -91,7 +91,8 @@ def serve(
 
 
 class Guard:
-    """Checks framing, Host, Origin and token before `app`. Never reads a body."""
+    """Middleware that checks framing, Host, Origin and token of a request before `app` receives it. Never reads a
+    body."""
 
     def __init__(self, app: ASGIApp, options: HttpOptions, tokens: BearerTokens) -> None:
         self._app, self._names, self._tokens = app, options.names, tokens
@@ -130,7 +131,7 @@ class Guard:
 
 
 def _refused(scope: Scope, reason: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    """Log peer and reason only: path, query and headers may contain secrets."""
+    # Logs only peer and reason, because path, query and headers may contain secrets.
     peer = (scope.get("client") or ("an unknown peer",))[0]
     log.warning("Request refused, from %s: %s.", peer, reason)
     return PlainTextResponse(f"{HTTPStatus(status).phrase}\n", status, headers)
@@ -203,7 +204,7 @@ class Service:
         return Response(generate_latest(registry), media_type=_METRICS_TYPE)
 
     def _readiness(self) -> dict[str, object]:
-        """Return only names of secrets and states: /readyz needs no token."""
+        # Only names of secrets and states, because /readyz needs no token.
         waiting = list(self._state.waiting_for)
         connected, following = self._state.connected, self._state.is_followed()
         ready = not waiting and self.mcp.serves and connected and following and not self.calls.draining
@@ -256,7 +257,8 @@ class _StateCollector(Collector):
 class McpThread:
     """Runs the MCP app on its own thread and event loop, because the server's tools block.
 
-    `start` may wait, and return None. Its exception becomes `failure`, then `on_failure` is called.
+    `start` returns the server, or None to stop, and may wait. If it raises, the exception becomes `failure`, and
+    `on_failure` is called.
     """
 
     def __init__(self, start: Callable[[], Starlette | None], on_failure: Callable[[], None]) -> None:
@@ -274,7 +276,8 @@ class McpThread:
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Stop the app, and wait `seconds` for a blocking tool, after waiting for `start` without a limit."""
+        """Stop the app. Waits up to `seconds` for a blocking tool; if `start` has not returned yet, waits for it
+        without a limit."""
         self._stopping = True
         if serving := self._serving:
             _, loop, ended = serving
@@ -308,7 +311,8 @@ class McpThread:
 
 
 def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return `function` for callers on other loops. Cancelling such a call cancels it on `loop`."""
+    """Return a function that callers on other loops can await, and that runs `function` on `loop`. Cancelling the call
+    cancels it there, too."""
 
     async def called(*arguments: Any) -> Any:
         async def there() -> Any:
@@ -320,14 +324,15 @@ def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]]
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Return False for DEBUG records, which contain messages, and for mcp's tracebacks of closed streams."""
+    # DEBUG records contain messages. mcp logs tracebacks of closed streams.
     if record.name.partition(".")[0] not in _VERBOSE:
         return True
     return record.levelno >= logging.INFO and "ClosedResourceError" not in (record.exc_text or "")
 
 
 class _WholeResponse:
-    """Completes an aborted stream's response: sse-starlette does not end it, and mcp starts a second one."""
+    """Completes the response of an aborted stream, because sse-starlette does not end it, and mcp starts a second
+    response."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

@@ -74,7 +74,7 @@ def parse_listen(text: str) -> Address:
 
 @dataclass(frozen=True)
 class HostNames:
-    """Names of this server for clients, against DNS rebinding. Ports may differ behind a proxy."""
+    """Host names that clients may use for this server, to prevent DNS rebinding. Ports may differ behind a proxy."""
 
     names: frozenset[str]
     # Accept every IP address, since the server listens on all addresses.
@@ -82,7 +82,7 @@ class HostNames:
 
     @classmethod
     def of(cls, address: Address, allowed: Iterable[str] = ()) -> HostNames:
-        """Accept the listen address, localhost, and `allowed`. Raises UsageError."""
+        """Return the names to accept: the listen address, localhost, and `allowed`. Raises UsageError."""
         more = {name for entry in allowed for name in entry.replace(",", " ").split()}
         for name in more:
             if not _is_address(name) and _split(name) != (name.lower(), None):
@@ -100,7 +100,7 @@ class HostNames:
         return name in self.names or (self.any_address and _is_address(name))
 
     def origin(self, header: str | None, host: str | None) -> bool:
-        """Return whether a page of that Origin may send requests. None: the client is not a browser."""
+        """Return whether a page of that Origin may send requests. None means that the client is not a browser."""
         if header is None:
             return True
         scheme, separator, address = header.partition("://")
@@ -110,7 +110,8 @@ class HostNames:
 
 
 def _split(text: str) -> tuple[str, int | None]:
-    """Return lower-case host and port of HOST, HOST:PORT, [IPv6] or [IPv6]:PORT; else an empty host."""
+    """Return lower-case host and port of HOST, HOST:PORT, [IPv6] or [IPv6]:PORT. The host is empty for any other
+    text."""
     match = _HOST_AND_PORT.fullmatch(text)
     if not match:
         return "", None
@@ -166,7 +167,7 @@ class BearerTokens:
                 log.info("A new http-token is in use; the previous one is accepted for %s s more.", OVERLAP)
 
     def accept(self, authorization: str | None) -> bool:
-        """Check an Authorization header in constant time."""
+        """Return whether an Authorization header has a valid token. Compares in constant time."""
         scheme, _, presented = (authorization or "").partition(" ")
         with self._lock:
             former = self._former if self._clock() < self._until else None
@@ -200,7 +201,7 @@ class HttpOptions:
 def parse_http_options(
     transport: str, listen: str, allowed_hosts: Iterable[str], *, connection_tools: bool = False
 ) -> HttpOptions | None:
-    """Return None for stdio. Raises UsageError."""
+    """Parse the options of a server. Return None for stdio, which has none. Raises UsageError."""
     if transport not in set(Transport):
         raise UsageError(
             f"--transport {transport!r}: unknown transport",

@@ -106,7 +106,8 @@ async def accept(
 
 
 def _close_longest_silent(connections: Collection[Any]) -> bool:
-    """Close the longest silent connection, preferably without a token. Return False if none is silent."""
+    """Close the connection that is silent longest, first those that never had a valid token. Return False if none is
+    silent."""
     waiting = [each for each in connections if each.waits() and time.monotonic() - each.since >= SILENT_SECONDS]
     if waiting:
         min(waiting, key=lambda each: (each.admitted_before, each.since)).close_now()
@@ -121,7 +122,7 @@ def close_overdue(connections: Collection[Any]) -> None:
 
 
 class BodyError(Exception):
-    """A body was not read. `status` is the response's; None if the client has disconnected."""
+    """A request's body was not read. `status` is for the response, or None if the client has disconnected."""
 
     def __init__(self, status: int | None) -> None:
         super().__init__(status)

@@ -1,6 +1,7 @@
 """Base of the sources that poll a store over a network, and read a value only after its version has changed.
 
-A server starts without any secret except `mqtt`. Other refused secrets are skipped; values that were read stay in use.
+To start, a server needs only the secret `mqtt`. If the store refuses another secret, it is skipped, or its last value
+stays in use.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ class PollingSource(DocumentSource):
         self._refused: dict[str, tuple[str, float]] = {}
 
     def revision(self, name: str) -> str | None:
-        """Return a text that changes with the current version; None without one. Reads no value. Raises a store's
-        errors."""
+        """Return a text that changes with the current version, or None if there is none. Reads no value. Raises a
+        store's errors."""
         raise NotImplementedError
 
     def fetch(self, name: str, revision: str) -> StoredVersion | None:
@@ -110,7 +111,7 @@ class PollingSource(DocumentSource):
             return {"MQTT_USE_TLS": "true", **found} if needs_tls else found
 
     def read_at(self) -> float:
-        """Return when the store last answered without refusing a secret in use; see `Source`."""
+        """Return when the store last answered without refusing a secret in use, in seconds since 1970."""
         return self._store_read_at
 
     def folders(self) -> frozenset[Path]:
@@ -120,7 +121,8 @@ class PollingSource(DocumentSource):
         return any(variable in FIELDS[secret].values() for secret in self._names)
 
     def hint(self, hint: Hint | None = None) -> None:
-        """Poll soon, unless `hint` has the version in use. None: the broker refuses the credential. Never blocks."""
+        """Poll soon, unless `hint` names the version in use. Pass None if the broker refuses the credential. Never
+        blocks."""
         if hint is None or (hint.secret in self._names and not self._has(hint)):
             self._hint, self._hinted_polls = hint, HINT_POLLS if hint else 1
 
@@ -194,7 +196,8 @@ class PollingSource(DocumentSource):
             ) from None
 
     def _skip(self, secret: str, name: str, error: SecretopsError) -> None:
-        """Raise `error` if it concerns the whole store; else warn once that this secret is unreadable."""
+        """Raise `error` if it concerns the whole store or a missing required secret; else warn once that this secret is
+        refused."""
         in_use = secret in self._found
         if (secret == REQUIRED and not in_use) or isinstance(error, UnreachableError | UsageError):
             raise error
@@ -223,7 +226,7 @@ def parse_version(name: str, version: str, text: str) -> StoredVersion | None:
 
 
 def requested_secrets(source: str, names: str) -> Collection[str]:
-    """Return the secrets of `<secret>[+<secret>…]` at the end of `--from source`. Raises UsageError."""
+    """Parse the secrets `<secret>[+<secret>…]` at the end of `--from source`. Raises UsageError."""
     requested = [name for name in names.split("+") if name]
     if unknown := [name for name in requested if name not in FIELDS]:
         raise UsageError(

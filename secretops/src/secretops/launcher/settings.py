@@ -1,6 +1,6 @@
 """The server's settings and values, from upstream's own variables (Secret Management Guide).
 
-MQTT_PROTOCOL, DO_AGENT_URL and SECRETOPS_VERSION_* are the launcher's.
+MQTT_PROTOCOL, DO_AGENT_URL and SECRETOPS_VERSION_* are variables of the launcher.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _DIGEST_KEY = secrets.token_bytes(32)
 
 
 class NotYetError(WaitingError):
-    """Only the values of `secrets` are missing. `http_token` is set if its value is present."""
+    """Only the values of `secrets` are missing. `http_token` is set if its value exists."""
 
     def __init__(
         self, what: str, *, rule: str, remedy: str, code: str, secrets: tuple[str, ...], http_token: Value | None
@@ -82,7 +82,7 @@ class Tls:
         return self.ca_file, self.certificate, self.key
 
     def expires_at(self) -> datetime | None:
-        """Return the client certificate's expiry, or None without a readable one."""
+        """Return the client certificate's expiry, or None if there is no readable certificate."""
         try:
             pem = read_file(self.certificate) if self.certificate else b""
             return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc
@@ -112,7 +112,7 @@ class ServerSettings:
 
     @property
     def link(self) -> tuple[object, ...]:
-        """Return the connection's settings. Only their change requires a new client."""
+        """Return the settings that require a new MQTT client when they change."""
         return self.broker, self.port, self.protocol, self.tls, self.client_id_prefix, self.mqtt
 
     def public_variables(self) -> dict[str, str]:
@@ -128,7 +128,7 @@ class ServerSettings:
 
 
 def read_settings(variables: Mapping[str, str], where: str) -> ServerSettings:
-    """Read `variables`, and the files that they name. `where` is their origin.
+    """Read `variables`, and the files that they name. `where` is their origin, for messages.
 
     Raises UsageError with all mistakes, and NotYetError if only values are missing.
     """
@@ -257,7 +257,6 @@ class _Reading:
         return Path(text)
 
     def _value(self, name: str) -> str | None:
-        """Return the text of a variable, or of the file in `name`_FILE without its final newline."""
         variable = f"{name}_FILE"
         value, path = self._variables.get(name), self._variables.get(variable)
         if value and path:
@@ -295,7 +294,7 @@ class _Reading:
 
 
 def keyed_digest(parts: Iterable[bytes]) -> bytes:
-    """Return a digest that is comparable only within this process: its key is random."""
+    """Return a digest with a random key, so that it can be compared only within this process."""
     digest = hmac.new(_DIGEST_KEY, digestmod="sha256")
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)

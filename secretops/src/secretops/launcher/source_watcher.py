@@ -1,8 +1,8 @@
 """Watch a source: wait for its first values, then swap to each new version or reject it.
 
-Swap: connect → CONNACK → subscriptions acknowledged → use the new client → the former client unsubscribes and drains →
-DISCONNECT. No call fails and no message is lost; a message may arrive twice (QoS 1), as both are subscribed for some
-milliseconds.
+A swap connects a new client, waits for CONNACK, subscribes, waits for the acknowledgements, and then uses the new
+client. The former client unsubscribes, drains and disconnects. No call fails and no message is lost. A message may
+arrive twice (QoS 1), because both clients are subscribed for some milliseconds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ T = TypeVar("T")
 
 
 def read_stable(source: Source, stopping: threading.Event) -> tuple[ServerSettings, str]:
-    """Return settings and fingerprint, read while nothing changed. Raises the errors of `read`."""
+    """Return settings and fingerprint that belong together: both are read again if the source changes meanwhile. Raises
+    the errors of `read`."""
     for attempt in range(1, SETTLE_TRIES + 1):
         before = source.fingerprint()
         try:
@@ -79,13 +80,14 @@ class FirstValues:
         self._fingerprint = ""
 
     def check(self) -> None:
-        """Raise UsageError for a mistake, and for a required token that cannot arrive."""
+        """Raise UsageError for a mistake in the settings, or if a token is required and the source cannot supply it
+        later."""
         self._read()
         if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_arrive("MCP_HTTP_TOKEN"):
             self._options.check(has_token=False)
 
     def wait(self) -> bool:
-        """Wait for all values. Return False if the launcher ends before. Only logs mistakes."""
+        """Wait for all values. Return False if the launcher ends before. Logs mistakes instead of raising them."""
         if self._state.waiting_for:
             keep_polling(self._poll, self._source, self._stopping, self._state)
         return not self._state.waiting_for
@@ -127,7 +129,7 @@ class Swap:
     is_obsolete: Callable[[], bool]
 
     def run(self) -> float | None:
-        """Return the swap's seconds, or None if a tool has changed the connection meanwhile.
+        """Swap, and return the seconds that it took, or None if a tool has changed the connection meanwhile.
 
         Raises UsageError (TLS files), RefusedError, UnreachableError, StoppedError.
         """
@@ -166,7 +168,8 @@ class Swap:
             raise refusal(new, new.reason, self.settings.protocol)
 
     def _subscribe(self, new: BrokerClient, former: BrokerClient | None, copied: dict[str, int]) -> None:
-        """Subscribe to the topics of `former`. Raises RefusedError if the broker grants fewer."""
+        """Subscribe `new` to all topics. Raises RefusedError if the broker refuses a topic that it granted to
+        `former`."""
         granted = former.granted() if former and former.is_connected() else set()
         granted -= self.connection.own_listeners.keys()
         topics = self.connection.topics | copied
@@ -200,9 +203,10 @@ class _Rejected:
 
 
 class SourceWatcher:
-    """A thread that updates a server to each version of `source`. `in_use`: its settings and their fingerprint.
+    """A thread that applies each new version of `source` to a server.
 
-    `notify` receives each version before its use, and may reject it by a SecretopsError.
+    `in_use` are the server's settings and their fingerprint. `notify` receives the settings of each version before they
+    are used, and may raise a SecretopsError to reject them.
     """
 
     def __init__(
@@ -234,7 +238,7 @@ class SourceWatcher:
         keep_polling(self._poll, self._source, self._stopping, self._state)
 
     def _poll(self) -> bool:
-        """Try a version that is neither in use nor just rejected."""
+        """Apply the source's version, unless it is in use, or was rejected and its pause has not ended."""
         fingerprint = self._source.fingerprint()
         known = self._rejected if self._rejected and self._rejected.fingerprint == fingerprint else None
         if fingerprint == self._fingerprint:

@@ -1,4 +1,4 @@
-"""Sources of the variables that `settings` checks."""
+"""Sources of the launcher's variables, which `settings` parses."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ class EnvFile(Source):
 class Environment(Source):
     """`env:`: this process's variables, and the files that they name.
 
-    Removes secret variables from `os.environ`, so that no child inherits them. `<variable>_FILE` may be a file with a
-    version, since a Swarm can add only files to a running container.
+    Removes secret variables from `os.environ`, so that no child inherits them. SECRETOPS_VERSION_*_FILE may name a file
+    with the version's id: in a running container of a Swarm, files can change, but variables cannot.
     """
 
     where = "the environment"
@@ -150,14 +150,15 @@ class Files(Source):
 
 
 class DocumentSource(Source):
-    """Base of sources with a Document. Public settings are in the environment."""
+    """Base of sources that read all values as one Document. Public settings come from the environment."""
 
     def __init__(self) -> None:
         self._public = public_settings()
         self._pem: Path | None = None
 
     def variables_of(self, document: Document) -> Mapping[str, str]:
-        """Return variables. PEM goes to private files: OpenSSL reads keys only from files."""
+        """Return the variables for `document`. Writes PEM to private files, because Python's ssl reads keys only from
+        files."""
         found = dict(self._public)
         for secret, fields in FIELDS.items():
             values = document.get(secret, {})
@@ -186,8 +187,8 @@ class DocumentSource(Source):
 class Json(DocumentSource):
     """`json:<path>`: {"mqtt": {"username": …, "password": …, "version": …}, "agent-key": {"api-key": …}, …}.
 
-    A folder's *.json files together are a document, with a file per secret, as Vault's agent writes them. A path that
-    ends with a slash is a folder, even before it exists.
+    The *.json files of a folder together form a document, with one file per secret, as Vault's agent writes them. A
+    path that ends with a slash is a folder, even before it exists.
     """
 
     def __init__(self, place: str) -> None:
@@ -256,7 +257,7 @@ def _read_document(path: Path) -> Document:
 
 
 class InvalidDocumentError(ValueError):
-    """A document has invalid parts, named without their contents."""
+    """A document has invalid parts. The message names them, but not their contents."""
 
 
 def check_document(document: Any) -> Document:
@@ -281,9 +282,9 @@ def _invalid_parts(secret: str, fields: Any) -> Iterator[str]:
 
 
 def public_settings(*more: str) -> dict[str, str]:
-    """Return the environment's public settings, with MQTT_USER only if `more` names it.
+    """Return the environment's public settings, and MQTT_USER only if `more` names it.
 
-    Call it when a source is opened: importing upstream changes them.
+    Call it when a source is opened: the later import of upstream changes these variables.
     """
     return _environment({*settings.PUBLIC_VARIABLES, *settings.OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more)))
 
@@ -318,7 +319,7 @@ SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
 
 
 def open_source(text: str) -> Source:
-    """Open the source of --from. Reads only the environment. Raises UsageError."""
+    """Open the source of a --from argument. Reads only the environment. Raises UsageError."""
     scheme, colon, place = text.partition(":")
     if colon and scheme in SOURCES and bool(place) is bool(SOURCES[scheme][0]):
         return SOURCES[scheme][1](place)

@@ -1,6 +1,6 @@
-"""Shutdown over stdio: a signal closes standard input, which mcp reads in a thread that cannot be cancelled.
+"""Shutdown over stdio. A signal closes standard input, because mcp reads it in a thread that cannot be cancelled.
 
-A deadline ends the process: the server's tools block for up to half a minute.
+A deadline then ends the process, because the server's tools may block for up to half a minute.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _end_now() -> None:
 
 
 class ClosableInput(io.RawIOBase):
-    """A descriptor that `end` brings to end of file, even during a read."""
+    """Input from a descriptor. `end` makes every read return end of file, also one that is waiting."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()

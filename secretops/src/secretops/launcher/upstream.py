@@ -1,4 +1,4 @@
-"""Import the unmodified upstream server without side effects: its log file, the nearest .env, and bytecode files."""
+"""Import the unmodified upstream server, without its side effects: a log file, the nearest .env, and bytecode files."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def set_connection(settings: ServerSettings, args: argparse.Namespace) -> None:
 
 
 def set_tool_settings(settings: ServerSettings, server: UpstreamServer) -> None:
-    """Set what the server's tools read at each call: agent, key, verifier, log level."""
+    """Set what the server's tools read at each call: the agent's URL and key, the verifier's URL, and the log level."""
     server.requests = AgentRequests(settings.agent_url)
     server.args.do_agent_api_key = settings.agent_key and settings.agent_key["api-key"]
     if settings.lot_verifier_url:
@@ -125,7 +125,7 @@ def set_tool_settings(settings: ServerSettings, server: UpstreamServer) -> None:
 
 
 class AgentRequests:
-    """A module `requests` that sends requests for upstream's fixed agent to `url`."""
+    """Replaces the module `requests` in upstream. Sends requests for upstream's fixed agent to `url` instead."""
 
     PATH = "/api/v1/chat/completions"
 
@@ -136,7 +136,7 @@ class AgentRequests:
         return getattr(importlib.import_module("requests"), name)
 
     def post(self, url: str, **options: Any) -> Any:
-        """Post a request. A request to the agent contains its key, so it follows no redirect."""
+        """Post a request. A request to the agent contains its key, so it follows no redirect to another server."""
         requests = importlib.import_module("requests")
         if urlsplit(url).path != self.PATH:
             return requests.post(url, **options)  # nosec B113 - the caller sets the timeout
@@ -145,7 +145,8 @@ class AgentRequests:
 
 
 def refuse_connection_tools(server: UpstreamServer) -> None:
-    """Remove CONNECTION_TOOLS, and refuse calls of them, also by check_broker_health."""
+    """Hide CONNECTION_TOOLS and refuse calls of them. The reconnect inside the tool check_broker_health is refused,
+    too."""
     from mcp import types
 
     handlers = server.mcp._mcp_server.request_handlers
@@ -181,14 +182,14 @@ def _refusal(tool: str) -> str:
 
 
 class _NoFile(logging.NullHandler):
-    """Replaces FileHandler: standard error has the same records."""
+    """Replaces logging.FileHandler. No file is needed, because standard error has the same records."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
 
 
 def _without_unknown_arguments(made: Callable[..., Any]) -> Callable[..., Any]:
-    """Drop unknown arguments: mcp 1.12 removed `description`."""
+    # Upstream passes `description`, which mcp 1.12 removed.
     known = inspect.signature(made).parameters
     return lambda *args, **named: made(*args, **{name: each for name, each in named.items() if name in known})
 

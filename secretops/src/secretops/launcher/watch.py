@@ -1,6 +1,6 @@
 """Poll a source every second, and at once when its folders change.
 
-Watches folders, since a rename, or Kubernetes' swap of `..data`, replaces a watched file.
+Watches folders and not files, because a rename, or Kubernetes' swap of `..data`, replaces a file.
 """
 
 from __future__ import annotations

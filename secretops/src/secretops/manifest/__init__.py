@@ -20,7 +20,7 @@ __all__ = ["Issuer", "ManifestError", "Model", "StoreLocation"]
 
 
 class SecretKind(StrEnum):
-    """The kind of a secret: who makes its next value, and how that is tested."""
+    """The kind of a secret. It determines who makes the next value, and how a value is tested."""
 
     MQTT_USER = "mqtt-user"  # two alternating broker users; secretops makes the passwords
     BROKER_ADMIN = "broker-admin"  # two alternating broker admins; the operator supplies the first
@@ -55,7 +55,7 @@ class Reader(StrEnum):
 
 
 class PrivateCaIssuer(Issuer):
-    """Signs certificates by the stack's own CA, whose key only the rotator reads."""
+    """The stack's own CA as the issuer. Only the rotator reads the CA's key."""
 
     kind: Literal["private-ca"] = "private-ca"
     # Secret with the CA, of kind `ca`.
@@ -89,7 +89,7 @@ Agent = Annotated[ExternalAgent | OwnedAgent, Field(discriminator="kind")]
 
 
 class Secret(Model):
-    """A named secret of the stack. Not a value."""
+    """A named secret of the stack, without its value."""
 
     name: types.SecretName
     kind: SecretKind
@@ -126,7 +126,8 @@ class Secret(Model):
 
     @property
     def makes_first_value(self) -> bool:
-        """Return whether secretops makes the first value, too. An operator supplies the first admin."""
+        """Return whether secretops makes the first value, too. An operator supplies the first value of a broker
+        admin."""
         return self.is_made and self.kind is not SecretKind.BROKER_ADMIN
 
     @property
@@ -199,7 +200,7 @@ class Manifest(Model):
 
     @classmethod
     def parse(cls, text: bytes | str, where: str) -> Manifest:
-        """Parse JSON from `where`. Raises ManifestError with all errors."""
+        """Parse JSON. `where` is its origin, for messages. Raises ManifestError with all mistakes."""
         try:
             return cls.model_validate_json(text)
         except (ValueError, RecursionError) as error:
@@ -213,7 +214,6 @@ class Manifest(Model):
         return self
 
     def secret(self, name: str) -> Secret:
-        """Return a secret. Raises KeyError for an unknown name."""
         for secret in self.secrets:
             if secret.name == name:
                 return secret

@@ -24,7 +24,8 @@ def refused(rule: str, *, shown: str = "") -> PydanticCustomError:
 
 
 def accepted(test: Callable[[str], object], rule: str) -> AfterValidator:
-    """Return a validator of texts: `test` must return a true result without a ValueError."""
+    """Return a validator of texts. `test` must return a true value for a valid text; a ValueError means invalid,
+    too."""
 
     def check(text: str) -> str:
         try:
@@ -39,7 +40,7 @@ def accepted(test: Callable[[str], object], rule: str) -> AfterValidator:
 
 
 def matching(pattern: str, rule: str) -> AfterValidator:
-    """Return a validator of a text that `pattern` matches as a whole, with ASCII character classes."""
+    """Return a validator of texts that `pattern` must match as a whole, with ASCII character classes."""
     return accepted(re.compile(pattern, re.ASCII).fullmatch, rule)
 
 

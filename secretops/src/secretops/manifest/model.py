@@ -9,8 +9,6 @@ from pydantic_core import PydanticKnownError
 
 
 class Model(BaseModel):
-    """A frozen model that rejects unknown keys."""
-
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
@@ -31,7 +29,7 @@ class StoreLocation(Model):
 
 
 class Issuer(Model):
-    """Signs certificates. `kind` selects a platform's subclass."""
+    """An issuer of certificates. `kind` selects a platform's subclass."""
 
     model_config = _BUILT
     kind: str

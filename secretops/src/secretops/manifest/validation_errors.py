@@ -1,4 +1,4 @@
-"""A single error for all that is wrong with a manifest: each key, its value and the rule."""
+"""A single error for all mistakes in a manifest: each key, its value and the rule that it breaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Count the accesses in a trail by reader, secret, operation and outcome, undeclared readers first."""
+"""Count the accesses in a trail by reader, secret, operation and outcome. Undeclared readers come first."""
 
 from __future__ import annotations
 
@@ -69,7 +69,6 @@ _Key = tuple[str, str, str, bool, bool, bool]
 
 
 def _is_new(access: Access, seen: OrderedDict[int, None]) -> bool:
-    """Return whether the event is not in `seen`, and add it."""
     digest = hash((access.event, access.secret))  # 64 bits, with a random key
     if not access.event or digest in seen:
         return not access.event
@@ -183,7 +182,6 @@ def named(files: Sequence[str]) -> str:
 
 
 def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
-    """Return `files`, else the store's own. Raises UsageError if one is unreadable."""
     store = manifest.store
     if not files and store.folder:
         own = store.folder / RECORDS
@@ -238,5 +236,6 @@ def _count(rows: dict[_Key, Row], access: Access) -> None:
 
 
 def _rank(row: Row) -> tuple[bool, bool, bool, float]:
-    """Sort undeclared readers first, those with values or changes before others; then the latest."""
+    """Return a sort key: undeclared readers first, then those that got or changed values, then refused accesses, then
+    the latest."""
     return row.declared, not (row.value_returned or row.changed), row.allowed, -row.last.timestamp()

@@ -17,7 +17,7 @@ NOT_RUNNING = "nothing to stop: the embedded broker does not run"
 
 
 def start(session: Session) -> str:
-    """Start the stack's embedded broker unless it runs, and return a message. Stores a new broker's first admin.
+    """Start the stack's embedded broker unless it runs, and return a message. Stores the first admin of a new broker.
 
     Raises SecretopsError if something else listens at the address.
     """
@@ -100,7 +100,7 @@ def remove(manifest: Manifest) -> str | None:
 
 
 def _is_taken(broker: Broker) -> bool:
-    """Return whether anything listens at the address, except a broker without a pid file: it is about to end."""
+    # A broker whose pid file was removed is about to end.
     from secretops.broker.process import is_listening, wait_until_free
 
     return is_listening(broker.host, broker.port) and not wait_until_free(broker.host, broker.port)

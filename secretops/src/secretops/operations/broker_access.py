@@ -1,4 +1,4 @@
-"""Access to the broker outside of a rotation's steps: its admin, servers' reports, hints."""
+"""Access to the broker apart from a rotation's steps: secretops' admin, the servers' reports, and hints."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ _log = logging.getLogger(__name__)
 
 
 class BrokerAdmin:
-    """The broker admin that secretops logs in as."""
-
     def __init__(self, session: Session) -> None:
         self._session = session
 
@@ -54,7 +52,8 @@ class BrokerAdmin:
 
 
 def replicas(session: Session, secret: Secret, versions: Versions | None = None) -> tuple[Replica, ...] | None:
-    """Return what servers report of `secret`, read with its current value. None if unknown or incomplete."""
+    """Return the servers' reports on `secret`, read from the broker with its current value. None if unknown or
+    incomplete."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
@@ -66,7 +65,8 @@ def replicas(session: Session, secret: Secret, versions: Versions | None = None)
 
 
 def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
-    """Return what servers report of `secret`, read with the credential `value`. None if unknown or incomplete."""
+    """Return the servers' reports on `secret`, read from the broker with the credential `value`. None if unknown or
+    incomplete."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
@@ -78,7 +78,7 @@ def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Re
 
 
 def facts_for_retiring(session: Session, secret: Secret, versions: Versions) -> Facts:
-    """Return the facts for retiring: servers' reports, or what a CA has signed."""
+    """Return the facts for retiring: the servers' reports, or for a CA, whether its certificates are still in use."""
     facts = session.facts(secret, versions=versions)
     previous = versions.previous
     if previous is None or previous.retired:
@@ -100,7 +100,7 @@ def _guards_reports(session: Session, secret: Secret) -> bool:
 
 
 def hint(session: Session, secret: Secret, version: str) -> None:
-    """Publish a hint that `version` is current, for launchers that poll the store. Raises nothing."""
+    """Publish a hint that `version` is current, for launchers that poll the store. Logs errors and raises none."""
     if not session.platform.is_polled or Reader.SERVER not in secret.readers:
         return
     server = session.manifest.of_kind(SecretKind.MQTT_USER)

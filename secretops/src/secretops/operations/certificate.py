@@ -1,4 +1,4 @@
-"""The client certificate of secretops for a broker that requires one, and the stack's own CA."""
+"""The client certificate of secretops for a broker that requires one, and the certificates of the stack's own CA."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _nobody() -> Value:
 
 
 def authority_of(broker: Broker) -> str:
-    """Return the CA for the broker's own certificate. Raises UsageError."""
+    """Return the CA of the broker's own certificate as PEM. Raises UsageError."""
     rule = "broker.ca_file must be the PEM file of the CA that signs the broker's certificate"
     if broker.ca_file is None:
         remedy = "set broker.ca_file in the stack file, then pulumi up"
@@ -148,7 +148,7 @@ def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIss
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
     """Return whether a reader may still use a certificate that this version of a CA signed.
 
-    True within the current certificate's grace period.
+    This is always true during the grace period after the publish of the current certificate.
     """
     from secretops.certificates import has_signed  # slow to import
 

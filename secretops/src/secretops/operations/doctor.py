@@ -77,7 +77,7 @@ def exit_code(examined: Sequence[Examined]) -> ExitCode:
 
 
 def checks(session: Session) -> list[Check]:
-    """Return the platform's own checks, then those of every stack. Raises UsageError."""
+    """Return the checks of the platform, then those that all stacks have. Raises UsageError."""
     platform, secrets = session.platform, session.manifest.secrets
     of_store = platform.checks(session, ticks(session))
 
@@ -121,7 +121,8 @@ def broker(session: Session) -> Result:
 
 
 def login(session: Session, secret: Secret) -> Result:
-    """Check that the current version can log in, and that no server uses an older one past the grace period."""
+    """Check that the current version can log in, and that no server still uses an older version after the grace
+    period."""
     name, is_server = secret.name, secret.kind is SecretKind.MQTT_USER
     current = session.store.versions(name).current
     if current is None:
@@ -148,7 +149,7 @@ def login(session: Session, secret: Secret) -> Result:
 
 
 def agent_key(session: Session, secret: Secret) -> Result:
-    """Check the keys of an owned agent, or that an external agent accepts the key."""
+    """Check the keys of an owned agent, or that an external agent accepts the current key."""
     versions = session.store.versions(secret.name)
     if isinstance(secret.agent, OwnedAgent):
         keys = owned_key(session, secret, secret.agent).compare_keys()

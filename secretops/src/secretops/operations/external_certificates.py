@@ -1,4 +1,5 @@
-"""Certificates that others renew: the broker's chain, and the platform issuer's. Read without a login."""
+"""Certificates that secretops does not renew: the broker's chain, and certificates of a platform's issuer. Read without
+a login."""
 
 from __future__ import annotations
 
@@ -66,12 +67,14 @@ class ExternalCertificate:
 
 
 def find(session: Session) -> tuple[ExternalCertificate, ...]:
-    """Return every external certificate; for an unreachable broker, only its CA file's. Raises SecretopsError."""
+    """Return every external certificate. If the broker is unreachable, a CA of its CA file replaces its chain. Raises
+    SecretopsError."""
     return tuple(dict.fromkeys([*_issued(session), *_of_broker(session)]))
 
 
 def findings(session: Session) -> tuple[Finding, ...]:
-    """Return what an operator must do. Skips unreadable certificates: a login reports the same reason."""
+    """Return the findings for an operator. If the certificates are unreadable, return none: doctor's login reports the
+    same reason."""
     with suppress(SecretopsError):
         now = session.clock()
         return tuple(found for one in find(session) if (found := one.finding(now)))
@@ -113,11 +116,7 @@ def _presented(broker: Broker, trusted: str | None) -> Iterator[ExternalCertific
 
 
 def _chain(broker: Broker, context: ssl.SSLContext, which: str) -> list[x509.Certificate]:
-    """Return the broker's chain, even if it requires a client certificate.
-
-    Uses a private object of ssl: the public methods need Python 3.13.
-    """
-
+    # Works without a client certificate. Uses a private object of ssl, because the public methods need Python 3.13.
     def presented(wrapped: ssl.SSLSocket) -> list[bytes]:
         inner: Any = getattr(wrapped, "_sslobj", None)
         return [one.public_bytes(_DER) for one in getattr(inner, which)() or ()] if inner else []
@@ -144,7 +143,7 @@ def _chain(broker: Broker, context: ssl.SSLContext, which: str) -> list[x509.Cer
 
 
 def _last_of(authority: str | None) -> Iterator[ExternalCertificate]:
-    """Yield the CA of a file that expires last, because which one signs the broker's certificate is unknown."""
+    # It is unknown which CA of the file signs the broker's certificate.
     if authority is None:
         return
     from cryptography import x509

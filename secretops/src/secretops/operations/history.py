@@ -1,6 +1,7 @@
 """The history of each secret: the journal, logs of rotators, and the times of stored versions.
 
-A dotenv folder has the whole journal. Other stores have each secret's newest entry; the rotator's log has all.
+A dotenv folder has the whole journal. Other stores have only each secret's newest entry; the rotator's log has all
+entries.
 """
 
 from __future__ import annotations
@@ -35,11 +36,9 @@ class History:
 def history(
     session: Session, files: Sequence[str] = (), since: datetime | None = None, *, secret: str | None = None
 ) -> History:
-    """Return the steps since a time. `files` are logs of rotators or journals; "-" is standard input.
+    """Return the steps of rotations since a time. `files` are logs of rotators or journals; "-" is standard input.
 
-    `secret`: only those of this secret.
-
-    Raises UsageError if a file is unreadable or has no entry of the stack.
+    If `secret` is set, return only its steps. Raises UsageError if a file is unreadable or has no entry of the stack.
     """
     folder = session.manifest.store.folder
     lacking, no_names, no_entries = list[str](), tuple[str, ...](), list[Entry]()
@@ -93,7 +92,7 @@ def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact
 
 
 def _identity(entry: Entry) -> tuple[str, str, str, datetime]:
-    """Return what identifies an entry in logs, which have milliseconds and may cut texts."""
+    # Logs have times in milliseconds, and may cut other texts.
     moment = entry.time.replace(microsecond=entry.time.microsecond // 1000 * 1000)
     return entry.secret, entry.version, entry.step, moment
 

@@ -1,7 +1,5 @@
-"""Read the variables of a server that runs without secretops, from each kind of source.
-
-An error never contains a text of the source.
-"""
+"""Read the variables of a server that runs without secretops, from each kind of source. Errors never quote the
+source."""
 
 from __future__ import annotations
 
@@ -26,9 +24,6 @@ from secretops.launcher.sources import MOUNTED_FILES
 from secretops.registry import with_extra
 from secretops.stores import env_file
 
-# What `--from` names when the source is on standard input.
-STDIN = "-"
-
 # Name of a file or of a key in a Secret -> the variable that names such a file. A Secret of type TLS has the last two.
 _VARIABLES = {name: variable for variable, name in MOUNTED_FILES.items()} | {
     "tls.crt": "MQTT_CLIENT_CERT",
@@ -50,7 +45,7 @@ _READABLE = "a source must be a readable file of at most 1 MiB in UTF-8"
 
 @dataclass(frozen=True, repr=False)
 class Entry:
-    """A variable with its text. Not printable."""
+    """A variable and its text, which is hidden in repr."""
 
     origin: str
     name: str
@@ -63,12 +58,13 @@ Found = Iterator[Entry | UsageError]
 
 
 def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]) -> list[Entry | UsageError]:
-    """Return entries, and an error for each malformed one. `wanted`: variables of the stack's secrets.
+    """Return the entries of a source, and an error for each malformed entry. `wanted` are the variables of the stack's
+    secrets.
 
-    Raises UsageError for an unreadable source.
+    Raises UsageError if the source is unreadable.
     """
     path = Path(source)
-    if source == STDIN:
+    if source == "-":
         return list(_kubernetes(stdin(), wanted))
     if path.is_dir():
         return list(_folder(path))
@@ -78,7 +74,6 @@ def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]
 
 
 def _env(path: Path, origin: str, folder: Path) -> Found:
-    """Read a .env. Relative paths begin at `folder`."""
     text, lines = _text(path), dict[str, int]()
     for binding in parse_stream(StringIO(text)):
         whole = binding.original.string
@@ -95,7 +90,7 @@ def _env(path: Path, origin: str, folder: Path) -> Found:
 
 
 def _shown(name: str, place: str) -> str:
-    """Return `name` if it has the form of a variable, else `place`: it may be a part of a value."""
+    # Text that is no variable's name may be a part of a value.
     return name if _VARIABLE.fullmatch(name) else place
 
 
@@ -221,8 +216,7 @@ def _parse_compose(path: Path) -> _Project:
         import yaml
 
     class Loader(yaml.SafeLoader):
-        """Keeps scalars as text: a password may look like a number."""
-
+        # Scalars stay text: a password may look like a number.
         yaml_implicit_resolvers = {  # noqa: RUF012 - as in its base
             first: [pair for pair in pairs if pair[0].endswith((":merge", ":null"))]
             for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -251,7 +245,9 @@ class _Compose:
     def entries(self, service: _Service) -> Found:
         read = partial(self._read, service)
         listed = service.environment
-        pairs = listed if isinstance(listed, dict) else dict(_pair(line) for line in listed)
+        # A name alone passes a variable of the shell.
+        parts = [] if isinstance(listed, dict) else [line.partition("=") for line in listed]
+        pairs = listed if isinstance(listed, dict) else {name: text if sign else None for name, sign, text in parts}
         for named in [service.env_file] if isinstance(service.env_file, str) else service.env_file:
             for entry in self._env_file(_EnvFile(path=named) if isinstance(named, str) else named):
                 if isinstance(entry, UsageError):
@@ -279,7 +275,6 @@ class _Compose:
             yield error
 
     def _resolve(self, text: str) -> str:
-        """Replace references as Compose does. Raises OSError."""
         return _REFERENCE.sub(self._replace, text)
 
     def _replace(self, found: re.Match[str]) -> str:
@@ -295,7 +290,7 @@ class _Compose:
         return value or "" if is_set or not operator or operator.endswith("?") else str(other)
 
     def _read(self, service: _Service, named: str) -> bytes:
-        """Read a path of the container, in a secret or a bind mount of the service."""
+        # The path is one of the container, in a secret or a bind mount of the service.
         for one in service.secrets:
             mount = _Mount(source=one) if isinstance(one, str) else one
             if PurePosixPath("/run/secrets", mount.target or mount.source) == PurePosixPath(named):
@@ -315,13 +310,8 @@ class _Compose:
         raise OSError(errno.ENOENT, "an external secret, which Docker never returns")
 
 
-def _pair(line: str) -> tuple[str, str | None]:
-    name, separator, text = line.partition("=")
-    return name, text if separator else None
-
-
 def _mount(short: str) -> _Mount:
-    """Parse SOURCE:TARGET[:OPTIONS]. A source without a path is a volume that Docker stores."""
+    # SOURCE:TARGET[:OPTIONS]. A source that is no path is a volume of Docker.
     source, _, rest = short.partition(":")
     return _Mount(
         type="bind" if source[:1] in ("/", ".", "~") else "volume", source=source, target=rest.partition(":")[0]

@@ -22,7 +22,8 @@ _GZIP = b"\x1f\x8b"
 
 
 def records_of(name: str) -> Iterator[bytes | None]:
-    """Yield a file's non-empty lines. A JSON document on several lines is one item. None: unreadable, or too long."""
+    """Yield a file's non-empty lines. A JSON document on several lines is one item. An item is None if its line is
+    unreadable or too long."""
     with contextlib.ExitStack() as opened:
         try:
             file = opened.enter_context(open_log(name))
@@ -65,7 +66,7 @@ def lines_of(packed: BinaryIO) -> Iterator[bytes | None]:
 
 
 def _joined(first: bytes, lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
-    """Yield the JSON document that begins with `first`; if none does, its lines."""
+    """Yield the JSON document that begins with `first` as one item, or if there is no such document, its lines."""
     lines_read, length = [first], len(first)
     for line in lines:
         if line is None or length + len(line) > LONGEST_LINE or (len(lines_read) == 1 and _is_json(line)):

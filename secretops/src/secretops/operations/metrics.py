@@ -17,7 +17,6 @@ from secretops.operations.status import REASONS, SecretStatus
 
 
 def render(session: Session, statuses: Sequence[SecretStatus]) -> str:
-    """Return the metrics of `statuses`, and of certificates that others renew."""
     registry = CollectorRegistry()
     registry.register(_StatusCollector(session, statuses))
     return generate_latest(registry).decode()
@@ -63,7 +62,6 @@ class _StatusCollector(Collector):
     def _family(
         self, name: str, text: str, samples: Iterable[tuple[tuple[str, ...], float | datetime | None]], *labels: str
     ) -> GaugeMetricFamily:
-        """Return a family of metrics. A sample without a value is left out."""
         manifest = self._session.manifest
         family = GaugeMetricFamily(f"secretops_{name}", text, labels=["project", "stack", *labels])
         for values, value in samples:

@@ -59,7 +59,7 @@ def put(
 
 
 def supply(session: Session, secret: Secret, value: Value, *, force: bool = False, untested: bool = False) -> Version:
-    """Test and publish a value with valid fields, under the caller's lease. Raises as `put` does."""
+    """Test and publish a value with valid fields, under the caller's lease. Raises the errors of `put`."""
     expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
     proven = not untested and (_test_certificate(session, secret, value) or test_key(session, secret, value))
     if secret.kind.alternates:
@@ -100,9 +100,9 @@ def test_key(session: Session, secret: Secret, value: Value) -> bool:
 def publish(
     session: Session, secret: Secret, value: Value, *, verified: bool = False, expires: datetime | None = None
 ) -> Version:
-    """Make a supplied value the current version, under the caller's lease.
+    """Make a supplied value the current version, under the caller's lease. Raises StoreError.
 
-    Raises StoreError. The version is then discarded; if it is current already, a tick delivers it.
+    After an error, the new version is discarded. If it is already current, the next tick delivers it.
     """
     now = session.clock()
     version = Version(
@@ -132,7 +132,7 @@ def publish(
 
 
 def _retire_previous(session: Session, secret: Secret, value: Value, *, force: bool) -> None:
-    """Test a broker user's value, and retire the previous version, which the next version removes from the store."""
+    # The new version will remove the previous version from the store.
     made = rotation(session, secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
     if not force:
         made.respect_grace()
@@ -192,7 +192,7 @@ def check_untested(manifest: Manifest, secret: Secret) -> None:
 
 
 def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
-    """Return when the certificate, or a certificate of its chain, expires first. Raises UsageError."""
+    """Check a client certificate. Return when the first certificate of it and its chain expires. Raises UsageError."""
     if found := list(certificates.check_supplied(value, now)):
         flaw, *others = found
         remedy = "pass your CA's files: --file client.crt=PATH --file client.key=PATH; nothing was published"

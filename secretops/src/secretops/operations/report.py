@@ -27,8 +27,6 @@ OPEN_DAYS = 30 * DAY
 
 @dataclass(frozen=True, kw_only=True)
 class SecretAge:
-    """One secret, its age and its cadence. Times are UTC."""
-
     name: str
     kind: str
     status: Status
@@ -82,8 +80,6 @@ class Reads:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The state of a stack at `made`."""
-
     project: str
     stack: str
     store: str
@@ -102,7 +98,6 @@ class Report:
 
     @property
     def next_due(self) -> datetime | None:
-        """Return the next time in the future when a value is due."""
         return min((one.due for one in self.secrets if one.due and one.due > self.made), default=None)
 
     @property
@@ -198,7 +193,6 @@ def _reads(session: Session, trail: Sequence[str], since: datetime | None) -> Re
 def _findings(
     session: Session, statuses: Sequence[SecretStatus], unread: SecretopsError | None, *, examine: bool
 ) -> Iterator[OpenFinding]:
-    """Yield doctor's findings, then those that only `status` reports."""
     reported = set[str]()
     for name, result in doctor.doctor(doctor.checks(session) if examine else []):
         if result.level is not Level.OK:

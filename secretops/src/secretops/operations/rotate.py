@@ -26,11 +26,11 @@ def rotate(
     notify: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Version:
-    """Publish a new version of `name` and return it. An interrupted rotation is finished instead.
+    """Publish a new version of `name` and return it. If a rotation was interrupted, finish that one instead.
 
     While readers may use the previous version, waits up to MAX_WAIT_SECONDS for the grace period to end, or raises
-    GraceError. `force` does not wait, takes over a user that exists before the first version, and sets broken files
-    aside: `notify` gets a line per file. Raises WaitingError, LeaseHeldError, and the steps' errors.
+    GraceError. If `force` is set, it does not wait, takes over a user that exists before the first version, and sets
+    broken files aside: `notify` gets a line per file. Raises WaitingError, LeaseHeldError, and the steps' errors.
     """
     secret = session.secret(name)
     if not secret.is_made:

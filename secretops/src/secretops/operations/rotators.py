@@ -1,4 +1,4 @@
-"""Return the rotator of a secret by its kind, and recover after a crash. Both need the store's lease."""
+"""Rotators of secrets by kind, and recovery after a crash. Both need the store's lease."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def rotator(session: Session, secret: Secret, versions: Versions | None = None) -> Rotator:
     """Return the rotator of `secret`. `versions` are those of the store, if the caller has read them under the lease.
 
-    Raises UsageError, and WaitingError before a rotation that could not be finished.
+    Raises UsageError, and WaitingError if something is missing that the rotation needs.
     """
     shared = _shared(session, versions)
     if secret.kind is SecretKind.CA:
@@ -68,17 +68,18 @@ def _shared(session: Session, versions: Versions | None) -> dict[str, Any]:
 
 
 def advance(session: Session, secret: Secret, made: Rotator | None = None, *, force: bool = False) -> Version:
-    """Publish the next version of `secret`, and hint at it. Raises what `Rotator.advance` does."""
+    """Publish the next version of `secret`, and publish a hint. Raises the errors of `Rotator.advance`."""
     version = (made or rotator(session, secret)).advance(force=force)
     hint(session, secret, version.id)
     return version
 
 
 def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None:
-    """Recover after a crash. Sets a password again that the broker refuses and readers do not have yet.
+    """Finish an interrupted rotation of `secret`. If the broker refuses a password that no reader has yet, set the
+    password again.
 
-    `replaced`: the current version will be replaced, so its value may be lost. Raises StoreError, NotFoundError, and
-    the steps' errors.
+    If `replaced` is set, the caller replaces the current version, so its value may be lost. Raises StoreError,
+    NotFoundError, and the steps' errors.
     """
     try:
         session.store.recover(secret.name, session.clock())
@@ -99,9 +100,9 @@ def rotation(
     versions: Versions | None = None,
     waits: bool = False,
 ) -> Rotation:
-    """Return the rotator of an alternating secret. `admin` acts instead of the admin in the store.
+    """Return the rotator of a secret with two broker users. `admin` is used instead of the admin in the store.
 
-    `waits`: raise WaitingError without a broker admin, except to finish an interrupted `put`.
+    `waits`: raise WaitingError if there is no broker admin, unless an interrupted `put` must be finished.
     """
     acting = BrokerAdmin(session)
     made = Rotation(
@@ -138,7 +139,7 @@ def agent_key(session: Session, secret: Secret, agent: OwnedAgent, versions: Ver
 def open_issuer(
     manifest: Manifest, secret: Secret, store: ports.VersionStore, clock: Callable[[], datetime]
 ) -> ports.Issuer:
-    """Return the client of the issuer of `secret`, without connecting. Raises UsageError."""
+    """Return the issuer of `secret`. Does not connect. Raises UsageError."""
     if secret.issuer is None:
         what, rule = (
             f"{secret.name}: no issuer",
@@ -153,14 +154,14 @@ def open_issuer(
 
 @dataclass(frozen=True)
 class PrivateCa:
-    """Signs with the current CA, which the broker trusts."""
+    """The stack's own CA as an issuer. It signs with the current CA, which the broker trusts."""
 
     _issuer: PrivateCaIssuer
     _store: ports.VersionStore
     _clock: Callable[[], datetime]
 
     def sign(self, request: str) -> SignedCertificate:
-        """Return a certificate. Raises WaitingError without a current CA."""
+        """Return a client certificate for `request`. Raises WaitingError if there is no current CA."""
         from secretops import certificates  # slow to import
 
         name = self._issuer.secret

@@ -32,7 +32,7 @@ def is_name(text: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """The input of a command. Tests replace clock, store or journal."""
+    """The manifest, store, journal and clock of a command. Tests replace clock, store or journal."""
 
     manifest: Manifest
     store: VersionStore
@@ -59,7 +59,7 @@ class Session:
         return platform_of(self.manifest.store)
 
     def check_owner(self) -> None:
-        """Raise UsageError if the credentials lead to another store."""
+        """Raise UsageError if this machine's credentials open another store than the manifest's."""
         self.platform.check_owner(self.manifest.store, self.store)
 
     def salvage(self) -> Salvage | None:
@@ -108,8 +108,8 @@ class Session:
 def exclusive(
     session: Session, secret: Secret, command: str, notify: Callable[[str], None], *, force: bool
 ) -> Iterator[None]:
-    """Hold the lease. `force` sets aside broken files of `secret` and of the broker's admin: `notify` gets a line per
-    file.
+    """Run the block under the store's lease. `force` sets aside broken files of `secret` and of the broker's admin:
+    `notify` gets a line per file.
 
     Raises StoreError and the errors of `lease`.
     """
@@ -126,7 +126,7 @@ def exclusive(
 
 
 def known_versions(session: Session, secret: str) -> Versions:
-    """Return the versions in the store; if their record is broken, those with a readable value."""
+    """Return the versions in the store, or if their record is broken, the versions that have a readable value."""
     try:
         return session.store.versions(secret)
     except StoreError:

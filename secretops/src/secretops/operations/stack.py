@@ -120,14 +120,13 @@ def _is_own(project: Path) -> bool:
 
 
 def _up(project: Path, stack: str) -> str:
-    """Return the command that deploys `stack`, in the clone or in another program."""
     if _is_own(project):
         return f"make up STACK={stack}"
     return f"pulumi up --stack {stack}, by a program that exports the output {OUTPUT} of its component"
 
 
 def _parse(text: bytes, where: str) -> Manifest:
-    """Parse a JSON object, or a JSON string that contains one: components of other languages export text."""
+    # Programs in other languages export the manifest as a JSON string.
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

@@ -67,7 +67,7 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Return a row for each secret and each orphaned secret, and rows of NO_SECRETS that need a person.
+    """Return a row for each secret and orphaned secret, and a row for each entry of NO_SECRETS that needs a person.
 
     A row has a note for each unreadable fact. Raises UsageError, and the first error if no secret is readable.
     """
@@ -98,14 +98,15 @@ def exit_code(statuses: list[SecretStatus]) -> ExitCode:
 
 
 def last_failure(session: Session, secret: Secret, current: Version | None) -> Entry | None:
-    """Return the last step of `secret`, if it failed and nothing of its current version succeeded since."""
+    """Return the last step of `secret` if it failed, and no later login or publish of the current version succeeded."""
     last = session.journal.last(secret.name)
     good = [when for when in (current.published, current.verified) if when] if current else []
     return last if last and last.outcome != DONE and not any(when > last.time for when in good) else None
 
 
 def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
-    """Return a note that the values of `secret` are lost, if the journal ends with an entry of a version in use."""
+    """Return a note if the values of `secret` are lost: the store has no version, but the last step was a publish or a
+    retirement."""
     last = None if versions.all else session.journal.last(secret.name)
     if last is None or last.step not in ("publish", "retire"):
         return None

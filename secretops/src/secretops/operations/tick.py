@@ -1,4 +1,5 @@
-"""The hourly tick: finish, retire and rotate what is due, and verify the rest."""
+"""The hourly tick: finish interrupted rotations, retire old versions, rotate secrets that are due, and verify the
+others."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class Outcome:
 
 
 def tick(session: Session, *, scheduled: Container[str] = ()) -> list[Outcome]:
-    """Process all secrets: first CAs, then client certificates, then admins, who set the passwords of others.
+    """Process all secrets: first CAs, then client certificates, then admins, and then the users whose passwords admins
+    set.
 
     Secrets in `scheduled` have another schedule (Secrets Manager's), and are rotated only if overdue. A failure does
     not stop other secrets. Raises LeaseHeldError.
@@ -127,9 +129,9 @@ def _act(session: Session, secret: Secret, action: Action, versions: Versions) -
 
 
 def _verify_current(session: Session, secret: Secret, versions: Versions) -> list[str]:
-    """Log in as the current version: detects out-of-band password changes within an hour.
+    """Log in as the current version, which detects out-of-band password changes within an hour.
 
-    A key of an owned agent is only listed: each answer costs money.
+    Of an owned agent, only list the keys, because each answer of the agent costs money.
     """
     current = versions.current
     if current is None:

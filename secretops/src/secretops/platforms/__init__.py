@@ -1,1 +1,1 @@
-"""A folder per platform: store, lease, trail, checks and launcher source."""
+"""Each platform's folder has its store, lease, trail, checks and launcher source."""

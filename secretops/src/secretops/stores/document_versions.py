@@ -1,7 +1,7 @@
 """The base of stores that record all versions of a secret in one document: a file, a Kubernetes Secret, a Swarm config.
 
-Order of effects: access record, value, document (by compare-and-swap), delivery, removal of old values. A crash in
-between leaves readers on a working version, and `recover` finishes the rest.
+A change has five steps: access record, value, document (by compare-and-swap), delivery, removal of old values. After a
+crash between them readers have a working version, and `recover` finishes the rest.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ Change = Callable[[Versions], Versions]
 
 
 def deliverable(versions: Versions, chosen: Version | None = None) -> list[Version]:
-    """Return versions that may be delivered without an edit: `chosen`, and valid ones that are not pending."""
+    """Return the versions whose values readers may already have: `chosen`, and those that are neither pending nor
+    retired. Any other delivered value is an edit."""
     return [each for each in versions.living if each.stage is not Stage.PENDING or (chosen and each.id == chosen.id)]
 
 
@@ -38,20 +39,17 @@ class UndeliverableError(StoreError):
 
 
 class Document(Protocol):
-    """The versions of one secret, as read."""
-
     @property
-    def versions(self) -> Versions:
-        """Return the versions. Raises StoreError."""
+    def versions(self) -> Versions: ...
 
 
 class Records(Protocol):
     def write(self, operation: Operation, secret: str, version: str, purpose: str) -> None:
-        """Record an access before it happens. A StoreError prevents it."""
+        """Record an access before it happens. If this raises StoreError, the access must not happen."""
 
 
 class NoRecords:
-    """No records: the platform's own trail has every access."""
+    """Writes no access records, since the platform's own trail has every access."""
 
     def write(self, operation: Operation, secret: str, version: str, purpose: str) -> None: ...
 
@@ -61,7 +59,7 @@ Form = TypeVar("Form")
 
 
 class DocumentVersionStore(abc.ABC, Generic[Read]):
-    """A store with a document per secret. Hooks raise StoreError and UnreachableError."""
+    """A version store with one document for each secret. Hooks may raise StoreError and UnreachableError."""
 
     def __init__(self, records: Records) -> None:
         self._records, self._fence = records, Fence()
@@ -93,7 +91,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
             if chosen.stage is not Stage.CURRENT:
                 self._check_delivery(secret, document, chosen)
                 if versions.current and versions.current.published is None:
-                    # Else readers would have a version that is no longer stored.
+                    # Readers still have the previous version, which this publish removes from the store.
                     with contextlib.suppress(UndeliverableError, NotFoundError):
                         self._deliver(secret, document, now, chosen)
                 self._records.write("write", secret, version, "publish")
@@ -145,7 +143,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         self._fence.check(True)
 
     def _deliver(self, secret: str, document: Read, now: datetime, chosen: Version | None = None) -> Read:
-        """Deliver the current version and record when. `chosen` may be delivered already."""
+        """Deliver the current version, and record when. A delivered value of `chosen` is not an edit."""
         current = document.versions.current
         if current is None or not self._write_delivery(secret, document, current, chosen, now) or current.published:
             return document
@@ -159,12 +157,12 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
     # Hooks, which a platform implements.
 
     def _writing(self) -> AbstractContextManager[None]:
-        """Exclude other writers, if the document has no compare-and-swap of its own."""
+        """Exclude other writers during the block, if the store itself has no compare-and-swap."""
         return contextlib.nullcontext()
 
     @abc.abstractmethod
     def _read(self, secret: str) -> Read:
-        """Return the document; without versions if it is missing."""
+        """Return the document; if it is missing, return one without versions."""
 
     @abc.abstractmethod
     def _change(self, secret: str, decide: Change) -> Read:
@@ -178,43 +176,39 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         """Write `value`, and record `version` as pending."""
 
     @abc.abstractmethod
-    def _value(self, secret: str, document: Read, version: str) -> Value:
-        """Return a value. Raises NotFoundError."""
+    def _value(self, secret: str, document: Read, version: str) -> Value: ...
 
     @abc.abstractmethod
     def _check_delivery(self, secret: str, document: Read, chosen: Version) -> None:
         """Raise StoreError if `chosen` can't replace the delivered value."""
 
     def _compare(self, secret: str, document: Read, current: Version) -> None:
-        """Raise StoreError for an edited delivery that `_write_delivery` does not check."""
+        """Raise StoreError if somebody edited the delivered value in a way that `_write_delivery` does not detect."""
 
     @abc.abstractmethod
     def _write_delivery(
         self, secret: str, document: Read, current: Version, chosen: Version | None, now: datetime
     ) -> bool:
-        """Deliver `current`. Return False without a reader. Raises UndeliverableError, StoreError for an edited
-        delivery."""
+        """Deliver `current`. Return False if the secret has no reader. Raises UndeliverableError, and StoreError if
+        somebody edited the delivered value."""
 
     @abc.abstractmethod
     def _drift(self, secret: str, document: Read, current: Version) -> str | None: ...
 
     @abc.abstractmethod
-    def _missing_fields(self, secret: str, document: Read, current: Version) -> Iterable[str]:
-        """Return fields that readers need and `current` lacks."""
+    def _missing_fields(self, secret: str, document: Read, current: Version) -> Iterable[str]: ...
 
-    def _sweep(self, secret: str, document: Read) -> None:
-        """Remove the values of versions that are not in `document`."""
+    def _sweep(self, secret: str, document: Read) -> None: ...
 
     @abc.abstractmethod
-    def _forget(self, secret: str) -> None:
-        """Remove all versions and the delivered value."""
+    def _forget(self, secret: str) -> None: ...
 
     @abc.abstractmethod
     def _finish_forgetting(self, secret: str, document: Read) -> Read: ...
 
 
 class StateLabels:
-    """Labels or annotations with public facts about secrets."""
+    """Labels or annotations that record facts about secrets, but no values."""
 
     def __init__(self, where: str, prefix: str, labels: dict[str, str], *, remedy: str) -> None:
         self._where, self._prefix, self.labels, self._remedy = where, prefix, labels, remedy

@@ -1,6 +1,6 @@
-"""A .env file with public lines of Pulumi, secret lines of the rotator, and a person's lines.
+"""A .env file with public lines of Pulumi, secret lines of the rotator, and lines of a person.
 
-python-dotenv parses it, as the server does. An update changes single lines and no other byte.
+python-dotenv parses it, as in the server. An update changes only the lines of its variables.
 """
 
 from __future__ import annotations
@@ -63,12 +63,11 @@ def check_value(secret: str, value: Value) -> None:
 
 
 def quote(text: str) -> str:
-    """Return the right-hand side of a line that python-dotenv parses to exactly `text`.
-
-    python-dotenv expands `${…}` even in quotes, but `${:-$}` names the variable "", which cannot exist, and is "$".
-    """
+    """Return the right-hand side of a line that python-dotenv parses to exactly `text`."""
     if _PLAIN.fullmatch(text):
         return text
+    # python-dotenv expands ${…} even in quotes. ${:-$} is a variable with an empty name, which cannot exist, and the
+    # default $.
     return '"' + "".join(_ESCAPES.get(char, char) for char in text.replace("${", "${:-$}{")) + '"'
 
 
@@ -77,9 +76,9 @@ def parse(text: str) -> dict[str, str | None]:
 
 
 def update(text: str, changes: Mapping[str, str | None]) -> str:
-    """Set each variable of `changes`, or remove it for None; other lines stay byte for byte.
+    """Return `text` with each variable of `changes` set, or removed if its value is None. Other lines do not change.
 
-    An existing variable stays in its last line, the effective one.
+    If a variable has several lines, the last is replaced, and the others are removed.
     """
     bindings = list(parse_stream(StringIO(text)))
     last = {binding.key: at for at, binding in enumerate(bindings) if binding.key in changes}

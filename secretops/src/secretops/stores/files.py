@@ -1,4 +1,4 @@
-"""Private files of secrets, written completely or not at all, and the layout of a dotenv store's folder."""
+"""Files of secrets, which are written completely or not at all, and the layout of a dotenv store's folder."""
 
 from __future__ import annotations
 
@@ -70,11 +70,13 @@ def os_error(path: Path, error: OSError) -> StoreError:
 
 
 def check_store(root: Path, *, secrets: bool = True) -> None:
-    """Raise StoreError unless `root`, its folders and FILES belong to this account, without links or other writers.
+    """Raise StoreError unless `root` exists, and it, its folders and FILES belong to this account and are no links.
+    No other account may write to the folders.
 
-    Missing paths pass, and `root` may be a link. `secrets`: include folders of secrets and FILES. Every access calls
-    this: one lstat per path, and no other call if all is fine.
+    Folders and files in `root` may be missing, and `root` may be a link. `secrets`: also check the folders of versions,
+    and FILES.
     """
+    # Every access calls this: one lstat for each path, and no other call if all is fine.
     account = os.geteuid()
     try:
         status = root.stat() if root.is_dir() else None
@@ -127,7 +129,7 @@ def refuse_another_stack(root: Path, stack: str) -> None:
 
 
 def read(path: Path) -> bytes | None:
-    """Return a file's content; None if missing. Raises StoreError, for a link too."""
+    """Return a file's content; None if it is missing. Raises StoreError, also if it is a link."""
     try:
         with open(owned_files.open_owned(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
             return file.read()
@@ -138,10 +140,8 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, data: bytes, mode: int) -> None:
-    """Replace `path` atomically and durably. Needs `lock`. Raises StoreError.
-
-    The temporary file has a fixed name, so a crash leaves at most one, which the next write replaces.
-    """
+    """Replace `path` atomically and durably. The caller must hold `lock`. Raises StoreError."""
+    # The name is fixed, so a crash leaves at most one temporary file, which the next write replaces.
     new, folder = temporary(path), path.parent
     try:
         if (owner := folder.lstat().st_uid) != os.geteuid():
@@ -200,7 +200,7 @@ def make_folder(path: Path) -> None:
 
 
 def private_folder() -> Path:
-    """Create a folder, in memory if possible, that is removed when the process exits."""
+    """Create a folder for this account only, in memory if possible. It is removed when the process exits."""
     memory = Path("/dev/shm")  # noqa: S108  # nosec B108 - the folder made in it is private
     folder = Path(tempfile.mkdtemp(prefix="secretops-", dir=memory if os.access(memory, os.W_OK) else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -209,7 +209,7 @@ def private_folder() -> Path:
 
 @contextlib.contextmanager
 def lock(root: Path) -> Iterator[None]:
-    """Exclude other writers, such as `pulumi up` and a rotator, for milliseconds."""
+    """Exclude other writers, such as `pulumi up` or a rotator, during the block, which must take only milliseconds."""
     path = root / ".lock"
     try:
         file = owned_files.open_owned(path, os.O_RDWR | os.O_CREAT, PRIVATE)

@@ -1,7 +1,7 @@
-"""The lease that lets one process rotate: a record in the store, changed only by compare-and-swap.
+"""The lease, which only one process can hold: a record in the store that is changed only by compare-and-swap.
 
-No two machines' clocks are compared. A waiting process watches the record by its own clock, and takes over a lease
-without a renewal for its whole duration, as client-go's leader election does.
+Clocks of different machines are never compared. A waiting process measures by its own clock how long the record stays
+unchanged, and takes the lease over after its whole duration, as client-go's leader election does.
 https://pkg.go.dev/k8s.io/client-go/tools/leaderelection
 """
 
@@ -41,18 +41,18 @@ class Timing:
 
     @property
     def trusted(self) -> float:
-        """Return how long a holder relies on a renewal (client-go's RenewDeadline: 10 of 15 s)."""
+        """Return how many seconds a holder may rely on a renewal (client-go's RenewDeadline is 10 of 15 s)."""
         return self.duration * 2 / 3
 
 
 def boot_clock() -> float:
-    """Return seconds. Unlike `time.monotonic` on Linux, continues while the machine sleeps."""
+    """Return the seconds of a clock that also runs while the machine sleeps, unlike `time.monotonic` on Linux."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseRecord:
-    """The stored record. A renewal changes only `renewals`."""
+    """The lease's record in the store. A renewal changes only `renewals`."""
 
     holder: str
     # Differs each time the lease is acquired.
@@ -68,7 +68,7 @@ class LeaseRecord:
 
 @dataclass(frozen=True)
 class StoredLease:
-    """A record as read; None while the lease is free."""
+    """A record as it was read; None while the lease is free."""
 
     record: LeaseRecord | None = None
     # The store's version of the record, which the next write must follow.
@@ -91,22 +91,24 @@ class LeaseStore(abc.ABC):
 
     @abc.abstractmethod
     def read(self, *, patient: bool = True) -> StoredLease:
-        """Return the record. `patient`: wait for a store that does not answer."""
+        """Return the record. `patient`: repeat the request if the store does not answer."""
 
     @abc.abstractmethod
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
-        """Write the record, or None to free the lease, if nobody has written since `after`. Return what is stored.
+        """Write `record`, or free the lease if it is None, unless somebody has written since `after`. Return what is
+        stored.
 
-        That is `record` also if an earlier attempt, whose answer was lost, wrote it.
+        If `record` was written but the answer was lost, the next attempt also returns `record`.
         """
 
     @abc.abstractmethod
     def contended(self, left: str) -> SecretopsError:
-        """Return the error for a record that changes before each write. `left`: the outcome, for its rule."""
+        """Return the error for a record that other processes change before each write. `left`: the consequence, as a
+        part of its rule."""
 
 
 class HeldLease:
-    """An acquired lease, which may be lost. Thread-safe."""
+    """An acquired lease, which may be lost later. Thread-safe."""
 
     def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, sent: float) -> None:
         self.record, self._at = record, at
@@ -116,9 +118,9 @@ class HeldLease:
         self._turn = threading.Lock()
 
     def confirm(self, *, fresh: bool = False) -> None:
-        """Raise LeaseLostError if the lease is lost. `fresh`: do not rely on a recent renewal.
+        """Raise LeaseLostError if the lease is lost. Renews it first if `fresh`, or if the last renewal is too old.
 
-        Repeats a renewal that was too slow; after TRIES raises UnreachableError.
+        Raises UnreachableError after TRIES renewals that were too slow.
         """
         with self._turn:
             for _ in range(TRIES):
@@ -140,7 +142,7 @@ class HeldLease:
             self._renew(patient=False)
 
     def release(self) -> None:
-        """Free the lease at once. On an error, it expires."""
+        """Free the lease. If this fails, the lease expires later."""
         with self._turn:
             if not self._taker:
                 self._write(None, patient=False)
@@ -155,7 +157,6 @@ class HeldLease:
             self._renewed = sent
 
     def _write(self, record: LeaseRecord | None, *, patient: bool) -> bool:
-        """Write the record. Return False if the lease is lost."""
         retries = Retries()
         while True:
             found = self._store.write(record, StoredLease(self.record, self._at), patient=patient)
@@ -197,7 +198,7 @@ def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[HeldLease]:
 
 @contextlib.contextmanager
 def renewing(held: HeldLease, timing: Timing) -> Iterator[None]:
-    """Renew the lease in the block, then release it. Logs errors of both, and raises none."""
+    """Renew the lease during the block, then release it. Errors of both are logged, and not raised."""
     over = threading.Event()
 
     def keep_renewing() -> None:
@@ -221,7 +222,8 @@ def renewing(held: HeldLease, timing: Timing) -> Iterator[None]:
 
 
 class Fence:
-    """Confirms the lease before each write, and after each read of a value. A no-op without a lease."""
+    """Confirms the lease before each write of a store, and after each read of a value. Does nothing while no lease is
+    held."""
 
     def __init__(self) -> None:
         self._held: HeldLease | None = None
@@ -240,7 +242,7 @@ class Fence:
 
 
 class LeaseWatcher:
-    """Finds out by this machine's clock whether a holder renews."""
+    """Measures by this machine's clock whether a holder renews its lease."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
@@ -248,10 +250,10 @@ class LeaseWatcher:
         self._since = 0.0
 
     def has_expired(self, record: LeaseRecord, *, sent: float) -> bool:
-        """Return True if the record has not changed for its duration; else sleep until the next poll.
+        """Return True if the record has not changed for its duration; else sleep until the next poll, and return False.
 
-        `sent`: when it was requested, by `time.monotonic`. The duration starts at a first record's arrival, or a later
-        one's request. Raises LeaseHeldError for a changed record.
+        The time is measured from the arrival of the first record to `sent`, the `time.monotonic` at which `record` was
+        requested. Raises LeaseHeldError if the record has changed.
         """
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()

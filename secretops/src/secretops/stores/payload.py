@@ -21,7 +21,7 @@ class Limit:
 
 
 def serialize(secret: str, value: Value, limit: Limit) -> str:
-    """Return a value's text. Raises UsageError if it is too large or no Unicode."""
+    """Return a value as JSON. Raises UsageError if it is too large, or is not valid text."""
     env_file.check_value(secret, value)
     made = json.dumps(dict(value), ensure_ascii=False)
     if (size := len(made.encode())) > limit.most_bytes:
@@ -35,7 +35,7 @@ def serialize(secret: str, value: Value, limit: Limit) -> str:
 
 
 def parse(secret: str, version: str, text: str) -> Value:
-    """Parse a value. Raises StoreError if secretops did not write it."""
+    """Parse a value. Raises StoreError if it is not a JSON object of texts."""
     if (found := parse_fields(text)) is None:
         raise StoreError(
             f"{secret}: version {version} is not a JSON object of texts",

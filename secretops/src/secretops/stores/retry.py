@@ -16,12 +16,14 @@ UNCHANGED = "a change must be written over the state that was read; nothing was 
 
 class Retries:
     def __init__(self, pauses: Iterable[float] | None = None, *, seconds: float = math.inf) -> None:
-        """Set `pauses` in seconds, by default those after conflicts. No attempt begins after `seconds`."""
+        """Set the `pauses` between attempts, in seconds; by default CONFLICT_PAUSES. No attempt begins later than
+        `seconds` after this call."""
         self._pauses = iter(CONFLICT_PAUSES if pauses is None else pauses)
         self._end = time.monotonic() + seconds
 
     def pause(self, requested: float | None = None) -> bool:
-        """Sleep until the next attempt. Return False after the last. `requested`: the server's pause, in seconds."""
+        """Sleep until the next attempt. Return False if none is left. `requested`: seconds that the server requires in
+        place of the next pause."""
         if (pause := next(self._pauses, None)) is None:
             return False
         pause = requested or pause

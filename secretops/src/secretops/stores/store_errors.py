@@ -1,4 +1,4 @@
-"""Errors that stores share, and templates for the errors of a vendor's codes."""
+"""Errors that several stores raise, and templates for a vendor's error codes."""
 
 from __future__ import annotations
 

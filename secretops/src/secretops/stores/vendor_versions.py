@@ -1,7 +1,7 @@
-"""The base of stores with a vendor's versions. Readers get the newest, or the version with a label.
+"""The base of stores that use a vendor's versions. Readers get the newest version, or the one with a label.
 
 One request publishes and delivers, so a current version is always delivered. After a crash the next run repeats the
-consequences, such as deleting the replaced value.
+work after a delivery, such as deleting the replaced value.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class VendorState(Protocol):
 
     @property
     def rolled_back(self) -> object:
-        """Return a true value until a person's rollback is recorded."""
+        """Return a true value if a person rolled the secret back, and `_record_rollback` did not record it yet."""
 
 
 State = TypeVar("State", bound=VendorState)
@@ -39,7 +39,7 @@ State = TypeVar("State", bound=VendorState)
 
 @dataclass(frozen=True)
 class Edit:
-    """A delivered version that secretops did not write. `undo`: what a person must remove."""
+    """A delivered version that secretops did not write. `undo`: what a person must remove to undo the edit."""
 
     id: str
     fields: Mapping[str, Any] | None
@@ -120,7 +120,8 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         self._fence.check(True)
 
     def _deliver_until_found(self, secret: str, version: str | None, now: datetime) -> State:
-        """Deliver `version`, by default the current one, despite concurrent writes. Return the state then."""
+        """Deliver `version`, by default the current one, and repeat this after concurrent writes. Return the resulting
+        state."""
         retries = Retries()
         while True:
             state = self._state(secret)
@@ -142,13 +143,13 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return state
 
     def _pause(self, secret: str, retries: Retries) -> None:
-        """Sleep until the next attempt. Raises StoreError if none is left, or the lease is lost."""
         self._fence.check(True)
         if not retries.pause():
             raise self._contended(secret)
 
     def _refuse_edits(self, secret: str, state: State, chosen: Version | None) -> None:
-        """Raise StoreError if a person removed or edited the delivered value, unless it is that of `chosen`."""
+        """Raise StoreError if a person removed or edited the delivered value, unless it is now the value of
+        `chosen`."""
         current = state.versions.current
         again = chosen is None or (current is not None and current.id == chosen.id)
         if wrong := self._edited(secret, state, chosen) or (self._removal_error(secret, state) if again else None):
@@ -165,7 +166,6 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return store_errors.edited(secret, edit.what, edit.undo)
 
     def _names(self, secret: str) -> tuple[str, str]:
-        """Return the names of the delivered and of the pending secret."""
         names = self._find_names(secret)
         if names is None:
             raise StoreError(
@@ -211,7 +211,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:
-        """Return a value, but not from the vendor's version `but`. Raises NotFoundError."""
+        """Return a value. Does not read it from the vendor's version `but`. Raises NotFoundError."""
 
     @abc.abstractmethod
     def _is_delivered(self, secret: str, state: State) -> bool: ...
@@ -230,7 +230,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:
-        """Record the times; None leaves one unchanged."""
+        """Record the times, except those that are None."""
 
     @abc.abstractmethod
     def _discard(self, secret: str, state: State, pending: Version) -> None: ...

@@ -1,4 +1,4 @@
-"""Helpers for stores that record facts and the journal as labels, tags or metadata."""
+"""Functions for stores that record facts and the journal in labels, tags or metadata."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def staged(previous: Version | None, current: Version | None, pending: Version |
 
 
 def merge(one: Version, other: Version) -> Version:
-    """Return a version with the later of both in each time, for a vendor with two records of it."""
+    """Return `one` with the later of both times in each field, for a vendor with two records of a version."""
     times = {name: max(filter(None, (getattr(one, name), getattr(other, name))), default=None) for name in TIMES}
     return dataclasses.replace(one, **times)  # type: ignore[arg-type]
 
 
 def fit_outcome(entry: Entry, written: Callable[[str], str], longest: int) -> str:
-    """Return `written(outcome)` for the entry's outcome, cut to `longest` bytes."""
+    """Return `written(outcome)`, after cutting the entry's outcome until the text has at most `longest` bytes."""
     outcome = entry.outcome
     while len((text := written(outcome)).encode()) > longest and outcome:
         outcome = outcome[:-1]
@@ -43,9 +43,9 @@ def timestamp(time: datetime) -> str:
 
 
 class StoreJournal:
-    """A journal in a store with each secret's last entry, and in a log of all entries.
+    """A journal that stores each secret's newest entry, and prints all entries to stderr if `log_entries`.
 
-    `keep` stores an entry without waiting; `last` returns a secret's newest entry.
+    `keep` stores an entry; `last` returns a secret's newest entry.
     """
 
     def __init__(

@@ -1,5 +1,3 @@
-"""The systems that accept a credential, one per module."""
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -18,7 +16,7 @@ _TARGETS: dict[BrokerKind, type[MosquittoTarget | CorefluxTarget]] = {
 
 
 def open_target(broker: Broker, kind: SecretKind) -> Target:
-    """Return the target. Raises UsageError for a kind other than a broker user."""
+    """Return the target in `broker`. Raises UsageError if `kind` is not a kind of broker user."""
     if not kind.alternates:
         raise UsageError(
             f"a secret of kind {kind} has no broker user",
@@ -30,7 +28,7 @@ def open_target(broker: Broker, kind: SecretKind) -> Target:
 
 
 def open_agent(agent: OwnedAgent, admin: Callable[[], Value]) -> AgentKeys:
-    """Return an agent's keys. `admin` returns the token that creates them, and is called when needed."""
+    """Return an agent's keys. `admin` returns the token of the agent's owner."""
     from secretops.targets.digitalocean import DigitalOceanAgent
 
     return DigitalOceanAgent(agent, admin=admin)

@@ -263,8 +263,8 @@ class Connection:
 
 
 def _check_embedded(broker: Broker) -> None:
-    """Raise UnreachableError unless the stack's embedded broker listens there: no other process may get a password in
-    plaintext."""
+    """Raise an error unless the stack's embedded broker listens there: no other process may get a password that is sent
+    without TLS."""
     from secretops.broker.process import loopback, running
 
     address, home = f"{broker.host}:{broker.port}", Path(broker.home or "")
@@ -308,7 +308,7 @@ def _unreachable(broker: Broker, why: object) -> UnreachableError:
 
 
 def logs_in(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> bool:
-    """Return whether the broker accepts `credential`. Raises UnreachableError without an answer."""
+    """Return whether the broker accepts `credential`. Raises UnreachableError if it does not answer."""
     try:
         with Connection(broker, credential, deadline=deadline):
             return True

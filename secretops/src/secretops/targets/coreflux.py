@@ -1,7 +1,7 @@
-"""Users of a Coreflux broker, by the commands of $SYS/Coreflux/Command.
+"""Manage users of a Coreflux broker with commands on the topic $SYS/Coreflux/Command.
 
 Source: Coreflux's public pages (CorefluxCommunity/coreflux-cursor-plugin, skills broker-commands and broker-security).
-No command lists or disables users.
+Coreflux has no command that lists or disables users.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class CorefluxTarget(BrokerUsers):
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
         """Make the broker accept `credential`, and add a server's user to the stack's groups.
 
-        Changes the password, or adds the user if that fails. A `new` user is only added: an existing one stays
-        unchanged.
+        Tries to change the user's password. If that fails, adds the user. With `new`, only adds it, and raises
+        UserTakenError if it exists.
         """
         username, password = credential["username"], credential["password"]
         self._refuse_self(admin, username)
@@ -101,14 +101,14 @@ class Commands:
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, username: str, *arguments: str) -> Mapping[str, Any]:
-        """Run a command. Raises RefusedError with the broker's reason."""
+        """Run a command, and return the answer's data. If it fails, raises RefusedError with the broker's reason."""
         answer = self.send(command, username, *arguments)
         if answer.error:
             raise answer.error
         return answer.data
 
     def send(self, command: str, username: str, *arguments: str) -> Answer:
-        """Run a command. Raises RefusedError if the admin may not run it."""
+        """Run a command. Raises RefusedError if the broker does not answer, or the admin may not run the command."""
         token = secrets.token_hex(8)
 
         def mine(message: MQTTMessage) -> dict[str, Any] | None:

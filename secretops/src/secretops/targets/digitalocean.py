@@ -1,4 +1,4 @@
-"""The API keys of a DigitalOcean agent, by its public API.
+"""The API keys of a DigitalOcean agent, in DigitalOcean's public API.
 
 https://docs.digitalocean.com/reference/api/reference/gradientai-platform/
 """
@@ -43,7 +43,7 @@ class _Meta(BaseModel):
 
 
 class _Page(BaseModel):
-    """A page of a list. The API may omit an empty list (protobuf's JSON)."""
+    """A page of a list. The API may omit an empty list, as protobuf's JSON does."""
 
     api_key_infos: list[_Info] | None = None
     meta: _Meta | None = None
@@ -84,7 +84,7 @@ class DigitalOceanAgent:
         return tuple(found)
 
     def create(self, name: str) -> tuple[NamedKey, Value]:
-        """Create a key. Sent once: the API has no idempotency token."""
+        """Create a key. The request is sent only once, since a repetition could create a second key."""
         client = self._client()
         try:
             answer = client.send("POST", self._path, {"name": name}, retry=False)
@@ -142,7 +142,7 @@ class DigitalOceanAgent:
 
 
 def verify(url: str, credential: Value, *, budget: TimeBudget | None = None) -> None:
-    """Request a single token from the agent. Raises RefusedError if it rejects the key.
+    """Request a completion of one token from the agent. Raises RefusedError if it rejects the key.
 
     https://docs.digitalocean.com/reference/api/reference/agent-inference/ (the API requires `model`, and ignores it)
     """

@@ -1,4 +1,4 @@
-"""HTTPS requests with a bearer token and retries, by the standard library (docs/adr/0013)."""
+"""Send HTTPS requests with a bearer token and retries, by the standard library (docs/adr/0013)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class NoAnswerError(UnreachableError):
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """A response, without a repr: it may contain a value."""
+    """A response. It has no repr, since it may contain a secret value."""
 
     status: int
     headers: Message
@@ -47,7 +47,7 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
-        """Return the JSON object; empty if invalid."""
+        """Return the JSON object; an empty one if the text is no JSON object."""
         try:
             found = json.loads(self.text)
         except (ValueError, RecursionError):
@@ -96,10 +96,10 @@ class Client:
         return urlsplit(self.base).netloc
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, retry: bool = True) -> Answer:
-        """Return the response, also of an error. Waits and retries as the server requests.
+        """Send a request, and return the response, also one with an HTTP error. Waits for a rate limit, and retries.
 
-        `retry`: repeat a request whose outcome is unknown. Raises UnreachableError, and NoAnswerError for such an
-        outcome.
+        `retry`: also repeat a request that was not answered, or that the server failed to process. Raises
+        UnreachableError, and NoAnswerError if there was no answer.
         """
         answer: Answer | None
         for attempt in range(1, TRIES + 1):
@@ -185,7 +185,7 @@ def check_url(url: str) -> None:
 
 
 def _requested_pause(headers: Message) -> float:
-    """Return retry-after in seconds; without it, the time until ratelimit-reset; else PAUSE.
+    """Return the seconds in retry-after; without it, the time until ratelimit-reset; else PAUSE.
 
     https://docs.digitalocean.com/reference/api/reference/#section/Introduction/Rate-Limit
     """

@@ -1,4 +1,4 @@
-"""Users of a mosquitto with the dynamic security plugin (plugins/dynamic-security/README.md).
+"""Manage users of a mosquitto broker with its dynamic security plugin (plugins/dynamic-security/README.md).
 
 Setting a user's password or roles, even to the same ones, ends the user's sessions. So commands without effect are not
 sent.
@@ -39,7 +39,7 @@ class MosquittoTarget(BrokerUsers):
     self_change_risk = "the plugin ends an admin's session before it answers"
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
-        """Make the broker accept `credential`, with its role. No-op if it does already."""
+        """Make the broker accept `credential`, and set its user's role. Changes only what differs."""
         username = credential["username"]
         self._refuse_self(admin, username)
         with self._open(admin) as connection:
@@ -66,14 +66,14 @@ class MosquittoTarget(BrokerUsers):
             DynamicSecurity(connection).run("listRoles")
 
     def retire(self, admin: Value, username: str) -> None:
-        """Set a random password, which also ends the sessions. A missing user is no error."""
+        """Set a random password, which also ends the user's sessions. A missing user is no error."""
         self._refuse_self(admin, username)
         random = Value({"username": username, "password": new_password()})
         with self._open(admin) as connection:
             DynamicSecurity(connection).find("setClientPassword", _CLIENT_NOT_FOUND, **random)
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
-        """Return whether each of `usernames` alone may publish its servers' reports, as `apply` configures."""
+        """Return whether each of `usernames` is the only user that may publish the reports of its servers."""
         access: dict[str, Any] = {}
         with self._open(admin) as connection:
             security = DynamicSecurity(connection)
@@ -87,14 +87,12 @@ class MosquittoTarget(BrokerUsers):
             return False
 
     def _server_role(self, security: DynamicSecurity, username: str) -> str:
-        """Return the role of a server's user; create a missing one.
-
-        Its name is a digest of its rules: changing a role ends its users' sessions, so a user gets a new role at its
-        next rotation.
-        """
+        """Return the name of the role for a server's user. Creates the role if it is missing."""
         allowed = dict.fromkeys((*self._broker.topics, f"{REPORTS}/#", f"{HINTS}/#"))
         acls = [_acl(acl_type, topic, 0, allow=True) for topic in allowed for acl_type in ACL_TYPES]
         acls += [_acl(SEND, f"{REPORTS}/#", 1, allow=False), _acl(SEND, f"{reports_of(username)}/#", 2, allow=True)]
+        # A change of a role would end its users' sessions. So new rules are a role with a new name, which a user gets
+        # at its next rotation.
         name = f"coreflux-mcp-{hashlib.sha256(json.dumps(acls, sort_keys=True).encode()).hexdigest()[:8]}"
         if security.find("getRole", _ROLE_NOT_FOUND, rolename=name) is None:
             try:
@@ -111,11 +109,11 @@ class DynamicSecurity:
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, **arguments: object) -> dict[str, Any]:
-        """Run a command. Raises RefusedError with the plugin's reason."""
+        """Run a command, and return the answer's data. If it fails, raises RefusedError with the plugin's reason."""
         return self.find(command, None, **arguments) or {}
 
     def find(self, command: str, missing: str | None, **arguments: object) -> dict[str, Any] | None:
-        """Run a command, but return None for the error `missing`."""
+        """Run a command. Return None if it fails with the error `missing`; raise RefusedError for another error."""
         answer = self._ask(command, arguments)
         if (error := answer.get("error")) is None:
             return dict(answer.get("data") or {})
@@ -158,7 +156,6 @@ def _acl(acl_type: str, topic: str, priority: int, *, allow: bool) -> dict[str, 
 
 
 def _client(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the client with its roles' names; without roles for an invalid answer."""
     found = data.get("client")
     if not isinstance(found, dict):
         return {}
@@ -168,7 +165,7 @@ def _client(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
-    """Return the users that may publish below `tree`; None if anonymous clients, or all users by default, may.
+    """Return the users that may publish below `tree`. None if anonymous clients may, or if all users may by default.
 
     `access`: answers to listClients, listGroups, listRoles (verbose), getDefaultACLAccess and getAnonymousGroup. Raises
     KeyError, TypeError, AttributeError if one is invalid.
@@ -187,7 +184,7 @@ def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
 
 
 def may_publish(entries: Iterable[Mapping[str, Any]], tree: str) -> bool:
-    """Return whether these entries of a role permit a topic below `tree`, which has no wildcard.
+    """Return whether a role with these entries may publish to a topic below `tree`, which has no wildcard.
 
     The matching entry with the highest priority decides (plugins/dynamic-security/README.md).
     """
@@ -205,7 +202,7 @@ def _roles(holder: Mapping[str, Any]) -> set[str]:
 
 
 def _meets(topic_filter: str, tree: str) -> bool:
-    """Return whether a filter matches a topic at or below `tree`. %c and %u match any client id and user."""
+    """Return whether a filter matches a topic at or below `tree`. The placeholders %c and %u match any text."""
     levels = ["+" if "%c" in level or "%u" in level else level for level in topic_filter.split("/")]
     return _matches("/".join(levels[: tree.count("/") + 1]), tree)
 

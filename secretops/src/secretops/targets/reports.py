@@ -1,7 +1,7 @@
 """Reports and hints: the MQTT messages between launchers and rotators.
 
-A server reports its version in one retained message below its broker user. What a report proves: docs/adr/0003. A hint
-announces a new version and proves nothing: a launcher then polls its store.
+A server reports its version in one retained message below its broker user. docs/adr/0003 explains what a report proves.
+A hint announces a new version and proves nothing: a launcher then polls its store.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def report_text(secret: str, version: str, since: datetime) -> str:
 def read_reports(
     broker: Broker, credential: Value, users: Sequence[str], *, deadline: float = DEADLINE_SECONDS
 ) -> tuple[Replica, ...]:
-    """Return the reports of servers with one of `users`. Raises UnreachableError if one is missing or invalid."""
+    """Return the reports of servers that are logged in as one of `users`. Raises UnreachableError if a report is
+    invalid, or not all arrive."""
     found: dict[str, Replica] = {}
     own = reports_of(credential["username"])
     with Connection(broker, credential, deadline=deadline) as connection:
@@ -79,7 +80,7 @@ def read_reports(
 
 
 def _collect(message: MQTTMessage, found: dict[str, Replica]) -> None:
-    """Add a report. Raises UnreachableError for an invalid one, which takes room in the broker's queue."""
+    """Add a report to `found`, or remove it if the message is empty. Raises UnreachableError if it is invalid."""
     found.pop(message.topic, None)
     if not message.payload:
         return
@@ -111,13 +112,12 @@ class Hint(NamedTuple):
 
 
 def publish_hint(broker: Broker, credential: Value, hint: Hint) -> None:
-    """Publish a hint. Raises UnreachableError, RefusedError."""
     with Connection(broker, credential, deadline=HINT_SECONDS) as connection:
         connection.publish(f"{HINTS}/{hint.secret}", json.dumps(hint._asdict()))
 
 
 def parse_hint(payload: bytes | bytearray) -> Hint | None:
-    """Return None for an invalid payload: any user who may publish there can write it."""
+    """Parse a hint. Return None if it is invalid: any user with the right to publish there can write it."""
     if len(payload) > LONGEST_HINT:
         return None
     try:

@@ -12,7 +12,7 @@ from secretops.values import Value
 
 
 class BrokerUsers:
-    """A server's users, or (`admin`) users that manage others."""
+    """Broker users of servers, or, if `admin`, users that manage other users."""
 
     # Why an admin cannot change its own password.
     self_change_risk: str
@@ -21,10 +21,8 @@ class BrokerUsers:
         self._broker, self._admin, self._deadline = broker, admin, deadline
 
     def verify(self, credential: Value) -> None:
-        """Prove `credential`: an admin runs a command without effect, a server's user receives its own message.
-
-        An acknowledgement proves nothing: under MQTT 3.1.1 mosquitto acknowledges and drops a denied message.
-        """
+        """Prove that `credential` works: an admin runs a command that changes nothing; a server's user receives a
+        message that it sends."""
         if self._admin:
             self._verify_admin(credential)
             return
@@ -33,6 +31,7 @@ class BrokerUsers:
             if topic is None:
                 connection.subscribe(self._broker.topics[0])
                 return
+            # An acknowledgement is no proof: under MQTT 3.1.1 mosquitto acknowledges and drops a denied message.
             payload = secrets.token_hex(16)
             connection.subscribe(topic)
             connection.publish(topic, payload)
@@ -60,7 +59,8 @@ class BrokerUsers:
             )
 
     def _probe_topic(self) -> str | None:
-        """Return an unused topic that a filter matches, preferably one with a wildcard; None if all are $-topics."""
+        """Return a topic for a test message, or None if all topics begin with $. A filter with a wildcard is preferred,
+        since it allows a topic that nobody uses."""
         plain = [each for each in self._broker.topics if not each.startswith("$")]
         if not plain:
             return None

@@ -1,7 +1,8 @@
 """Respond to a compromised secret: replace it, prove that the old value is refused, and report who read it.
 
-Steps with values (`containment`) run under the store's lease, in a Swarm as a task that prints the incident after each
-change. The command writes the incident's files, reads the trail, and continues after an interruption.
+The steps that use values are in `containment`, and run under the store's lease. In a Swarm they run in a task, which
+prints the incident after each change. The command itself writes the incident's files and reads the trail. After an
+interruption, it continues from these files.
 """
 
 from __future__ import annotations
@@ -47,9 +48,10 @@ class Outcome:
 
 
 def open_incident(session: Session, name: str, *, since: datetime | None, to: Path, new: bool = False) -> Incident:
-    """Return the unfinished incident of `name` in the folder `to`; without one, or if `new`, a new incident.
+    """Return the unfinished incident of `name` in the folder `to`. If there is none, or `new` is set, return a new
+    incident.
 
-    `since`: the start of the reported accesses, by default a day before. Raises UsageError, WaitingError.
+    `since` is the start of the reported accesses, by default a day ago. Raises UsageError, WaitingError.
     """
     secret, now = session.secret(name), session.clock()
     if not new and (found := find_unfinished(session.manifest, secret, to, now)):
@@ -132,7 +134,7 @@ def run_in_task(session: Session, notify: Callable[[str], None], ask: Ask) -> No
 
 
 class _Progress(io.BytesIO):
-    """The output of a task: the incident after each change, each time as one line."""
+    """Receives the output of a task: after each change, the whole incident as one line of JSON."""
 
     def __init__(self, incident: Incident, record: Record) -> None:
         super().__init__()

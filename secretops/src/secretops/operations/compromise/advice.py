@@ -40,7 +40,7 @@ def is_testable(secret: Secret) -> bool:
 
 
 def manual_steps(secret: Secret, incident: Incident) -> list[str]:
-    """Return the manual steps at the place where the value was made, or is accepted."""
+    """Return the steps that a person must do where the value was made or is accepted."""
     match secret.kind:
         case SecretKind.MQTT_USER:
             return _own_users(secret, incident)
@@ -85,7 +85,8 @@ def _own_users(secret: Secret, incident: Incident) -> list[str]:
 
 
 def created_keys(session: Session, secret: Secret) -> list[str]:
-    """Return the steps for agent keys that may have been created with `secret`."""
+    """Return steps for a person: check or delete the agent keys that somebody may have created with the exposed token
+    `secret`."""
     key = session.manifest.of_kind(SecretKind.AGENT_KEY)
     if key is None or secret.name != AGENT_ADMIN[0] or not isinstance(key.agent, OwnedAgent):
         return []
@@ -112,7 +113,7 @@ def _revoke(secret: Secret, which: str) -> str:
 def try_value(
     session: Session, secret: Secret, version: str, value: Value, *, sleep: Callable[[float], None]
 ) -> tuple[str, bool]:
-    """Test whether an old value is refused. Return the result, and whether it is known.
+    """Test whether an old value is refused. Return the result as a text, and False if a person must check it.
 
     Raises UnreachableError, SecretopsError.
     """
@@ -122,7 +123,7 @@ def try_value(
 
 
 def _try_certificate(session: Session, secret: Secret, version: str, value: Value) -> tuple[str, bool]:
-    """Test the old certificate, and if it fails, the new one: an unreachable broker proves nothing."""
+    # If the old certificate fails, the new one is tested, too, because both fail if the broker is unreachable.
     manifest, store = session.manifest, session.store
     if not requires_certificate(manifest.broker):
         return "not testable: the broker requires no certificate", True
@@ -176,7 +177,7 @@ def cost(manifest: Manifest, secret: Secret) -> str:
 
 
 def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, files: tuple[str, ...]) -> list[str]:
-    """Return the steps as lines. Changes nothing, and reads no value."""
+    """Return the steps of the command as lines. Changes nothing, and reads no value."""
     for_programs, for_people = files_of(incident, folder)
     manifest, alternates = session.manifest, secret.kind.alternates
     done = f"; continued, done: {', '.join(incident.done)}" if incident.attempts else ""

@@ -1,7 +1,8 @@
 """Replace a compromised value under the lease, end the old value, and prove both.
 
-A version in `Incident.known` is exposed; any other is new. So an attempt can be interrupted anywhere and repeated. A
-failed proof adds all versions to `known`: the next attempt replaces them, too.
+Versions in `Incident.known` are exposed; all others are new. By this list, a repeated attempt recognizes what an
+interrupted attempt has already replaced. If a proof fails, all versions are added to `known`, so the next attempt
+replaces them, too.
 """
 
 from __future__ import annotations
@@ -103,7 +104,6 @@ class _Containment:
         self._record(incident)
 
     def _freeze(self) -> str:
-        """Read old values and servers' reports before the old versions are replaced."""
         secret, store, incident = self._secret, self._session.store, self.incident
         recover(self._session, secret, replaced=True)
         self._manual += [f"check this file, then remove it: {line}" for line in self._set_aside]
@@ -132,7 +132,6 @@ class _Containment:
         return one
 
     def _replace(self) -> str:
-        """Publish versions until the current version is new, and retire the exposed ones."""
         self._manual += advice.manual_steps(self._secret, self.incident)
         results, pending = list[str](), self._versions.pending
         # A pending key of an owned agent is accepted already: it is published and retired, not discarded.
@@ -185,7 +184,6 @@ class _Containment:
         return result
 
     def _end_user(self, user: str, version: str) -> str:
-        """Scramble `user`'s password, and check that the broker ends a session with the exposed one."""
         current, live = self._versions.current, None
         if current and current.user == user:
             return f"user {user} has a new password"
@@ -209,7 +207,8 @@ class _Containment:
         return result
 
     def _both_slots(self) -> str:
-        """Set new passwords of both users, so that a login proves that no former password is valid."""
+        """Set new passwords of both users. A login with a new password then proves that the former password is
+        invalid."""
         previous = self._versions.previous
         if previous is None or previous.retired or self._is_known(previous):
             self._advance()
@@ -267,7 +266,6 @@ class _Containment:
         return f"{one.id}: not tested, the store no longer has its value"
 
     def _logged_in(self, one: ExposedVersion, value: Value, *, is_good: bool) -> str:
-        """Log in with the exposed value, or (`is_good`) with the new value of the same user."""
         if logs_in(self._session.broker, value) is not is_good:
             self.incident = self.incident.with_known(*(version.id for version in self._versions.all))
             rule = advice.MUST_BE_REFUSED

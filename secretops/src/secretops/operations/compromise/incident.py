@@ -1,4 +1,4 @@
-"""An incident, and the files from which an interrupted command continues it."""
+"""The record of an incident, and its files, from which an interrupted command continues."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ExposedVersion(Model):
 
 
 class Incident(Model):
-    """An incident's record, without values. A change returns a new one."""
+    """An incident's record, without values. Methods return a changed copy."""
 
     project: str
     stack: str
@@ -87,7 +87,7 @@ class Incident(Model):
         return self.model_copy(update={"attempts": (*self.attempts, Attempt(step=step, began=now))})
 
     def end(self, step: Step, now: datetime, result: str, *, manual: Sequence[str] = (), done: bool = True) -> Incident:
-        """End the last attempt, of `step`. Unless `done`, the step is repeated."""
+        """End the last attempt, which is an attempt at `step`. Unless `done`, the step is repeated."""
         *before, last = self.attempts
         others = {each: texts for each, texts in self.manual.items() if each is not step}
         return self.model_copy(
@@ -116,7 +116,7 @@ def files_of(incident: Incident, folder: Path) -> tuple[Path, Path]:
 
 
 def save(incident: Incident, folder: Path) -> None:
-    """Write both files, the JSON file last. Raises StoreError."""
+    """Write the page and the JSON file, the JSON file last. Raises StoreError."""
     for_programs, for_people = files_of(incident, folder)
     files.write(for_people, page(incident).encode(), files.PRIVATE)
     files.write(for_programs, incident.model_dump_json(indent=2).encode(), files.PRIVATE)
@@ -134,7 +134,7 @@ def load(path: Path) -> Incident:
 
 
 def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datetime) -> Incident | None:
-    """Return the latest incident of `secret`, unless it has ended or is too old. Raises as `load` does."""
+    """Return the latest incident of `secret`, unless it has ended or is too old. Raises the errors of `load`."""
     for path in sorted(folder.glob(f"incident-{secret.name}-*.json"), reverse=True):
         incident = load(path)
         if (incident.project, incident.stack, incident.secret) == (manifest.project, manifest.stack, secret.name):
@@ -188,7 +188,6 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escape Markdown, HTML, links and line breaks."""
     shown = "".join(each if each.isprintable() else " " for each in text)
     for special in "\\|<>[]`*_#&!":
         shown = shown.replace(special, f"\\{special}")

@@ -5,5 +5,5 @@
     secretops.last.…                       the newest entry of the journal
     table <lease>, in DynamoDB             the lease
 
-Metadata is in labels: they change with the stage, and are no property of a resource that `pulumi up` would reset.
+Metadata is in labels: one request writes them together with a value, and `pulumi up` does not reset them.
 """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 # Attempts of a request that AWS throttles or does not answer, with pauses of up to 1, 2, 4, 8 and 16 s.
 ATTEMPTS = 6
-# Attempts to move a label that AWS refuses although the label is where it was: it was away for a moment.
+# Attempts to move a label. AWS may refuse a move if another request moved the label away and back meanwhile.
 MOVES = 3
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 20
 # Version id -> its staging labels. A version without labels is missing: AWS may delete it at any time.
@@ -27,12 +27,7 @@ Labels = dict[str, frozenset[str]]
 
 
 def connect(region: str, service: str = "secretsmanager", attempts: int | None = None) -> Any:
-    """Return a client, by boto3's chain of credentials and endpoints. Raises UsageError.
-
-    Each client has its own session: boto3's default one is not thread-safe. The endpoint is the region's, not the
-    account's: a VPC has a route and a name for it.
-    https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
-    """
+    """Return a boto3 client, with the credentials and the endpoint that boto3 finds. Raises UsageError."""
     import boto3
     from botocore.config import Config
 
@@ -42,9 +37,12 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
         retries={"mode": "standard", "total_max_attempts": attempts or ATTEMPTS},
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ANSWER_SECONDS,
+        # The region's endpoint, for which a VPC has a route and a name:
+        # https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
         account_id_endpoint_mode="disabled",
     )
     try:
+        # An own session, since boto3's default session is not thread-safe.
         return boto3.Session().client(service, region_name=region, config=config)  # type: ignore[call-overload]
     except (BotoCoreError, ValueError) as error:  # ValueError: an invalid endpoint URL
         cause = error if isinstance(error, BotoCoreError) else BotoCoreError()
@@ -52,9 +50,9 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
 
 
 class SecretsManagerApi:
-    """Secrets of one region by name.
+    """The secrets of one region, by name.
 
-    `guard` runs before each write; its argument True means: renew the lease first.
+    `guard` runs before each write. With the argument True it must renew the lease first.
     """
 
     def __init__(self, region: str, open_client: Callable[[str], SecretsManagerClient] = connect) -> None:
@@ -69,7 +67,6 @@ class SecretsManagerApi:
         return self._open(self.region)
 
     def describe(self, name: str) -> DescribeSecretResponseTypeDef:
-        """Describe a secret by name or ARN. Raises AbsentError, DeniedError and others."""
         with self._translated("DescribeSecret", name):
             found = self.client.describe_secret(SecretId=name)
         self.account = found["ARN"].split(":")[4]
@@ -78,7 +75,7 @@ class SecretsManagerApi:
 
     @contextmanager
     def cached_labels(self) -> Iterator[None]:
-        """Cache labels in the block. A refused move reads them again."""
+        """Cache labels during the block. A conflict in `move` reads them again."""
         self._known = {}
         try:
             yield
@@ -91,7 +88,8 @@ class SecretsManagerApi:
         return labels_of(self.describe(name))
 
     def value(self, name: str, version: str) -> str | None:
-        """Return a version's text; None if it is missing, or RotateSecret's empty version."""
+        """Return a version's text. None if the version is missing, or is the empty version that RotateSecret
+        creates."""
         with self._translated("GetSecretValue", name):
             try:
                 answer = self.client.get_secret_value(SecretId=name, VersionId=version)
@@ -103,7 +101,7 @@ class SecretsManagerApi:
         return answer.get("SecretString", "")
 
     def put(self, name: str, version: str, text: str, labels: tuple[str, ...]) -> bool:
-        """Create a version and move the labels to it. Return False if it exists with another text."""
+        """Create a version, and move the labels to it. Return False if the version exists with another text."""
         self.guard(False)
         with self._translated("PutSecretValue", name):
             before = self._uncache(name)
@@ -122,7 +120,8 @@ class SecretsManagerApi:
         return True
 
     def move(self, name: str, label: str, source: str | None, target: str | None) -> bool:
-        """Move `label` from version `source` to `target`; either may be None. Return False if `source` has lost it."""
+        """Move `label` from version `source` to `target`; either may be None. Return False if the label is not on
+        `source`."""
         ends = {"RemoveFromVersionId": source, "MoveToVersionId": target}
         versions: dict[str, Any] = {end: version for end, version in ends.items() if version}
         with self._translated("UpdateSecretVersionStage", name):
@@ -151,7 +150,6 @@ class SecretsManagerApi:
             self._known[name] = labels
 
     def _uncache(self, name: str) -> Labels | None:
-        """Drop cached labels before a write, whose answer may be lost."""
         return self._known.pop(name, None) if self._known is not None else None
 
     def _translated(self, operation: str, name: str) -> AbstractContextManager[None]:
@@ -174,7 +172,7 @@ def version_with(labels: Labels, label: str) -> str | None:
 
 
 def check_account(api: SecretsManagerApi, location: AwsStoreLocation) -> None:
-    """Raise UsageError for another account, which may have secrets of the same names."""
+    """Raise UsageError if the credentials belong to another account, which may have secrets of the same names."""
     if not api.account:
         api.describe(next(iter(location.secrets.values())))
     check_account_id(api.account, location)

@@ -1,4 +1,4 @@
-"""Translate errors of AWS and its SDK. Uses only names from their texts: action, principal, code."""
+"""Translate errors of AWS and its SDK. Errors contain only names from the SDK's texts: action, principal, code."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from secretops.errors import SecretopsError, StoreError, UsageError
 from secretops.stores.store_errors import BROKEN, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate
 
 
-class AbsentError(StoreError):
-    """The secret or table, or the requested item in it, does not exist."""
+class AbsentError(StoreError): ...
 
 
 class DeniedError(StoreError): ...
@@ -142,7 +141,8 @@ def translate(
     kind: str = "secret",
     own: Mapping[str, ErrorTemplate] = MappingProxyType({}),
 ) -> SecretopsError:
-    """Return the error for an IAM action on the secret, table or CA `name`; empty means any.
+    """Return the error for `action`, an IAM action, on the secret, table or CA `name`. `name` is empty for an action on
+    none of these.
 
     `own`: templates by AWS' error code.
     """
@@ -167,7 +167,7 @@ def translate(
 
 @contextmanager
 def translated(action: str, name: str, region: str, **options: Any) -> Iterator[None]:
-    """Raise SecretopsError without the SDK's texts and tracebacks."""
+    """Raise errors of AWS in the block as SecretopsError, without the SDK's texts and tracebacks."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:

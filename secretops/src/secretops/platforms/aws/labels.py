@@ -1,6 +1,6 @@
-"""The staging labels with the metadata of a secret's versions. Sends no request.
+"""The staging labels that record the metadata of a secret's versions. This module sends no request.
 
-A label has at most 256 characters; a secret has at most 20 labels. secretops uses one per version, and two more.
+A label has at most 256 characters, and a secret at most 20 labels. secretops uses one for each version, and two more.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 """
 
@@ -49,7 +49,7 @@ class LabelState:
 
     @property
     def current(self) -> str | None:
-        """Return the version that readers get, by any author."""
+        """Return the id of the version that readers get."""
         return self.versions_by_label.get(CURRENT)
 
     @property
@@ -58,7 +58,7 @@ class LabelState:
 
     @property
     def rolled_back(self) -> bool:
-        """Return True if no publish time is recorded: after a rollback by hand, or a crash."""
+        """Return True if the current version has no publish time: after a rollback by hand, or a crash."""
         current = self.versions.current
         return current is not None and current.published is None
 
@@ -66,8 +66,9 @@ class LabelState:
     def versions(self) -> Versions:
         """Return the versions.
 
-        If AWSCURRENT is on another author's version, or a retired one, the last published version is current. A current
-        version older than the previous one was made current by hand: its publish time is not recorded yet.
+        If AWSCURRENT is on a version of another author, or on a retired one, the last published version counts as
+        current. If the current version was published before the previous one, a person made it current: its `published`
+        is None.
         """
         if self.forgetting:
             return Versions()
@@ -103,7 +104,8 @@ class LabelState:
         )
 
     def changes(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str | None, str | None]]:
-        """Yield the moves (label, source, target) that write exactly `versions`, additions first."""
+        """Yield the moves (label, source, target) after which the labels record exactly `versions`. Additions come
+        first."""
         wanted = dict(self._wanted(versions, last))
         if versions.pending:
             wanted[PENDING] = versions.pending.id
@@ -123,13 +125,13 @@ class LabelState:
 
     @property
     def stray_pending(self) -> str | None:
-        """Return the AWSPENDING version if it is not current and has no metadata: empty, or by another author."""
+        """Return the version with AWSPENDING, if it is not current and has no metadata of secretops."""
         found = self.versions_by_label.get(PENDING)
         return None if found is None or CURRENT in self.labels[found] or self.versions.pending else found
 
     @property
     def stray_since(self) -> dict[str, tuple[str, datetime]]:
-        """Return version -> its label of `stray_label`, and the time in it."""
+        """Return, for each version that has one, the label that `stray_label` made, and its time."""
         found = ((version, label, _STRAY.fullmatch(label)) for label, version in self.versions_by_label.items())
         return {
             version: (label, datetime.strptime(match["since"], _STRAY_FORMAT).replace(tzinfo=UTC))
@@ -138,7 +140,6 @@ class LabelState:
         }
 
     def _wanted(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str]]:
-        """Yield each version's labels. A retired version has none, so that AWS deletes it."""
         living = [version for version in (versions.current, versions.pending, versions.previous) if version]
         carrier = next((version.id for version in living if not version.retired), None)
         carrier = carrier or self.current or next(iter(self.labels), None)
@@ -162,7 +163,7 @@ class LabelState:
 
 
 def facts_label(version: Version) -> str:
-    """Return a version's label. Raises UsageError if too long."""
+    """Return the label with a version's metadata. Raises UsageError if it is too long."""
     times = {letter: getattr(version, name) for letter, name in _TIMES.items()}
     dates = "".join(f"{letter}{_format(time)}." for letter, time in times.items() if time)
     label = f"secretops.{_dotless(version.id)}.{dates}" + ("" if version.user is None else f"u{quote(version.user)}")
@@ -189,7 +190,7 @@ def stray_label(now: datetime) -> str:
 
 
 def _dotless(token: str) -> str:
-    """Replace dots, which separate parts of a label. AWS accepts any character in an id."""
+    """Encode dots, which separate the parts of a label."""
     return token.replace("%", "%25").replace(".", "%2E")
 
 

@@ -1,6 +1,6 @@
-"""The Lambda functions: Secrets Manager calls `rotate` for each step, EventBridge calls `tick` hourly.
+"""The Lambda functions. Secrets Manager calls `rotate` for each step of a rotation; EventBridge calls `tick` hourly.
 
-The steps are the engine's, with AWS' token as the version's id. After an exception AWS retries.
+Each step uses the engine, with AWS' token as the version's id. AWS retries a step that raised an exception.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 # Metrics of a tick, as numbers of secrets, with the dimension Stack, in the namespace of the project.
 METRICS = ("Failed", "Attention", "Overdue")
-# Seconds to wait for the lease of a tick or a command, which take seconds; AWS repeats a step later than that.
+# Seconds to wait for a lease. A tick or a command holds it for seconds, and AWS would repeat a failed step only later.
 LEASE_SECONDS = 60.0
 # Seconds between two attempts to acquire the lease.
 RETRY_SECONDS = 1.0
@@ -56,11 +56,11 @@ _log = logging.getLogger("secretops")
 
 
 class LambdaError(Exception):
-    """A failure as AWS shows it, without a cause whose text could contain more."""
+    """The error that AWS shows. It has no cause, since the text of a cause could contain a secret value."""
 
 
 def rotate(event: Mapping[str, Any], _context: object) -> None:
-    """Run one step. Raises LambdaError. A completed step is a no-op.
+    """Run one step of a rotation. Does nothing if it is already complete. Raises LambdaError.
 
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
     """
@@ -88,9 +88,9 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
 
 
 def tick(_event: object, _context: object) -> dict[str, Any]:
-    """Finish rotations, retire versions, report expiry and delay. AWS' own schedule starts rotations.
+    """Finish rotations, retire versions, and report expired and overdue ones. AWS' own schedule starts rotations.
 
-    Raises LambdaError if a secret failed, after the last secret.
+    Raises LambdaError after the last secret, if one failed.
     """
     with _reported("tick"):
         session = _session()
@@ -145,7 +145,6 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
 
 
 def _rotated_secret(session: Session, secret_id: str) -> Secret:
-    """Return a secret by name or ARN. Raises UsageError if secretops does not rotate it."""
     full_name = _ARN.sub(r"\1", secret_id)
     region = _location(session).region
     cancel = f"aws secretsmanager cancel-rotate-secret --region {region} --secret-id {full_name}"
@@ -169,12 +168,10 @@ def _rotated_secret(session: Session, secret_id: str) -> Secret:
 
 
 def _check_rotation(described: DescribeSecretResponseTypeDef, step: str) -> None:
-    """Raise RefusedError if AWS does not rotate the secret.
-
-    RotateSecret runs testSecret, which changes nothing, while RotationEnabled is still null.
-    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
-    """
+    """Raise RefusedError if AWS does not rotate the secret."""
     enabled = described.get("RotationEnabled")
+    # While AWS enables rotation it runs testSecret, which changes nothing, and RotationEnabled is still null:
+    # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
     if not enabled and not (enabled is None and step == "testSecret"):
         raise RefusedError(
             f"{described['Name']}: rotation is not enabled",
@@ -196,7 +193,8 @@ def _check_pending(secret: Secret, described: DescribeSecretResponseTypeDef, tok
 
 @contextmanager
 def _lease(session: Session, command: str) -> Iterator[None]:
-    """Wait for the store's lease: AWS does not document when it repeats a step."""
+    """Hold the store's lease during the block. Waits for it up to LEASE_SECONDS. Raises LeaseHeldError."""
+    # AWS does not document when it repeats a failed step.
     retries = Retries(itertools.repeat(RETRY_SECONDS), seconds=LEASE_SECONDS + RETRY_SECONDS)
     with ExitStack() as stack:
         while True:
@@ -211,7 +209,7 @@ def _lease(session: Session, command: str) -> Iterator[None]:
 
 @contextmanager
 def _reported(what: str, **names: str) -> Iterator[None]:
-    """Log the outcome with the public `names` as fields. Raise only what AWS may show."""
+    """Log the outcome of the block, with `names` as fields. Raise only errors that AWS may show."""
     redaction.install()
     try:
         yield
@@ -228,7 +226,7 @@ def _reported(what: str, **names: str) -> Iterator[None]:
 
 
 def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
-    """Use CloudWatch's embedded metric format.
+    """Return the outcomes as metrics in CloudWatch's embedded metric format.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
@@ -249,7 +247,8 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 class _Scheduled:
-    """Secrets that AWS rotates on schedule, without unreadable ones, so that the tick reports those."""
+    """The secrets that AWS rotates on schedule. A secret that cannot be read is not among them, so the tick reports
+    it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -1,7 +1,7 @@
 """The lease of the AWS store: one item of a DynamoDB table. Each change is a conditional update.
 
-A refused update returns the current item, so the rotator needs no right to read. By the table's ARN, DynamoDB rejects
-other accounts.
+A rejected update returns the current item, so the rotator needs no right to read. The table is named by its ARN, so
+requests with another account's credentials fail.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAMES = ("holder", "since", "token", "renewed")
 
 
 class LeaseTable(LeaseStore):
-    """The table with the ARN `arn`. Connects with the first request. Raises the errors of `errors.translate`."""
+    """The table with the ARN `arn`. Connects with the first request."""
 
     writes_first = True
 

@@ -28,8 +28,6 @@ PrivateCaArn = Annotated[
 
 
 class AwsStoreLocation(StoreLocation):
-    """Secrets of one region. boto3's own chain finds endpoint and credentials."""
-
     kind: Literal["aws"] = "aws"
     # Twelve digits. Another account may have secrets of the same names.
     account: AwsAccount
@@ -49,8 +47,6 @@ class AwsStoreLocation(StoreLocation):
 
 
 class AwsPrivateCaIssuer(Issuer):
-    """An existing CA of AWS Private CA."""
-
     kind: Literal["aws-private-ca"] = "aws-private-ca"
     # ARN of the CA. Its region may differ from the store's.
     arn: PrivateCaArn
@@ -69,7 +65,7 @@ class AwsPrivateCaIssuer(Issuer):
 
     @property
     def template(self) -> str:
-        """Return the template for client certificates, which ignores the request's extensions.
+        """Return the ARN of the template for client certificates, which ignores extensions in the request.
 
         https://docs.aws.amazon.com/privateca/latest/userguide/template-definitions.html
         """

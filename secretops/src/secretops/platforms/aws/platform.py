@@ -1,5 +1,3 @@
-"""AWS: Secrets Manager as a store, CloudTrail as its log, and AWS Private CA as an issuer."""
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -47,15 +45,14 @@ class Aws(Platform[AwsStoreLocation]):
         return StoreChecks(reach=account.reach, checks=aws_checks(account, stack, tick))
 
     def check_owner(self, location: AwsStoreLocation, store: VersionStore) -> None:
-        """Raise UsageError for another account, which may have secrets of the same names."""
         with with_extra("aws"):
             from secretops.platforms.aws.api import check_account
             from secretops.platforms.aws.store import aws_store
         check_account(aws_store(store).api, location)
 
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
-        """Remove an AWSPENDING that a failed rotation of AWS left. Skips kinds whose versions other authors may
-        stage."""
+        """Remove an AWSPENDING label that a failed rotation of AWS left. Does nothing if other authors may stage
+        versions of the secret."""
         with with_extra("aws"):
             from secretops.platforms.aws.store import aws_store
         if not secret.kind.alternates or secret.name not in self.of(stack.manifest).secrets:

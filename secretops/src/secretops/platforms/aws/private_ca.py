@@ -1,4 +1,4 @@
-"""A CA of AWS Private CA, which signs a request and never has the key."""
+"""A CA of AWS Private CA. It signs a request, and never receives the private key."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AwsPrivateCa:
         self._issuer = issuer
 
     def sign(self, request: str) -> SignedCertificate:
-        """Return a certificate. Idempotent: the token is the request's digest."""
+        """Return a certificate. A repeated request returns the same one, since its token is the request's digest."""
         ca = {"CertificateAuthorityArn": self._issuer.arn}
         with self._translated("acm-pca:DescribeCertificateAuthority"):
             client = connect(self._issuer.region, "acm-pca")

@@ -1,8 +1,8 @@
-"""`aws-sm:<region>/<start of the names>/<secret>[+<secret>…]`: secrets of AWS Secrets Manager, read as the server's
-role.
+"""The source `aws-sm:<region>/<start of the names>/<secret>[+<secret>…]`: secrets that the launcher reads in AWS
+Secrets Manager as the server's role.
 
-For example aws-sm:eu-central-1/coreflux-mcp/prod/mqtt+agent-key. Without a secret at the end all four are requested,
-and each that the role may not read is recorded as a denied request.
+An example is aws-sm:eu-central-1/coreflux-mcp/prod/mqtt+agent-key. Without a secret at the end it requests all four,
+and CloudTrail records a denied request for each that the role may not read.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from secretops.platforms.aws.api import CURRENT, SecretsManagerApi, version_with
 
 
 class SecretsManager(PollingSource):
-    """Reads AWSCURRENT, and a value only after the label has moved.
+    """Polls the label AWSCURRENT, and reads a value only after the label has moved.
 
-    8,760 polls a month cost 0.04 USD per secret and server (0.05 USD per 10,000 calls,
+    8,760 polls a month cost 0.04 USD for each secret and server (0.05 USD per 10,000 calls,
     https://aws.amazon.com/secrets-manager/pricing/, 2025).
     """
 

@@ -1,8 +1,4 @@
-"""The version store of AWS. One call moves AWSCURRENT, which readers get.
-
-`forget` keeps the secret, a resource of the stack. It makes an empty version current and removes every other label; a
-label marks this until it is complete. AWS deletes versions without labels.
-"""
+"""The version store of AWS. One request moves the label AWSCURRENT, whose version readers get."""
 
 from __future__ import annotations
 
@@ -86,6 +82,8 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         if not state.labels or (set(state.labels) == {NO_VALUE} and not state.forgetting):
             return
         name = self._name(secret)
+        # The secret itself is a resource of the stack, and stays. An empty version becomes current, and all other
+        # labels are removed, so that AWS deletes their versions. The label FORGETTING marks the secret until then.
         if not state.forgetting:
             self.confirm()
             self.api.put(name, NO_VALUE, "{}", (NO_VALUE_LABEL,) if state.current else (CURRENT, NO_VALUE_LABEL))
@@ -123,7 +121,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return found[1] if found else None
 
     def _store_entry(self, entry: Entry) -> None:
-        """Store failures only: a version's metadata shows its success."""
+        """Store only failures: a version's metadata shows that its steps succeeded."""
         if entry.outcome != DONE and self._find_names(entry.secret):
             name = self._name(entry.secret)
             state = LabelState(self.api.labels(name))
@@ -168,10 +166,8 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         self._write(secret, lambda versions: versions.without_pending(pending.id))
 
     def release_stray_pending(self, secret: str, now: datetime) -> str | None:
-        """Remove a failed rotation's AWSPENDING after STUCK_AFTER; return what was done. Needs the lease.
-
-        The first call labels the version with the time, because a rotator has no right to read its age.
-        """
+        """Remove the AWSPENDING label of a failed rotation after STUCK_AFTER. Return what was done, or None. Requires
+        the lease."""
         name = self._name(secret)
         state = self._state(secret)
         stray, noted = state.stray_pending, state.stray_since
@@ -181,6 +177,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         if stray is None:
             return None
         if stray not in noted:
+            # The label has the time, since a rotator has no right to read the version's age.
             self.api.move(name, stray_label(now), None, stray)
             return None
         label, since = noted[stray]
@@ -190,7 +187,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return f"AWSPENDING taken off version {stray}, which is empty since {since:%Y-%m-%d %H:%M} UTC"
 
     def release_pending(self, name: str, version: str) -> bool:
-        """Remove AWSPENDING if it is still stray. Needs the lease."""
+        """Remove AWSPENDING from `version`, if it is still the state's `stray_pending`. Requires the lease."""
         return LabelState(self.api.labels(name)).stray_pending == version and self.api.move(
             name, PENDING, version, None
         )
@@ -208,7 +205,6 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             self._pause(secret, Retries(()))
 
     def _write(self, secret: str, change: Callable[[Versions], Versions], *, last: bool = True) -> None:
-        """Write the labels. Removes those of other versions, too."""
         name = self._name(secret)
         retries = Retries()
         while True:

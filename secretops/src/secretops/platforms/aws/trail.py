@@ -1,6 +1,6 @@
-"""Read CloudTrail: files of its bucket, {"Records": […]}, the JSON of lookup-events, {"Events": […]}, or single events.
+"""Read CloudTrail: files of its bucket, {"Records": […]}; the JSON of lookup-events, {"Events": […]}; or single events.
 
-Single events are EventBridge's ({"detail": …}), or texts of `aws cloudtrail lookup-events`.
+A single event is one of EventBridge, {"detail": …}, or a text of `aws cloudtrail lookup-events`.
 https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 """
 
@@ -33,8 +33,6 @@ _VALUES, _HIDDEN = ("secretString", "secretBinary"), "HIDDEN"
 
 
 class CloudTrail(TrailNames):
-    """The trail of one stack, in all regions of its replicas."""
-
     log_format = "a file of CloudTrail's bucket, lookup-events' answer, or one event a line"
 
     def __init__(self, location: AwsStoreLocation) -> None:
@@ -85,7 +83,6 @@ class CloudTrail(TrailNames):
             )
 
     def _requested(self, operation: str, request: dict[str, Any], event: dict[str, Any]) -> Iterator[str]:
-        """Yield the secrets that a request names; ALL for a list, or a batch by filters."""
         name = (
             request.get("secretId") or (event.get("additionalEventData") or {}).get("SecretId") or request.get("name")
         )
@@ -95,7 +92,7 @@ class CloudTrail(TrailNames):
         yield from filter(None, dict.fromkeys(self._named(str(each)) for each in ids))
 
     def _named(self, requested: str) -> str | None:
-        """Return the stack's name of a secret for its name, ARN, or ARN without AWS' suffix."""
+        """Return the stack's secret for a name or an ARN, with or without the suffix that AWS adds."""
         match = _ARN.fullmatch(requested)
         name = match["name"] if match else requested
         return next((each for each in (name, _SUFFIX.sub("", name)) if each in self.known), None)
@@ -117,7 +114,7 @@ def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _is(declared: str, reader: str, role: str) -> bool:
-    """Return whether a declared principal is the reader, whose ARN may lack the role's path."""
+    """Compare a declared principal with the reader, whose ARN may lack the path of its role."""
     if not declared.startswith("arn:"):
         return bool(role) and declared == role
     if declared == reader:

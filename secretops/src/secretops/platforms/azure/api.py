@@ -37,7 +37,7 @@ JSON = "application/json"
 
 
 class BoundedRetryPolicy(RetryPolicy[Any, Any]):
-    """The SDK's retries, with METHODS and LONGEST_PAUSE."""
+    """The SDK's retry policy, with METHODS and LONGEST_PAUSE."""
 
     def __init__(self) -> None:
         counts = dict.fromkeys(("retry_total", "retry_connect", "retry_read", "retry_status"), RETRIES)
@@ -53,7 +53,7 @@ class BoundedRetryPolicy(RetryPolicy[Any, Any]):
 
 
 class AttemptHookPolicy(CustomHookPolicy[Any, Any]):
-    """Calls a hook before each attempt; the SDK's own policy only before the first."""
+    """Calls a hook before each attempt of a request. The SDK's own policy calls it only before the first."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         if hook := request.context.get("raw_request_hook"):
@@ -66,7 +66,6 @@ def policies() -> dict[str, Any]:
 
 
 def connect(vault: str, tenant: str = "") -> SecretClient:
-    """Return a client of a vault, without a request. Raises UsageError, StoreError."""
     with translated("connect to", vault, "the vault"):
         return SecretClient(
             vault, Login(tenant), connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, **policies()
@@ -87,15 +86,15 @@ class KeyVaultVersion:
 
 @dataclass(frozen=True, repr=False)
 class KeyVaultValue(KeyVaultVersion):
-    """A version with its value, so without a repr."""
+    """A version with its value. It has no repr, since that would print the value."""
 
     text: str
 
 
 class KeyVaultApi:
-    """Secrets of one vault by name. The client must have `policies`.
+    """The secrets of one vault, by name. The client must use `policies`.
 
-    `guard` runs before each attempt of a write; its argument True means: renew the lease first.
+    `guard` runs before each attempt of a write. With the argument True it must renew the lease first.
     """
 
     def __init__(self, vault: str, open_client: Callable[[str], SecretClient] = connect) -> None:
@@ -111,7 +110,7 @@ class KeyVaultApi:
         return self._open(self.vault)
 
     def versions(self, name: str) -> tuple[KeyVaultVersion, ...]:
-        """Return all versions, unordered; none if the secret is missing."""
+        """Return all versions, in no order; none if the secret is missing."""
         with translated("list the versions of", self.vault, name):
             try:
                 return tuple(_version(each) for each in self.client.list_properties_of_secret_versions(name))
@@ -119,12 +118,12 @@ class KeyVaultApi:
                 return ()
 
     def names(self) -> list[str]:
-        """Return all names. Needs a right on the whole vault."""
+        """Return the names of all secrets. Requires a role on the whole vault."""
         with translated("list the secrets of", self.vault, "the vault"):
             return [each.name for each in self.client.list_properties_of_secrets() if each.name]
 
     def value(self, name: str, version: str | None = None) -> KeyVaultValue | None:
-        """Return a version and its value, by default the readers'; None if missing or disabled."""
+        """Return a version and its value, by default the newest one. None if it is missing or disabled."""
         with translated("read", self.vault, name):
             try:
                 found = self.client.get_secret(name, version)
@@ -139,20 +138,21 @@ class KeyVaultApi:
     def set(
         self, name: str, text: str, tags: Mapping[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Create a version. Raises DeletedError if a deleted secret has the name. `fresh`: renew the lease first."""
+        """Create a version. `fresh`: renew the lease first. Raises DeletedError if a deleted secret has the name."""
         with translated("write", self.vault, name):
             about: dict[str, Any] = {"content_type": JSON, "tags": dict(tags), "expires_on": expires}
             self.client.set_secret(name, text, **about, raw_request_hook=self._hook(fresh))
 
     def set_tags(self, stored: KeyVaultVersion, tags: Mapping[str, str], *, enabled: bool | None = None) -> None:
-        """Replace a version's tags, and enable or disable it. No-op if it is missing."""
+        """Replace a version's tags, and enable or disable it. Does nothing if the version is missing."""
         with translated("change", self.vault, stored.secret), contextlib.suppress(ResourceNotFoundError):
             self.client.update_secret_properties(
                 stored.secret, stored.id, tags=dict(tags), enabled=enabled, raw_request_hook=self._hook(False)
             )
 
     def delete(self, name: str) -> None:
-        """Delete all versions, and wait until they are gone, if permitted to see that."""
+        """Delete a secret with all versions. Waits for the end of the deletion, if the caller may read deleted
+        secrets."""
 
         def is_deleted() -> bool:
             try:
@@ -188,7 +188,7 @@ class KeyVaultApi:
         return lambda _request: self.guard(fresh)
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
-        """Poll, since the SDK's own wait never ends if a person undoes the change."""
+        # The SDK's own wait would never end if a person undid the change.
         retries = Retries(itertools.repeat(POLL_SECONDS), seconds=CHANGE_SECONDS + POLL_SECONDS)
         while not done():
             if not retries.pause():

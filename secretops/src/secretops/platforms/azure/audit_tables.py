@@ -1,7 +1,7 @@
 """Tables and columns of Key Vault's audit log in Kusto.
 
-Some workspaces get AzureDiagnostics instead of AZKVAuditLogs, and some of its columns only with their first row. A test
-checks the names against Azure's lists (tests/unit/azure_tables.json).
+Some workspaces have the table AzureDiagnostics instead of AZKVAuditLogs. Some of its columns exist only after a row has
+used them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ CLAIMED: Mapping[str, Column] = {
 
 
 def either(columns: Mapping[str, Column], *, where: str = "", others: Iterable[str] = ()) -> str:
-    """Return a union of both tables, filtered by `where`, and of `others`."""
+    """Return a Kusto query for the rows of both tables that match `where`, and for those of `others`."""
     own, shared = TABLES
     conditions = {own: [where], shared: ['Category == "AuditEvent"', where]}
     branches = list(others)

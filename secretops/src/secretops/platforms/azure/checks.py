@@ -1,4 +1,4 @@
-"""Doctor's checks of an Azure stack. Values are read only for `TagState.of`, and never printed."""
+"""Doctor's checks of an Azure stack. They read values only in `TagState.of`, and never print one."""
 
 from __future__ import annotations
 
@@ -47,8 +47,6 @@ DENIAL_WINDOW = timedelta(days=1)
 
 
 class Vault:
-    """Doctor's requests to the vault. Raises SecretopsError."""
-
     def __init__(self, location: AzureStoreLocation, *, timing: Timing | None = None) -> None:
         self.location, self.timing = location, timing or Timing()
         self.api, self.lease = KeyVaultApi.of(location), LeaseBlob.of(location)
@@ -58,7 +56,6 @@ class Vault:
 
     @functools.cached_property
     def _failure(self) -> SecretopsError | None:
-        """Return the error of the first request, which all checks share."""
         try:
             self.api.versions(self._first)
         except ForbiddenError:
@@ -68,7 +65,6 @@ class Vault:
         return None
 
     def reach(self) -> None:
-        """Raise SecretopsError if the vault does not answer or rejects the login."""
         if self._failure:
             raise self._failure
 
@@ -93,7 +89,7 @@ class Vault:
         return {secret: TagState.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
 
     def forbidden(self) -> Iterator[SecretopsError]:
-        """Yield an error for each denied request of the caller."""
+        """Yield the error of each read of metadata, or of the lease, that is denied."""
         self.reach()
         reads: list[Callable[[], object]] = [functools.partial(self.api.versions, name) for name in self.names]
         for read in [*reads, self.lease.status]:
@@ -139,14 +135,15 @@ def azure_checks(vault: Vault, stack: OpenedStack, tick: Repair) -> list[Check]:
 
 
 def own_rights(vault: Vault) -> Result:
-    """Check the caller's rights to read metadata and the lease. Only a write could show the rights to write."""
+    """Check the caller's rights to read metadata and the lease. Rights to write are not checked, since that needs a
+    write."""
     if missing := list(vault.forbidden()):
         return attention("; ".join(error.what for error in missing), missing[0].rule, missing[0].remedy)
     return ok(f"may read {len(vault.names)} secrets and the lease")
 
 
 def names(vault: Vault, stack: OpenedStack) -> Result:
-    """Find deleted secrets with names of the stack, unless secretops recovers them itself."""
+    """Find deleted secrets that have a name of the stack, except those that secretops deleted."""
     deleted = {name: one for name, one in vault.deleted().items() if FORGETTING not in one.tags}
     if not deleted:
         return ok(f"{len(vault.names)}, none of a deleted secret")
@@ -169,7 +166,7 @@ def names(vault: Vault, stack: OpenedStack) -> Result:
 
 
 def pending(vault: Vault, finish: Repair | None) -> Result:
-    """Find pending versions without progress, and copies of published versions."""
+    """Find pending versions without progress, and enabled copies of versions that are published or discarded."""
     stray: list[str] = []
     under_way: list[str] = []
     for secret, state in vault.states.items():
@@ -190,9 +187,9 @@ def pending(vault: Vault, finish: Repair | None) -> Result:
 
 
 def versions(vault: Vault, finish: Repair | None) -> Result:
-    """Check that current versions are enabled and valid, and retired ones disabled.
+    """Check that current versions are enabled and have not expired, and that retired versions are disabled.
 
-    A disabled current version has no repair: a person may have had a reason.
+    A disabled current version is not repaired: a person may have disabled it for a reason.
     """
     is_left = any(copy.stored in state.main for state in vault.states.values() for copy in _left_over(state))
     enable = (
@@ -222,14 +219,14 @@ def _unreadable_or_left(vault: Vault) -> Iterator[str]:
 
 
 def _left_over(state: TagState) -> Iterator[Copy]:
-    """Yield stuck copies. A rotation discards copies only after its last write."""
+    # A rotation disables these copies only after its last write.
     written = max((stored.created for stored in (*state.main, *state.staging)), default=None)
     if written and datetime.now(UTC) - written > STUCK_AFTER:
         yield from state.surplus
 
 
 def lease(vault: Vault) -> Result:
-    """Check that the lease is free or renewed. A killed process's lease ends within a minute."""
+    """Check that the lease is free, or its holder renews it. The lease of a killed process ends within a minute."""
     blob, pause = vault.lease, vault.timing.poll
     seen = blob.status()
     for _ in poll(LONGEST_LEASE + pause, pause) if seen.is_leased and not seen.is_infinite else ():
@@ -265,7 +262,7 @@ def audit(vault: Vault) -> Result:
 
 
 def readers_rights(vault: Vault) -> Result:
-    """Check that no declared reader was denied within a day."""
+    """Check that no declared reader was denied an access within a day."""
     if not vault.location.workspace:
         return ok("unknown: only a Log Analytics workspace has the denials, and the stack has none")
     denied = Counter(
@@ -284,7 +281,6 @@ def readers_rights(vault: Vault) -> Result:
 
 
 def unknown_secrets(vault: Vault) -> Result:
-    """Find secrets of any author in the stack's own vault that have a value and are not in the stack."""
     if not (found := vault.undeclared()):
         return ok("none")
     delete = f"az keyvault secret delete --vault-name {vault.short_name} --name {found[0]}"

@@ -1,4 +1,4 @@
-"""Translate errors of Azure and its SDK. Uses only codes from their texts."""
+"""Translate errors of Azure and its SDK. Errors contain only the codes from the SDK's texts."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ _CUT = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
 def codes(error: AzureError) -> list[str]:
-    """Return Azure's codes, the innermost first, and the status; else the SDK's class."""
+    """Return Azure's error codes, the innermost first, then the HTTP status; else the name of the SDK's class."""
     if not isinstance(error, HttpResponseError):
         return [type(error).__name__]
     found: list[str] = []
@@ -134,7 +134,7 @@ def codes(error: AzureError) -> list[str]:
 def translate(
     error: AzureError, action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> SecretopsError:
-    """Return the error for the secret or blob `name` at `url`. `own`: templates by Azure's code."""
+    """Return the error for the secret or blob `name` at `url`. `own`: templates by Azure's error code."""
     if isinstance(error, HttpResponseError) and error.response is None and isinstance(error.__context__, AzureError):
         error = error.__context__  # the query client wraps a failed login in an answer without a response
     host = urlsplit(url).netloc
@@ -151,7 +151,7 @@ def vault_name(url: str) -> str:
 def translated(
     action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> Iterator[None]:
-    """Raise SecretopsError without the SDK's texts and tracebacks."""
+    """Raise errors of Azure in the block as SecretopsError, without the SDK's texts and tracebacks."""
     try:
         yield
     except AzureError as error:
@@ -178,7 +178,6 @@ def _template(error: AzureError, found: list[str], own: Mapping[str, ErrorTempla
 
 
 def _causes(error: object) -> Iterator[object]:
-    """Yield the error and its causes, such as a proxy's broken connection."""
     yield error
     for each in error.args if isinstance(error, Exception) else ():
         yield from _causes(each)

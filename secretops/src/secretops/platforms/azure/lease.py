@@ -1,7 +1,7 @@
-"""The lease of the Azure store: the lease of a blob, which Azure grants and ends. Key Vault has no compare-and-swap.
+"""The lease of the Azure store: the lease of a blob, since Key Vault has no compare-and-swap.
 
-The blob's metadata name the holder and count renewals. Each attempt of a write checks the lease, and ends before the
-lease can (`CONNECT_SECONDS`). `TagState.late` recognizes a write that Azure executes later.
+The blob's metadata name the holder and count renewals. Each attempt of a write checks the lease, and stops before the
+lease can end (`CONNECT_SECONDS`). If Azure still executes a write after that, `TagState.late` recognizes it.
 https://learn.microsoft.com/rest/api/storageservices/lease-blob
 """
 
@@ -53,7 +53,6 @@ def retry_policy() -> ExponentialRetry:
 
 
 def connect(url: str, tenant: str = "") -> BlobClient:
-    """Return a client of the blob, without a request. Raises UsageError, StoreError."""
     logging.getLogger("azure.storage").setLevel(logging.ERROR)
     with translated("connect to", url, "the lease"):
         return BlobClient.from_blob_url(
@@ -76,8 +75,6 @@ class LeaseStatus:
 
 
 class LeaseBlob(LeaseStore):
-    """The lease of a blob."""
-
     writes_first = True
     keeps_duration = True
 
@@ -117,7 +114,8 @@ class LeaseBlob(LeaseStore):
         return StoredLease(held)
 
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
-        """Acquire, renew or release the lease. On an error, release one acquired here."""
+        """Acquire, renew or release the lease. If acquiring it fails, release it, since Azure may still have granted
+        it."""
         if record is None:
             self.release(after.record.token if after.record else "")
             return StoredLease()
@@ -141,7 +139,7 @@ class LeaseBlob(LeaseStore):
         return lease_held(found.holder, found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
-        """Acquire the lease; create a missing blob. Return False if another process has the lease."""
+        """Acquire the lease, and create the blob if it is missing. Return False if another process has the lease."""
         with translated("acquire the lease of", self.url, self.name):
             while True:
                 try:
@@ -162,7 +160,7 @@ class LeaseBlob(LeaseStore):
         return self._is_ours("renew the lease of", lambda: self._lease(lease).renew())
 
     def write_holder(self, lease: str, holder: str, since: datetime, count: int) -> bool:
-        """Name the holder. Return False if the lease is lost."""
+        """Write the holder's name to the blob. Return False if the lease is lost."""
         metadata = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
         return self._is_ours("write to", lambda: self.client.set_blob_metadata(metadata, lease=lease))
 

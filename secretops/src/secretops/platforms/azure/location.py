@@ -27,8 +27,6 @@ BlobUrl = Annotated[
 
 
 class AzureStoreLocation(StoreLocation):
-    """The secrets of one Key Vault. azure-identity's chain finds the credentials."""
-
     kind: Literal["azure"] = "azure"
     # Id (a GUID) of the vault's Entra tenant. Anybody may reuse the name of a purged vault, so secretops logs in to
     # this tenant only.

@@ -1,6 +1,6 @@
-"""Query a Log Analytics workspace for Key Vault's audit log.
+"""Query Key Vault's audit log in a Log Analytics workspace.
 
-Tables exist from their first row on. A PartialError has a detail that a table is missing or an answer too large:
+A table is missing until it gets its first row. Azure's documentation of incomplete answers:
 https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
 """
 
@@ -55,7 +55,6 @@ SHORTEST = timedelta(minutes=1)
 
 
 def connect(tenant: str) -> LogsQueryClient:
-    """Log in to the tenant. Raises UsageError."""
     from azure.monitor.query import LogsQueryClient
 
     return LogsQueryClient(
@@ -67,8 +66,6 @@ def connect(tenant: str) -> LogsQueryClient:
 
 
 class Workspace:
-    """The audit log of the vault."""
-
     def __init__(self, location: AzureStoreLocation) -> None:
         self._location, self._host = location, urlsplit(location.vault).netloc
         self._name = f"workspace {location.workspace}"
@@ -78,7 +75,8 @@ class Workspace:
         return connect(self._location.tenant)
 
     def lines(self, since: datetime | None) -> Iterator[bytes]:
-        """Yield the log's rows since a time. Raises UsageError if both tables are missing."""
+        """Yield the log's rows since a time, by default since OLDEST ago, as JSON. Raises UsageError if both tables are
+        missing."""
         now = datetime.now(UTC)
         begin = since or now - OLDEST
         while begin < now:
@@ -104,7 +102,6 @@ class Workspace:
             yield from found
 
     def _answer(self, query: str, what: str) -> list[Mapping[str, Any]]:
-        """Run a query. Raises _TooLargeError, and StoreError for an incomplete answer."""
         from azure.monitor.query import LogsQueryResult
 
         with translated("query", ENDPOINT, self._name, _TEMPLATES):
@@ -128,7 +125,8 @@ class _TooLargeError(StoreError): ...
 
 
 def accesses(host: str, begin: datetime, end: datetime) -> str:
-    """Return the Kusto query for requests from `begin` until before `end`."""
+    """Return the Kusto query for requests from `begin` until before `end`, except successful ones that list
+    versions."""
     rows, secrets = _rows(host, begin, end), '| where OperationName startswith "Secret"'
     return f'{rows}\n{secrets}\n| where not(OperationName == "SecretListVersions" and HttpStatusCode == 200)'
 
@@ -156,7 +154,7 @@ def _literal(time: datetime) -> str:
 
 
 def _lacking(answer: LogsQueryPartialResult) -> list[str]:
-    """Return an incomplete answer's codes; none if only a table is missing."""
+    """Return the error codes of an incomplete answer, except those for a missing table."""
     error = answer.partial_error
     details = [_innermost(one) for one in (error.details if error else None) or ()]
     if not details:

@@ -1,8 +1,9 @@
-"""Log in to Azure for one tenant: a container as its identity, a person as themselves.
+"""Log in to Azure for one tenant: as a container's managed identity, or as a person.
 
-azure-identity prefers a machine's identity to `az login`, so it needs AZURE_CLIENT_ID or AZURE_TOKEN_CREDENTIALS. It
-returns tokens for any tenant that a service names, and any tenant may reuse a purged vault's name. So this login
-accepts only the stack's tenant. https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains
+azure-identity prefers the identity of a machine to `az login`. So this login excludes it unless AZURE_CLIENT_ID or
+AZURE_TOKEN_CREDENTIALS is set. azure-identity returns tokens for any tenant that a service names, and anybody may reuse
+the name of a purged vault. So this login accepts only the stack's tenant.
+https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _IDENTITY_NAMED = frozenset({"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"})
 
 
 class Login:
-    """azure-identity's chain, for `tenant` only; if empty (in the launcher), for the vault's own."""
+    """Gets tokens from azure-identity, only for `tenant`. If that is empty, as in the launcher, gets them for any
+    tenant."""
 
     def __init__(self, tenant: str = "") -> None:
         logging.getLogger("azure.identity").setLevel(logging.ERROR)  # its warnings repeat our errors
@@ -31,7 +33,8 @@ class Login:
         self._tenant, self._chain = tenant.lower(), DefaultAzureCredential(**excluded)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        """Return a token. Raises UsageError for another tenant, or without a login to the stack's."""
+        """Return a token. Raises UsageError if a service requires another tenant, or there is no login to the
+        stack's."""
         request = TokenRequestOptions(**(options or {}))
         if self._tenant:
             if (named := request.get("tenant_id") or self._tenant).lower() != self._tenant:

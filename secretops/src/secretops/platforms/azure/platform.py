@@ -1,5 +1,3 @@
-"""Azure: Key Vault as a store, and Log Analytics as its log."""
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

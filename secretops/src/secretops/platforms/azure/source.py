@@ -1,7 +1,8 @@
-"""`azure-kv:<vault's host>/<secret>[+<secret>…]`: secrets of an Azure Key Vault, read as the managed identity.
+"""The source `azure-kv:<vault's host>/<secret>[+<secret>…]`: secrets that the launcher reads in an Azure Key Vault as
+the managed identity.
 
-For example azure-kv:coreflux-mcp-prod.vault.azure.net/mqtt+agent-key. Without a secret all four are requested, and each
-that the identity may not read is recorded as a denied request.
+An example is azure-kv:coreflux-mcp-prod.vault.azure.net/mqtt+agent-key. Without a secret it requests all four, and the
+audit log records a denied request for each that the identity may not read.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from secretops.platforms.azure.tags import ID, latest
 
 
 class KeyVault(PollingSource):
-    """Polls the list of a secret's versions. Reads a value only after the list has changed.
+    """Polls the list of a secret's versions, and reads a value only after the list has changed.
 
-    8,760 polls a month cost 0.03 USD per secret, server and page of 25 versions (0.03 USD per 10,000 operations,
+    8,760 polls a month cost 0.03 USD for each secret, server and page of 25 versions (0.03 USD per 10,000 operations,
     https://azure.microsoft.com/pricing/details/key-vault/, 2025). A vault accepts 4,000 operations in ten seconds.
     """
 

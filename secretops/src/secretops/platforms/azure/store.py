@@ -1,4 +1,4 @@
-"""A version store in Key Vault. Readers get a secret's newest version; another secret has the pending one."""
+"""A version store in Key Vault. Readers get the newest version of a secret; a second secret has the pending version."""
 
 from __future__ import annotations
 
@@ -69,15 +69,14 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         self._discard_surplus(secret)
 
     def forget(self, secret: str) -> None:
-        """Disable every version, delete the secret, and purge it if permitted. Logs what remains.
-
-        Marks the readers' version first and deletes its secret last, so that a run after a crash continues.
-        """
+        """Disable all versions, delete the secret, and purge it if this is permitted. Logs a secret that is not
+        purged."""
         name, staging = self._names(secret)
         self.confirm()
         state = self._state(secret)
         if not state.forgetting and (first := state.newest or state.staging):
             self._api.set_tags(first[-1], marked_forgetting(first[-1].tags, datetime.now(UTC)), enabled=False)
+        # The readers' version is marked first, and its secret is deleted last, so a run after a crash can finish.
         order = (staging, name) if state.main else (name, staging)
         for each in order:
             self._delete(each)
@@ -99,7 +98,6 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             self._api.set_tags(stored, with_entry(stored, entry))
 
     def _is_kept(self, secret: str) -> bool:
-        """Return True also while secretops forgets the secret, until a possible purge."""
         state = self._state(secret)
         if state.versions.all or state.forgetting:
             return True
@@ -135,7 +133,8 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             self._forget(copy.stored)
 
     def _deliver(self, secret: str, state: TagState, version: Version, now: datetime) -> bool:
-        """Publish, and log new versions of other authors: Key Vault has no compare-and-swap."""
+        """Publish a version. Key Vault has no compare-and-swap, so this logs versions that other authors created
+        meanwhile."""
         name, _ = self._names(secret)
         written = payload.serialize(secret, self._value(secret, state, version.id), LIMIT)
         current = state.versions.current
@@ -167,7 +166,6 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def _make(
         self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Create a version, after recovering a secret that secretops deleted."""
         try:
             self._api.set(name, written, tags, expires, fresh=fresh)
         except DeletedError as error:
@@ -195,7 +193,6 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
                 self._api.set_tags(stored, {tag: stored.tags[tag] for tag in stored.tags if tag != FORGETTING})
 
     def _delete(self, name: str) -> None:
-        """Mark the newest version as deleted by secretops, and delete the secret."""
         versions, now = self._api.versions(name), datetime.now(UTC)
         for stored in versions:
             is_newest = stored in latest(versions)
@@ -220,7 +217,8 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         _log.warning("secret %s: deleted, with disabled versions; the vault retains it: %s", name, why)
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
-        """Return when the next version is due. This is the expiry of `version` in the vault, which warns before."""
+        """Return when the next version is due, or the certificate expires. In the vault `version` expires then, so that
+        Azure warns before."""
         days = self._location.due_days.get(secret)
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)

@@ -1,7 +1,7 @@
-"""Tags with the metadata of versions in Key Vault, and which of Key Vault's versions to discard.
+"""Tags that record the metadata of versions in Key Vault. They also show which versions to discard.
 
-secretops uses at most 11 tags, and keeps others' tags while there is room. A version has at most 15 of up to 256
-characters: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
+secretops uses at most 11 tags. It keeps other authors' tags if there is room: a version has at most 15 tags of up to
+256 characters. https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ FORGOTTEN, FORGETTING = f"{PREFIX}forgotten", f"{PREFIX}forgetting"
 
 @dataclass(frozen=True)
 class Copy:
-    """A version that secretops wrote. A lost answer may leave two copies of a write."""
+    """A version in Key Vault that secretops wrote. If the answer to a write was lost, its repetition leaves a second
+    copy."""
 
     stored: KeyVaultVersion
     number: int
@@ -45,7 +46,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class TagState:
-    """The state of one secret, from its two secrets in the vault."""
+    """The state of one secret, which has two secrets in the vault."""
 
     main: tuple[KeyVaultVersion, ...]
     # Versions of the vault's secret for the pending version.
@@ -55,7 +56,7 @@ class TagState:
 
     @classmethod
     def of(cls, api: KeyVaultApi, name: str, staging: str) -> TagState:
-        """Return the state. Reads the value, if permitted, only if one second created several versions."""
+        """Return the state. Reads a value, if permitted, only if several versions were created in the same second."""
         state = cls(api.versions(name), api.versions(staging))
         if len({stored.tags.get(WRITE) for stored in state.newest}) > 1:
             with contextlib.suppress(ForbiddenError):
@@ -78,8 +79,8 @@ class TagState:
 
     @cached_property
     def rolled_back(self) -> Copy | None:
-        """Return the copy of an older version that a person created, unless that version is retired or was written
-        late."""
+        """Return the copy that a person created of an older version, to roll back. None if that version is retired, or
+        the copy was written late."""
         copies, newest = self._in_time, self.newest
         found = next((copy for copy in copies if len(newest) == 1 and copy.stored == newest[0]), None)
         if found is None or not found.stored.enabled or found.number == copies[-1].number:
@@ -89,16 +90,17 @@ class TagState:
 
     @cached_property
     def late(self) -> frozenset[str]:
-        """Return ids of versions created after a later version of secretops, or after their discard.
+        """Return the ids of versions that Azure created too late: after a later version of secretops, or after their
+        discard.
 
-        Azure executed the write late, after the lease was lost: its user may have another password by now.
+        Azure executed such a write after the lease was lost. Since then the version's user may have another password.
         """
         main, staging = self._main, self._staging  # a pending version does not make a publication late
         return self._late(self.main, main, main) | self._late(self.staging, staging, [*main, *staging])
 
     @property
     def next_number(self) -> int:
-        """Return a number that orders versions: Key Vault's times have only seconds."""
+        """Return the number of the next version. Numbers order versions, since Key Vault's times have only seconds."""
         return 1 + max((_number(stored) for stored in (*self.main, *self.staging)), default=0)
 
     def copies(self, version: str) -> tuple[Copy, ...]:
@@ -109,13 +111,14 @@ class TagState:
 
     @property
     def newest(self) -> tuple[KeyVaultVersion, ...]:
-        """Return the readers' version: one, none, or several that only Key Vault can distinguish."""
+        """Return the newest version, which readers get. If several were created in the same second, return all of
+        these."""
         found = latest(self.main)
         return tuple(stored for stored in found if stored.id == self.found) or found
 
     @property
     def surplus(self) -> Iterator[Copy]:
-        """Yield enabled copies to discard, never the readers'."""
+        """Yield enabled copies to disable, but never the copy that readers get."""
         versions, newest, late = self.versions, self.newest, self.late
         pending = versions.pending
         living = {version.id for version in versions.living if version is not pending}
@@ -134,7 +137,7 @@ class TagState:
 
     @property
     def carrier(self) -> KeyVaultVersion | None:
-        """Return the version whose tags have the journal: current, else pending."""
+        """Return the version whose tags have the journal's entry: the current one, else the pending one."""
         current, pending = self.versions.current, self.versions.pending
         copies = (current and self.copies(current.id)) or (pending and self.pending_copies(pending.id))
         return copies[-1].stored if copies else None
@@ -146,7 +149,8 @@ class TagState:
     def _late(
         self, stored: Iterable[KeyVaultVersion], copies: Iterable[Copy], history: Iterable[Copy]
     ) -> frozenset[str]:
-        """Return ids of copies written after their discard, or after a later copy of `history`."""
+        """Return the ids of copies that Azure wrote too late: after their discard, or after a copy in `history` with a
+        higher number."""
         late = {one.tags.get(WRITE) for one in stored if FORGOTTEN in one.tags}
         first = {copy.write: copy for copy in sorted(copies, key=self._made, reverse=True)}
         for other in history:
@@ -168,7 +172,7 @@ class TagState:
 
     @cached_property
     def _published(self) -> list[Version]:
-        """Return each version once, in order of publication. A new rollback has no publish time yet."""
+        """Return each version once, in order of publication."""
         known: dict[str, Version] = {}
         back = self.rolled_back
         for copy in (*self._in_time, *([back] if back else [])):
@@ -185,7 +189,7 @@ class TagState:
 
 
 def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
-    """Return a version's tags. Raises UsageError if one is too long."""
+    """Return a version's tags. Raises UsageError if a text is too long for a tag."""
     times = {f"{PREFIX}{name}": getattr(version, name) for name in TIMES}
     tags = {ID: version.id, NUMBER: str(number), WRITE: write}
     tags |= {name: timestamp(time) for name, time in times.items() if time}
@@ -204,19 +208,19 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
 
 
 def with_times(stored: KeyVaultVersion, **times: datetime | None) -> dict[str, str]:
-    """Return a version's tags with these times; None changes nothing."""
+    """Return a version's tags with these times, except those that are None."""
     return _fitting({**stored.tags, **{f"{PREFIX}{name}": timestamp(time) for name, time in times.items() if time}})
 
 
 def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
-    """Return a discarded version's tags. If a person enables it, it does not count as secretops' own."""
+    """Return the tags of a discarded version. They lack its id, so it does not count as a version of secretops if a
+    person enables it."""
     stay = (NUMBER, WRITE, FORGETTING)
     left = {name: text for name, text in stored.tags.items() if name in stay or not name.startswith(PREFIX)}
     return _fitting({**left, FORGOTTEN: timestamp(now)})
 
 
 def marked_forgetting(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """Return `tags` marked as being forgotten, or deleted by secretops."""
     return _fitting({**tags, FORGETTING: timestamp(now)})
 
 
@@ -229,13 +233,13 @@ def with_entry(stored: KeyVaultVersion, entry: Entry) -> dict[str, str]:
 
 
 def latest(stored: Iterable[KeyVaultVersion]) -> tuple[KeyVaultVersion, ...]:
-    """Return the versions created in the last second, sorted by number."""
+    """Return the versions that were created in the same second as the newest, sorted by number."""
     found = sorted(stored, key=lambda one: (one.created, _number(one)))
     return tuple(one for one in found if one.created == found[-1].created)
 
 
 def readers_version(api: KeyVaultApi, name: str, newest: Sequence[KeyVaultVersion]) -> KeyVaultVersion | None:
-    """Return the version that readers get, of several that were created in one second."""
+    """Return the version that readers get. Reads its value if several in `newest` are equally new."""
     if len(newest) > 1:
         return api.value(name) or next((stored for stored in reversed(newest) if not stored.enabled), None)
     return newest[0] if newest else None

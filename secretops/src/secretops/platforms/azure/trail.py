@@ -1,4 +1,4 @@
-"""Read Key Vault's audit log: a row per line, a list of rows, or an answer of the query API ({"tables": […]}).
+"""Read Key Vault's audit log: one row in each line, a list of rows, or an answer of the query API ({"tables": […]}).
 
 https://learn.microsoft.com/azure/azure-monitor/reference/tables/azkvauditlogs
 """
@@ -24,7 +24,7 @@ _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 
 class LogAnalytics(TrailNames):
-    """The trail of one vault. Skips other vaults of the workspace."""
+    """The trail of one vault. It skips rows of other vaults in the workspace."""
 
     log_format = "rows of Key Vault's audit log, one a line, a list of them, or an answer of the query API"
 
@@ -66,7 +66,6 @@ class LogAnalytics(TrailNames):
         )
 
     def _secret(self, operation: str, row: Mapping[str, Any]) -> str | None:
-        """Return the secret. A denied request may lack an id, and a restore a name in its path."""
         for url in (_first(row, "requesturi", "requesturi_s"), _first(row, "id", "id_s")):
             found = urlsplit(str(url or ""))
             parts = [part for part in found.path.split("/") if part]

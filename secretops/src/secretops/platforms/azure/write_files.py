@@ -1,8 +1,8 @@
-"""Write public files, in a container that runs before the one that reads them: Container Apps cannot mount files.
+"""Write public files for a server in Container Apps, which cannot mount files. It runs in an earlier container.
 
     python -m secretops.platforms.azure.write_files PATH...
 
-The text of the first file is in the variable FILE_0, of the second in FILE_1.
+The text of the first file is in the variable FILE_0, that of the second in FILE_1.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ def texts(paths: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def write_files(paths: Sequence[str], variables: Mapping[str, str]) -> None:
-    """Write each text. Raises UsageError for a missing text or an unwritable file."""
     for path, text in texts(paths, variables).items():
         try:
             Path(path).write_text(text, encoding="utf-8")

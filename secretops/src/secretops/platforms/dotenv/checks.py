@@ -86,7 +86,6 @@ def _close(root: Path) -> str:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield the store's paths. Follows a link only at the root."""
     yield root, root.stat()
     yield from ((root / name, (root / name).lstat()) for name in files.LOCKS if os.path.lexists(root / name))
     for top in (root / name for name in files.FOLDERS):

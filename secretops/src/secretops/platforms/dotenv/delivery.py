@@ -1,6 +1,6 @@
-"""Deliver versions to readers of a dotenv store: variables in config/.env, and files.
+"""Deliver versions to readers of a dotenv store: as variables in config/.env, and as files.
 
-Records the delivered names, so that a stack that changed or removed them can still withdraw the secret.
+The delivered names are recorded, so that old variables and files can be removed after the stack has changed.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class DeliveredNames(BaseModel):
 
 @dataclass(frozen=True, repr=False)
 class Content:
-    """A version as readers get it. Not printable."""
+    """The content of a version as readers get it. It has no repr, since that would print values."""
 
     variables: dict[str, str]
     files: dict[Path, str]
 
 
 class Delivery:
-    """Delivers under the store's lock. Methods raise StoreError."""
+    """Delivers values. Callers must hold the store's lock. Methods raise StoreError."""
 
     def __init__(self, location: Location) -> None:
         self._location = location
@@ -54,7 +54,7 @@ class Delivery:
         return (*self._location.variables.get(secret, {}), *self._files.get(secret, {}))
 
     def variables(self, secret: str) -> set[str]:
-        """Return a secret's variables, except the version's."""
+        """Return a secret's variables, without the variable that has the version's id."""
         location = self._location
         return {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
 
@@ -78,7 +78,7 @@ class Delivery:
         return not self._stale_files(content) and not self._is_env_stale(content)
 
     def deliver(self, secret: str, content: Content, record: Callable[[], None]) -> None:
-        """Deliver files first, then config/.env by one rename. `record` runs before the first write."""
+        """Write the files first, then replace config/.env. Calls `record` before the first write."""
         names = DeliveredNames(
             variables=frozenset(content.variables), files=frozenset(self._files.get(secret, {}).values())
         )
@@ -114,7 +114,7 @@ class Delivery:
         self._remove(variables, names.files | set(self._files.get(secret, {}).values()))
 
     def edited(self, known: Sequence[Content]) -> tuple[str, str] | None:
-        """Return a person's edit (content in none of `known`) and what to remove to undo it; or None."""
+        """Return a person's edit, which is content in none of `known`, and what to remove to undo it; or None."""
         names = {name for content in known for name in content.variables}
         text = (self.env_text() if names else None) or ""
         variables, paths = self.edits(known, names, text, {path for content in known for path in content.files})
@@ -127,7 +127,7 @@ class Delivery:
     def edits(
         self, known: Sequence[Content], names: Iterable[str], text: str, paths: Iterable[Path]
     ) -> tuple[list[str], list[Path]]:
-        """Return the variables and paths whose content is in none of `known`, without version variables."""
+        """Return the variables and paths whose content is in none of `known`. Variables of version ids are omitted."""
         present = env_file.parse(text) if text else {}
         variables = [
             name
@@ -148,7 +148,7 @@ class Delivery:
         return {name: value for name, value in self._location.lines.items() if present.get(name) != value}
 
     def public_findings(self) -> list[str]:
-        """Describe lines that differ, without their text, which may be a pasted password."""
+        """Describe public lines that differ. Does not quote them, since a line may be a pasted password."""
         text = self.env_text() or ""
         present = env_file.parse(text)
         return [
@@ -216,6 +216,6 @@ class Delivery:
 
 
 def read_text(path: Path) -> str | None:
-    """Return a text, with surrogates for invalid UTF-8; None if missing."""
+    """Return a file's text; None if it is missing. Invalid UTF-8 becomes surrogates."""
     content = files.read(path)
     return None if content is None else content.decode(errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""Move broken files of a dotenv store to <root>/aside, so that `compromise` and `--now` can continue."""
+"""Move broken files of a dotenv store to the folder `aside`, so that `compromise` and `--now` can continue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ASIDE = "aside"
 
 
 class Salvage:
-    """Repairs files. Methods return a line for each changed file."""
+    """Sets broken files aside. Methods return a line of text for each changed file."""
 
     def __init__(self, location: Location, store: DotenvVersionStore) -> None:
         self._location, self._store = location, store
@@ -34,7 +34,8 @@ class Salvage:
         self._delivery = Delivery(location)
 
     def unblock(self) -> list[str]:
-        """Repair `files.FILES` and folders of secrets. Raises StoreError."""
+        """Set aside broken files of `files.FILES`, and anything in `versions` that is not a folder. Raises
+        StoreError."""
         if not self._root.is_dir():
             return []
         files.check_store(self._root, secrets=False)
@@ -47,7 +48,8 @@ class Salvage:
             return [*printed, *(self._move(path, "not a secret's folder") for path in strays)]
 
     def set_aside(self, secret: str, *, edits: bool) -> list[str]:
-        """Set aside a secret's invalid files, under the lease, and rebuild a lost state. `edits`: edited files too."""
+        """Set aside a secret's invalid files, and rebuild its state.json if it is lost. Requires the lease. `edits`:
+        also edited files."""
         if not self._root.is_dir():
             return []
         with files.lock(self._root):
@@ -65,7 +67,7 @@ class Salvage:
         return set()
 
     def rebuilt(self, secret: str) -> Versions:
-        """Return versions with valid values. The last published or the newest is current."""
+        """Return the versions whose values are valid. The last published version is current, or else the newest."""
         values = {}
         for path in self._values(secret):
             with suppress(OSError, ValueError, SecretopsError):
@@ -114,7 +116,8 @@ class Salvage:
         )
 
     def _delivered(self, secret: str) -> list[str]:
-        """Revert edits, and save copies. If config/.env is too large for a server, its other lines are removed."""
+        """Undo edits of delivered values, and set copies of edited files aside. If config/.env is too large for the
+        server, its other lines are removed."""
         printed = list[str]()
         before = read_text(self._delivery.env)
         text = _readable(before or "")
@@ -140,7 +143,6 @@ class Salvage:
         return [*printed, *(self._move(path, "edited") for path in paths)]
 
     def _broken(self, path: Path, parse: Callable[[bytes], object] = len) -> list[str]:
-        """Set `path` aside unless it is this account's regular file that parses."""
         if not os.path.lexists(path):
             return []
         found = path.lstat()

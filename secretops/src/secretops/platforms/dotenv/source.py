@@ -12,7 +12,7 @@ from secretops.stores import files
 
 
 class DotenvSource(EnvFile):
-    """The source `dotenv:<root>`. Records each read before the value is used."""
+    """The source `dotenv:<root>`. Records each read of a value before the server gets it."""
 
     def __init__(self, place: str) -> None:
         self._root = Path(place).expanduser()

@@ -5,8 +5,8 @@
     <root>/versions/<secret>/   the value of each version, and state.json with the stages
     <root>/log/                 access records, the rotation journal
 
-state.json is the truth; config/.env and the files are its delivery. `forget` first renames state.json to a mark that is
-removed last.
+state.json records which version is current; config/.env and the files deliver it. `forget` first renames state.json to
+a mark, which it removes last.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ VERSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
 
 
 class SecretFolder:
-    """A secret's state.json and values. Caches what it reads."""
+    """A secret's folder, with its state.json and its values. Caches what it reads."""
 
     def __init__(self, root: Path, secret: str) -> None:
         self._records, self.secret = root / files.RECORDS, secret
@@ -104,7 +104,7 @@ class SecretFolder:
             raise files.os_error(self.path, error) from error
 
     def is_lost(self) -> bool:
-        """Return whether state.json is missing although values of published versions exist."""
+        """Return whether state.json is missing although there are values of published versions."""
         with files.os_errors(self.path):
             if self.state.exists() or self.mark.exists() or not self.path.is_dir():
                 return False
@@ -136,7 +136,7 @@ class SecretFolder:
 
 
 class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
-    """Records every access itself."""
+    """The version store of a folder, which writes its own access records."""
 
     def __init__(self, location: Location, records: AccessRecords) -> None:
         super().__init__(records)
@@ -175,7 +175,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             os.close(file)  # the kernel releases the lock, also when the process dies
 
     def known(self, folder: SecretFolder, chosen: Version | None = None) -> list[Content]:
-        """Return the contents that readers may have without an edit."""
+        """Return the contents that readers may already have without an edit by a person."""
         found = []
         for version in deliverable(folder.versions, chosen):
             with contextlib.suppress(NotFoundError):
@@ -314,7 +314,6 @@ class JournalFile:
         return StoreError(f"{self._path}: {error.strerror}", rule=rule, remedy=remedy, code="journal-inaccessible")
 
     def _read_on(self, file: BinaryIO) -> None:
-        """Read new lines; all lines if the file was replaced."""
         found = os.fstat(file.fileno())
         if self._file != (found.st_dev, found.st_ino) or found.st_size < self._end:
             self._file, self._end, self._last = (found.st_dev, found.st_ino), 0, {}

@@ -1,6 +1,6 @@
 """Read and write Secrets and Leases of one namespace, with retries.
 
-The server's messages may quote an object, so errors contain only a user name from them.
+Errors quote only a user name from the server's messages, since a message may contain a Secret.
 """
 
 from __future__ import annotations
@@ -46,8 +46,6 @@ class ForbiddenError(StoreError): ...
 
 
 class Api:
-    """A client of the API server."""
-
     def __init__(
         self,
         namespace: str,
@@ -62,7 +60,6 @@ class Api:
 
     @functools.cached_property
     def connection(self) -> Connection:
-        """Return the connection. Raises UsageError for an invalid kubeconfig."""
         return self._open(self._context)
 
     def get(self, kind: type[Kind], name: str, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
@@ -73,7 +70,7 @@ class Api:
         return self._request("get", f"{api_info(kind).plural}/{name}", send, patience, none_for={404})
 
     def write(self, thing: Kind, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
-        """Replace an object as read, or create one without a resourceVersion. Return None on a conflict."""
+        """Replace an object that was read, or create it if it has no resourceVersion. Return None on a conflict."""
         meta = thing.metadata
         is_known = meta is not None and bool(meta.resourceVersion)
 
@@ -85,7 +82,8 @@ class Api:
         return self._request(verb, what, send, patience, none_for=none_for)
 
     def fetch(self, method: str, path: str, *, accept: str = JSON, body: dict[str, Any] | None = None) -> Any | None:
-        """Return the JSON, or for TEXT the text, of any path; None for 404. Does not retry."""
+        """Send a request to any path. Return its JSON, or its text if `accept` is TEXT; None for 404. Does not
+        retry."""
 
         def send(_client: Client) -> Any:
             answer = self._http.request(method, path, headers={"Accept": accept}, json=body).raise_for_status()

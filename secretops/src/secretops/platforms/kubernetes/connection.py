@@ -1,6 +1,6 @@
-"""Connect to the API server as a pod's service account, or by a kubeconfig as kubectl reads it.
+"""Connect to the API server as a pod's service account, or with a kubeconfig as kubectl reads it.
 
-lightkube alone reads only one file, and knows exec plugins only up to v1beta1.
+secretops merges files and runs exec plugins itself: lightkube reads one file, and supports plugins up to v1beta1.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Connection:
 
 
 def connect(context: str | None, environment: Mapping[str, str] = os.environ) -> Connection:
-    """Connect by KUBECONFIG, in a pod as its service account, else by ~/.kube/config. Raises UsageError."""
+    """Connect with KUBECONFIG; without it, in a pod as its service account, elsewhere with ~/.kube/config. Raises
+    UsageError."""
     selected = kubeconfig.select_context(context, environment)
     if selected is None:
         identity = "this pod's service account"

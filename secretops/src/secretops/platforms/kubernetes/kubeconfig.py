@@ -1,4 +1,4 @@
-"""Merge files of a kubeconfig and select a context, as kubectl does. Needs no client library."""
+"""Merge the files of a kubeconfig, and select a context, as kubectl does. This module imports no client library."""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=
 
 @dataclass(frozen=True)
 class Timing(lease.Timing):
-    """Seconds, with client-go's defaults: a live holder is detected after 2 to 3 s, a dead one after 15."""
+    """Durations in seconds, by client-go's defaults. A waiting process knows after 3 s that a holder is alive, and
+    after 15 s that it is not."""
 
     duration: int = 15
     renew: float = 2.0
@@ -92,7 +93,8 @@ class LeaseObject(LeaseStore):
 
 
 def check_owner(found: str | None, location: KubernetesStoreLocation, server: str) -> None:
-    """Raise StoreError unless the label INSTANCE names the stack: all clusters use the same names."""
+    """Raise StoreError unless `found`, the label INSTANCE of the Lease, names the stack. Another cluster may have a
+    Lease of this name for another stack."""
     if (found or "") == location.instance:
         return
     lease, theirs, ours = f"Lease {location.lease}", found or "no stack", location.instance or "none"
@@ -106,6 +108,6 @@ def check_owner(found: str | None, location: KubernetesStoreLocation, server: st
 
 
 def _now() -> datetime:
-    """Return the time with microseconds: MicroTime requires a fraction."""
+    """Return the time with a fraction other than 0, since a MicroTime requires a fraction."""
     now = datetime.now(UTC)
     return now.replace(microsecond=max(1, now.microsecond))

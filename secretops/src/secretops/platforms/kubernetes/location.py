@@ -26,7 +26,7 @@ class Delivered(Model):
 
 
 class KubernetesStoreLocation(StoreLocation):
-    """Secrets of a namespace, none of them a resource of the stack (docs/adr/0005)."""
+    """The Secrets of one namespace. They are not resources of the Pulumi stack (docs/adr/0005)."""
 
     kind: Literal["kubernetes"] = "kubernetes"
     namespace: KubernetesNamespace

@@ -1,5 +1,3 @@
-"""Kubernetes: Secrets of a namespace as a store, and the API server's audit log."""
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -23,7 +23,7 @@ MOST_BYTES = 1024 * 1024
 
 
 class SecretData:
-    """A Secret's annotations and decoded data. Not printable."""
+    """The annotations and the decoded data of a Secret. Its repr shows no value."""
 
     __slots__ = ("annotations", "data")
 
@@ -42,13 +42,12 @@ class SecretData:
 
 
 class Secrets:
-    """Changes Secrets. `guard` runs before each write, with True after a conflict."""
+    """Reads and changes Secrets. `guard` runs before each write, with True after a conflict."""
 
     def __init__(self, api: Api, guard: Callable[[bool], None]) -> None:
         self._api, self._guard = api, guard
 
     def read(self, name: str) -> SecretData:
-        """Return a Secret's data; empty if missing."""
         return SecretData(self._api.get(Secret, name))
 
     def change(

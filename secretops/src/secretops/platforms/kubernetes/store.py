@@ -4,7 +4,7 @@
     Secret <delivered>    what readers get: a key for each field, and <secret>-version
     Lease <lease>         the lease of the rotator
 
-A secret is delivered in one write, so that no reader gets a mix of two versions. The audit log is the trail.
+A secret is delivered in one write, so no reader gets a mix of two versions. The API server's audit log is the trail.
 """
 
 from __future__ import annotations
@@ -47,14 +47,15 @@ _VERSIONS, _DELIVERED, _JOURNAL = "versions", "delivered", "journal"
 
 
 class Content(dict[str, bytes]):
-    """A version's keys as readers get them. Not printable."""
+    """The keys and values of a version, as readers get them. Its repr shows no value."""
 
     def __repr__(self) -> str:
         return "Content(…)"
 
 
 class SecretState:
-    """One secret in the Secret with all versions, as read."""
+    """The state of one secret, in a copy of the Secret with all versions. Methods change the copy, which the caller
+    writes."""
 
     def __init__(self, name: str, content: SecretData, secret: str) -> None:
         self._name, self._data, self._secret = name, content.data, secret
@@ -67,7 +68,7 @@ class SecretState:
 
     @property
     def delivered(self) -> DeliveredKeys:
-        """Return the keys that the secret is delivered to, recorded before their delivery."""
+        """Return the keys in each Secret that may have the secret's value. They are recorded before a delivery."""
         return self._labels.read(f"{_DELIVERED}.{self._secret}", _DELIVERED_KEYS) or {}
 
     @property
@@ -114,7 +115,7 @@ class SecretState:
 
 
 class KubernetesVersionStore(DocumentVersionStore[SecretState]):
-    """Writes a version's metadata and value at once."""
+    """Writes the metadata and the value of a version in one request."""
 
     def __init__(
         self, location: Location, api: Api, *, log_entries: bool = False, timing: Timing | None = None
@@ -174,7 +175,6 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         return Content({**found, _version_key(secret): version.id.encode()})
 
     def _known(self, secret: str, state: SecretState, chosen: Version | None = None) -> list[Content]:
-        """Return the contents that readers may have without an edit."""
         return [self._content(secret, state, version) for version in deliverable(state.versions, chosen)]
 
     def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:

@@ -50,7 +50,7 @@ NOBODY = "(not logged in)"
 
 
 class KubernetesAuditLog(TrailNames):
-    """A stack's trail. Requires the lines of one log in order."""
+    """The trail of one stack. The lines of a log must be read in their order, since a watch has two events."""
 
     log_format = "the API server's audit log, one event of audit.k8s.io/v1 a line"
 
@@ -100,7 +100,7 @@ class KubernetesAuditLog(TrailNames):
         )
 
     def _is_first(self, event: dict[str, Any]) -> bool:
-        """Return whether an event is the first of its request. Ids count only for a watch: clients choose them."""
+        # Ids are compared only for a watch, since clients can choose them.
         stage, request = event["stage"], event["auditID"]
         is_start, rejected = stage == "ResponseStarted", _code(event) == HTTPStatus.UNAUTHORIZED
         if event["verb"] != "watch" or rejected:
@@ -116,7 +116,6 @@ class KubernetesAuditLog(TrailNames):
         return stage in ("ResponseComplete", "Panic")
 
     def _is_declared(self, name: str, reader: str, groups: Iterable[str]) -> bool:
-        """Return whether a reader is declared for all that it read. Ignores impersonation."""
         if reader in CONTROL_PLANE:
             return True
         subjects = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}

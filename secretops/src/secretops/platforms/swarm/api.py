@@ -1,6 +1,7 @@
-"""The Docker Engine API: objects by compare-and-swap, and errors of secretops.
+"""A client of the Docker Engine API. It changes objects by compare-and-swap, and raises errors of secretops.
 
-Uses raw requests: Docker's client can't update secrets and configs. https://docs.docker.com/reference/api/engine/
+It sends its own requests, since Docker's client can't update secrets and configs.
+https://docs.docker.com/reference/api/engine/
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class NoManagerError(StoreError):
 
 
 class SwarmApi:
-    """One daemon. `patient`: wait for a daemon that answered before (with `was_there`, that is assumed)."""
+    """A client of one daemon. If `patient`, it waits for a daemon that has answered before. `was_there`: assume that it
+    has."""
 
     def __init__(
         self, connect: Callable[[], Connection] = open_connection, *, patient: bool = True, was_there: bool = False
@@ -68,7 +70,7 @@ class SwarmApi:
 
     @contextmanager
     def waiting(self, patient: bool) -> Iterator[None]:
-        """Wait for an unresponsive daemon in the block only if `patient`."""
+        """During the block, wait for an unresponsive daemon only if `patient`."""
         before = self._patience
         self._patience = before if patient else 0.0
         try:
@@ -89,10 +91,10 @@ class SwarmApi:
         return answer.content
 
     def create(self, kind: Kind, spec: dict[str, Any], *, login: str | None = None) -> str | None:
-        """Return the new object's id; None if the name is taken.
+        """Create an object, and return its id; None if the name is taken.
 
-        Labels identify an object that an earlier attempt created without an answer. `login`: see
-        `daemon.registry_login`.
+        An object with the same labels counts as created, since the answer to an earlier attempt may have been lost.
+        `login`: see `daemon.registry_login`.
         """
         headers = {"X-Registry-Auth": login} if login else None
         answer = self._request("POST", f"/{kind}/create", body=spec, headers=headers)
@@ -217,7 +219,6 @@ class SwarmApi:
 
 
 def check_manager(info: dict[str, Any]) -> None:
-    """Raise NoManagerError unless the daemon is an unlocked manager."""
     swarm = info.get("Swarm") or {}
     if not swarm.get("ControlAvailable"):
         raise NoManagerError(swarm.get("LocalNodeState") or "unknown")

@@ -26,9 +26,9 @@ def compose(
     stack: Stack = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write the file for docker stack deploy.
+    """Write the compose file for `docker stack deploy`.
 
-    The result equals that of `pulumi up`, with the current versions.
+    Deploying it has the same result as `pulumi up`, with the current versions.
     """
     from secretops.platforms.swarm import export as operation
 

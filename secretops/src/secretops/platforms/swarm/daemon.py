@@ -1,4 +1,5 @@
-"""Docker's own configuration: the daemon (DOCKER_HOST, else the context, else the default socket) and registries."""
+"""Docker's own configuration: the daemon's address (DOCKER_HOST, else the context, else the default socket), and logins
+to registries."""
 
 from __future__ import annotations
 
@@ -35,7 +36,6 @@ class Connection:
 
 
 def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
-    """Connect to the daemon. Raises UsageError, UnreachableError."""
     host, tls = _address(environment)
     try:
         client = docker.APIClient(
@@ -56,7 +56,6 @@ def address_of(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def certificates_of(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the folder of the client certificates; None without TLS."""
     tls = _address(environment)[1]
     certificate = (tls.cert[0] if tls.cert else tls.ca_cert) if isinstance(tls, TLSConfig) else None
     return Path(certificate).parent if certificate else None

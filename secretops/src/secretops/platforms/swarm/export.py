@@ -1,6 +1,6 @@
-"""A Swarm's stack as files, without Pulumi: a compose file, and a systemd timer that runs ticks.
+"""Write a stack as files, for a Swarm without Pulumi: a compose file, and a systemd timer that runs ticks.
 
-The Pulumi program describes the services: it runs on the stack file, without engine or state.
+The Pulumi program describes the services. It runs on the stack file, without Pulumi's engine and state.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _escape(entry: Any) -> Any:
 
 
 def timer_files(program: Program, at: str | None) -> dict[str, str]:
-    """Return the units and a tick's files: name -> text. `at`: their folder on the manager."""
+    """Return the systemd units, and the files that a tick needs: name -> text. `at`: their folder on the manager."""
     folder = at or f"/etc/{program.name}"
     if not folder.startswith("/") or set(folder) & set(" \t\n\"'\\$%:"):
         raise UsageError(
@@ -175,7 +175,8 @@ def enable_commands(program: Program, folder: Path, at: str | None) -> tuple[str
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write atomically with mode 644: a manifest that others can write to is rejected. Raises UsageError."""
+    """Write each file atomically, with mode 644, since secretops rejects a manifest that others can write to. Raises
+    UsageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

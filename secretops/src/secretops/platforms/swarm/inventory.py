@@ -43,8 +43,8 @@ class Inventory:
         return [_parse(each) for each in self._api.get("/secrets", label=labels) or []]
 
     def names(self, secret: str, number: int, fields: tuple[str, ...]) -> dict[str | None, str]:
-        """Return field -> name of its Swarm secret; None -> name of the secret with the version's id. Raises
-        UsageError."""
+        """Return the name of the Swarm secret for each field; for None, that of the secret with the version's id.
+        Raises UsageError."""
         start = f"{self._location.prefix}{secret}-v{number}"
         names = {field: start if field is None else f"{start}-{field}" for field in (None, *fields)}
         for name in names.values():
@@ -58,7 +58,8 @@ class Inventory:
         return names
 
     def make(self, config: str, secret: str, stored: StoredVersion, texts: dict[str | None, str]) -> bool:
-        """Create the Swarm secrets for the config with the id `config`. Return False if a name is taken."""
+        """Create a version's Swarm secrets. `config`: id of the config that records them. Return False if a name is
+        taken."""
         labels = {
             SWARM_INSTANCE: self._location.instance,
             CONFIG: config,
@@ -72,9 +73,10 @@ class Inventory:
         return True
 
     def sweep(self, secret: str, state: SecretState) -> None:
-        """Remove unused secrets of retired versions.
+        """Remove the Swarm secrets of retired versions, unless a service uses them.
 
-        Skips another config's, and numbers that this config has not used: another process is creating them.
+        Skips secrets of another config. Also skips numbers that the config has not reached: another process may be
+        creating those secrets.
         """
         for each in self.all(secret):
             if each.config == state.config and each.number < state.next and each.number not in state.living:
@@ -95,7 +97,6 @@ def _parse(listed: dict[str, Any]) -> SwarmSecret:
 
 
 def check_value(secret: str, value: Value) -> None:
-    """Raise UsageError unless a Swarm secret can have the value."""
     env_file.check_value(secret, value)
     for field, text in value.items():
         size = len(text.encode())

@@ -1,7 +1,8 @@
 """Run a command that needs values as a Swarm job of one task, which mounts them.
 
-No daemon returns a value, so `tick`, `rotate` and `put` run on the connected manager, with every stored version
-mounted. The starter forwards output and exit code, and removes the job: the log of the job records its reads.
+Docker returns no value of a secret, so `tick`, `rotate` and `put` run on the connected manager, with every stored
+version mounted. The process that starts the job forwards its output, with the records of its reads, and its exit code.
+Then it removes the job.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ _OUT, _ERR, _DAEMON = 1, 2, 3
 
 
 class NotStartedError(StoreError):
-    """The container did not start: another attempt may succeed."""
+    """The container did not start. Another attempt may succeed."""
 
 
 class Job:
@@ -157,7 +158,6 @@ class Job:
         err.flush()
 
     def _stop(self) -> None:
-        """Signal the task and wait for its end on this manager; elsewhere only forward its output."""
         running = self._api.get("/containers/json", label=[f"com.docker.swarm.service.name={self.name}"]) or []
         for container in running:
             self._api.interrupt(container["Id"])
@@ -223,14 +223,13 @@ class Job:
 
 
 def job_objects(api: SwarmApi, *labels: str) -> Iterator[tuple[Kind, dict[str, Any]]]:
-    """Yield the secrets and configs with these labels, each with its kind."""
     kinds: tuple[Kind, ...] = ("secrets", "configs")
     for kind in kinds:
         yield from ((kind, each) for each in api.get(f"/{kind}", label=list(labels)) or [])
 
 
 class JobRunner:
-    """Runs jobs, by default with this process's output."""
+    """Runs jobs. Their output goes to `out` and `err`, by default this process's own."""
 
     def __init__(
         self,
@@ -261,7 +260,7 @@ class JobRunner:
                 self._sweep()
 
     def remove_leftovers(self) -> None:
-        """Remove jobs of killed starters, and print their records of reads, possibly again."""
+        """Remove jobs whose starting process was killed. Prints the records of their reads, possibly again."""
         now = parse_time((self._api.get("/info") or {}).get("SystemTime"))
         for service in self._services():
             if self._is_left(service, now):
@@ -284,7 +283,6 @@ class JobRunner:
                 )
 
     def _sweep(self) -> None:
-        """Remove unused Swarm secrets, unless a rotation is creating some."""
         state = VersionStateClient(self._api, self._location).read()
         if state.lease is None:
             for secret in state.secrets:
@@ -306,7 +304,6 @@ class JobRunner:
         )
 
     def _node(self) -> str:
-        """Return the connected manager's id. Raises StoreError if it accepts no task."""
         id = ((self._api.get("/info") or {}).get("Swarm") or {}).get("NodeID") or ""
         node = self._api.get(f"/nodes/{id}") or {}
         availability = (node.get("Spec") or {}).get("Availability") or "active"
@@ -321,7 +318,7 @@ class JobRunner:
         return str(id)
 
     def _login(self, job: Job) -> str | None:
-        """Return the registry login; None if unreadable: the image may be public."""
+        """Return the registry login. None if it cannot be read: the image may be public."""
         try:
             return registry_login(self._location.image)
         except UsageError as error:
@@ -329,7 +326,6 @@ class JobRunner:
             return None
 
     def _mounted(self) -> list[dict[str, Any]]:
-        """Return the job's mounts: every stored value, and other secrets of the server."""
         state = VersionStateClient(self._api, self._location).read()
         kept = {
             each.name: each.id
@@ -354,7 +350,7 @@ def run_job(
     out: IO[bytes] | None = None,
     err: IO[bytes] | None = None,
 ) -> int:
-    """Run `secretops` as a job, and return its exit code. `files` are public."""
+    """Run `secretops` as a job, and return its exit code. `files`: public files for the task, by path."""
     payload = payload_of(manifest, supplied, files)
     api = SwarmApi(was_there="--scheduled" in command)  # the rotator may start before its daemon, and then waits for it
     runner = JobRunner(location, api, out=out, err=err)
@@ -376,5 +372,5 @@ def _mount(what: str, name: str, id: str, path: str) -> dict[str, Any]:
 
 
 def parse_time(text: Any) -> datetime:
-    """Parse Go's times, which have nanoseconds. None: the earliest time."""
+    """Parse a time of Docker, to the second. An empty text becomes the earliest time."""
     return datetime.fromisoformat(str(text)[:19]).replace(tzinfo=UTC) if text else datetime.min.replace(tzinfo=UTC)

@@ -26,12 +26,12 @@ class SwarmFile(Model):
 
 
 def version_file(secret: str) -> str:
-    """Return the file with the mounted version's id, which the launcher reads."""
+    """Return the name of the file with the id of the mounted version."""
     return f"{secret}-version"
 
 
 class SwarmStoreLocation(StoreLocation):
-    """The secrets of one Swarm. DOCKER_HOST or the current context determines its manager's daemon."""
+    """The secrets of one Swarm. DOCKER_HOST or Docker's current context names the daemon of a manager."""
 
     kind: Literal["swarm"] = "swarm"
     # Start of the name of every Swarm secret of the stack: `<prefix>mqtt-v3-password`.

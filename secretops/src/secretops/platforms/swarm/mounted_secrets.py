@@ -1,4 +1,5 @@
-"""The secrets that a service mounts: the Pulumi program declares the service and leaves its list unchanged."""
+"""The secrets that a service mounts. The Pulumi program declares the service with the list that it finds, so that
+`pulumi up` does not change the list."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ class MountedSecret:
 
 
 def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: SwarmApi | None = None) -> MountedSecret:
-    """Return an operator's secret, mounted for `uid` alone. Raises UsageError."""
+    """Return the mount of an operator's Swarm secret, readable only for `uid`. Raises UsageError if it is missing."""
     found = (api or SwarmApi()).get(f"/secrets/{secret}")
     if found is None:
         raise UsageError(
@@ -35,7 +36,7 @@ def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: Swa
 
 
 def mounted_secrets(service: str, api: SwarmApi | None = None) -> tuple[MountedSecret, ...]:
-    """Return a service's list of secrets, sorted by file; empty without the service."""
+    """Return the secrets that a service mounts, sorted by file; none if the service is missing."""
     found = (api or SwarmApi()).get(f"/services/{service}")
     listed = [
         MountedSecret(

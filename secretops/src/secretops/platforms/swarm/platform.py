@@ -1,5 +1,3 @@
-"""The Docker Swarm platform. Only the Swarm's tasks can read values."""
-
 from __future__ import annotations
 
 import functools

@@ -1,7 +1,7 @@
 """Watch an update of the server's service until all tasks have its list of secrets.
 
-Docker stores one earlier spec, and rolls back to it when new tasks fail. After a write during an update, that is the
-unfinished spec, even if it never worked.
+Docker stores one earlier spec, and rolls back to it if new tasks fail. If the service is written during an update, the
+earlier spec is that of the unfinished update, even if it never worked.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ STARTS = 3
 
 
 class UpdateFailedError(UndeliverableError):
-    """The update was paused or rolled back: tasks have the previous version."""
+    """The update was paused or rolled back, so tasks have the previous version."""
 
 
 class NeverRanError(UpdateFailedError):
-    """A container did not start: another attempt may succeed."""
+    """A container did not start. Another attempt may succeed."""
 
 
 class Rollout:
@@ -64,7 +64,8 @@ class Rollout:
         )
 
     def wait_until_idle(self) -> Service | None:
-        """Return the service after any update, or None. Raises UnreachableError."""
+        """Wait until no update of the service runs. Return the service, or None if it is missing. Raises
+        UnreachableError."""
         began, sent = time.monotonic(), None
         while service := self.service():
             state = state_of(service)
@@ -82,10 +83,11 @@ class Rollout:
         return {task["ID"] for task in self._failed_tasks(service)}
 
     def wait(self, wanted: list[ServiceSecret], *, is_new: bool, failed: set[str] | None = None) -> None:
-        """Wait until every running task has the list `wanted`; if `is_new`, also until one runs steadily with it.
+        """Wait until every running task has the list `wanted`. If `is_new`, also wait until a task has run for STEADY
+        seconds.
 
-        `failed`: tasks that had failed before an update just sent; else None. Raises UpdateFailedError,
-        UnreachableError, and after such an update NeverRanError.
+        `failed`: the tasks that had failed before an update that was just sent; None if none was sent. Raises
+        UpdateFailedError, UnreachableError; after a sent update also NeverRanError.
         """
         began, ended = time.monotonic(), 0.0
         seen: dict[str, float] = {}
@@ -131,7 +133,6 @@ class Rollout:
         )
 
     def _runs_steadily(self, service: Service, seen: dict[str, float]) -> bool:
-        """Return whether a task has run for STEADY seconds, or the service has no replicas."""
         if _replicas(service) == 0:
             return True
         now = time.monotonic()

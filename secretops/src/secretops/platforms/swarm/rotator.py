@@ -27,7 +27,7 @@ EVERY = 3600.0
 
 
 def main() -> None:
-    """Exit with 0 when stopped by a signal, with a documented code if it can't start."""
+    """Run ticks. Exits with 0 if a signal stops it, and with a documented code if it can't start."""
     forbid_core_dumps()
     printable.install()
     redaction.install()
@@ -54,10 +54,8 @@ def main() -> None:
 
 
 def tick(run: Callable[[], int]) -> None:
-    """Run one tick. Print every exception, bugs included, instead of exiting.
-
-    A restarted process would tick again at once.
-    """
+    """Run one tick. Prints every exception instead of exiting, since Docker would restart the process, and tick again
+    at once."""
     try:
         run()
     except Exception as error:

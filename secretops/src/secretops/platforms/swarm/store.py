@@ -1,7 +1,8 @@
 """The Swarm store: each field of a version is a Swarm secret, and labels of a config record the versions.
 
-The server's list of secrets is the delivery: one update changes all files of a version, so no reader mixes two. No
-daemon returns a value; only a task that mounts the secret can read it (docs/adr/0012).
+A delivery updates the list of secrets that the server's service mounts. All files of a version change at once, so no
+reader gets a mix of two versions. Docker returns no value of a secret: only a task that mounts it can read it
+(docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -161,7 +162,6 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         return self._read(secret)
 
     def _has_left(self, secret: str, state: SecretState) -> bool:
-        """Return whether any Swarm secret remains, recorded or not."""
         return any(each.config == state.config for each in self._inventory.all(secret))
 
     # The delivery.
@@ -206,10 +206,10 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _update_service(
         self, secret: str, current: StoredVersion | None, ours: list[StoredVersion], *, before: Callable[[], None]
     ) -> bool:
-        """Deliver `current`, or remove `secret` for None, and wait for the tasks. Return False without a service.
+        """Mount `current` in the server's service, or unmount `secret` if `current` is None, then wait for the tasks.
 
-        `before` runs right before each write. Raises UpdateFailedError if tasks have the previous version; StoreError
-        for an edited delivery; UnreachableError if the update takes too long.
+        Return False if there is no service. `before` runs right before each write. Raises UpdateFailedError,
+        UnreachableError, and StoreError if somebody changed the mounts.
         """
         for _ in range(STARTS - 1):
             with contextlib.suppress(NeverRanError):
@@ -296,7 +296,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _edited(
         self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
     ) -> ServiceSecret | None:
-        """Return an entry that mounts another text as a file of secretops, or None."""
+        """Return an entry of the service that mounts another author's text as a file of `secret`, or None."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self._files(secret).items()}
         names = {file_of(entry) for entry in wanted}
@@ -317,7 +317,8 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
 
 
 def _differ(one: list[ServiceSecret], other: list[ServiceSecret]) -> bool:
-    """Compare without the order: sending another order would restart every task."""
+    """Return whether two lists differ other than in their order. Any update would restart every task, also if only the
+    order differs."""
     return sorted(map(repr, map(_facts, one))) != sorted(map(repr, map(_facts, other)))
 
 

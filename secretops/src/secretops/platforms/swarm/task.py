@@ -44,12 +44,12 @@ Payload = tuple[Mapping[str, bytes], Mapping[str, bytes]]
 
 
 def is_task() -> bool:
-    """Return whether this is a remote command's task, which can read values."""
+    """Return whether this process is the task of a remote command. Only such a task can read values."""
     return bool(os.environ.get(VARIABLE))
 
 
 def actor(role: str) -> str:
-    """Return the actor for access records: the task's starter, or this account."""
+    """Return the actor for access records: in a task, the account that started it; else this account."""
     starter = os.environ.get(STARTER)
     return f"{role}:{starter}" if is_task() and starter else this_actor(role)
 

@@ -35,7 +35,8 @@ _SERVICE_NAME = "com.docker.swarm.service.name"
 
 
 class SwarmEvents:
-    """A Swarm's trail, without the arguments of commands."""
+    """The trail of a Swarm. For a command that somebody ran in a container it omits the command line, which may contain
+    a value."""
 
     log_format = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
 
@@ -112,7 +113,6 @@ class SwarmEvents:
         return None
 
     def _into(self, action: str, attributes: dict[str, str]) -> str | None:
-        """Return the operation of an access to a server's container, or None."""
         verb, _, words = action.partition(":")
         if verb not in INTO_CONTAINER or attributes.get(_SERVICE_NAME) != self._location.service:
             return None

@@ -1,5 +1,3 @@
-"""Values of Swarm secrets that this process can read, and records of reads."""
-
 from __future__ import annotations
 
 import sys
@@ -15,14 +13,15 @@ class Values(Protocol):
     """The texts of Swarm secrets. They never change."""
 
     def text(self, name: str) -> str | None:
-        """Return a text. Raises StoreError if this process cannot read it."""
+        """Return a secret's text; None if the Swarm has no such secret. Raises StoreError if this process cannot read
+        it."""
 
     def keep(self, name: str, text: str) -> None:
         """Remember the text of a new secret, which no task mounts yet."""
 
 
 class MadeSinceError(StoreError):
-    """Another rotation has created the version first."""
+    """Another rotation created the secret after this task had started."""
 
     exit_code = ExitCode.BUSY
 
@@ -72,7 +71,8 @@ class TaskValues:
 
 
 class LogRecords:
-    """JSON lines on standard error, which a task's starter prints. `reads`: whether to record reads."""
+    """Writes access records as JSON lines to standard error, which a task's starter prints. `reads`: also record
+    reads."""
 
     def __init__(self, actor: str, *, reads: bool) -> None:
         self._actor, self._reads = actor, reads

@@ -1,7 +1,7 @@
-"""The state of a stack's versions: labels of one config, changed by compare-and-swap. It contains no value.
+"""The state of a stack's versions, in the labels of one config. It contains no value.
 
-A config's content can't change, but its labels can, by a write that names the index of the config as read. They include
-the lease, so only its holder can write them.
+The content of a config can't change, but its labels can. A write names the index of the config that was read, and fails
+if the config has changed since. The labels include the lease, so a process that lost it can't write.
 """
 
 from __future__ import annotations
@@ -101,14 +101,15 @@ class VersionState:
 
 
 class VersionStateClient:
-    """Reads and writes the Swarm config that holds the version state. With a lease's `token`, only under that lease."""
+    """Reads and writes the config with the version state. If `token` is set, raises LeaseLostError unless the lease has
+    that token."""
 
     def __init__(self, api: SwarmApi, location: Location) -> None:
         self.api, self.location = api, location
         self.token = ""  # nosec B105 - no lease
 
     def read(self) -> VersionState:
-        """Return the state, without an id if the config is missing. Raises StoreError, UnreachableError."""
+        """Return the state. It has no id if the config is missing. Raises StoreError, UnreachableError."""
         return self._of_holder(self.get())
 
     def change(self, decide: Callable[[VersionState], None]) -> VersionState:
@@ -166,7 +167,7 @@ class VersionStateClient:
         return self.get() is None and self.api.get(f"/services/{self.location.service}") is None
 
     def remove_empty(self) -> None:
-        """Remove a config without versions. Needs the lease, because a removal is no compare-and-swap."""
+        """Remove a config without versions. Requires the lease, since a removal is no compare-and-swap."""
         state = self.read()
         if state.id and not state.kept and self.token:
             with self.api.waiting(patient=False):
@@ -215,9 +216,10 @@ class LeaseLabel(LeaseStore):
 
 @contextlib.contextmanager
 def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[HeldLease | None]:
-    """Hold the lease in the block; None in a Swarm without config and service.
+    """Hold the lease during the block, and renew it over a separate connection.
 
-    Renews over a separate connection. Raises the errors of `stores.lease.hold`.
+    Yields None, without a lease, if the Swarm has neither the config nor the service. Raises the errors of
+    `stores.lease.hold`.
     """
     own = VersionStateClient(client.api.clone(), client.location)
     if own.is_nowhere:

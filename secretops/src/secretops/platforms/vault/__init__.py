@@ -6,5 +6,5 @@
     <lease>           the document of the lease; its custom_metadata is the index of secrets
 
 A path needs room for three documents (max_versions). Vault has no check-and-set for custom_metadata, but a late write
-affects only its own version: a document has the id of its version. The audit devices are the trail.
+changes only the key of its own version. The audit devices are the trail.
 """

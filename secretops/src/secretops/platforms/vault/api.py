@@ -51,14 +51,17 @@ EMPTY = Metadata(0, {}, {})
 
 @dataclass(frozen=True, repr=False)
 class Document:
-    """A document with values. Not printable."""
+    """A document with values. Its repr shows no value."""
 
     number: int
     data: Mapping[str, Any]
 
 
 class Api:
-    """Paths of one mount. `guard` runs before each attempt of a write; its argument True means: confirm the lease."""
+    """A client for the paths of one mount.
+
+    `guard` runs before each attempt of a write. With the argument True it must renew the lease first.
+    """
 
     def __init__(self, server: Server, mount: str, login: Login | None = None) -> None:
         self.server, self.mount = server, mount
@@ -68,7 +71,6 @@ class Api:
 
     @classmethod
     def of(cls, location: VaultStoreLocation, mount: str = "") -> Self:
-        """Return a client of a mount, by default the stack's."""
         server = Server(location.address, location.namespace, location.ca_file)
         return cls(server, mount or location.mount, Login(server, location.login))
 
@@ -86,7 +88,7 @@ class Api:
         return Metadata(int(found["current_version"]), documents, found.get("custom_metadata") or {})
 
     def read(self, path: str, number: int | None = None, *, patient: bool = True) -> Document | None:
-        """Return a document, by default the newest; None if missing, deleted or destroyed."""
+        """Return a document, by default the newest. None if it is missing, deleted or destroyed."""
         query = "" if number is None else f"?version={number}"
         answer = self._request("read", "data", path, "GET", query=query, patient=patient)
         if answer is None:
@@ -99,8 +101,8 @@ class Api:
     def write(
         self, path: str, data: Mapping[str, str], after: int, *, fresh: bool = False, patient: bool = True
     ) -> int | None:
-        """Write if `after` is the newest document. Return the new number, or None on a conflict. `guard` gets
-        `fresh`."""
+        """Write a document if the newest one still has the number `after`. Return the new number, or None on a
+        conflict. `fresh`: renew the lease first."""
         body = {"data": dict(data), "options": {"cas": after}}
         answer = self._request("write", "data", path, "POST", body, fresh=fresh, patient=patient)
         if answer is None:
@@ -112,7 +114,8 @@ class Api:
     def update_metadata(
         self, path: str, changes: Mapping[str, str | None], *, create: bool = True, patient: bool = True
     ) -> bool:
-        """Set keys, and remove those that are None. Without `create`, return False if missing."""
+        """Set keys of custom_metadata, and remove those that are None. If the path is missing and `create` is False,
+        return False."""
         action, body = "write the metadata of", {"custom_metadata": dict(changes)}
         if self._request(action, "metadata", path, "PATCH", body, merges=True, patient=patient):
             return True
@@ -129,7 +132,6 @@ class Api:
         self._request("remove", "metadata", path, "DELETE", fresh=True)
 
     def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """Send any other request. Return the response's body, or None."""
         answer = self._send(method, path, body, action=method, where=path)
         return None if answer is None else dict(answer.body)
 
@@ -155,7 +157,6 @@ class Api:
     def _send(
         self, method: str, url: str, body: Mapping[str, Any] | None, *, action: str, where: str, **how: Any
     ) -> Answer | None:
-        """Return the response; None for a missing path, or a failed check-and-set."""
         for attempts in (1, 0):
             token = self.login.token()
             answer = self._connection.request(method, url, body, token=token, **how)
@@ -176,7 +177,6 @@ def _document_info(found: Mapping[str, Any]) -> DocumentInfo:
 
 
 def _time(text: str) -> datetime:
-    """Parse Go's times, which have nanoseconds."""
     whole, _, fraction = text.removesuffix("Z").partition(".")
     try:
         return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
@@ -202,19 +202,19 @@ def version_of(data: Mapping[str, Any] | None, number: int) -> str:
 
 
 def fields_of(data: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return the fields of a document; None unless it is a value."""
+    """Return the fields of a document; None if one is not a text."""
     found = {name: text for name, text in (data or {}).items() if name != VERSION}
     return found if all(isinstance(text, str) for text in found.values()) else None
 
 
 class VaultPki:
-    """A PKI role, which never has the key."""
+    """Signs requests by a role of a PKI engine. It never receives a private key."""
 
     def __init__(self, api: Api, issuer: VaultIssuer) -> None:
         self._api, self._issuer = api, issuer
 
     def sign(self, request: str) -> SignedCertificate:
-        """Call `sign`, not `issue`, whose response contains a key."""
+        """Sign a request. Uses the endpoint `sign`, since the response of `issue` would contain a private key."""
         issuer = self._issuer
         body = {"csr": request, "common_name": issuer.common_name, "ttl": f"{issuer.seconds}s", "format": "pem"}
         path = f"{issuer.mount}/sign/{issuer.role}"

@@ -27,7 +27,7 @@ VaultRole = Annotated[str, matching(r"[\w.@:-]{1,256}", "a role's name or id: on
 
 
 class VaultLogin(Model):
-    """A rotator's login. Public: it has no secret id and no token."""
+    """A rotator's login. It contains no secret id and no token."""
 
     method: Literal["approle", "jwt", "kubernetes"]
     # Mount of the auth method, without `auth/`.
@@ -66,7 +66,7 @@ class VaultStoreLocation(StoreLocation):
 
 
 class VaultIssuer(Issuer):
-    """A role of a PKI engine in the stack's Vault, used by the store's login."""
+    """A role of a PKI engine in the stack's Vault. Requests use the login of the store."""
 
     kind: Literal["vault"] = "vault"
     mount: VaultPath
@@ -78,7 +78,8 @@ class VaultIssuer(Issuer):
 
     @property
     def revocation(self) -> str:
-        """Return the command that revokes a certificate and rebuilds the CRL: auto_rebuild waits up to 48 hours."""
+        """Return the command that revokes a certificate, and rebuilds the CRL at once. auto_rebuild can wait 48
+        hours."""
         return (
             f"as an operator: vault write {self.mount}/revoke serial_number=…, then vault read {self.mount}/crl/rotate"
         )

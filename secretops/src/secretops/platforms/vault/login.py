@@ -37,7 +37,7 @@ TOKEN_FILE = ".vault-token"  # noqa: S105  # nosec B105 - a file's name
 
 @dataclass(frozen=True, repr=False)
 class LoginToken:
-    """A token from an auth method. Not printable. Times are seconds of `lease.boot_clock`."""
+    """A token from an auth method. Its repr shows no value. Times are seconds of `lease.boot_clock`."""
 
     token: str
     # When the token was requested or renewed.
@@ -66,7 +66,7 @@ class LoginToken:
 
 
 class Login:
-    """The token for `server`: an auth `method`'s, or else the operator's. Thread-safe."""
+    """Gets the token for `server`: from the auth method `method`, or else the operator's. Thread-safe."""
 
     def __init__(
         self, server: Server, method: VaultLogin | None = None, *, environment: Mapping[str, str] | None = None
@@ -96,7 +96,8 @@ class Login:
             return current.token
 
     def is_invalid(self, token: str) -> bool:
-        """Return whether another token may help after a 403. Raises UsageError."""
+        """Return whether a request that got a 403 may succeed with another token. Raises UsageError if the operator's
+        token is invalid."""
         with self._lock:
             if self._current and self._current.token != token:
                 return True
@@ -114,7 +115,7 @@ class Login:
             return True
 
     def close(self) -> None:
-        """Revoke an auth method's token. No-op for an operator's."""
+        """Revoke the token of an auth method. Does nothing for an operator's token."""
         with self._lock:
             current, self._current = self._current, None
             atexit.unregister(self.close)
@@ -165,7 +166,7 @@ class Login:
         return sent, self._connection.request("POST", f"auth/{method.mount}/login", body)
 
     def _renewed(self, current: LoginToken) -> LoginToken | None:
-        """Return None if the renewed token is not valid for half of its first TTL."""
+        """Renew a token. Return None if this fails, or the token is then valid for less than half of its first TTL."""
         if not current.renewable:
             return None
         sent = lease.boot_clock()
@@ -205,7 +206,6 @@ class Login:
 
 
 def _check_address(server: Server, environment: Mapping[str, str]) -> None:
-    """Raise UsageError unless VAULT_ADDR or BAO_ADDR names `server`."""
     named = [environment[name] for name in ("VAULT_ADDR", "BAO_ADDR") if environment.get(name)]
     if (place := _host_and_port(server.address)) is None or place not in map(_host_and_port, named):
         raise UsageError(

@@ -1,5 +1,3 @@
-"""Vault and OpenBao: a KV mount as a store, audit devices as its trail, a PKI mount as an issuer."""
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -46,7 +46,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Answer:
-    """A response. Not printable."""
+    """A response. Its repr shows only the status."""
 
     status: int
     body: Mapping[str, Any]

@@ -1,6 +1,6 @@
-"""`vault:<host>[:<port>]/<mount>/data/<secret>[+<secret>…][,<option>…]`: secrets of Vault or OpenBao, by a login.
+"""The source `vault:<host>[:<port>]/<mount>/data/<secret>[+<secret>…][,<option>…]`: secrets of Vault or OpenBao.
 
-For example vault:vault.example:8200/coreflux-mcp-prod/data/mqtt+agent-key,approle=…,file=/run/secrets/login. The part
+An example is vault:vault.example:8200/coreflux-mcp-prod/data/mqtt+agent-key,approle=…,file=/run/secrets/login. The part
 before the secrets is the path of the reader's policy; the default is all four secrets. Options follow commas, which no
 shell, unit or compose file interprets. None of them is secret:
 
@@ -51,7 +51,7 @@ class SourceAddress:
 
 
 class VaultSource(PollingSource):
-    """A source of the newest documents. It reads each version's value once, as the audit log shows."""
+    """Polls the secrets' metadata. It reads the value of each version only once."""
 
     def __init__(self, place: str, *, every: float = POLL_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         found = parse_address(place)

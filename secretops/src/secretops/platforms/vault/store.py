@@ -59,11 +59,12 @@ class VaultVersionStore(VendorVersionStore[State]):
                 raise self._contended(secret, pending=True)
 
     def secret_names(self) -> tuple[str, ...]:
-        """Return the secrets, by the index also those that were removed from the stack."""
+        """Return the names of the secrets, also of those that were removed from the stack, which the index records."""
         return tuple(sorted({*super().secret_names(), *(self._index.paths().keys() - self._location.secrets.keys())}))
 
     def forget(self, secret: str) -> None:
-        """Remove the pending path first, so that an interrupted purge changes nothing for readers."""
+        """Remove both paths of a secret, the pending path first: readers notice nothing if this is interrupted before
+        the second."""
         if (paths := self._find_names(secret)) is None:
             return
         self.confirm()
@@ -202,7 +203,7 @@ class VaultVersionStore(VendorVersionStore[State]):
 
 
 class LeaseDocument(LeaseStore):
-    """The lease in a document. `StoredLease.at` is its number."""
+    """The lease in a document. `StoredLease.at` is the document's number."""
 
     def __init__(self, api: Api, path: str) -> None:
         self._api, self._path = api, path

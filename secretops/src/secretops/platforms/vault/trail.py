@@ -2,7 +2,8 @@
 
 https://openbao.org/docs/audit/
 
-Counts only responses, and denied requests, which may lack a response. Texts are HMACs with a salt per device.
+It counts responses, and denied requests, since these may have no response. Texts in the log are HMACs, with another
+salt for each device.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ _DENIED = "permission denied"
 
 
 class VaultAuditLog(TrailNames):
-    """The trail of one stack's mount."""
-
     log_format = "the log of an audit device, one request or response as JSON a line"
 
     def __init__(self, location: VaultStoreLocation) -> None:
@@ -74,7 +73,6 @@ class VaultAuditLog(TrailNames):
         )
 
     def _operation(self, request: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Return operation and secret; None for another path."""
         namespace = str((request.get("namespace") or {}).get("path") or "").strip("/")
         if namespace != self._namespace:
             return None
@@ -96,7 +94,6 @@ class VaultAuditLog(TrailNames):
 
 
 def entries(line: bytes) -> list[Mapping[str, Any]]:
-    """Return a line's entries, after any prefix."""
     found = json_documents(line[max(line.find(b"{"), 0) :])
     for entry in found:
         is_entry = isinstance(entry, dict) and entry.get("type") in ("request", "response")
@@ -117,7 +114,8 @@ def returns_value(entry: Mapping[str, Any]) -> bool:
 
 
 def has_plain_value(entry: Mapping[str, Any], side: str) -> bool:
-    """Return whether `side` of an entry has a plain text. Devices never hash times."""
+    """Return whether `side`, the request or the response, has a text that is not hashed, except times, which devices
+    never hash."""
     if f"/{VALUE_KIND}/" not in str(entry["request"]["path"]):
         return False
     fields = ((entry.get(side) or {}).get("data") or {}).get("data")
@@ -150,11 +148,10 @@ def _alias(auth: Mapping[str, Any]) -> str:
 
 
 def _matches(declared: str, auth: Mapping[str, Any]) -> bool:
-    """Compare a login with a declared reader: `<mount>/<role>`, `<mount>/<user>` or a display name.
-
-    Only the server sets a display name, which starts with the mount. A user's token may have metadata of any role.
-    """
+    """Return whether a login is of a declared reader: `<mount>/<role>`, `<mount>/<user>` or a display name."""
     display, role = str(auth.get("display_name") or ""), _role(auth)
+    # Only the server sets the display name, which starts with the mount. The metadata are no proof: a user's token may
+    # have those of any role.
     mount, slash, name = declared.rpartition("/")
     if not display or not slash:
         return bool(display) and display == declared

@@ -23,7 +23,8 @@ HASHING = "sys/audit-hash/"
 
 
 def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str, version: str) -> Trail:
-    """Return a trail of a value's recipients; version "" is the current one. Reads the value."""
+    """Return the trail of requests that wrote or returned the value of `version`, by default the current one. Reads the
+    value."""
     secret = session.secret(name)
     current = session.store.versions(secret.name).current
     if not version and current is None:
@@ -44,7 +45,6 @@ def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str,
 
 
 def _devices(api: Api) -> list[str]:
-    """Return the audit devices. Each has its own salt."""
     devices = _ask(api, "GET", "sys/audit", 'path "sys/audit" { capabilities = ["read", "sudo"] }').get("data")
     if not devices:
         raise StoreError(
@@ -78,7 +78,7 @@ def _ask(api: Api, method: str, path: str, policy: str, body: Mapping[str, str] 
 
 
 class ValueTrail(VaultAuditLog):
-    """The requests that wrote one of `hashes`, or returned it."""
+    """The trail of requests that wrote or returned a text with one of `hashes`."""
 
     def __init__(self, location: VaultStoreLocation, hashes: Collection[str]) -> None:
         super().__init__(location)

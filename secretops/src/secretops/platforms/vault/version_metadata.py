@@ -1,12 +1,12 @@
 """The custom_metadata of a path, with the metadata of a secret's versions.
 
-    secretops-version-<id>   one version of ours, and the numbers of its documents
+    secretops-version-<id>   one version, and the numbers of its documents
     secretops-last           the newest entry of the journal
     secretops-path-<secret>  at the lease's path: the paths of that secret
 
 A path has at most 64 keys of 128 bytes, with texts of 512: https://openbao.org/api-docs/secret/kv/kv-v2/
-It is written first, with the number that check-and-set will give the document (`planned`). After a crash in between,
-the document of that number identifies its version.
+It is written before a document, with the number that check-and-set will give to that document (`planned`). After a
+crash in between, the document with that number identifies its version.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class VersionRecord:
         return (*self.numbers[:-1], *(number for number in self.copies if number < self.newest))
 
     def entry(self) -> tuple[str, str]:
-        """Return key and text of the metadata. Raises UsageError."""
+        """Return the record as a key and a text of custom_metadata. Raises UsageError if it is too long."""
         version = self.version
         facts: dict[str, Any] = {name: _format(time) for name in TIMES if (time := getattr(version, name)) is not None}
         others = {"user": version.user, "numbers": self.numbers, "planned": self.planned, "copies": self.copies}
@@ -88,7 +88,7 @@ def version_records(metadata: Metadata) -> dict[str, VersionRecord]:
 
 @dataclass(frozen=True, repr=False)
 class State:
-    """One secret's state, from its two paths. Not printable."""
+    """The state of one secret, from its two paths. Its repr shows no value."""
 
     main: Metadata
     pending_metadata: Metadata
@@ -145,7 +145,7 @@ class State:
         return sorted(number for number in numbers if number in documents and not documents[number].destroyed)
 
     def changes(self) -> dict[str, str | None]:
-        """Return the changes of custom_metadata; None removes a key."""
+        """Return the texts to write to custom_metadata, by key; None removes a key."""
         staged_ids = {version.id for version in self.versions.all} - {self.pending.version.id if self.pending else None}
         wanted: dict[str, str | None] = {}
         for name, each in self.published.items():
@@ -171,7 +171,6 @@ class State:
         return next((claims[name] for name in unpublished), None)
 
     def _with_foreign(self, api: Api, path: str) -> State:
-        """Return the state after a rollback, or with a document of another writer."""
         found = api.read(path, self.main.current)
         if found is None:
             return self
@@ -186,7 +185,7 @@ class State:
 
 
 def _resolve_plan(api: Api, path: str, main: Metadata, record: VersionRecord) -> VersionRecord:
-    """Replace `planned` by the document of that number, if it exists."""
+    """If the document with the number `planned` exists, add it to `numbers`."""
     if record.planned is None or record.planned > main.current:
         return record
     info = main.documents.get(record.planned)
@@ -222,13 +221,13 @@ def _parse(text: str) -> datetime:
 
 
 class SecretIndex:
-    """The paths of all secrets, also removed ones: no policy permits to list a mount."""
+    """Records the paths of all secrets, also of removed ones, since no policy permits listing a mount."""
 
     def __init__(self, api: Api, lease: str) -> None:
         self._api, self._lease = api, lease
 
     def paths(self) -> dict[str, tuple[str, str]]:
-        """Return secret -> its path, and its pending path."""
+        """Return the path and the pending path of each secret."""
         found = {}
         for key, text in (self._api.metadata(self._lease) or EMPTY).custom.items():
             with contextlib.suppress(*_INVALID):
@@ -238,7 +237,7 @@ class SecretIndex:
         return found
 
     def add(self, secret: str, paths: tuple[str, str]) -> None:
-        """Add a secret's paths. Call it before its first write."""
+        """Add a secret's paths. Call it before the secret's first write."""
         if self.paths().get(secret) != paths:
             self._api.update_metadata(self._lease, {f"{INDEX_KEY}{secret}": json.dumps(paths)})
 

@@ -1,7 +1,7 @@
 """Read a login's credential from a file: a JWT, a secret id, or the wrapping token of a secret id.
 
-An unused wrapping token proves that no other program got the secret id. A second file has a used token's digest, so
-that a restart is not reported as a theft.
+An unused wrapping token proves that no other program got the secret id. A second file has the digest of a token that
+this program used, so that a restart is not reported as a theft.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Wrapping:
         return self._secret_id
 
     def unwrap_another(self) -> bool:
-        """Unwrap a new token in the file. Return False without one."""
+        """Unwrap the token in the file if it is new; else return False."""
         try:
             token = read_credential(self._method.file, WRAPPED)
         except UsageError:
@@ -128,7 +128,7 @@ def read_credential(file: str, what: str) -> str:
 
 
 def check_token(text: str, source: str) -> str:
-    """Return `text`. Raises UsageError if it can't be in a header: an HTTP client would print it."""
+    """Return `text`. Raises UsageError if it is not valid in an HTTP header, since the HTTP client would quote it."""
     remember(text)
     if not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError(

@@ -1,6 +1,6 @@
 """Doctor's checks of an AWS stack.
 
-IAM evaluates the rights, by SimulatePrincipalPolicy:
+IAM's SimulatePrincipalPolicy evaluates the rights:
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 """
 
@@ -101,7 +101,7 @@ def secrets(account: Account) -> Result:
 
 
 def unknown_secrets(account: Account) -> Result:
-    """Find secrets with the stack's prefix that are not in the stack. Their readers still get a value."""
+    """Find secrets that have the stack's prefix, but are not in the stack."""
     found = account.undeclared()
     leaving = (
         f"{name} is deleted on {_utc(date)}, and its name is in use until then" for name, date in found.items() if date
@@ -117,7 +117,6 @@ def unknown_secrets(account: Account) -> Result:
 
 
 def keys(account: Account) -> Result:
-    """Check that the KMS keys are enabled: a value is unreadable without its key."""
     used: dict[str, list[str]] = {}
     for name, described in account.secrets.items():
         if described and (key := described.get("KmsKeyId")):
@@ -137,7 +136,6 @@ def keys(account: Account) -> Result:
 
 
 def lease(account: Account, timing: Timing | None = None, take_over: Repair | None = None) -> Result:
-    """Check that the holder renews the lease. `take_over` repairs an expired lease."""
     account.reach()
     timing = timing or Timing()
     try:
@@ -154,7 +152,7 @@ def lease(account: Account, timing: Timing | None = None, take_over: Repair | No
 
 
 def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
-    """Find an AWSPENDING that no rotation uses: it blocks rotations by AWS.
+    """Find secrets with an AWSPENDING version that no rotation uses, since it blocks rotations by AWS.
 
     `rotated`: full names of the secrets whose values only secretops creates.
     """
@@ -221,7 +219,7 @@ def _release_command(account: Account, name: str, version: str, *, is_ours: bool
 
 
 def rotation(account: Account, rotated: Mapping[str, str]) -> Result:
-    """Check that AWS rotates on schedule the secrets in `rotated`: secret -> full name, or ""."""
+    """Check that AWS rotates secrets on schedule. `rotated`: secret -> its full name, or "" if it is missing."""
     wrong, healthy = [], []
     for secret, name in rotated.items():
         found = account.secrets[name] if name else None
@@ -258,7 +256,6 @@ def readers_rights(account: Account) -> Result:
 
 
 def rotators_rights(account: Account, rotated: Collection[str]) -> Result:
-    """Check that the roles of rotation functions may rotate and acquire the lease."""
     described = {name: account.secrets[name] for name in rotated}
     functions = {name: found.get("RotationLambdaARN", "") for name, found in described.items() if found}
     roles = {name: _role_of(account, function) for name, function in functions.items() if function}
@@ -310,7 +307,6 @@ def _lacking(account: Account, who: Mapping[str, list[str]], actions: tuple[str,
 
 
 def alarms(account: Account) -> Result:
-    """Check that the stack's alarms exist and are enabled, with a confirmed subscription."""
     topic = account.location.alerts
     if not topic:
         return ok("not checked: the manifest names no SNS topic; pulumi up writes a new manifest")

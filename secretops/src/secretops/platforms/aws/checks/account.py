@@ -1,4 +1,4 @@
-"""Doctor's requests to an AWS account: the caller, metadata and policies. Reads no value."""
+"""Doctor's requests to an AWS account: the caller, metadata and policies. They read no secret value."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ _SESSION = re.compile(r"(arn:[\w-]+:)sts(::\d+:)assumed-role/([^/]+)/.*")
 
 
 class Account:
-    """One account and region. Connects with the first request; raises SecretopsError."""
-
     def __init__(self, location: AwsStoreLocation) -> None:
         self.location = location
         self.names = tuple(location.secrets.values())
@@ -40,7 +38,6 @@ class Account:
         return connect(self.location.region, service, ATTEMPTS)
 
     def call(self, action: str, **request: Any) -> Any:
-        """Call an operation by its IAM action, such as `kms:DescribeKey`."""
         service, _, operation = action.partition(":")
         with self.translated(action):
             return getattr(self.client(service), xform_name(operation))(**request)
@@ -77,7 +74,6 @@ class Account:
         return found
 
     def reach(self) -> None:
-        """Raise SecretopsError for a failed request, or another account."""
         check_account_id(self.identity["Account"], self.location)
 
     @functools.cached_property
@@ -116,7 +112,8 @@ class Account:
         }
 
     def principal(self, arn: str) -> str:
-        """Return the ARN of the user or role with the policies. Only IAM knows the path of a session's role."""
+        """Return the ARN of the user or role behind `arn`. The ARN of a session lacks the path of its role, which is
+        looked up."""
         match = _SESSION.fullmatch(arn)
         if match is None:
             return arn
@@ -126,9 +123,10 @@ class Account:
         return str(self.call("iam:GetRole", RoleName=match[3])["Role"]["Arn"])
 
     def denied(self, principal: str, name: str, actions: Sequence[str]) -> list[str]:
-        """Return those of `actions` on a secret, or on the lease's table, that policies deny.
+        """Return those of `actions` on a secret, or on the lease's table, that the principal's policies deny.
 
-        Ignores the secret's own policy, and actions whose answer depends on the network.
+        Ignores the secret's own policy, and actions whose result depends on properties of a
+        real request.
         """
         secret: Mapping[str, object] = {} if name == self.location.lease else self.secrets[name] or {}
         context = [("aws:SecureTransport", "boolean", "true")]

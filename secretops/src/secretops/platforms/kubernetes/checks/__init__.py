@@ -114,7 +114,7 @@ def namespace(cluster: Cluster) -> Result:
 
 
 def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
-    """Check that the Secrets exist. An operator's commands create them, not Pulumi."""
+    """Check that the Secrets exist. An operator's commands create them, and not `pulumi up`."""
     missing = [name for name in cluster.written if cluster.own("secrets", name, accept=METADATA) is None]
     if not missing:
         return ok(", ".join(cluster.written))
@@ -155,8 +155,6 @@ def lease(cluster: Cluster, tick: Repair | None, pause: float = Timing.poll) -> 
 
 @dataclass(frozen=True, order=True)
 class Right:
-    """A verb on a kind of object, or on a named object."""
-
     verb: str
     resource: str
     name: str = ""
@@ -210,7 +208,6 @@ def own_rights(cluster: Cluster) -> Result:
 
 
 def account_rights(cluster: Cluster, account: str) -> Result:
-    """Compare an account's rights with the declared ones. The server's pods have no token."""
     place, verbs = cluster.location, _BOTH if account == ROTATOR else ("get",)
     user = _user(place.namespace, account)
     declared = {Right(verb, "secrets", name) for name, who in place.readers.items() if user in who for verb in verbs}
@@ -277,7 +274,6 @@ def _words(rights: Collection[Right]) -> str:
 
 
 def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...] = ()) -> bool:
-    """Return whether `user` (or the caller) has a right. Raises ForbiddenError."""
     resource, _, part = right.resource.partition("/")
     attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": part}
     attributes |= {"name": right.name, "namespace": "" if right.everywhere else cluster.location.namespace}

@@ -45,14 +45,14 @@ class Cluster:
         return self._once(lambda: self.api.fetch("GET", path, accept=TEXT)) or ""
 
     def post(self, path: str, body: dict[str, Any]) -> Any | None:
-        """Return the answer to a review, which stores nothing."""
+        """Send a review, which stores nothing, and return the answer."""
         return self._once(lambda: self.api.fetch("POST", path, body=body))
 
     def own(self, kind: str, name: str, *, group: str = "api/v1", accept: str = JSON) -> Any | None:
         return self.get(f"/{group}/namespaces/{self.location.namespace}/{kind}/{name}", accept=accept)
 
     def lease(self) -> dict[str, Any] | None:
-        """Return the lease, or None if missing. Raises StoreError if it belongs to another stack."""
+        """Return the lease, or None if it is missing. Raises StoreError if it belongs to another stack."""
         found: dict[str, Any] | None = self.own("leases", self.location.lease, group="apis/coordination.k8s.io/v1")
         if found is not None:
             check_owner((found["metadata"].get("labels") or {}).get(INSTANCE), self.location, self.connection.server)
@@ -69,11 +69,10 @@ class Cluster:
 
     @functools.cached_property
     def secrets(self) -> tuple[str, ...]:
-        """Return the Secrets with declared readers. They may be missing."""
+        """Return the names of the stack's Secrets. Some may be missing."""
         return tuple(sorted({*self.written, *self.location.readers}))
 
     def _once(self, send: Callable[[], Result]) -> Result:
-        """Run `send`, unless an earlier request found no server or was rejected."""
         if self._failure is not None:
             what, rule = "not checked", "the API server must be reachable first"
             raise type(self._failure)(what, rule=rule, remedy="fix the finding above", code=self._failure.code)

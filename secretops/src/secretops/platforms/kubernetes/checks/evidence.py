@@ -52,7 +52,7 @@ _MANAGED = {"EKS": r"^\S*-eks-|\.eks\.amazonaws\.com", "GKE": r"^\S*-gke\.|\.gke
 
 
 class Evidence:
-    """The growth of counters while doctor reads the stack's Secrets."""
+    """Measures how counters of the API server grow while doctor reads the stack's Secrets."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -61,7 +61,8 @@ class Evidence:
 
     @functools.cached_property
     def growth(self) -> dict[str, float]:
-        """Return the growth by metric and labels. Raises StoreError if several API servers answer."""
+        """Return the growth of each counter, by its metric and labels. Raises StoreError if several API servers
+        answer."""
         for _ in range(TRIES):
             before = self._counters()
             self.present = sum(self._read(name) for name in self.cluster.secrets * READS) // READS
@@ -96,7 +97,8 @@ class Evidence:
 
 
 def audit(evidence: Evidence) -> Result:
-    """Check that reads of Secrets are audited. A measured fault outranks a confirmation."""
+    """Check that the API server audits reads of Secrets. If the measurement shows a fault, a confirmation does not
+    count."""
     measured, confirmed = _measured_audit(evidence), confirmation(evidence.cluster, AUDIT)
     if not confirmed:
         return measured
@@ -157,7 +159,7 @@ def encryption(evidence: Evidence) -> Result:
 
 
 def _stored(growth: dict[str, float]) -> Iterator[tuple[str, float]]:
-    """Yield (storage prefix, reads of Secrets). Kubernetes before 1.28 has no label `resource`."""
+    # Pairs of a storage prefix and its number of reads. Kubernetes before 1.28 has no label `resource`.
     for name, count in growth.items():
         labels = dict(_LABEL.findall(name))
         is_read = labels.get("transformation_type") == "from_storage" and labels.get("resource", "secrets") == "secrets"
@@ -170,7 +172,7 @@ def _to_confirm(subject: str, remedy: str) -> str:
 
 
 def confirmation(cluster: Cluster, subject: str) -> str | None:
-    """Return who confirmed `subject`, when, and the words; or None."""
+    """Return who confirmed `subject`, when, and in what words; None without a confirmation."""
     try:
         found = cluster.own("secrets", cluster.location.versions, accept=METADATA) or {}
         text = (found.get("metadata", {}).get("annotations") or {}).get(f"{_CONFIRMED}{subject}")
@@ -180,7 +182,7 @@ def confirmation(cluster: Cluster, subject: str) -> str | None:
 
 
 def confirm(cluster: Cluster, statements: Sequence[str]) -> None:
-    """Record each `subject=words`. Raises UsageError, StoreError, before it writes any."""
+    """Record each confirmation, `subject=words`. Raises UsageError, StoreError before it writes any of them."""
     pairs = {}
     for entry in statements:
         subject, _, words = (part.strip() for part in entry.partition("="))

@@ -97,7 +97,6 @@ def _is_broken(node: dict[str, Any]) -> bool:
 
 
 def guarded_socket(manager: Manager) -> Result:
-    """Check that only root and one group may use the daemon's socket."""
     host = address_of(manager.environment)
     rule = "access to the Docker daemon must be restricted: it gives root on the machine, and every secret value"
     if host.startswith("tcp://") and certificates_of(manager.environment) is None:

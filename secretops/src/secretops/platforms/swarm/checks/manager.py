@@ -1,4 +1,4 @@
-"""Doctor's requests to a manager. Reads no value."""
+"""Doctor's requests to a manager. They read no secret value."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Manager:
         check_manager(self.get("/info"))
 
     def get(self, path: str) -> Any:
-        """Return a path's JSON, or an empty object. Cached."""
+        """Return the JSON of a path, or an empty object if it is missing. Answers are cached."""
         if path not in self._answers:
             self._answers[path] = self._api.get(path) or {}
         return self._answers[path]
@@ -78,7 +78,6 @@ class Manager:
         return Inventory(self._api, self.location).all()
 
     def users(self, secret: SwarmSecret) -> list[str]:
-        """Return the services that mount a secret, except running jobs."""
         return [
             str(each["Spec"]["Name"])
             for each in self.get("/services")
@@ -88,11 +87,10 @@ class Manager:
 
     @property
     def ahead(self) -> timedelta:
-        """Return this machine's clock minus the daemon's."""
         return datetime.now(UTC) - parse_time(self.get("/info")["SystemTime"])
 
     def _is_job(self, service: dict[str, Any]) -> bool:
-        """Return whether a service is a job. Labels alone prove nothing: anybody can write them."""
+        # Labels alone are no proof, since anybody can write them.
         container = _container(service)
         return (
             self._is_labeled(service)

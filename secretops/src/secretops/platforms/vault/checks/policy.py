@@ -40,7 +40,7 @@ class Rule:
 
 
 def rules(text: str) -> list[Rule]:
-    """Parse a policy, without rules that grant nothing. Raises ValueError."""
+    """Parse a policy. Omits rules that grant nothing. Raises ValueError."""
     found = list(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_hcl(text))
     return [rule for rule in found if rule.may and "deny" not in rule.may]
 

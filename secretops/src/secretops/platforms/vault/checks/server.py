@@ -1,4 +1,4 @@
-"""Doctor's requests with the operator's token. Reads no value."""
+"""Doctor's requests to the server, with the operator's token. They read no secret value."""
 
 from __future__ import annotations
 
@@ -42,12 +42,10 @@ class Role:
 
 
 class VaultServer:
-    """Doctor's requests. Methods raise SecretopsError."""
-
     def __init__(
         self, location: VaultStoreLocation, *, signs: Sequence[str] = (), timing: Timing | None = None
     ) -> None:
-        """Prepare the checks. `signs`: PKI paths that sign the rotator's requests."""
+        """Set `signs`, the paths of PKI engines that sign the rotator's requests."""
         self.location, self.signs, self.timing = location, signs, timing or Timing()
         self.api = Api.of(location)
         # All paths of the stack in the mount.
@@ -76,7 +74,6 @@ class VaultServer:
             raise self._failure
 
     def certificate(self) -> tuple[datetime, datetime]:
-        """Return the start and end of the certificate's validity."""
         found = urlsplit(self.location.address)
         host, port = found.hostname or "", found.port or HTTPS
         try:
@@ -109,7 +106,6 @@ class VaultServer:
         return self.read(f"sys/internal/ui/mounts/{self.location.mount}")  # this request needs only access to the mount
 
     def _mounted(self, path: str) -> Mapping[str, Any]:
-        """Return the engine or method at a path; empty without one."""
         self.reach()
         try:
             return self.read(path)
@@ -130,7 +126,7 @@ class VaultServer:
 
     @property
     def rotator(self) -> str:
-        """Return the rotator: the lease's first declared reader. The others are operators."""
+        """Return the rotator's role: the first declared reader of the lease. Its other readers are operators."""
         return next(iter(self.location.readers.get(self.location.lease, ())), "")
 
     @property
@@ -163,7 +159,7 @@ class VaultServer:
         return self.keys("sys/policies/acl")
 
     def secret_ids(self, role: Role) -> list[datetime | None]:
-        """Return when a role's secret ids expire; None: never."""
+        """Return when a role's secret ids expire; None for an id that does not expire."""
         ends = []
         for accessor in self.keys(f"{role.path}/secret-id"):
             found = None
