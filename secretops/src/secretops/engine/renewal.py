@@ -73,7 +73,7 @@ class Authority(Rotator):
             if self.relied_on(previous):
                 raise AttentionError(
                     f"{self.secret.name}: a certificate that is in use was signed by the previous CA, {previous.id}",
-                    rule="before a new CA is made, the previous one must be unused: the store has at most two CAs",
+                    rule="before a new CA is made, the previous CA must be unused: the store has at most two CAs",
                     remedy="renew that certificate: secretops rotate SECRET; after the grace period: secretops tick",
                     code="ca-in-use",
                 )

@@ -293,4 +293,4 @@ class SourceWatcher:
         self._rejected = _Rejected(fingerprint, settings, now + FIRST_RETRY)
         self._state.count("refused_versions")
         reason = str(error) if isinstance(error, SecretopsError) else f"{type(error).__name__}: {error}"
-        log.error("A new version was rejected and will be retried; the previous one stays in use.\n%s", reason)
+        log.error("A new version was rejected and will be retried; the previous version stays in use.\n%s", reason)

@@ -175,7 +175,7 @@ def _publish(session: Session, one: _Ready, done: list[Imported]) -> Version:
     except SecretopsError as error:
         what = f"{one.secret.name}: not imported: {error.what}"
         rule = f"{error.rule}; imported before: {', '.join(each.name for each in done) or 'nothing'}"
-        remedy = "correct the cause, then run the same import again: it continues"
+        remedy = "correct the cause, then run the same import again, which continues"
         raise StoreError(what, rule=rule, remedy=remedy, code="import-unfinished") from error
     return one.current
 

@@ -68,7 +68,7 @@ def _revoke_value(secret: Secret) -> list[str]:
 
         restart = f"restart each server once it has the new token: it accepts the old token for {OVERLAP} s more"
         return ["give clients the new token", restart]
-    revoke = f"revoke the old {secret.name} where it was issued: it is valid until then"
+    revoke = f"revoke the old {secret.name} where it was issued: until then the value is valid"
     return [revoke, CHECK_KEYS] if secret.name == AGENT_ADMIN[0] else [revoke]
 
 

@@ -111,7 +111,7 @@ class Rollout:
         if time.monotonic() - began > (limit := longest(_replicas(service) or 0)):
             raise UnreachableError(
                 f"service {self._name}: the update has not ended in {limit:.0f} s",
-                rule="a task with the new version must be healthy; until then readers have the previous one",
+                rule="a task with the new version must be healthy; until then readers have the previous version",
                 remedy=f"find out why: docker service ps --no-trunc {self._name}; {then}",
                 code="service-update-slow",
             )
@@ -127,7 +127,7 @@ class Rollout:
         never_ran = failed is not None and why.startswith(NEVER_RAN)
         return (NeverRanError if never_ran else UpdateFailedError)(
             f"service {self._name}: the update to the new version {how}: {why}",
-            rule="a task with the new version must be healthy; until then readers have the previous one",
+            rule="a task with the new version must be healthy; until then readers have the previous version",
             remedy=f"find out why: docker service ps --no-trunc {self._name}; then: secretops tick",
             code="service-update-failed",
         )

@@ -186,7 +186,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
             return f"there is no service {name}: pulumi up"
         wanted = self._wanted(secret, state.stored(secret, current.id))
         if edited := self._edited(secret, service, wanted, self._ours(secret, state)):
-            return f"service {name}: another Docker secret was mounted by hand as file {file_of(edited)}"
+            return f"service {name}: file {file_of(edited)} was changed by hand to another Docker secret"
         if _differ(secrets_of(service), self._with(secret, service, wanted)):
             return "not delivered: secretops tick"
         outdated = self._rollout.outdated_tasks(service)

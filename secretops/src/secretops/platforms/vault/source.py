@@ -65,7 +65,7 @@ class VaultSource(PollingSource):
         newest = metadata.documents.get(metadata.current) if metadata else None
         if metadata is None or newest is None:
             if any(self._names[secret] == name for secret in self._found):
-                raise _removed(name, "it was removed from the mount, with all its versions")
+                raise _removed(name, "the secret was removed from the mount with all versions")
             return None
         if not newest.is_readable:
             how = "destroyed" if newest.destroyed else "deleted"

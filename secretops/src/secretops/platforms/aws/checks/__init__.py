@@ -111,7 +111,7 @@ def unknown_secrets(account: Account) -> Result:
         return undeclared_secrets(
             staying,
             "in Secrets Manager under the stack's prefix, but not declared in the stack",
-            f"{delete} (restore-secret undoes it for 30 days)",
+            f"{delete} (restore-secret undoes this for 30 days)",
         )
     return ok("; ".join(leaving) or "none")
 

@@ -319,7 +319,7 @@ def rotator(cluster: Cluster) -> Result:
 
 def server(cluster: Cluster) -> Result:
     found = cluster.own("deployments", SERVER, group="apis/apps/v1")
-    rule = "every replica must be ready, and one at least: it is ready once the broker accepts its values"
+    rule = "one or more replicas must be wanted, and each be ready, which requires that the broker accepts its values"
     if found is None:
         return attention(f"no Deployment {SERVER}", rule, "pulumi up")
     wanted = found["spec"].get("replicas", 1)

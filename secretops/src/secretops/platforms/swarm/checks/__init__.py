@@ -158,7 +158,7 @@ def server(manager: Manager) -> Result:
     if state == "paused" or state in GOING_BACK:
         return attention(
             f"service {name}: the last update {'is paused' if state == 'paused' else 'was rolled back'}",
-            "a task with the new version must be healthy; until then readers have the previous one",
+            "a task with the new version must be healthy; until then readers have the previous version",
             f"{why}; then: secretops tick",
         )
     if (order := (service["Spec"].get("UpdateConfig") or {}).get("Order")) != "start-first":
