@@ -1,9 +1,9 @@
 """The baseline of the comparison: the upstream server without the launcher, and an operator who restarts it after each
 change.
 
-The server is started as its README describes. It supports only stdio, and reads throwaway credentials from its
-environment. With stdio, each client needs its own server process. Here all clients share one process and one session,
-which favors the baseline. The simulated operator notices each change at once, and subscribes again for all clients.
+The server is started as its README describes. It supports only stdio, so each client needs its own process. Here all
+clients share one process and one session, which favors the baseline. The simulated operator notices each change at
+once.
 """
 
 from __future__ import annotations
@@ -59,7 +59,6 @@ class Baseline:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[ClientSession]:
-        """Start the server once, and yield an MCP session with it."""
         values = dotenv_values(self.stack.env)
         env = {name: text for name in VARIABLES if (text := values.get(name))}
         env |= {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

@@ -1,8 +1,8 @@
 """Generate the flat program: a stack's resources and outputs as literals, one after another, without components.
 
-The source is the resources that the shipped program registers under mocks. tests/unit/test_flat_programs.py runs the
-flat program and compares its resources. An input that is another resource's output becomes a literal and a
-`depends_on`. This is faster, so the comparison favors the flat program.
+It has the resources that the shipped program registers under mocks. tests/unit/test_flat_programs.py runs it and
+compares them. An input that is another resource's output becomes a literal and a `depends_on`. This is faster, so the
+comparison favors the flat program.
 """
 
 from __future__ import annotations

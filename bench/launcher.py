@@ -74,7 +74,6 @@ class Cost:
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """Start a mosquitto broker, and measure with it. Raises PartMissingError."""
     if not (installed := installed_mosquitto()):
         raise PartMissingError("mosquitto with its dynamic security plugin")
     try:

@@ -15,8 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 
 
-class PartMissingError(Exception):
-    """A requirement of a benchmark is missing, such as a program."""
+class PartMissingError(Exception): ...
 
 
 class RunFailedError(Exception):
@@ -25,8 +24,6 @@ class RunFailedError(Exception):
 
 @dataclass(frozen=True)
 class Measured:
-    """A part's figures, as Markdown, and the limits that they exceed."""
-
     text: str
     broken: Sequence[str] = ()
     versions: str = ""  # versions of the measured programs, if the machine's description is not enough
@@ -43,7 +40,6 @@ def write(part: str, measured: Measured, page: Path = PAGE) -> None:
 
 
 def spread(numbers: Sequence[float], unit: str, digits: int) -> str:
-    """Return the median and, for several numbers, minimum and maximum."""
     if not numbers:
         return "–"
     middle = f"{statistics.median(numbers):.{digits}f} {unit}"

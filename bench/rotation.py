@@ -48,8 +48,6 @@ Record = Callable[[str, object], None]
 
 @dataclass
 class _Listener:
-    """A pytest plugin that records each test's properties, and why it was skipped or failed."""
-
     say: Callable[[str], None]
     figures: dict[str, Figures] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -67,7 +65,6 @@ class _Listener:
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """Run the tests below, and return their figures. Raises PartMissingError, RunFailedError."""
     listener = _Listener(say)
     plugins = ("tests.conftest", "tests.gates.conftest", "no:cacheprovider", "no:terminal", "no:xdist")
     options = ["-oaddopts=", f"--rootdir={ROOT}", f"--basetemp={folder / 'pytest'}", *(f"-p{name}" for name in plugins)]

@@ -94,7 +94,7 @@ class AwsStoreDict(TypedDict):
 
 
 class DnsZonesDict(TypedDict):
-    """Private DNS zones of the virtual network, which get the names of private endpoints."""
+    """Private DNS zones of the virtual network. The stack adds its private endpoints to them."""
 
     vault: Input[str]
     blob: Input[str]
@@ -104,7 +104,7 @@ class PrivateEndpointDict(TypedDict):
     """Private endpoints of vault and lease in a virtual network."""
 
     subnet: Input[str]
-    """It must not be the subnet of the Container Apps environment, which is delegated to that environment."""
+    """A subnet for the endpoints. The Container Apps environment needs a different subnet."""
     dns_zones: DnsZonesDict
 
 
@@ -157,7 +157,7 @@ class AzureStoreDict(TypedDict):
     """Increase it to redeploy a destroyed stack while the names of its deleted vault and workspace are still
     reserved."""
     workspace: NotRequired[WorkspaceDict]
-    """By default the stack creates a workspace. If you name an existing one, you set its retention and its readers."""
+    """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
     retention_days: NotRequired[int]
     """Retention of a new workspace."""
     alert_emails: NotRequired[Sequence[str]]
@@ -226,7 +226,7 @@ class VaultStoreDict(TypedDict):
     operators: Sequence[str]
     """Declared readers in addition to server and rotator. A Vault administrator assigns them the operator's policy."""
     product: NotRequired[Literal["vault", "openbao"]]
-    """OpenBao's API can't enable audit devices: they must be in its configuration."""
+    """The server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
     namespace: NotRequired[str]
     """Namespace in the server; by default root."""
     ca_file: NotRequired[str]
@@ -334,7 +334,8 @@ class KubernetesServerDict(TypedDict):
     """Image of this project, with server and secretops."""
     namespace: NotRequired[str]
     create_namespace: NotRequired[bool]
-    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` does not delete it."""
+    """Whether to create the namespace. If it exists already, you set its Pod Security level, and `pulumi destroy` does
+    not delete it."""
     context: NotRequired[str]
     """Context of the kubeconfig, by default the current one."""
     replicas: NotRequired[int]
@@ -430,10 +431,10 @@ class ContainerAppServerDict(TypedDict):
     kind: Literal["containerapp"]
     image: Input[str]
     bootstrapped: NotRequired[bool]
-    """Set it once the server's secrets have values. A new revision then replaces the old revision only when it is
-    ready."""
+    """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
+    is ready."""
     ingress: NotRequired[Literal["environment", "network"]]
-    """Which clients reach the server: other apps of its environment, or the whole virtual network of the store's
+    """Who can connect. environment: other apps of its environment. network: the whole virtual network of the store's
     subnet."""
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""

@@ -106,7 +106,7 @@ def not_set(entry: Any) -> bool:
 
 
 def one_of(*allowed: Any) -> Callable[[Any], bool]:
-    """Return a condition that accepts these entries. None stands for a missing entry."""
+    """Return a condition that accepts these entries. None means a missing entry."""
     return lambda entry: entry in allowed
 
 

@@ -116,7 +116,7 @@ class Finding:
     message: str
     """What is wrong, the rule and the remedy, but never a secret value."""
     unknown: bool = False
-    """True: the rule is not broken, but can't be judged before the provider creates what it depends on."""
+    """Whether the rule is not broken, but can't be judged before the provider creates what it depends on."""
 
 
 class NoPlanError(Exception):

@@ -1,8 +1,8 @@
 """Write the arguments of CorefluxSecrets as types, from the models of a stack file.
 
-components/arguments.py, for Python, has a union of TypedDicts for each section. package/plugin/sections.py is for
-Pulumi's component analyzer, which has enums but no unions: a component per kind of store, and one TypedDict for all
-kinds of each other section.
+components/arguments.py, for Python, has a union of TypedDicts for each section. Pulumi's component analyzer has no
+unions. So package/plugin/sections.py has a component per kind of store, and one TypedDict for all kinds of each other
+section.
 """
 
 from __future__ import annotations

@@ -59,7 +59,8 @@ PROVIDERS = (("kubernetes", "kubernetes", kubernetes_parts), ("swarm", "docker",
 def make_ready(stack: str | None = None, *, deploys: bool = False, checks: bool = False) -> None:
     """Provide uv, the environment, Pulumi, and the providers for `stack`. Raises SetupError.
 
-    `deploys`: a stand-in is not enough. `checks`: an error in the stack file ends the process before anything is built.
+    `deploys`: a deployment follows, for which a stand-in is not enough. `checks`: an error in the stack file ends the
+    process before anything is built.
     """
     with synced_environment() as synced:
         # Builds take minutes, so errors of the file are reported first.
@@ -132,7 +133,7 @@ def synced_environment(venv: Path = VENV) -> Iterator[bool]:
         [uv, "sync", "--frozen", *(f"--extra={extra}" for extra in EXTRAS), "--python", base_python()],
         # This Python: uv must not download another one.
         env={"UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": str(venv)},
-        remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), and run the same make again",
+        remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), then run the same command again",
     ):
         yield True
     write_whole(stamp, key.hexdigest())
@@ -152,10 +153,7 @@ def install_pulumi(cli: PulumiCli, venv: Path = VENV) -> None:
 
 
 def _pulumi_key() -> str:
-    """Return a digest of our build, and of every Pulumi on PATH by its size and time.
-
-    It runs no Pulumi to find its version, because that takes 0.3 s.
-    """
+    # Identifies a Pulumi by size and time, because running it for its version takes 0.3 s.
     key = hashlib.sha256(f"{pulumi_cli.VERSION} {ROOT} {pulumi_cli.expected_build()}".encode())
     key.update(TEMPLATE.read_bytes())
     for path in pulumi_cli.on_path():
@@ -167,7 +165,7 @@ def _pulumi_key() -> str:
 def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
     """Install the providers of `stack` next to our build of Pulumi. Return whether any was missing. Raises SetupError.
 
-    The official CLI downloads providers itself.
+    For the official CLI do nothing, because it downloads providers itself.
     """
     if not _built(root / ".venv"):
         return False
@@ -221,7 +219,7 @@ def provide_cloud(kind: str, stack: str, *, deploys: bool) -> None:
         raise SetupError(
             f"make up STACK={stack}",
             f"  {chosen.reason}, and the stand-in for {cloud.name} deploys nothing",
-            f"give credentials ({cloud.credentials}); make preview STACK={stack} needs none",
+            f"configure credentials ({cloud.credentials}); or only preview: make preview STACK={stack}",
         )
     choice.write_shim(TOOLS / "bin", cloud.package, cloud.version, clone=ROOT, python=python)
     say(f"- {stack} runs on the STAND-IN for {cloud.name}: {chosen.reason}. It checks inputs and reaches no account")
@@ -239,13 +237,13 @@ def wrapper_text(cli: PulumiCli, clone: Path = ROOT) -> str:
 
 
 def base_python() -> str:
-    """Return the Python on which this environment is based, because the environment may be deleted."""
+    # The environment may be deleted.
     base: str | None = getattr(sys, "_base_executable", None)
     return base or sys.executable
 
 
 def _uv_version(uv: Path) -> tuple[int, ...]:
-    """Return uv's version, or an empty tuple if uv does not run. The empty tuple is less than any version."""
+    # An empty tuple, which is less than any version, if uv does not run.
     try:
         done = subprocess.run([uv, "--version"], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     except OSError:

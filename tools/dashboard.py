@@ -1,4 +1,4 @@
-"""monitoring/dashboard.json: a dashboard for Grafana, by Grafana's own SDK, which knows the schema of its release."""
+"""Generate monitoring/dashboard.json, a dashboard for Grafana, with Grafana's own SDK."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Build Pulumi's provider for Docker, for Swarm stacks.
+"""Build Pulumi's provider for Docker, for Swarm stacks, from Go modules. It is in no package registry.
 
-The provider is in no package registry. The Terraform provider that it bridges is a Go module, but the package that is
-needed there is internal. So the build adds a folder `upstream` with that module's sources, except files that only
-Terraform needs, and with a package that exports the internal one. To change a version, edit go.mod, then run `python -m
-tools.docker_provider`, which tidies it.
+It needs an internal package of the Terraform provider that it bridges. So the build adds a folder `upstream` with that
+provider's sources, and with a package that exports the internal one. To change a version, edit go.mod, then run `python
+-m tools.docker_provider`, which tidies it.
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ class Upstream:
             raise SetupError(
                 f"the sources of {_MODULE}",
                 f"  {found['Sum']} is not {SUM}",
-                "set SUM in tools/docker_provider.py if go.mod has another version, else mistrust the module proxy",
+                "if go.mod has a new version, set SUM in tools/docker_provider.py; otherwise do not trust the module "
+                "proxy",
             )
         source, seen = Path(found["Dir"]), module / "upstream"
         ours = [source / "go.mod", *(path for path in (source / "internal").rglob("*.go") if _is_needed(path))]
@@ -48,7 +48,6 @@ class Upstream:
 
 
 def provider() -> Path:
-    """Build pulumi-resource-docker, once per user. Raises SetupError."""
     return cached_binary(PLUGIN, _FOLDER, ".", _LABEL, Upstream())
 
 

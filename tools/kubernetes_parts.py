@@ -29,12 +29,10 @@ _VERSION = " ".join(
 
 
 def kubernetes(program: str) -> Path:
-    """Build kube-apiserver or kube-controller-manager, once per user. Raises SetupError."""
     return cached_binary(program, _KUBERNETES, f"k8s.io/kubernetes/cmd/{program}", _VERSION)
 
 
 def provider() -> Path:
-    """Build pulumi-resource-kubernetes, once per user. Raises SetupError."""
     return cached_binary(
         PLUGIN,
         _PROVIDER,

@@ -24,11 +24,9 @@ _FILES = ("package.json", "package-lock.json")
 
 @dataclass(frozen=True)
 class Parsed:
-    """A parsed query."""
-
     problems: tuple[str, ...]
+    # Columns of the result: name -> type.
     columns: Mapping[str, str]
-    """Columns of the result: name -> type."""
 
 
 def is_there() -> bool:

@@ -19,8 +19,8 @@ class PackedFile:
     """A file in a version of a package."""
 
     words: str
+    # Package and version, as `name@version`.
     package: str
-    """Package and version, as `name@version`."""
     member: str
     sha256: str
 

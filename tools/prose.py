@@ -1,11 +1,8 @@
 """Check the project's English: `python -m tools.prose`.
 
 Vale applies the rules of tools/vale/styles to Markdown, comments, docstrings, and strings of three words or more;
-textstat measures the pages. Exit codes: 0 no findings; 1 findings, one per line; 2 a checker could not run.
-
-With paths, as pre-commit calls it, only the rules are applied, to those files. `--counts` prints figures instead:
-rejected words by folder, and words of docstrings. `--sample SEED` prints docstrings, messages and names of pages for a
-person to read.
+textstat measures the pages. Exit codes: 0 no findings; 1 findings; 2 a checker could not run. With paths, only the
+rules are applied, to those files. `--counts` prints figures. `--sample SEED` prints texts drawn at random.
 """
 
 from __future__ import annotations

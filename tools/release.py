@@ -1,9 +1,9 @@
 """`python -m tools.release [TAG]`: build the files of a release in dist/release, from the commit that is checked out.
 
-It builds the wheels of both distributions, the package of the Lambda functions, the notes and SHA256SUMS. The same
-commit has the same bytes on every machine and at every time: build tools are pinned by tools/wheels/build.txt, and the
-time in the files is the commit's (https://reproducible-builds.org/specs/source-date-epoch/). With TAG, version and
-changelog must agree with it. Exit code 0: built. 1: a step failed. 2: TAG cannot be released.
+They are the wheels, the package of the Lambda functions, the notes and SHA256SUMS. The same commit has the same bytes
+everywhere: tools/wheels/build.txt pins the build tools, and the time in the files is the commit's
+(https://reproducible-builds.org/specs/source-date-epoch/). With TAG, version and changelog must agree with it. Exit
+codes: 0 built; 1 a step failed; 2 TAG cannot be released.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Generate docs/settings.md: every key that a stack file may contain, from the models that read it.
 
-The rule of a key is the rule in the error for a wrong entry.
+For each key, the page shows the rule that the error for a wrong value contains.
 """
 
 from __future__ import annotations

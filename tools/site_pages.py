@@ -1,8 +1,8 @@
 """Adapt the repository's pages to mkdocs, as a hook of mkdocs.yml.
 
-Some pages are outside docs/: README.md becomes the site's index.md. A link to a page leads to the same page of the
-site; a link to any other file becomes the file's name. Lists are indented by the four columns that Python-Markdown
-needs. Each cell of a table gets the name of its column, for narrow screens (site.css).
+README.md and other pages outside docs/ become pages of the site. A link to a page leads to the same page of the site; a
+link to any other file becomes the file's name. Lists are indented by four columns, as Python-Markdown requires. Each
+cell of a table gets the name of its column, for narrow screens (site.css).
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 A condition or requirement is a key of a section. A key alone must be set, and a key after `!` must not be set. A test
 may follow the key. `: A|B` means one of these. `~ A|B` means one of these or not set, `>= N` at least N or not set, and
-`=~ REGEX` a text that matches or not set. `{}` means that the key matches another schema. The numbers are the same as
-in the errors of `make up`, which also report the reasons.
+`=~ REGEX` a text that matches or not set. `{}` means that the key matches another schema.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class Running:
 def step_in_background(
     step: str, argv: Sequence[str | Path], *, remedy: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
-    """Run a step while the block runs, then wait for it, as `run_step` does."""
+    """Run a step in the background during the block, then wait for its end. Raises SetupError."""
     say(f"- {step}")
     with tempfile.TemporaryFile() as output:
         running: Running | None = None
@@ -130,8 +130,7 @@ def step_in_background(
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """Delay SIGINT and SIGTERM until the block ends. A signal while it starts the child would leave a child that
-    nothing terminates."""
+    # A signal while the block starts the child would leave a child that nothing terminates.
     if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
         yield
         return

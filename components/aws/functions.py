@@ -57,7 +57,7 @@ class FunctionArgs:
     """Timeout of an invocation in seconds."""
     grants: Sequence[pulumi.Input[policies.Statement]]
     queue: Queue | None = None
-    """None if the function is only invoked synchronously."""
+    """Limits of asynchronous invocations; None if the function is only invoked synchronously."""
     memory: int = 256
     """Memory in MB. Lambda allocates CPU in proportion to it."""
     environment: Mapping[str, pulumi.Input[str]] | None = None

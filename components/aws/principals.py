@@ -46,7 +46,7 @@ class EcsTask(Workload, Principal):
     task_role: AwsRole
     """The role of the programs in the task."""
     injected: bool = False
-    """True: ECS injects secrets when a task starts. False: the launcher fetches them."""
+    """Whether ECS injects secrets when a task starts. Otherwise the launcher fetches them."""
 
     @property
     def reads(self) -> AwsRole:

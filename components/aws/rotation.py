@@ -54,7 +54,8 @@ class AwsRotationArgs(AwsArgs):
     """`manifest` of a store; by default built from the other arguments."""
     vpc: Vpc | None = None
     keys: Mapping[str, pulumi.Input[str]] | None = None
-    """ARN of the secrets' KMS key in each region. By default, all keys of `region`, but only for these secrets."""
+    """ARN of the secrets' KMS key in each region. By default, roles may use all keys of `region`, but only for these
+    secrets."""
     arns: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """ARN of each secret. By default the component uses the secret's name."""
     lease: aws.dynamodb.Table | None = None
@@ -69,7 +70,7 @@ def check_package() -> None:
         state = "is older than the sources" if ZIP.exists() else "is missing"
         raise ComponentError(
             f"dist/lambda.zip {state}",
-            "the rotation functions run this package, which must not be older than the program",
+            "the package of the rotation functions must exist, and must not be older than the program's sources",
             COMMAND,
             code="lambda-package-missing",
         )

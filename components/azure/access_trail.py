@@ -30,8 +30,7 @@ class TrailOptions:
     operators: Sequence[str]
     """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     workspace: WorkspaceArgs | None = None
-    """By default the component creates a workspace. If you name an existing one, you set its retention and its
-    readers."""
+    """An existing workspace. You set its retention and its readers. By default the component creates a workspace."""
     retention_days: int = 365
     """Retention of a new workspace in days, 30 to 730."""
     alert_emails: Sequence[str] = ()

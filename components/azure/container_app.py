@@ -40,10 +40,10 @@ class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
     """The server's identity, from `container_app()` of AzureIdentities. By default the component creates an identity,
     and you grant it access to the secrets."""
     bootstrapped: bool = False
-    """Set it once the server's secrets have values. A new revision then replaces the old revision only when it is
-    ready."""
+    """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
+    is ready."""
     ingress: Literal["environment", "network"] = "environment"
-    """Which clients reach the server: other apps of its environment, or the environment's whole virtual network."""
+    """Who can connect. environment: other apps of its environment. network: the environment's whole virtual network."""
     allowed_hosts: Sequence[pulumi.Input[str]] = ()
     """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""
     connection_tools: bool = False

@@ -26,7 +26,7 @@ _VOLUME = "stack"
 
 @dataclass(frozen=True)
 class Files:
-    """Public files (path -> text) that an init container writes into a volume of each replica.
+    """Public files, by path, that an init container writes into a volume of each replica.
 
     Container Apps can only mount an app's secrets as files, and the stack declares no secrets in its apps
     (docs/adr/0009).

@@ -22,7 +22,7 @@ class DnsZonesArgs:
 @dataclass(frozen=True, kw_only=True)
 class PrivateEndpointArgs:
     subnet: pulumi.Input[str]
-    """Resource id of a subnet for the endpoints. It can't be the Container Apps environment's, which is delegated."""
+    """Resource id of a subnet for the endpoints. The Container Apps environment needs a different subnet."""
     dns_zones: DnsZonesArgs
 
 

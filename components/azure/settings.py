@@ -25,7 +25,7 @@ from .names import AzureIdentitiesArgs
 
 
 class DnsZones(Section):
-    """Private DNS zones of the virtual network, which get the names of private endpoints."""
+    """Private DNS zones of the virtual network. The stack adds its private endpoints to them."""
 
     vault: VaultDnsZone
     blob: BlobDnsZone
@@ -35,7 +35,7 @@ class PrivateEndpoint(Section):
     """Private endpoints of vault and lease in a virtual network."""
 
     subnet: AzureSubnet
-    """It must not be the subnet of the Container Apps environment, which is delegated to that environment."""
+    """A subnet for the endpoints. The Container Apps environment needs a different subnet."""
     dns_zones: DnsZones
 
 
@@ -85,8 +85,8 @@ class AzureStore(StoreSection):
     zone_redundant: bool = False
     generation: Annotated[int, between(1, 999, "")] = 1
     workspace: Workspace | None = None
-    """By default the stack creates a workspace. If you name an existing one, you set its retention and its readers."""
-    retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
+    """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
+    retention_days: Annotated[int, between(30, 730, "days, the interactive retention of Log Analytics")] = 365
     """Retention of a new workspace."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=48)
@@ -100,10 +100,10 @@ class ContainerAppServer(ServerSection):
     replicas: ClassVar[int] = 1
     image: Image
     bootstrapped: bool = False
-    """Set it once the server's secrets have values. A new revision then replaces the old revision only when it is
-    ready."""
+    """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
+    is ready."""
     ingress: Literal["environment", "network"] = "environment"
-    """Which clients reach the server: other apps of its environment, or the whole virtual network of the store's
+    """Who can connect. environment: other apps of its environment. network: the whole virtual network of the store's
     subnet."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""

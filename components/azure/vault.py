@@ -58,7 +58,8 @@ def vault(
 def lease_account(
     name: str, network: VaultNetworkArgs | None, environment: AzureEnvironment, *, parent: pulumi.ComponentResource
 ) -> storage.BlobContainer:
-    """Declare the blob container for the lease, in a storage account with disabled keys. secretops creates the blob."""
+    """Declare the blob container for the lease, in a storage account with shared keys disabled. secretops creates the
+    blob."""
     place, names = environment.place, environment.place.names
     account = storage.StorageAccount(
         f"{name}-lease-account",

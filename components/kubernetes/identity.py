@@ -28,7 +28,8 @@ POD_SECURITY = {
 class KubernetesIdentityArgs:
     namespace: str = "coreflux-mcp"
     create_namespace: bool = True
-    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` does not delete it."""
+    """Whether to create the namespace. If it exists already, you set its Pod Security level, and `pulumi destroy` does
+    not delete it."""
     context: str | None = None
     """Context of the kubeconfig, for Pulumi and `secretops`; None for the current one."""
     stack: str | None = None

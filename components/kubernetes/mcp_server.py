@@ -84,7 +84,8 @@ class KubernetesMcpServerArgs(PodArgs, McpServerArgs):
     grace_seconds: int = 3600
     """Seconds that previous versions stay valid. External Secrets polls often enough to sync within that time."""
     has_rotator: bool = False
-    """Whether a KubernetesRotator runs in the namespace. Its ConfigMap then contains the CA certificates of both."""
+    """Whether a KubernetesRotator runs in the namespace. Its ConfigMap then contains the CA certificates of rotator and
+    server."""
 
 
 class KubernetesMcpServer(McpServer):

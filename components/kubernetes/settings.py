@@ -71,7 +71,8 @@ class KubernetesServer(ServerSection):
     image: Image
     namespace: Namespace = "coreflux-mcp"
     create_namespace: bool = True
-    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` does not delete it."""
+    """Whether to create the namespace. If it exists already, you set its Pod Security level, and `pulumi destroy` does
+    not delete it."""
     context: Context | None = None
     """Context of the kubeconfig, by default the current one."""
     replicas: Annotated[int, between(1, 100, "replicas")] = 2

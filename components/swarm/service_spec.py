@@ -128,7 +128,8 @@ class Shape:
     aliases: tuple[str, ...] = ()
     networks: tuple[pulumi.Input[str], ...] = ()
     endpoint: str = "dnsrr"
-    """`vip`: one address, which the node's kernel balances. `dnsrr`: the addresses of all replicas."""
+    """How clients find replicas. vip: one address, which the node's kernel balances. dnsrr: the addresses of all
+    replicas."""
     publish: str | None = None
     port: int | None = None
     """Port of the node; None if Docker chooses one."""

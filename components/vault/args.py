@@ -83,7 +83,7 @@ class VaultStackArgs:
 @dataclass(frozen=True, kw_only=True)
 class AuditArgs:
     product: Literal["vault", "openbao"] = "vault"
-    """OpenBao's API can't enable audit devices: they must be in its configuration."""
+    """The server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
     audit_files: Sequence[str] | None = None
     """Files of the server's audit log, which covers all stacks. By default a production stack uses /vault/audit and
     standard output. An empty list enables no device, for example if another stack enables them."""

@@ -156,7 +156,8 @@ class Server(TypedDict):
     Vault's login method. You create it."""
     namespace: NotRequired[str]
     create_namespace: NotRequired[bool]
-    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` does not delete it."""
+    """Whether to create the namespace. If it exists already, you set its Pod Security level, and `pulumi destroy` does
+    not delete it."""
     context: NotRequired[str]
     """Context of the kubeconfig, by default the current one."""
     rollout_seconds: NotRequired[int]
@@ -215,10 +216,10 @@ class Server(TypedDict):
     container_insights: NotRequired[bool]
     """Enables Container Insights in a new cluster. Its metrics are billed."""
     bootstrapped: NotRequired[bool]
-    """Set it once the server's secrets have values. A new revision then replaces the old revision only when it is
-    ready."""
+    """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
+    is ready."""
     ingress: NotRequired[ServerIngress]
-    """Which clients reach the server: other apps of its environment, or the whole virtual network of the store's
+    """Who can connect. environment: other apps of its environment. network: the whole virtual network of the store's
     subnet."""
 
 
@@ -395,7 +396,7 @@ class AzureStoreKind(Enum):
 
 
 class DnsZones(TypedDict):
-    """Private DNS zones of the virtual network, which get the names of private endpoints."""
+    """Private DNS zones of the virtual network. The stack adds its private endpoints to them."""
 
     vault: Input[str]
     blob: Input[str]
@@ -405,7 +406,7 @@ class PrivateEndpoint(TypedDict):
     """Private endpoints of vault and lease in a virtual network."""
 
     subnet: Input[str]
-    """It must not be the subnet of the Container Apps environment, which is delegated to that environment."""
+    """A subnet for the endpoints. The Container Apps environment needs a different subnet."""
     dns_zones: DnsZones
 
 
@@ -457,7 +458,7 @@ class AzureStore(TypedDict):
     """Increase it to redeploy a destroyed stack while the names of its deleted vault and workspace are still
     reserved."""
     workspace: NotRequired[Workspace]
-    """By default the stack creates a workspace. If you name an existing one, you set its retention and its readers."""
+    """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
     retention_days: NotRequired[int]
     """Retention of a new workspace."""
     alert_emails: NotRequired[list[str]]
@@ -539,7 +540,7 @@ class VaultStore(TypedDict):
     operators: list[str]
     """Declared readers in addition to server and rotator. A Vault administrator assigns them the operator's policy."""
     product: NotRequired[VaultStoreProduct]
-    """OpenBao's API can't enable audit devices: they must be in its configuration."""
+    """The server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
     namespace: NotRequired[str]
     """Namespace in the server; by default root."""
     ca_file: NotRequired[str]

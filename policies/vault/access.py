@@ -34,8 +34,8 @@ _ITS_OWN = frozenset(f"auth/token/{verb}-self" for verb in ("lookup", "renew", "
 
 
 def role_policies(plan: Plan) -> list[Any]:
-    """Return the policies of the plan's roles. People get other policies, by an auth method that Vault's operators
-    manage."""
+    """Return the names of the policies that the plan's roles grant. People get other policies, by an auth method of
+    Vault's operators."""
     return [policy for role in plan.of_type(*ROLES) for policy in each(at(role.properties, "tokenPolicies"))]
 
 

@@ -106,7 +106,7 @@ def live_on(project: Path, stack: str, **chosen: Any) -> Iterator[Live]:
 
 # What is planted, before which step -> the checks that turn red.
 PLANTED: dict[tuple[str, str], tuple[Callable[[Live], object], list[str]]] = {
-    ("drift", "unchanged"): (lambda live: (live.copy.folder / "store/certs").rmdir(), ["refresh-clean"]),
+    ("drift", "unchanged"): (lambda live: (live.copy.folder / "store/certs").rmdir(), ["preview-empty"]),
     ("open folder", "doctor"): (lambda live: (live.copy.folder / "store/config").chmod(0o755), ["doctor-healthy"]),
     ("no broker", "compromise"): (lambda live: live._secretops("broker", "stop"), ["old-value-refused"]),
 }

@@ -208,8 +208,8 @@ FAULTS: dict[str, tuple[str, str, Fault, str]] = {
     "a refused rotation": ("prod", "rotate mqtt", fails, "rotations-published"),
     "the same version": ("dev", "rotate mqtt", lambda _: Done(0), "rotations-published"),
     "a lease for ever": ("prod", "rotate mqtt", lambda _: Done(4), "rotations-published"),
-    "drift": ("prod", "pulumi refresh", fails, "refresh-clean"),
-    "a change": ("prod", "preview --diff", fails, "preview-empty"),
+    "an unreadable resource": ("prod", "pulumi refresh", fails, "refresh-succeeds"),
+    "drift": ("prod", "preview --diff", fails, "preview-empty"),
     "a value in the state": ("prod", "export --show", lambda _: Done(0, CANARY), "state-without-values"),
     "a finding": ("prod", "doctor", edited('"ok"', '"attention"'), "doctor-healthy"),
     "doctor can't look": ("prod-azure", "doctor", fails, "doctor-healthy"),
@@ -306,9 +306,9 @@ def test_report_has_no_value_and_no_account_number(tmp_path: Path) -> None:
 def test_accepted_finding_and_check_are_not_red(tmp_path: Path) -> None:
     account = Account("prod", {"doctor": edited('"your rights", "level": "ok"', '"your rights", "level": "unknown"'),
                                "pulumi refresh": fails})  # fmt: skip
-    live = new_live(tmp_path, account, accepted=("your rights", "refresh-clean"))
+    live = new_live(tmp_path, account, accepted=("your rights", "refresh-succeeds"))
     assert execute(live) == 0
-    assert results(live, "accepted") == ["refresh-clean"]
+    assert results(live, "accepted") == ["refresh-succeeds"]
     assert "aws-rights-suffice" in results(live, "not reached")
 
 

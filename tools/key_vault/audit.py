@@ -54,8 +54,6 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Request:
-    """The parts of a row that do not depend on the request's outcome."""
-
     operation: str
     uri: str
     api_version: str

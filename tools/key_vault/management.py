@@ -1,4 +1,4 @@
-"""Azure's control plane for vaults and role assignments, by resource ids.
+"""Azure's control plane for vaults and role assignments, which are addressed by resource ids.
 
 It speaks plain HTTP on loopback, for the stand-in of Pulumi's provider (tools/standin/azure/emulator.py). It proves
 nothing about Azure.

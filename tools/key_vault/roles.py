@@ -36,8 +36,6 @@ READS = frozenset({"GetSecret", "GetSecretVersions"})
 
 @dataclass(frozen=True)
 class Role:
-    """A role, by the id that role assignments use."""
-
     name: str
     id: str
     data_actions: tuple[str, ...]
@@ -68,8 +66,6 @@ class Assignment:
 
 @dataclass
 class Access:
-    """The role assignments of a vault, initially none."""
-
     assignments: list[Assignment] = field(default_factory=list)
 
     def grant(self, principal: str, role: Role | str, secret: str | None = None) -> Assignment:

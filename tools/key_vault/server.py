@@ -142,8 +142,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Request:
-    """A request to a vault, and its outcome."""
-
     def __init__(
         self, handler: _Handler, vault: Vault, operation: Operation, query: dict[str, list[str]], body: bytes
     ) -> None:

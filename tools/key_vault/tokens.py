@@ -24,8 +24,8 @@ class Principal:
 
     name: str
     oid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    # Client id, with which a workload selects an identity (AZURE_CLIENT_ID).
     appid: str = field(default_factory=lambda: str(uuid.uuid4()))
-    """Client id, with which a workload selects an identity (AZURE_CLIENT_ID)."""
 
 
 class RefusedTokenError(Exception):

@@ -50,8 +50,6 @@ class Version:
 
 @dataclass
 class Deleted:
-    """A deleted secret, which can be recovered until its retention ends."""
-
     versions: list[Version]
     deleted: int
     purged_at: int
@@ -191,7 +189,7 @@ class Vault:
         return {"value": base64.urlsafe_b64encode(blob.encode()).decode().rstrip("=")}
 
     def restore(self, backup: str) -> Body:
-        """Add a secret from a backup. Raises Refusal if its name exists."""
+        """Add a secret from a backup. Raises Refusal if a secret with its name exists."""
         name, versions = json.loads(base64.urlsafe_b64decode(backup + "=" * (-len(backup) % 4)))
         with self._lock:
             self._forget_expired()

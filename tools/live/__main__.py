@@ -1,7 +1,7 @@
-"""`python -m tools.live STACK`, as `make live STACK=…` runs it. docs/operations/live.md has its variables.
+"""`make live STACK=…` runs `python -m tools.live STACK`. docs/operations/live.md describes its variables.
 
-Exit code 0: no check failed. 1: one failed, or something is left. 2: wrong use; nothing was deployed. 4: another run is
-active. 130, 143: interrupted; the report lists what is left.
+Exit codes: 0 no check failed; 1 a check failed, or something was not removed; 2 wrong arguments, and nothing was
+deployed; 4 another run is active; 130, 143 interrupted, and the report lists what was not removed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from tools.steps import say
 
 
 def main(stack: str) -> int:
-    """Run, or only clean up (CLEAN=1). Return the exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.TERMINATED))
     copy = Throwaway(stack, Path.cwd())
     try:
@@ -50,7 +49,8 @@ def main(stack: str) -> int:
 
 
 def execute(live: Live, *, clean: bool = False) -> int:
-    """Continue an unfinished run or begin one; with `clean`, remove what one has left. Return the exit code."""
+    """Continue an unfinished run, or begin a run. If `clean` is set, only remove what a run has created. Return the
+    exit code."""
     if live.path.exists():
         live.state = State.model_validate_json(live.path.read_bytes())
         live.state.cleaning |= clean
@@ -73,12 +73,12 @@ def execute(live: Live, *, clean: bool = False) -> int:
 
 
 def _supplied(text: str) -> dict[str, Value]:
-    """Return the values of standard input: secret -> its fields. Raises UsageError, which does not repeat it."""
+    # Maps each secret to its fields. The error does not repeat the input.
     try:
         found = TypeAdapter(dict[str, dict[str, str]]).validate_json(text if text.strip() else "{}")
     except ValidationError:
-        what, rule = "standard input: not as expected", "it must be a JSON object: secret -> field -> text"
-        remedy = json.dumps({"broker-admin": {"username": "…", "password": "…"}}, ensure_ascii=False)
+        what, rule = "standard input: not the expected JSON", "it must be a JSON object: secret -> field -> text"
+        remedy = f"for example {json.dumps({'broker-admin': {'username': '…', 'password': '…'}}, ensure_ascii=False)}"
         raise UsageError(what, rule=rule, remedy=remedy, code="live-input-invalid") from None
     return {name: Value(fields) for name, fields in found.items()}
 
@@ -96,7 +96,7 @@ def _print(cost: str, name: str) -> None:
 
 
 def _confirm(cost: str, name: str) -> None:
-    """Print the cost and ask, at the terminal even if values come from standard input. Raises UsageError."""
+    # At the terminal, even if values come from standard input.
     _print(cost, name)
     typed = ""
     try:

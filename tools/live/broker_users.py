@@ -11,9 +11,9 @@ from secretops.values import Value
 
 
 def remove(manifest: Manifest, admin: Value | None) -> tuple[str, dict[str, str]]:
-    """Delete the stack's users on the broker; a missing one is no error.
+    """Delete the stack's users on the broker. Ignore users that do not exist.
 
-    Return why it failed, if it did, and each user that may be left with the command that removes it.
+    Return the reason of a failure, or "", and map each user that may remain to the command that removes it.
     """
     broker, users = manifest.broker, [user for secret in manifest.secrets for user in secret.users]
     is_mosquitto = broker.kind is BrokerKind.MOSQUITTO

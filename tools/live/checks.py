@@ -1,7 +1,5 @@
-"""The named checks of `make live`, and what only a run in your account can prove, by platform.
-
-docs/reliability.md has a table of CLAIMS. What a platform leaves behind after `pulumi destroy` is in RESIDUE.
-"""
+"""The named checks of `make live`, and by platform, the CLAIMS that only a run in an account can prove. RESIDUE is what
+`pulumi destroy` leaves."""
 
 from __future__ import annotations
 
@@ -22,11 +20,11 @@ GENERAL: dict[str, str] = {
     "preview-accepted": "the provider accepts the plan",
     "policies-kept": "the plan breaks no policy",
     "stack-deployed": "`pulumi up` creates every resource",
-    "first-values-published": "secretops makes the broker's users, and they log in",
+    "first-values-published": "secretops creates the broker's users, and each logs in",
     "supplied-values-accepted": "each operator-supplied secret was tested and published",
     "rotations-published": "three rotations publish three versions, of alternating users",
-    "refresh-clean": "a refresh finds no drift after the rotations",
-    "preview-empty": "a preview shows no change after the rotations",
+    "refresh-succeeds": "a refresh reads every resource after the rotations",
+    "preview-empty": "a preview after the refresh shows no change: nothing reverts a rotation",
     "state-without-values": "state and output contain none of the values that this run supplied",
     "doctor-healthy": "all of doctor's checks are ok",
     "reads-recorded": "the trail has a read of this run",
@@ -42,7 +40,7 @@ GENERAL: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Follows:
-    """Passes with another check."""
+    """Passes if another check passes."""
 
     check: str
 
@@ -56,19 +54,19 @@ class Doctor:
 
 @dataclass(frozen=True)
 class Reads:
-    """A pattern of a reader who got a value, in the trail."""
+    """Passes if a reader whose name matches a pattern got a value, according to the trail."""
 
     reader: str
 
 
 @dataclass(frozen=True)
 class Servers:
-    """Every server reports the current version of `mqtt`."""
+    """Passes if every server reports the current version of `mqtt`."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command of the platform whose output must match. With `type`: run for each such resource of the stack."""
+    """A command of the platform whose output must match. If `type` is set, it runs for each resource of this type."""
 
     argv: tuple[str, ...]
     shows: str
@@ -77,7 +75,7 @@ class Command:
 
 @dataclass(frozen=True)
 class ByHand:
-    """What a person must look at: no command can show it, or not within hours."""
+    """A person must check it, because no command can, or not within hours."""
 
     how: str
 
@@ -87,7 +85,8 @@ Evidence = Follows | Doctor | Reads | Servers | Command | ByHand
 
 @dataclass(frozen=True)
 class Claim:
-    """What no test of this repository proves. Applies to a stack that has all `kinds`, such as `store: aws`."""
+    """A promise that no test of this repository proves. It applies to a stack that has all `kinds`, such as `store:
+    aws`."""
 
     name: str
     kinds: tuple[str, ...]
@@ -160,7 +159,8 @@ CLAIMS: tuple[Claim, ...] = (
 
 @dataclass(frozen=True)
 class Residue:
-    """What can remain after `pulumi destroy`. `lists` prints a name a line, `removes` removes one, {found}."""
+    """What can remain after `pulumi destroy`. `lists` prints one name a line, and `removes` removes the name
+    {found}."""
 
     kind: str
     lists: tuple[str, ...]
@@ -201,5 +201,5 @@ def claims(kinds: Collection[str]) -> tuple[Claim, ...]:
 
 
 def all_checks(kinds: Collection[str]) -> dict[str, str]:
-    """Return the name of each check of a stack, and what it proves."""
+    """Map each check of a stack to the text of what it proves."""
     return {**GENERAL, **{claim.name: claim.proves for claim in claims(kinds)}}

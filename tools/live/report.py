@@ -1,4 +1,4 @@
-"""The report of a run, as JSON and as a page: no value, no account number."""
+"""The report of a run, as JSON and as a page. It contains no value and no account number."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ table {{ border-collapse: collapse }} td, th {{ border: 1px solid #999; padding:
 
 
 def write(live: Live) -> dict[str, int]:
-    """Write report.json and report.html into the run's folder, print the summary, and return the count by result."""
+    """Write report.json and report.html into the run's folder, and print the summary. Return the number of checks by
+    result."""
     state, folder = live.state, live.copy.folder
     names = {**dict.fromkeys(state.outcomes, "no unexpected failure"), **all_checks(live.copy.kinds)}
     found = {name: state.outcomes[name].model_dump(mode="json") for name in names if name in state.outcomes}

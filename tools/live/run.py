@@ -1,4 +1,4 @@
-"""The run: deploy a throwaway copy of a stack, prove what the docs promise of it, and remove the copy."""
+"""The run: deploy a throwaway copy of a stack, prove what the documentation promises of it, and remove the copy."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ from tools.live.state import Leftover, Outcome, State, anonymous
 from tools.live.throwaway import Throwaway
 from tools.steps import say, write_whole
 
-# Seconds: between two looks at what arrives late; of a grace period that is not waited for without a server.
+# Seconds: between two reads of what arrives late; of a grace period that is not waited for without a server.
 PAUSE, LONG = 15.0, 60
 
-# The detail of what nobody looked at, which is not printed.
+# The detail of what was not checked, which is not printed.
 EARLIER = "an earlier check failed, or the run was interrupted"
 
 # Characters of a detail.
 LONGEST = 400
 
-# Doctor's checks of every stack. The others look at what no stand-in creates.
+# Doctor's checks of every stack. The others read what no stand-in creates.
 OF_EVERY_STACK = re.compile(r"broker|agent|certificates|orphaned values|(secret|login) .*")
 
 T = TypeVar("T")
 
 
 class StoppedError(Exception):
-    """What follows needs the check that failed."""
+    """A check failed on which the next steps depend."""
 
 
 @dataclass(kw_only=True)
 class Options:
-    """The user's choices. `supplied`: secret -> value. `accepted`: checks, also doctor's, that may fail."""
+    """The user's choices. `supplied` maps secrets to values. `accepted` are checks that may fail, also doctor's."""
 
     supplied: Mapping[str, Value] = field(default_factory=dict, repr=False)
     accepted: Sequence[str] = ()
@@ -61,7 +61,7 @@ class Options:
 
 @dataclass
 class Live:
-    """A run on `copy`, by the commands of `run`. `reach` is called before each step, for tests."""
+    """A run on `copy`. `run` runs commands. `reach` is called before each step, for tests."""
 
     copy: Throwaway
     run: Callable[..., Done]
@@ -77,13 +77,14 @@ class Live:
         self.path, self._manifest_file = self.copy.folder / "state.json", self.copy.folder / "manifest.json"
 
     def refuse_taken(self) -> None:
-        """Raise UsageError if the name of the copy is that of a stack of the user's."""
+        """Raise UsageError if the user has a stack with the name of the copy."""
         if self.copy.file.exists() or not self._pulumi("stack", "export").code:
-            rule, remedy = "make live never touches a stack that it did not create", "rename or remove that stack"
-            raise UsageError(f"{self.copy.name} exists", rule=rule, remedy=remedy, code="live-name-taken")
+            rule = "the name of the throwaway copy must be unused: make live only changes stacks that it created"
+            remedy = f"rename the stack, or remove it: pulumi stack rm {self.copy.name}"
+            raise UsageError(f"stack {self.copy.name} exists", rule=rule, remedy=remedy, code="live-name-taken")
 
     def prove(self) -> None:
-        """Run the steps that are not done yet, then remove the copy, also after a failure or an interruption."""
+        """Run the steps that are not done yet. Then remove the copy, also after a failure or an interruption."""
         self._keep()
         try:
             for step, check in self._steps().items():
@@ -97,7 +98,7 @@ class Live:
         self.clean_up()
 
     def _steps(self) -> dict[Callable[[], None], str]:
-        """Return the steps, and the check that an unexpected failure of each belongs to."""
+        # Each step has the check that fails if the step fails unexpectedly.
         return {
             self.preview: "preview-accepted",
             self.deploy: "stack-deployed",
@@ -111,7 +112,7 @@ class Live:
         }
 
     def clean_up(self) -> None:
-        """Remove the copy, what it left on the platform, and its users on the broker. Each call starts over."""
+        """Remove the copy, what it left on the platform, and its users on the broker. A repeated call begins again."""
         is_there = self.copy.file.exists() or bool(self.state.leftovers)
         self.state.cleaning, self.state.leftovers = True, []
         self._keep()
@@ -127,7 +128,7 @@ class Live:
                 self.record(name, detail=EARLIER, reached=False)
 
     def forget(self) -> None:
-        """Remove the state of a run that left nothing. The report and the log stay."""
+        """Remove the state of a run if nothing remains of its copy. The report and the log remain."""
         kept = ("report.html", "report.json", "log.txt", "lock")
         for path in self.copy.folder.iterdir() if not self.state.leftovers else ():
             if path.is_dir():
@@ -136,7 +137,7 @@ class Live:
                 path.unlink()
 
     def record(self, name: str, failed: str = "", *, detail: str = "", reached: bool = True) -> bool:
-        """Record a check's result: FAIL if `failed` says why. Return whether what follows may go on."""
+        """Record a check's result, which is FAIL if `failed` has a reason. Return whether the run may continue."""
         result = Result.PASS
         if failed:
             result = Result.ACCEPTED if name in self.options.accepted else Result.FAIL
@@ -216,16 +217,15 @@ class Live:
         self.record("rotations-published", "" if len(versions) == len(seen) and alternate else f"versions: {seen}")
 
     def unchanged(self) -> None:
-        drift = self._pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes").failed
-        if self.record("refresh-clean", drift):  # it has changed the state otherwise
-            self.record("preview-empty", self._pulumi("preview", "--diff", "--expect-no-changes").failed)
+        self.record("refresh-succeeds", self._pulumi("refresh", "--yes", "--skip-preview").failed)
+        self.record("preview-empty", self._pulumi("preview", "--diff", "--expect-no-changes").failed)
         log, state = self.copy.folder / "log.txt", self._pulumi("stack", "export", "--show-secrets").out
         whole = state + (log.read_text() if log.exists() else "")
         found = [name for name, value in self.options.supplied.items() if _is_in(value, whole)]
         self.record("state-without-values", f"a value of {', '.join(found)}" if found else "")
 
     def doctor(self) -> None:
-        """Repeat until no check is red: some of what doctor reads is late, such as the first run of a schedule."""
+        """Run doctor until no check is red, because it reads some facts late, such as the first run of a schedule."""
         self.state.doctor = found = self._until(self._examine, self.options.wait, lambda found: not self._red(found))
         accepted = ", ".join(name for name in found if found[name] and name in self.options.accepted)
         red = "; ".join(self._red(found)) if found else "doctor printed no check"
@@ -250,7 +250,7 @@ class Live:
         self.record("compromise-completes", done.reason if proven and not incident.get("ended") else "", reached=proven)
 
     def claims(self) -> None:
-        """Wait for what the platform does by itself, all at once."""
+        """Wait until the platform has done what the claims promise. All waits run at once."""
         end, late = self.clock() + self.options.wait, list[Claim]()
         for claim in checks.claims(self.copy.kinds):
             if reason := self._unreachable(claim):
@@ -329,7 +329,7 @@ class Live:
         return next(one for one in self.manifest.secrets if one.kind is SecretKind.MQTT_USER)
 
     def _step(self, step: Callable[[], None], check: str) -> None:
-        """Run a step. An unexpected failure fails `check`; if the next steps need it, raise StoppedError."""
+        # An unexpected failure fails `check`, and ends the run if the next steps depend on this step.
         self.reach(step.__name__)
         say(f"- {step.__name__.replace('_', ' ')}")
         try:
@@ -366,7 +366,6 @@ class Live:
         return list(_json(self._secretops("status", "--json")).get("secrets", ()))
 
     def _has_manifest(self) -> bool:
-        """Return whether the stack has a manifest, which is read again if an interrupted run has not."""
         if not self._manifest_file.exists() and (
             found := _json(self._pulumi("stack", "output", "secretops", "--json"))
         ):
@@ -377,7 +376,7 @@ class Live:
         return dict(_json(self._pulumi("stack", "export")).get("deployment") or {})
 
     def _note_resources(self) -> None:
-        """Note the ids of the resources that checks name by type, while the state has them."""
+        # Checks name these resources by type. Later the state no longer has their ids.
         commands = (one for claim in checks.CLAIMS for one in claim.evidence if isinstance(one, Command))
         named = {*(one.type for one in checks.RESIDUE), *(one.type for one in commands)}
         for one in self._exported().get("resources") or ():
@@ -385,7 +384,7 @@ class Live:
             ids += [one["id"]] if "id" in one and one["id"] not in ids else []
 
     def _words(self, of_type: str = "") -> Iterator[Mapping[str, str]]:
-        """Yield what a command's words may name: places of the store, and of each resource of a type."""
+        # The names that a command may contain: those of the store, and of each resource of a type.
         store = self.manifest.store.model_dump(mode="json") if self._has_manifest() else {}
         base = {**{key: str(one) for key, one in store.items()}, "stack": self.copy.name}
         for found in self.state.resources.get(of_type, ()) if of_type else ("",):
@@ -398,7 +397,6 @@ class Live:
         return [f"{name}: {text}" for name, text in found.items() if text and name not in accepted]
 
     def _examine(self) -> dict[str, str]:
-        """Return doctor's checks, and what is wrong with each."""
         found = _json(self._secretops("doctor", "--json")).get("checks", ())
         return {
             one["check"]: "" if one["level"] == "ok" else f"{one['value']} ({one['level']})"
@@ -408,13 +406,13 @@ class Live:
 
     @property
     def _trail(self) -> tuple[str, ...]:
-        """Return the command that prints the trail, or the arguments of `secretops audit`; empty without a trail."""
+        # The command that prints the trail, or the arguments of `secretops audit`; empty if there is no trail.
         if self.options.trail:
             return "audit", self.options.trail
         return next((command for kind, command in checks.TRAILS.items() if kind in self.copy.kinds), ())
 
     def _reads(self) -> list[dict[str, Any]]:
-        """Return the rows of the audit since the run began, of those who got a value."""
+        # Only accesses that returned a value, since the run began.
         words, lines = self._trail, ""
         if words[0] != "audit":
             query = str(_json(self._pulumi("stack", "output", "trail", "--json")).get("query"))
@@ -425,7 +423,7 @@ class Live:
         return [row for row in map(json.loads, printed) if row.get("value_returned")]
 
     def _unreachable(self, claim: Claim) -> str:
-        """Return why this run cannot show the claim, or nothing."""
+        # The reason why this run cannot prove the claim, or "".
         for one in claim.evidence:
             match one:
                 case ByHand(how):
@@ -437,7 +435,7 @@ class Live:
         return "a stand-in proves nothing of the platform" if self.options.standin else ""
 
     def _missing(self, evidence: Evidence) -> str:
-        """Return what is not there yet, or nothing."""
+        # What is not proven yet, or "".
         match evidence:
             case Reads(reader):
                 found = any(re.search(reader, str(row["reader"])) for row in self._reads())
@@ -452,7 +450,6 @@ class Live:
         return ""
 
     def _behind(self) -> str:
-        """Return how many servers report the current version of the broker's user, or nothing if all do."""
         row = next((one for one in self._status() if one["name"] == self._mqtt.name), {})
         # A server whose session was ended leaves its last report: older versions do not count.
         good = sum(one["version"] == (row.get("current") or {}).get("id") for one in row.get("replicas") or ())
@@ -460,7 +457,6 @@ class Live:
         return "" if good >= wanted else f"{good} of {wanted} servers report the current version"
 
     def _until(self, look: Callable[[], T], seconds: float, enough: Callable[[T], bool]) -> T:
-        """Return what `look` finds once it is enough, or after `seconds`."""
         end = self.clock() + seconds
         while not enough(found := look()) and self.clock() < end:
             self.sleep(PAUSE)
@@ -476,7 +472,7 @@ def _is_in(value: Value, text: str) -> bool:
 
 
 def _json(done: Done) -> dict[str, Any]:
-    """Return the first JSON object of the output that starts a line, or an empty one."""
+    # The first JSON object that starts a line of the output, or an empty one.
     for found in re.finditer(r"^\{", done.out, re.MULTILINE):
         with suppress(ValueError):
             return dict(json.JSONDecoder().raw_decode(done.out, found.start())[0])
@@ -484,7 +480,6 @@ def _json(done: Done) -> dict[str, Any]:
 
 
 def _errors(done: Done) -> str:
-    """Return the errors in a preview's events."""
     events = [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
     found = [one["diagnosticEvent"] for one in events if "diagnosticEvent" in one]
     return " / ".join(one["message"].strip() for one in found if one.get("severity") == "error") or done.reason

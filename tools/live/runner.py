@@ -24,7 +24,6 @@ class Done:
 
     @property
     def reason(self) -> str:
-        """Return its exit code and the last lines of its output."""
         lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
         return " / ".join([f"exit code {self.code}", *lines[-3:]])
 
@@ -42,7 +41,7 @@ class Runner:
     lock: int
 
     def __call__(self, *argv: str, stdin: str = "") -> Done:
-        """Run a command to its end. `pulumi` and `secretops` are this environment's. `stdin` is not logged."""
+        """Run a command to its end. `pulumi` and `secretops` are those of this environment. `stdin` is not logged."""
         program, pipe = BIN / argv[0], subprocess.PIPE
         command = [str(program) if program.exists() else argv[0], *argv[1:]]
         variables = {**os.environ, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}

@@ -1,4 +1,4 @@
-"""What a run has done so far, in a file: an interrupted run continues, and what it made is removed."""
+"""The state of a run, in a file. From it, an interrupted run continues, and what the run created is removed."""
 
 from __future__ import annotations
 
@@ -38,14 +38,15 @@ class Outcome(BaseModel):
 
 
 class Leftover(BaseModel):
-    """What is still there, and the command that removes it."""
+    """What remains, and the command that removes it."""
 
     what: str
     command: str
 
 
 class State(BaseModel):
-    """The state of a run. `done` names its steps; `cleaning`: the proof is over, and the copy is being removed."""
+    """The state of a run. `done` has the names of steps. `cleaning` is true once the proof has ended and the copy is
+    being removed."""
 
     began: str = Field(default_factory=utc)
     done: list[str] = []
@@ -60,17 +61,17 @@ class State(BaseModel):
 
 @contextmanager
 def alone(folder: Path) -> Iterator[int]:
-    """Lock the run. Yield the descriptor: a command that inherits it keeps the lock if this process is killed.
+    """Lock the run, and yield the lock's descriptor. Raises LeaseHeldError.
 
-    Raises LeaseHeldError.
+    A command that inherits the descriptor keeps the lock even if this process is killed.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            rule = "only one run of a stack at a time; a command that a killed run had started may still run"
-            remedy = "wait until it has ended, and run make live again"
+            rule = "only one make live of a stack may run; a command of a killed run may still be running"
+            remedy = "wait until that run has ended, then run make live again"
             raise LeaseHeldError(
                 f"{folder.name}: a run is active", rule=rule, remedy=remedy, code="live-busy"
             ) from None

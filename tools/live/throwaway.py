@@ -1,4 +1,5 @@
-"""The throwaway copy of a stack: a development stack with its own name, places and state, to be removed whole."""
+"""The throwaway copy of a stack: a development stack with its own name, places and state, which can be removed as a
+whole."""
 
 from __future__ import annotations
 
@@ -36,7 +37,6 @@ class Throwaway:
 
     @property
     def folder(self) -> Path:
-        """Return the folder of the run, which .gitignore leaves out."""
         return self.project / ".coreflux-mcp-live" / self.original
 
     @property
@@ -50,7 +50,10 @@ class Throwaway:
             found = yaml.safe_load(path.read_text())
             return {**found, "config": {key.removeprefix(f"{PROJECT}:"): one for key, one in found["config"].items()}}
         except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError):
-            what, rule = f"{path.name}: no stack file", "make live copies the file of a stack"
+            what, rule = (
+                f"{path.name}: no valid stack file",
+                "STACK must name a stack with a valid stack file, which make live copies",
+            )
             raise UsageError(what, rule=rule, remedy="make live STACK=dev", code="live-file-missing") from None
 
     @cached_property
@@ -68,7 +71,7 @@ class Throwaway:
             write_whole(self.file, yaml.safe_dump({**kept, "config": config}, sort_keys=False))
 
     def _isolated(self) -> dict[str, Any]:
-        """Return the sections with places that no other stack uses, and the shortest valid grace period."""
+        # Places that no other stack uses, and the shortest valid grace period.
         config, own = dict(self._document["config"]), {"environment": "development"}
         places: dict[str, dict[str, Any]] = {
             "store": {"root": str(self.folder / "store"), "generation": 2 + secrets.randbelow(998)},

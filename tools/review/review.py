@@ -64,8 +64,6 @@ class Op(StrEnum):
 
 
 class Provider(StrEnum):
-    """The provider that a preview used."""
-
     # Pulumi's own provider, with the job's credentials.
     OWN = "own"
     STANDIN = "stand-in"
@@ -126,8 +124,6 @@ class Statement:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A change of a resource."""
-
     op: Op
     type: str
     name: str

@@ -76,7 +76,7 @@ class Names:
         return cls(found, frozenset(words), frozenset(accounts), frozenset(regions))
 
     def own(self, module: str, text: str) -> str:
-        """Return the plan's name of the resource `text` in `module`, or ""."""
+        """Return the plan's name of the resource that the platform names `text`, or ""."""
         return self.by_module.get((module, text.strip("/")), "")
 
     def without_region(self, text: str) -> str:

@@ -253,7 +253,7 @@ def _places(before: Inputs, after: Inputs) -> dict[str, str]:
 
 
 def _follows(before: Any, after: Any, places: Mapping[str, str]) -> bool:
-    """Return whether an input changes only by `places`, the texts that a provider's move replaces, or becomes
+    """Return whether an input changes only by `places`, the texts that a provider's move replaces, or by becoming
     unknown."""
     if isinstance(before, dict) and isinstance(after, dict):
         return before.keys() == after.keys() and all(_follows(before[key], after[key], places) for key in before)

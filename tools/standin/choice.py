@@ -25,8 +25,7 @@ cd {clone} && exec {python} -m tools.standin {package} {version} "$@"
 """
 
 
-class UnknownModeError(Exception):
-    """The variable has an unknown value."""
+class UnknownModeError(Exception): ...
 
 
 def mode(environment: Mapping[str, str] = os.environ) -> str:
@@ -40,8 +39,6 @@ def mode(environment: Mapping[str, str] = os.environ) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Whether to use the stand-in or Pulumi's provider, and the reason."""
-
     standin: bool
     reason: str
 

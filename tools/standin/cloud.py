@@ -41,7 +41,8 @@ class Cloud(Protocol):
         `configure`."""
 
     def configure(self, variables: Inputs) -> None:
-        """Set the provider's configuration. Raises RefusedError."""
+        """Set the provider's configuration. Raises RefusedError if a required key is missing, or if there are
+        credentials."""
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
         """Yield problems of inputs that the SDK's types allow."""

@@ -48,8 +48,6 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Like:
-    """A text that matches a pattern."""
-
     pattern: str
     words: str
 
@@ -60,7 +58,7 @@ class Like:
 
 
 def found(value: Any, path: str, at: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value at a path, with its place. `[]` means each entry of a list."""
+    """Yield the path and the value of each value that `path` matches. `[]` means each entry of a list."""
     if not path:
         yield at, value
         return

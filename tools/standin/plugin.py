@@ -183,7 +183,6 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         return Empty()
 
     def _name(self, request: Any, token: str, news: Any) -> None:
-        """Set an automatic name if the type needs one: the former name, or a new one."""
         arguments = sdk_types.arguments_class(token)
         name = self._cloud.auto_named(token)
         if not name or name not in sdk_types.input_types(arguments) or name in sdk_types.required(arguments):
@@ -199,7 +198,7 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         news.update({wire.DEFAULTS: [name]})
 
     def _answer(self, token: str, given: Any, outputs: Any) -> None:
-        """Set outputs that differ from inputs. Secret inputs make secret outputs."""
+        # Secret inputs make secret outputs.
         hidden = {path.partition(".")[0].partition("[")[0] for path in wire.secret_paths(given)}
         for name, value in self._cloud.answered(token, wire.inputs(given)).items():
             outputs.update({name: {wire.SIGNATURE: wire.SECRET, "value": value} if name in hidden else value})

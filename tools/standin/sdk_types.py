@@ -217,7 +217,6 @@ def _remedy(arms: Sequence[Any], value: object) -> str:
 
 
 def _nearest_key(key: str, known: Collection[str]) -> str:
-    """Return a remedy with the nearest key, in Python's spelling if the wrong key has that."""
     of_python = [*map(snake, known)]
     return did_you_mean(key, of_python if "_" in key and key not in of_python else known)
 

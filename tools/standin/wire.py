@@ -1,6 +1,6 @@
 """The engine's wire format: unknown values, secrets, files.
 
-Its marks are the protocol's, as in the SDK (and sdk/go/common/resource/plugin/rpc.go of Pulumi 3.274).
+The constants that mark them are the SDK's (also in sdk/go/common/resource/plugin/rpc.go of Pulumi 3.274).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def plain(value: Any) -> Any:
 
 
 def inputs(struct: Any) -> dict[str, Any]:
-    """Return the program's inputs, without empty ones and the metadata of providers and engine."""
+    """Return the program's inputs, without null values and without metadata of the provider and the engine."""
     return {
         key: given
         for key, item in struct.fields.items()

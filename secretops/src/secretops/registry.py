@@ -98,7 +98,8 @@ def with_extra(name: str) -> Iterator[None]:
 
 
 def install_command(name: str) -> str:
-    """Return the command that installs the extra `name`: in a clone, or in a program that uses the wheel."""
+    """Return the command that installs the extra `name`. It depends on whether this is a clone or a program that uses
+    the wheel."""
     if not (Path(__file__).resolve().parents[1] / "coreflux_mcp_secrets").is_dir():
         return "run in the clone: make setup"
     chosen = name if name in PLATFORMS else "cli"

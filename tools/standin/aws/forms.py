@@ -1,4 +1,4 @@
-"""Forms of AWS' values."""
+"""Forms (tools.standin.forms) of values in AWS, such as ARNs."""
 
 from __future__ import annotations
 

@@ -24,8 +24,6 @@ MOTO = ("STANDIN_MOTO_URL", "AWS_ENDPOINT_URL")
 
 
 class Aws:
-    """A `Cloud`: service models, some rules, made-up identities, and moto if configured."""
-
     package = "aws"
 
     def __init__(self, version: str) -> None:
@@ -34,8 +32,6 @@ class Aws:
         self._moto: Moto | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Set region and moto. Raises RefusedError if the region is missing, as with the real provider, or if there are
-        credentials."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there are AWS credentials (from {found}), and this is the stand-in, which reaches no account; "

@@ -188,8 +188,8 @@ def _document(shape: Any, text: str, at: str, call: Call) -> Iterator[Problem]:
 
 
 def _structure(shape: Any, given: Mapping[str, Any], prefix: str, call: Call, *, strict: bool) -> Iterator[Problem]:
-    """Yield violations of a structure. `strict`: unknown members are violations; otherwise they may be names of
-    Pulumi."""
+    """Yield violations of a structure. `strict`: unknown members are violations; otherwise they may be properties that
+    only Pulumi has."""
     members = {name if strict else name.lower(): member for name, member in shape.members.items()}
     for name, value in given.items():
         path = re.sub(r"\[\d+\]", "", f"{prefix}{name}").removeprefix(f"{call.of}.")

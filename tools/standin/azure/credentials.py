@@ -25,7 +25,7 @@ NAMES = (
 def source(environment: Mapping[str, str] = os.environ) -> str:
     """Return the source of credentials, e.g. `ARM_CLIENT_SECRET` or `az login`, or "".
 
-    The identity of a virtual machine is only detected with a setting: otherwise use `STANDIN=never`.
+    The identity of a virtual machine is detected only by ARM_USE_MSI. Without it, use `STANDIN=never`.
     """
     for name in NAMES:
         entry = environment.get(name, "")
@@ -35,10 +35,8 @@ def source(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def _logged_in(environment: Mapping[str, str]) -> bool:
-    """Return whether Azure's CLI has a subscription, which `az logout` removes.
-
-    The provider ignores the login of a service principal (Pulumi, Azure Native Installation & Configuration).
-    """
+    # `az logout` removes the subscriptions. The provider ignores the login of a service principal (Pulumi, Azure Native
+    # Installation & Configuration).
     home = environment.get("AZURE_CONFIG_DIR") or Path(environment.get("HOME") or Path.home()) / ".azure"
     try:
         profile = json.loads((Path(home) / "azureProfile.json").read_text(encoding="utf-8-sig"))

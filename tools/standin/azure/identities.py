@@ -1,4 +1,4 @@
-"""Made-up ids, object ids and addresses of Azure. They follow from names, so that two runs are equal."""
+"""Made-up ids, object ids and addresses of Azure. They are derived from names, so that two runs are equal."""
 
 from __future__ import annotations
 
@@ -111,7 +111,6 @@ class Place:
 
 
 def computed(at: Place, output_types: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs that are not inputs: known values, or else made-up values of the right type."""
     path = at.id.rpartition("/providers/")[2].split("/")
     same = {
         "name": at.id.rpartition("/")[2],

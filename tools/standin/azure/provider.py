@@ -20,8 +20,6 @@ CALLER = "azure-native:authorization:getClientConfig"
 
 
 class Azure:
-    """A `Cloud`: some of Azure's rules, made-up identities, and the Key Vault emulator if configured."""
-
     package = "azure-native"
 
     def __init__(self, version: str) -> None:
@@ -30,8 +28,6 @@ class Azure:
         self._emulator: Emulator | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Set subscription, tenant and emulator. Raises RefusedError if the subscription is missing, as with the real
-        provider, or if there are credentials."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there are Azure credentials (from {found}), and this is the stand-in, which reaches no subscription; "

@@ -1,7 +1,4 @@
-"""Which changes replace a resource: those of place and name, and those in a table for other properties.
-
-Unknown changes count as updates, so the real provider may replace more.
-"""
+"""Which changes replace a resource: those of place and name, and those in a table for other properties."""
 
 from __future__ import annotations
 

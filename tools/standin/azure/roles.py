@@ -18,7 +18,6 @@ _OF_ALL = ("*", "Microsoft.Authorization", "Microsoft.Insights", "Microsoft.Reso
 
 
 def _about(role: Mapping[str, Any]) -> str:
-    """Return the service that a role is about, according to its actions, data actions first."""
     actions: list[str] = [action for one in role["permissions"] for action in (*one["dataActions"], *one["actions"])]
     return next(name for name in (action.partition("/")[0] for action in actions) if name not in _OF_ALL)
 

@@ -1,4 +1,4 @@
-"""Made-up accessors, ids, CSRs and certificates of Vault. They follow from names, so that two runs are equal."""
+"""Made-up accessors, ids, CSRs and certificates of Vault. They are derived from names, so that two runs are equal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEYS = ("privateKey", "privateKeyType")
 
 
 def kind(token: str) -> str:
-    """Return the type in a token: `Mount`, or with its module if that is ambiguous, `jwt:AuthBackend`."""
+    """Return the module and the type in a token, such as `index:Mount` or `jwt:AuthBackend`."""
     module, _, name = token.partition(":")[2].partition(":")
     return f"{module.partition('/')[0]}:{name}"
 
@@ -41,7 +41,6 @@ def _made(resource: Resource) -> dict[str, Any]:
 
 
 def computed(resource: Resource, output_types: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs that are not inputs: known values, or else made-up values of the right type."""
     rest = {name: _filler(hint) for name, hint in output_types.items() if name not in KEYS}
     return {**rest, **{name: value for name, value in identity(resource)[1].items() if name in output_types}}
 

@@ -1,8 +1,5 @@
-"""Creates resources in an OpenBao on this machine, so that rotators and servers can run.
-
-The paths are in places.py; the inputs are the request's body. Refresh, update and destroy use the server, which
-computes accessors, CSRs and certificates. It never creates secret values.
-"""
+"""Creates resources in an OpenBao on this machine, so that rotators and servers can run. It never creates secret
+values."""
 
 from __future__ import annotations
 

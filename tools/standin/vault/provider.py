@@ -15,8 +15,6 @@ from tools.standin.vault.openbao import OpenBao
 
 
 class Vault:
-    """A `Cloud`: some of Vault's rules, made-up identities, and an OpenBao if configured."""
-
     package = "vault"
 
     def __init__(self, version: str) -> None:
@@ -24,8 +22,6 @@ class Vault:
         self._openbao: OpenBao | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Set address and server. Raises RefusedError if the address is missing, as with the real provider, or if there
-        is a token."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there is a Vault token (from {found}), and this is the stand-in, which reaches no server; "

@@ -1,11 +1,9 @@
-"""A small Python language host for the Pulumi CLI, for machines without the official one.
+"""A small Python language host for the Pulumi CLI, for machines without the official one, which is in no package
+registry.
 
-The official pulumi-language-python is in no package registry. This one starts a program with Pulumi's executor, or a
-plugin, in an existing environment, and reports its end. It installs no dependencies, finds no plugins, and generates no
-code.
-
-The CLI starts it, reads its port from the first line, and speaks LanguageRuntime (language.proto of Pulumi 3.272) over
-gRPC on loopback.
+It starts a program with Pulumi's executor, or a plugin, in an existing environment, and reports its end. It installs no
+dependencies, finds no plugins, and generates no code. The CLI reads its port from the first line, and speaks
+LanguageRuntime (language.proto of Pulumi 3.272) over gRPC on loopback.
 """
 
 # ruff: noqa: N802, ARG002  names and arguments of the protocol
@@ -153,7 +151,7 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
 def interpreter(info: Any) -> tuple[str, dict[str, str]]:
     """Return the Python and the environment for a program or plugin.
 
-    `virtualenv` is relative to its Pulumi.yaml. The default is .venv with the toolchain uv, otherwise this host's
+    `virtualenv` is relative to its Pulumi.yaml. By default it is .venv if the toolchain is uv, or else this host's
     environment.
     """
     options = dict(info.options)

@@ -1,4 +1,5 @@
-"""Start the embedded broker in the background, find it by its pid file, and stop it.
+"""Start the embedded broker in the background, find it by its pid file, and stop it. A broker's home is the folder of
+its files.
 
 A running broker locks its pid file. A pid in an unlocked file is stale, and receives no signal.
 """

@@ -286,7 +286,7 @@ def _hang_up(writer: StreamWriter) -> None:
 async def run(
     users: Users, host: str, port: int, *, on_listening: Callable[[], None], owned: Callable[[], bool]
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until `owned`, called every OWNED_SECONDS, returns False.
+    """Serve until SIGTERM or SIGINT, or until `owned` returns False, which is called every OWNED_SECONDS.
 
     Raises OSError if the address is in use.
     """

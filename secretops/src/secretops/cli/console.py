@@ -1,4 +1,4 @@
-"""The app, the common options, and printing. Imports nothing slow."""
+"""The typer app, the common options, and printing. Imports nothing slow."""
 
 from __future__ import annotations
 

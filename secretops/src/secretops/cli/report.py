@@ -78,7 +78,6 @@ def report(  # noqa: PLR0917 - typer calls it by name
 
 
 def _check(to: Path) -> None:
-    """Raise UsageError if the page cannot be written."""
     if to != STDOUT:
         if to.is_symlink() or (to.exists() and not to.is_file()):
             raise _not_writable(to, "not a regular file")
@@ -89,7 +88,6 @@ def _check(to: Path) -> None:
 
 
 def _replace(to: Path, text: str) -> None:
-    """Replace `to` atomically, with mode 600. Raises UsageError."""
     number, name = tempfile.mkstemp(prefix=f".{to.name}.", dir=to.parent)
     try:
         with os.fdopen(number, "w", encoding="utf-8") as new:

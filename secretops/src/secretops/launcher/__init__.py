@@ -1,4 +1,4 @@
-"""`secretops run`: run the unmodified upstream server with a stack's secrets, and apply new ones without a restart.
+"""`secretops run`: run the unmodified upstream server with a stack's secrets, and apply new values without a restart.
 
 The server itself ignores `*_FILE` variables, logs to its working directory, supports only MQTT 5, and stops after a
 refused connect. So the launcher imports and configures it, and owns its MQTT client.

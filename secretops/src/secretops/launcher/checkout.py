@@ -129,7 +129,6 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def _check_owner(path: Path) -> None:
-    """Raise UsageError if users other than this one and root can change `path`."""
     found, rule = (
         path.stat(),
         "the server's code receives the broker's credentials, so only you or root may be able to change it",

@@ -372,8 +372,8 @@ class BrokerClient(RobustClient):
             return {topic: self._verdicts[topic] for topic in wanted} if answered() else None
 
     def transfer_to(self, successor: BrokerClient, copied: Mapping[str, int]) -> None:
-        """Redirect later calls to `successor`, and publish unsent messages through it in order. It already has the
-        subscriptions `copied`."""
+        """Redirect later calls to `successor`, and publish unsent messages through it in order. `successor` already has
+        the subscriptions `copied`."""
         with self._transferring:
             for topic in self.subscriptions.keys() - copied.keys():
                 successor.subscribe(topic, self.subscriptions[topic])
@@ -408,11 +408,8 @@ class BrokerClient(RobustClient):
         return len(self._out_messages) + sum(not _is_over(info) for info, _ in list(self._unwritten))
 
     def _drain(self, closing: threading.Event) -> bool:
-        """Unsubscribe, and return True once no message is in flight and the broker's queue is empty.
-
-        A broker answers UNSUBSCRIBE after it has sent its queued messages. So the queue is empty if no message arrives
-        before the answer.
-        """
+        # Returns True once no message is in flight and the broker's queue is empty. A broker answers UNSUBSCRIBE after
+        # it has sent its queued messages. So the queue is empty if no message arrives before the answer.
         end = time.monotonic() + DRAIN_SECONDS
         topics = list(self.subscriptions) or [self.name]
         while self.is_connected() and not closing.is_set() and time.monotonic() < end:
@@ -527,8 +524,7 @@ class BrokerClient(RobustClient):
             self._match_answer(number)
 
     def _match_answer(self, number: int) -> None:
-        """Record whether topics were granted, once the request and the answer with this packet id are known. Either may
-        come first."""
+        # Either the request's packet id or the answer may come first.
         if number in self._requested and number in self._answers:
             self._verdicts.update(zip(self._requested.pop(number), self._answers.pop(number), strict=False))
             self._changed.notify_all()
@@ -548,7 +544,7 @@ def _is_over(info: mqtt.MQTTMessageInfo) -> bool:
 
 
 def _acknowledge_at_once(sock: socket.socket) -> None:
-    """Disable delayed TCP acknowledgements. With Nagle's algorithm, mosquitto sends CONNACK only after one, 40 ms
-    later."""
+    """Disable delayed TCP acknowledgements. Otherwise mosquitto, which uses Nagle's algorithm, sends its CONNACK 40 ms
+    late."""
     if hasattr(socket, "TCP_QUICKACK"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

@@ -44,7 +44,7 @@ class CallsUnderWay:
 
     @contextlib.contextmanager
     def posted(self) -> Iterator[None]:
-        """Count a POST until its call is answered (over SSE: until the session has received it)."""
+        """Count a POST as open until its call is answered, or over SSE, until the session has received its message."""
         self._posted += 1
         try:
             yield

@@ -82,7 +82,7 @@ class HostNames:
 
     @classmethod
     def of(cls, address: Address, allowed: Iterable[str] = ()) -> HostNames:
-        """Accept the listen address, localhost, and `allowed`. Raises UsageError."""
+        """Return the names to accept: the listen address, localhost, and `allowed`. Raises UsageError."""
         more = {name for entry in allowed for name in entry.replace(",", " ").split()}
         for name in more:
             if not _is_address(name) and _split(name) != (name.lower(), None):

@@ -1,6 +1,6 @@
 """The server's settings and values, from upstream's own variables (Secret Management Guide).
 
-MQTT_PROTOCOL, DO_AGENT_URL and SECRETOPS_VERSION_* are the launcher's.
+MQTT_PROTOCOL, DO_AGENT_URL and SECRETOPS_VERSION_* are variables of the launcher.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Tls:
         return self.ca_file, self.certificate, self.key
 
     def expires_at(self) -> datetime | None:
-        """Return the client certificate's expiry, or None without a readable one."""
+        """Return the client certificate's expiry, or None if there is no readable certificate."""
         try:
             pem = read_file(self.certificate) if self.certificate else b""
             return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc

@@ -47,7 +47,8 @@ class LauncherState:
         self.versions, self.expires_at, self.waiting_for = dict(versions), expires_at, ()
 
     def versions_in_use(self) -> dict[str, str]:
-        """Return the versions in use, without the connection's secrets if a tool chose the connection."""
+        """Return the versions in use. If a tool chose the broker or user, those of CONNECTION_SECRETS are not in
+        use."""
         unused = CONNECTION_SECRETS if self.connection_by_tool() else frozenset()
         return {secret: version for secret, version in self.versions.items() if secret not in unused}
 

@@ -200,7 +200,7 @@ class Manifest(Model):
 
     @classmethod
     def parse(cls, text: bytes | str, where: str) -> Manifest:
-        """Parse JSON from `where`. Raises ManifestError with all errors."""
+        """Parse JSON. `where` is its origin, for messages. Raises ManifestError with all mistakes."""
         try:
             return cls.model_validate_json(text)
         except (ValueError, RecursionError) as error:
@@ -214,7 +214,6 @@ class Manifest(Model):
         return self
 
     def secret(self, name: str) -> Secret:
-        """Return a secret. Raises KeyError for an unknown name."""
         for secret in self.secrets:
             if secret.name == name:
                 return secret

@@ -9,8 +9,6 @@ from pydantic_core import PydanticKnownError
 
 
 class Model(BaseModel):
-    """A frozen model that rejects unknown keys."""
-
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 

@@ -69,7 +69,6 @@ _Key = tuple[str, str, str, bool, bool, bool]
 
 
 def _is_new(access: Access, seen: OrderedDict[int, None]) -> bool:
-    """Return whether the event is not in `seen`, and add it."""
     digest = hash((access.event, access.secret))  # 64 bits, with a random key
     if not access.event or digest in seen:
         return not access.event

@@ -100,8 +100,7 @@ def remove(manifest: Manifest) -> str | None:
 
 
 def _is_taken(broker: Broker) -> bool:
-    """Return whether a process listens at the address. First waits for a broker that ends because its pid file was
-    removed."""
+    # A broker whose pid file was removed is about to end.
     from secretops.broker.process import is_listening, wait_until_free
 
     return is_listening(broker.host, broker.port) and not wait_until_free(broker.host, broker.port)

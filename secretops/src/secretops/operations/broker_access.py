@@ -23,8 +23,6 @@ _log = logging.getLogger(__name__)
 
 
 class BrokerAdmin:
-    """The broker admin that secretops logs in as."""
-
     def __init__(self, session: Session) -> None:
         self._session = session
 

@@ -148,7 +148,7 @@ def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIss
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
     """Return whether a reader may still use a certificate that this version of a CA signed.
 
-    True within the current certificate's grace period.
+    This is always true during the grace period after the publish of the current certificate.
     """
     from secretops.certificates import has_signed  # slow to import
 

@@ -77,7 +77,7 @@ def exit_code(examined: Sequence[Examined]) -> ExitCode:
 
 
 def checks(session: Session) -> list[Check]:
-    """Return the platform's own checks, then those of every stack. Raises UsageError."""
+    """Return the checks of the platform, then those that all stacks have. Raises UsageError."""
     platform, secrets = session.platform, session.manifest.secrets
     of_store = platform.checks(session, ticks(session))
 

@@ -67,8 +67,8 @@ class ExternalCertificate:
 
 
 def find(session: Session) -> tuple[ExternalCertificate, ...]:
-    """Return every external certificate. If the broker is unreachable, its CA file's certificate replaces its chain.
-    Raises SecretopsError."""
+    """Return every external certificate. If the broker is unreachable, a CA of its CA file replaces its chain. Raises
+    SecretopsError."""
     return tuple(dict.fromkeys([*_issued(session), *_of_broker(session)]))
 
 
@@ -116,11 +116,7 @@ def _presented(broker: Broker, trusted: str | None) -> Iterator[ExternalCertific
 
 
 def _chain(broker: Broker, context: ssl.SSLContext, which: str) -> list[x509.Certificate]:
-    """Return the broker's chain, even if the broker requires a client certificate.
-
-    Uses a private object of the module ssl, because the public methods need Python 3.13.
-    """
-
+    # Works without a client certificate. Uses a private object of ssl, because the public methods need Python 3.13.
     def presented(wrapped: ssl.SSLSocket) -> list[bytes]:
         inner: Any = getattr(wrapped, "_sslobj", None)
         return [one.public_bytes(_DER) for one in getattr(inner, which)() or ()] if inner else []

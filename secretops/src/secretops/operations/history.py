@@ -92,7 +92,7 @@ def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact
 
 
 def _identity(entry: Entry) -> tuple[str, str, str, datetime]:
-    """Return a key that identifies an entry, without fields that logs may cut. Logs have times in milliseconds."""
+    # Logs have times in milliseconds, and may cut other texts.
     moment = entry.time.replace(microsecond=entry.time.microsecond // 1000 * 1000)
     return entry.secret, entry.version, entry.step, moment
 

@@ -1,7 +1,5 @@
-"""Read the variables of a server that runs without secretops, from each kind of source.
-
-An error never contains a text of the source.
-"""
+"""Read the variables of a server that runs without secretops, from each kind of source. Errors never quote the
+source."""
 
 from __future__ import annotations
 
@@ -47,7 +45,7 @@ _READABLE = "a source must be a readable file of at most 1 MiB in UTF-8"
 
 @dataclass(frozen=True, repr=False)
 class Entry:
-    """A variable with its text. Not printable."""
+    """A variable and its text, which is hidden in repr."""
 
     origin: str
     name: str
@@ -60,9 +58,10 @@ Found = Iterator[Entry | UsageError]
 
 
 def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]) -> list[Entry | UsageError]:
-    """Return entries, and an error for each malformed one. `wanted`: variables of the stack's secrets.
+    """Return the entries of a source, and an error for each malformed entry. `wanted` are the variables of the stack's
+    secrets.
 
-    Raises UsageError for an unreadable source.
+    Raises UsageError if the source is unreadable.
     """
     path = Path(source)
     if source == "-":
@@ -75,7 +74,6 @@ def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]
 
 
 def _env(path: Path, origin: str, folder: Path) -> Found:
-    """Read a .env. Relative paths begin at `folder`."""
     text, lines = _text(path), dict[str, int]()
     for binding in parse_stream(StringIO(text)):
         whole = binding.original.string
@@ -92,7 +90,7 @@ def _env(path: Path, origin: str, folder: Path) -> Found:
 
 
 def _shown(name: str, place: str) -> str:
-    """Return `name` if it has the form of a variable, else `place`: it may be a part of a value."""
+    # Text that is no variable's name may be a part of a value.
     return name if _VARIABLE.fullmatch(name) else place
 
 
@@ -274,7 +272,6 @@ class _Compose:
             yield error
 
     def _resolve(self, text: str) -> str:
-        """Replace references as Compose does. Raises OSError."""
         return _REFERENCE.sub(self._replace, text)
 
     def _replace(self, found: re.Match[str]) -> str:
@@ -290,7 +287,7 @@ class _Compose:
         return value or "" if is_set or not operator or operator.endswith("?") else str(other)
 
     def _read(self, service: _Service, named: str) -> bytes:
-        """Read a path of the container, in a secret or a bind mount of the service."""
+        # The path is one of the container, in a secret or a bind mount of the service.
         for one in service.secrets:
             mount = _Mount(source=one) if isinstance(one, str) else one
             if PurePosixPath("/run/secrets", mount.target or mount.source) == PurePosixPath(named):

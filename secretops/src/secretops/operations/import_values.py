@@ -1,6 +1,6 @@
 """Publish the values of a server that runs without secretops as first versions.
 
-All are tested before the first write. A repeated import finishes an interrupted one.
+All values are tested before the first write. A repeated import finishes an interrupted import.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TOKEN = ("MCP_HTTP_TOKEN", "MCP_HTTP_TOKEN_FILE")
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Values from a source. Not printable."""
+    """Values from a source, hidden in repr."""
 
     values: Mapping[str, Value] = field(repr=False)
     # SECRET.FIELD -> where the source has it.
@@ -43,7 +43,7 @@ class Found:
     problems: tuple[SecretopsError, ...] = ()
 
     def packed(self) -> Value:
-        """Return it as the standard input of a remote command."""
+        """Return these values as the standard input of a remote command."""
         left = [{name: getattr(one, name) for name in ("what", "rule", "remedy", "code")} for one in self.left]
         values = {name: dict(value) for name, value in self.values.items()}
         return Value({"found": json.dumps({"values": values, "origins": self.origins, "left": left})})
@@ -57,7 +57,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Imported:
-    """What happened to a secret. `version` is None after a dry run."""
+    """The result for one secret. `version` is None after a dry run."""
 
     name: str
     version: Version | None
@@ -76,7 +76,7 @@ class Outcome:
 
 
 def collect(manifest: Manifest, source: str, stdin: Callable[[], bytes]) -> Found:
-    """Assign the entries of `source` to secrets. Raises UsageError for an unreadable source."""
+    """Assign the entries of `source` to secrets. Raises UsageError if the source is unreadable."""
     return _Collecting(manifest).collect(read_source(source, stdin, _targets(manifest)))
 
 
@@ -91,10 +91,8 @@ def refuse(source: str, problems: Sequence[SecretopsError]) -> None:
 
 
 def import_values(session: Session, found: Found, source: str, *, dry_run: bool = False) -> Outcome:
-    """Check, test and publish. `dry_run` publishes nothing.
-
-    Raises UsageError with all problems, StoreError, LeaseHeldError.
-    """
+    """Check, test and publish the values; `dry_run` publishes nothing. Raises UsageError with all problems, StoreError,
+    LeaseHeldError."""
     with session.lease("import"):
         ready = _tested(session, found, source)
         missing = {
@@ -135,8 +133,6 @@ def _tested(session: Session, found: Found, source: str) -> list[_Ready]:
 
 @dataclass(frozen=True, repr=False)
 class _Ready:
-    """A tested value. Not printable."""
-
     secret: Secret
     value: Value
     # The current version, if it has this value.
@@ -146,7 +142,6 @@ class _Ready:
 
 
 def _stored(session: Session, secret: Secret, value: Value) -> Version | None:
-    """Return the current version if it has this value. Raises UsageError if it has another."""
     versions = session.store.versions(secret.name)
     found = versions.current or versions.pending
     if found is None:
@@ -163,7 +158,7 @@ def _stored(session: Session, secret: Secret, value: Value) -> Version | None:
 
 
 def _test(session: Session, secret: Secret, value: Value, broker: Broker | None) -> bool:
-    """Return False if no system tests this secret."""
+    # False if no system tests this secret.
     if secret.kind is SecretKind.X509:
         if session.manifest.broker.tls:
             prove(session.manifest, session.store, new_token(session.clock()), value)
@@ -250,7 +245,7 @@ class _Collecting:
             self._leave(entry.origin, rule, remedy, code="import-entry-empty")
 
     def _value(self, secret: Secret) -> Value | None:
-        """Return the value of a secret, or None after a report of its problems."""
+        # None after it has recorded the problems of the secret.
         found, fields, before = self._found[secret.name], dict[str, str](), len(self._problems)
         if found.keys() == {"ca.crt"}:
             rule, remedy = (

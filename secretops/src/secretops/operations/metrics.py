@@ -17,7 +17,6 @@ from secretops.operations.status import REASONS, SecretStatus
 
 
 def render(session: Session, statuses: Sequence[SecretStatus]) -> str:
-    """Return the metrics of `statuses`, and of certificates that others renew."""
     registry = CollectorRegistry()
     registry.register(_StatusCollector(session, statuses))
     return generate_latest(registry).decode()

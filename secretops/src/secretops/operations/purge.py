@@ -16,11 +16,12 @@ from secretops.operations.session import Session, is_name, known_versions
 def purge(
     session: Session, only: str | None = None, *, destroy: bool, notify: Callable[[str], None] = lambda _: None
 ) -> dict[str, tuple[Version, ...]]:
-    """Return the versions with a value, of every secret in the store or of `only`. `destroy` removes them.
+    """Return the versions that have a value, of every secret in the store or only of `only`. If `destroy` is set,
+    remove the values.
 
-    Also removes the embedded broker (its admin would be lost), leftovers of remote commands, and keys of an owned
-    agent: `notify` gets a line per key that remains. Raises StoreError, LeaseHeldError, EmbeddedBrokerError,
-    UsageError.
+    This also deletes the keys of an owned agent; `notify` gets a line for each key that remains. Without `only`, it
+    also removes the embedded broker and leftovers of remote commands. Raises StoreError, LeaseHeldError,
+    EmbeddedBrokerError, UsageError.
     """
     with session.lease("purge"):
         stored = session.store.secret_names()
@@ -41,8 +42,7 @@ def purge(
 def _delete_agent_keys(
     session: Session, found: Mapping[str, tuple[Version, ...]], notify: Callable[[str], None]
 ) -> None:
-    """Delete the keys of an owned agent at DigitalOcean. Runs before the values are removed, because only the store
-    records which keys exist."""
+    # Before the values are removed, because only the store records which keys exist.
     secret = session.manifest.of_kind(SecretKind.AGENT_KEY)
     for version in found.get(secret.name, ()) if secret else ():
         if secret is None or not version.user or version.retired:

@@ -59,7 +59,7 @@ def put(
 
 
 def supply(session: Session, secret: Secret, value: Value, *, force: bool = False, untested: bool = False) -> Version:
-    """Test and publish a value with valid fields, under the caller's lease. Raises as `put` does."""
+    """Test and publish a value with valid fields, under the caller's lease. Raises the errors of `put`."""
     expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
     proven = not untested and (_test_certificate(session, secret, value) or test_key(session, secret, value))
     if secret.kind.alternates:
@@ -131,8 +131,7 @@ def publish(
 
 
 def _retire_previous(session: Session, secret: Secret, value: Value, *, force: bool) -> None:
-    """Test a broker user's value, and retire the previous version if that is due or `force` is set. The new version
-    will remove it from the store."""
+    # The new version will remove the previous version from the store.
     made = rotation(session, secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
     if not force:
         made.respect_grace()

@@ -27,8 +27,6 @@ OPEN_DAYS = 30 * DAY
 
 @dataclass(frozen=True, kw_only=True)
 class SecretAge:
-    """One secret, its age and its cadence. Times are UTC."""
-
     name: str
     kind: str
     status: Status
@@ -82,8 +80,6 @@ class Reads:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The state of a stack at `made`."""
-
     project: str
     stack: str
     store: str

@@ -138,7 +138,7 @@ def agent_key(session: Session, secret: Secret, agent: OwnedAgent, versions: Ver
 def open_issuer(
     manifest: Manifest, secret: Secret, store: ports.VersionStore, clock: Callable[[], datetime]
 ) -> ports.Issuer:
-    """Return the client of the issuer of `secret`, without connecting. Raises UsageError."""
+    """Return the issuer of `secret`. Does not connect. Raises UsageError."""
     if secret.issuer is None:
         what, rule = (
             f"{secret.name}: no issuer",

@@ -125,7 +125,7 @@ def exclusive(
 
 
 def known_versions(session: Session, secret: str) -> Versions:
-    """Return the versions in the store; if their record is broken, those with a readable value."""
+    """Return the versions in the store, or if their record is broken, the versions that have a readable value."""
     try:
         return session.store.versions(secret)
     except StoreError:

@@ -101,7 +101,7 @@ def rule(where: float | str) -> Layer:
 
 
 def axis(**options: Any) -> dict[str, Any]:
-    """Return an axis with gaps for fonts that are wider than Vega's."""
+    """Return an axis with gaps between labels, because a browser's font may be wider than Vega's."""
     labels = {"labelFlush": True, "labelBound": 8, "labelOverlap": True, "labelSeparation": 14}
     return {"title": None, "tickCount": 5, **labels, **options}
 

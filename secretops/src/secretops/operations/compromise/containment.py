@@ -132,7 +132,6 @@ class _Containment:
         return one
 
     def _replace(self) -> str:
-        """Publish versions until the current version is new, and retire the exposed ones."""
         self._manual += advice.manual_steps(self._secret, self.incident)
         results, pending = list[str](), self._versions.pending
         # A pending key of an owned agent is accepted already: it is published and retired, not discarded.

@@ -87,7 +87,7 @@ class Incident(Model):
         return self.model_copy(update={"attempts": (*self.attempts, Attempt(step=step, began=now))})
 
     def end(self, step: Step, now: datetime, result: str, *, manual: Sequence[str] = (), done: bool = True) -> Incident:
-        """End the last attempt, of `step`. Unless `done`, the step is repeated."""
+        """End the last attempt, which is an attempt at `step`. Unless `done`, the step is repeated."""
         *before, last = self.attempts
         others = {each: texts for each, texts in self.manual.items() if each is not step}
         return self.model_copy(
