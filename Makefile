@@ -51,8 +51,8 @@ up preview: export PULUMI_CONFIG_PASSPHRASE :=
 endif
 
 stack-file:
-	@[ -f Pulumi.$(STACK).yaml ] || { echo "Pulumi.$(STACK).yaml is missing; found:" Pulumi.*.yaml >&2; \
-	  echo "-> select one of them with STACK=, or write it, like those of examples/" >&2; exit 2; }
+	@[ -f Pulumi.$(STACK).yaml ] || { echo "Pulumi.$(STACK).yaml does not exist; existing stack files:" Pulumi.*.yaml >&2; \
+	  echo "-> run make with STACK= and one of these, or copy a file of examples/ to Pulumi.$(STACK).yaml" >&2; exit 2; }
 
 # Pulumi's own error does not name YES=1. Pulumi prompts if stdin and stdout are a terminal, unless its variable is set.
 answerable: stack-file
@@ -75,7 +75,7 @@ endif
 
 down:
 	@if [ -x $(BIN)/secretops ]; then $(BIN)/secretops broker stop --stack $(STACK); \
-	  else echo "nothing to stop: this clone is not set up"; fi
+	  else echo "nothing to stop: this clone is not set up, so no broker runs"; fi
 
 preview: stack-file setup
 	@$(BIN)/pulumi stack select --create $(STACK)

@@ -70,7 +70,7 @@ def _missing_extra_reported(name: str) -> Iterator[None]:
             raise
         raise ComponentError(
             f"CorefluxSecrets {name}: {sdk} is not installed",
-            "the extras of the platforms of store and server must be installed",
+            "the Python packages for the platforms of store and server must be installed",
             install_command(registry.extras()[sdk]),
             code="extra-missing",
         ) from None
@@ -91,8 +91,8 @@ def _check_providers(name: str, settings: Settings, opts: pulumi.ResourceOptions
             stack = f"store {settings.store.kind} and server {settings.server.kind}"
             raise ComponentError(
                 f"CorefluxSecrets {name}: unused provider of package {package}",
-                f"a provider must be one that {stack} use: {' and '.join(used) or 'none'}",
-                "remove it",
+                f"{stack} may only have providers of the packages that they use: {' and '.join(used) or 'none'}",
+                "remove this provider from the component's options",
                 code="provider-unused",
             )
 
@@ -103,8 +103,8 @@ def _check_it_is_the_only_one(name: str) -> None:
         return
     if first := _opened.get(stack):
         raise ComponentError(
-            f"CorefluxSecrets {name}: the stack already has {first}",
-            "a stack can have only one server: resources are named after the stack",
+            f"CorefluxSecrets {name}: this stack already has a CorefluxSecrets, {first}",
+            "a stack must have only one CorefluxSecrets, because resources are named after the stack",
             "declare the other server in its own stack",
             code="component-twice",
         )
@@ -115,13 +115,13 @@ def _settings(name: str, args: Mapping[str, Any]) -> Settings:
     by = f"CorefluxSecrets {name}"
     if not isinstance(args, Mapping):
         kind = "nothing" if args is None else f"a {type(args).__name__}"
-        remedy = "pass the sections of a stack file, or read them from your configuration"
+        remedy = "pass a mapping with the keys store, server and broker, for example read with pulumi.Config"
         raise ConfigurationError(
             by,
             [
                 Problem(
                     f"arguments: {kind}",
-                    "it must be a mapping of a stack file's sections",
+                    "the arguments must be a mapping of a stack file's sections",
                     remedy,
                     code="arguments-missing",
                 )
@@ -205,7 +205,7 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
                     yield Problem(
                         f"{where}: a key that is a {type(key).__name__}",
                         "keys must be text",
-                        "write the key as text",
+                        "write the key as a string",
                         code="key-not-text",
                     )
         case list() | tuple():
@@ -215,5 +215,5 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
             return
         case _:
             rule = "it must be plain data, as in a stack file"
-            remedy = "write text, a number, true or false, or a list or mapping of these"
+            remedy = "pass text, a number, true or false, or a list or mapping of these"
             yield Problem(f"{where}: a {type(entry).__name__}", rule, remedy, code="entry-not-plain")

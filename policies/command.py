@@ -101,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit code 0: all rules are kept, or can't be judged yet; 1: one is broken; 2: not a preview",
     )
     parser.add_argument("preview", nargs="+", help="a file with a preview's events, - for the standard input")
-    parser.add_argument("--json", metavar="FILE", default="", help="write the evidence there, - for standard output")
-    parser.add_argument("--at", metavar="TIME", default="", help="when it was, as the evidence says it")
-    parser.add_argument("--commit", metavar="COMMIT", default="", help="of what it is, as the evidence says it")
+    parser.add_argument("--json", metavar="FILE", default="", help="write the evidence to FILE, - for standard output")
+    parser.add_argument("--at", metavar="TIME", default="", help="time of the preview, for the evidence")
+    parser.add_argument(
+        "--commit", metavar="COMMIT", default="", help="commit of the preview's program, for the evidence"
+    )
     return parser

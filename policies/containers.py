@@ -14,8 +14,9 @@ from policies.plan import UNKNOWN, Finding, Resource
 _OF_A_VALUE = frozenset(
     ("PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "SECRET", "TOKEN", "KEY", "APIKEY", "CREDENTIALS", "CREDENTIAL")
 )
-UNPINNED = "is latest, or has no tag, so that it changes by itself; set a tag or a digest"
-HAS_CREDENTIAL = "has a credential: others of the host can read it; let the program read it from a file"
+UNPINNED = "has the tag latest or none, so the image can change without a review; set another tag, or a digest"
+HAS_CREDENTIAL = "contains a credential, which others on the host can read; let the program read a file"
+PLAIN = "has the name of a credential, or contains a private key"
 
 
 def pinned(image: Any) -> bool:
@@ -59,5 +60,5 @@ def carries_value(of: Resource, container: str, name: Any, text: Any) -> Iterato
             (name, text),
             lambda pair: pair[1] is None or (isinstance(pair[1], str) and pair[1].startswith("/")),
             f"{container}: the variable {name}",
-            "has a value in it: others of the container's host can read it; give it a path, as NAME_FILE",
+            "contains a value, which others on the host can read; write the path of a file, as NAME_FILE",
         )

@@ -40,7 +40,7 @@ NAME = PROJECT
 VERSION = "0.1.0"
 # Name of the policy that reports what can't be judged yet.
 LATER = "known-after-up"
-LATER_SAYS = "What hangs on a property that only the provider knows is judged by the next preview after pulumi up."
+LATER_SAYS = "Rules on a property that only the provider knows are judged by the next preview after pulumi up."
 
 # Seconds to wait for the engine's log.
 LOG_SECONDS = 10

@@ -140,7 +140,9 @@ def protected(*types: str, only: Callable[[Resource], bool] = lambda _: True) ->
 
     def look(one: Resource) -> Iterator[Finding]:
         if only(one) and not one.protect:
-            yield Finding(one.urn, "is removed by pulumi destroy, with secrets, keys or the trail; set protect")
+            yield Finding(
+                one.urn, "is not protected: pulumi destroy would delete secrets, keys or the trail; set protect"
+            )
 
     return Each(types, look)
 

@@ -133,7 +133,7 @@ def synced_environment(venv: Path = VENV) -> Iterator[bool]:
         [uv, "sync", "--frozen", *(f"--extra={extra}" for extra in EXTRAS), "--python", base_python()],
         # This Python: uv must not download another one.
         env={"UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": str(venv)},
-        remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), and run the same make again",
+        remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), then run the same command again",
     ):
         yield True
     write_whole(stamp, key.hexdigest())
@@ -219,7 +219,7 @@ def provide_cloud(kind: str, stack: str, *, deploys: bool) -> None:
         raise SetupError(
             f"make up STACK={stack}",
             f"  {chosen.reason}, and the stand-in for {cloud.name} deploys nothing",
-            f"give credentials ({cloud.credentials}); make preview STACK={stack} needs none",
+            f"configure credentials ({cloud.credentials}); or only preview: make preview STACK={stack}",
         )
     choice.write_shim(TOOLS / "bin", cloud.package, cloud.version, clone=ROOT, python=python)
     say(f"- {stack} runs on the STAND-IN for {cloud.name}: {chosen.reason}. It checks inputs and reaches no account")

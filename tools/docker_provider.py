@@ -38,7 +38,8 @@ class Upstream:
             raise SetupError(
                 f"the sources of {_MODULE}",
                 f"  {found['Sum']} is not {SUM}",
-                "set SUM in tools/docker_provider.py if go.mod has another version, else mistrust the module proxy",
+                "if go.mod has a new version, set SUM in tools/docker_provider.py; otherwise do not trust the module "
+                "proxy",
             )
         source, seen = Path(found["Dir"]), module / "upstream"
         ours = [source / "go.mod", *(path for path in (source / "internal").rglob("*.go") if _is_needed(path))]

@@ -104,7 +104,9 @@ def install_packages(*, must: bool) -> None:
     if reason:
         if must:
             problem = f"  missing: {', '.join(missing)}; {reason}"
-            raise SetupError("parts for the full tests", problem, "install them, or unset CI to skip their tests")
+            raise SetupError(
+                "parts for the full tests", problem, f"install {', '.join(missing)}, or skip their tests: unset CI"
+            )
         say(f"- without {', '.join(missing)}: {reason}; their tests are skipped")
         return
     steps = [

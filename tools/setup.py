@@ -22,7 +22,8 @@ def too_old(version: tuple[int, ...]) -> str:
     return (
         f"set-up failed: this is Python {version[0]}.{version[1]}\n"
         f"the project requires {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer\n"
-        "-> install it (Debian, Ubuntu: apt install python3.11-venv), then run the same make with PYTHON=python3.11"
+        "-> install Python 3.11 (Debian, Ubuntu: apt install python3.11-venv), then add PYTHON=python3.11 to the "
+        "command"
     )
 
 
@@ -32,11 +33,13 @@ def main(arguments: list[str]) -> int:
         print(refusal, file=sys.stderr)
         return 1
     parser = argparse.ArgumentParser(prog="tools/setup.py", description="Make this clone ready.")
-    parser.add_argument("--parts", action="store_true", help="also what the full tests run against")
-    parser.add_argument("--packages", action="store_true", help="also the Debian packages of the tests")
-    parser.add_argument("--stack", help="also the provider that this stack asks for")
-    parser.add_argument("--deploys", action="store_true", help="refuse where only a stand-in would be deployed on")
-    parser.add_argument("--check", action="store_true", help="check that stack's file before anything is built")
+    parser.add_argument("--parts", action="store_true", help="also build what make test-slow requires")
+    parser.add_argument("--packages", action="store_true", help="also install the Debian packages that tests require")
+    parser.add_argument("--stack", help="also provide Pulumi's provider for this stack")
+    parser.add_argument(
+        "--deploys", action="store_true", help="fail if only a stand-in provider is available for the stack"
+    )
+    parser.add_argument("--check", action="store_true", help="check the file of --stack before anything is built")
     wanted = parser.parse_args(arguments)
 
     import signal

@@ -86,8 +86,9 @@ class AwsAccessTrail(Component):
         else:
             if args.object_lock == "compliance":
                 pulumi.log.warn(
-                    "store.object_lock: compliance is final: nobody, not even the account's root, can delete records "
-                    f"of the trail or shorten their {args.retention_days} days, and storage is billed for as long",
+                    "store.object_lock: compliance can't be undone: nobody, not even the account's root user, can "
+                    "delete records "
+                    f"of the trail before {args.retention_days} days, and AWS bills their storage until then",
                     self,
                 )
             group, log_group = names.log_group("trail"), self._record()

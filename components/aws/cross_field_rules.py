@@ -8,7 +8,7 @@ from typing import Any
 from ..core.secrets import client_name
 from ..settings.outputs import known
 from ..settings.problems import Problem, did_you_mean
-from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
+from ..settings.remote_constraints import LENGTHEN, fetched_too_late, not_fetched, out_of_reach, too_many_certificates
 from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation, secrets_of
 from . import policies, task
 from .access import TICK, declared_callers
@@ -35,8 +35,8 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
     if isinstance(server, EcsServer) and not server.copilot and (agent := parsed.get("agent")):
         yield Problem(
             f"server.copilot: false with agent.kind {agent.kind}",
-            "an agent requires the Copilot: no other task reads the agent key",
-            "remove server.copilot, or the section agent",
+            "an agent requires server.copilot: true, because without the Copilot no task reads the agent key",
+            "remove server.copilot: the default is true; or remove the section agent",
             code="agent-without-copilot",
         )
     if isinstance(store, AwsStore):
@@ -50,7 +50,9 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
             yield from _read_from_elsewhere(server)
         if server and not server.is_remote:
             yield from out_of_reach("store aws", broker, "goes into the functions that rotate", runs="function")
-            yield from not_fetched(secrets, "store aws and server local", "write readers: [rotator], or remove it")
+            yield from not_fetched(
+                secrets, "store aws and server local", "write readers: [rotator], or remove the secret"
+            )
 
 
 def warnings(store: AwsStore) -> Iterator[str]:
@@ -62,8 +64,11 @@ def warnings(store: AwsStore) -> Iterator[str]:
         if region not in every:
             names = store.names("")
             here = [one for one in every if re.fullmatch(REGION, one) and names.at(one).partition == names.partition]
-            meant = did_you_mean(region, here, otherwise="look it up.")
-            yield f"{where}: {region} is unknown to this SDK: {meant} Ignore this for a newer region"
+            meant = did_you_mean(region, here, otherwise="check the spelling.")
+            yield (
+                f"{where}: {region} unknown to the installed AWS provider: {meant} Ignore this warning for a newer "
+                "region"
+            )
 
 
 def _on_ecs(
@@ -88,21 +93,21 @@ def _balanced(server: EcsServer) -> Iterator[Problem]:
     if not server.allowed_hosts:
         yield Problem(
             "server.load_balancer: without server.allowed_hosts",
-            "the launcher must know the host name of its certificate",
-            "add allowed_hosts: [the host name that clients use]",
+            "the launcher must know the host name that clients use, which is in the load balancer's certificate",
+            "add that name to server.allowed_hosts, for example allowed_hosts: [mcp.example.com]",
             code="load-balancer-needs-host",
         )
     if len(known(server.subnets) or (1, 2)) == 1:
         yield Problem(
             "server.subnets: one subnet, with server.load_balancer",
-            "a load balancer requires subnets in two availability zones (Subnets for your Application Load Balancer)",
+            "a load balancer requires subnets in two availability zones (AWS, Subnets for your load balancer)",
             "add a subnet of another zone",
             code="load-balancer-needs-zones",
         )
     if server.replicas != 1:
         yield Problem(
             f"server.replicas: {server.replicas} with server.load_balancer",
-            "there must be one task: an MCP session lives in one, and most clients store no session cookie",
+            "server.replicas must be 1: an MCP session is in one task, and most clients store no session cookie",
             "write replicas: 1; ECS replaces a task that ends",
             code="load-balancer-needs-one-replica",
         )
@@ -116,9 +121,9 @@ def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
         waits = task.DELAY + task.WINDOW
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"it must be at least {task.REDEPLOYED}: a change waits {waits} s for others, and a deployment takes up to "
-            f"{task.ROLLOUT // 60} minutes",
-            "lengthen it, or remove it to use the default",
+            f"rotation.grace_seconds must be at least {task.REDEPLOYED}: the deployment starts up to {waits} s after a "
+            f"change, and takes up to {task.ROLLOUT // 60} minutes",
+            LENGTHEN.format(task.REDEPLOYED),
             code="grace-too-short",
         )
 
@@ -179,8 +184,8 @@ def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterato
         remedies = ["combine secrets into one with several fields", "use several stacks"]
         yield Problem(
             f"secrets: {len(declared)} secrets" + (f", with {len(store.replicas)} replicas" if store.replicas else ""),
-            f"the policies of the tick's role may have {ROLE_LIMIT:,} characters (IAM), and would have {size:,}: "
-            "they name each secret twice, and once more for each replica",
+            f"the policies of the tick's role must have at most {ROLE_LIMIT:,} characters (IAM), but would have "
+            f"{size:,}: the policies name each secret twice, and once more for each replica",
             ", or ".join((["remove a replica"] if store.replicas else []) + remedies),
             code="too-many-secrets",
         )
@@ -211,30 +216,24 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
 
 def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
     for at, operator in enumerate(store.operators):
-        what = "an operator must be a role or a user"
-        yield from _not_here(
-            store, f"store.operators.{at}", operator, what, "use a role of that account that the operator may assume"
-        )
+        what = "a role or user that the operator may assume or log in as"
+        yield from _not_here(store, f"store.operators.{at}", operator, what)
     if topic := known(store.alert_topic):
-        yield from _not_here(store, "store.alert_topic", topic, "the topic must be", "use a topic there", regional=True)
+        yield from _not_here(store, "store.alert_topic", topic, "a topic", regional=True)
     for name, given in (("kms_key", store.kms_key), ("log_kms_key", store.log_kms_key)):
         if key := known(given):
-            yield from _not_here(store, f"store.{name}", key, "the key must be", "use a key there", regional=True)
+            yield from _not_here(store, f"store.{name}", key, "a KMS key", regional=True)
     boundary = known(store.permissions_boundary)
     if boundary and ":iam::aws:" not in boundary:
-        what = "a permissions boundary must be a policy"
-        yield from _not_here(store, "store.permissions_boundary", boundary, what, "use a policy of that account")
+        yield from _not_here(store, "store.permissions_boundary", boundary, "a policy")
     if (reader := getattr(server, "reader", None) or "").startswith("arn:"):
-        yield from _not_here(store, "server.reader", reader, "the reader must be", "use a role or user of that account")
+        yield from _not_here(store, "server.reader", reader, "a role or user")
     if provider := known(getattr(server, "oidc_provider", None)):
-        yield from _not_here(
-            store, "server.oidc_provider", provider, "the provider must be", "use the provider of that account"
-        )
+        yield from _not_here(store, "server.oidc_provider", provider, "an OIDC provider")
     balancer = server.load_balancer if isinstance(server, EcsServer) else None
     if balancer and (arn := known(balancer.certificate)):
         where = "server.load_balancer.certificate"
-        remedy = "request or import a certificate there"
-        yield from _not_here(store, where, arn, "the certificate must be", remedy, regional=True)
+        yield from _not_here(store, where, arn, "a certificate", regional=True)
 
 
 def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Problem]:
@@ -248,9 +247,7 @@ def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Pro
         )
 
 
-def _not_here(
-    store: AwsStore, where: str, arn: str, what: str, remedy: str, *, regional: bool = False
-) -> Iterator[Problem]:
+def _not_here(store: AwsStore, where: str, arn: str, what: str, *, regional: bool = False) -> Iterator[Problem]:
     _, partition, _, region, account, *_ = arn.split(":")
     own = store.names("")
     parts = {"partition": (partition, own.partition), "account": (account, own.account)}
@@ -260,8 +257,8 @@ def _not_here(
         if found != wanted:
             yield Problem(
                 f"{where}: in {part} {found}",
-                f"{what} in the {part} of the stack, {wanted}",
-                remedy,
+                f"{where} must be in the {part} of the stack, {wanted}",
+                f"write the ARN of {what} in {part} {wanted}",
                 code="other-place",
             )
             return
@@ -272,8 +269,8 @@ def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
         who = "user/coreflux-mcp-server" if server.is_remote else "role/developer"  # a Swarm logs in with a user's key
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: required with store aws",
-            "the launcher must read as a role or user, to which the store grants access",
-            f"add reader: arn:aws:iam::123456789012:{who}",
+            "server.reader must be the ARN of a role or user, with which the launcher reads the store",
+            f"write the ARN in server.reader, for example reader: arn:aws:iam::123456789012:{who}",
             code="reader-missing",
         )
     if server.kind == "kubernetes" and not server.oidc_provider:

@@ -14,7 +14,7 @@ Region = Annotated[
     str,
     matching(
         REGION,
-        "an AWS region's code, of the partition aws or aws-us-gov",
+        "the code of an AWS region in the partition aws or aws-us-gov",
         "write it like eu-central-1",
     ),
 ]
@@ -47,14 +47,16 @@ WayOut = Annotated[
     str,
     matching(
         r"(vpce|nat)-[0-9a-f]{8,17}",
-        "the VPC's endpoint of Secrets Manager, or the NAT gateway of those subnets",
+        "the id of the VPC's endpoint of Secrets Manager, or of the NAT gateway of store.vpc.subnets",
         "write it like vpce-0123456789abcdef0 or nat-0123456789abcdef0",
     ),
     MayBeOutput(),
 ]
-_DIGITS = "its twelve digits, in quotes: YAML reads a number otherwise"
-_YOURS = "aws sts get-caller-identity shows yours"
-Account = Annotated[str, matching(r"\d{12}", _DIGITS, _YOURS), no_number(_DIGITS, f"put quotes around them; {_YOURS}")]
+_DIGITS = "the twelve digits of the account in quotes: without quotes YAML reads a number"
+_YOURS = "aws sts get-caller-identity shows your account"
+Account = Annotated[
+    str, matching(r"\d{12}", _DIGITS, _YOURS), no_number(_DIGITS, f"put quotes around the digits; {_YOURS}")
+]
 
 
 def _role_of_session(text: str) -> str | None:
@@ -64,15 +66,15 @@ def _role_of_session(text: str) -> str | None:
     if not session:
         return None
     begin, _, account, role = session.groups()
-    shows = f"aws iam get-role --role-name {role} shows it"
-    return f"write {begin}:iam::{account}:role/{role}, with its path if it has one ({shows})"
+    shows = f"aws iam get-role --role-name {role} shows the ARN"
+    return f"write {begin}:iam::{account}:role/{role}, with its path, if the role has one; {shows}"
 
 
 Operator = Annotated[
     str,
     matching(
         rf"{_IN}:iam::\d{{12}}:(role|user)/[\w+=,.@/-]+",
-        "the ARN of a role or a user, no wildcard",
+        "the ARN of an IAM role or user, without a wildcard",
         "write it like arn:aws:iam::123456789012:role/secrets-operator",
         meant=_role_of_session,
     ),
@@ -87,7 +89,10 @@ def _name_of_cluster(text: str) -> str | None:
 Cluster = Annotated[
     str,
     matching(
-        r"[\w-]{1,255}", "a cluster's name", "remove it, so that the stack creates a cluster", meant=_name_of_cluster
+        r"[\w-]{1,255}",
+        "a cluster's name",
+        "aws ecs list-clusters shows them; or remove the key, and the stack creates a cluster",
+        meant=_name_of_cluster,
     ),
     MayBeOutput(),
 ]
@@ -104,7 +109,7 @@ OidcProvider = Annotated[
         "iam",
         r"oidc-provider/[\w.-]+(/[\w.-]+)*",
         "the ARN of the account's OIDC provider for the cluster's tokens",
-        "aws iam list-open-id-connect-providers shows it; eksctl utils associate-iam-oidc-provider makes it",
+        "aws iam list-open-id-connect-providers shows it; eksctl utils associate-iam-oidc-provider creates one",
     ),
     MayBeOutput(),
 ]
@@ -112,8 +117,8 @@ LogGroup = Annotated[
     str,
     matching(
         r"[\w./#-]{1,512}",
-        "the name of its log group in this account and region",
-        "aws cloudtrail describe-trails shows its ARN",
+        "the name of the trail's log group in the stack's account and region",
+        "aws cloudtrail describe-trails shows the group's ARN; write the name in the ARN",
     ),
     MayBeOutput(),
 ]
@@ -138,7 +143,7 @@ RolePath = Annotated[
     str,
     matching(
         r"(?=.{1,512}$)/([\w+=,.@-]+/)*",
-        "an IAM path, which begins and ends with /, of at most 512 characters",
+        "an IAM path of at most 512 letters, digits and + = , . @ _ - /, with / at its beginning and end",
         "write it like /platform/mcp/",
     ),
 ]
@@ -157,8 +162,8 @@ TagKey = Annotated[
     str,
     matching(
         r"(?!aws:|(project|stack)$)[\w .:/=+@-]{1,128}",
-        "a key of a tag: at most 128 letters, digits, spaces, and . : / = + @ - _; project and stack are the stack's, "
-        "and aws:... is AWS' own",
+        "a key of a tag: at most 128 letters, digits, spaces, and . : / = + @ - _; not project or stack, "
+        "which the stack sets, and not aws:..., which AWS reserves",
         "write it like cost-center",
     ),
 ]

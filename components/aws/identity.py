@@ -122,9 +122,9 @@ class AwsIdentity(Component):
 def _check_place(name: str, found: tuple[str, str], wanted: tuple[str, str]) -> None:
     if found != wanted:
         raise ComponentError(
-            f"{name}: its provider is for region {found[0]} and account {found[1]}",
+            f"{name}: the AWS provider is for region {found[0]} and account {found[1]}",
             f"the provider must match the arguments: region {wanted[0]}, account {wanted[1]}",
-            "correct the arguments, or pass a provider for that region and account",
+            f"correct the arguments, or pass a provider for region {wanted[0]} and account {wanted[1]}",
             code="provider-of-other-account",
         )
 

@@ -32,7 +32,7 @@ class Aws(Platform):
         "kubernetes": (ReferenceKind.SYNCED_KEY,),
         "ecs": (NATIVE, FETCHED),
     }
-    why_no_other = "the server has no AWS identity there"
+    why_no_other = "a server of that kind has no AWS identity"
     gaps = {
         Feature.READ_TRAIL: "CloudTrail has each read minutes later; reads within a task or cluster are not recorded",
     }
@@ -46,7 +46,7 @@ class Aws(Platform):
         from .cross_field_rules import warnings
 
         if environment == "production" and not store.alert_emails and not store.alert_topic:
-            yield "store.alert_emails: none; nobody gets the alarms of this production stack. Add an address"
+            yield "store.alert_emails: empty, so nobody receives the alarms of this production stack; add an address"
         yield from warnings(store)
 
     def preflight(self, settings: Settings) -> None:

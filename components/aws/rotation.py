@@ -70,7 +70,7 @@ def check_package() -> None:
         state = "is older than the sources" if ZIP.exists() else "is missing"
         raise ComponentError(
             f"dist/lambda.zip {state}",
-            "the rotation functions run this package, which must not be older than the program",
+            "the package of the rotation functions must exist, and must not be older than the program's sources",
             COMMAND,
             code="lambda-package-missing",
         )

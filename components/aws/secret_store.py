@@ -107,8 +107,8 @@ class AwsSecretStore(SecretStore):
         if self._args.reader is None or _arn_of(self._args.reader) != _arn_of(reader):
             raise ComponentError(
                 f"{self._name}: {_arn_of(reader)} is not a declared reader",
-                "a reader must be declared: the policy of each secret denies everybody else",
-                "pass this `reader` in the arguments of the store",
+                "the store's arguments must declare the reader: the policy of each secret denies everybody else",
+                "pass this reader as `reader` in the store's arguments",
                 code="reader-not-declared",
             )
         for_server = tuple(secret for secret in self.manifest.secrets if self._is_read(secret))

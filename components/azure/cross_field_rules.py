@@ -24,7 +24,7 @@ def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
         yield from out_of_reach(
             "server containerapp", broker, "goes into the containers of server and rotator", runs="container"
         )
-        yield from not_fetched(secrets, "server containerapp", "write readers: [rotator], or remove it")
+        yield from not_fetched(secrets, "server containerapp", "write readers: [rotator], or remove the secret")
         yield from fetched_too_late(parsed.get("rotation"), "server containerapp")
     if isinstance(store, AzureStore):
         yield from _in_azure(store, server, secrets)
@@ -36,7 +36,9 @@ def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _read_from_elsewhere(server)
         if server and not server.is_remote:
             yield from out_of_reach("store azure", broker, "goes into the containers that rotate", runs="container")
-            yield from not_fetched(secrets, "store azure and server local", "write readers: [rotator], or remove it")
+            yield from not_fetched(
+                secrets, "store azure and server local", "write readers: [rotator], or remove the secret"
+            )
 
 
 def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
@@ -53,7 +55,7 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
         yield Problem(
             "store.image: required when server.kind is local",
             "the rotator requires an image: it runs in a container in Azure, and a local server has none",
-            "push the image of docs/operations/image.md, then add image: its name",
+            "build and push the image (docs/operations/image.md), then write its name in store.image",
             code="image-missing",
         )
     if store.registry and not known(store.registry):
@@ -65,14 +67,15 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
             yield Problem(
                 f"store.registry: missing, and {key} is in {host}",
                 "the registry must be known, so that the stack can grant its containers the role to pull",
-                f"add registry: the registry's resource id (az acr show --name {host.partition('.')[0]} --query id)",
+                f"write the id that this prints in store.registry: az acr show --name {host.partition('.')[0]} "
+                "--query id",
                 code="registry-missing",
             )
         if registry and not re.fullmatch(rf"{registry}(-[a-z0-9]+)?\.azurecr\.io", image.partition("/")[0]):
             yield Problem(
                 f"{key}: {image}",
-                f"with store.registry images must be from {registry}.azurecr.io, or {registry}-….azurecr.io if its "
-                "login server has a label",
+                f"with store.registry images must be from {registry}.azurecr.io, or {registry}-….azurecr.io if the "
+                "registry's login server has a label",
                 "write an image of that registry, or remove store.registry",
                 code="registry-mismatch",
             )
@@ -89,14 +92,15 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
     if store.network and store.open_to_internet:
         yield Problem(
             "store.open_to_internet: true, with store.network",
-            "only one of them may be set: network closes the vault and the lease to all other networks",
-            "remove one of them",
+            "only one of the two may be set: store.network closes the vault and the lease to all other networks",
+            "remove store.open_to_internet, or remove store.network",
             code="open-with-network",
         )
     if store.network and not store.subnet:
         yield Problem(
             "store.network: without store.subnet",
-            "network requires a subnet for the stack's containers: without one they could not connect to the vault",
+            "network requires a subnet for the stack's containers: without a subnet, no container could connect to "
+            "the vault",
             "add subnet: the id of a subnet delegated to Microsoft.App/environments, or remove network",
             code="network-needs-subnet",
         )
@@ -154,14 +158,14 @@ def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
     if server.kind == "local" and (not server.reader or server.reader.startswith("arn:")):
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: required with store azure",
-            "the launcher must read as a user, to whom the store grants the server's secrets",
-            "add reader: the user's object id (az ad signed-in-user show --query id)",
+            "server.reader must be the object id of the user as which the launcher reads the vault",
+            "write the object id in server.reader; az ad signed-in-user show --query id prints yours",
             code="reader-missing",
         )
     if server.kind == "kubernetes" and not server.oidc_issuer:
         yield Problem(
             "server.oidc_issuer: required with store azure",
             "Entra must trust the cluster's OIDC issuer, so that External Secrets can log in",
-            "add oidc_issuer: the issuer's URL (az aks show --query oidcIssuerProfile.issuerUrl)",
+            "write the issuer's URL in server.oidc_issuer; az aks show --query oidcIssuerProfile.issuerUrl prints it",
             code="oidc-issuer-missing",
         )

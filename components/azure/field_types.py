@@ -24,7 +24,7 @@ Guid = Annotated[
     parsed(
         parse_guid,
         "a GUID",
-        "az account show has subscription and tenant, az ad signed-in-user show your own object id",
+        "az account show shows subscription and tenant; az ad signed-in-user show --query id prints your object id",
         is_id=True,
         keywords=whole(GUID),
     ),
@@ -69,7 +69,10 @@ AzureLocation = Annotated[
 
 # The name of a resource group may have letters and digits of every script, unlike other names.
 _GROUP = r"(?u:[\w().-]{0,89}[\w()-])"
-ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "remove it, and the stack creates a group")]
+ResourceGroup = Annotated[
+    str,
+    matching(_GROUP, "a resource group's name", "correct the name; or remove the key, and the stack creates a group"),
+]
 
 
 def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
@@ -123,7 +126,8 @@ TagName = Annotated[
     str,
     matching(
         r"(?!(?i:project|stack)$)[\w .:=+@-]{1,128}",
-        "a name of a tag: at most 128 letters, digits, spaces, and . : = + @ - _; project and stack are the stack's",
+        "a name of a tag: at most 128 letters, digits, spaces, and . : = + @ - _; not project or stack, which the "
+        "stack sets",
         "write it like cost-center",
     ),
 ]

@@ -178,8 +178,8 @@ def _check(name: str, resource: str, wanted: str) -> str:
     if found.lower() == wanted.lower():
         return resource
     raise ComponentError(
-        f"{name}: its provider or shared environment is in subscription {found}",
-        f"names and roles are for subscription {wanted}, its argument",
-        "correct the argument, or pass a provider with that subscription_id",
+        f"{name}: the provider, or the shared Container Apps environment, is in subscription {found}",
+        f"the subscription must be that of the arguments, {wanted}: names and roles are for it",
+        f"correct the argument subscription, or pass a provider with subscription_id {wanted}",
         code="provider-of-other-account",
     )

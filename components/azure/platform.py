@@ -29,9 +29,10 @@ class Azure(Platform):
         "kubernetes": (ReferenceKind.SYNCED_KEY,),
         "containerapp": (ReferenceKind.FETCHED,),
     }
-    why_no_other = "the server has no Azure identity there"
+    why_no_other = "a server of that kind has no Azure identity"
     gaps = {
-        Feature.READ_TRAIL: "Log Analytics has each read minutes later; a role to delete its data can remove it",
+        Feature.READ_TRAIL: "Log Analytics has each read minutes later; a principal that may delete its data can "
+        "remove records",
         Feature.GRANT: "a principal that may assign roles can grant itself any secret: an alert reports it",
     }
 
@@ -42,14 +43,14 @@ class Azure(Platform):
 
     def warnings(self, environment: str, store: AzureStore) -> Iterator[str]:
         if environment == "production" and not store.alert_emails:
-            yield "store.alert_emails: none; nobody gets the alerts of this production stack. Add an address"
+            yield "store.alert_emails: empty, so nobody receives the alerts of this production stack; add an address"
 
     def gaps_of(self, settings: Settings) -> dict[str, str]:
         found = super().gaps_of(settings)
         if isinstance(settings.store, AzureStore) and settings.store.open_to_internet:
             found["network"] = (
-                "open_to_internet: true: vault and lease accept every network, and roles alone protect them; "
-                "add store.network to close both"
+                "store.open_to_internet is true: vault and lease accept every network, and only roles protect them; "
+                "write store.network to close both"
             )
         return found
 

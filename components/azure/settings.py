@@ -86,7 +86,7 @@ class AzureStore(StoreSection):
     generation: Annotated[int, between(1, 999, "")] = 1
     workspace: Workspace | None = None
     """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
-    retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
+    retention_days: Annotated[int, between(30, 730, "days, the interactive retention of Log Analytics")] = 365
     """Retention of a new workspace."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=48)

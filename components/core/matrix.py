@@ -31,9 +31,14 @@ def refusal(store: str, server: str) -> tuple[str, str] | None:
     servers = ", ".join(other for one, other in pairs if one == store)
     stores = ", ".join(one for one, other in pairs if other == server)
     if reason := platform.planned.get(server):
-        return f"the pair must be implemented: {reason}", f"today store {store} works with server {servers}"
-    remedy = f"store {store} works with server {servers}; server {server} works with store {stores}"
-    return f"the server must reach the store: {platform.why_no_other}", remedy
+        return (
+            f"this pair must first be implemented: {reason}",
+            f"choose another pair: store {store} works with server {servers}",
+        )
+    remedy = (
+        f"choose another pair: store {store} works with server {servers}; server {server} works with store {stores}"
+    )
+    return f"the server must be able to read the store: {platform.why_no_other}", remedy
 
 
 def pairs_table() -> str:

@@ -19,12 +19,12 @@ class Dotenv(Platform):
     store_settings = DotenvStore
     server_settings = LocalServer
     references = {"local": (ReferenceKind.MOUNTED_FILES,)}
-    why_no_other = "its files are on one machine, for one account"
+    why_no_other = "the store's files are on one machine, for one account"
     gaps = {
         Feature.ENCRYPTION_AT_REST: "files are plain text; put the folder on an encrypted disk",
         Feature.READ_TRAIL: "secretops and the launcher record each access; reads by other programs are not seen",
         Feature.GRANT: "one account owns the folder: the server could read the rotator's secrets",
-        Feature.SCHEDULE: "a systemd user timer is written, and runs once you enable it",
+        Feature.SCHEDULE: "pulumi up writes a systemd user timer, which runs once you enable it",
     }
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> HostUser:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from ..core.naming import CERTIFICATE_FILES
 from ..settings.problems import Problem
-from ..settings.remote_constraints import out_of_reach
+from ..settings.remote_constraints import LENGTHEN, out_of_reach
 from ..settings.section import StoreSection
 from ..settings.sections import DeclaredSecret, OutsideBroker, OwnedAgent, Rotation
 from .pod_args import CERT_MANAGER, CHANGE_OVER, EVERYWHERE
@@ -37,15 +37,17 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
         yield Problem(
             f"server.certificate_issuer.kind: {issuer.kind} with group {CERT_MANAGER}",
             "an issuer in this group must be of kind Issuer or ClusterIssuer",
-            "write one of these kinds, or the group of an external issuer: kubectl api-resources",
+            "write kind: Issuer or ClusterIssuer; for an external issuer write its group: kubectl api-resources "
+            "lists groups",
             code="unknown-issuer-kind",
         )
     for at, one in enumerate(server.tolerations):
         if (one.operator == "Exists" and one.value is not None) or (one.operator == "Equal" and not one.key):
             yield Problem(
-                f"server.tolerations.{at}: operator {one.operator} {'with a value' if one.key else 'without a key'}",
-                "Equal requires a key and a value, and Exists must not have a value",
-                "write operator: Exists for every value, or name key and value",
+                f"server.tolerations.{at}: operator {one.operator} "
+                + ("with a value" if one.operator == "Exists" else "without a key"),
+                "Equal requires a key, and Exists must not have a value",
+                "to tolerate any value write operator: Exists without value; otherwise write key and value",
                 code="invalid-toleration",
             )
     if isinstance(broker, OutsideBroker):
@@ -63,7 +65,7 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
         yield Problem(
             "server.copilot_cidrs: [] with agent.kind owned",
             "the rotator must reach api.digitalocean.com and the agent, which have no fixed addresses",
-            "remove copilot_cidrs, or write the addresses of a proxy",
+            "remove server.copilot_cidrs, or write the addresses of a proxy",
             code="agent-unreachable",
         )
     if store and rotation:
@@ -71,7 +73,7 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
 
 
 def _for_vault(what: str) -> Problem:
-    return Problem(what, "this key requires store vault", "remove it", code="key-for-other-store")
+    return Problem(what, "this key requires store vault", "remove the key", code="key-for-other-store")
 
 
 def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterator[Problem]:
@@ -82,7 +84,7 @@ def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterat
     if not any(address in ipaddress.ip_network(cidr) for cidr in cidrs):
         yield Problem(
             f"server.{key}: does not contain {host}",
-            f"it must contain the address in {where}: pods can connect to no other address on that port",
+            f"server.{key} must contain the address in {where}: pods can connect to no other address on that port",
             f"add {ipaddress.ip_network(host)}, or a network that contains it",
             code="listener-missing",
         )
@@ -108,8 +110,8 @@ def _too_soon(server: KubernetesServer, store: StoreSection, rotation: Rotation)
     if rotation.grace_seconds < seconds + CHANGE_OVER:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with store {store.kind}",
-            f"it must be at least {seconds + CHANGE_OVER}: a pod has a new value after at most {minutes} minutes, then "
-            "reconnects",
-            "lengthen it, or remove it to use the default",
+            f"rotation.grace_seconds must be at least {seconds + CHANGE_OVER}: a pod has a new value after at most "
+            f"{minutes} minutes, then reconnects",
+            LENGTHEN.format(seconds + CHANGE_OVER),
             code="grace-too-short",
         )

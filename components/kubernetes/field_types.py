@@ -22,7 +22,7 @@ ApiGroup = Annotated[
     matching(
         KUBERNETES_NAME,
         "the API group of an issuer of cert-manager, or of an external issuer",
-        "kubectl api-resources lists the groups; remove it to use cert-manager.io",
+        "kubectl api-resources lists the groups; or remove the key to use cert-manager.io",
     ),
 ]
 Kind = Annotated[
@@ -34,13 +34,18 @@ LabelKey = Annotated[
     str,
     matching(
         rf"(?!app\.kubernetes\.io/|coreflux-mcp-secrets/)([a-z0-9.-]{{1,253}}/)?{_LABEL}",
-        "a key of a label or an annotation; app.kubernetes.io/... and coreflux-mcp-secrets/... are the stack's",
+        "a key of a label or an annotation; not app.kubernetes.io/... or coreflux-mcp-secrets/..., which the stack "
+        "sets",
         "write it like example.com/team",
     ),
 ]
 LabelValue = Annotated[
     str,
-    matching(rf"({_LABEL})?", "a label's value: at most 63 letters, digits, dashes, dots, underscores", "shorten it"),
+    matching(
+        rf"({_LABEL})?",
+        "a label's value: at most 63 letters, digits, dashes, dots, underscores",
+        "write it like team-a",
+    ),
 ]
 Annotation = Annotated[str, satisfying(is_one_line, "one line", "write it in one line", keywords=whole(ONE_LINE))]
 Quantity = Annotated[
@@ -48,7 +53,7 @@ Quantity = Annotated[
     matching(
         r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?",
         "a quantity of Kubernetes: of CPU like 250m, of bytes like 512Mi",
-        "write it in quotes, as kubectl shows it",
+        "write it in quotes, like '250m' or '512Mi'",
     ),
 ]
 Operator = Annotated[
@@ -65,7 +70,7 @@ Namespace = Annotated[
     matching(
         r"(?!default$|kube-)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
         "a namespace for the stack alone: a DNS label, not default, not kube-...",
-        "name it like coreflux-mcp",
+        "write it like coreflux-mcp",
     ),
 ]
 # Characters of a context's name in the manifest.
@@ -75,7 +80,7 @@ Context = Annotated[
     satisfying(
         lambda text: is_one_line(text) and len(text) <= LONGEST_CONTEXT,
         "the name of a context of the kubeconfig",
-        "kubectl config get-contexts lists them; remove it to use the current one",
+        "kubectl config get-contexts lists them; or remove the key to use the current context",
         keywords=whole(ONE_LINE) | {"maxLength": LONGEST_CONTEXT},
     ),
 ]

@@ -28,9 +28,9 @@ def no_value(text: str) -> str:
     """Return `text`. Raise an error if it looks like the output of a password generator."""
     if looks_random(text):
         raise refused(
-            "a secret value must not be in the configuration: Pulumi would store it in its state",
-            "if it is a name, choose one with words; else remove it, replace the secret value if it was committed or "
-            "Pulumi has read it, and supply the new one: secretops put NAME",
+            "a secret value must not be in the stack file: Pulumi would store the value in its state",
+            "if the entry is a name, write one made of words; otherwise remove the entry, replace the secret value "
+            "if the entry was committed or Pulumi has read it, and supply the new value: secretops put NAME",
             shown="what looks like a secret's value (not shown)",
             code="secret-value",
         )
@@ -158,7 +158,8 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
 
     def check(number: int) -> int:
         if not low <= number <= high:
-            raise refused(f"from {low} to {high} {unit}".rstrip(), "write a number in that range", code="out-of-range")
+            rule = f"from {low} to {high} {unit}" if unit else f"from {low} to {high}"
+            raise refused(rule, f"write a number from {low} to {high}", code="out-of-range")
         return number
 
     return validator(check, {"minimum": low, "maximum": high})
@@ -230,7 +231,7 @@ _LARGEST, _SMALLEST, _ADDRESS = 8, 30, 32
 def public_addresses(text: str) -> str:
     """Return `text` if it is a public IPv4 address, or a network of such addresses without host bits."""
     rule, remedy = (
-        "a public IPv4 address, or a network of them from /8 to /30",
+        "a public IPv4 address, or a network of public IPv4 addresses from /8 to /30",
         "write it like 203.0.113.7 or 203.0.113.0/28",
     )
     try:
@@ -241,7 +242,7 @@ def public_addresses(text: str) -> str:
     if any(found.subnet_of(private) for private in _PRIVATE):
         rule, remedy = (
             "a public address; this one is private",
-            "name a subnet or a private endpoint instead",
+            "remove the entry; write a subnet in network.subnets, or network.private_endpoint",
         )
     elif _LARGEST <= found.prefixlen <= _SMALLEST or found.prefixlen == _ADDRESS:
         if text == meant:
@@ -257,8 +258,8 @@ def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
         if entry in first:
             raise refused(
                 "each entry must occur only once",
-                f"remove entry {at}",
-                shown=f"{first[entry]} and {at} are the same",
+                "remove the second of them",
+                shown=f"entries {first[entry]} and {at} are the same (the first is 0)",
                 code="duplicate-entry",
             )
         first[entry] = at

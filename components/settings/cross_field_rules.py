@@ -23,7 +23,7 @@ def cross_field_rules(
     sections."""
     broker, rotation, secrets = parsed.get("broker"), parsed.get("rotation"), parsed.get("secrets", {})
     if isinstance(broker, EmbeddedBroker) and environment is not Environment.DEVELOPMENT:
-        explicit, remedy = "environment" in parsed, "name your broker: kind coreflux or mosquitto, and its host"
+        explicit, remedy = "environment" in parsed, "write broker.kind: coreflux or mosquitto, and broker.host"
         where = environment if explicit else f"{environment}, the default for the stack's name"
         yield Problem(
             f"broker.kind: embedded in {where}",
@@ -35,7 +35,8 @@ def cross_field_rules(
         yield Problem(
             "broker.tls: false",
             "a broker must use TLS, except for the embedded one (Secret Management Guide, Transmission)",
-            "remove it; a private CA goes into broker.ca_file",
+            "remove broker.tls: the default is true; for a private CA write the path of its certificate in "
+            "broker.ca_file",
             code="broker-without-tls",
         )
     if isinstance(broker, OutsideBroker) and broker.groups and broker.kind != "coreflux":
@@ -48,8 +49,8 @@ def cross_field_rules(
     if rotation and rotation.grace_seconds >= 86400 * min(rotation.mqtt_days, rotation.broker_admin_days):
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds}",
-            "the grace period must end before the next rotation is due",
-            "shorten it, or rotate less often",
+            "the grace period must be shorter than rotation.mqtt_days and rotation.broker_admin_days",
+            "write fewer grace_seconds, or more days",
             code="grace-too-long",
         )
     yield from _of_issuer(parsed)
@@ -89,7 +90,8 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
     if issuer.only_with and store and store.kind != issuer.only_with:
         yield Problem(
             f"issuer.kind: {issuer.kind} with store {store.kind}",
-            f"this issuer requires store {issuer.only_with}, whose rotator has an identity that it accepts",
+            f"an issuer of this kind requires store {issuer.only_with}: such an issuer accepts only the identity of "
+            "that store's rotator",
             "write kind: private-ca, or remove the section issuer",
             code="issuer-of-other-store",
         )
@@ -106,9 +108,9 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
 def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
     for name in sorted(specs.GUIDE & set(secrets)):
         yield Problem(
-            f"secrets.{name}: reserved name",
-            "a declared secret must not have the name of a built-in secret",
-            "remove it, or rename it",
+            f"secrets.{name}: the name of a built-in secret",
+            f"a declared secret must not be named {', '.join(sorted(specs.GUIDE))}",
+            "rename the secret, or remove the entry",
             code="secret-name-taken",
         )
     name, field = HTTP_TOKEN
@@ -130,7 +132,7 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
         if other and name not in specs.GUIDE:
             yield Problem(
                 f"secrets.{name}: the variable of its field {field} would be {variable}",
-                f"each variable must be unique, and {other} already uses this one",
+                f"a field's variable, and that name with _FILE, must be unused; {other} already uses one of them",
                 "rename the secret or its field",
                 code="variable-taken",
             )
@@ -145,4 +147,6 @@ def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     for key, stores in (server.keys_for_stores if server else {}).items():
         if store and store.kind not in stores and getattr(server, key):
             why = f"this key requires store {' or '.join(stores)}"
-            yield Problem(f"server.{key}: with store {store.kind}", why, "remove it", code="key-for-other-store")
+            yield Problem(
+                f"server.{key}: with store {store.kind}", why, f"remove server.{key}", code="key-for-other-store"
+            )

@@ -31,7 +31,11 @@ from .outputs import MayBeOutput
 
 Name = Annotated[
     str,
-    matching(NAME, "1 to 40 lower-case letters, digits and dashes, with a letter first and no dash last", "rename it"),
+    matching(
+        NAME,
+        "1 to 40 lower-case letters, digits and dashes, with a letter first and no dash last",
+        "write it like db-password",
+    ),
 ]
 Port = Annotated[int, between(1, 65535, "")]
 Ports = Annotated[tuple[Port, ...], Field(min_length=1), AfterValidator(distinct)]
@@ -72,7 +76,7 @@ Network = Annotated[
     str,
     parsed(
         parse_network,
-        "a network in CIDR notation, its host bits zero",
+        "a network in CIDR notation with zero host bits",
         "write it like 10.20.0.0/16",
         meant=network_meant,
         is_host=True,
@@ -84,7 +88,7 @@ ClientNetwork = Annotated[
     str,
     parsed(
         parse_network_of_clients,
-        "a network in CIDR notation with zero host bits, no larger than /8 (IPv6: /16)",
+        "a network in CIDR notation with zero host bits, no larger than /8 (IPv6: /16, except within fc00::/7)",
         "write it like 10.20.0.0/16",
         is_host=True,
         keywords=whole(NETWORK),
@@ -119,8 +123,9 @@ Folder = Annotated[
     str,
     satisfying(
         is_own_folder,
-        "a folder for this stack alone: not the project, not .git, not a top-level folder; ~ is not expanded",
-        "name a folder, for example .coreflux-mcp (below the project) or /etc/coreflux-mcp",
+        "a folder for this stack alone: not the project, not in .git, /proc or /sys, not a top-level folder; ~ is "
+        "not expanded",
+        "write it like .coreflux-mcp (below the project) or /etc/coreflux-mcp",
         keywords=whole(_FOLDER),
     ),
 ]
@@ -129,7 +134,7 @@ PinnedImage = Annotated[
     satisfying(
         is_pinned_image,
         "an image with a tag other than latest, or with a digest",
-        "write it like registry.example.com/coreflux-mcp-secrets:0.1.0@sha256:DIGEST",
+        "write it like registry.example.com/coreflux-mcp-secrets:0.1.0",
         keywords=whole(_IMAGE),
     ),
 ]
@@ -145,8 +150,8 @@ Caller = Annotated[
     str,
     parsed(
         _parse_caller,
-        "the ARN of a role or a user of AWS, no wildcard, or the object id of a user of Azure",
-        "write it like arn:aws:iam::123456789012:role/developer; az ad signed-in-user shows an object id",
+        "the ARN of an AWS role or user, without a wildcard, or the object id of an Azure user",
+        "write it like arn:aws:iam::123456789012:role/developer; az ad signed-in-user show --query id prints yours",
         is_id=True,
         keywords=whole(rf"arn:aws.*|{GUID}"),
     ),
@@ -167,14 +172,14 @@ def is_email(text: str) -> bool:
 
 
 Email = Annotated[
-    str, satisfying(is_email, "an e-mail address", "write it like ops@example.com", keywords=whole(_EMAIL))
+    str, satisfying(is_email, "one e-mail address in ASCII", "write it like ops@example.com", keywords=whole(_EMAIL))
 ]
 AgentId = Annotated[
     str,
     parsed(
         parse_guid,
         "the UUID of a DigitalOcean agent",
-        "its page in the control panel shows it, and doctl genai agent list",
+        "doctl genai agent list shows it, and so does the agent's page in the control panel",
         is_id=True,
         keywords=whole(GUID),
     ),
@@ -203,8 +208,8 @@ AbsolutePath = Annotated[
     str,
     parsed(
         parse_absolute_path,
-        "an absolute path on this machine",
-        "write the whole path, from / on",
+        "an absolute path, other than / itself",
+        "write the whole path, beginning with /",
         keywords=whole("/.+"),
     ),
 ]
@@ -213,7 +218,7 @@ Topic = Annotated[
     satisfying(
         is_topic_filter,
         "an MQTT topic filter on one line: # is only allowed alone at the end, + only alone between slashes",
-        "correct it, or remove the entry",
+        "write it like plant/+/state or plant/#, or remove the entry",
         keywords=whole(_TOPIC),
     ),
 ]
@@ -222,7 +227,7 @@ Group = Annotated[
     matching(
         GROUP,
         "a group of the broker: letters, digits, dots, dashes and underscores, at most 64, no dash first",
-        "name it as the broker's rules do",
+        "write the name that the broker's rules use",
     ),
 ]
 TagValue = Annotated[

@@ -133,8 +133,7 @@ def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> 
             yield Problem(
                 f"{shown_key(key)}: {_NOT_SHOWN}",
                 _NO_VALUE,
-                "remove it, replace the secret value if it was committed or Pulumi has read it, and configure the "
-                "provider by its environment variables or files",
+                f"{_REPLACE} configure the provider by its environment variables or files",
                 code="secret-value",
             )
 
@@ -193,7 +192,8 @@ def encrypted_entry(section: str) -> Problem:
     return _value(section, "a secure: entry")
 
 
-_NO_VALUE = "a secret value must not be in the configuration, even encrypted: Pulumi would store it in its state"
+_NO_VALUE = "a secret value must not be in a stack file, even encrypted: Pulumi would store the value in its state"
+_REPLACE = "remove the entry, replace the secret value if the entry was committed or Pulumi has read it, and"
 _NOT_SHOWN = "what looks like a secret's value (not shown)"
 
 
@@ -201,17 +201,11 @@ def _value(where: str, found: str, *, pem: bool = False, kind: object = None) ->
     ways = registry.platform_of("store", str(kind)).value_remedies if kind in registry.kinds("store") else {}
     goes = next((way for pattern, way in ways.items() if re.search(pattern, where)), None)
     if goes and pem:
-        goes = "name the file that has the new one"
+        goes = "write the path of the file with the new value"
     match where.split("."):
         case ["secrets", declared, _, *_]:
             name = declared
         case _:
-            hints = "pem" if pem else where
-            name = secret_meant(hints) or "NAME"
-    return Problem(
-        f"{where}: {found}",
-        _NO_VALUE,
-        "remove it, replace the secret value if it was committed or Pulumi has read it, and "
-        + (goes or f"supply the new one: secretops put {name}"),
-        code="secret-value",
-    )
+            name = secret_meant("pem" if pem else where) or "NAME"
+    new = goes or f"supply the new value: secretops put {name}"
+    return Problem(f"{where}: {found}", _NO_VALUE, f"{_REPLACE} {new}", code="secret-value")

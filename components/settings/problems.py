@@ -48,7 +48,7 @@ def place_of(problem: Problem) -> str:
     return problem.what.partition(": ")[0]
 
 
-def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "remove it") -> str:
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str) -> str:
     """Return a remedy that suggests the known word nearest to `word`, or `otherwise` if none is near."""
     folded = {candidate.casefold(): candidate for candidate in known if len(word) <= _LONGEST_WORD}
     near = [name for name in folded if word and name.startswith(word.casefold())]

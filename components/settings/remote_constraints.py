@@ -15,6 +15,9 @@ from .sections import BrokerSettings, DeclaredSecret, EmbeddedBroker, OutsideBro
 # minutes after a failed poll (secretops.launcher.polling_source), give or take a tenth; then it changes clients.
 FETCHED = 500
 
+# Remedy for a grace period that is too short.
+LENGTHEN = "write rotation.grace_seconds: {} or more, or remove the key to use the default, an hour"
+
 
 def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, runs: str) -> Iterator[Problem]:
     """Yield a problem for a broker that only this machine reaches, and for an unreadable CA file.
@@ -26,19 +29,22 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, run
         yield Problem(
             f"broker.kind: embedded with {where}",
             f"each {runs} must reach the broker, and the embedded one listens only on this machine's loopback",
-            "name your broker: kind coreflux or mosquitto, and its host",
+            "write broker.kind: coreflux or mosquitto, and broker.host",
             code="embedded-broker-unreachable",
         )
     if isinstance(broker, OutsideBroker) and is_loopback(broker.host):
         yield Problem(
             f"broker.host: {broker.host} with {where}",
-            f"each {runs} must reach the broker, and there this address is the {runs}'s own loopback",
-            "write the host name that clients on the same network use",
+            f"each {runs} must reach the broker, and in a {runs} this address is the {runs}'s own loopback",
+            "write the name or address of the broker that other hosts of its network use",
             code="broker-on-loopback",
         )
     if isinstance(broker, OutsideBroker) and broker.ca_file:
-        rule = f"it must be a PEM file of CA certificates on this machine; it {becomes}"
-        remedy = "put the file there, or name another one; remove the key if a public CA signs the broker's certificate"
+        rule = f"broker.ca_file must be a PEM file of CA certificates on this machine; the file {becomes}"
+        remedy = (
+            "put the file at this path, or write another path; if a public CA signs the broker's certificate, "
+            "remove broker.ca_file"
+        )
         yield from unreadable_certificates("broker.ca_file", broker.ca_file, rule, remedy)
 
 
@@ -49,7 +55,9 @@ def unreadable_certificates(key: str, path: str, rule: str, remedy: str) -> Iter
     except OSError as error:
         yield Problem(f"{key}: {path}: {error.strerror}", rule, remedy, code="ca-file-unreadable")
     except ValueError:
-        yield Problem(f"{key}: {path}: no certificate in it", rule, remedy, code="ca-file-invalid")
+        yield Problem(
+            f"{key}: {path}: no certificate in the file, or an invalid one", rule, remedy, code="ca-file-invalid"
+        )
 
 
 def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -> Iterator[Problem]:
@@ -63,8 +71,8 @@ def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -
     if size > limit:
         yield Problem(
             f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
-            f"it may have at most {limit}: {why}",
-            "name a file with only the certificate of the CA that signs the broker's, not a whole bundle",
+            f"the certificates may have at most {limit} bytes: {why}",
+            "write the path of a file with only the CA that signs the broker's certificate, not of a whole bundle",
             code="ca-file-too-large",
         )
 
@@ -74,9 +82,9 @@ def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]
     if rotation and rotation.grace_seconds < FETCHED:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"it must be at least {FETCHED}: the launcher polls every 5 minutes, may have to repeat a poll, and then "
-            "reconnects",
-            "lengthen it, or remove it to use the default",
+            f"rotation.grace_seconds must be at least {FETCHED}: the launcher polls every 5 minutes, may have to "
+            "repeat a poll, and then reconnects",
+            LENGTHEN.format(FETCHED),
             code="grace-too-short",
         )
 
@@ -87,8 +95,8 @@ def not_fetched(secrets: Mapping[str, DeclaredSecret], where: str, remedy: str) 
     for name, secret in secrets.items():
         if Reader.SERVER in secret.readers and name != HTTP_TOKEN[0]:
             yield Problem(
-                f"secrets.{name}: read by the server, with {where}",
-                "the server must not be a reader here: the launcher fetches only the secrets that it uses itself",
+                f"secrets.{name}: the server is a reader, with {where}",
+                "the server must not be a reader of this secret: the launcher fetches only the built-in secrets",
                 remedy,
                 code="secret-not-fetched",
             )

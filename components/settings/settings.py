@@ -156,7 +156,7 @@ class _Reader:
                 every = {each: keys(each) for each in SECTIONS}
                 self.problems.append(validation_errors.unknown_section(name, SECTIONS, every))
         elif not text:
-            remedy = "fill it in, or remove it to use the defaults"
+            remedy = "write entries, or remove the section to use the defaults"
             self.problems.append(Problem(f"{name}: empty", "a section must have entries", remedy, code="section-empty"))
         elif not values or isinstance(section, Mapping):
             self._parse(name, _without_values(section) if values else section, [place_of(value) for value in values])
@@ -186,7 +186,7 @@ def kept_encrypted() -> Iterator[tuple[str, Any]]:
 def _missing(name: str, others: Iterable[str]) -> Problem:
     rule = "a stack file must have sections for the store of the secrets, the server and the broker"
     misspelt = next((key for key in others if key.partition(":")[2] == name), None)
-    remedy = f"write {PROJECT}:{name} for {misspelt}" if misspelt else f"add a section {name} with a kind"
+    remedy = f"rename {misspelt} to {PROJECT}:{name}" if misspelt else f"add a section {name} with a kind"
     return Problem(f"{name}: missing", rule, remedy, code="section-missing")
 
 
@@ -196,7 +196,7 @@ def _misspelt(others: Iterable[str], *, reported: Collection[str]) -> Iterator[P
         meant = did_you_mean(project, [PROJECT], otherwise="")
         if meant and section not in reported:
             yield Problem(
-                f"{shown_key(key)}: has the prefix of another project",
+                f"{shown_key(key)}: its prefix is not this project's name",
                 f"a section of this project must start with {PROJECT}:",
                 meant.replace(PROJECT, f"{PROJECT}:{section}"),
                 code="other-project",
@@ -229,7 +229,7 @@ class ConfigurationError(pulumi.RunError):
         count = "1 error" if len(found) == 1 else f"{len(found)} errors"
         lines = [f"{where} has {count}; nothing was changed:", *map(str, found[:MOST_ERRORS])]
         if len(found) > MOST_ERRORS:
-            lines.append(f"{len(found) - MOST_ERRORS} more errors are not printed: correct these first")
+            lines.append(f"{len(found) - MOST_ERRORS} more errors are not printed: correct the errors above first")
         super().__init__("\n  ".join(lines))
 
 

@@ -53,7 +53,7 @@ _Loader.add_implicit_resolver(
 )
 
 _RULE = "it must be YAML in UTF-8: indented by spaces, each key once, text with : # @ * & ! or % in quotes"
-_SECTIONS = f"sections must be keys below config:, each once, with the prefix {PROJECT}:"
+_SECTIONS = f"sections must be keys below config:, each once, with the prefix {PROJECT}: or without a prefix"
 _REMEDY = "write it like the files in examples/"
 
 
@@ -83,7 +83,10 @@ class StackFile:
         named = re.fullmatch(r"Pulumi\.(.+)\.ya?ml", path.name)
         if not named:
             raise StackFileError(
-                f"{path.name}: no stack file", "a stack file must be named Pulumi.<stack>.yaml", code="file-name"
+                f"{path.name}: not the name of a stack file",
+                "a stack file must be named Pulumi.<stack>.yaml",
+                "rename the file, for example to Pulumi.dev.yaml",
+                code="file-name",
             )
         text = ""
         try:
@@ -102,7 +105,10 @@ class StackFile:
             )
         except OSError as error:
             raise StackFileError(
-                f"{path}: {error.strerror}", "this account must be able to read the stack file", code="file-unreadable"
+                f"{path}: {error.strerror}",
+                "the stack file must exist, and this account must be able to read it",
+                f"correct the path, or the owner or mode of the file: ls -l {path}",
+                code="file-unreadable",
             ) from None
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             raise StackFileError(f"{path}{_wrong(error, text)}", _RULE, code="file-syntax") from None
@@ -159,7 +165,7 @@ def _config_of(content: Mapping[Any, Any]) -> dict[Any, Any]:
 def _own(config: Mapping[Any, Any]) -> dict[str, Any]:
     sections = {str(key).removeprefix(f"{PROJECT}:"): entry for key, entry in config.items() if _is_own(str(key))}
     if len(sections) < len([key for key in config if _is_own(str(key))]):
-        raise StackFileError("a section occurs twice", _SECTIONS, code="section-twice")
+        raise StackFileError("a section occurs twice, with and without the prefix", _SECTIONS, code="section-twice")
     return sections
 
 
@@ -218,9 +224,9 @@ def check_port(sections: Mapping[str, str]) -> None:
         return
     if not wait_until_free("localhost", port):
         raise StackFileError(
-            f"localhost:{port}: another program listens there",
+            f"broker.port: {port}: another program listens at localhost:{port}",
             "the port of the embedded broker must be free",
-            "set another broker.port, or stop that program (if it is the broker of another clone, there: make down)",
+            "set another broker.port, or stop the other program; the broker of another clone stops by make down there",
             code="port-taken",
         )
 

@@ -38,11 +38,11 @@ def explain(section: str, error: ValidationError, keys: Keys, *, reported: Itera
         )
         hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in reported)
         if place_of_output(detail["input"]):
-            rule = "its value must be known before the deployment: it decides which resources exist"
+            rule = "the value must be known before the deployment, because the value decides which resources exist"
             yield Problem(
                 f"{where}: must not be a Pulumi output",
                 rule,
-                "write its value, or read it from your configuration",
+                "write the value itself, or read it from the configuration (pulumi.Config)",
                 code="output-decides-resources",
             )
         elif not follows and not hidden:
@@ -75,13 +75,13 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
             return Problem(
                 f"{where}.kind: missing",
                 "this key is required",
-                f"add kind: one of {', '.join(kinds)}",
+                f"add the key kind with one of: {', '.join(kinds)}",
                 code="kind-missing",
             )
         case "union_tag_invalid":
             return _unknown_kind(section, detail["input"]["kind"], kinds)
         case "json_invalid":
-            rule = "it must be Unicode, with at most a hundred levels"
+            rule = "a section must be Unicode text with at most a hundred levels"
             return Problem(
                 f"{where}: not readable as JSON", rule, f"write {key} as in the files of examples/", code="not-json"
             )
@@ -118,7 +118,7 @@ def _by_its_secret(key: str, known: Iterable[str]) -> str:
     called, _, measure = key.rpartition("_")
     secret = secret_meant(called) or ""
     meant = f"{secret.replace('-', '_')}_{measure}"
-    return f"did you mean {meant}?" if meant in known else "remove it"
+    return f"did you mean {meant}?" if meant in known else "remove this key"
 
 
 def _written(form: str | None, key: str) -> str:
@@ -129,7 +129,7 @@ def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
     entry, context = detail["input"], detail.get("ctx", {})
     key = where.rpartition(".")[2]
     named = shown_name(entry) if isinstance(entry, str) else None
-    what = "its name" if detail["loc"][-1:] == ("[key]",) else named or shown(entry)
+    what = "invalid name" if detail["loc"][-1:] == ("[key]",) else named or shown(entry)
     match detail["type"]:
         case "refused":
             rule, remedy, what = context["rule"], context["remedy"], context.get("shown", what)
@@ -156,17 +156,20 @@ def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
                 remedy += f"; for none {_written(form, key)}"
         case "too_short":
             what, rule = "an empty list", "a list of at least one entry"
-            remedy = f"add one: {key}: {form}" if form else "add one"
+            remedy = f"add an entry: {key}: {form}" if form else "add an entry"
         case _:
-            rule, remedy = f"valid: {detail['msg'][0].lower()}{detail['msg'][1:]}", "correct it"
+            rule, remedy = (
+                f"the entry must be valid: {detail['msg'][0].lower()}{detail['msg'][1:]}",
+                "correct the entry",
+            )
     code = context.get("code") or _CODES.get(detail["type"], "wrong-type")
     if detail["type"] in _TYPES and entry is None:
-        code, remedy = "entry-empty", "fill it in, or remove it"
+        code, remedy = "entry-empty", "write an entry, or remove the key to use its default"
     rule = rule if " must " in f" {rule}" else f"it must be {rule}"
     return Problem(f"{where}: {what}", rule, remedy, code=code)
 
 
-_IN_QUOTES = "if it is intended, put it in quotes"
+_IN_QUOTES = "put the entry in quotes, if it is the text that you mean"
 _TYPES = ("string_type", "int_type", "bool_type")
 _CODES = {"literal_error": "unknown-word", "enum": "unknown-word", "too_short": "list-empty"}
 
@@ -193,7 +196,7 @@ def unknown_section(name: str, known: Iterable[str], keys: Mapping[str, Keys]) -
     above = next(
         (section for section, kinds in keys.items() if key in {one for each in kinds.values() for one in each}), ""
     )
-    remedy = f"put {key} below {above}:" if above else did_you_mean(name, known)
+    remedy = f"put {key} below {above}:" if above else did_you_mean(name, known, otherwise="remove this section")
     return Problem(
         f"{shown_key(name)}: unknown section", f"it must be one of {', '.join(known)}", remedy, code="unknown-section"
     )

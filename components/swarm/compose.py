@@ -39,7 +39,7 @@ def compose(settings: Settings) -> dict[str, Any]:
         raise UsageError(
             f"stack {settings.stack}: store {settings.store.kind} with server {settings.server.kind}",
             rule="an export requires a stack with store and server on a Docker Swarm",
-            remedy="use another stack file, for example a copy of examples/Pulumi.prod-swarm.yaml",
+            remedy="run the command with --stack and a stack on a Swarm; examples/Pulumi.prod-swarm.yaml is a template",
             code="export-needs-swarm",
         )
     names = names_of(settings.stack)

@@ -7,7 +7,7 @@ from secretops.formats import image_registry
 from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind
 
 from ..settings.problems import Problem
-from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
+from ..settings.remote_constraints import LENGTHEN, fetched_too_late, not_fetched, out_of_reach, too_many_certificates
 from ..settings.sections import DeclaredSecret, Rotation
 from .names import NAME_LIMIT, files_of, names_of
 from .settings import SwarmServer, SwarmStore
@@ -37,8 +37,8 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
         if isinstance(server, SwarmServer) and server.login:
             yield Problem(
                 "server.login: with store swarm",
-                "a login requires another store: this Swarm mounts its secrets into the service",
-                "remove it",
+                "server.login requires another store: with store swarm, the Swarm mounts the secrets into the service",
+                "remove server.login",
                 code="key-for-other-store",
             )
         yield from _of_names(stack, parsed.get("secrets", {}))
@@ -58,7 +58,8 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
         if server.replicas != 1:
             yield Problem(
                 f"server.replicas: {server.replicas} with server.publish: ingress",
-                "there must be one replica: it has the MCP session, and Docker's ingress spreads the connections",
+                "server.replicas must be 1: an MCP session is in one replica, and Docker's ingress spreads "
+                "connections over all",
                 "write replicas: 1; or publish: none, with a proxy on the server's network that has session affinity",
                 code="ingress-needs-one-replica",
             )
@@ -72,7 +73,7 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
     if server.publish == "none" and server.port is not None:
         yield Problem(
             f"server.port: {server.port} with server.publish: none",
-            "a port requires publish: without it, the server is not published on any node",
+            "server.port requires publish: ingress; with publish: none, no node has a port of the server",
             "remove port, or write publish: ingress",
             code="port-not-published",
         )
@@ -82,9 +83,9 @@ def _of_no_registry(server: SwarmServer) -> Iterator[Problem]:
     if server.registry_login and image_registry(server.image) is None:
         yield Problem(
             f"server.registry_login: with image {server.image}",
-            "the image's name must start with its registry, by which Docker finds the login",
-            f"write docker.io/{server.image}",
-            code="registry-mismatch",
+            "the image's name must start with a registry, by which Docker finds the login",
+            f"write the image with its registry; if that is Docker Hub: docker.io/{server.image}",
+            code="registry-not-named",
         )
 
 
@@ -93,12 +94,12 @@ def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]
     if not server.login:
         yield Problem(
             f"server.login: required with store {store}",
-            "the launcher must log in to the store, with a file that a Swarm secret provides",
+            "the launcher must log in to the store, with the file of a Swarm secret that you create",
             "docker secret create coreflux-mcp-login FILE, then add login: coreflux-mcp-login",
             code="login-missing",
         )
     yield from fetched_too_late(parsed.get("rotation"), where)
-    yield from not_fetched(parsed.get("secrets", {}), where, "write readers: [rotator], or remove it")
+    yield from not_fetched(parsed.get("secrets", {}), where, "write readers: [rotator], or remove the secret")
 
 
 def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
@@ -108,8 +109,8 @@ def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Pro
             if len(whole := names.longest(name, field)) > NAME_LIMIT:
                 over = len(whole) - NAME_LIMIT
                 yield Problem(
-                    f"secrets.{name}: the Swarm's name of its field {field} would be {whole}",
-                    f"a name in a Swarm may have at most {NAME_LIMIT} characters",
+                    f"secrets.{name}: the Swarm secret of its field {field} would be named {whole}",
+                    f"the name of a Swarm secret may have at most {NAME_LIMIT} characters",
                     f"shorten the name of the secret or the field by {over} characters",
                     code="field-name-too-long",
                 )
@@ -137,7 +138,7 @@ def _too_soon(server: SwarmServer, rotation: Rotation | None) -> Iterator[Proble
     if rotation and rotation.grace_seconds < least:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {server.replicas} replicas",
-            f"it must be at least {least}: a new version replaces the containers, one replica after another",
-            "lengthen it, or remove it to use the default",
+            f"rotation.grace_seconds must be at least {least}: a new version replaces the replicas one after another",
+            LENGTHEN.format(least),
             code="grace-too-short",
         )

@@ -34,8 +34,10 @@ def manager() -> str:
     if folder and (not given or Path(given) != folder):
         raise _refused(
             f"Docker's context connects to {host} by TLS, with the certificates in {folder}",
-            rule="variables must set this connection: Pulumi's provider reads no context, and would omit TLS",
-            remedy=f"export DOCKER_HOST={host} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={folder}, or use ssh://",
+            rule="environment variables must set this connection: Pulumi's provider reads no context, and would not "
+            "use TLS",
+            remedy=f"export DOCKER_HOST={host} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={folder}, or use a context with "
+            "ssh://",
             code="context-with-tls",
         )
     return host
@@ -49,7 +51,7 @@ def check_manager() -> None:
     except SecretopsError as error:
         if not pulumi.runtime.is_dry_run():
             raise pulumi.RunError(str(error)) from None
-        pulumi.log.warn(f"no manager answers, and `up` needs one\n{error}")
+        pulumi.log.warn(f"no Swarm manager answers; pulumi up requires a manager\n{error}")
 
 
 def ask_manager() -> None:
@@ -70,7 +72,7 @@ def check_login(registry: str) -> None:
     if not set(names) & set(_known()):
         raise _refused(
             f"server.registry_login: no login at {registry} in {_config()}",
-            rule="this machine must be logged in to the registry: the nodes pull the image with its login",
+            rule="this machine must be logged in to the registry: the nodes pull the image with this login",
             remedy=f"docker login {registry}; or remove server.registry_login, and docker pull the image on each node",
             code="registry-login-missing",
         )

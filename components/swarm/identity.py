@@ -76,9 +76,9 @@ class SwarmIdentity(Component):
                 host, wanted, made = known
                 if host and host != wanted:
                     raise ComponentError(
-                        f"{name}: its provider is for {host}",
+                        f"{name}: the Docker provider is for {host}",
                         f"the provider must be for the argument `host`, which secretops uses: {wanted}",
-                        "leave `host` out, or pass a provider for that manager",
+                        f"remove the argument `host`, or pass a provider for {wanted}",
                         code="provider-of-other-host",
                     )
                 return str(made)

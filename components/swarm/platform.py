@@ -31,7 +31,8 @@ class Swarm(Platform):
     why_no_other = "only services of the Swarm can mount its secrets"
     gaps = {
         Feature.ENCRYPTION_AT_REST: "managers encrypt their data; without autolock the key is on the same disk",
-        Feature.READ_TRAIL: "a Swarm records no reads: launcher and ticks record their own; others are not seen",
+        Feature.READ_TRAIL: "a Swarm records no reads: launcher and ticks record their own; reads by other programs "
+        "are not seen",
         Feature.GRANT: "access to a manager's socket allows mounting any secret into a container",
         Feature.SCHEDULE: "a systemd timer is written, and runs once you enable it on a manager; or a service runs",
     }

@@ -16,7 +16,7 @@ SwarmNetwork = Annotated[
     str,
     matching(
         r"[a-z0-9]{25}",
-        "the id of an overlay network of the Swarm; with a name the provider would replace the service",
+        "the id of an overlay network of the Swarm; with a name, the provider would replace the service at each update",
         "docker network inspect --format '{{.Id}}' NAME shows it",
         is_id=True,
     ),
@@ -25,7 +25,7 @@ SwarmSecret = Annotated[
     str,
     matching(
         r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?",
-        "the name of a secret of the Swarm that you created",
+        "the name of a Swarm secret that you created",
         "docker secret ls lists them",
     ),
 ]

@@ -21,9 +21,9 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
     secrets = parsed.get("secrets", {})
     for key in (*METHODS, "pki"):  # an empty section would have the same meaning as a missing one
         if key in store.model_fields_set and getattr(store, key) is None:
-            form = "issuer: and the other keys below jwt:" if key == "jwt" else f"{key}: {{}}"
-            rule, remedy = f"it must be {A_SECTION}", f"write {form}; or remove it"
-            yield Problem(f"store.{key}: nothing", rule, remedy, code="store-section-empty")
+            form = "issuer and the other keys below jwt" if key == "jwt" else f"{key}: {{}}"
+            rule, remedy = f"it must be {A_SECTION}", f"write {form}; or remove the key"
+            yield Problem(f"store.{key}: empty", rule, remedy, code="store-section-empty")
     for key, path, of in (
         ("ca_file", store.ca_file, "that sign the Vault server's certificate"),
         ("jwt.ca_file", store.jwt and store.jwt.ca_file, "that sign the issuer's certificate"),
@@ -31,7 +31,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
     ):
         rule = f"it must be a PEM file on this machine, with the certificates {of}"
         yield from (
-            unreadable_certificates(f"store.{key}", path, rule, "put the file there, or name another one")
+            unreadable_certificates(f"store.{key}", path, rule, "put the file at this path, or write another path")
             if path
             else ()
         )
@@ -41,7 +41,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
         yield Problem(
             f"store: {' and '.join(methods)}",
             "server and rotator must log in by only one method",
-            "remove all but one; the default is kubernetes in a cluster, and approle elsewhere",
+            "remove all but one of these keys; the default is kubernetes in a cluster, and approle elsewhere",
             code="one-login-method",
         )
     elif methods and kind:
@@ -51,13 +51,16 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
     if len(secrets) > MOST_SECRETS:
         yield Problem(
             f"secrets: {len(secrets)} secrets with store vault",
-            f"there may be at most {MOST_SECRETS}: Vault limits the size of the document that lists them",
+            f"there may be at most {MOST_SECRETS}: a path of Vault has at most 64 entries of custom metadata, and "
+            "each secret needs one",
             "combine secrets that belong together into one with several fields",
             code="too-many-secrets",
         )
     if server and not server.is_remote:
         yield from fetched_too_late(parsed.get("rotation"), "store vault and server local")
-        yield from not_fetched(secrets, "store vault and server local", "write readers: [rotator], or remove it")
+        yield from not_fetched(
+            secrets, "store vault and server local", "write readers: [rotator], or remove the secret"
+        )
     if kind == "kubernetes" and server.reference != "SyncedKey":
         remedy = "write readers: [rotator], or reference: SyncedKey in the section server"
         yield from not_fetched(secrets, "files written by Vault's agent", remedy)
@@ -76,29 +79,30 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
         yield Problem(
             "store.approle: with server kubernetes",
             "pods must log in with their own tokens: a secret id would be stored in a Kubernetes Secret",
-            "remove it, or replace it by jwt if the Vault server does not reach the cluster's API server",
+            "remove store.approle; or write store.jwt in its place, if the Vault server does not reach the cluster's "
+            "API server",
             code="approle-on-kubernetes",
         )
     if store.kubernetes and not in_cluster:
         yield Problem(
             "store.kubernetes: with a server outside of a cluster",
             "this login requires pods, which have a service account",
-            "remove it: without it, the server and the rotator log in by approle",
+            "remove store.kubernetes: by default server and rotator then log in by approle",
             code="login-needs-cluster",
         )
     if store.jwt and server == "swarm":
         yield Problem(
             "store.jwt: with server swarm",
             "this login requires tokens that the platform renews, which a Swarm does not",
-            "remove it: without it, the server and the rotator log in by approle",
+            "remove store.jwt: by default server and rotator then log in by approle",
             code="jwt-on-swarm",
         )
     for key in ("server_file", "wrapped"):
         if server == "swarm" and getattr(store.approle, key, None):
             yield Problem(
                 f"store.approle.{key}: with server swarm",
-                "each replica must log in with the Swarm secret in server.login",
-                "remove it",
+                "each replica must log in with the Swarm secret in server.login, which contains the secret id",
+                f"remove store.approle.{key}",
                 code="approle-on-swarm",
             )
     for who in ("server", "rotator") if store.jwt and server != "swarm" else ():
@@ -107,7 +111,7 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
                 yield Problem(
                     f"store.jwt.{key}: with server kubernetes",
                     "pods must present the token of their own service account, so its subject is known",
-                    "remove it",
+                    f"remove store.jwt.{key}",
                     code="jwt-subject-of-cluster",
                 )
         if not in_cluster and not getattr(store.jwt, who):

@@ -82,9 +82,11 @@ class VaultPlace(Place, VaultServerArgs):
             for (key, meant), found in zip(meant_by.items(), properties, strict=True):
                 if not pulumi.contains_unknowns(found) and (found or "").rstrip("/") != meant.rstrip("/"):
                     raise ComponentError(
-                        f"provider of package vault: {key} {found or '(none)'}; arguments: {meant or '(none)'}",
-                        "the provider must use the server of the arguments, or no reader finds the secrets",
-                        f"pass the same {key} in both, or remove the provider",
+                        f"the provider of package vault has {key} {found or '(none)'}, the arguments have "
+                        f"{meant or '(none)'}",
+                        "the provider must use the Vault server and namespace of the arguments, where readers look "
+                        "for the secrets",
+                        f"set the provider's {key} to that of the arguments, or remove the provider",
                         code="provider-of-other-server",
                     )
             return text

@@ -43,17 +43,19 @@ class Vault(Platform):
         "ecs": "a task can log in by its AWS role only: OpenBao has no such auth method, "
         "and all others take a secret id or a token that somebody has to write into the task"
     }
-    why_no_other = "the server there has no way to log in to Vault"
+    why_no_other = "a server of that kind has no way to log in to Vault"
     gaps = {
         Feature.READ_TRAIL: "each request is in the Vault server's audit log, which its administrator keeps; "
         "reads of an agent's files in a pod are not recorded",
-        Feature.GRANT: "who may write policies or roles, as root may, can grant themselves any read; the log shows it",
-        Feature.SCHEDULE: "it runs no rotator: a cluster's CronJob does, or a systemd user timer that you enable",
+        Feature.GRANT: "a principal that may write policies or roles, such as root, can grant itself any read; the "
+        "audit log shows it",
+        Feature.SCHEDULE: "Vault runs no rotator: a cluster's CronJob does, or a systemd user timer that you enable",
     }
 
     value_remedies = {
-        r"^store\.(approle|jwt)\.": "put the new one where server or rotator looks for it: see the output next",
-        r"^store\.": "log in with the new one: bao login or vault login, or VAULT_TOKEN",
+        r"^store\.(approle|jwt)\.": "write the new credential to the file that server or rotator reads: pulumi stack "
+        "output next",
+        r"^store\.": "log in with a new token: bao login or vault login, or set VAULT_TOKEN",
     }
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
@@ -74,8 +76,9 @@ class Vault(Platform):
             known = f"has namespace {meant}" if meant else "names no namespace"
             error = UsageError(
                 f"{NAMESPACE} is {variable}, and the stack file {known}",
-                rule="both must be the same: Pulumi's provider uses the variable, and secretops the stack file",
-                remedy=f"write namespace: {variable} into the section store, or unset {NAMESPACE}",
+                rule=f"{NAMESPACE} and store.namespace must be the same: Pulumi's provider uses the variable, and "
+                "secretops the stack file",
+                remedy=f"write store.namespace: {variable} in the stack file; or: unset {NAMESPACE}",
                 code="vault-namespace-differs",
             )
             raise pulumi.RunError(str(error))

@@ -68,7 +68,7 @@ class VaultRotation(Component):
 
         reader, pods = self.reader, self._args.pods
         if pods is None:
-            rule = "the rotator of a server in a cluster must run there, in pods with this project's image"
+            rule = "the rotator of a server in a cluster must run in pods of that cluster, with this project's image"
             raise ComponentError(f"{self._name}: no pods", rule, "add pods=PodArgs(image=...)", code="pods-missing")
         ca_file = reader.place.ca_file
         args = KubernetesRotatorArgs(

@@ -30,7 +30,7 @@ VaultAddress = Annotated[
     str,
     parsed(
         parse_https_url,
-        "the server's URL: https, a host, its port unless that is 443, and no path",
+        "the Vault server's URL: https, a host, its port unless that is 443, and no path",
         "write it like https://vault.example.com:8200; values travel by TLS alone",
         is_host=True,
         keywords=whole(URL),
@@ -45,13 +45,18 @@ VaultPath = Annotated[
     ),
 ]
 VaultNamespace = Annotated[
-    str, matching(VAULT_PATH, "a namespace's path, no slash at its ends", "remove it to use the root namespace")
+    str,
+    matching(
+        VAULT_PATH,
+        "a namespace's path, no slash at its ends",
+        "write it like team-a; or remove the key to use the root namespace",
+    ),
 ]
 Operator = Annotated[
     str,
     matching(
         rf"{VAULT_PATH}/(?!\.{{1,2}}$)[\w.@-]+",
-        "the mount of an auth method and a name there, as in the audit log",
+        "the mount of an auth method, a slash, and the name of a user there",
         "write it like userpass/alice",
     ),
 ]
@@ -70,7 +75,7 @@ Subject = Annotated[
     satisfying(
         lambda text: is_one_line(text) and " " not in text,
         "the `sub` claim of a token, without spaces",
-        "copy it from the token",
+        "write it like system:serviceaccount:NAMESPACE:NAME, as in the token, which has three parts in base64url",
         keywords=whole(r"\S+"),
     ),
 ]
@@ -144,7 +149,9 @@ class VaultStore(StoreSection):
     kubernetes: Annotated[VaultKubernetes | None, Field(examples=["{}"])] = None
     """Server and rotator log in with one of three methods; by default with `kubernetes` in a cluster, otherwise with
     `approle`."""
-    max_versions: Annotated[int, between(3, 100, "versions: the next, the current and the previous one")] = 5
+    max_versions: Annotated[
+        int, between(3, 100, "versions: at least the pending, the current and the previous one")
+    ] = 5
     """Number of versions of each secret that Vault stores, the current one included."""
     audit_files: Annotated[
         Annotated[tuple[AuditFile, ...], AfterValidator(distinct)] | None, Field(examples=["[]"])

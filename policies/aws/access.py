@@ -49,7 +49,9 @@ PLAIN_TEXT = {
 
 def _by_provider(one: Resource) -> Iterator[Finding]:
     if not one.provider:
-        yield Finding(one.urn, "is made by any credentials of the machine; give it the stack's provider")
+        yield Finding(
+            one.urn, "has the default provider, which uses any credentials of the machine; pass the stack's provider"
+        )
 
 
 # Actions for which AWS accepts no resource but `*`, or that Lambda needs before the resource exists.
@@ -84,14 +86,17 @@ def _excess(found: Sequence[Statement]) -> Iterator[str]:
         if not one.allows:
             continue
         if one.negated:
-            yield "allows all but what it names; name what is allowed, by Action and Resource"
+            yield "has NotAction or NotResource, and so allows all others; use Action and Resource"
         for action in one.actions:
             if wildcard(action):
                 yield f"allows {action}, which is a pattern; name each action"
             if action.startswith(ESCALATIONS):
                 yield f"allows {action}, by which a role can extend its rights; leave that to the deployer"
             if action.partition(":")[2].startswith("list") or action == BATCH:
-                yield f"allows {action}, which lists; give the role the ARNs that it needs"
+                yield (
+                    f"allows {action}, which lists or reads several; remove it, and name the ARNs of what the role "
+                    "reads"
+                )
         for resource in one.resources:
             if resource == "*" and not EVERYWHERE.issuperset(one.actions):
                 yield f"allows {', '.join(one.actions)} on all resources; name the ARN"
@@ -113,14 +118,14 @@ def _trust(found: Sequence[Statement]) -> Iterator[str]:
         by_source = one.compared("ArnLike", "aws:SourceArn") or one.compared("ArnEquals", "aws:SourceArn")
         bound = one.compared("StringEquals", "aws:SourceAccount") and by_source and all(map(narrow, by_source))
         if services - UNBOUND and not bound:
-            yield "trusts a service for any account; bind it by aws:SourceAccount and aws:SourceArn"
+            yield "trusts a service for any account; bind the statement by aws:SourceAccount and aws:SourceArn"
         if CLOUDTRAIL in services and one.conditions:
             yield "has a condition, which CloudTrail does not support: no trail could be created; remove the condition"
         for provider in one.principals.get("Federated", ()):
             issuer = provider.partition(":oidc-provider/")[2]
             claims = {name: one.compared("StringEquals", f"{issuer}:{name}") for name in ("sub", "aud")}
             for name in sorted(name for name, wanted in claims.items() if len(wanted) != 1 or wildcard(wanted[0])):
-                yield f"trusts any token of its provider; bind it by StringEquals to one {name}"
+                yield f"trusts any token of the OIDC provider; add the condition StringEquals for one {name}"
 
 
 # Prefixes of actions that encrypt or decrypt.
@@ -151,9 +156,9 @@ def _key_policy(found: Sequence[Statement]) -> Iterator[str]:
         if not one.allows:
             continue
         if one.negated or any(wildcard(action) or action == "kms:creategrant" for action in one.actions):
-            yield "lets a principal pass on the use of the key; name actions, without kms:CreateGrant"
+            yield "lets a principal pass on the use of the key; name each action, and not kms:CreateGrant"
         if any(action.startswith(USES) for action in one.actions) and not _bound(one):
-            yield "lets the key be used for any purpose; bind it by kms:ViaService to Secrets Manager"
+            yield "lets the key be used for any purpose; bind the statement by kms:ViaService to Secrets Manager"
 
 
 def _key_use(found: Sequence[Statement]) -> Iterator[str]:
@@ -161,10 +166,10 @@ def _key_use(found: Sequence[Statement]) -> Iterator[str]:
         if not one.allows or not any(action.startswith(("kms:", "*")) for action in one.actions):
             continue
         if not _via_secrets_manager(one):
-            yield "allows use of a key by itself; bind it by kms:ViaService to Secrets Manager"
+            yield "allows direct use of a KMS key; bind the statement by kms:ViaService to Secrets Manager"
         secrets = one.compared("StringLike", "kms:EncryptionContext:SecretARN")
         if not secrets or any(wildcard(secret.removesuffix(SUFFIX)) for secret in secrets):
-            yield "allows a key for any secret; name the secrets by kms:EncryptionContext:SecretARN"
+            yield "allows use of a KMS key for any secret; name the secrets by kms:EncryptionContext:SecretARN"
 
 
 # Prefixes of conditions that limit for whom a service acts; an encryption context names one resource.
@@ -179,7 +184,7 @@ def _public(found: Sequence[Statement]) -> Iterator[str]:
         if one.is_for_everybody or not one.principals:
             yield "allows everybody; name a service or an account as the principal"
         elif "Service" in one.principals and not one.is_bound_by(*ORIGINS):
-            yield "allows a service for any account; bind it by aws:SourceArn or aws:SourceAccount"
+            yield "allows a service for any account; bind the statement by aws:SourceArn or aws:SourceAccount"
 
 
 def _account(source: str) -> str | None:
@@ -206,7 +211,10 @@ def _foreign(plan: Plan) -> Iterator[Finding]:
                 wrong = "policy allows a principal of another account; name principals of the stack's account"
                 yield Finding(policy.urn, wrong)
             if one.allows and {_account(source) for source in _sources(one)} - {None, account}:
-                wrong = "policy allows a service for another account; bind it by aws:SourceAccount to the stack's"
+                wrong = (
+                    "policy allows a service for another account; bind the statement by aws:SourceAccount to the "
+                    "stack's"
+                )
                 yield Finding(policy.urn, wrong)
 
 
@@ -214,7 +222,9 @@ def _foreign_callers(plan: Plan) -> Iterator[Finding]:
     account = at(plan.manifest, "store", "account") or UNKNOWN
     for one in plan.of_type(PERMISSION):
         pair = (at(one.properties, "sourceAccount"), account)
-        yield from judge(one, pair, lambda pair: pair[0] == pair[1], "sourceAccount", "is not the stack's; set that")
+        yield from judge(
+            one, pair, lambda pair: pair[0] == pair[1], "sourceAccount", "is not the stack's account; set that account"
+        )
 
 
 def _plain_text(action: str, found: Sequence[Statement]) -> Iterator[str]:
@@ -256,13 +266,13 @@ def _denies(statement: Statement, action: str) -> bool:
 def _gaps(found: Sequence[Statement]) -> Iterator[str]:
     for action in GUARDED:
         if not any(_denies(one, action) for one in found):
-            yield f"does not deny {action} to all but named principals; add that denial, by {PRINCIPAL}"
+            yield f"does not deny {action} to all except named principals; add that Deny, with ArnNotEquals {PRINCIPAL}"
 
 
 def _unguarded(plan: Plan) -> Iterator[Finding]:
     names = {at(secret.properties, "name"): secret for secret in plan.of_type(aws.SECRET)}
     for name in without(plan, aws.SECRET_POLICY, "secretArn", names):
-        wrong = "it has no policy of its own: any principal of the account may be let in; add one"
+        wrong = "it has no policy of its own: any principal of the account could get access; add a SecretPolicy"
         yield Finding(names[name].urn, wrong)
 
 
@@ -285,12 +295,18 @@ def _undeclared(plan: Plan) -> Iterator[Finding]:
         for reader in {who for one in found if _denies(one, READ) for who in one.compared("ArnNotEquals", PRINCIPAL)}:
             role = reader.rpartition("/")[2]
             sessions = f"assumed-role/{role}/*" if ":role/" in reader else reader
-            if reader not in declared or not (role in roles or any(f'{sessions}"' in one for one in excepted)):
-                unknown = reader in declared and (UNKNOWN in roles or not excepted)
-                yield Finding(policy.urn, f"policy lets {reader} read, which is not declared; remove it", unknown)
+            lets = f"policy lets {reader} read, which is no"
+            if reader not in declared:
+                yield Finding(policy.urn, f"{lets} declared reader; remove it from the policy")
+            elif not (role in roles or any(f'{sessions}"' in one for one in excepted)):
+                wrong = (
+                    f"{lets} role of the stack, and no alarm filter excepts it; declare it in store.operators or "
+                    "server.reader"
+                )
+                yield Finding(policy.urn, wrong, unknown=UNKNOWN in roles or not excepted)
 
 
-UNREAD = "grants rights that no rule reads; use a RolePolicy, or the key's own policy"
+UNREAD = "grants rights that no rule checks; use a RolePolicy, or the KMS key's own policy"
 RULES = (
     Rule(
         name="aws-account-named",
@@ -299,7 +315,10 @@ RULES = (
         limitation="Another environment's file may name the same account: compare the files.",
         checks=(
             Expect(
-                PROVIDER, "allowedAccountIds", matches(r'\["\d{12}"\]'), "is not one account; set allowed_account_ids"
+                PROVIDER,
+                "allowedAccountIds",
+                matches(r'\["\d{12}"\]'),
+                "is not one account; set allowed_account_ids to it",
             ),
             Each("aws:*", _by_provider),
         ),
@@ -310,8 +329,11 @@ RULES = (
         controls=controls("CC6.1 CC6.6 7.2.5 164.312(d)", "callers are identified and authorized"),
         limitation="Principals of the account that may call a function by their own policies.",
         checks=(
-            Expect(PERMISSION, "principal", matches(r".+\.amazonaws\.com"), "is no service of AWS; name one"),
-            *(Expect(PERMISSION, what, narrow, "is any: name the caller's") for what in ("sourceArn", "sourceAccount")),
+            Expect(PERMISSION, "principal", matches(r".+\.amazonaws\.com"), "is no AWS service; name one"),
+            *(
+                Expect(PERMISSION, what, narrow, "is missing or a wildcard; set the caller's")
+                for what in ("sourceArn", "sourceAccount")
+            ),
             Each(URL, forbidden("gives a function an address on the internet; remove it: AWS services need none")),
         ),
         across=_foreign_callers,
@@ -355,7 +377,11 @@ RULES = (
             Expect(SUBSCRIPTION, "protocol", one_of(*ENCRYPTED_BY), "sends alerts in plain text; use https or email"),
         ),
         across=needs(
-            BUCKET_POLICY, "policy", "it accepts plain text; add one that denies it", of=aws.BUCKET, by="bucket"
+            BUCKET_POLICY,
+            "policy",
+            "requests may be in plain text; add one that denies those",
+            of=aws.BUCKET,
+            by="bucket",
         ),
         types=(aws.BUCKET,),
     ),
@@ -366,7 +392,12 @@ RULES = (
         limitation="Which principals of the account a policy names, except for secrets: aws-secret-readers-declared.",
         checks=(
             policy_check(RESOURCE_POLICIES, _public),
-            Expect(aws.SECRET_POLICY, "blockPublicPolicy", is_true, "is off: AWS would accept a public policy; set it"),
+            Expect(
+                aws.SECRET_POLICY,
+                "blockPublicPolicy",
+                is_true,
+                "is not true: AWS would accept a public policy; set true",
+            ),
             Expect(INLINE, "policy", not_set, "is inline, where no rule judges it; use a policy resource of its own"),
         ),
         across=_foreign,
@@ -392,7 +423,7 @@ RULES = (
         controls=controls("CC6.1 CC6.3 7.2.1 7.3.3 164.312(a)(1) 32(1)(b)", "access without a grant is denied"),
         limitation="Whether the named principals should have access: aws-secret-readers-declared.",
         checks=(policy_check(aws.SECRET_POLICY, _gaps),),
-        across=every(needs(aws.SECRET, "secret", "no policy guards values; add one"), _unguarded),
+        across=every(needs(aws.SECRET, "secret", "no policy protects values; add one"), _unguarded),
         types=(aws.STORE, aws.SECRET),
     ),
 )

@@ -55,7 +55,7 @@ def _silent_queues(plan: Plan) -> Iterator[Finding]:
         queue = at(arn, "arn" if one.type == aws.SCHEDULE else "targetArn")
         if isinstance(queue, str):
             alarms = _alarms(plan, {("namespace",): "AWS/SQS", ("dimensions", "QueueName"): queue.rpartition(":")[2]})
-            yield from require(one, alarms, "alarm on its dead-letter queue", "its failures are not noticed; add one")
+            yield from require(one, alarms, "alarm on its dead-letter queue", "nobody notices its failures; add one")
 
 
 READ = '"GetSecretValue"'
@@ -66,11 +66,11 @@ WATCHED_READS = {
 # What an alarm protects -> CloudTrail's events that change it.
 TAMPERING: Mapping[str, tuple[str, ...]] = {
     "a secret": ("DeleteSecret", "PutResourcePolicy", "DeleteResourcePolicy", "CancelRotateSecret"),
-    "a key": ("DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant"),
+    "a KMS key": ("DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant"),
     "a role": ("UpdateAssumeRolePolicy", "PutRolePolicy", "AttachRolePolicy"),
     "a function": ("UpdateFunctionCode", "UpdateFunctionConfiguration"),
     "the trail": ("StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors"),
-    "its log": ("DeleteLogGroup", "DeleteMetricFilter", "PutRetentionPolicy"),
+    "the trail's log": ("DeleteLogGroup", "DeleteMetricFilter", "PutRetentionPolicy"),
     "an alarm": ("DeleteAlarms", "DisableAlarmActions", "DisableRule", "RemoveTargets"),
     "the topic": ("DeleteTopic", "Unsubscribe"),
 }
@@ -80,7 +80,9 @@ def _silent_reads(plan: Plan) -> Iterator[Finding]:
     for store in plan.of_type(aws.STORE):
         for what, words in WATCHED_READS.items():
             found = _alarms_on_event(plan, *words)
-            yield from require(store, found, f"alarm on {what}", "add a filter over the trail's log and its alarm")
+            yield from require(
+                store, found, f"alarm on {what}", "add a metric filter on the trail's log, and an alarm on its metric"
+            )
 
 
 def _silent_tampering(plan: Plan) -> Iterator[Finding]:
@@ -89,7 +91,7 @@ def _silent_tampering(plan: Plan) -> Iterator[Finding]:
             alarms = {event: _alarms_on_event(plan, f'"{event}') for event in events}
             if silent := [event for event, found in alarms.items() if found == []]:
                 wrong = f"no alarm rings when {what} is changed by {', '.join(silent)}"
-                yield Finding(store.urn, f"{wrong}; add a filter over the trail's log, and an alarm on its metric")
+                yield Finding(store.urn, f"{wrong}; add a metric filter on the trail's log, and an alarm on its metric")
             elif UNKNOWN in alarms.values():
                 yield Finding(store.urn, f"an alarm on {what} is known after pulumi up", unknown=True)
 
@@ -108,14 +110,14 @@ def _deaf_filters(plan: Plan) -> Iterator[Finding]:
     for one in plan.of_type(aws.FILTER):
         group, pattern = at(one.properties, "logGroupName"), at(one.properties, "pattern")
         yield from judge(
-            one, (group, log), lambda pair: pair[0] == pair[1], "logGroupName", "is not the trail's; set it"
+            one, (group, log), lambda pair: pair[0] == pair[1], "logGroupName", "is not the trail's log group; set that"
         )
         if pattern is UNKNOWN:
             yield Finding(one.urn, "pattern is known after pulumi up", unknown=True)
         for field, kind in REQUESTS.items():
             globs = re.findall(rf'\$\.requestParameters\.{field} = "([^"]*)"', str(pattern))
             names = [at(named.properties, "name") for named in plan.of_type(kind) if globs]
-            wrong = f"matches names of other resources than the stack's {', '.join(map(str, names))}; match these"
+            wrong = f"does not match all of the stack's names; match {', '.join(map(str, names))}"
             yield from judge(one, names, partial(_match_all, globs), f"pattern by {field}", wrong)
 
 
@@ -130,16 +132,19 @@ SENSITIVE = (
 )
 # Seconds: a metric's shortest period at standard resolution, and two hours, in which a tick may fail once.
 PERIOD = (60, 7200)
+LATE = "is not from {} to {} seconds: the alarm rings late; set 300".format(*PERIOD)
 
 
 def _sensitive(alarm: Resource) -> Iterator[Finding]:
     operator, threshold = (at(alarm.properties, what) for what in ("comparisonOperator", "threshold"))
-    wrong = "does not ring at the first event, or at none where one is due; set 1, and the operator"
+    wrong = (
+        "and operator miss the first event, or its absence; set GreaterThanOrEqualToThreshold 1, or LessThanThreshold 1"
+    )
     yield from judge(alarm, (operator, threshold), lambda pair: pair in SENSITIVE, "threshold", wrong)
     if contains(operator, "LessThan"):
         missing, wrong = (
             at(alarm.properties, "treatMissingData"),
-            "is not breaching: no alarm rings if nothing runs; set it",
+            "is not breaching: no alarm rings if nothing runs; set breaching",
         )
         yield from judge(alarm, missing, one_of("breaching"), "treatMissingData", wrong)
 
@@ -150,7 +155,9 @@ METRICS = {"Overdue": "a rotation is overdue", "Failed": "a tick failed", "Invoc
 def _silent_rotations(plan: Plan) -> Iterator[Finding]:
     for store in plan.of_type(aws.STORE):
         rules = related(plan, EVENT_RULE, "eventPattern", ok=lambda pattern: contains(pattern, '"RotationFailed"'))
-        yield from require(store, rules, "rule on failed rotations", "they are not noticed; add a rule of EventBridge")
+        yield from require(
+            store, rules, "rule on failed rotations", "nobody notices a failed rotation; add an EventBridge rule"
+        )
         for rule in listed(rules):
             yield from _unreported(plan, rule)
         for metric, what in METRICS.items():
@@ -163,15 +170,17 @@ def _silent_rotations(plan: Plan) -> Iterator[Finding]:
 
 def _unreported(plan: Plan, rule: Resource) -> Iterator[Finding]:
     targets = with_name(plan, TARGET, "rule", name=at(rule.properties, "name"))
-    yield from require(rule, targets, "target", "nobody is notified; set it to the alert topic")
+    yield from require(rule, targets, "target", "nobody is notified; add the alert topic as target")
     if any(plan.of_type(aws.TOPIC)):  # another topic's policy is up to its owner
         for target in listed(targets):
             lets = with_name(plan, aws.TOPIC_POLICY, "arn", name=at(target.properties, "arn"))
-            yield from require(target, lets, "topic that accepts it", "nobody is notified; let events publish to it")
+            yield from require(
+                target, lets, "topic that accepts its events", "nobody is notified; let events.amazonaws.com publish"
+            )
 
 
 RECEIVERS = "Who receives alerts: the stack file, or an operator, subscribes to the topic."
-QUEUE_ARN, NO_QUEUE = matches(r"arn:.*:sqs:.*"), "is no queue: failed calls are lost; set a dead-letter queue"
+QUEUE_ARN, NO_QUEUE = matches(r"arn:.*:sqs:.*"), "is not an SQS queue: failed calls are lost; set a dead-letter queue"
 
 RULES = (
     Rule(
@@ -180,19 +189,24 @@ RULES = (
         controls=controls("CC7.2 10.7.2 164.312(b)", "failures and anomalies are reported in time"),
         limitation="Whether the metric has values: tests run each pattern over records as AWS documents them.",
         checks=(
-            Expect(aws.ALARM, "alarmActions", is_set, "is empty: nobody is notified; set it to the alert topic"),
-            Expect(aws.ALARM, "actionsEnabled", one_of(None, True), "is off: nobody is notified; leave it on"),
+            Expect(aws.ALARM, "alarmActions", is_set, "is empty: nobody is notified; add the alert topic"),
+            Expect(aws.ALARM, "actionsEnabled", one_of(None, True), "is false: nobody is notified; remove it"),
             Each(aws.ALARM, _sensitive),
-            Expect(aws.ALARM, "evaluationPeriods", one_of(1), "is not 1: one event would not ring; set it to 1"),
-            Expect(aws.ALARM, "period", between(*PERIOD), f"is not within {PERIOD} seconds: it rings late; set 300"),
-            Expect(aws.ALARM, "statistic", one_of("Sum", "Maximum"), "hides an event; set Sum or Maximum"),
+            Expect(aws.ALARM, "evaluationPeriods", one_of(1), "is not 1: one event would not ring; set 1"),
+            Expect(aws.ALARM, "period", between(*PERIOD), LATE),
+            Expect(
+                aws.ALARM,
+                "statistic",
+                one_of("Sum", "Maximum"),
+                "is not Sum or Maximum: an event may be hidden; set Sum",
+            ),
         ),
     ),
     Rule(
         name="aws-filters-match-this-stack",
         sentence="Every metric filter reads the trail's log, and matches all resources of the stack that it watches.",
         controls=controls("CC7.2 10.4.1.1 164.312(b)", "a filter reviews every record of the stack"),
-        later="AWS makes the id of a KMS key, which the filter of changes of keys matches",
+        later="the id of a KMS key, which the filter of key changes matches, is known only after AWS creates the key",
         limitation="Keys, the topic, and the trail's bucket and log, by which a pattern may match as well.",
         across=_deaf_filters,
         types=(aws.FILTER,),
@@ -221,7 +235,7 @@ RULES = (
         sentence="A failed or overdue rotation, and two hours without a tick, each set off an alarm.",
         controls=controls("CC7.2 8.6.3 10.7.2 164.312(b) 32(1)(d)", "an overdue password is reported"),
         limitation=RECEIVERS,
-        checks=(Expect(EVENT_RULE, "state", one_of(None, "ENABLED"), "is off; enable it"),),
+        checks=(Expect(EVENT_RULE, "state", one_of(None, "ENABLED"), "is not ENABLED; set ENABLED"),),
         across=_silent_rotations,
         types=(aws.STORE,),
     ),
@@ -231,7 +245,7 @@ RULES = (
         controls=controls(
             "CC7.1 CC7.2 10.2.1.6 10.3.4 10.7.2 164.312(b) 164.312(c)(1)", "a change that weakens the stack is reported"
         ),
-        later="AWS makes the id of a KMS key, which the filter of changes of keys matches",
+        later="the id of a KMS key, which the filter of key changes matches, is known only after AWS creates the key",
         limitation=f"{RECEIVERS} Tests run each pattern over records as AWS documents them.",
         across=_silent_tampering,
         types=(aws.STORE,),

@@ -99,7 +99,7 @@ def policy_check(
             yield Finding(one.urn, f"{path} is known after pulumi up", unknown=True)
             return
         found = statements(document)
-        broken = wrong(found) if found is not None else iter(("is no IAM policy; write it as JSON",))
+        broken = wrong(found) if found is not None else iter(("is not an IAM policy; write the policy as JSON",))
         yield from (Finding(one.urn, f"{path} {message}") for message in broken)
 
     return Each(types, judge)
@@ -116,7 +116,7 @@ def containers(task: Resource) -> list[Any] | None:
 
 def no_containers(task: Resource) -> Finding:
     unknown = at(task.properties, "containerDefinitions") is UNKNOWN
-    wrong = "is known after pulumi up" if unknown else "is no list; write it as JSON"
+    wrong = "is known after pulumi up" if unknown else "is not a list; write the containers as a JSON list"
     return Finding(task.urn, f"containerDefinitions {wrong}", unknown=unknown)
 
 

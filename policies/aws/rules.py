@@ -8,7 +8,7 @@ from typing import Any
 
 from policies import aws
 from policies.aws.documents import TASK, container_check, needs, without
-from policies.containers import UNPINNED, in_plain_sight, no_credential, pinned
+from policies.containers import PLAIN, UNPINNED, in_plain_sight, no_credential, pinned
 from policies.controls import controls
 from policies.matchers import (
     at,
@@ -36,9 +36,10 @@ ROTATION = "aws:secretsmanager/secretRotation:SecretRotation"
 RECOVERY_DAYS = 30
 # The provider rotates immediately by default, and AWS calls the function with a version that has no value yet:
 # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
-AT_ONCE = "is on: pulumi up fails, because the secret has no value yet; set it to False"
+AT_ONCE = "is not false: pulumi up would fail, because the secret has no value yet; set rotate_immediately=False"
 SECRET_ARN = matches(r"arn:aws[a-z-]*:secretsmanager:.*")
 MODERN = "ELBSecurityPolicy-TLS13-1-"
+NOT_MODERN = f"is not a policy of TLS 1.3, or of 1.3 and 1.2; set {MODERN}2-2021-06"
 # Days after which a password must be changed: the Secret Management Guide's maximum. PCI DSS 8.6.3 sets no number.
 MOST_DAYS = 90
 
@@ -59,44 +60,52 @@ def _any_in_vpc(plan: Plan) -> bool:
 def _outside_vpc(plan: Plan) -> Iterator[Finding]:
     for one in _reading(plan):
         for what in ("subnetIds", "securityGroupIds"):
-            wrong = "is none, while another function's is in the VPC; set store.vpc for all"
+            wrong = "is empty, while another function is in a VPC; set store.vpc, which is for all functions"
             yield from judge(one, at(one.properties, "vpcConfig", what), is_set, f"vpcConfig.{what}", wrong)
 
 
 def _variables_of_function(function: Resource) -> Iterator[Finding]:
     variables = at(function.properties, "environment", "variables")
-    wrong = "is no mapping of names to texts; write it so"
+    wrong = "is not a mapping of names to texts; write a mapping"
     names = {} if isinstance(variables, Mapping) else variables
     yield from judge(function, names, lambda names: names in (None, {}), "environment.variables", wrong)
     for name, text in variables.items() if isinstance(variables, Mapping) else ():
         if in_plain_sight(name, text):
-            yield Finding(function.urn, f"environment.variables.{name} is a credential; read the secret by its ARN")
+            yield Finding(function.urn, f"environment.variables.{name} {PLAIN}; read the secret by its ARN")
 
 
 def _values_of_container(task: Resource, container: Any, of: str) -> Iterator[Finding]:
     for variable in listed(at(container, "environment")):
         name = at(variable, "name")
         if in_plain_sight(name, at(variable, "value")):
-            yield Finding(task.urn, f"{of} environment {name} is a value; inject it by secrets and valueFrom")
+            yield Finding(task.urn, f"{of} environment {name} {PLAIN}; inject the secret by `secrets` and `valueFrom`")
     for variable in listed(at(container, "secrets")):
-        what = f"{of} secrets {at(variable, 'name')}"
-        yield from judge(task, at(variable, "valueFrom"), SECRET_ARN, what, "is from no secret; name its ARN")
+        what = f"{of} valueFrom of {at(variable, 'name')}"
+        yield from judge(
+            task,
+            at(variable, "valueFrom"),
+            SECRET_ARN,
+            what,
+            "is not the ARN of a Secrets Manager secret; set that ARN",
+        )
     if at(container, "environmentFiles"):
-        yield Finding(task.urn, f"{of} environmentFiles are values in a bucket; inject them by secrets")
+        yield Finding(task.urn, f"{of} environmentFiles read variables from a bucket; inject secrets by `secrets`")
     for path in ("command", "entryPoint", "healthCheck.command"):
         words = listed(at(container, *path.split(".")))
-        yield from judge(task, words, no_credential, f"{of} {path}", "has a credential; inject it by secrets")
+        yield from judge(
+            task, words, no_credential, f"{of} {path}", "contains a credential; inject the secret by `secrets`"
+        )
 
 
 def _closed(task: Resource, container: Any, of: str) -> Iterator[Finding]:
     rows: list[tuple[str, Any, str]] = [
-        ("privileged", not_set, "is on; leave it off"),
-        ("readonlyRootFilesystem", is_true, "is off: the root can be written; set it"),
-        ("linuxParameters.capabilities", _no_capability, "are more than none; drop ALL and add none"),
-        ("logConfiguration.logDriver", one_of("awslogs"), "is none; set awslogs"),
+        ("privileged", not_set, "is on; remove it"),
+        ("readonlyRootFilesystem", is_true, "is not true: the root file system is writable; set true"),
+        ("linuxParameters.capabilities", _no_capability, "do not drop ALL, or add one; set drop: [ALL], and add none"),
+        ("logConfiguration.logDriver", one_of("awslogs"), "is not awslogs; set awslogs"),
     ]
     if at(container, "essential") is not False:
-        rows.append(("user", _not_root, "is root, or not set; set the image's own"))
+        rows.append(("user", _not_root, "is root, or not set; set the user of the image"))
     for path, ok, wrong in rows:
         yield from judge(task, at(container, *path.split(".")), ok, f"{of} {path}", wrong)
 
@@ -116,7 +125,7 @@ def _group_rule(one: Resource) -> Iterator[Finding]:
 
 def _unencrypted(one: Resource) -> Iterator[Finding]:
     if at(one.properties, "sqsManagedSseEnabled") is not True:
-        wrong = "is not set: messages are stored in plain text; set it"
+        wrong = "is not set: messages are stored in plain text; set a KMS key, or for a queue sqsManagedSseEnabled"
         yield from judge(one, at(one.properties, "kmsMasterKeyId"), is_present, "kmsMasterKeyId", wrong)
 
 
@@ -128,21 +137,24 @@ ALTERNATING = ("mqtt-user", "broker-admin")
 def _unrotated(plan: Plan) -> Iterator[Finding]:
     for store in plan.of_type(aws.STORE):
         if not plan.manifest:
-            yield Finding(store.urn, "which secrets have to rotate is known after pulumi up", unknown=True)
+            yield Finding(store.urn, "the list of secrets that rotate is known after pulumi up", unknown=True)
         rotated = [one for one in listed(at(plan.manifest, "secrets")) if at(one, "kind") in ALTERNATING]
         names = [at(plan.manifest, "store", "secrets", str(at(one, "name"))) for one in rotated]
         for name in without(plan, ROTATION, "secretId", [name for name in names if isinstance(name, str)]):
-            yield Finding(store.urn, f"it has no rotation of {name}: its value stays; add a schedule")
+            yield Finding(
+                store.urn, f"it has no rotation of secret {name}, whose value would never change; add a SecretRotation"
+            )
 
 
-OPEN = "is open to the internet; name the networks of clients"
+OPEN = "contains a network larger than /8, such as the whole internet; name the networks of clients"
 OWN_KEY = matches(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/.+")
-NOT_OWN = "is no key of the account's own, and nobody can change the policy of AWS' common one; set kms_key_id"
-EARLY = f"is below {RECOVERY_DAYS} days: a deletion by mistake could not be undone; leave it to its default"
+NOT_OWN = "is not the ARN of a KMS key: nobody can change the policy of AWS' default key; set kms_key_id"
+EARLY = f"is not {RECOVERY_DAYS} days, in which a deletion by mistake can be undone; remove it to use that default"
 WITHIN = between(1, MOST_DAYS)
-NEVER, TOO_LATE = "is not set: nothing rotates; name it", f"is not 1 to {MOST_DAYS}: set automatically_after_days"
-FOREIGN = "adds code that this program does not pack; put it into the package"
-RESERVED = "is set: pulumi up fails by the quota of a new account; leave it out"
+NEVER = "is not set: nothing rotates the secret; set the ARN of the function that rotates it"
+TOO_LATE = f"is not from 1 to {MOST_DAYS}; set automatically_after_days to {MOST_DAYS} or less"
+FOREIGN = "adds code that this program does not pack; put that code into the package"
+RESERVED = "is set: pulumi up fails in a new account, whose quota is too small; remove it"
 LEAK = "Values under another name: the leak gate of the tests looks for real values."
 
 ENCRYPTED = ("aws",)
@@ -160,7 +172,9 @@ def _images(one: Resource) -> Iterator[Finding]:
         found = json.loads(found) if isinstance(found, str) else found
     except ValueError:
         found = None
-    yield from judge(one, found, lambda it: isinstance(it, list), "containerDefinitions", "is no JSON list")
+    yield from judge(
+        one, found, lambda it: isinstance(it, list), "containerDefinitions", "is not a JSON list; write one"
+    )
     for container in listed(found):
         yield from judge(one, at(container, "image"), pinned, f"{at(container, 'name')}: image", UNPINNED)
 
@@ -176,10 +190,17 @@ RULES = (
         ),
         limitation="The way from the load balancer to the task, which is HTTP within the VPC.",
         checks=(
-            Expect(LISTENER, "protocol", one_of("HTTPS"), "is not HTTPS: a bearer token travels in plain text; set it"),
-            Expect(LISTENER, "sslPolicy", matches(f"{MODERN}[23]-.+"), f"accepts TLS before 1.2; set an {MODERN}2"),
-            Expect(LISTENER, "certificateArn", is_set, "is not set; name a certificate"),
-            Expect(BALANCER, "dropInvalidHeaderFields", is_true, "is off: a header may smuggle a request; set it"),
+            Expect(
+                LISTENER, "protocol", one_of("HTTPS"), "is not HTTPS: bearer tokens travel in plain text; set HTTPS"
+            ),
+            Expect(LISTENER, "sslPolicy", matches(f"{MODERN}[23]-.+"), NOT_MODERN),
+            Expect(LISTENER, "certificateArn", is_set, "is not set; set the ARN of an ACM certificate"),
+            Expect(
+                BALANCER,
+                "dropInvalidHeaderFields",
+                is_true,
+                "is not true: an invalid header can smuggle a request; set true",
+            ),
         ),
     ),
     Rule(
@@ -227,7 +248,7 @@ RULES = (
         sentence="AWS renews every key of the stack each year.",
         controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "encryption keys are renewed"),
         limitation="A key that the stack file names, and data under older key material, which AWS can still decrypt.",
-        checks=(Expect(aws.KEY, "enableKeyRotation", is_true, "is off: a key is renewed each year; set it"),),
+        checks=(Expect(aws.KEY, "enableKeyRotation", is_true, "is not true: AWS would never renew the key; set true"),),
     ),
     Rule(
         name="aws-messages-encrypted",
@@ -242,8 +263,10 @@ RULES = (
         controls=controls("CC6.6 1.3.1 1.4.2 164.312(a)(1)", "nobody on the internet reaches the server"),
         limitation="What the security groups that a stack file names let in: their owner decides.",
         checks=(
-            Expect(SERVICE, "networkConfiguration.assignPublicIp", not_set, "makes tasks public; leave it off"),
-            Expect(BALANCER, "internal", is_true, "is off: it gets an address on the internet; set it"),
+            Expect(
+                SERVICE, "networkConfiguration.assignPublicIp", not_set, "is on: tasks get public addresses; remove it"
+            ),
+            Expect(BALANCER, "internal", is_true, "is not true: the load balancer gets a public address; set true"),
             *(Expect(GROUP, f"ingress[].{what}[]", lambda cidr: not open_cidr(cidr), OPEN) for what in BLOCKS),
             *(Expect(INGRESS, what, lambda cidr: not open_cidr(cidr), OPEN) for what in ("cidrIpv4", "cidrIpv6")),
             Each(GROUP_RULE, _group_rule),
@@ -253,7 +276,7 @@ RULES = (
         name="aws-rotation-scheduled",
         sentence="Secrets Manager rotates each broker user's and admin's password every 90 days or sooner.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(b)", "passwords of applications change on a schedule"),
-        limitation="Whether rotations succeed: secretops status. An operator-supplied secret only has a reminder.",
+        limitation="Whether rotations succeed: secretops status shows that. Operator-supplied secrets are not rotated.",
         checks=(
             Expect(ROTATION, "rotationRules.automaticallyAfterDays", WITHIN, TOO_LATE),
             Expect(ROTATION, "rotationLambdaArn", is_set, NEVER),
@@ -266,13 +289,14 @@ RULES = (
         name="aws-secrets-under-own-key",
         sentence="Every secret, and every replica of one, is encrypted by a KMS key of its own account.",
         controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "credentials are encrypted by a managed key"),
-        later="AWS makes the id of a KMS key",
+        later="the id of a KMS key is known only after AWS creates the key",
         limitation="Who may use the key: aws-key-policies-bound judges that.",
         checks=tuple(Expect(aws.SECRET, path, OWN_KEY, NOT_OWN) for path in ("kmsKeyId", "replicas[].kmsKeyId")),
     ),
     Rule(
         name="aws-tasks-closed",
-        sentence="No container has a privilege, a writable root, or no log; no container that stays runs as root.",
+        sentence="No container is privileged, has a writable root file system or no log; no essential one runs as "
+        "root.",
         controls=controls("CC6.1 CC6.8 2.2.6 7.2.5", "an attacker in the server gains little"),
         limitation="What is in the image: it is scanned where it is built.",
         checks=(container_check(_closed),),
@@ -282,7 +306,9 @@ RULES = (
         sentence="ECS Exec is off: nobody opens a shell in a task.",
         controls=controls("CC6.1 8.6.1 10.2.1.2 164.312(b)", "no person reads a value without a record"),
         limitation="A task that is run by hand: an alarm rings when one of the stack's roles is used for it.",
-        checks=(Expect(SERVICE, "enableExecuteCommand", not_set, "lets a shell read values unrecorded; leave it off"),),
+        checks=(
+            Expect(SERVICE, "enableExecuteCommand", not_set, "is on: a shell could read values unrecorded; remove it"),
+        ),
     ),
     Rule(
         name="aws-tasks-hold-no-value",
@@ -297,10 +323,10 @@ RULES = (
         controls=controls("CC7.2 8.6.3 32(1)(d)", "due passwords are changed within the hour"),
         limitation="Whether a tick succeeds: aws-rotation-failures-alerted judges that a failure is noticed.",
         checks=(
-            Expect(aws.SCHEDULE, "scheduleExpression", HOURLY, "is less often than hourly; set rate(1 hour)"),
-            Expect(aws.SCHEDULE, "state", one_of(None, "ENABLED"), "is off; enable it"),
+            Expect(aws.SCHEDULE, "scheduleExpression", HOURLY, "is not a rate of an hour or less; set rate(1 hour)"),
+            Expect(aws.SCHEDULE, "state", one_of(None, "ENABLED"), "is not ENABLED; set ENABLED"),
         ),
-        across=needs(aws.SCHEDULE, "schedule", "nothing calls the tick, and rotations are not finished; add one"),
+        across=needs(aws.SCHEDULE, "schedule", "nothing runs the tick; add a schedule"),
         types=(aws.STORE,),
     ),
 )

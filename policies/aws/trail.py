@@ -83,7 +83,12 @@ def _log_is(what: str, ok: Callable[[Any], bool], wrong: str) -> Judge:
     def judge_logs(plan: Plan) -> Iterator[Finding]:
         for trail in plan.of_type(aws.TRAIL):
             found = _log_of(plan, trail)
-            yield from require(trail, found, "log group in this stack", f"its {what} is unknown; make it in this stack")
+            yield from require(
+                trail,
+                found,
+                "log group in this stack",
+                f"the log's {what} is unknown; create the log group in this stack",
+            )
             for log in listed(found):
                 yield from judge(log, at(log.properties, what), ok, what, wrong)
 
@@ -96,14 +101,16 @@ def _log_of_functions(plan: Plan) -> Iterator[Finding]:
         if log is None:
             log = name if name is UNKNOWN else f"/aws/lambda/{name}"
         found = with_name(plan, aws.LOG, "name", name=log)
-        yield from require(function, found, "log group in this stack", "Lambda's own would never expire; add one")
+        yield from require(
+            function, found, "log group in this stack", "Lambda would create one that never expires; add a LogGroup"
+        )
 
 
-NO_KEY = "is no key of the stack; set the key of records"
-SHORT = f"is below {YEAR} days, for which records are retained; set store.retention_days"
-NO_RETENTION = f"is not set, or below {AT_HAND} days in production; set it, for the trail by store.retention_days"
-UNRECORDED = "leaves reads unrecorded: a trail is on, in all regions; set it"
-PUBLIC, REMOVABLE = "the bucket could be made public; add it", "a record can be removed; add it"
+NO_KEY = "is not set; set the stack's KMS key for records"
+SHORT = f"is below {YEAR} days; set store.retention_days: {YEAR} or more"
+NO_RETENTION = "is not from {} to {} days; set it, for the trail by store.retention_days"
+SELECTORS = "may leave reads unrecorded; select all management events, or remove the selectors"
+PUBLIC, REMOVABLE = "the bucket could be made public; add one", "a record could be removed; add it"
 
 # Protects only the trail's log group, and no others.
 HOLDS = (
@@ -118,13 +125,16 @@ RULES = (
         controls=controls("CC6.6 10.3.1 164.312(a)(1)", "only principals with a grant read the records"),
         limitation="Principals of the account that may read the bucket by their own policies.",
         checks=(
-            *(Expect(BLOCK, what, is_true, "is off: the bucket could be made public; set it") for what in BLOCKS),
-            Expect(aws.BUCKET, "acl", one_of(None, "private"), "lets others in; remove it"),
+            *(
+                Expect(BLOCK, what, is_true, "is not true: the bucket could be made public; set true")
+                for what in BLOCKS
+            ),
+            Expect(aws.BUCKET, "acl", one_of(None, "private"), "is not private: others could read records; remove it"),
             Expect(OWNERSHIP, "rule.objectOwnership", one_of(OWNER), f"lets others own an object; set {OWNER}"),
         ),
         across=every(
             needs(BLOCK, "block of public access", PUBLIC, of=aws.BUCKET, by="bucket"),
-            needs(OWNERSHIP, "owner of its objects", PUBLIC, of=aws.BUCKET, by="bucket"),
+            needs(OWNERSHIP, "object ownership", "others could own an object; add one", of=aws.BUCKET, by="bucket"),
         ),
         types=(aws.BUCKET,),
     ),
@@ -134,8 +144,10 @@ RULES = (
         controls=controls("CC7.3 10.5.1 164.312(b)", "events of the last months can be evaluated"),
         limitation="The year of the trail: aws-trail-retained-a-year judges that.",
         checks=(
-            Expect(aws.LOG, "retentionInDays", between(1, LONGEST), NO_RETENTION, ALL - PRODUCTION),
-            Expect(aws.LOG, "retentionInDays", between(AT_HAND, LONGEST), NO_RETENTION, PRODUCTION),
+            Expect(aws.LOG, "retentionInDays", between(1, LONGEST), NO_RETENTION.format(1, LONGEST), ALL - PRODUCTION),
+            Expect(
+                aws.LOG, "retentionInDays", between(AT_HAND, LONGEST), NO_RETENTION.format(AT_HAND, LONGEST), PRODUCTION
+            ),
         ),
         across=_log_of_functions,
     ),
@@ -147,12 +159,12 @@ RULES = (
         checks=(
             Expect(aws.TRAIL, "kmsKeyId", is_present, NO_KEY),
             Expect(ENCRYPTION, "rules", is_present, NO_KEY),
-            Expect(ENCRYPTION, f"rules[].{BY_DEFAULT}.sseAlgorithm", one_of("aws:kms"), NO_KEY),
+            Expect(ENCRYPTION, f"rules[].{BY_DEFAULT}.sseAlgorithm", one_of("aws:kms"), "is not aws:kms; set aws:kms"),
             Expect(ENCRYPTION, f"rules[].{BY_DEFAULT}.kmsMasterKeyId", is_present, NO_KEY),
         ),
         across=every(
             _log_is("kmsKeyId", is_present, NO_KEY),
-            needs(ENCRYPTION, "encryption", "add one, by the key of records", of=aws.BUCKET, by="bucket"),
+            needs(ENCRYPTION, "encryption", "add one by the stack's KMS key for records", of=aws.BUCKET, by="bucket"),
         ),
     ),
     Rule(
@@ -161,12 +173,20 @@ RULES = (
         controls=controls("CC7.3 10.3.2 10.3.3 10.3.4 164.312(b)", "nobody alters a record unnoticed"),
         limitation="Who may end a lock of mode GOVERNANCE by s3:BypassGovernanceRetention: COMPLIANCE prevents it.",
         checks=(
-            Expect(aws.TRAIL, "enableLogFileValidation", is_true, "is off: an altered record goes unnoticed; set it"),
-            Expect(aws.BUCKET, "objectLockEnabled", is_true, "is off: a record can be removed; enable it"),
-            Expect(aws.BUCKET, "forceDestroy", not_set, "deletes records with the stack; leave it off", PRODUCTION),
-            Expect(LOCK, "rule.defaultRetention.mode", one_of(*MODES), f"locks no record; set one of {MODES}"),
             Expect(
-                VERSIONS, "versioningConfiguration.status", one_of("Enabled"), "lets records be replaced; enable it"
+                aws.TRAIL,
+                "enableLogFileValidation",
+                is_true,
+                "is not true: a change of a record goes unnoticed; set true",
+            ),
+            Expect(aws.BUCKET, "objectLockEnabled", is_true, "is not true: a record could be removed; set true"),
+            Expect(aws.BUCKET, "forceDestroy", not_set, "is on: pulumi destroy deletes records; remove it", PRODUCTION),
+            Expect(LOCK, "rule.defaultRetention.mode", one_of(*MODES), f"locks no record; set {' or '.join(MODES)}"),
+            Expect(
+                VERSIONS,
+                "versioningConfiguration.status",
+                one_of("Enabled"),
+                "is not Enabled: records could be replaced; set Enabled",
             ),
         ),
         across=every(
@@ -184,12 +204,14 @@ RULES = (
         ),
         limitation="Which version was read, or what a server does with a value: CloudTrail records neither.",
         checks=(
-            Expect(aws.TRAIL, "enableLogging", one_of(None, True), UNRECORDED),
-            Expect(aws.TRAIL, "isMultiRegionTrail", is_true, UNRECORDED),
-            Expect(aws.TRAIL, "includeGlobalServiceEvents", one_of(None, True), UNRECORDED),
-            Expect(aws.TRAIL, "advancedEventSelectors", _all_management, UNRECORDED),
-            Expect(aws.TRAIL, "eventSelectors", not_set, UNRECORDED),
-            Expect(aws.TRAIL, "cloudWatchLogsGroupArn", is_set, "is none: no alarm notices a read; name a log group"),
+            Expect(aws.TRAIL, "enableLogging", one_of(None, True), "is false: nothing is recorded; remove it"),
+            Expect(aws.TRAIL, "isMultiRegionTrail", is_true, "is not true: other regions are not recorded; set true"),
+            Expect(
+                aws.TRAIL, "includeGlobalServiceEvents", one_of(None, True), "is false: IAM is not recorded; remove it"
+            ),
+            Expect(aws.TRAIL, "advancedEventSelectors", _all_management, SELECTORS),
+            Expect(aws.TRAIL, "eventSelectors", not_set, "may leave reads unrecorded; remove them"),
+            Expect(aws.TRAIL, "cloudWatchLogsGroupArn", is_set, "is not set: no alarm notices a read; set a log group"),
         ),
         across=_of_own_trail(needs(aws.TRAIL, "trail", "no read is recorded; add one, or name store.existing_trail")),
         applies=_applies,

@@ -34,6 +34,7 @@ ROLES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "7f951dda-4ed3-4680-a7ca-43fe172d538d": ("AcrPull", _RESOURCE, (_IDENTITY,)),
     "b93aa761-3e63-49ed-ac28-beffa264f7ac": ("Container Registry Repository Reader", _RESOURCE, (_IDENTITY,)),
 }
+ONE_PURPOSE = f"is not a role for one purpose; assign one of {', '.join(name for name, *_ in ROLES.values())}"
 _OTHER = ("another role", f"{_RESOURCE}(/.+)?", (_PERSON, _IDENTITY))
 
 
@@ -44,7 +45,7 @@ def _role(role: Any) -> str:
 def _placed(one: Resource) -> Iterator[Finding]:
     role, scope, kind = (at(one.properties, key) for key in ("roleDefinitionId", "scope", "principalType"))
     _, narrowest, kinds = ROLES.get(_role(role), _OTHER)
-    wrong = "is not the one secret, vault, container or resource that the role is for; assign it there"
+    wrong = "is not one secret, vault, container or resource of the kind that the role is for; assign the role on one"
     yield from judge(one, UNKNOWN if role is UNKNOWN else scope, matches(narrowest), "scope", wrong)
     # without its type, Azure looks up a new identity, and may not find it yet
     # (https://learn.microsoft.com/azure/role-based-access-control/troubleshooting).
@@ -75,7 +76,10 @@ def _undeclared(plan: Plan) -> Iterator[Finding]:
         else:
             fits = all(principal in who for who in readers.values())
         entry = UNKNOWN if reads is UNKNOWN or (fits and principal is UNKNOWN) else bool(readers) and fits
-        wrong = "is no declared reader of all that the role reads; assign it to the server, the rotator or an operator"
+        wrong = (
+            "is not a declared reader of every secret that this role can read; assign the role to server, "
+            "rotator or operator"
+        )
         yield from judge(one, entry, is_true, "principalId", wrong)
 
 
@@ -86,7 +90,8 @@ def _readers(plan: Plan) -> Iterator[Finding]:
         kinds.setdefault(_role(at(one.properties, "roleDefinitionId")), []).append(at(one.properties, "principalType"))
     for role, runs, enough in (USER, (APP, FEDERATION), all), (OFFICER, (JOB,), any), (BLOBS, (JOB,), any):
         if any(plan.of_type(*runs)):
-            wrong = "is not the server's or the rotator's; assign it to the identity, as ServicePrincipal"
+            where = "only to identities" if enough is all else "to the rotator's identity"
+            wrong = f"is not assigned {where}; assign it so, with principalType ServicePrincipal"
             are = [kind if kind is UNKNOWN else kind == _IDENTITY for kind in kinds.get(role, [])]
             yield from judge(plan, are, enough, f"the role {ROLES[role][0]}", wrong)
 
@@ -113,7 +118,7 @@ def _open_network(plan: Plan) -> Iterator[Finding]:
     declared = plan.project != PROJECT or bool(at(plan.outputs, "gaps", "network"))
     if declared and not closed and UNKNOWN not in actions and not any(plan.of_type(ENDPOINT)):
         return
-    wrong = "is not Deny: every network reaches it; set store.network, or declare open_to_internet: true"
+    wrong = "is not Deny: every network reaches it; set store.network, or declare store.open_to_internet: true"
     for kind, *path in (VAULT, "properties", "networkAcls"), (ACCOUNT, "networkRuleSet"):
         for one in plan.of_type(kind):
             action = at(one.properties, *path, "defaultAction")
@@ -123,7 +128,9 @@ def _open_network(plan: Plan) -> Iterator[Finding]:
 def _unnamed_endpoint(plan: Plan) -> Iterator[Finding]:
     for endpoint in plan.of_type(ENDPOINT):
         found = with_name(plan, ZONE_GROUP, _NAME, name=at(endpoint.properties, _NAME))
-        yield from require(endpoint, found, "DNS zone group", "clients don't find it; add one")
+        yield from require(
+            endpoint, found, "DNS zone group", "clients don't find the endpoint's address; add a PrivateDnsZoneGroup"
+        )
 
 
 RULES = (
@@ -134,7 +141,11 @@ RULES = (
         limitation="Who is in the network that the subnet belongs to.",
         checks=rows(
             ENVIRONMENT,
-            ("vnetConfiguration", lambda net: net is None or at(net, "internal") is True, "is public; set internal"),
+            (
+                "vnetConfiguration",
+                lambda net: net is None or at(net, "internal") is True,
+                "is public; set internal: true",
+            ),
         ),
         across=_public_app,
     ),
@@ -147,13 +158,13 @@ RULES = (
             *rows(
                 VAULT,
                 ("bypass", one_of("None"), "lets Azure's trusted services pass the firewall; set None"),
-                ("ipRules[].value", _is_narrow, "is a large part of the internet; name the office's addresses"),
+                ("ipRules[].value", _is_narrow, "is a network larger than /8; name the office's addresses"),
                 below="properties.networkAcls.",
             ),
             *rows(
                 ACCOUNT,
                 ("bypass", one_of("None"), "lets Azure's trusted services pass the firewall; set None"),
-                ("ipRules[].iPAddressOrRange", _is_narrow, "is a large part of the internet; name the office's"),
+                ("ipRules[].iPAddressOrRange", _is_narrow, "is a network larger than /8; name the office's addresses"),
                 below="networkRuleSet.",
             ),
         ),
@@ -164,7 +175,10 @@ RULES = (
         sentence="Every private endpoint has a name in a private DNS zone.",
         controls=controls("CC6.6 1.3.2 164.312(e)(1)", "values stay within the network"),
         limitation="That the zone is linked to the clients' networks: the network's operator does that.",
-        checks=rows(ZONE_GROUP, ("privateDnsZoneConfigs", is_set, "is empty: no client resolves it; name a zone")),
+        checks=rows(
+            ZONE_GROUP,
+            ("privateDnsZoneConfigs", is_set, "is empty: no client resolves the endpoint's name; name a zone"),
+        ),
         across=_unnamed_endpoint,
         types=(ENDPOINT,),
     ),
@@ -176,17 +190,20 @@ RULES = (
         checks=(
             *rows(
                 ASSIGNMENT,
-                ("roleDefinitionId", lambda role: _role(role) in ROLES, "is not a role for one purpose; assign one"),
+                ("roleDefinitionId", lambda role: _role(role) in ROLES, ONE_PURPOSE),
                 ("description", is_set, "is missing; write the reason for a reviewer"),
             ),
-            *rows(DEFINITION, ("roleName", lambda _: False, "is a custom role's; assign one of Azure's")),
+            *rows(
+                DEFINITION,
+                ("roleName", lambda _: False, "is that of a custom role; assign one of Azure's built-in roles"),
+            ),
         ),
     ),
     Rule(
         name="azure-roles-scoped",
         sentence="A role is on one secret, vault or resource, and only declared readers have one on secrets.",
         controls=controls("CC6.3 7.2.1 7.2.5 164.312(a)(1) 32(1)(b)", "each secret has its own readers"),
-        later="Entra makes the object ids of server and rotator: how many may read each secret is judged",
+        later="Entra creates the object ids of server and rotator; until then only the number of readers is judged",
         limitation="Roles that others assign on the resource group or the subscription.",
         checks=(Each(ASSIGNMENT, _placed),),
         across=_readers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from policies.containers import HAS_CREDENTIAL, UNPINNED, in_plain_sight, no_credential, pinned
+from policies.containers import HAS_CREDENTIAL, PLAIN, UNPINNED, in_plain_sight, no_credential, pinned
 from policies.controls import controls
 from policies.matchers import at, between, is_set, is_true, judge, matches, not_set, one_of, require, select
 from policies.plan import Finding, Plan, Resource
@@ -39,7 +39,7 @@ def _variables(one: Resource) -> Iterator[Finding]:
         for variable in select(one.properties, f"template.{kind}[].env[]"):
             name = at(variable, "name")
             pair = (name, str(at(variable, "value")))  # an unknown resource id is not a secret because of its name
-            wrong = "has a secret value: readers of the resource see it; let the launcher fetch it"
+            wrong = f"{PLAIN}, which readers of the resource see; let the launcher fetch the secret"
             yield from judge(one, pair, lambda pair: not in_plain_sight(*pair), f"the variable {name}", wrong)
         for what in (f"template.{kind}[].command", f"template.{kind}[].args"):
             for words in select(one.properties, what):
@@ -59,7 +59,9 @@ def _identities(one: Resource) -> Iterator[Finding]:
 
 def _made_elsewhere(one: Resource) -> Iterator[Finding]:
     if not one.provider:
-        yield Finding(one.urn, "it has the default provider: az login selects where; set the stack's provider")
+        yield Finding(
+            one.urn, "has the default provider, whose subscription az login selects; pass the stack's provider"
+        )
 
 
 ENCRYPTED = ("azure",)
@@ -80,7 +82,14 @@ RULES = (
         ),
         limitation="Which version of TLS a client uses: Container Apps accepts 1.2 and later.",
         checks=(
-            *rows(APP, (f"{_OF}ingress.allowInsecure", one_of(False), "exposes clients' tokens; set it to false")),
+            *rows(
+                APP,
+                (
+                    f"{_OF}ingress.allowInsecure",
+                    one_of(False),
+                    "is not false: clients' tokens travel in plain text; set false",
+                ),
+            ),
             *rows(
                 ENVIRONMENT,
                 ("peerTrafficConfiguration.encryption.enabled", is_true, "is off: nodes use plain text; set true"),
@@ -93,7 +102,10 @@ RULES = (
         controls=controls("32(1)(b)", "the server stays available"),
         limitation="That a replica is healthy: its probes check that.",
         # A missing minimum means 0 (https://learn.microsoft.com/azure/container-apps/scale-app).
-        checks=rows(APP, ("template.scale.minReplicas", between(1, 1000), "is 0: no server follows a rotation; set 1")),
+        checks=rows(
+            APP,
+            ("template.scale.minReplicas", between(1, 1000), "is 0 or missing: no server follows a rotation; set 1"),
+        ),
     ),
     Rule(
         name="azure-containers-hold-no-value",
@@ -103,9 +115,21 @@ RULES = (
         checks=(
             *rows(
                 RUN,
-                ("secrets[].keyVaultUrl", is_set, "is missing: the app has the value; set it, or fetch the secret"),
-                ("secrets[].identity", is_set, "is missing; set the server's identity, or fetch the secret"),
-                ("secrets[].value", not_set, "is set: others see it; set keyVaultUrl, or fetch the secret"),
+                (
+                    "secrets[].keyVaultUrl",
+                    is_set,
+                    "is missing: the app stores the value; set it, or let the launcher fetch the secret",
+                ),
+                (
+                    "secrets[].identity",
+                    is_set,
+                    "is missing; set the server's identity, or let the launcher fetch the secret",
+                ),
+                (
+                    "secrets[].value",
+                    not_set,
+                    "is set: readers of the app see it; set keyVaultUrl, or let the launcher fetch the secret",
+                ),
                 ("registries[].username", not_set, "is set: a password pulls the image; set an identity"),
                 ("registries[].passwordSecretRef", not_set, "is set: a password pulls the image; set an identity"),
                 below=_OF,
@@ -120,7 +144,11 @@ RULES = (
         limitation="Who in the cluster may start a pod as that service account.",
         checks=rows(
             FEDERATION,
-            ("subject", matches("system:serviceaccount:[a-z0-9-]+:[a-z0-9.-]+"), "is not one account; name one"),
+            (
+                "subject",
+                matches("system:serviceaccount:[a-z0-9-]+:[a-z0-9.-]+"),
+                "is not one service account; write system:serviceaccount:NAMESPACE:NAME",
+            ),
             ("issuer", matches("https://.*"), "is not HTTPS: anybody could issue tokens; set the cluster's issuer"),
             ("audiences", one_of([AUDIENCE]), f"accept tokens for other services; set {AUDIENCE} alone"),
         ),
@@ -132,7 +160,14 @@ RULES = (
         limitation="That nobody opens a shell in the container: an alert reports the token that this needs.",
         checks=(
             Each(RUN, _identities),
-            *rows(RUN, ("identity.type", one_of("UserAssigned"), "is too late for its roles; set UserAssigned")),
+            *rows(
+                RUN,
+                (
+                    "identity.type",
+                    one_of("UserAssigned"),
+                    "is not UserAssigned: only such an identity has roles at the start; set it",
+                ),
+            ),
         ),
     ),
     Rule(
@@ -142,15 +177,15 @@ RULES = (
         limitation="Encryption at rest: Azure encrypts every account, and nobody can turn that off.",
         checks=rows(
             ACCOUNT,
-            ("enableHttpsTrafficOnly", is_true, "is not true: it accepts plain text; set true"),
+            ("enableHttpsTrafficOnly", is_true, "is not true: the account accepts plain text; set true"),
             ("minimumTlsVersion", one_of("TLS1_2", "TLS1_3"), "is below 1.2: old versions are weak; set TLS1_2"),
             ("allowSharedKeyAccess", one_of(False), "is not false: a key needs no role; set false"),
             ("isLocalUserEnabled", one_of(False), "is not false: a local user needs no role; set false"),
             ("allowBlobPublicAccess", one_of(False), "is not false: blobs may be public; set false"),
-            ("allowCrossTenantReplication", one_of(False), "is not false: another tenant may copy it; set false"),
+            ("allowCrossTenantReplication", one_of(False), "is not false: another tenant may copy blobs; set false"),
         )
         + rows(CONTAINER, ("publicAccess", one_of(None, "None"), "is on: the internet reads blobs; set None")),
-        across=store_needs(ACCOUNT, "storage account", "no lease keeps two rotations apart; add it"),
+        across=store_needs(ACCOUNT, "storage account", "no lease keeps two rotations apart; add a StorageAccount"),
         types=(STORE,),
     ),
     Rule(
@@ -177,7 +212,11 @@ RULES = (
             (f"{_OF}triggerType", one_of("Schedule"), "is not Schedule: secrets become overdue; set Schedule"),
             (f"{_OF}scheduleTriggerConfig.cronExpression", matches(r"\S+( \*){4}"), "is not hourly; set 0 * * * *"),
             (f"{_OF}scheduleTriggerConfig.parallelism", one_of(1), "is not 1: ticks compete for the lease; set 1"),
-            (f"{_OF}replicaTimeout", between(1, 3599), "is an hour or more: a hanging tick delays the next; set 1800"),
+            (
+                f"{_OF}replicaTimeout",
+                between(1, 3599),
+                "is missing, or an hour or more: a tick that hangs delays the next; set 1800",
+            ),
             ("template.containers[].args", lambda args: "tick" in (args or ()), "lack tick: nothing rotates; add it"),
         ),
         across=store_needs(JOB, "scheduled job", "nothing is rotated; add one"),
@@ -190,7 +229,7 @@ RULES = (
         limitation="Roles on the resource group or the subscription: they reach the vault, too.",
         checks=rows(
             VAULT,
-            ("enableRbacAuthorization", is_true, "is off: access is to the whole vault; set true"),
+            ("enableRbacAuthorization", is_true, "is not true: access would be to the whole vault; set true"),
             ("accessPolicies", not_set, "let a principal read all secrets; assign roles on single secrets"),
             ("enabledForDeployment", not_set, "lets a service of Azure read without a role; set false"),
             ("enabledForDiskEncryption", not_set, "lets a service of Azure read without a role; set false"),
@@ -206,8 +245,16 @@ RULES = (
         checks=(
             *rows(
                 VAULT,
-                ("enablePurgeProtection", is_true, "is off: a deleter can purge; set enable_purge_protection"),
-                ("softDeleteRetentionInDays", one_of(None, 90), "is not 90 days, the longest; take it out"),
+                (
+                    "enablePurgeProtection",
+                    is_true,
+                    "is not true: deleted secrets can be purged; set enable_purge_protection",
+                ),
+                (
+                    "softDeleteRetentionInDays",
+                    one_of(None, 90),
+                    "is not 90 days, the longest and the default; remove it",
+                ),
                 below="properties.",
                 environments=PRODUCTION,
             ),

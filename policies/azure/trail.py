@@ -80,10 +80,11 @@ def _timed(alert: Resource) -> Iterator[Finding]:
     times = [at(alert.properties, key) for key in ("evaluationFrequency", "windowSize")]
     for one in each(at(alert.properties, "criteria", "allOf")):
         entry = (at(one, "operator"), *times)
-        wrong = f"does not cover evaluationFrequency and {DELAY} minutes' delay, or is over 6 hours; set PT30M and PT5M"
+        pair = "PT2H and PT1H" if entry[0] == "LessThan" else "PT30M and PT5M"
+        wrong = f"misses late records, or is over 6 hours; set windowSize and evaluationFrequency to {pair}"
         yield from judge(alert, entry, _is_timed, "windowSize", wrong)
         first = (at(one, "operator"), at(one, "threshold"))
-        wrong = "is not the first row; set GreaterThan 0, or LessThan 1"
+        wrong = "does not fire at the first row, or at none; set GreaterThan 0, or LessThan 1"
         yield from judge(alert, first, (("GreaterThan", 0), ("LessThan", 1)).__contains__, "threshold", wrong)
 
 
@@ -141,7 +142,7 @@ def _includes(wanted: tuple[str, ...], logs: Any) -> bool:
 
 
 def _unrecorded(plan: Plan) -> Iterator[Finding]:
-    yield from store_needs(VAULT, "vault", "no log records who reads a value; add it")(plan)
+    yield from store_needs(VAULT, "vault", "no log records who reads a value; add a Vault")(plan)
     for kind, (key, wanted) in _LOGS.items():
         for one in plan.of_type(kind):
             name = at(one.properties, key)
@@ -166,19 +167,27 @@ RULES = (
         name="azure-alerts-fire",
         sentence="Every alert is on, reads the trail's tables and columns, fires at once and notifies a group.",
         controls=controls("CC7.2 10.4.1.1 10.7.2 164.312(b)", "failures and anomalies are reported in time"),
-        later="Entra makes the object ids that the query of undeclared reads lists",
+        later="the query of undeclared reads lists object ids that Entra has not created yet",
         limitation="That somebody reads the notification, and that Azure fires the alert: no account proved it.",
         checks=(
             *rows((QUERY, ACTIVITY, GROUP), ("enabled", is_true, "is not true: nobody is notified; set true")),
             *rows((QUERY, ACTIVITY), ("actions.actionGroups", is_set, "is empty: nobody is notified; name one")),
             *rows(
                 QUERY,
-                ("scopes[]", lambda uri: "/workspaces/" in str(uri), "is not the trail's workspace; name it"),
-                ("muteActionsDuration", not_set, "mutes notifications; take it out"),
-                ("criteria.allOf", lambda every: len(listed(every)) == 1, "is not one criterion; write an alert each"),
+                ("scopes[]", lambda uri: "/workspaces/" in str(uri), "is not a workspace; name the trail's workspace"),
+                ("muteActionsDuration", not_set, "mutes notifications; remove it"),
+                (
+                    "criteria.allOf",
+                    lambda every: len(listed(every)) == 1,
+                    "is not one criterion; write an alert for each",
+                ),
                 ("criteria.allOf[].timeAggregation", one_of("Count"), "does not count rows; set Count"),
                 ("criteria.allOf[].failingPeriods.minFailingPeriodsToAlert", one_of(1), "is not 1: it waits; set 1"),
-                ("criteria.allOf[].query", _reads, "has a wrong table or column of the trail; correct it"),
+                (
+                    "criteria.allOf[].query",
+                    _reads,
+                    "lacks a table or column of the trail; correct the query (components/azure/queries.py)",
+                ),
             ),
             Each(QUERY, _timed),
             Each(ACTIVITY, _unfiltered),
@@ -188,7 +197,7 @@ RULES = (
         name="azure-reads-alerted",
         sentence="An alert reports undeclared reads, denied reads and deleted secrets.",
         controls=controls("CC7.2 10.2.1.4 10.4.1.1 164.312(b) 32(1)(d)", "undeclared and denied reads are found"),
-        later="Entra makes the object ids that the query of undeclared reads lists",
+        later="the query of undeclared reads lists object ids that Entra has not created yet",
         limitation="That somebody is notified: an action group without alert_emails has no receiver.",
         across=lambda plan: _queries(plan, READS),
         types=(STORE,),
@@ -234,13 +243,21 @@ RULES = (
         checks=(
             *rows(
                 WORKSPACE,
-                ("retentionInDays", between(SHORT, MOST), f"is below {SHORT} days; set store.retention_days"),
+                (
+                    "retentionInDays",
+                    between(SHORT, MOST),
+                    f"is not from {SHORT} to {MOST} days; set store.retention_days",
+                ),
                 ("features.immediatePurgeDataOn30Days", not_set, "deletes records after 30 days; set false"),
                 ("features.disableLocalAuth", is_true, "is not true: a key can write false records; set true"),
             ),
             *rows(
                 WORKSPACE,
-                ("retentionInDays", between(YEAR, MOST), "is below a year; set store.retention_days"),
+                (
+                    "retentionInDays",
+                    between(YEAR, MOST),
+                    f"is not from {YEAR} to {MOST} days; set store.retention_days",
+                ),
                 environments=PRODUCTION,
             ),
         ),

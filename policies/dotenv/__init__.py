@@ -25,9 +25,9 @@ _OUTSIDE = re.compile(r"^/|(^|/)\.\.(/|$)")
 _LINES = {
     ("timer", "OnCalendar=hourly"): "a due secret waits for more than an hour",
     ("timer", "Persistent=yes"): "an hour in which the machine was off is never made up for",
-    ("service", " tick --scheduled "): "it does not rotate",
-    ("service", "NoNewPrivileges=yes"): "a program that it starts could gain a privilege",
-    ("service", "UMask=0077"): "others could read what it writes",
+    ("service", " tick --scheduled "): "the service does not rotate",
+    ("service", "NoNewPrivileges=yes"): "a program that the service starts could gain a privilege",
+    ("service", "UMask=0077"): "others could read the files that the service writes",
     ("service", "LimitCORE=0"): "a core dump would have values in it",
 }
 
@@ -52,11 +52,11 @@ def _modes(folder: Resource) -> Iterator[Finding]:
     modes = at(folder.properties, "modes")
     for path, mode in _entries(modes):
         ok = matches(_READABLE if str(path).endswith(".crt") else _OWNERS)
-        wrong = "lets others read or write it; write 600, and 644 for a certificate"
+        wrong = "lets other accounts read or write the file; set 600, or 644 for a certificate"
         yield from judge(folder, mode, ok, f"the mode of {path}", wrong)
     if is_store(folder):
         missing = UNKNOWN if modes is UNKNOWN else [path for path in VALUES if path not in (modes or {})]
-        wrong = f"lack {' or '.join(VALUES)}: nothing repairs its mode; add it"
+        wrong = f"lack {' or '.join(VALUES)}, whose mode nothing repairs then; add both files"
         yield from judge(folder, missing, lambda paths: not paths, "modes", wrong)
 
 
@@ -73,16 +73,16 @@ def _is_own(root: Any) -> bool:
 def _owner(folder: Resource) -> Iterator[Finding]:
     stack = folder.urn.split(":")[2]
     allowed = (stack,) if is_store(folder) else (stack, "")
-    wrong = f"is not {stack}: two stacks in one folder give each other's values away; name another root"
+    wrong = f"is not {stack}: two stacks in one folder can read each other's values; set another root"
     yield from judge(folder, at(folder.properties, "stack"), allowed.__contains__, "stack", wrong)
 
 
 def _public(folder: Resource) -> Iterator[Finding]:
     for path, text in _entries(at(folder.properties, "files")):
         is_public = text is not CONCEALED and not contains(text, "PRIVATE KEY-----")
-        wrong = "has a secret value, which the state would have, too; let secretops write values"
+        wrong = "is encrypted or contains a private key, which the state would also contain; let secretops write values"
         yield from judge(folder, text if text is UNKNOWN else is_public, is_true, f"the file {path}", wrong)
-        wrong = "is outside of its folder; name it by a path below root"
+        wrong = "is outside of the store's folder; use a path relative to `root`, without a leading / and without .."
         yield from judge(folder, path, lambda path: not _OUTSIDE.search(path), f"the file {path}", wrong)
     for name, text in _entries(at(folder.properties, "lines")):
         yield from carries_value(folder, "config/.env", name, text)
@@ -105,7 +105,7 @@ def _one_timer(plan: Plan) -> Iterator[Finding]:
     folders = list(plan.of_type(FOLDER))
     kinds = sorted(path.rpartition(".")[2] for folder in folders for path, _ in _units(folder))
     unknown = any(at(folder.properties, "files") is UNKNOWN for folder in folders)
-    wrong = "are not one timer and its service: nothing, or two programs, rotate; write both units once"
+    wrong = "are not one timer and one service: nothing, or more than one program, rotates; write each unit once"
     yield from judge(plan, UNKNOWN if unknown else kinds, ["service", "timer"].__eq__, "the units", wrong)
 
 
@@ -132,7 +132,10 @@ RULES = (
         controls=controls("CC6.1 6.5.3 164.312(c)(1) 32(1)(b)", "environments share no value"),
         limitation="That nobody copies the folder.",
         checks=(
-            *rows(FOLDER, ("root", _is_own, "is relative, or a folder of the system; name a folder by its whole path")),
+            *rows(
+                FOLDER,
+                ("root", _is_own, "is relative, has .., or is a top-level folder; write it like /etc/coreflux-mcp"),
+            ),
             Each(FOLDER, _owner),
         ),
         applies=is_dotenv,
@@ -144,7 +147,11 @@ RULES = (
         limitation="That the disk under the folder is encrypted.",
         checks=rows(
             FOLDER,
-            ("folders", lambda found: VERSIONS not in listed(found), "store production's values; name another store"),
+            (
+                "folders",
+                lambda found: VERSIONS not in listed(found),
+                "store values of production in plain files; use another store",
+            ),
             environments=PRODUCTION,
         ),
         applies=is_dotenv,

@@ -72,7 +72,7 @@ def _look_at_secret_files(one: Resource) -> Iterator[Finding]:
         for mount in each(at(container, "volumeMounts")):
             name = at(mount, "name")
             if name in secret or UNKNOWN in (name, *secret):
-                wrong = "is set: kubelets never update such a mount; mount the folder"
+                wrong = "is set: kubelets never update such a mount; mount the whole volume"
                 path = (at(mount, "subPath"), name)
                 yield from judge(one, path, lambda pair: pair[0] is None, f"the subPath of a mount of {name}", wrong)
 
@@ -100,11 +100,15 @@ RULES: tuple[Rule, ...] = (
         limitation="What the seccomp profile of the container runtime allows.",
         checks=(
             *(
-                _pod(key, one_of(None, False), "is on: a pod has its own; remove it")
+                _pod(key, one_of(None, False), "is on: the pod shares that of its node; remove it")
                 for key in ("hostNetwork", "hostPID", "hostIPC")
             ),
-            _pod("volumes[].hostPath", one_of(None), "mounts a folder of the node with data of others; remove it"),
-            _container("ports[].hostPort", not_set, "opens a port of the node; remove it, use a Service"),
+            _pod(
+                "volumes[].hostPath",
+                one_of(None),
+                "mounts a folder of the node, with data of others; remove the volume",
+            ),
+            _container("ports[].hostPort", not_set, "opens a port of the node; remove the port, and use a Service"),
             _container(
                 "securityContext.seccompProfile.type",
                 one_of("RuntimeDefault", "Localhost"),
@@ -123,7 +127,7 @@ RULES: tuple[Rule, ...] = (
             _container(
                 "securityContext.runAsUser",
                 _is_no_root,
-                "is root; set another uid, or none where the platform assigns it",
+                "is root; set another uid, or none if the platform assigns one",
                 or_pod=True,
             ),
         ),
@@ -134,7 +138,11 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a compromised pod reaches no other secrets"),
         limitation="Whether the node's kernel has a hole that needs no capability.",
         checks=(
-            _container("securityContext.privileged", one_of(None, False), "has the node's privileges; remove it"),
+            _container(
+                "securityContext.privileged",
+                one_of(None, False),
+                "is on: the container has the node's privileges; remove it",
+            ),
             _container("securityContext.allowPrivilegeEscalation", one_of(False), "is not false; set it to false"),
             _container("securityContext.capabilities.drop", drops_all, "leaves capabilities; set it to [ALL]"),
             _container("securityContext.capabilities.add", not_set, "adds capabilities; remove it"),

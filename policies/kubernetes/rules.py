@@ -77,7 +77,7 @@ def _only(entries: Any, *, allowed: tuple[str, ...]) -> bool:
 def _look_at_subjects(binding: Resource) -> Iterator[Finding]:
     for subject in each(at(binding.properties, "subjects")):
         both = (at(subject, "namespace"), namespace_of(binding))
-        wrong = "is another than the binding's: that namespace's owners read the stack's secrets; use the stack's"
+        wrong = "is not the binding's: owners of that namespace could read the secrets; use the binding's namespace"
         yield from judge(binding, both, lambda both: both[0] == both[1], "a subject's namespace", wrong)
 
 
@@ -85,14 +85,14 @@ def _look_at_bound_roles(plan: Plan) -> Iterator[Finding]:
     roles = [name_of(role) for role in of_kind(plan, "Role")]
     for binding in of_kind(plan, "RoleBinding"):
         both = (at(binding.properties, "roleRef", "name"), roles)
-        wrong = "is no Role of the stack, so that no rule judges it; bind the stack's own"
+        wrong = "is no Role of the stack, so that no rule judges it; bind a Role of the stack"
         yield from judge(binding, both, lambda both: both[0] in both[1], "roleRef.name", wrong)
 
 
 def _look_at_verbs(role: Resource) -> Iterator[Finding]:
     allowed = _ROTATES if type_of(role.parent) == ROTATOR else _READS
     for rule in each(at(role.properties, "rules")):
-        wrong = f"has more than its account needs, or none; use {', '.join(allowed)}"
+        wrong = f"is empty, or has a verb that the account does not need; use only {', '.join(allowed)}"
         yield from judge(role, at(rule, "verbs"), partial(_only, allowed=allowed), "rules[].verbs", wrong)
 
 
@@ -120,7 +120,7 @@ def _look_at_namespaces(plan: Plan) -> Iterator[Finding]:
         yield Finding(plan.urn, "no NetworkPolicy closes the namespace; add one that allows nothing in and nothing out")
     for namespace in of_kind(plan, "Namespace"):
         if name_of(namespace) not in closed:
-            wrong = "has no limit; add a NetworkPolicy for all pods that allows nothing in and nothing out"
+            wrong = "is not restricted; add a NetworkPolicy for all pods that allows nothing in and nothing out"
             entry = (policies, name_of(namespace))
             yield from judge(namespace, entry, lambda _: False, "the network of its pods", wrong)
 
@@ -153,9 +153,16 @@ RULES: tuple[Rule, ...] = (
         limitation="Who may create pods in the namespace, and so run as such an account.",
         checks=(
             Each((_BINDING_OF_ALL, _CLUSTER_ROLE), forbidden("is cluster-wide; use a Role of the namespace")),
-            Expect(_BINDING, "roleRef.kind", one_of("Role"), "is cluster-wide, and others can widen it; use a Role"),
-            Expect(_BINDING, "subjects[].kind", one_of("ServiceAccount"), "is a user or group; use a service account"),
-            Expect(_BINDING, "subjects[].name", _names_account, "is no account of the stack; name one"),
+            Expect(_BINDING, "roleRef.kind", one_of("Role"), "is not Role: others can widen a ClusterRole; use a Role"),
+            Expect(
+                _BINDING, "subjects[].kind", one_of("ServiceAccount"), "is not ServiceAccount; name a service account"
+            ),
+            Expect(
+                _BINDING,
+                "subjects[].name",
+                _names_account,
+                "is missing, * or default; name a service account of the stack",
+            ),
             Each(_BINDING, _look_at_subjects),
         ),
         across=_look_at_bound_roles,
@@ -166,9 +173,21 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "the broker's client has a current certificate"),
         limitation="Whether the broker refuses a revoked certificate.",
         checks=(
-            Expect(_CERTIFICATE, "spec.privateKey.rotationPolicy", one_of("Always"), "keeps the old key; set Always"),
-            Expect(_CERTIFICATE, "spec.duration", _is_short, "is missing or longer than 90 days; set 2160h or less"),
-            Expect(_CERTIFICATE, "spec.usages", partial(_only, allowed=_CLIENT_USAGES), "has more than client auth"),
+            Expect(
+                _CERTIFICATE,
+                "spec.privateKey.rotationPolicy",
+                one_of("Always"),
+                "is not Always: the old key stays in use; set Always",
+            ),
+            Expect(
+                _CERTIFICATE, "spec.duration", _is_short, "is missing, over 90 days or not in hours; set 2160h or less"
+            ),
+            Expect(
+                _CERTIFICATE,
+                "spec.usages",
+                partial(_only, allowed=_CLIENT_USAGES),
+                f"are not only {' and '.join(_CLIENT_USAGES)}; set both",
+            ),
         ),
     ),
     Rule(
@@ -177,9 +196,16 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC6.1 8.6.3 164.312(a)(1) 32(1)(b)", "a changed password reaches its readers"),
         limitation="Whether External Secrets runs, and whether the cluster encrypts the copies at rest.",
         checks=(
-            Expect(_COPY, "spec.refreshInterval", _is_often, "is over 600 s, or never; set 1m"),
-            Expect(_COPY, "spec.target.creationPolicy", one_of("Owner"), "leaves copies; set Owner"),
-            Expect(_COPY, "spec.target.deletionPolicy", one_of("Retain"), "deletes in an outage; set Retain"),
+            Expect(_COPY, "spec.refreshInterval", _is_often, "is missing, 0 or over 600 s; set 1m"),
+            Expect(
+                _COPY, "spec.target.creationPolicy", one_of("Owner"), "is not Owner: copies would remain; set Owner"
+            ),
+            Expect(
+                _COPY,
+                "spec.target.deletionPolicy",
+                one_of("Retain"),
+                "is not Retain: an outage deletes copies; set Retain",
+            ),
             Expect(_COPY, "spec.secretStoreRef.kind", one_of("SecretStore"), "is cluster-wide; use SecretStore"),
         ),
     ),
@@ -190,7 +216,12 @@ RULES: tuple[Rule, ...] = (
         limitation="Who may create a token of that account: the verb create on its subresource token.",
         checks=(
             Each(_CLUSTER_STORE, forbidden("serves every namespace: the stack has one; use a SecretStore")),
-            Expect((_STORE, _CLUSTER_STORE), "spec.provider", _reads_as_account, "has a key; set serviceAccountRef"),
+            Expect(
+                (_STORE, _CLUSTER_STORE),
+                "spec.provider",
+                _reads_as_account,
+                "stores a key, or no serviceAccountRef; set only that",
+            ),
         ),
     ),
     Rule(
@@ -222,11 +253,26 @@ RULES: tuple[Rule, ...] = (
         limitation="Whether a network could be narrower: by default the broker's port is open to any address.",
         checks=(
             *(
-                Expect(_POLICY, path, lambda entry: bool(listed(entry)), "is missing, and so allows all; list it")
+                Expect(
+                    _POLICY,
+                    path,
+                    lambda entry: bool(listed(entry)),
+                    "is missing or empty, and so allows all; list the peers or ports",
+                )
                 for path in ("spec.ingress[].from", "spec.ingress[].ports", "spec.egress[].to", "spec.egress[].ports")
             ),
-            Expect(_POLICY, "spec.ingress[].from", _is_from_few, "is every address; set server.client_cidrs"),
-            Expect(_POLICY, "spec.egress[]", _goes_to_few, "opens DNS, HTTP or all ports to everywhere; list ports"),
+            Expect(
+                _POLICY,
+                "spec.ingress[].from",
+                _is_from_few,
+                "contains a network larger than /8; set server.client_cidrs",
+            ),
+            Expect(
+                _POLICY,
+                "spec.egress[]",
+                _goes_to_few,
+                "opens DNS, HTTP or all ports to a network larger than /8, or HTTP to the metadata service; list ports",
+            ),
         ),
     ),
     Rule(
@@ -237,10 +283,13 @@ RULES: tuple[Rule, ...] = (
         checks=(
             Expect(_PROVIDER, "kubeconfig", not_set, "puts a login into the state; set a context"),
             Expect(
-                _PROVIDER, "upsertExistingObjects", one_of(None, False, "false"), "adopts others' objects; set false"
+                _PROVIDER,
+                "upsertExistingObjects",
+                one_of(None, False, "false"),
+                "is on: the provider adopts existing objects; set false",
             ),
         ),
-        across=required("the operator's variables select the cluster; add a provider", _PROVIDER),
+        across=required("without a provider, the operator's variables select the cluster; add a provider", _PROVIDER),
         applies=lambda plan: any(plan.of_type(_PROVIDER)) or in_a_cluster(plan),
     ),
     Rule(
@@ -251,7 +300,7 @@ RULES: tuple[Rule, ...] = (
         checks=(
             Each((_ROLE, _CLUSTER_ROLE), _look_at_verbs),
             *(
-                Expect((_ROLE, _CLUSTER_ROLE), f"rules[].{key}", _names, "is open; name each")
+                Expect((_ROLE, _CLUSTER_ROLE), f"rules[].{key}", _names, "is empty or has *; name each")
                 for key in ("apiGroups", "resources", "resourceNames")
             ),
         ),
@@ -262,9 +311,9 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC6.6 1.3.1 164.312(e)(1) 32(1)(b)", "the stack opens no way in from outside"),
         limitation="What an operator's own ingress admits, and whether it ends TLS.",
         checks=(
-            Expect(_SERVICE, "spec.type", one_of(None, "ClusterIP"), "is public; use ClusterIP and an ingress"),
+            Expect(_SERVICE, "spec.type", one_of(None, "ClusterIP"), "is not ClusterIP; use ClusterIP and an ingress"),
             Expect(_SERVICE, "spec.externalIPs", not_set, "are public; remove them, use an ingress"),
-            Expect(_INGRESS, "spec.tls", bool, "is missing: tokens cross in plain text; set it"),
+            Expect(_INGRESS, "spec.tls", bool, "is missing: tokens travel in plain text; set tls"),
         ),
     ),
     Rule(
@@ -276,7 +325,12 @@ RULES: tuple[Rule, ...] = (
             Expect(_CRON_JOB, "spec.schedule", _is_hourly, "is not hourly: due secrets wait; set 0 * * * *"),
             Expect(_CRON_JOB, "spec.suspend", one_of(None, False), "is on: nothing rotates; remove it"),
             Expect(_CRON_JOB, "spec.concurrencyPolicy", one_of("Forbid"), "allows two runs at a time; set Forbid"),
-            Expect(_CRON_JOB, _DEADLINE, between(1, 3599), "is not below 3600: a run that hangs stops all others"),
+            Expect(
+                _CRON_JOB,
+                _DEADLINE,
+                between(1, 3599),
+                "is missing, or 3600 or more: a run that hangs blocks all others; set 3000",
+            ),
         ),
         across=required("no CronJob rotates the secrets; add one that runs secretops tick", _CRON_JOB),
         applies=_rotates,

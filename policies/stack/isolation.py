@@ -26,7 +26,7 @@ def look_at_names(plan: Plan) -> Iterator[Finding]:
         yield from judge(plan, at(secret, "users"), partial(_are_users, plan.stack), "secrets[].users", wrong)
     plain = re.sub(r"[^a-z0-9]+", "-", plan.stack.lower()).strip("-") or "stack"
     for place in ("mount", "instance"):
-        wrong = "is not named after the stack: two stacks would write to it"
+        wrong = "is not named after the stack, so two stacks could write there; use the name that the program derives"
         yield from judge(plan, at(store, place), partial(_is_place, (plan.stack, plain)), f"store.{place}", wrong)
     regional = f"{plan.stack}-{at(store, 'region')}"  # names of roles in AWS contain the region
     for one in plan.resources:

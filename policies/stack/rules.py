@@ -30,7 +30,7 @@ _LONGEST_GRACE = 604_800
 
 def _found(urn: str, places: Iterable[tuple[str, bool]]) -> Iterator[Finding]:
     for place, is_known in places:
-        wrong = "looks like a value, which the state would contain; have secretops write it"
+        wrong = "looks like a secret value, which the state would contain; let secretops write the value"
         yield Finding(urn, f"{place} {wrong if is_known else 'is known after pulumi up'}", unknown=not is_known)
 
 
@@ -50,7 +50,10 @@ def _look_at_all_values(plan: Plan) -> Iterator[Finding]:
 def _look_at_type(one: Resource) -> Iterator[Finding]:
     kind = f"{one.type.partition(':')[0]}:{one.properties.get('kind')}"  # of a custom resource in a cluster
     if _OF_VALUES.fullmatch(one.type) or _OF_VALUES.fullmatch(kind):
-        yield Finding(one.urn, "has a value, which the state would contain; have secretops or an operator write it")
+        yield Finding(
+            one.urn,
+            "contains a secret value, which the state would contain, too; let secretops or an operator write the value",
+        )
 
 
 def _outputs(*paths: str, ok: Callable[..., bool], wrong: str) -> Callable[[Plan], Iterator[Finding]]:
@@ -72,7 +75,7 @@ def _look_at_readers(plan: Plan) -> Iterator[Finding]:
     for secret in each(at(plan.outputs, "secretops", "secrets")):
         name = at(secret, "name")
         if secret is UNKNOWN or at(secret, "kind") in _ADMIN or name in _ADMIN:
-            wrong = "include others than the rotator: it makes other credentials; remove them"
+            wrong = "include others than the rotator, but this secret can create credentials; remove the other readers"
             yield from judge(plan, at(secret, "readers"), lambda by: by == ["rotator"], f"readers of {name}", wrong)
 
 
@@ -104,7 +107,7 @@ RULES: tuple[Rule, ...] = (
         across=_outputs(
             *("trail.records", "trail.gap", "gaps.trail of every read"),
             ok=lambda records, gap, declared: bool(records) and gap in ("", declared),
-            wrong="is empty, or the output gaps lacks the trail's gap; set both",
+            wrong="is empty, or the output gaps lacks the gap of the trail (trail.gap); set both",
         ),
         applies=lambda plan: "trail" in plan.outputs,
     ),
@@ -133,7 +136,7 @@ RULES: tuple[Rule, ...] = (
         across=_outputs(
             *("secretops.store.kind", "gaps.encryption at rest"),
             ok=lambda kind, gap: kind in _ENCRYPTED or bool(gap),
-            wrong="does not encrypt, and the output gaps does not name who does",
+            wrong="does not encrypt, and the output gaps has no entry `encryption at rest`; add the entry",
         ),
         applies=lambda plan: "secretops" in plan.outputs,
     ),
@@ -170,7 +173,8 @@ RULES: tuple[Rule, ...] = (
         across=_outputs(
             *("schedule", "gaps.rotation schedule"),
             ok=lambda schedule, gap: at(schedule, "every") == "hour" and bool(not at(schedule, "turn_on") or gap),
-            wrong="is not hourly, or an operator must turn it on and the output gaps does not name that",
+            wrong="is not hourly, or must be turned on without an entry `rotation schedule` in the output gaps; set "
+            "both",
         ),
         applies=lambda plan: "schedule" in plan.outputs,
     ),

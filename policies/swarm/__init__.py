@@ -60,7 +60,7 @@ def _modes(service: Resource) -> Iterator[Finding]:
     endpoint = at(service.properties, "endpointSpec")
     for port in each(at(endpoint, "ports")):
         found = (at(port, "publishMode"), at(endpoint, "mode"))
-        wrong = "opens the port where nobody expects it; set ingress with mode vip, or host with dnsrr"
+        wrong = "and endpointSpec.mode do not match; set ingress with vip, or host with dnsrr"
         yield from judge(service, found, (("ingress", "vip"), ("host", "dnsrr")).__contains__, "publishMode", wrong)
 
 
@@ -74,7 +74,9 @@ def _secrets(service: Resource) -> Iterator[Finding]:
         yield from carries_value(service, "a container", name, text)
     for secret in each(at(_spec(service), "secrets")):
         found = (at(secret, "fileMode"), at(secret, "fileUid"), user)
-        wrong = "is another user's, or others read it; set its uid to the container's user, and its mode to 0400"
+        wrong = (
+            "belongs to another user, or others can read it; set fileUid to the container's user, and fileMode to 0400"
+        )
         yield from judge(service, found, lambda found: _is_closed(*found), "a secret's file", wrong)
 
 
@@ -85,14 +87,16 @@ def _is_socket(found: tuple[Any, Any, Any]) -> bool:
 def _mounts(service: Resource) -> Iterator[Finding]:
     for mount in binds(service):
         found = (at(mount, "source"), at(mount, "target"), at(_spec(service), "env", "DOCKER_HOST"))
-        wrong = "is not the socket of its DOCKER_HOST: other programs' values are there; take the mount out"
+        wrong = "is not the socket in its DOCKER_HOST, and may contain values of other programs; remove the mount"
         yield from judge(service, found, _is_socket, "a mount of the node's files", wrong)
 
 
 def _sockets(plan: Plan) -> Iterator[Finding]:
     holders = [service for service in plan.of_type(SERVICE) if binds(service)]
     for service in holders[1:]:
-        yield Finding(service.urn, "a second service has the daemon's socket; only the rotator needs it: take it out")
+        yield Finding(
+            service.urn, "a second service has the daemon's socket; only the rotator needs it; remove that mount"
+        )
     if not holders and any(plan.of_type(ROTATOR)):
         yield Finding(plan.urn, "no service has the daemon's socket: nothing rotates; add the rotator's service")
 
@@ -106,7 +110,10 @@ RULES = (
         sentence="No service discards its log: it records who read which secret.",
         controls=controls("CC7.2 10.2.1 164.312(b) 32(1)(d)", "reads of secrets are recorded"),
         limitation="How long daemons retain a log, and reads by others: a Swarm records none (output gaps).",
-        checks=rows(SERVICE, ("taskSpec.logDriver.name", lambda name: name != "none", "discards reads; name another")),
+        checks=rows(
+            SERVICE,
+            ("taskSpec.logDriver.name", lambda name: name != "none", "is none: records of reads are lost; set another"),
+        ),
     ),
     Rule(
         name="swarm-network-is-encrypted",
@@ -116,7 +123,11 @@ RULES = (
         checks=rows(
             NETWORK,
             ("driver", one_of("overlay"), "is not overlay: nodes share no network; set overlay"),
-            ("options.encrypted", one_of("true", True, ""), "is off: plain text; take server.encrypted: false out"),
+            (
+                "options.encrypted",
+                one_of("true", True, ""),
+                "is off: nodes use plain text; remove server.encrypted: false",
+            ),
         ),
         across=_no_network,
         types=(IDENTITY,),
@@ -132,8 +143,8 @@ RULES = (
             Each(PROVIDER, _logins),
             *rows(
                 PROVIDER,
-                ("keyMaterial", one_of(None, ""), "is set: the state stores it; leave it to DOCKER_CERT_PATH"),
-                ("certMaterial", one_of(None, ""), "is set: the state stores it; leave it to DOCKER_CERT_PATH"),
+                ("keyMaterial", one_of(None, ""), "is set: the state stores it; set DOCKER_CERT_PATH in its place"),
+                ("certMaterial", one_of(None, ""), "is set: the state stores it; set DOCKER_CERT_PATH in its place"),
             ),
         ),
     ),
@@ -145,9 +156,9 @@ RULES = (
         checks=(
             *rows(
                 SERVICE,
-                ("", lambda ports: len(listed(ports)) <= 1, "are more than one; publish only the launcher's"),
-                ("[].targetPort", one_of(_PORT), f"is not the launcher's, {_PORT}, and needs no token; take it out"),
-                ("[].protocol", one_of(None, "tcp"), "is not the launcher's, tcp; take it out"),
+                ("", lambda ports: len(listed(ports)) <= 1, "are more than one; publish only the launcher's port"),
+                ("[].targetPort", one_of(_PORT), f"is not the launcher's, {_PORT}, and needs no token; remove it"),
+                ("[].protocol", one_of(None, "tcp"), "is not the launcher's, tcp; remove it"),
                 below="endpointSpec.ports",
             ),
             Each(SERVICE, _modes),
@@ -179,10 +190,14 @@ RULES = (
             *rows(
                 SERVICE,
                 ("capDrops", drops_all, "do not drop all capabilities; set [ALL]"),
-                ("capAdds", not_set, "add a capability that it does not need; take them out"),
+                ("capAdds", not_set, "add a capability that the service does not need; remove them"),
                 below=_CONTAINER,
             ),
-            where(_has_no_binds, SERVICE, (f"{_CONTAINER}user", matches(_NOT_ROOT), "is root: set another user")),
+            where(
+                _has_no_binds,
+                SERVICE,
+                (f"{_CONTAINER}user", matches(_NOT_ROOT), "is root, or not set; set another user"),
+            ),
         ),
     ),
     Rule(
@@ -196,8 +211,8 @@ RULES = (
                 binds,
                 SERVICE,
                 ("taskSpec.placement.constraints", lambda found: _MANAGER in listed(found), f"lack {_MANAGER}; add it"),
-                ("endpointSpec.ports", not_set, "let others reach the daemon's socket; take them out"),
-                ("mode.replicated.replicas", one_of(1), "is not 1: two would rotate at a time; set 1"),
+                ("endpointSpec.ports", not_set, "let others reach the daemon's socket; remove them"),
+                ("mode.replicated.replicas", one_of(1), "is not 1: two replicas would rotate at a time; set 1"),
             ),
         ),
         across=_sockets,

@@ -114,7 +114,7 @@ def _look_at_agent(one: Resource) -> Iterator[Finding]:
     if at(found, f"{_AGENT}agent-inject") is None:
         return
     for key, ok, wrong in (
-        ("service", _is_https, "is no https:// address"),
+        ("service", _is_https, "is not an https:// address; set one"),
         ("agent-revoke-on-shutdown", one_of("true"), "is off: the token outlives the pod; set it to true"),
         ("agent-run-as-user", lambda user: user not in (None, "", "0"), "is root, or the image's; set the pod's uid"),
     ):
@@ -134,7 +134,11 @@ def _look_at_audit_file(device: Resource) -> Iterator[Finding]:
     options = at(device.properties, "options")
     path = at(options, "file_path")
     yield from judge(
-        device, path, lambda path: path not in (None, "", "discard"), "file_path", "records nothing; set it"
+        device,
+        path,
+        lambda path: path not in (None, "", "discard"),
+        "file_path",
+        "is missing or discard: nothing is recorded; set a path",
     )
     if isinstance(path, str) and path not in ("stdout", "discard"):
         mode = at(options, "mode")
@@ -162,7 +166,13 @@ def _look_at_addresses(plan: Plan) -> Iterator[Finding]:
     yield from required("the operator's variables select Vault; add a provider", _PROVIDER)(plan)
     if at(plan.manifest, "store", "kind") == "vault":
         address = at(plan.manifest, "store", "address")
-        yield from judge(plan, address, _is_https, "the store's address in the manifest", "is not https://")
+        yield from judge(
+            plan,
+            address,
+            _is_https,
+            "the store's address in the manifest",
+            "is not https://; write store.address with https://",
+        )
 
 
 def _look_at_other_logins(one: Resource) -> Iterator[Finding]:
@@ -176,7 +186,7 @@ def _look_at_role_policies(plan: Plan) -> Iterator[Finding]:
     own = [at(policy.properties, "name") for policy in plan.of_type(POLICY)]
     for role in plan.of_type(*ROLES):
         both = (at(role.properties, "tokenPolicies"), own)
-        wrong = "has one that the stack does not define, and nobody reviews here; use the role's own"
+        wrong = "names a policy that the stack does not define, so nobody reviews it here; use the role's own policy"
         yield from judge(role, both, lambda both: {*listed(both[0])} <= {*both[1]}, "tokenPolicies", wrong)
 
 
@@ -192,7 +202,10 @@ def _look_at_policies_of_roles(plan: Plan) -> Iterator[Finding]:
 
 def _look_at_trail(plan: Plan) -> Iterator[Finding]:
     if not any(plan.of_type(_AUDIT)):
-        wrong = "is empty and the stack has no audit device; set audit_files, or check that Vault's operator has one"
+        wrong = (
+            "is empty and the stack has no audit device; set store.audit_files, or give Vault's operators that "
+            "configuration"
+        )
         yield from judge(plan, at(plan.outputs, "trail", "policy"), bool, "the output trail.policy", wrong)
 
 
@@ -212,7 +225,9 @@ def _look_at_mounts(plan: Plan) -> Iterator[Finding]:
         yield from judge(mount, (kind, path), lambda _: True, "its type or path", "")
         if kind == "kv":
             found = with_name(plan, _VERSIONS, "mount", name=path)
-            yield from require(mount, found, "SecretBackendV2", "Vault's default limits its versions; add one")
+            yield from require(
+                mount, found, "SecretBackendV2", "Vault's default would set its number of versions; add one"
+            )
 
 
 def _look_at_version(mount: Resource) -> Iterator[Finding]:
@@ -253,7 +268,12 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC7.2 8.3.2 10.3.1 164.312(b) 32(1)(b)", "readers of the audit log read no value"),
         limitation="Who ships and retains the log: Vault's operators do.",
         checks=(
-            Expect(_AUDIT, "options.log_raw", one_of(None, "false", False), "writes values in plain text; remove it"),
+            Expect(
+                _AUDIT,
+                "options.log_raw",
+                one_of(None, "false", False),
+                "is on: values are logged in plain text; remove it",
+            ),
             Each(_AUDIT, _look_at_audit_file),
         ),
     ),
@@ -263,9 +283,11 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "nobody else signs a trusted certificate"),
         limitation="How Vault seals its storage: its operators configure that.",
         checks=(
-            Expect(_CAS, "type", one_of("internal", "kms"), "puts the key into the state; set internal"),
+            Expect(
+                _CAS, "type", one_of("internal", "kms"), "is not internal: the key would be in the state; set internal"
+            ),
             Each(_CAS, _look_at_key),
-            Expect(_CA_SIGNED, "maxPathLength", one_of(0), "lets the intermediate sign CAs; set 0"),
+            Expect(_CA_SIGNED, "maxPathLength", one_of(0), "is not 0: the intermediate could sign other CAs; set 0"),
         ),
     ),
     Rule(
@@ -274,10 +296,13 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "a certificate identifies one client"),
         limitation="Whether the broker trusts only this CA, and reads its CRL.",
         checks=(
-            *(Expect(_CA_ROLE, key, one_of(False), "is not false: it widens the role; set it") for key in _WIDENS),
-            *(Expect(_CA_ROLE, key, is_true, "is not true: the role is wider without it; set it") for key in _NARROWS),
-            Expect(_CA_ROLE, "allowedDomains", _signs_one, "is not exactly one client's name; set that"),
-            Expect(_CA_ROLE, "maxTtl", _is_short, "is missing or over 90 days; set it"),
+            *(Expect(_CA_ROLE, key, one_of(False), "is not false: it widens the role; set false") for key in _WIDENS),
+            *(
+                Expect(_CA_ROLE, key, is_true, "is not true: the role is wider without it; set true")
+                for key in _NARROWS
+            ),
+            Expect(_CA_ROLE, "allowedDomains", _signs_one, "is not exactly one name without *; set the client's name"),
+            Expect(_CA_ROLE, "maxTtl", _is_short, "is missing or over 90 days; set 2160h or less"),
         ),
     ),
     Rule(
@@ -286,10 +311,15 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC6.7 8.3.2 164.312(e)(1) 164.312(e)(2)(ii) 32(1)(a)", "secrets are encrypted in transit"),
         limitation="Which versions and ciphers of TLS the server accepts: its own configuration sets that.",
         checks=(
-            Expect(_PROVIDER, "address", _is_https, "sends secrets in plain text; use https://"),
+            Expect(_PROVIDER, "address", _is_https, "is not https://: secrets travel in plain text; use https://"),
             Expect(_PROVIDER, "skipTlsVerify", one_of(False, "false"), "is on, or left to a variable; set it to false"),
-            Expect(_COPIES, "spec.provider.vault.server", _is_https_or_none, "reads in plain text; use https://"),
-            Expect(_METHOD, "oidcDiscoveryUrl", _is_https, "fetches keys of tokens in plain text; use https://"),
+            Expect(_COPIES, "spec.provider.vault.server", _is_https_or_none, "is not https://; use https://"),
+            Expect(
+                _METHOD,
+                "oidcDiscoveryUrl",
+                _is_https,
+                "is not https://: keys of tokens travel in plain text; use https://",
+            ),
         ),
         across=_look_at_addresses,
         applies=lambda plan: any(plan.of_type(_PROVIDER, _STORE)),
@@ -304,7 +334,7 @@ RULES: tuple[Rule, ...] = (
             Expect(JWT, "boundAudiences", _names_one, "admits tokens for other servers; set one audience"),
             Expect(JWT, "boundAudiences", _is_for_vault, "admits tokens for the API server; set Vault's own audience"),
             *(
-                Expect(KUBERNETES, key, _names_one, "admits pods of others; set the one account and its namespace")
+                Expect(KUBERNETES, key, _names_one, "admits other pods; set one service account and its namespace")
                 for key in ("boundServiceAccountNames", "boundServiceAccountNamespaces")
             ),
             Expect(KUBERNETES, "boundServiceAccountNamespaceSelector", not_set, "admits other namespaces; remove it"),
@@ -320,10 +350,10 @@ RULES: tuple[Rule, ...] = (
         ),
         limitation="Whether an operator replaces a secret id in time: secretops status shows when it expires.",
         checks=(
-            Expect(ROLES, "tokenTtl", between(1, _HOUR), "is missing or over 3600 s; shorten it"),
-            Expect(ROLES, "tokenMaxTtl", between(1, _DAY), "is missing or over 86400 s; shorten it"),
+            Expect(ROLES, "tokenTtl", between(1, _HOUR), "is missing or over 3600 s; set 3600"),
+            Expect(ROLES, "tokenMaxTtl", between(1, _DAY), "is missing or over 86400 s; set 86400"),
             Expect(ROLES, "tokenPeriod", not_set, "lets a token be renewed for ever; remove it"),
-            Expect(APPROLE, "secretIdTtl", between(1, 366 * _DAY), "is missing or over a year; shorten it"),
+            Expect(APPROLE, "secretIdTtl", between(1, 366 * _DAY), "is missing or over a year; set 7776000, 90 days"),
         ),
     ),
     Rule(
@@ -332,7 +362,9 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC6.3 7.2.2 164.312(a)(1) 32(4)", "an operator has only the rights for his task"),
         limitation="Who gets an operator's policy: an auth method of Vault's operators grants it.",
         checks=(
-            Expect(POLICY, "policy", changes_no_vault, "changes Vault, reads by a wildcard, or has more than paths"),
+            Expect(
+                POLICY, "policy", changes_no_vault, "changes Vault, reads by a wildcard, or can't be parsed; name paths"
+            ),
         ),
     ),
     Rule(
@@ -341,7 +373,12 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(b)", "passwords can't be guessed"),
         limitation="Whether an operator uses it instead of a password of his own.",
         checks=(
-            Expect(_PASSWORDS, "policy", _makes_long, "is too short, or lacks a case or digits; set length, min-chars"),
+            Expect(
+                _PASSWORDS,
+                "policy",
+                _makes_long,
+                "is under 32 characters, or lacks a min-chars rule of a case or digits",
+            ),
         ),
         across=required("operators invent passwords; add a PasswordPolicy", _PASSWORDS),
         types=(_STORE,),
@@ -352,7 +389,7 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC6.1 7.2.5 164.312(d) 32(1)(b)", "a token opens one server"),
         limitation="Whether the cluster's auth method checks it: Vault's operators configure that.",
         checks=(
-            Expect(KUBERNETES, "audience", _is_for_vault, "is the API server's, which Vault could call; set another"),
+            Expect(KUBERNETES, "audience", _is_for_vault, "is missing, or a URL such as the API server's; set vault"),
         ),
         enforcement=Enforcement.ADVISORY,
     ),
@@ -360,7 +397,7 @@ RULES: tuple[Rule, ...] = (
         name="vault-policies-name-paths",
         sentence="The policies of server and rotator name each path of each right, without list or sudo.",
         controls=controls("CC6.3 7.2.5 7.3.3 164.312(a)(1) 32(1)(b)", "a role reads only the secrets that it uses"),
-        limitation="Policies that others grant: who may write policies can grant himself any.",
+        limitation="Policies that others grant: a principal that may write policies can grant itself any right.",
         across=_look_at_policies_of_roles,
         applies=lambda plan: any(plan.of_type(POLICY)) and any(plan.of_type(*ROLES)),
     ),
@@ -389,8 +426,8 @@ RULES: tuple[Rule, ...] = (
         checks=(
             Expect(_CRL, "disable", one_of(None, False), "hides what was revoked; remove it"),
             Expect(_CRL, "autoRebuild", is_true, "is off: the CRL expires; set it to true"),
-            Expect(_CRL, "expiry", _is_soon, "is missing or over 72h; shorten it"),
-            Expect(_URLS, "crlDistributionPoints", bool, "is empty: certificates name no CRL; set it"),
+            Expect(_CRL, "expiry", _is_soon, "is missing or over 72h; set 72h"),
+            Expect(_URLS, "crlDistributionPoints", bool, "is empty: certificates name no CRL; set the CRL's URL"),
         ),
         across=_look_at_cas,
         applies=_has_ca,
@@ -401,8 +438,18 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a role has the rights that were reviewed"),
         limitation="Policies that Vault's own entities and groups add to a token.",
         checks=(
-            Expect(ROLES, "tokenPolicies", _is_one_policy, "is not one policy of its own; set that alone"),
-            Expect(ROLES, "tokenNoDefaultPolicy", is_true, "is not true: Vault adds the policy default; set it"),
+            Expect(
+                ROLES,
+                "tokenPolicies",
+                _is_one_policy,
+                "is not one policy other than root and default; set the role's own",
+            ),
+            Expect(
+                ROLES,
+                "tokenNoDefaultPolicy",
+                is_true,
+                "is not true, so Vault also grants its policy `default`; set true",
+            ),
         ),
         across=_look_at_role_policies,
     ),
@@ -413,7 +460,7 @@ RULES: tuple[Rule, ...] = (
         limitation="Whether Vault's storage is backed up.",
         checks=(
             Each(_MOUNT, _look_at_version),
-            Expect(_VERSIONS, "maxVersions", between(*_VERSION_COUNTS), "is not from 3 to 100; set it"),
+            Expect(_VERSIONS, "maxVersions", between(*_VERSION_COUNTS), "is not from 3 to 100; set store.max_versions"),
             Expect(_VERSIONS, "casRequired", is_true, "is off: one of two writes is lost; set it to true"),
             Expect(_VERSIONS, "deleteVersionAfter", not_set, "deletes versions that are in use; remove it"),
         ),

@@ -33,7 +33,7 @@ def test_only_an_approved_plan_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
     approved = capsys.readouterr().out.strip()
     assert command.main(["plan", "--approved", approved, review(tmp_path, Op.UPDATE, unchanged=9)]) == 0
     assert command.main(["plan", "--approved", approved, review(tmp_path, Op.REPLACE)]) == 1
-    assert "not what was approved" in capsys.readouterr().err
+    assert "the plan: failed" in capsys.readouterr().err
     assert command.main(["plan", "--approved", "", review(tmp_path, Op.UPDATE)]) == 1, "nor what nobody approved"
 
 

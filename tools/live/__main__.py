@@ -77,8 +77,8 @@ def _supplied(text: str) -> dict[str, Value]:
     try:
         found = TypeAdapter(dict[str, dict[str, str]]).validate_json(text if text.strip() else "{}")
     except ValidationError:
-        what, rule = "standard input: not as expected", "it must be a JSON object: secret -> field -> text"
-        remedy = json.dumps({"broker-admin": {"username": "…", "password": "…"}}, ensure_ascii=False)
+        what, rule = "standard input: not the expected JSON", "it must be a JSON object: secret -> field -> text"
+        remedy = f"for example {json.dumps({'broker-admin': {'username': '…', 'password': '…'}}, ensure_ascii=False)}"
         raise UsageError(what, rule=rule, remedy=remedy, code="live-input-invalid") from None
     return {name: Value(fields) for name, fields in found.items()}
 

@@ -20,7 +20,7 @@ GENERAL: dict[str, str] = {
     "preview-accepted": "the provider accepts the plan",
     "policies-kept": "the plan breaks no policy",
     "stack-deployed": "`pulumi up` creates every resource",
-    "first-values-published": "secretops makes the broker's users, and they log in",
+    "first-values-published": "secretops creates the broker's users, and each logs in",
     "supplied-values-accepted": "each operator-supplied secret was tested and published",
     "rotations-published": "three rotations publish three versions, of alternating users",
     "refresh-succeeds": "a refresh reads every resource after the rotations",

@@ -79,8 +79,9 @@ class Live:
     def refuse_taken(self) -> None:
         """Raise UsageError if the user has a stack with the name of the copy."""
         if self.copy.file.exists() or not self._pulumi("stack", "export").code:
-            rule, remedy = "make live never touches a stack that it did not create", "rename or remove that stack"
-            raise UsageError(f"{self.copy.name} exists", rule=rule, remedy=remedy, code="live-name-taken")
+            rule = "the name of the throwaway copy must be unused: make live only changes stacks that it created"
+            remedy = f"rename the stack, or remove it: pulumi stack rm {self.copy.name}"
+            raise UsageError(f"stack {self.copy.name} exists", rule=rule, remedy=remedy, code="live-name-taken")
 
     def prove(self) -> None:
         """Run the steps that are not done yet. Then remove the copy, also after a failure or an interruption."""

@@ -70,8 +70,8 @@ def alone(folder: Path) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            rule = "only one run of a stack at a time; a command that a killed run had started may still run"
-            remedy = "wait until it has ended, and run make live again"
+            rule = "only one make live of a stack may run; a command of a killed run may still be running"
+            remedy = "wait until that run has ended, then run make live again"
             raise LeaseHeldError(
                 f"{folder.name}: a run is active", rule=rule, remedy=remedy, code="live-busy"
             ) from None

@@ -50,7 +50,10 @@ class Throwaway:
             found = yaml.safe_load(path.read_text())
             return {**found, "config": {key.removeprefix(f"{PROJECT}:"): one for key, one in found["config"].items()}}
         except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError):
-            what, rule = f"{path.name}: no stack file", "make live copies the file of a stack"
+            what, rule = (
+                f"{path.name}: no valid stack file",
+                "STACK must name a stack with a valid stack file, which make live copies",
+            )
             raise UsageError(what, rule=rule, remedy="make live STACK=dev", code="live-file-missing") from None
 
     @cached_property

@@ -34,31 +34,41 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tools.review", description="What a pull request would change.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.review", description="Show what a pull request would change."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     one = commands.add_parser("preview", help="preview stacks, and write the review into FOLDER")
     one.add_argument("--to", type=Path, required=True, metavar="FOLDER")
     one.add_argument(
-        "--base", metavar="COMMIT", help="compare stacks without a state with this commit, and judge by its rules too"
+        "--base",
+        metavar="COMMIT",
+        help="compare stacks that have no state with this commit, and judge by the rules of both",
     )
-    one.add_argument("--deploys", action="store_true", help="refuse a stack that can't be deployed from here")
-    one.add_argument("--of", type=Path, default=ROOT, metavar="CLONE", help="of another clone than this one")
+    one.add_argument("--deploys", action="store_true", help="fail for a stack that can't be deployed from this machine")
+    one.add_argument(
+        "--of", type=Path, default=ROOT, metavar="CLONE", help="folder of the clone to preview; by default this one"
+    )
     one.add_argument("stacks", nargs="+", metavar="STACK")
     one.set_defaults(does=_preview)
 
-    one = commands.add_parser("drift", help="preview what would undo the drift of stacks")
-    one.add_argument("--of", type=Path, default=ROOT, metavar="CLONE", help="of another clone than this one")
+    one = commands.add_parser("drift", help="preview the changes that would undo drift")
+    one.add_argument(
+        "--of", type=Path, default=ROOT, metavar="CLONE", help="folder of the clone to preview; by default this one"
+    )
     one.add_argument("stacks", nargs="+", metavar="STACK")
     one.set_defaults(does=_drift)
 
     one = commands.add_parser("comment", help="print a review as Markdown")
-    one.add_argument("--base", metavar="COMMIT", help="report what has changed since then of what judges a review")
+    one.add_argument(
+        "--base", metavar="COMMIT", help="report which of the files that judge a review have changed since then"
+    )
     one.add_argument("review", type=Path, metavar=FILE)
     one.set_defaults(does=_comment)
 
     one = commands.add_parser("plan", help="print a hash of what a review changes")
-    one.add_argument("--approved", metavar="PLAN", help="refuse any other than this one")
+    one.add_argument("--approved", metavar="PLAN", help="fail unless the hash is this one")
     one.add_argument("review", type=Path, metavar=FILE)
     one.set_defaults(does=_plan)
 
@@ -85,7 +95,11 @@ def _preview(args: argparse.Namespace) -> int:
             base = previews.Clone(root=root, home=Path(work) / "base-state", environment=head.environment)
         for stack in args.stacks:
             if not head.has(stack):
-                raise SetupError(f"the stack {stack}", f"  there is no Pulumi.{stack}.yaml", "name one that is there")
+                raise SetupError(
+                    f"the stack {stack}",
+                    f"  there is no Pulumi.{stack}.yaml",
+                    "name a stack with a stack file: ls Pulumi.*.yaml",
+                )
             found.append(_reviewed(stack, head, base, deploys=args.deploys))
             # After each stack, in case a later one fails.
             (args.to / FILE).write_text(written(tuple(found)))
@@ -119,7 +133,7 @@ def _drifted(stack: str, clone: previews.Clone) -> StackReview:
         identity.take(clone.environment, clone.home)
         clone.make_ready(stack)
         if not clone.knows(stack):
-            say(f"- {stack} is not previewed: the chosen state has no such stack, or none is chosen")
+            say(f"- {stack} is not previewed: the backend has no such stack, or no backend is set (PULUMI_BACKEND_URL)")
             return not_previewed
         preview = clone.read(clone.preview(stack, deployed=True, refresh=True))
     except (SetupError, stream.NoStreamError) as error:
@@ -159,7 +173,11 @@ def _plan(args: argparse.Namespace) -> int:
     plan = hashlib.sha256(written(reviews).encode()).hexdigest()
     print(plan)
     if args.approved is not None and args.approved != plan:
-        raise SetupError("the plan", "  it is not what was approved: something has changed since", "start deploy again")
+        raise SetupError(
+            "the plan",
+            "  the plan has changed since its approval",
+            "run the deploy workflow again, and approve the new plan",
+        )
     return 0
 
 
@@ -175,7 +193,7 @@ def _post(_: argparse.Namespace) -> int:
 def _login(_: argparse.Namespace) -> int:
     environment = dict(os.environ)
     if not identity.take(environment, Path(os.environ["RUNNER_TEMP"])):
-        say("- not logged in: there is no AWS_ROLE_ARN, or GitHub gives this job no token")
+        say("- not logged in: AWS_ROLE_ARN is not set, or the job lacks `id-token: write`")
         return 0
     with Path(os.environ["GITHUB_ENV"]).open("a") as file:
         file.writelines(f"{name}={environment[name]}\n" for name in identity.VARIABLES)

@@ -30,7 +30,10 @@ def with_its_own(text: str, root: Path, stack: str, folder: Path, *, beside_a_st
         raise _nowhere(stack, _place(named))
     if not own.exists():
         own = _made_up(folder.parent)
-        say(f"- {stack}: its ca_file is not on this machine, nor {FOLDER}/{stack}.crt: one is made up")
+        say(
+            f"- {stack}: neither broker.ca_file nor {FOLDER}/{stack}.crt exists here; the preview uses a generated "
+            "certificate"
+        )
     return _CA_FILE.sub(lambda found: f"{found[1]}{own}", text)
 
 
@@ -59,7 +62,9 @@ def write(root: Path, stack: str) -> str:
     try:
         write_whole(place, own.read_text())
     except OSError as error:
-        raise SetupError(f"the CA of {stack}'s broker", f"  {place}: {error.strerror}", "run this with sudo") from error
+        raise SetupError(
+            f"the CA of {stack}'s broker", f"  {place}: {error.strerror}", "run the same command with sudo"
+        ) from error
     return f"{place} is written, from {own.relative_to(root)}"
 
 
@@ -70,6 +75,6 @@ def _place(named: re.Match[str]) -> Path:
 def _nowhere(stack: str, place: Path) -> SetupError:
     return SetupError(
         f"the CA of {stack}'s broker",
-        f"  {place} is not on this machine, nor {FOLDER}/{stack}.crt in the repository",
+        f"  neither {place} nor {FOLDER}/{stack}.crt in the repository exists",
         f"commit the CA's certificate, which is public, as {FOLDER}/{stack}.crt",
     )

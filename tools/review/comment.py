@@ -101,7 +101,7 @@ def _heading(stacks: Sequence[StackReview], touched: Mapping[str, int]) -> str:
     rules = len({(one.stack, each.rule) for one in stacks for each in one.broken})
     words = [
         "changes its own judges" if touched else "",
-        "" if stacks else "**no review of this commit**, its run left none",
+        "" if stacks else "**no review of this commit**: the run wrote none",
         _number(sum(one.failed for one in stacks), "preview failed", "previews failed"),
         _number(rules, "rule broken", "rules broken"),
         "**all values lost**" if ops[Op.MOVE] else "",
@@ -127,7 +127,7 @@ def _failed(stacks: Sequence[StackReview]) -> Iterator[str]:
     if any(one.failed for one in stacks):
         yield ""
         yield "**A preview failed**; its job's log has the errors. " + (
-            "The program refuses these settings:" if errors else "The program names no setting."
+            "The program rejects these settings:" if errors else "The errors name no setting."
         )
     for stack, setting in errors[:ERRORS]:
         path = settings_page.known(setting)
@@ -145,7 +145,9 @@ def _broken(stacks: Sequence[StackReview], link: str) -> Iterator[str]:
         yield from ("", "**Broken rules**")
     for (stack, rule, judge), found in sorted(by_rule.items(), key=lambda row: row[0][2] is not Judge.BASE)[:BROKEN]:
         sentence = _sentences().get(rule)
-        about = f"[{code(rule)}]({link}#{rule}): {sentence}" if sentence else f"{code(rule)}, a rule of its own"
+        about = (
+            f"[{code(rule)}]({link}#{rule}): {sentence}" if sentence else f"{code(rule)}, a rule of the pull request"
+        )
         yield f"- {code(stack)} {about} Broken by {_listed([code(each.name) for each in found])}{JUDGED[judge]}"
     yield from _more(len(by_rule) - BROKEN, "- ")
 
@@ -173,7 +175,7 @@ def _table(stacks: Sequence[StackReview], *, fork: bool) -> Iterator[str]:
         if one.failed or one.provider is Provider.NONE:
             yield f"| {code(one.stack)} | {provider} | {'**preview failed**' if one.failed else ''} | | | |"
             continue
-        rules = f"{one.rules}{' (it says)' if fork else ''}" if one.rules or one.broken else "not judged"
+        rules = f"{one.rules}{' (by its own report)' if fork else ''}" if one.rules or one.broken else "not judged"
         rules += f", {one.later} not known yet" if one.later else ""
         yield f"| {code(one.stack)} | {provider} | {compared} | {changes} | {one.unchanged} | {rules} |"
     yield from _more(len(stacks) - STACKS, "\n")
@@ -251,7 +253,7 @@ def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
                     found[one.stack, gained, _of_itself(each, change.name)].append(change.name)
     every = sorted(found.items(), key=lambda row: (not _widens(*row[0][1:]), -_reach(row[0][2]), row[0][0], row[1]))
     if every:
-        yield from ("", "**Who gains (+) and loses (−) what**")
+        yield from ("", "**Who gains (+) and loses (−) which access**")
     for (stack, gained, each), resources in every[:STATEMENTS]:
         effect = "exempt from Deny:" if each.exempt else str(each.effect)
         who = f" to {_terms(each.principals)}" if each.principals != (ITSELF,) else ""

@@ -64,12 +64,12 @@ class GitHub:
                 text: bytes = answer.read(most + 1)
         except urllib.error.HTTPError as error:
             raise SetupError(
-                what, f"  {error.code}", "see the job's `permissions`, and that the run is there"
+                what, f"  {error.code}", "check the job's `permissions`, and that the run still exists"
             ) from None
         except OSError as error:
             raise SetupError(what, f"  {type(error).__name__}", "run the job again") from None
         if len(text) > most:
-            raise SetupError(what, f"  more than {most} bytes", "nothing: that is not a review")
+            raise SetupError(what, f"  more than {most} bytes", "nothing to do: this is no review")
         return text
 
 
@@ -89,7 +89,11 @@ class Run:
     def of(cls, event: Mapping[str, Any]) -> Run:
         run = event.get("workflow_run") or {}
         if run.get("event") != "pull_request":
-            raise SetupError("the event", "  no run of a pull request", "nothing: there is nothing to comment on")
+            raise SetupError(
+                "the event",
+                "  the event is no run of a pull request",
+                "nothing to do: there is no pull request to comment on",
+            )
         head = run["head_repository"]
         return cls(
             id=int(run["id"]),
@@ -123,7 +127,11 @@ def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://git
     )
     done = _put(github, number, text)
     if refused:
-        raise SetupError(f"the review of run {run.id}", f"  {refused}", "see that run's log, and what its code writes")
+        raise SetupError(
+            f"the review of run {run.id}",
+            f"  {refused}",
+            "check that run's log, and what the pull request's code writes",
+        )
     return done
 
 

@@ -40,7 +40,7 @@ def take(environment: dict[str, str], folder: Path) -> bool:
         raise SetupError(
             "get GitHub's OIDC token for this job",
             f"  {type(error).__name__}",
-            "give the job `id-token: write`",
+            "add `id-token: write` to the job's `permissions`",
         ) from None
     file = folder / "github-token"
     folder.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ class Clone:
         if _ON_CLUSTER.search(self._file(stack).read_text()) and not any(
             Path(one).exists() for one in config.split(os.pathsep)
         ):
-            return "no kubeconfig: the stack is a cluster's"
+            return "there is no kubeconfig, which a stack in a cluster requires"
         return ""
 
     def make_ready(self, stack: str) -> None:
@@ -68,7 +68,7 @@ class Clone:
         run_step(
             f"{self.root.name}: make {' '.join(wanted)} STACK={stack}",
             ["make", "-C", self.root, *wanted, f"STACK={stack}"],
-            remedy="run the same in this clone",
+            remedy="run the same command in this clone",
             env=self.environment,
         )
 
@@ -81,7 +81,11 @@ class Clone:
             return False
         done = self._pulumi(["stack", "ls", "--json"], self.environment)
         if done.returncode:
-            raise SetupError("the stacks of the chosen state (pulumi stack ls)", "  it can't be read", "see its log")
+            raise SetupError(
+                "the stacks of the chosen state (pulumi stack ls)",
+                "  pulumi failed",
+                "read the lines above; check PULUMI_BACKEND_URL and its login",
+            )
         return any(one["name"].rpartition("/")[2] == stack for one in json.loads(done.stdout))
 
     def preview(self, stack: str, *, deployed: bool, refresh: bool = False, deploys: bool = False) -> str:
@@ -129,10 +133,14 @@ class Clone:
             stdout=subprocess.DEVNULL,
         )
         if done.returncode not in (0, 1):
-            raise SetupError(f"the policies over {stack}", "  they can't judge it", "run make preview in this clone")
+            raise SetupError(
+                f"the policies over {stack}", "  they can't judge this preview", f"make preview STACK={stack}"
+            )
         stacks = json.loads(evidence.read_text())["stacks"]
         if len(stacks) != 1:
-            raise SetupError(f"the policies over {stack}", f"  {len(stacks)} stacks", "run make preview in this clone")
+            raise SetupError(
+                f"the policies over {stack}", f"  {len(stacks)} stacks in one preview", f"make preview STACK={stack}"
+            )
         judged = stacks[0]
         broken = [
             Broken(rule=name(rule), name=name(urn.rpartition("::")[2]))
@@ -164,7 +172,7 @@ class Clone:
             (elsewhere / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
             done = self._pulumi(["stack", "init", stack, "--no-select"], {**self.environment, **own}, cwd=elsewhere)
             if done.returncode:
-                raise SetupError(f"an empty state for {stack}", "  pulumi stack init failed", "see its log")
+                raise SetupError(f"an empty state for {stack}", "  pulumi stack init failed", "read the lines above")
         return own
 
     def _pulumi(
@@ -183,7 +191,9 @@ class Clone:
                     timeout=AT_MOST,
                 )
             except subprocess.TimeoutExpired as error:
-                raise SetupError(f"pulumi {arguments[0]}", f"  no end after {AT_MOST} s", "see its log") from error
+                raise SetupError(
+                    f"pulumi {arguments[0]}", f"  not finished after {AT_MOST} s", "read the lines above"
+                ) from error
             output.seek(0)
             return subprocess.CompletedProcess(command, done.returncode, output.read(), "")
 
@@ -198,7 +208,7 @@ def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False
     if rendered and deploys:
         raise _not_from_here(stack, rendered)
     if deploys and not head.has_chosen():
-        raise _not_from_here(stack, "no state is chosen (PULUMI_BACKEND_URL)")
+        raise _not_from_here(stack, "no backend is set (PULUMI_BACKEND_URL)")
     identity.take(head.environment, head.home)
     head.make_ready(stack)
     # Without the cluster, the deployed objects are unreadable.
@@ -210,7 +220,7 @@ def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False
         _print_errors(text)
         return StackReview(stack=stack, provider=provider, against=Against.NOTHING, failed=True, errors=preview.refused)
     if deploys and provider is not Provider.OWN:
-        raise _not_from_here(stack, "no credentials: a stand-in was used")
+        raise _not_from_here(stack, "there are no credentials, so a stand-in provider was used")
     kept, later, broken = head.judged(stack, text)
     if base:
         base.make_ready(stack if base.has(stack) else "dev")
@@ -271,7 +281,7 @@ def _of_the_base(stack: str, base: Clone) -> stream.Preview | None:
 
 def _not_from_here(stack: str, why: str) -> SetupError:
     return SetupError(
-        f"a deployment of {stack}", f"  {why}", "give the job what docs/operations/pull-requests.md asks for"
+        f"a deployment of {stack}", f"  {why}", "configure the job as in docs/operations/pull-requests.md"
     )
 
 
@@ -286,12 +296,14 @@ def _print_errors(text: str) -> None:
 def changed_files(base: str, root: Path) -> list[str]:
     """Return the names of files that differ from the commit `base`, before and after a rename. Raises SetupError."""
     command = ["git", "-C", str(root), "diff", "--name-only", "--no-renames", base]
-    return run_step(f"what has changed since {base}", command, remedy="name a commit that is here").splitlines()
+    return run_step(
+        f"what has changed since {base}", command, remedy="name a commit of this clone: git log"
+    ).splitlines()
 
 
 def checked_out(commit: str, root: Path, folder: Path) -> Path:
     """Clone a commit into `folder`, sharing the objects of `root`. Raises SetupError."""
-    remedy = "check out with its history (fetch-depth: 0), and name a commit that is in it"
+    remedy = "check out the whole history (fetch-depth: 0), and name a commit in it"
     resolve = ["git", "-C", str(root), "rev-parse", "--verify", f"{commit}^{{commit}}"]
     found = run_step(f"which commit {commit} is", resolve, remedy=remedy).strip()
     clone = ["git", "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder)]

@@ -43,7 +43,9 @@ def cache_root() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SetupError(
-            "the user's cache", f"  {folder}: {error.strerror}", "set XDG_CACHE_HOME to a folder you may write"
+            "the user's cache",
+            f"  {folder}: {error.strerror}",
+            "export XDG_CACHE_HOME=FOLDER, with a folder that you may write to",
         ) from error
     return folder
 
@@ -55,7 +57,9 @@ def only_one(lock: Path, what: str) -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         handle = lock.open("w")
     except OSError as error:
-        raise SetupError(what, f"  {lock.parent}: {error.strerror}", "make that folder yours to write") from error
+        raise SetupError(
+            what, f"  {lock.parent}: {error.strerror}", f"make this folder writable: sudo chown -R $USER {lock.parent}"
+        ) from error
     with handle:
         started, shown = time.monotonic(), 0.0
         while True:
