@@ -271,7 +271,7 @@ class SwarmServerDict(TypedDict):
     image: str
     """The server's image, with tag or digest. Rotations run in it, too."""
     replicas: NotRequired[int]
-    """Number of replicas; 1 with publish ingress."""
+    """Number of replicas. It must be 1 with publish ingress, since an MCP session lives in one replica."""
     publish: NotRequired[Literal["none", "ingress", "host"]]
     """Who can connect. none: containers on its overlay network. ingress: also clients, by the same port of every node.
     host: also clients, by a port that Docker chooses on each replica's node."""
@@ -381,10 +381,10 @@ class KubernetesServerDict(TypedDict):
     oidc_issuer: NotRequired[Input[str]]
     """URL of the cluster's OIDC issuer, for store azure. Entra then trusts External Secrets' service account."""
     reference: NotRequired[Literal["MountedFiles", "SyncedKey"]]
-    """How pods get the secrets of store vault. MountedFiles, the default: Vault's agent, which needs its injector in
-    the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
+    """How pods get the secrets, only if the store is vault. MountedFiles, the default: Vault's agent, which needs its
+    injector in the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
     vault_cidrs: NotRequired[Sequence[str]]
-    """Networks of the Vault server, with store vault."""
+    """Networks of the Vault server, to which pods may connect; only if the store is vault."""
     oidc_provider: NotRequired[Input[str]]
     """ARN of the cluster's OIDC provider, for store aws. AWS then trusts External Secrets' service account."""
 
@@ -408,7 +408,7 @@ class EcsServerDict(TypedDict):
     security_groups: Input[Sequence[Input[str]]]
     cluster: NotRequired[Input[str]]
     replicas: NotRequired[int]
-    """Number of tasks; 1 with a load balancer."""
+    """Number of tasks. It must be 1 with a load balancer, since an MCP session lives in one task."""
     reference: NotRequired[Literal["NativeRef", "Fetched"]]
     """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects secrets as
     environment variables when a task starts, and a new version starts a deployment."""

@@ -52,8 +52,8 @@ class LocalMcpServer(McpServer):
 
 
 def client_entry(args: LocalMcpServerArgs, public: Mapping[str, str]) -> str:
-    """Return the launcher's entry for an MCP client's configuration, as in the server's example. It contains no
-    secret."""
+    """Return the server's entry in an MCP client's configuration (config/mcp.json). It starts the launcher, and
+    contains no secret."""
     entry = {
         "command": str(Path(sys.prefix) / "bin" / "secretops"),
         "args": ["run", "--from", args.references.source],

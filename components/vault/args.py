@@ -37,8 +37,8 @@ class Names:
     """Name of the KV mount and the password policy, and common name of client certificates."""
 
     def of(self, what: str) -> str:
-        """Return the name of a mount, policy or role. It starts with the stack's, since other stacks may use the
-        server."""
+        """Return the name of a mount, policy or role. It starts with the stack's, since other stacks may use the same
+        Vault."""
         return f"{self.base}-{what}"
 
 

@@ -129,7 +129,7 @@ class Server(TypedDict):
     image: NotRequired[str]
     """The server's image, with tag or digest. Rotations run in it, too."""
     replicas: NotRequired[int]
-    """Number of replicas; 1 with publish ingress."""
+    """Number of replicas. It must be 1 with publish ingress, since an MCP session lives in one replica."""
     publish: NotRequired[ServerPublish]
     """Who can connect. none: containers on its overlay network. ingress: also clients, by the same port of every node.
     host: also clients, by a port that Docker chooses on each replica's node."""
@@ -198,10 +198,10 @@ class Server(TypedDict):
     oidc_issuer: NotRequired[Input[str]]
     """URL of the cluster's OIDC issuer, for store azure. Entra then trusts External Secrets' service account."""
     reference: NotRequired[ServerReference]
-    """How pods get the secrets of store vault. MountedFiles, the default: Vault's agent, which needs its injector in
-    the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
+    """How pods get the secrets, only if the store is vault. MountedFiles, the default: Vault's agent, which needs its
+    injector in the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
     vault_cidrs: NotRequired[list[str]]
-    """Networks of the Vault server, with store vault."""
+    """Networks of the Vault server, to which pods may connect; only if the store is vault."""
     oidc_provider: NotRequired[Input[str]]
     """ARN of the cluster's OIDC provider, for store aws. AWS then trusts External Secrets' service account."""
     subnets: NotRequired[Input[list[Input[str]]]]
