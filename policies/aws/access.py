@@ -267,7 +267,7 @@ def _denies(statement: Statement, action: str) -> bool:
 def _gaps(found: Sequence[Statement]) -> Iterator[str]:
     for action in GUARDED:
         if not any(_denies(one, action) for one in found):
-            yield f"does not deny {action} on * to all except named principals; add that, with only ArnNotEquals {PRINCIPAL}"
+            yield f"does not deny {action} on * except to named principals; add that, by only ArnNotEquals {PRINCIPAL}"
 
 
 def _unguarded(plan: Plan) -> Iterator[Finding]:
