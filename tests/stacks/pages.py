@@ -97,6 +97,7 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         SWARM_WITH_VAULT: (
             "umask 077\nopenssl rand -hex 32 | tr",
             "docker secret create",
+            "openssl rand -hex 32 | secretops put http-token",
             "umask 077\nROLE=auth/coreflux-mcp-prod-vault-swarm",
             "bao write -field=secret_id_accessor",
             "bao write -f -field=secret_id $ROLE-rotator",

@@ -23,9 +23,9 @@ _REMEDY = "run pulumi up, which writes the manifest; do not edit a manifest by h
 
 # Type of a pydantic error -> problem and rule.
 _TEXTS = {
-    "missing": ("missing", "the key has no default"),
-    "extra_forbidden": ("unknown key", "a manifest of this version has no such key"),
-    "union_tag_not_found": ("no kind", "the section requires a kind"),
+    "missing": ("missing", "the key is required"),
+    "extra_forbidden": ("unknown key", "a manifest of this version must not have this key"),
+    "union_tag_not_found": ("no kind", "the section must have a kind"),
 }
 
 
@@ -70,7 +70,7 @@ def _key(detail: ErrorDetails) -> str:
 
 def _one_of(quoted: str) -> str:
     known = re.findall("'([^']+)'", quoted)
-    return f"one of {', '.join(known)}"
+    return f"the value must be one of {', '.join(known)}"
 
 
 def _value(value: Any) -> str:

@@ -110,7 +110,7 @@ def _presented(broker: Broker, trusted: str | None) -> Iterator[ExternalCertific
             wrong = f"{error.verify_message.rstrip('.')}, by {trusted or 'the system'}"
     for at, one in enumerate(chain):
         if at == 0:
-            yield _external(one, source, "renew it at the broker", wrong=wrong)
+            yield _external(one, source, "renew the certificate at the broker", wrong=wrong)
         else:
             yield _external(one, f"issuer of the {source}", "install a renewed chain at the broker")
 

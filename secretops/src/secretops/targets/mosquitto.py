@@ -122,7 +122,8 @@ class DynamicSecurity:
         about = arguments.get("username") or arguments.get("rolename") or "everything"
         raise RefusedError(
             f"{self._connection.address}: {command} failed for {about}: {redact(str(error))}",
-            remedy=f"check the roles of {self._connection.username}: mosquitto_ctrl dynsec getClient",
+            rule="the broker must carry out the command of an admin",
+            remedy=f"check the admin's roles: mosquitto_ctrl dynsec getClient {self._connection.username}",
             code="broker-command-denied",
         )
 

@@ -100,9 +100,10 @@ class LeaseBlob(LeaseStore):
         seen = self.status()
         if seen.is_infinite:
             raise StoreError(
-                f"{self.name}: its lease has no end, so secretops did not acquire it",
+                f"{self.name}: another client holds a lease without end on this blob, so secretops did not acquire it",
                 rule="a lease must end soon after its process; those of secretops last seconds, and are renewed",
-                remedy=f"to end it: az storage blob lease break --blob-url {self.url} --auth-mode login",
+                remedy="if nobody needs that lease, end it: az storage blob lease break --blob-url "
+                f"{self.url} --auth-mode login",
                 code="lease-infinite",
             )
         if not seen.is_leased:
