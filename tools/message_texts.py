@@ -126,6 +126,8 @@ def shown(node: ast.expr | None, known: Mapping[str, str]) -> str:
     """Return a text, with known texts or names in capitals for its expressions."""
     if isinstance(node, ast.Name):
         return known.get(node.id, "")
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+        return shown(node.func.value, known).replace("{}", "…")
     if isinstance(node, ast.IfExp):
         return " / ".join(filter(None, (shown(node.body, known), shown(node.orelse, known))))
 
