@@ -73,7 +73,7 @@ class AwsStoreDict(TypedDict):
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: NotRequired[VpcDict]
     retention_days: NotRequired[int]
-    """Retention of the trail."""
+    """Retention of the trail, in days."""
     existing_trail: NotRequired[ExistingTrailDict]
     object_lock: NotRequired[Literal["governance", "compliance"]]
     """Object Lock mode of the trail's bucket. With `compliance`, not even the account's root user can delete records
@@ -159,7 +159,7 @@ class AzureStoreDict(TypedDict):
     workspace: NotRequired[WorkspaceDict]
     """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
     retention_days: NotRequired[int]
-    """Retention of a new workspace."""
+    """Retention of a new workspace, in days."""
     alert_emails: NotRequired[Sequence[str]]
     tags: NotRequired[Mapping[str, str]]
     """Tags in addition to project and stack."""
@@ -222,15 +222,15 @@ class VaultStoreDict(TypedDict):
 
     kind: Literal["vault"]
     address: str
-    """URL of the server."""
+    """URL of the Vault server."""
     operators: Sequence[str]
     """Declared readers in addition to server and rotator. A Vault administrator assigns them the operator's policy."""
     product: NotRequired[Literal["vault", "openbao"]]
-    """The server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
+    """The Vault server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
     namespace: NotRequired[str]
-    """Namespace in the server; by default root."""
+    """Namespace in Vault; by default root."""
     ca_file: NotRequired[str]
-    """PEM file of the CA certificates that sign the server's certificate; by default the system's."""
+    """PEM file of the CA certificates that sign the Vault server's certificate; by default the system's."""
     approle: NotRequired[VaultAppRoleDict]
     jwt: NotRequired[VaultJwtDict]
     kubernetes: NotRequired[VaultKubernetesDict]
@@ -239,8 +239,8 @@ class VaultStoreDict(TypedDict):
     max_versions: NotRequired[int]
     """Number of versions of each secret that Vault stores, the current one included."""
     audit_files: NotRequired[Sequence[str]]
-    """Files of the server's audit log, which covers all stacks. By default a production stack uses /vault/audit and
-    standard output. An empty list enables no device, for example if another stack enables them."""
+    """Files of the Vault server's audit log, which covers all stacks. By default a production stack uses /vault/audit
+    and standard output. An empty list enables no device, for example if another stack enables them."""
     pki: NotRequired[VaultPkiDict]
 
 
@@ -253,8 +253,8 @@ class LocalServerDict(TypedDict):
     reader: NotRequired[str]
     """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
     folder: NotRequired[str]
-    """With a store other than dotenv, the folder for config/mcp.json, which has the MCP client's entry. Relative to the
-    project or absolute."""
+    """With a store other than dotenv, the folder for config/mcp.json, which has the server's entry for MCP clients.
+    Relative to the project or absolute."""
 
 
 class LogDriverDict(TypedDict):

@@ -61,7 +61,6 @@ def modules() -> dict[Path, ast.Module]:
 
 @cache
 def scopes() -> tuple[Scope, ...]:
-    """Return every module and function."""
     found: list[Scope] = []
     for path, module in modules().items():
         found.append(Scope(path))
@@ -150,7 +149,6 @@ def _shown(
 
 
 def names_in(nodes: Iterable[ast.expr | None]) -> set[str]:
-    """Return the names of variables in expressions."""
     return {part.id for node in nodes if node for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 

@@ -65,7 +65,7 @@ class AwsStore(StoreSection):
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: Vpc | None = None
     retention_days: Retention = 365
-    """Retention of the trail."""
+    """Retention of the trail, in days."""
     existing_trail: ExistingTrail | None = None
     object_lock: Literal["governance", "compliance"] = "governance"
     """Object Lock mode of the trail's bucket. With `compliance`, not even the account's root user can delete records
