@@ -114,7 +114,8 @@ def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
 
 
 def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
-    """Report a pending version, which an interrupted rotation left. That rotation must be finished first."""
+    """Report a pending version. An interrupted rotation left it, and must be finished first; a pending CA waits until
+    the broker trusts it."""
     pending = facts.versions.pending
     if pending is None:
         return None

@@ -23,7 +23,7 @@ from secretops.manifest import HTTP_TOKEN, MqttProtocol
 from secretops.targets.https import check_url
 from secretops.values import Value
 
-# Values of upstream's --log-level; NONE logs nothing.
+# Levels that upstream's --log-level accepts; NONE logs nothing.
 LOG_LEVELS = ("NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Secret of the server -> its fields, and the variable of each.

@@ -161,7 +161,7 @@ class Swap:
 
     def _connect(self, new: BrokerClient) -> None:
         new.connect(self.settings.broker, self.settings.port)
-        self._wait(lambda: new.has_answer(CHECK_SECONDS) or None, new, "nothing in time")
+        self._wait(lambda: new.has_answer(CHECK_SECONDS) or None, new, "no answer in time")
         if new.reason is None:
             raise no_answer(new, new.failure, self.settings.protocol)
         if new.reason.is_failure:

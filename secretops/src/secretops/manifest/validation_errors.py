@@ -1,4 +1,4 @@
-"""A single error for all mistakes in a manifest: each key, its value and the rule that it breaks."""
+"""A single error for all mistakes in a manifest: each key, its entry and the rule that it breaks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from secretops.printable import printable
 # Printed errors of a manifest; the others are counted.
 MOST_ERRORS = 20
 
-# Printed characters of a value or a key.
+# Printed characters of an entry or a key.
 LONGEST = 80
 
 _REMEDY = "run pulumi up, which writes the manifest; do not edit a manifest by hand"

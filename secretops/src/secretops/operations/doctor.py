@@ -149,7 +149,8 @@ def login(session: Session, secret: Secret) -> Result:
 
 
 def agent_key(session: Session, secret: Secret) -> Result:
-    """Check the keys of an owned agent, or that an external agent accepts the current key."""
+    """Check the keys of an agent in the operator's own account (`OwnedAgent`). For any other agent, report keys left
+    from when the stack owned it; if there are none, test the current key if it was verified."""
     versions = session.store.versions(secret.name)
     if isinstance(secret.agent, OwnedAgent):
         keys = owned_key(session, secret, secret.agent).compare_keys()

@@ -138,7 +138,7 @@ class Commands:
         error = RefusedError(
             what,
             rule="the broker must carry out the command; the next tick tries again",
-            remedy="correct at the broker what it reports, then: secretops tick",
+            remedy="correct the reported cause at the broker, then: secretops tick",
             code="broker-command-failed",
         )
         return Answer(data if isinstance(data, dict) else {}, None if envelope.get("success") is True else error)

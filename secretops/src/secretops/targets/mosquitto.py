@@ -186,7 +186,7 @@ def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
 def may_publish(entries: Iterable[Mapping[str, Any]], tree: str) -> bool:
     """Return whether a role with these entries may publish to a topic below `tree`, which has no wildcard.
 
-    The matching entry with the highest priority decides (plugins/dynamic-security/README.md).
+    The matching entry with the highest priority decides (Mosquitto's plugins/dynamic-security/README.md).
     """
     sending = (entry for entry in entries if entry["acltype"] == SEND)
     for entry in sorted(sending, key=lambda entry: (-entry.get("priority", 0), not entry["allow"])):

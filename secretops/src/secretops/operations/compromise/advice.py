@@ -113,7 +113,8 @@ def _revoke(secret: Secret, which: str) -> str:
 def try_value(
     session: Session, secret: Secret, version: str, value: Value, *, sleep: Callable[[float], None]
 ) -> tuple[str, bool]:
-    """Test whether an old value is refused. Return the result as a text, and False if a person must check it.
+    """Test whether an old value is refused. Return the result as a text, and False if the test gave no answer, so that
+    a person must check.
 
     Raises UnreachableError, SecretopsError.
     """

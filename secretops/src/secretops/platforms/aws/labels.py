@@ -49,7 +49,6 @@ class LabelState:
 
     @property
     def current(self) -> str | None:
-        """Return the id of the version that readers get."""
         return self.versions_by_label.get(CURRENT)
 
     @property

@@ -1,7 +1,8 @@
 """The lease of the Azure store: the lease of a blob, since Key Vault has no compare-and-swap.
 
-The blob's metadata name the holder and count renewals. Each attempt of a write checks the lease, and stops before the
-lease can end (`CONNECT_SECONDS`). If Azure still executes a write after that, `TagState.late` recognizes it.
+The blob's metadata contain the holder's name and the number of renewals. Each attempt to write to Key Vault first
+checks that the lease was renewed recently (`Timing.trusted`). The attempt times out (`CONNECT_SECONDS` +
+`ANSWER_SECONDS`) before the lease can end. If Azure still executes the write after that, `TagState.late` recognizes it.
 https://learn.microsoft.com/rest/api/storageservices/lease-blob
 """
 

@@ -1,6 +1,6 @@
-"""Write a stack as files, for a Swarm without Pulumi: a compose file, and a systemd timer that runs ticks.
+"""Write a stack as files for `docker stack deploy`: a compose file, and a systemd timer that runs ticks.
 
-The Pulumi program describes the services. It runs on the stack file, without Pulumi's engine and state.
+`components.swarm.compose` derives the services from the stack file, without Pulumi's engine and state.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Convert rejections of a server to errors of secretops, without the server's texts."""
+"""Convert Vault's rejections to errors of secretops, without Vault's texts."""
 
 from __future__ import annotations
 

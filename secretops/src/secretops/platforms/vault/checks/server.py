@@ -1,4 +1,4 @@
-"""Doctor's requests to the server, with the operator's token. They read no secret value."""
+"""Doctor's requests to Vault, with the operator's token. They read no secret value."""
 
 from __future__ import annotations
 
