@@ -44,6 +44,12 @@ def secret_in_json(data: dict[str, bytes | str]) -> bytes:
     return json.dumps({"kind": "Secret", "metadata": {"name": "s"}, "data": encoded}).encode()
 
 
+def secrets_in_json(*secrets: dict[str, bytes | str], text: dict[str, str] | None = None) -> bytes:
+    """Return a list of Secrets; each has `text` in `stringData`."""
+    items = [json.loads(secret_in_json(data)) | {"stringData": text or {}} for data in secrets]
+    return json.dumps({"kind": "List", "items": items}).encode()
+
+
 def read(manifest: Manifest, folder: Path, files: dict[str, str | bytes], source: str = ".env") -> Found:
     for name, text in files.items():
         path = folder / name
@@ -64,6 +70,11 @@ def values(found: Found) -> dict[str, dict[str, str]]:
                  id="a relative file"),
     pytest.param({"config/.env": "MQTT_USER=plant\n", "secrets/mqtt_password": "canary-password\n", "api-key": "key\n"},
                  ".", {**FIELDS, "agent-key": {"api-key": "key"}}, id="files of mounted names"),
+    pytest.param({"MQTT_USER": "plant", "mqtt_password": "canary-password", "secrets/DO_AGENT_API_KEY": "key\n",
+                  "MQTT_CA_CERT": "a", "MQTT_CLIENT_CERT": "b", "client.key": "c"}, ".",
+                 {**FIELDS, "agent-key": {"api-key": "key"},
+                  "client-cert": {"ca.crt": "a", "client.crt": "b", "client.key": "c"}},
+                 id="files of variables' names"),
     pytest.param({".env": f"{USER}MQTT_CA_CERT=/nowhere/ca\nMQTT_CLIENT_CERT=/nowhere/c\nMQTT_CLIENT_KEY=/nowhere/k\n",
                   "certs/ca.crt": "a\n", "certs/tls.crt": "b\n", "certs/client.key": "c\n"}, ".",
                  {**FIELDS, "client-cert": {"ca.crt": "a\n", "client.crt": "b\n", "client.key": "c\n"}},
@@ -75,6 +86,10 @@ def values(found: Found) -> dict[str, dict[str, str]]:
                  {"mqtt": {"username": "plant", "password": "$ab."}}, id="compose's references"),
     pytest.param({"stdin": secret_in_json({"mqtt-user": b"plant", "MQTT_PASSWORD": b"canary-password", "x": b"\xff"})},
                  "-", FIELDS, id="kubectl's JSON"),
+    pytest.param({"stdin": secrets_in_json({"mqtt-user": b"plant", "pass": b"y"},
+                                           {"mqtt-user": b"plant", "MQTT_PASSWORD_FILE": b"/etc/pass", "pass": b"x\n"},
+                                           text={"pass": "canary-password"})},
+                 "-", FIELDS, id="two Secrets with the same value, and text in place of base64"),
 ])  # fmt: skip
 def test_source_is_read_as_the_server_reads_it(
     manifest: Manifest, tmp_path: Path, files: dict[str, str | bytes], source: str, expected: dict[str, dict[str, str]]
@@ -110,6 +125,11 @@ def test_source_is_read_as_the_server_reads_it(
      "c.yaml", ["import-service-extended", "import-reference-malformed", "import-field-missing"]),
     ({"c.yaml": COMPOSE.replace("mqtt: {file: mqtt.txt}", "mqtt: {external: true}"), "server.env": ""}, "c.yaml",
      ["import-file-unreadable"]),
+    ({"mqtt_user": "plant", "mqtt_password/x": "canary"}, ".", ["import-file-unreadable"]),
+    ({"stdin": secrets_in_json({"mqtt-user": b"plant", "mqtt-password": b"a"}, {"mqtt-password": b"b"})}, "-",
+     ["import-ambiguous"]),
+    ({"stdin": secrets_in_json({"MQTT_USER": b"plant", "MQTT_PASSWORD_FILE": b"/etc/p", "p": b"a"}, {"p": b"b"})}, "-",
+     ["import-ambiguous"]),
     ({"stdin": b"canary"}, "-", ["import-secret-malformed"]),
     ({"stdin": b'{"kind": "Secret", "metadata": {}, "data": {"MQTT_PASSWORD": 1}}'}, "-", ["import-secret-malformed"]),
     ({"stdin": secret_in_json({"MQTT_USER": "canary-is-no-base64", "api-key": b"\xff", "MQTT_PASSWORD": b"\xff"})}, "-",

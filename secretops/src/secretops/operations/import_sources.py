@@ -8,7 +8,7 @@ import binascii
 import errno
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
@@ -67,7 +67,7 @@ def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]
     if source == "-":
         return list(_kubernetes(stdin(), wanted))
     if path.is_dir():
-        return list(_folder(path))
+        return list(_folder(path, wanted))
     if path.suffix in (".yml", ".yaml"):
         return list(_compose(path, wanted))
     return list(_env(path, "", path.parent))
@@ -94,7 +94,7 @@ def _shown(name: str, place: str) -> str:
     return name if _VARIABLE.fullmatch(name) else place
 
 
-def _folder(folder: Path) -> Found:
+def _folder(folder: Path, wanted: Collection[str]) -> Found:
     for place in _FOLDERS:
         try:
             paths = sorted((folder / place).iterdir())
@@ -104,10 +104,12 @@ def _folder(folder: Path) -> Found:
             raise _unreadable(str(folder / place), error) from None
         for path in paths:
             origin = str(path.relative_to(folder))
+            # The text is a path, also for a file with the name of a variable that has a value.
+            name = f"{path.name.upper().replace('-', '_')}_FILE"
+            name = _VARIABLES.get(path.name.replace("_", "-"), name)
             if path.name == ".env":
                 yield from _env(path, f"{origin}: ", path.parent)
-            elif not path.name.startswith(".") and path.is_file():
-                name = _VARIABLES.get(path.name.replace("_", "-"), path.name)
+            elif not path.name.startswith(".") and (name in wanted or path.is_file()):
                 yield Entry(origin, name, str(path), lambda named: read_file(Path(named)))
 
 
@@ -115,6 +117,8 @@ class _Secret(BaseModel):
     kind: Literal["Secret"]
     metadata: dict[str, Any]
     data: dict[str, str] = Field(default_factory=dict)
+    # Not base64. It replaces `data`, as in the API.
+    text: dict[str, str] = Field(default_factory=dict, alias="stringData")
 
 
 class _Secrets(BaseModel):
@@ -126,38 +130,44 @@ _KUBECTL: TypeAdapter[_Secret | _Secrets] = TypeAdapter(_Secret | _Secrets)
 
 
 def _kubernetes(content: bytes, wanted: Collection[str]) -> Found:
-    # A variable with a path in the container means the key with the name of that file, in any of the Secrets.
     try:
         document = _KUBECTL.validate_json(content)
     except (ValidationError, RecursionError):
         what, rule = "standard input is not a Secret in JSON", "--from - must get the output of kubectl get secret"
         remedy = "kubectl get secret NAME -o json | secretops import --from -"
         raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-malformed") from None
-    decoded: dict[str, bytes] = {}
-    named: list[tuple[str, str]] = []
+    decoded: list[tuple[str, str, bytes]] = []
     for secret in document.items if isinstance(document, _Secrets) else [document]:
-        for key, text in secret.data.items():
+        for key, text in (secret.data | secret.text).items():
             origin = f"{secret.metadata.get('name')}: {key}"
             try:
-                decoded[key] = base64.b64decode(text, validate=True)
-                named.append((origin, key))
+                content = text.encode() if key in secret.text else base64.b64decode(text, validate=True)
+                decoded.append((origin, key, content))
             except binascii.Error:
                 what, rule, remedy = f"{origin}: not base64", "the data of a Secret must be base64", "correct the key"
                 yield UsageError(what, rule=rule, remedy=remedy, code="import-base64-malformed")
 
     def read(path: str) -> bytes:
-        if (found := decoded.get(PurePosixPath(path).name)) is None:
+        # The path is one of the container. Any of the Secrets may have the key with the name of that file.
+        found = {content: origin for origin, key, content in decoded if key == PurePosixPath(path).name}
+        if not found:
             raise OSError(errno.ENOENT, "no key of the Secret has this file's name")
-        return found
+        if len(found) > 1:
+            raise ambiguous("a file", found.values())
+        return next(iter(found))
 
-    for origin, key in named:
+    for origin, key, content in decoded:
         if variable := _VARIABLES.get(key.replace("_", "-")):
-            yield Entry(origin, variable, key, read)
+            yield Entry(origin, variable, key, partial(_same, content))
             continue
         try:
-            yield Entry(origin, key, decoded[key].decode(), read)
+            yield Entry(origin, key, content.decode(), read)
         except UnicodeDecodeError:
             yield not_text(origin) if key in wanted else Entry(origin, key, "binary", read)
+
+
+def _same(content: bytes, _: str) -> bytes:
+    return content
 
 
 class _EnvFile(BaseModel):
@@ -327,6 +337,11 @@ def _text(path: Path) -> str:
 def _unreadable(where: str, error: OSError) -> UsageError:
     remedy = "correct the path, or run the command as the account of the server"
     return UsageError(f"{where}: {error.strerror}", rule=_READABLE, remedy=remedy, code="import-source-unreadable")
+
+
+def ambiguous(where: str, origins: Iterable[str]) -> UsageError:
+    what, rule = f"{where}: different values in {' and '.join(origins)}", "a field must have one value"
+    return UsageError(what, rule=rule, remedy="import a copy without the wrong one", code="import-ambiguous")
 
 
 def not_text(origin: str) -> UsageError:

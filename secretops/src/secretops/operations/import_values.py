@@ -18,7 +18,7 @@ from secretops.formats import field_variable
 from secretops.launcher.settings import CERTIFICATE_VARIABLES, FIELDS, OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import Broker, Manifest, Reader, Secret, SecretKind
 from secretops.operations.certificate import presenting, prove, requires_certificate
-from secretops.operations.import_sources import Entry, not_text, read_source
+from secretops.operations.import_sources import Entry, ambiguous, not_text, read_source
 from secretops.operations.put import check_certificate, check_fields, check_kind, publish, test_key
 from secretops.operations.session import Session
 from secretops.targets import open_target
@@ -190,8 +190,7 @@ def _targets(manifest: Manifest) -> dict[str, tuple[Secret, str, bool]]:
         for name in secret.fields if Reader.SERVER in secret.readers else ():
             variable = FIELDS.get(secret.name, {}).get(name) or field_variable(secret.name, name)
             found[variable] = secret, name, variable in CERTIFICATE_VARIABLES
-            if variable not in CERTIFICATE_VARIABLES:
-                found.setdefault(f"{variable}_FILE", (secret, name, True))
+            found.setdefault(f"{variable}_FILE", (secret, name, True))
     return found
 
 
@@ -262,9 +261,7 @@ class _Collecting:
             else:
                 self._problems += [error for error in origins if isinstance(error, UsageError)]
             if len(texts) > 1:
-                what = f"{secret.name}.{name}: different values in {' and '.join(origins[text] for text in texts)}"
-                rule, remedy = "a field must have one value", "import a copy without the wrong one"
-                self._problems.append(UsageError(what, rule=rule, remedy=remedy, code="import-ambiguous"))
+                self._problems.append(ambiguous(f"{secret.name}.{name}", [origins[text] for text in texts]))
         if missing := [name for name in secret.fields if name not in found]:
             variables = [
                 variable for variable, (one, name, _) in self._targets.items() if one is secret and name in missing
