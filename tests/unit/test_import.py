@@ -9,7 +9,7 @@ import pytest
 
 from secretops.errors import UsageError
 from secretops.manifest import Broker, BrokerKind, ExternalAgent, Manifest, MqttProtocol, OwnedAgent, Reader, Secret
-from secretops.operations.import_values import Found, collect
+from secretops.operations.import_values import ImportPlan, collect
 from tests.real.stack import make_stack
 
 URL, UUID = "https://plant.agents.do-ai.run", "01234567-89ab-cdef-0123-456789abcdef"
@@ -50,7 +50,7 @@ def secrets_in_json(*secrets: dict[str, bytes | str], text: dict[str, str] | Non
     return json.dumps({"kind": "List", "items": items}).encode()
 
 
-def read(manifest: Manifest, folder: Path, files: dict[str, str | bytes], source: str = ".env") -> Found:
+def read(manifest: Manifest, folder: Path, files: dict[str, str | bytes], source: str = ".env") -> ImportPlan:
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def read(manifest: Manifest, folder: Path, files: dict[str, str | bytes], source
     return collect(manifest, source if source == "-" else str(folder / source), (folder / "stdin").read_bytes)
 
 
-def values(found: Found) -> dict[str, dict[str, str]]:
+def values(found: ImportPlan) -> dict[str, dict[str, str]]:
     return {name: dict(value) for name, value in found.values.items()}
 
 
@@ -82,7 +82,7 @@ def values(found: Found) -> dict[str, dict[str, str]]:
     pytest.param({"c.yaml": COMPOSE, "mqtt.txt": "canary-password\n", "server.env": "LOT_VERIFIER_API_URL=http://x\n"},
                  "c.yaml", {**FIELDS, "agent-key": {"api-key": "0123"}}, id="compose"),
     pytest.param({"c.yml": "services: {it: {environment: [MQTT_USER, 'MQTT_PASSWORD=$$a$UNSET${P:?no}${P:+.}']}}",
-                  ".env": "MQTT_USER=plant\nP=b\n"}, "c.yml",
+                  ".env": "MQTT_USER=plant\nP=b\nOTHER='$1'\n"}, "c.yml",
                  {"mqtt": {"username": "plant", "password": "$ab."}}, id="compose's references"),
     pytest.param({"stdin": secret_in_json({"mqtt-user": b"plant", "MQTT_PASSWORD": b"canary-password", "x": b"\xff"})},
                  "-", FIELDS, id="kubectl's JSON"),
@@ -119,6 +119,12 @@ def test_source_is_read_as_the_server_reads_it(
     ({"c.yaml": "services: {a: {environment: [MQTT_USER=a, MQTT_PASSWORD], env_file: [no.env, '${']}}"}, "c.yaml",
      ["import-source-unreadable", "import-source-unreadable", "import-field-missing"]),
     ({"c.yaml": "services: {a: {image: x}}"}, "c.yaml", ["import-service-unclear"]),
+    *[({"c.yaml": "services: {a: {env_file: s.env}}", "s.env": f"MQTT_USER=plant\nMQTT_PASSWORD={text}\n"}, "c.yaml",
+       ["import-value-unclear"]) for text in ("'canary$1'", "canary$$1", "'canary\\\\1'", "${HOME}")],
+    ({"c.yaml": "services: {a: {env_file: [{path: s.env, format: raw}]}}", "s.env": "DO_AGENT_API_KEY='canary'"},
+     "c.yaml", ["import-value-unclear"]),
+    ({"c.yaml": "services: {a: {environment: ['MQTT_USER=plant', 'MQTT_PASSWORD=${P_OF_ENV}']}}",
+      ".env": "P_OF_ENV='canary$1'"}, "c.yaml", ["import-reference-malformed", "import-field-missing"]),
     ({"c.yaml": "services: {a: {environment: canary}}"}, "c.yaml", ["import-compose-malformed"]),
     ({"c.yaml": "services: {canary: [}"}, "c.yaml", ["import-compose-malformed"]),
     ({"c.yaml": "services: {a: {environment: {MQTT_USER: a, MQTT_PASSWORD: '${A:-${B}}'}, extends: {service: b}}}"},
@@ -160,7 +166,7 @@ def test_left_over_entries_have_a_reason_each(manifest: Manifest, tmp_path: Path
         "import-ca-alone": "MQTT_CA_CERT",
         "import-secret-absent": "MCP_HTTP_TOKEN",
     }
-    again = Found.unpack(json.dumps(dict(found.packed())).encode())
+    again = ImportPlan.unpack(json.dumps(dict(found.packed())).encode())
     assert values(again) == FIELDS and again.origins == found.origins
     assert list(map(str, again.left)) == list(map(str, found.left))
 
