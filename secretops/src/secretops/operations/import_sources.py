@@ -41,7 +41,7 @@ _REFERENCE = re.compile(
 )
 
 _UNCLEAR = "with a $ or a backslash"
-_RESOLVED = "docker compose config writes it; import that, and delete it: it contains the values"
+_RESOLVED = "docker compose config > FILE; import FILE, and delete it: it contains the values"
 _READABLE = "a source must be a readable file of at most 1 MiB in UTF-8"
 
 
@@ -135,7 +135,8 @@ def _kubernetes(content: bytes, wanted: Collection[str]) -> _Entries:
     try:
         document = _KUBECTL.validate_json(content)
     except (ValidationError, RecursionError):
-        what, rule = "standard input is not a Secret in JSON", "--from - must get the output of kubectl get secret"
+        what = "standard input is not a Kubernetes Secret in JSON"
+        rule = "with --from - standard input must be the output of kubectl get secret -o json"
         remedy = "kubectl get secret NAME -o json | secretops import --from -"
         raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-malformed") from None
     decoded: list[tuple[str, str, bytes]] = []
@@ -146,7 +147,8 @@ def _kubernetes(content: bytes, wanted: Collection[str]) -> _Entries:
                 content = text.encode() if key in secret.text else base64.b64decode(text, validate=True)
                 decoded.append((origin, key, content))
             except binascii.Error:
-                what, rule, remedy = f"{origin}: not base64", "the data of a Secret must be base64", "correct the key"
+                what, rule = f"{origin}: not base64", "the data of a Kubernetes Secret must be base64"
+                remedy = "correct this key of the Secret"
                 yield UsageError(what, rule=rule, remedy=remedy, code="import-base64-malformed")
 
     def read(path: str) -> bytes:
@@ -217,7 +219,8 @@ def _compose(path: Path, wanted: Collection[str]) -> _Entries:
         raise UsageError(what, rule=rule, remedy=remedy, code="import-service-unclear")
     if project.services[chosen[0]].extends:
         what, rule = f"{chosen[0]}: extends another service", "the whole service must be in the file"
-        yield UsageError(what, rule=rule, remedy=_RESOLVED, code="import-service-extended")
+        remedy = f"docker compose -f {path} config > FILE; import FILE, and delete it: it contains the values"
+        yield UsageError(what, rule=rule, remedy=remedy, code="import-service-extended")
     yield from found[chosen[0]]
 
 
@@ -244,7 +247,8 @@ def _parse_compose(path: Path) -> _Project:
     except RecursionError:
         pass
     what = f"{path}: {where or 'nesting'} is not valid in a compose file"
-    rule, remedy = "it must follow the Compose specification", "check it: docker compose config --quiet"
+    rule = "the file must follow the Compose specification"
+    remedy = f"docker compose -f {path} config --quiet shows the error"
     raise UsageError(what, rule=rule, remedy=remedy, code="import-compose-malformed")
 
 
@@ -368,4 +372,4 @@ def ambiguous(where: str, origins: Iterable[str]) -> UsageError:
 
 
 def not_text(origin: str) -> UsageError:
-    return UsageError(f"{origin}: not UTF-8", rule=_READABLE, remedy="write it as UTF-8", code="import-not-text")
+    return UsageError(f"{origin}: not UTF-8", rule=_READABLE, remedy="write the text as UTF-8", code="import-not-text")
