@@ -95,7 +95,7 @@ def measure(folder: Path, say: Callable[[str], None]) -> Measured:
         mosquitto.stop()
     text = (
         f"### Clients that call through every change\n\n{table(_users_rows(*runs))}\n\n"
-        f"### The longest that a user was without a good answer\n\n{table(_effects_rows(*runs))}\n\n"
+        f"### The longest that a client was without a good answer\n\n{table(_effects_rows(*runs))}\n\n"
         f"### What it costs while nothing changes\n\n{STARTS} starts of each, {CALLS} calls of each tool after each "
         f"start, then {IDLE_SECONDS:.0f} s at rest.\n\n{table(_cost_rows(costs))}"
     )

@@ -73,7 +73,7 @@ class AwsStoreDict(TypedDict):
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: NotRequired[VpcDict]
     retention_days: NotRequired[int]
-    """Retention of the trail."""
+    """Retention of the trail, in days."""
     existing_trail: NotRequired[ExistingTrailDict]
     object_lock: NotRequired[Literal["governance", "compliance"]]
     """Object Lock mode of the trail's bucket. With `compliance`, not even the account's root user can delete records
@@ -159,7 +159,7 @@ class AzureStoreDict(TypedDict):
     workspace: NotRequired[WorkspaceDict]
     """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
     retention_days: NotRequired[int]
-    """Retention of a new workspace."""
+    """Retention of a new workspace, in days."""
     alert_emails: NotRequired[Sequence[str]]
     tags: NotRequired[Mapping[str, str]]
     """Tags in addition to project and stack."""
@@ -222,15 +222,15 @@ class VaultStoreDict(TypedDict):
 
     kind: Literal["vault"]
     address: str
-    """URL of the server."""
+    """URL of the Vault server."""
     operators: Sequence[str]
     """Declared readers in addition to server and rotator. A Vault administrator assigns them the operator's policy."""
     product: NotRequired[Literal["vault", "openbao"]]
-    """The server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
+    """The Vault server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
     namespace: NotRequired[str]
-    """Namespace in the server; by default root."""
+    """Namespace in Vault; by default root."""
     ca_file: NotRequired[str]
-    """PEM file of the CA certificates that sign the server's certificate; by default the system's."""
+    """PEM file of the CA certificates that sign the Vault server's certificate; by default the system's."""
     approle: NotRequired[VaultAppRoleDict]
     jwt: NotRequired[VaultJwtDict]
     kubernetes: NotRequired[VaultKubernetesDict]
@@ -239,8 +239,8 @@ class VaultStoreDict(TypedDict):
     max_versions: NotRequired[int]
     """Number of versions of each secret that Vault stores, the current one included."""
     audit_files: NotRequired[Sequence[str]]
-    """Files of the server's audit log, which covers all stacks. By default a production stack uses /vault/audit and
-    standard output. An empty list enables no device, for example if another stack enables them."""
+    """Files of the Vault server's audit log, which covers all stacks. By default a production stack uses /vault/audit
+    and standard output. An empty list enables no device, for example if another stack enables them."""
     pki: NotRequired[VaultPkiDict]
 
 
@@ -253,8 +253,8 @@ class LocalServerDict(TypedDict):
     reader: NotRequired[str]
     """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
     folder: NotRequired[str]
-    """With a store other than dotenv, the folder for config/mcp.json, which has the MCP client's entry. Relative to the
-    project or absolute."""
+    """With a store other than dotenv, the folder for config/mcp.json, which has the server's entry for MCP clients.
+    Relative to the project or absolute."""
 
 
 class LogDriverDict(TypedDict):
@@ -271,7 +271,7 @@ class SwarmServerDict(TypedDict):
     image: str
     """The server's image, with tag or digest. Rotations run in it, too."""
     replicas: NotRequired[int]
-    """Number of replicas; 1 with publish ingress."""
+    """Number of replicas. It must be 1 with publish ingress, since an MCP session lives in one replica."""
     publish: NotRequired[Literal["none", "ingress", "host"]]
     """Who can connect. none: containers on its overlay network. ingress: also clients, by the same port of every node.
     host: also clients, by a port that Docker chooses on each replica's node."""
@@ -381,10 +381,10 @@ class KubernetesServerDict(TypedDict):
     oidc_issuer: NotRequired[Input[str]]
     """URL of the cluster's OIDC issuer, for store azure. Entra then trusts External Secrets' service account."""
     reference: NotRequired[Literal["MountedFiles", "SyncedKey"]]
-    """How pods get the secrets of store vault. MountedFiles, the default: Vault's agent, which needs its injector in
-    the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
+    """How pods get the secrets, only if the store is vault. MountedFiles, the default: Vault's agent, which needs its
+    injector in the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
     vault_cidrs: NotRequired[Sequence[str]]
-    """Networks of the Vault server, with store vault."""
+    """Networks of the Vault server, to which pods may connect; only if the store is vault."""
     oidc_provider: NotRequired[Input[str]]
     """ARN of the cluster's OIDC provider, for store aws. AWS then trusts External Secrets' service account."""
 
@@ -408,7 +408,7 @@ class EcsServerDict(TypedDict):
     security_groups: Input[Sequence[Input[str]]]
     cluster: NotRequired[Input[str]]
     replicas: NotRequired[int]
-    """Number of tasks; 1 with a load balancer."""
+    """Number of tasks. It must be 1 with a load balancer, since an MCP session lives in one task."""
     reference: NotRequired[Literal["NativeRef", "Fetched"]]
     """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects secrets as
     environment variables when a task starts, and a new version starts a deployment."""

@@ -136,8 +136,8 @@ def with_name(plan: Plan, kind: str, *path: str, name: Any) -> list[Resource] | 
 
 
 def require(of: Resource, found: list[Resource] | Unknown, what: str, wrong: str) -> Iterator[Finding]:
-    """Yield a finding if `found` is empty: the resource `of` requires `what`. `wrong` is the consequence and the
-    remedy."""
+    """Yield a finding if `found` is empty or unknown: the resource `of` requires `what`. `wrong` is the consequence and
+    the remedy."""
     if isinstance(found, Unknown):
         yield Finding(of.urn, f"whether it has {what} is known after pulumi up", unknown=True)
     elif not found:

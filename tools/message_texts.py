@@ -61,7 +61,6 @@ def modules() -> dict[Path, ast.Module]:
 
 @cache
 def scopes() -> tuple[Scope, ...]:
-    """Return every module and function."""
     found: list[Scope] = []
     for path, module in modules().items():
         found.append(Scope(path))
@@ -126,6 +125,8 @@ def shown(node: ast.expr | None, known: Mapping[str, str]) -> str:
     """Return a text, with known texts or names in capitals for its expressions."""
     if isinstance(node, ast.Name):
         return known.get(node.id, "")
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+        return shown(node.func.value, known).replace("{}", "…")
     if isinstance(node, ast.IfExp):
         return " / ".join(filter(None, (shown(node.body, known), shown(node.orelse, known))))
 
@@ -148,7 +149,6 @@ def _shown(
 
 
 def names_in(nodes: Iterable[ast.expr | None]) -> set[str]:
-    """Return the names of variables in expressions."""
     return {part.id for node in nodes if node for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 

@@ -99,7 +99,7 @@ def build(source: Path, folder: Path, text: str) -> None:
     run_step(
         "the package of the Lambda functions",
         [sys.executable, "-m", "components.aws.lambda_package"],
-        remedy="make lambda says more",
+        remedy="build the package alone, to see why: make lambda",
         cwd=source,
         env={"PYTHONPATH": f"{source}{os.pathsep}{source / 'secretops/src'}"},
     )

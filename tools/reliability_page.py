@@ -1,4 +1,4 @@
-"""Generate docs/reliability.md: the gates that test every shipped stack, from the tests' table."""
+"""Generate docs/reliability.md: which tests prove each gate for each shipped stack, and what no test proves."""
 
 from __future__ import annotations
 

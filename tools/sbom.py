@@ -43,7 +43,7 @@ print(json.dumps({
 
 def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1:
-        sys.stderr.write("python -m tools.sbom IMAGE, with the name that make image gave it\n")
+        sys.stderr.write("usage: python -m tools.sbom IMAGE, the name of an image that make image built\n")
         return 1
     try:
         made = document(arguments[0], docker=os.environ.get("DOCKER", "docker"))
@@ -57,11 +57,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def document(image: str, *, docker: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
-    remedy = "make image first, and name the image that it made"
+    remedy = f"build the image first: make image TAG={image}"
     run = [docker, "run", "--rm", "--network", "none", "--read-only", "--entrypoint", "/opt/secretops/bin/python"]
-    printed = run_step(f"ask {image} what it holds", [*run, image, "-c", SCRIPT], remedy=remedy, env=env)
+    printed = run_step(f"list the contents of {image}", [*run, image, "-c", SCRIPT], remedy=remedy, env=env)
     found = json.loads(printed.splitlines()[-1])  # docker may print a warning before the JSON
-    digest = run_step(f"ask for the id of {image}", [docker, "inspect", "-f", "{{.Id}}", image], remedy=remedy, env=env)
+    digest = run_step(f"read the id of {image}", [docker, "inspect", "-f", "{{.Id}}", image], remedy=remedy, env=env)
     made: dict[str, Any] = json.loads(_export())
     made["components"] = [*_python(made["components"], found), *_debian(found), *_others(found)]
     made["dependencies"] = _among(made)

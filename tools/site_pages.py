@@ -59,7 +59,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:  # noqa: ARG001
-    """Return the page's Markdown, with links of the site and indented lists."""
+    """Return the page's Markdown, with its links rewritten for the site, and its lists indented."""
     at = next((source for source, name in OUTSIDE.items() if name == page.file.src_uri), f"docs/{page.file.src_uri}")
 
     def in_site(link: re.Match[str]) -> str:

@@ -72,7 +72,7 @@ def call(
         )
     except OSError as problem:
         raise ScanError(
-            f"{argv[0]}: {problem.strerror}", remedy="install it, or run the scan from a folder that is there"
+            f"{argv[0]}: {problem.strerror}", remedy=f"install {argv[0]}, or run the scan in an existing folder"
         ) from problem
 
 

@@ -216,7 +216,7 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
 
 def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
     for at, operator in enumerate(store.operators):
-        what = "a role or user that the operator may assume or log in as"
+        what = "the operator's role or user"
         yield from _not_here(store, f"store.operators.{at}", operator, what)
     if topic := known(store.alert_topic):
         yield from _not_here(store, "store.alert_topic", topic, "a topic", regional=True)

@@ -65,7 +65,7 @@ class AwsStore(StoreSection):
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: Vpc | None = None
     retention_days: Retention = 365
-    """Retention of the trail."""
+    """Retention of the trail, in days."""
     existing_trail: ExistingTrail | None = None
     object_lock: Literal["governance", "compliance"] = "governance"
     """Object Lock mode of the trail's bucket. With `compliance`, not even the account's root user can delete records
@@ -108,7 +108,7 @@ class EcsServer(ServerSection):
     security_groups: SecurityGroups
     cluster: Cluster | None = None
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
-    """Number of tasks; 1 with a load balancer."""
+    """Number of tasks. It must be 1 with a load balancer, since an MCP session lives in one task."""
     reference: Literal["NativeRef", "Fetched"] = "Fetched"
     """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects secrets as
     environment variables when a task starts, and a new version starts a deployment."""

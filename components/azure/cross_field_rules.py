@@ -116,14 +116,15 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
         yield Problem(
             "server.ingress: network, without store.subnet",
             "ingress from the network requires a subnet: without one, the network is the internet",
-            "add subnet to the section store, or remove ingress",
+            "add store.subnet, or remove server.ingress",
             code="ingress-needs-subnet",
         )
     if store.zone_redundant and not store.subnet:
         yield Problem(
             "store.zone_redundant: true, without store.subnet",
-            "zone redundancy requires an environment in your own network (Container Apps)",
-            "add subnet, or remove zone_redundant",
+            "store.zone_redundant requires store.subnet: Container Apps spread only environments in your network "
+            "over zones",
+            "add store.subnet, or remove store.zone_redundant",
             code="zones-need-subnet",
         )
     endpoint = store.network.private_endpoint if store.network else None

@@ -179,7 +179,7 @@ def _check(name: str, resource: str, wanted: str) -> str:
         return resource
     raise ComponentError(
         f"{name}: the provider, or the shared Container Apps environment, is in subscription {found}",
-        f"the subscription must be that of the arguments, {wanted}: names and roles are for it",
+        f"the subscription must be {wanted}, that of the arguments, for which names and roles are made",
         f"correct the argument subscription, or pass a provider with subscription_id {wanted}",
         code="provider-of-other-account",
     )

@@ -77,8 +77,8 @@ class Names:
         return f"https://{self.storage}.blob.core.windows.net/{LEASE_CONTAINER}/{LEASE_BLOB}"
 
     def plain(self, what: str) -> str:
-        """Return a name within the resource group that ends with `what`. It has at most 32 lower-case letters, digits
-        and dashes."""
+        """Return a resource's name: the stack's name, then `what`. It is unique only within the resource group, and has
+        at most 32 lower-case letters, digits and dashes."""
         stack = _cut(self.stack, _PLAIN_STACK)
         short = stack if stack == self.stack else f"{_cut(stack, _PLAIN_STACK - 5)}-{_hash(self.stack)[:4]}"
         return f"{BASE}-{short}-{what}"

@@ -65,7 +65,7 @@ class Azure(Platform):
 
     def last_steps(self, settings: Settings) -> Iterator[str]:
         if isinstance(settings.server, ContainerAppServer) and not settings.server.bootstrapped:
-            yield "bootstrapped: true in the section server, and pulumi up"
+            yield "write server.bootstrapped: true in the stack file and run pulumi up"
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> ContainerApp:
         return _identities(name, settings, opts).container_app()

@@ -100,7 +100,8 @@ _BY_WHOM = "| project TimeGenerated, Who, Secret, OperationName, Status, Source"
 
 
 def _events(vault: str, *branches: str) -> str:
-    """Return a query for the vault's audit events, in either of its tables, and for the rows of `branches`."""
+    """Return a query for the vault's audit events, from both tables that may contain them, and for the rows of
+    `branches`."""
     columns = {
         "Status": audit_tables.STATUS,
         "Source": audit_tables.ADDRESS,

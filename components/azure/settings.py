@@ -87,7 +87,7 @@ class AzureStore(StoreSection):
     workspace: Workspace | None = None
     """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
     retention_days: Annotated[int, between(30, 730, "days, the interactive retention of Log Analytics")] = 365
-    """Retention of a new workspace."""
+    """Retention of a new workspace, in days."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=48)
 

@@ -39,4 +39,4 @@ class McpServerArgs:
 
 class McpServer(Component):
     endpoint: pulumi.Input[str]
-    """URL for MCP clients, or path of the config/mcp.json with the MCP client's entry."""
+    """URL for MCP clients, or path of config/mcp.json."""

@@ -29,7 +29,7 @@ class MountedFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class InjectedFiles(MountedFiles):
-    """Secrets that a store's agent writes into files. An injector adds the agent to each pod."""
+    """Secrets that Vault's agent writes into files. An injector adds that agent to each pod."""
 
     annotations: Mapping[str, str]
     """Annotations for each pod: what the agent reads, with which role, and into which files it writes."""

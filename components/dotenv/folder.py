@@ -206,7 +206,7 @@ def drift(props: Mapping[str, Any]) -> Iterator[str]:
 
 
 def make(props: Mapping[str, Any]) -> None:
-    """Create or repair what `props` lists, and change nothing else. Idempotent."""
+    """Create or repair what `props` lists, and the folder's .gitignore. Change nothing else. Idempotent."""
     root = Path(props["root"])
     with files.os_errors(root):
         root.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)

@@ -22,18 +22,18 @@ class LocalMcpServerArgs(McpServerArgs):
     references: MountedFiles | Fetched
     """Result of a store's `publish`, or your own references."""
     root: str
-    """Absolute path of the folder for config/mcp.json, which has the MCP client's entry."""
+    """Absolute path of the folder for config/mcp.json, which has the server's entry for MCP clients."""
     source: str | None = None
     """Folder of the upstream server; by default the launcher finds or clones it."""
     folders: tuple[str, ...] = ("config",)
     """Folders to create below `root`, including those of a rotator."""
     env_file: bool = False
-    """Whether public variables go into config/.env, as with the dotenv store, instead of the MCP client's entry."""
+    """Whether public variables go into config/.env, as with the dotenv store, instead of config/mcp.json."""
 
 
 class LocalMcpServer(McpServer):
-    """An MCP client's entry and public variables. Contains no secret values. Starts no process: the MCP client starts
-    the launcher."""
+    """The server's entry for MCP clients, and public variables. Contains no secret values. Starts no process: the MCP
+    client starts the launcher."""
 
     def __init__(self, name: str, args: LocalMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:local:McpServer", name, opts)
@@ -52,8 +52,8 @@ class LocalMcpServer(McpServer):
 
 
 def client_entry(args: LocalMcpServerArgs, public: Mapping[str, str]) -> str:
-    """Return the launcher's entry for an MCP client's configuration, as in the server's example. It contains no
-    secret."""
+    """Return the server's entry in an MCP client's configuration (config/mcp.json). It starts the launcher, and
+    contains no secret."""
     entry = {
         "command": str(Path(sys.prefix) / "bin" / "secretops"),
         "args": ["run", "--from", args.references.source],

@@ -35,8 +35,8 @@ class LocalServer(ServerSection):
     reader: Caller | None = None
     """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
     folder: Folder | None = None
-    """With a store other than dotenv, the folder for config/mcp.json, which has the MCP client's entry. Relative to the
-    project or absolute."""
+    """With a store other than dotenv, the folder for config/mcp.json, which has the server's entry for MCP clients.
+    Relative to the project or absolute."""
 
     @property
     def entry_folder(self) -> Path:

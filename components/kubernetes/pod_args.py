@@ -62,7 +62,7 @@ class NetworkArgs:
     """Networks of clients that are not pods of the cluster, such as load balancers, or ingress controllers on a node's
     network."""
     vault_cidrs: Sequence[str] = EVERYWHERE
-    """Networks of the Vault server, with store vault."""
+    """Networks of the Vault server, to which pods may connect; only if the store is vault."""
 
 
 @dataclass(frozen=True, kw_only=True)

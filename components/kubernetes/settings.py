@@ -108,8 +108,8 @@ class KubernetesServer(ServerSection):
     oidc_issuer: Issuer | None = None
     """URL of the cluster's OIDC issuer, for store azure. Entra then trusts External Secrets' service account."""
     reference: Literal["MountedFiles", "SyncedKey"] | None = None
-    """How pods get the secrets of store vault. MountedFiles, the default: Vault's agent, which needs its injector in
-    the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
+    """How pods get the secrets, only if the store is vault. MountedFiles, the default: Vault's agent, which needs its
+    injector in the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
     vault_cidrs: Networks = EVERYWHERE
     oidc_provider: OidcProvider | None = None
     """ARN of the cluster's OIDC provider, for store aws. AWS then trusts External Secrets' service account."""

@@ -132,7 +132,7 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
         if other and name not in specs.GUIDE:
             yield Problem(
                 f"secrets.{name}: the variable of its field {field} would be {variable}",
-                f"a field's variable, and that name with _FILE, must be unused; {other} already uses one of them",
+                f"a field's variable, and that name with _FILE, must be unused, but one of them belongs to {other}",
                 "rename the secret or its field",
                 code="variable-taken",
             )

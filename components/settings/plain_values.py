@@ -189,7 +189,7 @@ def _measures(where: str, entry: Any) -> bool:
 
 
 def encrypted_entry(section: str) -> Problem:
-    return _value(section, "a secure: entry")
+    return _value(section, "an encrypted entry (secure:)")
 
 
 _NO_VALUE = "a secret value must not be in a stack file, even encrypted: Pulumi would store the value in its state"

@@ -60,7 +60,7 @@ _REMEDY = "write it like the files in examples/"
 class StackFileError(Exception):
     """The file is not a valid stack file. `problem` has what is wrong, the rule and the remedy."""
 
-    def __init__(self, what: str, rule: str, remedy: str = _REMEDY, *, code: str) -> None:
+    def __init__(self, what: str, rule: str, remedy: str, *, code: str) -> None:
         self.problem = Problem(what, rule, remedy, code)
         super().__init__(str(self.problem))
 
@@ -111,9 +111,11 @@ class StackFile:
                 code="file-unreadable",
             ) from None
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-            raise StackFileError(f"{path}{_wrong(error, text)}", _RULE, code="file-syntax") from None
+            raise StackFileError(f"{path}{_wrong(error, text)}", _RULE, _REMEDY, code="file-syntax") from None
         except StackFileError as error:
-            raise StackFileError(f"{path}: {error.problem.what}", error.problem.rule, code=error.problem.code) from None
+            raise StackFileError(
+                f"{path}: {error.problem.what}", error.problem.rule, error.problem.remedy, code=error.problem.code
+            ) from None
 
 
 # Quoted parts of PyYAML's errors that are not the file's text: a kind of token, or one character.
@@ -158,14 +160,19 @@ def document(text: str) -> dict[Any, Any]:
 def _config_of(content: Mapping[Any, Any]) -> dict[Any, Any]:
     config = content.get("config")
     if not isinstance(config, dict):
-        raise StackFileError("no config: section", _SECTIONS, code="config-missing")
+        raise StackFileError("no config: section", _SECTIONS, _REMEDY, code="config-missing")
     return config
 
 
 def _own(config: Mapping[Any, Any]) -> dict[str, Any]:
     sections = {str(key).removeprefix(f"{PROJECT}:"): entry for key, entry in config.items() if _is_own(str(key))}
     if len(sections) < len([key for key in config if _is_own(str(key))]):
-        raise StackFileError("a section occurs twice, with and without the prefix", _SECTIONS, code="section-twice")
+        raise StackFileError(
+            "a section occurs twice, with and without the prefix",
+            _SECTIONS,
+            "remove one of the two",
+            code="section-twice",
+        )
     return sections
 
 

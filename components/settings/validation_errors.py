@@ -93,12 +93,10 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
                 code="key-missing",
             )
         case "extra_forbidden":
-            article = "an" if section[0] in "aeiou" else "a"
-            one = {"secrets": "a declared secret"}.get(section, section)
-            of = f"{article} {section} of kind {kind}" if kind else one
+            of = f"section {section} of kind {kind}" if kind else f"section {section}"
             within = ".".join(map(str, detail["loc"][:-1]))
             if "." in within and within in keys:
-                kind, of = within, within.rpartition(".")[2]
+                kind, of = within, f"section {within.rpartition('.')[2]}"
             known = list(keys[kind])
             inner = next((name for name in keys if name.startswith(f"{kind}.") and key in keys[name]), None)
             remedy = (

@@ -67,14 +67,14 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
         yield Problem(
             f"server.port: {server.port} with server.publish: host",
             "Docker must choose the port: a new replica starts before the old one ends, on the same node",
-            "remove port, or write publish: ingress",
+            "remove server.port; or write publish: ingress and replicas: 1",
             code="port-of-host",
         )
     if server.publish == "none" and server.port is not None:
         yield Problem(
             f"server.port: {server.port} with server.publish: none",
             "server.port requires publish: ingress; with publish: none, no node has a port of the server",
-            "remove port, or write publish: ingress",
+            "remove server.port; or write publish: ingress and replicas: 1",
             code="port-not-published",
         )
 

@@ -31,8 +31,8 @@ def service(
 ) -> docker.Service:
     """Declare the service `shape` for the component `name`, with `secrets` mounted.
 
-    With `moved`, secretops changes the list of mounted secrets, and `secrets` is its current content. `formerly` is the
-    resource's name before version 0.2.
+    With `moved`, secretops, not Pulumi, manages the list of mounted secrets; pass its current content. `formerly` is
+    the resource's name before version 0.2.
     """
     opts = _options(f"{name}-service", formerly, place, parent)
     opts.delete_before_replace = True  # two services can't have the same name

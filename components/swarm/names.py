@@ -84,8 +84,8 @@ def files_of(secret: Secret) -> dict[str, SwarmFile]:
 
 
 def variables_to(secret: Secret, *, has_ca: bool) -> dict[str, str]:
-    """Return the path of the file for each variable of a secret. With `has_ca`, omit the CA file: the stack has its
-    own."""
+    """Return the path of the file for each variable of a secret, such as MQTT_PASSWORD_FILE. With `has_ca`, omit the
+    secret's CA file: the stack configures the broker's CA."""
     files = files_of(secret)
     named = {}
     for field, variable in variables_of(secret).items():

@@ -50,7 +50,7 @@ class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     references: MountedFiles | Fetched
     """Where the server reads secrets: the result of a store's `publish`, or your own references."""
     replicas: int = 2
-    """Number of replicas; 1 with publish ingress."""
+    """Number of replicas. It must be 1 with publish ingress, since an MCP session lives in one replica."""
     publish: Literal["none", "ingress", "host"] = "none"
     """Who can connect. none: containers on its overlay network. ingress: also clients, by the same port of every node.
     host: also clients, by a port that Docker chooses on each replica's node."""

@@ -142,6 +142,7 @@ class Shape:
 
 
 def seconds(number: int) -> str:
-    """Return a duration as Docker's daemon writes it (1m30s for 90), so that a refresh finds no change."""
+    """Return a duration in the form that Pulumi's Docker provider reads back (1m30s for 90), so that a refresh finds no
+    change."""
     minutes, rest = divmod(number, 60)
     return "".join([f"{minutes}m" if minutes else "", f"{rest}s" if rest or not minutes else ""])

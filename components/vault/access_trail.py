@@ -1,6 +1,6 @@
-"""The Vault store's trail: audit devices log each request to the server, with secret values as HMACs.
+"""The Vault store's trail: audit devices log each request to Vault, with secret values as HMACs.
 
-By default there are two. A server rejects requests if all devices fail, so each read is recorded.
+By default there are two. Vault rejects requests if all devices fail, so each read is recorded.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ class Names:
     """Name of the KV mount and the password policy, and common name of client certificates."""
 
     def of(self, what: str) -> str:
-        """Return the name of a mount, policy or role. It starts with the stack's, since other stacks may use the
-        server."""
+        """Return the name of a mount, policy or role. It starts with the stack's, since other stacks may use the same
+        Vault."""
         return f"{self.base}-{what}"
 
 
@@ -52,7 +52,7 @@ Who = Literal["server", "rotator"]
 
 # Path in a pod of its service account's token for Vault.
 POD_TOKEN = "/var/run/secrets/vault/token"  # noqa: S105  # nosec B105 - a path
-# Folder for logins of programs on this machine, below that of the MCP client's entry or of the rotator.
+# Folder for logins of programs on this machine, below that of config/mcp.json or of the rotator.
 LOGIN_FOLDER = "login"
 # Name of the file with the Vault server's CA certificates, in a pod's folder of public files.
 CA_FILE = "vault-ca.crt"
@@ -63,11 +63,11 @@ class VaultServerArgs:
     """A Vault server. Pulumi reads its own token from VAULT_TOKEN."""
 
     address: str
-    """URL of the server."""
+    """URL of the Vault server."""
     namespace: str | None = None
-    """Namespace in the server; by default root."""
+    """Namespace in Vault; by default root."""
     ca_file: str | None = None
-    """PEM file of the CA certificates that sign the server's certificate; by default the system's."""
+    """PEM file of the CA certificates that sign the Vault server's certificate; by default the system's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +83,10 @@ class VaultStackArgs:
 @dataclass(frozen=True, kw_only=True)
 class AuditArgs:
     product: Literal["vault", "openbao"] = "vault"
-    """The server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
+    """The Vault server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
     audit_files: Sequence[str] | None = None
-    """Files of the server's audit log, which covers all stacks. By default a production stack uses /vault/audit and
-    standard output. An empty list enables no device, for example if another stack enables them."""
+    """Files of the Vault server's audit log, which covers all stacks. By default a production stack uses /vault/audit
+    and standard output. An empty list enables no device, for example if another stack enables them."""
 
 
 @dataclass(frozen=True, kw_only=True)

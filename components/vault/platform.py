@@ -112,7 +112,7 @@ class Vault(Platform):
 
     def last_steps(self, settings: Settings) -> Iterator[str]:
         if isinstance(settings.store, VaultStore) and settings.store.waits_for_a_signature:
-            yield "sign the output csr, name what was signed in store.pki.certificate_file, and pulumi up"
+            yield "sign the output csr, write the certificate's path in store.pki.certificate_file and run pulumi up"
 
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions

@@ -1,7 +1,7 @@
 """Policies of server, rotator, operator and doctor, as in tests/unit/golden/vault-policies.txt.
 
-Server and rotator may not list, and have no wildcards. An operator has both, to find secrets that were removed from the
-stack.
+Server and rotator may not list, and have no wildcards. An operator may list the mount; wildcards allow purging secrets
+that left the stack, and `secretops audit --value-of`. Doctor's policy may list and read every policy.
 """
 
 from __future__ import annotations

@@ -124,12 +124,12 @@ class Server(TypedDict):
     reader: NotRequired[str]
     """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
     folder: NotRequired[str]
-    """With a store other than dotenv, the folder for config/mcp.json, which has the MCP client's entry. Relative to the
-    project or absolute."""
+    """With a store other than dotenv, the folder for config/mcp.json, which has the server's entry for MCP clients.
+    Relative to the project or absolute."""
     image: NotRequired[str]
     """The server's image, with tag or digest. Rotations run in it, too."""
     replicas: NotRequired[int]
-    """Number of replicas; 1 with publish ingress."""
+    """Number of replicas. It must be 1 with publish ingress, since an MCP session lives in one replica."""
     publish: NotRequired[ServerPublish]
     """Who can connect. none: containers on its overlay network. ingress: also clients, by the same port of every node.
     host: also clients, by a port that Docker chooses on each replica's node."""
@@ -198,10 +198,10 @@ class Server(TypedDict):
     oidc_issuer: NotRequired[Input[str]]
     """URL of the cluster's OIDC issuer, for store azure. Entra then trusts External Secrets' service account."""
     reference: NotRequired[ServerReference]
-    """How pods get the secrets of store vault. MountedFiles, the default: Vault's agent, which needs its injector in
-    the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
+    """How pods get the secrets, only if the store is vault. MountedFiles, the default: Vault's agent, which needs its
+    injector in the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
     vault_cidrs: NotRequired[list[str]]
-    """Networks of the Vault server, with store vault."""
+    """Networks of the Vault server, to which pods may connect; only if the store is vault."""
     oidc_provider: NotRequired[Input[str]]
     """ARN of the cluster's OIDC provider, for store aws. AWS then trusts External Secrets' service account."""
     subnets: NotRequired[Input[list[Input[str]]]]
@@ -371,7 +371,7 @@ class AwsStore(TypedDict):
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     vpc: NotRequired[Vpc]
     retention_days: NotRequired[int]
-    """Retention of the trail."""
+    """Retention of the trail, in days."""
     existing_trail: NotRequired[ExistingTrail]
     object_lock: NotRequired[AwsStoreObjectLock]
     """Object Lock mode of the trail's bucket. With `compliance`, not even the account's root user can delete records
@@ -460,7 +460,7 @@ class AzureStore(TypedDict):
     workspace: NotRequired[Workspace]
     """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
     retention_days: NotRequired[int]
-    """Retention of a new workspace."""
+    """Retention of a new workspace, in days."""
     alert_emails: NotRequired[list[str]]
     tags: NotRequired[dict[str, str]]
     """Tags in addition to project and stack."""
@@ -536,15 +536,15 @@ class VaultStore(TypedDict):
     """A KV v2 mount of HashiCorp Vault or OpenBao. Pulumi reads its own token from VAULT_TOKEN."""
 
     address: str
-    """URL of the server."""
+    """URL of the Vault server."""
     operators: list[str]
     """Declared readers in addition to server and rotator. A Vault administrator assigns them the operator's policy."""
     product: NotRequired[VaultStoreProduct]
-    """The server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
+    """The Vault server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
     namespace: NotRequired[str]
-    """Namespace in the server; by default root."""
+    """Namespace in Vault; by default root."""
     ca_file: NotRequired[str]
-    """PEM file of the CA certificates that sign the server's certificate; by default the system's."""
+    """PEM file of the CA certificates that sign the Vault server's certificate; by default the system's."""
     approle: NotRequired[VaultAppRole]
     jwt: NotRequired[VaultJwt]
     kubernetes: NotRequired[VaultKubernetes]
@@ -553,8 +553,8 @@ class VaultStore(TypedDict):
     max_versions: NotRequired[int]
     """Number of versions of each secret that Vault stores, the current one included."""
     audit_files: NotRequired[list[str]]
-    """Files of the server's audit log, which covers all stacks. By default a production stack uses /vault/audit and
-    standard output. An empty list enables no device, for example if another stack enables them."""
+    """Files of the Vault server's audit log, which covers all stacks. By default a production stack uses /vault/audit
+    and standard output. An empty list enables no device, for example if another stack enables them."""
     pki: NotRequired[VaultPki]
 
 

@@ -237,7 +237,8 @@ def _plain_text(action: str, found: Sequence[Statement]) -> Iterator[str]:
         for one in found
     )
     if not denied:
-        yield f"allows calls in plain text; deny {action} to everybody where aws:SecureTransport is false"
+        on = " on the bucket and its objects (/*)" if action == "s3:*" else ""
+        yield f"allows calls in plain text; deny {action}{on} to everybody where aws:SecureTransport is false"
 
 
 READ = "GetSecretValue"
@@ -266,7 +267,7 @@ def _denies(statement: Statement, action: str) -> bool:
 def _gaps(found: Sequence[Statement]) -> Iterator[str]:
     for action in GUARDED:
         if not any(_denies(one, action) for one in found):
-            yield f"does not deny {action} to all except named principals; add that Deny, with ArnNotEquals {PRINCIPAL}"
+            yield f"does not deny {action} on * except to named principals; add that, by only ArnNotEquals {PRINCIPAL}"
 
 
 def _unguarded(plan: Plan) -> Iterator[Finding]:

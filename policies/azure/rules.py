@@ -25,7 +25,7 @@ AUDIENCE = "api://AzureADTokenExchange"
 
 
 def store_needs(kind: str, what: str, wrong: str) -> Callable[[Plan], Iterator[Finding]]:
-    """Return a judge that requires a resource of type `kind` in a stack with a store."""
+    """Return a judge that requires a resource of type `kind` in a stack with an Azure store."""
 
     def look(plan: Plan) -> Iterator[Finding]:
         for store in plan.of_type(STORE):
@@ -178,7 +178,11 @@ RULES = (
         checks=rows(
             ACCOUNT,
             ("enableHttpsTrafficOnly", is_true, "is not true: the account accepts plain text; set true"),
-            ("minimumTlsVersion", one_of("TLS1_2", "TLS1_3"), "is below 1.2: old versions are weak; set TLS1_2"),
+            (
+                "minimumTlsVersion",
+                one_of("TLS1_2", "TLS1_3"),
+                "is missing or below 1.2: old versions are weak; set TLS1_2",
+            ),
             ("allowSharedKeyAccess", one_of(False), "is not false: a key needs no role; set false"),
             ("isLocalUserEnabled", one_of(False), "is not false: a local user needs no role; set false"),
             ("allowBlobPublicAccess", one_of(False), "is not false: blobs may be public; set false"),

@@ -179,7 +179,7 @@ RULES: tuple[Rule, ...] = (
         sentence="A pod has a token of the API server only if a Role is bound to its account.",
         controls=controls("CC6.1 7.2.5 164.312(d) 32(1)(b)", "no pod has a credential that it does not use"),
         limitation="Roles that others bind to these accounts.",
-        checks=(Expect(_ACCOUNT, _AUTOMOUNT, one_of(False), "is not false: every pod gets a token; set it per pod"),),
+        checks=(Expect(_ACCOUNT, _AUTOMOUNT, one_of(False), "is not false: every pod gets a token; set false"),),
         across=_look_at_tokens,
         types=PODS,
     ),

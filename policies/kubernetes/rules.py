@@ -220,7 +220,7 @@ RULES: tuple[Rule, ...] = (
                 (_STORE, _CLUSTER_STORE),
                 "spec.provider",
                 _reads_as_account,
-                "stores a key, or no serviceAccountRef; set only that",
+                "must have serviceAccountRef, and no key; set only that",
             ),
         ),
     ),
@@ -289,7 +289,9 @@ RULES: tuple[Rule, ...] = (
                 "is on: the provider adopts existing objects; set false",
             ),
         ),
-        across=required("without a provider, the operator's variables select the cluster; add a provider", _PROVIDER),
+        across=required(
+            "no Kubernetes provider: the operator's variables would select the cluster; add one", _PROVIDER
+        ),
         applies=lambda plan: any(plan.of_type(_PROVIDER)) or in_a_cluster(plan),
     ),
     Rule(

@@ -163,7 +163,7 @@ def _look_at_login(provider: Resource) -> Iterator[Finding]:
 
 
 def _look_at_addresses(plan: Plan) -> Iterator[Finding]:
-    yield from required("the operator's variables select Vault; add a provider", _PROVIDER)(plan)
+    yield from required("no Vault provider: the operator's variables would select the server; add one", _PROVIDER)(plan)
     if at(plan.manifest, "store", "kind") == "vault":
         address = at(plan.manifest, "store", "address")
         yield from judge(
@@ -380,7 +380,7 @@ RULES: tuple[Rule, ...] = (
                 "is under 32 characters, or lacks a min-chars rule of a case or digits",
             ),
         ),
-        across=required("operators invent passwords; add a PasswordPolicy", _PASSWORDS),
+        across=required("no PasswordPolicy: operators would invent passwords; add one", _PASSWORDS),
         types=(_STORE,),
     ),
     Rule(

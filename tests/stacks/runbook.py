@@ -85,6 +85,7 @@ class Clone:
         script = "\n".join(["set -e", activate, *lines])
         out = ("PULUMI", "VIRTUAL_ENV", "MAKE", *self.without)  # also where make runs the tests
         kept = {name: text for name, text in os.environ.items() if not name.startswith(out)}
+        kept["PULUMI_HOME"] = str(self.folder / ".state/pulumi-home")  # not a home where somebody has logged in
         terminal, shells = pty.openpty()
         try:
             os.write(terminal, typed.encode())

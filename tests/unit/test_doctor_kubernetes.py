@@ -177,7 +177,7 @@ def status(path: str, part: str, **facts: Any) -> Callable[[Answers], object]:
     (data, "lease", "one that was killed"),
     (status(LEASES, "metadata", labels={"app.kubernetes.io/instance": "another"}), "lease", "another"),
     (status(CRONJOB, "spec", suspend=True), "rotator", "suspended"),
-    (status(CRONJOB, "status", lastSuccessfulTime="2026-11-29T09:59:00+00:00"), "rotator", "no success since"),
+    (status(CRONJOB, "status", lastSuccessfulTime="2026-11-29T09:59:00+00:00"), "rotator", "last succeeded"),
     (status(DEPLOYMENT, "status", readyReplicas=1), "server", "1 of 2"),
     (lambda cluster: cluster.grants.discard(("", "create", "secrets", "")), "your rights", "create any secrets"),
     (may(USERS[SERVER], "list", "secrets"), "server's rights", "list any secrets"),

@@ -61,7 +61,7 @@ HOSTILE: list[tuple[str, dict[str, Any] | None, Any, str]] = [
     ("secrets.1.name", None, "../../victim", "a secret's name"),
     ("secrets.1.name", None, "mqtt/../../victim", "a secret's name"),
     ("secrets.1.fields", None, ["../password"], "a field's name"),
-    ("secrets.1.users", None, ["user-a"], "two of them"),
+    ("secrets.1.users", None, ["user-a"], "two users"),
     ("secrets.1.users", None, ["user\x1b]0;owned\x07", "b"], "a broker user"),
     ("secrets.1.cadence_days", None, 0, "days"),
     ("secrets.2.agent", None, {"kind": "external", "url": "http://agent.example.com"}, "https"),
@@ -102,7 +102,7 @@ HOSTILE: list[tuple[str, dict[str, Any] | None, Any, str]] = [
     ("store.delivered", SWARM, {"mqtt": {"password": {"name": "../passwd"}}}, "without a slash"),
     ("store.namespace", KUBERNETES, "plant/../kube-system", "DNS label"),
     ("store.kind", None, "floppy", "one of dotenv"),
-    ("store.extra", None, "x", "no such key"),
+    ("store.extra", None, "x", "must not have this key"),
 ]
 
 

@@ -48,8 +48,8 @@ class Leftover(BaseModel):
 
 
 class State(BaseModel):
-    """The state of a run. `done` has the names of steps. `cleaning` is true once the proof has ended and the copy is
-    being removed, `finished` once all steps of the removal have ended."""
+    """The state of a run on a throwaway copy of a stack. `done` has the names of the steps that have ended. `cleaning`
+    is true once the removal of the copy has begun; then no further step runs. `finished` is true once it has ended."""
 
     began: str = Field(default_factory=utc)
     standin: bool = False

@@ -1,4 +1,4 @@
-"""Files that decide how a pull request is judged. Changes to them are the first row of a comment."""
+"""Files that decide how a pull request is judged. The review's comment reports changes to them first."""
 
 from __future__ import annotations
 

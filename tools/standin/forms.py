@@ -1,4 +1,4 @@
-"""Forms that a value may be required to have, each with its rule and remedy."""
+"""Constraints on an input, each with its rule and remedy."""
 
 from __future__ import annotations
 

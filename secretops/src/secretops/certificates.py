@@ -131,14 +131,14 @@ def _issued_problems(
     if _public(own) != _public(key):
         yield Problem(
             "the certificate is for another key",
-            "it must certify the key of the signing request",
+            "the certificate must certify the key of the signing request",
             code="certificate-key-mismatch",
         )
     names = [each.value for each in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [common_name]:
         yield Problem(
             "the certificate is for another name",
-            f"its only common name must be {common_name}",
+            f"the certificate's only common name must be {common_name}",
             code="certificate-name-mismatch",
         )
     yield from (*check_client(own, alone=True), *check_validity(own, "it", now), *check_strength(own, "it"))
@@ -240,14 +240,14 @@ def _sign(
     return builder.sign(signer, hashes.SHA256())
 
 
-_READABLE = "its names and extensions must follow RFC 5280"
+_READABLE = "the names and extensions of a certificate must follow RFC 5280"
 
 
 def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem]:
     """Yield all problems of an operator-supplied client certificate, each with its field."""
     found = load_certificates(fields["client.crt"])
     if not found:
-        rule = "it must be PEM: the client's own certificate, then its chain"
+        rule = "client.crt must be PEM: the client's own certificate, then its chain"
         yield Problem("client.crt contains no certificate", rule, code="certificate-malformed")
     elif not all(is_readable(each) for each in found):
         yield Problem(
@@ -262,7 +262,7 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
     if "ca.crt" in fields:
         authorities, rule = (
             load_certificates(fields["ca.crt"]),
-            "it must be the PEM of the CA that signs the broker's certificate, and valid now",
+            "ca.crt must be the PEM of the CA that signs the broker's certificate, and valid now",
         )
         if not authorities:
             yield Problem("ca.crt contains no certificate", rule, code="ca-malformed")
@@ -279,15 +279,15 @@ def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Prob
     elif (usage := _extension(own, x509.KeyUsage)) and not usage.digital_signature:
         yield Problem(
             "the certificate is not for signatures",
-            "its key usage must include digitalSignature",
+            "the certificate's key usage must include digitalSignature",
             code="certificate-key-usage",
         )
     usages = list(_extension(own, x509.ExtendedKeyUsage) or [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
     if alone and usages != [ExtendedKeyUsageOID.CLIENT_AUTH]:
-        rule = "its extended key usage must be only clientAuth, so that it cannot impersonate a server"
+        rule = "the extended key usage must be only clientAuth, so that the certificate cannot impersonate a server"
         yield Problem("the certificate is not only for clients", rule, code="certificate-not-client-only")
     elif not alone and not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & {*usages}:
-        rule = "its extended key usage must include clientAuth, which brokers require"
+        rule = "the certificate's extended key usage must include clientAuth, which brokers require"
         yield Problem("the certificate is not for clients", rule, code="certificate-not-client")
 
 
@@ -308,7 +308,12 @@ def check_validity(certificate: x509.Certificate, which: str, now: datetime) -> 
 
 
 def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Problem]:
-    rule, weak = f"a key must be RSA with {MIN_RSA} bits or more, or on an elliptic curve with {MIN_CURVE} or more", ""
+    rule = (
+        f"a key must be RSA with {MIN_RSA} bits or more, on an elliptic curve with {MIN_CURVE} bits or more, Ed25519 "
+        "or "
+        "Ed448"
+    )
+    weak = ""
     try:
         key = certificate.public_key()
     except (UnsupportedAlgorithm, ValueError):
@@ -333,14 +338,14 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
     except UnsupportedAlgorithm:
         yield Problem(
             f"the certificate is not supported: {which} has an unknown type of signature",
-            "a signature must use SHA-256 or better",
+            "a signature must use a known algorithm, such as SHA-256",
             code="certificate-signature-unsupported",
         )
     else:
         if isinstance(hashed, _BROKEN):
             yield Problem(
                 f"the certificate is weak: {which} has a signature with {hashed.name.upper()}",
-                "a signature must use SHA-256 or better",
+                "a signature must not use MD5 or SHA-1",
                 code="certificate-signature-weak",
             )
 
@@ -360,7 +365,7 @@ def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: d
         elif not is_ca(above):
             yield Problem(
                 "the certificate is signed by a certificate that is not a CA",
-                "its basic constraints must have CA:TRUE, which brokers require",
+                "a certificate that signs others must have CA:TRUE in its basic constraints",
                 code="certificate-issuer-not-ca",
             )
         yield from check_validity(above, "a CA of its chain", now)
@@ -417,7 +422,7 @@ def _check_key(text: str, own: x509.Certificate | None) -> Iterator[Problem]:
         if own and _public(key) != _public(own):
             yield Problem(
                 "client.key belongs to another certificate",
-                "it must be the key that client.crt certifies",
+                "client.key must be the key that client.crt certifies",
                 code="private-key-mismatch",
             )
 

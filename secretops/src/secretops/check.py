@@ -111,7 +111,7 @@ def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: boo
         return ok(f"in sync with {server}")
     return attention(
         f"this machine is {abs(ahead).total_seconds():.0f} s {'ahead of' if ahead > MAX_SKEW else 'behind'} {server}",
-        f"the clocks differ by at most {MAX_SKEW.seconds} s: versions are named by their time{why}",
+        f"the clocks must differ by at most {MAX_SKEW.seconds} s: version ids contain the time{why}",
         f"synchronize {'both clocks' if both else 'the clock of this machine'} by NTP",
     )
 
@@ -119,7 +119,9 @@ def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: boo
 def undeclared_secrets(names: Sequence[str], what: str, delete: str) -> Result:
     """Report secrets that are in the store but not in the manifest. `delete` is the command that deletes one of
     them."""
-    return attention(f"{', '.join(names)}: {what}", UNDECLARED_RULE, f"{delete}; or declare it in the stack file")
+    return attention(
+        f"{', '.join(names)}: {what}", UNDECLARED_RULE, f"{delete}; or declare the secret in the stack file"
+    )
 
 
 def poll(seconds: float, pause: float) -> Iterator[None]:
@@ -133,7 +135,7 @@ def expired_lease(holder: str, seconds: float, take_over: Repair | None, why: st
     """Report a lease that has expired because its holder has not renewed it for `seconds`."""
     return attention(
         f"held by {holder}, which did not renew it for {seconds:.0f} s",
-        f"a running holder renews its lease: this one {why} and may have left a rotation unfinished",
+        f"the holder must renew its lease: this one {why} and may have left a rotation unfinished",
         "secretops tick takes the lease over, and finishes the rotation",
         take_over,
     )

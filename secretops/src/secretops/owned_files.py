@@ -99,7 +99,7 @@ def check_folder(path: Path, *, follow: bool = False) -> None:
         raise StoreError(
             f"{path} is not a folder",
             rule="this path must be the store's folder",
-            remedy="move it away, then run: pulumi up",
+            remedy=f"mv {path} {path}.former; then: pulumi up",
             code="folder-not-a-folder",
         )
     check_owner(path, found.st_uid)
@@ -118,5 +118,5 @@ def _symlink(path: Path) -> StoreError:
 
 
 def _unexpected(what: str, rule: str, path: Path, *, code: str) -> StoreError:
-    remedy = f"find out which process created it, then remove it: rm {path}"
+    remedy = f"find out which process created this path, then: rm {path}"
     return StoreError(what, rule=rule, remedy=remedy, code=code)

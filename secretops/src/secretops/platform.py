@@ -150,7 +150,8 @@ class Platform(ABC, Generic[Location]):
         """
         raise UsageError(
             f"--value-of {secret} is not supported by store {stack.manifest.store.kind}",
-            rule=f"it requires store vault, whose audit devices record a hash of each value; {self.no_value_trail}",
+            rule="--value-of requires store vault, whose audit devices record a hash of each value; "
+            f"{self.no_value_trail}",
             remedy=f"secretops audit --secret {secret}",
             code="value-trail-unsupported",
         )
@@ -166,7 +167,7 @@ class Platform(ABC, Generic[Location]):
         """
         raise UsageError(
             f"--confirm is not supported by store {location.kind}",
-            rule="a confirmation must be of what doctor cannot check; it checks everything about this store",
+            rule="--confirm requires a check that needs a person's word; doctor has none for this store",
             remedy="run without --confirm: secretops doctor",
             code="confirm-unsupported",
         )

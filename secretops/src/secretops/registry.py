@@ -91,7 +91,7 @@ def with_extra(name: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise UsageError(
             f"the module {error.name} is not installed",
-            rule=f"this module requires the extra {name}",
+            rule=f"this command requires the extra {name} of coreflux-mcp-secrets",
             remedy=install_command(name),
             code="extra-not-installed",
         ) from None

@@ -20,11 +20,12 @@ from tools.standin.wire import has_unknown, is_unknown
 
 @dataclass(frozen=True)
 class Call:
-    """The API call to which a resource's inputs belong.
+    """The API call to which a resource's inputs belong. Each property is compared with the request's member of the same
+    name; case is ignored.
 
-    `names`: property's path -> the request's member, for names that differ in more than case; None: not compared.
-    `within`: the one member of the request that the properties fill, such as Targets. `of`: the one property whose
-    entries are compared, such as healthCheck.
+    `names`: path of a property -> the member, if their names differ in more than case; None: not compared. `within`:
+    the one member of the request that the properties fill, such as Targets. `of`: the one property whose entries are
+    compared, such as healthCheck.
     """
 
     service: str

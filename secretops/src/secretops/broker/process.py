@@ -125,7 +125,7 @@ def start(home: Path, host: str, port: int) -> Listener:
     raise EmbeddedBrokerError(
         f"the embedded broker at {address} did not start: {_last_line(home / LOG_FILE)}",
         rule="the broker must listen at its address within seconds",
-        remedy=f"fix the cause in its log {home / LOG_FILE}, then run: secretops broker start",
+        remedy=f"find the cause in the broker's log {home / LOG_FILE}, then run: secretops broker start",
         code="broker-start-failed",
     )
 
@@ -144,7 +144,7 @@ def stop(home: Path) -> bool:
     raise EmbeddedBrokerError(
         f"the embedded broker, process {found.pid}, does not exit",
         rule="the broker must exit within seconds of a signal",
-        remedy=f"see its log {home / LOG_FILE}, then run: kill -9 {found.pid}",
+        remedy=f"read the broker's log {home / LOG_FILE}, then run: kill -9 {found.pid}",
         code="broker-stop-failed",
     )
 
@@ -206,14 +206,15 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
         raise EmbeddedBrokerError(
             f"the broker of folder {home} runs at {already.address}, not at {host}:{port}",
             rule="only one embedded broker may run in a folder",
-            remedy="stop it: secretops broker stop; or set its address in broker.host and broker.port (stack file)",
+            remedy="stop that broker: secretops broker stop; or set broker.host and broker.port in the stack file to "
+            "its address",
             code="broker-address-mismatch",
         )
     if not _within(START_SECONDS, lambda: is_listening(host, port)):  # the broker may still be starting
         raise EmbeddedBrokerError(
             f"process {already.pid} is the broker of folder {home}, but does not listen at {already.address}",
             rule="a running broker must listen at its address",
-            remedy=f"see its log {home / LOG_FILE}, then run: secretops broker stop",
+            remedy=f"read the broker's log {home / LOG_FILE}, then run: secretops broker stop",
             code="broker-not-listening",
         )
     return Listener.OURS

@@ -104,8 +104,8 @@ class Users:
             why = error.strerror if isinstance(error, OSError) else "not a users file"
             raise StoreError(
                 f"{path}: {why}",
-                rule="the file must be readable, and only the broker may write it",
-                remedy="make it readable; or move it away, then create a new admin: secretops broker start",
+                rule="the users file must be readable, and only the broker may write it",
+                remedy="make the file readable; or move the file away, then create a new admin: secretops broker start",
                 code="users-file-invalid",
             ) from error
 

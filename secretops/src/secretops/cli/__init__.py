@@ -78,10 +78,8 @@ def _usage(error: typer.TyperException) -> SecretopsError | None:
         out.print(message)
         return None
     if message.startswith("Got unexpected extra argument"):  # the argument is not repeated: it may be a secret value
-        message, rule = (
-            "unexpected argument",
-            "a secret value must not be an argument: if this was one, replace it, because it is exposed",
-        )
+        message = "unexpected argument"
+        rule = "a secret value must not be an argument: if this one was a value, replace it, because it is exposed"
     names: list[str] = []
     context = getattr(error, "ctx", None)
     while context and context.parent:

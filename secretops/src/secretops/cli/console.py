@@ -70,7 +70,8 @@ TrailFiles = Annotated[
 ]
 
 Journals = Annotated[
-    list[str] | None, typer.Option("--journal", metavar="FILE", help="A log of the rotator, or -. Repeatable.")
+    list[str] | None,
+    typer.Option("--journal", metavar="FILE", help="A log of the rotator; - reads standard input. Repeatable."),
 ]
 
 
@@ -184,17 +185,19 @@ def ask(question: str, *, hidden: bool = False) -> str:
         ) from None
 
 
-def confirm(command: str, cost: str, name: str, *, which: str = "its name", reason: str, preview: str) -> None:
+def confirm(command: str, cost: str, name: str, *, which: str = "the secret's name", reason: str, preview: str) -> None:
     if not sys.stdin.isatty():
         what, rule, remedy = (
             f"{command}: no terminal to confirm",
             f"the command must be confirmed: {reason}",
-            f"--yes; {preview}",
+            f"add --yes; or first: {preview}",
         )
         raise UsageError(what, rule=rule, remedy=remedy, code="confirmation-missing")
     err.print(cost)
     if ask(f"Type {which} to confirm") != name:
-        raise UsageError(f"{command}: wrong name; nothing was done", remedy="try again", code="confirmation-wrong")
+        rule = f"the answer must be {which}"
+        what = f"{command}: wrong name; nothing was done"
+        raise UsageError(what, rule=rule, remedy="run the command again", code="confirmation-wrong")
 
 
 def notify(text: str, *, style: str = "", styled: int | None = None) -> None:

@@ -26,7 +26,7 @@ WIDEST_LEVEL = 9  # characters
 def doctor(  # noqa: PLR0917 - typer calls it by name
     confirm: Annotated[
         list[str] | None,
-        typer.Option("--confirm", metavar="CHECK=WORDS", help="You verified what the check cannot see."),
+        typer.Option("--confirm", metavar="CHECK=TEXT", help="Record that you verified what CHECK cannot see."),
     ] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Run repairs, with a prompt for each; check again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --repair: run all repairs without a prompt.")] = False,
@@ -46,7 +46,7 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
     if repair and not yes and not sys.stdin.isatty():
         rule, remedy = (
             "each repair must be confirmed",
-            "run it in a terminal; or run all repairs: secretops doctor --repair --yes",
+            "run the command in a terminal; or run all repairs: secretops doctor --repair --yes",
         )
         raise UsageError("--repair: no terminal to confirm", rule=rule, remedy=remedy, code="confirmation-missing")
     session = console.open_session(stack, manifest)
@@ -161,10 +161,10 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     if rows:
         console.print_table(operation.HEADINGS, rows)
     else:
-        console.out.print("no access to the stack's secrets is on record here")
+        console.out.print("no access to the stack's secrets is in these logs")
     if view.broken:
         where = printable(operation.named(view.broken_in))
-        console.err.print(f"{view.broken} of {view.lines} lines are no record, and were skipped: {where}")
+        console.err.print(f"{view.broken} of {view.lines} lines are not records, and were skipped: {where}")
     for problem in view.problems:
         console.print_error(f"{printable(problem.value)}\n{problem.rule}\n-> {problem.remedy}")
     return view.exit_code

@@ -21,7 +21,7 @@ def import_(
     source: Annotated[
         str,
         typer.Option(
-            "--from", metavar="PATH", help="A .env, a folder, a compose file (.yaml), or - for a Secret by kubectl."
+            "--from", metavar="PATH", help="A .env, a folder, a compose file (.yaml), or - for kubectl get secret."
         ),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and test, and publish nothing.")] = False,
@@ -57,10 +57,8 @@ def import_(
 
 def _stdin() -> bytes:
     if sys.stdin.isatty():
-        rule, remedy = (
-            "the input of --from - must be a Secret in JSON",
-            "kubectl get secret NAME -o json | secretops import --from -",
-        )
+        rule = "standard input must be a Kubernetes Secret in JSON"
+        remedy = "kubectl get secret NAME -o json | secretops import --from -"
         raise UsageError("standard input is a terminal", rule=rule, remedy=remedy, code="import-input-missing")
     return sys.stdin.buffer.read()
 

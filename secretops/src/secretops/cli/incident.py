@@ -56,10 +56,9 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
     if not yes:
         cost = f"This revokes the current value of {name} at once. "
         cost += operation.cost(session.manifest, session.secret(name))
-        preview = "--dry-run prints the steps"
-        console.confirm(
-            f"compromise {name}", cost, name, reason="it ends sessions and passwords at once", preview=preview
-        )
+        preview = "--dry-run, which prints the steps"
+        reason = "a compromise ends sessions and passwords at once"
+        console.confirm(f"compromise {name}", cost, name, reason=reason, preview=preview)
     for_programs, for_people = operation.files_of(incident, to)
     if for_programs.exists():
         console.err.print(f"continuing {for_programs}; --new begins another incident")
@@ -113,7 +112,7 @@ def purge(  # noqa: PLR0917 - typer calls it by name
         if not yes:
             stack_name, names = session.manifest.stack, ", ".join(found) or "nothing"
             cost = f"This permanently removes every value of {names} in stack {stack_name}."
-            reason, preview = "a removed value cannot be restored", "without --destroy it lists them"
+            reason, preview = "a removed value cannot be restored", "secretops purge, which lists the values"
             console.confirm(
                 "purge --destroy", cost, stack_name, which="the stack's name", reason=reason, preview=preview
             )

@@ -22,18 +22,22 @@ console.app.add_typer(broker_app, name="broker")
 def run(
     source: Annotated[
         str,
-        typer.Option("--from", help=f"{', '.join(f'{scheme}:' for scheme in SCHEMES)} and a location, or env:."),
+        typer.Option(
+            "--from", help=f"Source: {', '.join(f'{scheme}:' for scheme in SCHEMES)} and a location, or env:."
+        ),
     ],
     transport: Annotated[
         str,
-        typer.Option("--transport", metavar="[stdio|sse|http]", envvar="MCP_TRANSPORT", help="Transport of clients."),
+        typer.Option(
+            "--transport", metavar="[stdio|sse|http]", envvar="MCP_TRANSPORT", help="Transport to MCP clients."
+        ),
     ] = "stdio",
     listen: Annotated[
         str, typer.Option("--listen", envvar="MCP_LISTEN", help="ADDRESS:PORT for sse and http.")
     ] = "127.0.0.1:8000",
     allowed_host: Annotated[
         list[str] | None,
-        typer.Option("--allowed-host", envvar="MCP_ALLOWED_HOSTS", help="Host name of the server for clients."),
+        typer.Option("--allowed-host", envvar="MCP_ALLOWED_HOSTS", help="Host name by which clients call the server."),
     ] = None,
     allow_connection_tools: Annotated[
         bool,

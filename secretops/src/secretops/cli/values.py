@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Fields that keep their final newline.
 PEM_FIELDS = frozenset({"ca.crt", "client.crt", "client.key"})
 
-Now = Annotated[bool, typer.Option("--now", help="Do not wait for readers, and set broken files of a folder aside.")]
+Now = Annotated[bool, typer.Option("--now", help="Do not wait for readers. Set broken files of a dotenv store aside.")]
 
 
 def options(**chosen: bool) -> tuple[str, ...]:
@@ -120,7 +120,8 @@ def put(  # noqa: PLR0917 - typer calls it by name
 
     if context.args:  # the argument may be the secret value
         remedy = (
-            "type the value at the prompt, or pass it on standard input; if this was one, replace it: it is exposed"
+            "type the value at the prompt, or pass it on standard input; if the argument was a value, replace it: "
+            "it is exposed"
         )
         what = f"put {name}: unexpected argument"
         raise UsageError(what, rule=NO_ARGUMENT, remedy=remedy, code="usage-invalid")
@@ -150,7 +151,7 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
         if not separator or field not in secret.fields:
             what = "--file: not a field of this secret, or without a path"  # the argument may be the secret value
             rule, remedy = (
-                f"it must be FIELD=PATH, with the field {' or '.join(secret.fields)}",
+                f"--file must be FIELD=PATH, with the field {' or '.join(secret.fields)}",
                 f"for example --file {secret.fields[-1]}=PATH",
             )
             raise UsageError(what, rule=rule, remedy=remedy, code="file-option-invalid")
@@ -176,7 +177,9 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
         rule, remedy = "a secret value must be UTF-8 text without NUL", "encode binary data, for example with base64"
         raise UsageError("standard input is not UTF-8", rule=rule, remedy=remedy, code="value-not-utf8") from None
     if not text.strip():
-        rule = f"it must contain the text of {left[0]}" if len(left) == 1 else f"it must be JSON of {', '.join(left)}"
+        rule = f"standard input must be the text of {left[0]}"
+        if len(left) > 1:
+            rule = f"standard input must be a JSON object of {', '.join(left)}"
         remedy = f"secretops put {secret.name} < FILE, or run the command in a terminal for a prompt"
         raise UsageError("standard input is empty", rule=rule, remedy=remedy, code="standard-input-empty")
     if len(left) == 1 and not text.lstrip().startswith("{"):
@@ -189,9 +192,9 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     except ValidationError:
         what, rule = (
             "standard input is not a JSON object of strings",
-            f"it must have the fields {', '.join(secret.fields)}",
+            f"standard input must be a JSON object of {', '.join(left)}, whose values are texts",
         )
-        remedy = "pass one JSON object with all fields, or run the command in a terminal for a prompt"
+        remedy = "pass one JSON object with these fields, or run the command in a terminal for a prompt"
         raise UsageError(what, rule=rule, remedy=remedy, code="value-not-json") from None
 
 

@@ -1,1 +1,1 @@
-"""The rotation engine: decisions, rotators that act on them, and a journal of their steps."""
+"""The rotation engine: decisions, the classes that act on them (`Rotator`), and a journal of their steps."""

@@ -114,13 +114,14 @@ def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
 
 
 def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
-    """Report a pending version, which an interrupted rotation left. That rotation must be finished first."""
+    """Report a pending version. An interrupted rotation left it, and must be finished first; a pending CA waits until
+    the broker trusts it."""
     pending = facts.versions.pending
     if pending is None:
         return None
     what = "was left pending"
     if facts.secret.kind is SecretKind.CA:
-        what = "is pending until the broker trusts it: add what `secretops trust` prints"
+        what = "is pending until the broker trusts it: add what `secretops trust` prints to the broker's CAs"
     return Finding(Reason.PENDING_LEFT_BEHIND, Action.RESUME, f"version {pending.id} {what}")
 
 
@@ -162,7 +163,7 @@ def replica_behind(facts: Facts, now: datetime) -> Finding | None:
     if end is None or now < end or not (late := outdated_replicas(facts)):
         return None
     names = ", ".join(f"{replica.id} is on version {replica.version}" for replica in late)
-    return Finding(Reason.REPLICA_BEHIND, Action.NOTIFY, f"{names}, past the grace period: see that server's log")
+    return Finding(Reason.REPLICA_BEHIND, Action.NOTIFY, f"{names}, past the grace period: read that server's log")
 
 
 def never_rotated(facts: Facts, now: datetime) -> Finding | None:
@@ -217,7 +218,7 @@ def near_expiry(facts: Facts, now: datetime) -> Finding | None:
         return None
     put = f"secretops put {facts.secret.name}"
     if now >= current.expires:
-        remedy = "check the schedule" if facts.secret.is_issued else put
+        remedy = "check the schedule of secretops tick" if facts.secret.is_issued else put
         return Finding(Reason.EXPIRED, Action.NOTIFY, f"expired {current.expires:%Y-%m-%d %H:%M} UTC: {remedy}")
     if facts.secret.is_issued or now < (_near_end(current) or now):
         return None
@@ -238,7 +239,9 @@ def overdue(facts: Facts, now: datetime) -> Finding | None:
         patience = min(patience, max(timedelta(), (current.expires - at) / 2))
     if now < at + patience:
         return None
-    return Finding(Reason.OVERDUE, Action.NOTIFY, f"overdue since {at + patience:%Y-%m-%d}: check the schedule")
+    return Finding(
+        Reason.OVERDUE, Action.NOTIFY, f"overdue since {at + patience:%Y-%m-%d}: check the schedule of secretops tick"
+    )
 
 
 # Order of action: finish, then retire, then begin.

@@ -73,8 +73,8 @@ class Authority(Rotator):
             if self.relied_on(previous):
                 raise AttentionError(
                     f"{self.secret.name}: a certificate that is in use was signed by the previous CA, {previous.id}",
-                    rule="a new CA requires that the previous one is unused: a broker trusts at most two CAs",
-                    remedy="renew that certificate: secretops rotate SECRET; after its grace period: secretops tick",
+                    rule="before a new CA is made, the previous CA must be unused: the store has at most two CAs",
+                    remedy="renew that certificate: secretops rotate SECRET; after the grace period: secretops tick",
                     code="ca-in-use",
                 )
             self.retire(previous)

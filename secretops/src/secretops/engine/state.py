@@ -76,6 +76,7 @@ class Versions:
                 return kept
         raise NotFoundError(
             f"{secret}: the store has no version {version}",
+            rule="the version must be in the store",
             remedy="list the versions: secretops status",
             code="version-unknown",
         )

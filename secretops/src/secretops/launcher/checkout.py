@@ -52,7 +52,7 @@ def _check_folder(folder: Path, named: str) -> None:
     if not (folder / "server.py").is_file():
         raise UsageError(
             f"COREFLUX_SERVER_DIR={named} has no server.py",
-            rule="it must be a folder with the upstream server",
+            rule="COREFLUX_SERVER_DIR must be a folder with the upstream server",
             remedy=f"git clone {UPSTREAM_REPOSITORY} {named}; or unset COREFLUX_SERVER_DIR",
             code="server-missing",
         )

@@ -311,7 +311,7 @@ def no_answer(client: mqtt.Client, reason: str, protocol: MqttProtocol) -> Unrea
     hint = " and MQTT_PROTOCOL (some brokers support only 3.1.1)" if protocol is MqttProtocol.V5 else ""
     return UnreachableError(
         f"no MQTT answer from {client.host}:{client.port}: {reason}",
-        rule="the broker must run, and the server's settings must match it",
+        rule="the broker must run, and accept MQTT as the server is configured",
         remedy=f"check that the broker runs, and MQTT_PORT, MQTT_USE_TLS, MQTT_CA_CERT{hint}",
         code="broker-unreachable",
     )
@@ -335,7 +335,10 @@ def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> 
             code="broker-protocol-refused",
         )
     return RefusedError(
-        f"{broker} refused the connection: {reason}", remedy="read the broker's log", code="broker-refused"
+        f"{broker} refused the connection: {reason}",
+        rule="the broker must accept the server's connection",
+        remedy="read the broker's log",
+        code="broker-refused",
     )
 
 
@@ -349,8 +352,8 @@ def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key:
     except OSError as error:  # an SSLError is an OSError, too
         raise UsageError(
             f"MQTT_CA_CERT={ca_file}, MQTT_CLIENT_CERT={certificate}: {error}",
-            rule="the files must be PEM, and the certificate's key must not have a passphrase",
-            remedy="replace the invalid file: secretops put client-cert",
+            rule="the files of CA, certificate and key must be PEM, and the key must not have a passphrase",
+            remedy="correct the CA's file; or replace certificate and key: secretops put client-cert",
             code="tls-files-invalid",
         ) from error
     return context

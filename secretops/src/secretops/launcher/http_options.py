@@ -65,7 +65,7 @@ def parse_listen(text: str) -> Address:
     if not _is_address(host) or port is None or port > _HIGHEST_PORT:
         raise UsageError(
             f"--listen {text!r}: invalid address",
-            rule="it must be an IP address of this machine, or localhost, with a port",
+            rule="--listen must be an IP address of this machine, or localhost, with a port",
             remedy=f"for example --listen {DEFAULT_LISTEN}, or --listen 0.0.0.0:8000 for every address",
             code="listen-address-invalid",
         )
@@ -88,7 +88,7 @@ class HostNames:
             if not _is_address(name) and _split(name) != (name.lower(), None):
                 raise UsageError(
                     f"--allowed-host {name!r}: invalid host",
-                    rule="it must be a host name or address without scheme, port or path",
+                    rule="--allowed-host must be a host name or an address, without scheme, port and path",
                     remedy="for example --allowed-host mcp.example.com",
                     code="allowed-host-invalid",
                 )

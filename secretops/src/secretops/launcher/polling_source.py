@@ -190,8 +190,8 @@ class PollingSource(DocumentSource):
         except InvalidDocumentError as error:
             raise StoreError(
                 f"{self.where}: {error}",
-                rule="a secret must be a JSON object with exactly the fields of the catalog, none of them empty",
-                remedy="write it again: secretops put",
+                rule="a value must be a JSON object with exactly the fields of its secret, none of them empty",
+                remedy="supply the value again: secretops put SECRET",
                 code="stored-value-invalid",
             ) from None
 
@@ -219,7 +219,7 @@ def parse_version(name: str, version: str, text: str) -> StoredVersion | None:
         raise StoreError(
             f"secret {name}: version {version} is not a valid value",
             rule="a secret value must be a JSON object of text fields",
-            remedy="secretops status shows who supplies it; write it again: secretops put",
+            remedy="supply the value again: secretops put SECRET",
             code="stored-version-malformed",
         )
     return StoredVersion(version, Value(found)) if found else None

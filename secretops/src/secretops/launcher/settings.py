@@ -23,7 +23,7 @@ from secretops.manifest import HTTP_TOKEN, MqttProtocol
 from secretops.targets.https import check_url
 from secretops.values import Value
 
-# Values of upstream's --log-level; NONE logs nothing.
+# Levels that upstream's --log-level accepts; NONE logs nothing.
 LOG_LEVELS = ("NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 # Secret of the server -> its fields, and the variable of each.
@@ -189,7 +189,7 @@ class _Reading:
             self._mistake(
                 "MQTT_BROKER is missing",
                 "the broker's host must be set",
-                "set it to the broker's host name",
+                "set MQTT_BROKER to the broker's host name",
                 code="broker-missing",
             )
             return host
@@ -198,7 +198,7 @@ class _Reading:
         except UnicodeError:  # an empty or overlong label, which would end paho's thread
             well_formed = False
         if not well_formed:
-            rule = "it must be a host name or an address, not a URL"
+            rule = "MQTT_BROKER must be a host name or an address, not a URL"
             self._mistake(f"MQTT_BROKER={host!r}", rule, "remove scheme, port and path", code="broker-invalid")
         return host
 
@@ -214,7 +214,7 @@ class _Reading:
         text = self._variables.get("MQTT_PORT", str(default))
         if text.isascii() and text.isdigit() and int(text) in range(1, 65536):
             return int(text)
-        remedy = "1883 is usual, 8883 with MQTT_USE_TLS=true"
+        remedy = "set MQTT_PORT=1883, or 8883 with MQTT_USE_TLS=true"
         self._mistake(f"MQTT_PORT={text!r}", "a port must be a number from 1 to 65535", remedy, code="port-invalid")
         return default
 
@@ -223,7 +223,7 @@ class _Reading:
         for choice in allowed:
             if choice.lower() == text.lower():
                 return choice
-        rule, remedy = f"it must be one of {', '.join(allowed)}", f"the default is {default}"
+        rule, remedy = f"{name} must be one of {', '.join(allowed)}", f"correct {name}, or unset it for {default}"
         self._mistake(f"{name}={text!r}", rule, remedy, code="setting-invalid")
         return default
 
@@ -274,7 +274,7 @@ class _Reading:
             self._mistake(
                 f"{variable}={path} is not text",
                 "the file must be UTF-8 text",
-                "write the file again",
+                "write the file again as UTF-8",
                 code="file-not-text",
             )
         return "unreadable"
@@ -282,7 +282,7 @@ class _Reading:
     def _unreadable(self, name: str, path: str, error: OSError) -> None:
         rule, remedy = (
             "the account that runs the server must be able to read the file",
-            "correct the path, owner or mode",
+            "correct the file's path, owner or mode",
         )
         self._mistake(f"{name}={path}: {error.strerror}", rule, remedy, code="value-unreadable")
 

@@ -161,7 +161,7 @@ class Swap:
 
     def _connect(self, new: BrokerClient) -> None:
         new.connect(self.settings.broker, self.settings.port)
-        self._wait(lambda: new.has_answer(CHECK_SECONDS) or None, new, "nothing in time")
+        self._wait(lambda: new.has_answer(CHECK_SECONDS) or None, new, "no answer in time")
         if new.reason is None:
             raise no_answer(new, new.failure, self.settings.protocol)
         if new.reason.is_failure:
@@ -180,7 +180,7 @@ class Swap:
             raise RefusedError(
                 f"the broker does not allow user {new.username!r} to subscribe to {', '.join(lost)}",
                 rule="the user of a new version must have the rights of the previous user",
-                remedy="grant its user the same rights at the broker",
+                remedy=f"grant user {new.username!r} the rights of the previous user at the broker",
                 code="subscription-refused",
             )
 
@@ -293,4 +293,4 @@ class SourceWatcher:
         self._rejected = _Rejected(fingerprint, settings, now + FIRST_RETRY)
         self._state.count("refused_versions")
         reason = str(error) if isinstance(error, SecretopsError) else f"{type(error).__name__}: {error}"
-        log.error("A new version was rejected and will be retried; the previous one stays in use.\n%s", reason)
+        log.error("A new version was rejected and will be retried; the previous version stays in use.\n%s", reason)

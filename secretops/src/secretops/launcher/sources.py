@@ -83,7 +83,9 @@ class EnvFile(Source):
         self.where = str(self._path)
 
     def variables(self) -> Mapping[str, str]:
-        text = read_text(self._path, "write it by `pulumi up`, or change --from", env_file.MOST_BYTES)
+        text = read_text(
+            self._path, "write the file (pulumi up for a dotenv store), or change --from", env_file.MOST_BYTES
+        )
         return {name: value for name, value in env_file.parse(text).items() if value is not None}
 
     def folders(self) -> frozenset[Path]:
@@ -108,7 +110,7 @@ class Environment(Source):
 
     def variables(self) -> Mapping[str, str]:
         return self._variables | {
-            name.removesuffix("_FILE"): read_text(Path(path), "mount it again").strip()
+            name.removesuffix("_FILE"): read_text(Path(path), "mount the file again").strip()
             for name, path in self._version_files.items()
             if Path(path).exists()  # the file appears with the first value
         }
@@ -140,7 +142,7 @@ class Files(Source):
             found.setdefault("MQTT_USE_TLS", "true")
         for secret in FIELDS:
             if path := file(f"{secret}-version"):
-                found[version_variable(secret)] = read_text(path, "write it again").strip()
+                found[version_variable(secret)] = read_text(path, "write the file again").strip()
         return found
 
     def folders(self) -> frozenset[Path]:
@@ -243,12 +245,12 @@ class Json(DocumentSource):
 
 def _read_document(path: Path) -> Document:
     try:
-        return check_document(json.loads(read_text(path, "write it, or change --from")))
+        return check_document(json.loads(read_text(path, "write the file, or change --from")))
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, InvalidDocumentError) else "not JSON"
         raise UsageError(
             f"{path}: {reason}",
-            rule='it must be a JSON object of secrets with all fields: {"mqtt": {"username": …, "password": …}, …}',
+            rule='the file must be a JSON object of secrets and fields: {"mqtt": {"username": …, "password": …}, …}',
             remedy=f"write {path} again",
             code="document-invalid",
         ) from None
@@ -262,7 +264,7 @@ def check_document(document: Any) -> Document:
     if not isinstance(document, dict):
         raise InvalidDocumentError("not an object")
     if invalid := [part for secret, fields in document.items() for part in _invalid_parts(secret, fields)]:
-        raise InvalidDocumentError(f"missing, empty, unknown or no text: {', '.join(invalid)}")
+        raise InvalidDocumentError(f"missing, empty, unknown or not a text: {', '.join(invalid)}")
     return document
 
 

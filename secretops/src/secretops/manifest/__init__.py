@@ -115,7 +115,7 @@ class Secret(Model):
     def _check_users(self) -> Secret:
         if len(set(self.users)) != (2 if self.kind.alternates else 0):
             raise types.refused(
-                "a secret of a broker user has two of them, any other secret has none",
+                "a secret of a broker user must have two users, any other secret none",
                 shown=f"{self.name}: {len(set(self.users))} users",
             )
         return self
@@ -173,12 +173,12 @@ class Broker(Model):
     def _check_transport(self) -> Broker:
         if self.embedded and (self.tls or self.host not in LOOPBACK or self.kind is not BrokerKind.COREFLUX):
             raise types.refused(
-                f"the embedded broker is of kind coreflux, without TLS, at {' or '.join(LOOPBACK)}",
+                f"the embedded broker must be of kind coreflux, without TLS, at {' or '.join(LOOPBACK)}",
                 shown=f"embedded: true at {self.host}, kind {self.kind}, tls: {str(self.tls).lower()}",
             )
         if not self.embedded and (not self.tls or self.home):
             raise types.refused(
-                "secrets are sent over TLS only; the embedded broker alone has no TLS, and has a home",
+                "a broker must use TLS and have no home, unless it is the embedded one",
                 shown=f"{self.host}:{self.port}, tls: {str(self.tls).lower()}, home: {self.home or 'none'}",
             )
         return self
@@ -210,7 +210,7 @@ class Manifest(Model):
     def _check_together(self) -> Manifest:
         names = [secret.name for secret in self.secrets]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise types.refused("each secret once", shown=f"secrets: {', '.join(twice)} twice")
+            raise types.refused("each secret must be listed once", shown=f"secrets: {', '.join(twice)} twice")
         return self
 
     def secret(self, name: str) -> Secret:

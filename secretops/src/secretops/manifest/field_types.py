@@ -33,7 +33,7 @@ def accepted(test: Callable[[str], object], rule: str) -> AfterValidator:
         except ValueError:
             passes = None
         if not passes:
-            raise refused(rule)
+            raise refused(f"the value must be {rule}")
         return text
 
     return AfterValidator(check)
@@ -47,7 +47,7 @@ def matching(pattern: str, rule: str) -> AfterValidator:
 def between(low: int, high: int, unit: str = "") -> AfterValidator:
     def check(number: int) -> int:
         if not low <= number <= high:
-            raise refused(f"from {low} to {high} {unit}".rstrip())
+            raise refused(f"the value must be from {low} to {high} {unit}".rstrip())
         return number
 
     return AfterValidator(check)
@@ -55,7 +55,7 @@ def between(low: int, high: int, unit: str = "") -> AfterValidator:
 
 def check_path(text: str) -> str:
     if not text.startswith("/") or _RELATIVE.search(text) or not text.isprintable() or text.endswith("/"):
-        raise refused("an absolute path on one line, without . or .. in it")
+        raise refused("the value must be an absolute path on one line, without . or .. in it")
     return text
 
 

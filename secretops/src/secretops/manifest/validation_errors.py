@@ -1,4 +1,4 @@
-"""A single error for all mistakes in a manifest: each key, its value and the rule that it breaks."""
+"""A single error for all mistakes in a manifest: each key, its entry and the rule that it breaks."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from secretops.printable import printable
 # Printed errors of a manifest; the others are counted.
 MOST_ERRORS = 20
 
-# Printed characters of a value or a key.
+# Printed characters of an entry or a key.
 LONGEST = 80
 
 _REMEDY = "run pulumi up, which writes the manifest; do not edit a manifest by hand"
 
 # Type of a pydantic error -> problem and rule.
 _TEXTS = {
-    "missing": ("missing", "the key has no default"),
-    "extra_forbidden": ("unknown key", "a manifest of this version has no such key"),
-    "union_tag_not_found": ("no kind", "the section requires a kind"),
+    "missing": ("missing", "the key is required"),
+    "extra_forbidden": ("unknown key", "a manifest of this version must not have this key"),
+    "union_tag_not_found": ("no kind", "the section must have a kind"),
 }
 
 
@@ -70,7 +70,7 @@ def _key(detail: ErrorDetails) -> str:
 
 def _one_of(quoted: str) -> str:
     known = re.findall("'([^']+)'", quoted)
-    return f"one of {', '.join(known)}"
+    return f"the value must be one of {', '.join(known)}"
 
 
 def _value(value: Any) -> str:

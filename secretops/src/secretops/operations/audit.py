@@ -96,13 +96,14 @@ class View:
         found = []
         if self.not_whole:
             what = f"incomplete: {named(self.not_whole)}"
-            found.append(unknown(what, "an access may be missing", "get these logs again, and pass all of them"))
+            rule = "an audit must read every line: an access may be missing"
+            found.append(unknown(what, rule, "get these logs again, and pass all of them"))
         if self.bodies:
-            what = f"{self.bodies} records of the trail contain a value, which every reader of the log can read"
+            what = f"{self.bodies} records of the trail contain a secret value, which every reader of the log can read"
             remedy = (
                 "apply the stack's audit policy (level Metadata), rotate these secrets, and protect or delete the log"
             )
-            found.append(attention(what, "a trail must not contain values", remedy))
+            found.append(attention(what, "a trail must not contain secret values", remedy))
         return found
 
     @property
@@ -127,8 +128,9 @@ def audit(
     platform = platform_of(manifest.store)
     trail, names = trail or platform.open_trail(manifest), None
     if secret is not None and not (names := trail.names(secret) | {ALL}) - {ALL}:
-        what, remedy = f"{secret}: no such secret in stack {manifest.stack}", f"one of {', '.join(trail.known_names())}"
-        raise UsageError(what, remedy=remedy, code="secret-unknown")
+        what, rule = f"{secret}: no such secret in stack {manifest.stack}", "--secret must name a secret of the stack"
+        remedy = f"pass one of {', '.join(trail.known_names())}"
+        raise UsageError(what, rule=rule, remedy=remedy, code="secret-unknown")
     view, rows, seen = View(rows=[]), dict[_Key, Row](), OrderedDict[int, None]()
     any_record = False
     query = None if files else platform.query_trail(manifest.store)
@@ -157,7 +159,7 @@ def audit(
         source = f"docs/operations/{manifest.store.kind}.md#who-read-what says where to get the log"
         what = f"{named(files) or 'the records'}: none of {view.broken} lines is a record"
         remedy = "omit FILE: the store has its own records" if manifest.store.folder else source
-        raise UsageError(what, rule=trail.log_format, remedy=remedy, code="trail-no-records")
+        raise UsageError(what, rule=f"a log must be {trail.log_format}", remedy=remedy, code="trail-no-records")
     view.rows = sorted(rows.values(), key=_rank)
     return view
 
@@ -169,7 +171,7 @@ def moment(text: str, now: datetime) -> datetime:
             return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
         time = datetime.fromisoformat(text.strip())
         return time if time.tzinfo else time.replace(tzinfo=UTC)
-    rule = "it must be a number with s, min, h, d or w; or ISO 8601, by default UTC"
+    rule = "--since must be a number with s, min, h, d or w; or a time in ISO 8601, by default UTC"
     remedy = "for example --since 24h, or --since 2026-01-31T12:00"
     raise UsageError(f"--since {text!r}: neither a duration nor a time", rule=rule, remedy=remedy, code="since-invalid")
 
@@ -185,9 +187,9 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
         own = store.folder / RECORDS
         return [str(own)] if own.exists() else []
     if not files:
-        what = "audit: no log file"
-        remedy = f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where to get it"
-        raise UsageError(what, rule=platform_of(store).trail_source, remedy=remedy, code="trail-file-missing")
+        what, rule = "audit: no log file", f"an audit of this stack requires a log: {platform_of(store).trail_source}"
+        remedy = f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where logs are"
+        raise UsageError(what, rule=rule, remedy=remedy, code="trail-file-missing")
     for name in files:
         if name != STDIN:
             try:

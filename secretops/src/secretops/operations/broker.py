@@ -40,7 +40,7 @@ def start(session: Session) -> str:
                     f"{home / 'users.json'} has an admin, but the store does not",
                     "the store must have the admin's password; the broker has only its hash",
                 )
-                remedy = f"secretops put {secret.name}; or for a new broker: remove {home}, then start it again"
+                remedy = f"secretops put {secret.name}; or for a new broker: rm -r {home}; then: secretops broker start"
                 raise WaitingError(what, rule=rule, remedy=remedy, code="embedded-admin-unknown")
     found = start(home, broker.host, broker.port)
     if found is Listener.FOREIGN:
@@ -107,7 +107,7 @@ def _is_taken(broker: Broker) -> bool:
 
 
 def _home(manifest: Manifest) -> Path:
-    rule = f"it must be the folder {HOME}/ in the store's root"
+    rule = f"broker.home must be the folder {HOME}/ in the store's root"
     home, root = manifest.broker.home, manifest.store.folder
     if home is None or (root and Path(home) != root / HOME):
         what, remedy = f"broker.home: {home or 'missing'}", "run pulumi up, which writes the manifest"

@@ -33,7 +33,8 @@ class BrokerAdmin:
         if secret is None or current is None:
             rule = "an operator must supply the first admin of a broker; secretops rotates it from then on"
             remedy = self._session.first_value_command(secret) if secret else "secretops put broker-admin"
-            raise WaitingError("no broker-admin yet", rule=rule, remedy=remedy, code="broker-admin-missing")
+            what = "broker-admin has no value yet"
+            raise WaitingError(what, rule=rule, remedy=remedy, code="broker-admin-missing")
         return secret.name, current.id
 
     def credential(self) -> Value:

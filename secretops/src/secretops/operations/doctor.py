@@ -115,7 +115,7 @@ def broker(session: Session) -> Result:
         remedy = "secretops broker start" if found.embedded else "start the broker, or open the network to it"
         repair = Repair("secretops broker start", lambda: embedded.start(session)) if found.embedded else None
         return attention(
-            value, "this machine must reach the broker: put, rotate and tick connect to it", remedy, repair
+            value, "this machine must reach the broker: put, rotate and tick connect to the broker", remedy, repair
         )
     return ok(f"{address} accepts connections")
 
@@ -135,7 +135,7 @@ def login(session: Session, secret: Secret) -> Result:
         rule = "the current version must log in; somebody changed this user or its rights at the broker"
         command = f"secretops rotate {name}" if is_server else f"secretops put {name}, with a valid credential"
         repair = rotates(session, name) if is_server else None
-        return attention(wrong, rule, f"{command}; and find out who changed it", repair)
+        return attention(wrong, rule, f"{command}; and find out who changed the user", repair)
     reports = replicas_read_as(session, secret, value)
     facts = session.facts(secret, reports or ())
     if late := replica_behind(facts, session.clock()):
@@ -149,7 +149,8 @@ def login(session: Session, secret: Secret) -> Result:
 
 
 def agent_key(session: Session, secret: Secret) -> Result:
-    """Check the keys of an owned agent, or that an external agent accepts the current key."""
+    """Check the keys of an agent in the operator's own account (`OwnedAgent`). For any other agent, report keys left
+    from when the stack owned it; if there are none, test the current key if it was verified."""
     versions = session.store.versions(secret.name)
     if isinstance(secret.agent, OwnedAgent):
         keys = owned_key(session, secret, secret.agent).compare_keys()
@@ -160,7 +161,7 @@ def agent_key(session: Session, secret: Secret) -> Result:
         return judge(found, AGENT_RULE, "secretops tick", healthy, ticks(session))
     if made := [NamedKey.of(one.user) for one in versions.living if one.user]:
         value = f"secretops made {', '.join(f'key {key.id} of agent {key.agent}' for key in made)}"
-        remedy = f"secretops put {secret.name} twice, then delete them in DigitalOcean's control panel"
+        remedy = f"secretops put {secret.name} twice, then delete these keys in DigitalOcean's control panel"
         return attention(
             value,
             "these keys must be deleted: the stack no longer owns this agent, so secretops does not delete them",
@@ -182,8 +183,9 @@ def agent_key(session: Session, secret: Secret) -> Result:
 def certificates(session: Session) -> Result:
     found, now = external_certificates.find(session), session.clock()
     if wrong := [finding.message for one in found if (finding := one.finding(now))]:
-        remedy = "have it renewed by the broker's operator, or by its issuer (docs/operations/certificates.md)"
-        return attention("; ".join(wrong), "a certificate must not expire, which ends every connection", remedy)
+        rule = "each certificate must be trusted and valid: otherwise no connection is possible"
+        remedy = "the broker's operator or the issuer must renew the certificate (docs/operations/certificates.md)"
+        return attention("; ".join(wrong), rule, remedy)
     if not found:
         return ok("none, except those that secretops renews")
     first = min(found, key=lambda one: one.ends)
@@ -193,7 +195,8 @@ def certificates(session: Session) -> Result:
 def secret_health(session: Session, secret: Secret) -> Result:
     facts, now = session.facts(secret), session.clock()
     if gone := lost(session, secret, facts.versions):
-        return attention(gone, "a secret must keep its value until it is replaced", "follow that page")
+        rule = "the store must keep a value until it is replaced"
+        return attention(gone, rule, "follow docs/operations/lost-store.md")
     found, current = findings(facts, now), facts.versions.current
     stuck = [each.message for each in found if _is_stuck(each.reason, facts, now)]
     wrong = [*stuck, *(each.message for each in found if each.needs_a_person)]
@@ -211,7 +214,7 @@ def secret_health(session: Session, secret: Secret) -> Result:
     elif stuck or TICK_COMMAND in (drift or "") or (secret.is_made and (failed or _is_late(found))):
         repair = ticks(session)
     rule = "values must be rotated on schedule, published within two ticks, and delivered to their readers"
-    remedy = f"secretops tick: it repairs what it can, and prints the remedy for the rest ({secret.name})"
+    remedy = f"secretops tick, which repairs what it can, and prints a remedy for the rest of {secret.name}"
     # Messages about a missing value have a remedy, which a healthy secret has not.
     later = [each.message for each in found if each.reason not in (Reason.AWAITS_FIRST_VALUE, Reason.NEVER_ROTATED)]
     healthy = "; ".join(later) or (f"version {current.id}" if current else "no value yet")
@@ -234,7 +237,7 @@ def orphaned_values(session: Session) -> Result:
     orphans = session.orphans()
     wrong = [f"{', '.join(orphans)}: stored and readable, but not in the stack"] if orphans else []
     remedy = "; ".join(f"secretops purge {name} --destroy" for name in orphans)
-    return judge(wrong, "a stored secret must be in the stack: nothing rotates another one", remedy, "none")
+    return judge(wrong, "a stored secret must be declared in the stack: others are never rotated", remedy, "none")
 
 
 def ticks(session: Session) -> Repair:
@@ -272,10 +275,13 @@ def _run(remote: RemoteCommand, command: Sequence[str], *, accepted: Sequence[Ex
     if code not in accepted:
         what, rule = (
             f"{text} exited with {code}",
-            "a repair must succeed; this one ran where the secret values can be read, and printed the reason",
+            "a repair must succeed; this command ran where the secret values can be read, and printed the reason",
         )
         raise SecretopsError(
-            what, rule=rule, remedy="fix what it printed, then run doctor again", code="repair-command-failed"
+            what,
+            rule=rule,
+            remedy="correct the printed cause, then: secretops doctor --repair",
+            code="repair-command-failed",
         )
     needed = "" if code == ExitCode.DONE else "; action needed, see its output"
     return f"{text} ran where the values can be read{needed}"

@@ -67,7 +67,8 @@ class ExternalCertificate:
 
 
 def find(session: Session) -> tuple[ExternalCertificate, ...]:
-    """Return every external certificate. If the broker is unreachable, a CA of its CA file replaces its chain. Raises
+    """Return the certificates that secretops does not renew: the broker's chain, and the certificate of a platform's
+    issuer. If no TLS connection succeeds, return the longest-lived CA of the CA file in place of the chain. Raises
     SecretopsError."""
     return tuple(dict.fromkeys([*_issued(session), *_of_broker(session)]))
 
@@ -110,7 +111,7 @@ def _presented(broker: Broker, trusted: str | None) -> Iterator[ExternalCertific
             wrong = f"{error.verify_message.rstrip('.')}, by {trusted or 'the system'}"
     for at, one in enumerate(chain):
         if at == 0:
-            yield _external(one, source, "renew it at the broker", wrong=wrong)
+            yield _external(one, source, "renew the certificate at the broker", wrong=wrong)
         else:
             yield _external(one, f"issuer of the {source}", "install a renewed chain at the broker")
 

@@ -120,10 +120,8 @@ def _logged(file: str, names: Collection[str]) -> list[Entry]:
     found = _entries(file)
     if not any(entry.secret in names for entry in found):
         what = f"{file}: has no journal entry" + (" of this stack's secrets" if found else "")
-        rule = "it must have lines of a rotator: JSON with time, secret, version, step and outcome"
-        raise UsageError(
-            what, rule=rule, remedy="pass the log of the schedule that runs secretops tick", code="journal-no-entries"
-        )
+        rule = "the file must have lines of a rotator: JSON with time, secret, version, step and outcome"
+        raise UsageError(what, rule=rule, remedy="pass the log of what runs secretops tick", code="journal-no-entries")
     return found
 
 
@@ -137,6 +135,7 @@ def _entries(file: str) -> list[Entry]:
                     name = "standard input" if file == STDIN else file
                     raise UsageError(
                         f"{name}: is truncated, or has a line that is too long",
+                        rule="the log must be complete",
                         remedy="get the whole log again",
                         code="log-incomplete",
                     )

@@ -130,7 +130,8 @@ def _kubernetes(content: bytes, wanted: Collection[str]) -> Found:
     try:
         document = _KUBECTL.validate_json(content)
     except (ValidationError, RecursionError):
-        what, rule = "standard input is not a Secret in JSON", "--from - must get the output of kubectl get secret"
+        what = "standard input is not a Kubernetes Secret in JSON"
+        rule = "with --from - standard input must be the output of kubectl get secret -o json"
         remedy = "kubectl get secret NAME -o json | secretops import --from -"
         raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-malformed") from None
     decoded: dict[str, bytes] = {}
@@ -142,7 +143,8 @@ def _kubernetes(content: bytes, wanted: Collection[str]) -> Found:
                 decoded[key] = base64.b64decode(text, validate=True)
                 named.append((origin, key))
             except binascii.Error:
-                what, rule, remedy = f"{origin}: not base64", "the data of a Secret must be base64", "correct the key"
+                what, rule = f"{origin}: not base64", "the data of a Kubernetes Secret must be base64"
+                remedy = "correct this key of the Secret"
                 yield UsageError(what, rule=rule, remedy=remedy, code="import-base64-malformed")
 
     def read(path: str) -> bytes:
@@ -203,7 +205,7 @@ def _compose(path: Path, wanted: Collection[str]) -> Found:
         raise UsageError(what, rule=rule, remedy=remedy, code="import-service-unclear")
     if project.services[chosen[0]].extends:
         what, rule = f"{chosen[0]}: extends another service", "the whole service must be in the file"
-        remedy = "docker compose config writes it; import that, and delete it: it contains the values"
+        remedy = f"docker compose -f {path} config > FILE; import FILE, and delete it: it contains the values"
         yield UsageError(what, rule=rule, remedy=remedy, code="import-service-extended")
     yield from found[chosen[0]]
 
@@ -231,7 +233,8 @@ def _parse_compose(path: Path) -> _Project:
     except RecursionError:
         pass
     what = f"{path}: {where or 'nesting'} is not valid in a compose file"
-    rule, remedy = "it must follow the Compose specification", "check it: docker compose config --quiet"
+    rule = "the file must follow the Compose specification"
+    remedy = f"docker compose -f {path} config --quiet shows the error"
     raise UsageError(what, rule=rule, remedy=remedy, code="import-compose-malformed")
 
 
@@ -330,4 +333,4 @@ def _unreadable(where: str, error: OSError) -> UsageError:
 
 
 def not_text(origin: str) -> UsageError:
-    return UsageError(f"{origin}: not UTF-8", rule=_READABLE, remedy="write it as UTF-8", code="import-not-text")
+    return UsageError(f"{origin}: not UTF-8", rule=_READABLE, remedy="write the text as UTF-8", code="import-not-text")

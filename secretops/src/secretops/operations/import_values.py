@@ -84,7 +84,7 @@ def refuse(source: str, problems: Sequence[SecretopsError]) -> None:
     """Raise all problems, if any, as one error with the exit code of the first."""
     if problems:
         what = f"import from {source}: {len(problems)} problem{'s' * (len(problems) > 1)}; nothing was imported"
-        rule, remedy = "\n".join(map(str, problems)), "correct all of them, then run the import again"
+        rule, remedy = "\n".join(map(str, problems)), "correct every problem, then run the import again"
         error = UsageError(what, rule=rule, remedy=remedy, code="import-refused")
         error.exit_code = problems[0].exit_code
         raise error
@@ -149,11 +149,8 @@ def _stored(session: Session, secret: Secret, value: Value) -> Version | None:
     with suppress(NotFoundError):
         if session.store.read(secret.name, found.id, purpose="compare with an import") == value:
             return versions.current
-    what, rule = (
-        f"{secret.name}: the store has version {found.id} already",
-        "an import must be the first version of a secret",
-    )
-    remedy = f"replace it: secretops {'rotate' if secret.is_made else 'put'} {secret.name}"
+    what, rule = f"{secret.name}: the store has version {found.id} already", "an import must not replace a value"
+    remedy = f"to replace the value: secretops {'rotate' if secret.is_made else 'put'} {secret.name}"
     raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-exists")
 
 
@@ -178,7 +175,7 @@ def _publish(session: Session, one: _Ready, done: list[Imported]) -> Version:
     except SecretopsError as error:
         what = f"{one.secret.name}: not imported: {error.what}"
         rule = f"{error.rule}; imported before: {', '.join(each.name for each in done) or 'nothing'}"
-        remedy = "correct the cause, then run the same import again: it continues"
+        remedy = "correct the cause, then run the same import again, which continues"
         raise StoreError(what, rule=rule, remedy=remedy, code="import-unfinished") from error
     return one.current
 
@@ -214,7 +211,8 @@ class _Collecting:
                 self._leave_unknown(entry)
         whole = {name: value for name in self._found if (value := self._value(self._manifest.secret(name)))}
         if not whole and not self._problems:
-            what, rule = "no value of a secret in the source", f"it must have one of {', '.join(self._targets)}"
+            what = "no value of a secret in the source"
+            rule = f"the source must have one or more of {', '.join(self._targets)}"
             remedy = "check the path; secretops put supplies single secrets"
             self._problems.append(UsageError(what, rule=rule, remedy=remedy, code="import-nothing-found"))
         origins = {
@@ -241,17 +239,15 @@ class _Collecting:
             self._found.setdefault(secret.name, {}).setdefault(name, {}).setdefault(text, entry.origin)
         else:
             rule = "an entry must have a value; a reference to an unset variable is empty"
-            remedy = "export the variable that it refers to, and import again"
+            remedy = "export the variable to which the entry refers, and import again"
             self._leave(entry.origin, rule, remedy, code="import-entry-empty")
 
     def _value(self, secret: Secret) -> Value | None:
         # None after it has recorded the problems of the secret.
         found, fields, before = self._found[secret.name], dict[str, str](), len(self._problems)
         if found.keys() == {"ca.crt"}:
-            rule, remedy = (
-                "a client certificate must come with its CA and key",
-                "name it in broker.ca_file of the stack file",
-            )
+            rule = "a client certificate must have a certificate and a key, not only a CA"
+            remedy = "set broker.ca_file in the stack file to the CA's file"
             for origin in found["ca.crt"].values():
                 self._leave(origin, rule, remedy, code="import-ca-alone")
             return None
@@ -269,7 +265,7 @@ class _Collecting:
             variables = [
                 variable for variable, (one, name, _) in self._targets.items() if one is secret and name in missing
             ]
-            what, rule = f"{secret.name}: no {', '.join(missing)}", f"it must have {', '.join(secret.fields)}"
+            what, rule = f"{secret.name}: no {', '.join(missing)}", f"the source must have {', '.join(secret.fields)}"
             remedy = f"add {' or '.join(variables)} to a copy; or supply the secret: secretops put {secret.name}"
             self._problems.append(UsageError(what, rule=rule, remedy=remedy, code="import-field-missing"))
         value = Value(fields)
@@ -283,18 +279,23 @@ class _Collecting:
     def _leave_unknown(self, entry: Entry) -> None:
         broker = self._manifest.broker
         if entry.text != {"MQTT_BROKER": broker.host, "MQTT_PORT": str(broker.port)}.get(entry.name, entry.text):
-            rule = f"values must pass their test at the broker of the stack, {broker.host}:{broker.port}"
-            self._leave(entry.origin, rule, "compare section broker of the stack file", code="import-broker-differs")
+            rule = f"values must be for the stack's broker, {broker.host}:{broker.port}, which tests them"
+            remedy = "check section broker of the stack file"
+            self._leave(entry.origin, rule, remedy, code="import-broker-differs")
         elif entry.name in (*CERTIFICATE_VARIABLES, *_TOKEN):
             rule = "the stack must have a secret for this entry"
-            remedy = "for a client certificate set broker.client_certificate, for a CA broker.ca_file; then pulumi up"
+            remedy = (
+                "in the stack file, for a client certificate set broker.client_certificate, for a CA broker.ca_file, "
+                "for "
+                f"{_TOKEN[0]} declare http-token in section secrets; then pulumi up"
+            )
             self._leave(entry.origin, rule, remedy, code="import-secret-absent")
         elif entry.name in (*PUBLIC_VARIABLES, *OWN_VARIABLES):
-            rule = "settings must come from the stack file; only secrets are imported"
-            self._leave(entry.origin, rule, "compare the stack file with them", code="import-setting")
+            rule = "settings that are not secret must come from the stack file"
+            self._leave(entry.origin, rule, "compare the stack file with these entries", code="import-setting")
         else:
-            rule = "an entry must have the variable of one of the stack's secrets as its name"
-            remedy = "if the server reads it, declare it in section secrets of the stack file, then pulumi up"
+            rule = "an entry must be the variable of a secret that the stack declares"
+            remedy = "if the server reads the variable, declare a secret for it in section secrets of the stack file"
             self._leave(entry.origin, rule, remedy, code="import-entry-unknown")
 
     def _leave(self, origin: str, rule: str, remedy: str, *, code: str) -> None:

@@ -60,10 +60,10 @@ def _delete_agent_keys(
 def _check(session: Session, name: str, stored: tuple[str, ...]) -> None:
     if name not in stored:
         what, rule = (
-            f"{name if is_name(name) else 'that'}: no stored values",
-            "the name must be of a secret with stored values; without a name, all are purged",
+            f"{name if is_name(name) else 'the argument'}: no stored values",
+            "the argument must name a secret with stored values; without one, all secrets are purged",
         )
-        remedy = f"one of {', '.join(stored)}" if stored else "nothing to do"
+        remedy = f"pass one of {', '.join(stored)}" if stored else "nothing to do: the store is empty"
         raise UsageError(what, rule=rule, remedy=remedy, code="purge-nothing")
     admin = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if session.manifest.broker.embedded and admin and name == admin.name:
@@ -71,5 +71,5 @@ def _check(session: Session, name: str, stored: tuple[str, ...]) -> None:
             f"{name}: the only admin of the embedded broker",
             "the broker must have its admin: without it, nobody can change the broker's users",
         )
-        remedy = "secretops purge --destroy, which removes all of the stack"
+        remedy = "secretops purge --destroy, which removes all values of the stack"
         raise UsageError(what, rule=rule, remedy=remedy, code="purge-embedded-admin")

@@ -92,7 +92,7 @@ def test_key(session: Session, secret: Secret, value: Value) -> bool:
             f"{secret.name} could not be tested: {error.what}",
             "a secret value must pass a test before it is published",
         )
-        remedy = f"try again, or without a route to the agent: secretops put {secret.name} --untested"
+        remedy = f"try again; or, if there is no route to the agent: secretops put {secret.name} --untested"
         raise UnreachableError(what, rule=rule, remedy=remedy, code="value-not-tested") from error
     return True
 
@@ -120,10 +120,11 @@ def publish(
         current = session.store.versions(secret.name).current
         if current and current.id == version.id:
             what, remedy = (
-                f"{secret.name}: {version.id} is current, but not delivered",
-                "fix the cause, then run: secretops tick",
+                f"{secret.name}: {version.id} is current, but not delivered: {error.what}",
+                f"{error.remedy}; then: secretops tick" if error.remedy else "secretops tick",
             )
-            raise StoreError(what, rule=error.what, remedy=remedy, code="version-not-delivered") from error
+            rule = "the current version must be delivered to its readers"
+            raise StoreError(what, rule=rule, remedy=remedy, code="version-not-delivered") from error
         session.store.discard(secret.name, version.id)
         raise
     hint(session, secret, version.id)
@@ -172,7 +173,7 @@ def check_fields(secret: Secret, value: Value) -> None:
             continue
         if any(unicodedata.category(each) == "Cc" for each in text):
             what, rule = f"{name}: a control character, such as a final newline", "the field must be one line"
-            remedy = "remove it, for example: tr -d '\\r\\n' < FILE | secretops put …"
+            remedy = "remove the character, for example: tr -d '\\r\\n' < FILE | secretops put …"
             raise UsageError(what, rule=rule, remedy=remedy, code="field-control-character")
         limit = LONGEST_CREDENTIAL if secret.kind.alternates else LONGEST_KEY
         if (size := len(text.encode())) > limit:
@@ -210,6 +211,6 @@ def _test_certificate(session: Session, secret: Secret, value: Value) -> bool:
     try:
         prove(session.manifest, session.store, new_token(session.clock()), value)
     except UnreachableError as error:
-        remedy = f"{error.remedy}; or without a route to the broker: secretops put {secret.name} --untested"
+        remedy = f"{error.remedy}; or, if there is no route to the broker: secretops put {secret.name} --untested"
         raise UnreachableError(error.what, rule=error.rule, remedy=remedy, code="value-not-tested") from error
     return True

@@ -125,7 +125,8 @@ def agent_key(session: Session, secret: Secret, agent: OwnedAgent, versions: Ver
     current = admins.current
     if current is None:
         rule = "an operator must supply the DigitalOcean API token that creates agent keys"
-        raise WaitingError(f"no {admin} yet", rule=rule, remedy=f"secretops put {admin}", code="agent-admin-missing")
+        what = f"{admin} has no value yet"
+        raise WaitingError(what, rule=rule, remedy=f"secretops put {admin}", code="agent-admin-missing")
     return AgentKey(
         secret,
         prefix=agent.prefix,
@@ -174,6 +175,6 @@ class PrivateCa:
                 request, value["ca.crt"], value["ca.key"], seconds=self._issuer.seconds, now=self._clock()
             )
         except ValueError:
-            what, rule = f"{name}: {current.id} has no readable CA", "its value must be a certificate and its key"
-            remedy = f"secretops rotate {name}, and find out who changed it in the store"
+            what, rule = f"{name}: {current.id} has no readable CA", "the value of a CA must be a certificate and a key"
+            remedy = f"secretops rotate {name}, and find out who changed the value in the store"
             raise StoreError(what, rule=rule, remedy=remedy, code="ca-unreadable") from None

@@ -22,7 +22,7 @@ from secretops.operations.certificate import with_certificate
 from secretops.platform import Platform, Salvage, platform_of
 
 # Rule in errors about a secret value on the command line.
-NO_ARGUMENT = "a value is never an argument: the shell's history and every process list would show it"
+NO_ARGUMENT = "a secret value must not be an argument: the shell's history and every process list show it"
 
 
 def is_name(text: str) -> bool:
@@ -76,10 +76,11 @@ class Session:
             return self.manifest.secret(name)
         except KeyError:
             names = [secret.name for secret in self.manifest.secrets]
-        shown, rule, remedy = name, "", f"{did_you_mean(name, names)}one of {', '.join(names)}"
+        shown, rule = name, "the argument must name a secret of the stack"
+        remedy = f"{did_you_mean(name, names)}pass one of {', '.join(names)}"
         if not is_name(name):
-            shown, rule = "that", NO_ARGUMENT
-            remedy = f"one of {', '.join(names)}; if it was a value, replace it: it is exposed"
+            shown, rule = "the argument", NO_ARGUMENT
+            remedy = f"pass one of {', '.join(names)}; if it was a value, replace this value: it is exposed"
         what = f"{shown}: no such secret in stack {self.manifest.stack}"
         raise UsageError(what, rule=rule, remedy=remedy, code="secret-unknown")
 

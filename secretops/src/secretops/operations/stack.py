@@ -49,8 +49,8 @@ def _of_file(file: Path) -> Manifest:
         content = file.read_bytes()  # before other checks: chmod is no remedy for a folder
         mode = stat.S_IMODE(file.stat().st_mode)
     except OSError as error:
-        remedy = "pass the manifest that `pulumi up` wrote"
-        raise UsageError(f"{file}: {error.strerror}", remedy=remedy, code="manifest-unreadable") from error
+        rule, remedy = "--manifest must name a readable file", "pass the manifest that `pulumi up` wrote"
+        raise UsageError(f"{file}: {error.strerror}", rule=rule, remedy=remedy, code="manifest-unreadable") from error
     if mode & OTHERS_WRITE:
         what = f"{file} has mode {mode:o}: other accounts can write to it"
         rule = "only the owner of a manifest may write to it: the manifest says where credentials go"
@@ -97,7 +97,7 @@ def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project
         remedy = "pulumi stack select NAME, or pass --stack NAME" if stacks else _up(project, "NAME")
         return UsageError(f"no stack is selected; {known}", rule=rule, remedy=remedy, code="stack-not-selected")
     if stack and "no stack named" in message:
-        create = f"{_up(project, stack)} creates it"
+        create = f"to create the stack: {_up(project, stack)}"
         if _is_own(project) and not (project / f"Pulumi.{stack}.yaml").exists():
             create = f"write Pulumi.{stack}.yaml, like those of examples/; then {create}"
         what, rule = f"{stack}: no such stack; {known}", "--stack must name a stack of this project and this backend"

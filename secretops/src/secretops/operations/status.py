@@ -110,7 +110,7 @@ def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
     last = None if versions.all else session.journal.last(secret.name)
     if last is None or last.step not in ("publish", "retire"):
         return None
-    return f"its values were purged or lost after {last.time:%Y-%m-%d %H:%M} UTC: see docs/operations/lost-store.md"
+    return f"the values were purged or lost after {last.time:%Y-%m-%d %H:%M} UTC: see docs/operations/lost-store.md"
 
 
 def _orphaned(session: Session, name: str) -> SecretStatus:

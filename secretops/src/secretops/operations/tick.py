@@ -158,8 +158,9 @@ def _verify_current(session: Session, secret: Secret, versions: Versions) -> lis
         command = "put" if secret.kind is SecretKind.BROKER_ADMIN else "rotate"  # a refused admin cannot rotate
         entry = partial(Entry, time=session.clock(), secret=secret.name, version=current.id, step="verify")
         session.journal.write(entry(outcome=f"the broker refuses user {current.user}"))
-        what = f"{secret.name}: the broker refuses the current credential (user {current.user})"
-        remedy = f"secretops {command} {secret.name}, and find out who changed it at the broker"
-        raise RefusedError(what, rule=error.what, remedy=remedy, code="credential-refused") from error
+        what = f"{secret.name}: the broker refuses the current credential (user {current.user}): {error.what}"
+        rule = "the current version must log in; somebody changed this user or its rights at the broker"
+        remedy = f"secretops {command} {secret.name}; and find out who changed the user"
+        raise RefusedError(what, rule=rule, remedy=remedy, code="credential-refused") from error
     session.store.mark(secret.name, current.id, verified=session.clock())
     return [f"verified {current.id}"]

@@ -79,5 +79,5 @@ def _checked(text: str, name: str) -> str:
         return extract_certificates(text)
     except ValueError:
         rule = "the broker must trust every CA of the stack: clients of a missing CA are locked out"
-        remedy = "find out who changed it in the store; leave the broker's CAs as they are until then"
+        remedy = "find out who changed the CA in the store; leave the broker's CAs as they are until then"
         raise StoreError(f"{name}: no readable CA", rule=rule, remedy=remedy, code="ca-unreadable") from None

@@ -157,7 +157,8 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
     # Hooks, which a platform implements.
 
     def _writing(self) -> AbstractContextManager[None]:
-        """Exclude other writers during the block, if the store itself has no compare-and-swap."""
+        """Exclude other writers during the block. Does nothing here: only a store without compare-and-swap overrides
+        it."""
         return contextlib.nullcontext()
 
     @abc.abstractmethod

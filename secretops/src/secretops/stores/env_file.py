@@ -28,17 +28,18 @@ MOST_BYTES = 64 * 1024
 def decode(path: Path, content: bytes, error: type[SecretopsError], most: int = MOST_BYTES) -> str:
     """Decode a file that the server reads. Raises `error` if it is not UTF-8 or longer than `most` bytes."""
     if len(content) > most:
-        what, rule, remedy, code = f"has more than {most} bytes", f"of at most {most} bytes", "shorten it", "too-large"
+        what, rule = f"has more than {most} bytes", f"have at most {most} bytes"
+        remedy, code = "shorten the file", "too-large"
     else:
         try:
             return content.decode()
         except UnicodeDecodeError as found:
             line = content.count(b"\n", 0, found.start) + 1
-            what, rule = f"is not UTF-8 in line {line}", "that is UTF-8"
+            what, rule = f"is not UTF-8 in line {line}", "be UTF-8"
             remedy, code = "write that line as UTF-8", "not-utf-8"
     replace = "; or replace the .env of a store, which moves it to aside/: secretops rotate mqtt --now"
     remedy += replace if path.name == ".env" else ""
-    raise error(f"{path} {what}", rule=f"the server reads a file {rule}", remedy=remedy, code=f"file-{code}")
+    raise error(f"{path} {what}", rule=f"a file that the server reads must {rule}", remedy=remedy, code=f"file-{code}")
 
 
 def check_text(name: str, text: str) -> None:

@@ -63,8 +63,8 @@ def os_error(path: Path, error: OSError) -> StoreError:
     named = Path(error.filename) if isinstance(error.filename, str) else path
     return StoreError(
         f"{named}: {error.strerror or type(error).__name__}",
-        rule="a secret's file must be written completely or not at all; this one is unchanged",
-        remedy="free disk space, or make the folder writable for this account, then try again",
+        rule="this account must be able to read and write the store's files; nothing was half-written",
+        remedy="free disk space, or correct owner and mode of this path and its folder, then try again",
         code="file-not-accessible",
     )
 
@@ -83,8 +83,8 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
         if status is None:
             raise StoreError(
                 f"{root} does not exist",
-                rule="the store's folder must exist, which `pulumi up` creates",
-                remedy="pulumi up, then try again",
+                rule="the store's folder must exist: it contains every secret value",
+                remedy="if the stack is new: pulumi up; else follow docs/operations/lost-store.md",
                 code="store-folder-missing",
             )
         if status.st_uid != account or status.st_mode & owned_files.OTHERS_WRITE:

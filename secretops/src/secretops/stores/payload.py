@@ -26,7 +26,7 @@ def serialize(secret: str, value: Value, limit: Limit) -> str:
     made = json.dumps(dict(value), ensure_ascii=False)
     if (size := len(made.encode())) > limit.most_bytes:
         raise UsageError(
-            f"{secret}: its value is {size} bytes as JSON",
+            f"{secret}: the value has {size} bytes as JSON",
             rule=f"in {limit.store} a secret value may have {limit.most_bytes} bytes at most; nothing was changed",
             remedy=f"supply a smaller value: secretops put {secret}",
             code="value-too-large",
@@ -39,7 +39,7 @@ def parse(secret: str, version: str, text: str) -> Value:
     if (found := parse_fields(text)) is None:
         raise StoreError(
             f"{secret}: version {version} is not a JSON object of texts",
-            rule="only secretops may write versions",
+            rule="only secretops may write versions of this secret",
             remedy=f"supply a new value: secretops put {secret}",
             code="value-invalid",
         )

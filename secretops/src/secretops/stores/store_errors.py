@@ -22,8 +22,8 @@ class ErrorTemplate(NamedTuple):
         return self.kind(what, rule=rule, remedy=remedy, code=self.code)
 
 
-RETRIED = "the request was repeated with growing pauses; every write is complete or absent"
-NEXT_TICK = "nothing to do: the next tick repeats it"
+RETRIED = "the request must succeed within a few tries; every write is complete or absent"
+NEXT_TICK = "nothing to do: the next tick repeats the request"
 THROTTLED = ErrorTemplate(
     UnreachableError, "{host} throttles requests for {where} ({code})", RETRIED, NEXT_TICK, "requests-throttled"
 )
@@ -31,45 +31,47 @@ BROKEN = ErrorTemplate(
     UnreachableError,
     "{host} does not serve {where} ({code})",
     RETRIED,
-    "{health}; the next tick repeats it",
+    "{health}; the next tick repeats the request",
     "service-failing",
 )
 UNTRUSTED = ErrorTemplate(
     StoreError,
     "{host} does not prove its identity",
-    "its certificate must be trusted before a secret value is sent",
+    "this machine must trust the endpoint's certificate before a secret value is sent",
     "check that no proxy intercepts TLS; {trust}",
     "service-untrusted",
 )
 UNREACHED = ErrorTemplate(
     UnreachableError,
     "{host} can't be reached",
-    "its name must resolve, and it must accept connections",
+    "the endpoint's name must resolve, and the endpoint must accept connections from here",
     "{way}",
     "service-unreachable",
 )
 SILENT = ErrorTemplate(
     UnreachableError,
     "{host} does not answer",
-    "the request was repeated; the next tick checks what it did",
+    "the request must be answered in time; the next tick checks whether the change was made",
     "{way}",
     "service-not-responding",
 )
 
 
-def edited(secret: str, what: str, where: str) -> StoreError:
+def edited(secret: str, what: str, undo: str) -> StoreError:
+    """Return the error for a change by hand. `undo`: the command or edit that undoes the change."""
     return StoreError(
         what,
         rule=f"only secretops may write the value of {secret}; nothing was overwritten",
-        remedy=f"to keep it: secretops put {secret}; to undo it: remove {where}, then secretops tick",
+        remedy=f"to keep the change, supply the value: secretops put {secret}; to undo the change: {undo}; then: "
+        "secretops tick",
         code="value-edited",
     )
 
 
 def lacking(secret: str, fields: Iterable[str]) -> StoreError:
     return StoreError(
-        f"{secret}: its current value has no {', '.join(fields)}",
-        rule="the stack requires this field now, and the value is older",
+        f"{secret}: the current value has no {', '.join(fields)}",
+        rule="the value must have every field that the stack declares; this value is older than the declaration",
         remedy=f"secretops put {secret}",
         code="value-missing-field",
     )
@@ -78,6 +80,7 @@ def lacking(secret: str, fields: Iterable[str]) -> StoreError:
 def no_value(secret: str, version: str) -> NotFoundError:
     return NotFoundError(
         f"{secret}: the store has no value of version {version}",
+        rule="the store must have the value of this version",
         remedy="list the versions: secretops status",
         code="value-not-found",
     )

@@ -145,7 +145,8 @@ class Connection:
             )
         raise UnreachableError(
             f"{self.address}: the broker accepts no login now: {reason.getName()}",
-            remedy="try again later",
+            rule="the broker must accept logins; the next tick tries again",
+            remedy="read the broker's log",
             code="broker-login-unavailable",
         )
 
@@ -164,8 +165,8 @@ class Connection:
         except OSError as error:  # includes ssl.SSLError, for a file without a certificate
             raise UnreachableError(
                 f"{self._broker.ca_file}: invalid CA file: {error.strerror or error}",
-                rule=f"it must contain the PEM certificate of the CA that signs the certificate of {self.address}",
-                remedy="write that certificate to the file",
+                rule=f"the file must contain the PEM of the CA that signs the certificate of {self.address}",
+                remedy="write the PEM of that CA to the file",
                 code="ca-file-invalid",
             ) from error
         if certificate:
@@ -175,7 +176,8 @@ class Connection:
                 reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
                 raise UsageError(
                     f"{certificate}, {key}: invalid client certificate or key: {reason}",
-                    rule="the files must be PEM: the certificate and its chain; and its key, without a passphrase",
+                    rule="the first file must be the PEM of certificate and chain, the second of the key, without a "
+                    "passphrase",
                     remedy="secretops put client-cert",
                     code="client-certificate-invalid",
                 ) from error
@@ -188,7 +190,8 @@ class Connection:
                 raise UnreachableError(
                     f"{self.address}: {self.username} received too many messages while {doing}",
                     rule=f"a session may receive at most {MOST_MESSAGES:,} messages and {MOST_BYTES:,} bytes",
-                    remedy="find the client that retains messages there, and delete them at the broker",
+                    remedy="find the client that publishes retained messages on the topics of this user, and delete "
+                    "these messages at the broker",
                     code="broker-messages-excess",
                 )
             if (left := end - time.monotonic()) <= 0:
@@ -203,6 +206,7 @@ class Connection:
         if (result := self._until(done, doing, self._deadline)) is None:
             raise UnreachableError(
                 f"{self.address}: no answer in {self._deadline:g} s while {doing} as {self.username}",
+                rule="the broker must answer in time",
                 remedy=f"check that an MQTT {self._broker.protocol} broker listens there with the stack's TLS setting",
                 code="broker-not-responding",
             )
@@ -220,6 +224,7 @@ class Connection:
         why = reason.getName() if reason is not None and reason.value >= _FAILURE else "no reason given"
         return UnreachableError(
             f"{self.address}: connection lost while {doing} as {self.username}: {why}",
+            rule="the broker must keep the connection open",
             remedy="read the broker's log; compare its TLS setting with broker.tls in the stack file",
             code="broker-connection-lost",
         )
@@ -227,6 +232,7 @@ class Connection:
     def _refused(self, doing: str, reason: ReasonCode) -> RefusedError:
         return RefusedError(
             f"{self.address}: access denied while {doing} as {self.username}: {reason.getName()}",
+            rule="the broker must accept the user's password, and allow what it does",
             remedy=f"check the password and the rights of {self.username} at the broker",
             code="broker-access-denied",
         )
@@ -277,7 +283,9 @@ def _check_embedded(broker: Broker) -> None:
         raise UnreachableError(
             f"{address}: the embedded broker listens at {found.address} instead",
             rule="a plaintext password must only reach the stack's own broker",
-            remedy="secretops broker stop, then secretops broker start; or pulumi up, if the port is wrong",
+            remedy="secretops broker stop, then secretops broker start; or, if the port is wrong, correct broker.port "
+            "in "
+            "the stack file, then pulumi up",
             code="embedded-broker-address-mismatch",
         )
 
@@ -287,12 +295,14 @@ def _unreachable(broker: Broker, why: object) -> UnreachableError:
     if broker.embedded:
         return UnreachableError(
             f"{address}: cannot connect to the embedded broker: {why}",
+            rule="the stack's embedded broker must run",
             remedy="secretops broker start",
             code="embedded-broker-stopped",
         )
     return UnreachableError(
-        f"{address}: cannot connect: {why}",
-        remedy="start the broker, or correct its host and port in the stack file",
+        f"{address}: cannot connect to the broker: {why}",
+        rule="the broker must accept connections from this machine",
+        remedy="start the broker, or correct broker.host and broker.port in the stack file",
         code="broker-unreachable",
     )
 

@@ -122,19 +122,25 @@ class Commands:
         if (envelope := self._connection.receive(mine)) is None:
             raise RefusedError(
                 f"{self._connection.address}: no answer on {ANSWERS} to -{command}",
-                rule="the user must have the right CommandCall; without it the broker drops the command",
-                remedy=f"set the flag {ADMIN_FLAG} for {self._connection.username}",
+                rule="the user must have the right CommandCall; without this right the broker drops the command",
+                remedy=f"as root: -changeUserSettings {self._connection.username} {ADMIN_FLAG} true",
                 code="broker-command-unanswered",
             )
         reason, data = redact(_reason(envelope)), envelope.get("data")  # the reason may quote the command
-        error = RefusedError(
-            f"{self._connection.address}: -{command} failed for {username}: {reason}",
-            rule=f"{self._connection.username} must have the flag {ADMIN_FLAG}",
-            remedy=f"as root: -changeUserSettings {self._connection.username} {ADMIN_FLAG} true",
-            code="broker-command-denied",
-        )
+        what = f"{self._connection.address}: -{command} failed for {username}: {reason}"
         if reason.startswith("Permission denied"):
-            raise error
+            raise RefusedError(
+                what,
+                rule=f"{self._connection.username} must have the flag {ADMIN_FLAG}",
+                remedy=f"as root: -changeUserSettings {self._connection.username} {ADMIN_FLAG} true",
+                code="broker-command-denied",
+            )
+        error = RefusedError(
+            what,
+            rule="the broker must carry out the command; the next tick tries again",
+            remedy="correct the reported cause at the broker, then: secretops tick",
+            code="broker-command-failed",
+        )
         return Answer(data if isinstance(data, dict) else {}, None if envelope.get("success") is True else error)
 
 
@@ -150,8 +156,8 @@ def _refuse_unquotable(credential: Value) -> None:
         if not _PLAIN.fullmatch(credential[part]):
             raise RefusedError(
                 f"the {part} of {credential['username']!r} is not valid in a Coreflux command",
-                rule="it must have no space, quote, backslash or leading dash: the broker splits a command at spaces, "
-                "and removes quotes",
-                remedy="use only letters and digits",
+                rule=f"the {part} must have no space, quote, backslash or leading dash: the broker splits a command at "
+                "spaces, and removes quotes",
+                remedy=f"use a {part} of letters and digits",
                 code="broker-argument-invalid",
             )

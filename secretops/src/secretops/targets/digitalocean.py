@@ -74,7 +74,7 @@ class DigitalOceanAgent:
             page = _parsed(_Page, answer.json)
             if page is None or not page.is_valid:
                 raise UnreachableError(
-                    f"{client.host}: HTTP 200, without a list of keys",
+                    f"{client.host}: HTTP 200, but the answer has no list of keys",
                     rule="secretops must be able to list the keys before it creates or deletes one",
                     remedy=f"check that ${API_VARIABLE}, if set, is the URL of DigitalOcean's API",
                     code="agent-keys-unlisted",
@@ -96,7 +96,7 @@ class DigitalOceanAgent:
                 return self._named(made), Value({"api-key": made.secret_key})
         if not http.HTTPStatus.BAD_REQUEST <= answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
             raise UnknownOutcomeError(
-                f"{client.host}: {answer.summary}, without a key",
+                f"{client.host}: {answer.summary}: the answer to the creation of a key has no key",
                 rule="a key without its text must be deleted: the API returns the text only once",
                 remedy="nothing to do: the next tick finds the key by its name, and deletes it",
                 code="agent-key-lost",
@@ -156,11 +156,11 @@ def verify(url: str, credential: Value, *, budget: TimeBudget | None = None) -> 
         raise RefusedError(
             f"{client.host} rejects the key: HTTP {answer.status}",
             rule="a key must pass a test request to the agent before it is published",
-            remedy="check that it is a key of this agent, and was not deleted",
+            remedy="check that the key belongs to this agent, and was not deleted",
             code="agent-key-rejected",
         )
     raise UnreachableError(
-        f"{client.host}: {answer.summary}, without a completion",
+        f"{client.host}: {answer.summary}: the answer has no completion",
         rule="a key must pass a test request to the agent before it is published",
         remedy="check that the URL is the agent's endpoint, and that the agent runs",
         code="agent-not-responding",

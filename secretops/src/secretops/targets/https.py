@@ -27,7 +27,8 @@ LONGEST_WAIT = 60.0
 ANSWER_SECONDS, ALL_SECONDS = 30.0, 120.0
 # Largest response. A page of keys has a few thousand bytes.
 MOST_BYTES = 1 << 20
-_RULE = "the next tick sends the request again"
+_RULE = "the API must answer in time; the next tick sends the request again"
+_CHECK = "check the network from here (HTTPS_PROXY sets a proxy), and https://status.digitalocean.com"
 # For http, which is local: a proxy would receive the token.
 _NO_PROXY = urllib.request.ProxyHandler({})
 
@@ -84,9 +85,9 @@ class Client:
         check_url(self.base)
         if not self.token.isascii() or not self.token.isprintable() or " " in self.token:
             raise UsageError(
-                f"{self.host}: the API token has a space, or a character that is not printable ASCII",
-                rule="it must be one word of printable ASCII, because it is sent in an HTTP header",
-                remedy="supply it again with `secretops put`, exactly as its issuer shows it",
+                f"{self.host}: the token or key for this API has a space, or a character that is not printable ASCII",
+                rule="a token or key must be one word of printable ASCII, because it is sent in an HTTP header",
+                remedy="supply the token or key again with `secretops put`, exactly as DigitalOcean shows it",
                 code="api-token-invalid",
             )
 
@@ -104,9 +105,9 @@ class Client:
         for attempt in range(1, TRIES + 1):
             if self.budget.left <= 0:
                 raise UnreachableError(
-                    f"{self.host}: request not sent: earlier ones took {ALL_SECONDS:.0f} s",
+                    f"{self.host}: the request was not sent: earlier requests of this command took {ALL_SECONDS:.0f} s",
                     rule=_RULE,
-                    remedy="check the network from here (HTTPS_PROXY sets a proxy), and the server's status page",
+                    remedy=_CHECK,
                     code="api-time-exceeded",
                 )
             try:
@@ -131,7 +132,7 @@ class Client:
                 raise NoAnswerError(
                     f"{self.host}: {why}",
                     rule=_RULE,
-                    remedy="check the network from here (HTTPS_PROXY sets a proxy), and the server's status page",
+                    remedy=_CHECK,
                     code="api-unreachable",
                 )
             self.budget.sleep(pause)
@@ -173,9 +174,12 @@ def check_url(url: str) -> None:
     allowed = ("https", "http") if host in ("localhost", "127.0.0.1", "::1") else ("https",)
     if not host or at.path not in ("", "/") or at.query or at.username is not None or at.scheme not in allowed:
         raise UsageError(
-            f"{url}: invalid server URL",
-            rule="it must be https and a host, without a path; http only on this machine",
-            remedy="write it like https://example.agents.do-ai.run",
+            f"{url}: not a valid base URL of an API",
+            rule="the URL must be https://HOST or https://HOST:PORT, without path, query and user; http only for "
+            "localhost",
+            remedy="correct the URL: of the agent such as https://example.agents.do-ai.run, or of DigitalOcean's API "
+            "in "
+            "$DIGITALOCEAN_API_URL",
             code="server-url-invalid",
         )
 

@@ -122,7 +122,8 @@ class DynamicSecurity:
         about = arguments.get("username") or arguments.get("rolename") or "everything"
         raise RefusedError(
             f"{self._connection.address}: {command} failed for {about}: {redact(str(error))}",
-            remedy=f"check the roles of {self._connection.username}: mosquitto_ctrl dynsec getClient",
+            rule="the broker must carry out the command of an admin",
+            remedy=f"check the admin's roles: mosquitto_ctrl dynsec getClient {self._connection.username}",
             code="broker-command-denied",
         )
 
@@ -185,7 +186,7 @@ def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
 def may_publish(entries: Iterable[Mapping[str, Any]], tree: str) -> bool:
     """Return whether a role with these entries may publish to a topic below `tree`, which has no wildcard.
 
-    The matching entry with the highest priority decides (plugins/dynamic-security/README.md).
+    The matching entry with the highest priority decides (Mosquitto's plugins/dynamic-security/README.md).
     """
     sending = (entry for entry in entries if entry["acltype"] == SEND)
     for entry in sorted(sending, key=lambda entry: (-entry.get("priority", 0), not entry["allow"])):

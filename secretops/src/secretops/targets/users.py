@@ -53,7 +53,7 @@ class BrokerUsers:
         if admin["username"] == username:
             raise RefusedError(
                 f"{username} cannot change its own password",
-                rule=f"{self.self_change_risk}, so the result would be unknown",
+                rule=f"an admin must not change its own password: {self.self_change_risk}, so the result is unknown",
                 remedy="use the other admin",
                 code="admin-self-change",
             )

@@ -164,7 +164,7 @@ def _with_reads(session: Session, incident: Incident, files: Sequence[str]) -> I
         view = audit.audit(session.manifest, files, since=incident.since, secret=incident.secret)
     except SecretopsError as error:
         command = f"secretops audit FILE --secret {incident.secret} --since {incident.since:%Y-%m-%dT%H:%M}"
-        unread = f"find out who read it: {command} ({error.rule or error.what})"
+        unread = f"find out who read the secret: {command} ({error.rule or error.what})"
         return incident.end(Step.TRAIL, session.clock(), f"not read: {error.what}", manual=(unread,))
     manual = [f"{problem.value}: {problem.remedy}" for problem in view.problems]
     manual += [

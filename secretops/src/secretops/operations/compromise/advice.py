@@ -68,7 +68,7 @@ def _revoke_value(secret: Secret) -> list[str]:
 
         restart = f"restart each server once it has the new token: it accepts the old token for {OVERLAP} s more"
         return ["give clients the new token", restart]
-    revoke = f"revoke the old {secret.name} where it was issued: it is valid until then"
+    revoke = f"revoke the old {secret.name} where it was issued: until then the value is valid"
     return [revoke, CHECK_KEYS] if secret.name == AGENT_ADMIN[0] else [revoke]
 
 
@@ -113,7 +113,8 @@ def _revoke(secret: Secret, which: str) -> str:
 def try_value(
     session: Session, secret: Secret, version: str, value: Value, *, sleep: Callable[[float], None]
 ) -> tuple[str, bool]:
-    """Test whether an old value is refused. Return the result as a text, and False if a person must check it.
+    """Test whether an old value is refused. Return the result as a text, and False if the test gave no answer, so that
+    a person must check.
 
     Raises UnreachableError, SecretopsError.
     """
@@ -189,7 +190,7 @@ def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, 
             f"set a new password of the idle user ({' or '.join(secret.users)}), test it at {manifest.broker.host}:"
             f"{manifest.broker.port} and publish it; then {exposed}: scramble the password, end the sessions"
         )
-        proof = "log in with each old value: it must be refused"
+        proof = "log in with each old value, which the broker must refuse"
     elif not secret.is_made:
         replace = f"publish the new value that you supply; then {exposed}: delete the value"
     if secret.kind is SecretKind.X509 and requires_certificate(manifest.broker):
@@ -202,7 +203,7 @@ def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, 
     if not files and (manifest.store.folder or session.platform.query_trail(manifest.store)):
         source = "the stack's own trail"
     price = cost(manifest, secret)
-    trail = f"report who read it since {incident.since:%Y-%m-%d %H:%M} UTC, from {source}"
+    trail = f"report who read the secret since {incident.since:%Y-%m-%d %H:%M} UTC, from {source}"
     return [
         f"incident: {for_programs} and {for_people.name}{done}",
         f"{Step.FREEZE}: hold the lease of store {incident.store}: ticks and other commands exit with 4",

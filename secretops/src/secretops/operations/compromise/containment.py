@@ -218,7 +218,7 @@ class _Containment:
     def _await_readers(self) -> str:
         session, secret, before = self._session, self._secret, self.incident.servers
         if Reader.SERVER not in secret.readers:
-            return "only the rotator reads it, each time again"
+            return "only the rotator reads this secret, at each use"
         if secret.kind is not SecretKind.MQTT_USER:
             self._manual.append("check that each server works: servers do not report their version of this secret")
             return "servers fetch the new version themselves, and do not report it"
@@ -271,7 +271,8 @@ class _Containment:
             rule = advice.MUST_BE_REFUSED
             remedy = "find out who may change users at the broker; then run this command again for new passwords"
             if is_good:
-                what = f"{one.id}: user {one.user} cannot log in with its new password"
+                what = f"{one.id}: user {one.user} cannot log in with the new password"
+                rule = "the broker must accept the new password, which proves that the former one is invalid"
                 raise SecretopsError(what, rule=rule, remedy=remedy, code="new-password-refused")
             what = f"{one.id}: user {one.user} still logs in with the compromised password"
             raise SecretopsError(what, rule=rule, remedy=remedy, code="credential-still-accepted")

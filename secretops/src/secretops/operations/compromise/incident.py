@@ -129,7 +129,7 @@ def load(path: Path) -> Incident:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no incident of this version of secretops"
         rule = "the file must be readable: an interrupted incident continues from it"
-        remedy = "move it away to begin another incident, or pass another folder: --to FOLDER"
+        remedy = "move the file away to begin another incident, or pass another folder: --to FOLDER"
         raise UsageError(f"{path}: {why}", rule=rule, remedy=remedy, code="incident-unreadable") from None
 
 

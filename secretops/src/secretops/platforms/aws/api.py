@@ -182,7 +182,7 @@ def check_account_id(found: str, location: AwsStoreLocation) -> None:
     if found != location.account:
         raise UsageError(
             f"the AWS credentials belong to account {found}",
-            rule=f"they must belong to the account of the stack, {location.account}; nothing was read or written",
+            rule=f"the credentials must belong to the stack's account, {location.account}; nothing was read or written",
             remedy="set AWS_PROFILE to a profile of that account, then check: aws sts get-caller-identity",
             code="aws-account-mismatch",
         )

@@ -40,17 +40,19 @@ _SHOW = {
 }
 _KMS = ErrorTemplate(
     StoreError,
-    "{where}: its KMS key cannot be used ({code})",
-    "the key must be enabled, and its policy must allow the users of the stack's secrets",
-    "check its state with aws kms describe-key; enable it, or run pulumi up to restore its policy",
+    "{where}: AWS cannot use the KMS key of the secret ({code})",
+    "the KMS key must be enabled, and the key's policy must allow each principal that uses the secret",
+    "{show} (shows KmsKeyId); then: aws kms describe-key --region {region} --key-id KEY; if KeyState is Disabled: aws "
+    "kms enable-key; else pulumi up, which restores the policy of a key of the stack",
     "aws-key-unusable",
 )
 _CREDENTIALS = ErrorTemplate(
     UsageError,
     "no valid AWS credentials ({code})",
-    "valid credentials are required: of the process' role, AWS_PROFILE, or variables; a session ends after hours",
-    "log in (aws sso login, or your role's command), or set AWS_PROFILE; then check: aws sts get-caller-identity "
-    "--region {region}",
+    "AWS must accept the credentials of this process: of its role, of AWS_PROFILE or of AWS_ACCESS_KEY_ID; those of a "
+    "session expire after hours",
+    "log in (aws sso login, or your role's command), or set AWS_PROFILE; check also this machine's clock; then: aws "
+    "sts get-caller-identity --region {region}",
     "aws-credentials-invalid",
 )
 _BY_CODE = {
@@ -66,15 +68,18 @@ _BY_CODE = {
     "ResourceNotFoundException": ErrorTemplate(
         AbsentError,
         "{where} does not exist, or is empty",
-        "the store's secrets, its table and the CA must exist; `pulumi up` creates all but the CA; nothing was written",
-        "pulumi up; after that, check the account and region: aws sts get-caller-identity",
+        "the stack's secrets, the lease's table and the CA in issuer.arn must exist; `pulumi up` creates all but that "
+        "CA; nothing was written",
+        "pulumi up (for a CA: correct issuer.arn first); if it has run, check the account: aws sts get-caller-identity",
         "aws-resource-missing",
     ),
     "InvalidRequestException": ErrorTemplate(
         StoreError,
-        "{where} does not accept {action} now: it is scheduled for deletion, or another request is changing it",
-        "AWS answered {code}; nothing was written",
-        "{show}; if it has a DeletedDate: aws secretsmanager restore-secret, then pulumi up",
+        "{where} does not accept {action} now ({code})",
+        "the secret must not be scheduled for deletion, and no other request may change it at the same time; nothing "
+        "was written",
+        "{show}; if this shows a DeletedDate: aws secretsmanager restore-secret --region {region} --secret-id {name}; "
+        "else try again",
         "aws-secret-locked",
     ),
     "LimitExceededException": ErrorTemplate(
@@ -82,14 +87,18 @@ _BY_CODE = {
         "{where} has reached a limit of AWS for staging labels or versions ({code})",
         "a secret may have 20 staging labels (secretops uses fewer than ten) and about 100 versions; AWS deletes "
         "no version that has a label or is younger than 24 hours",
-        "list them: {show}; remove each unused label: aws secretsmanager update-secret-version-stage --region {region} "
-        "--secret-id {name} --version-stage LABEL --remove-from-version-id VERSION; if there are few labels, find the "
-        "callers of PutSecretValue in CloudTrail, and wait a day",
+        "list the labels: {show}; remove each unused label: aws secretsmanager update-secret-version-stage --region "
+        "{region} --secret-id {name} --version-stage LABEL --remove-from-version-id VERSION; if there are few labels, "
+        "find the callers of PutSecretValue in CloudTrail, and wait a day",
         "aws-limit-exceeded",
     ),
 }
 _OTHER = ErrorTemplate(
-    StoreError, "{where}: {action} failed: {code}", "nothing was written", "check: {show}", "aws-request-failed"
+    StoreError,
+    "{where}: {action} failed ({code})",
+    "AWS must accept the request; the next tick continues",
+    "{show}; the API reference of {action} explains the code",
+    "aws-request-failed",
 )
 _BY_CLASS = {
     (
@@ -109,8 +118,9 @@ _BY_CLASS = {
 }
 _TEXTS = {
     "health": "check the region at https://health.aws.amazon.com",
-    "trust": "AWS_CA_BUNDLE names the CA of a permitted proxy",
-    "way": "check the region and the network; a VPC needs a NAT, or endpoints for secretsmanager, dynamodb, acm-pca",
+    "trust": "for a proxy that may do this, set AWS_CA_BUNDLE to the file of its CA",
+    "way": "check the region and the network; a VPC requires a NAT gateway, or endpoints for secretsmanager, dynamodb "
+    "and acm-pca",
 }
 _PRINCIPAL = re.compile(r"\b(arn:aws[\w-]*:(?:sts|iam)::\d*:[\w+=,.@/-]+)")
 _ACTION = re.compile(r"\b(?:secretsmanager|dynamodb|kms|iam|sts):[A-Z]\w+")
@@ -167,14 +177,20 @@ def translated(action: str, name: str, region: str, **options: Any) -> Iterator[
 def _denied(message: str, action: str, where: str) -> DeniedError:
     principal, denied = _PRINCIPAL.search(message), _ACTION.search(message)
     action = denied[0] if denied else action
+    if action.startswith("kms:"):
+        where = f"the KMS key of {where}"
     if "explicit deny" in message:
-        rule = "a policy denies it: the secret's own, which names its readers, or one of the account or organization"
+        rule = (
+            f"no policy may deny {action}: neither the secret's own, which names its readers, nor one of the account "
+            "or organization"
+        )
     else:
         subject = "that secret or table" if "resource-based policy" in message else "that principal"
-        rule = f"a policy of {subject} must allow it, and none does"
+        rule = f"a policy of {subject} must allow {action}"
     return DeniedError(
         f"{principal[1] if principal else 'this principal'} may not {action} on {where}",
         rule=rule,
-        remedy=f"pulumi up grants it to the rotator and to declared readers; for yourself request {action} on it",
+        remedy="pulumi up grants this right to the rotator and to declared readers; for yourself request it from the "
+        "owner of the account",
         code="aws-access-denied",
     )

@@ -49,7 +49,6 @@ class LabelState:
 
     @property
     def current(self) -> str | None:
-        """Return the id of the version that readers get."""
         return self.versions_by_label.get(CURRENT)
 
     @property
@@ -170,9 +169,10 @@ def facts_label(version: Version) -> str:
     room = {"published", "verified", "retired"} - {name for name in _TIMES.values() if getattr(version, name)}
     if len(label) + len(room) * (len(_format(version.created)) + 2) > LONGEST:
         raise UsageError(
-            f"version {version.id} of user {version.user}: the names are too long",
-            rule=f"both must fit into a staging label of {LONGEST} characters; a dot takes three characters",
-            remedy="use a user name of up to 60 characters, and a UUID as the token",
+            f"version {version.id} of user {version.user}: these names are too long",
+            rule=f"version id and user name must fit into a staging label of {LONGEST} characters, in which special "
+            "characters take three",
+            remedy="use a user name of at most 60 letters and digits, and a UUID as the version id",
             code="version-names-too-long",
         )
     return label

@@ -138,7 +138,7 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
         return version
     raise NotFoundError(
         f"{secret.name}: version {token} has no value",
-        rule="the step createSecret must run first, and creates the value; a new rotation starts with it",
+        rule="the step createSecret, which creates the value, must run first; a new rotation starts with this step",
         remedy=f"secretops rotate {secret.name}",
         code="version-value-missing",
     )
@@ -146,21 +146,22 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
 
 def _rotated_secret(session: Session, secret_id: str) -> Secret:
     full_name = _ARN.sub(r"\1", secret_id)
-    cancel = f"aws secretsmanager cancel-rotate-secret --secret-id {full_name}"
+    region = _location(session).region
+    cancel = f"aws secretsmanager cancel-rotate-secret --region {region} --secret-id {full_name}"
     names = {full: name for name, full in _location(session).secrets.items()}
     if full_name not in names:
         raise UsageError(
-            f"{full_name}: not a secret of stack {session.manifest.stack}",
-            rule="this function must only rotate secrets of its own stack",
+            f"{full_name} is not a secret of stack {session.manifest.stack}",
+            rule="this rotation function must only rotate secrets of its own stack",
             remedy=cancel,
             code="secret-unknown",
         )
     secret = session.secret(names[full_name])
     if not secret.kind.alternates:
         raise UsageError(
-            f"{secret.name}: secretops does not create values of kind {secret.kind}",
-            rule="an operator must supply the values of this secret; the current one was not changed",
-            remedy=f"secretops put {secret.name}, and {cancel}",
+            f"{secret.name}: secretops does not make values of kind {secret.kind}",
+            rule="an operator must supply the values of this secret, so AWS must not rotate it; nothing was changed",
+            remedy=f"{cancel}; for a new value: secretops put {secret.name}",
             code="secret-not-rotated",
         )
     return secret
@@ -184,8 +185,8 @@ def _check_pending(secret: Secret, described: DescribeSecretResponseTypeDef, tok
     if "AWSPENDING" not in described.get("VersionIdsToStages", {}).get(token, ()):
         raise RefusedError(
             f"{secret.name}: version {token} is not the pending version",
-            rule="the version must have the label AWSPENDING, which another rotation has moved to its own",
-            remedy="nothing to do if that rotation succeeded: secretops status",
+            rule="the version must have the label AWSPENDING, which was moved to another version or removed",
+            remedy=f"secretops status; if {secret.name} is overdue there: secretops rotate {secret.name}",
             code="version-not-pending",
         )
 
@@ -280,8 +281,8 @@ def _session() -> Session:
         except (OSError, ValueError):
             raise UsageError(
                 f"no manifest in ${MANIFEST} or {file}",
-                rule="the program and the function's package must have the same version",
-                remedy="build the package again, then pulumi up",
+                rule="the function must have the stack's manifest, which `pulumi up` puts into its package or variable",
+                remedy="build the package again (make lambda), then pulumi up",
                 code="manifest-missing",
             ) from None
     return Session.open(Manifest.parse(text, source), role="rotator")

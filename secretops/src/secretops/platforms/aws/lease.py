@@ -79,9 +79,9 @@ class LeaseTable(LeaseStore):
 
     def contended(self, left: str) -> StoreError:
         return StoreError(
-            f"table {self.name} in {self.region}: secretops did not write the lease item",
-            rule=f"it must have a token and a number of renewals; {left}",
-            remedy=f"find its author in CloudTrail; to release the lease: aws dynamodb delete-item "
+            f"table {self.name} in {self.region}: the lease item was not written by secretops",
+            rule=f"the lease item must have a token and a number of renewals; {left}",
+            remedy=f"find the writer in CloudTrail; to release the lease: aws dynamodb delete-item "
             f"--region {self.region} --table-name {self.name} --key '{json.dumps(ITEM)}'",
             code="lease-item-invalid",
         )

@@ -41,7 +41,8 @@ class AwsPrivateCa:
         if (key := about["CertificateAuthorityConfiguration"]["KeyAlgorithm"]) not in _SIGNS_WITH:
             raise StoreError(
                 f"{self._issuer.arn}: unsupported key algorithm {key}",
-                rule=f"it must be one of {', '.join(_SIGNS_WITH)}, which every TLS library supports",
+                rule=f"the CA's key algorithm must be one of {', '.join(_SIGNS_WITH)}, which every TLS library "
+                "supports",
                 remedy="set issuer.arn to another CA, then pulumi up",
                 code="ca-key-unsupported",
             )
@@ -68,14 +69,14 @@ _INACTIVE = ErrorTemplate(
     StoreError,
     "{where} cannot sign now ({code})",
     "the CA must be enabled, with its own certificate imported and valid",
-    "check its Status: {show}",
+    "check the CA's Status: {show}",
     "ca-inactive",
 )
 _REJECTED = ErrorTemplate(
     StoreError,
     "{where} rejects the request ({code})",
-    "a certificate must end before the CA's own; a short-lived CA signs for 7 days at most",
-    "check NotAfter and UsageMode: {show}; then correct issuer.days and pulumi up",
+    "a certificate must expire before the CA's own does, and after at most 7 days if the CA is short-lived",
+    "check the CA's NotAfter and UsageMode: {show}; then correct issuer.days in the stack file, and pulumi up",
     "ca-request-rejected",
 )
 _TEMPLATES = {

@@ -42,7 +42,7 @@ class SecretsManager(PollingSource):
         if not region or not slash or not prefix:
             raise UsageError(
                 f"--from aws-sm:{place}: invalid source",
-                rule="it must be aws-sm:<region>/<start of the names>/<secret>[+<secret>…]",
+                rule="the source must have the form aws-sm:<region>/<start of the names>/<secret>[+<secret>…]",
                 remedy=f"{OUTPUT}; for example aws-sm:eu-central-1/coreflux-mcp/prod/mqtt",
                 code="source-invalid",
             )

@@ -71,8 +71,8 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         if not self.api.put(name, version.id, text, (PENDING, facts)):
             raise StoreError(
                 f"{secret}: version {version.id} exists with another value and without metadata",
-                rule="the value of a version must never change",
-                remedy=f"secretops rotate {secret} creates one with another id",
+                rule="the value of a version must never change; nothing was overwritten",
+                remedy=f"create a version with another id: secretops rotate {secret}",
                 code="version-exists",
             )
         self._write(secret, lambda versions: versions.with_pending(version))
@@ -233,16 +233,16 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         edited = self.api.value(name, found)
         if edited is None or edited.strip() == "{}":
             return None
-        what = "is retired" if any(version.id == found for version in versions.all) else "is not of secretops"
+        what = "is retired" if any(version.id == found for version in versions.all) else "was not written by secretops"
         aws, which = "aws secretsmanager", f"--region {self._place} --secret-id {name}"
-        undo = f"its fields ({aws} put-secret-value {which} --secret-string '{{}}')"
+        undo = f"{aws} put-secret-value {which} --secret-string '{{}}'"
         if current := versions.current:
             move = f"--version-stage {CURRENT} --remove-from-version-id {found} --move-to-version-id {current.id}"
-            undo = f"label {CURRENT} from it ({aws} update-secret-version-stage {which} {move})"
+            undo = f"{aws} update-secret-version-stage {which} {move}"
         return Edit(
             found,
             payload.parse_fields(edited),
-            f"secret {name} in {self._place} was changed by hand: version {found} {what}",
+            f"secret {name} in {self._place} was changed by hand: {CURRENT} is on version {found}, which {what}",
             undo,
         )
 
@@ -250,8 +250,8 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return contended(
             f"secret {self._name(secret)} in {self._place}",
             "find the caller in CloudTrail, then try again; the next tick continues",
-            rule="secretops moves a label only from where it read it; nothing was overwritten",
-            change="moved its labels",
+            rule="a label must be where secretops read it before it is moved; nothing was overwritten",
+            change="moved the secret's labels",
         )
 
 

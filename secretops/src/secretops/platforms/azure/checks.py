@@ -158,8 +158,9 @@ def names(vault: Vault, stack: OpenedStack) -> Result:
     until = f" until {found.until:%Y-%m-%d}" if found.until else ""
     return attention(
         f"{', '.join(deleted)}: deleted, with its name in use{until}",
-        "a secret must not be deleted: nobody can read or write it",
-        f"az keyvault secret recover --vault-name {vault.short_name} --name {first}; secretops audit shows its author",
+        "a secret of the stack must not be deleted: nobody can read or write a deleted secret",
+        f"az keyvault secret recover --vault-name {vault.short_name} --name {first}; secretops audit shows who deleted "
+        "the secret",
         Repair(f"recover {', '.join(deleted)}", recover),
     )
 
@@ -171,15 +172,15 @@ def pending(vault: Vault, finish: Repair | None) -> Result:
     for secret, state in vault.states.items():
         name, version = vault.location.pending[secret], state.versions.pending
         if any(copy.stored in state.staging for copy in _left_over(state)):
-            stray.append(f"{name} has an enabled version that is published or discarded")
+            stray.append(f"{name} has an enabled copy of a published or discarded version")
         if version and datetime.now(UTC) - version.created > STUCK_AFTER:
-            stray.append(f"{name} has version {version.id} since {version.created:%Y-%m-%d %H:%M} UTC")
+            stray.append(f"{name} has pending version {version.id} since {version.created:%Y-%m-%d %H:%M} UTC")
         elif version:
             under_way.append(secret)
     return judge(
         stray,
-        "a pending version is published or discarded within two ticks",
-        "secretops tick finishes it; the log of the stack's job shows why it failed",
+        "secretops must publish or discard a pending version within two ticks, and then disable the copy",
+        "secretops tick finishes the rotation; the log of the stack's job shows why earlier ticks failed",
         f"under way: {', '.join(under_way)}" if under_way else "none is left",
         finish,
     )
@@ -191,11 +192,14 @@ def versions(vault: Vault, finish: Repair | None) -> Result:
     A disabled current version is not repaired: a person may have disabled it for a reason.
     """
     is_left = any(copy.stored in state.main for state in vault.states.values() for copy in _left_over(state))
+    enable = (
+        f"az keyvault secret set-attributes --vault-name {vault.short_name} --name NAME --version ID --enabled true"
+    )
     return judge(
         _unreadable_or_left(vault),
-        "readers get the newest version while it is enabled; a retired version must be disabled",
-        "secretops tick disables a retired version; secretops rotate, or put, creates a new one; "
-        "az keyvault secret set-attributes --enabled true enables one",
+        "the current version must be enabled and not expired; retired versions must be disabled",
+        f"secretops tick disables retired versions; for a new version: secretops rotate SECRET, or put; to enable a "
+        f"version: {enable}",
         "each current one is enabled and not expired",
         finish if is_left else None,
     )
@@ -211,7 +215,7 @@ def _unreadable_or_left(vault: Vault) -> Iterator[str]:
             if newest.expires and newest.expires < datetime.now(UTC):
                 yield f"{name}: the current version expired {newest.expires:%Y-%m-%d %H:%M} UTC"
         if left := [copy.stored.id for copy in _left_over(state) if copy.stored in state.main]:
-            yield f"{name}: {', '.join(left)} is still enabled"
+            yield f"{name}: retired version {', '.join(left)} is still enabled"
 
 
 def _left_over(state: TagState) -> Iterator[Copy]:
@@ -236,22 +240,23 @@ def lease(vault: Vault) -> Result:
         return ok("free")
     return attention(
         f"{blob.name}: held by {seen.holder}, who does not renew it",
-        "a lease must be renewed or released within seconds: nothing else can rotate meanwhile",
-        f"az storage blob lease break --blob-url {blob.url} --auth-mode login, when nobody is rotating",
+        "a lease must be renewed or released within seconds: no other process can rotate meanwhile",
+        f"if nobody is rotating: az storage blob lease break --blob-url {blob.url} --auth-mode login",
     )
 
 
 def audit(vault: Vault) -> Result:
     workspace, rule = vault.location.workspace, "Log Analytics must record every read of a value"
     if not workspace:
-        remedy = "pulumi up creates one, or uses store.workspace in the stack file"
-        return attention("the stack has no workspace", rule, remedy)
+        remedy = "pulumi up, which creates a workspace unless store.workspace in the stack file names one"
+        return attention("the stack has no Log Analytics workspace", rule, remedy)
     newest = vault.newest_record(RECORD_WINDOW)
     if newest is None:
         return attention(
             f"workspace {workspace} has no row of this vault in {RECORD_WINDOW.days} days",
             f"{rule}, within 15 minutes",
-            "pulumi up creates the vault's diagnostic setting; az monitor diagnostic-settings list shows it",
+            "pulumi up, which creates the vault's diagnostic setting; check: az monitor diagnostic-settings list "
+            "--resource VAULT_ID",
         )
     return ok(f"the newest row is of {newest:%Y-%m-%d %H:%M} UTC")
 
@@ -259,7 +264,7 @@ def audit(vault: Vault) -> Result:
 def readers_rights(vault: Vault) -> Result:
     """Check that no declared reader was denied an access within a day."""
     if not vault.location.workspace:
-        return ok("unknown without a workspace: a denied reader logs it")
+        return ok("unknown: only a Log Analytics workspace has the denials, and the stack has none")
     denied = Counter(
         (access.reader, access.operation, access.secret)
         for access in vault.accesses(DENIAL_WINDOW)
@@ -270,8 +275,8 @@ def readers_rights(vault: Vault) -> Result:
     denials = (f"{who} was denied {what} of {secret} {times} times" for (who, what, secret), times in denied.items())
     return attention(
         f"{'; '.join(denials)} within a day",
-        "a declared reader must have a role on the secret; nobody can read a disabled version",
-        "pulumi up assigns the role; the checks vault and versions show other causes",
+        "a declared reader must have a role on the secret, a permitted network, and an enabled version to read",
+        "pulumi up assigns the role; if the denials continue, see the checks `vault` and `versions`",
     )
 
 
@@ -280,5 +285,7 @@ def unknown_secrets(vault: Vault) -> Result:
         return ok("none")
     delete = f"az keyvault secret delete --vault-name {vault.short_name} --name {found[0]}"
     return undeclared_secrets(
-        found, "with a value in the stack's vault, and not in the stack", f"{delete} (recover undoes it)"
+        found,
+        "in the stack's vault with a value, but not declared in the stack",
+        f"{delete} (az keyvault secret recover undoes this)",
     )

@@ -36,10 +36,11 @@ class DeletedError(StoreError): ...
 
 _UNGRANTED = ErrorTemplate(
     ForbiddenError,
-    "this principal may not {action} {where} ({code})",
-    "a role is required: per secret (Key Vault Secrets Officer for the rotator, Key Vault Secrets User for readers), "
-    "and for the container of the lease (Storage Blob Data Contributor for the rotator)",
-    "pulumi up assigns them to the stack's identities, effective in minutes; for yourself request them from an owner",
+    "the Azure identity of this process may not {action} {where} ({code})",
+    "the identity must have a role on each secret (Key Vault Secrets Officer for the rotator, Key Vault Secrets User "
+    "for readers), and the rotator Storage Blob Data Contributor on the lease's container",
+    "pulumi up assigns these roles to the stack's identities, with effect in minutes; for yourself (az account show) "
+    "request them from an owner of the vault",
     "azure-access-denied",
 )
 CHANGING = ErrorTemplate(
@@ -52,8 +53,8 @@ CHANGING = ErrorTemplate(
 _FIREWALLED = ErrorTemplate(
     StoreError,
     "{host} rejects requests from this network ({code})",
-    "only the networks in its network rules may connect, and clients of its private endpoint",
-    "run the command from such a network; or add this one to the stack file, then pulumi up",
+    "a client must connect from a network in the network rules of {host}, or by its private endpoint",
+    "run the command in such a network; or add this one to store.network in the stack file, then pulumi up",
     "azure-network-denied",
 )
 _BY_CODE = {
@@ -62,15 +63,16 @@ _BY_CODE = {
     DISABLED: ErrorTemplate(
         StoreError,
         "{where}: the requested version is disabled",
-        "a version must be enabled to be read; if it is the newest one, readers get nothing",
-        "secretops doctor shows the version and its repair",
+        "a version must be enabled to be read; while the newest one is disabled, readers get nothing",
+        "secretops doctor shows the version, and how to enable or replace it",
         "azure-version-disabled",
     ),
     DELETED: ErrorTemplate(
         DeletedError,
         "{where} is deleted, and its name is in use until it is purged",
         "a deleted secret must be recovered or purged; secretops recovers only what it deleted itself",
-        "az keyvault secret recover --vault-name {vault} --name {name}; or purge it, which cannot be undone",
+        "az keyvault secret recover --vault-name {vault} --name {name}; or, which cannot be undone: az keyvault secret "
+        "purge --vault-name {vault} --name {name}",
         "secret-deleted",
     ),
     **dict.fromkeys((BEING_DELETED, "ObjectIsBeingRecovered"), CHANGING),
@@ -78,7 +80,7 @@ _BY_CODE = {
 NO_LOGIN = ErrorTemplate(
     UsageError,
     "no Azure login for {host} ({code})",
-    "a login is required: of this process' identity (AZURE_CLIENT_ID names a user-assigned one), or of az login",
+    "this process must have a managed identity (AZURE_CLIENT_ID names a user-assigned one), or a login by az login",
     "az login --tenant TENANT, with the stack's tenant; then check: az account show",
     "azure-login-missing",
 )
@@ -88,8 +90,10 @@ _BY_STATUS = {
     404: ErrorTemplate(
         StoreError,
         "{where} does not exist",
-        "the vault and the lease's container must exist (`pulumi up`); the first secret value creates a secret",
-        "pulumi up, in the right subscription: az account show; after that, secretops put, or the next tick",
+        "the vault, the lease's container and the secret must exist: `pulumi up` creates the first two, and the first "
+        "value of a secret creates the secret",
+        "check the subscription (az account show), then pulumi up; if it has run: secretops put SECRET, or the next "
+        "tick",
         "azure-resource-missing",
     ),
     429: THROTTLED,
@@ -97,14 +101,15 @@ _BY_STATUS = {
 _OTHER = ErrorTemplate(
     StoreError,
     "Azure failed to {action} {where} ({code})",
-    "if the request was sent, the change may have been made: the next tick checks",
+    "Azure must accept the request; if it was sent, the change may have been made, which the next tick checks",
     "check the vault and the blob in the stack's outputs, and the login: az account show",
     "azure-request-failed",
 )
 _TEXTS = {
     "health": "check the region at https://azure.status.microsoft",
-    "trust": "REQUESTS_CA_BUNDLE names the CA of a permitted proxy",
-    "way": "check that the name resolves here; with a private endpoint run it from the vault's network",
+    "trust": "for a proxy that may do this, set REQUESTS_CA_BUNDLE to the file of its CA",
+    "way": "check that the name resolves here; if it has a private endpoint, run the command in the network of that "
+    "endpoint",
 }
 _CUT = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 

@@ -1,7 +1,8 @@
 """The lease of the Azure store: the lease of a blob, since Key Vault has no compare-and-swap.
 
-The blob's metadata name the holder and count renewals. Each attempt of a write checks the lease, and stops before the
-lease can end (`CONNECT_SECONDS`). If Azure still executes a write after that, `TagState.late` recognizes it.
+The blob's metadata contain the holder's name and the number of renewals. Each attempt to write to Key Vault first
+checks that the lease was renewed recently (`Timing.trusted`). The attempt times out (`CONNECT_SECONDS` +
+`ANSWER_SECONDS`) before the lease can end. If Azure still executes the write after that, `TagState.late` recognizes it.
 https://learn.microsoft.com/rest/api/storageservices/lease-blob
 """
 
@@ -100,9 +101,10 @@ class LeaseBlob(LeaseStore):
         seen = self.status()
         if seen.is_infinite:
             raise StoreError(
-                f"{self.name}: its lease has no end, so secretops did not acquire it",
+                f"{self.name}: another client holds a lease without end on this blob, so secretops did not acquire it",
                 rule="a lease must end soon after its process; those of secretops last seconds, and are renewed",
-                remedy=f"to end it: az storage blob lease break --blob-url {self.url} --auth-mode login",
+                remedy="if nobody needs that lease, end it: az storage blob lease break --blob-url "
+                f"{self.url} --auth-mode login",
                 code="lease-infinite",
             )
         if not seen.is_leased:

@@ -29,15 +29,15 @@ ENDPOINT = "https://api.loganalytics.io"
 _NO_TABLE = ErrorTemplate(
     UsageError,
     f"{{name}} has neither table {TABLES[0]} nor {TABLES[1]}",
-    "one of them must have the vault's audit log; the first row that the vault sends creates the table",
-    "pulumi up; then wait up to 15 minutes for the next reads",
+    "one of these tables must have the vault's audit log; the first row that the vault sends creates the table",
+    "pulumi up; after the next read of a secret the table may take 15 minutes",
     "audit-log-missing",
 )
 _REJECTED = ErrorTemplate(
     StoreError,
     "{name} rejects the query ({code})",
-    "the query must match the table; it uses the columns of Microsoft's reference",
-    "export the rows to a file: secretops audit FILE; and report it to the maintainers",
+    "the query must match the table: secretops uses the columns of Microsoft's reference",
+    "export the table's rows to a file, then: secretops audit FILE; and report this error to the maintainers",
     "audit-query-rejected",
 )
 # Kusto's codes for a union without an existing table (SEM0529), and for an unknown name. Not documented: from answers
@@ -114,8 +114,8 @@ class Workspace:
             kind = _TooLargeError if TOO_LARGE in lacking else StoreError
             raise kind(
                 f"{self._name}: the answer for {what} is incomplete ({lacking[0]})",
-                rule="an audit must be complete",
-                remedy="use a later --since; or export the rows to a file: secretops audit FILE",
+                rule="an audit must read every row of the period",
+                remedy="pass a later --since; or export the table's rows to a file, then: secretops audit FILE",
                 code="audit-log-incomplete",
             )
         return [dict(zip(table.columns, row, strict=True)) for table in tables or () for row in table.rows]

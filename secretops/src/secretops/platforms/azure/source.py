@@ -42,21 +42,21 @@ class KeyVault(PollingSource):
         if not host or not slash:
             raise UsageError(
                 f"--from azure-kv:{place}: invalid source",
-                rule="it must be azure-kv:<vault's host>/<secret>[+<secret>…]",
+                rule="the source must have the form azure-kv:<vault's host>/<secret>[+<secret>…]",
                 remedy=f"{OUTPUT}; for example azure-kv:coreflux-mcp.vault.azure.net/mqtt",
                 code="source-invalid",
             )
         requested = requested_secrets(f"azure-kv:{place}", path)
         super().__init__(f"Key Vault {host}", requested, str, every=every, clock=clock)
-        self._api = open_api(f"https://{host}")
+        self._vault, self._api = host.partition(".")[0], open_api(f"https://{host}")
 
     def revision(self, name: str) -> str | None:
         stored = self._api.versions(name)
         if not stored and name in self._found:
             raise StoreError(
                 f"secret {name} was deleted from the vault",
-                rule="the secret must exist; the vault retains the deleted one until it is purged",
-                remedy=f"az keyvault secret recover --vault-name NAME --name {name}",
+                rule="the secret must exist; the vault retains the deleted secret until a purge",
+                remedy=f"az keyvault secret recover --vault-name {self._vault} --name {name}",
                 code="secret-deleted",
             )
         if stored and not any(one.enabled for one in latest(stored)):  # a read would be recorded as denied
@@ -74,6 +74,6 @@ def _disabled(name: str) -> StoreError:
     return StoreError(
         f"secret {name}: its newest version is disabled",
         rule="the newest version must be enabled: Key Vault returns no other one to readers",
-        remedy="secretops doctor shows the version and its repair",
+        remedy="secretops doctor shows the version, and how to enable or replace it",
         code="current-version-disabled",
     )

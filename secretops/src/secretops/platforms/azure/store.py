@@ -174,8 +174,10 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             except ForbiddenError:  # a role on the secret may not cover its deletion
                 raise StoreError(
                     error.what,
-                    rule="this principal must be able to read deleted secrets, to see if secretops deleted this one",
-                    remedy=f"secretops rotate, or put, as an operator with a role on the vault; or: {error.remedy}",
+                    rule="this identity must be able to read deleted secrets, to see whether secretops deleted this "
+                    "one",
+                    remedy="run secretops rotate, or put, as an operator with a role on the whole vault; or: "
+                    f"{error.remedy}",
                     code="secret-deleted",
                 ) from None
             if deleted and FORGETTING not in deleted.tags:
@@ -260,8 +262,8 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
                 return StoreError(
                     f"secret {stored.secret}: the forgotten version {stored.id} was enabled again",
                     rule="a forgotten version must stay disabled; secretops does not delete what a person enabled",
-                    remedy=f"to keep it: secretops put {secret}; to forget it: {self._enable(stored, 'false')}, "
-                    "then secretops tick",
+                    remedy=f"to keep the value, supply it: secretops put {secret}; to forget the version: "
+                    f"{self._enable(stored, 'false')}; then: secretops tick",
                     code="forgotten-version-enabled",
                 )
         return None
@@ -275,7 +277,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         return StoreError(
             f"secret {found.secret}: the current version {found.id} is disabled, so readers get nothing",
             rule="the current version must be enabled; secretops does not enable what a person disabled",
-            remedy=f"for a new version: secretops rotate {secret}, or put; to enable it: {self._enable(found)}",
+            remedy=f"for a new version: secretops rotate {secret}, or put; to enable this one: {self._enable(found)}",
             code="current-version-disabled",
         )
 
@@ -293,12 +295,12 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         edited = self._api.value(found.secret, found.id)
         if edited is None or edited.text.strip() in ("", "{}"):
             return None
-        what = "retired" if retired else "not of secretops"
+        what = "is retired" if retired else "was not written by secretops"
         return Edit(
             found.id,
             payload.parse_fields(edited.text),
-            f"secret {found.secret} in {self._place} was changed by hand: version {found.id} is {what}",
-            f"it ({self._enable(found, 'false')})",
+            f"secret {found.secret} in {self._place} was changed by hand: the newest version, {found.id}, {what}",
+            self._enable(found, "false"),
         )
 
     def _have_one_value(self, copies: list[Copy]) -> bool:

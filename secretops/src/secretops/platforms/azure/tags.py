@@ -198,9 +198,10 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
     for name, text in tags.items():
         if len(text) > LONGEST:
             raise UsageError(
-                f"{name.removeprefix(PREFIX)} {version.user if name == USER else version.id}: too long",
-                rule=f"it must fit into a tag of {LONGEST} characters; nothing was changed",
-                remedy="use a shorter one",
+                f"{f'user name {version.user}' if name == USER else f'version id {version.id}'}: too long",
+                rule=f"user name and version id must each fit into a tag of {LONGEST} characters, in which special "
+                "characters take three; nothing was changed",
+                remedy="use a user name of at most 64 letters and digits, and a UUID as the version id",
                 code="version-names-too-long",
             )
     return tags

@@ -32,25 +32,27 @@ def reach(root: Path) -> None:
     if not exists:
         raise StoreError(
             f"{root} does not exist",
-            rule="the folder must exist: it contains every secret value; running servers continue with theirs",
-            remedy="do not restart a server; follow docs/operations/lost-store.md",
+            rule="the store's folder must exist: it contains every secret value; running servers keep those in use",
+            remedy="if the stack is new: pulumi up; else do not restart a server, and follow "
+            "docs/operations/lost-store.md",
             code="dotenv-folder-missing",
         )
 
 
 def folder(root: Path) -> Result:
+    try:
+        reach(root)
+    except StoreError as error:
+        return Result.of(error)
     with files.os_errors(root):
-        if not root.is_dir():
-            return attention(
-                f"{root} does not exist", "the store's folder must exist, which `pulumi up` creates", "pulumi up"
-            )
         wrong, is_open = list(dict(_faults(root)).values()), any(_open(root))
     if len(wrong) > MOST_NAMED:
         wrong = [*wrong[:MOST_NAMED], "…"]
     return judge(
         wrong,
-        "folders have mode 700, files with values 600; this account owns them, and none is a symbolic link",
-        "pulumi up sets the modes of its files; chmod and chown the others, and remove links",
+        "this account must own the store's folders (mode 700 or less) and files (600; public ones 644), and none may "
+        "be a symbolic link",
+        f"{RESTORE} removes excess rights; for the rest: chown {os.geteuid()} PATH, and remove links",
         f"{root}: only uid {os.geteuid()} may read it",
         Repair("chmod: remove the rights of other accounts on the store's files", lambda: _close(root))
         if is_open
@@ -104,14 +106,15 @@ def env_lines(location: DotenvStoreLocation) -> Result:
     reach(location.folder)
     if not location.lines:
         return unknown(
-            "the manifest has no lines",
-            "it must have the public lines of config/.env; an older `pulumi up` wrote it",
+            "the manifest has no public lines of config/.env",
+            "the manifest must have these lines; an older version of the program wrote this manifest",
             "pulumi up",
         )
     delivery = Delivery(location)
     return judge(
         delivery.public_findings(),
-        "the broker in config/.env must be the stack file's: the server sends its password there",
+        "the public lines of config/.env must be those of the manifest: they name the broker to which the server sends "
+        "its password",
         f"{RESTORE}; or pulumi up",
         f"{len(location.lines)} lines of config/.env match the manifest",
         Repair("restore the public lines of config/.env from the manifest", delivery.restore_public),
@@ -126,9 +129,9 @@ def records(root: Path) -> Result:
     for each in (path, journal):
         if each.exists() and not os.access(each, os.R_OK | os.W_OK):
             return attention(
-                f"{each} is not writable for uid {os.geteuid()}",
-                "it must be writable: an access or a step that can't be recorded is rejected",
-                f"chown {os.geteuid()} {each}, and chmod 600",
+                f"uid {os.geteuid()} can't read and write {each}",
+                "the file must be readable and writable: an access or a step that can't be recorded is rejected",
+                f"chown {os.geteuid()} {each}; then: chmod 600 {each}",
             )
     where = path if exists else f"{path} (no record yet)"
     return judge(
@@ -136,8 +139,8 @@ def records(root: Path) -> Result:
             *_invalid_lines(path, lambda line: list(AccessRecordTrail(()).read(line))),
             *_invalid_lines(journal, read_entry),
         ],
-        "secretops writes whole lines of JSON: a full disk truncated this one, or another program wrote it",
-        "find the writer, then move the file away (mv): secretops starts a new one",
+        "each line must be a JSON record by secretops: a full disk truncated such a line, or another program wrote it",
+        "find the cause, then move the file away (mv): secretops starts a new one",
         f"{where}; reads by other programs of this account are not recorded (see docs/stores.md)",
     )
 
@@ -151,8 +154,8 @@ def set_aside(root: Path) -> Result:
         return ok("no broken file is left")
     return attention(
         f"{path}: {', '.join(found[:MOST_NAMED])}{', …' if len(found) > MOST_NAMED else ''}",
-        "files that compromise and --now set aside must be checked and removed: they may contain secret values",
-        f"check them, then rm -r {path}",
+        "a file that secretops compromise or --now set aside must be checked and removed: it may contain secret values",
+        f"check these files; then: rm -r {path}",
     )
 
 

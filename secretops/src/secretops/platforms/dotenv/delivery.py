@@ -119,9 +119,9 @@ class Delivery:
         text = (self.env_text() if names else None) or ""
         variables, paths = self.edits(known, names, text, {path for content in known for path in content.files})
         for name in variables:
-            return f"{self.env}: {name} was changed by hand, or its version is lost", f"the line {name}="
+            return f"{self.env}: {name} was changed by hand, or its version is lost", f"remove the line {name}="
         for path in paths:
-            return f"{path} was changed by hand, or its version is lost", f"the file {path}"
+            return f"{path} was changed by hand, or its version is lost", f"rm {path}"
         return None
 
     def edits(
@@ -207,7 +207,7 @@ class Delivery:
             raise StoreError(
                 f"{path} is not a valid list of delivered names",
                 rule="only secretops may write this list, which names the files to remove",
-                remedy="restore it from a backup; or remove it, and check for files that no version needs",
+                remedy="restore the list from a backup; or remove the list, and look for files that no version needs",
                 code="dotenv-file-invalid",
             ) from None
 

@@ -28,15 +28,15 @@ _SETTINGS = frozenset(
 
 def _check_root(text: str) -> str:
     if check_path(text).count("/") <= 1:
-        raise refused("the store needs its own folder, not one directly below /")
+        raise refused("the store must have its own folder, not one directly below /")
     return text
 
 
 def _check_variable(name: str) -> str:
     if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,127}", name, re.ASCII):
-        raise refused("a variable's name has capital letters, digits and underscores, and starts with a letter")
+        raise refused("a variable's name must be capital letters, digits and underscores, and start with a letter")
     if name in _SETTINGS or formats.is_reserved_variable(name):
-        raise refused("a secret can't use a variable that the system, a library or a client reads")
+        raise refused("a secret must not use a variable that the system, a library or a client reads")
     return name
 
 

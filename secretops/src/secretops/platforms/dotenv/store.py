@@ -58,8 +58,8 @@ class SecretFolder:
             if not self.is_lost():
                 return Versions()
             raise StoreError(
-                f"{self.state} is missing, and its folder has values of published versions",
-                rule="the file must exist: it records the stages of the versions",
+                f"{self.state} is missing, but its folder has values of published versions",
+                rule="the file must exist: it records which version is current",
                 remedy=self._remedy,
                 code="dotenv-state-missing",
             )
@@ -85,7 +85,7 @@ class SecretFolder:
             raise StoreError(
                 f"{self.state}: {printable(version)[:80]!r} is not a valid version id",
                 rule="an id may have only letters, digits, dashes and dots; only secretops may write this file",
-                remedy="restore it from a backup; the values in its folder are intact",
+                remedy=f"restore {self.state} from a backup; the values in its folder are intact",
                 code="dotenv-version-invalid",
             )
         return self.path / f"{version}.json"
@@ -125,8 +125,8 @@ class SecretFolder:
     @property
     def _remedy(self) -> str:
         return (
-            f"restore it from a backup; or replace the value: secretops rotate {self.secret} --now "
-            f"(put {self.secret} --now, if you supply it); "
+            f"restore the file from a backup; or replace the value: secretops rotate {self.secret} --now "
+            f"(if an operator supplies the value: secretops put {self.secret} --now); "
             f"or delete all values: secretops purge {self.secret} --destroy"
         )
 
@@ -164,7 +164,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
                 raise LeaseHeldError(
                     f"{os.pread(file, 1000, 0).decode(errors='replace').strip() or 'another process'} holds the lease",
                     rule="only one rotation may run at a time",
-                    remedy="try again when that process has ended",
+                    remedy="wait until that process ends, then try again",
                     code="lease-held",
                 ) from None
             with files.os_errors(path):
@@ -306,11 +306,11 @@ class JournalFile:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._failed(error, "run the command as the account that owns the folder") from error
+            raise self._failed(error, f"run the command as the account that owns {self._path.parent}") from error
         return self._last.get(secret)
 
     def _failed(self, error: OSError, remedy: str) -> StoreError:
-        rule = "each step of a rotation must be recorded in the journal"
+        rule = "this account must be able to read and write the journal, which records each step of a rotation"
         return StoreError(f"{self._path}: {error.strerror}", rule=rule, remedy=remedy, code="journal-inaccessible")
 
     def _read_on(self, file: BinaryIO) -> None:

@@ -39,7 +39,7 @@ TRANSIENT = frozenset({429, 500, 502, 503, 504})
 JSON, TEXT = "application/json", "text/plain"
 
 # Remedy for missing Secrets, which only an operator may create.
-CREATE_SECRETS = "secretops put SECRET creates all of them; before there is an admin: secretops put broker-admin"
+CREATE_SECRETS = "secretops put SECRET creates all of them; if the store has no value yet: secretops put broker-admin"
 
 
 class ForbiddenError(StoreError): ...
@@ -116,9 +116,11 @@ class Api:
             except httpx2.TransportError as error:
                 if _is_untrusted(error):
                     raise StoreError(
-                        f"the certificate of {self.connection.server} is not valid for the CA of the kubeconfig",
-                        rule="the server must prove its identity before a secret value is sent",
-                        remedy="have your cluster's own command write the kubeconfig, or set another server.context",
+                        f"the certificate of {self.connection.server} is not valid for the CA of "
+                        f"{self.connection.identity}",
+                        rule="the API server must prove its identity before a secret value is sent",
+                        remedy="have your cluster's own command write the kubeconfig again, or set server.context in "
+                        "the stack file to another context",
                         code="service-untrusted",
                     ) from None
                 code = "service-unreachable"
@@ -132,15 +134,15 @@ class Api:
                 ) from None
             except (ConfigError, OSError):
                 raise UsageError(
-                    f"{self.connection.identity}: the token file can't be read",
-                    rule="the file that the kubeconfig, or the pod's service account, names must be readable",
+                    f"the token file of {self.connection.identity} can't be read",
+                    rule="the token file that the kubeconfig or the pod's service account names must be readable",
                     remedy="log in to the cluster again, or mount the service account's token",
                     code="kubeconfig-token-unreadable",
                 ) from None
             if not retries.pause(requested):
                 raise UnreachableError(
                     f"the API server at {self.connection.server} does not serve {what}: {why}",
-                    rule=f"the request was retried for {patience:.0f} s; nothing is half-written",
+                    rule=f"the API server must answer within {patience:.0f} s of retries; nothing is half-written",
                     remedy="kubectl get --raw /readyz; once it succeeds, the next tick continues",
                     code=code,
                 )
@@ -157,12 +159,12 @@ class Api:
                 return self.connection.login_rejected(f"kubectl -n {self.namespace} get lease")
             case http.HTTPStatus.FORBIDDEN:
                 user = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
-                remedy = f"pulumi up grants it to the rotator; for yourself request: {verb} {what}"
+                remedy = f"pulumi up grants the rotator's rights; for yourself request the right to {verb} {where}"
                 if verb == "create" and what.startswith("secrets/"):
-                    remedy = f"run it as an operator who may create Secrets: {CREATE_SECRETS}"
+                    remedy = f"as an operator who may create Secrets: {CREATE_SECRETS}"
                 return ForbiddenError(
                     f"{user[1] if user else self.connection.identity} may not {verb} {where}",
-                    rule="RBAC must allow it: the rotator may get and update, an operator may also create",
+                    rule="RBAC must allow the request: get and update for the rotator, also create for an operator",
                     remedy=remedy,
                     code="kubernetes-access-denied",
                 )
@@ -175,10 +177,11 @@ class Api:
                 )
         causes = (status.get("details") or {}).get("causes") or ()
         fields = sorted({f"{cause.get('field')} ({cause.get('reason')})" for cause in causes})
+        rejected = f", rejected fields {', '.join(fields)}" if fields else ""
         return StoreError(
-            f"the API server rejected {verb} {where}: status {response.status_code}",
-            rule=f"rejected fields: {', '.join(fields)}" if fields else "nothing was written",
-            remedy=f"check the admission rules, and: kubectl -n {self.namespace} get {what} -o yaml",
+            f"the API server rejected {verb} {where}: status {response.status_code}{rejected}",
+            rule="the cluster's validation and admission must accept the request; nothing was written",
+            remedy=f"check the admission policies and webhooks, and: kubectl -n {self.namespace} get {what} -o yaml",
             code="kubernetes-request-rejected",
         )
 

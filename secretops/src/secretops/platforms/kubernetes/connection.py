@@ -29,6 +29,15 @@ ANSWER_SECONDS = 10.0
 _parsing = functools.partial(kubeconfig.parsing, also=(ConfigError, httpx2.InvalidURL))
 
 
+def _invalid_account(source: str) -> UsageError:
+    return UsageError(
+        f"{source}: its token or CA file is missing or invalid",
+        rule=f"a pod must have the token and the CA of its service account in {kubeconfig.SERVICE_ACCOUNT}",
+        remedy="check that automountServiceAccountToken is not false (kubectl get pod -o yaml), then restart the pod",
+        code="service-account-invalid",
+    )
+
+
 @dataclass(frozen=True)
 class Connection:
     client: Client
@@ -39,7 +48,7 @@ class Connection:
         """Return the error for status 401. `test`: a command that succeeds once the login works."""
         return StoreError(
             f"the API server at {self.server} does not accept the credential of {self.identity}",
-            rule="the credential must be valid: the server returned 401, so it is wrong or expired",
+            rule="the credential must be valid: status 401 means that it is wrong or expired",
             remedy=f"log in to the cluster again until this works: {test}",
             code="kubernetes-login-rejected",
         )
@@ -51,7 +60,7 @@ def connect(context: str | None, environment: Mapping[str, str] = os.environ) ->
     selected = kubeconfig.select_context(context, environment)
     if selected is None:
         identity = "this pod's service account"
-        with _parsing(identity):
+        with _parsing(identity, invalid=_invalid_account):
             if config := KubeConfig.from_service_account(kubeconfig.SERVICE_ACCOUNT).get():
                 return _open(config, identity)
             raise ConfigError(identity)
@@ -100,7 +109,7 @@ def _run_plugin(plugin: UserExec) -> User:
     raise UsageError(
         f"{plugin.command}, the exec plugin of the kubeconfig, {why}",
         rule="an exec plugin must print an ExecCredential",
-        remedy=plugin.installHint or "run it by hand, or log in to your cloud again",
+        remedy=plugin.installHint or f"log in to your cloud again, then check: {plugin.command}",
         code="kubeconfig-plugin-failed",
     )
 

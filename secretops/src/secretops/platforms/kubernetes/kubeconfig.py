@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,9 @@ def select_context(context: str | None, environment: Mapping[str, str] = os.envi
         raise UsageError(
             f"{source}: {f'no context {name}' if name else 'no current context'}",
             rule="server.context must name a context of the kubeconfig; the default is the current one",
-            remedy=f"set server.context to one of {', '.join(contexts) or '(no contexts)'}",
+            remedy=f"set server.context in the stack file to one of {', '.join(contexts)}"
+            if contexts
+            else "have your cluster's own command write a context",
             code="kubeconfig-context-unknown",
         )
     with parsing(source := f"{source}, context {name}"):
@@ -119,17 +121,23 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
     return SelectedContext(name, source, f"user {context.get('user') or '(none)'} of context {name}", cluster, user)
 
 
+def _invalid(source: str) -> UsageError:
+    return UsageError(
+        f"{source}: not a readable, valid kubeconfig",
+        rule="a kubeconfig must be of kind Config v1, and name a valid address, and PEM certificates and keys that "
+        "exist",
+        remedy="check the file: kubectl config view; and the connection: kubectl version",
+        code="kubeconfig-invalid",
+    )
+
+
 @contextlib.contextmanager
-def parsing(source: str, *, also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Raise errors of parsers in the block, and those of `also`, as UsageError without their texts: these may quote a
-    credential."""
+def parsing(
+    source: str, *, also: tuple[type[Exception], ...] = (), invalid: Callable[[str], UsageError] = _invalid
+) -> Iterator[None]:
+    """Raise `invalid` for errors of parsers, and `also`, without their texts, which may quote a credential."""
     known: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError)
     try:
         yield
     except known + also:
-        raise UsageError(
-            f"{source}: no valid connection to an API server",
-            rule="a kubeconfig must be of kind Config v1, with PEM certificates and keys that exist",
-            remedy="check it with: kubectl config view; kubectl version",
-            code="kubeconfig-invalid",
-        ) from None
+        raise invalid(source) from None

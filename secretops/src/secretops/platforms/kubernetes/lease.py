@@ -101,7 +101,8 @@ def check_owner(found: str | None, location: KubernetesStoreLocation, server: st
     raise StoreError(
         f"{lease} in namespace {location.namespace} at {server} belongs to {theirs}, and this is stack {ours}",
         rule=f"a stack must only write under the Lease whose label {INSTANCE} names it; nothing was written",
-        remedy="set server.context to the stack's own cluster; if it is this one: pulumi up --refresh",
+        remedy="set server.context in the stack file to the stack's own cluster; if this is its cluster: pulumi up "
+        "--refresh",
         code="lease-of-another-stack",
     )
 

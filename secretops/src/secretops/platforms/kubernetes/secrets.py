@@ -73,7 +73,7 @@ class Secrets:
             if not retries.pause():
                 raise contended(
                     f"Secret {name} in namespace {self._api.namespace}",
-                    "find the writer in the audit log, then try again; the next tick continues",
+                    "find the writer in the API server's audit log, then try again; the next tick continues",
                 )
 
     def create_missing(self, names: set[str]) -> None:
@@ -93,14 +93,14 @@ def read_issued(location: KubernetesStoreLocation, place: Delivered) -> tuple[st
     except UnicodeDecodeError:
         raise StoreError(
             f"{where} has a certificate or key that is not PEM",
-            rule="both must be PEM, which is the default format of cert-manager's Certificates",
+            rule="certificate and key must be PEM, which is the default format of cert-manager's Certificates",
             remedy=describe,
             code="certificate-not-pem",
         ) from None
     if found is None or found.metadata is None or place.keys.keys() - value.keys():
         raise WaitingError(
             f"{where} does not contain the client certificate yet",
-            rule="cert-manager must write it, and the broker must trust it, before a server logs in",
+            rule="cert-manager must write the certificate to this Secret before secretops can log in with it",
             remedy=describe,
             code="certificate-not-issued",
         )
@@ -112,8 +112,8 @@ def check_size(name: str, content: SecretData) -> None:
     if size > MOST_BYTES:
         raise StoreError(
             f"Secret {name} would have {size} bytes",
-            rule=f"a Secret, with the values of all versions, may have at most {MOST_BYTES} bytes; nothing was changed",
-            remedy="supply a smaller value, or store large data elsewhere and only its key here",
+            rule=f"a Secret may have at most {MOST_BYTES} bytes for all its versions; nothing was changed",
+            remedy="supply a smaller value",
             code="value-too-large",
         )
 

@@ -85,7 +85,7 @@ class SecretState:
             raise StoreError(
                 f"Secret {self._name}: {self._secret}.{version} is not a valid value",
                 rule="only secretops may write this Secret",
-                remedy=f"restore it from a backup, or supply a new value: secretops put {self._secret}",
+                remedy=f"restore the Secret from a backup, or supply a new value: secretops put {self._secret}",
                 code="value-invalid",
             ) from None
 
@@ -223,7 +223,8 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
             data = found.data.get(key)
             if data is not None and all(data != content.get(key) for content in known):
                 what = f"Secret {name} in namespace {namespace}: {key} was changed by hand"
-                return store_errors.edited(secret, what, f"its key {key} (kubectl -n {namespace} edit secret {name})")
+                undo = f"remove the key {key}: kubectl -n {namespace} edit secret {name}"
+                return store_errors.edited(secret, what, undo)
         return None
 
     def _withdraw(self, secret: str, delivered: DeliveredKeys) -> None:

@@ -47,7 +47,7 @@ class NoManagerError(StoreError):
             rule="the daemon must be a manager, which can list secrets and update services",
             remedy="docker swarm unlock"
             if state == "locked"
-            else "run the command on a manager, or set DOCKER_HOST to one: docker node ls",
+            else "run the command on a manager, or set DOCKER_HOST to a manager's address",
             code="not-a-manager",
         )
 
@@ -166,7 +166,7 @@ class SwarmApi:
             raise UnreachableError(
                 f"the Docker daemon does not answer ({type(error).__name__})",
                 rule="the daemon must answer: the store is in its Swarm",
-                remedy="check that it runs: systemctl status docker; the next tick repeats the request",
+                remedy="check that the daemon runs: systemctl status docker; the next tick repeats the request",
                 code="daemon-unreachable",
             ) from None
         return answer
@@ -206,12 +206,13 @@ class SwarmApi:
             return UnreachableError(
                 f"the Swarm has no quorum: {reason}",
                 rule="more than half of the managers must be reachable before a Swarm changes anything",
-                remedy="bring managers back: docker node ls; the next tick repeats the request",
+                remedy="start Docker on the managers that docker node ls shows as Down or Unreachable; the next tick "
+                "repeats the request",
                 code="swarm-without-quorum",
             )
         return StoreError(
             f"the Docker daemon refused a request: {reason}",
-            rule="a refused request changes nothing",
+            rule="the daemon must accept the request; a refused one changes nothing",
             remedy="check the stack's Swarm: secretops doctor",
             code="daemon-refused",
         )

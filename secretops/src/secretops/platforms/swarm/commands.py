@@ -21,7 +21,7 @@ def compose(
     to: Folder,
     first: Annotated[
         bool,
-        typer.Option("--first", help="For a first deployment: connect to no daemon; the server gets no secret yet."),
+        typer.Option("--first", help="For a first deployment: list no secrets, and connect to no daemon."),
     ] = False,
     stack: Stack = None,
     as_json: AsJson = False,
@@ -43,7 +43,8 @@ def compose(
 def timer(
     to: Folder,
     at: Annotated[
-        str | None, typer.Option("--at", metavar="PATH", help="Their folder on the manager; /etc/… by default.")
+        str | None,
+        typer.Option("--at", metavar="PATH", help="Folder of the files on the manager; by default in /etc."),
     ] = None,
     stack: Stack = None,
     as_json: AsJson = False,

@@ -43,8 +43,8 @@ def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
         )
     except (docker.errors.DockerException, OSError) as error:
         raise UnreachableError(
-            f"no Docker daemon answers at {host}",
-            rule=_reason(error, host),
+            f"no Docker daemon answers at {host}: {_reason(error, host)}",
+            rule="the daemon must answer: the store is in its Swarm",
             remedy="run the command on a manager as a member of the group docker, or set DOCKER_HOST to a manager",
             code="daemon-unreachable",
         ) from None

@@ -1,6 +1,6 @@
-"""Write a stack as files, for a Swarm without Pulumi: a compose file, and a systemd timer that runs ticks.
+"""Write a stack as files for `docker stack deploy`: a compose file, and a systemd timer that runs ticks.
 
-The Pulumi program describes the services. It runs on the stack file, without Pulumi's engine and state.
+`components.swarm.compose` derives the services from the stack file, without Pulumi's engine and state.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def timer_files(program: Program, at: str | None) -> dict[str, str]:
     folder = at or f"/etc/{program.name}"
     if not folder.startswith("/") or set(folder) & set(" \t\n\"'\\$%:"):
         raise UsageError(
-            f"--at {folder!r}",
-            rule="it must be an absolute path on the manager, without spaces, quotes, and the characters \\ $ % :",
+            f"--at {folder!r}: invalid folder",
+            rule="--at must be an absolute path on the manager, without spaces, quotes, and the characters \\ $ % :",
             remedy=f"omit --at to use /etc/{program.name}",
             code="folder-invalid",
         )
@@ -190,6 +190,6 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
         raise UsageError(
             f"{error.filename or folder}: {error.strerror}",
             rule="the folder of the export must be writable",
-            remedy="set --to to a folder that this account can write to",
+            remedy="pass a folder that this account can write to: --to FOLDER",
             code="export-not-writable",
         ) from None

@@ -51,7 +51,7 @@ class Inventory:
             if not _NAME.fullmatch(name):
                 raise UsageError(
                     f"{name} is not a valid name of a Swarm secret",
-                    rule="it must have at most 64 characters: letters, digits, dots, dashes and underscores",
+                    rule="the name must have at most 64 characters: letters, digits, dots, dashes and underscores",
                     remedy="rename the secret, the field or the stack in the stack file",
                     code="swarm-name-invalid",
                 )
@@ -87,9 +87,9 @@ def _parse(listed: dict[str, Any]) -> SwarmSecret:
     name, labels = listed["Spec"]["Name"], listed["Spec"].get("Labels") or {}
     if not (number := labels.get(NUMBER, "0")).isdecimal():
         raise StoreError(
-            f"secret {name}: label {NUMBER} is {number!r}, not a number",
+            f"Docker secret {name}: label {NUMBER} is {number!r}, not a number",
             rule="only secretops may write this label",
-            remedy=f"if the secret is not the stack's: docker secret rm {name}",
+            remedy=f"if the Docker secret is not the stack's: docker secret rm {name}",
             code="swarm-label-invalid",
         )
     secret, config = labels.get(OF_SECRET, ""), labels.get(CONFIG, "")

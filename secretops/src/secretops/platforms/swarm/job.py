@@ -134,7 +134,7 @@ class Job:
                 raise UnreachableError(
                     f"task {self.name} has not started in {START_SECONDS:.0f} s: {status.get('Err') or state}",
                     rule=f"the connected manager must be able to run image {self._location.image}",
-                    remedy="pull the image there (docker pull), and check the node (docker node ls)",
+                    remedy=f"on that manager: docker pull {self._location.image}; and check its state: docker node ls",
                     code="task-not-started",
                 )
             time.sleep(POLL)
@@ -150,7 +150,7 @@ class Job:
         try:
             self.remove()
         except SecretopsError as error:
-            self.print(f"task {self.name} was not removed: {error.what}; the next command does it")
+            self.print(f"task {self.name} was not removed: {error.what}; the next command removes it")
 
     def print(self, text: str) -> None:
         err = self._streams[_ERR]
@@ -311,8 +311,8 @@ class JobRunner:
             name = (node.get("Description") or {}).get("Hostname") or id
             raise StoreError(
                 f"manager {name} accepts no task: its availability is {availability}",
-                rule="the connected manager must accept tasks: a command that needs secret values runs as one",
-                remedy=f"docker node update --availability active {name}; or point DOCKER_HOST at an active one",
+                rule="the connected manager must accept tasks: a command that needs secret values runs as a task",
+                remedy=f"docker node update --availability active {name}; or point DOCKER_HOST at an active manager",
                 code="manager-not-active",
             )
         return str(id)

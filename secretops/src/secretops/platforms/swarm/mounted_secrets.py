@@ -26,8 +26,8 @@ def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: Swa
     found = (api or SwarmApi()).get(f"/secrets/{secret}")
     if found is None:
         raise UsageError(
-            f"the Swarm has no secret {secret}",
-            rule="an operator must create this secret, so that its value never passes through Pulumi",
+            f"the Swarm has no Docker secret {secret}",
+            rule="an operator must create this Docker secret, so that its value never passes through Pulumi",
             remedy=f"docker secret create {secret} FILE",
             code="swarm-secret-missing",
         )

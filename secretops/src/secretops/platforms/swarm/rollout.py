@@ -70,7 +70,7 @@ class Rollout:
         while service := self.service():
             state = state_of(service)
             if state in UNDER_WAY:
-                self._check_time(service, began, "docker service rollback SERVICE takes that update back")
+                self._check_time(service, began, f"to undo that update: docker service rollback {self._name}")
                 time.sleep(POLL)
             elif state or "PreviousSpec" not in service or service["Version"] == sent:
                 return service
@@ -110,8 +110,8 @@ class Rollout:
     def _check_time(self, service: Service, began: float, then: str) -> None:
         if time.monotonic() - began > (limit := longest(_replicas(service) or 0)):
             raise UnreachableError(
-                f"service {self._name}: its update has not ended in {limit:.0f} s",
-                rule="a task with the new version must be healthy; until then readers have the previous one",
+                f"service {self._name}: the update has not ended in {limit:.0f} s",
+                rule="a task with the new version must be healthy; until then readers have the previous version",
                 remedy=f"find out why: docker service ps --no-trunc {self._name}; {then}",
                 code="service-update-slow",
             )
@@ -127,7 +127,7 @@ class Rollout:
         never_ran = failed is not None and why.startswith(NEVER_RAN)
         return (NeverRanError if never_ran else UpdateFailedError)(
             f"service {self._name}: the update to the new version {how}: {why}",
-            rule="a task with the new version must be healthy; until then readers have the previous one",
+            rule="a task with the new version must be healthy; until then readers have the previous version",
             remedy=f"find out why: docker service ps --no-trunc {self._name}; then: secretops tick",
             code="service-update-failed",
         )

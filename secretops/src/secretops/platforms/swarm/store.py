@@ -115,8 +115,9 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         else:
             raise StoreError(
                 f"{secret}: the names of {MOST_NUMBERS} versions in a row are taken",
-                rule="names must be unique; secrets of a lost config or of another stack may have them",
-                remedy="list orphaned secrets: secretops doctor; remove those that no service uses: docker secret rm",
+                rule="the names of Docker secrets must be unique; those of a lost config or another stack may use them",
+                remedy="secretops doctor lists orphaned Docker secrets; remove those that no service uses: docker "
+                "secret rm NAME",
                 code="swarm-names-taken",
             )
         for field, name in self._inventory.names(secret, stored.number, stored.fields).items():
@@ -185,7 +186,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
             return f"there is no service {name}: pulumi up"
         wanted = self._wanted(secret, state.stored(secret, current.id))
         if edited := self._edited(secret, service, wanted, self._ours(secret, state)):
-            return f"service {name}: the secret in file {file_of(edited)} was changed by hand"
+            return f"service {name}: file {file_of(edited)} was changed by hand to another Docker secret"
         if _differ(secrets_of(service), self._with(secret, service, wanted)):
             return "not delivered: secretops tick"
         outdated = self._rollout.outdated_tasks(service)
@@ -286,8 +287,10 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
             name = edited["SecretName"]
             raise store_errors.edited(
                 secret,
-                f"service {self._location.service}: file {file_of(edited)} was changed by hand: it has secret {name}",
-                f"it (docker service update --secret-rm {name} {self._location.service})",
+                f"service {self._location.service} mounts Docker secret {name}, which secretops did not create, as "
+                "file "
+                f"{file_of(edited)}",
+                f"docker service update --secret-rm {name} {self._location.service}",
             )
 
     def _edited(

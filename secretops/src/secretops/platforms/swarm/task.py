@@ -66,7 +66,7 @@ def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, b
                 raise UsageError(
                     f"{path}: {error.strerror}",
                     rule=f"the file must be readable on this machine, for the connection to the broker ({field})",
-                    remedy="put it there, or run the command on the machine that has it",
+                    remedy="copy the file to this path, or run the command on the machine that has the file",
                     code="broker-file-unreadable",
                 ) from None
             remote_files[field] = to

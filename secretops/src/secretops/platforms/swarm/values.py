@@ -43,8 +43,8 @@ class TaskValues:
             if SwarmApi().get(f"/secrets/{name}") is None:
                 return None
             raise MadeSinceError(
-                f"secret {name} is newer than this task",
-                rule="a task must start after a secret that it reads; another rotation came first",
+                f"Docker secret {name} is newer than this task",
+                rule="a task must start after the Docker secrets that it reads; another rotation came first",
                 remedy="try again; the next tick finishes the rotation",
                 code="value-newer-than-task",
             ) from None
@@ -52,7 +52,7 @@ class TaskValues:
             raise StoreError(
                 f"{SECRETS / name}: {getattr(error, 'strerror', None) or 'not UTF-8'}",
                 rule="the secret values that a task mounts must be UTF-8 text",
-                remedy="replace a value that was not made by secretops: secretops put NAME",
+                remedy="supply the value again: secretops put SECRET",
                 code="mounted-value-unreadable",
             ) from None
 

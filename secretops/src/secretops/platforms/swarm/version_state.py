@@ -25,7 +25,7 @@ from secretops.stores.lease import HeldLease, LeaseRecord, LeaseStore, StoredLea
 from secretops.stores.retry import Retries, contended
 
 CONTENT = b"The state of the stack's secrets is in the labels of this config. secretops writes them.\n"
-_WRITER = "find out who writes it: docker events --filter type=config"
+_WRITER = "find out who writes the config: docker events --filter type=config"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ _STATE, _LEASE, _ENTRY = TypeAdapter(SecretState), TypeAdapter(LeaseRecord), Typ
 class VersionState:
     def __init__(self, name: str, labels: dict[str, str], *, id: str = "") -> None:
         self.id, self.labels = id, labels
-        remedy = f"inspect it: docker config inspect {name}; the values in the Swarm's secrets are intact"
+        remedy = f"docker config inspect {name} shows the labels; the values in the Docker secrets are intact"
         self._labels = StateLabels(f"config {name}: label", "coreflux-mcp-secrets.", labels, remedy=remedy)
 
     def secret(self, secret: str) -> SecretState:
@@ -138,7 +138,7 @@ class VersionStateClient:
         if self.is_nowhere:
             raise StoreError(
                 f"this Swarm has no service {self.location.service} and no config {self.location.state_config}",
-                rule="one of them must exist: the first secret value is written where the stack's service runs",
+                rule="service or config must exist: the first secret value is written where the stack's service runs",
                 remedy="pulumi up; if it has run, set DOCKER_HOST or Docker's context to the stack's Swarm",
                 code="swarm-service-missing",
             )

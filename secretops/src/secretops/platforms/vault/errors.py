@@ -1,4 +1,4 @@
-"""Convert rejections of a server to errors of secretops, without the server's texts."""
+"""Convert Vault's rejections to errors of secretops, without Vault's texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MISMATCH = "check-and-set parameter did not match"
 _SEALED = ErrorTemplate(
     UnreachableError,
     "{host} is sealed",
-    "the server must be unsealed before it reads or writes; nothing is half-written",
+    "the Vault server must be unsealed before it reads or writes; nothing is half-written",
     "bao operator unseal; the next tick continues",
     "vault-sealed",
 )
@@ -41,28 +41,30 @@ _NO_NAMESPACE = ErrorTemplate(
 _NO_MOUNT = ErrorTemplate(
     StoreError,
     "mount {mount} does not exist at {host}",
-    "the store's KV engine must be mounted, which `pulumi up` does; nothing was written",
-    "pulumi up; if it has run, check address and namespace with: bao secrets list",
+    "the mount must exist, in the namespace of store.namespace; nothing was written",
+    "pulumi up, which creates the stack's mounts; if it has run, check the address and the namespace: bao secrets "
+    "list, "
+    "and for auth/…: bao auth list",
     "vault-mount-missing",
 )
 _NOT_KV2 = ErrorTemplate(
     StoreError,
     "mount {mount} at {host} is not a KV engine of version 2",
-    "it must be of version 2, the only one with versions and check-and-set",
-    "bao secrets list -detailed shows it; move it away (bao secrets move), then pulumi up, which mounts one",
+    "the mount must be a KV engine of version 2: only this has versions and check-and-set",
+    "bao secrets move {mount} {mount}-former; then pulumi up, which mounts a new engine",
     "vault-mount-not-kv2",
 )
 _DENIED = ErrorTemplate(
     DeniedError,
     "this token may not {action} {where} (permission denied)",
-    "a policy of the token must allow it; policies name each path",
-    "pulumi up writes the policies of the stack's roles; bao token capabilities shows your own rights",
+    "a policy of the token must allow the request; the stack's policies name each path",
+    "pulumi up writes the policies of the stack's roles; to see the rights of your token: bao token capabilities PATH",
     "vault-access-denied",
 )
 _OTHER = ErrorTemplate(
     StoreError,
     "{where}: the server rejected the request to {action} ({code})",
-    "nothing was changed",
+    "the server must accept the request; this one changed nothing",
     "find the request and the reason in the server's audit log",
     "vault-request-rejected",
 )
@@ -71,9 +73,9 @@ _REDIRECTS = frozenset({301, 302, 307, 308})
 # Statuses to retry, besides 5xx. 412: a standby that is behind.
 AGAIN = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.PRECONDITION_FAILED, *_REDIRECTS})
 _TEXTS = {
-    "health": "check its log: a server that can't write to its audit devices rejects every request",
-    "trust": "store.ca_file names the CA; the default is VAULT_CACERT, then the system's CAs",
-    "way": "bao status; the next tick continues",
+    "health": "check the server's log: a server that can't write to its audit devices rejects every request",
+    "trust": "set store.ca_file in the stack file to the server's CA (default: VAULT_CACERT, then the system's CAs)",
+    "way": "bao status; once this succeeds, the next tick continues",
 }
 
 
@@ -131,8 +133,8 @@ def no_response(error: Exception, address: str, ca_file: str | None) -> Secretop
     if ca_file and not isinstance(error, requests.exceptions.RequestException):
         return UsageError(
             f"{ca_file} has no readable CA certificate",
-            rule="the file must contain the CA that signs the server's certificate",
-            remedy="write the PEM bundle of the server's CA to this file",
+            rule="the file must contain the CA that signs the certificate of the Vault server",
+            remedy="write the PEM of that CA to this file",
             code="ca-file-invalid",
         )
     return invalid_address(address, f" ({type(error).__name__})")
@@ -140,8 +142,8 @@ def no_response(error: Exception, address: str, ca_file: str | None) -> Secretop
 
 def invalid_address(address: str, why: str = "") -> UsageError:
     return UsageError(
-        f"{address!r} is not a valid server address{why}",
-        rule="it must be https:// and a host, with its port if that is not 443",
+        f"{address!r} is not a valid address of a Vault server{why}",
+        rule="the address must be https://HOST, or https://HOST:PORT if the port is not 443",
         remedy="correct store.address in the stack file, then pulumi up",
         code="vault-address-invalid",
     )

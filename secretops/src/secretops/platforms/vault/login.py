@@ -107,7 +107,7 @@ class Login:
                 self._operator_token = ""  # nosec B105 - empty
                 raise UsageError(
                     f"{self._connection.server.host} does not accept this token",
-                    rule="the token must be one of this server, neither expired nor revoked",
+                    rule="the token must be from this server, neither expired nor revoked",
                     remedy="bao login; then: bao token lookup",
                     code="vault-token-invalid",
                 )
@@ -156,10 +156,12 @@ class Login:
 
     def _send_login(self, method: VaultLogin) -> tuple[float, Answer]:
         if method.method == "approle":
-            secret_id = self._wrapping.secret_id() if self._wrapping else read_credential(method.file, "its secret id")
+            secret_id = (
+                self._wrapping.secret_id() if self._wrapping else read_credential(method.file, "the role's secret id")
+            )
             body = {"role_id": method.role, "secret_id": secret_id}
         else:
-            body = {"role": method.role, "jwt": read_credential(method.file, "its JWT")}
+            body = {"role": method.role, "jwt": read_credential(method.file, "the role's JWT")}
         sent = lease.boot_clock()
         return sent, self._connection.request("POST", f"auth/{method.mount}/login", body)
 
@@ -182,8 +184,9 @@ class Login:
         if not isinstance(token, str) or not token:
             raise StoreError(
                 f"{host} accepts the login, but returns no token",
-                rule="the login must not require a second factor, which secretops cannot answer",
-                remedy="exclude this method from MFA (bao list identity/mfa/login-enforcement)",
+                rule="the login must not require a second factor, because secretops cannot supply one",
+                remedy="exclude the auth method from MFA; to find the enforcement: bao list "
+                "identity/mfa/login-enforcement",
                 code="vault-mfa-required",
             )
         remember(token)
@@ -196,8 +199,8 @@ class Login:
         return StoreError(
             f"{server.host} rejects the login as {method.role} by auth/{method.mount} ({answer.status})",
             rule=f"the role must exist, accept the credential in {method.file}, and allow this address",
-            remedy="pulumi up enables the method; check that the credential belongs to the role and is not expired, "
-            "in the audit log too" + ("; a new wrapping token is used at once" if method.wrapped else ""),
+            remedy=f"write a valid {'wrapping token' if method.wrapped else 'credential'} of this role to "
+            f"{method.file}; the server's audit log shows the reason; pulumi up enables a missing auth method or role",
             code="vault-login-rejected",
         )
 
@@ -206,7 +209,8 @@ def _check_address(server: Server, environment: Mapping[str, str]) -> None:
     named = [environment[name] for name in ("VAULT_ADDR", "BAO_ADDR") if environment.get(name)]
     if (place := _host_and_port(server.address)) is None or place not in map(_host_and_port, named):
         raise UsageError(
-            f"{printable(server.address)} is not the server of VAULT_ADDR ({printable(', '.join(named)) or 'not set'})",
+            f"{printable(server.address)} is not the server that VAULT_ADDR names "
+            f"({printable(', '.join(named)) or 'not set'})",
             rule="VAULT_ADDR or BAO_ADDR must name the server before an operator's token is sent to it",
             remedy=f"if you trust this server with your token: export VAULT_ADDR={printable(server.address)}",
             code="vault-address-unconfirmed",

@@ -65,7 +65,7 @@ class VaultSource(PollingSource):
         newest = metadata.documents.get(metadata.current) if metadata else None
         if metadata is None or newest is None:
             if any(self._names[secret] == name for secret in self._found):
-                raise _removed(name, "it was removed from the mount, with all its versions")
+                raise _removed(name, "the secret was removed from the mount with all versions")
             return None
         if not newest.is_readable:
             how = "destroyed" if newest.destroyed else "deleted"
@@ -81,7 +81,7 @@ class VaultSource(PollingSource):
             raise StoreError(
                 f"{name}: version {found.number} is not a valid value",
                 rule="a secret value must be a JSON object of text fields",
-                remedy="secretops status, then secretops put",
+                remedy="supply a new value: secretops put SECRET",
                 code="value-invalid",
             )
         return StoredVersion(version_of(found.data, found.number), Value(fields)) if fields else None
@@ -91,7 +91,7 @@ def _removed(name: str, what: str) -> StoreError:
     return StoreError(
         f"{name}: {what}",
         rule="a current version must exist: readers get no secret value until one is published",
-        remedy="secretops audit shows who removed it; secretops rotate, or put, writes a new one",
+        remedy="for a new version: secretops rotate SECRET, or put; secretops audit shows who removed the former one",
         code="current-version-removed",
     )
 
@@ -104,7 +104,10 @@ def parse_address(place: str) -> SourceAddress:
         shown = "…" if "@" in address else address  # an address with @ may contain a password
         remedy = f"{OUTPUT}; for example {EXAMPLE}"
         raise UsageError(
-            f"--from vault:{shown}: invalid source", rule=f"it must be {FORM}", remedy=remedy, code="source-invalid"
+            f"--from vault:{shown}: invalid source",
+            rule=f"the source must be {FORM}",
+            remedy=remedy,
+            code="source-invalid",
         )
     values = dict(_option(option) for option in options)
     folder, slash, secrets = rest.rpartition("/")
@@ -120,7 +123,7 @@ def _option(text: str) -> tuple[str, str]:
     shown = name if suggestion else "…"  # another text may be a secret id
     raise UsageError(
         f"--from vault:…,{shown}{'=' if equals else ''}{'…' if value else ''}: unknown option",
-        rule=f"an option must be one of {', '.join(f'{each}=…' for each in _OPTIONS)}, wrapped",
+        rule=f"an option of the source must be one of {', '.join(f'{each}=…' for each in _OPTIONS)}, wrapped",
         remedy=("" if name in _OPTIONS else suggestion) + OUTPUT,
         code="source-option-unknown",
     )
@@ -136,10 +139,10 @@ def _login(values: dict[str, str]) -> VaultLogin | None:
     wrapped, wrong, rule = "wrapped" in values, "", ""
     if len(methods) != 1:
         wrong = f"{' and '.join(methods) or 'no method'}, with {', '.join(others) or 'nothing'}"
-        rule = f"a login needs one of {', '.join(f'{each}=…' for each in METHODS)}"
+        rule = f"a login requires exactly one of {', '.join(f'{each}=…' for each in METHODS)}"
     elif not file or (wrapped and method != "approle"):
-        wrong = "wrapped" if file else "no file"
-        rule = "file= must name the credential; only that of approle may be wrapped"
+        wrong = "wrapped" if file else "no file="
+        rule = "file= must name the file of the credential; `wrapped` is only for approle"
     else:
         try:
             return VaultLogin(

@@ -59,7 +59,6 @@ class VaultVersionStore(VendorVersionStore[State]):
                 raise self._contended(secret, pending=True)
 
     def secret_names(self) -> tuple[str, ...]:
-        """Return the names of the secrets, also of those that were removed from the stack, which the index records."""
         return tuple(sorted({*super().secret_names(), *(self._index.paths().keys() - self._location.secrets.keys())}))
 
     def forget(self, secret: str) -> None:
@@ -159,7 +158,7 @@ class VaultVersionStore(VendorVersionStore[State]):
         if fields is None or found.data.get(VERSION) != version:
             raise StoreError(
                 f"{secret}: version {number} of {self._location.mount}/{where} is not a valid value of {version}",
-                rule="only secretops may write this document of fields and texts",
+                rule="only secretops may write this document",
                 remedy=f"supply a new value: secretops put {secret}",
                 code="value-invalid",
             )
@@ -171,11 +170,14 @@ class VaultVersionStore(VendorVersionStore[State]):
         path, number, mount = self._names(secret)[0], state.main.current, self._location.mount
         done, undelete = "destroyed", ""
         if not state.main.documents[number].destroyed:
-            done, undelete = "deleted", f"; to undelete it: bao kv undelete -mount={mount} -versions={number} {path}"
+            done, undelete = (
+                "deleted",
+                f"; to restore this one: bao kv undelete -mount={mount} -versions={number} {path}",
+            )
         return StoreError(
             f"{mount}/{path}: the current version {number} was {done}, so readers get nothing",
             rule="a current version must exist; secretops does not restore what somebody removed",
-            remedy=f"secretops rotate {secret}, or put, writes a new one{undelete}",
+            remedy=f"for a new version: secretops rotate {secret}, or put{undelete}",
             code="current-version-removed",
         )
 
@@ -187,15 +189,15 @@ class VaultVersionStore(VendorVersionStore[State]):
             str(number),
             fields_of(state.foreign.data),
             f"{mount}/{path} was changed by hand: secretops did not write version {number}",
-            f"it from its readers (bao kv delete -mount={mount} -versions={number} {path})",
+            f"bao kv delete -mount={mount} -versions={number} {path}",
         )
 
     def _contended(self, secret: str, *, pending: bool = False) -> StoreError:
         return contended(
             f"{self._location.mount}/{self._names(secret)[pending]} at {self._api.server.host}",
             "find the writer in the server's audit log, then try again; the next tick continues",
-            rule="check-and-set rejects a write after another one; nothing was overwritten",
-            change="wrote to it",
+            rule="a write must follow the state that was read (check-and-set); nothing was overwritten",
+            change="wrote to this path",
         )
 
 

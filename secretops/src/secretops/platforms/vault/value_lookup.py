@@ -30,7 +30,10 @@ def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str,
     if not version and current is None:
         remedy = session.first_value_command(secret)
         raise WaitingError(
-            f"{name} has no value, so nobody can have received it", remedy=remedy, code="value-lookup-empty"
+            f"{name} has no value, so nobody can have received one",
+            rule="--value-of requires a secret that has a value",
+            remedy=remedy,
+            code="value-lookup-empty",
         )
     value = session.store.read(name, version or (current.id if current else ""), purpose="find its recipients")
     api = Api.of(store)
@@ -45,9 +48,9 @@ def _devices(api: Api) -> list[str]:
     devices = _ask(api, "GET", "sys/audit", 'path "sys/audit" { capabilities = ["read", "sudo"] }').get("data")
     if not devices:
         raise StoreError(
-            "the server has no audit device",
-            rule="--value-of requires an audit device, in whose log it finds the recipients",
-            remedy="declare one in the server's configuration; see secretops doctor",
+            "the Vault server has no audit device",
+            rule="--value-of requires an audit device: its log names the recipients of a value",
+            remedy="declare an audit device in the server's configuration (see the check `audit` of secretops doctor)",
             code="vault-audit-device-missing",
         )
     return sorted(devices)
@@ -68,8 +71,8 @@ def _ask(api: Api, method: str, path: str, policy: str, body: Mapping[str, str] 
     except StoreError as error:
         raise StoreError(
             f"--value-of: {error.what}",
-            rule=f"the token must have the right to list audit devices and to hash a text: {policy}",
-            remedy="run it with such a token; or without --value-of: secretops audit --secret NAME",
+            rule=f"a policy of the token must have: {policy}",
+            remedy="run the command with such a token; or without --value-of: secretops audit --secret NAME",
             code="vault-audit-denied",
         ) from error
 

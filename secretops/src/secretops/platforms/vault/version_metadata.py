@@ -61,9 +61,10 @@ class VersionRecord:
         room = _MAX_TIME_BYTES * sum(getattr(version, name) is None for name in TIMES)
         if len(key.encode()) > MAX_KEY_BYTES or len(text.encode()) + room > MAX_TEXT_BYTES:
             raise UsageError(
-                f"version {version.id} of user {version.user}: the names are too long",
-                rule=f"both must fit into custom_metadata: keys of {MAX_KEY_BYTES} bytes, texts of {MAX_TEXT_BYTES}",
-                remedy="use a user name of at most 60 characters",
+                f"version {version.id} of user {version.user}: these names are too long",
+                rule="version id and user name must fit into custom_metadata, whose keys have at most "
+                f"{MAX_KEY_BYTES} bytes, and texts {MAX_TEXT_BYTES}",
+                remedy="use a user name of at most 60 characters, and a UUID as the version id",
                 code="version-names-too-long",
             )
         return key, text

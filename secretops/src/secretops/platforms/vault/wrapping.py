@@ -20,7 +20,7 @@ from secretops.stores import files
 
 # Suffix of the digest's file.
 USED = ".used"
-WRAPPED = "the wrapping token of its secret id"
+WRAPPED = "a wrapping token of the role's secret id"
 
 
 class Wrapping:
@@ -56,9 +56,10 @@ class Wrapping:
         if not re.fullmatch(rf"auth/{re.escape(method.mount)}/role/[^/]+/secret-id", made_at):
             raise StoreError(
                 f"{method.file}: this wrapping token does not wrap a secret id of auth/{method.mount}",
-                rule="it must wrap a secret id: a thief who unwrapped the first token may have wrapped another value",
-                remedy="treat it as stolen: revoke the role's secret ids, find the unwrap in the audit log, "
-                "and write a new wrapping token",
+                rule="the token must wrap a secret id: a thief who unwrapped the first token may have wrapped another "
+                "value",
+                remedy="assume a theft: revoke the role's secret ids, find the unwrap in the server's audit log, and "
+                "write a new wrapping token",
                 code="vault-wrapping-token-forged",
             )
         self._sent = digest
@@ -69,8 +70,9 @@ class Wrapping:
         except UnreachableError as error:
             raise UnreachableError(
                 f"{error.what}: the wrapping token in {method.file} may be used up",
-                rule="a wrapping token must be used only once, so the request is not retried before a lookup",
-                remedy="nothing to do while a lookup succeeds; else write a new wrapping token",
+                rule="a wrapping token unwraps only once, so secretops must look it up before it tries again",
+                remedy="nothing to do: secretops tries again if the token is unused; else it reports that the token "
+                "was used",
                 code="vault-unwrap-unanswered",
             ) from None
         found = answer.data.get("secret_id")
@@ -84,7 +86,7 @@ class Wrapping:
         if answer.status != http.HTTPStatus.BAD_REQUEST:
             return StoreError(
                 f"{host} does not unwrap the token in {file} ({answer.status})",
-                rule="it must be a wrapping token of this server and namespace, and unwraps only once",
+                rule="the file must contain a wrapping token of this server and namespace",
                 remedy="write a new wrapping token of this server and namespace",
                 code="vault-unwrap-rejected",
             )
@@ -95,14 +97,14 @@ class Wrapping:
             return StoreError(
                 f"{file}: this program has already used this wrapping token",
                 rule="each start requires a new wrapping token; the secret id of this one is lost",
-                remedy="write a new wrapping token for each start; the audit log shows who used the last one",
+                remedy="write a new wrapping token to the file before each start",
                 code="vault-wrapping-token-reused",
             )
         return StoreError(
             f"{file}: this wrapping token was used already, or has expired",
             rule="a wrapping token must be unused: unless this program used it, SOMEBODY ELSE HAS THE SECRET ID",
-            remedy="find the unwrap in the audit log; if it was another program, revoke the role's secret ids. "
-            "Then write a new wrapping token",
+            remedy="find the unwrap in the server's audit log; if another program did it, revoke the role's secret "
+            "ids; then write a new wrapping token",
             code="vault-wrapping-token-used",
         )
 
@@ -118,7 +120,7 @@ def read_credential(file: str, what: str) -> str:
     if not found:
         raise UsageError(
             f"{file}: {why}",
-            rule=f"the file must contain {what} for the login",
+            rule=f"the file must contain {what}, with which secretops logs in",
             remedy="write the file, readable only by the account of this process",
             code="vault-credential-missing",
         )
@@ -130,9 +132,9 @@ def check_token(text: str, source: str) -> str:
     remember(text)
     if not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError(
-            f"{source} does not contain a token",
+            f"{source} does not contain a valid token, secret id or JWT",
             rule="a token, a secret id and a JWT must be one line of printable ASCII without spaces",
-            remedy="write the token again",
+            remedy=f"write the credential to {source} again",
             code="vault-credential-invalid",
         )
     return text

@@ -110,8 +110,8 @@ def unknown_secrets(account: Account) -> Result:
         delete = f"aws secretsmanager delete-secret --region {account.location.region} --secret-id {staying[0]}"
         return undeclared_secrets(
             staying,
-            "named like the stack's secrets, and not in the stack",
-            f"{delete} (restore-secret undoes it for 30 days)",
+            "in Secrets Manager under the stack's prefix, but not declared in the stack",
+            f"{delete} (restore-secret undoes this for 30 days)",
         )
     return ok("; ".join(leaving) or "none")
 
@@ -126,11 +126,12 @@ def keys(account: Account) -> Result:
     if not wrong:
         return ok(f"{len(used)} of the stack, enabled" if used else "AWS' own")
     key = next(iter(wrong))
-    back = "cancel-key-deletion, then aws kms enable-key" if "Deletion" in wrong[key] else "enable-key"
+    which = f"--region {account.location.region} --key-id {key}"
+    cancel = f"aws kms cancel-key-deletion {which}; then: " if "Deletion" in wrong[key] else ""
     return attention(
-        "; ".join(f"key {key} of {', '.join(used[key])} is {state}" for key, state in wrong.items()),
-        "the key must be enabled: without it nobody can read a secret, and deletion of the key loses the values",
-        f"aws kms {back} --key-id {key}; CloudTrail shows who changed it",
+        "; ".join(f"KMS key {key} of {', '.join(used[key])} is {state}" for key, state in wrong.items()),
+        "a KMS key must be enabled: without it nobody can read a secret, and deletion of the key loses the values",
+        f"{cancel}aws kms enable-key {which}; CloudTrail shows who changed the key",
     )
 
 
@@ -155,7 +156,7 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
 
     `rotated`: full names of the secrets whose values only secretops creates.
     """
-    wrong, remedies, under_way, strays, repair = [], [], [], dict[str, str](), None
+    wrong, rules, remedies, under_way, strays, repair = [], [], [], [], dict[str, str](), None
     for name in account.names:
         labels = account.labels(name)
         version = version_with(labels, PENDING)
@@ -168,11 +169,18 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
         if datetime.now(UTC) - created < STUCK_AFTER:
             under_way.append(name)
         elif ours:
-            wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(created)}, unfinished")
-            remedies.append("secretops tick finishes it; its log shows why it failed")
+            wrong.append(f"{name}: pending version {version} is unfinished since {_utc(created)}")
+            rules.append("secretops must publish or discard a pending version within two ticks")
+            remedies.append("secretops tick finishes the rotation, or prints why it fails")
             repair = tick
         else:
-            wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(created)}, empty or not of secretops")
+            what = "which is empty or was not written by secretops"
+            wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(created)}, {what}")
+            rules.append(
+                "AWSPENDING must be on no other version than AWSCURRENT, or AWS starts no rotation"
+                if name in rotated
+                else "only secretops may put AWSPENDING on a version of a secret that an operator supplies"
+            )
             remedies.append(_release_command(account, name, version, is_ours=name in rotated))
             strays |= {name: version} if name in rotated else {}
 
@@ -184,8 +192,7 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
 
     return judge(
         wrong,
-        "the stack's function must fill the empty pending version that AWS creates; until it is AWSCURRENT, AWS "
-        "refuses the next rotation",
+        "; ".join(dict.fromkeys(rules)),
         "; ".join(dict.fromkeys(remedies)),
         f"under way: {', '.join(under_way)}" if under_way else "none is left",
         Repair(f"take AWSPENDING off {', '.join(strays)}", release_strays) if strays else repair,
@@ -201,8 +208,14 @@ def _release_command(account: Account, name: str, version: str, *, is_ours: bool
     aws, which = "aws secretsmanager", f"--region {account.location.region} --secret-id {name}"
     away = f"{aws} update-secret-version-stage {which} --version-stage AWSPENDING --remove-from-version-id {version}"
     if not is_ours:
-        return f"CloudTrail shows who staged it; if nobody needs the value, delete it: {away}"
-    return f"the function's log shows why it is empty; remove the label: {away}; then: {aws} rotate-secret {which}"
+        return (
+            "CloudTrail shows who put AWSPENDING on the version; if nobody needs the version, remove the label (AWS "
+            f"later deletes versions without labels): {away}"
+        )
+    return (
+        f"the rotation function's log shows why it did not fill the version; remove the label: {away}; "
+        f"then: {aws} rotate-secret {which}"
+    )
 
 
 def rotation(account: Account, rotated: Mapping[str, str]) -> Result:
@@ -211,18 +224,19 @@ def rotation(account: Account, rotated: Mapping[str, str]) -> Result:
     for secret, name in rotated.items():
         found = account.secrets[name] if name else None
         if found is None:
-            wrong.append(f"{secret} is missing")
+            wrong.append(f"{secret} does not exist")
         elif not found.get("RotationEnabled"):
-            wrong.append(f"{secret} is not rotated")
+            wrong.append(f"the rotation of {secret} is not enabled")
         elif (due := found.get("NextRotationDate")) and datetime.now(UTC) - due > LATE:
-            wrong.append(f"{secret} was due {_utc(due)}")
+            wrong.append(f"the rotation of {secret} was due {_utc(due)}")
         else:
             last = found.get("LastRotatedDate")
-            healthy.append(f"{secret} last {_utc(last)}" if last else f"{secret} not yet")
+            healthy.append(f"{secret} was last rotated {_utc(last)}" if last else f"{secret} was not rotated yet")
     return judge(
         wrong,
-        "AWS must call the stack's function on schedule, and the function must succeed",
-        "pulumi up enables rotation; the function's log group and secretops status show a failure",
+        "AWS must call the stack's rotation function on schedule, and the function must succeed",
+        "pulumi up creates a missing secret and enables rotation; secretops status and the rotation function's log "
+        "group show why a rotation failed",
         "; ".join(healthy) or "no secret of the stack is rotated",
     )
 
@@ -246,8 +260,8 @@ def rotators_rights(account: Account, rotated: Collection[str]) -> Result:
     functions = {name: found.get("RotationLambdaARN", "") for name, found in described.items() if found}
     roles = {name: _role_of(account, function) for name, function in functions.items() if function}
     if gone := [functions[name] for name, role in roles.items() if role is None]:
-        rule = "the function must exist: AWS calls it to rotate the secret"
-        return attention(f"missing function {', '.join(gone)}", rule, "pulumi up creates it again")
+        rule = "the Lambda function must exist: AWS calls this function to rotate the secret"
+        return attention(f"Lambda function {', '.join(gone)} does not exist", rule, "pulumi up")
     who: dict[str, list[str]] = {}
     for name, role in roles.items():
         who.setdefault(str(role), [account.location.lease]).append(name)
@@ -269,8 +283,10 @@ def _rights(account: Account, who: Mapping[str, list[str]], actions: tuple[str, 
         )
     return judge(
         _lacking(account, who, actions),
-        f"it may {', '.join(actions)} by its own policies (SimulatePrincipalPolicy)",
-        "pulumi up grants it to the stack's roles; for yourself request it from the owner of the account",
+        f"the IAM policies of each principal must allow {', '.join(actions)}"
+        + (f" on a secret, and {', '.join(LOCKS)} on the lease's table" if actions == OPERATES else "")
+        + " (as IAM simulates; a secret's own policy is not checked)",
+        "pulumi up grants these rights to the stack's roles; for yourself request them from the owner of the account",
         f"{', '.join(sorted(each.rpartition('/')[2] for each in who))}: {', '.join(actions)}",
     )
 
@@ -280,7 +296,8 @@ def _lacking(account: Account, who: Mapping[str, list[str]], actions: tuple[str,
         if principal.endswith(":root"):
             raise StoreError(
                 "the caller is the account's root user",
-                rule="it must not be the root user: policies do not apply to it, so its rights can't be checked",
+                rule="the caller must not be the root user: IAM policies do not apply to a root user, so its rights "
+                "can't be checked",
                 remedy="log in as a role, then check: aws sts get-caller-identity",
                 code="aws-root-user",
             )
@@ -292,25 +309,25 @@ def _lacking(account: Account, who: Mapping[str, list[str]], actions: tuple[str,
 def alarms(account: Account) -> Result:
     topic = account.location.alerts
     if not topic:
-        return ok("not checked: the manifest has no topic; pulumi up writes it again")
+        return ok("not checked: the manifest names no SNS topic; pulumi up writes a new manifest")
     account.reach()
-    rule = "alarms on CloudTrail and the functions must notify the confirmed subscriptions of a topic"
+    rule = "the stack's alarms must be enabled, and notify an SNS topic with a confirmed subscription"
     found = account.list_all("cloudwatch:DescribeAlarms", "MetricAlarms", ActionPrefix=topic)
     if not found:
-        return attention(f"no alarm notifies {topic}", rule, "pulumi up creates them")
+        return attention(f"no alarm notifies {topic}", rule, "pulumi up creates the alarms")
     if off := [each["AlarmName"] for each in found if not each.get("ActionsEnabled", True)]:
-        remedy = f"aws cloudwatch enable-alarm-actions --alarm-names {off[0]}"
-        return attention(f"{', '.join(off)}: actions disabled", rule, remedy)
+        names = " ".join(off)
+        remedy = f"aws cloudwatch enable-alarm-actions --region {account.location.region} --alarm-names {names}"
+        return attention(f"the actions of alarm {', '.join(off)} are disabled", rule, remedy)
     subscriptions = account.list_all("sns:ListSubscriptionsByTopic", "Subscriptions", TopicArn=topic)
     if confirmed := [each for each in subscriptions if each["SubscriptionArn"] != UNCONFIRMED]:
         return ok(f"{len(found)} alarms, {len(confirmed)} confirmed subscriptions")
-    waiting = (
-        f"{len(subscriptions)} subscriptions are unconfirmed" if subscriptions else "the topic has no subscription"
-    )
+    waiting = f"no subscription of {topic} is confirmed" if subscriptions else f"{topic} has no subscription"
     return attention(
         f"{len(found)} alarms notify nobody: {waiting}",
         rule,
-        "confirm the mail from AWS at each address of store.alert_emails; or add addresses there, then pulumi up",
+        "confirm the subscription by the link in the mail from AWS, at each address of store.alert_emails; or add "
+        "addresses to store.alert_emails, then pulumi up",
     )
 
 

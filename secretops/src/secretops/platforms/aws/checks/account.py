@@ -95,9 +95,10 @@ class Account:
         folder = re.sub(r"\+\d+$", "", first.rpartition("/")[0])
         if not folder:
             raise StoreError(
-                f"secret {first}: the name has no prefix",
-                rule="the names of a stack's secrets must be equal up to the last slash",
-                remedy="check for other secrets yourself: aws secretsmanager list-secrets",
+                f"secret {first}: the name has no prefix that ends with a slash",
+                rule="the names of a stack's secrets must have a common prefix, by which undeclared secrets are found",
+                remedy="look for undeclared secrets yourself: aws secretsmanager list-secrets "
+                f"--region {self.location.region}",
                 code="secret-prefix-missing",
             )
         self.reach()

@@ -26,17 +26,20 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "StartsWith": str.startswith,
     "EndsWith": str.endswith,
 }
-# Fields of GetTrailStatus that describe the last failed delivery -> its destination.
+# Fields of GetTrailStatus that describe the last failed delivery -> what was not delivered.
 _DELIVERIES = {
-    "LatestDeliveryError": "its bucket",
-    "LatestDigestDeliveryError": "its bucket, of digest files",
-    "LatestCloudWatchLogsDeliveryError": "CloudWatch Logs",
+    "LatestDeliveryError": "log files to its bucket",
+    "LatestDigestDeliveryError": "digest files to its bucket",
+    "LatestCloudWatchLogsDeliveryError": "events to CloudWatch Logs",
 }
-_RULE = "a trail must record every read and change of the stack's secrets, and deliver to its bucket and the alarms"
+_RULE = (
+    "a trail must record every read and change of the stack's secrets, and deliver to its bucket and to the log group "
+    "that the alarms read"
+)
 _REMEDY = (
     "pulumi up creates a trail and starts it; or set existing_trail in the stack file to one with a log group in this "
-    "account and region (an organization's is in the management account). After a failed delivery to the bucket, "
-    "correct its policy; to CloudWatch Logs, correct the trail's role and its trust"
+    "account and region (an organization's trail has its log group in the management account). If a delivery to the "
+    "bucket fails, correct the bucket's policy; if one to CloudWatch Logs fails, correct the trail's role"
 )
 
 
@@ -72,14 +75,14 @@ def _problem(account: Account, trail: Mapping[str, Any]) -> str:
     kinds = recorded(found.get("EventSelectors", ()), found.get("AdvancedEventSelectors", ()))
     if missing := [name for kind, name in _NAMES.items() if kind not in kinds]:
         return f"does not record {' and '.join(missing)} of Secrets Manager"
-    failed = [f"{status[error]} from {where}" for error, where in _DELIVERIES.items() if status.get(error)]
+    failed = [f"cannot deliver {what} ({status[error]})" for error, what in _DELIVERIES.items() if status.get(error)]
     if failed:
         return " and ".join(failed)
     location, log_group = account.location, trail.get("CloudWatchLogsLogGroupArn", "")
     own = f":logs:{location.region}:{location.account}:log-group:{location.log_group}"
     if not location.log_group or log_group.removesuffix(":*").endswith(own):
         return ""
-    return f"delivers to {log_group or 'no log group'}, and the alarms read {location.log_group} of this region"
+    return f"delivers to {log_group or 'no log group'}, but the alarms read {location.log_group} of {location.region}"
 
 
 def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str, Any]]) -> frozenset[str]:

@@ -83,7 +83,7 @@ def api_server(cluster: Cluster) -> Result:
         )
     return judge(
         [f"Kubernetes {release}"] if (int(numbers[1]), int(numbers[2])) < OLDEST else [],
-        "it must be 1.27 or newer: in older releases no node drains while pods wait for their first values",
+        "Kubernetes must be 1.27 or newer: in older releases no node drains while pods wait for their first values",
         "upgrade the cluster",
         f"Kubernetes {release}",
     )
@@ -100,14 +100,15 @@ def namespace(cluster: Cluster) -> Result:
     if found is None:
         return attention(
             f"namespace {name} does not exist",
-            "it must exist: `pulumi up` creates it, or with server.create_namespace: false its owner",
-            "pulumi up; if it has run, check the cluster of server.context",
+            "the namespace must exist: `pulumi up` creates it, unless server.create_namespace is false",
+            "pulumi up; if it has run, check that server.context names the stack's cluster",
         )
     level = (found["metadata"].get("labels") or {}).get("pod-security.kubernetes.io/enforce")
     return judge(
         [f"{name} enforces {level or 'no Pod Security level'}"] if level != "restricted" else [],
-        "it must enforce level restricted: no pod runs as root, with capabilities, or with files of the node",
-        "pulumi up; with server.create_namespace: false the owner sets the label",
+        "the namespace must enforce Pod Security level restricted: no pod as root, with capabilities or node files",
+        f"pulumi up; if server.create_namespace is false: kubectl label namespace {name} --overwrite "
+        "pod-security.kubernetes.io/enforce=restricted",
         f"{name}, restricted",
     )
 
@@ -122,8 +123,8 @@ def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
     has_value = {place.name for name, place in delivered.items() if stack.store.versions(name).current}
     return attention(
         f"Secret {', '.join(missing)} does not exist",
-        "they must exist: the rotator may not create Secrets, but an operator's command does",
-        f"run it as an operator who may create Secrets: {CREATE_SECRETS}",
+        "the stack's Secrets must exist: an operator's command creates them, because the rotator may not",
+        f"as an operator who may create Secrets: {CREATE_SECRETS}",
         tick if has_value.issuperset(missing) else None,
     )
 
@@ -138,7 +139,7 @@ def lease(cluster: Cluster, tick: Repair | None, pause: float = Timing.poll) -> 
     if found is None:
         return attention(
             f"no Lease {cluster.location.lease}",
-            "it must exist, which `pulumi up` does: a rotation acquires it",
+            "the Lease must exist, which `pulumi up` creates: a rotation acquires it",
             "pulumi up",
         )
     spec = found.get("spec") or {}
@@ -200,8 +201,8 @@ def own_rights(cluster: Cluster) -> Result:
     lacking = [right for right in needed if not _may(cluster, right)]
     return judge(
         [f"you may not {_words(lacking)}"] if lacking else [],
-        "an operator must be able to create, read and update the Secrets under the Lease",
-        f"request a role in namespace {cluster.location.namespace} that grants this",
+        "an operator must be able to create Secrets, and to get and update the stack's Secrets and Lease",
+        f"request a Role in namespace {cluster.location.namespace} that grants these rights",
         "create, get and update what the stack needs",
     )
 
@@ -219,8 +220,8 @@ def account_rights(cluster: Cluster, account: str) -> Result:
         wrong.append(f"{account} may {_words(more)}")
     return judge(
         wrong,
-        f"it {exactly}",
-        "pulumi up grants missing rights; to find the others: "
+        f"{account} must have these rights, and none of the others that doctor checks: {_words(declared)}",
+        "pulumi up grants missing rights; to find the bindings of the others: "
         f"kubectl get rolebindings,clusterrolebindings -A -o wide | grep {account}",
         f"{account} {exactly}",
     )
@@ -259,7 +260,7 @@ def others_rights(cluster: Cluster) -> Result:
             if (granted := [right for right in checked if _may(cluster, right, user, groups)])
         ),
         "only declared readers may read the stack's Secrets",
-        "find the binding: kubectl get rolebindings,clusterrolebindings -A -o wide",
+        "find the binding, and remove it: kubectl get rolebindings,clusterrolebindings -A -o wide",
         "no other pod of the namespace, no other account, no anonymous user",
     )
 
@@ -283,8 +284,8 @@ def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...]
         answer = cluster.post(f"/apis/authorization.k8s.io/v1/{kind.lower()}s", body)
     except ForbiddenError as error:
         raise ForbiddenError(
-            f"{cluster.connection.identity} may not review the rights of others",
-            rule=f"it must have the right to create {kind.lower()}s",
+            f"{cluster.connection.identity} may not create {kind.lower()}s, with which doctor checks rights",
+            rule=f"the account that runs doctor must have the right to create {kind.lower()}s",
             remedy="run secretops doctor as a cluster administrator",
             code="kubernetes-review-denied",
         ) from error
@@ -303,20 +304,22 @@ def rotator(cluster: Cluster) -> Result:
     if found is None:
         return attention(f"no CronJob {ROTATOR}", rule, "pulumi up")
     if found["spec"].get("suspend"):
-        return attention(f"CronJob {ROTATOR} is suspended", rule, "pulumi up, or kubectl patch with suspend: false")
+        patch = f'kubectl -n {cluster.location.namespace} patch cronjob {ROTATOR} -p \'{{"spec":{{"suspend":false}}}}\''
+        return attention(f"CronJob {ROTATOR} is suspended", rule, f"pulumi up; or at once: {patch}")
     last = (found.get("status") or {}).get("lastSuccessfulTime")
     good = datetime.fromisoformat(last or found["metadata"]["creationTimestamp"])
     since = f"{good:%Y-%m-%d %H:%M} UTC"
     if cluster.now() - good > LATE:
         pods = f"-n {cluster.location.namespace} -l app.kubernetes.io/name={ROTATOR}"
         remedy = f"kubectl logs {pods} --tail=20"
-        return attention(f"no success since {'' if last else 'its creation, '}{since}", rule, remedy)
+        what = f"last succeeded {since}" if last else f"was created {since}, and never succeeded"
+        return attention(f"CronJob {ROTATOR} {what}", rule, remedy)
     return ok(f"last success {since}" if last else f"created {since}, no run has ended yet")
 
 
 def server(cluster: Cluster) -> Result:
     found = cluster.own("deployments", SERVER, group="apis/apps/v1")
-    rule = "every replica must be ready: it has its secret values, and the broker accepts them"
+    rule = "one or more replicas must be wanted, and each be ready, which requires that the broker accepts its values"
     if found is None:
         return attention(f"no Deployment {SERVER}", rule, "pulumi up")
     wanted = found["spec"].get("replicas", 1)
@@ -330,8 +333,8 @@ def cert_manager(cluster: Cluster) -> Result:
     if cluster.get("/apis/cert-manager.io/v1") is None:
         return attention(
             "the cluster does not serve cert-manager.io/v1",
-            "certificate_issuer requires cert-manager",
-            "install cert-manager (https://cert-manager.io/docs/installation), or remove certificate_issuer",
+            "server.certificate_issuer in the stack file requires cert-manager",
+            "install cert-manager (https://cert-manager.io/docs/installation), or remove server.certificate_issuer",
         )
     if cluster.own("secrets", CERT_MANAGER, accept=METADATA) is None:
         return attention(

@@ -43,8 +43,8 @@ STORED = "apiserver_storage_transformation_operations_total"
 STARTED = "process_start_time_seconds"
 ENCRYPTED, PLAIN = "k8s:enc:", "identity"
 
-UNSEEN = "the metrics of the API server can't be read"
-HOW_TO_SEE = "read /metrics of the API server, or ask its administrator"
+UNSEEN = "the metrics of a single API server can't be read"
+HOW_TO_SEE = "check the API server's configuration, or ask its administrator"
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 # Services that run the API server, by its version and address. Where their audit log is, doctor can't see.
@@ -148,10 +148,11 @@ def encryption(evidence: Evidence) -> Result:
             "a Secret of the stack is stored in plain text, although encryption is configured",
             rule,
             f"rewrite older Secrets: kubectl -n {cluster.location.namespace} get secrets -o json | "
-            "kubectl replace -f -; if that does not help, move identity behind another provider",
+            "kubectl replace -f -; if that does not help, move the provider `identity` to the end of the API server's "
+            "EncryptionConfiguration",
         )
     if confirmed:  # an encrypted disk is invisible to the API server
-        return ok(f"{confirmed}; not by the API server")
+        return ok(f"{confirmed}; the API server itself does not encrypt")
     enable = "https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data"
     remedy = _to_confirm(ENCRYPTION, f"enable encryption ({enable}), or encrypt etcd's disk")
     return attention("the API server stores Secrets in plain text", rule, remedy)
@@ -187,8 +188,9 @@ def confirm(cluster: Cluster, statements: Sequence[str]) -> None:
         subject, _, words = (part.strip() for part in entry.partition("="))
         if subject not in (AUDIT, ENCRYPTION) or not words or len(words) > LONGEST or not words.isprintable():
             raise UsageError(
-                "--confirm has an unknown subject, or no valid text",
-                rule=f"it must be {AUDIT}= or {ENCRYPTION}= and one line of {LONGEST} characters at most, no secret",
+                "--confirm names an unknown check, or has no valid text",
+                rule=f"--confirm must be {AUDIT}=TEXT or {ENCRYPTION}=TEXT, with one line of at most {LONGEST} "
+                "characters and no secret value",
                 remedy=f'for example --confirm {AUDIT}="control plane logging is on, ticket 12"',
                 code="confirmation-invalid",
             )

@@ -55,21 +55,26 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 
 def docker(manager: Manager) -> Result:
-    """Check that all nodes have the same release of Docker, and that it is new enough."""
+    """Check that all nodes have one major version, and a release that is new enough."""
     engines = sorted({_engine(node) for node in manager.get("/nodes")})
     rule = (
-        "it must be 20.10.24, 23.0.3 or newer: older ones accept plain packets in encrypted networks (CVE-2023-28840)"
+        "Docker must be 20.10.24 or a later 20, or 23.0.3 or newer: older releases accept plain packets in encrypted "
+        "networks (CVE-2023-28840)"
     )
     if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.get("/nodes") if _is_broken(node)):
-        return attention(f"Docker of {', '.join(broken)}", rule, "upgrade Docker on these nodes")
+        return attention(f"Docker is too old on {', '.join(broken)}", rule, "upgrade Docker on these nodes")
     if len({engine.partition(".")[0] for engine in engines}) > 1:
         return attention(
             f"the nodes run Docker {', '.join(engines)}",
-            "all nodes must have the same release: a task may start on any of them",
-            "upgrade the older nodes: docker node ls",
+            "all nodes must run the same major version of Docker: a task may start on any of them",
+            "upgrade Docker on the older nodes (docker node ls shows the versions)",
         )
     if nameless := sorted(_host(node) for node in manager.get("/nodes") if not _release(node)):
-        return unknown(f"Docker {', '.join(engines)}", rule, f"compare the release of {', '.join(nameless)} yourself")
+        return unknown(
+            f"the release of Docker {', '.join(engines)} is unknown",
+            rule,
+            f"compare the release of Docker on {', '.join(nameless)} yourself: docker version",
+        )
     return ok(f"Docker {', '.join(engines)}")
 
 
@@ -93,7 +98,7 @@ def _is_broken(node: dict[str, Any]) -> bool:
 
 def guarded_socket(manager: Manager) -> Result:
     host = address_of(manager.environment)
-    rule = "access to the daemon must be restricted: it is root on its machine, and can mount every secret value"
+    rule = "access to the Docker daemon must be restricted: it gives root on the machine, and every secret value"
     if host.startswith("tcp://") and certificates_of(manager.environment) is None:
         remedy = "start the daemon with --tlsverify, or use ssh:// (https://docs.docker.com/engine/security/)"
         return attention(f"{host}: without TLS", rule, remedy)
@@ -102,7 +107,7 @@ def guarded_socket(manager: Manager) -> Result:
         return ok(host)
     if path.stat().st_mode & stat.S_IWOTH:
         return attention(f"{path}: everybody on this machine may write to it", rule, f"chmod o-rw {path}")
-    return ok(f"{path}: only its owner and its group")
+    return ok(f"{path}: only its owner and its group may write to it")
 
 
 def nodes(manager: Manager) -> Result:
@@ -114,17 +119,18 @@ def nodes(manager: Manager) -> Result:
     ]
     if away:
         return attention(
-            f"{', '.join(away)}: not ready, or not reachable",
-            "more than half of the managers must be reachable before a Swarm changes anything",
-            "bring them back: docker node ls",
+            f"node {', '.join(away)}: not ready, or not reachable as a manager",
+            "every node must be ready, and every manager reachable: a Swarm without more than half of its managers "
+            "changes nothing",
+            "start Docker on these nodes, and check the network; docker node ls shows their state",
         )
     own = str((manager.get("/info").get("Swarm") or {}).get("NodeID"))
     managers = [node for node in manager.get("/nodes") if node["Spec"].get("Role") == "manager"]
     availability = {node["ID"]: str(node["Spec"].get("Availability")) for node in managers}.get(own, "active")
     if availability != "active":
         return attention(
-            f"{manager.get('/info').get('Name')}: its availability is {availability}",
-            "the connected manager must accept tasks: put, rotate and tick run as one",
+            f"manager {manager.get('/info').get('Name')}: the availability is {availability}",
+            "the connected manager must accept tasks: put, rotate and tick run as a task",
             f"docker node update --availability active {own}; or point DOCKER_HOST at an active manager",
         )
     return ok(f"{len(managers)} managers, all reachable")
@@ -151,22 +157,23 @@ def server(manager: Manager) -> Result:
     state = (service.get("UpdateStatus") or {}).get("State") or ""
     if state == "paused" or state in GOING_BACK:
         return attention(
-            f"{name}: its last update {'is paused' if state == 'paused' else 'was rolled back'}",
-            "a task with the new version must be healthy; until then readers have the previous one",
+            f"service {name}: the last update {'is paused' if state == 'paused' else 'was rolled back'}",
+            "a task with the new version must be healthy; until then readers have the previous version",
             f"{why}; then: secretops tick",
         )
     if (order := (service["Spec"].get("UpdateConfig") or {}).get("Order")) != "start-first":
         return attention(
-            f"{name}: its updates are {order or 'stop-first'}",
-            "they must be start-first: otherwise each new version stops a replica before its successor runs",
-            f"docker service update --update-order start-first {name}, and pulumi up",
+            f"service {name}: the update order is {order or 'stop-first'}",
+            "the update order must be start-first: otherwise each new version stops a replica before its successor "
+            "runs",
+            f"pulumi up; or at once: docker service update --update-order start-first {name}",
         )
     tasks = [task for task in manager.tasks(service) if task["DesiredState"] == "running"]
     running = sum(task["Status"]["State"] == "running" for task in tasks)
     wanted = ((service["Spec"].get("Mode") or {}).get("Replicated") or {}).get("Replicas", len(tasks))
     value, is_updating = f"{running} of {wanted} replicas run", state == "updating"
     if running < wanted and not is_updating:
-        return attention(f"{name}: {value}", rule, why)
+        return attention(f"service {name}: {value}", rule, why)
     return ok(f"{value}, an update is under way" if is_updating else value)
 
 
@@ -179,18 +186,20 @@ def version_state(manager: Manager) -> Result:
         return Result.of(error)
     if not state.id and manager.secrets:
         return attention(
-            f"no config {name}, and {len(manager.secrets)} secrets of the stack",
-            "its labels must record which version is current; until then the server keeps the secrets that it has",
-            "keep all secrets that a service uses; start again: secretops put broker-admin, then secretops tick",
+            f"Docker config {name} does not exist, but {len(manager.secrets)} Docker secrets of the stack do",
+            "the config must exist: its labels record which version is current; the server keeps the secrets in use",
+            "remove no Docker secret that a service uses; begin again with the first values: secretops put "
+            "broker-admin; then: secretops tick",
         )
     if not state.id:
-        return ok(f"no config {name} yet: the first value creates it")
+        return ok(f"no Docker config {name} yet: the first value creates the config")
     existing = {(found.secret, found.number) for found in manager.secrets if found.config == state.id}
     gone = [f"{secret}-v{number}" for secret, number in living if (secret, number) not in existing]
     return judge(
-        [f"no secret {', '.join(gone)}"] if gone else [],
-        "each version that the config records has Swarm secrets",
-        "find out who removed them: docker events; make a new version: secretops rotate, or put",
+        [f"Docker secret {', '.join(gone)} does not exist"] if gone else [],
+        f"each version that Docker config {name} records must have its Docker secrets",
+        "for a new version: secretops rotate SECRET, or put; to see the removal: docker events --since 24h --filter "
+        "type=secret",
         f"{name}: {', '.join(state.kept) or 'no version yet'}",
     )
 
@@ -218,15 +227,16 @@ def orphaned_secrets(manager: Manager) -> Result:
         users = manager.users(found)
         used = f" (service {', '.join(users)} uses it)" if users else ""
         if found in retired:
-            wrong[f"{found.name} is of a retired version{used}"] = "secretops tick removes it once it is unused"
+            remedy = "secretops tick removes Docker secrets of retired versions once no service uses them"
+            wrong[f"Docker secret {found.name} is of a retired version{used}"] = remedy
         else:
-            remove = f"docker secret rm {found.name}, once the server has what it needs"
-            remedy = "leave it: the server has it until the next version is delivered" if users else remove
-            wrong[f"{found.name} is of a config that is gone{used}"] = remedy
+            remove = f"if the server works without {found.name}: docker secret rm {found.name}"
+            remedy = f"leave {found.name}, which is in use until the next version is delivered" if users else remove
+            wrong[f"Docker secret {found.name} is of a Docker config that no longer exists{used}"] = remedy
     is_removable = any(not manager.users(each) for each in retired)
     return judge(
         wrong,
-        "current and previous versions are stored; older ones are removed once no service uses them",
+        "only pending, current and previous versions may have Docker secrets, once no service uses older ones",
         "; ".join(dict.fromkeys(wrong.values())),
         "none",
         Repair("remove the unused Swarm secrets of retired versions", manager.sweep) if is_removable else None,
@@ -237,8 +247,8 @@ def leftover_commands(manager: Manager) -> Result:
     left = manager.left
     return judge(
         [f"{', '.join(left)}: left by a command that was killed"] if left else [],
-        "a command removes its job; an object of it may be an operator-supplied value",
-        "secretops tick removes it",
+        "a command must remove the objects of its task when it ends: one may be an operator-supplied value",
+        "secretops tick removes these objects",
         "none",
         Repair("remove the jobs of killed commands", manager.clean),
     )
@@ -252,7 +262,7 @@ def readers(manager: Manager) -> Result:
         return ok(f"only {own}")
     user, found = next(iter(others.items()))
     return attention(
-        "; ".join(f"service {user} has {found.name}" for user, found in others.items()),
-        "only the server may mount these secrets: a Swarm records no reads",
+        "; ".join(f"service {user} mounts Docker secret {found.name}" for user, found in others.items()),
+        f"only service {own} may mount the stack's Docker secrets: a Swarm records no reads",
         f"docker service update --secret-rm {found.name} {user}, then secretops rotate {found.secret}",
     )

@@ -78,8 +78,8 @@ def certificate(server: VaultServer) -> Result:
     is_short = ends - datetime.now(UTC) < min(CERTIFICATE_LEFT, (ends - begins) * CERTIFICATE_SHARE)
     return judge(
         [f"the server's certificate expires {ends:%Y-%m-%d %H:%M} UTC"] if is_short else [],
-        "it must stay valid: every client verifies it, and after its end nobody reads or rotates anything",
-        "renew it, and have the server reload it (SIGHUP)",
+        "the server's certificate must be renewed in time: once it has expired, nobody reads or rotates anything",
+        "renew the certificate, then make the server load it (SIGHUP)",
         f"the server's certificate is valid until {ends:%Y-%m-%d}",
     )
 
@@ -88,15 +88,15 @@ def own_token(server: VaultServer) -> Result:
     found = server.token()
     if "root" in found["policies"]:
         return attention(
-            "it is a root token",
-            "the token must not be root's, which no policy limits, and which is only for a server's setup",
-            "log in with the stack's policy for operators, then revoke it: bao token revoke -self",
+            "this token is a root token",
+            "the token must not have policy root, which allows everything and is only for the setup of a server",
+            "bao token revoke -self; then log in with the stack's policy for operators: bao login",
         )
     ttl = timedelta(seconds=float(found.get("ttl") or 0))
     ends = f"for {ttl}" if ttl else "without expiry"
     return judge(
-        [f"it expires in {round(ttl.total_seconds())} s"] if ttl and ttl < TOKEN_LEFT else [],
-        "a token must outlast a command: otherwise the next tick has to finish it",
+        [f"this token expires in {round(ttl.total_seconds())} s"] if ttl and ttl < TOKEN_LEFT else [],
+        "a token must outlast a command: otherwise the next tick has to finish the command's rotation",
         "bao token renew, or bao login",
         f"{found.get('display_name') or 'a token'} ({', '.join(found['policies'])}), {ends}",
     )
@@ -107,15 +107,15 @@ def mount(server: VaultServer) -> Result:
     if not found:
         return attention(
             f"mount {name} does not exist {f'in namespace {namespace}' if namespace else 'on the server'}",
-            "the store's KV engine must be mounted; an unmount deletes all its values",
-            "secretops audit shows who changed it; pulumi up mounts it again, empty",
+            "the store's KV engine must be mounted; an unmount deletes every value in the engine",
+            "pulumi up, which mounts an empty engine; the server's audit log shows who unmounted the former one",
         )
     version = str((found.get("options") or {}).get("version") or "1")
     is_kv2 = found.get("type") in ("kv", "generic") and version == "2"
     return judge(
-        [] if is_kv2 else [f"{name} is {found.get('type')} of version {version}"],
-        "it must be KV of version 2, the only one with versions and check-and-set",
-        "pulumi up mounts one; move the content of this one by hand",
+        [] if is_kv2 else [f"mount {name} is {found.get('type')} of version {version}"],
+        "the mount must be a KV engine of version 2: only this has versions and check-and-set",
+        f"bao secrets move {name} {name}-former; then pulumi up, which mounts a new engine; copy the content by hand",
         f"{name}, KV of version 2",
     )
 
@@ -127,8 +127,9 @@ def versions_kept(server: VaultServer) -> Result:
     most = int(found[name].get("max_versions") or 0)
     return judge(
         (f"{where} {why}" for where, each in found.items() for why in _limits(each)),
-        f"a path must keep {MIN_VERSIONS} versions (next, current, previous), and only secretops may delete any",
-        "pulumi up sets the mount; for a path: bao kv metadata put -max-versions=0 -delete-version-after=0s",
+        f"a path must keep at least {MIN_VERSIONS} versions (next, current, previous); only secretops may delete any",
+        "pulumi up sets the mount; for a path: bao kv metadata put -max-versions=0 -delete-version-after=0s "
+        f"-mount={name} PATH",
         f"{most or 'ten'} of each path, until secretops deletes them",
     )
 
@@ -145,9 +146,12 @@ def audit(server: VaultServer) -> Result:
     devices = server.read("sys/audit")
     return judge(
         _audit_gaps(server, devices),
-        "two devices must log each read with an HMAC; if the only one fails, the server answers nobody",
-        "declare two in the server's configuration (see the stack's output `trail`), then SIGHUP; "
-        "to restore HMACs: bao secrets tune -audit-non-hmac-response-keys=''",
+        f"{MIN_DEVICES} audit devices or more must log each read, with an HMAC in place of a value; if the only one "
+        "fails, the server answers nobody",
+        "declare the devices in the server's configuration, without log_raw (pulumi stack output trail shows how), "
+        "then "
+        "SIGHUP; for HMACs in the mount: bao secrets tune -audit-non-hmac-request-keys='' "
+        f"-audit-non-hmac-response-keys='' {server.location.mount}",
         ", ".join(f"{name.strip('/')} ({device.get('type')})" for name, device in sorted(devices.items())),
     )
 
@@ -168,13 +172,13 @@ def roles(server: VaultServer) -> Result:
     if missing := [entry for entry, role in server.roles.items() if role is None]:
         return attention(
             f"role {', '.join(missing)} does not exist",
-            "a declared program must have a role of an auth method, by which it logs in",
-            "pulumi up creates the roles; check the method's mount: bao auth list",
+            "a declared program must log in by a role of an auth method",
+            "pulumi up, which creates the roles; if it has run, check the auth method: bao auth list",
         )
     return judge(
         (f"{role.entry}: {why}" for role in server.roles.values() if role for why in _role_faults(role)),
-        f"tokens must be renewable and live for {MAX_TOKEN_TTL} at most, and logins must be repeatable",
-        "pulumi up sets the role as in the stack file",
+        "a role must have a policy, a token_ttl or token_period of at most 24 hours, and no limit of uses",
+        "pulumi up, which sets the stack's roles",
         ", ".join(server.roles) or "none is declared",
     )
 
@@ -184,13 +188,13 @@ def _role_faults(role: Role) -> Iterator[str]:
     ttl = timedelta(seconds=float(fields.get("token_ttl") or 0) or float(fields.get("token_period") or 0))
     if not ttl or ttl > MAX_TOKEN_TTL:
         default = "the server's default, 32 days unless changed"
-        yield f"its tokens live for {ttl or default}"
+        yield f"tokens of the role live for {ttl or default}"
     if uses := int(fields.get("token_num_uses") or 0):
-        yield f"its tokens are valid for {uses} requests"
+        yield f"tokens of the role are valid for only {uses} requests"
     if uses := int(fields.get("secret_id_num_uses") or 0):
-        yield f"its secret ids are valid for {uses} logins"
+        yield f"secret ids of the role are valid for only {uses} logins"
     if not role.policies:
-        yield "it has no policy"
+        yield "the role has no policy"
 
 
 def secret_ids(server: VaultServer) -> Result:
@@ -201,15 +205,17 @@ def secret_ids(server: VaultServer) -> Result:
         ends = server.secret_ids(role)
         last = None if not ends or None in ends else max(end for end in ends if end)
         if not ends:
-            wrong[role.path] = f"{role.entry} has no secret id, so no login"
+            wrong[role.path] = f"{role.entry} has no secret id, so it cannot log in"
         elif last and last - datetime.now(UTC) < SECRET_IDS_LEFT:
             wrong[role.path] = f"the last secret id of {role.entry} expires {last:%Y-%m-%d %H:%M} UTC"
         healthy.append(f"{role.entry}: {len(ends)}, until {f'{last:%Y-%m-%d}' if last else 'revoked'}")
     commands = "; ".join(f"bao write -f -field=secret_id {path}/secret-id > FILE" for path in wrong)
     return judge(
         wrong.values(),
-        "a program must have a secret id that stays valid, to log in by AppRole repeatedly",
-        f"with umask 077: {commands} (for a wrapped login: -wrap-ttl=10m -field=wrapping_token)",
+        f"a program that logs in by AppRole must have a secret id that is valid for {SECRET_IDS_LEFT.days} days or "
+        "more",
+        f"umask 077; {commands} (for a wrapped login: -wrap-ttl=10m -field=wrapping_token in place of "
+        "-field=secret_id)",
         "; ".join(healthy) or "no role needs one",
     )
 
@@ -228,7 +234,7 @@ def rotators_rights(server: VaultServer) -> Result:
     role, place = server.roles.get(server.rotator), server.location
     if role is None:
         return attention(
-            "the rotator has no role", "the rotator must have a role to read the lease", "pulumi up creates its role"
+            "the rotator has no role", "the rotator must log in by a role", "pulumi up, which creates the role"
         )
     data, metadata = f"{place.mount}/data", f"{place.mount}/metadata"
     rights = {f"{data}/{place.lease}": WRITE, f"{metadata}/{place.lease}": METADATA}
@@ -252,7 +258,7 @@ def _compare(server: VaultServer, declared: Sequence[tuple[Role, Rights, Rights]
     return judge(
         wrong,
         "a program's policy must name each path, and grant only what the program needs",
-        "pulumi up writes the stack's policies again; the audit log shows who changed one",
+        "pulumi up, which writes the stack's policies again; the server's audit log shows who changed one",
         "; ".join(f"{role.entry}: {len(allowed)} paths and no others" for role, _, allowed in declared),
     )
 
@@ -278,17 +284,18 @@ def others_rights(server: VaultServer) -> Result:
         own |= {"root", *(each for role in server.roles.values() if role for each in role.policies)}
         granted = {other: server.policy(other) or () for other in server.policies() if other not in own}
     except DeniedError as error:
-        remedy = f"request policy {name}-doctor, which reads all policies; or list actual readers: secretops audit"
-        return unknown(f"unknown: {error.what}", DECLARED, remedy)
+        remedy = f"request policy {name}-doctor, which may read all policies; or list actual readers: secretops audit"
+        return unknown(f"other policies can't be read: {error.what}", DECLARED, remedy)
     reads = {
         other: [rule.path for rule in rules if "read" in rule.may and rule.touches(f"{name}/data")]
         for other, rules in granted.items()
     }
     found = [f"{other} ({', '.join(paths)})" for other, paths in reads.items() if paths]
     return judge(
-        [f"values of {name} may be read with policy {'; '.join(found)}"] if found else [],
+        [f"values of mount {name} may be read with policy {'; '.join(found)}"] if found else [],
         DECLARED,
-        "remove the mount from the policy; to find who has it: bao list identity/entity/name, and the methods' roles",
+        "remove these paths from the policy: bao policy write; to find its holders: bao list identity/entity/name, and "
+        "the roles of each auth method",
         f"none of {len(reads)} other policies reads {name}",
     )
 
@@ -311,9 +318,9 @@ def unknown_paths(server: VaultServer) -> Result:
     try:
         found = server.unknown_paths()
     except DeniedError as error:
-        remedy = f'run it as an operator with: path "{name}/metadata/" {{ capabilities = ["list"] }}'
+        remedy = f'run doctor with a token whose policy has: path "{name}/metadata/" {{ capabilities = ["list"] }}'
         return unknown(f"not all paths can be listed: {error.what}", UNDECLARED_RULE, remedy)
     if not found:
         return ok("none")
-    what = "paths with a value in the stack's mount, and no secrets of the stack"
-    return undeclared_secrets(found, what, f"bao kv metadata delete -mount={name} {found[0]}, for good")
+    what = "in the stack's mount with a value, but not declared in the stack"
+    return undeclared_secrets(found, what, f"bao kv metadata delete -mount={name} {found[0]} (permanent)")

@@ -1,4 +1,4 @@
-"""Doctor's requests to the server, with the operator's token. They read no secret value."""
+"""Doctor's requests to Vault, with the operator's token. They read no secret value."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ class VaultServer:
         except OSError as error:
             raise UnreachableError(
                 f"{host}:{port} returns no valid certificate ({type(error).__name__})",
-                rule="the server must present its certificate to a separate connection of doctor",
-                remedy="see the finding of the check `server`",
+                rule="the server must present a valid certificate to a separate connection of doctor",
+                remedy=f"openssl s_client -connect {host}:{port} shows the certificate; see also the check `server`",
                 code="server-certificate-unreadable",
             ) from None
         begins, ends = (ssl.cert_time_to_seconds(str(fields[key])) for key in ("notBefore", "notAfter"))
@@ -149,9 +149,9 @@ class VaultServer:
             return rules(str((found.get("data") or {}).get("policy", "")))
         except (ValueError, AttributeError, TypeError):
             raise StoreError(
-                f"policy {name} does not parse",
+                f"policy {name} can't be parsed",
                 rule="a policy must be HCL of paths and capabilities, or JSON",
-                remedy=f"check it yourself: bao policy read {name}",
+                remedy=f"check the policy yourself: bao policy read {name}",
                 code="vault-policy-unparsed",
             ) from None
 
