@@ -37,7 +37,7 @@ from tools.live.__main__ import execute
 from tools.live.checks import GENERAL
 from tools.live.run import Live, Options
 from tools.live.runner import Runner
-from tools.live.state import alone
+from tools.live.state import run_lock
 from tools.live.throwaway import Throwaway
 
 pytestmark = pytest.mark.real
@@ -100,7 +100,7 @@ def test_killed_run_is_cleaned_up_by_the_next_call(clone: Clone) -> None:
 @contextmanager
 def live_on(project: Path, stack: str, **chosen: Any) -> Iterator[Live]:
     copy = Throwaway(stack, project)
-    with alone(copy.folder) as lock:
+    with run_lock(copy.folder) as lock:
         yield Live(copy, Runner(project, copy.folder / "log.txt", lock), replace(Options(wait=30), **chosen))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from secretops.errors import UsageError
 from secretops.manifest import Broker, BrokerKind, ExternalAgent, Manifest, MqttProtocol, OwnedAgent, Reader, Secret
-from secretops.operations.import_values import Found, collect
+from secretops.operations.import_values import ImportPlan, collect
 from tests.real.stack import make_stack
 
 URL, UUID = "https://plant.agents.do-ai.run", "01234567-89ab-cdef-0123-456789abcdef"
@@ -44,7 +44,13 @@ def secret_in_json(data: dict[str, bytes | str]) -> bytes:
     return json.dumps({"kind": "Secret", "metadata": {"name": "s"}, "data": encoded}).encode()
 
 
-def read(manifest: Manifest, folder: Path, files: dict[str, str | bytes], source: str = ".env") -> Found:
+def secrets_in_json(*secrets: dict[str, bytes | str], text: dict[str, str] | None = None) -> bytes:
+    """Return a list of Secrets; each has `text` in `stringData`."""
+    items = [json.loads(secret_in_json(data)) | {"stringData": text or {}} for data in secrets]
+    return json.dumps({"kind": "List", "items": items}).encode()
+
+
+def read(manifest: Manifest, folder: Path, files: dict[str, str | bytes], source: str = ".env") -> ImportPlan:
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +58,7 @@ def read(manifest: Manifest, folder: Path, files: dict[str, str | bytes], source
     return collect(manifest, source if source == "-" else str(folder / source), (folder / "stdin").read_bytes)
 
 
-def values(found: Found) -> dict[str, dict[str, str]]:
+def values(found: ImportPlan) -> dict[str, dict[str, str]]:
     return {name: dict(value) for name, value in found.values.items()}
 
 
@@ -64,6 +70,11 @@ def values(found: Found) -> dict[str, dict[str, str]]:
                  id="a relative file"),
     pytest.param({"config/.env": "MQTT_USER=plant\n", "secrets/mqtt_password": "canary-password\n", "api-key": "key\n"},
                  ".", {**FIELDS, "agent-key": {"api-key": "key"}}, id="files of mounted names"),
+    pytest.param({"MQTT_USER": "plant", "mqtt_password": "canary-password", "secrets/DO_AGENT_API_KEY": "key\n",
+                  "MQTT_CA_CERT": "a", "MQTT_CLIENT_CERT": "b", "client.key": "c"}, ".",
+                 {**FIELDS, "agent-key": {"api-key": "key"},
+                  "client-cert": {"ca.crt": "a", "client.crt": "b", "client.key": "c"}},
+                 id="files of variables' names"),
     pytest.param({".env": f"{USER}MQTT_CA_CERT=/nowhere/ca\nMQTT_CLIENT_CERT=/nowhere/c\nMQTT_CLIENT_KEY=/nowhere/k\n",
                   "certs/ca.crt": "a\n", "certs/tls.crt": "b\n", "certs/client.key": "c\n"}, ".",
                  {**FIELDS, "client-cert": {"ca.crt": "a\n", "client.crt": "b\n", "client.key": "c\n"}},
@@ -71,10 +82,14 @@ def values(found: Found) -> dict[str, dict[str, str]]:
     pytest.param({"c.yaml": COMPOSE, "mqtt.txt": "canary-password\n", "server.env": "LOT_VERIFIER_API_URL=http://x\n"},
                  "c.yaml", {**FIELDS, "agent-key": {"api-key": "0123"}}, id="compose"),
     pytest.param({"c.yml": "services: {it: {environment: [MQTT_USER, 'MQTT_PASSWORD=$$a$UNSET${P:?no}${P:+.}']}}",
-                  ".env": "MQTT_USER=plant\nP=b\n"}, "c.yml",
+                  ".env": "MQTT_USER=plant\nP=b\nOTHER='$1'\n"}, "c.yml",
                  {"mqtt": {"username": "plant", "password": "$ab."}}, id="compose's references"),
     pytest.param({"stdin": secret_in_json({"mqtt-user": b"plant", "MQTT_PASSWORD": b"canary-password", "x": b"\xff"})},
                  "-", FIELDS, id="kubectl's JSON"),
+    pytest.param({"stdin": secrets_in_json({"mqtt-user": b"plant", "pass": b"y"},
+                                           {"mqtt-user": b"plant", "MQTT_PASSWORD_FILE": b"/etc/pass", "pass": b"x\n"},
+                                           text={"pass": "canary-password"})},
+                 "-", FIELDS, id="two Secrets with the same value, and text in place of base64"),
 ])  # fmt: skip
 def test_source_is_read_as_the_server_reads_it(
     manifest: Manifest, tmp_path: Path, files: dict[str, str | bytes], source: str, expected: dict[str, dict[str, str]]
@@ -104,12 +119,23 @@ def test_source_is_read_as_the_server_reads_it(
     ({"c.yaml": "services: {a: {environment: [MQTT_USER=a, MQTT_PASSWORD], env_file: [no.env, '${']}}"}, "c.yaml",
      ["import-source-unreadable", "import-source-unreadable", "import-field-missing"]),
     ({"c.yaml": "services: {a: {image: x}}"}, "c.yaml", ["import-service-unclear"]),
+    *[({"c.yaml": "services: {a: {env_file: s.env}}", "s.env": f"MQTT_USER=plant\nMQTT_PASSWORD={text}\n"}, "c.yaml",
+       ["import-value-unclear"]) for text in ("'canary$1'", "canary$$1", "'canary\\\\1'", "${HOME}")],
+    ({"c.yaml": "services: {a: {env_file: [{path: s.env, format: raw}]}}", "s.env": "DO_AGENT_API_KEY='canary'"},
+     "c.yaml", ["import-value-unclear"]),
+    ({"c.yaml": "services: {a: {environment: ['MQTT_USER=plant', 'MQTT_PASSWORD=${P_OF_ENV}']}}",
+      ".env": "P_OF_ENV='canary$1'"}, "c.yaml", ["import-reference-malformed", "import-field-missing"]),
     ({"c.yaml": "services: {a: {environment: canary}}"}, "c.yaml", ["import-compose-malformed"]),
     ({"c.yaml": "services: {canary: [}"}, "c.yaml", ["import-compose-malformed"]),
     ({"c.yaml": "services: {a: {environment: {MQTT_USER: a, MQTT_PASSWORD: '${A:-${B}}'}, extends: {service: b}}}"},
      "c.yaml", ["import-service-extended", "import-reference-malformed", "import-field-missing"]),
     ({"c.yaml": COMPOSE.replace("mqtt: {file: mqtt.txt}", "mqtt: {external: true}"), "server.env": ""}, "c.yaml",
      ["import-file-unreadable"]),
+    ({"mqtt_user": "plant", "mqtt_password/x": "canary"}, ".", ["import-file-unreadable"]),
+    ({"stdin": secrets_in_json({"mqtt-user": b"plant", "mqtt-password": b"a"}, {"mqtt-password": b"b"})}, "-",
+     ["import-ambiguous"]),
+    ({"stdin": secrets_in_json({"MQTT_USER": b"plant", "MQTT_PASSWORD_FILE": b"/etc/p", "p": b"a"}, {"p": b"b"})}, "-",
+     ["import-ambiguous"]),
     ({"stdin": b"canary"}, "-", ["import-secret-malformed"]),
     ({"stdin": b'{"kind": "Secret", "metadata": {}, "data": {"MQTT_PASSWORD": 1}}'}, "-", ["import-secret-malformed"]),
     ({"stdin": secret_in_json({"MQTT_USER": "canary-is-no-base64", "api-key": b"\xff", "MQTT_PASSWORD": b"\xff"})}, "-",
@@ -140,7 +166,7 @@ def test_left_over_entries_have_a_reason_each(manifest: Manifest, tmp_path: Path
         "import-ca-alone": "MQTT_CA_CERT",
         "import-secret-absent": "MCP_HTTP_TOKEN",
     }
-    again = Found.unpack(json.dumps(dict(found.packed())).encode())
+    again = ImportPlan.unpack(json.dumps(dict(found.packed())).encode())
     assert values(again) == FIELDS and again.origins == found.origins
     assert list(map(str, again.left)) == list(map(str, found.left))
 

@@ -1,6 +1,7 @@
 """`make live` on accounts that are played: each planted fault turns one check red, and a killed run is cleaned up."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from components.settings.stack_file import document
 from secretops.errors import UsageError
 from secretops.manifest import Manifest
 from secretops.values import Value
@@ -18,17 +20,30 @@ from tests.unit.policy_plans import broken, events, own, text_of
 from tools.live.__main__ import execute
 from tools.live.checks import CLAIMS, GENERAL, ByHand, all_checks
 from tools.live.run import Live, Options
-from tools.live.runner import Done
+from tools.live.runner import Done, Runner
 from tools.live.throwaway import Throwaway
 from tools.reliability_page import render
 
 VAULT = "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/plant/providers/x/vaults/kv"
-TYPES = {"azure-native:keyvault:Vault": VAULT, "azure-native:app:Job": f"{VAULT}-job"}
+GROUP, INSTANCE = "/coreflux-mcp/prod-live/trail", "coreflux-mcp-prod-swarm"
+TYPES = {"azure-native:keyvault:Vault": VAULT, "azure-native:app:Job": f"{VAULT}-job",
+         "aws:cloudwatch/logGroup:LogGroup": GROUP, "kubernetes:core/v1:Namespace": "mine"}  # fmt: skip
+# What `pulumi destroy` leaves, by the client that lists it; and what belongs to others.
+RESIDUE = {"aws": {GROUP}, "az": {"kv"}, "kubectl": {"namespace/mine"}, "docker": {f"{INSTANCE}_job"}}
+FOREIGN = {"aws": {f"{GROUP}-eu", "/coreflux-mcp-prod-live"}, "az": {"kv-eu"}, "kubectl": {"namespace/mine-eu"},
+           "docker": {f"{INSTANCE}-eu_job", "web"}}  # fmt: skip
+# The place of the copy, without which a client lists what is elsewhere.
+PLACE = {"aws": "--region=eu-central-1", "az": f"--subscription={VAULT.split('/')[2]}"}
+# A value that JSON escapes.
+KEY = f'{CANARY}\n"quoted", the end of the key'
 SHOWN = {
     "aws cloudwatch": "Successfully executed action arn:aws:sns:eu-central-1:123456789012:alerts",
     "az rest": '{"status": "Succeeded", "monitorCondition": "Fired"}',
 }
 DOCTOR = ("rotators' rights", "readers' rights", "your rights", "audit", "server", "rotator", "login mqtt")
+
+CLIENTS = {"staging": ("kubectl",), "prod": ("aws",), "prod-azure": ("az",), "prod-swarm": ("docker",),
+           "prod-vault-kubernetes": ("kubectl",)}  # fmt: skip
 
 Play = Callable[[], Done]
 Fault = Callable[[Play], Done]
@@ -55,6 +70,15 @@ def previewed(stack: str) -> str:
     return "\n".join(events(own(stack)))
 
 
+def selects(line: str, name: str) -> bool:
+    """Whether a client's --filter, --query, pattern or argument selects the object `name`."""
+    if label := re.search(r"filter label=coreflux-mcp-secrets.instance=(\S*)", line):
+        return name.startswith(f"{label[1]}_")
+    if part := re.search(r"(?:filter name=|pattern )(\S*)", line):
+        return part[1] in name
+    return name in {*re.findall(r"(?<=name==')[^']+", line, re.IGNORECASE), *line.replace("space ", "space/").split()}
+
+
 @dataclass
 class Account:
     """Plays the commands of a run, and remembers what they leave."""
@@ -67,23 +91,26 @@ class Account:
     users: bool = False
     rotations: int = 0
     killed_at: str = ""
+    interrupt: BaseException | None = None
     ran: list[str] = field(default_factory=list)
+    objects: dict[str, set[str]] = field(default_factory=lambda: {one: set(names) for one, names in FOREIGN.items()})
 
     @property
     def is_empty(self) -> bool:
-        return not (self.exists or self.deployed or self.stored or self.users)
+        return not (self.exists or self.deployed or self.stored or self.users) and self.objects == FOREIGN
 
     def reach(self, step: str) -> None:
         if self.killed_at in (step, "dead"):
-            self.killed_at = "dead"
-            raise KilledError
+            self.killed_at = "" if self.interrupt else "dead"
+            raise self.interrupt or KilledError
 
-    def __call__(self, *argv: str, stdin: str = "") -> Done:  # noqa: ARG002
+    def __call__(self, *argv: str, stdin: str = "", quiet: bool = False) -> Done:  # noqa: ARG002
         self.reach("any command")
+        assert quiet is ("--show-secrets" in argv), "the log would have the decrypted state"
         line = " ".join(argv)
         self.ran.append(line)
         fault = next((fault for pattern, fault in self.faults.items() if re.search(pattern, line)), None)
-        return fault(lambda: self.play(line)) if fault else self.play(line)
+        return fault(lambda: self.play(argv)) if fault else self.play(argv)
 
     def remove_users(self, manifest: Manifest, admin: Value | None) -> tuple[str, dict[str, str]]:
         if "removal" in self.faults or not admin:
@@ -91,11 +118,21 @@ class Account:
         self.users = False
         return "", {}
 
-    def play(self, line: str) -> Done:
-        program, command = line.split()[:2]
+    def play(self, argv: tuple[str, ...]) -> Done:
+        program, command, *words = argv
         if program == "secretops":
-            return Done(0, self.secretops(" ".join(line.split()[1:3])))
-        return self.pulumi(line.split()[1:3]) if program == "pulumi" else Done(0, SHOWN.get(f"{program} {command}", ""))
+            return Done(0, self.secretops(" ".join(argv[1:3])))
+        if program == "pulumi":
+            return self.pulumi(list(argv[1:3]))
+        if command != "rest" and program in PLACE and PLACE[program] not in argv:
+            return Done(0)
+        if shown := SHOWN.get(f"{program} {command}"):
+            return Done(0, shown)
+        if {"rm", "delete-log-group", "purge", "delete"} & {*argv}:
+            self.objects[program] -= {word.partition("=")[2] or word for word in words} | {words[0]}
+        elif {"ls", "describe-log-groups", "list-deleted", "get"} & {*argv}:
+            return Done(0, "\n".join(name for name in self.objects[program] if selects(" ".join(argv), name)))
+        return Done(0)
 
     def pulumi(self, words: list[str]) -> Done:
         match words:
@@ -108,10 +145,14 @@ class Account:
                 self.deployed = True
             case ["stack", "output"]:
                 return Done(0, json.dumps(own(self.stack).outputs["secretops"])) if self.deployed else Done(1)
+            case ["stack", "ls"]:
+                return Done(0, json.dumps([{"name": f"org/{self.stack}-live"}] if self.exists else []))
             case ["stack", "export"]:
                 found = [{"type": kind, "id": one} for kind, one in TYPES.items()] if self.deployed else []
-                return Done(0 if self.exists else 1, json.dumps({"deployment": {"resources": found}}))
+                return Done(0, json.dumps({"deployment": {"resources": found}})) if self.exists else Done(1)
             case ["destroy", _]:
+                left = {kind: RESIDUE[kind] for kind in CLIENTS.get(self.stack, ()) if self.deployed}
+                self.objects = {kind: names | left.get(kind, set()) for kind, names in self.objects.items()}
                 self.deployed = False
             case ["stack", "rm"]:
                 self.exists = False
@@ -153,7 +194,7 @@ def new_live(folder: Path, account: Account, **chosen: object) -> Live:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    values = {name: Value({"password": CANARY}) for name in ("broker-admin", "agent-key", "http-token")}
+    values = {name: Value({"password": KEY}) for name in ("broker-admin", "agent-key", "http-token")}
     options = Options(supplied=values, trail="" if stack in ("dev", "prod", "prod-azure") else "log")
     options = replace(options, **chosen)  # type: ignore[arg-type]
     live = Live(Throwaway(stack, folder), account, options, sleep=sleep, clock=lambda: now[0], reach=account.reach)
@@ -210,7 +251,10 @@ FAULTS: dict[str, tuple[str, str, Fault, str]] = {
     "a lease for ever": ("prod", "rotate mqtt", lambda _: Done(4), "rotations-published"),
     "an unreadable resource": ("prod", "pulumi refresh", fails, "refresh-succeeds"),
     "drift": ("prod", "preview --diff", fails, "preview-empty"),
-    "a value in the state": ("prod", "export --show", lambda _: Done(0, CANARY), "state-without-values"),
+    "a value in the state": ("prod", "export --show", lambda _: Done(0, json.dumps(KEY)), "state-without-values"),
+    "an unreadable state": ("prod", "export --show", fails, "state-without-values"),
+    "no job": ("prod-azure", "stack export", edited("app:Job", "app:Other"), "azure-job-runs"),
+    "no state and no destroy": ("prod", "pulumi destroy|stack export --stack", fails, "stack-destroyed"),
     "a finding": ("prod", "doctor", edited('"ok"', '"attention"'), "doctor-healthy"),
     "doctor can't look": ("prod-azure", "doctor", fails, "doctor-healthy"),
     "audit is silent": ("prod", "audit", lambda _: Done(0), "reads-recorded"),
@@ -228,9 +272,10 @@ FAULTS: dict[str, tuple[str, str, Fault, str]] = {
     "no right to purge": ("prod", "purge --destroy", fails, "values-purged"),
     "resources stay": ("prod", "pulumi destroy", fails, "stack-destroyed"),
     "users stay": ("prod", "removal", fails, "broker-users-removed"),
-    "a log group stays": ("prod", "describe-log-groups", lambda _: Done(0, "/aws/lambda/x"), "nothing-left"),
-    "a deleted vault stays": ("prod-azure", "list-deleted", lambda _: Done(0, "kv"), "nothing-left"),
-    "a secret of the Swarm": ("prod-swarm", "docker secret ls", lambda _: Done(0, "mqtt-v1"), "nothing-left"),
+    "a log group stays": ("prod", "delete-log-group", fails, "nothing-left"),
+    "no right to list": ("prod", "describe-log-groups", fails, "nothing-left"),
+    "a deleted vault stays": ("prod-azure", "keyvault purge", fails, "nothing-left"),
+    "a secret of the Swarm": ("prod-swarm", "docker .* rm", fails, "nothing-left"),
     "half a resource": ("prod", "stack export", PENDING, "nothing-left"),
     "the stack stays": ("dev", "stack rm", fails, "nothing-left"),
 }  # fmt: skip
@@ -272,23 +317,74 @@ def test_run_killed_at_a_step_is_cleaned_up_by_the_next_call(
         assert "compromise-completes" in results(live, "pass"), "it goes on where it was killed"
 
 
-@pytest.mark.parametrize("taken", ["file", "state"])
-def test_stack_of_the_users_with_the_copys_name_is_left_alone(taken: str, tmp_path: Path) -> None:
-    account = Account("dev", exists=taken == "state", deployed=True)
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), SystemExit()])
+@pytest.mark.parametrize("step", STEPS)
+def test_interrupted_run_is_forgotten_only_once_its_clean_up_has_ended(
+    step: str, interrupt: BaseException, tmp_path: Path
+) -> None:
+    account = Account("dev", killed_at=step, interrupt=interrupt)
     live = new_live(tmp_path, account)
-    if taken == "file":
+    assert execute(live) in (130, 143)
+    if step in STEPS[-4:]:
+        commands = [one["command"] for one in json.loads((live.copy.folder / "report.json").read_text())["leftovers"]]
+        assert commands[-1] == "make live STACK=dev CLEAN=1"
+        execute(new_live(tmp_path, account), clean=True)
+    assert account.is_empty and not live.copy.file.exists() and not live.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [("file", "live-name-taken"), ("state", "live-name-taken"), ("unlisted", "live-stacks-unknown"), ("later", "")],
+)
+def test_stack_of_the_users_with_the_copys_name_is_left_alone(found: str, code: str, tmp_path: Path) -> None:
+    listed: dict[str, Fault] = {"unlisted": fails, "later": lambda _: Done(0, "[]")}
+    account = Account("dev", {"stack ls": listed[found]} if found in listed else {}, found != "file", deployed=True)
+    live = new_live(tmp_path, account)
+    if found == "file":
         live.copy.file.write_text("config: {}")
-    with pytest.raises(UsageError, match="live-name-taken"):
-        execute(live)
-    assert account.deployed and live.copy.file.exists() is (taken == "file")
+    if code:
+        with pytest.raises(UsageError, match=code):
+            execute(live)
+    else:
+        assert execute(live) == 1 and results(live, "fail") == ["preview-accepted"]
+    assert account.deployed and live.copy.file.exists() is (found == "file")
+    assert account.exists or found == "file"
 
 
-def test_unconfirmed_run_deploys_nothing(tmp_path: Path) -> None:
+def test_run_of_a_stand_in_does_not_continue_in_the_account(tmp_path: Path) -> None:
+    account = Account("prod", killed_at="rotate")
+    with pytest.raises(KilledError):
+        execute(new_live(tmp_path, account, standin=True))
+    account.killed_at, account.ran = "", []
+    with pytest.raises(UsageError, match="live-mode-differs"):
+        execute(new_live(tmp_path, account), clean=True)
+    assert not account.ran
+
+
+def test_stack_file_is_read_as_the_engine_reads_it(tmp_path: Path) -> None:
+    live = new_live(tmp_path, Account("dev"))
+    path = tmp_path / "Pulumi.dev.yaml"
+    path.write_text(f"{path.read_text()}\n  other:at: 1:30\n")
+    live.copy.write()
+    assert document(live.copy.file.read_text())["config"]["other:at"] == "1:30"
+
+
+@pytest.mark.real
+def test_command_gets_no_signal_of_the_terminal_and_a_quiet_one_logs_no_output(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock:
+        run = Runner(tmp_path, tmp_path / "log.txt", lock.fileno())
+        done = run("python", "-c", "import os; print('sid', os.getsid(0))", quiet=True)
+    assert done.out.startswith("sid ") and done.out != f"sid {os.getsid(0)}\n"
+    assert done.out not in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("stack", ["prod", "prod-swarm"])
+def test_unconfirmed_run_deploys_nothing(stack: str, tmp_path: Path) -> None:
     def refuse(cost: str, _name: str) -> None:
-        assert "USD" in cost
+        assert "USD" in cost or stack != "prod"
         raise UsageError("no", code="confirmation-missing")
 
-    account = Account("prod")
+    account = Account(stack)
     with pytest.raises(UsageError, match="confirmation-missing"):
         execute(new_live(tmp_path, account, confirm=refuse))
     assert account.is_empty and not any(line.startswith("pulumi up") for line in account.ran)
@@ -301,6 +397,17 @@ def test_report_has_no_value_and_no_account_number(tmp_path: Path) -> None:
     texts = [(live.copy.folder / f"report.{kind}").read_text() for kind in ("json", "html")]
     assert not any(word in text for text in texts for word in ("123456789012", CANARY))
     assert all("AccessDenied" in text for text in texts)
+
+
+def test_command_of_a_leftover_is_whole_except_in_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader = edited(r'role/\S+@tick(.*)"declared": true', r'AdministratorAccess/jane@example.com\1"declared": false')
+    live = new_live(tmp_path, Account("prod-azure", {"keyvault purge": fails, "audit": reader}))
+    execute(live)
+    assert f"az keyvault purge {PLACE['az']} --name=kv" in capsys.readouterr().out
+    text = (live.copy.folder / "report.json").read_text()
+    assert "keyvault purge" in text and not any(one in text for one in (VAULT.split("/")[2], "jane@"))
 
 
 def test_accepted_finding_and_check_are_not_red(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tools.live import report
 from tools.live.checks import Result
 from tools.live.run import Live, Options
 from tools.live.runner import Runner
-from tools.live.state import State, alone
+from tools.live.state import State, run_lock
 from tools.live.throwaway import Throwaway
 from tools.standin import choice
 from tools.steps import say
@@ -39,7 +39,7 @@ def main(stack: str) -> int:
             wait=60 * _minutes(os.environ.get("WAIT") or "90"),
             confirm=_print if os.environ.get("YES") else _confirm,
         )
-        with alone(copy.folder) as lock:
+        with run_lock(copy.folder) as lock:
             runner = Runner(copy.project, copy.folder / "log.txt", lock)
             return execute(Live(copy, runner, options), clean=bool(os.environ.get("CLEAN")))
     except (SecretopsError, ConfigurationError, choice.UnknownModeError) as error:
@@ -52,13 +52,15 @@ def execute(live: Live, *, clean: bool = False) -> int:
     exit code."""
     if live.path.exists():
         live.state = State.model_validate_json(live.path.read_bytes())
+        live.refuse_other_mode()
         live.state.cleaning |= clean
         say(f"continuing the run of {live.state.began}{': cleaning up' if live.state.cleaning else ''}")
     elif clean:
         say("nothing to clean up")
         return ExitCode.DONE
     else:
-        live.refuse_taken()
+        live.refuse_name_in_use()
+        live.state.standin = live.options.standin
     code = None
     try:
         live.prove()
@@ -66,6 +68,8 @@ def execute(live: Live, *, clean: bool = False) -> int:
         code = ExitCode.INTERRUPTED
     except SystemExit:
         code = ExitCode.TERMINATED
+    if not live.state.finished:
+        live.leave(f"{live.copy.name}, whose removal was interrupted", live.clean_command)
     summary = report.write(live)
     live.forget()
     return code or (ExitCode.FAILED if Result.FAIL in summary else ExitCode.DONE)

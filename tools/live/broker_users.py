@@ -19,9 +19,9 @@ def remove(manifest: Manifest, admin: Value | None) -> tuple[str, dict[str, str]
     is_mosquitto = broker.kind is BrokerKind.MOSQUITTO
     ctrl = f"mosquitto_ctrl -h {broker.host} -p {broker.port} -u ADMIN dynsec deleteClient"
     by_hand = ctrl if is_mosquitto else "publish to $SYS/Coreflux/Command: -removeUser"
-    left = {user: f"{by_hand} {user}" for user in users}
+    leftovers = {user: f"{by_hand} {user}" for user in users}
     if admin is None:
-        return "the broker's admin is not on standard input", left
+        return "the broker's admin is not on standard input", leftovers
     try:
         with Connection(broker, admin) as connection:
             for user in users:
@@ -32,7 +32,7 @@ def remove(manifest: Manifest, admin: Value | None) -> tuple[str, dict[str, str]
                     error = commands.send("removeUser", user).error
                     if error and commands.send("listUserGroups", user).error is None:
                         raise error
-                del left[user]
+                del leftovers[user]
     except SecretopsError as error:
-        return error.what, left
+        return error.what, leftovers
     return "", {}

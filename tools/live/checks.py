@@ -7,6 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from secretops.platforms.swarm.location import SWARM_INSTANCE
+
 
 class Result(StrEnum):
     PASS = "pass"  # noqa: S105  # nosec B105 - no password
@@ -25,7 +27,7 @@ GENERAL: dict[str, str] = {
     "rotations-published": "three rotations publish three versions, of alternating users",
     "refresh-succeeds": "a refresh reads every resource after the rotations",
     "preview-empty": "a preview after the refresh shows no change: nothing reverts a rotation",
-    "state-without-values": "state and output contain none of the values that this run supplied",
+    "state-without-values": "the state contains none of the values that this run supplied",
     "doctor-healthy": "all of doctor's checks are ok",
     "reads-recorded": "the trail has a read of this run",
     "readers-declared": "nobody else got a value",
@@ -100,10 +102,11 @@ class Claim:
 DEPLOYED, ROTATED, RECORDED = (Follows(name) for name in ("stack-deployed", "rotations-published", "reads-recorded"))
 _AWS, _AZURE, _VAULT = ("store: aws",), ("store: azure",), ("store: vault",)
 _PODS, _SWARM = ("server: kubernetes",), ("server: swarm",)
-_HISTORY = "AlarmHistoryItems[?starts_with(AlarmName, 'coreflux-mcp-{stack}')].HistorySummary"
+_HISTORY = "AlarmHistoryItems[?ends_with(HistorySummary, 'action {alerts}')].HistorySummary"
 
 _ALERTS = (
-    "{subscription}/providers/Microsoft.AlertsManagement/alerts?api-version=2019-03-01&targetResourceGroup={group}"
+    "/subscriptions/{subscription}/providers/Microsoft.AlertsManagement/alerts"
+    "?api-version=2019-03-01&targetResourceGroup={group}"
 )
 
 CLAIMS: tuple[Claim, ...] = (
@@ -116,8 +119,9 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("aws-trail-delivers", _AWS, "CloudTrail delivers reads to the log group of the alarms",
           (RECORDED, Doctor(("audit",)))),
     Claim("aws-alarm-fires", _AWS, "an alarm fires, and SNS accepts it",
-          (Command(("aws", "cloudwatch", "describe-alarm-history", "--history-item-type", "Action",
-                    "--query", _HISTORY, "--output", "text"), "Successfully executed action"),)),
+          (Command(("aws", "cloudwatch", "describe-alarm-history", "--region={region}",
+                    "--history-item-type", "Action", "--query", _HISTORY, "--output", "text"),
+                   "Successfully executed action"),)),
     Claim("aws-alarm-is-received", _AWS, "the recipients get the alarm", (ByHand("read the recipients' mail"),)),
     Claim("aws-cost-is-as-estimated", _AWS, "the bill is as estimated",
           (ByHand("two days later compare the cost of the tag stack with the estimate"),)),
@@ -169,30 +173,35 @@ class Residue:
 
 
 def _of_docker(what: str) -> Residue:
-    lists = ("docker", what, "ls", "--filter", "name={prefix}", "--format", "{{{{.Name}}}}")
+    lists = ("docker", what, "ls", "--filter", f"label={SWARM_INSTANCE}={{instance}}", "--format", "{{{{.Name}}}}")
     return Residue("store: swarm", lists, ("docker", what, "rm", "{found}"))
 
 
 RESIDUE: tuple[Residue, ...] = (
-    Residue("store: aws", ("aws", "logs", "describe-log-groups", "--log-group-name-pattern", "coreflux-mcp-{stack}",
-                           "--query", "logGroups[].[logGroupName]", "--output", "text"),
-            ("aws", "logs", "delete-log-group", "--log-group-name", "{found}")),
-    Residue("store: azure", ("az", "keyvault", "list-deleted", "--query", "[?name=='{name}'].name", "--output", "tsv"),
-            ("az", "keyvault", "purge", "--name", "{found}"), "azure-native:keyvault:Vault"),
-    Residue("server: kubernetes", ("kubectl", "get", "namespace", "{name}", "--ignore-not-found", "--output=name"),
-            ("kubectl", "delete", "{found}"), "kubernetes:core/v1:Namespace"),
+    Residue("store: aws", ("aws", "logs", "describe-log-groups", "--region={region}", "--log-group-name-prefix={id}",
+                           "--query", "logGroups[?logGroupName=='{id}'].[logGroupName]", "--output", "text"),
+            ("aws", "logs", "delete-log-group", "--region={region}", "--log-group-name={found}"),
+            "aws:cloudwatch/logGroup:LogGroup"),
+    Residue("store: azure", ("az", "keyvault", "list-deleted", "--subscription={subscription}",
+                             "--query", "[?name=='{name}'].name", "--output", "tsv"),
+            ("az", "keyvault", "purge", "--subscription={subscription}", "--name={found}"),
+            "azure-native:keyvault:Vault"),
+    Residue("server: kubernetes",
+            ("kubectl", "get", "namespace", "{name}", "--context={context}", "--ignore-not-found", "--output=name"),
+            ("kubectl", "delete", "{found}", "--context={context}"), "kubernetes:core/v1:Namespace"),
     *map(_of_docker, ("service", "secret", "config", "network")),
 )  # fmt: skip
 
 # Kinds whose values are purged after `pulumi destroy`: the service mounts them until then (docs/operations/swarm.md).
 DESTROYED_FIRST = ("store: swarm",)
 
+# Words in braces are of Live._words; an option that ends with an empty one, such as the current context, is omitted.
 # The trail of a store: arguments of `secretops audit`, or a command that prints lines for it. Others need TRAIL=FILE.
 TRAILS: dict[str, tuple[str, ...]] = {
     "store: dotenv": ("audit",), "store: azure": ("audit",), "store: swarm": ("sh", "-c", "{query}"),
-    "store: aws": ("aws", "logs", "filter-log-events", "--log-group-name", "{log_group}", "--filter-pattern",
-                   '{{ $.eventSource = "secretsmanager.amazonaws.com" }}', "--query", "events[].[message]",
-                   "--output", "text"),
+    "store: aws": ("aws", "logs", "filter-log-events", "--region={region}", "--log-group-name={log_group}",
+                   "--filter-pattern", '{{ $.eventSource = "secretsmanager.amazonaws.com" }}',
+                   "--query", "events[].[message]", "--output", "text"),
 }  # fmt: skip
 
 

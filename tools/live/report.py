@@ -24,7 +24,7 @@ table {{ border-collapse: collapse }} td, th {{ border: 1px solid #999; padding:
 <h1>{title}</h1><p>{summary}</p>
 <table><tr><th>{heads}</tr>
 {rows}
-</table><h2>Left</h2><ul>{left}</ul></html>
+</table><h2>Left</h2><ul>{leftovers}</ul></html>
 """
 
 
@@ -44,10 +44,10 @@ def write(live: Live) -> dict[str, int]:
         "began": state.began,
         "summary": summary,
         "checks": [{"check": name, "proves": names[name], **one} for name, one in found.items()],
-        "leftovers": [one.model_dump() for one in state.leftovers],
+        "leftovers": [{"what": anonymous(one.what), "command": anonymous(one.command)} for one in state.leftovers],
     }
-    write_whole(folder / "report.json", anonymous(json.dumps(made, indent=2)) + "\n")
-    write_whole(folder / "report.html", anonymous(page(made)))
+    write_whole(folder / "report.json", json.dumps(made, indent=2) + "\n")
+    write_whole(folder / "report.html", page(made))
     for one in state.leftovers:
         say(f"left: {one.what}\n  -> {one.command}")
     say(f"{_counts(made)}\nreport: {(folder / 'report.html').relative_to(live.copy.project)}")
@@ -60,13 +60,13 @@ def page(made: Mapping[str, Any]) -> str:
         f'<tr class="{escape(one["result"])}">' + "".join(f"<td>{escape(str(one[each]))}</td>" for each in COLUMNS)
         for one in made["checks"]
     )
-    left = (f"<li>{escape(one['what'])}: <code>{escape(one['command'])}</code>" for one in made["leftovers"])
+    leftovers = (f"<li>{escape(one['what'])}: <code>{escape(one['command'])}</code>" for one in made["leftovers"])
     return _PAGE.format(
         title=escape(f"make live STACK={made['stack']}{on}"),
         summary=escape(f"{', '.join(made['kinds'])}; began {made['began']}; {made['system']}; {_counts(made)}"),
         heads="<th>".join(COLUMNS),
         rows="\n".join(rows),
-        left="".join(left) or "<li>nothing",
+        leftovers="".join(leftovers) or "<li>nothing",
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,11 +20,12 @@ from policies.plan import NoPlanError, plan_of_preview
 from policies.rule import Enforcement
 from secretops.errors import ExitCode, UsageError
 from secretops.manifest import HTTP_TOKEN, Manifest, Secret, SecretKind
-from secretops.values import PUBLIC_FIELDS, Value, new_password
+from secretops.redaction import redact
+from secretops.values import Value, new_password
 from tools.live import broker_users, checks
 from tools.live.checks import ByHand, Claim, Command, Doctor, Evidence, Follows, Reads, Result, Servers
 from tools.live.runner import Done
-from tools.live.state import Leftover, Outcome, State, anonymous
+from tools.live.state import CheckOutcome, Leftover, State, anonymous
 from tools.live.throwaway import Throwaway
 from tools.steps import say, write_whole
 
@@ -76,16 +77,31 @@ class Live:
         self._last = self.clock()
         self.path, self._manifest_file = self.copy.folder / "state.json", self.copy.folder / "manifest.json"
 
-    def refuse_taken(self) -> None:
-        """Raise UsageError if the user has a stack with the name of the copy."""
-        if self.copy.file.exists() or not self._pulumi("stack", "export").code:
+    @property
+    def clean_command(self) -> str:
+        return f"make live STACK={self.copy.original} {'STANDIN=up ' if self.options.standin else ''}CLEAN=1"
+
+    def refuse_other_mode(self) -> None:
+        """Raise UsageError if the run began on a stand-in and would continue in an account, or the reverse."""
+        if self.state.standin != self.options.standin:
+            what = f"the run began with{'' if self.state.standin else 'out'} STANDIN=up"
+            rule, remedy = "a run must end where it began", "call make live with the same STANDIN as before"
+            raise UsageError(what, rule=rule, remedy=remedy, code="live-mode-differs")
+
+    def refuse_name_in_use(self) -> None:
+        """Raise UsageError if the user has a stack with the name of the copy, or if Pulumi lists no stacks."""
+        stacks = self._stacks()
+        if stacks is None:
+            rule, remedy = "pulumi must be able to list the stacks", "pulumi stack ls shows why; perhaps pulumi login"
+            raise UsageError("pulumi stack ls failed", rule=rule, remedy=remedy, code="live-stacks-unknown")
+        if self.copy.file.exists() or self.copy.name in stacks:
             rule = "the name of the throwaway copy must be unused: make live only changes stacks that it created"
             remedy = f"rename the stack, or remove it: pulumi stack rm {self.copy.name}"
             raise UsageError(f"stack {self.copy.name} exists", rule=rule, remedy=remedy, code="live-name-taken")
 
     def prove(self) -> None:
         """Run the steps that are not done yet. Then remove the copy, also after a failure or an interruption."""
-        self._keep()
+        self._save()
         try:
             for step, check in self._steps().items():
                 if not self.state.cleaning and step.__name__ not in self.state.done:
@@ -113,10 +129,11 @@ class Live:
 
     def clean_up(self) -> None:
         """Remove the copy, what it left on the platform, and its users on the broker. A repeated call begins again."""
-        is_there = self.copy.file.exists() or bool(self.state.leftovers)
-        self.state.cleaning, self.state.leftovers = True, []
-        self._keep()
-        if is_there:
+        self.state.cleaning, self.state.finished, self.state.leftovers = True, False, []
+        self._save()
+        if not self.state.created:
+            self.copy.file.unlink(missing_ok=True)
+        else:
             steps = {self.purge: "values-purged", self.destroy: "stack-destroyed"}
             if set(checks.DESTROYED_FIRST) & set(self.copy.kinds):
                 steps = dict(reversed(steps.items()))
@@ -126,11 +143,13 @@ class Live:
         for name in checks.all_checks(self.copy.kinds):
             if name not in self.state.outcomes:
                 self.record(name, detail=EARLIER, reached=False)
+        self.state.finished = True
+        self._save()
 
     def forget(self) -> None:
-        """Remove the state of a run if nothing remains of its copy. The report and the log remain."""
+        """Remove the state of a run whose copy was removed without a leftover. The report and the log remain."""
         kept = ("report.html", "report.json", "log.txt", "lock")
-        for path in self.copy.folder.iterdir() if not self.state.leftovers else ():
+        for path in self.copy.folder.iterdir() if self.state.finished and not self.state.leftovers else ():
             if path.is_dir():
                 shutil.rmtree(path)
             elif path.name not in kept:
@@ -144,17 +163,21 @@ class Live:
         elif not reached:
             result = Result.NOT_REACHED
         now, text = self.clock(), anonymous(failed or detail)[:LONGEST]
-        self.state.outcomes[name] = Outcome(result=result, detail=text, seconds=round(now - self._last, 1))
+        self.state.outcomes[name] = CheckOutcome(result=result, detail=text, seconds=round(now - self._last, 1))
         self._last = now
         if detail != EARLIER:
             say(f"{result:<11} {name}{': ' if text else ''}{text}"[:80])
-        self._keep()
+        self._save()
         return result is not Result.FAIL
 
     def preview(self) -> None:
         self.copy.write()
+        again, self.state.created = self.state.created, True
+        self._save()
         made = self.run("pulumi", "stack", "init", self.copy.name, "--no-select", "--non-interactive")
-        if made.code and "already exists" not in made.reason:
+        exists = "already exists" in made.reason
+        if made.code and not (exists and again):
+            self.state.created = again or not exists  # a stack that exists already is somebody else's
             self._need("preview-accepted", made.reason)
         done = self._pulumi("preview", "--json")
         try:
@@ -219,10 +242,9 @@ class Live:
     def unchanged(self) -> None:
         self.record("refresh-succeeds", self._pulumi("refresh", "--yes", "--skip-preview").failed)
         self.record("preview-empty", self._pulumi("preview", "--diff", "--expect-no-changes").failed)
-        log, state = self.copy.folder / "log.txt", self._pulumi("stack", "export", "--show-secrets").out
-        whole = state + (log.read_text() if log.exists() else "")
-        found = [name for name, value in self.options.supplied.items() if _is_in(value, whole)]
-        self.record("state-without-values", f"a value of {', '.join(found)}" if found else "")
+        state = self._pulumi("stack", "export", "--show-secrets", quiet=True)
+        found = "" if redact(state.out) == state.out else "the state contains a value"
+        self.record("state-without-values", f"exit code {state.code}" if state.code else found)
 
     def doctor(self) -> None:
         """Run doctor until no check is red, because it reads some facts late, such as the first run of a schedule."""
@@ -272,53 +294,62 @@ class Live:
             self.record("values-purged", detail="nothing was deployed", reached=False)
             return
         done = self._secretops("purge", "--destroy", "--yes")
-        left = _json(self._secretops("purge", "--json")).get("versions", {})
-        if not self.record("values-purged", done.failed or ", ".join(name for name in left if left[name])):
-            self._leave("values in the store", f"secretops purge --destroy --manifest {self._manifest_file}")
+        versions = _json(self._secretops("purge", "--json")).get("versions", {})
+        if not self.record("values-purged", done.failed or ", ".join(name for name in versions if versions[name])):
+            self.leave("values in the store", f"secretops purge --destroy --manifest {self._manifest_file}")
 
     def destroy(self) -> None:
         self._pulumi("cancel", "--yes")
         self._note_resources()
         self._pulumi("state", "unprotect", "--all", "--yes")
         done = self._pulumi("destroy", "--yes", "--skip-preview", "--suppress-outputs")
-        left = self._exported().get("resources") or ()
-        if not self.record("stack-destroyed", f"{len(left)} resources are left; {done.reason}" if left else ""):
-            self._leave(f"resources of {self.copy.name}", f"make live STACK={self.copy.original} CLEAN=1")
+        exported = _json(self._pulumi("stack", "export"))
+        remaining = (exported.get("deployment") or {}).get("resources") or ()
+        failed = f"{len(remaining)} resources remain; {done.reason}" if remaining else ""
+        if "deployment" not in exported and ((stacks := self._stacks()) is None or self.copy.name in stacks):
+            failed = f"the state is not readable; {done.reason}"
+        if not self.record("stack-destroyed", failed):
+            self.leave(f"resources of {self.copy.name}", self.clean_command)
 
     def remove_users(self) -> None:
-        failed, left = "", dict[str, str]()
+        failed, leftovers = "", dict[str, str]()
         if "deploy" in self.state.done and self._has_manifest() and not self.manifest.broker.embedded:
             admin = self.manifest.of_kind(SecretKind.BROKER_ADMIN)
             supplied = self.options.supplied.get(admin.name) if admin else None
-            failed, left = self.remove_from_broker(self.manifest, supplied)
+            failed, leftovers = self.remove_from_broker(self.manifest, supplied)
         if not self.record("broker-users-removed", failed):
-            for user, command in left.items():
-                self._leave(f"user {user} on the broker", command)
+            for user, command in leftovers.items():
+                self.leave(f"user {user} on the broker", command)
 
     def remove_rest(self) -> None:
         """Remove what `pulumi destroy` left on the platform, then the stack."""
-        unknown, before = list[str](), len(self.state.leftovers)
+        skipped, before = list[str](), len(self.state.leftovers)
         for residue in checks.RESIDUE if not self.options.standin else ():
             for words in self._words(residue.type) if residue.kind in self.copy.kinds else ():
-                listing = [word.format_map(words) for word in residue.lists]
+                try:
+                    listing = _filled(residue.lists, words)
+                except KeyError as unknown:  # the copy has no manifest: secretops never ran
+                    skipped.append(f"{' '.join(residue.lists[:2])}: {unknown} is unknown")
+                    continue
                 for name in self.run(*listing).out.split():
-                    self.run(*(word.format(found=name) for word in residue.removes))
+                    self.run(*_filled(residue.removes, {**words, "found": name}))
                 again = self.run(*listing)
-                unknown += [f"{' '.join(listing[:3])}: {again.reason}"] if again.code else []
+                if again.code:
+                    self.leave(f"perhaps more: {' '.join(listing[:3])}: {again.reason}", shlex.join(listing))
                 for name in again.out.split():
-                    self._leave(name, " ".join(residue.removes).format(found=name))
+                    self.leave(name, shlex.join(_filled(residue.removes, {**words, "found": name})))
         pending = self._exported().get("pending_operations") or ()
         for one in pending:
             what = f"perhaps {one['resource']['urn'].rpartition('::')[2]}, whose creation was interrupted"
-            self._leave(what, f"pulumi refresh --stack {self.copy.name}")
+            self.leave(what, f"pulumi refresh --stack {self.copy.name}")
         if self._passed("stack-destroyed") and not pending:
             done = self.run("pulumi", "stack", "rm", self.copy.name, "--yes", "--non-interactive")
             if done.code and "no stack named" not in done.reason:
-                self._leave(f"the stack {self.copy.name}: {done.reason}", f"pulumi stack rm {self.copy.name}")
+                self.leave(f"the stack {self.copy.name}: {done.reason}", f"pulumi stack rm {self.copy.name}")
             else:
                 self.copy.file.unlink(missing_ok=True)
-        left = ", ".join(one.what for one in self.state.leftovers[before:])
-        self.record("nothing-left", left, detail="; ".join(unknown), reached=not unknown)
+        leftovers = ", ".join(one.what for one in self.state.leftovers[before:])
+        self.record("nothing-left", leftovers, detail="; ".join(skipped), reached=not skipped)
 
     @property
     def manifest(self) -> Manifest:
@@ -341,7 +372,7 @@ class Live:
             if step in (self.preview, self.deploy, self.first_values):
                 raise StoppedError from error
         self.state.done.append(step.__name__)
-        self._keep()
+        self._save()
 
     def _need(self, name: str, failed: str, *, detail: str = "", reached: bool = True) -> None:
         if not self.record(name, failed, detail=detail, reached=reached):
@@ -350,14 +381,20 @@ class Live:
     def _passed(self, name: str) -> bool:
         return name in self.state.outcomes and self.state.outcomes[name].result in (Result.PASS, Result.ACCEPTED)
 
-    def _leave(self, what: str, command: str) -> None:
-        self.state.leftovers.append(Leftover(what=anonymous(what), command=anonymous(command)))
+    def leave(self, what: str, command: str) -> None:
+        """Add what remains to the leftovers, with account numbers: the user needs them, and the report hides them."""
+        self.state.leftovers.append(Leftover(what=redact(what), command=redact(command)))
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         write_whole(self.path, self.state.model_dump_json(indent=2), mode=0o600)
 
-    def _pulumi(self, *words: str) -> Done:
-        return self.run("pulumi", *words, "--stack", self.copy.name, "--non-interactive")
+    def _pulumi(self, *words: str, quiet: bool = False) -> Done:
+        return self.run("pulumi", *words, "--stack", self.copy.name, "--non-interactive", quiet=quiet)
+
+    def _stacks(self) -> set[str] | None:
+        # The names of the user's stacks, without their organization. None is unknown.
+        done = self.run("pulumi", "stack", "ls", "--json", "--non-interactive")
+        return None if done.code else {one["name"].rpartition("/")[2] for one in json.loads(done.out)}
 
     def _secretops(self, *words: str, stdin: str = "") -> Done:
         return self.run("secretops", *words, "--manifest", str(self._manifest_file), stdin=stdin)
@@ -381,16 +418,16 @@ class Live:
         named = {*(one.type for one in checks.RESIDUE), *(one.type for one in commands)}
         for one in self._exported().get("resources") or ():
             ids = self.state.resources.setdefault(one["type"], []) if one["type"] in named else []
-            ids += [one["id"]] if "id" in one and one["id"] not in ids else []
+            ids += [one["id"]] if "id" in one and not one.get("external") and one["id"] not in ids else []
 
     def _words(self, of_type: str = "") -> Iterator[Mapping[str, str]]:
         # The names that a command may contain: those of the store, and of each resource of a type.
         store = self.manifest.store.model_dump(mode="json") if self._has_manifest() else {}
-        base = {**{key: str(one) for key, one in store.items()}, "stack": self.copy.name}
+        base = self.copy.client | {key: str(one) for key, one in store.items() if one is not None}
         for found in self.state.resources.get(of_type, ()) if of_type else ("",):
-            group = re.match(r"(?P<subscription>/subscriptions/[^/]+)/resourceGroups/(?P<group>[^/]+)", found)
-            own = {**base, **(group.groupdict() if group else {}), "id": found, "name": found.rpartition("/")[2]}
-            yield defaultdict(str, own)
+            group = re.match(r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)", found)
+            own = {"id": found, "name": found.rpartition("/")[2]} if found else {}
+            yield {**base, **(group.groupdict() if group else {}), **own}
 
     def _red(self, found: Mapping[str, str]) -> list[str]:
         accepted = self.options.accepted
@@ -416,7 +453,7 @@ class Live:
         words, lines = self._trail, ""
         if words[0] != "audit":
             query = str(_json(self._pulumi("stack", "output", "trail", "--json")).get("query"))
-            lines = self.run(*(word.format_map({**next(self._words()), "query": query}) for word in words)).out
+            lines = self.run(*_filled(words, {**next(self._words()), "query": query})).out
             words = ("audit", "-")
         done = self._secretops(*words, "--json", "--since", self.state.began, stdin=lines)
         printed = done.out.splitlines() if done.code in (ExitCode.DONE, ExitCode.ATTENTION) else ()
@@ -442,9 +479,11 @@ class Live:
                 return "" if found else f"no read by {reader}"
             case Servers():
                 return self._behind()
+            case Command(_, _, of_type) if of_type and not self.state.resources.get(of_type):
+                return f"no resource of the type {of_type}"
             case Command(argv, shows, of_type):
                 for words in self._words(of_type):
-                    done = self.run(*(word.format_map(words) for word in argv))
+                    done = self.run(*_filled(argv, words))
                     if done.code or not re.search(shows, done.out):
                         return f"{' '.join(argv[:3])}: {done.failed or f'no {shows}'}"
         return ""
@@ -456,9 +495,9 @@ class Live:
         wanted = self.manifest.replicas or 1
         return "" if good >= wanted else f"{good} of {wanted} servers report the current version"
 
-    def _until(self, look: Callable[[], T], seconds: float, enough: Callable[[T], bool]) -> T:
+    def _until(self, look: Callable[[], T], seconds: float, is_complete: Callable[[T], bool]) -> T:
         end = self.clock() + seconds
-        while not enough(found := look()) and self.clock() < end:
+        while not is_complete(found := look()) and self.clock() < end:
             self.sleep(PAUSE)
         return found
 
@@ -467,8 +506,9 @@ def _is_over(done: Done) -> bool:
     return done.code != ExitCode.BUSY and "[grace-not-over]" not in done.err
 
 
-def _is_in(value: Value, text: str) -> bool:
-    return any(part in text for name, part in value.items() if name not in PUBLIC_FIELDS)
+def _filled(argv: Sequence[str], words: Mapping[str, str]) -> list[str]:
+    # Without options that are empty. Raises KeyError for an unknown word.
+    return [text for word in argv if not (text := word.format_map(words)).endswith("=")]
 
 
 def _json(done: Done) -> dict[str, Any]:

@@ -40,8 +40,9 @@ class Runner:
     log: Path
     lock: int
 
-    def __call__(self, *argv: str, stdin: str = "") -> Done:
-        """Run a command to its end. `pulumi` and `secretops` are those of this environment. `stdin` is not logged."""
+    def __call__(self, *argv: str, stdin: str = "", quiet: bool = False) -> Done:
+        """Run a command to its end. `pulumi` and `secretops` are those of this environment. `stdin` is not logged, and
+        if `quiet`, neither is the output."""
         program, pipe = BIN / argv[0], subprocess.PIPE
         command = [str(program) if program.exists() else argv[0], *argv[1:]]
         variables = {**os.environ, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true"}
@@ -49,6 +50,7 @@ class Runner:
             with subprocess.Popen(
                 command, cwd=self.project, env=variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True,
                 errors="replace", pass_fds=(self.lock,),
+                start_new_session=True,  # a terminal's own SIGINT would be a second one, which ends pulumi at once
             ) as child:  # fmt: skip
                 try:
                     out, err = child.communicate(stdin)
@@ -60,5 +62,6 @@ class Runner:
         except OSError as error:
             done = Done(127, err=f"{argv[0]}: {error.strerror}")
         with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as log:
-            log.write(redact(f"$ {' '.join(argv)}\n{done.out}{done.err}-> {done.code}\n"))
+            output = "" if quiet else done.out + done.err
+            log.write(redact(f"$ {' '.join(argv)}\n{output}-> {done.code}\n"))
         return done

@@ -15,12 +15,15 @@ from secretops.errors import LeaseHeldError
 from secretops.redaction import redact
 from tools.live.checks import Result
 
-# Account numbers: twelve digits, also within an ARN; and the GUIDs of subscriptions, tenants and principals.
-_ACCOUNTS = re.compile(r"(?<!\d)\d{12}(?!\d)|\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
+# Account numbers: twelve digits, also within an ARN; the GUIDs of subscriptions, tenants and principals; and e-mail
+# addresses, as in the names of sessions.
+_ACCOUNTS = re.compile(
+    r"(?<!\d)\d{12}(?!\d)|\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|[\w.+-]+@[\w-]+(\.[\w-]+)+", re.IGNORECASE
+)
 
 
 def anonymous(text: str) -> str:
-    """Return `text` without values that this process knows, and without account numbers."""
+    """Return `text` without values that this process knows, account numbers and e-mail addresses."""
     return _ACCOUNTS.sub("(account)", redact(text))
 
 
@@ -28,7 +31,7 @@ def utc() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-class Outcome(BaseModel):
+class CheckOutcome(BaseModel):
     """The result of a check. `seconds` is the time since the check before it."""
 
     result: Result
@@ -46,21 +49,25 @@ class Leftover(BaseModel):
 
 class State(BaseModel):
     """The state of a run on a throwaway copy of a stack. `done` has the names of the steps that have ended. `cleaning`
-    is true once the removal of the copy has begun; then no further step runs."""
+    is true once the removal of the copy has begun; then no further step runs. `finished` is true once it has ended."""
 
     began: str = Field(default_factory=utc)
+    standin: bool = False
     done: list[str] = []
+    # The creation of the Pulumi stack was begun. Without it there is nothing to remove.
+    created: bool = False
     cleaning: bool = False
+    finished: bool = False
     # Type of a resource -> ids, of those whose type a check names.
     resources: dict[str, list[str]] = {}
     # Doctor's checks, and what is wrong with each.
     doctor: dict[str, str] = {}
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, CheckOutcome] = {}
     leftovers: list[Leftover] = []
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[int]:
+def run_lock(folder: Path) -> Iterator[int]:
     """Lock the run, and yield the lock's descriptor. Raises LeaseHeldError.
 
     A command that inherits the descriptor keeps the lock even if this process is killed.

@@ -16,7 +16,7 @@ import yaml
 from components.core.naming import PROJECT
 from components.settings.schema import model_of
 from components.settings.settings import ConfigurationError, Settings
-from components.settings.stack_file import handed_over
+from components.settings.stack_file import document, handed_over
 from secretops.errors import UsageError
 from tools.steps import write_whole
 
@@ -47,9 +47,9 @@ class Throwaway:
     def _document(self) -> dict[str, Any]:
         path = self.project / f"Pulumi.{self.original}.yaml"
         try:
-            found = yaml.safe_load(path.read_text())
+            found = document(path.read_text())
             return {**found, "config": {key.removeprefix(f"{PROJECT}:"): one for key, one in found["config"].items()}}
-        except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError):
+        except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError):
             what, rule = (
                 f"{path.name}: no valid stack file",
                 "STACK must name a stack with a valid stack file, which make live copies",
@@ -61,6 +61,12 @@ class Throwaway:
         """Return the kinds of the stack, such as `store: aws`. Raises UsageError."""
         config = self._document["config"].items()
         return tuple(f"{name}: {one['kind']}" for name, one in config if isinstance(one, Mapping) and "kind" in one)
+
+    @property
+    def client(self) -> dict[str, str]:
+        """Return the region and the context of the stack file, or "": the platform's client needs them."""
+        config = self._document["config"]
+        return {"region": config["store"].get("region") or "", "context": config["server"].get("context") or ""}
 
     def write(self) -> None:
         """Write the stack file of the copy, unless it exists. Raises ConfigurationError."""

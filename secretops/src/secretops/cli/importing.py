@@ -13,7 +13,7 @@ from secretops.cli.values import options
 from secretops.errors import UsageError
 
 if TYPE_CHECKING:
-    from secretops.operations.import_values import Found, Imported, Outcome
+    from secretops.operations.import_values import Imported, ImportOutcome, ImportPlan
 
 
 @console.app.command("import")
@@ -37,7 +37,7 @@ def import_(
 
     session = console.open_session(stack, manifest)
     if session.platform.is_remote():
-        found = operation.Found.unpack(sys.stdin.buffer.read())
+        found = operation.ImportPlan.unpack(sys.stdin.buffer.read())
     else:
         found = operation.collect(session.manifest, source, _stdin)
         if remote := session.platform.remote_command(session.manifest):
@@ -63,14 +63,14 @@ def _stdin() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _print_found(found: Found) -> None:
+def _print_found(found: ImportPlan) -> None:
     for to, origin in found.origins.items():
         console.out.print(f"{origin} -> {to}")
     for one in found.left:
         console.notify(str(one))
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: ImportOutcome) -> None:
     for one in outcome.secrets:
         console.out.print(f"{one.name}: {_result(one)}")
     for name, command in outcome.missing.items():
@@ -80,5 +80,5 @@ def _print(outcome: Outcome) -> None:
 def _result(one: Imported) -> str:
     if one.unchanged:
         return "the store has this value already"
-    tested = "tested" if one.tested else "untested, because nothing but the server uses it"
+    tested = "tested" if one.tested else "untested, because no system that secretops can reach requires it"
     return f"{tested}, published as {one.version.id}" if one.version else f"{tested}, ready to be imported"

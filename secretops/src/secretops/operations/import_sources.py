@@ -8,7 +8,7 @@ import binascii
 import errno
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
@@ -40,11 +40,13 @@ _REFERENCE = re.compile(
     r"\$(?:(\$)|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-?+])([^${}]*))?\}|(.?))", re.ASCII | re.DOTALL
 )
 
+_UNCLEAR = "with a $ or a backslash"
+_RESOLVED = "docker compose config > FILE; import FILE, and delete it: it contains the values"
 _READABLE = "a source must be a readable file of at most 1 MiB in UTF-8"
 
 
 @dataclass(frozen=True, repr=False)
-class Entry:
+class SourceEntry:
     """A variable and its text, which is hidden in repr."""
 
     origin: str
@@ -54,10 +56,10 @@ class Entry:
     read_file: Callable[[str], bytes]
 
 
-Found = Iterator[Entry | UsageError]
+_Entries = Iterator[SourceEntry | UsageError]
 
 
-def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]) -> list[Entry | UsageError]:
+def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]) -> list[SourceEntry | UsageError]:
     """Return the entries of a source, and an error for each malformed entry. `wanted` are the variables of the stack's
     secrets.
 
@@ -67,13 +69,13 @@ def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]
     if source == "-":
         return list(_kubernetes(stdin(), wanted))
     if path.is_dir():
-        return list(_folder(path))
+        return list(_folder(path, wanted))
     if path.suffix in (".yml", ".yaml"):
         return list(_compose(path, wanted))
     return list(_env(path, "", path.parent))
 
 
-def _env(path: Path, origin: str, folder: Path) -> Found:
+def _env(path: Path, origin: str, folder: Path) -> _Entries:
     text, lines = _text(path), dict[str, int]()
     for binding in parse_stream(StringIO(text)):
         whole = binding.original.string
@@ -86,7 +88,7 @@ def _env(path: Path, origin: str, folder: Path) -> Found:
     for name, value in env_file.parse(text).items():
         if name in lines:
             shown = _shown(name, f"line {lines[name]}")
-            yield Entry(f"{origin}{shown}", name, value or "", lambda named: read_file(folder / named))
+            yield SourceEntry(f"{origin}{shown}", name, value or "", lambda named: read_file(folder / named))
 
 
 def _shown(name: str, place: str) -> str:
@@ -94,7 +96,7 @@ def _shown(name: str, place: str) -> str:
     return name if _VARIABLE.fullmatch(name) else place
 
 
-def _folder(folder: Path) -> Found:
+def _folder(folder: Path, wanted: Collection[str]) -> _Entries:
     for place in _FOLDERS:
         try:
             paths = sorted((folder / place).iterdir())
@@ -104,17 +106,21 @@ def _folder(folder: Path) -> Found:
             raise _unreadable(str(folder / place), error) from None
         for path in paths:
             origin = str(path.relative_to(folder))
+            # The text is a path, also for a file with the name of a variable that has a value.
+            name = f"{path.name.upper().replace('-', '_')}_FILE"
+            name = _VARIABLES.get(path.name.replace("_", "-"), name)
             if path.name == ".env":
                 yield from _env(path, f"{origin}: ", path.parent)
-            elif not path.name.startswith(".") and path.is_file():
-                name = _VARIABLES.get(path.name.replace("_", "-"), path.name)
-                yield Entry(origin, name, str(path), lambda named: read_file(Path(named)))
+            elif not path.name.startswith(".") and (name in wanted or path.is_file()):
+                yield SourceEntry(origin, name, str(path), lambda named: read_file(Path(named)))
 
 
 class _Secret(BaseModel):
     kind: Literal["Secret"]
     metadata: dict[str, Any]
     data: dict[str, str] = Field(default_factory=dict)
+    # Not base64. It replaces `data`, as in the API.
+    text: dict[str, str] = Field(default_factory=dict, alias="stringData")
 
 
 class _Secrets(BaseModel):
@@ -125,8 +131,7 @@ class _Secrets(BaseModel):
 _KUBECTL: TypeAdapter[_Secret | _Secrets] = TypeAdapter(_Secret | _Secrets)
 
 
-def _kubernetes(content: bytes, wanted: Collection[str]) -> Found:
-    # A variable with a path in the container means the key with the name of that file, in any of the Secrets.
+def _kubernetes(content: bytes, wanted: Collection[str]) -> _Entries:
     try:
         document = _KUBECTL.validate_json(content)
     except (ValidationError, RecursionError):
@@ -134,36 +139,44 @@ def _kubernetes(content: bytes, wanted: Collection[str]) -> Found:
         rule = "with --from - standard input must be the output of kubectl get secret -o json"
         remedy = "kubectl get secret NAME -o json | secretops import --from -"
         raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-malformed") from None
-    decoded: dict[str, bytes] = {}
-    named: list[tuple[str, str]] = []
+    decoded: list[tuple[str, str, bytes]] = []
     for secret in document.items if isinstance(document, _Secrets) else [document]:
-        for key, text in secret.data.items():
+        for key, text in (secret.data | secret.text).items():
             origin = f"{secret.metadata.get('name')}: {key}"
             try:
-                decoded[key] = base64.b64decode(text, validate=True)
-                named.append((origin, key))
+                content = text.encode() if key in secret.text else base64.b64decode(text, validate=True)
+                decoded.append((origin, key, content))
             except binascii.Error:
                 what, rule = f"{origin}: not base64", "the data of a Kubernetes Secret must be base64"
                 remedy = "correct this key of the Secret"
                 yield UsageError(what, rule=rule, remedy=remedy, code="import-base64-malformed")
 
     def read(path: str) -> bytes:
-        if (found := decoded.get(PurePosixPath(path).name)) is None:
+        # The path is one of the container. Any of the Secrets may have the key with the name of that file.
+        found = {content: origin for origin, key, content in decoded if key == PurePosixPath(path).name}
+        if not found:
             raise OSError(errno.ENOENT, "no key of the Secret has this file's name")
-        return found
+        if len(found) > 1:
+            raise ambiguous("a file", found.values())
+        return next(iter(found))
 
-    for origin, key in named:
+    for origin, key, content in decoded:
         if variable := _VARIABLES.get(key.replace("_", "-")):
-            yield Entry(origin, variable, key, read)
+            yield SourceEntry(origin, variable, key, partial(_same, content))
             continue
         try:
-            yield Entry(origin, key, decoded[key].decode(), read)
+            yield SourceEntry(origin, key, content.decode(), read)
         except UnicodeDecodeError:
-            yield not_text(origin) if key in wanted else Entry(origin, key, "binary", read)
+            yield not_text(origin) if key in wanted else SourceEntry(origin, key, "binary", read)
+
+
+def _same(content: bytes, _: str) -> bytes:
+    return content
 
 
 class _EnvFile(BaseModel):
     path: str
+    format: str = ""
     required: bool = True
 
 
@@ -191,13 +204,14 @@ class _Project(BaseModel):
     secrets: dict[str, _SecretFile | None] = Field(default_factory=dict)
 
 
-def _compose(path: Path, wanted: Collection[str]) -> Found:
-    project, own = _parse_compose(path), path.parent / ".env"
-    variables = {name: text or "" for name, text in env_file.parse(_text(own) if own.is_file() else "").items()}
-    compose = _Compose(path.parent, {**variables, **os.environ}, project)
+def _compose(path: Path, wanted: Collection[str]) -> _Entries:
+    project = _parse_compose(path)
+    compose = _Compose(path.parent, project, wanted)
     found = {name: list(compose.entries(service)) for name, service in project.services.items()}
     chosen = [
-        name for name, entries in found.items() if any(isinstance(one, Entry) and one.name in wanted for one in entries)
+        name
+        for name, entries in found.items()
+        if any(isinstance(one, SourceEntry) and one.name in wanted for one in entries)
     ]
     if len(chosen) != 1:
         what = f"{path}: {' and '.join(chosen) or 'no service'} set variables of the server's secrets"
@@ -239,40 +253,55 @@ def _parse_compose(path: Path) -> _Project:
 
 
 class _Compose:
-    def __init__(self, folder: Path, variables: Mapping[str, str], project: _Project) -> None:
-        self._folder, self._variables, self._secrets = folder, variables, project.secrets
+    def __init__(self, folder: Path, project: _Project, wanted: Collection[str]) -> None:
+        self._folder, self._secrets, self._wanted = folder, project.secrets, wanted
+        own = _text(folder / ".env") if (folder / ".env").is_file() else ""
+        self._variables = {name: text or "" for name, text in env_file.parse(own).items()} | os.environ
+        self._unclear = _unclear(own) - os.environ.keys()
 
-    def entries(self, service: _Service) -> Found:
+    def entries(self, service: _Service) -> _Entries:
         read = partial(self._read, service)
         listed = service.environment
         # A name alone passes a variable of the shell.
         parts = [] if isinstance(listed, dict) else [line.partition("=") for line in listed]
         pairs = listed if isinstance(listed, dict) else {name: text if sign else None for name, sign, text in parts}
         for named in [service.env_file] if isinstance(service.env_file, str) else service.env_file:
-            for entry in self._env_file(_EnvFile(path=named) if isinstance(named, str) else named):
-                if isinstance(entry, UsageError):
-                    yield entry
-                elif entry.name not in pairs:
-                    yield replace(entry, read_file=read)
+            for entry in self._env_file(_EnvFile(path=named) if isinstance(named, str) else named, pairs):
+                yield entry if isinstance(entry, UsageError) else replace(entry, read_file=read)
         for number, (name, text) in enumerate(pairs.items(), 1):
             origin = f"environment: {_shown(name, f'entry {number}')}"
             try:
-                value = self._variables.get(name, "") if text is None else self._resolve(text)
-                yield Entry(origin, name, value, read)
+                value = self._variable(name) or "" if text is None else self._resolve(text)
+                yield SourceEntry(origin, name, value, read)
             except OSError as error:
                 what, rule = f"{origin}: {error.strerror}", "a reference must be $NAME or ${NAME…}"
-                remedy = "write a literal $ as $$; docker compose config resolves nested references"
+                remedy = "write a literal $ as $$; docker compose config resolves the others"
                 yield UsageError(what, rule=rule, remedy=remedy, code="import-reference-malformed")
 
-    def _env_file(self, named: _EnvFile) -> Found:
+    def _env_file(self, named: _EnvFile, replaced: Collection[str]) -> _Entries:
         try:
             path = self._folder / self._resolve(named.path)
-            if named.required or path.exists():
-                yield from _env(path, f"{path.name}: ", path.parent)
+            if not named.required and not path.exists():
+                return
+            unclear = _unclear(_text(path))
+            for entry in _env(path, f"{path.name}: ", path.parent):
+                if isinstance(entry, SourceEntry):
+                    if entry.name in replaced:
+                        continue
+                    if entry.name in self._wanted and (named.format or entry.name in unclear):
+                        what = f"{entry.origin}: {'of another format' if named.format else _UNCLEAR}"
+                        rule = "a value must be one that Compose and the server parse alike"
+                        yield UsageError(what, rule=rule, remedy=_RESOLVED, code="import-value-unclear")
+                yield entry
         except OSError as error:
             yield _unreadable("env_file", error)
         except UsageError as error:
             yield error
+
+    def _variable(self, name: str) -> str | None:
+        if name in self._unclear:
+            raise OSError(errno.EINVAL, f"refers to a value of .env {_UNCLEAR}")
+        return self._variables.get(name)
 
     def _resolve(self, text: str) -> str:
         return _REFERENCE.sub(self._replace, text)
@@ -283,7 +312,7 @@ class _Compose:
             raise OSError(errno.EINVAL, "a reference of an unknown form")
         if dollar:
             return "$"
-        value = self._variables.get(bare or name)
+        value = self._variable(bare or name)
         is_set = bool(value) if operator and operator.startswith(":") else value is not None
         if operator and operator.endswith("+"):
             return str(other) if is_set else ""
@@ -305,9 +334,14 @@ class _Compose:
     def _read_secret(self, secret: _SecretFile | None) -> bytes:
         if secret and secret.file:
             return read_file(self._folder / self._resolve(secret.file))
-        if secret and secret.environment in self._variables:
-            return self._variables[secret.environment or ""].encode()
+        if secret and secret.environment and (text := self._variable(secret.environment)) is not None:
+            return text.encode()
         raise OSError(errno.ENOENT, "an external secret, which Docker never returns")
+
+
+def _unclear(text: str) -> set[str]:
+    # Compose interpolates $NAME, and decodes other escapes than python-dotenv.
+    return {one.key for one in parse_stream(StringIO(text)) if one.key and re.search(r"[$\\]", one.original.string)}
 
 
 def _mount(short: str) -> _Mount:
@@ -330,6 +364,11 @@ def _text(path: Path) -> str:
 def _unreadable(where: str, error: OSError) -> UsageError:
     remedy = "correct the path, or run the command as the account of the server"
     return UsageError(f"{where}: {error.strerror}", rule=_READABLE, remedy=remedy, code="import-source-unreadable")
+
+
+def ambiguous(where: str, origins: Iterable[str]) -> UsageError:
+    what, rule = f"{where}: different values in {' and '.join(origins)}", "a field must have one value"
+    return UsageError(what, rule=rule, remedy="import a copy without the wrong one", code="import-ambiguous")
 
 
 def not_text(origin: str) -> UsageError:

@@ -17,11 +17,10 @@ from secretops.errors import NotFoundError, SecretopsError, StoreError, UsageErr
 from secretops.formats import field_variable
 from secretops.launcher.settings import CERTIFICATE_VARIABLES, FIELDS, OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import Broker, Manifest, Reader, Secret, SecretKind
-from secretops.operations.certificate import presenting, prove, requires_certificate
-from secretops.operations.import_sources import Entry, not_text, read_source
-from secretops.operations.put import check_certificate, check_fields, check_kind, publish, test_key
+from secretops.operations.certificate import presenting, requires_certificate
+from secretops.operations.import_sources import SourceEntry, ambiguous, not_text, read_source
+from secretops.operations.put import check_certificate, check_fields, check_kind, prove_value, publish
 from secretops.operations.session import Session
-from secretops.targets import open_target
 from secretops.values import Value
 
 # Kinds that are tested and published first, in order: a login may need the certificate.
@@ -32,7 +31,7 @@ _TOKEN = ("MCP_HTTP_TOKEN", "MCP_HTTP_TOKEN_FILE")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class ImportPlan:
     """Values from a source, hidden in repr."""
 
     values: Mapping[str, Value] = field(repr=False)
@@ -49,7 +48,7 @@ class Found:
         return Value({"found": json.dumps({"values": values, "origins": self.origins, "left": left})})
 
     @classmethod
-    def unpack(cls, text: bytes) -> Found:
+    def unpack(cls, text: bytes) -> ImportPlan:
         found = json.loads(json.loads(text)["found"])
         values = {name: Value(fields) for name, fields in found["values"].items()}
         return cls(values=values, origins=found["origins"], left=tuple(UsageError(**one) for one in found["left"]))
@@ -69,13 +68,13 @@ class Imported:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ImportOutcome:
     secrets: tuple[Imported, ...]
     # Secret without a value -> the command that supplies it.
     missing: Mapping[str, str]
 
 
-def collect(manifest: Manifest, source: str, stdin: Callable[[], bytes]) -> Found:
+def collect(manifest: Manifest, source: str, stdin: Callable[[], bytes]) -> ImportPlan:
     """Assign the entries of `source` to secrets. Raises UsageError if the source is unreadable."""
     return _Collecting(manifest).collect(read_source(source, stdin, _targets(manifest)))
 
@@ -90,7 +89,7 @@ def refuse(source: str, problems: Sequence[SecretopsError]) -> None:
         raise error
 
 
-def import_values(session: Session, found: Found, source: str, *, dry_run: bool = False) -> Outcome:
+def import_values(session: Session, found: ImportPlan, source: str, *, dry_run: bool = False) -> ImportOutcome:
     """Check, test and publish the values; `dry_run` publishes nothing. Raises UsageError with all problems, StoreError,
     LeaseHeldError."""
     with session.lease("import"):
@@ -104,10 +103,10 @@ def import_values(session: Session, found: Found, source: str, *, dry_run: bool 
         for one in ready:
             version = None if dry_run else _publish(session, one, done)
             done.append(Imported(one.secret.name, version, unchanged=one.current is not None, tested=one.tested))
-    return Outcome(secrets=tuple(done), missing=missing)
+    return ImportOutcome(secrets=tuple(done), missing=missing)
 
 
-def _tested(session: Session, found: Found, source: str) -> list[_Ready]:
+def _tested(session: Session, found: ImportPlan, source: str) -> list[_Ready]:
     manifest, problems, ready = session.manifest, list(found.problems), list[_Ready]()
     order = sorted(map(manifest.secret, found.values), key=lambda secret: (*_FIRST, secret.kind).index(secret.kind))
     broker: Broker | None = None
@@ -119,7 +118,7 @@ def _tested(session: Session, found: Found, source: str) -> list[_Ready]:
             try:
                 current = _stored(session, secret, value)
                 expires = check_certificate(secret, value, session.clock()) if is_certificate else None
-                tested = bool(current.verified) if current else _test(session, secret, value, broker)
+                tested = bool(current.verified) if current else prove_value(session, secret, value, broker)
             except SecretopsError as error:
                 problems.append(error)
                 continue
@@ -154,18 +153,6 @@ def _stored(session: Session, secret: Secret, value: Value) -> Version | None:
     raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-exists")
 
 
-def _test(session: Session, secret: Secret, value: Value, broker: Broker | None) -> bool:
-    # False if no system tests this secret.
-    if secret.kind is SecretKind.X509:
-        if session.manifest.broker.tls:
-            prove(session.manifest, session.store, new_token(session.clock()), value)
-        return session.manifest.broker.tls
-    if secret.kind.alternates:
-        open_target(broker or session.broker, secret.kind).verify(value)
-        return True
-    return test_key(session, secret, value)
-
-
 def _publish(session: Session, one: _Ready, done: list[Imported]) -> Version:
     try:
         if one.current is None:
@@ -187,8 +174,7 @@ def _targets(manifest: Manifest) -> dict[str, tuple[Secret, str, bool]]:
         for name in secret.fields if Reader.SERVER in secret.readers else ():
             variable = FIELDS.get(secret.name, {}).get(name) or field_variable(secret.name, name)
             found[variable] = secret, name, variable in CERTIFICATE_VARIABLES
-            if variable not in CERTIFICATE_VARIABLES:
-                found.setdefault(f"{variable}_FILE", (secret, name, True))
+            found.setdefault(f"{variable}_FILE", (secret, name, True))
     return found
 
 
@@ -201,7 +187,7 @@ class _Collecting:
         # Secret -> field -> text, or why it cannot be read -> origin.
         self._found: dict[str, dict[str, dict[str | UsageError, str]]] = {}
 
-    def collect(self, entries: Iterable[Entry | UsageError]) -> Found:
+    def collect(self, entries: Iterable[SourceEntry | UsageError]) -> ImportPlan:
         for entry in entries:
             if isinstance(entry, UsageError):
                 self._problems.append(entry)
@@ -222,9 +208,9 @@ class _Collecting:
             UsageError(f"left over: {', '.join(names)}", rule=rule, remedy=remedy, code=code)
             for code, (rule, remedy, names) in self._left.items()
         ]
-        return Found(values=whole, origins=origins, left=tuple(left), problems=tuple(self._problems))
+        return ImportPlan(values=whole, origins=origins, left=tuple(left), problems=tuple(self._problems))
 
-    def _assign(self, entry: Entry, secret: Secret, name: str, is_file: bool) -> None:
+    def _assign(self, entry: SourceEntry, secret: Secret, name: str, is_file: bool) -> None:
         try:
             check_kind(secret)
         except UsageError as error:
@@ -258,9 +244,7 @@ class _Collecting:
             else:
                 self._problems += [error for error in origins if isinstance(error, UsageError)]
             if len(texts) > 1:
-                what = f"{secret.name}.{name}: different values in {' and '.join(origins[text] for text in texts)}"
-                rule, remedy = "a field must have one value", "import a copy without the wrong one"
-                self._problems.append(UsageError(what, rule=rule, remedy=remedy, code="import-ambiguous"))
+                self._problems.append(ambiguous(f"{secret.name}.{name}", [origins[text] for text in texts]))
         if missing := [name for name in secret.fields if name not in found]:
             variables = [
                 variable for variable, (one, name, _) in self._targets.items() if one is secret and name in missing
@@ -276,7 +260,7 @@ class _Collecting:
             self._problems.append(error)
         return value if before == len(self._problems) else None
 
-    def _leave_unknown(self, entry: Entry) -> None:
+    def _leave_unknown(self, entry: SourceEntry) -> None:
         broker = self._manifest.broker
         if entry.text != {"MQTT_BROKER": broker.host, "MQTT_PORT": str(broker.port)}.get(entry.name, entry.text):
             rule = f"values must be for the stack's broker, {broker.host}:{broker.port}, which tests them"
@@ -302,7 +286,7 @@ class _Collecting:
         self._left.setdefault(code, (rule, remedy, []))[2].append(origin)
 
 
-def _read(entry: Entry, secret: Secret) -> str:
+def _read(entry: SourceEntry, secret: Secret) -> str:
     """Return the text of the file that an entry names. Raises UsageError."""
     try:
         content = entry.read_file(entry.text).decode()

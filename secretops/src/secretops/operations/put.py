@@ -12,7 +12,7 @@ from secretops.engine.ports import NamedKey
 from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, Manifest, OwnedAgent, Secret, SecretKind
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, Broker, Manifest, OwnedAgent, Secret, SecretKind
 from secretops.operations.broker_access import hint
 from secretops.operations.certificate import prove, requires_certificate
 from secretops.operations.rotators import rotation
@@ -61,7 +61,7 @@ def put(
 def supply(session: Session, secret: Secret, value: Value, *, force: bool = False, untested: bool = False) -> Version:
     """Test and publish a value with valid fields, under the caller's lease. Raises the errors of `put`."""
     expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
-    proven = not untested and (_test_certificate(session, secret, value) or test_key(session, secret, value))
+    proven = not untested and not secret.kind.alternates and prove_value(session, secret, value)
     if secret.kind.alternates:
         _retire_previous(session, secret, value, force=force)
     before = session.store.versions(secret.name)
@@ -71,7 +71,18 @@ def supply(session: Session, secret: Secret, value: Value, *, force: bool = Fals
     return version
 
 
-def test_key(session: Session, secret: Secret, value: Value) -> bool:
+def prove_value(session: Session, secret: Secret, value: Value, broker: Broker | None = None) -> bool:
+    """Test a value: a login, a certificate or an agent's key. Return False if no system tests it.
+
+    `broker` has files of a certificate that is not published yet. Raises RefusedError, UnreachableError.
+    """
+    if secret.kind.alternates:
+        open_target(broker or session.broker, secret.kind).verify(value)
+        return True
+    return _test_certificate(session, secret, value) or _test_key(session, secret, value)
+
+
+def _test_key(session: Session, secret: Secret, value: Value) -> bool:
     """Test an agent's key, or the token that creates keys. Return False for another secret."""
     from secretops.targets.digitalocean import verify
 
@@ -136,7 +147,7 @@ def _retire_previous(session: Session, secret: Secret, value: Value, *, force: b
     made = rotation(session, secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
     if not force:
         made.respect_grace()
-    open_target(session.broker, secret.kind).verify(value)
+    prove_value(session, secret, value)
     facts = session.facts(secret, versions=made.versions)
     previous = facts.versions.previous
     if previous is None or previous.retired or previous.user == value["username"]:
