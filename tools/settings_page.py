@@ -66,8 +66,8 @@ AFTER_SECTIONS = """
 - An error prints the name of a key unless the name looks like a secret. Well-formed entries may be printed: an error
   that compares two sections shows both.
 - An entry that looks like a secret value is rejected and never printed. This applies to:
-    - keys with the name of a secret: `password`, `token`, `secretKey`
-    - a token, a PEM file, a login or an assignment (`password=...`), and anything encrypted
+    - keys named `password`, `token`, `secretKey` and the like
+    - a token, a PEM file, a login or an assignment such as `password=`, and anything encrypted
     - 20 characters or more of random letters and digits without a word
     - entries for other programs, such as `aws:secretKey` or a kubeconfig with a token
 - A shorter password, or one that consists of words, is not recognized where any text is allowed, for example as the

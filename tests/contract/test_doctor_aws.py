@@ -313,7 +313,7 @@ ROUNDS: dict[str, tuple[Fault[Stack], ...]] = {
         Fault(
             lambda stack: stack.aws.client("kms").disable_key(KeyId=key_of(stack)),
             "keys",
-            ("Disabled", "aws kms enable-key --key-id"),
+            ("Disabled", "aws kms enable-key", "--key-id"),
         ),
         Fault(leave_pending_of_somebody, "pending", ("--remove-from-version-id 000",)),
         Fault(
@@ -353,7 +353,7 @@ ROUNDS: dict[str, tuple[Fault[Stack], ...]] = {
         Fault(lambda stack: setattr(stack.backend(), "rotation_enabled", False), "rotation", ("mqtt",)),
         Fault(lambda stack: stack.aws.dynamodb().delete_table(TableName=f"{stack.prefix}-lease"), "lease", ("-lease",)),
         Fault(lambda stack: stack.iam.denies.add((ASKING, "dynamodb:UpdateItem")), "your rights", ("on arn:aws:dyna",)),
-        Fault(leave_the_subscription_unconfirmed, "alarms", ("1 subscriptions",)),
+        Fault(leave_the_subscription_unconfirmed, "alarms", ("-alerts",)),
     ),
 }
 

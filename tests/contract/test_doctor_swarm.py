@@ -93,7 +93,7 @@ def test_leftover_secret_and_undeclared_reader_are_reported(place: InMemory) -> 
     try:
         found = wrong(place)
         assert set(found) == {"readers"}
-        assert f"service {place.name}-other has " in found["readers"].value
+        assert f"service {place.name}-other " in found["readers"].value
         assert "secretops rotate it" in found["readers"].remedy
         for name in V[3:5]:
             store = place.open()
@@ -135,7 +135,7 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
     try:
         found = wrong(place)
         assert found["leftover commands"].value.startswith(f"service {task}: left")
-        assert f"service {task} has " in found["readers"].value, "nobody is carried for so long"
+        assert f"service {task} " in found["readers"].value, "nobody is carried for so long"
         for age in ("MAX_START", "MAX_JOB_AGE"):
             monkeypatch.setattr(manager, age, timedelta(minutes=1))
         assert wrong(place) == {}

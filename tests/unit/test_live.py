@@ -92,6 +92,7 @@ class Account:
     rotations: int = 0
     killed_at: str = ""
     interrupt: BaseException | None = None
+    selected: str = "mine"
     ran: list[str] = field(default_factory=list)
     objects: dict[str, set[str]] = field(default_factory=lambda: {one: set(names) for one, names in FOREIGN.items()})
 
@@ -146,7 +147,8 @@ class Account:
             case ["stack", "output"]:
                 return Done(0, json.dumps(own(self.stack).outputs["secretops"])) if self.deployed else Done(1)
             case ["stack", "ls"]:
-                return Done(0, json.dumps([{"name": f"org/{self.stack}-live"}] if self.exists else []))
+                names = ["mine", *([f"{self.stack}-live"] if self.exists else [])]
+                return Done(0, json.dumps([{"name": f"org/{one}", "current": one == self.selected} for one in names]))
             case ["stack", "export"]:
                 found = [{"type": kind, "id": one} for kind, one in TYPES.items()] if self.deployed else []
                 return Done(0, json.dumps({"deployment": {"resources": found}})) if self.exists else Done(1)
@@ -155,7 +157,9 @@ class Account:
                 self.objects = {kind: names | left.get(kind, set()) for kind, names in self.objects.items()}
                 self.deployed = False
             case ["stack", "rm"]:
-                self.exists = False
+                self.exists, self.selected = False, ""
+            case ["stack", "select"]:
+                self.selected = "mine"
         return Done(0)
 
     def secretops(self, command: str) -> str:
@@ -218,7 +222,7 @@ def test_every_check_passes_in_a_healthy_account_but_those_by_hand(stack: str, t
     by_hand = {claim.name for claim in CLAIMS for one in claim.evidence if isinstance(one, ByHand)}
     assert set(results(live, "not reached")) <= by_hand
     assert len(results(live, "pass")) + len(results(live, "not reached")) == len(all_checks(live.copy.kinds))
-    assert account.is_empty and not live.copy.file.exists() and not live.path.exists()
+    assert account.is_empty and not live.copy.file.exists() and not live.path.exists() and account.selected == "mine"
 
 
 def one_more(**what: object) -> Fault:
@@ -312,7 +316,7 @@ def test_run_killed_at_a_step_is_cleaned_up_by_the_next_call(
     account.killed_at = ""
     live = new_live(tmp_path, account)
     assert execute(live, clean=clean) == 0
-    assert account.is_empty and not live.copy.file.exists() and not live.path.exists()
+    assert account.is_empty and not live.copy.file.exists() and not live.path.exists() and account.selected == "mine"
     if not clean:
         assert "compromise-completes" in results(live, "pass"), "it goes on where it was killed"
 
@@ -329,7 +333,7 @@ def test_interrupted_run_is_forgotten_only_once_its_clean_up_has_ended(
         commands = [one["command"] for one in json.loads((live.copy.folder / "report.json").read_text())["leftovers"]]
         assert commands[-1] == "make live STACK=dev CLEAN=1"
         execute(new_live(tmp_path, account), clean=True)
-    assert account.is_empty and not live.copy.file.exists() and not live.path.exists()
+    assert account.is_empty and not live.copy.file.exists() and not live.path.exists() and account.selected == "mine"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ deployed; 4 another run is active; 130, 143 interrupted, and the report lists wh
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -82,7 +81,7 @@ def _supplied(text: str) -> dict[str, Value]:
         found = TypeAdapter(dict[str, dict[str, str]]).validate_json(text if text.strip() else "{}")
     except ValidationError:
         what, rule = "standard input: not the expected JSON", "it must be a JSON object: secret -> field -> text"
-        remedy = f"for example {json.dumps({'broker-admin': {'username': '…', 'password': '…'}}, ensure_ascii=False)}"
+        remedy = 'for example {"agent-key": {"api-key": "…"}}'
         raise UsageError(what, rule=rule, remedy=remedy, code="live-input-invalid") from None
     return {name: Value(fields) for name, fields in found.items()}
 

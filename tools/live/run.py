@@ -343,7 +343,10 @@ class Live:
             what = f"perhaps {one['resource']['urn'].rpartition('::')[2]}, whose creation was interrupted"
             self.leave(what, f"pulumi refresh --stack {self.copy.name}")
         if self._passed("stack-destroyed") and not pending:
+            selected = [one["name"] for one in self._listed() or () if one.get("current")]
             done = self.run("pulumi", "stack", "rm", self.copy.name, "--yes", "--non-interactive")
+            for name in selected:  # `stack rm` unselects the selected stack, whichever it removes
+                self.run("pulumi", "stack", "select", name, "--non-interactive")
             if done.code and "no stack named" not in done.reason:
                 self.leave(f"the stack {self.copy.name}: {done.reason}", f"pulumi stack rm {self.copy.name}")
             else:
@@ -391,10 +394,15 @@ class Live:
     def _pulumi(self, *words: str, quiet: bool = False) -> Done:
         return self.run("pulumi", *words, "--stack", self.copy.name, "--non-interactive", quiet=quiet)
 
+    def _listed(self) -> list[dict[str, Any]] | None:
+        # The user's stacks. None is unknown.
+        done = self.run("pulumi", "stack", "ls", "--json", "--non-interactive")
+        return None if done.code else json.loads(done.out)
+
     def _stacks(self) -> set[str] | None:
         # The names of the user's stacks, without their organization. None is unknown.
-        done = self.run("pulumi", "stack", "ls", "--json", "--non-interactive")
-        return None if done.code else {one["name"].rpartition("/")[2] for one in json.loads(done.out)}
+        found = self._listed()
+        return None if found is None else {one["name"].rpartition("/")[2] for one in found}
 
     def _secretops(self, *words: str, stdin: str = "") -> Done:
         return self.run("secretops", *words, "--manifest", str(self._manifest_file), stdin=stdin)

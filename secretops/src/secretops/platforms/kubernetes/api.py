@@ -39,7 +39,7 @@ TRANSIENT = frozenset({429, 500, 502, 503, 504})
 JSON, TEXT = "application/json", "text/plain"
 
 # Remedy for missing Secrets, which only an operator may create.
-CREATE_SECRETS = "secretops put SECRET creates all of them; if the store has no value yet: secretops put broker-admin"
+CREATE_BY_PUT = "secretops put SECRET creates all of them; if the store has no value yet: secretops put broker-admin"
 
 
 class ForbiddenError(StoreError): ...
@@ -161,7 +161,7 @@ class Api:
                 user = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
                 remedy = f"pulumi up grants the rotator's rights; for yourself request the right to {verb} {where}"
                 if verb == "create" and what.startswith("secrets/"):
-                    remedy = f"as an operator who may create Secrets: {CREATE_SECRETS}"
+                    remedy = f"as an operator who may create Secrets: {CREATE_BY_PUT}"
                 return ForbiddenError(
                     f"{user[1] if user else self.connection.identity} may not {verb} {where}",
                     rule="RBAC must allow the request: get and update for the rotator, also create for an operator",

@@ -14,7 +14,7 @@ from functools import partial
 from secretops.check import Check, Repair, Result, attention, clock_skew, expired_lease, judge, ok, poll, reached, table
 from secretops.errors import SecretopsError, StoreError
 from secretops.platform import OpenedStack
-from secretops.platforms.kubernetes.api import CREATE_SECRETS, ForbiddenError
+from secretops.platforms.kubernetes.api import CREATE_BY_PUT, ForbiddenError
 from secretops.platforms.kubernetes.checks.cluster import METADATA, Cluster
 from secretops.platforms.kubernetes.checks.evidence import AUDIT, ENCRYPTION, Evidence, audit, encryption
 from secretops.platforms.kubernetes.lease import Timing
@@ -124,7 +124,7 @@ def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
     return attention(
         f"Secret {', '.join(missing)} does not exist",
         "the stack's Secrets must exist: an operator's command creates them, because the rotator may not",
-        f"as an operator who may create Secrets: {CREATE_SECRETS}",
+        f"as an operator who may create Secrets: {CREATE_BY_PUT}",
         tick if has_value.issuperset(missing) else None,
     )
 
