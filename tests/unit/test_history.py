@@ -9,7 +9,13 @@ import pytest
 
 from secretops.access import this_actor
 from secretops.engine.journal import LONGEST_ACTOR, Entry, SignedJournal
+from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode
+from secretops.operations.history import history
+from secretops.operations.import_values import ImportPlan, import_values
+from secretops.operations.put import publish, put
+from secretops.operations.rotators import advance
+from secretops.operations.session import Session
 from secretops.platforms.aws.labels import LabelState, last_label
 from secretops.platforms.azure import tags
 from secretops.platforms.dotenv.store import JournalFile
@@ -18,6 +24,7 @@ from secretops.platforms.kubernetes.store import SecretState
 from secretops.platforms.swarm.version_state import VersionState
 from secretops.platforms.vault import version_metadata
 from secretops.platforms.vault.api import Metadata
+from secretops.values import Value
 from tests.real.stack import Stack
 from tests.unit.test_cli import refused, run
 from tests.unit.test_random_documents import key_vault
@@ -107,6 +114,35 @@ def test_history_lists_versions_and_signed_steps_in_80_columns_without_a_value(s
     assert version.id in text and "the agent refuses the key" in text and "client-cert" not in text
     assert max(map(len, text.splitlines())) <= 80
     assert CANARY not in text + done.stdout.decode()
+
+
+def imported(session: Session, name: str, value: Value) -> object:
+    return import_values(session, ImportPlan(values={name: value}, origins={}, left=()), ".env")
+
+
+def verified(session: Session, name: str, value: Value) -> object:
+    return publish(session, session.secret(name), value, verified=True)
+
+
+@pytest.mark.parametrize(("supply", "steps"), [
+    (put, ["prepare", "publish"]), (imported, ["prepare", "publish"]), (verified, ["prepare", "verify", "publish"]),
+])  # fmt: skip
+def test_each_step_of_a_supplied_version_names_its_actor(
+    stack: Stack, supply: Callable[[Session, str, Value], object], steps: list[str]
+) -> None:
+    session = stack.session()
+    supply(session, "agent-key", Value({"api-key": CANARY}))
+    actor = this_actor("operator")[:LONGEST_ACTOR]
+    assert [(one.step, one.actor) for one in history(session).entries] == [(step, actor) for step in steps]
+
+
+def test_publication_that_a_tick_finishes_names_its_actor(stack: Stack) -> None:
+    session = stack.session()
+    version = Version(id="v1", stage=Stage.PENDING, created=NOW)
+    session.store.add("agent-key", version, Value({"api-key": CANARY}))
+    advance(session, session.secret("agent-key"))
+    last = session.journal.last("agent-key")
+    assert last and (last.step, last.outcome, last.actor) == ("publish", "done", this_actor("operator")[:LONGEST_ACTOR])
 
 
 def test_history_reads_a_rotators_log_and_refuses_an_unknown_name(stack: Stack, tmp_path: Path) -> None:

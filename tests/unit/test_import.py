@@ -9,7 +9,7 @@ import pytest
 
 from secretops.errors import UsageError
 from secretops.manifest import Broker, BrokerKind, ExternalAgent, Manifest, MqttProtocol, OwnedAgent, Reader, Secret
-from secretops.operations.import_values import ImportPlan, collect
+from secretops.operations.import_values import ImportPlan, collect, refuse
 from tests.real.stack import make_stack
 
 URL, UUID = "https://plant.agents.do-ai.run", "01234567-89ab-cdef-0123-456789abcdef"
@@ -169,6 +169,39 @@ def test_left_over_entries_have_a_reason_each(manifest: Manifest, tmp_path: Path
     again = ImportPlan.unpack(json.dumps(dict(found.packed())).encode())
     assert values(again) == FIELDS and again.origins == found.origins
     assert list(map(str, again.left)) == list(map(str, found.left))
+
+
+@pytest.mark.parametrize("has_certificate", [True, False])
+def test_ca_that_the_stack_file_names_is_left_over_as_a_setting(
+    manifest: Manifest, tmp_path: Path, has_certificate: bool
+) -> None:
+    broker = manifest.broker.model_copy(update={"ca_file": "/x"})
+    secrets = tuple(one for one in manifest.secrets if has_certificate or one.name != "client-cert")
+    changed = manifest.model_copy(update={"broker": broker, "secrets": secrets})
+    found = read(changed, tmp_path, {".env": f"{USER}MQTT_CA_CERT=ca\n", "ca": "a"})
+    assert [(one.code, one.what) for one in found.left] == [("import-setting", "left over: MQTT_CA_CERT")]
+
+
+def test_each_left_over_entry_has_a_remedy_of_its_own(manifest: Manifest, tmp_path: Path) -> None:
+    secrets = tuple(one for one in manifest.secrets if one.name != "client-cert")
+    lines = "MQTT_CA_CERT=a\nMQTT_CLIENT_CERT=b\nMQTT_CLIENT_KEY=c\nMCP_HTTP_TOKEN=x\nMQTT_PASWORD=x\nMINE=1\n"
+    found = read(manifest.model_copy(update={"secrets": secrets}), tmp_path, {".env": USER + lines})
+    remedies = {one.what.removeprefix("left over: "): one.remedy for one in found.left}
+    words = {
+        "MQTT_CA_CERT": "broker.ca_file", "MQTT_CLIENT_CERT, MQTT_CLIENT_KEY": "broker.client_certificate",
+        "MCP_HTTP_TOKEN": "http-token", "MQTT_PASWORD": "did you mean MQTT_PASSWORD?", "MINE": "section secrets",
+    }  # fmt: skip
+    assert {name: words[name] in remedy for name, remedy in remedies.items()} == dict.fromkeys(words, True)
+    assert all(words[name] not in remedies[other] for name in list(words)[:4] for other in words if other != name)
+
+
+def test_each_problem_of_a_refused_import_is_an_indented_item() -> None:
+    problems = [UsageError(name, rule="one\ntwo", remedy="do", code="c") for name in ("a", "b")]
+    with pytest.raises(UsageError) as refused:
+        refuse(".env", problems)
+    indents = [(len(line) - len(line.lstrip()), line.lstrip()) for line in str(refused.value).splitlines()[1:-1]]
+    assert indents == [(2, "a [c]"), (4, "one"), (4, "two"), (4, "-> do"),
+                       (2, "b [c]"), (4, "one"), (4, "two"), (4, "-> do")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("change", "expected"), [

@@ -41,6 +41,8 @@ def import_(
     else:
         found = operation.collect(session.manifest, source, _stdin)
         if remote := session.platform.remote_command(session.manifest):
+            if found.problems and not as_json:
+                _print_found(found)
             operation.refuse(source, found.problems)
             more = options(**{"dry-run": dry_run, "json": as_json})
             return remote(("import", "--from", source, *more), supplied=found.packed())

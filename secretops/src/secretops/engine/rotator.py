@@ -160,7 +160,8 @@ class SuppliedSecret(Rotator):
     def verify(self, version: Version) -> None: ...
 
     @contextmanager
-    def _step(self, step: str, version: str) -> Iterator[None]:  # noqa: ARG002
-        """Run a step without a journal entry. With an entry but no version, `status` would report the secret as
-        lost."""
+    def _step(self, step: str, version: str) -> Iterator[None]:
+        """Run a step, and write a journal entry if it succeeds. After a failure there may be no version, and `status`
+        would report the secret as lost."""
         yield
+        self.journal.write(Entry(time=self.clock(), secret=self.secret.name, version=version, step=step, outcome=DONE))

@@ -55,14 +55,15 @@ def history(
         newest = [_read(functools.partial(session.journal.last, name), None, lacking) for name in names]
         written += [entry for entry in newest if entry and _identity(entry) not in identities]
     done = {(entry.secret, entry.version, entry.step) for entry in written if entry.outcome == DONE}
-    own_times = {
+    own_times = [
         entry
         for name in names
         for version in _read(functools.partial(session.store.versions, name), Versions(), lacking).all
         for entry in _times(name, version)
         if (entry.secret, entry.version, entry.step) not in done
-    }
-    entries = sorted({*written, *own_times}, key=lambda entry: (entry.time, entry.secret, entry.step))
+    ]
+    # Steps of one time stay in the order in which they were written.
+    entries = sorted(dict.fromkeys([*written, *own_times]), key=lambda entry: (entry.time, entry.secret))
     if not is_whole:
         lacking.insert(0, _lacking(known, names, has_newest=own is None))
     if others := sorted({entry.secret for entry in logged} - every.keys()):

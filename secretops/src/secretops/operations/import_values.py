@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
+from textwrap import indent
 
 from secretops.engine.rotator import new_token
 from secretops.engine.state import Version
-from secretops.errors import NotFoundError, SecretopsError, StoreError, UsageError
+from secretops.errors import NotFoundError, SecretopsError, StoreError, UsageError, did_you_mean
 from secretops.formats import field_variable
 from secretops.launcher.settings import CERTIFICATE_VARIABLES, FIELDS, OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import Broker, Manifest, Reader, Secret, SecretKind
@@ -25,6 +26,9 @@ from secretops.values import Value
 
 # Kinds that are tested and published first, in order: a login may need the certificate.
 _FIRST = (SecretKind.X509, SecretKind.MQTT_USER)
+
+# The CA's file, which the stack has as a setting or in a client certificate.
+_CA = CERTIFICATE_VARIABLES[0]
 
 # Variables of the token for clients over HTTP, which not every stack has.
 _TOKEN = ("MCP_HTTP_TOKEN", "MCP_HTTP_TOKEN_FILE")
@@ -83,7 +87,10 @@ def refuse(source: str, problems: Sequence[SecretopsError]) -> None:
     """Raise all problems, if any, as one error with the exit code of the first."""
     if problems:
         what = f"import from {source}: {len(problems)} problem{'s' * (len(problems) > 1)}; nothing was imported"
-        rule, remedy = "\n".join(map(str, problems)), "correct every problem, then run the import again"
+        rule, remedy = (
+            "\n".join(indent(str(one), "    ")[2:] for one in problems),
+            "correct every problem, then run the import again",
+        )
         error = UsageError(what, rule=rule, remedy=remedy, code="import-refused")
         error.exit_code = problems[0].exit_code
         raise error
@@ -182,8 +189,8 @@ class _Collecting:
     def __init__(self, manifest: Manifest) -> None:
         self._manifest, self._targets = manifest, _targets(manifest)
         self._problems: list[SecretopsError] = []
-        # Code -> rule, remedy, and the origins of the entries that are left over for this reason.
-        self._left: dict[str, tuple[str, str, list[str]]] = {}
+        # Code, rule and remedy -> the origins of the entries that are left over for this reason.
+        self._left: dict[tuple[str, str, str], list[str]] = {}
         # Secret -> field -> text, or why it cannot be read -> origin.
         self._found: dict[str, dict[str, dict[str | UsageError, str]]] = {}
 
@@ -206,7 +213,7 @@ class _Collecting:
         }
         left = [
             UsageError(f"left over: {', '.join(names)}", rule=rule, remedy=remedy, code=code)
-            for code, (rule, remedy, names) in self._left.items()
+            for (code, rule, remedy), names in self._left.items()
         ]
         return ImportPlan(values=whole, origins=origins, left=tuple(left), problems=tuple(self._problems))
 
@@ -235,7 +242,10 @@ class _Collecting:
             rule = "a client certificate must have a certificate and a key, not only a CA"
             remedy = "set broker.ca_file in the stack file to the CA's file"
             for origin in found["ca.crt"].values():
-                self._leave(origin, rule, remedy, code="import-ca-alone")
+                if self._manifest.broker.ca_file:
+                    self._leave_setting(origin)
+                else:
+                    self._leave(origin, rule, remedy, code="import-ca-alone")
             return None
         for name, origins in found.items():
             texts = [text for text in origins if isinstance(text, str)]
@@ -266,24 +276,29 @@ class _Collecting:
             rule = f"values must be for the stack's broker, {broker.host}:{broker.port}, which tests them"
             remedy = "check section broker of the stack file"
             self._leave(entry.origin, rule, remedy, code="import-broker-differs")
+        elif entry.name == _CA and broker.ca_file:
+            self._leave_setting(entry.origin)
         elif entry.name in (*CERTIFICATE_VARIABLES, *_TOKEN):
-            rule = "the stack must have a secret for this entry"
-            remedy = (
-                "in the stack file, for a client certificate set broker.client_certificate, for a CA broker.ca_file, "
-                "for "
-                f"{_TOKEN[0]} declare http-token in section secrets; then pulumi up"
-            )
-            self._leave(entry.origin, rule, remedy, code="import-secret-absent")
+            rule, remedy = "the stack must have a secret for this entry", "set broker.client_certificate"
+            if entry.name == _CA:
+                rule, remedy = "the stack must have this CA", "set broker.ca_file"
+            elif entry.name in _TOKEN:
+                remedy = "declare http-token in section secrets"
+            self._leave(entry.origin, rule, f"{remedy} in the stack file; then pulumi up", code="import-secret-absent")
         elif entry.name in (*PUBLIC_VARIABLES, *OWN_VARIABLES):
-            rule = "settings that are not secret must come from the stack file"
-            self._leave(entry.origin, rule, "compare the stack file with these entries", code="import-setting")
+            self._leave_setting(entry.origin)
         else:
             rule = "an entry must be the variable of a secret that the stack declares"
             remedy = "if the server reads the variable, declare a secret for it in section secrets of the stack file"
+            remedy = did_you_mean(entry.name, (*self._targets, *PUBLIC_VARIABLES)) + remedy
             self._leave(entry.origin, rule, remedy, code="import-entry-unknown")
 
+    def _leave_setting(self, origin: str) -> None:
+        rule = "settings that are not secret must come from the stack file"
+        self._leave(origin, rule, "compare the stack file with these entries", code="import-setting")
+
     def _leave(self, origin: str, rule: str, remedy: str, *, code: str) -> None:
-        self._left.setdefault(code, (rule, remedy, []))[2].append(origin)
+        self._left.setdefault((code, rule, remedy), []).append(origin)
 
 
 def _read(entry: SourceEntry, secret: Secret) -> str:

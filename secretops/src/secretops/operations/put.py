@@ -8,6 +8,7 @@ from datetime import datetime
 
 from secretops import certificates
 from secretops.engine.decisions import retire_due
+from secretops.engine.journal import DONE, Entry
 from secretops.engine.ports import NamedKey
 from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
@@ -139,6 +140,10 @@ def publish(
         session.store.discard(secret.name, version.id)
         raise
     hint(session, secret, version.id)
+    # After the publication: with an entry but no version, `status` would report the secret as lost.
+    for step in ("prepare", "verify", "publish"):
+        if step != "verify" or verified:
+            session.journal.write(Entry(time=now, secret=secret.name, version=version.id, step=step, outcome=DONE))
     return version.at(stage=Stage.CURRENT, published=now)
 
 
