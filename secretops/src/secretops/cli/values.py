@@ -238,7 +238,7 @@ def tick(
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """Finish interrupted rotations, retire old versions, rotate due secrets, and verify the others. Schedules
+    """Finish, retire and rotate what is due, and verify the rest. Schedules
     call it every hour."""
     session = console.open_session(stack, manifest, role="rotator")
     if remote := session.platform.remote_command(session.manifest):
