@@ -91,7 +91,7 @@ def _excess(found: Sequence[Statement]) -> Iterator[str]:
             if wildcard(action):
                 yield f"allows {action}, which is a pattern; name each action"
             if action.startswith(ESCALATIONS):
-                yield f"allows {action}, by which a role can extend its rights; leave that to the deployer"
+                yield f"allows {action}, by which a role can extend its rights; remove it"
             if action.partition(":")[2].startswith("list") or action == BATCH:
                 yield (
                     f"allows {action}, which lists or reads several; remove it, and name the ARNs of what the role "
@@ -388,7 +388,7 @@ RULES = (
     ),
     Rule(
         name="aws-policies-not-public",
-        sentence="No policy of a resource lets in another account, or a service for another account.",
+        sentence="No policy of a resource gives access to another account, or to a service that acts for one.",
         controls=controls("CC6.6 7.3.3 164.312(a)(1)", "access from other accounts is denied"),
         limitation="Which principals of the account a policy names, except for secrets: aws-secret-readers-declared.",
         checks=(

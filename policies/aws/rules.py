@@ -223,7 +223,7 @@ RULES = (
     ),
     Rule(
         name="aws-functions-reserve-no-concurrency",
-        sentence="No function reserves concurrency, which a new account does not have; the lease serializes rotations.",
+        sentence="No function reserves concurrency: a new account has too little. The lease serializes rotations.",
         controls=controls("32(1)(b)", "functions that rotate can be deployed"),
         limitation="Whether other functions use up the account's quota.",
         checks=(Expect(aws.FUNCTION, "reservedConcurrentExecutions", one_of(None, -1), RESERVED),),

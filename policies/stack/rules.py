@@ -168,7 +168,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-rotates-by-schedule",
         sentence="Due secrets are looked for every hour; if an operator must turn that on, the stack declares it.",
-        controls=controls("CC6.1 8.6.3 32(1)(d)", "rotation does not depend on memory"),
+        controls=controls("CC6.1 8.6.3 32(1)(d)", "nobody has to remember a rotation"),
         limitation="Whether the operator's timer is on: secretops doctor checks that.",
         across=_outputs(
             *("schedule", "gaps.rotation schedule"),

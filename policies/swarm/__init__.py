@@ -173,7 +173,7 @@ RULES = (
     ),
     Rule(
         name="swarm-secrets-are-files",
-        sentence="No variable and no command has a secret, and only its container's user reads a secret's file.",
+        sentence="No variable and no command contains a secret value; only its container's user reads a secret's file.",
         controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of a configuration read no credential"),
         limitation="The files of versions that secretops attaches later: secretops sets their modes.",
         checks=(

@@ -264,7 +264,7 @@ def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
         yield f"- **{sign}** {code(stack)} {at}: {effect} {actions}{who}{on}{CONDITIONS[each.conditions]}"
     yield from _more(len(every) - STATEMENTS, "- ")
     if unread := sum(one.unread for one in stacks):
-        yield from ("", f"{unread} policies or roles are known only after the deployment.")
+        yield from ("", f"What {unread} of the policies or roles allow is known only after the deployment.")
 
 
 def _of_itself(statement: Statement, resource: str) -> Statement:

@@ -107,7 +107,8 @@ def _size(text: str, token: str, name: str) -> Iterator[Problem]:
     counted = re.sub(r"\s", "", text) if token.startswith("aws:iam/") else text
     size, most = len(counted.encode()), SIZES.get((token, name))
     if most is not None and size > most:
-        yield Problem(name, f"{size} bytes", f"AWS takes {most} bytes here at most", "say less in it, or in several")
+        remedy = "shorten it, or move statements to an aws.iam.Policy" if token.startswith("aws:iam/") else "shorten it"
+        yield Problem(name, f"{size} bytes", f"AWS takes {most} bytes here at most", remedy)
 
 
 def _document(given: Any, kind: str, at: str) -> Iterator[Problem]:

@@ -51,7 +51,8 @@ class Aws:
         made = f". It creates secrets, keys and roles in the moto at {self._moto.url}" if self._moto else ""
         return (
             "It does not prove that AWS accepts the stack: it does not check permissions, quotas, names taken by "
-            f"others or the behavior of services, and it knows only the replacements in its own table{made}"
+            "others or the behavior of services, and it shows a change as a replacement only if its own table says "
+            f"so{made}"
         )
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:

@@ -42,8 +42,14 @@ def _named(pattern: str, words: str) -> Like:
     return Like(pattern, words)
 
 
-_APP = _named(r"(?!.*--)[a-z][a-z0-9-]{0,30}[a-z0-9]", "2 to 32 small letters, digits and single dashes")
-_CONTAINER = _named(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", "3 to 63 small letters, digits and single dashes")
+_APP = _named(
+    r"(?!.*--)[a-z][a-z0-9-]{0,30}[a-z0-9]",
+    "2 to 32 lower-case letters, digits and single dashes, a letter first and no dash last",
+)
+_CONTAINER = _named(
+    r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
+    "3 to 63 lower-case letters, digits and single dashes, with no dash first or last",
+)
 
 # How often a log is searched (Azure Monitor, log search alerts), and the period searched, two days at most.
 FREQUENCIES = ("PT1M", "PT5M", "PT10M", "PT15M", "PT30M", "PT45M", *(f"PT{n}H" for n in range(1, 7)), "P1D")

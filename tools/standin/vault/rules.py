@@ -50,7 +50,10 @@ class Passwords:
             return None
         length = re.search(r"^\s*length\s*=\s*(\d+)", value, re.MULTILINE)
         if not length or int(length[1]) < 4 or 'rule "charset"' not in value:  # noqa: PLR2004  Vault's least
-            return "it has a length of 4 or more, and a rule about characters", 'write length = 20 and rule "charset"'
+            return (
+                "it must have a length of at least 4, and a rule about characters",
+                'write length = 20 and rule "charset"',
+            )
         return None
 
 

@@ -102,7 +102,7 @@ def purge(  # noqa: PLR0917 - typer calls it by name
 ) -> int:
     """Remove every value of the stack, or of one secret.
 
-    Removal is permanent. Without --destroy, lists the values.
+    Removal is permanent. Without --destroy, lists the versions that it would remove.
     """
     from secretops.operations import purge as operation
 
@@ -112,7 +112,9 @@ def purge(  # noqa: PLR0917 - typer calls it by name
         if not yes:
             stack_name, names = session.manifest.stack, ", ".join(found) or "nothing"
             cost = f"This permanently removes every value of {names} in stack {stack_name}."
-            reason, preview = "a removed value cannot be restored", "secretops purge, which lists the values"
+            reason = "a removed value cannot be restored"
+            command = shlex.join(["secretops", "purge", *([name] if name else [])])
+            preview = f"{command}, which lists the versions that it would remove"
             console.confirm(
                 "purge --destroy", cost, stack_name, which="the stack's name", reason=reason, preview=preview
             )

@@ -188,7 +188,10 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
         return [str(own)] if own.exists() else []
     if not files:
         what, rule = "audit: no log file", f"an audit of this stack requires a log: {platform_of(store).trail_source}"
-        remedy = f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where logs are"
+        remedy = (
+            f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where logs are, and "
+            "secretops doctor how to record them"
+        )
         raise UsageError(what, rule=rule, remedy=remedy, code="trail-file-missing")
     for name in files:
         if name != STDIN:

@@ -101,7 +101,7 @@ def _identity(entry: Entry) -> tuple[str, str, str, datetime]:
 def _lacking(known: Sequence[Entry], names: Collection[str], *, has_newest: bool) -> str:
     stored = "The folder has no journal, only the times of its versions."
     if has_newest:
-        stored = "This store has each secret's newest journal entry, and the times of its versions."
+        stored = "This store has only each secret's newest journal entry, and the times of its versions."
     if not known:
         return f"{stored} The rotator's log has every step: add --journal FILE."
     first, secrets = min(entry.time for entry in known), {entry.secret for entry in known}

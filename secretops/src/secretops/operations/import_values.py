@@ -279,18 +279,22 @@ class _Collecting:
         elif entry.name == _CA and broker.ca_file:
             self._leave_setting(entry.origin)
         elif entry.name in (*CERTIFICATE_VARIABLES, *_TOKEN):
-            rule, remedy = "the stack must have a secret for this entry", "set broker.client_certificate"
+            rule = "the stack must have a secret or, for a CA, a setting for this entry"
+            remedy = "set broker.client_certificate in the stack file; then pulumi up"
             if entry.name == _CA:
-                rule, remedy = "the stack must have this CA", "set broker.ca_file"
+                remedy = "set broker.ca_file in the stack file; then pulumi up"
             elif entry.name in _TOKEN:
-                remedy = "declare http-token in section secrets"
-            self._leave(entry.origin, rule, f"{remedy} in the stack file; then pulumi up", code="import-secret-absent")
+                remedy = "declare http-token in section secrets of the stack file; then pulumi up"
+            self._leave(entry.origin, rule, remedy, code="import-secret-absent")
         elif entry.name in (*PUBLIC_VARIABLES, *OWN_VARIABLES):
             self._leave_setting(entry.origin)
         else:
             rule = "an entry must be the variable of a secret that the stack declares"
-            remedy = "if the server reads the variable, declare a secret for it in section secrets of the stack file"
-            remedy = did_you_mean(entry.name, (*self._targets, *PUBLIC_VARIABLES)) + remedy
+            known = (*self._targets, *PUBLIC_VARIABLES)
+            remedy = (
+                f"{did_you_mean(entry.name, known)}if the server reads it, declare a secret for it in section secrets "
+                "of the stack file"
+            )
             self._leave(entry.origin, rule, remedy, code="import-entry-unknown")
 
     def _leave_setting(self, origin: str) -> None:

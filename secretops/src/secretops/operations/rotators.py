@@ -143,7 +143,7 @@ def open_issuer(
     if secret.issuer is None:
         what, rule = (
             f"{secret.name}: no issuer",
-            "a certificate requires an issuer in the stack file, or an operator who supplies it",
+            "a certificate requires an issuer in the stack file, or an operator who supplies the certificate",
         )
         raise UsageError(what, rule=rule, remedy=f"secretops put {secret.name}", code="issuer-missing")
     if isinstance(secret.issuer, PrivateCaIssuer):

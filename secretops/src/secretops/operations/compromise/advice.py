@@ -141,7 +141,7 @@ def _try_certificate(session: Session, secret: Secret, version: str, value: Valu
             prove(manifest, store, current.id, new)
         except (RefusedError, UnreachableError, WaitingError) as error:
             return f"not tested: the broker does not accept the new certificate either: {error.what}", False
-        return "the broker refuses the certificate, and accepts the new one", True
+        return "the broker refuses the old certificate, and accepts the new one", True
     return "the broker accepts the certificate until it expires or is revoked", True
 
 
