@@ -117,7 +117,7 @@ def _edited(stack: Stack) -> None:
     pytest.param(_left_pending, "secret agent-key", "left pending", id="pending left behind"),
     pytest.param(_left_the_stack, "orphaned values", "agent-key", id="left the stack"),
     pytest.param(_append_to("access.jsonl"), "audit", "access.jsonl: 1 invalid lines", id="broken record"),
-    pytest.param(_append_to("rotation.jsonl"), "audit", "the first is line 1", id="broken journal"),
+    pytest.param(_append_to("rotation.jsonl"), "audit", "the first is line 3", id="broken journal"),
     pytest.param(_set_aside, "set aside", "config_.env", id="set aside"),
     pytest.param(_last_years, "secret agent-key", "due since", id="due"),
 ])  # fmt: skip
