@@ -177,6 +177,8 @@ def _of_docker(what: str) -> Residue:
     return Residue("store: swarm", lists, ("docker", what, "rm", "{found}"))
 
 
+# Live._words has the words in braces, also those of CLAIMS and TRAILS. An option that ends with an empty word, such
+# as the current context, is omitted.
 RESIDUE: tuple[Residue, ...] = (
     Residue("store: aws", ("aws", "logs", "describe-log-groups", "--region={region}", "--log-group-name-prefix={id}",
                            "--query", "logGroups[?logGroupName=='{id}'].[logGroupName]", "--output", "text"),
@@ -195,7 +197,6 @@ RESIDUE: tuple[Residue, ...] = (
 # Kinds whose values are purged after `pulumi destroy`: the service mounts them until then (docs/operations/swarm.md).
 DESTROYED_FIRST = ("store: swarm",)
 
-# Words in braces are of Live._words; an option that ends with an empty one, such as the current context, is omitted.
 # The trail of a store: arguments of `secretops audit`, or a command that prints lines for it. Others need TRAIL=FILE.
 TRAILS: dict[str, tuple[str, ...]] = {
     "store: dotenv": ("audit",), "store: azure": ("audit",), "store: swarm": ("sh", "-c", "{query}"),
