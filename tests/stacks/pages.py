@@ -61,7 +61,7 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
     "docs/operations/image.md": {
         "GitHub, where the server is cloned from": ("make image  ",),
         "podman": ("make image TAG=coreflux-mcp:1 DOCKER=podman",),
-        "the digest of an image in a registry": ("make image PYTHON_IMAGE=",),
+        "the digest of an image in a registry": ("make image TAG=NAME:1 PYTHON_IMAGE=",),
         "a registry": ("docker push",),
         "set-up in the test's clone: its tests call tools.sbom": ("make sbom",),
         "goes on until it is ended: tests/tools/test_image.py runs both roles": (

@@ -15,8 +15,8 @@ from typer.main import get_command
 from components.settings.settings import Settings
 from secretops.cli import app
 from secretops.errors import ExitCode
-from tests.stacks.pages import RUN_BY
-from tests.stacks.runbook import OPERATIONS, blocks, run_of
+from tests.stacks.pages import NOT_RUN, RUN_BY
+from tests.stacks.runbook import OPERATIONS, blocks, run_of, without
 from tools.site_pages import OUTSIDE, as_github_does
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,6 +94,13 @@ def test_every_shell_block_of_a_page_is_run_by_a_test_but_for_what_the_table_nam
         assert re.search(r"\b(Page|blocks|run_of|shown_commands)\(", runs), test
     else:
         assert page not in RUN_BY, "nothing of it is run"
+
+
+@pytest.mark.parametrize("page", NOT_RUN)
+def test_every_entry_of_the_table_is_on_its_page(page: str) -> None:
+    """An entry that matches no line leaves its command to the test that follows the page."""
+    for words in (words for entries in NOT_RUN[page].values() for words in entries):
+        assert any(without(block, words) != block for block in blocks(ROOT / page)), words
 
 
 FENCES = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
