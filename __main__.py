@@ -4,7 +4,11 @@ secret values."""
 from __future__ import annotations
 
 import gc
+import os
 import sys
+
+# Without this, pydantic reads the metadata of every installed distribution for plugins.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 # The program ends with the preview or update. Collecting would take a tenth of a preview.
 gc.disable()

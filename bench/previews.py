@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -104,8 +105,13 @@ def _account(home: Path) -> Iterator[Place]:
 
 
 def _previews(stack: str, place: Place, size: int, say: Callable[[str], None]) -> Pair:
-    text, flat = stack_file(stack, place, size), place.home / f"with-{size}"
-    flat.mkdir()
+    # In this clone, since the engine also reads the commit and the status of the program's repository.
+    with tempfile.TemporaryDirectory(prefix="flat-", dir=ROOT / ".tools") as flat:
+        return _pair(stack, place, size, Path(flat), say)
+
+
+def _pair(stack: str, place: Place, size: int, flat: Path, say: Callable[[str], None]) -> Pair:
+    text = stack_file(stack, place, size)
     runtime = {"name": "python", "options": {"toolchain": "uv", "virtualenv": sys.prefix}}
     (flat / "Pulumi.yaml").write_text(yaml.safe_dump({"name": PROJECT, "runtime": runtime}))
     (flat / "__main__.py").write_text("import declared\n")  # Python caches the bytecode of an imported module
