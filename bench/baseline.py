@@ -30,7 +30,7 @@ VARIABLES = (
     "MQTT_CLIENT_KEY", "DO_AGENT_API_KEY", "LOG_LEVEL",
 )  # fmt: skip
 
-# `python server.py` on the launcher's version of mcp, which does not take `description`.
+# `python server.py` on the launcher's version of mcp, which does not accept the argument `description`.
 RUN = """
 import runpy, sys
 from pathlib import Path

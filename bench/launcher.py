@@ -45,8 +45,9 @@ CHANGES: Sequence[tuple[str, Change]] = (
     ("rotation", rotation),
 )
 
-# The cost while nothing changes: starts of each form in turn, calls of each tool at each start, and calls before them
-# that are not counted. Messages in an answer of mqtt_read_messages. Seconds without a call.
+# For the cost while nothing changes: the number of starts of each form; per start, the number of counted calls of each
+# tool, and of uncounted calls before them; the number of messages in an answer of mqtt_read_messages; and the seconds
+# without a call.
 STARTS, CALLS, WARM_UP, MESSAGES, IDLE_SECONDS = 3, 300, 20, 10, 10.0
 
 BASELINE, STDIO, HTTP = "server alone, stdio", "launcher, stdio", "launcher, HTTP"
@@ -57,7 +58,7 @@ FORMS = (BASELINE, STDIO, HTTP)
 class Run:
     load: Load
     lost: int  # Publishes that were answered with success and have not arrived.
-    effects: list[tuple[str, float, int]]  # Of each change: the longest seconds without a good answer, failed calls.
+    effects: list[tuple[str, float, int]]  # Per change: name, most seconds without a good answer, failed calls.
     swaps: list[int]  # Milliseconds.
     restarts: int
 

@@ -20,8 +20,8 @@ LONGEST, MOST_SECONDS, MOST_MEMORY = 5.0, 0.35, 60
 
 MANIFEST = ".coreflux-mcp/config/secretops.json"
 
-# The columns of the table, and what TIMED prints. Linux counts the children that a process has waited for as its own;
-# memory is the largest of them. The broker, which goes on, is not in it.
+# The columns of the table, and what TIMED prints. Linux adds the children that a process has waited for to its own
+# figures; memory is that of the largest process. The broker is not included, because it keeps running.
 COLUMNS = (("time", "s"), ("processor time", "s"), ("memory at most", "MiB"))
 TIMED = """
 import json, os, subprocess, sys, time

@@ -37,10 +37,12 @@ STACKS = ("dev", "staging", "prod")
 # Extra secrets by stack. prod takes 45: IAM limits the length of a role's inline policies.
 SIZES: Mapping[str, Sequence[int]] = {"dev": (0,), "staging": (0, 100, 1000), "prod": (0, 45)}
 
-# Previews of each program, in turn, so that the machine's other work affects both. One more, the first, is not counted.
+# Counted previews of each program. The programs take turns, so that the machine's other work affects both. A first
+# preview of each is not counted.
 PREVIEWS = 5
 
-# Limits of the stack's preview as a multiple of the flat program's, and how many extra secrets are many.
+# The stack's preview may take MOST times as long as the flat program's, or MOST_OF_MANY times with at least MANY extra
+# secrets.
 MOST, MOST_OF_MANY, MANY = 1.2, 1.1, 45
 
 
@@ -49,8 +51,8 @@ class Place:
     """The folder, variables and provider with which a stack's programs run."""
 
     home: Path  # A folder, with Pulumi's plugins in home/plugins.
-    variables: Mapping[str, str] = field(default_factory=dict)  # for a program to find its provider
-    context: str = ""  # Of the kubeconfig.
+    variables: Mapping[str, str] = field(default_factory=dict)  # with which a program finds its provider
+    context: str = ""  # The kubeconfig's context.
     provider: str = "a folder of this machine"
 
 

@@ -186,5 +186,5 @@ async def _serve(one: ServedByLauncher, is_ready: anyio.Event, stop: anyio.Event
 
 
 def _all_are_on(served: list[ServedByLauncher], version: str) -> bool:
-    # By the logs, because the servers' reports at the broker arrive later.
+    # Read from the logs, because the servers' reports at the broker arrive later.
     return all(f"Using version {version} of mqtt" in one.log for one in served)

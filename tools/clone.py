@@ -90,7 +90,7 @@ def check_stack_file(stack: str, *, deploys: bool) -> None:
     if key and stamp.exists() and stamp.read_text() == key:
         return
     command = [str(VENV / "bin/python"), "-m", "components.settings.stack_file", *(["--deploys"] if deploys else [])]
-    # In make's folder, like the check of `make up`.
+    # Runs in the current folder, like the check of `make up`.
     done = subprocess.run([*command, file], check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise SystemExit(done.returncode)
@@ -237,7 +237,7 @@ def wrapper_text(cli: PulumiCli, clone: Path = ROOT) -> str:
 
 
 def base_python() -> str:
-    # The environment may be deleted.
+    # Not the environment's Python, because the environment may be deleted.
     base: str | None = getattr(sys, "_base_executable", None)
     return base or sys.executable
 

@@ -64,7 +64,7 @@ def render() -> str:
     command = [sys.executable, "-m", "typer", "secretops.cli", "utils", "docs", "--name", "secretops"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     _, _, commands = html.unescape(printed).partition("**Commands**:\n")
-    # Its lists truncate a command's first words; the sections have them.
+    # typer truncates long help texts in its lists of commands. The table takes them from the commands' sections.
     listed = re.sub(r"^\* `(\w+)`: .*\.\.\.$", r"* `\1`", commands, flags=re.MULTILINE)
     whole = re.sub(r"<((?:list\[)?\w+\]?)>", r"\1", listed).replace("```console\n$ ", "```text\n")
     first, second, rest = whole.partition("\n## ")

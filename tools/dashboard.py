@@ -10,7 +10,8 @@ SOURCE = DataSourceRef(type_val="prometheus", uid="${source}")
 DAY = 86400
 ENDS = "secretops_%s_expires_timestamp_seconds{OF_STACK}"
 
-# Title, unit, limit from which it is red (below which, if it is negative), and query. OF_STACK selects the stack.
+# Title, unit, limit, and query. A number is red from its limit on; a negative limit -N means red below N. OF_STACK
+# selects the stack.
 NUMBERS = (
     ("Secrets that need a person", "none", 1, "sum(secretops_secret_needs_attention{OF_STACK})"),
     ("Overdue rotations", "none", 1, 'sum(secretops_secret_finding{OF_STACK, reason="overdue"})'),

@@ -24,7 +24,7 @@ SUM = "h1:T3HvvZCRd4h2qkMl+SXA2zza26Rdz8xqV81skikQWy4="
 _FOLDER = ROOT / "tools" / PLUGIN
 _MODULE = "github.com/kreuzwerker/terraform-provider-docker"
 _CALLS_ITSELF = "github.com/terraform-providers/terraform-provider-docker"
-# Actions, compose files and two data sources, which Pulumi's SDK does not have.
+# Files that import this module are left out: actions, compose files and two data sources, which Pulumi's SDK lacks.
 _TERRAFORM_ALONE = "github.com/hashicorp/terraform-plugin-framework"
 _LABEL = f"-X main.version={PROVIDER}"
 

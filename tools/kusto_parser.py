@@ -30,8 +30,8 @@ class Parsed:
 
 
 def is_there() -> bool:
-    """Return whether the locked version is installed. npm's lock file is copied last, so it shows a complete
-    installation."""
+    """Return whether the locked version is completely installed."""
+    # npm's lock file is copied last.
     locked, installed = _LOCKED / _FILES[-1], _INSTALLED / _FILES[-1]
     return installed.is_file() and installed.read_bytes() == locked.read_bytes() and shutil.which("node") is not None
 

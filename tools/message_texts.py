@@ -1,5 +1,5 @@
-"""The texts that a name has where an error is created: from assignments, loops over literals, the arguments of callers,
-and constants. A source that the code does not show yields nothing."""
+"""Find the texts that a variable can have where an error is created. They come from assignments, loops over literals,
+arguments of callers, and constants. Texts that are only known at run time are missing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Callers of callers of a function that are followed.
+# How many levels of callers are followed.
 DEEPEST = 3
 
-# Fields of a statement with other statements.
+# Fields in which a statement contains other statements.
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 # The blocks around a node, from the outermost: the id of each statement, and the name of its field.
@@ -31,7 +31,7 @@ class Assignment:
     values: dict[str, ast.expr]
     line: int
     blocks: Blocks
-    in_loop: bool = False  # by a loop over a literal, once for each entry
+    in_loop: bool = False  # True for each entry of a literal that a loop iterates over
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +117,12 @@ def _calls() -> dict[str, list[tuple[Scope, ast.Call, Blocks]]]:
 
 
 def capitals(name: str) -> str:
-    """Return a name as a word of a text."""
+    """Return a variable's name in capitals, as a placeholder in a text."""
     return name.strip("_").replace("_", " ").upper()
 
 
 def shown(node: ast.expr | None, known: Mapping[str, str]) -> str:
-    """Return a text, with known texts or names in capitals for its expressions."""
+    """Return a text. Its expressions are replaced by their `known` texts, or by their names in capitals."""
     if isinstance(node, ast.Name):
         return known.get(node.id, "")
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
@@ -141,7 +141,7 @@ def shown(node: ast.expr | None, known: Mapping[str, str]) -> str:
 def _shown(
     nodes: Mapping[str, ast.expr | None], known: Mapping[str, str], names: Container[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the names whose text is known, with it."""
+    """Yield each name whose text is known, and the text."""
     for name, node in nodes.items():
         text = shown(node, known)
         if name in names and (text or (isinstance(node, ast.Constant) and node.value == "")):
@@ -153,7 +153,7 @@ def names_in(nodes: Iterable[ast.expr | None]) -> set[str]:
 
 
 def _reaches(caller: Scope, call: ast.Call, scope: Scope) -> bool:
-    """Return whether a call can be one of a function with this name, other than by the function itself."""
+    """Return whether `call` may call the function of `scope`. Recursive calls do not count."""
     if isinstance(call.func, ast.Attribute):
         owner = last_name(call.func.value)
         return scope.path in ({caller.path} if owner == "self" else _imports(caller.path).get(owner, ()))
@@ -163,7 +163,7 @@ def _reaches(caller: Scope, call: ast.Call, scope: Scope) -> bool:
 
 @cache
 def _imports(path: Path) -> dict[str, list[Path]]:
-    """Return the names that a module imports, with the modules that may define them, or be them."""
+    """Map each name that a module imports to the files that may define it."""
     found: dict[str, list[Path]] = {}
     for node in ast.walk(modules()[path]):
         if isinstance(node, ast.ImportFrom):

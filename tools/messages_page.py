@@ -45,7 +45,7 @@ def render() -> str:
     rows: dict[str, None] = {}
     described = {one.code for one in messages() if one.what}
     for one in sorted(messages(), key=lambda one: (one.code, one.where)):
-        if one.what.endswith(" "):  # the value before the first branch, which no error shows
+        if one.what.endswith(" "):  # the value before the first branch, which is in no error
             continue
         if one.what or one.code not in described:
             texts = " | ".join(_cell(text) for text in (one.what, one.rule, one.remedy))
@@ -84,7 +84,7 @@ def bases() -> dict[str, str]:
 
 
 def _text(node: ast.expr | None, known: Mapping[str, str]) -> str:
-    """Return a text, with names in capitals for its unknown expressions and placeholders."""
+    """Return a text, with capitals in place of placeholders and unknown expressions."""
     return re.sub(r"\{(\w+)(![rs])?\}", lambda found: capitals(found[1]), shown(node, known))
 
 

@@ -48,7 +48,7 @@ def missing_parts() -> list[str]:
 def provide_parts(*, must: bool) -> None:
     """Provide Debian packages, Go builds and npm packages for the full tests.
 
-    A missing one is reported, and its tests skip; with `must` (CI) SetupError is raised.
+    Reports each that is missing, and its tests skip. If `must` is set (CI), raises SetupError instead.
     """
     install_packages(must=must)
     if found("etcd"):
@@ -87,7 +87,7 @@ def provide_parts(*, must: bool) -> None:
 
 
 def found(command: str) -> str | None:
-    """Return the path of a command. Debian's folders of daemons are searched, too."""
+    """Return the path of a command on PATH or in Debian's folders for daemons."""
     return shutil.which(command, path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}")
 
 

@@ -37,8 +37,8 @@ MESSAGE = 5
 # Maximum words in all docstrings outside of tests.
 DOCSTRINGS = 50_000
 
-# Files with text for a person, except Go: there, a changed comment costs a build of minutes. Vale reads those of
-# _NATIVE. Of the others, and of Python, it gets copies of the texts.
+# Files with text for a person. Go is left out, because a changed comment costs a build of minutes. Vale can read the
+# types in _NATIVE. For the other types, and for strings in Python, it reads copies of the texts.
 FILES = (
     *("*.md", "*.py", "*.html", "*.css", "*.js", "*.cjs", "*.yaml", "*.yml", "*.toml", "*.sh"),
     *(".ci/run", "Makefile", "Dockerfile", "*CODEOWNERS"),
@@ -117,7 +117,7 @@ def tracked(*patterns: str) -> list[Path]:
 def texts(path: Path) -> str:
     """Return the texts of a file as Markdown list items, on the same lines as in the file.
 
-    From Python they are the strings, except docstrings; from other files, the comments, too.
+    For Python, these are the strings, except docstrings; for other files, strings and comments.
     """
     source = path.read_text()
     lines = [""] * (source.count("\n") + 1)

@@ -209,7 +209,7 @@ def trufflehog(tree: Tree) -> Report:
 
 
 def trufflehog_program() -> Path:
-    """Install truffleHog in an environment below .tools. Its name contains a digest of the lock file. Raises
+    """Install truffleHog in a folder below .tools, whose name contains a digest of the lock file. Raises
     `NotHadError`."""
     lock = HERE / "trufflehog" / "requirements.txt"
     home = TOOLS / f"trufflehog-{hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]}"

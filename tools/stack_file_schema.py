@@ -22,7 +22,7 @@ from tools.stack_file_rules import names_of_secrets, rules
 # The dialect that editors know, among them the YAML language server.
 DIALECT = "http://json-schema.org/draft-07/schema#"
 
-# Characters of a line of the file.
+# Maximum characters of a line of the file.
 WIDTH = 160
 
 

@@ -53,10 +53,9 @@ def run_step(
     env: Mapping[str, str] | None = None,
     counts: str = "lines of output",
 ) -> str:
-    """Run a step. Return its output. Raises SetupError. The child process ends with this one.
+    """Run a step. Return its output. Raises SetupError. The child process ends when this process ends.
 
-    `env` extends the environment. `counts` is the name of a line of output in progress messages, such as "packages
-    compiled".
+    `env` extends the environment. Progress messages count the lines of output as `counts`, such as "packages compiled".
     """
     with step_in_background(step, argv, remedy=remedy, cwd=cwd, env=env) as running, running.signs_of_life(counts):
         running.child.wait()

@@ -75,7 +75,7 @@ def row(
     assignment: str,
     resource_id: str,
 ) -> dict[str, Any]:
-    """Return the row of a request. Without a valid token its operation is `Authentication`."""
+    """Return the row of a request. If it has no valid token, the operation is `Authentication`."""
     name = OPERATIONS.get(request.operation, request.operation) if request.claims else "Authentication"
     claim = {key: request.claims[key] for key in ("oid", "appid", "xms_mirid") if key in request.claims}
     return {

@@ -177,8 +177,8 @@ def _of_docker(what: str) -> Residue:
     return Residue("store: swarm", lists, ("docker", what, "rm", "{found}"))
 
 
-# Live._words has the words in braces, also those of CLAIMS and TRAILS. An option that ends with an empty word, such
-# as the current context, is omitted.
+# Live._words defines the words in braces, here and in CLAIMS and TRAILS. If a word is empty, such as {context} for the
+# current context, its option is omitted.
 RESIDUE: tuple[Residue, ...] = (
     Residue("store: aws", ("aws", "logs", "describe-log-groups", "--region={region}", "--log-group-name-prefix={id}",
                            "--query", "logGroups[?logGroupName=='{id}'].[logGroupName]", "--output", "text"),

@@ -29,13 +29,14 @@ from tools.live.state import CheckOutcome, Leftover, State, anonymous
 from tools.live.throwaway import Throwaway
 from tools.steps import say, write_whole
 
-# Seconds: between two reads of what arrives late; of a grace period that is not waited for without a server.
+# Seconds between two reads of something that arrives late; and the longest grace period, in seconds, that a run without
+# a server waits for.
 PAUSE, LONG = 15.0, 60
 
-# The detail of what was not checked, which is not printed.
+# Detail of a check that did not run. It is not printed.
 EARLIER = "an earlier check failed, or the run was interrupted"
 
-# Characters of a detail.
+# Maximum characters of a detail.
 LONGEST = 400
 
 # Doctor's checks of every stack. The others read what no stand-in creates.
@@ -50,7 +51,8 @@ class StoppedError(Exception):
 
 @dataclass(kw_only=True)
 class Options:
-    """The user's choices. `supplied` maps secrets to values. `accepted` are checks that may fail, also doctor's."""
+    """The user's choices. `supplied` maps secrets to values. `accepted` names the checks, including doctor's, that may
+    fail."""
 
     supplied: Mapping[str, Value] = field(default_factory=dict, repr=False)
     accepted: Sequence[str] = ()
@@ -207,7 +209,7 @@ class Live:
             if value := supplied.get(secret.name):
                 done = self._secretops("put", secret.name, stdin=json.dumps(value.as_dict()))
                 if secret.kind is SecretKind.BROKER_ADMIN and not done.code:
-                    done = self._secretops("rotate", secret.name)  # to an admin of the copy's own
+                    done = self._secretops("rotate", secret.name)  # to an admin that only the copy uses
                 refused += [f"{secret.name}: {done.reason}"] if done.code else []
             elif secret.is_issued:
                 self._secretops("rotate", secret.name)
@@ -225,10 +227,10 @@ class Live:
         self._need("supplied-values-accepted", "; ".join(refused), detail=missing, reached=reached)
 
     def rotate(self) -> None:
-        """Rotate three times, and again while the lease or a grace period stops it."""
+        """Rotate three times. Retries while the lease is taken or a grace period runs."""
         seen = list[dict[str, Any]]()
         grace, nobody = self.manifest.grace_seconds, self.options.standin or self.manifest.replicas is None
-        now = ("--now",) if nobody and grace > LONG else ()  # no server of the copy runs
+        now = ("--now",) if nobody and grace > LONG else ()  # because the copy runs no server
         for _ in range(3):
             done = self._until(lambda: self._secretops("rotate", self._mqtt.name, *now), grace + 300, _is_over)
             if done.code:
@@ -247,7 +249,7 @@ class Live:
         self.record("state-without-values", f"exit code {state.code}" if state.code else found)
 
     def doctor(self) -> None:
-        """Run doctor until no check is red, because it reads some facts late, such as the first run of a schedule."""
+        """Run doctor until no check is red, because some facts appear late, such as the first run of a schedule."""
         self.state.doctor = found = self._until(self._examine, self.options.wait, lambda found: not self._red(found))
         accepted = ", ".join(name for name in found if found[name] and name in self.options.accepted)
         red = "; ".join(self._red(found)) if found else "doctor printed no check"

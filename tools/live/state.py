@@ -1,4 +1,4 @@
-"""The state of a run, in a file. From it, an interrupted run continues, and what the run created is removed."""
+"""The file with the state of a run, from which the next command continues the run or removes what it created."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ class Leftover(BaseModel):
 
 
 class State(BaseModel):
-    """The state of a run on a throwaway copy of a stack. `done` has the names of the steps that have ended. `cleaning`
-    is true once the removal of the copy has begun; then no further step runs. `finished` is true once it has ended."""
+    """The content of the file. `done` has the names of the steps that have ended. `cleaning` is true once the copy's
+    removal has begun; then no further step runs. `finished` is true once the removal has ended."""
 
     began: str = Field(default_factory=utc)
     standin: bool = False
     done: list[str] = []
-    # The creation of the Pulumi stack was begun. Without it there is nothing to remove.
+    # Whether the creation of the Pulumi stack has begun. If not, there is nothing to remove.
     created: bool = False
     cleaning: bool = False
     finished: bool = False
-    # Type of a resource -> ids, of those whose type a check names.
+    # Resource type -> ids, for the types that a check names.
     resources: dict[str, list[str]] = {}
-    # Doctor's checks, and what is wrong with each.
+    # Doctor's check -> what is wrong.
     doctor: dict[str, str] = {}
     outcomes: dict[str, CheckOutcome] = {}
     leftovers: list[Leftover] = []

@@ -34,7 +34,7 @@ MARK = "<!-- coreflux-mcp-secrets: review -->"
 RULES = "docs/compliance/rules.md"
 ITSELF = "itself"
 FORK = "**From a fork, and not verified:** the fork's code wrote this review, without credentials."
-# Maximum number of each that is listed.
+# Maximum number of listed entries of each kind.
 ROWS, STACKS, BROKEN, STATEMENTS, ERRORS, PROPERTIES, NAMES, ACTIONS = 10, 6, 4, 6, 5, 6, 3, 4
 
 PROVIDERS = {

@@ -52,7 +52,7 @@ class GitHub:
         return json.loads(self.raw(method, f"{self.url}/repos/{self.repository}/{path}", body))
 
     def raw(self, method: str, url: str, body: Mapping[str, Any] | None = None, most: int = 20_000_000) -> bytes:
-        """Send a request. Return the answer. Raises SetupError, also for an answer of more than `most` bytes."""
+        """Send a request. Return the answer, of at most `most` bytes. Raises SetupError."""
         request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())  # noqa: S310
         # Not sent after a redirect: artifacts are on another server.
         request.add_unredirected_header("Authorization", f"Bearer {self.token}")
@@ -117,7 +117,7 @@ def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://git
         reviews = read(_artifact(github, run))
     except (NoReviewError, SetupError) as error:
         refused = str(error)
-    # Also without a review: an older comment would hide that this run changes the judges.
+    # Posted even without a review: an older comment would hide that this run changes the judges.
     text = comment(
         reviews,
         touched=judges(_changed_files(github, number)),

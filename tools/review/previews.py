@@ -1,4 +1,5 @@
-"""Preview the stacks of a clone. If the chosen state has the stack, the preview is against that state.
+"""Preview the stacks of a clone. Environment variables choose a Pulumi backend. If its state has the stack, the preview
+is against that state.
 
 Otherwise it is compared with a preview of the base commit. Nothing is deployed, and stack files are copied.
 """
@@ -22,7 +23,7 @@ from tools.review.review import Against, Broken, Judge, Provider, StackReview, n
 from tools.steps import SetupError, run_step, say
 
 PROJECT = "coreflux-mcp-secrets"
-# Variables that choose a state.
+# Variables that choose a Pulumi backend, and so a state.
 CHOSEN = ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN")
 # Passphrase of the state, which contains no secret values; empty by default.
 PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105  # nosec B105 - a variable's name

@@ -329,5 +329,5 @@ def _module(kind: str) -> str:
     return rest.partition("/")[0] if package == "aws" else package
 
 
-# AWS' own policies that are wide. Any other becomes "something else".
+# AWS managed policies that grant broad access. Any other becomes "something else".
 _MANAGED = ("AdministratorAccess", "PowerUserAccess", "IAMFullAccess", "ReadOnlyAccess", "SecretsManagerReadWrite")

@@ -18,7 +18,7 @@ from tools.review.settings_page import known
 from tools.review.statements import UNKNOWN, Names, is_unread
 from tools.review.statements import compared as of_statements
 
-# The engine's ops -> kinds of change. The three of a replacement are one.
+# The engine's ops -> kinds of change. The three ops of a replacement are one change.
 _OPS = {
     "create": Op.CREATE,
     "update": Op.UPDATE,
@@ -184,7 +184,7 @@ def changes(found: Preview) -> Found:
     reported: list[Change] = []
     places: dict[str, str] = {}
     for one in providers:
-        before = one.before or gone.get(one.type)  # the second, if the provider was renamed
+        before = one.before or gone.get(one.type)  # a renamed provider is a deletion and a creation
         if one.op != "delete" and before and (moved := _moved(before, one.inputs)):
             reported.append(_move(one, moved, all_of[one.urn]))
             places |= _places(before, one.inputs)

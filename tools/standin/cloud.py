@@ -54,7 +54,7 @@ class Cloud(Protocol):
         """Return the properties whose change replaces a resource."""
 
     def answered(self, token: str, inputs: Inputs) -> Inputs:
-        """Return outputs that differ from the inputs of the same name, also for a preview."""
+        """Return outputs that differ from the inputs of the same name. Previews call it, too."""
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:
         """Create a resource. Return its id, and the outputs that are not inputs. Raises RefusedError."""
@@ -66,7 +66,7 @@ class Cloud(Protocol):
         """Delete a resource, whose outputs are in `resource.inputs`. Raises RefusedError."""
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:
-        """Return whether a resource exists. A resource that is only in Pulumi's state exists, too."""
+        """Return whether a resource exists. A resource that is only in Pulumi's state counts as existing."""
 
     def invoke(self, token: str, arguments: Inputs) -> Inputs:
         """Return the answer of an SDK's function. Raises RefusedError for an unknown one."""

@@ -17,7 +17,7 @@ class Form(Protocol):
 
 @dataclass(frozen=True)
 class Between:
-    """A number in a range, or one of `also`. With `step`, it must be a multiple of that."""
+    """A number that is in `also`, or in the range and a multiple of `step`."""
 
     least: int
     most: int
@@ -58,7 +58,7 @@ class Like:
 
 
 def found(value: Any, path: str, at: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the path and the value of each value that `path` matches. `[]` means each entry of a list."""
+    """Yield the place and the value of each match of `path`, in which `[]` means each entry of a list."""
     if not path:
         yield at, value
         return

@@ -26,8 +26,8 @@ from pulumi.runtime import rpc
 from tools.standin.problems import MISSING, Problem
 from tools.standin.wire import ARCHIVE, ASSET, SIGNATURE, is_unknown
 
-# Enums that list some of the allowed values: an own policy has an ARN. azure-native's ConditionOperator is of another
-# API.
+# Enums that lack allowed values, such as the ARN of a user's own policy. azure-native's ConditionOperator belongs to
+# another API.
 OPEN_ENUMS = frozenset({"ManagedPolicy", "InstanceType", "ConditionOperator"})
 
 _FILES = {ASSET: (pulumi.Asset,), ARCHIVE: (pulumi.Archive,)}

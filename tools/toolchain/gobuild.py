@@ -77,7 +77,7 @@ def only_one(lock: Path, what: str) -> Iterator[None]:
 
 def make_venv(home: Path) -> Path:
     """Create an environment with pip in `home`. Return its Python. Raises SetupError."""
-    # By the base interpreter: uv's environments have no pip.
+    # With the base interpreter, because uv's environments have no pip.
     base = getattr(sys, "_base_executable", sys.executable)
     run_step(
         f"an environment in .tools/{home.name}",
@@ -122,7 +122,7 @@ def find_go(module: Path) -> Path:
 
 
 def go_version(go: Path) -> str:
-    """Return the version of the program `go`, without a toolchain that it could download. "" if it does not run."""
+    """Return the version of `go` itself, not of a toolchain that it could download. "" if it does not run."""
     try:
         done = subprocess.run(
             [go, "env", "GOVERSION"],
@@ -215,7 +215,7 @@ def module_folder(go: Path, module: Path, wanted: str) -> Path:
 
 
 def downloaded(go: Path, module: Path, wanted: str) -> dict[str, str]:
-    """Download a module, a path or path@version. Return Go's facts about it: Dir, Sum. Raises SetupError."""
+    """Download the module `wanted`, `PATH` or `PATH@VERSION`. Return what Go prints: Dir, Sum. Raises SetupError."""
     output = run_step(
         f"the sources of {wanted}",
         [go, "mod", "download", "-json", wanted],
@@ -228,7 +228,7 @@ def downloaded(go: Path, module: Path, wanted: str) -> dict[str, str]:
 
 
 def write_overlay(go: Path, module: Path, extra: ExtraFiles, folder: Path) -> Path:
-    """Write the file for Go's option -overlay, with `extra`'s files. Raises SetupError."""
+    """Write the file for Go's option -overlay, which adds the files of `extra`. Raises SetupError."""
     overlay = folder / "overlay.json"
     files = {str(seen): str(path) for seen, path in extra.files(go, module).items()}
     overlay.write_text(json.dumps({"Replace": files}))

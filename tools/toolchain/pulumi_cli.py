@@ -61,7 +61,7 @@ class PulumiCli:
 
 
 def on_path() -> list[Path]:
-    """Return each `pulumi` on PATH, except clones' wrappers. Unreadable ones are skipped."""
+    """Return each readable `pulumi` on PATH, except clones' wrappers."""
     return [path for folder in os.get_exec_path() if _is_cli(path := Path(folder) / "pulumi")]
 
 
@@ -94,14 +94,14 @@ def find_or_build() -> PulumiCli:
 
 
 def expected_build() -> Path:
-    """Return the path of our build, which may not exist yet. Its folder's name contains the shim's digest."""
+    """Return the path of our build, which may not exist yet. The folder's name contains a digest of HOST_SHIM."""
     cli = cached_path(*BUILD)
     shim = hashlib.sha256(HOST_SHIM.encode()).hexdigest()[:8]
     return cli.parent.with_name(f"{cli.parent.name}-{shim}") / cli.name
 
 
 def complete(build: Path) -> Path:
-    """Link the built CLI into a folder with its other files, the shim last. Return the link. Raises SetupError."""
+    """Link the built CLI into a folder with its other files, HOST_SHIM last. Return the link. Raises SetupError."""
     cli = expected_build()
     shim = cli.with_name(HOST)
     if shim.exists():

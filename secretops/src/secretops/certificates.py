@@ -36,7 +36,8 @@ MIN_RSA, MIN_CURVE = 2048, 256
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 _BROKEN = (hashes.MD5, hashes.SHA1)
 
-# Reserved name that nobody can own (RFC 2606): the only one that a CA certifies of the kinds that clients do not use.
+# Reserved host name that nobody can own (RFC 2606). The CA's name constraints permit no other host in e-mail addresses
+# and URIs.
 NOBODY = "nobody.invalid"
 
 # A certificate is valid from this long before its creation, because a broker's clock may be behind.
@@ -54,7 +55,7 @@ class SignedCertificate:
     accepts them."""
 
     certificate: str
-    # CA that signed the certificate, then the CA above.
+    # The CA that signed the certificate, then the CA that signed that one, and so on.
     chain: tuple[str, ...]
 
 

@@ -14,7 +14,7 @@ from secretops.errors import SecretopsError
 
 Subject = TypeVar("Subject")
 
-# Tolerated clock difference. Versions have ids with this machine's time.
+# Tolerated clock difference. It matters because version ids contain this machine's time.
 MAX_SKEW = timedelta(seconds=60)
 UNDECLARED_RULE = "a secret must be declared: otherwise it is never rotated, and its readers keep access"
 

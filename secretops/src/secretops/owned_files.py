@@ -88,7 +88,7 @@ def _check_regular(path: Path, found: os.stat_result) -> None:
 
 
 def check_folder(path: Path, *, follow: bool = False) -> None:
-    """Raise StoreError unless `path` is a folder of this account that no other can write to.
+    """Raise StoreError unless `path` is a folder of this account that no other account can write to.
 
     Accepts a symbolic link with `follow`. Raises OSError if it does not exist.
     """

@@ -107,7 +107,7 @@ class Platform(ABC, Generic[Location]):
     platform's Python package is not installed.
     """
 
-    # The manifest's model of the store's location; and that of the certificate issuer, if the registry lists one.
+    # The manifest's model of the store's location. If the registry lists an issuer, also the model of the issuer.
     location: type[Location]
     issuer: type[Issuer]
     # How long a new value takes to reach a server, as a phrase.
@@ -116,7 +116,7 @@ class Platform(ABC, Generic[Location]):
     is_polled = False
     # Whether the store lists the values of secrets that were removed from the stack.
     lists_orphans = True
-    # Where the access log is, as a phrase, if it can neither be queried nor is a file of the store.
+    # Where the access log is, as a phrase, if secretops cannot query it and it is not a file of the store.
     trail_source = ""
     # Why the access log cannot be searched for a value, as a phrase.
     no_value_trail = ""

@@ -45,7 +45,7 @@ class Screen:
     A failed write raises OutputError if `required`, else drops the text.
     """
 
-    # Independent of the locale; characters that it lacks are escaped. Libraries bypass a stream with "ascii".
+    # UTF-8 in any locale, because libraries bypass a stream with "ascii". Characters that the locale lacks are escaped.
     encoding = "utf-8"
 
     def __init__(self, stream: TextIO, *, required: bool) -> None:

@@ -1,6 +1,6 @@
 """Keep values out of logs and core dumps. `Value` registers its fields; `install` replaces them in every log record.
 
-Limitations: values of fewer than SHORTEST characters or split over two records, and unknown encodings.
+It misses a value of fewer than SHORTEST characters, in an unknown encoding, or split over two records.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from secretops.printable import printable
 HIDDEN = "<hidden>"
 SHORTEST = 6  # shorter strings occur by chance in ordinary text; no generated secret is that short
 
-# Minimum characters of a line of a value: a key's have 64 (RFC 7468), except the last.
+# Minimum characters of a single line of a value that is replaced. A PEM key's lines have 64 (RFC 7468), except the
+# last.
 SHORTEST_LINE = 16
 
-# Maximum texts, lines of keys included: more than any stack has fields, and about 10 MB.
+# Maximum texts, including lines of keys: more than the fields of any stack, and about 10 MB.
 MAX_TEXTS = 4096
 
 log = logging.getLogger(__name__)

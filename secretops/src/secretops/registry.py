@@ -20,7 +20,7 @@ class Entry:
     """The module of a platform, and optionally a launcher source, a certificate issuer and a command group."""
 
     module: str
-    # Scheme for the launcher's --from, and the form of the rest.
+    # Scheme for the launcher's --from, and the format of what follows the colon.
     source: tuple[str, str] | None = None
     # Kind of the certificate issuer.
     issuer: str | None = None

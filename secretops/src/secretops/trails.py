@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from secretops.manifest import Reader, Secret
 
-# Secret of an access to all secrets of the store: a list, or a watch.
+# In place of the secret's name, for an access to all secrets of the store, such as a list or a watch.
 ALL = "*"
-# Role of a person's own commands. The folder's account has every value, so it is always a declared reader.
+# Role of a person's own commands, always a declared reader: the account of a dotenv folder can read every value anyway.
 OPERATOR = "operator"
 # Operations that change a secret: the rotator may run them on every secret, other readers on none.
 CHANGES = frozenset({"write", "delete"})
@@ -70,8 +70,8 @@ class Trail(Protocol):
 
 
 class TrailNames:
-    """Names in the trail. `by_secret`: a secret's name in the stack -> its names in the trail. `known`: every name in
-    the trail that belongs to the stack, also of other objects."""
+    """`by_secret`: a secret's name in the stack -> its names in the trail. `known`: all of the stack's names in the
+    trail, including those of other objects."""
 
     def __init__(self, by_secret: Mapping[str, frozenset[str]], known: Iterable[str]) -> None:
         self.by_secret, self.known = by_secret, frozenset(known)
@@ -123,7 +123,7 @@ def parsing(what: str) -> Iterator[None]:
 
 
 def json_documents(text: bytes) -> list[Any]:
-    """Return all JSON documents in `text`, with or without space between them. Raises ValueError, also for none.
+    """Return all JSON documents in `text`, with or without space between them. Raises ValueError if there is none.
 
     CloudTrail writes no newline at the end of a file, so joined files have several documents on one line.
     """

@@ -1,4 +1,4 @@
-"""Forms (tools.standin.forms) of values in AWS, such as ARNs."""
+"""Patterns that values in AWS must match, such as ARNs."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 # Settings that make pulumi-azure-native use another login than Azure's CLI, in its order (auth_azidentity.go). A switch
-# is `true` or off. Without the first, no AZURE_ variable counts; without ARM_USE_OIDC, no token.
-# switch is `true` or off. Without the first no AZURE_ variable counts, and without ARM_USE_OIDC no token.
+# is on if it is `true`. The provider reads AZURE_ variables only if the first switch is on, and a token only if
+# ARM_USE_OIDC is on.
 NAMES = (
     "ARM_USE_DEFAULT_AZURE_CREDENTIAL",
     "ARM_CLIENT_CERTIFICATE_PATH",

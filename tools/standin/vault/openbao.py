@@ -82,7 +82,7 @@ class OpenBao:
         self._follow(place, inputs)
 
     def delete(self, resource: Resource) -> None:
-        """Delete a resource. Idempotent. Types that the provider only forgets are deleted with their mount."""
+        """Delete a resource. Idempotent. Types without a request for deletion disappear with their mount."""
         place = places.of(resource.token)
         if place.deleted is not None:
             path = place.path(place.deleted or place.at, resource.inputs)

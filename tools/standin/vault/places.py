@@ -50,7 +50,7 @@ class Place:
     then: tuple[str, Callable[[Inputs], Body]] | None = None
     # Path for reading, by default the creation's; None if the resource can't be read.
     found: str | None = ""
-    # Path for deletion, by default the creation's; None if the provider only forgets the resource.
+    # Path for deletion, by default the creation's; None if Pulumi's provider sends no request.
     deleted: str | None = ""
     # Output -> its name in the answer to the creation.
     answers: Mapping[str, str] = field(default_factory=dict)

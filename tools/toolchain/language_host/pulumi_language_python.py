@@ -1,7 +1,7 @@
 """A small Python language host for the Pulumi CLI, for machines without the official one, which is in no package
 registry.
 
-It starts a program with Pulumi's executor, or a plugin, in an existing environment, and reports its end. It installs no
+It starts a plugin, or a program by Pulumi's executor, in an existing environment, and reports the exit. It installs no
 dependencies, finds no plugins, and generates no code. The CLI reads its port from the first line, and speaks
 LanguageRuntime (language.proto of Pulumi 3.272) over gRPC on loopback.
 """
@@ -165,7 +165,7 @@ def interpreter(info: Any) -> tuple[str, dict[str, str]]:
 
 def _end_with_the_call(child: subprocess.Popen[Any], context: Any) -> None:
     _children.append(child)
-    if not context.add_callback(lambda: _end(child)):  # already given up
+    if not context.add_callback(lambda: _end(child)):  # the CLI has already cancelled the call
         _end(child)
 
 

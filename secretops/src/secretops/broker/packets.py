@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 PINGRESP = b"\xd0\x00"
 
-# In a SUBACK, instead of a QoS.
+# Code in a SUBACK for a filter that the broker rejects.
 REFUSED = 0x80
 
 
@@ -148,8 +148,8 @@ class _Fields:
 
 
 def connect(body: bytes) -> Connect:
-    """Parse a CONNECT. Raises MalformedError, and RefusedConnectError for another protocol version, or for a persistent
-    session without a client id."""
+    """Parse a CONNECT. Raises MalformedError, and RefusedConnectError for any other protocol version, or for a
+    persistent session without a client id."""
     fields = _Fields(body)
     if fields.text() != "MQTT":
         raise MalformedError("protocol name")

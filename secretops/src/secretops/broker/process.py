@@ -36,12 +36,12 @@ LOG_FILE = "broker.log"
 # The log rotates between two files, each of at most this size.
 LOG_BYTES = 2**20
 
-# Makes glibc return the 16 MiB that a login uses to the system.
+# Makes glibc free the 16 MiB that each login needs.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_ARENA_MAX": "1"}
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
-LOCK_SECONDS = 2.0  # to lock the pid file, which readers lock for microseconds
+LOCK_SECONDS = 2.0  # for a lock on the pid file, which readers lock for microseconds
 POLL_SECONDS = 0.02
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def start(home: Path, host: str, port: int) -> Listener:
     """
     host = loopback(host)
     address = f"{host}:{port}"
-    taken = is_listening(host, port)  # read before the pid file, which our broker writes before it listens
+    taken = is_listening(host, port)  # before the pid file is read: our broker writes it first, then listens
     if (already := running(home)) is not None:
         return _ours(home, already, host, port)
     if taken:

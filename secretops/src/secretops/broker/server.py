@@ -25,7 +25,7 @@ from secretops.broker.users import Flag, Scrypt, User, Users
 # Descriptions of a Coreflux broker's actions. The MCP server subscribes to them at every connect.
 ACTIONS = "$SYS/Coreflux/Actions/"
 
-# Maximum clients that have logged in, and that have not: of these a new one replaces the oldest.
+# Maximum clients that have logged in, and maximum connections that have not: a new one replaces the oldest of these.
 MAX_CONNECTIONS = 100
 MAX_PENDING = 50
 CONNECT_SECONDS = 10.0
@@ -58,9 +58,9 @@ class Action(Enum):
 def is_allowed(user: User | None, action: Action, topic: str) -> bool:
     """Return whether `user` may access a topic or a filter, by the rules of a new Coreflux broker.
 
-    Topics without a leading $ are open to all users. `may_command` permits to publish to COMMAND_TOPIC and to read
-    OUTPUT_TOPIC. Every user may read descriptions of actions, as the MCP server does. SYSTEM_CONFIGURATION permits to
-    read all other topics.
+    Topics without a leading $ are open to all users. A user with `may_command` may publish to COMMAND_TOPIC and read
+    OUTPUT_TOPIC. Every user may read descriptions of actions, as the MCP server does. All other topics are readable
+    with the flag SYSTEM_CONFIGURATION.
     """
     if user is None:
         return False

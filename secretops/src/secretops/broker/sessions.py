@@ -11,11 +11,11 @@ from secretops.broker import packets
 from secretops.broker.packets import Message, PacketType
 from secretops.broker.users import Scrypt
 
-# Limits of a session: queued or unacknowledged messages (as mosquitto's), and their bytes.
+# Limits of a session: queued or unacknowledged messages (mosquitto has the same limit), and their bytes.
 QUEUED_MESSAGES = 1_000
 QUEUED_BYTES = 256 * 2**10
 
-# Messages in flight.
+# Maximum messages that are sent but not acknowledged.
 WINDOW = 20
 
 # Unread bytes of a client beyond which messages of QoS 0 are dropped.

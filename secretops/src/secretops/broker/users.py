@@ -80,7 +80,7 @@ class _File(_Model):
 
 
 class Users:
-    """The broker's users. A change is saved before it takes effect and is answered, so a crash loses no answered
+    """The broker's users. A change is saved before it is applied and confirmed, so a crash loses no confirmed
     change."""
 
     def __init__(self, path: Path, users: dict[str, User]) -> None:

@@ -37,12 +37,12 @@ def main() -> NoReturn:
 def _run() -> int:
     printable.install()
     redaction.install()
-    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # ignore a line of the operator's .env that does not parse
+    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # no warning about a malformed line in the operator's .env
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     signals.begin()
     try:
         code = app(prog_name="secretops", standalone_mode=False) or ExitCode.DONE
-        if not sys.stdout.closed:  # over stdio, mcp closes it when it ends
+        if not sys.stdout.closed:  # mcp closes it at the end of a stdio session
             sys.stdout.flush()
     except ClosedOutputError as error:
         return error.exit_code

@@ -121,7 +121,7 @@ def make_group(help: str, **options: Any) -> typer.Typer:
         cls=_Group,
         callback=common_options,
         no_args_is_help=True,
-        suggest_commands=False,  # it suggests dissimilar commands, too
+        suggest_commands=False,  # typer would also suggest dissimilar commands
         rich_markup_mode=None,
         help=help,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -209,8 +209,8 @@ def print_error(text: str) -> None:
 
 
 def _fold(line: str, indent: str) -> str:
-    """Wrap a line between words, but not within a command, so that it can be copied. A line is longer only if one word
-    is."""
+    """Wrap a line between words, but not within a command, so that it can be copied. A line is wider than the terminal
+    only if one word is."""
     lines, columns = [""], _columns()
     for part in _parts(line):
         if lines[-1].strip() and len(lines[-1]) + len(part) > columns:

@@ -179,7 +179,7 @@ def history(  # noqa: PLR0917 - typer calls it by name
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """List a secret's versions, and the steps of its rotations. Prints when, who and which outcome, never a value."""
+    """List a secret's versions, and the steps of its rotations. Prints times, actors and outcomes, never a value."""
     from secretops.operations import history as operation
     from secretops.operations.audit import moment
 

@@ -238,8 +238,10 @@ def tick(
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,
 ) -> int:
-    """Finish, retire and rotate what is due, and verify the rest. Schedules
-    call it every hour."""
+    """Do what is due: finish or start rotations, retire old versions.
+
+    Then verify the other secrets. Schedules call it every hour.
+    """
     session = console.open_session(stack, manifest, role="rotator")
     if remote := session.platform.remote_command(session.manifest):
         return remote(("tick", *options(scheduled=scheduled, json=as_json)))

@@ -36,8 +36,8 @@ GOODBYE = 1.0
 # Longest pause between two connects, in seconds. paho doubles it from 1.
 MAX_RETRY_SECONDS = 30
 
-# Seconds after which a broker (MQTT 5) deletes a report, and between two publications. If the broker loses the client's
-# will, its report outlives it and delays a rotation, by REPORT_EXPIRY at most.
+# Seconds after which a broker (MQTT 5) deletes a report, and between two publications. If the broker loses a client's
+# will, the client's report remains when the client ends, and delays a rotation by up to REPORT_EXPIRY.
 REPORT_EXPIRY, REPORT_REFRESH = 900, 300
 
 # Seconds without a message after which a replaced client checks whether its queue at the broker is empty.
@@ -117,7 +117,7 @@ class RobustClient(mqtt.Client):
         return self.loop_start()
 
     def reconnect(self) -> MQTTErrorCode:
-        """Connect once. paho's method ignores a disconnect() during the connect, and a ValueError in it ends the
+        """Connect once. In paho's method, a disconnect() during the connect has no effect, and a ValueError ends the
         network thread."""
         try:
             result = super().reconnect()
@@ -258,7 +258,7 @@ class BrokerClient(RobustClient):
                 info.wait_for_publish(GOODBYE)
             with self._out_message_mutex:
                 waits = self._out_messages.pop(info.mid, None)
-            if waits:  # behind unacknowledged messages; with QoS 0 the removal is sent before the DISCONNECT
+            if waits:  # still queued behind unacknowledged messages; with QoS 0 it is sent before the DISCONNECT
                 super().publish(topic, b"", 0, True)
         return super().disconnect(reasoncode, properties)
 

@@ -45,7 +45,7 @@ FIRST_ANSWER = 3
 _CREDENTIAL_REFUSED = (134, 135)
 _PROTOCOL_REFUSED = 132
 
-# At most so many topics have a warning of their own.
+# Maximum number of topics with a logged warning.
 _MAX_WARNINGS = 100
 
 P = ParamSpec("P")
@@ -54,8 +54,8 @@ P = ParamSpec("P")
 def _if_in_use(
     report: Callable[Concatenate[BrokerConnection, BrokerClient, P], None],
 ) -> Callable[Concatenate[BrokerConnection, BrokerClient, P], None]:
-    """Make `report` ignore clients that are not in use. No other client replaces this client before `report`
-    returns."""
+    """Make `report` do nothing for a client that is not in use. The client in use cannot be replaced while `report`
+    runs."""
 
     @functools.wraps(report)
     def run(self: BrokerConnection, client: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -102,7 +102,8 @@ class BrokerConnection:
     def patch_server(self) -> None:
         """Replace functions of the server, so that all of its MQTT clients are made here.
 
-        With use_tls, its tool mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses MQTT_CA_CERT.
+        With use_tls, its tool mqtt_connect trusts only the system's CAs; its tool setup_mqtt_connection uses
+        MQTT_CA_CERT.
         """
         paho = ModuleType(mqtt.__name__)
         vars(paho).update(vars(mqtt) | {"Client": self._client_for_tool})
@@ -160,7 +161,7 @@ class BrokerConnection:
             self._settings, self._client = settings, client
             if former:
                 former.transfer_to(client, copied)
-            self._server.mqtt_client = client  # in a single assignment: each call uses either client
+            self._server.mqtt_client = client  # one assignment, so that each call uses either the old or the new client
             set_connection(settings, self._server.args)
             self._set_connected(client)
             if not client.is_connected():  # while it was not in use, its report was ignored

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 # responses of cancelled calls.
 CALL_SECONDS, STREAM_SECONDS, ANSWER_SECONDS = 3, 1, 0.2
 
-# Seconds between two polls, and polls in a row without a call. A POST becomes a call some turns of the event loop
-# later, and a response is sent some turns after its handler has returned.
+# Seconds between two polls, and the number of consecutive polls without a call after which the server is drained. A
+# POST becomes a call some turns of the event loop later, and a response is sent some turns after its handler returned.
 _TURN, _QUIET_TURNS = 0.01, 10
 
 

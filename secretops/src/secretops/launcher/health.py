@@ -19,10 +19,10 @@ from secretops.errors import ExitCode
 # The launcher's address in the image.
 ADDRESS = ("127.0.0.1", 8080)
 
-# Seconds to wait for an answer, on a busy machine, too.
+# Seconds to wait for an answer, long enough for a busy machine.
 TIMEOUT = 4
 
-# File in the container: a new container has not served yet.
+# This file exists in the container once the server has served.
 SERVED = Path(tempfile.gettempdir()) / "secretops-has-served"
 
 

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 _VERBOSE = frozenset({"mcp", "sse_starlette"})
 
-# Seconds for which a blocking tool delays the disconnect from the broker.
+# Maximum seconds that a blocking tool may delay the disconnect from the broker.
 _BLOCKED_SECONDS = 0.5
 
 # Text format that every Prometheus reads.

@@ -26,7 +26,7 @@ class Transport(StrEnum):
 DEFAULT_LISTEN = "127.0.0.1:8000"
 
 # Seconds for which the previous token is accepted: longer than a kubelet takes to sync a mounted volume, so that
-# clients with the same volume are never refused. A restart ends it.
+# clients with the same volume are never refused. After a restart, only the current token is accepted.
 OVERLAP = 300
 
 # Minimum length of a token: there is no lock-out against guesses over a network.
@@ -59,7 +59,8 @@ class Address:
 
 
 def parse_listen(text: str) -> Address:
-    """Parse ADDRESS:PORT, with an IPv6 address in brackets. Raises UsageError, also for a host name."""
+    """Parse ADDRESS:PORT, with an IPv6 address in brackets. Raises UsageError for any other text, such as a host
+    name."""
     host, port = _split(text)
     host = "127.0.0.1" if host == "localhost" else host
     if not _is_address(host) or port is None or port > _HIGHEST_PORT:
@@ -128,7 +129,7 @@ def _is_address(name: str) -> bool:
 
 
 def check_token(token: str) -> None:
-    """Raise UsageError, without the token, if it is too short or invalid in a header."""
+    """Raise UsageError if the token is too short, or invalid in a header. The error does not contain it."""
     if len(token) < MIN_LENGTH or not _TOKEN.fullmatch(token):
         raise UsageError(
             "the value of http-token is too short, or has invalid characters",
@@ -149,7 +150,7 @@ class BearerTokens:
 
     @property
     def any(self) -> bool:
-        """Return whether a token is required, also after its file was removed."""
+        """Return whether a token is required, even after its file was removed."""
         return self._current is not None
 
     def use(self, value: Value | None) -> None:

@@ -33,7 +33,8 @@ SILENT_SECONDS = 0.5
 # Seconds to wait when the system has no descriptor or no memory for a connection.
 EXHAUSTED_SECONDS = 1.0
 
-# Seconds for the head of an admitted request, from the connection or the last response on, and for its body.
+# Seconds in which a connection must send the head of a valid request, counted from its start or its last response; and
+# seconds for the request's body.
 HEAD_SECONDS, BODY_SECONDS = 10.0, 30.0
 
 # MCP's messages are a few KB; mcp's own limit is the same.
@@ -106,8 +107,8 @@ async def accept(
 
 
 def _close_longest_silent(connections: Collection[Any]) -> bool:
-    """Close the connection that is silent longest, first those that never had a valid token. Return False if none is
-    silent."""
+    """Close the connection that has been silent longest. One that never sent a valid token is closed first. Return
+    False if none is silent."""
     waiting = [each for each in connections if each.waits() and time.monotonic() - each.since >= SILENT_SECONDS]
     if waiting:
         min(waiting, key=lambda each: (each.admitted_before, each.since)).close_now()

@@ -37,8 +37,8 @@ HINT_POLLS = 3
 # Seconds between two polls while the first values are missing.
 WAITING_SECONDS = 10.0
 
-# A store that throttles, does not answer, or refuses a secret in use is polled after BACKOFF_FACTOR * RETRY_SECONDS:
-# a replaced user works only for the grace, which may start with the store's first answer.
+# The next poll is BACKOFF_FACTOR * RETRY_SECONDS after one in which the store throttles, does not answer, or refuses a
+# secret in use. This must be short: the previous version works only until the grace period ends.
 RETRY_SECONDS, BACKOFF_FACTOR = 60.0, 2
 
 # Seconds between two requests for a refused secret that was never read. It may become readable (a role takes minutes to
@@ -202,7 +202,7 @@ class PollingSource(DocumentSource):
         if (secret == REQUIRED and not in_use) or isinstance(error, UnreachableError | UsageError):
             raise error
         reason, _ = self._refused.get(secret, ("", 0.0))
-        # BACKOFF_FACTOR - 0.5: before the next poll, whose time varies by a tenth
+        # BACKOFF_FACTOR - 0.5, so that this time has passed at the next poll, which varies by a tenth
         again = (BACKOFF_FACTOR - 0.5) * self._retry if in_use else REFUSED_SECONDS
         self._refused[secret] = str(error), self._clock() + again
         if reason != str(error):
@@ -210,7 +210,7 @@ class PollingSource(DocumentSource):
 
 
 def parse_version(name: str, version: str, text: str) -> StoredVersion | None:
-    """Parse a value; None for an empty text. Raises StoreError."""
+    """Parse a value. Return None if the text is empty. Raises StoreError."""
     try:
         found = json.loads(text) if text else {}
     except (ValueError, RecursionError):

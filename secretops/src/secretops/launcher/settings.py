@@ -57,7 +57,7 @@ _DIGEST_KEY = secrets.token_bytes(32)
 
 
 class NotYetError(WaitingError):
-    """Only the values of `secrets` are missing. `http_token` is set if its value exists."""
+    """The settings are valid, but the values of `secrets` are missing. `http_token` is set if its value exists."""
 
     def __init__(
         self, what: str, *, rule: str, remedy: str, code: str, secrets: tuple[str, ...], http_token: Value | None
@@ -322,7 +322,7 @@ def read_file(path: Path) -> bytes:
     """Read a regular file of at most MAX_BYTES. Raises OSError for any other; never blocks."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO would block
-    except ValueError as error:  # a NUL
+    except ValueError as error:  # the path contains a NUL
         raise OSError(errno.EINVAL, str(error)) from None
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -47,7 +47,7 @@ class Source:
 
     def read(self) -> ServerSettings:
         """Return settings. Raises UsageError with all mistakes, NotYetError if only values are missing, StoreError if
-        the access is not recorded."""
+        the access cannot be recorded."""
         return settings.read_settings(self.variables(), self.where)
 
     def fingerprint(self) -> str:
@@ -309,7 +309,8 @@ def unreadable(path: Path, error: OSError, remedy: str) -> UsageError:
     return UsageError(f"{path}: {error.strerror}", rule=rule, remedy=remedy, code="source-unreadable")
 
 
-# Scheme -> the format of the rest, and the class. The registry has the schemes of platforms.
+# Scheme of a --from argument -> the format of what follows the colon, and the class. The registry has the schemes of
+# platforms.
 SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
     "file": ("<path of a .env>", EnvFile),
     "files": ("<folder with a file for each field>", Files),

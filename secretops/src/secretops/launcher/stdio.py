@@ -42,7 +42,7 @@ def _end_now() -> None:
 
 
 class ClosableInput(io.RawIOBase):
-    """Input from a descriptor. `end` makes every read return end of file, also one that is waiting."""
+    """Input from a descriptor. `end` makes every read return end of file, even a read that is waiting."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ class SecretKind(StrEnum):
     BROKER_ADMIN = "broker-admin"  # two alternating broker admins; the operator supplies the first
     AGENT_KEY = "agent-key"  # an API key of a DigitalOcean agent
     X509 = "x509"  # CA certificate, client certificate, client key
-    CA = "ca"  # the stack's own CA of client certificates; secretops makes it
+    CA = "ca"  # the stack's own CA, which signs client certificates; secretops makes it
     SUPPLIED = "supplied"  # an operator supplies each value
 
     @property
@@ -97,7 +97,7 @@ class Secret(Model):
     readers: tuple[Reader, ...]
     # Days until a value is rotated, or a person is reminded to supply a new one.
     cadence_days: types.Days
-    # Two broker users of an alternating kind.
+    # The two broker users between which rotations alternate; empty for a secret of another kind.
     users: tuple[types.UserName, ...] = ()
     # Issuer of the certificates that secretops requests and renews. None: an operator supplies them.
     issuer: Annotated[
@@ -193,7 +193,7 @@ class Manifest(Model):
     ]
     broker: Broker
     secrets: tuple[Secret, ...]
-    # Time between the publication of a version and the retirement of the previous one.
+    # Seconds for which readers may use the previous version after a publish.
     grace_seconds: types.Grace
     # Number of servers expected to report their version. None if MCP clients start servers.
     replicas: types.Replicas | None = None

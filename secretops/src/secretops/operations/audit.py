@@ -19,8 +19,8 @@ from secretops.platform import platform_of
 from secretops.stores.files import RECORDS
 from secretops.trails import ALL, Access, Trail
 
-# Limits that bound memory: sources of a row, rows (as many again for alarming ones; up to 35 MB), and remembered events
-# (up to 40 MB). A repeated event that is no longer remembered counts again.
+# Limits that bound memory: sources of a row, rows (and as many rows of alarming accesses; up to 35 MB), and remembered
+# events (up to 40 MB). A repeated event that is no longer remembered counts again.
 MOST_SOURCES, MOST_ROWS, MOST_EVENTS = 5, 20_000, 200_000
 
 OTHERS = {True: "(other declared readers)", False: "(other undeclared readers)"}
@@ -82,12 +82,12 @@ def _is_new(access: Access, seen: OrderedDict[int, None]) -> bool:
 class View:
     rows: list[Row]
     lines: int = 0
-    # Lines that are no record, or last lines without an end, and their files.
+    # Number of lines that are no record, or are truncated at the end of a file; and the files with such lines.
     broken: int = 0
     broken_in: list[str] = field(default_factory=list)
     # Files that are truncated, cannot be decompressed, have a line that is too long, or have no record.
     not_whole: list[str] = field(default_factory=list)
-    # Records that contain a secret value.
+    # Number of records that contain a secret value.
     bodies: int = 0
 
     @property
@@ -123,7 +123,7 @@ def audit(
     """Count the accesses in `files` ("-" is standard input; gzip is detected), in bounded memory.
 
     Without files, reads a dotenv store's records, or a trail's API. `reader` may have wildcards. `trail` replaces the
-    stack's own. Raises UsageError, also if no line is a record.
+    stack's own. Raises UsageError, for example if no line is a record.
     """
     platform = platform_of(manifest.store)
     trail, names = trail or platform.open_trail(manifest), None

@@ -16,7 +16,8 @@ from secretops.targets import open_target
 from secretops.targets.reports import Hint, publish_hint, read_reports
 from secretops.values import Value
 
-# Deadline of each answer of the broker while servers' reports are read. Nothing depends on them.
+# Seconds to wait for each answer of the broker while servers' reports are read. It is short, because commands work
+# without the reports.
 REPORT_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
@@ -65,8 +66,7 @@ def replicas(session: Session, secret: Secret, versions: Versions | None = None)
 
 
 def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
-    """Return the servers' reports on `secret`, read from the broker with the credential `value`. None if unknown or
-    incomplete."""
+    """Do the same as `replicas`, with the credential `value`."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:

@@ -137,7 +137,7 @@ def _write(version: str, value: Value) -> Path:
 
 
 def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIssuer]:
-    """Return the secret that a CA of the stack signs, and that secret's issuer. Raises UsageError."""
+    """Return the secret whose certificates the CA `authority` signs, and its issuer. Raises UsageError."""
     for secret in manifest.secrets:
         if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
             return secret, secret.issuer

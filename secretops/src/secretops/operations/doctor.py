@@ -38,7 +38,7 @@ SKEW = timedelta(seconds=60)
 # If a store's text about drift contains this command, the next tick delivers the current version.
 TICK_COMMAND = "secretops tick"
 
-# Exit codes of a tick after which a person acts.
+# Exit codes of a tick after which a person must act.
 NEEDS_A_PERSON = (ExitCode.WAITING, ExitCode.ATTENTION)
 
 AGENT_RULE = "the agent must accept the current key, and keys that no version has must be deleted"
@@ -95,7 +95,7 @@ def checks(session: Session) -> list[Check]:
         return Check(name, reach_and_look)
 
     found = [*of_store.checks]
-    if not platform.remote_command(session.manifest):  # else each tick tests the broker
+    if not platform.remote_command(session.manifest):  # else each tick tests the broker, from where it is reachable
         found.append(Check("broker", of_broker))
         found += [check(f"login {one.name}", login, one, needs_broker=True) for one in secrets if one.kind.alternates]
         key = session.manifest.of_kind(SecretKind.AGENT_KEY)
@@ -215,7 +215,7 @@ def secret_health(session: Session, secret: Secret) -> Result:
         repair = ticks(session)
     rule = "values must be rotated on schedule, published within two ticks, and delivered to their readers"
     remedy = f"secretops tick, which repairs what it can, and prints a remedy for the rest of {secret.name}"
-    # Messages about a missing value have a remedy, which a healthy secret has not.
+    # Messages about a missing value contain a remedy, so the text of a healthy secret omits them.
     later = [each.message for each in found if each.reason not in (Reason.AWAITS_FIRST_VALUE, Reason.NEVER_ROTATED)]
     healthy = "; ".join(later) or (f"version {current.id}" if current else "no value yet")
     return judge(wrong, rule, remedy, healthy, repair)

@@ -1,5 +1,4 @@
-"""Certificates that secretops does not renew: the broker's chain, and certificates of a platform's issuer. Read without
-a login."""
+"""Certificates that secretops does not renew. Reading them needs no login."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ UNREADABLE = "its names or extensions cannot be read"
 ANSWER_SECONDS = 5.0
 NAMELESS = "without a name"
 
-# Characters that are printed of a name.
+# Maximum printed characters of a name.
 LONGEST_NAME = 100
 
 # OpenSSL's encoding, and its codes for a certificate that is not yet valid, or has expired.
@@ -74,8 +73,8 @@ def find(session: Session) -> tuple[ExternalCertificate, ...]:
 
 
 def findings(session: Session) -> tuple[Finding, ...]:
-    """Return the findings for an operator. If the certificates are unreadable, return none: doctor's login reports the
-    same reason."""
+    """Return the findings for an operator. If the certificates are unreadable, return none: doctor's check `login`
+    reports the reason."""
     with suppress(SecretopsError):
         now = session.clock()
         return tuple(found for one in find(session) if (found := one.finding(now)))

@@ -30,7 +30,7 @@ _VARIABLES = {name: variable for variable, name in MOUNTED_FILES.items()} | {
     "tls.key": "MQTT_CLIENT_KEY",
 }
 
-# Folders of the guide's Directory Structure, and of mounted secrets.
+# Folders in the section "Directory Structure" of the Secret Management Guide, and folders of mounted secrets.
 _FOLDERS = (".", "config", "certs", "secrets")
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
@@ -106,7 +106,7 @@ def _folder(folder: Path, wanted: Collection[str]) -> _Entries:
             raise _unreadable(str(folder / place), error) from None
         for path in paths:
             origin = str(path.relative_to(folder))
-            # The text is a path, also for a file with the name of a variable that has a value.
+            # An entry's text is the file's path, so its variable ends with _FILE, even if the file is MQTT_PASSWORD.
             name = f"{path.name.upper().replace('-', '_')}_FILE"
             name = _VARIABLES.get(path.name.replace("_", "-"), name)
             if path.name == ".env":
@@ -152,7 +152,7 @@ def _kubernetes(content: bytes, wanted: Collection[str]) -> _Entries:
                 yield UsageError(what, rule=rule, remedy=remedy, code="import-base64-malformed")
 
     def read(path: str) -> bytes:
-        # The path is one of the container. Any of the Secrets may have the key with the name of that file.
+        # The path is inside the container. Any of the Secrets may have the key with the name of that file.
         found = {content: origin for origin, key, content in decoded if key == PurePosixPath(path).name}
         if not found:
             raise OSError(errno.ENOENT, "no key of the Secret has this file's name")
@@ -319,7 +319,7 @@ class _Compose:
         return value or "" if is_set or not operator or operator.endswith("?") else str(other)
 
     def _read(self, service: _Service, named: str) -> bytes:
-        # The path is one of the container, in a secret or a bind mount of the service.
+        # The path is inside the container, in a secret or a bind mount of the service.
         for one in service.secrets:
             mount = _Mount(source=one) if isinstance(one, str) else one
             if PurePosixPath("/run/secrets", mount.target or mount.source) == PurePosixPath(named):
@@ -340,7 +340,7 @@ class _Compose:
 
 
 def _unclear(text: str) -> set[str]:
-    # Compose interpolates $NAME, and decodes other escapes than python-dotenv.
+    # Compose interpolates $NAME, and its escape sequences differ from python-dotenv's.
     return {one.key for one in parse_stream(StringIO(text)) if one.key and re.search(r"[$\\]", one.original.string)}
 
 

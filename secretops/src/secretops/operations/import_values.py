@@ -27,7 +27,7 @@ from secretops.values import Value
 # Kinds that are tested and published first, in order: a login may need the certificate.
 _FIRST = (SecretKind.X509, SecretKind.MQTT_USER)
 
-# The CA's file, which the stack has as a setting or in a client certificate.
+# Variable with the CA's file. In a stack, the CA is a setting or a field of the client certificate.
 _CA = CERTIFICATE_VARIABLES[0]
 
 # Variables of the token for clients over HTTP, which not every stack has.

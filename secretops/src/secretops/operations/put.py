@@ -208,7 +208,7 @@ def check_untested(manifest: Manifest, secret: Secret) -> None:
 
 
 def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
-    """Check a client certificate. Return when the first certificate of it and its chain expires. Raises UsageError."""
+    """Check a client certificate. Return when it or its chain expires, whichever is first. Raises UsageError."""
     if found := list(certificates.check_supplied(value, now)):
         flaw, *others = found
         remedy = "pass your CA's files: --file client.crt=PATH --file client.key=PATH; nothing was published"

@@ -21,7 +21,7 @@ from secretops.trails import ALL
 
 DAY = timedelta(days=1)
 
-# Maximum age of an undeclared reader's access that is an open finding, without --since.
+# Without --since, an access by an undeclared reader is an open finding for this long.
 OPEN_DAYS = 30 * DAY
 
 
@@ -124,7 +124,7 @@ def report(
 ) -> Report:
     """Make a report. `trail` and `journal` are files; `examine` runs doctor.
 
-    Raises UsageError, also for an unreadable file, StoreError, UnreachableError.
+    Raises UsageError (such as for an unreadable file), StoreError, UnreachableError.
     """
     if STDIN in trail and STDIN in journal:
         what, rule = "--trail - and --journal -: both read standard input", "standard input must contain only one log"

@@ -78,7 +78,7 @@ def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None
     """Finish an interrupted rotation of `secret`. If the broker refuses a password that no reader has yet, set the
     password again.
 
-    If `replaced` is set, the caller replaces the current version, so its value may be lost. Raises StoreError,
+    `replaced`: the caller replaces the current version, so do not fail if its value is missing. Raises StoreError,
     NotFoundError, and the steps' errors.
     """
     try:

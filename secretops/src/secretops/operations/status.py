@@ -24,7 +24,7 @@ ORPHANED = "orphaned"
 # Kinds of rows that are not about a secret.
 NO_SECRETS = (external_certificates.NAME, PUBLIC_LINES)
 
-# Reasons of findings that are not decisions.
+# Reasons in addition to those of `engine.decisions`.
 LOST, STEP_FAILED, DRIFT, UNREADABLE = "values-lost", "step-failed", "delivery-drift", "unreadable"
 REASONS = (*(reason.value for reason in Reason), LOST, STEP_FAILED, DRIFT, UNREADABLE, ORPHANED)
 
@@ -49,7 +49,7 @@ class SecretStatus:
     current: Version | None = None
     due: datetime | None = None
     notes: tuple[str, ...]
-    # The findings, of REASONS.
+    # Reasons for the notes, from REASONS.
     reasons: tuple[str, ...] = ()
     # Servers that report their version; None if unknown.
     replicas: tuple[Replica, ...] | None = None

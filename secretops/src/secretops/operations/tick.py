@@ -67,7 +67,7 @@ def _external_certificates(session: Session) -> list[Outcome]:
     name = external_certificates.NAME
     try:
         found = external_certificates.findings(session)
-    except Exception as error:  # others made these certificates; report the secrets' outcomes anyway
+    except Exception as error:  # these certificates belong to others; report the secrets' outcomes anyway
         return [Outcome(name, error=unexpected(name, error))]
     return [_attention(name, found)] if found else []
 
@@ -129,9 +129,9 @@ def _act(session: Session, secret: Secret, action: Action, versions: Versions) -
 
 
 def _verify_current(session: Session, secret: Secret, versions: Versions) -> list[str]:
-    """Log in as the current version, which detects out-of-band password changes within an hour.
+    """Log in with the current version, which detects out-of-band password changes within an hour.
 
-    Of an owned agent, only list the keys, because each answer of the agent costs money.
+    For an owned agent, only list the keys, because each answer of the agent costs money.
     """
     current = versions.current
     if current is None:

@@ -14,7 +14,7 @@ MOST_ROWS = 25
 # Longest bar, as a share of the cadence, so that a very late secret does not shorten the other bars.
 FULL_SCALE = 1.5
 
-# Later dates are drawn at the edge.
+# Dates later than this are drawn at the edge.
 HORIZON = 400 * DAY
 
 _READ = {"undeclared": "var(--alarm)", "declared": "var(--calm)", "got no value": "var(--page)"}
@@ -95,7 +95,7 @@ def _steps(report: Report) -> Chart | None:
         (entry.outcome != "done", rows[entry.secret], entry.time.replace(minute=0, second=0, microsecond=0))
         for entry in entries
         if entry.secret in rows
-    }  # per hour, in which a tick can fail once
+    }  # one mark per hour, because an hourly tick can fail once
     values = [(row, "failed" if failed else "published", time) for failed, row, time in sorted(marks)]
     times = [time for *_, time in marks]
     kinds = {"published": ("circle", "var(--calm)"), "failed": ("cross", "var(--alarm)")}

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Limits of a session. The largest answer is the list of a broker's users; other clients may retain messages, too.
+# Limits on what a session receives. The largest answer is the list of a broker's users. A session may also receive
+# messages that other clients retained.
 MOST_MESSAGES = 1_000
 MOST_BYTES = 16 * 2**20
 # Seconds for each answer of the broker.

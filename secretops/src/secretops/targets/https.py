@@ -1,4 +1,4 @@
-"""Send HTTPS requests with a bearer token and retries, by the standard library (docs/adr/0013)."""
+"""Send HTTPS requests with a bearer token and retries, with the standard library (docs/adr/0013)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from secretops.errors import UnreachableError, UsageError
 from secretops.redaction import redact
 
-# Attempts of a request; also waits for a rate limit.
+# Maximum attempts of a request, including those after a rate limit.
 TRIES = 3
 # Seconds before the second attempt, doubled before the third.
 PAUSE = 1.0
@@ -96,7 +96,7 @@ class Client:
         return urlsplit(self.base).netloc
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, retry: bool = True) -> Answer:
-        """Send a request, and return the response, also one with an HTTP error. Waits for a rate limit, and retries.
+        """Send a request, and return the response, even one with an HTTP error. Waits for a rate limit, and retries.
 
         `retry`: also repeat a request that was not answered, or that the server failed to process. Raises
         UnreachableError, and NoAnswerError if there was no answer.

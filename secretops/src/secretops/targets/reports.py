@@ -34,7 +34,7 @@ HINT_FILTER = f"{HINTS}/+"
 HINT_SECONDS = 5.0
 # Maximum bytes of a hint. A secret's name has at most 40 characters, and a version's id 33.
 LONGEST_HINT = 1_000
-# Seconds to continue reading after the broker's answer: some send retained messages a moment later.
+# Seconds to continue reading after the broker's answer, because some brokers send retained messages a moment later.
 QUIET_SECONDS = 0.3
 
 

@@ -65,7 +65,7 @@ def open_incident(session: Session, name: str, *, since: datetime | None, to: Pa
         )
         raise WaitingError(f"{name} never had a value", rule=rule, remedy=remedy, code="secret-never-set")
     exposed = [ExposedVersion(id=one.id, stage=one.stage, user=one.user) for one in versions.living]
-    lost = versions.current is None  # each of the secret's users may log in by an exposed password
+    lost = versions.current is None  # each of the secret's users may still accept an exposed password
     if lost:
         exposed += [ExposedVersion(id=f"the lost value of {user}", stage="unknown", user=user) for user in secret.users]
     users = {version.user for version in versions.all}

@@ -1,4 +1,4 @@
-"""Replace a compromised value under the lease, end the old value, and prove both.
+"""Replace a compromised value under the lease, invalidate the old value, and prove both.
 
 Versions in `Incident.known` are exposed; all others are new. By this list, a repeated attempt recognizes what an
 interrupted attempt has already replaced. If a proof fails, all versions are added to `known`, so the next attempt

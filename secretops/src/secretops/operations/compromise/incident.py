@@ -15,7 +15,7 @@ from secretops.manifest import Manifest, Model, Secret
 from secretops.operations.audit import HEADINGS, Row
 from secretops.stores import files
 
-# Names of an incident's files, before .json and .md.
+# Names of an incident's files, without the extensions .json and .md.
 STEMS = "incident-{secret}-{time:%Y%m%dT%H%M%S.%fZ}"
 
 # Maximum age of an unfinished incident that is continued.
@@ -24,7 +24,7 @@ RESUME_WITHIN = timedelta(days=1)
 
 class Step(StrEnum):
     FREEZE = "freeze"  # hold the lease
-    REPLACE = "replace"  # test and publish a new value, and end the old value
+    REPLACE = "replace"  # test and publish a new value, and invalidate the old value
     BOTH_SLOTS = "both slots"  # set a new password of the other broker user
     PROOF = "proof"  # prove that the old value is refused
     READERS = "readers"  # wait until every server uses the new version
