@@ -28,7 +28,7 @@ PAGES = {
 _ABOUT = """\
 # Compliance
 
-A machine judges each stack by {count} [rules](rules.md). Each rule serves controls of these frameworks:
+A program judges each stack by {count} [rules](rules.md). Each rule serves controls of these frameworks:
 
 {frameworks}
 
@@ -39,18 +39,18 @@ These pages are generated from `policies/` and from [evidence](evidence.json).
 A rule judges what a stack **declares**: the inputs of its resources and its outputs. A kept rule does not show:
 
 - that the account still matches the declaration: `secretops doctor` and a drift run check that;
-- that people do what a control requires of them, or that an auditor agrees;
-- what the list of [rules](rules.md) shows under *Does not show*.
+- that people do what a control requires of them, or that an auditor accepts the evidence;
+- what the list of [rules](rules.md) has under *Does not show*.
 
-No rule and no page makes you compliant. A control requires more than one program can declare.
+No rule and no page makes you compliant: a control also requires what no program can declare, such as what people do.
 
 ## Judge a stack
 
 `make preview STACK=prod` judges a stack by these rules, as a policy pack of Pulumi. A broken rule fails the preview.
-`make up` stops before it makes a resource that breaks one.
+`make up` stops before it creates a resource that breaks a rule.
 
-Where no pack can run, the same rules judge a preview's JSON and write the evidence. With `.venv` active, and your
-stack's name in STACK:
+Where Pulumi can't run a policy pack, apply the same rules to the JSON of a preview, and write the evidence. With
+`.venv` active, and your stack's name in STACK:
 
 ```sh
 PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview --json --stack $STACK > preview.json
@@ -59,20 +59,20 @@ python -m policies --json evidence.json preview.json
 
 Exit codes:
 
-- 0: no rule is broken. Some may be unknown until `pulumi up` has made what they depend on.
+- 0: no rule is broken. Some rules may be unknown: they depend on resources that `pulumi up` has not created yet.
 - 1: a rule is broken.
 - 2: the file is not a preview.
 
-The evidence names stacks, rules, resources and controls, and never contains a value. `--at TIME` and `--commit COMMIT`
-are copied into it. `python -m policies.compliance evidence.json` writes these pages for it into the folder
-`compliance`.
+The evidence names stacks, rules, resources and controls, and never contains a secret value. The options `--at TIME`
+and `--commit COMMIT` add a time and a commit to it. `python -m policies.compliance evidence.json` writes pages like
+these from your evidence, into the folder `compliance`.
 
 """
 
 _SOURCES = {
-    "mocks": "from the program under Pulumi's mocks, for each shipped stack file, as if all resources existed. No "
+    "mocks": "come from the program with Pulumi's mocks, for each shipped stack file, as if all resources existed. No "
     "account, cluster or Swarm was called.",
-    "preview": "from previews by the Pulumi CLI.",
+    "preview": "come from previews by the Pulumi CLI.",
 }
 
 
@@ -107,9 +107,10 @@ def _rules() -> Iterator[str]:
         "# Rules",
         "",
         _wrapped(
-            "What each rule requires, what it does not show, and the controls that it serves. `pulumi up` judges a "
-            "rule before it makes each resource, over the whole stack when all resources are known, or both. A broken "
-            "rule fails the preview; advice only warns."
+            "What each rule requires, what a kept rule does not show, and the controls that the rule serves. A preview "
+            "and `pulumi up` judge a rule before each resource is created, over the whole stack when all resources "
+            "are known, or both. A broken rule fails the preview, but a rule marked *advice* only warns. The "
+            "[glossary](../glossary.md) defines the terms."
         ),
     )
     for platform, those in groupby(rules(), lambda rule: rule.name.partition("-")[0]):
@@ -124,7 +125,7 @@ def _rules() -> Iterator[str]:
 
 
 def _when(rule: Rule) -> str:
-    steps = ("before each resource is made" if rule.checks else "", "over the whole stack" if rule.across else "")
+    steps = ("before each resource is created" if rule.checks else "", "over the whole stack" if rule.across else "")
     advice = "; advice" if rule.enforcement is Enforcement.ADVISORY else ""
     return " and ".join(filter(None, steps)) + advice
 
@@ -144,7 +145,7 @@ def _results(evidence: Mapping[str, Any]) -> Iterator[str]:
     yield from (
         "## Last results",
         "",
-        _wrapped(f"These are {_SOURCES[evidence['source']]}{when}{commit}"),
+        _wrapped(f"These results {_SOURCES[evidence['source']]}{when}{commit}"),
         "",
         "| stack | kept | broken | unknown |",
         "|---|---|---|---|",

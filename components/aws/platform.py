@@ -34,7 +34,7 @@ class Aws(Platform):
     }
     why_no_other = "a server of that kind has no AWS identity"
     gaps = {
-        Feature.READ_TRAIL: "CloudTrail has each read minutes later; reads within a task or cluster are not recorded",
+        Feature.READ_TRAIL: "CloudTrail records each read after some minutes, but no reads inside a task or a cluster",
     }
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Problem]:

@@ -31,8 +31,8 @@ class Azure(Platform):
     }
     why_no_other = "a server of that kind has no Azure identity"
     gaps = {
-        Feature.READ_TRAIL: "Log Analytics has each read minutes later; a principal that may delete its data can "
-        "remove records",
+        Feature.READ_TRAIL: "Log Analytics records each read after some minutes; a principal that may delete its data "
+        "can remove records",
         Feature.GRANT: "a principal that may assign roles can grant itself any secret: an alert reports it",
     }
 

@@ -24,7 +24,7 @@ class Dotenv(Platform):
         Feature.ENCRYPTION_AT_REST: "files are plain text; put the folder on an encrypted disk",
         Feature.READ_TRAIL: "secretops and the launcher record each access; reads by other programs are not seen",
         Feature.GRANT: "one account owns the folder: the server could read the rotator's secrets",
-        Feature.SCHEDULE: "pulumi up writes a systemd user timer, which runs once you enable it",
+        Feature.SCHEDULE: "pulumi up writes a systemd user timer, which you must enable",
     }
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> HostUser:

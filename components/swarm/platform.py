@@ -34,7 +34,7 @@ class Swarm(Platform):
         Feature.READ_TRAIL: "a Swarm records no reads: launcher and ticks record their own; reads by other programs "
         "are not seen",
         Feature.GRANT: "access to a manager's socket allows mounting any secret into a container",
-        Feature.SCHEDULE: "a systemd timer is written, and runs once you enable it on a manager; or a service runs",
+        Feature.SCHEDULE: "you must enable a systemd timer on a manager; with rotator: service the Swarm runs ticks",
     }
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Problem]:

@@ -313,7 +313,7 @@ RULES = (
         name="aws-account-named",
         sentence="All resources are made in the one account that the stack file names, by the stack's provider.",
         controls=controls("CC6.1 CC8.1 6.5.3 32(1)(b)", "a change reaches the approved account only"),
-        limitation="Another environment's file may name the same account: compare the files.",
+        limitation="Whether another environment's file names the same account: compare the files.",
         checks=(
             Expect(
                 PROVIDER,
@@ -344,7 +344,7 @@ RULES = (
         name="aws-key-policies-bound",
         sentence="A key's policy separates administrators from users, and binds each use to its purpose.",
         controls=controls("CC6.1 CC6.3 8.3.2 164.312(a)(2)(iv)", "administrators of a key are not its users"),
-        limitation="An administrator can add a right to the policy: aws-tampering-alerted reports that.",
+        limitation="Whether a key's administrator changes the policy later: aws-tampering-alerted requires an alarm.",
         checks=(policy_check(aws.KEY, _key_policy),),
     ),
     Rule(
@@ -356,7 +356,7 @@ RULES = (
     ),
     Rule(
         name="aws-least-privilege",
-        sentence="A role's rights are named: no wildcard in an action or ARN, no list, no policy of another owner.",
+        sentence="A role's own policy names each right: no wildcard in an action or ARN, and no List action.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a program has only the rights that it needs"),
         limitation="Whether a named action is needed: tests/unit/golden/aws-roles.txt gives the purpose of each.",
         checks=(
@@ -367,7 +367,7 @@ RULES = (
     ),
     Rule(
         name="aws-plain-text-denied",
-        sentence="Secrets, the trail's bucket, the alert topic and queues refuse plain text; alerts travel encrypted.",
+        sentence="Secrets, the trail's bucket, the topic and queues refuse requests without TLS; alerts are encrypted.",
         controls=controls(
             "CC6.7 8.3.2 164.312(e)(1) 164.312(e)(2)(i) 164.312(e)(2)(ii) 32(1)(a)",
             "values and alerts are encrypted in transit",
@@ -390,7 +390,7 @@ RULES = (
         name="aws-policies-not-public",
         sentence="No policy of a resource gives access to another account, or to a service that acts for one.",
         controls=controls("CC6.6 7.3.3 164.312(a)(1)", "access from other accounts is denied"),
-        limitation="Which principals of the account a policy names, except for secrets: aws-secret-readers-declared.",
+        limitation="Which principals of the account a policy names; aws-secret-readers-declared judges secrets.",
         checks=(
             policy_check(RESOURCE_POLICIES, _public),
             Expect(
@@ -405,9 +405,9 @@ RULES = (
     ),
     Rule(
         name="aws-roles-taken-by-named",
-        sentence="Only one service for the stack's account, or one service account of a cluster, assumes a role.",
-        controls=controls("CC6.1 7.2.5 8.6.1 164.312(d)", "only its program uses an application account"),
-        limitation="Who may pass a role to Lambda or CloudTrail, which can't be bound: iam:PassRole decides.",
+        sentence="Each role trusts one AWS service, for the stack's account only, or one service account of a cluster.",
+        controls=controls("CC6.1 7.2.5 8.6.1 164.312(d)", "an application account is used only by its program"),
+        limitation="Who may pass a role to Lambda or CloudTrail, whose trust has no condition: iam:PassRole decides.",
         checks=(policy_check(aws.ROLE, _trust, "assumeRolePolicy"),),
     ),
     Rule(
@@ -422,7 +422,7 @@ RULES = (
         name="aws-secrets-deny-others",
         sentence="Every secret has a policy that denies reads and writes to all but principals named in full.",
         controls=controls("CC6.1 CC6.3 7.2.1 7.3.3 164.312(a)(1) 32(1)(b)", "access without a grant is denied"),
-        limitation="Whether the named principals should have access: aws-secret-readers-declared.",
+        limitation="Whether the named principals should have access: aws-secret-readers-declared judges that.",
         checks=(policy_check(aws.SECRET_POLICY, _gaps),),
         across=every(needs(aws.SECRET, "secret", "no policy protects values; add one"), _unguarded),
         types=(aws.STORE, aws.SECRET),

@@ -185,9 +185,9 @@ QUEUE_ARN, NO_QUEUE = matches(r"arn:.*:sqs:.*"), "is not an SQS queue: failed ca
 RULES = (
     Rule(
         name="aws-alarms-ring-at-once",
-        sentence="Every alarm notifies somebody within two hours, at the first event or where a due one is missing.",
+        sentence="Every alarm notifies within two hours: at the first event, or if an expected event is missing.",
         controls=controls("CC7.2 10.7.2 164.312(b)", "failures and anomalies are reported in time"),
-        limitation="Whether the metric has values: tests run each pattern over records as AWS documents them.",
+        limitation="Whether an alarm's metric counts AWS' real events: tests use events as AWS documents them.",
         checks=(
             Expect(aws.ALARM, "alarmActions", is_set, "is empty: nobody is notified; add the alert topic"),
             Expect(aws.ALARM, "actionsEnabled", one_of(None, True), "is false: nobody is notified; remove it"),
@@ -207,7 +207,7 @@ RULES = (
         sentence="Every metric filter reads the trail's log, and matches all resources of the stack that it watches.",
         controls=controls("CC7.2 10.4.1.1 164.312(b)", "a filter reviews every record of the stack"),
         later="the id of a KMS key, which the filter of key changes matches, is known only after AWS creates the key",
-        limitation="Keys, the topic, and the trail's bucket and log, by which a pattern may match as well.",
+        limitation="Whether a filter also matches the stack's keys and topic, and the trail's bucket and log.",
         across=_deaf_filters,
         types=(aws.FILTER,),
     ),
@@ -226,7 +226,7 @@ RULES = (
         name="aws-reads-alerted",
         sentence="An undeclared read and a denied read each set off an alarm.",
         controls=controls("CC7.2 10.2.1.4 10.4.1.1 164.312(b) 32(1)(d)", "undeclared and denied reads are found"),
-        limitation=f"{RECEIVERS} Tests run each pattern over records as AWS documents them.",
+        limitation=f"{RECEIVERS} Whether a filter matches AWS' real records: tests use records as AWS documents them.",
         across=_silent_reads,
         types=(aws.STORE,),
     ),
@@ -246,7 +246,7 @@ RULES = (
             "CC7.1 CC7.2 10.2.1.6 10.3.4 10.7.2 164.312(b) 164.312(c)(1)", "a change that weakens the stack is reported"
         ),
         later="the id of a KMS key, which the filter of key changes matches, is known only after AWS creates the key",
-        limitation=f"{RECEIVERS} Tests run each pattern over records as AWS documents them.",
+        limitation=f"{RECEIVERS} Whether a filter matches AWS' real records: tests use records as AWS documents them.",
         across=_silent_tampering,
         types=(aws.STORE,),
     ),

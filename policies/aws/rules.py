@@ -155,7 +155,7 @@ NEVER = "is not set: nothing rotates the secret; set the ARN of the function tha
 TOO_LATE = f"is not from 1 to {MOST_DAYS}; set automatically_after_days to {MOST_DAYS} or less"
 FOREIGN = "adds code that this program does not pack; put that code into the package"
 RESERVED = "is set: pulumi up fails in a new account, whose quota is too small; remove it"
-LEAK = "Values under another name: the leak gate of the tests looks for real values."
+LEAK = "A secret value in a variable with a harmless name: tests search deployed stacks for real values."
 
 ENCRYPTED = ("aws",)
 VALUES = (
@@ -188,7 +188,7 @@ RULES = (
         controls=controls(
             "CC6.7 4.2.1 8.3.2 164.312(e)(1) 164.312(e)(2)(ii) 32(1)(a)", "tokens and replies are encrypted in transit"
         ),
-        limitation="The way from the load balancer to the task, which is HTTP within the VPC.",
+        limitation="The connection from the load balancer to the task, which is HTTP within the VPC.",
         checks=(
             Expect(
                 LISTENER, "protocol", one_of("HTTPS"), "is not HTTPS: bearer tokens travel in plain text; set HTTPS"
@@ -295,8 +295,8 @@ RULES = (
     ),
     Rule(
         name="aws-tasks-closed",
-        sentence="No container is privileged, has a writable root file system or no log; no essential one runs as "
-        "root.",
+        sentence="Every container logs, is unprivileged and has a read-only root file system; essential containers "
+        "don't run as root.",
         controls=controls("CC6.1 CC6.8 2.2.6 7.2.5", "an attacker in the server gains little"),
         limitation="What is in the image: it is scanned where it is built.",
         checks=(container_check(_closed),),
@@ -305,7 +305,7 @@ RULES = (
         name="aws-tasks-have-no-shell",
         sentence="ECS Exec is off: nobody opens a shell in a task.",
         controls=controls("CC6.1 8.6.1 10.2.1.2 164.312(b)", "no person reads a value without a record"),
-        limitation="A task that is run by hand: an alarm rings when one of the stack's roles is used for it.",
+        limitation="A shell in a task that somebody runs by hand: an alarm reports it if it has a role of the stack.",
         checks=(
             Expect(SERVICE, "enableExecuteCommand", not_set, "is on: a shell could read values unrecorded; remove it"),
         ),

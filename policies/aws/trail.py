@@ -140,9 +140,9 @@ RULES = (
     ),
     Rule(
         name="aws-logs-retained",
-        sentence="Every log, that of each function too, has a retention; in production 90 days or more.",
+        sentence="Every log group, including each function's, has a retention period; in production 90 days or more.",
         controls=controls("CC7.3 10.5.1 164.312(b)", "events of the last months can be evaluated"),
-        limitation="The year of the trail: aws-trail-retained-a-year judges that.",
+        limitation="Whether the trail is retained for a year: aws-trail-retained-a-year judges that.",
         checks=(
             Expect(aws.LOG, "retentionInDays", between(1, LONGEST), NO_RETENTION.format(1, LONGEST), ALL - PRODUCTION),
             Expect(
@@ -220,7 +220,7 @@ RULES = (
         name="aws-trail-retained-a-year",
         sentence="In production the trail's records and its log are retained for 365 days or more.",
         controls=controls("CC7.3 10.5.1 164.312(b)", "events of the last year can be evaluated"),
-        limitation="The six years of HIPAA's documentation (164.316): set store.retention_days for them.",
+        limitation="Whether records are retained for six years, as HIPAA requires of documentation (164.316).",
         checks=(
             Expect(LOCK, "rule.defaultRetention", _locked_a_year, SHORT),
             Expect(LIFECYCLE, "rules[]", _expires_late, f"expiration {SHORT}"),

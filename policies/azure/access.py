@@ -136,7 +136,7 @@ def _unnamed_endpoint(plan: Plan) -> Iterator[Finding]:
 RULES = (
     Rule(
         name="azure-app-not-public",
-        sentence="The app answers inside its environment or a network, never the internet.",
+        sentence="The app answers requests from its environment or its network, never from the internet.",
         controls=controls("CC6.6 1.3.1 1.4.2 164.312(a)(1)", "nobody on the internet reaches the server"),
         limitation="Who is in the network that the subnet belongs to.",
         checks=rows(
@@ -151,7 +151,7 @@ RULES = (
     ),
     Rule(
         name="azure-network-closed-wholly",
-        sentence="Vault and storage account deny other networks and Azure's services, or the stack declares the gap.",
+        sentence="Vault and storage account admit named networks and no Azure services, or the stack declares the gap.",
         controls=controls("CC6.6 1.4.1 1.4.2 164.312(a)(1)", "only named networks reach the vault"),
         limitation="A stack with store.open_to_internet: roles alone protect its vault, as its output gaps says.",
         checks=(
@@ -184,9 +184,9 @@ RULES = (
     ),
     Rule(
         name="azure-roles-narrow",
-        sentence="Every assigned role is one of Azure's for one purpose, with its reason; none assigns or manages.",
+        sentence="Every role assignment states its reason, and assigns a built-in role with one purpose.",
         controls=controls("CC6.3 7.2.2 7.2.5 164.312(a)(1) 32(1)(b)", "a role has only the rights for its purpose"),
-        limitation="That the rotator's role is the least: Azure's smallest that writes a secret also deletes one.",
+        limitation="That the rotator's role is minimal: Azure's smallest role that writes secrets also deletes them.",
         checks=(
             *rows(
                 ASSIGNMENT,
@@ -201,7 +201,7 @@ RULES = (
     ),
     Rule(
         name="azure-roles-scoped",
-        sentence="A role is on one secret, vault or resource, and only declared readers have one on secrets.",
+        sentence="Each role is assigned on one secret, vault or resource; only declared readers get a role on secrets.",
         controls=controls("CC6.3 7.2.1 7.2.5 164.312(a)(1) 32(1)(b)", "each secret has its own readers"),
         later="Entra creates the object ids of server and rotator; until then only the number of readers is judged",
         limitation="Roles that others assign on the resource group or the subscription.",

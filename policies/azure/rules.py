@@ -111,7 +111,7 @@ RULES = (
         name="azure-containers-hold-no-value",
         sentence="No app and no job has a secret value: an identity fetches values and pulls images.",
         controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of a configuration read no credential"),
-        limitation="What a variable of another name holds: the leak gate of the tests searches for real values.",
+        limitation="A secret value in a variable with a harmless name: tests search deployed stacks for real values.",
         checks=(
             *rows(
                 RUN,
@@ -139,8 +139,8 @@ RULES = (
     ),
     Rule(
         name="azure-federation-bound",
-        sentence="A cluster's identity belongs to one service account, by tokens issued for Entra.",
-        controls=controls("CC6.1 7.2.5 8.6.1 164.312(d)", "only its program uses an application account"),
+        sentence="A cluster's identity accepts only tokens of one service account that are issued for Entra.",
+        controls=controls("CC6.1 7.2.5 8.6.1 164.312(d)", "an application account is used only by its program"),
         limitation="Who in the cluster may start a pod as that service account.",
         checks=rows(
             FEDERATION,

@@ -165,7 +165,7 @@ HOLDS = (protected(WORKSPACE), protected(SETTING, only=_is_of_trail))
 RULES = (
     Rule(
         name="azure-alerts-fire",
-        sentence="Every alert is on, reads the trail's tables and columns, fires at once and notifies a group.",
+        sentence="Every alert is on, reads the trail's tables, fires at the first event, and notifies an action group.",
         controls=controls("CC7.2 10.4.1.1 10.7.2 164.312(b)", "failures and anomalies are reported in time"),
         later="the query of undeclared reads lists object ids that Entra has not created yet",
         limitation="That somebody reads the notification, and that Azure fires the alert: no account proved it.",
@@ -237,7 +237,7 @@ RULES = (
     ),
     Rule(
         name="azure-trail-retained",
-        sentence="The workspace retains records for 365 days in production, and no key of its own writes any.",
+        sentence="In production the workspace retains records for 365 days; no shared key can write records.",
         controls=controls("CC7.3 10.3.2 10.5.1 164.312(b)", "events of the last year can be evaluated"),
         limitation="The retention of an organization's own workspace (store.workspace), and purges by its managers.",
         checks=(

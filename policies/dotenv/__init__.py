@@ -121,7 +121,7 @@ RULES = (
         name="dotenv-files-are-the-owners",
         sentence="Files with secret values have mode 600, and each pulumi up repairs a wrong mode.",
         controls=controls("CC6.1 7.3.1 164.312(a)(1) 32(1)(b)", "other accounts of the machine read no value"),
-        limitation="What root and other programs of the account read; what the Folder provider does with the modes.",
+        limitation="What root and other programs of the same account read, and whether the declared modes are set.",
         checks=(Each(FOLDER, _modes),),
         across=_no_store,
         applies=is_dotenv,
@@ -166,7 +166,7 @@ RULES = (
     ),
     Rule(
         name="dotenv-ticks-by-the-hour",
-        sentence="One hourly timer rotates on a machine, and its service leaves no value behind.",
+        sentence="One timer runs the tick hourly; its service writes no core dump, and no file that others can read.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(d)", "due passwords are changed within the hour"),
         limitation="That the timer is enabled: an operator does that, and the output gaps says so.",
         checks=(Each(FOLDER, _lines),),

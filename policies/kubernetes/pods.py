@@ -157,7 +157,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="kubernetes-secret-files-are-closed",
-        sentence="Only its pod's user and group read a secret's file; it is read-only and updated in place.",
+        sentence="Only the pod's user and group can read a secret's file; a new version reaches the mounted file.",
         controls=controls("CC6.3 7.2.5 164.312(c)(1) 32(1)(b)", "a reader can only read"),
         limitation="Who may run a command in the pod, and so act as its user.",
         checks=(Each(PODS, _look_at_secret_files),),
@@ -165,7 +165,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-secrets-are-files",
         sentence="No container has a secret in a variable or a command.",
-        controls=controls("CC6.1 8.6.3 164.312(a)(1) 32(1)(b)", "a value changes while its one reader runs"),
+        controls=controls("CC6.1 8.6.3 164.312(a)(1) 32(1)(b)", "a value can change while its reader runs"),
         limitation="What the program in the container does with a value after reading it.",
         checks=(
             _container("env[].valueFrom.secretKeyRef", one_of(None), _VARIABLE),

@@ -192,7 +192,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="kubernetes-copies-are-fresh",
-        sentence="Every ExternalSecret reads the store at least every ten minutes, by a store of its namespace.",
+        sentence="Every ExternalSecret is refreshed at least every ten minutes, by a SecretStore of its namespace.",
         controls=controls("CC6.1 8.6.3 164.312(a)(1) 32(1)(b)", "a changed password reaches its readers"),
         limitation="Whether External Secrets runs, and whether the cluster encrypts the copies at rest.",
         checks=(
@@ -212,8 +212,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-copying-has-no-key",
         sentence="External Secrets reads as a service account of the namespace, without a stored key.",
-        controls=controls("CC6.1 8.3.2 164.312(d) 32(1)(b)", "the cluster stores no key of the store"),
-        limitation="Who may create a token of that account: the verb create on its subresource token.",
+        controls=controls("CC6.1 8.3.2 164.312(d) 32(1)(b)", "the cluster stores no credential for the store"),
+        limitation="Who may create a token of that account, by the verb create on serviceaccounts/token.",
         checks=(
             Each(_CLUSTER_STORE, forbidden("serves every namespace: the stack has one; use a SecretStore")),
             Expect(
@@ -228,7 +228,7 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-namespace-is-restricted",
         sentence="The namespace of the secrets enforces the Pod Security level restricted.",
         controls=controls("CC6.3 2.2.1 164.312(a)(1) 32(1)(b)", "the cluster refuses pods with privileges"),
-        limitation="Other namespaces, and one that the stack does not create: secretops doctor checks those.",
+        limitation="Other namespaces. If the stack does not create the namespace, secretops doctor checks it.",
         checks=(
             Expect(
                 "kubernetes:*:Namespace",
@@ -248,7 +248,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="kubernetes-network-names-both-ends",
-        sentence="Every allowed connection names its other end and its port; nothing comes in from everywhere.",
+        sentence="Every allowed connection names its peers and ports; no ingress is open to every address.",
         controls=controls("CC6.6 1.3.1 1.3.2 164.312(e)(1) 32(1)(b)", "traffic that no policy names is denied"),
         limitation="Whether a network could be narrower: by default the broker's port is open to any address.",
         checks=(

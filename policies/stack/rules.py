@@ -92,9 +92,9 @@ def _look_at_ages(plan: Plan) -> Iterator[Finding]:
 RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-declares-no-value",
-        sentence="No secret's text, password, token, login or private key is a resource of the stack.",
+        sentence="The stack has no resource of a type that contains a password, token, private key or other secret.",
         controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "readers of the state read no credential"),
-        limitation="Types of other providers, and what others store in the same place.",
+        limitation="Resource types that the rule does not list, and values that are stored without Pulumi.",
         checks=(Each("*", _look_at_type),),
         across=lambda plan: (found for one in plan.others for found in _look_at_type(one)),
         applies=lambda _: True,
@@ -115,8 +115,8 @@ RULES: tuple[Rule, ...] = (
         name="stack-holds-no-value",
         sentence="No input and no output of the stack is a secret's value, encrypted or not.",
         controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "readers of the state read no credential"),
-        limitation="Under a neutral name a password without a symbol and of under 32 characters; one that looks like a"
-        " location, or is in a list; the files of an archive.",
+        limitation="A password of under 32 characters without a symbol, if its name is harmless or it is in a list; a "
+        "password that looks like a path or an address; files in an archive.",
         checks=(Each("*", _look_at_inputs),),
         across=_look_at_all_values,
         applies=lambda _: True,
@@ -142,7 +142,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="stack-is-isolated",
-        sentence="What a stack makes and uses is named after it, and is no other environment's.",
+        sentence="The broker users, secrets and roles of a stack are named after it; it uses none of another stack.",
         controls=controls("CC6.1 CC8.1 6.5.3 32(1)(b)", "a credential of one environment opens no other"),
         limitation="Whether stacks share accounts, clusters, brokers, or names that the stack file sets.",
         checks=(Each("*", look_at_secrets),),
@@ -161,13 +161,13 @@ RULES: tuple[Rule, ...] = (
         name="stack-server-reads-no-admin-secret",
         sentence="Only the rotator reads a secret that can make other credentials.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "the server can't make credentials"),
-        limitation="Whether the grants agree: each platform has rules for policies and roles.",
+        limitation="Whether policies and roles grant only that: each platform has rules for them.",
         across=_look_at_readers,
         applies=lambda plan: "secretops" in plan.outputs,
     ),
     Rule(
         name="stack-rotates-by-schedule",
-        sentence="Due secrets are looked for every hour; if an operator must turn that on, the stack declares it.",
+        sentence="A tick looks for due secrets each hour; if an operator must enable its timer, the stack says so.",
         controls=controls("CC6.1 8.6.3 32(1)(d)", "nobody has to remember a rotation"),
         limitation="Whether the operator's timer is on: secretops doctor checks that.",
         across=_outputs(
@@ -180,7 +180,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="stack-rotates-in-time",
-        sentence="Each secret rotates within 90 days, an API key within 6 months; its old value ends in a week.",
+        sentence="Passwords rotate within 90 days, agent keys within 6 months, a CA within 10 years, other secrets "
+        "within a year; old values are valid for at most a week.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(b)", "a leaked credential is valid for a limited time"),
         limitation="Whether rotations took place: secretops status and the alarms show that.",
         across=_look_at_ages,

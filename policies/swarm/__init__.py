@@ -151,7 +151,7 @@ RULES = (
     Rule(
         name="swarm-publishes-one-port",
         sentence="A service publishes only the launcher's port, which requires a bearer token.",
-        controls=controls("CC6.6 1.3.1 2.2.4 164.312(e)(1) 32(1)(b)", "the stack opens one way in, for a token"),
+        controls=controls("CC6.6 1.3.1 2.2.4 164.312(e)(1) 32(1)(b)", "the only open port requires a token"),
         limitation="That TLS ends before a published port: the operator of the balancer or proxy does that.",
         checks=(
             *rows(
@@ -166,14 +166,14 @@ RULES = (
     ),
     Rule(
         name="swarm-root-is-read-only",
-        sentence="No service's containers write their root file system.",
+        sentence="No container of a service can write to its root file system.",
         controls=controls("CC6.8 2.2.6 164.312(c)(1) 32(1)(b)", "nobody adds a program to a running container"),
-        limitation="Programs in a writable mount, as /tmp.",
+        limitation="Programs in a writable mount, such as /tmp.",
         checks=rows(SERVICE, (f"{_CONTAINER}readOnly", is_true, "is not true: the program can change; set true")),
     ),
     Rule(
         name="swarm-secrets-are-files",
-        sentence="No variable and no command contains a secret value; only its container's user reads a secret's file.",
+        sentence="No variable or command contains a secret value; only the container's user can read a secret's file.",
         controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of a configuration read no credential"),
         limitation="The files of versions that secretops attaches later: secretops sets their modes.",
         checks=(

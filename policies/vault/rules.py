@@ -256,8 +256,8 @@ HOLDS = (protected(_MOUNT, _AUDIT),)
 RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-agent-files-are-closed",
-        sentence="The agent writes each secret to a file that only its reader opens, and revokes its token at the end.",
-        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "only its reader opens a value"),
+        sentence="The agent writes each secret to a file that only its reader can open, and revokes its token at exit.",
+        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "only the declared reader can open a secret's file"),
         limitation="What the cluster's injector adds to its agents by default.",
         checks=(Each(PODS, _look_at_agent),),
         applies=_has_agent,
@@ -280,7 +280,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-ca-keys-stay",
         sentence="Each CA's key is strong, is made in Vault and never leaves it.",
-        controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "nobody else signs a trusted certificate"),
+        controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "only the CA in Vault can sign trusted certificates"),
         limitation="How Vault seals its storage: its operators configure that.",
         checks=(
             Expect(
@@ -358,8 +358,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="vault-operators-run-nothing",
-        sentence="No policy of the stack changes Vault itself, or reads values by a wildcard: operators' included.",
-        controls=controls("CC6.3 7.2.2 164.312(a)(1) 32(4)", "an operator has only the rights for his task"),
+        sentence="No policy of the stack, not even the operators', changes Vault itself or reads values by a wildcard.",
+        controls=controls("CC6.3 7.2.2 164.312(a)(1) 32(4)", "operators have only the rights for their tasks"),
         limitation="Who gets an operator's policy: an auth method of Vault's operators grants it.",
         checks=(
             Expect(
@@ -371,7 +371,7 @@ RULES: tuple[Rule, ...] = (
         name="vault-passwords-are-long",
         sentence="Vault makes passwords of at least 32 characters, with letters of both cases and digits.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(b)", "passwords can't be guessed"),
-        limitation="Whether an operator uses it instead of a password of his own.",
+        limitation="Whether operators use these passwords instead of their own.",
         checks=(
             Expect(
                 _PASSWORDS,
@@ -385,8 +385,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="vault-pod-tokens-are-for-vault",
-        sentence="The token that a pod shows to Vault has an audience of Vault alone.",
-        controls=controls("CC6.1 7.2.5 164.312(d) 32(1)(b)", "a token opens one server"),
+        sentence="The token with which a pod logs in to Vault is valid for Vault only.",
+        controls=controls("CC6.1 7.2.5 164.312(d) 32(1)(b)", "a token is valid for one server"),
         limitation="Whether the cluster's auth method checks it: Vault's operators configure that.",
         checks=(
             Expect(KUBERNETES, "audience", _is_for_vault, "is missing, or a URL such as the API server's; set vault"),
@@ -395,7 +395,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="vault-policies-name-paths",
-        sentence="The policies of server and rotator name each path of each right, without list or sudo.",
+        sentence="The policies of server and rotator name every path in full, and allow neither list nor sudo.",
         controls=controls("CC6.3 7.2.5 7.3.3 164.312(a)(1) 32(1)(b)", "a role reads only the secrets that it uses"),
         limitation="Policies that others grant: a principal that may write policies can grant itself any right.",
         across=_look_at_policies_of_roles,
@@ -405,7 +405,7 @@ RULES: tuple[Rule, ...] = (
         name="vault-production-is-recorded",
         sentence="A production stack enables an audit device, or outputs its configuration for Vault's operators.",
         controls=controls("CC7.2 10.2.1 164.312(b) 32(1)(d)", "reads of secrets are recorded"),
-        limitation="Whether OpenBao's operators added the configuration: secretops doctor checks that.",
+        limitation="Whether operators of OpenBao added that configuration: secretops doctor checks it.",
         across=_look_at_trail,
         types=("vault:*",),
         environments=PRODUCTION,
@@ -415,13 +415,13 @@ RULES: tuple[Rule, ...] = (
         name="vault-provider-has-no-token",
         sentence="The provider of Vault has no token and no login among its inputs.",
         controls=controls("CC6.1 8.3.2 164.312(d) 32(1)(b)", "the state has no operator's login"),
-        limitation="What the operator may do in Vault, and how long his token is valid.",
+        limitation="What the operator's own token may do in Vault, and how long it is valid.",
         checks=(Each(_PROVIDER, _look_at_login),),
     ),
     Rule(
         name="vault-revocations-are-published",
         sentence="Each CA has a CRL that renews itself and that its certificates name.",
-        controls=controls("CC6.3 4.2.1 164.312(d) 32(1)(b)", "a revoked certificate is known"),
+        controls=controls("CC6.3 4.2.1 164.312(d) 32(1)(b)", "the broker can find out which certificates are revoked"),
         limitation="Whether the broker reads the CRL.",
         checks=(
             Expect(_CRL, "disable", one_of(None, False), "hides what was revoked; remove it"),
