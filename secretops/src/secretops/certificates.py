@@ -201,7 +201,7 @@ def has_signed(authority: str, certificate: str) -> bool:
 def _constraints(common_name: str) -> x509.NameConstraints:
     # Permits one name of each kind that a broker may compare. The DNS name is permitted because OpenSSL also reads a
     # common name with a dot as a host name. Constraints cannot exclude all e-mail addresses or all URIs, so they permit
-    # one of each that nobody has.
+    # only those of a host that nobody can own.
     return x509.NameConstraints(
         permitted_subtrees=[
             x509.DirectoryName(subject_of(common_name)),
@@ -352,8 +352,8 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
 
 
 def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[Problem]:
-    """Yield problems of a chain. Each certificate must be signed by the next one, and that must be a valid CA. A root
-    may appear twice."""
+    """Yield problems of a chain. Each certificate must be signed by the next one, a valid CA. Skips a repeated
+    certificate."""
     for below, above in zip((own, *chain), chain, strict=False):
         if below == above:
             continue

@@ -32,7 +32,7 @@ class Repair:
     """An operation that fixes a finding. It needs no decision by a person, and removes nothing that works
     (docs/adr/0014)."""
 
-    # Confirmed by the operator. Findings with the same text share one run.
+    # Text that the operator confirms. Repairs with the same text run once.
     description: str
     # Returns what was done; raises SecretopsError. Acquires the lease to write a value or its metadata.
     run: Callable[[], str] = field(compare=False, repr=False)
@@ -104,7 +104,7 @@ def reached(reach: Callable[[], object], healthy: Callable[[], str]) -> Result:
 
 
 def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: bool = False) -> Result:
-    """Compare this machine's clock with a server's; `ahead` is None if the server's answers have no date."""
+    """Compare this machine's clock with a server's. `ahead`: this machine's minus the server's; None if unknown."""
     if ahead is None:
         return ok(f"unknown: answers of {server} have no date")
     if abs(ahead) <= MAX_SKEW:

@@ -1,4 +1,4 @@
-"""Errors of secretops: value, rule, remedy, a stable code, and an exit code."""
+"""Errors of secretops. Each has a text, a rule, a remedy, a stable code and an exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ExitCode(IntEnum):
     FAILED = 1  # the operation failed; nothing was lost
     USAGE = 2  # the command line or the stack file is invalid
     ATTENTION = 3  # succeeded; action needed
-    BUSY = 4  # another process holds the lease, or came first
+    BUSY = 4  # another process holds the lease, or made a new version first
     WAITING = 5  # an operator must supply a value first
     HUNG_UP = 129  # SIGHUP: the terminal was closed
     INTERRUPTED = 130  # SIGINT: Ctrl-C
@@ -68,7 +68,7 @@ class LeaseHeldError(SecretopsError):
 
 
 class NotFoundError(SecretopsError):
-    """The store has no such version of the secret. Every store raises this error."""
+    """The store has no such version of the secret."""
 
 
 class StoreError(SecretopsError):

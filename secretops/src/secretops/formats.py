@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 # Name of a secret or a field, valid in every store, variable and path.
 NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 
-# Group of a Coreflux broker: one argument of its commands, which are split at spaces and quotes.
+# Name of a group of a Coreflux broker, without spaces and quotes, at which the broker splits its commands.
 GROUP = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 
-# Label of a host name (RFC 1123, 2.1), and the underscore that services of a Docker Swarm have.
+# Label of a host name (RFC 1123, 2.1). Underscores are valid, too: services of a Docker Swarm may have them.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
 # A name whose last label is a number is an IPv4 address (RFC 1123, 2.1); resolvers accept 0x7f000001, too.
@@ -35,7 +35,7 @@ def parse_host(text: str) -> str:
     name = text.removesuffix(".")
     labels = name.split(".")
     is_name = len(name) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, labels)) and not _NUMBER.fullmatch(labels[-1])
-    if is_name:  # no label has a colon
+    if is_name:  # an IPv6 address is no name: no label has a colon
         return name
     address = ipaddress.ip_address(text)
     plain = getattr(address, "ipv4_mapped", None) or address
@@ -67,8 +67,8 @@ _PATH_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 def parse_https_url(text: str, *, path: bool = False) -> str:
     """Return an https URL in lower case without a final slash. It must have no user, query, fragment or path.
 
-    If `path` is set, the URL may have a path and is returned unchanged, because issuers are compared as text. Raises
-    ValueError.
+    If `path` is set, the URL may have a path and is returned unchanged, because token issuers are compared as text.
+    Raises ValueError.
     """
     if not (text.isascii() and text.isprintable()):  # urlsplit drops tabs and newlines
         raise ValueError("not ASCII")

@@ -26,9 +26,8 @@ def open_owned(path: Path, flags: int, mode: int = 0o600) -> int:
         raise
     try:
         found = os.fstat(file)
-        if (
-            not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid()
-        ):  # otherwise no further call: see check_store
+        # Every access opens files, so a valid file costs no further system call.
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             _check_regular(path, found)
     except BaseException:
         os.close(file)

@@ -83,7 +83,7 @@ class Salvage(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class IssuedCertificate:
-    """A client certificate that the platform's own issuer renews, outside of the store's versions."""
+    """A client certificate that the platform's own issuer renews, such as cert-manager. The store does not have it."""
 
     version: str
     value: Value
@@ -95,20 +95,21 @@ class IssuedCertificate:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreChecks:
-    # Raises SecretopsError if the store is unreachable. Every check of a secret calls it first.
+    # Connects to the store, or raises SecretopsError. Every check of a secret calls it first.
     reach: Callable[[], object]
     checks: Sequence[Check]
 
 
 class Platform(ABC, Generic[Location]):
-    """What secretops needs from a platform: its store, trail and checks.
+    """What secretops needs from a platform.
 
     Methods connect only when their result is used, unless their docstring says "Connects". They raise UsageError if the
     platform's Python package is not installed.
     """
 
-    # The manifest's model of the store's location. If the registry lists an issuer, also the model of the issuer.
+    # The manifest's model of the store's location.
     location: type[Location]
+    # The manifest's model of the certificate issuer, if the registry lists one.
     issuer: type[Issuer]
     # How long a new value takes to reach a server, as a phrase.
     delivery_delay: str

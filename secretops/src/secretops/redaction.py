@@ -108,11 +108,11 @@ def _encodings(text: str) -> list[str]:
     raw = text.encode(errors="surrogatepass")
     once = {text, repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
     encodings = [*once, repr(raw)[2:-1]]
-    for escaped in once:  # JSON within JSON, and the repr of a document
+    for escaped in once:  # encoded twice, such as JSON within JSON
         encodings += [json.dumps(escaped)[1:-1], json.dumps(escaped, ensure_ascii=False)[1:-1], repr(escaped)[1:-1]]
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         encodings.append(encode(raw).decode().rstrip("="))
-        for before in range(3):  # bytes before it in the same group of 3, as in base64 of user:password; and after it
+        for before in range(3):  # the text may start anywhere in a group of 3 bytes, as in user:password
             bits = 8 * (before + len(raw))
             encodings.append(encode(b"\0" * before + raw).decode()[-(-8 * before // 6) : bits // 6])
     encodings += [base64.b32encode(raw).decode().rstrip("="), raw.hex(), raw.hex().upper()]
@@ -151,7 +151,7 @@ def install() -> None:
 
 
 def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
-    if ended.exc_type is SystemExit:  # as Python's own
+    if ended.exc_type is SystemExit:  # as in Python's own hook
         return
     name = ended.thread.name if ended.thread else "unknown"
     error = ended.exc_value or ended.exc_type()

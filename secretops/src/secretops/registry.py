@@ -26,7 +26,7 @@ class Entry:
     issuer: str | None = None
     # Name of the command group.
     command: str | None = None
-    # The platform's own command line.
+    # The platform's own command-line program.
     program: str = ""
 
 

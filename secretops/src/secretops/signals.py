@@ -15,7 +15,7 @@ BASE = 128
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
-# Seconds until a signal that arrived in a finalizer is raised again: there, Python can only report it.
+# Python only prints a KeyboardInterrupt that a finalizer raises. It is raised again after this many seconds.
 AGAIN = 0.01
 
 

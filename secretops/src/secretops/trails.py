@@ -39,9 +39,9 @@ class Access:
     changed: bool
     # Whether the stack, or the platform itself, permits this reader.
     declared: bool
-    # The trail's own id of the event, if it may report an event twice. Never one that a client chose.
+    # Id of the event, if the trail may report an event twice. Never an id that a client chose.
     event: str = ""
-    # Whether the record contains the value: such a trail needs the protection of the store.
+    # Whether the record contains the value. The trail then needs the same protection as the store.
     holds_value: bool = False
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class Trail(Protocol):
         """
 
     def names(self, secret: str) -> frozenset[str]:
-        """Return the trail's names of a secret, or of another object with that name. Empty if the name is unknown."""
+        """Return the names that the trail has for a secret, or another object of the stack; none if it is unknown."""
 
     def known_names(self) -> Iterable[str]:
         """Return every name that `names()` can resolve."""
@@ -84,7 +84,7 @@ class TrailNames:
 
 
 class AccessRecordTrail(TrailNames):
-    """`Trail` of access.jsonl, which secretops and the launcher write for a store without a trail of its own."""
+    """`Trail` of access.jsonl, which secretops and the launcher write for a store without its own trail."""
 
     log_format = "the store's own log/access.jsonl, one record a line"
 
@@ -115,7 +115,7 @@ class AccessRecordTrail(TrailNames):
 
 @contextmanager
 def parsing(what: str) -> Iterator[None]:
-    """Raise ValueError, "not `what`", if the block misses a field of a document, or finds a field of another type."""
+    """Raise ValueError, with the text "not `what`", if a document lacks a field, or has one of another type."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, OverflowError) as error:

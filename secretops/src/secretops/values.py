@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from secretops.redaction import HIDDEN, remember
 
-# Fields that identify and grant no access. All others are hidden.
+# Fields that are not secret, since they grant no access. All others are hidden.
 PUBLIC_FIELDS = frozenset({"username", "ca.crt", "client.crt"})
 
 # Characters of a generated password: 62 symbols, so about 238 bits.

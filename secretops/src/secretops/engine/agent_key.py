@@ -37,8 +37,8 @@ class KeyComparison:
 
 @dataclass(eq=False, kw_only=True)
 class AgentKey(Rotator):
-    """Rotates an agent's API key. `admins`: version ids of the admin token, newest first. The name of the first key is
-    derived from the newest."""
+    """Rotates an agent's API key. `admins`: version ids of the admin token, newest first. The first key's name is
+    derived from the newest id."""
 
     prefix: str
     agent: AgentKeys
@@ -54,7 +54,7 @@ class AgentKey(Rotator):
             try:
                 self.verify(version)
             except RefusedError:
-                if version.user:  # an earlier agent of the stack may have this key, too
+                if version.user:  # the key may also be one of an earlier agent
                     self._delete([NamedKey.of(version.user)])
                 self._discard(version)
                 version = None

@@ -17,17 +17,17 @@ from secretops.manifest import Issuer, Reader, Secret, SecretKind
 # A due rotation waits for the next hourly tick. One day late means that ticks fail or do not run.
 OVERDUE_AFTER = timedelta(days=1)
 
-# Share of its life after which a certificate is due, as cert-manager renews by default.
+# A certificate is due after this share of its life, as by default in cert-manager.
 RENEW_AT = 2 / 3
 
-# Share of its life by which a renewal may be due sooner, so that a plant's certificates are not renewed on one day.
+# A renewal may be due sooner by up to this share of the life, so that certificates are not all renewed on one day.
 SPREAD = 1 / 30
 
-# What a server reports as its version when its source names none.
+# Version that a server reports if its source names no version.
 UNKNOWN = "unknown"
 
-# Hex digits at the end of an issued version's id: a mark, which follows from the rest, and the digest of the issuer's
-# settings. In the id of a supplied version these digits are random.
+# Hex digits at the end of an issued version's id: a mark, computed from the digits before it, and the digest of the
+# issuer's settings. In the id of a supplied version these digits are random.
 _MARK, _SETTINGS = 4, 6
 
 
@@ -93,7 +93,7 @@ def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
     pending = versions.pending
     if pending is None:
         return False
-    # The user of a supplied version is not declared for the secret, except that of the first broker admin.
+    # secretops makes versions only for declared users. The first broker admin is one, but an operator supplies it.
     create_first_admin = secret.kind is SecretKind.BROKER_ADMIN and versions.current is None
     return pending.user not in secret.users or create_first_admin
 
@@ -184,7 +184,7 @@ def due_at(facts: Facts) -> datetime | None:
     if current is None:
         return None
     by_cadence = (current.published or current.created) + timedelta(days=facts.secret.cadence_days)
-    if not facts.secret.is_issued:  # the expiry of a supplied version replaces the cadence
+    if not facts.secret.is_issued:  # a supplied certificate has its expiry instead of the cadence
         return _near_end(current) or by_cadence
     return min(by_cadence, renewal_at(current) or by_cadence)
 
@@ -196,8 +196,8 @@ def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """Report a value that is past its cadence or its certificate's renewal time, or that another issuer or other
-    settings issued."""
+    """Report a value that is past its cadence or its certificate's renewal time, or whose issuer's settings have
+    changed."""
     current = facts.versions.current
     if current is None:
         return None
@@ -205,7 +205,7 @@ def due(facts: Facts, now: datetime) -> Finding | None:
     if issuer and issuer_changed(current.id, issuer):
         return Finding(Reason.DUE, Action.ROTATE, "was issued by another issuer, or with another name or lifetime")
     is_made, at = facts.secret.is_made, due_at(facts)
-    if at is None or now < at or (current.expires and not is_made):  # see near_expiry
+    if at is None or now < at or (current.expires and not is_made):  # `near_expiry` reports it
         return None
     message = f"due since {at:%Y-%m-%d}" + ("" if is_made else f": secretops put {facts.secret.name}")
     return Finding(Reason.DUE, Action.ROTATE if is_made else Action.NOTIFY, message)
@@ -235,7 +235,7 @@ def overdue(facts: Facts, now: datetime) -> Finding | None:
     if facts.secret.kind is SecretKind.CA and facts.versions.pending:
         return None
     patience = OVERDUE_AFTER
-    if facts.secret.is_issued and current.expires:  # less than a day of a short life may be left
+    if facts.secret.is_issued and current.expires:  # a short-lived one may have less than a day left
         patience = min(patience, max(timedelta(), (current.expires - at) / 2))
     if now < at + patience:
         return None

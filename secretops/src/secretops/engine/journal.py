@@ -9,7 +9,7 @@ from typing import Protocol
 
 DONE = "done"
 
-# Characters of an actor: the labels of some stores have 256 for a whole entry.
+# Maximum characters of an actor. Some stores write the whole entry into a label of 256 characters.
 LONGEST_ACTOR = 60
 
 

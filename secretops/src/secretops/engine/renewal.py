@@ -31,7 +31,7 @@ class Renewal(Rotator):
 
     common_name: str
     issuer: Issuer
-    # Returns the CA of the broker, for readers of ca.crt.
+    # Returns the certificate of the broker's CA, which readers get as ca.crt.
     authority: Callable[[], str]
     # Logs in to the broker with a version's certificate.
     prove: Callable[[str, Value], None]
@@ -106,7 +106,7 @@ class Authority(Rotator):
             )
             probe = {"client.crt": signed.certificate, "client.key": certificates.private_pem(key)}
             try:
-                with suppress(RefusedError):  # for a wrong password: the certificate was accepted before
+                with suppress(RefusedError):  # refused for the password, after the certificate was accepted
                     self.prove(f"{version.id}-{secrets.token_hex(4)}", Value(probe))
             except UnreachableError as error:
                 raise kind(

@@ -161,7 +161,7 @@ class SuppliedSecret(Rotator):
 
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:
-        """Run a step, and write a journal entry if it succeeds. After a failure there may be no version, and `status`
-        would report the secret as lost."""
+        """Run a step, and write a journal entry only if it succeeds. With an entry but no version, `status` would
+        report the secret as lost."""
         yield
         self.journal.write(Entry(time=self.clock(), secret=self.secret.name, version=version, step=step, outcome=DONE))

@@ -21,13 +21,13 @@ class Stage(StrEnum):
 class Version:
     """A version without its value. Times are in UTC."""
 
-    # Token of the rotation that made it; sorts by time.
+    # Token of the rotation that made it. Tokens sort by time.
     id: str
     stage: Stage
     created: datetime
-    # Broker user it is for, or the id of its key at an owned agent (AGENT/KEY).
+    # Broker user that it is for, or the id of its key at an owned agent (AGENT/KEY).
     user: str | None = None
-    # When readers could first see it. None on a current version: its delivery is not finished.
+    # When readers could first see it; None before, also for a current version that is not delivered yet.
     published: datetime | None = None
     # When it last logged in.
     verified: datetime | None = None
@@ -57,7 +57,7 @@ def _only(stage: Stage) -> cached_property[Version | None]:
 
 @dataclass(frozen=True)
 class Versions:
-    """The stored versions of one secret. It is immutable: methods return a changed copy."""
+    """The stored versions of one secret. Immutable: methods return a changed copy."""
 
     all: tuple[Version, ...] = ()
 
@@ -108,9 +108,9 @@ class Replica:
 
     # Its MQTT client id, which changes with each version.
     id: str
-    # Broker user it is logged in as.
+    # Broker user that it is logged in as.
     user: str
     secret: str
-    # "unknown" when its source names none.
+    # "unknown" if its source names no version.
     version: str
     since: datetime

@@ -16,7 +16,7 @@ from pathlib import Path
 from secretops import owned_files
 from secretops.errors import StoreError, UsageError
 
-# Modes of the Secret Management Guide: for keys and .env, for certificates, and for folders.
+# Modes that the server's Secret Management Guide requires: of keys and .env, of certificates, and of folders.
 PRIVATE, PUBLIC, FOLDER = 0o600, 0o644, 0o700
 
 # Folders of a dotenv store's root with values, or records of them.
@@ -39,7 +39,7 @@ Persistent=yes
 WantedBy=timers.target
 """
 
-# Files of a dotenv store's root: locks, the access records, the rotation journal; then all that any command opens.
+# Files below a dotenv store's root: locks, access records and rotation journal. FILES: these and config/.env.
 LOCKS = (".lock", ".lease")
 RECORDS, JOURNAL = "log/access.jsonl", "log/rotation.jsonl"
 FILES = (*LOCKS, "config/.env", RECORDS, JOURNAL)
@@ -70,11 +70,10 @@ def os_error(path: Path, error: OSError) -> StoreError:
 
 
 def check_store(root: Path, *, secrets: bool = True) -> None:
-    """Raise StoreError unless `root` exists, and it, its folders and FILES belong to this account and are no links.
-    No other account may write to the folders.
+    """Raise StoreError if `root` is missing, or if another account owns it or its folders, or may write to them.
 
-    Folders and files in `root` may be missing, and `root` may be a link. `secrets`: also check the folders of versions,
-    and FILES.
+    Folders may be missing. Only `root` may be a symbolic link. `secrets`: also check the folders of versions, and the
+    owner of FILES.
     """
     # Every access calls this: one lstat for each path, and no other call if all is fine.
     account = os.geteuid()

@@ -166,7 +166,7 @@ class HeldLease:
             self.record, self._at = found.record or self.record, found.at
             if found.record == record:
                 return True
-            if not retries.pause():  # the store's object changes for another reason
+            if not retries.pause():  # something else in the store's object changes each time
                 raise self._store.contended("the next tick finishes the rotation")
 
 

@@ -22,7 +22,7 @@ ATTEMPTS = 6
 # Attempts to move a label. AWS may refuse a move if another request moved the label away and back meanwhile.
 MOVES = 3
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 20
-# Version id -> its staging labels. A version without labels is missing: AWS may delete it at any time.
+# Version id -> its staging labels. A version without labels counts as missing: AWS may delete it at any time.
 Labels = dict[str, frozenset[str]]
 
 
@@ -37,12 +37,12 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
         retries={"mode": "standard", "total_max_attempts": attempts or ATTEMPTS},
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ANSWER_SECONDS,
-        # The region's endpoint, for which a VPC has a route and a name:
+        # Use the region's endpoint, for which a VPC has a route and a DNS name:
         # https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
         account_id_endpoint_mode="disabled",
     )
     try:
-        # An own session, since boto3's default session is not thread-safe.
+        # A separate session, since boto3's default session is not thread-safe.
         return boto3.Session().client(service, region_name=region, config=config)  # type: ignore[call-overload]
     except (BotoCoreError, ValueError) as error:  # ValueError: an invalid endpoint URL
         cause = error if isinstance(error, BotoCoreError) else BotoCoreError()

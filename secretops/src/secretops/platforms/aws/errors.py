@@ -1,4 +1,4 @@
-"""Translate errors of AWS and its SDK. Errors contain only names from the SDK's texts: action, principal, code."""
+"""Translate errors of AWS and its SDK. An error quotes only action, principal and code from the SDK's text."""
 
 from __future__ import annotations
 

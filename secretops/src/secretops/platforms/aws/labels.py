@@ -20,12 +20,12 @@ from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels
 from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged
 
 LONGEST = 256
-# Id of the version with the value {}: current before the first value and after a purge. AWS makes the first version of
-# a secret AWSCURRENT, whatever its labels, but secretops must verify a version before.
+# Id of the empty version, which has the value {}. It is current before the first value and after a purge. Without it
+# AWS would make the first version AWSCURRENT, whatever its labels, although secretops has not verified it yet.
 NO_VALUE = "secretops-no-value-0000000000000000"
 NO_VALUE_LABEL = "secretops.no-value"
-# Label of the empty version while a secret is being forgotten: all its versions are ignored, and the next run finishes.
-# AWSCURRENT on the empty version is no such mark: people move it there, too.
+# Label of the empty version while `forget` deletes a secret's versions: they are ignored, and after a crash the next
+# command finishes. AWSCURRENT on the empty version does not prove this, because people move it there, too.
 FORGETTING = "secretops.forgetting"
 _FORMAT = "%Y%m%dT%H%M%S%fZ"
 _TIMES = {name[0]: name for name in TIMES}
@@ -34,7 +34,7 @@ _LAST = re.compile(
     r"secretops\.last\.(?P<time>\d{8}T\d{12}Z)\.(?P<step>[\w-]+)\.(?P<version>[^.]+)\."
     r"(@(?P<actor>[^.]*)\.)?(?P<outcome>.*)"
 )
-# Label with the time at which a tick first found a stray AWSPENDING. The store removes version metadata, but not this.
+# Label with the time at which a tick first found a stray AWSPENDING. `changes` does not remove it.
 _STRAY = re.compile(r"secretops-stray\.(?P<since>\d{8}T\d{6}Z)")
 _STRAY_FORMAT = "%Y%m%dT%H%M%SZ"
 
@@ -130,7 +130,7 @@ class LabelState:
 
     @property
     def stray_since(self) -> dict[str, tuple[str, datetime]]:
-        """Return, for each version that has one, the label that `stray_label` made, and its time."""
+        """Map each version with a label of `stray_label` to that label and its time."""
         found = ((version, label, _STRAY.fullmatch(label)) for label, version in self.versions_by_label.items())
         return {
             version: (label, datetime.strptime(match["since"], _STRAY_FORMAT).replace(tzinfo=UTC))

@@ -46,9 +46,9 @@ MANIFEST_FILE = "secretops.json"
 # AWS appends a dash and six characters to the name of the secret.
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
-# Metrics of a tick, as numbers of secrets, with the dimension Stack, in the namespace of the project.
+# Metrics of a tick: numbers of secrets. Their namespace is the project, and their dimension is Stack.
 METRICS = ("Failed", "Attention", "Overdue")
-# Seconds to wait for a lease. A tick or a command holds it for seconds, and AWS would repeat a failed step only later.
+# Seconds to wait for the lease. Another tick or command holds it only for seconds; AWS repeats a failed step later.
 LEASE_SECONDS = 60.0
 # Seconds between two attempts to acquire the lease.
 RETRY_SECONDS = 1.0
@@ -81,7 +81,8 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
             _check_rotation(described, step)
             current = session.facts(secret).versions.current
             if current and current.id == token:
-                session.store.recover(secret.name, session.clock())  # after a crash once the label was moved
+                # An earlier run moved the label, and may have crashed afterwards.
+                session.store.recover(secret.name, session.clock())
             else:
                 _check_pending(secret, described, token)
                 _run_step(step, session, secret, token)
@@ -194,7 +195,7 @@ def _check_pending(secret: Secret, described: DescribeSecretResponseTypeDef, tok
 @contextmanager
 def _lease(session: Session, command: str) -> Iterator[None]:
     """Hold the store's lease during the block. Waits for it up to LEASE_SECONDS. Raises LeaseHeldError."""
-    # AWS does not document when it repeats a failed step.
+    # Wait here: AWS does not document when it repeats a failed step.
     retries = Retries(itertools.repeat(RETRY_SECONDS), seconds=LEASE_SECONDS + RETRY_SECONDS)
     with ExitStack() as stack:
         while True:

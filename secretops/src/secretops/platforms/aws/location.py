@@ -50,7 +50,7 @@ class AwsPrivateCaIssuer(Issuer):
     kind: Literal["aws-private-ca"] = "aws-private-ca"
     # ARN of the CA. Its region may differ from the store's.
     arn: PrivateCaArn
-    # Common name of the client. The CA would sign any name, so the request has this one.
+    # Common name in each request. The CA itself would sign any name.
     common_name: CommonName
     # Validity of a certificate, in whole days. A short-lived CA signs for at most 7 days.
     seconds: Seconds

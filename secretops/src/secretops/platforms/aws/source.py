@@ -1,8 +1,8 @@
 """The source `aws-sm:<region>/<start of the names>/<secret>[+<secret>…]`: secrets that the launcher reads in AWS
 Secrets Manager as the server's role.
 
-An example is aws-sm:eu-central-1/coreflux-mcp/prod/mqtt+agent-key. Without a secret at the end it requests all four,
-and CloudTrail records a denied request for each that the role may not read.
+An example is aws-sm:eu-central-1/coreflux-mcp/prod/mqtt+agent-key. Without a secret at the end it requests all
+secrets of the server, and CloudTrail records a denied request for each that the role may not read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The version store of AWS. One request moves the label AWSCURRENT, whose version readers get."""
+"""The version store of AWS. Readers get the version with the label AWSCURRENT, which one request moves."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from secretops.values import Value
 
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 LIMIT = payload.Limit(65_536, "Secrets Manager")
-# AWS repeats a failed rotation within the hour, and the tick runs hourly: a label that remains after two is stuck.
+# AWS repeats a failed rotation within the hour, and the tick runs hourly: a label that is still there later is stuck.
 STUCK_AFTER = timedelta(hours=2)
 
 
@@ -65,7 +65,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             state = self._state(secret)
         if any(known.id == version.id for known in state.versions.all):
             return
-        if state.current in (None, version.id):  # RotateSecret's empty version may be current
+        if state.current in (None, version.id):  # nothing, or the empty version of RotateSecret
             self.api.put(name, NO_VALUE, "{}", (CURRENT, NO_VALUE_LABEL))
             self._point_to_nothing(secret)  # a put of an existing version would move no label
         if not self.api.put(name, version.id, text, (PENDING, facts)):

@@ -20,15 +20,15 @@ from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores.retry import Retries
 
-# Retries of a request that Azure throttles or does not answer: at once, then after 1.6, 3.2, 6.4 and 12.8 s. Also of
-# new versions: a version that is created twice has the same tags twice.
+# Retries of a request that Azure throttles or does not answer: at once, then after 1.6, 3.2, 6.4 and 12.8 s. Requests
+# that create a version are repeated, too: if Azure then has two versions, both have the same tags.
 RETRIES = 5
 # Longest pause in seconds, whatever Retry-After requests: the next tick is within the hour.
 LONGEST_PAUSE = 16.0
-# Together less than the lease has left when a write may start (`Timing.duration` - `Timing.trusted`), so that an
-# attempt without an answer ends before another process can take over the lease.
+# Timeouts in seconds. Their sum is less than the time that the lease has left when a write may start (`Timing.duration`
+# - `Timing.trusted`), so an attempt without an answer ends before another process can take over the lease.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
-# Seconds to wait for a deletion or a recovery, which takes Azure a few; and between two polls, as in the SDK.
+# Seconds to wait until Azure has deleted or recovered a secret, and seconds between two polls, as in the SDK.
 CHANGE_SECONDS, POLL_SECONDS = 60.0, 2.0
 # Methods to retry. The SDK excludes PATCH and POST, which are safe here: tags are sent as a whole, and a second
 # recovery has no effect.
@@ -110,7 +110,7 @@ class KeyVaultApi:
         return self._open(self.vault)
 
     def versions(self, name: str) -> tuple[KeyVaultVersion, ...]:
-        """Return all versions, in no order; none if the secret is missing."""
+        """Return all versions, unordered; none if the secret is missing."""
         with translated("list the versions of", self.vault, name):
             try:
                 return tuple(_version(each) for each in self.client.list_properties_of_secret_versions(name))
@@ -160,7 +160,7 @@ class KeyVaultApi:
             except errors.ForbiddenError:
                 return True
 
-        # missing: the answer to an earlier attempt was lost
+        # A missing secret is no error: the answer to an earlier attempt may have been lost.
         with translated("delete", self.vault, name), contextlib.suppress(ResourceNotFoundError):
             self.client.begin_delete_secret(name, raw_request_hook=self._hook(True))
         self._wait(name, is_deleted)
@@ -179,7 +179,7 @@ class KeyVaultApi:
             self.client.purge_deleted_secret(name, raw_request_hook=self._hook(True))
 
     def recover(self, name: str) -> None:
-        # missing: the answer to an earlier attempt was lost
+        # A missing secret is no error: the answer to an earlier attempt may have been lost.
         with translated("recover", self.vault, name), contextlib.suppress(ResourceNotFoundError):
             self.client.begin_recover_deleted_secret(name, raw_request_hook=self._hook(True))
         self._wait(name, lambda: bool(self.versions(name)))

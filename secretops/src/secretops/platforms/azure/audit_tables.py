@@ -41,8 +41,8 @@ OBJECT: Column = ("Id", _or_none("id_s"))
 _EVENT = "Properties.eventGridEventProperties"
 _EVENT_COLUMNS = ("eventGridEventProperties_data_ObjectName_s", "eventGridEventProperties_subject_s")
 # Name of the secret in an event of Key Vault. Microsoft's own query for a near expiry reads these columns of
-# AzureDiagnostics (https://learn.microsoft.com/azure/key-vault/general/alert). No page names those of AZKVAuditLogs:
-# `Properties` is its column for what varies by operation.
+# AzureDiagnostics (https://learn.microsoft.com/azure/key-vault/general/alert). Microsoft does not document where
+# AZKVAuditLogs has the name: its column `Properties` has what varies by operation.
 SUBJECT: Column = (
     f"tostring(coalesce({_EVENT}.data.ObjectName, {_EVENT}.subject))",
     f"coalesce({', '.join(_or_none(column) for column in _EVENT_COLUMNS)})",
@@ -58,7 +58,7 @@ CLAIMED: Mapping[str, Column] = {
 
 
 def either(columns: Mapping[str, Column], *, where: str = "", others: Iterable[str] = ()) -> str:
-    """Return a Kusto query for the rows of both tables that match `where`, and for those of `others`."""
+    """Return a Kusto query for the rows of both tables that match `where`, and for the rows of the queries `others`."""
     own, shared = TABLES
     conditions = {own: [where], shared: ['Category == "AuditEvent"', where]}
     branches = list(others)

@@ -40,8 +40,8 @@ _REJECTED = ErrorTemplate(
     "export the table's rows to a file, then: secretops audit FILE; and report this error to the maintainers",
     "audit-query-rejected",
 )
-# Kusto's codes for a union without an existing table (SEM0529), and for an unknown name. Not documented: from answers
-# that people quote.
+# Kusto's error codes: no table of a union exists (SEM0529), or a name is unknown (SEM0100). Microsoft does not document
+# them; they are from answers that people quote on the web.
 _TEMPLATES = {"SEM0529": _NO_TABLE, "SEM0100": _NO_TABLE, "BadArgumentError": _REJECTED}
 # Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: an answer has at most 500,000 rows or 64 MB.
 TOO_LARGE = "-2133196797"

@@ -1,8 +1,8 @@
 """The source `azure-kv:<vault's host>/<secret>[+<secret>…]`: secrets that the launcher reads in an Azure Key Vault as
 the managed identity.
 
-An example is azure-kv:coreflux-mcp-prod.vault.azure.net/mqtt+agent-key. Without a secret it requests all four, and the
-audit log records a denied request for each that the identity may not read.
+An example is azure-kv:coreflux-mcp-prod.vault.azure.net/mqtt+agent-key. Without a secret it requests all secrets of
+the server, and the audit log records a denied request for each that the identity may not read.
 """
 
 from __future__ import annotations

@@ -149,7 +149,8 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             if stored.enabled and stored.id in late:
                 late_id = stored.tags[ID]
                 _log.warning("secret %s: version %s was written late; %s is published again", name, late_id, version.id)
-                self._forget(stored)  # at once: a later version may share its second with others
+                # At once: of two versions of the same second readers may get this one, and `surplus` would keep it.
+                self._forget(stored)
         known = {stored.id for stored in state.main}
         for stored in self._api.versions(name):
             if stored.id not in known and stored.tags.get(WRITE) != tags[WRITE] and FORGOTTEN not in stored.tags:

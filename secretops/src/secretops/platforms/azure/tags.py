@@ -23,7 +23,7 @@ from secretops.platforms.azure.errors import ForbiddenError
 from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged, timestamp
 
 LONGEST, MOST = 256, 15
-# Digits of the longest number to parse; Python refuses some thousand digits.
+# Digits of the longest number to parse; Python refuses numbers of some thousand digits.
 _DIGITS = 19
 PREFIX = "secretops-"
 ID, NUMBER, WRITE, USER, LAST = (f"{PREFIX}{name}" for name in ("id", "number", "write", "user", "last"))
@@ -46,12 +46,12 @@ class Copy:
 
 @dataclass(frozen=True)
 class TagState:
-    """The state of one secret, which has two secrets in the vault."""
+    """The state of one secret of the stack, which has two secrets in the vault."""
 
     main: tuple[KeyVaultVersion, ...]
     # Versions of the vault's secret for the pending version.
     staging: tuple[KeyVaultVersion, ...]
-    # Id of the version in Key Vault that readers get. Read only if one second created several.
+    # Id of the version in Key Vault that readers get. Set only if several were created in the same second.
     found: str | None = None
 
     @classmethod

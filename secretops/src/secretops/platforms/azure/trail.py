@@ -16,7 +16,7 @@ from secretops.platforms.azure.audit_tables import CLAIM_COLUMNS, CLAIMS, RETURN
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.trails import ALL, Access, TrailNames, parsing
 
-# Prefixes of the operations that only read; and those on every secret of the vault.
+# Prefixes of the operations that only read. LISTS: operations on every secret of the vault.
 READ_ONLY = ("SecretGet", "SecretList", "SecretBackup")
 LISTS = frozenset({"SecretList", "SecretListDeleted"})
 NOBODY = "(not logged in)"

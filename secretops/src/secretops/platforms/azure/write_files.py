@@ -1,4 +1,4 @@
-"""Write public files for a server in Container Apps, which cannot mount files. It runs in an earlier container.
+"""Write public files for a server in Container Apps, which cannot mount files. Runs in an init container.
 
     python -m secretops.platforms.azure.write_files PATH...
 

@@ -85,7 +85,7 @@ class Delivery:
         before, stale, is_env_stale = self._names(secret), self._stale_files(content), self._is_env_stale(content)
         if stale or is_env_stale:
             record()
-        if names != before:  # recorded before the delivery, which a crash must not hide
+        if names != before:  # recorded first, so that names are known after a crash
             both = DeliveredNames(variables=names.variables | before.variables, files=names.files | before.files)
             self._write_names(secret, both)
         for path in stale:
@@ -114,7 +114,7 @@ class Delivery:
         self._remove(variables, names.files | set(self._files.get(secret, {}).values()))
 
     def edited(self, known: Sequence[Content]) -> tuple[str, str] | None:
-        """Return a person's edit, which is content in none of `known`, and what to remove to undo it; or None."""
+        """Return what a person edited, and how to undo this; or None. An edit is content that is in none of `known`."""
         names = {name for content in known for name in content.variables}
         text = (self.env_text() if names else None) or ""
         variables, paths = self.edits(known, names, text, {path for content in known for path in content.files})
@@ -180,7 +180,7 @@ class Delivery:
         changed = env_file.update(env_file.HEADER if text is None else text, changes)
         if changed != text:
             content = changed.encode(errors="surrogateescape")
-            if set(changes.values()) != {None}:  # lines may always be removed
+            if set(changes.values()) != {None}:  # removing lines is permitted even if the file is too long
                 env_file.decode(self.env, content, StoreError)
             files.write(self.env, content, files.PRIVATE)
 

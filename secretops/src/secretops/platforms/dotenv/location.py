@@ -55,8 +55,8 @@ class DotenvStoreLocation(StoreLocation):
     root: RootFolder
     # secret -> field -> the variable in config/.env with the value.
     variables: dict[SecretName, dict[FieldName, Variable]] = Field(default_factory=dict)
-    # secret -> field -> path of the file with the value, below root. A file with `{version}` in its name is never
-    # rewritten: config/.env names the next version's, together with the secret's other variables.
+    # secret -> field -> path of the file with the value, below root. With `{version}` in the path each version has its
+    # own file, which is never rewritten: config/.env gets the new path together with the secret's other variables.
     files: dict[SecretName, dict[FieldName, DeliveredFile]] = Field(default_factory=dict)
     # secret -> field -> the variable in config/.env with the file's path, e.g. MQTT_PASSWORD_FILE.
     file_variables: dict[SecretName, dict[FieldName, Variable]] = Field(default_factory=dict)

@@ -163,7 +163,7 @@ class Salvage:
 
     def _move(self, path: Path, why: str) -> str:
         new = self._new_path(path)
-        with files.os_errors(path), suppress(PermissionError):  # another account's
+        with files.os_errors(path), suppress(PermissionError):  # the path may belong to another account
             if not path.is_symlink():
                 path.chmod(files.FOLDER if path.is_dir() else files.PRIVATE)
         files.rename(path, new)

@@ -1,4 +1,4 @@
-"""The dotenv store: a folder as in the Secret Management Guide, for one machine and one account.
+"""The dotenv store: a folder as in the server's Secret Management Guide, for one machine and one account.
 
     <root>/config/.env          what the server reads: public lines, current values, an operator's own lines
     <root>/certs/, secrets/     values that are delivered as files
@@ -175,7 +175,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             os.close(file)  # the kernel releases the lock, also when the process dies
 
     def known(self, folder: SecretFolder, chosen: Version | None = None) -> list[Content]:
-        """Return the contents that readers may already have without an edit by a person."""
+        """Return the contents that may be delivered already. Any other delivered content is an edit."""
         found = []
         for version in deliverable(folder.versions, chosen):
             with contextlib.suppress(NotFoundError):

@@ -151,7 +151,7 @@ class Api:
         where = what if what.startswith("/") else f"{what} in namespace {self.namespace}"
         try:
             status = response.json()
-        except ValueError:  # a proxy's page
+        except ValueError:  # an error page of a proxy
             status = None
         status = status if isinstance(status, dict) else {}
         match response.status_code:

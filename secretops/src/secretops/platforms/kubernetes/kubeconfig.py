@@ -135,7 +135,7 @@ def _invalid(source: str) -> UsageError:
 def parsing(
     source: str, *, also: tuple[type[Exception], ...] = (), invalid: Callable[[str], UsageError] = _invalid
 ) -> Iterator[None]:
-    """Raise `invalid` for errors of parsers, and `also`, without their texts, which may quote a credential."""
+    """Raise `invalid` for a parser's error, or for `also`. Omits the error's text, which may quote a credential."""
     known: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError)
     try:
         yield

@@ -39,8 +39,8 @@ CONTROL_PLANE = frozenset(
     }
 )
 
-# Prefix of a kubelet's name, and its group, which is the declared reader of mounted Secrets. Any user may be in the
-# group, so the group alone proves no node. https://kubernetes.io/docs/reference/access-authn-authz/node/
+# Prefix of a kubelet's name, and the group of kubelets, which is the declared reader of mounted Secrets. Any user may
+# be in the group, so a kubelet must have both. https://kubernetes.io/docs/reference/access-authn-authz/node/
 NODE, NODES = "system:node:", "system:nodes"
 
 # Maximum number of remembered open watches: the end of each is a second event.

@@ -54,7 +54,7 @@ class NoManagerError(StoreError):
 
 class SwarmApi:
     """A client of one daemon. If `patient`, it waits for a daemon that has answered before. `was_there`: assume that it
-    has."""
+    has answered."""
 
     def __init__(
         self, connect: Callable[[], Connection] = open_connection, *, patient: bool = True, was_there: bool = False
@@ -122,7 +122,7 @@ class SwarmApi:
         return True
 
     def interrupt(self, container: str) -> None:
-        with self.waiting(patient=False):  # a second signal would interrupt its shutdown
+        with self.waiting(patient=False):  # no retry: a second signal would interrupt the shutdown
             answer = self._request("POST", f"/containers/{container}/kill", parameters={"signal": "SIGTERM"})
         if answer.status_code not in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.CONFLICT):
             self._raise_for(answer)

@@ -21,7 +21,7 @@ CONFIG, OF_SECRET, NUMBER = (f"coreflux-mcp-secrets.{label}" for label in ("conf
 MOST_BYTES = 500 * 1024 - 1
 _NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9._-]{0,62}[a-zA-Z0-9])?")
 
-# After a lost config, its secrets may have taken at most so many numbers in a row.
+# Attempts to find a number that no Swarm secret has. The Swarm secrets of a lost config may still exist.
 MOST_NUMBERS = 100
 
 

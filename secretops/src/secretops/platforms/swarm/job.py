@@ -44,9 +44,9 @@ STOP_SECONDS = 60
 # Seconds between two polls.
 POLL = 0.5
 
-# A starter still follows a task that ended less than this ago.
+# A job is leftover if its task ended this long ago. Until then, the process that started it may forward its output.
 MAX_FOLLOW = timedelta(minutes=2)
-# Age of leftover objects without a started task; longer than START_SECONDS.
+# A job whose task has not started is leftover at this age, which is longer than START_SECONDS.
 MAX_START = timedelta(minutes=15)
 
 STARTING = frozenset({"new", "allocated", "pending", "assigned", "accepted", "preparing", "ready", "starting"})

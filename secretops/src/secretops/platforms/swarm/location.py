@@ -20,7 +20,7 @@ SWARM_INSTANCE = "coreflux-mcp-secrets.instance"
 
 
 class SwarmFile(Model):
-    # Path below /run/secrets, as the Secret Management Guide names it.
+    # Path below /run/secrets, as the server's Secret Management Guide names it.
     name: SwarmFileName
     mode: FileMode = 0o400
 
@@ -40,7 +40,7 @@ class SwarmStoreLocation(StoreLocation):
     state_config: SwarmName
     # Text of the label SWARM_INSTANCE. An object with another text belongs to another stack.
     instance: SwarmName
-    # The server's service. Its list of secrets is the delivery, and the rotator updates it start-first.
+    # The server's service. To deliver a version, the rotator updates the service's list of secrets, start-first.
     service: SwarmName
     # secret -> field -> its file in the server's containers. One update delivers all fields of a version.
     delivered: dict[SecretName, dict[FieldName, SwarmFile]] = Field(default_factory=dict)

@@ -19,14 +19,14 @@ ServiceSecret = dict[str, Any]
 
 Service = dict[str, Any]
 
-# Seconds that an update may take, and more for each replica: they are replaced one after the other. Twice what
-# components/swarm/cross_field_rules.py expects.
+# Seconds that an update may take, and additional seconds for each replica, since they are replaced one by one. Twice
+# what components/swarm/cross_field_rules.py expects.
 LONGEST_UPDATE, A_REPLICA = 900.0, 30.0
 
 # Seconds between two polls, and until an update that was sent must have started.
 POLL, SENT = 0.25, 1.0
 
-# Seconds for which a task must run if all tasks have the list already, and within which one must run.
+# Once all tasks have the list, one of them must run for STEADY seconds, within RUNS_WITHIN seconds.
 STEADY, RUNS_WITHIN = 3.0, 60.0
 
 UNDER_WAY = frozenset({"updating", "rollback_started"})

@@ -56,7 +56,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         self._location, self._api, self._values, self._timing = location, api, values, timing or Timing()
         self._client, self._inventory = VersionStateClient(api, location), Inventory(api, location)
         self._rollout = Rollout(api, location)
-        self._forgot = False  # True once this process removed a secret: the config may be empty since
+        self._forgot = False  # True once this process removed a secret, perhaps the last one
         self.journal: Journal = StoreJournal(
             self._store_entry, lambda secret: self._client.read().last_entry(secret), log_entries=log_entries
         )

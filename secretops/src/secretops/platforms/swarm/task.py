@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from secretops.manifest import Manifest
     from secretops.values import Value
 
-# Variables of the task: its name, and its starter, `account@host`. Anybody who may start a task can set them.
+# Variables of the task: its name, and who started it, as `account@host`. Anybody who may start a task can set them.
 VARIABLE, STARTER = "SECRETOPS_TASK", "SECRETOPS_STARTER"
 
 # Folder of the task's secrets, by their names in the Swarm, and name of the operator-supplied value.

@@ -1,11 +1,11 @@
 """Read a Swarm's trail: the daemon's event log, and the records that secretops writes itself.
 
     docker events --format '{{json .}}'        on a manager: creations, changes and removals, without an actor
-    {"time": …, "actor": …, "operation": …}    on the log of a command in the Swarm: who read which version
+    {"time": …, "actor": …, "operation": …}    in the log of a command in the Swarm: who read which version
 
 A Swarm records no read. The nearest event is on the container's node: somebody ran a command in a container, or copied
-from it. A service may also mount a value, and its event has only its name, so that each service that is not the stack's
-own is reported as undeclared. https://docs.docker.com/reference/cli/docker/system/events/
+from it. A service may also mount a value. Its event has only its name, so each service that does not belong to the
+stack is reported as undeclared. https://docs.docker.com/reference/cli/docker/system/events/
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ INTO_CONTAINER = frozenset({"exec_create", "archive-path", "attach"})
 # End of the server's health check, which Docker runs as a command in its containers.
 HEALTH = ("-m", "secretops.launcher.health")
 
-# Names of services, after the stack's prefix: of a job, which has every value; of the rotator.
+# Service names after the stack's prefix. _JOB: a job, which mounts every value. _ROTATOR: the rotator.
 _JOB = re.compile(r"task-[0-9a-f]{12}")
 _ROTATOR = "rotator"
 _SERVICE_NAME = "com.docker.swarm.service.name"

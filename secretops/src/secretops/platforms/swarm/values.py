@@ -71,8 +71,8 @@ class TaskValues:
 
 
 class LogRecords:
-    """Writes access records as JSON lines to standard error, which a task's starter prints. `reads`: also record
-    reads."""
+    """Writes access records as JSON lines to standard error, which the starting process prints. `reads`: also
+    record reads."""
 
     def __init__(self, actor: str, *, reads: bool) -> None:
         self._actor, self._reads = actor, reads

@@ -19,7 +19,7 @@ from secretops.platforms.vault.server import Answer, Connection, Server
 from secretops.stores import payload
 from secretops.values import Value
 
-# Key with the version's id. A document of another writer lacks it, or has a copied one.
+# Key with the version's id. A document of another writer lacks this key, or has a copied id.
 VERSION = "secretops-version"
 # Raft limits an entry, including its keys, to 1 MiB.
 # https://openbao.org/docs/configuration/storage/raft/#max_entry_size

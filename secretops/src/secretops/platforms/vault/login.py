@@ -76,7 +76,7 @@ class Login:
         self._lock = threading.Lock()
         self._current: LoginToken | None = None
         self._operator_token = ""  # nosec B105 - empty
-        # Logged once.
+        # The last failure, which is logged once.
         self._last_warning = ""
         self._wrapping = Wrapping(self._connection, method) if method and method.wrapped else None
 

@@ -20,9 +20,9 @@ from secretops.stores.retry import Retries
 
 # Seconds after each failed attempt except the last. A restart of a server takes about as long.
 PAUSES = (0.2, 0.5, 1.0, 2.0)
-# Together less than the lease has left when a write starts (`Timing.duration` - `Timing.trusted`), so that an attempt
-# usually ends before another process can take the lease over. If it takes longer, check-and-set rejects a late write,
-# and late metadata affect only their own version.
+# Timeouts in seconds. Their sum is less than the time that the lease has left when a write starts (`Timing.duration` -
+# `Timing.trusted`), so an attempt usually ends before another process can take the lease over. If it takes longer,
+# check-and-set rejects a late write, and late metadata affect only their own version.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
 MERGE = "application/merge-patch+json"
 
@@ -141,6 +141,6 @@ class Connection:
             self.skew = None
         try:
             parsed = found.json() if found.content else {}
-        except ValueError:  # a proxy's page
+        except ValueError:  # an error page of a proxy
             parsed = {}
         return Answer(found.status_code, parsed if isinstance(parsed, dict) else {})

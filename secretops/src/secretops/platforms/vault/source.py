@@ -1,8 +1,8 @@
 """The source `vault:<host>[:<port>]/<mount>/data/<secret>[+<secret>…][,<option>…]`: secrets of Vault or OpenBao.
 
 An example is vault:vault.example:8200/coreflux-mcp-prod/data/mqtt+agent-key,approle=…,file=/run/secrets/login. The part
-before the secrets is the path of the reader's policy; the default is all four secrets. Options follow commas, which no
-shell, unit or compose file interprets. None of them is secret:
+before the secrets is the path in the reader's policy. Without a secret it requests all secrets of the server. Options
+follow commas, which no shell, unit or compose file interprets. No option is secret:
 
 approle=ROLE-ID, jwt=ROLE or kubernetes=ROLE  the login; the default is the token of the current user, as Vault's own
                                               programs find it (VAULT_TOKEN, ~/.vault-token)

@@ -43,9 +43,11 @@ class VaultVersionStore(VendorVersionStore[State]):
         state = self._state(secret)
         if any(known.id == version.id for known in state.versions.all):
             return
-        if state.may_still_arrive and state.is_found:  # that write could publish it after the broker dropped its login
+        # A process that lost the lease may still publish a version that the broker no longer accepts. If this process
+        # writes first, check-and-set rejects that.
+        if state.may_still_arrive and state.is_found:
             if state.versions.current and not self._deliver(secret, state, state.versions.current, version.created):
-                self._fence.check(True)  # the late write arrived; the engine then reads the current version
+                self._fence.check(True)  # the late write came first: the state is read again below
             self._tidy(secret, self._state(secret), None)
             state = self._state(secret)
         self._index.add(secret, self._names(secret))
@@ -140,9 +142,8 @@ class VaultVersionStore(VendorVersionStore[State]):
             self._api.destroy(path, numbers)
         if changes := state.changes():
             self._api.update_metadata(path, changes, create=False)
-        if (
-            state.pending is None and state.pending_metadata is not EMPTY
-        ):  # the pending version was published, or written late after a lost lease
+        # The pending version was published, or written late after a lost lease.
+        if state.pending is None and state.pending_metadata is not EMPTY:
             self._api.remove(pending_path)
 
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:  # noqa: ARG002
@@ -218,7 +219,7 @@ class LeaseDocument(LeaseStore):
             return StoredLease(None, found.number)
         try:
             since, renewals = datetime.fromisoformat(texts[SINCE]).astimezone(UTC), int(texts[RENEWED])
-        except (KeyError, ValueError):  # edited by hand: each write changes the document's number instead
+        except (KeyError, ValueError):  # edited by hand; the document's number also changes with each write
             since, renewals = None, found.number
         token = texts.get(TOKEN, "")
         return StoredLease(LeaseRecord(holder=texts[HOLDER], token=token, since=since, renewals=renewals), found.number)

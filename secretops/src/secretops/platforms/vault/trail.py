@@ -2,8 +2,8 @@
 
 https://openbao.org/docs/audit/
 
-It counts responses, and denied requests, since these may have no response. Texts in the log are HMACs, with another
-salt for each device.
+It counts responses, and denied requests, since these may have no response. Texts in the log are HMACs, and each
+device has its own salt.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.trails import ALL, Access, TrailNames, json_documents, parsing
 
-# Part of a KV v2 path between mount and secret, by operation; last, the mount's own configuration.
+# Parts of a KV v2 path between mount and secret, one for each operation. CONFIG: the mount's own configuration.
 KINDS = ("data", "metadata", "detailed-metadata", "subkeys", "delete", "undelete", "destroy")
 CONFIG = "config"
 VALUE_KIND = "data"

@@ -27,9 +27,9 @@ from secretops.stores.version_facts import TIMES, fit_outcome, staged
 
 VERSION_KEY, JOURNAL_KEY, INDEX_KEY = "secretops-version-", "secretops-last", "secretops-path-"
 MAX_KEY_BYTES, MAX_TEXT_BYTES = 128, 512
-# Bytes of one time, with its name and a number.
+# Bytes to reserve for a time that is not recorded yet, with its name, and for a document's number.
 _MAX_TIME_BYTES = 45
-# Errors when a text that another program wrote is parsed.
+# Errors that the parser raises for a text of another program.
 _INVALID = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 

@@ -51,7 +51,7 @@ class Wrapping:
         lookup = connection.request("POST", "sys/wrapping/lookup", {"token": token})
         if not lookup.is_good:
             raise self._rejected(digest, lookup)
-        # the whole path: a cubbyhole, or another mount, may have a path with this end
+        # Match the whole path: a path in a cubbyhole or another mount may end in the same way.
         made_at = str(lookup.data.get("creation_path", ""))
         if not re.fullmatch(rf"auth/{re.escape(method.mount)}/role/[^/]+/secret-id", made_at):
             raise StoreError(

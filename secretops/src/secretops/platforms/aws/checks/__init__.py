@@ -36,7 +36,7 @@ from secretops.platforms.aws.labels import LabelState
 from secretops.platforms.aws.store import STUCK_AFTER, aws_store
 from secretops.stores.lease import Timing
 
-# AWS rotates within a window of hours, which the stack sets.
+# A rotation is late this long after its date. AWS rotates within a window of hours, which the stack sets.
 LATE = timedelta(days=1)
 # ARN of an unconfirmed subscription.
 UNCONFIRMED = "PendingConfirmation"

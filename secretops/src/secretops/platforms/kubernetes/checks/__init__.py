@@ -28,13 +28,13 @@ SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
 # https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy
 OLDEST = (1, 27)
 
-# The rotator runs hourly.
+# The rotator, which runs hourly, must have succeeded within this time.
 LATE = timedelta(hours=2)
 
 # Secret that cert-manager writes for a stack with certificate_issuer.
 CERT_MANAGER = "coreflux-mcp-certificate"
 
-# Verbs that RBAC grants on an object, and those without an object's name (a selector can give list and watch a name).
+# Verbs of RBAC. A request with a verb of UNNAMED never names an object; list and watch can name one by a selector.
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 UNNAMED = ("create", "deletecollection")
 _BOTH = ("get", "update")

@@ -39,7 +39,7 @@ TRIES = 3
 AUDITED = "apiserver_audit_event_total"
 LOST = "apiserver_audit_error_total"
 STORED = "apiserver_storage_transformation_operations_total"
-# Metric that differs between API servers.
+# Metric whose value differs between API servers.
 STARTED = "process_start_time_seconds"
 ENCRYPTED, PLAIN = "k8s:enc:", "identity"
 
@@ -47,7 +47,7 @@ UNSEEN = "the metrics of a single API server can't be read"
 HOW_TO_SEE = "check the API server's configuration, or ask its administrator"
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-# Services that run the API server, by its version and address. Where their audit log is, doctor can't see.
+# Cloud services that run API servers, by version and address. Doctor can't see where they store the audit log.
 _MANAGED = {"EKS": r"^\S*-eks-|\.eks\.amazonaws\.com", "GKE": r"^\S*-gke\.|\.gke\.goog", "AKS": r"\.azmk8s\.io"}
 
 

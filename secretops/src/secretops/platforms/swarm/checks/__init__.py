@@ -218,7 +218,7 @@ def lease(manager: Manager, take_over: Repair | None = None, pause: float = Timi
 
 
 def orphaned_secrets(manager: Manager) -> Result:
-    state, retired, wrong = manager.state, list[SwarmSecret](), dict[str, str]()  # Problem -> its remedy.
+    state, retired, wrong = manager.state, list[SwarmSecret](), dict[str, str]()  # `wrong`: problem -> remedy
     for found in manager.secrets:
         secret = state.secret(found.secret)
         if found.config == state.id and found.number < secret.next and found.number not in secret.living:

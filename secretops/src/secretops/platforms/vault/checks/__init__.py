@@ -28,7 +28,7 @@ from secretops.platforms.vault.store import LeaseDocument
 
 # A path needs room for the next version, the current and the previous one.
 MIN_VERSIONS = 3
-# Minimum time left of a certificate; of a short-lived one that is renewed automatically, a share of its life.
+# A certificate must be valid for this long, or for this share of its life if that is shorter.
 CERTIFICATE_LEFT = timedelta(days=14)
 CERTIFICATE_SHARE = 1 / 10
 TOKEN_LEFT = timedelta(minutes=10)
@@ -278,7 +278,7 @@ def _missing(granted: Sequence[Rule], needed: Rights) -> Iterator[str]:
 
 def others_rights(server: VaultServer) -> Result:
     name = server.location.mount
-    # Policies of the caller and of declared roles, and root, which has no text.
+    # Skip the policies of the caller and of declared roles, and the policy root, which has no text.
     try:
         own = {*server.token()["policies"]} - {"default"}
         own |= {"root", *(each for role in server.roles.values() if role for each in role.policies)}
