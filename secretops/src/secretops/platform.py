@@ -202,7 +202,7 @@ class Platform(ABC, Generic[Location]):
         """Remove values that the store does not list. Called at the end of a purge. Connects."""
 
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
-        """Return what runs commands where values can be read, or None if this process can read them."""
+        """Return a RemoteCommand, or None if this process can read values."""
         return None
 
     def is_remote(self) -> bool:

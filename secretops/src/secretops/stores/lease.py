@@ -59,7 +59,7 @@ class LeaseRecord:
     token: str
     since: datetime | None
     renewals: int = 0
-    # The holder's duration in seconds; 0 if the store does not record it: then the reader's own applies.
+    # The holder's duration in seconds; 0 if the store does not record it: a waiting process then uses its own.
     duration: float = 0.0
 
     def is_of(self, other: LeaseRecord | None) -> bool:
@@ -68,7 +68,7 @@ class LeaseRecord:
 
 @dataclass(frozen=True)
 class StoredLease:
-    """A record as it was read; None while the lease is free."""
+    """A record as it was read. `record` is None while the lease is free."""
 
     record: LeaseRecord | None = None
     # The store's version of the record, which the next write must follow.
@@ -78,7 +78,7 @@ class StoredLease:
 class LeaseStore(abc.ABC):
     """Stores the record of one lease. Every method may raise StoreError or UnreachableError."""
 
-    # True if the first write needs no read: when refused, it returns what is stored.
+    # True if the first write needs no read, since a rejected write returns what is stored.
     writes_first: ClassVar[bool] = False
     keeps_duration: ClassVar[bool] = False
 

@@ -129,7 +129,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
             if chosen is None:
                 return state
             self._refuse_edits(secret, state, None if version is None else chosen)
-            if state.rolled_back:  # else its grace period would never begin
+            if state.rolled_back:  # without its time the grace period would not begin
                 self._record_rollback(secret, state, now)
                 state = self._state(secret)
             current = state.versions.current

@@ -78,7 +78,7 @@ class KeyVaultVersion:
     # Key Vault's own id, not the id of the version in secretops.
     id: str
     enabled: bool
-    # To the second.
+    # Without fractions of a second.
     created: datetime
     expires: datetime | None
     tags: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Doctor's checks of an Azure stack. They read values only in `TagState.of`, and never print one."""
+"""Doctor's checks of an Azure stack. They read values only in `TagState.of`, and never print values."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class SecretFolder:
         self._records, self.secret = root / files.RECORDS, secret
         self.path = root / "versions" / secret
         self.state, self.mark = self.path / STATE_FILE, self.path / FORGETTING
-        # By version.
+        # Values by version id.
         self._values: dict[str, Value] = {}
         self.contents: dict[str, Content] = {}
 

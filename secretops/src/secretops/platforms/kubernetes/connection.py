@@ -55,7 +55,7 @@ class Connection:
 
 
 def connect(context: str | None, environment: Mapping[str, str] = os.environ) -> Connection:
-    """Connect with KUBECONFIG; without it, in a pod as its service account, elsewhere with ~/.kube/config. Raises
+    """Connect with KUBECONFIG. If it is not set: in a pod as its service account, elsewhere with ~/.kube/config. Raises
     UsageError."""
     selected = kubeconfig.select_context(context, environment)
     if selected is None:

@@ -14,9 +14,9 @@ from typing import Any
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.trails import ALL, Access, TrailNames, json_documents, parsing
 
-# Verbs that may return a Secret's data, by experiment. The whole Secret is returned by a patch without a change (a dry
-# run, too), a deletecollection, and a delete with propagationPolicy=Foreground. A create or an update returns its
-# input.
+# Verbs that may return a Secret's data, by experiment. The whole Secret is returned by a patch without a change (a
+# dry run, too), a deletecollection, and a delete with propagationPolicy=Foreground. A create or an update returns only
+# its input.
 GIVES_VALUE = frozenset({"get", "list", "watch", "patch", "delete", "deletecollection"})
 
 CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})

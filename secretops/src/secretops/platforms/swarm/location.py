@@ -48,5 +48,5 @@ class SwarmStoreLocation(StoreLocation):
     uid: UserId
     # Image of remote commands, which run as a task since no daemon returns a value.
     image: Image
-    # Networks of that task for the connection to the broker.
+    # Networks of remote commands, for the connection to the broker.
     networks: tuple[SwarmName, ...] = ()

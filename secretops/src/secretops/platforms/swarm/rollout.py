@@ -33,7 +33,7 @@ UNDER_WAY = frozenset({"updating", "rollback_started"})
 GOING_BACK = frozenset({"rollback_started", "rollback_paused", "rollback_completed"})
 _FAILED = frozenset({"failed", "rejected", "orphaned"})
 
-# How the daemon's reason begins if no process of the image ran.
+# Start of the daemon's error text if the image's process never ran.
 NEVER_RAN = "starting container failed"
 
 # Attempts to start a container. About one start in a hundred with secrets or configs fails with "unable to remount dir

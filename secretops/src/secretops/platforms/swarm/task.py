@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Variables of the task: its name, and who started it, as `account@host`. Anybody who may start a task can set them.
 VARIABLE, STARTER = "SECRETOPS_TASK", "SECRETOPS_STARTER"
 
-# Folder of the task's secrets, by their names in the Swarm, and name of the operator-supplied value.
+# Folder of the task's secrets: files with their names in the Swarm. SUPPLIED: the file of the operator-supplied value.
 SECRETS, SUPPLIED = Path("/run/secrets"), "supplied"
 
 MANIFEST_FILE = "/etc/coreflux-mcp/secretops.json"

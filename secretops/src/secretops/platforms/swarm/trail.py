@@ -21,7 +21,7 @@ from secretops.manifest import Secret
 from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.trails import ALL, Access, AccessRecordTrail, parsing
 
-# Actions on secrets, configs and services; and those that give access to a container's files on its node.
+# CHANGES: actions on secrets, configs and services. INTO_CONTAINER: actions that give access to a container's files.
 CHANGES = frozenset({"create", "update", "remove"})
 INTO_CONTAINER = frozenset({"exec_create", "archive-path", "attach"})
 

@@ -72,7 +72,7 @@ class Answer:
 class Connection:
     def __init__(self, server: Server) -> None:
         self.server = server
-        # Lead of the server's clock over this machine's, by its last response.
+        # The server's clock minus this machine's, at the last response.
         self.skew: timedelta | None = None
 
     @functools.cached_property

@@ -56,7 +56,7 @@ class VaultVersionStore(VendorVersionStore[State]):
         self._api.update_metadata(pending_path, {key: text})
         if self._api.write(pending_path, document, 0) is None:
             found = self._api.read(pending_path)
-            if found is None or dict(found.data) != document:  # the same document is ours: only the response was lost
+            if found is None or dict(found.data) != document:  # an equal document is ours: only the response was lost
                 self._fence.check(True)
                 raise self._contended(secret, pending=True)
 

@@ -97,8 +97,8 @@ class Evidence:
 
 
 def audit(evidence: Evidence) -> Result:
-    """Check that the API server audits reads of Secrets. If the measurement shows a fault, a confirmation does not
-    count."""
+    """Check that the API server audits reads of Secrets. An operator's confirmation counts only if the
+    measurement shows no fault."""
     measured, confirmed = _measured_audit(evidence), confirmation(evidence.cluster, AUDIT)
     if not confirmed:
         return measured
