@@ -39,7 +39,7 @@ def parse_host(text: str) -> str:
         return name
     address = ipaddress.ip_address(text)
     plain = getattr(address, "ipv4_mapped", None) or address
-    reserved = plain.version == 4 and plain.is_reserved  # noqa: PLR2004 - IPv4; of IPv6 most is reserved
+    reserved = plain.version == 4 and plain.is_reserved  # noqa: PLR2004 - IPv4 only: most of IPv6 is reserved
     if getattr(address, "scope_id", None) or plain.is_unspecified or plain.is_multicast or reserved:
         raise ValueError("not an address of one machine")
     return str(plain)

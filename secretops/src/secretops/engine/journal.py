@@ -31,7 +31,7 @@ class Entry:
             raise ValueError("a time with no zone")
         for text in (self.secret, self.version, self.step, self.outcome, self.actor):
             if not isinstance(text, str):
-                raise ValueError("no text")  # noqa: TRY004 - as any other line that does not parse
+                raise ValueError("no text")  # noqa: TRY004 - the error for every line that does not parse
 
 
 class Journal(Protocol):

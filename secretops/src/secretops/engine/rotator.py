@@ -114,7 +114,7 @@ class Rotator(ABC):
             return None
         return version
 
-    def _revoke(self, version: Version) -> None:  # noqa: B027 - no target knows some values
+    def _revoke(self, version: Version) -> None:  # noqa: B027 - some values have no target
         ...
 
     def _value(self, version: Version, purpose: str) -> Value:

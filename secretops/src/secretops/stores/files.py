@@ -90,7 +90,7 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
             owned_files.check_folder(root, follow=True)
         folders = [*FOLDERS, UNITS]
         if secrets and (root / "versions").is_dir():
-            folders.extend(map("versions/{}".format, os.listdir(root / "versions")))  # noqa: PTH208 - without objects
+            folders.extend(map("versions/{}".format, os.listdir(root / "versions")))  # noqa: PTH208 - without Path objects
         for folder in folders:
             with contextlib.suppress(FileNotFoundError):
                 status = os.lstat(f"{root}/{folder}")

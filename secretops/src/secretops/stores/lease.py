@@ -103,8 +103,8 @@ class LeaseStore(abc.ABC):
 
     @abc.abstractmethod
     def contended(self, left: str) -> SecretopsError:
-        """Return the error for a record that other processes change before each write. `left`: the consequence, as a
-        part of its rule."""
+        """Return the error for a record that other processes change before each write. `left`: the consequence, for
+        the error's rule."""
 
 
 class HeldLease:

@@ -62,7 +62,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
     def versions(self, secret: str) -> Versions:
         return self._state(secret).versions
 
-    def read(self, secret: str, version: str, *, purpose: str) -> Value:  # noqa: ARG002 - the vendor's log has none
+    def read(self, secret: str, version: str, *, purpose: str) -> Value:  # noqa: ARG002 - not in the vendor's log
         state = self._state(secret)
         if not any(kept.id == version for kept in state.versions.living):
             raise store_errors.no_value(secret, version)

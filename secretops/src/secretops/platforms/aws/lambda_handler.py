@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3  # noqa: F401 - loaded while Lambda starts the function, as everything below
+import boto3  # noqa: F401 - Lambda loads it at start, like the imports below
 
 from secretops import redaction
 from secretops.engine.decisions import Reason
@@ -96,7 +96,7 @@ def tick(_event: object, _context: object) -> dict[str, Any]:
     with _reported("tick"):
         session = _session()
         outcomes = tick_operation.tick(session, scheduled=_Scheduled(session))
-        print(json.dumps(_metrics(session, outcomes)), flush=True)  # noqa: T201 - CloudWatch reads metrics in a line
+        print(json.dumps(_metrics(session, outcomes)), flush=True)  # noqa: T201 - CloudWatch reads metrics from a log line
         for outcome in outcomes:
             notes = [*outcome.done, *outcome.attention, *outcome.waiting]
             level = logging.WARNING if outcome.attention else logging.INFO

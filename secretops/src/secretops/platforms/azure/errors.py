@@ -115,7 +115,7 @@ _CUT = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
 def codes(error: AzureError) -> list[str]:
-    """Return Azure's error codes, the innermost first, then the HTTP status; else the name of the SDK's class."""
+    """Return Azure's error codes, the innermost first, then the HTTP status; else the name of the SDK's exception."""
     if not isinstance(error, HttpResponseError):
         return [type(error).__name__]
     found: list[str] = []

@@ -135,7 +135,7 @@ class LeaseBlob(LeaseStore):
             return StoredLease(replace(found.record, holder="another process"))
         return found
 
-    def contended(self, left: str) -> SecretopsError:  # noqa: ARG002 - nothing was begun
+    def contended(self, left: str) -> SecretopsError:  # noqa: ARG002 - the error needs no consequence
         found = self.status()
         return lease_held(found.holder, found.since)
 

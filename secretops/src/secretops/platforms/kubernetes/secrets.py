@@ -42,7 +42,7 @@ class SecretData:
 
 
 class Secrets:
-    """Reads and changes Secrets. `guard` runs before each write, with True after a conflict."""
+    """Reads and changes Secrets. `guard` runs before each write: after a conflict with the argument True."""
 
     def __init__(self, api: Api, guard: Callable[[bool], None]) -> None:
         self._api, self._guard = api, guard

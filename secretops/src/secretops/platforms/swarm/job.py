@@ -87,7 +87,7 @@ class Job:
             "CapabilityDrop": ["ALL"],
             "Mounts": [
                 {"Type": "bind", "Source": socket_of(), "Target": SOCKET},
-                {"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": {"Mode": 0o1777}},  # noqa: S108 # nosec B108 - the task's own
+                {"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": {"Mode": 0o1777}},  # noqa: S108 # nosec B108 - the task's own folder
             ],
             "StopGracePeriod": STOP_SECONDS * 1_000_000_000,
             "Configs": configs,

@@ -72,7 +72,7 @@ class VaultSource(PollingSource):
             raise _removed(name, f"the newest version {metadata.current} was {how}, and KV returns no older one")
         return str(metadata.current)
 
-    def fetch(self, name: str, revision: str) -> StoredVersion | None:  # noqa: ARG002 - the newest by now
+    def fetch(self, name: str, revision: str) -> StoredVersion | None:  # noqa: ARG002 - returns the newest version
         found = self._api.read(name)
         if found is None:
             raise _removed(name, "the newest version was removed, and KV returns no older one")
