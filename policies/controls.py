@@ -38,7 +38,7 @@ TEXTS: Final[Mapping[Framework, Text]] = {
         "Rules serve requirements on systems and their accounts. No rule serves a requirement on card data itself, "
         "such as 1.4.4, 3.5.1 or 10.2.1.1, or on the keys that protect it (3.6 and 3.7). A server, its rotator and "
         "their broker users are application accounts, so 8.6 applies to their passwords; 8.3.1, 8.3.6 and 8.3.9 are "
-        "for people. Any MQTT client can log in as a broker user, so 8.6.2 applies, too.",
+        "for people. 8.6.2 applies because any MQTT client, and so a person, can log in as a broker user.",
     ),
     Framework.HIPAA: Text(
         "45 CFR 164.312, Technical safeguards",

@@ -217,7 +217,7 @@ RULES = (
     Rule(
         name="aws-functions-hold-no-value",
         sentence="No variable of a function is a credential.",
-        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of a configuration read no credential"),
+        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "the configuration contains no credential"),
         limitation=LEAK,
         checks=(Each(aws.FUNCTION, _variables_of_function),),
     ),
@@ -313,7 +313,7 @@ RULES = (
     Rule(
         name="aws-tasks-hold-no-value",
         sentence="No variable or command of a task has a credential; variables name the ARN of a secret instead.",
-        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of a configuration read no credential"),
+        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "the configuration contains no credential"),
         limitation=LEAK,
         checks=(container_check(_values_of_container),),
     ),

@@ -110,7 +110,7 @@ RULES = (
     Rule(
         name="azure-containers-hold-no-value",
         sentence="No app and no job has a secret value: an identity fetches values and pulls images.",
-        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of a configuration read no credential"),
+        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "the configuration contains no credential"),
         limitation="A secret value in a variable with a harmless name: tests search deployed stacks for real values.",
         checks=(
             *rows(

@@ -143,7 +143,7 @@ RULES = (
     Rule(
         name="dotenv-is-for-development",
         sentence="No production stack stores its secrets in a folder of plain files.",
-        controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "values of production are encrypted"),
+        controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "production values are encrypted"),
         limitation="That the disk under the folder is encrypted.",
         checks=rows(
             FOLDER,
@@ -160,7 +160,7 @@ RULES = (
     Rule(
         name="dotenv-public-files-are-public",
         sentence="Pulumi writes no secret value into a folder.",
-        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of the state read no credential"),
+        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "the state contains no credential"),
         limitation="What a person writes into config/.env.",
         checks=(Each(FOLDER, _public),),
     ),

@@ -93,7 +93,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-declares-no-value",
         sentence="The stack has no resource of a type that contains a password, token, private key or other secret.",
-        controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "readers of the state read no credential"),
+        controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "the state contains no credential"),
         limitation="Resource types that the rule does not list, and values that are stored without Pulumi.",
         checks=(Each("*", _look_at_type),),
         across=lambda plan: (found for one in plan.others for found in _look_at_type(one)),
@@ -114,7 +114,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-holds-no-value",
         sentence="No input and no output of the stack is a secret's value, encrypted or not.",
-        controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "readers of the state read no credential"),
+        controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "the state contains no credential"),
         limitation="A password of under 32 characters without a symbol, if its name is harmless or it is in a list; a "
         "password that looks like a path or an address; files in an archive.",
         checks=(Each("*", _look_at_inputs),),

@@ -109,7 +109,7 @@ RULES = (
         name="swarm-logs-retained",
         sentence="No service discards its log: it records who read which secret.",
         controls=controls("CC7.2 10.2.1 164.312(b) 32(1)(d)", "reads of secrets are recorded"),
-        limitation="How long daemons retain a log, and reads by others: a Swarm records none (output gaps).",
+        limitation="How long daemons retain a log, and reads by others, which a Swarm does not record.",
         checks=rows(
             SERVICE,
             ("taskSpec.logDriver.name", lambda name: name != "none", "is none: records of reads are lost; set another"),
@@ -174,7 +174,7 @@ RULES = (
     Rule(
         name="swarm-secrets-are-files",
         sentence="No variable or command contains a secret value; only the container's user can read a secret's file.",
-        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of a configuration read no credential"),
+        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "the configuration contains no credential"),
         limitation="The files of versions that secretops attaches later: secretops sets their modes.",
         checks=(
             *(Expect(SERVICE, f"{_CONTAINER}{what}", no_credential, HAS_CREDENTIAL) for what in ("commands", "args")),
@@ -220,7 +220,7 @@ RULES = (
     ),
     Rule(
         name="swarm-updates-roll-back",
-        sentence="Replicas are replaced one at a time, each after its successor is healthy, or rolled back.",
+        sentence="Replicas are replaced one at a time, each after its successor is healthy; failed updates roll back.",
         controls=controls("CC8.1 6.5.1 164.312(c)(1) 32(1)(b)", "an update that fails is undone"),
         limitation="How long a rotation takes in a service of many replicas.",
         checks=(
