@@ -237,7 +237,7 @@ RULES = (
     ),
     Rule(
         name="aws-functions-share-network",
-        sentence="If a function that reads values is in a VPC, all of them are.",
+        sentence="If one function that reads values is in a VPC, all such functions are.",
         controls=controls("CC6.6 1.3.2 164.312(e)(1)", "values stay within the VPC"),
         limitation="What the VPC's security groups and endpoints let out: their owner decides.",
         across=_outside_vpc,
@@ -254,7 +254,7 @@ RULES = (
         name="aws-messages-encrypted",
         sentence="Every queue and topic is encrypted.",
         controls=controls("CC6.1 164.312(a)(2)(iv) 32(1)(a)", "messages are encrypted at rest"),
-        limitation="Whether a message has a value: the leak gate of the tests looks for it.",
+        limitation="Whether a message contains a secret value: tests search deployed stacks for real values.",
         checks=(Each((aws.QUEUE, aws.TOPIC), _unencrypted),),
     ),
     Rule(

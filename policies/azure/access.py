@@ -153,7 +153,7 @@ RULES = (
         name="azure-network-closed-wholly",
         sentence="Vault and storage account admit named networks and no Azure services, or the stack declares the gap.",
         controls=controls("CC6.6 1.4.1 1.4.2 164.312(a)(1)", "only named networks reach the vault"),
-        limitation="A stack with store.open_to_internet: roles alone protect its vault, as its output gaps says.",
+        limitation="That networks are closed with store.open_to_internet: only roles protect that vault (output gaps).",
         checks=(
             *rows(
                 VAULT,

@@ -168,7 +168,7 @@ RULES = (
         sentence="Every alert is on, reads the trail's tables, fires at the first event, and notifies an action group.",
         controls=controls("CC7.2 10.4.1.1 10.7.2 164.312(b)", "failures and anomalies are reported in time"),
         later="the query of undeclared reads lists object ids that Entra has not created yet",
-        limitation="That somebody reads the notification, and that Azure fires the alert: never tested in an account.",
+        limitation="That Azure fires the alert, which no test did in a real account, or that somebody reads it.",
         checks=(
             *rows((QUERY, ACTIVITY, GROUP), ("enabled", is_true, "is not true: nobody is notified; set true")),
             *rows((QUERY, ACTIVITY), ("actions.actionGroups", is_set, "is empty: nobody is notified; name one")),
@@ -216,7 +216,7 @@ RULES = (
         controls=controls(
             "CC7.1 CC7.2 10.2.1.6 10.3.4 10.7.2 164.312(b) 164.312(c)(1)", "a change that weakens the stack is reported"
         ),
-        limitation="Changes above the resource group, and that Azure logs each change: never tested in an account.",
+        limitation="Changes above the resource group. No test in a real account shows that Azure logs each change.",
         across=_tampering,
         types=(STORE,),
     ),
