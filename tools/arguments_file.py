@@ -119,7 +119,7 @@ class Writer:
 
 
 class PluginWriter(Writer):
-    """Writes the types for the plugin, with enums instead of literals, list and dict."""
+    """Writes the types for the plugin, with enums instead of literals, and with the types list and dict."""
 
     sequence, mapping, suffix = "list", "dict", ""
 

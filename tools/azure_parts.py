@@ -1,6 +1,6 @@
 """npm packages for Azure's tests: Azurite, and Microsoft's description of Key Vault.
 
-Azurite is the newest version for Node.js 20. The description is one file of a package, downloaded and checked.
+Azurite is the newest version for Node.js 20.
 """
 
 from __future__ import annotations

@@ -156,8 +156,8 @@ def last_name(node: ast.AST) -> str:
 
 
 def text_of(node: ast.AST | None, names: Callable[[ast.expr], str] = lambda _: "`x`") -> str:
-    """Return the text of a string expression, with `names` for the expressions in it. Empty for any other
-    expression."""
+    """Return the text of a string expression, or "" for another one. `names` returns the text for an expression in
+    it."""
     match node:
         case ast.Constant(value=str(text)):
             return text

@@ -77,7 +77,7 @@ class Command:
 
 @dataclass(frozen=True)
 class ByHand:
-    """A person must check it, because no command can, or not within hours."""
+    """A person must check the claim, because no command can, or not within hours."""
 
     how: str
 

@@ -295,7 +295,7 @@ def _print_errors(text: str) -> None:
 
 
 def changed_files(base: str, root: Path) -> list[str]:
-    """Return the names of files that differ from the commit `base`, before and after a rename. Raises SetupError."""
+    """Return the old and new names of files that differ from the commit `base`. Raises SetupError."""
     command = ["git", "-C", str(root), "diff", "--name-only", "--no-renames", base]
     return run_step(
         f"what has changed since {base}", command, remedy="name a commit of this clone: git log"

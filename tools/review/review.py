@@ -101,7 +101,7 @@ class Conditions(StrEnum):
 
 
 class Judge(StrEnum):
-    """The side whose rules report a broken rule."""
+    """Whose rules report a broken rule: base, pull request (head), or both."""
 
     BOTH = "both"
     HEAD = "head"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VARIABLE = "STANDIN"
-# Values of the variable. If it is unset: Pulumi's provider with credentials, otherwise the stand-in, for previews.
+# Values of VARIABLE. If it is not set: Pulumi's provider if there are credentials, otherwise the stand-in, for
+# previews.
 MODES = {
     "preview": "the stand-in, with credentials, too; it previews changes and applies none",
     "up": "the stand-in, which may also change its state, for tests",
@@ -29,7 +30,7 @@ class UnknownModeError(Exception): ...
 
 
 def mode(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the variable's value, or "". Raises UnknownModeError."""
+    """Return the value of VARIABLE, or "". Raises UnknownModeError."""
     chosen = environment.get(VARIABLE, "")
     if chosen and chosen not in MODES:
         meanings = "; ".join(f"{name}: {meaning}" for name, meaning in MODES.items())
@@ -49,7 +50,7 @@ class Choice:
 
 
 def choose(credentials: str) -> Choice:
-    """Choose by the variable, or else by `credentials`, which is their source or "". Raises UnknownModeError."""
+    """Choose by VARIABLE, or if it is not set, by `credentials`: their source or "". Raises UnknownModeError."""
     match mode():
         case "never":
             return Choice(standin=False, reason=f"{VARIABLE}=never")

@@ -12,12 +12,12 @@ from tools.standin.sdk_types import did_you_mean
 
 class Form(Protocol):
     def problem(self, value: Any) -> tuple[str, str] | None:
-        """Return rule and remedy, or None. Values of other types are ignored."""
+        """Return rule and remedy; None if the value is valid or of another type."""
 
 
 @dataclass(frozen=True)
 class Between:
-    """A number that is in `also`, or in the range and a multiple of `step`."""
+    """Accepts a number that is in `also`, or in the range and a multiple of `step`."""
 
     least: int
     most: int

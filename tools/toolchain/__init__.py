@@ -1,1 +1,1 @@
-"""Pulumi's CLI and language host from package registries, without Pulumi's installer."""
+"""Get Pulumi's CLI and language host from package registries, without Pulumi's installer."""

@@ -1,6 +1,6 @@
 """Find the pinned Pulumi CLI on PATH, or build it from Go modules into the user's cache.
 
-Pulumi publishes the CLI only on its site; the source is a Go module.
+Pulumi publishes binaries only on its site.
 """
 
 from __future__ import annotations

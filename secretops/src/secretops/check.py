@@ -72,7 +72,7 @@ class Check:
 
 
 def table(subject: Subject, functions: Mapping[str, Callable[[Subject], Result]]) -> list[Check]:
-    """Return a check for each name, which calls its function with `subject`."""
+    """Return a check for each of `functions`. A check calls its function with `subject`."""
     return [Check(name, partial(function, subject)) for name, function in functions.items()]
 
 

@@ -20,7 +20,7 @@ _REFERENCE = "AWS' Service Authorization Reference"
 
 
 class KnownAction:
-    """A `Form`: a known action. `*` and `?` are IAM's wildcards."""
+    """Accepts known actions. `*` and `?` are IAM's wildcards."""
 
     def problem(self, action: Any) -> tuple[str, str] | None:
         if not isinstance(action, str) or action == "*":

@@ -26,7 +26,7 @@ LEAST_HOURS = 4
 
 @dataclass(frozen=True)
 class EventSchedule:
-    """A `Form`: a rate, or six cron fields with a question mark for day or weekday. `once` also allows at(time)."""
+    """Accepts a rate, or six cron fields with a question mark for day or weekday. With `once`, also at(time)."""
 
     once: bool = False
 
@@ -47,7 +47,7 @@ class EventSchedule:
 
 
 class RotationSchedule:
-    """A `Form`: a schedule in hours or days, on the hour, with at least four hours between rotations."""
+    """Accepts a schedule in hours or days, on the hour, with at least four hours between rotations."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):

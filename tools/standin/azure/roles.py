@@ -35,7 +35,7 @@ _DEFINITION = re.compile(rf"({SUBSCRIPTION})?/providers/Microsoft\.Authorization
 
 
 class KnownRole:
-    """A `Form`: the id of a known role definition."""
+    """Accepts the id of a known role definition."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):

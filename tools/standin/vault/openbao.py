@@ -41,7 +41,7 @@ REMEDIES: Mapping[int, str] = {
 
 
 class OpenBao:
-    """The resources in the OpenBao server at `url`. Raises RefusedError unless that server is on this machine."""
+    """The resources in the OpenBao server at `url`. Raises RefusedError unless it is on this machine."""
 
     def __init__(self, url: str, namespace: str = "") -> None:
         parts = urlsplit(url)

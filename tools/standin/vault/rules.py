@@ -26,7 +26,7 @@ ROLE = Like(r"[\w.-]+", "a role's name, of letters, digits, dots, dashes and und
 
 
 class Capabilities:
-    """A `Form`: a policy with known capabilities."""
+    """Accepts a policy with known capabilities."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):
@@ -43,7 +43,7 @@ class Capabilities:
 
 
 class Passwords:
-    """A `Form`: a password policy with a length, and with rules for characters (Vault, Password policies)."""
+    """Accepts a password policy with a length, and with rules for characters (Vault, Password policies)."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):

@@ -84,8 +84,7 @@ R = TypeVar("R")
 
 
 def _redirected(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[Concatenate[BrokerClient, P], R]:
-    """Make a method call the client's successor, if there is one, because a caller may still use the replaced
-    client."""
+    """Redirect a method to the client's successor, if there is one. Callers may still use the replaced client."""
 
     @functools.wraps(method)
     def run(self: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> R:

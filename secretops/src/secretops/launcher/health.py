@@ -1,8 +1,8 @@
 """Docker's health check of a container: `python -m secretops.launcher.health`.
 
 A container is healthy if it serves, has served before, or waits for first values. A new replica with a rejected version
-never serves, so it is not healthy, and replaces no running replica. A replica that has served stays healthy, so an
-unreachable broker restarts none.
+never serves, so it is not healthy, and replaces no running replica. A replica that has served stays healthy, so it is
+not restarted while the broker is unreachable.
 """
 
 from __future__ import annotations

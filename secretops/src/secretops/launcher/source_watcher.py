@@ -122,7 +122,7 @@ class StoppedError(SecretopsError): ...
 
 @dataclass
 class Swap:
-    """Changes the server to `settings`, unless `is_obsolete` returns True."""
+    """Switches the server to `settings`, unless `is_obsolete` returns True."""
 
     connection: BrokerConnection
     settings: ServerSettings

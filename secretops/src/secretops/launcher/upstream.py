@@ -125,7 +125,7 @@ def set_tool_settings(settings: ServerSettings, server: UpstreamServer) -> None:
 
 
 class AgentRequests:
-    """Replaces the module `requests` in upstream. Sends requests for upstream's fixed agent to `url` instead."""
+    """Replaces the module `requests` in upstream's code. Requests to the agent in that code go to `url` instead."""
 
     PATH = "/api/v1/chat/completions"
 

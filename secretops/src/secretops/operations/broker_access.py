@@ -1,4 +1,4 @@
-"""Access to the broker apart from a rotation's steps: secretops' admin, the servers' reports, and hints."""
+"""Access to the broker outside of a rotation's steps: secretops' admin, the servers' reports, and hints."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Re
 
 
 def facts_for_retiring(session: Session, secret: Secret, versions: Versions) -> Facts:
-    """Return the facts for retiring: the servers' reports, or for a CA, whether its certificates are still in use."""
+    """Return the facts that permit retiring: the servers' reports, or for a CA, whether its certificates are still in
+    use."""
     facts = session.facts(secret, versions=versions)
     previous = versions.previous
     if previous is None or previous.retired:

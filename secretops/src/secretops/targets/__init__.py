@@ -16,7 +16,7 @@ _TARGETS: dict[BrokerKind, type[MosquittoTarget | CorefluxTarget]] = {
 
 
 def open_target(broker: Broker, kind: SecretKind) -> Target:
-    """Return the target in `broker`. Raises UsageError if `kind` is not a kind of broker user."""
+    """Return the users of `broker` as a target. Raises UsageError if `kind` is not a kind of broker user."""
     if not kind.alternates:
         raise UsageError(
             f"a secret of kind {kind} has no broker user",

@@ -40,7 +40,7 @@ def is_testable(secret: Secret) -> bool:
 
 
 def manual_steps(secret: Secret, incident: Incident) -> list[str]:
-    """Return the steps that a person must do where the value was made or is accepted."""
+    """Return the steps that a person must do, such as to revoke the value at its issuer."""
     match secret.kind:
         case SecretKind.MQTT_USER:
             return _own_users(secret, incident)

@@ -1,8 +1,7 @@
 """Replace a compromised value under the lease, invalidate the old value, and prove both.
 
-Versions in `Incident.known` are exposed; all others are new. By this list, a repeated attempt recognizes what an
-interrupted attempt has already replaced. If a proof fails, all versions are added to `known`, so the next attempt
-replaces them, too.
+Versions in `Incident.known` are exposed; all others are new. So a repeated attempt knows what an interrupted attempt
+has already replaced. If a proof fails, all versions are added to `known`, and the next attempt replaces them, too.
 """
 
 from __future__ import annotations
