@@ -1,4 +1,4 @@
-"""Real parts that tests of several folders share, and what a skip means in CI."""
+"""Fixtures that several folders share, and the rule that a skip fails in CI."""
 
 import gc
 import os
@@ -79,7 +79,7 @@ MAY_BE_MISSING = {
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With CI=true a skip is a failure: nothing passes there because a part was missing."""
+    """Turn a skip into a failure with CI=true, so that no test is skipped there because a program is missing."""
     report = yield
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
         assert isinstance(report.longrepr, tuple)  # file, line, reason
@@ -90,7 +90,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Report once what a missing mosquitto has changed, if it has changed a test."""
+    """Report once how tests differ without mosquitto, if it is missing and a test depends on it."""
     from tests.real.mosquitto import NOT_INSTALLED, REPLACED
 
     reports = [one for some in terminalreporter.stats.values() for one in some if isinstance(one, pytest.TestReport)]

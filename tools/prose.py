@@ -156,8 +156,7 @@ def last_name(node: ast.AST) -> str:
 
 
 def text_of(node: ast.AST | None, names: Callable[[ast.expr], str] = lambda _: "`x`") -> str:
-    """Return the text of a string expression, or "" for another one. `names` returns the text for an expression in
-    it."""
+    """Return the text of a string expression, or "" for any other. `names` returns the text of inner expressions."""
     match node:
         case ast.Constant(value=str(text)):
             return text

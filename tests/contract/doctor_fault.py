@@ -1,4 +1,4 @@
-"""What all planted faults of `secretops doctor` share: each is reported, found, and repaired where possible."""
+"""Plant faults for `secretops doctor`. Each fault must be reported, and repaired where possible."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +37,8 @@ def reported(result: Result) -> str:
 
 
 def prove(fault: Fault[Place], place: Place) -> None:
-    """Plant it: its check reports it, offers a repair exactly where one is declared, and the repair works."""
+    """Plant `fault`. Its check must report it, and offer a repair only if the fault declares one. The repair must
+    work."""
     fault.plant(place)
     found = place.look()
     result = found[fault.check]

@@ -1,4 +1,4 @@
-"""Shared by a namespace of a real API server and an in-memory one, as places of the Kubernetes store."""
+"""What the two test places of the Kubernetes store share: a namespace of a real API server, and one in memory."""
 
 from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 
@@ -6,7 +6,7 @@ KEYS = {"username": "it-user", "password": "it-password", "ca.crt": "ca.crt"}
 
 
 class OfAServer:
-    """A place whose server writes the access records."""
+    """A place whose server writes the access records itself, so that the store writes none."""
 
     def records(self) -> list[dict[str, str]]:
         return []

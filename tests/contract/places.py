@@ -1,4 +1,5 @@
-"""Where each store has its versions and deliveries: how a test opens, inspects, edits and kills it.
+"""For each store, a place with its versions and deliveries, which a test opens, inspects, edits, and kills processes
+in.
 
 The folder, the API server, OpenBao and the kills are real. moto replaces AWS; tools/key_vault and Azurite replace
 Azure. A new store is one more `Place` and its row.
@@ -63,32 +64,32 @@ class Feature(StrEnum):
 
 
 class Place(Protocol):
-    """One store's place, for secret "it"."""
+    """A place of one store, with the secret "it"."""
 
     @property
     def address(self) -> str:
-        """The address for another process."""
+        """Return a text from which another process opens the place."""
 
     def open(self) -> VersionStore:
-        """Return a new store: nothing may depend on a process's memory."""
+        """Return a new store object, so that nothing depends on a process's memory."""
 
     def delivered(self) -> dict[str, str | None]:
         """Return the fields of "it" as its readers see them."""
 
     def keeps(self, text: str) -> list[str]:
-        """Return where in it `text` still is."""
+        """Return the parts of the place that still contain `text`."""
 
     def edit(self, old: str, new: str) -> None:
-        """Replace `old` by `new` in the delivered value, like a person."""
+        """Replace `old` with `new` in the delivered value, as a person would."""
 
     def clear(self) -> None:
-        """Remove the delivered values, like a person."""
+        """Remove the delivered values, as a person would."""
 
     def records(self) -> list[dict[str, str]]:
         """Return the access records that the store itself writes."""
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        """Run `work` in a process that is killed at its effect number `moment`. Return False if it ended first."""
+        """Run `work` in a process that is killed at change number `moment`. Return False if the process ended first."""
 
 
 def _as_if_never_renewed(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +193,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Namespace(InNamespace):
-    """The Kubernetes store's: a namespace of the test run's API server, as its admin."""
+    """The Kubernetes store's place: a namespace of the test run's API server. Requests are an admin's."""
 
     address: str  # Its name, and the folder, the ports and the admin's kubeconfig of the cluster.
 
@@ -222,7 +223,7 @@ class Namespace(InNamespace):
         kubeconfig: Path | None = None,
         timing: Timing | None = None,
     ) -> KubernetesVersionStore:
-        """By default as the admin. Its lease is short, so that a test waits less."""
+        """Open the store, by default as the admin. Its lease is short, so that a test waits less."""
         from secretops.platforms.kubernetes.api import Api
         from secretops.platforms.kubernetes.connection import connect
         from secretops.platforms.kubernetes.lease import Timing
@@ -276,7 +277,7 @@ class Namespace(InNamespace):
 
 @dataclass(frozen=True)
 class Account(OfAServer):
-    """The AWS store's: secrets in moto, through a client that enforces AWS' rules."""
+    """The AWS store's place: secrets in moto, through a client that enforces AWS' rules."""
 
     address: str  # moto's URL, and the prefix of its names.
 
@@ -337,7 +338,7 @@ class Account(OfAServer):
         return {name: found.get(name) for name in FIELDS}
 
     def keeps(self, text: str) -> list[str]:
-        """Only versions with a label: AWS deletes the others by itself, and no request does it sooner."""
+        """Search only versions with a label, because AWS deletes the others itself, and no request does it sooner."""
         return [
             version
             for version, labels in self.labels().items()
@@ -365,7 +366,7 @@ class Account(OfAServer):
 
 @dataclass(frozen=True)
 class InVault(OfAServer):
-    """The Azure store's: secrets of a stand-in vault, with the lease of a blob in Azurite."""
+    """The Azure store's place: secrets of a stand-in vault, with the lease of a blob in Azurite."""
 
     address: str  # The vault's URL, the blob's, and the rotator's environment.
 
@@ -411,7 +412,7 @@ class InVault(OfAServer):
         timing: SlowTiming | None = None,
         client: SecretClient | None = None,
     ) -> KeyVaultVersionStore:
-        """With the shortest lease that Azure allows."""
+        """Open the store, with the shortest lease that Azure allows."""
         from secretops.platforms.azure.api import KeyVaultApi
         from secretops.platforms.azure.lease import LeaseBlob
         from secretops.platforms.azure.store import KeyVaultVersionStore
@@ -464,7 +465,7 @@ class InVault(OfAServer):
 
 
 def _holds(content: bytes, text: str) -> bool:
-    """Whether `content` has `text`, plain or as JSON."""
+    """Return whether `content` contains `text`, plain or as JSON."""
     return text.encode() in content or json.dumps(text)[1:-1].encode() in content
 
 
@@ -487,7 +488,7 @@ _OF_ONE_PROCESS = {Feature.ANOTHER_PROCESS: "it is in the memory of one process"
 
 
 def _in_memory(module: str, client: str) -> tuple[Callable[[str], Place], Callable[[pytest.FixtureRequest, Path], str]]:
-    """Return `at` and `fresh` of a store in memory. Its row skips where the store's client is not installed."""
+    """Return `at` and `fresh` of a store in memory. Skips its row if the store's client is not installed."""
 
     def found() -> Any:
         pytest.importorskip(client)

@@ -35,7 +35,7 @@ SHOW = 'for each in /run/secrets/*; do [ -e "$each" ] && echo "$(basename "$each
 
 @dataclass(frozen=True)
 class InSwarm:
-    """A service of one replica that sleeps, and the secrets with its name as prefix."""
+    """A service with one replica that sleeps, and the secrets whose names start with the service's name."""
 
     address: str  # The daemon's socket, the service's name and a file of access records.
 
@@ -107,7 +107,7 @@ class InSwarm:
         monitor: float = 0.2,
         image: str = BASE,
     ) -> None:
-        """`monitor`: seconds in which a failing new task rolls the service back."""
+        """Create the service. If a new task fails within `monitor` seconds, the service is rolled back."""
         update = {"Parallelism": 1, "Order": "start-first", "FailureAction": "rollback", "Monitor": int(monitor * 1e9)}
         container = {"Image": image, "Command": list(command), "StopSignal": "SIGKILL"}
         self.api.create(
@@ -233,7 +233,7 @@ class InSwarm:
 
 
 class ReadByTask:
-    """`Values` of a process outside of all tasks: a task fetches each text. Remembers no write."""
+    """`Values` for a process that is no task: reads each text with a task, and remembers no write."""
 
     def __init__(self, place: InSwarm) -> None:
         self._place = place

@@ -312,7 +312,7 @@ def test_idempotent_request_is_retried(
 
 @pytest.mark.parametrize("fault", [Fault.GARBAGE_AFTER, Fault.OTHER_AFTER, Fault.MOVED])
 def test_an_answer_of_another_form_proves_nothing(alone: DigitalOcean, agent: DigitalOceanAgent, fault: Fault) -> None:
-    """It is neither an empty list, nor the agent's acceptance of a key. A redirect is not followed."""
+    """Such an answer counts neither as an empty list of keys, nor as an accepted key. A redirect is not followed."""
     _, value = agent.create("it")
     alone.requested.clear()
     alone.fail("list", *[fault] * TRIES)

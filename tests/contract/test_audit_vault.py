@@ -1,4 +1,5 @@
-"""`secretops audit` over the logs of a real OpenBao: each read once, with its reader, without its value."""
+"""`secretops audit` over the logs of a real OpenBao: each read is listed once, with its reader and without the
+value."""
 
 import json
 import secrets

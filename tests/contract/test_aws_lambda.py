@@ -54,7 +54,7 @@ def test_three_rotations_alternate_users_and_readers_can_always_log_in(stack: Aw
 
 
 def test_first_test_step_passes_when_no_secret_has_a_value(stack: AwsStack) -> None:
-    """Like the first `pulumi up` with a broker that requires a client certificate, which is missing too."""
+    """The state is that of the first `pulumi up`. The broker requires a client certificate, which is missing, too."""
     broker = stack.manifest.broker.model_copy(update={"certificate_secret": "client-cert"})
     stack.manifest = stack.manifest.model_copy(update={"broker": broker})
     token = stack.begin()
@@ -110,7 +110,7 @@ def test_schedule_of_aws_is_read_from_aws(stack: AwsStack) -> None:
 
 @pytest.mark.slow
 def test_abandoned_empty_pending_version_is_released_for_aws(stack: AwsStack) -> None:
-    """A rotation leaves one if its first step was refused, here within the grace period. AWS gives up."""
+    """A rotation leaves an empty pending version if its first step is refused, here because of the grace period."""
     stack.all_steps(stack.begin())
     stack.skip_grace()
     stack.all_steps(stack.begin())

@@ -58,8 +58,8 @@ class Drill:
         return path.read_text()
 
     def is_gone_through_with(self) -> float:
-        """Compromise mqtt while an attacker has two good values and a session with each. Return the seconds from the
-        start of the command until the newer one is refused."""
+        """Run the command on mqtt while an attacker has two valid values and a session with each. Return the seconds
+        from the start of the command until the newer value is refused."""
         stack = self.stack
         stack.rotate()
         before = stack.credential()
@@ -136,7 +136,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Drill:
 
 
 def test_compromise_ends_old_sessions_and_records_an_incident(any_store: Drill, request: pytest.FixtureRequest) -> None:
-    """The value that it replaces, and the one before within its grace period."""
+    """The sessions use the current value, and the previous value, which is within its grace period."""
     refused = any_store.is_gone_through_with()
     print(f"{request.node.callspec.id}: refused {refused:.1f} s after the command began")
 
@@ -215,7 +215,7 @@ def test_value_made_during_an_incident_stays_unless_a_new_one_begins(dev: Drill,
 
 
 def test_pending_version_is_discarded_and_not_published(dev: Drill) -> None:
-    """It was in the store: readers of the store have it."""
+    """Readers of the store may have read the pending version."""
     stack = dev.stack
     stack.rotate()
     session = stack.session()
@@ -236,7 +236,7 @@ def test_pending_version_is_discarded_and_not_published(dev: Drill) -> None:
 
 @pytest.mark.slow
 def test_broker_admin_and_the_operators_former_one_are_replaced(tmp_path: Path) -> None:
-    """On its own broker, whose first admin is then unknown."""
+    """The test has its own broker, because nobody knows its first admin's password afterwards."""
     embedded = start_embedded(tmp_path)
     try:
         stack = make_stack(tmp_path / "store", embedded.broker())
@@ -358,7 +358,8 @@ def compromised(stack: Stack, name: str, folder: Path, *, stdin: str = "") -> tu
 
 
 def test_compromise_of_an_owned_agent_leaves_only_a_new_key(tmp_path: Path, account: DigitalOcean) -> None:
-    """The current one and the previous one within its grace period; the agent learns of it a moment later."""
+    """The current key, and the previous key within its grace period, are deleted. The agent refuses them a moment
+    later."""
     stack = owned_stack(tmp_path / "store", account)
     stack.tick()
     first = stack.key()

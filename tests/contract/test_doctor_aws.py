@@ -1,7 +1,7 @@
-"""`secretops doctor` on a stack in AWS: each check healthy, and with each planted fault.
+"""`secretops doctor` on a stack in AWS: each check is healthy, and reports its planted faults.
 
-moto replaces AWS. It lacks SimulatePrincipalPolicy, and reports every version as just made: this module plays
-those answers, which proves nothing about AWS.
+moto replaces AWS. It lacks SimulatePrincipalPolicy, and reports every version as just made. So this module answers in
+its place, which proves nothing about AWS.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SERVER = f"arn:aws:iam::{ACCOUNT}:role/server"
 
 @dataclass
 class Iam:
-    """SimulatePrincipalPolicy and GetRole, as AWS documents their answers. A stand-in."""
+    """A stand-in for IAM: SimulatePrincipalPolicy and GetRole, with the answers that AWS documents."""
 
     denies: set[tuple[str, str]] = field(default_factory=set)  # Principal and action.
     unknown_context: bool = False
@@ -82,7 +82,7 @@ class Iam:
 
 @dataclass
 class SecretsManager:
-    """moto's, except for the ages of versions and the refusals. A stand-in."""
+    """A stand-in: moto's Secrets Manager, except for the ages of versions and the refusals."""
 
     moto: Any
     ages: dict[str, timedelta] = field(default_factory=dict)  # Version -> its age.
@@ -132,7 +132,7 @@ class Stack:
         return dict(found)
 
     def backend(self, secret: str = "mqtt") -> Any:
-        """Return moto's object of a secret, for what no API request can set."""
+        """Return moto's object of a secret, to set properties that no API request can set."""
         from moto.secretsmanager.models import secretsmanager_backends
 
         return secretsmanager_backends[ACCOUNT][REGION].secrets[self.store.secrets[secret]]
@@ -183,7 +183,7 @@ def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
 
 
 def played(made: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """Return it with the services that a test plays instead of moto's."""
+    """Return `made`, with stand-ins of this module in place of some of moto's services."""
     real = Account.client
 
     def client(account: Account, service: str) -> Any:
@@ -211,7 +211,7 @@ def manifest(moto: Aws, mosquitto: Mosquitto) -> Iterator[Manifest]:
 
 @pytest.fixture
 def healthy(manifest: Manifest, moto_environment: Aws, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """One for all tests that change nothing in moto."""
+    """Return one healthy stack for all tests that change nothing in moto."""
     service = SecretsManager(moto_environment.secrets_manager)
     return played(Stack(moto_environment, manifest, Iam(), service, mosquitto), monkeypatch)
 
@@ -251,7 +251,7 @@ STRAY = "0" * 40
 
 
 def leave_empty_pending(stack: Stack) -> None:
-    """Leave what AWS leaves when the function failed before it set a value."""
+    """Leave an empty pending version, as AWS does when the function fails before it sets a value."""
     strict = StrictSecretsManager(stack.aws.secrets_manager)
     strict.rotate_secret(SecretId=stack.name, ClientRequestToken=STRAY)
     stack.service.ages[STRAY] = timedelta(hours=3)
@@ -286,7 +286,7 @@ ASKING = f"arn:aws:sts::{ACCOUNT}:user/moto"  # The identity of every caller in 
 
 
 def leave_the_subscription_unconfirmed(stack: Stack) -> None:
-    """moto confirms at once; AWS when a person follows the link in its mail. Played."""
+    """Fake an unconfirmed subscription. moto confirms at once; AWS, when a person follows the link in its e-mail."""
     pages = SimpleNamespace(paginate=lambda **_: [{"Subscriptions": [{"SubscriptionArn": "PendingConfirmation"}]}])
     stack.played["sns"] = SimpleNamespace(get_paginator=lambda _name: pages)
 
@@ -296,7 +296,7 @@ def key_of(stack: Stack) -> str:
 
 
 def set_the_clock_back(stack: Stack) -> None:
-    """AWS' answer is an hour later. Played."""
+    """Fake an answer of AWS whose date is an hour ahead."""
     found = stack.aws.client("sts").get_caller_identity()
     found["ResponseMetadata"]["HTTPHeaders"]["date"] = format_datetime(datetime.now(UTC) + timedelta(hours=1))
     stack.played["sts"] = SimpleNamespace(get_caller_identity=lambda: found)

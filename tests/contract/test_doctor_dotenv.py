@@ -156,7 +156,7 @@ TICK, ROTATE = "secretops tick", "secretops rotate mqtt"
 
 
 def link(part: Path) -> None:
-    """Move a part of the store away and leave a link to it, like a shared folder."""
+    """Move a part of the store away, and leave a symbolic link to it, as for a shared folder."""
     shared = part.parents[2] / f"shared{part.name}"
     part.rename(shared)
     part.symlink_to(shared)

@@ -1,4 +1,4 @@
-"""`secretops doctor` on a stack in a Swarm in memory: each check healthy, and with its planted fault."""
+"""`secretops doctor` on a stack in a Swarm in memory: each check is healthy, and reports its planted fault."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InMemory:
-    """Return one with one secret published twice, as a tick leaves it. Every `Api` leads there."""
+    """Return a Swarm with one secret that was published twice, as a tick leaves it. Every `Api` connects to it."""
     place = in_memory(tmp_path)
     lead_to(place, monkeypatch)
     for name in V[1:3]:

@@ -1,4 +1,5 @@
-"""`secretops doctor` on a stack in a real OpenBao: what needs a server. The rest: tests/unit/test_vault_doctor."""
+"""`secretops doctor` on a stack in a real OpenBao: checks that need a server. tests/unit/test_vault_doctor has the
+rest."""
 
 import os
 import threading

@@ -515,7 +515,7 @@ def packet(rng: random.Random) -> tuple[int, bytes]:
 
 
 def attack(seed: int, port: int, users: list[Value], end: float) -> int:
-    """Send packets until the time `end`, with and without a login. Return how many."""
+    """Send packets until the time `end`, with and without a login. Return the number of packets."""
     rng, sent = random.Random(seed), 0  # noqa: S311 - the same at each run
     while time.monotonic() < end:
         topic = rng.choice(["$SYS/Coreflux/Actions/x/Description", *(f"plant/w{rng.randrange(5_000)}",) * 4])

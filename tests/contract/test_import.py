@@ -56,7 +56,7 @@ PAIRS = [
 
 @dataclasses.dataclass
 class Target:
-    """A stack of one store, and what of it may show no value."""
+    """A stack of one store, and the outputs that must not contain a value."""
 
     session: Session
     shown: Callable[[], dict[str, bytes]]
@@ -64,7 +64,7 @@ class Target:
 
 @pytest.fixture
 def server(mosquitto: Mosquitto) -> dict[str, Value]:
-    """Return what a server uses that runs without secretops."""
+    """Return the values of a server that runs without secretops."""
     user = Value({"username": f"plant-{new_password()[:8]}", "password": new_password() + STRANGE})
     open_target(mosquitto.broker(), SecretKind.MQTT_USER).apply(mosquitto.admin, user)
     key = Value({"api-key": new_password() + STRANGE})
@@ -125,7 +125,7 @@ def in_swarm(broker: Broker, folder: Path, request: pytest.FixtureRequest) -> Ta
 
 
 def in_key_vault(broker: Broker, folder: Path, request: pytest.FixtureRequest) -> Target:
-    """Its lease is in memory: no emulator of Storage has to be installed."""
+    """Return a stack in Key Vault. Its lease is in memory, so that no emulator of Azure Storage is needed."""
     make_azure_stack = pytest.importorskip("tests.real.azure_stack").make_azure_stack
     from secretops.platforms.azure.api import KeyVaultApi
     from secretops.platforms.azure.store import KeyVaultVersionStore
@@ -141,7 +141,7 @@ def in_key_vault(broker: Broker, folder: Path, request: pytest.FixtureRequest) -
 
 
 def as_source(kind: str, values: dict[str, Value], folder: Path) -> tuple[str, bytes]:
-    """Return --from and the standard input of a source with `values`."""
+    """Return the argument of --from, and the standard input, for a source with `values`."""
     certificate, user, key = values["client-cert"], values["mqtt"], values["agent-key"]["api-key"]
     (folder / "certs").mkdir(parents=True)
     for name, text in certificate.items():
@@ -182,7 +182,7 @@ class Command:
     output: bytes = b""
 
     def run(self, source: str, stdin: bytes, *more: str) -> int:
-        """Run it, and on a Swarm again in its task, with what the first process passes to it."""
+        """Run the command. On a Swarm, run it again as the task, with the input from the first process."""
         tasks: list[tuple[Any, Value]] = []
 
         def start(command: Any, *, supplied: Value) -> int:
@@ -297,7 +297,7 @@ def test_value_that_fails_its_test_imports_nothing(
     *, stack: Stack, server: dict[str, Value], tmp_path: Path, mosquitto: Mosquitto,
     wrong: dict[str, dict[str, str] | None], codes: list[str],
 ) -> None:  # fmt: skip
-    """The broker requires the client certificate, which no store has yet."""
+    """Each login needs the client certificate, which no store has yet."""
     changes = {"port": mosquitto.mutual_port, "certificate_secret": "client-cert"}
     with digitalocean() as account:
         secrets = tuple(

@@ -70,7 +70,8 @@ def current(stack: IssuedStack) -> Version:
 
 
 def due(stack: IssuedStack) -> None:
-    """Move the clock to the renewal of the current one. OpenBao's next begins today: its life is shorter."""
+    """Move the clock to the renewal of the current certificate. OpenBao uses the real time, so the next one is
+    shorter."""
     at = renewal_at(current(stack))
     assert at
     stack.clock.skip((at - stack.clock()).total_seconds() + 1)
@@ -79,7 +80,7 @@ def due(stack: IssuedStack) -> None:
 def test_renewals_and_a_new_ca_under_load_fail_no_connect(
     running: IssuedStack, broker: Mosquitto, openbao: OpenBao
 ) -> None:
-    """The broker's restarts, which end every session, are before the load and after it."""
+    """The broker restarts only before and after the load, because a restart ends every session."""
     first = root_of(running)
     another = make_another_ca(openbao, running)
     trust(broker, running)  # both, before the new one signs anything
@@ -192,7 +193,7 @@ def agent(stack: IssuedStack, openbao: OpenBao, *secrets_read: str) -> Iterator[
 def test_agent_files_log_in_through_renewals_and_the_agent_issues_nothing(
     running: IssuedStack, broker: Mosquitto, openbao: OpenBao
 ) -> None:
-    """`agent-key` is never put: its template fails and is retried all the time."""
+    """`agent-key` never gets a value, so its template fails and is retried all the time."""
     served = ("mqtt", CERTIFICATE, "agent-key")
     with agent(running, openbao, *served) as folder:
 

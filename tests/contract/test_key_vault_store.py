@@ -1,6 +1,6 @@
-"""What only the Azure store has: versions, their tags, edits, deletions, requests that fail.
+"""Behavior of the Azure store alone: versions, their tags, edits, deletions, requests that fail.
 
-A stand-in that follows Azure's API description is the vault. What every store does is in test_stores.py.
+The vault is a stand-in that follows Azure's API description. test_stores.py has the behavior of all stores.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
 
 @dataclass(frozen=True)
 class LiveVault(InVault):
-    """The place, and the server side of the stand-in."""
+    """The place, with access to the server side of the stand-in."""
 
     azure: Azure
     blob: BlobInMemory = field(default_factory=BlobInMemory, compare=False)
@@ -107,7 +107,7 @@ class LiveVault(InVault):
 
 
 def while_the_vault_writes(place: LiveVault, deed: Callable[[], object]) -> None:
-    """Run `deed` once, before the vault applies its next request that writes."""
+    """Run `deed` once, before the vault executes the next write request."""
 
     def act() -> None:
         place.vault.around_write.remove(act)
@@ -121,7 +121,7 @@ def current(place: InVault) -> Version | None:
 
 
 def followed(place: LiveVault) -> None:
-    """Take the lease over at once: a renewing holder would keep a real successor out."""
+    """Take over the lease at once, which a real successor can't do while the holder renews it."""
     place.blob.follow()
 
 
@@ -207,7 +207,7 @@ def test_a_rotator_that_was_followed_writes_nothing(place: LiveVault, monkeypatc
 
 @pytest.mark.slow
 def test_first_holder_creates_the_lease_blob_but_no_container(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """In Azurite, Microsoft's emulator; the other tests here have a blob in memory."""
+    """This test uses Azurite, Microsoft's emulator. The other tests here have a blob in memory."""
     place = InVault(InVault.fresh(request, tmp_path))
     container = place.location.lease.rpartition("/")[0]
     with place.open(place.location.model_copy(update={"lease": f"{container}/fresh"})).lease("one"):
@@ -218,7 +218,7 @@ def test_first_holder_creates_the_lease_blob_but_no_container(request: pytest.Fi
 
 
 def test_lost_lease_prevents_a_write_retry(place: LiveVault, impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK retries for more than a minute; the lease lasts half of one."""
+    """The SDK retries for more than a minute, but the lease lasts half a minute."""
     publish(place, V[1])
     place.open().add("it", version(V[2]), make())
     fault, new = failing("SetSecret", secret="it"), make()
@@ -259,7 +259,7 @@ def test_unsaved_metadata_undoes_no_step(place: LiveVault, impatient: None, capl
 
 
 def test_a_secret_that_an_operator_made_with_nothing_in_it_is_no_value_and_no_edit(place: LiveVault) -> None:
-    """If Azure assigns no role on a secret that does not exist (docs/adr/0009)."""
+    """An operator must do so if Azure assigns no role on a secret that does not exist (docs/adr/0009)."""
     for name in ("it", "it-pending"):
         place.client.set_secret(name, "{}")
     store = place.open()
@@ -327,7 +327,7 @@ def test_next_tick_takes_back_a_late_write_of_a_writer_without_the_lease(
 
 
 def roll_back(place: LiveVault, name: str, **changes: str) -> None:
-    """Make the newest version of an older one, like a person: its value, and all its attributes."""
+    """Create a new version from an older one, as a person would, with the same value and attributes."""
     made = next(one for one in place.all_versions() if (one.tags or {}).get(f"{PREFIX}id") == name)
     if not made.enabled:
         place.client.update_secret_properties("it", made.version, enabled=True)
@@ -361,7 +361,7 @@ def test_forget_reports_what_remains_without_purging(place: LiveVault, caplog: p
 
 
 def test_pending_version_deleted_by_hand_is_neither_restored_nor_purged(place: LiveVault) -> None:
-    """After each publish its newest version is unused, like those that secretops deletes itself."""
+    """The deleted version is unused after the publish, like the versions that secretops deletes itself."""
     publish(place, V[1])
     place.client.begin_delete_secret("it-pending").wait()
     with pytest.raises(StoreError, match="it-pending in kv-"):
@@ -373,7 +373,7 @@ def test_pending_version_deleted_by_hand_is_neither_restored_nor_purged(place: L
 
 @pytest.mark.slow
 def test_a_purge_killed_at_any_request_is_never_undone(azure: Azure) -> None:
-    """The next tick completes it, unless it had not begun."""
+    """The next tick completes the purge, unless it had not begun."""
     moment, killed, begun = 0, True, False
     while killed:
         place = LiveVault.at(azure)

@@ -1,5 +1,5 @@
-"""The launcher over stdio, with a real broker and the mcp package's client: start, end, and changes of its values. The
-server is upstream's where available, else the small one."""
+"""The launcher over stdio, with a real broker and the mcp package's client: start, end, and changes of values. The
+server is upstream's if available, otherwise tests/real/small_server."""
 
 import json
 import secrets
@@ -49,7 +49,7 @@ ENV = "file:{}/.env"
 
 @dataclass
 class Launched:
-    """A folder of values, the launcher's process on it, and its output."""
+    """A launcher's process, its folder of values, and its output."""
 
     folder: Path
     cwd: Path
@@ -107,7 +107,7 @@ class Launched:
                 process.kill()
 
     def run(self, scenario: Callable[[ClientSession], object], source: str = ENV) -> None:
-        """Be its MCP client. Its log must have no traceback at the end."""
+        """Run `scenario` as the launcher's MCP client. The launcher's log must have no traceback at the end."""
 
         async def both() -> None:
             log = self.cwd.parent / "stderr"
@@ -118,7 +118,7 @@ class Launched:
         assert "Traceback" not in self.log
 
     def reports(self) -> dict[str, str]:
-        """Return broker user -> version, as a rotator reads it."""
+        """Return broker user -> reported version, as a rotator reads them."""
         users = ["server-a", "server-b"]
         return {one.user: one.version for one in read_reports(self.broker.broker(), WITNESS, users)}
 

@@ -1,4 +1,4 @@
-"""The launcher over SSE and streamable HTTP: the mcp package's clients against its process, with a real broker."""
+"""The launcher's process over SSE and streamable HTTP, with the mcp package's clients and a real broker."""
 
 import contextlib
 import json
@@ -52,7 +52,7 @@ class Launched:
     until = staticmethod(until)
 
     def env(self, **variables: str) -> None:
-        """Write config/.env like the store: whole, in one rename."""
+        """Write config/.env as the store does: the whole file, with one rename."""
         lines = {
             "MQTT_BROKER": "localhost", "MQTT_PORT": self.broker.port, "MQTT_PROTOCOL": self.broker.broker().protocol,
             "MQTT_USER": USER, "MQTT_PASSWORD": self.password, "SECRETOPS_VERSION_MQTT": "v-7",
@@ -66,7 +66,7 @@ class Launched:
         new.replace(path)
 
     def start(self, transport: str, *, before: Sequence[str] = (), **variables: str) -> None:
-        """Start it, and wait until it listens and is ready. `before` is the prefix of its command."""
+        """Start the launcher, and wait until it listens and is ready. `before` is a prefix of its command."""
         self.transport = transport
         with self.stderr.open("wb") as stderr:
             self.process = subprocess.Popen(

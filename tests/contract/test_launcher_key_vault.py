@@ -137,7 +137,7 @@ LIST = "SecretListVersions"
 
 
 def assert_followed(stack: Stack, source: KeyVault) -> None:
-    """The launcher must read a new version early enough to change over before the replaced user ends."""
+    """Check that the launcher reads a new version early enough to use it before the replaced user is retired."""
     stack.publish("mqtt", username="server-b", password=password())
     published = stack.now
     while source.read().mqtt["username"] != "server-b":

@@ -1,4 +1,4 @@
-"""Rotations that once lost messages: upstream's server over stdio, mosquitto with TLS. 0 are lost."""
+"""Rotations that once lost messages now lose none. Upstream's server over stdio, mosquitto with TLS."""
 
 import os
 import queue
@@ -49,7 +49,7 @@ def lay(launched: Launched, user: str, password: str, **more: str) -> None:
 
 
 def arrived(witness: Witness, count: int) -> set[str]:
-    """Return `count` different messages at another client, or fewer when no more come."""
+    """Return `count` different messages that another client received, or fewer if no more arrive."""
     found: set[str] = set()
     while len(found) < count:
         try:

@@ -45,7 +45,7 @@ CHANGING_OVER = 60
 
 
 class Counting:
-    """A client that counts its requests, and fails as configured. A stand-in for AWS' refusals."""
+    """A client that counts its requests, and fails as a test sets, in place of refusals by AWS."""
 
     def __init__(self, client: StrictSecretsManager) -> None:
         self._client = client

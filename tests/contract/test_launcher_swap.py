@@ -1,4 +1,4 @@
-"""What a swap of MQTT clients leaves at a real broker: no loss, no report. In this process, without MCP."""
+"""A swap of MQTT clients at a real broker loses no message, and leaves no old report. In this process, without MCP."""
 
 import argparse
 import contextlib
@@ -42,7 +42,7 @@ BOTH_BROKERS = pytest.mark.parametrize(
 
 
 class Launched:
-    """The launcher's part that has MQTT clients, with a server that counts what it receives."""
+    """The part of the launcher with the MQTT clients, and a server that counts received messages."""
 
     def __init__(self, broker: RealBroker) -> None:
         self.broker = broker
@@ -72,7 +72,7 @@ class Launched:
         return replace(read_settings(where | who, "the test"), **changes)
 
     def narrow(self, *topics: str) -> ServerSettings:
-        """Return a version whose user may use only `topics`."""
+        """Return the settings of a version whose user may use only `topics`."""
         settings = self.version("server-b")
         narrow = self.broker.broker().model_copy(update={"topics": topics})
         open_target(narrow, SecretKind.MQTT_USER).apply(self.broker.admin, settings.mqtt)
@@ -84,7 +84,7 @@ class Launched:
         return self.connection.client
 
     def swap(self, settings: ServerSettings | None = None) -> BrokerClient:
-        """Change over, to a version of server-b. Return the former client."""
+        """Swap to `settings`, by default a new version of user server-b. Return the former client."""
         former = self.client
         Swap(self.connection, settings or self.version("server-b"), lambda: False).run()
         assert self.client is not former
@@ -105,13 +105,13 @@ def launched(broker: RealBroker) -> Iterator[Launched]:
 
 
 def published(launched: Launched, count: int, qos: int = 1) -> set[str]:
-    """Publish by the server's client, like its tool. Return what was answered with success."""
+    """Publish with the server's client, as its tool does. Return the messages that were answered with success."""
     sent = {f"message {number} of QoS {qos}" for number in range(count)}
     return {text for text in sent if launched.client.publish(f"test/{text}", text, qos=qos).rc == 0}
 
 
 def arrived(witness: Witness, wanted: set[str]) -> Counter[str]:
-    """Wait for each of `wanted` at another client. Return how often each message came."""
+    """Wait until another client has each message in `wanted`. Return how often each arrived."""
     found: Counter[str] = Counter()
     while wanted - found.keys():
         found[witness.messages.get(timeout=DEADLINE)[1]] += 1

@@ -40,7 +40,7 @@ class Reads:
         self.live.root.secrets.kv.v2.create_or_update_secret(secret, document, mount_point=self.live.mount)
 
     def show(self) -> None:
-        """Write the server's login credential."""
+        """Write the file with the server's login credential."""
         self.file.write_text(self.live.secret_id())
         self.file.chmod(0o600)
 

@@ -1,4 +1,4 @@
-"""put, rotate and tick over a real broker and the real store: an operator's changes in between, and their effects."""
+"""put, rotate and tick on a real broker and the real store, with changes by an operator in between."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -74,7 +74,7 @@ def test_the_users_take_turns_and_the_replaced_one_is_refused_after_the_grace(st
 
 
 def report(session: MqttSession, user: str, version: str, *, servers: int) -> None:
-    """Retain `servers` reports: at QoS 1, which a queue limits, or by the ten thousand at QoS 0."""
+    """Publish `servers` retained reports, with QoS 1, or if there are tens of thousands, with QoS 0."""
     text = report_text("mqtt", version, datetime.now(UTC))
     for number in range(servers - 1):
         session._client.publish(report_topic(user, f"server-{number}"), text, qos=int(servers < 10_000), retain=True)

@@ -1,4 +1,4 @@
-"""The commands of the pages on agent keys, certificates, doctor, the report and monitoring, run word for word."""
+"""Run the commands of the pages on agent keys, certificates, doctor, the report and monitoring, word for word."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ def follow(
     code: int = 0,
     environment: Mapping[str, str] = NOTHING,
 ) -> str:
-    """Type a block. Return its output."""
+    """Run the commands of a block. Return their output."""
     own = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     if stack:
         own["SECRETOPS_MANIFEST"] = str(stack.file)

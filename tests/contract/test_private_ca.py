@@ -1,5 +1,5 @@
-"""A client certificate that the stack's private CA signs, and that CA's change, at a mosquitto that requires one. The
-broker is real, and trusts the operator's file."""
+"""A client certificate of the stack's private CA, and a change of that CA, at a real mosquitto that requires client
+certificates and trusts the operator's CA file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,7 +102,7 @@ def test_unwanted_ca_is_discarded_while_the_previous_one_signs(running: Certifie
 
 
 def test_stolen_ca_key_impersonates_no_other_client_server_or_ca(running: Certified) -> None:
-    """By the CA certificate, which OpenSSL reads: mosquitto has no other setting for it."""
+    """OpenSSL enforces this from the CA certificate. mosquitto has no setting for it."""
     authority = running.read(AUTHORITY)
     above = x509.load_pem_x509_certificate(authority["ca.crt"].encode())
     signer = load_pem_private_key(authority["ca.key"].encode(), None)

@@ -1,6 +1,6 @@
-"""A broker that sends anything: a target reports that it is refused, or not reached.
+"""A broker that sends arbitrary packets: a target reports that it was refused, or that the broker is unreachable.
 
-A socket of this machine plays it, with spoiled real packets and with bytes of no protocol.
+A socket of this machine takes the broker's place, and sends modified packets or random bytes.
 """
 
 import contextlib

@@ -25,7 +25,7 @@ Scheme = Literal["light", "dark"]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Yield Debian's Chromium. As root it has no sandbox; it opens only our file."""
+    """Yield Debian's Chromium. For root it runs without a sandbox, but it opens only our file."""
     program = found("chromium")
     if program is None or not axe.FILE.is_at(axe.script()):
         pytest.skip("no Chromium, or no axe-core: make test-slow brings them")
@@ -73,7 +73,7 @@ def shown(browser: Browser, path: Path, size: str = "desktop", scheme: Scheme = 
 
 
 def violations(opened: Opened) -> list[str]:
-    """Return axe-core's findings as rule: element. The page's own policy allows no script but a debugger's."""
+    """Return axe-core's findings as "rule: element". The page's content policy allows only a debugger's scripts."""
     opened.run(axe.script().read_text() + "; undefined")
     options = json.dumps({"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations", "passes"]})
     result = opened.run(f"axe.run(document, {options})")

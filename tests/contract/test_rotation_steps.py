@@ -49,7 +49,8 @@ class Users(dict[str, str]):
 
 
 class Case:
-    """The calls, and how each ends. `mqtt` has a current and a previous version unless `first`."""
+    """The calls, and the expected result of each. `mqtt` has a current and a previous version, unless `first` is
+    set."""
 
     def __init__(self, *calls: tuple[str, str, str], current: str = "current", first: bool = False, **options: Any):
         self.calls, self.current, self.first, self.options = calls, current, first, options
@@ -179,7 +180,7 @@ MOST_REQUESTS = 40  # A rotation's, its retirement included.
 
 
 def test_a_rotation_makes_at_most_40_requests(stack: AwsStack, users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The requests of the steps, and what the retirement adds to an idle tick."""
+    """This counts the requests of the steps, and those that a retirement adds to a tick without work."""
     sent: list[str] = []
     service, dynamodb = AwsStack.service.fget, Aws.dynamodb  # type: ignore[attr-defined]
     for token, user in zip((PREVIOUS_ID, CURRENT_ID), stack.manifest.secret("mqtt").users, strict=True):

@@ -23,7 +23,7 @@ LONG = Timing(duration=10 * DEADLINE, renew=3600, poll=0.05)  # Nobody takes ove
 
 @dataclass(frozen=True)
 class Hasty(Timing):
-    """Takes over soon from a holder that does not renew. Its own renewals may be slow."""
+    """Short times, so that a process soon takes over from a holder that does not renew. Own renewals may be slow."""
 
     @property
     def trusted(self) -> float:
@@ -40,7 +40,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
 
 
 class Wrapped:
-    """The client, with a test's hooks before and after each request that writes."""
+    """The client, with a test's hooks before and after each write request."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Wrapped:
         return answer
 
     def update_item_twice(self, **request: Any) -> Any:
-        """The first answer is lost, so that the SDK sends the request again."""
+        """Send the request twice, as the SDK does when the first answer is lost."""
         self._client.update_item(**request)
         return self._client.update_item(**request)
 
@@ -75,7 +75,7 @@ def free(place: Account) -> bool:
 
 
 def test_holder_that_renews_during_a_takeover_keeps_the_lease_or_has_lost_it(place: Account) -> None:
-    """Never both: at each request of the successor that writes, the holder comes back."""
+    """Never both: at each write request of the successor, the holder renews again."""
     kept = lost = 0
     for moment in range(MOST_REQUESTS):
         holder, held = taken(place, "the holder"), list[bool]()

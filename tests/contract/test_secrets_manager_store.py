@@ -1,4 +1,4 @@
-"""What only the AWS store does. moto replaces AWS, with a strict client for AWS' rules that moto lacks."""
+"""Behavior of the AWS store alone. moto replaces AWS, with a strict client for AWS' rules that moto lacks."""
 
 import contextlib
 import functools
@@ -40,7 +40,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
 
 @pytest.fixture
 def meddle() -> Iterator[Callable[..., None]]:
-    """Yield a function that runs a deed once, before the next request that writes, or `later` moments after."""
+    """Yield a function that runs a deed once, before the next write request, or `later` hook calls after that."""
 
     def once(deed: Callable[[], object], later: int = 0) -> None:
         left = later
@@ -64,7 +64,7 @@ def token(number: int) -> str:
 
 
 def roll_back(place: Account, away: str, to: str) -> None:
-    """AWS' documented way back to the previous version, by hand."""
+    """Return to the previous version by hand, as AWS documents it."""
     place.client.update_secret_version_stage(
         SecretId=place.name, VersionStage=CURRENT, RemoveFromVersionId=away, MoveToVersionId=to
     )
@@ -183,7 +183,7 @@ def test_forget_leaves_the_declared_secret_and_its_configuration(place: Account)
 # Before the mark is on the empty version, after it is, and while labels are removed.
 @pytest.mark.parametrize(("then", "moment", "begun"), [("recover", 1, False), ("recover", 4, True), ("add", 8, True)])
 def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, begun: bool) -> None:
-    """The next tick completes it, unless it had not begun; so does an operator's new value."""
+    """The next tick, or an operator's new value, completes the purge, unless it had not begun."""
     store = place.open()
     values = [publish_with(store, token(number)) for number in (1, 2)]
     store.add("it", version(token(3)), make())
@@ -251,7 +251,7 @@ def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptu
 
 
 def test_read_that_outlives_its_lease_returns_no_value(place: Account) -> None:
-    """The answer with the value is slow: the SDK repeats the request for minutes."""
+    """The answer with the value is slow, because the SDK repeats the request for minutes."""
     publish(place, token(1))
     timing, table, stalls = Timing(duration=0.6, renew=3600, poll=0.1), place.table(), []
 

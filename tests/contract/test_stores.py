@@ -1,4 +1,5 @@
-"""What every store does: one suite, one row per store. Gaps are data. What only the dotenv store does is at the end.
+"""Behavior of all stores: one suite, with one row per store. A row lists the store's gaps. Tests of the dotenv store
+alone are at the end.
 
 The folder, locks, kills, full disk and API server are real. moto replaces AWS.
 """
@@ -334,7 +335,7 @@ def test_every_read_and_write_has_exactly_one_record(opened: Opened) -> None:
 
 @pytest.fixture
 def in_memory() -> Iterator[Path]:
-    """Yield a folder in memory, where fsyncs are cheap: kills concern a process, not the machine."""
+    """Yield a folder in memory, where fsync is cheap. That is enough, since tests kill a process, not the machine."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:  # noqa: S108
         yield Path(name)
 
@@ -480,7 +481,7 @@ def test_an_access_that_cannot_be_recorded_does_not_happen(dotenv: InFolder) -> 
 
 @pytest.mark.parametrize(("form", "then"), [(1, "recover"), (0, "put"), (2, "forget")])
 def test_a_purge_killed_anywhere_is_never_undone(in_memory: Path, form: int, then: str) -> None:
-    """The next tick, purge or put completes it, unless it had not begun."""
+    """The next tick, purge or put completes the purge, unless it had not begun."""
     begun = False
     for number in itertools.count():
         opened = in_folder(in_memory / f"{number}", ROWS[form])

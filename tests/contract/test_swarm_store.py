@@ -1,4 +1,5 @@
-"""What Docker itself does for the Swarm store, on a real Swarm; the store alone: tests/unit/test_swarm_store.py."""
+"""Behavior of Docker that the Swarm store relies on, on a real Swarm. tests/unit/test_swarm_store.py tests the
+store."""
 
 import json
 import logging

@@ -1,6 +1,6 @@
-"""What every target does, on every available broker: one suite, one row per broker.
+"""Behavior of all targets, on every available broker: one suite, with one row per broker.
 
-All brokers are real; the row `coreflux` has the embedded one.
+All brokers are real. The row `coreflux` uses the embedded broker.
 """
 
 import itertools
@@ -46,7 +46,7 @@ class Row:
         )
 
     def impatient(self, *, admin: bool = False) -> Target:
-        """For requests that mosquitto leaves unanswered under MQTT 3.1.1."""
+        """Return a target with a short deadline, for requests that mosquitto does not answer under MQTT 3.1.1."""
         kind = MosquittoTarget if self.broker.kind is BrokerKind.MOSQUITTO else CorefluxTarget
         return kind(self.broker, admin=admin, deadline=SHORT)
 
@@ -70,7 +70,7 @@ def _jobs(*jobs: Callable[[], None]) -> tuple[Callable[[], None], ...]:
 
 
 def comes_back(connection: Connection, topic: str) -> bool:
-    """Whether this session receives its own message. Needs a subscription to `topic`."""
+    """Return whether this session receives its own message. It must have a subscription to `topic`."""
     payload = secrets.token_hex(8)
     connection.publish(topic, payload)
     return connection.receive(lambda message: True if message.payload == payload.encode() else None) is True
@@ -153,7 +153,7 @@ def test_a_servers_user_is_no_admin(row: Row) -> None:
 
 
 def test_a_user_without_its_rights_gets_them_at_the_next_apply(row: Row) -> None:
-    """A crash between the user and its rights: it logs in already, and must not count as done."""
+    """After a crash between the two steps, the user can log in without rights. It must not count as complete."""
     credential = fresh()
     row.target().apply(row.admin, credential)
     row.target(admin=True).apply(row.admin, credential)
@@ -251,7 +251,7 @@ def test_nothing_is_sent_in_clear_to_a_listener_without_tls(strict: Row) -> None
 
 @pytest.mark.parametrize("missing", ["publishClientSend", "publishClientReceive"])
 def test_an_access_list_for_one_direction_fails_the_proof(strict: Row, missing: str) -> None:
-    """Under 3.1.1 mosquitto acknowledges what it drops, and a receiver never learns of it."""
+    """Under 3.1.1 mosquitto acknowledges a message that it drops, and a receiver does not notice."""
     credential, role = fresh(), f"half-{secrets.token_hex(4)}"
     acls = [{"acltype": kind, "topic": "#", "priority": 0, "allow": kind != missing} for kind in ACL_TYPES]
     with Connection(strict.broker, strict.admin) as connection:

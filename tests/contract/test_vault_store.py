@@ -1,4 +1,4 @@
-"""What only the Vault store does, on a real OpenBao: refusals, its lease, logins, and a person's edits."""
+"""Behavior of the Vault store alone, on a real OpenBao: refusals, its lease, logins, and a person's edits."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Way:
-    """The transport to the server, with hooks for the next request of a kind."""
+    """An HTTP transport to the server, with hooks for the next request of a kind."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.requested: list[str] = []  # What was sent, in order: "POST data/it".
@@ -213,7 +213,7 @@ def test_concurrent_write_by_hand_is_not_overwritten(place: InMount, way: Way) -
 
 
 def test_late_publish_is_refused_after_a_follower_prepared_another(place: InMount, way: Way) -> None:
-    """Both concern one user, whose password the successor sets next: the late version would not log in."""
+    """Both versions have the same user. The successor sets its password, so the late version could not log in."""
     value, late = publish(place, V[1]), make()
     store = place.open()
 
@@ -387,7 +387,7 @@ class AppRole:
         return str(made["data"]["secret_id"])
 
     def wrap(self) -> None:
-        """Put a wrapping token into the file instead."""
+        """Replace the secret id in the file with a wrapping token."""
         made = self.openbao.client(namespace=self.namespace).write_data(
             f"auth/{self.mount}/role/rotator/secret-id", data={}, wrap_ttl=f"{TTL}s"
         )

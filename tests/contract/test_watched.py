@@ -1,4 +1,4 @@
-"""The external certificates that a TLS server presents: what is reported, where, and when."""
+"""The external certificates that a TLS server presents: which are reported, in which commands, and when."""
 
 import contextlib
 import socket

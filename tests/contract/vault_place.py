@@ -1,4 +1,4 @@
-"""The Vault store's place: a mount of a real OpenBao, with a token of a rotator's and an operator's rights."""
+"""The Vault store's place: a mount of a real OpenBao, with a token that has the rights of a rotator and an operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values and versions of secret "it", which every store's place delivers."""
+"""Values and versions of the secret "it", which the places of all stores have."""
 
 from datetime import UTC, datetime
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Stacks over real brokers, one a test."""
+"""Fixtures with a stack on a real broker for each test."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +44,8 @@ def broker_of(request: pytest.FixtureRequest) -> Callable[[str], tuple[Broker, V
 def stack_on(
     request: pytest.FixtureRequest, tmp_path: Path, broker_of: Callable[[str], tuple[Broker, Value]]
 ) -> MakeStack:
-    """A stack on the broker of a target, whose broker-admin has been put: of a folder, or of a cloud's store."""
+    """Return a function that makes a stack of a folder or a cloud's store, on a target's broker, with a broker
+    admin."""
 
     def on(target: str, delivery: str = "variables") -> Stack:
         broker, admin = broker_of(target)

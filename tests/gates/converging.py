@@ -1,4 +1,4 @@
-"""What must be true of any stack after an interrupted rotation."""
+"""Conditions that any stack must meet after an interrupted rotation."""
 
 from secretops.engine.state import Stage, Versions
 from secretops.values import Value
@@ -6,7 +6,7 @@ from tests.real.stack import Readers, Stack
 
 
 def prepare(stack: Stack, readers: Readers, name: str) -> Value:
-    """Make a current version and a previous one past its grace period, due for retirement. Return the previous."""
+    """Make a current version, and a previous version that is due for retirement. Return the previous value."""
     replaced = stack.credential(name)
     stack.rotate(name)
     readers.caught_up()

@@ -1,4 +1,4 @@
-"""A command in its own process that is killed at a chosen moment. The product has no hook for it."""
+"""Run a command in its own process, and kill it at a chosen moment. The product has no hook for this."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def start(
 
 
 def begin(act: Callable[[Moment], None], *, kill_at: int | str | None = None, hold_at: Collection[int] = ()) -> Doomed:
-    """Run `act` in a new process. At moment `kill_at`, a number or a name, it SIGKILLs itself; at `hold_at` it waits.
+    """Run `act` in a new process. At moment `kill_at` (a number or a name), the process kills itself with SIGKILL; at
+    `hold_at` it waits.
 
     `act` is pickled: a function of a module, or a partial of one.
     """
@@ -94,7 +95,8 @@ class Doomed:
         self._pipe.send("go on")
 
     def end(self, seconds: float = DEADLINE) -> int:
-        """Wait for its end. Return the exit code, or minus the signal. Its reports are in `moments`."""
+        """Wait until the process ends. Return its exit code, or the negative signal number. `moments` has its
+        moments."""
         self.process.join(seconds)
         assert self.process.exitcode is not None, "it hangs"
         try:

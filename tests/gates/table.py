@@ -22,7 +22,7 @@ GATES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One gate of one stack. `gap` is what is not proven, and why; a cell with neither proves nothing."""
+    """One gate of one stack. `gap` says what is not proven, and why. Without tests and gap, a cell proves nothing."""
 
     proofs: tuple[str, ...] = ()  # Tests, as FILE::NAME.
     gap: str = ""

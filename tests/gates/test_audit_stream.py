@@ -1,4 +1,4 @@
-"""A long trail as one gzip stream, through the real command: counted right, with constant memory."""
+"""The real command counts a long trail, one gzip stream, correctly and in constant memory."""
 
 import gzip
 import json

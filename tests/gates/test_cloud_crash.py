@@ -1,8 +1,8 @@
-"""A cloud's rotator is killed at three effects, under its lease; the cloud's next call completes it. Readers can log in
-all the while.
+"""A cloud's rotator is killed at three of its changes, under its lease. The cloud's next call completes the rotation.
+Readers can log in the whole time.
 
 One test for AWS (moto with AWS' rules), Azure (Key Vault stand-in, Azurite) and Vault (real OpenBao), on a real broker.
-The simulated year kills at any effect.
+The simulated year kills at every change.
 """
 
 import contextlib
@@ -64,7 +64,7 @@ def test_rotation_killed_at_an_effect_is_finished_by_the_clouds_next_call(cloud:
 
 
 def next_rotation(cloud: CloudStack, readers: Readers) -> Attempt:
-    """Start one after the readers of the last but one version have discarded it; it retires that one."""
+    """Start a rotation after readers have stopped using the version that it retires, the last but one."""
     previous = cloud.session().store.versions("mqtt").previous
     if previous is None or previous.retired:
         cloud.rotate()
@@ -78,7 +78,8 @@ def played(cloud: CloudStack, events: Sequence[Event], *, leased: bool = True, k
 
 
 def play(stack: CloudStack, events: Sequence[Event], leased: bool, moment: Moment) -> None:
-    """Play the calls, with a moment at each effect and after each call. Not `leased`: without other holders."""
+    """Make the calls, with a moment at each change and after each call. If `leased` is not set, no lease is
+    acquired."""
     os.environ.update(stack.environment)
     for of, name in (*stack.writes, *MESSAGES):
         setattr(of, name, watched(stack, name, getattr(of, name), moment))

@@ -1,7 +1,7 @@
 """A compromise killed at any moment, and repeated: old values are refused, readers can log in, one incident is
 recorded.
 
-SIGKILL at effects at the store, at a real broker, and on the incident's files.
+SIGKILL arrives at changes of the store, of a real broker, and of the incident's files.
 """
 
 import functools

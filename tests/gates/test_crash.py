@@ -1,4 +1,4 @@
-"""A killed rotation: readers can log in all the while, and one tick completes it."""
+"""A rotation is killed. Readers can log in the whole time, and one tick completes the rotation."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""The server's clients see no failure: calls without pause through every way in which a credential changes."""
+"""The server's clients call without pause, and see no failure, however a credential changes."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -63,7 +63,7 @@ def test_no_call_fails_when_the_launcher_polls_a_clouds_store(served: ServedByLa
 def test_hinted_version_is_in_use_within_5_s(
     served: ServedByLauncher, launchers: int, rotations: int, record_property: Callable[[str, object], None]
 ) -> None:
-    """The poll comes 5 minutes after the last one that a hint triggered: no rotation waits for so long."""
+    """Without a hint, the next poll would be 5 minutes later."""
     taken: list[float] = []
 
     async def scenario() -> None:

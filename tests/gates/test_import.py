@@ -25,7 +25,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def today(tmp_path: Path, mosquitto: Mosquitto) -> Stack:
-    """Return the folder of a server that runs without secretops, with the layout of the guide."""
+    """Return the folder of a server that runs without secretops, with the layout of the Secret Management Guide."""
     user = Value({"username": f"plant-{new_password()[:8]}", "password": new_password()})
     open_target(mosquitto.broker(), SecretKind.MQTT_USER).apply(mosquitto.admin, user)
     stack = make_stack(tmp_path / "today", mosquitto.broker())
@@ -76,14 +76,14 @@ def test_no_call_fails_from_the_env_file_to_the_first_rotation(
         *,
         task_status: anyio.abc.TaskStatus[None],
     ) -> None:
-        """Serve the clients' next calls by this server, until `over`."""
+        """Serve the clients' next calls with this server, until `over` is set."""
         async with subscribed(opened) as session:
             seat.give(session)
             task_status.started()
             await over.wait()
 
     async def done(work: Callable[[], object]) -> None:
-        """Do it while every client calls."""
+        """Run `work` while every client calls."""
         await anyio.to_thread.run_sync(work)
         await load.all_answered()
 

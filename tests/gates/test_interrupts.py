@@ -74,7 +74,7 @@ def _start(stack: Stack, name: str, folder: Path) -> subprocess.Popen[str]:
 
 
 def _await_handler(process: subprocess.Popen[str]) -> None:
-    """Return once SIGTERM is handled: until then the interpreter starts, with its own SIGINT handler."""
+    """Wait until the process handles SIGTERM. Before, the interpreter is starting, with its own SIGINT handler."""
     bit = 1 << (signal.SIGTERM - 1)
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status").read_text()

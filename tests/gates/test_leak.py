@@ -1,4 +1,4 @@
-"""Canary values through every command of the real command line: they stay where values belong."""
+"""Every command of the real command line runs with canary values. They must stay where values belong."""
 
 import base64
 import contextlib
@@ -64,7 +64,7 @@ def forms(text: str) -> Iterator[bytes]:
 
 
 class Canaries:
-    """Values that must stay in place, identified by a name that reveals nothing."""
+    """Canary values. A message identifies a value by a name, which reveals nothing of it."""
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
@@ -131,7 +131,7 @@ class Place(Protocol):
         """Return all stored values, by version."""
 
     def shown(self) -> dict[str, bytes]:
-        """Return all other data of it, where no value may be, by kind."""
+        """Return the store's other data, which must not contain a value, by kind."""
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,14 @@ class Folder:
 
 
 class Watch:
-    """Runs commands on a stack and records all that is visible of them."""
+    """Runs commands on a stack, and records everything that others can see of them."""
 
     def __init__(self, stack: Stack, canaries: Canaries, place: Place) -> None:
         self.stack, self.canaries, self.place = stack, canaries, place
         self.outputs: list[tuple[str, bytes]] = []
 
     def run(self, *arguments: str, stdin: str = "", code: int = 0, stack: Stack | None = None) -> None:
-        """Run it once, and if it fails as expected, again with every logger at DEBUG."""
+        """Run a command, and if it fails as expected, run it again with every logger at DEBUG."""
         command = (stack or self.stack).command(*arguments)
         for argv in (command, [sys.executable, "-c", LOUD, *command[3:]]) if code else (command,):
             self._run(argv, arguments, stdin, code)
@@ -166,7 +166,7 @@ class Watch:
         assert b"DEBUG" in self._run(argv, arguments, stdin, code)
 
     def any(self, *arguments: str, stdin: str = "") -> None:
-        """Run it with every logger at DEBUG, with any exit code of success."""
+        """Run a command with every logger at DEBUG. Any exit code of a success is accepted."""
         argv = [sys.executable, "-c", LOUD, *self.stack.command(*arguments)[3:]]
         self._run(argv, arguments, stdin, ExitCode.DONE, ExitCode.ATTENTION)
 
@@ -254,7 +254,7 @@ def own_certificate() -> dict[str, str]:
 def test_no_value_leaves_its_place_in_a_cloud(
     cloud: CloudStack, broker_of: Callable[[str], tuple[Broker, Value]], broker_logs: list[Path]
 ) -> None:
-    """With every logger of its SDK at DEBUG, too: those show requests."""
+    """Every logger of the SDK is at DEBUG, too, since these log requests."""
     canaries = Canaries()
     watch = Watch(cloud, canaries, cloud)
     strange = "/+ =é\"'$${HOME}\\"

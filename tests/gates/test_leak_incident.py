@@ -1,4 +1,4 @@
-"""Canary values through the commands that check, repair and show a stack, and that end a compromise."""
+"""The commands that check, repair and show a stack, and `compromise`, run with canary values."""
 
 import json
 from collections.abc import Iterator

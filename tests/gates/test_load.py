@@ -1,4 +1,4 @@
-"""Readers that reconnect through rotations never fail, and a live session lasts until its user retires."""
+"""Readers that reconnect during rotations never fail, and a session lasts until its user is retired."""
 
 import pytest
 

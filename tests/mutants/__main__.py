@@ -109,7 +109,7 @@ def _last_lines(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def tests_of_tier(copy: CopyOfTree, tests: Sequence[str]) -> set[str]:
-    """Return those of the tests that the tier runs. Raises AddressError where a test does not exist."""
+    """Return those of `tests` that the tier runs. Raises AddressError if a test does not exist."""
     done = copy.pytest("--collect-only", *tests)
     if done.returncode not in {PASSED, 5}:
         raise AddressError(_last_lines(done))

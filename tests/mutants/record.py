@@ -1,4 +1,4 @@
-"""A recorded mutant, and where it applies: by qualified name and expression, so that it survives a move."""
+"""A recorded mutant. A qualified name and an expression address its place, so that it still applies after a move."""
 
 import ast
 import tomllib
@@ -24,7 +24,7 @@ class AddressError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant:
-    """One bug: in `where`, a qualified name ("" is the module level), `expression` is replaced by `becomes`."""
+    """One bug: in `where`, a qualified name ("" means the module itself), `becomes` replaces `expression`."""
 
     id: str
     bug: str
@@ -50,13 +50,13 @@ class Place:
     indent: str
 
     def mutated(self, source: bytes, becomes: str) -> bytes:
-        """Return `source` with the span replaced; further lines of `becomes` take the indentation of the place."""
+        """Return `source` with `becomes` in place of the span. Its further lines get the indentation of the place."""
         text = becomes.rstrip().replace("\n", "\n" + self.indent)
         return source[: self.start] + text.encode() + source[self.end :]
 
 
 def read_mutants(folder: Path = RECORDS) -> list[Mutant]:
-    """Return the mutants of all files, in order. Raises AddressError where two have one id."""
+    """Return the mutants of all files, in order. Raises AddressError if two have the same id."""
     mutants = [
         _mutant(id_, entry)
         for file in sorted(folder.glob("*.toml"))
@@ -112,7 +112,7 @@ def _module(path: Path) -> str:
 
 @cache
 def _scopes(path: Path) -> dict[str, list[ast.AST]]:
-    """Return each qualified name of a file with the nodes below it that belong to it."""
+    """Map each qualified name of a file to its own nodes, without those of nested definitions."""
     scopes: dict[str, list[ast.AST]] = {"": []}
 
     def visit(node: ast.AST, name: str) -> None:

@@ -45,7 +45,7 @@ def in_child(work: Callable[[], object]) -> tuple[int, Any]:
 
 
 def killed_at(work: Callable[[], object], call: int) -> bool:
-    """Run `work` in a child that SIGKILLs itself before its changing system call number `call`."""
+    """Run `work` in a child that kills itself with SIGKILL before its system call number `call` that changes a file."""
 
     def counted() -> None:
         left = call
@@ -74,7 +74,8 @@ def killed_at(work: Callable[[], object], call: int) -> bool:
 
 
 def killed_around(work: Callable[[], object], moment: int, watch: Callable[[Callable[[], None]], None]) -> bool:
-    """Run `work` in a child that SIGKILLs itself at moment number `moment`. Return False if `work` ended first."""
+    """Run `work` in a child that kills itself with SIGKILL at moment number `moment`. Return False if `work` ended
+    first."""
 
     def counted() -> None:
         left = moment
@@ -94,7 +95,7 @@ def killed_around(work: Callable[[], object], moment: int, watch: Callable[[Call
 
 
 def killed_around_writes(work: Callable[[], object], moment: int, owner: type, method: str) -> bool:
-    """Run `work` in a child that SIGKILLs itself before or after an HTTP request other than GET."""
+    """Run `work` in a child that kills itself with SIGKILL before or after an HTTP request other than GET."""
 
     def watch(around: Callable[[], None]) -> None:
         send = getattr(owner, method)
@@ -117,7 +118,7 @@ class KilledError(BaseException):
 
 
 def killed_in_memory(work: Callable[[], object], moment: int, double: Any) -> bool:
-    """Like `killed_around`, but in this process, with a fake that calls `before` and `after` around each write."""
+    """Do the same as `killed_around` in this process, with a fake that calls `before` and `after` around each write."""
     counted = itertools.count()
 
     def dies(*_: object) -> None:
@@ -136,7 +137,7 @@ def killed_in_memory(work: Callable[[], object], moment: int, double: Any) -> bo
 
 @contextlib.contextmanager
 def small_disk(place: Path, size: str = "128k") -> Iterator[Path]:
-    """Yield a tmpfs. Skips the test where it cannot be mounted."""
+    """Yield a tmpfs. Skips the test if it cannot be mounted."""
     place.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(place)],
@@ -153,7 +154,7 @@ def small_disk(place: Path, size: str = "128k") -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Fill the disk of `folder`. Return the file to remove again."""
+    """Fill the disk of `folder`. Return the file that fills it, which the caller removes."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         for size in (65536, 4096, 1):

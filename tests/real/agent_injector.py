@@ -1,8 +1,8 @@
 """Stand-in for the agent injector's webhook: runs a real `bao agent` as a pod's annotations request.
 
 It reads the annotations as the injector does (https://openbao.org/docs/platform/k8s/injector/annotations/), writes the
-agent's configuration, and runs the agent as a container of the pod. An unknown annotation fails the test. Not proven:
-that a cluster's webhook takes the pod, and how long a value takes (this agent polls more often).
+agent's configuration, and runs the agent as a container of the pod. An unknown annotation fails the test. This does not
+prove that a cluster's webhook accepts the pod, or how long a value takes to arrive (this agent polls more often).
 """
 
 import json

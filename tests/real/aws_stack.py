@@ -1,6 +1,6 @@
 """A stack in Secrets Manager (the stand-in tests/real/strict_secrets_manager) over a real broker.
 
-This module plays Secrets Manager's part of a rotation: moto calls no function without docker.
+This module calls the rotation functions in place of Secrets Manager, because moto calls none without Docker.
 """
 
 import json
@@ -65,7 +65,8 @@ class AwsStack(CloudStack):
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     def begin(self, name: str = "mqtt", *, cancelled: bool = False) -> str:
-        """RotateSecret: return the token. `cancelled`: an operator removed the label of the previous one first."""
+        """Call RotateSecret, and return the token. `cancelled`: an operator has cancelled the previous rotation by
+        removing its label."""
         full = self.place.secrets[name]
         secret = self.service._kept(full)
         secret.rotation_requested = secret.rotation_enabled = True
@@ -102,7 +103,7 @@ class AwsStack(CloudStack):
         return f"aws-sm:{self.place.region}/{start}/{'+'.join(readable)}"
 
     def rotation(self, name: str = "mqtt") -> Attempt:
-        """The four steps, under a token with which AWS resumes an interrupted rotation."""
+        """Start a rotation. Its four steps have a token, with which AWS resumes it after an interruption."""
         token = self.begin(name)
         events = tuple(self.event(step, token, name) for step in STEPS)
         return Attempt(events, events, token)
@@ -125,7 +126,7 @@ class AwsStack(CloudStack):
         return LeaseTable(self.place.lease, self.aws.dynamodb).read().record is not None
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
-        """Edit a value like the console's "Edit". Return what moves AWSCURRENT back."""
+        """Edit a value as the console's "Edit" does. Return a function that moves AWSCURRENT back."""
         full = self.place.secrets[name]
         old = self.service.get_secret_value(SecretId=full)
         made = self.service.put_secret_value(
@@ -139,7 +140,8 @@ class AwsStack(CloudStack):
         return mend
 
     def values(self) -> dict[str, dict[str, str]]:
-        """Return the labeled versions: AWS deletes the others at any time, and secretops discards by labels."""
+        """Return the versions with a label. AWS may delete the others at any time, and secretops discards by removing
+        labels."""
         found: dict[str, dict[str, str]] = {}
         for name in self.place.secrets.values():
             for version in self.service.describe_secret(SecretId=name).get("VersionIdsToStages", {}):
@@ -153,7 +155,7 @@ class AwsStack(CloudStack):
         return {name: json.dumps(self.service.describe_secret(SecretId=name), default=str).encode() for name in names}
 
     def labels(self, name: str = "mqtt") -> dict[str, set[str]]:
-        """AWS' own labels, by version."""
+        """Return AWS' own labels, by version."""
         found = self.service.describe_secret(SecretId=self.place.secrets[name]).get("VersionIdsToStages", {})
         return {version: {one for one in has if one.startswith("AWS")} for version, has in found.items()}
 

@@ -1,7 +1,7 @@
 """Azure for tests: the Key Vault stand-in, its tokens, and Azurite. A pytest plugin.
 
-    azure    one for each test process: vaults under their names in Azure, TLS, identities, the proxy. Without
-             Azure's API description (from npm) it validates no request
+    azure    the stand-ins, one set per test process: vaults under their names in Azure, TLS, identities, the proxy.
+             Without Azure's API description (from npm), requests are not validated
     vault    a new, empty vault for one test, whose every request is validated against Azure's description
     azurite  Microsoft's emulator of Storage (tests/real/azurite)
 
@@ -48,7 +48,7 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Azure:
-    """The address of the stand-ins, and the identities."""
+    """The addresses of the stand-ins, and the identities."""
 
     key_vaults: KeyVaults
     authority: Authority
@@ -133,7 +133,7 @@ def vault(azure: Azure) -> Iterator[Vault]:
 
 @pytest.fixture
 def azure_environment(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> Principal:
-    """Set this process' environment as a container in Azure has it. Return its principal."""
+    """Set this process' environment to that of a container in Azure. Return the container's principal."""
     for name in [name for name in os.environ if name.startswith(("AZURE_", "IDENTITY_", "MSI_"))]:
         monkeypatch.delenv(name)
     principal = azure.principal("this process")
@@ -143,7 +143,7 @@ def azure_environment(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> Principa
 
 
 def must_keep_to_the_description(*vaults: Vault) -> None:
-    """Fail the test for each violation of Azure's description, which is reported once."""
+    """Fail the test if a request or an answer violated Azure's description. Each violation is reported once."""
     broken = [each for vault in vaults for each in vault.violations]
     for vault in vaults:
         vault.violations = []

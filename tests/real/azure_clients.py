@@ -45,7 +45,7 @@ class OwnConnections(RequestsTransport):  # type: ignore[misc]  # the SDK has no
 
 @dataclass(frozen=True)
 class ByEndpoint:
-    """A TokenCredential: the managed identity of an environment, in any process."""
+    """A TokenCredential for the managed identity of an environment. It works in any process."""
 
     environment: dict[str, str]
 
@@ -72,7 +72,7 @@ class ByEndpoint:
 
 @dataclass(frozen=True)
 class AzureClients:
-    """Clients for `environment` (tests.real.azure.Azure.environment). They retry like the product's."""
+    """Clients for `environment` (tests.real.azure.Azure.environment). They retry as the product's clients do."""
 
     environment: dict[str, str]
 

@@ -1,6 +1,6 @@
-"""A proxy for Azure's host names on loopback: CONNECT leads each known name to a stand-in.
+"""A proxy on loopback for Azure's host names. CONNECT to a known name leads to a stand-in.
 
-Clients use their URLs of Azure, and check certificates and names. An unknown name leads nowhere: nothing leaves this
+Clients use their URLs of Azure, and check certificates and names. An unknown name is refused, so nothing leaves this
 machine.
 """
 

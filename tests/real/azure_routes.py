@@ -1,4 +1,4 @@
-"""Key Vault's operations on secrets by method and path, where Azure's API description is not installed."""
+"""Key Vault's operations on secrets by method and path, for use without Azure's API description."""
 
 from collections.abc import Mapping
 

@@ -1,6 +1,6 @@
 """A stack in Key Vault (the stand-in tools/key_vault) and a blob of Azurite, over a real broker.
 
-The commands of the stack's job run in this process or a child: Container Apps would only start them.
+The commands of the stack's job run in this process or a child, since Container Apps would only start them.
 """
 
 import functools
@@ -37,7 +37,7 @@ _vaults: dict[str, Vault] = {}  # By URL: the server side of the stand-in, in it
 
 @dataclass
 class AzureStack(TickedStack):
-    """A stack of the Azure store. Its rotators acquire the blob's lease, whose clock a test may move."""
+    """A stack of the Azure store. Its rotators acquire the lease of a blob. A test may move the lease's clock."""
 
     ahead: Ahead = field(kw_only=True)  # Of the blob.
     timing: Timing = QUICK
@@ -55,7 +55,7 @@ class AzureStack(TickedStack):
 
     @property
     def vault(self) -> Vault:
-        """Return the server side of the stand-in. Works only in its process."""
+        """Return the server side of the stand-in. Works only in the process of the stand-in."""
         return _vaults[self.place.vault]
 
     @property

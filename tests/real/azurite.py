@@ -1,8 +1,7 @@
 """Azurite, Microsoft's emulator of Azure Storage: its Blob service, with TLS and OAuth. A pytest plugin.
 
-With `--oauth basic` it accepts a token whose issuer, audience and times are right, without its signature; it has no
-roles. The tests use its leases and conditions. A test moves its clock ahead instead of waiting for the end of a lease
-(15 s at least).
+With `--oauth basic` it checks a token's issuer, audience and times, but not its signature. It has no roles. The tests
+use its leases and conditions. A test moves its clock ahead instead of waiting for the end of a lease (15 s at least).
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Azurite:
-    """One account of Azurite, with its name in Azure."""
+    """One account of Azurite, under its name in Azure."""
 
     azure: Azure
     account: str

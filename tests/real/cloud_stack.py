@@ -1,5 +1,5 @@
-"""What tests do with a stack of any cloud: call its rotator, kill it at a moment, and edit by hand. The suites of
-tests/gates know nothing else of AWS, Azure and Vault."""
+"""A stack of any cloud, for tests that call its rotator, kill it at a moment, and edit values by hand. The suites of
+tests/gates use AWS, Azure and Vault only through this interface."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ TICK: Event = {}
 
 @dataclass(frozen=True)
 class Attempt:
-    """The calls of a cloud to its rotator for a new version of a secret."""
+    """The calls with which a cloud makes its rotator create a new version of a secret."""
 
     events: tuple[Event, ...]
     again: tuple[Event, ...]  # The calls that resume an interrupted attempt.
@@ -24,7 +24,7 @@ class Attempt:
 
 @dataclass
 class CloudStack(Stack, ABC):
-    """A stack that other processes can unpickle, without the server side of its cloud."""
+    """A stack of a cloud. Other processes can unpickle it, without the server side of the cloud."""
 
     writes: ClassVar[Calls]  # The requests of its store that write.
     reader: dict[str, str] = field(default_factory=dict)  # The environment of the server's account.
@@ -33,7 +33,7 @@ class CloudStack(Stack, ABC):
     @property
     @abstractmethod
     def source(self) -> str:
-        """The launcher's --source."""
+        """Return the launcher's source, for --from."""
 
     @abstractmethod
     def rotation(self, name: str = "mqtt") -> Attempt:
@@ -44,13 +44,13 @@ class CloudStack(Stack, ABC):
 
     @abstractmethod
     def moment(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> str | None:
-        """Name a call as a moment. None for calls about the lease and those that are not always made."""
+        """Return a call's name as a moment, or None for calls about the lease and calls that are not always made."""
 
     @abstractmethod
     def is_leased(self) -> bool: ...
 
     def outlast(self) -> None:
-        """Let the lease of a killed process expire, unless its successor waits for that."""
+        """Let the lease of a killed process expire, unless the next process waits for that itself."""
 
     @abstractmethod
     def values(self) -> dict[str, dict[str, str]]:

@@ -1,7 +1,7 @@
-"""A real Kubernetes API: a cluster per test process, or one for a single test. A pytest plugin.
+"""A real Kubernetes API. Each test process has one cluster, and a test may have its own. A pytest plugin.
 
-RBAC, the stack's audit policy and encryption at rest are on. tests/real/control_plane.py lists what runs, and what that
-does not prove.
+RBAC, the stack's audit policy and encryption at rest are enabled. tests/real/control_plane.py lists what runs, and what
+is not proven.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONTEXT = "test"  # The name of the only context in each kubeconfig.
 
 @dataclass(frozen=True)
 class Cluster:
-    """The address of an API server, for any identity."""
+    """An API server that a test can access with any identity."""
 
     folder: Path
     port: int
@@ -86,7 +86,8 @@ class Cluster:
             time.sleep(0.05)
 
     def audit(self) -> list[dict[str, Any]]:
-        """Return the audit log so far. An event is written after its answer was sent: use `audited` for the latest."""
+        """Return the audit log so far. An event is written after the answer was sent, so use `audited` for the
+        latest."""
         if not self.audit_file.exists():
             return []
         lines = self.audit_file.read_text().splitlines(keepends=True)
@@ -112,7 +113,7 @@ class OwnCluster(Cluster):
     plane: ControlPlane
 
     def stop_api(self) -> None:
-        """Kill it. Its data and its port stay."""
+        """Kill the API server. Its data and its port stay."""
         self.plane.stop_api()
 
     def start_api(self) -> None:
@@ -133,7 +134,7 @@ def own_cluster(tmp_path: Path) -> Iterator[OwnCluster]:
 
 @contextlib.contextmanager
 def running_cluster(folder: Path, *, controllers: bool) -> Iterator[OwnCluster]:
-    """Yield a cluster. Skips the test where a part of it is missing."""
+    """Yield a cluster. Skips the test if a program for it is missing."""
     plane = ControlPlane(folder, find_programs(), controllers=controllers)
     try:
         plane.start()

@@ -1,6 +1,6 @@
-"""A stack in a namespace of a real API server, over a real broker, as `pulumi up` would leave it. No Pulumi.
+"""A stack in a namespace of a real API server, with a real broker, as `pulumi up` would leave it. Pulumi is not used.
 
-Operators have the cluster admin's rights; the stacks tests check those of the rotator's account.
+Operators have the cluster admin's rights. tests/stacks checks the rights of the rotator's account.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ SECRETS, CERTS, VERSIONS, LEASE = (
 
 @dataclass
 class ClusterStack(Stack):
-    """A stack of the Kubernetes store. Its lease lasts seconds in this process: a killed holder delays as long."""
+    """A stack of the Kubernetes store. Its lease lasts only seconds, so that a killed holder delays a test by
+    seconds."""
 
     lease_seconds: int = 4
 

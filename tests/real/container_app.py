@@ -1,4 +1,4 @@
-"""Stand-in for Container Apps: a replica as local processes.
+"""Stand-in for Container Apps: runs a replica as local processes.
 
 Init containers run first, each to its end; then the main container. Command, arguments, variables and mounts are the
 template's; only the main container gets the identity. This clone's environment replaces the image, at the image's path
@@ -25,14 +25,14 @@ DEADLINE = 120.0
 
 @dataclass(frozen=True)
 class Replica:
-    """The exit code and the log of a main container that ended."""
+    """The exit code and the log of a main container that has ended."""
 
     code: int
     log: str
 
 
 def run_job(job: Mapping[str, Any], folder: Path, *, identity: Mapping[str, str], ca: Path) -> Replica:
-    """Run a job once, by its outputs in the stack's state. `identity`: the platform's variables."""
+    """Run a job once, as its outputs in the stack's state define it. `identity` has the platform's variables."""
     pod_process.check_possible()
     folder.mkdir(parents=True)
     settings = job["configuration"]["identitySettings"]

@@ -1,7 +1,6 @@
 """etcd, kube-apiserver and kube-controller-manager as processes on loopback, with certificates and flags.
 
-Not proven: there is no kubelet and no scheduler (tests/real/kubelet.py runs pods), and nothing enforces a
-NetworkPolicy.
+There is no kubelet and no scheduler (tests/real/kubelet.py runs pods), and nothing enforces a NetworkPolicy.
 """
 
 import base64
@@ -38,7 +37,7 @@ ttl-after-finished
 
 @dataclass
 class ControlPlane:
-    """The processes of one cluster, children of this one: they end with it, even if it is killed. Ports are stable."""
+    """The processes of one cluster. They end with this process, even if it is killed. Ports are stable."""
 
     folder: Path
     programs: dict[str, Path]
@@ -48,7 +47,7 @@ class ControlPlane:
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False, repr=False)
 
     def start(self) -> None:
-        """Start all, and wait until the API server is ready. Raises RuntimeError."""
+        """Start all processes, and wait until the API server is ready. Raises RuntimeError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         make_keys(self.folder)
         (self.folder / "encryption.json").write_text(json.dumps(_encryption()))
@@ -132,7 +131,7 @@ class ControlPlane:
 
 
 def find_programs() -> dict[str, Path]:
-    """Return the programs of a cluster. Skips the test where one is missing; builds none."""
+    """Return the programs of a cluster. Skips the test if one is missing; builds none."""
     programs = kubernetes_parts.built()
     if etcd := parts.found("etcd"):
         programs["etcd"] = Path(etcd)

@@ -1,8 +1,8 @@
-"""Fake DigitalOcean: serves the API of agent keys, and the agent itself, which accepts the current keys.
+"""A fake of DigitalOcean: serves the API for agent keys, and an agent that accepts the current keys.
 
 Requests and answers are validated against DigitalOcean's published OpenAPI description (digitalocean_openapi.json).
-Each fault occurs once. Not proven: how many keys an agent may have, when the agent knows a new key, and whether a list
-has values.
+Each fault occurs once. This does not prove how many keys an agent may have, when the agent knows a new key, and whether
+a list has values.
 """
 
 import json
@@ -38,7 +38,7 @@ _registry: Registry[Any] = Registry().with_resource(_BASE, DRAFT4.create_resourc
 
 
 class Fault(StrEnum):
-    """A fault of one request. Those that end in "after" occur after the operation."""
+    """A fault of one request. A fault whose name ends in "after" occurs after the operation."""
 
     LIMITED = "429, with retry-after"
     LIMITED_UNTIL = "429, with ratelimit-reset"
@@ -137,7 +137,8 @@ class DigitalOcean:
         return None
 
     def check(self, schema: str | None, supplied: Any, what: str, *, answers: bool) -> None:
-        """Record violations of the description by place and rule: the text may hold a value."""
+        """Record violations of the description. Only place and rule are recorded, because the text may contain a
+        value."""
         if schema is None:
             return
         validator = OAS30ReadValidator if answers else OAS30WriteValidator
@@ -149,7 +150,7 @@ class DigitalOcean:
 
 @contextmanager
 def trusted() -> Iterator[ssl.SSLContext]:
-    """Yield the TLS context of a server at localhost that this process and its children trust meanwhile."""
+    """Yield the TLS context for a server at localhost. This process and its children trust it during the block."""
     with tempfile.TemporaryDirectory() as made:
         folder, tls = Path(made), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         make_keys(folder)
@@ -160,7 +161,7 @@ def trusted() -> Iterator[ssl.SSLContext]:
 
 @contextmanager
 def digitalocean(tls: ssl.SSLContext | None = None, *, plain: bool = False) -> Iterator[DigitalOcean]:
-    """Serve one at localhost, over `tls` or a new TLS context, and check its requests at the end."""
+    """Serve the fake at localhost, with `tls` or a new TLS context, and check the requests at the end."""
     with trusted() if tls is None and not plain else nullcontext(tls) as used:
         yield from _served(used)
 

@@ -1,7 +1,7 @@
 """A dockerd for tests, and a Debian base image that comes from no registry.
 
-It runs in its own process and mount namespace, on a disk in memory: it ends with the test, with each container and
-mount. It creates no network, unless its user has a network namespace (tests/real/swarm.py).
+It runs in its own process and mount namespace, on a disk in memory. So it ends with the test, and all containers and
+mounts with it. It creates no network, except in a network namespace (tests/real/swarm.py).
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class Dockerd:
     folder: Path
 
     def start(self, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run one command of the client with `stdin`; any exit code."""
+        """Run one command of the client with `stdin`. Any exit code is accepted."""
         return self._client(arguments, stdin=stdin, timeout=DEADLINE)
 
     def check_output(self, *arguments: str | Path, stdin: str = "") -> str:
@@ -89,7 +89,7 @@ class Dockerd:
 
 
 class Daemon:
-    """The process: dockerd in namespaces that outlive it, as does its disk."""
+    """The process of dockerd. Its namespaces and its disk outlive it."""
 
     def __init__(self, folder: Path, options: tuple[str, ...], *, own_network: bool) -> None:
         # Debian's client before a newer one, which has no BuildKit unless a plugin is there.
@@ -126,7 +126,7 @@ class Daemon:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it, and wait until it answers. Skips the test where no daemon may run."""
+        """Start the daemon, and wait until it answers. Skips the test if no daemon can run here."""
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError):  # it ended: its log has the reason
             self._process.stdin.write(b"\n")
@@ -142,7 +142,7 @@ class Daemon:
             pause.wait(0.1)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End the daemon and wait: SIGTERM like a service manager, SIGKILL like a crash."""
+        """End the daemon, and wait. SIGTERM is what a service manager sends; SIGKILL simulates a crash."""
         (first,) = _children(self._process.pid)
         (daemon,) = [child for child in _children(first) if _program(child) == "dockerd"]
         os.kill(daemon, how)
@@ -165,7 +165,7 @@ class Daemon:
 
 @contextmanager
 def running_dockerd(folder: Path) -> Iterator[Dockerd]:
-    """Yield one in `folder`, whose path is short enough for a socket (unix(7)). Skips the test where none can run."""
+    """Yield a daemon in `folder`, whose path is short enough for a socket (unix(7)). Skips the test if none can run."""
     daemon = Daemon(folder, ("--bridge", "none", "--iptables=false", "--ip6tables=false"), own_network=False)
     try:
         daemon.start()
@@ -188,7 +188,7 @@ def import_base(docker: Dockerd) -> str:
 
 
 def _debian() -> Path:
-    """Return the root file system, made once per user: 40 s."""
+    """Return the root file system. It is made once per user, in 40 s."""
     if not shutil.which("mmdebstrap"):
         pytest.skip("no Debian to build an image on: apt-get install mmdebstrap")
     made = cache_root() / f"debian-{SUITE}-{PACKAGES.replace(',', '-')}.tar"

@@ -27,7 +27,7 @@ class Embedded:
         )  # fmt: skip
 
     def start(self) -> bool:
-        """Start it and wait until it accepts clients. Return False if another process has its port."""
+        """Start the broker, and wait until it accepts clients. Return False if another process has its port."""
         return process.start(self.home, "localhost", self.port) is process.Listener.STARTED
 
     def stop(self) -> None:

@@ -1,6 +1,6 @@
-"""Stand-ins for Microsoft Entra ID: a credential for this process, a managed identity endpoint for others.
+"""Stand-ins for Microsoft Entra ID: a credential for this process, and a managed identity endpoint for others.
 
-Neither has a real token. The endpoint speaks the protocol of App Service and Container Apps (IDENTITY_ENDPOINT,
+Their tokens are not real. The endpoint speaks the protocol of App Service and Container Apps (IDENTITY_ENDPOINT,
 IDENTITY_HEADER; Microsoft's page "How to use managed identities for App Service"), so that DefaultAzureCredential runs
 unchanged.
 """
@@ -20,7 +20,7 @@ DEADLINE = 60.0
 
 
 class StandinCredential:
-    """A TokenCredential: tokens of one principal, for any resource. `life` is theirs, in seconds."""
+    """A TokenCredential of one principal, for any resource. Its tokens are valid for `life` seconds."""
 
     def __init__(self, authority: Authority, principal: Principal, *, life: int = LIFE) -> None:
         self.principal, self.life = principal, life
@@ -40,7 +40,7 @@ class StandinCredential:
 
 
 class IdentityEndpoint(ThreadingHTTPServer):
-    """Issues the tokens of registered identities, by client id, if the header's value is right."""
+    """Issues tokens of registered identities, by client id, if the request has the right header."""
 
     daemon_threads = True
 

@@ -1,7 +1,7 @@
-"""A stack whose client certificate a real OpenBao signs, over a real mosquitto that requires one.
+"""A stack whose client certificate a real OpenBao signs, with a real mosquitto that requires one.
 
-Its rotator has the role that the stack grants. The PKI is as components/vault/pki.py declares it; tests/stacks checks
-that both are the same.
+Its rotator has the role that the stack grants. The PKI is the same as in components/vault/pki.py, which tests/stacks
+checks.
 """
 
 import secrets
@@ -125,7 +125,7 @@ def signed_by_root(openbao: OpenBao, root: str, requested: str, *, common_name: 
 
 
 def make_another_ca(openbao: OpenBao, stack: IssuedStack) -> str:
-    """Make a second CA under a new root, and add that to root.crt. Return its id."""
+    """Make a second CA under a new root, and add the root to root.crt. Return the CA's id."""
     root, id = _make_intermediate(openbao, stack.issuer.mount)
     (stack.folder / "root.crt").write_text(root)
     return id
@@ -137,7 +137,7 @@ def sign_by(openbao: OpenBao, stack: IssuedStack, ca: str) -> None:
 
 
 def make_issued_stack(folder: Path, broker: Mosquitto, openbao: OpenBao, *, trusted: bool = True) -> IssuedStack:
-    """Return a stack with an empty mount. `trusted`: the broker knows the root already."""
+    """Return a stack with an empty mount. `trusted`: the broker already trusts the root."""
     name = "coreflux-mcp-test"
     mount, root = make_pki(openbao, name)
     issuer = VaultIssuer(mount=mount, role="client", common_name=name, seconds=DAYS * 86400)

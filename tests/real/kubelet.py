@@ -1,14 +1,14 @@
-"""Stand-in for scheduler and kubelet: runs the pods of the real controllers as local processes.
+"""Stand-in for scheduler and kubelet: runs the pods that the real controllers create, as local processes.
 
 It is a node of the cluster with a node's rights (the API server's Node authorizer). It takes volumes, environment,
 arguments and rights from the real Pod (pod_volumes.py), and runs it in its own root file system (pod_process.py). It
 checks readiness, terminates with the grace period, and reports status, so that a Deployment becomes available and a Job
 ends.
 
-Not proven: that the image starts, that a NetworkPolicy is enforced, how long a real kubelet takes to update a volume
-(up to 90 s). It restarts nothing, and runs no preStop hook, liveness or startup probe. A container that listens on
-0.0.0.0 gets a free port of 127.0.0.1 instead; the cluster sees a pod address without a listener (an EndpointSlice takes
-no loopback address).
+It does not prove that the image starts, that a NetworkPolicy is enforced, and how long a real kubelet takes to update a
+volume (up to 90 s). It restarts nothing, and runs no preStop hook, liveness or startup probe. A container that listens
+on 0.0.0.0 gets a free port of 127.0.0.1 instead; the cluster sees a pod address without a listener (an EndpointSlice
+takes no loopback address).
 
 With an `injector` an annotated pod also gets its own `bao agent` (tests/real/agent_injector.py).
 """
@@ -50,7 +50,7 @@ DECODED = (Pod, Node, PodBinding, PodStatus, ConfigMap, Secret, ServiceAccountTo
 
 @dataclass
 class RunningPod:
-    """A pod of this node, and its process once started."""
+    """A pod of this node, and its process once it has started."""
 
     pod: Pod
     folder: Path
@@ -89,7 +89,7 @@ class RunningPod:
 
 
 class Kubelet:
-    """The one node of a namespace. Runs its pods within the block."""
+    """The one node of a namespace. It runs the namespace's pods while the `with` block runs."""
 
     def __init__(
         self, cluster: Cluster, namespace: str, folder: Path, *, server: Path, injector: AgentInjector | None = None
@@ -212,7 +212,7 @@ class Kubelet:
         running.started = _now()
 
     def _end(self, running: RunningPod) -> None:
-        """Send SIGTERM, SIGKILL after the grace period, and delete the pod."""
+        """Send SIGTERM, send SIGKILL after the grace period, then delete the pod."""
         about = metadata(running.pod)
         process = running.process
         if process and process.poll() is None:
@@ -228,7 +228,7 @@ class Kubelet:
             self._client.delete(Pod, running.name, namespace=self._namespace, grace_period=0)
 
     def _report(self, running: RunningPod) -> None:
-        """Report the pod's status to the API server if it changed."""
+        """Report the pod's status to the API server, if the status has changed."""
         code = running.code
         ready = "True" if running.ready and code is None else "False"
         state: dict[str, dict[str, object]]
@@ -261,7 +261,7 @@ class Kubelet:
 
 
 def _answers(port: int, path: str) -> bool:
-    """Whether the answer is 2xx or 3xx, as kubelet judges it."""
+    """Return whether the answer is 2xx or 3xx, which kubelet counts as success."""
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", path)

@@ -1,7 +1,7 @@
-"""Stand-in for Lambda: runs a function's package in a process that serves many calls.
+"""Stand-in for Lambda: runs a function's package in one process for many calls.
 
-Handler and variables are the stack's; its Python finds nothing else. Compiled parts are the package's build for this
-Python (`package_for_here`). Neither its role nor its limits apply.
+Handler and variables are the stack's, and Python finds no other modules than the package's. Compiled modules are built
+for this Python (`package_for_here`). The function's role and limits do not apply.
 """
 
 import json
@@ -48,7 +48,7 @@ for line in sys.stdin:
 
 
 class FunctionError(Exception):
-    """What AWS reports when a function raises: the class name, and the text."""
+    """The error that AWS reports when a function raises: class name and text."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class RunningFunction:
     log: Path
 
     def invoke(self, event: Mapping[str, Any], *, ahead: float = 0) -> Any:
-        """Return its result, `ahead` seconds from now. Raises FunctionError."""
+        """Call the function with a clock that is `ahead` seconds ahead. Return its result. Raises FunctionError."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps({"event": event, "ahead": ahead}) + "\n")
         self.process.stdin.flush()
@@ -78,7 +78,7 @@ def running(
     environment: Mapping[str, str],
     brings: Sequence[Path] = (),
 ) -> Iterator[RunningFunction]:
-    """Yield the function of a stack, by the outputs of its Function resource. `folder` must be new.
+    """Yield a running function of a stack. `function` has the outputs of its resource. `folder` must be new.
 
     `package` is `package_for_here`, `environment` what Lambda adds, `brings` what its Python has besides the standard
     library.
@@ -111,7 +111,7 @@ def running(
 
 
 def package_for_here(target: Path) -> Path:
-    """Build dist/lambda.zip for this Python. All that is not compiled must have the same bytes."""
+    """Build the package dist/lambda.zip for this Python. Everything that is not compiled must have the same bytes."""
     lambda_package.build(target, python=PYTHON, architecture=ARCHITECTURE)
     with zipfile.ZipFile(target) as built, zipfile.ZipFile(lambda_package.ZIP) as declared:
         assert _plain(built) == _plain(declared)
@@ -119,7 +119,7 @@ def package_for_here(target: Path) -> Path:
 
 
 def _lay(code: Mapping[str, Any], task: Path, package: Path) -> None:
-    """Unpack a function's archive from Pulumi's state like Lambda, with `package` for dist/lambda.zip.
+    """Unpack a function's archive from Pulumi's state, as Lambda does, with `package` in place of dist/lambda.zip.
 
     Lambda's folder in the stack's own files becomes `task`.
     """

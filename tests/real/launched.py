@@ -1,6 +1,7 @@
-"""What launcher tests share: a broker, the server that it runs, and its command. A pytest plugin.
+"""What tests of the launcher share: a broker, the MCP server that the launcher runs, and the launcher's command. A
+pytest plugin.
 
-Each fixture has one parameter, so that a test runs once; ON_BOTH_BROKERS is for what may depend on the broker.
+Each fixture has one parameter, so that a test runs once. ON_BOTH_BROKERS is for tests that may depend on the broker.
 """
 
 import os
@@ -66,7 +67,7 @@ def witness(broker: RealBroker) -> Iterator[Witness]:
 
 
 def let_in(broker: RealBroker, credential: Value) -> None:
-    """Set this user's password out of band."""
+    """Set a user's password out of band, so that `credential` works."""
     open_target(broker.broker(), SecretKind.MQTT_USER).apply(broker.admin, credential)
 
 

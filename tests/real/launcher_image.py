@@ -1,6 +1,6 @@
-"""The project's image in a test's daemon: the build of its Dockerfile, with the modules of this tree.
+"""The project's image in a test's Docker daemon, built from the Dockerfile, with the modules of this tree.
 
-The rest is built once per content and cached for the user: a change of `secretops` costs seconds.
+Everything else is built once per content, and cached for the user, so that a change of `secretops` costs seconds.
 tests/tools/test_image.py proves that the Dockerfile brings the modules.
 """
 
@@ -29,7 +29,7 @@ USER 10001:10001
 
 
 def load_launcher_image(docker: Dockerd) -> str:
-    """Return its name in that daemon. Skips the test where none can be built."""
+    """Load the image into a daemon, and return its name. Skips the test if the image cannot be built."""
     docker.check_output("load", "--quiet", "--input", _archive())
     with tempfile.TemporaryDirectory(prefix="modules-") as folder:
         modules = Path(folder) / "modules"

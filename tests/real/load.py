@@ -31,12 +31,13 @@ AGAIN_AFTER = 0.1  # Seconds after which a client whose call failed calls again.
 
 
 def feed_topic(number: int) -> str:
-    """Return the topic of message `number`: each subscription in turn, GROUP messages to a topic."""
+    """Return the topic of message `number`. Messages go to each client's subscription in turn. GROUP messages share a
+    topic."""
     return f"feed/{number % CLIENTS}/{number // (GROUP * CLIENTS)}"
 
 
 class OtherClient:
-    """An MQTT client, independent of the code under test: receives the server's messages, and feeds it."""
+    """An MQTT client, independent of the code under test. It receives the server's messages, and sends it messages."""
 
     def __init__(self, mosquitto: Mosquitto) -> None:
         credential = Value({"username": f"other-{new_password()[:8]}", "password": new_password()})
@@ -82,7 +83,7 @@ class OtherClient:
 
 
 class Seat:
-    """The session of one MCP client; there is none while the server restarts."""
+    """The session of one MCP client. It is missing while the server restarts."""
 
     def __init__(self, session: ClientSession | None = None) -> None:
         self._session: ClientSession | None = None
@@ -119,7 +120,7 @@ class Seat:
 
 @dataclass
 class Load:
-    """Results of the calls of CLIENTS clients. Each subscribes, then publishes and reads messages in turn."""
+    """The results of calls by CLIENTS clients. Each subscribes, then alternately publishes and reads messages."""
 
     seats: list[Seat]  # One per client; one for all, where the transport has but one session.
     other: OtherClient
@@ -182,7 +183,7 @@ class Load:
         return text is not None
 
     async def read_all(self) -> None:
-        """Read each topic once; `read` counts these answers only."""
+        """Read each topic once. `read` counts only these answers."""
         self.read.clear()
         for group in range(self.other.fed // (GROUP * CLIENTS) + 1):
             for client in range(CLIENTS):

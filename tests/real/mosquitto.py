@@ -1,4 +1,4 @@
-"""Real mosquittos with dynamic security, and one with TLS for the whole test run. A pytest plugin."""
+"""Real mosquitto brokers with dynamic security, one of them with TLS for the whole test run. A pytest plugin."""
 
 import base64
 import datetime
@@ -42,7 +42,7 @@ YEARS = datetime.timedelta(days=3650)
 class Mosquitto:
     """A mosquitto on loopback: MQTT 5 and 3.1.1, a fresh admin, no anonymous clients. Its port is stable.
 
-    Its TLS certificate names hosts and no address; `certifying`: it requests a client certificate.
+    Its TLS certificate names hosts and no address. `certifying`: it requires a client certificate.
     """
 
     folder: Path
@@ -89,7 +89,7 @@ class Mosquitto:
         )
 
     def start(self) -> bool:
-        """Start it and wait until it accepts clients. Return False if another process has a port."""
+        """Start the broker, and wait until it accepts clients. Return False if another process has a port."""
         program, plugin = find_mosquitto()
         configuration = self.folder / "mosquitto.conf"
         configuration.write_text(_configuration(self, plugin))
@@ -112,7 +112,7 @@ class Mosquitto:
         return {"ca.crt": self.ca_file.read_text(), "client.crt": certificate, "client.key": private_pem(key)}
 
     def freeze(self) -> None:
-        """Stop reading and answering, until it is stopped or gets SIGCONT."""
+        """Make the broker stop reading and answering, until it is stopped or gets SIGCONT."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
@@ -125,7 +125,7 @@ class Mosquitto:
 
 @functools.cache
 def installed_mosquitto() -> tuple[str, str] | None:
-    """Return the paths of the broker and its plugin, or None where either is missing."""
+    """Return the paths of the broker and its plugin, or None if either is missing."""
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     plugin = next((str(path) for folder in PLUGIN_FOLDERS for path in Path(folder).glob(f"**/{PLUGIN}")), None)
     return (program, plugin) if program and plugin else None
@@ -160,7 +160,7 @@ def start_mosquitto(
     crl_file: Path | None = None,
     queue: int = 1000,
 ) -> Mosquitto:
-    """Start one in `folder` with a certificate for `certified` and `also`. `plain`: no TLS at its `port`."""
+    """Start a broker in `folder`, with a certificate for `certified` and `also`. `plain`: no TLS at its `port`."""
     find_mosquitto()
     _certify(folder, certified, (*also, MACHINE))
     admin = Value({"username": "first-admin", "password": new_password()})
@@ -192,7 +192,8 @@ def certifying_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
 
 
 def _runs(process: subprocess.Popen[bytes], log_file: Path, before: int) -> bool:
-    """Whether its log after `before` reports that it runs: with its first port it may still fail over the second."""
+    """Return whether the log, from `before` on, reports that the broker runs. It may still fail after it has opened its
+    first port."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         if re.search(rb"mosquitto version \S+ running", log_file.read_bytes()[before:]):
@@ -227,7 +228,7 @@ def _configuration(broker: Mosquitto, plugin: str) -> str:
 
 
 def _own_address() -> str:
-    """Return the address of MACHINE if that is not loopback's first one, on which it listens anyway."""
+    """Return the address of MACHINE, unless it is 127.0.0.1, on which the broker listens anyway."""
     try:
         address = socket.gethostbyname(MACHINE)
     except OSError:
@@ -236,7 +237,8 @@ def _own_address() -> str:
 
 
 def _dynamic_security(admin: Value) -> dict[str, object]:
-    """Return what `mosquitto_ctrl dynsec init` writes; that would take the password as an argument."""
+    """Return the configuration that `mosquitto_ctrl dynsec init` writes. That command takes the password as an
+    argument."""
     salt = os.urandom(12)
     iterations = 101  # its own number
     digest = hashlib.pbkdf2_hmac("sha512", admin["password"].encode(), salt, iterations)
@@ -278,7 +280,7 @@ def signed(
     ends: datetime.timedelta = datetime.timedelta(days=2),
     lived: datetime.timedelta = datetime.timedelta(hours=1),
 ) -> x509.Certificate:
-    """Return a certificate of a server or client, or of a CA if nothing signs it."""
+    """Return a certificate of a server or client, or if there is no `issuer`, of a CA."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
     signer, is_ca = issuer[1] if issuer else key, issuer is None

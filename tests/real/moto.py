@@ -1,7 +1,7 @@
-"""A stand-in for AWS: moto's server on loopback, one for each test process. A pytest plugin.
+"""A stand-in for AWS: a moto server on loopback for each test process. A pytest plugin.
 
-It takes real boto3 clients and stores everything in memory. tests/real/strict_secrets_manager.py corrects its errors
-about Secrets Manager. It proves nothing about IAM.
+Real boto3 clients call it, and it stores everything in memory. tests/real/strict_secrets_manager.py corrects where moto
+differs from Secrets Manager. It proves nothing about IAM.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Aws:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the variables that lead boto3's default chain there."""
+        """Return the environment variables that make boto3 use this server."""
         return {
             "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": "standin", "AWS_SECRET_ACCESS_KEY": "standin",
             "AWS_DEFAULT_REGION": REGION, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -48,7 +48,7 @@ class Aws:
         return self.client("dynamodb", region)
 
     def make_lease(self, prefix: str) -> str:
-        """Make the table of a lease, as the stack does. Return its ARN."""
+        """Create the table of a lease, as the stack does. Return its ARN."""
         self.client("dynamodb").create_table(
             TableName=f"{prefix}-lease",
             BillingMode="PAY_PER_REQUEST",
@@ -76,7 +76,7 @@ def _client(url: str, service: str, region: str) -> Any:
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[Aws]:
-    """Yield the one moto of this process. Each test uses its own names."""
+    """Yield the moto server of this process. Each test uses its own names."""
     server = pytest.importorskip("moto.server", reason="moto is not installed: the extra `aws`")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no access log in a test's output
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -90,7 +90,7 @@ def moto() -> Iterator[Aws]:
 
 @pytest.fixture
 def moto_environment(moto: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
-    """Lead this process' environment to moto."""
+    """Set this process' environment so that AWS' SDK uses moto."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in moto.environment.items():

@@ -1,7 +1,7 @@
 """Relays between this machine's loopback and an isolated network namespace.
 
-A Swarm's daemon and tasks in such a namespace open no port of the machine. The two sockets of a relay belong to
-different namespaces: a socket stays where it was made.
+A Swarm's daemon and tasks in such a namespace open no port of this machine. The two sockets of a relay belong to
+different namespaces, because a socket stays in the namespace in which it was created.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class NetworkNamespace:
         return made
 
     def lead_out(self, port: int) -> None:
-        """Relay connections to `port` of the namespace to that port of this machine's loopback."""
+        """Relay connections to `port` in the namespace to the same port of this machine's loopback."""
         self._serve(_Relay(self.listen(port), lambda: socket.create_connection(("127.0.0.1", port))))
 
     def lead_in(self, port: int) -> int:
@@ -53,7 +53,7 @@ class NetworkNamespace:
         return int(listening.getsockname()[1])
 
     def answer(self, name: str, address: str) -> None:
-        """Serve DNS for that one name."""
+        """Serve DNS in the namespace for this one name."""
 
         def bound() -> socket.socket:
             made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -114,7 +114,8 @@ class _Passing(socketserver.BaseRequestHandler):
 
 
 def _pump(here: socket.socket, there: socket.socket) -> None:
-    """Copy until both ends have closed or one failed: a half-closed connection still delivers the other direction."""
+    """Copy data until both ends have closed, or one has failed. A half-closed connection still delivers in one
+    direction."""
     with selectors.DefaultSelector() as ends:
         ends.register(here, selectors.EVENT_READ, (here, there))
         ends.register(there, selectors.EVENT_READ, (there, here))
@@ -142,7 +143,7 @@ class _Names(socketserver.ThreadingUDPServer):
 
 
 class _Question(socketserver.BaseRequestHandler):
-    """RFC 1035 for a single question: an A record for the name, and nothing else."""
+    """Answers a DNS query with one question (RFC 1035): an A record for the name, and nothing for others."""
 
     server: _Names
 

@@ -1,6 +1,6 @@
 """A real OpenBao, API-compatible with Vault: raft, TLS, two audit devices, initialized and unsealed. A pytest plugin.
 
-It is no dev server: its keys stay in memory. It has nothing of Vault Enterprise, nor the login methods that OpenBao
+It is no dev server; its keys stay in memory. It has no features of Vault Enterprise, and no login methods that OpenBao
 left out (aws, azure, gcp).
 """
 
@@ -57,7 +57,7 @@ class OpenBao:
         return self.folder / "openbao.log"
 
     def environment(self, token: str) -> dict[str, str]:
-        """Return the variables of Vault's own programs for `token`."""
+        """Return the environment variables with which Vault's own programs use `token`."""
         return {"VAULT_ADDR": self.address, "VAULT_CACERT": str(self.ca_file), "VAULT_TOKEN": token}
 
     def client(self, token: str | None = None, namespace: str = "") -> hvac.Client:
@@ -73,7 +73,7 @@ class OpenBao:
         return name
 
     def mount(self, namespace: str = "", **options: Any) -> str:
-        """Make a KV v2 mount; `options` are its configuration's."""
+        """Create a KV v2 mount, with `options` in its configuration."""
         name = f"test-{secrets.token_hex(4)}"
         client = self.client(namespace=namespace)
         client.sys.enable_secrets_engine("kv", path=name, options={"version": "2"})
@@ -104,7 +104,7 @@ class OpenBao:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def begin(self) -> None:
-        """Start it for the first time: make certificates, storage and keys. Raises RuntimeError."""
+        """Start the server for the first time, with new certificates, storage and keys. Raises RuntimeError."""
         (self.folder / "data").mkdir()
         make_keys(self.folder)
         for _ in range(5):  # another process may take a port meanwhile
@@ -211,7 +211,7 @@ audit "file" "second" {{
 
 
 def rotators_policy(place: VaultStoreLocation, *, forgets: bool = False) -> str:
-    """Return the policy of a rotator, path by path; and of an operator who `forgets` secrets."""
+    """Return a rotator's policy. With `forgets`, the policy of an operator who may also delete secrets."""
 
     def rule(path: str, *capabilities: str) -> str:
         return f'path "{place.mount}/{path}" {{ capabilities = {json.dumps(capabilities)} }}'

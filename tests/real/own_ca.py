@@ -1,4 +1,4 @@
-"""A stack whose private CA signs its client certificate, over a real mosquitto that requires one."""
+"""A stack whose private CA signs its client certificate, with a real mosquitto that requires one."""
 
 import contextlib
 import secrets
@@ -30,7 +30,7 @@ SECONDS = 600  # Validity of a certificate: renewals come soon enough that a bro
 
 @dataclass
 class Certified:
-    """A stack with a private CA, and its people."""
+    """A stack with a private CA, and the actions of its operators."""
 
     stack: Stack
     broker: Mosquitto
@@ -75,7 +75,7 @@ class Certified:
 
 
 def takes(broker: Mosquitto, folder: Path, shown: Mapping[str, str]) -> bool:
-    """Whether a broker answers a login, with any result, of a client with this certificate. Writes it into `folder`."""
+    """Return whether a broker answers a client with this certificate, accepted or refused. Writes it into `folder`."""
     made = folder / secrets.token_hex(4)
     made.mkdir()
     for name in ("client.crt", "client.key"):
@@ -99,7 +99,7 @@ def rehash(folder: Path) -> None:
 
 
 def make_certified(folder: Path, broker: Mosquitto, stack: Stack | None = None) -> Certified:
-    """Return a stack with a private CA that the broker does not know. No secret has a value yet."""
+    """Return a stack with a private CA that the broker does not trust. No secret has a value yet."""
     made = stack or make_stack(folder / "store", asking(broker))
     made.manifest = made.manifest.model_copy(update={"secrets": certified(made.manifest)})
     made.file.write_text(made.manifest.model_dump_json())

@@ -1,7 +1,7 @@
-"""A container's process in its own root file system, by its securityContext. Needs root.
+"""Run a container's process in its own root file system, with its securityContext. Needs root.
 
-The root has the system's programs, Python, this clone and the server, all read-only: no home, no kubeconfig, no state.
-Not proven: the image itself, its network, seccomp filters, and limits of memory or CPU.
+The root file system has the system's programs, Python, this clone and the server, all read-only. It has no home,
+kubeconfig or state. This proves nothing about the image, its network, seccomp filters, and limits of memory or CPU.
 """
 
 import os
@@ -46,7 +46,7 @@ class Container:
 
 
 def check_possible() -> None:
-    """Skip the test where a container cannot be made, or its user could not read the clone."""
+    """Skip the test if a container cannot be made, or its user cannot read the clone."""
     if os.geteuid() != 0 or any(shutil.which(tool) is None for tool in TOOLS):
         pytest.skip(f"a pod is run by root with {', '.join(TOOLS)}")
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
@@ -57,7 +57,7 @@ def check_possible() -> None:
 
 
 def run(container: Container, root: Path) -> subprocess.Popen[bytes]:
-    """Start the process. The mounts vanish with it."""
+    """Start the process. Its mounts end with it."""
     root.mkdir(parents=True, exist_ok=True)
     path = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
     unshare = [str(shutil.which("unshare")), "--mount", "--propagation=private"]
@@ -74,7 +74,7 @@ def run(container: Container, root: Path) -> subprocess.Popen[bytes]:
 
 
 def _script(container: Container, root: Path) -> str:
-    """Return the shell script. It has no values: they are in mounted files."""
+    """Return the shell script. It has no secret values, because these are in mounted files."""
     words = [["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(root)], *_system(root)]
     needed = set(PROGRAMS)
     if server := container.environment.get("COREFLUX_SERVER_DIR"):

@@ -1,4 +1,4 @@
-"""The volumes of a pod, written and updated like kubelet's atomic writer.
+"""The volumes of a pod, written and updated as by kubelet's atomic writer.
 
 https://kubernetes.io/docs/concepts/storage/projected-volumes/, pkg/volume/util/atomic_writer.go: a new folder has the
 files, one rename moves the link `..data` to it, and each file is a link through `..data`.
@@ -29,7 +29,7 @@ DEFAULT_MODE = 0o644
 
 
 class NotThereError(Exception):
-    """A required object of a volume does not exist yet: the pod cannot start."""
+    """A required object of a volume does not exist yet, so the pod cannot start."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Volumes:
         return self.folder / name
 
     def write(self) -> None:
-        """Write each volume as the API server has it now. Raises NotThereError."""
+        """Write each volume with the API server's current data. Raises NotThereError."""
         for volume in _spec(self.pod).volumes or ():
             if volume.emptyDir is not None:
                 self.path(volume.name).mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ class Volumes:
 
 
 def swap(volume: Path, files: Files, group: int | None) -> None:
-    """Make `files` the content of `volume` in one step. With an fsGroup the group owns and may read them."""
+    """Replace the content of `volume` with `files` in one step. With an fsGroup, the group owns and may read them."""
     volume.mkdir(parents=True, exist_ok=True)
     fresh = volume / f"..{secrets.token_hex(6)}"
     fresh.mkdir(mode=0o755)
@@ -207,9 +207,9 @@ def container_of(pod: Pod) -> ContainerSpec:
 
 
 def as_container(volumes: Volumes, client: Client, *, own: Mapping[str, str], port: int, log: Path) -> Container:
-    """Return the container of a pod. `own` are the image's and kubelet's variables; servers listen on `port`.
+    """Return the container of a pod. `own` has the variables of the image and of kubelet. Servers listen on `port`.
 
-    Raises ApiError while a ConfigMap of its environment is missing.
+    Raises ApiError if a ConfigMap of its environment is missing.
     """
     pod, spec = volumes.pod, container_of(volumes.pod)
     assert pod.spec and pod.spec.enableServiceLinks is False, "every Service of the namespace would set variables"

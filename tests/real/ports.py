@@ -1,4 +1,4 @@
-"""Ports of loopback for test servers, each assigned once across all test processes of this machine."""
+"""Assign loopback ports to test servers. No two test processes of this machine get the same port."""
 
 import fcntl
 import os

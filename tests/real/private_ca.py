@@ -1,8 +1,8 @@
-"""Stand-in: AWS Private CA as moto plays it, with rules of AWS that moto lacks.
+"""A stand-in for AWS Private CA: moto's, with rules of AWS that moto lacks.
 
-moto signs for real, and ignores validity and token. The rules are from AWS' API reference of IssueCertificate and
-GetCertificate and its User Guide (Template definitions). A test against a real account would prove them. It proves
-nothing about rights.
+moto's signatures are real, but it ignores validity and token. The rules are from AWS' API reference of IssueCertificate
+and GetCertificate and its User Guide (Template definitions). Only a test with a real account could prove them. This
+proves nothing about permissions.
 
     a client's template adds digitalSignature, clientAuth, and no CA              moto adds no extension
     a certificate is valid from an hour ago, for as long as requested             moto: for 365 days
@@ -57,7 +57,7 @@ class StrictPrivateCa:
 
     @property
     def kept(self) -> CertificateAuthority:
-        """Return moto's own object: its server is in this process (tests/real/moto)."""
+        """Return moto's own object. Its server runs in this process (tests/real/moto)."""
         from moto.acmpca.models import acmpca_backends
 
         return acmpca_backends[ACCOUNT][REGION].certificate_authorities[self.arn]
@@ -108,7 +108,8 @@ def issuer_of(ca: StrictPrivateCa, *, days: int = DAYS) -> AwsPrivateCaIssuer:
 
 
 def make_signed_stack(broker: Mosquitto, aws: Aws, ca: StrictPrivateCa) -> AwsStack:
-    """Return a stack whose certificate the CA signs and whose broker requires one. No secret has a value yet."""
+    """Return a stack whose client certificate the CA signs, with a broker that requires one. No secret has a value
+    yet."""
     broker.ca_file.write_text(broker.ca_file.read_text() + ca.root)  # as the operator of the broker does
     broker.stop()
     assert broker.start()
@@ -124,7 +125,7 @@ def make_signed_stack(broker: Mosquitto, aws: Aws, ca: StrictPrivateCa) -> AwsSt
 
 @contextmanager
 def strict_private_ca(moto: Aws, *, days: int = 3650) -> Iterator[StrictPrivateCa]:
-    """Yield one whose certificate is valid for `days`."""
+    """Yield a CA whose certificate is valid for `days`."""
     from moto.acmpca.responses import ACMPCAResponse
 
     made = _make(moto, days)

@@ -1,4 +1,4 @@
-"""The launcher in use: on a stack, over either transport, with MCP clients."""
+"""Run the launcher on a stack, over either transport, with MCP clients."""
 
 import re
 import subprocess
@@ -101,7 +101,7 @@ class ServedByLauncher:
 
     @asynccontextmanager
     async def seats(self, transport: str, clients: int = CLIENTS) -> AsyncIterator[list[Seat]]:
-        """Start it and connect its clients: over http with a bearer token; over stdio only one."""
+        """Start the launcher, and connect clients: over HTTP with a bearer token, over stdio a single one."""
         if transport == "stdio":
             async with stdio_session(self.command, self.environment, self.folder, self.log_file) as session:
                 yield [Seat(session)]
@@ -112,7 +112,7 @@ class ServedByLauncher:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
-        """Run it over streamable HTTP and yield its URL. It must end with success."""
+        """Run the launcher over streamable HTTP, and yield its URL. Its exit code must be 0."""
         with self.log_file.open("w") as stderr:
             process = subprocess.Popen(
                 [*self.command, "--transport", "http", "--listen", "127.0.0.1:0"],
@@ -151,12 +151,13 @@ class ServedByLauncher:
         await self.until_logged(reported)
 
     async def recovers(self) -> None:
-        """Wait until the launcher has nothing to do."""
+        """Do nothing. The launcher needs no restart after a change."""
 
     def reports(self) -> tuple[Replica, ...]:
         users = self.stack.manifest.secret("mqtt").users
         return read_reports(self.stack.manifest.broker, self.stack.credential(), users)
 
     def swaps(self) -> list[int]:
-        """Return the milliseconds of each, from the first packet of the new MQTT client until the server uses it."""
+        """Return the milliseconds of each swap, from the new MQTT client's first packet until the server uses the
+        client."""
         return [int(found) for found in re.findall(r"Swapped the MQTT client in (\d+) ms", self.log)]

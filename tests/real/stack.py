@@ -1,6 +1,6 @@
-"""A stack over a real broker, as `pulumi up` would leave it: a manifest, and the store's place. No Pulumi.
+"""A stack with a real broker, as `pulumi up` would leave it: a manifest and the store's folder. Pulumi is not used.
 
-Readers use an independent client, so that the code under test proves nothing by itself.
+Readers use an independent client, so that the code under test is not its own proof.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FOLDERS = ("config", "certs", "secrets", "versions", "log")
 
 @dataclass
 class Clock:
-    """The real time, which a test moves forward instead of waiting."""
+    """A clock with the real time, which a test moves forward instead of waiting."""
 
     ahead: timedelta = timedelta()
 
@@ -52,7 +52,7 @@ class Clock:
 
 @dataclass
 class Stack:
-    """A stack of a folder, with its operator, its schedule, and the server's reader."""
+    """A stack whose store is a folder, with actions of its operator, its schedule and its server."""
 
     manifest: Manifest
     clock: Clock = field(default_factory=Clock)
@@ -89,7 +89,8 @@ class Stack:
         self.clock.skip(self.manifest.grace_seconds + 1)
 
     def credential(self, name: str = "mqtt") -> Value:
-        """Return a reader's value of a secret: the delivered one for the server, the stored one for the rotator."""
+        """Return the value of a secret that its reader gets: from the delivery for the server, from the store for the
+        rotator."""
         if name == "broker-admin":
             store = self.session().store
             current = store.versions(name).current
@@ -104,7 +105,7 @@ class Stack:
         return Value({"username": delivered["MQTT_USER"] or "", "password": password or ""})
 
     def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:
-        """Check that readers see which version is `current`, and that only the versions `kept` are stored."""
+        """Check that readers get the version `current`, and that only the versions `kept` are stored."""
         if name == "mqtt":
             delivered = dotenv_values(self.env)
             assert delivered["SECRETOPS_VERSION_MQTT"] == current.id
@@ -116,7 +117,7 @@ class Stack:
         assert [path.name for path in self.root.rglob("*") if path.name.endswith(".new")] == []
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
-        """Set `text` in one field of a delivered secret. Return what repairs it."""
+        """Write `text` into one field of a delivered secret. Return a function that repairs it."""
         if name == "mqtt":
             path, old = self.env, self.credential()[field]
         else:
@@ -217,7 +218,7 @@ def log_in(broker: Broker, credential: Value) -> str:
 
 
 class MqttSession:
-    """A client that logs in once and stays connected. Not secretops' own."""
+    """An MQTT client that is independent of secretops. It logs in once, and stays connected."""
 
     def __init__(self, broker: Broker, credential: Value) -> None:
         self._broker = broker
@@ -283,7 +284,7 @@ class Turning:
             assert not thread.is_alive()
 
     def caught_up(self) -> None:
-        """Return when each thread has finished a turn that it began after this call."""
+        """Wait until each thread has finished a turn that it began after this call."""
         with self._turned:
             wanted = [begun + 1 for begun in self._begun]
             assert self._turned.wait_for(
@@ -308,9 +309,9 @@ class Turning:
 class Readers(Turning):
     """Threads that read the credential from config/.env and log in with it in a loop.
 
-    A reader stops using a replaced credential within the grace period: `caught_up` moves the clock only after each
-    reader has begun again. A broker admin has no grace period: the rotator reads it under the lease, so a failed login
-    with a value that was replaced meanwhile is no failure.
+    A reader stops using a replaced credential within the grace period, because a test calls `caught_up` before it moves
+    the clock. A broker admin has no grace period, because the rotator reads it under the lease. So a failed login with
+    an admin's value that was replaced meanwhile is no failure.
     """
 
     def __init__(self, stack: Stack, name: str = "mqtt", *, count: int = 1) -> None:

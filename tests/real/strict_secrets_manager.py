@@ -1,7 +1,7 @@
-"""Stand-in: a Secrets Manager client over moto that enforces rules of AWS which moto does not.
+"""A stand-in for a Secrets Manager client: it calls moto, and enforces rules of AWS that moto does not.
 
 The rules are from AWS' API reference of PutSecretValue, UpdateSecretVersionStage, RotateSecret and DescribeSecret, and
-its page of quotas. A test against a real account would prove them.
+its page of quotas. Only a test with a real account could prove them.
 
     a label moves only from where it is, and AWSCURRENT is never removed            moto checks AWSCURRENT's source only
     the same token with other data is refused, but for a version without a value    moto lets a pending one change
@@ -39,14 +39,14 @@ _OWN = os.getpid()
 
 
 class StrictSecretsManager:
-    """The part of boto3's Secrets Manager client that our code uses. The rest is moto's."""
+    """The part of boto3's Secrets Manager client that our code uses. Other methods are moto's."""
 
     # Called before and after each request that writes: a test may act there.
     around_write: ClassVar[list[Callable[[], None]]] = []
 
     def __init__(self, moto: SecretsManagerClient, *, current_drops_pending: bool = False) -> None:
-        """`current_drops_pending`: AWS documents that after a rotation AWSPENDING may be with AWSCURRENT, or
-        nowhere."""
+        """`current_drops_pending`: after a rotation, no version has the label AWSPENDING. AWS documents that this may
+        happen."""
         self._moto, self._drops = moto, current_drops_pending
 
     def __getattr__(self, name: str) -> Any:
@@ -135,7 +135,7 @@ class StrictSecretsManager:
         return {}
 
     def rotate_secret(self, *, SecretId: str, ClientRequestToken: str = "") -> dict[str, Any]:  # noqa: N803
-        """Do what AWS does before it calls the function, which is not called here."""
+        """Do what AWS does before it calls the function. The function is not called."""
         labels = self._whole(SecretId, "RotateSecret")
         token = ClientRequestToken or str(uuid.uuid4())
         pending = next((has for has in labels.values() if PENDING in has), None)
@@ -152,8 +152,8 @@ class StrictSecretsManager:
             each()
 
     def _kept(self, name: str) -> FakeSecret:
-        """Return moto's object, which no request can make without a value. Its server is in this process
-        (tests/real/moto)."""
+        """Return moto's object, since no request can create a version without a value. moto's server is in this
+        process."""
         found = self._here(name)
         assert found
         return found
@@ -170,7 +170,7 @@ class StrictSecretsManager:
         return found
 
     def _make_current(self, name: str, source: str, version: str) -> None:
-        """Move labels like moto, which moves AWSPREVIOUS too."""
+        """Move labels as moto does, which moves AWSPREVIOUS, too."""
         if source == version:
             return
         self._moto.update_secret_version_stage(
@@ -218,7 +218,8 @@ def _error(code: str, message: str, operation: str = "GetSecretValue") -> Except
 def strict(moto: Aws) -> Iterator[Aws]:
     """Serve Secrets Manager with these rules to all processes until the end of the block.
 
-    Each request is atomic, like in AWS: separate clients would check, and then change.
+    Each request is atomic, as in AWS. With the rules in each client, two processes could both check, and then both
+    write.
     """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _front_of(moto))
     thread = threading.Thread(target=server.serve_forever, daemon=True)

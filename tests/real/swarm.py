@@ -1,7 +1,7 @@
-"""A real Swarm of one manager, in a network namespace. A pytest plugin.
+"""A real Swarm with one manager, in a network namespace. A pytest plugin.
 
-Without IP_VS in the kernel it has no virtual addresses and no ingress network: tests reach services by the addresses of
-their tasks (`dnsrr`), or at a port that a task publishes on the node.
+It has no virtual addresses and no ingress network, because the kernel may lack IP_VS. Tests reach services by the
+addresses of their tasks (`dnsrr`), or at a port that a task publishes on the node.
 """
 
 import signal
@@ -38,7 +38,7 @@ class Swarm:
         self._led: set[int] = set()
 
     def begin(self) -> None:
-        """Start the daemon and create a Swarm. Skips the test where no daemon may run."""
+        """Start the daemon, and create a Swarm. Skips the test if no daemon can run here."""
         self._daemon.start()
         self._ways = NetworkNamespace(self._daemon.namespaces)  # not before: the process makes it
         self._network.bring_up_loopback()
@@ -73,7 +73,7 @@ class Swarm:
         self._daemon.stop(signal.SIGKILL)
 
     def lead_to(self, port: int) -> int:
-        """Relay BROKER_HOST in tasks to `port` of this machine's loopback."""
+        """Make `port` of this machine's loopback reachable for tasks at BROKER_HOST. Return the port."""
         if port not in self._led:
             self._led.add(port)
             self._network.lead_out(port)
@@ -85,7 +85,7 @@ class Swarm:
         return self._reached[published]
 
     def debian(self) -> str:
-        """Return an image with Debian's python3. Skips the test where it cannot be made."""
+        """Return an image with Debian's python3. Skips the test if it cannot be made."""
         return import_base(self.docker)
 
     def load(self, archive: Path) -> str:
@@ -106,7 +106,7 @@ class Swarm:
 
 @contextmanager
 def running_swarm() -> Iterator[Swarm]:
-    """Yield one. Skips the test where none can run."""
+    """Yield a Swarm. Skips the test if none can run."""
     with tempfile.TemporaryDirectory(prefix="swarm-") as short:
         made = Swarm(Path(short))
         try:

@@ -1,8 +1,8 @@
-"""MCP clients of a service with several replicas, which call without pause while its tasks are replaced.
+"""MCP clients that call a service with several replicas, without pause, while its tasks are replaced.
 
-The clients are the mcp package's. Between them and the replicas is a stand-in for a user's reverse proxy, which pins a
-session to its replica and starts new ones only at a ready replica. A session whose replica ended gets a 404, as MCP
-requires; the client starts another and repeats that call. Each accepted call must get a correct answer.
+The clients are the mcp package's. A stand-in for a user's reverse proxy sends each session to the same replica, and new
+sessions only to a ready replica. A session whose replica ended gets a 404, as MCP requires; the client starts another
+and repeats that call. Each accepted call must get a correct answer.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Proxy(httpx.AsyncBaseTransport):
         return httpx.Response(404, request=request)
 
     async def _begin(self, request: httpx.Request) -> httpx.Response:
-        """Start at a replica that accepts: one that is not ready answers 503. The first one tried rotates."""
+        """Start a session at a replica that accepts. A replica that is not ready answers 503. The replicas take turns
+        to be tried first."""
         with anyio.fail_after(DEADLINE):
             while True:
                 homes, turn = await anyio.to_thread.run_sync(self._replicas), next(self._turns)
@@ -82,7 +83,7 @@ class Proxy(httpx.AsyncBaseTransport):
 
 @dataclass
 class ReplicaLoad:
-    """Results of the calls of CLIENTS clients. Each publishes numbered messages, which `other` receives."""
+    """The results of calls by CLIENTS clients. Each publishes numbered messages, which `other` receives."""
 
     replicas: Callable[[], list[str]]  # URLs of the current tasks, ready or not.
     token: str = field(repr=False)

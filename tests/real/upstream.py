@@ -1,4 +1,4 @@
-"""The MCP server that the launcher runs: upstream's where available, else the small stand-in."""
+"""The MCP server that the launcher runs in tests: upstream's if available, otherwise the small stand-in."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ SMALL_SERVER = REPOSITORY / "tests" / "real" / "small_server"
 
 
 def real_server() -> Path | None:
-    """Return upstream's server: at COREFLUX_SERVER_DIR, or next to the repository. None where neither exists."""
+    """Return the folder of upstream's server: COREFLUX_SERVER_DIR, or one next to the repository, or None."""
     sibling = REPOSITORY.parent / "shared" / "upstream" / "coreflux-mcp-server"
     folder = Path(os.environ.get("COREFLUX_SERVER_DIR", sibling)).resolve()
     return folder if (folder / "server.py").is_file() else None

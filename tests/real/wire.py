@@ -37,7 +37,7 @@ class Wire:
 
     @classmethod
     def open(cls, port: int, sends: bytes = b"", *, ca_file: str | None = None) -> Self:
-        """Connect to the port, without a CONNECT; over TLS with `ca_file`."""
+        """Connect to the port, over TLS if `ca_file` is set. Sends no CONNECT."""
         plain = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
         tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
         made = cls(tls.wrap_socket(plain, server_hostname="localhost") if tls else plain)
@@ -73,7 +73,7 @@ class Wire:
         self.socket.sendall(bytes((first, *(size | 0x80 for size in sizes[:-1]), sizes[-1])) + body)
 
     def read(self) -> tuple[int, bytes]:
-        """Return the next packet. Raises EOFError when the broker has hung up."""
+        """Return the next packet. Raises EOFError if the broker has closed the connection."""
         first, length, shift = self._exactly(1)[0], 0, 0
         while True:
             byte = self._exactly(1)[0]
@@ -91,7 +91,7 @@ class Wire:
         raise AssertionError
 
     def publish(self, topic: str, payload: bytes = b"", qos: int = 0, *, retain: bool = False) -> None:
-        """Publish, and return when the broker has acknowledged the message."""
+        """Publish, and wait until the broker has acknowledged the message."""
         self.send(0x30 | qos << 1 | retain, text(topic) + (b"\0\1" if qos else b"") + payload)
         if qos == 2:
             self.send(0x62, b"\0\1")
@@ -127,7 +127,7 @@ class Wire:
         self.socket.close()
 
     def leave(self) -> None:
-        """Send a DISCONNECT, and wait until the broker has hung up."""
+        """Send a DISCONNECT, and wait until the broker has closed the connection."""
         self.send(0xE0)
         self.ended()
         self.close()

@@ -1,6 +1,7 @@
-"""Where the image is built: a dockerd, a Python image, a work tree, and on loopback a package index and a git server.
+"""Everything that a build of the image needs: a dockerd, a Python image, a work tree, and on loopback a package index
+and a git server.
 
-It replaces all remote sources of the real Dockerfile. The wheels are fetched once per user, by hash.
+These replace all remote sources of the real Dockerfile. The wheels are fetched once per user, by hash.
 """
 
 import functools
@@ -45,7 +46,7 @@ UNINVITED = (
 
 @dataclass(frozen=True)
 class Workshop:
-    """All that a build needs, and what its result is compared with."""
+    """Everything that a build needs, and the data to check its result."""
 
     docker: Dockerd
     tree: Path
@@ -55,13 +56,14 @@ class Workshop:
     canary: str  # A text in every one of UNINVITED.
 
     def build(self, *options: str, buildkit: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run `docker build` on the real Dockerfile in `tree`, unless an option names another; any exit code."""
+        """Run `docker build` in `tree`, with the real Dockerfile unless an option names another. Any exit code is
+        accepted."""
         return self.docker.build("--build-arg", f"PYTHON_IMAGE={PYTHON}", *options, self.tree, buildkit=buildkit)
 
 
 @contextmanager
 def open_workshop(folder: Path) -> Iterator[Workshop]:
-    """Yield one. Skips the test where no dockerd runs."""
+    """Yield a workshop. Skips the test if no dockerd can run."""
     server = server_of_image()
     server_files = {path.name: path.read_bytes() for path in (*server.glob("*.py"), *server.glob("LICENSE"))}
     canary = secrets.token_hex(20)
@@ -82,7 +84,7 @@ def server_of_image() -> Path:
 
 
 def files_of(archive: bytes) -> dict[str, bytes]:
-    """Return path -> content of the plain files in a tar."""
+    """Return path -> content of the regular files in a tar archive."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         return {one.name: read.read() for one in tar if one.isfile() and (read := tar.extractfile(one))}
 
@@ -100,7 +102,7 @@ def _lay_tree(tree: Path, server_files: dict[str, bytes], canary: str) -> None:
 
 
 def _commit(server_files: dict[str, bytes], folder: Path) -> str:
-    """Make a git repository of the server in `folder`. Return its one commit."""
+    """Create a git repository of the server in `folder`. Return its only commit."""
     _write(folder, server_files)
     environment = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
     environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
@@ -119,7 +121,7 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 @contextmanager
 def _serving(folder: Path) -> Iterator[str]:
-    """Yield the URL of a web server of `folder` on loopback, without a log."""
+    """Serve `folder` over HTTP on loopback, without a log. Yield the URL."""
 
     class Silent(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None: ...
@@ -136,7 +138,7 @@ def _serving(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _git_daemon(folder: Path) -> Iterator[str]:
-    """Yield the URL of the repositories in `folder`, over git's protocol on loopback."""
+    """Serve the repositories in `folder` over git's protocol on loopback. Yield the URL."""
     port = free_port()
     command = ["git", "daemon", "--listen=127.0.0.1", f"--port={port}", "--export-all", f"--base-path={folder}"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -157,7 +159,8 @@ def _connects(port: int) -> bool:
 
 
 def _wheels() -> Path:
-    """Return every wheel of uv.lock for the image's Python, and uv's: fetched once, so that a build needs no index."""
+    """Return the folder with uv's wheel and the wheels of uv.lock for the image's Python. They are downloaded once, so
+    that a build needs no package index."""
     key = hashlib.sha256((ROOT / "uv.lock").read_bytes() + (WHEELS / "uv.txt").read_bytes()).hexdigest()[:16]
     made = cache_root() / f"image-wheels-{key}"
     with only_one(made.with_suffix(".lock"), made.name):

@@ -1,4 +1,4 @@
-"""A stand-in for a Log Analytics workspace: a transport that answers Azure's client of the query API."""
+"""A stand-in for a Log Analytics workspace: an HTTP transport that answers Azure's client of the query API."""
 
 import functools
 import io
@@ -43,7 +43,7 @@ NO_OLDER = {
 
 
 class Played(RequestsTransport):  # type: ignore[misc]  # the SDK has no type for it
-    """The query API over these rows of AZKVAuditLogs."""
+    """The query API, with rows of AZKVAuditLogs that a test sets."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Play one year again and print its history: `python -m tests.gates.year SEED`."""
+"""Simulate one year again, and print its history: `python -m tests.gates.year SEED`."""
 
 import sys
 

@@ -80,7 +80,7 @@ class Judge:
         self._told: list[str] = []
 
     def look(self, what: str) -> None:
-        """Check after a change, called `what`."""
+        """Check the invariants after the change `what`."""
         done = what.partition(" ")[0]
         if done in ("add", "publish", "deliver", "delivered"):
             self._remember()
@@ -100,13 +100,14 @@ class Judge:
             self._fail(f"{world.acting.name} does `{what}` without the lease")
 
     def late(self) -> set[str]:
-        """Return the secrets whose next version is overdue by a day. A CA that awaits a person is not."""
+        """Return the secrets whose next version is overdue by a day, except a CA that waits for a person."""
         now = self._world.clock()
         overdue = {name for name, (_, _, _, stamp) in self._since.items() if now - stamp > self._limit(name)}
         return {name for name in overdue if name != "client-ca" or not self._world.versions(name).pending}
 
     def check_reports(self, outcomes: list[Outcome] | None, late: set[str]) -> None:
-        """Check the reports of a tick, before which some were late. None: it was killed, or found the lease taken."""
+        """Check a tick's reports. `late` are the secrets that were late before. None: it was killed, or the lease was
+        taken."""
         owed, self._owed = self._owed, False
         if outcomes is None:
             return

@@ -24,7 +24,7 @@ ROOT = "root"  # The broker's first admin, the operator's.
 
 @dataclass
 class Server:
-    """One replica. It reads what is delivered, tries it, uses it, and reports it at the broker."""
+    """One replica. It reads the delivered value, tests it, uses it, and reports its version at the broker."""
 
     name: str
     alive: bool = False
@@ -33,7 +33,7 @@ class Server:
 
 
 class People:
-    """All of them. Their patience is random."""
+    """All people of a stack. They act after random times."""
 
     def __init__(self, world: World) -> None:
         self._world = world

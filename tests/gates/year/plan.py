@@ -10,7 +10,7 @@ SYSTEMS = ("store", "broker", "agent")
 
 
 class Blow(StrEnum):
-    """A fault at an effect of a rotation."""
+    """A fault at a change that a rotation makes."""
 
     KILLED_BEFORE = "killed before"
     KILLED_AFTER = "killed after"
@@ -53,7 +53,8 @@ UNSEEN = (Kind.BLOW, Kind.SERVER_DIES, Kind.SERVER_STARTS, Kind.SERVER_LOOKS)
 
 @dataclass(frozen=True, order=True)
 class Event:
-    """One event. `what`: its system, secret or server; `number`: the amount, or the effect counted from then."""
+    """One event. `what` is its system, secret or server. `number` is an amount, or the number of the affected
+    change."""
 
     minute: int
     kind: Kind
@@ -78,7 +79,7 @@ class Plan:
 
 
 def drawn(seed: int, *, length: int = YEAR, scale: float = 1.0) -> Plan:
-    """Return the year of a seed. `scale` shortens cadences and lives with the length, so that as much happens."""
+    """Return the year of a seed. `scale` shortens cadences and lifetimes, so that a shorter year has as many events."""
     random = Random(f"{seed} plan")  # noqa: S311 - chance, no secret
 
     def days(*choices: int) -> int:

@@ -1,4 +1,4 @@
-"""Plays the year of a seed: replaces the real parts by those in memory, and draws all randomness again."""
+"""Simulate the year of a seed. Parts in memory replace the real ones, and all randomness comes from the seed."""
 
 import hashlib
 import secrets

@@ -31,7 +31,7 @@ class Process:
 
 @dataclass
 class Journal:
-    """The engine's, in memory."""
+    """The engine's journal, in memory."""
 
     entries: list[Entry] = field(default_factory=list)
 
@@ -43,7 +43,7 @@ class Journal:
 
 
 class Desk:
-    """`Medium`: the store as one process reaches it, or an oracle."""
+    """The store (`Medium`) as a process accesses it, or as an oracle does."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -68,7 +68,7 @@ class Desk:
 
 @dataclass
 class Blows:
-    """The pending faults: each after its own number of effects from the one before."""
+    """The pending faults. Each occurs some number of changes after the one before."""
 
     armed: list[tuple[Blow, int]] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""A store in memory: a year of it takes a tenth of a second. Not a store of the product."""
+"""A store in memory, for tests only. A simulated year on it takes a tenth of a second."""
 
 import contextlib
 import itertools
@@ -33,7 +33,7 @@ class Holder:
 
 @dataclass(frozen=True)
 class Kept:
-    """All data of a stack in the store. Replaced as a whole: no write is half-done."""
+    """All data of a stack in the store. It is replaced as a whole, so that no write is half-done."""
 
     versions: dict[str, Versions] = field(default_factory=dict)
     values: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)  # secret -> version -> its fields.
@@ -42,7 +42,7 @@ class Kept:
 
 
 class Medium(Protocol):
-    """Where the data is. May raise a store's errors."""
+    """Holds the data. Its methods may raise a store's errors."""
 
     def load(self, what: str) -> Kept: ...
 
@@ -50,7 +50,7 @@ class Medium(Protocol):
 
 
 class StandInStore:
-    """`VersionStore` over a medium. `fields`: the delivered fields of each secret."""
+    """A `VersionStore` on a medium. `fields` has the delivered fields of each secret."""
 
     def __init__(self, medium: Medium, fields: Mapping[str, tuple[str, ...]], lives: Callable[[str], bool]) -> None:
         """`lives`: whether the holder of a lease, by its token, was recently alive."""

@@ -1,4 +1,4 @@
-"""In-memory fakes of what accepts a credential: a broker's users and trusted CAs, an agent's keys."""
+"""In-memory fakes of the systems that accept credentials: a broker with users and trusted CAs, an agent with keys."""
 
 from __future__ import annotations
 

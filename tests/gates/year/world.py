@@ -1,7 +1,7 @@
 """One simulated year: the product's tick and commands, called at each minute at which they could have an effect.
 
-A tick is a function of store, broker, agent and clock. One that changed nothing changes nothing at the next minute
-either, until an event, another decision, the end of a lease, or the begin or end of a certificate. Those minutes are
+A tick's result depends only on store, broker, agent and clock. If a tick changed nothing, the next one changes nothing
+either, until an event, another decision, the end of a lease, or the start or end of a certificate. Those minutes are
 computed, and the ticks between are skipped. `every_minute` skips none, and test_simulated_year.py shows that both have
 the same history.
 """
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class World:
-    """A stack, all that it depends on, and its faults. An oracle reads; a person acts by hand."""
+    """A stack, everything that it depends on, and its faults. An oracle only reads; a person changes things by hand."""
 
     def __init__(self, plan: Plan, *, every_minute: bool = False) -> None:
         self.plan, self.every_minute = plan, every_minute
@@ -91,7 +91,7 @@ class World:
         self._queued += 1
 
     def run(self) -> None:
-        """Play the year, and some quiet days after it. Raises Violation."""
+        """Simulate the year, and some days without events after it. Raises Violation."""
         self.run_until(self.plan.length)
         self._blows.armed.clear()
         left, self._events = self._events, []
@@ -261,7 +261,7 @@ class World:
         self.judge.check_reports(outcomes, late)
 
     def command(self, name: str, act: Callable[[Session], T]) -> T | None:
-        """Run a command in a new process. None if it was killed, failed, or found the lease taken."""
+        """Run a command in a new process. Return None if it was killed, failed, or found the lease taken."""
         self._drawn = 0
         store = StandInStore(Desk(self), SERVERS_FIELDS, self._lives)
         before, self.acting = self.acting, Process(f"{name} meanwhile" if self._hangs else name, store)
@@ -289,7 +289,7 @@ class World:
         return () if self.muted else tuple(one for one in self.broker.reports.values() if one.user in users)
 
     def drawing(self) -> str:
-        """Return the source of the next random draw. Never the same twice if it has an effect."""
+        """Return the seed of the next random draw. It never repeats if the draw has an effect."""
         self._drawn += 1
         return f"{self.plan.seed} {self.changes} {self._drawn}"
 

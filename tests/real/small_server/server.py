@@ -1,8 +1,8 @@
-"""A stand-in for the upstream server, where that is not available.
+"""A stand-in for the upstream server, for machines without its source.
 
 It has the module-level names that the launcher replaces, the same side effects at import (a log file in the working
-directory, `load_dotenv`), and tools with upstream's names. The same tests on upstream prove that its names are still
-these.
+directory, `load_dotenv`), and tools with upstream's names. The same tests, run with the upstream server, prove that it
+still has these names.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def on_message(_client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) 
 
 
 def register_dynamic_action_tool(_name: str, _description: str) -> None:
-    """Upstream executes a source text that has the name in it."""
+    """Do nothing. Upstream executes source code that contains the name."""
 
 
 def setup_mqtt(args: argparse.Namespace) -> bool:
