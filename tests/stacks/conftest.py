@@ -1,4 +1,4 @@
-"""Fixtures of several stacks."""
+"""Fixtures for the tests of several stacks."""
 
 from collections.abc import Iterator
 

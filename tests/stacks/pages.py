@@ -1,4 +1,4 @@
-"""Which test runs a page's shell blocks word for word, and which commands none runs, with the reason."""
+"""Which test runs each page's shell blocks word for word, and which commands no test runs, with the reason."""
 
 # Page -> the test that runs its blocks. Runbooks that are not named here: tests/stacks/test_runbooks.py.
 RUN_BY: dict[str, str] = {

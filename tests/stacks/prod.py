@@ -1,4 +1,4 @@
-"""A shipped stack of a cloud on the stand-in for its provider: deployed, operated and rotated, on any cloud."""
+"""Deploy, operate and rotate a shipped stack of any cloud, on the stand-in for the cloud's provider."""
 
 import json
 import os
@@ -61,7 +61,7 @@ class ServesTls(Protocol):
 
 
 def new_prod_stack(home: Path, file: str, broker: ServesTls, leads: Mapping[str, str]) -> ProdStack:
-    """Return the stack in `home`, of a shipped stack file; not deployed yet."""
+    """Return the stack of a shipped stack file, in `home`. It is not deployed yet."""
     shipped = yaml.safe_load((ROOT / file).read_text())["config"]
     config = {section.removeprefix(f"{PREFIX}:"): entry for section, entry in shipped.items()}
     cloud = CLOUDS[config["store"]["kind"]]
@@ -74,7 +74,7 @@ def new_prod_stack(home: Path, file: str, broker: ServesTls, leads: Mapping[str,
 
 @dataclass
 class Prod(ABC):
-    """The deployed stack. The state of `pulumi up` is read once: nothing may change it later."""
+    """A deployed stack. Its state is read once after `pulumi up`, because nothing may change it later."""
 
     stack: ProdStack
     broker: Mosquitto
@@ -85,12 +85,12 @@ class Prod(ABC):
     @property
     @abstractmethod
     def environment(self) -> dict[str, str]:
-        """Return the operators' variables."""
+        """Return the environment variables of an operator."""
 
     @property
     @abstractmethod
     def packed(self) -> dict[str, Any]:
-        """Return the settings of the rotator that the stack declares."""
+        """Return the rotator's settings, as the stack declares them."""
 
     @property
     def reported(self) -> dict[str, Any]:
@@ -99,19 +99,20 @@ class Prod(ABC):
 
     @abstractmethod
     def rotate_mqtt(self, times: int) -> None:
-        """Rotate like the cloud or an operator, with the server's value logging in all the while; into `history`."""
+        """Rotate as the cloud or an operator does, while a client keeps logging in with the server's value. Append the
+        versions to `history`."""
 
     @abstractmethod
     def served(self) -> Value:
-        """Return the server's value of mqtt, by the references that the stack declares."""
+        """Return the server's value of mqtt, read by the references that the stack declares."""
 
     @abstractmethod
     def tick(self) -> str:
-        """Run the declared tick after the grace period. Return its output."""
+        """Run the stack's tick after the grace period. Return its output."""
 
     @abstractmethod
     def remains(self) -> None:
-        """Fail the test unless destroyed secrets can be restored for as long as prod promises."""
+        """Fail the test unless secrets can be restored after `pulumi destroy` for as long as prod promises."""
 
     @cached_property
     def outputs(self) -> dict[str, Any]:
@@ -132,7 +133,7 @@ class Prod(ABC):
         return Broker.model_validate({**self.outputs["secretops"]["broker"], "ca_file": str(self.broker.ca_file)})
 
     def operator(self, *arguments: str, stdin: str = "") -> str:
-        """Run `secretops` as the operator on the stack's output; it must succeed."""
+        """Run `secretops` as the operator, with the stack's manifest. It must succeed."""
         manifest = self.stack.home / "secretops.json"
         manifest.write_text(json.dumps(self.outputs["secretops"]))
         done = subprocess.run(

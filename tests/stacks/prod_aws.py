@@ -1,4 +1,4 @@
-"""A stack of AWS on the stand-in provider and moto: what AWS would call, resolve and run."""
+"""A stack of AWS on the stand-in provider and moto. The tests call, resolve and run what AWS would."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ NAME = "prod"
 
 
 def new_prod(home: Path, broker: Mosquitto, moto: Aws, file: str = f"Pulumi.{NAME}.yaml") -> ProdStack:
-    """Return the stack in `home`, of the shipped stack file or another of the AWS store; not deployed yet."""
+    """Return a stack of the AWS store in `home`, by default of the shipped stack file. It is not deployed yet."""
     assert lambda_package.main() == 0, "make lambda says why"
     stack = new_prod_stack(home, file, broker, {"STANDIN_MOTO_URL": moto.url})
     if stack.config["server"]["kind"] == "ecs":  # the test plays what ECS injects; a launcher that fetches elsewhere
@@ -32,7 +32,7 @@ def new_prod(home: Path, broker: Mosquitto, moto: Aws, file: str = f"Pulumi.{NAM
 
 @dataclass
 class Rotations(AwsStack):
-    """AWS' calls, to the functions that the stack declares."""
+    """Makes AWS' calls to the functions that the stack declares."""
 
     rotates: RunningFunction | None = None
     ticks: RunningFunction | None = None
@@ -49,7 +49,7 @@ class Rotations(AwsStack):
 
 @dataclass(kw_only=True)
 class AwsProd(Prod):
-    """With moto and a stand-in with AWS' rules of Secrets Manager, for functions and operators."""
+    """A deployed stack of AWS. Functions and operators use moto, with AWS' rules for Secrets Manager."""
 
     moto: Aws
     strict: Aws
@@ -65,7 +65,7 @@ class AwsProd(Prod):
         return Manifest.model_validate_json(packed).model_dump(mode="json")
 
     def rotate_mqtt(self, times: int) -> None:
-        """AWS calls the declared function: its handler, variables and package."""
+        """Rotate by calls to the declared function, with its handler, variables and package, as AWS makes them."""
         rotations = self.rotations
         with self.function("rotate-mqtt") as rotations.rotates:
             for turn in range(times):
@@ -103,7 +103,7 @@ class AwsProd(Prod):
 
     @contextmanager
     def function(self, name: str, *, brings: Sequence[Path] = ()) -> Iterator[RunningFunction]:
-        """Run a function of the stack by its logical name, from its package, until the end of the block."""
+        """Run a function of the stack from its package until the end of the block. `name` is its logical name."""
         with running(
             self.stack.home / "functions" / name,
             self.resource(f"{name}-function"),
@@ -122,7 +122,7 @@ class AwsProd(Prod):
 
     @cached_property
     def rotations(self) -> Rotations:
-        """Return Secrets Manager's part of mqtt's rotation, whose function runs once `rotate` is set."""
+        """Return an object that makes Secrets Manager's calls for mqtt. The function runs once `rotate` is set."""
         packed = Manifest.model_validate(self.packed)
         here = packed.model_copy(update={"broker": self.reached})
         return Rotations(here, environment=self.moto.environment, aws=self.moto)

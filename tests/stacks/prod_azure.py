@@ -1,5 +1,5 @@
-"""A stack of Azure on the stand-in provider, the Key Vault stand-in and Azurite: what Azure would run, with its
-identity."""
+"""A stack of Azure on the stand-in provider, the Key Vault stand-in and Azurite. The tests run what Azure would run,
+with the same identities."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ NAME = "prod-azure"
 def new_azure(
     home: Path, broker: Mosquitto, azure: Azure, management: Management, file: str = f"examples/Pulumi.{NAME}.yaml"
 ) -> ProdStack:
-    """Return the stack in `home`, of a shipped stack file of the Azure store, with one more operator, not deployed."""
+    """Return the stack of a shipped file of the Azure store, in `home`, with one more operator. It is not deployed
+    yet."""
     stack = new_prod_stack(home, file, broker, {VARIABLE: management.url})
     store: Any = stack.config["store"]
     store |= {"tenant": azure.authority.tenant, "operators": [str(uuid.uuid4()), *store["operators"]]}
@@ -48,7 +49,7 @@ def new_azure(
 
 @dataclass(kw_only=True)
 class AzureProd(Prod):
-    """With the stand-ins for Azure. Only the stack's role assignments grant rights."""
+    """A deployed stack of Azure, on stand-ins. Only the stack's role assignments grant rights."""
 
     azure: Azure
     management: Management
@@ -66,7 +67,8 @@ class AzureProd(Prod):
 
     @property
     def reported(self) -> dict[str, Any]:
-        """Readers and workspace are for `audit` alone, and known only after the rotator's settings."""
+        """Return readers and workspace. Only `audit` needs them, and they are known only after the rotator's
+        settings."""
         reported = super().reported
         return {**reported, "store": {**reported["store"], "readers": {}, "workspace": ""}}
 
@@ -105,7 +107,7 @@ class AzureProd(Prod):
         assert not self.vault.access.assignments, "and nobody reads it meanwhile"
 
     def may_read(self, principal: Principal) -> set[str]:
-        """Return the secrets of the vault that an identity may read, even where they have no value now."""
+        """Return the secrets of the vault that an identity may read, including those without a value."""
         client, allowed = self.client(principal), set()
         for name in self._stored:
             try:
@@ -144,7 +146,7 @@ class AzureProd(Prod):
         return [Principal(f"operator {at}", oid=oid) for at, oid in enumerate(store["operators"])]
 
     def _execute(self, name: str) -> str:
-        """Run a job once, after the grace period: its command, variables, files, and identity."""
+        """Run a job once, after the grace period, with its command, variables, files and identity."""
         job = _without_grace(self.resource(name))
         (own,) = (one["identity"] for one in job["configuration"]["identitySettings"] if one["lifecycle"] == "Main")
         assert own in job["identity"]["userAssignedIdentities"]
@@ -160,7 +162,7 @@ class AzureProd(Prod):
 
 
 def _without_grace(job: dict[str, Any]) -> dict[str, Any]:
-    """Return the job with a grace period of zero, its only change: no test can move a container's clock."""
+    """Return the job with a grace period of zero and no other change, because no test can move a container's clock."""
     declared = json.dumps(job)
     shortened, times = re.subn(r'(\\"grace_seconds\\": )\d+', r"\g<1>0", declared)
     assert times == 1

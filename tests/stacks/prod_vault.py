@@ -1,7 +1,7 @@
-"""A stack of the Vault store on the stand-in provider, which makes all resources in a real OpenBao.
+"""A stack of the Vault store on the stand-in provider, which creates all resources in a real OpenBao.
 
-The deployer has the rights that docs/operations/vault.md names, operators log in themselves, rotator and server by the
-stack's roles: only the operator of OpenBao is root.
+The deployer has the rights that docs/operations/vault.md names. Operators log in themselves; rotator and server log in
+with the stack's roles. Only the operator of OpenBao has the root token.
 """
 
 import json
@@ -40,7 +40,8 @@ def deployers(openbao: OpenBao, stack: str, auth_mount: str = "kubernetes") -> s
 
 
 def new_vault(home: Path, file: str, broker: Mosquitto, openbao: OpenBao) -> ProdStack:
-    """Return the stack in `home`, of a shipped example of the Vault store, in this OpenBao; not deployed yet."""
+    """Return the stack of a shipped example of the Vault store, in `home` and in this OpenBao. It is not deployed
+    yet."""
     name = Path(file).name.split(".")[1]
     leads = {**openbao.environment(deployers(openbao, name)), VARIABLE: openbao.address}
     stack = new_prod_stack(home, file, broker, leads)
@@ -63,7 +64,7 @@ class Output:
 
 @dataclass(kw_only=True)
 class VaultStack:
-    """A deployed stack, and its people."""
+    """A deployed stack, with the actions of its deployer and operators."""
 
     stack: ProdStack
     broker: Mosquitto
@@ -98,7 +99,7 @@ class VaultStack:
         return str(found["data"]["data"][VERSION])
 
     def bao(self, script: str, *, folder: Path | None = None, token: str = "") -> str:
-        """Run commands of the page with the real `bao`, with `token` or as root."""
+        """Run commands of the page with the real `bao` and `token`, by default the root token."""
         path = f"{self.openbao.program.parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             ["/bin/sh", "-euc", script],

@@ -1,4 +1,4 @@
-"""The real Pulumi CLI on this project, with the test's own state, configuration and store."""
+"""Run the real Pulumi CLI on this project, with the test's own state, configuration and store."""
 
 import json
 import os
@@ -18,7 +18,7 @@ Entry = dict[str, object]
 
 @dataclass
 class Stack:
-    """One stack of this project. `run` runs the CLI on it and returns its output."""
+    """One stack of this project. `run` runs the CLI on the stack, and returns the output."""
 
     name: str
     home: Path
@@ -39,7 +39,7 @@ class Stack:
         }
 
     def configure(self, text: str | None = None) -> Path:
-        """Write the stack file: `text`, by default that of `config`."""
+        """Write the stack file with `text`, by default that of `config`."""
         path = self.home / f"Pulumi.{self.name}.yaml"
         sections = {f"{PREFIX}:{section}": entry for section, entry in self.config.items()}
         path.write_text(text if text is not None else yaml.safe_dump({"config": sections}))
@@ -106,7 +106,7 @@ class Stack:
 
 @dataclass
 class ManifestStack(Stack):
-    """A stack whose manifest is its output: no file of a store has it."""
+    """A stack whose manifest is only in its output, and in no file of a store."""
 
     @property
     def manifest(self) -> Path:
@@ -126,7 +126,7 @@ class ManifestStack(Stack):
 
 
 def link_plugin(home: Path, program: Path | None, name: str) -> None:
-    """Put Pulumi's provider where the engine finds it. Skips the test where it is not built."""
+    """Put Pulumi's provider where the engine finds it. Skips the test if it is not built."""
     if program is None:
         pytest.skip(f"the provider {name} is missing: python3 tools/setup.py --parts")
     plugin = home / "home" / "plugins" / f"resource-{name}"
@@ -136,7 +136,7 @@ def link_plugin(home: Path, program: Path | None, name: str) -> None:
 
 
 def new_stack(home: Path, *, port: int, name: str = "dev-test") -> Stack:
-    """Return a dev stack like the shipped one, in `home`."""
+    """Return a dev stack in `home`, with the shipped stack's settings."""
     if not (BIN / "pulumi").exists():
         pytest.fail("there is no pulumi in the environment: make setup")
     stack = Stack(name, home, {

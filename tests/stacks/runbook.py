@@ -24,14 +24,14 @@ def blocks(page: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Shown:
-    """A command of a page, with the output that the page shows for it; None if it shows none."""
+    """A command of a page, with the output that the page shows, or None if it shows no output."""
 
     command: str
     output: str | None = None
 
 
 def shown_commands(page: Path) -> list[Shown]:
-    """Return all commands of a page in their order: blocks `sh` line by line, and transcripts, which are `console`."""
+    """Return all commands of a page in order, from blocks `sh` line by line, and from transcripts (`console`)."""
     found: list[Shown] = []
     for language, block in re.findall(r"^```(sh|console)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
         if language == "sh":
@@ -80,7 +80,7 @@ class Clone:
     without: tuple[str, ...] = ()  # Prefixes of this process's variables that they do not see.
 
     def sh(self, *lines: str, stdin: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
-        """Run lines in the clone, with the environment active once it exists."""
+        """Run shell lines in the clone. Its Python environment is active once it exists."""
         activate = ". .venv/bin/activate" if (self.folder / ".venv/bin/activate").exists() else ":"
         script = "\n".join(["set -e", activate, *lines])
         out = ("PULUMI", "VIRTUAL_ENV", "MAKE", *self.without)  # also where make runs the tests
@@ -107,7 +107,7 @@ class Clone:
 
 
 def new_clone(folder: Path, files: dict[str, str]) -> Clone:
-    """Copy the files as they would be committed now into a new repository; `files` replace some."""
+    """Copy the files that would be committed now into a new repository. `files` replaces some of them."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -127,7 +127,7 @@ def new_clone(folder: Path, files: dict[str, str]) -> Clone:
 
 
 def desk(folder: Path, stack_file: Path) -> Clone:
-    """Return this clone, with its environment, for a person at a stack that a test has deployed."""
+    """Return this clone, with its environment, for a person who works on a stack that a test has deployed."""
     folder.mkdir()
     for path in ROOT.iterdir():
         if not re.match(r"\.(git|state|coreflux)|Pulumi\.\w", path.name) or path.name == "Pulumi.yaml":
@@ -137,14 +137,15 @@ def desk(folder: Path, stack_file: Path) -> Clone:
 
 
 class Page:
-    """A page that is followed: its blocks in order, all but those in NOT_RUN."""
+    """A page whose blocks are run in order, except those in NOT_RUN."""
 
     def __init__(self, clone: Clone, name: str) -> None:
         self._clone, self._name = clone, name
         self._left = run_of(OPERATIONS / name)
 
     def follow(self, words: str, *, stdin: str = "", typed: str = "", code: int = 0, before: str = "") -> str:
-        """Run the next block, which contains `words`, or its lines `before` one. Return the output."""
+        """Run the next block, which must contain `words`, or only its lines before the line `before`. Return the
+        output."""
         assert self._left, f"{self._name} has no block {words!r} left"
         block = self._left.pop(0)
         if before:

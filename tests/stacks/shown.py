@@ -1,4 +1,4 @@
-"""A plan as text, so that two plans can be compared."""
+"""Write a plan as text, so that two plans can be compared."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""A Kubernetes stack on a real cluster and a real broker with TLS, its operator and its schedule."""
+"""A Kubernetes stack on a real cluster, with a real broker with TLS, its operator and its schedule."""
 
 import asyncio
 import base64
@@ -36,7 +36,7 @@ SECRETS = ("coreflux-mcp-secrets", "coreflux-mcp-certs", "coreflux-mcp-versions"
 
 @dataclass
 class StagingStack(ManifestStack):
-    """A stack on this machine's broker and cluster, and its deployer."""
+    """A stack on this machine's broker and cluster, with actions of its deployer."""
 
     kubeconfig: Path
 
@@ -56,12 +56,12 @@ class StagingStack(ManifestStack):
 
 
 def link_provider(home: Path) -> None:
-    """Put Pulumi's provider where the engine finds it. Skips the test where it is not built."""
+    """Put Pulumi's provider where the engine finds it. Skips the test if it is not built."""
     link_plugin(home, kubernetes_parts.built().get(kubernetes_parts.PLUGIN), f"kubernetes-v{kubernetes_parts.PROVIDER}")
 
 
 def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str = CONTEXT) -> StagingStack:
-    """Return the stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
+    """Return the stack in `home`, not deployed yet. Skips the test if Pulumi's provider is not built."""
     link_provider(home)
     config = stack_config(broker, context)
     stack = StagingStack(NAME, home, config, kubeconfig)
@@ -80,7 +80,7 @@ def stack_config(broker: Mosquitto, context: str) -> dict[str, dict[str, Any]]:
 
 @dataclass
 class Staging:
-    """The deployed stack, and all output meanwhile."""
+    """A deployed stack, and all output of its commands."""
 
     stack: StagingStack
     cluster: Cluster
@@ -129,9 +129,9 @@ class Staging:
 def run_job(
     client: Client, kubelet: Kubelet, namespace: str, name: str, arguments: list[str] | None, *, output: list[str]
 ) -> RunningPod:
-    """Run a Job like the CronJob's, by `kubectl create job --from`, to its end; or with other arguments.
+    """Create a Job from the CronJob (as `kubectl create job --from`), by default with its arguments. Wait for the end.
 
-    Retry while another holder has the lease: the CronJob starts one at the full hour, too.
+    Retries while the lease is taken, because the CronJob itself starts a Job at the full hour.
     """
     cron = client.get(CronJob, ROTATOR, namespace=namespace)
     assert cron.spec and cron.spec.jobTemplate.spec and cron.spec.jobTemplate.metadata
@@ -165,13 +165,13 @@ def is_available(client: Client, namespace: str) -> bool:
 
 
 def all_log(kubelet: Kubelet, text: str, times: int = 1) -> bool:
-    """Return whether both pods of the Deployment have logged `text`, at least so often."""
+    """Return whether both pods of the Deployment have logged `text` at least `times` times."""
     pods = kubelet.pods(f"{SERVER}-")
     return len(pods) == 2 and all(pod.log.count(text) >= times for pod in pods)
 
 
 async def rotate_under_clients(kubelet: Kubelet, token: str, rotate: Callable[[int], str]) -> None:
-    """Call `rotate` three times, which returns the version, while an MCP client of each pod goes on publishing."""
+    """Call `rotate`, which returns the version, three times, while an MCP client of each pod keeps publishing."""
     one, other = (pod.url for pod in kubelet.pods(f"{SERVER}-"))
     async with http_session(one, token) as first, http_session(other, token) as second:
         for turn in range(4):

@@ -1,4 +1,4 @@
-"""The shipped stack of a Docker Swarm on a real one, with a real broker: its deployer and its operators."""
+"""The shipped stack of a Docker Swarm on a real Swarm with a real broker, and actions of deployer and operators."""
 
 import json
 import os
@@ -50,7 +50,7 @@ class SwarmProject(ManifestStack):
 
 
 def new_swarm_stack(home: Path, swarm: Swarm, broker: Mosquitto, image: str) -> SwarmProject:
-    """Return the stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
+    """Return the stack in `home`, not deployed yet. Skips the test if Pulumi's provider is not built."""
     link_plugin(home, docker_provider.built(), f"docker-v{docker_provider.PROVIDER}")
     port = swarm.lead_to(broker.port)
     config: dict[str, dict[str, Any]] = {
@@ -66,7 +66,7 @@ def new_swarm_stack(home: Path, swarm: Swarm, broker: Mosquitto, image: str) -> 
 
 @dataclass
 class Deployed:
-    """The deployed stack, all output meanwhile, and every value seen."""
+    """A deployed stack, all output of its commands, and every value that a test has seen."""
 
     stack: SwarmProject
     swarm: Swarm
@@ -149,7 +149,8 @@ class Deployed:
         return sorted(name for name in names if name.startswith(self.store.prefix))
 
     def at_work(self) -> list[str]:
-        """Return the names of running command services. Those of a killed command remain for minutes."""
+        """Return the names of services that run remote commands. The service of a killed command remains for
+        minutes."""
         names = [name for name in self.services() if name.startswith(f"{self.store.prefix}task-")]
         return [name for name in names if not all(task["Status"]["State"] in ENDED for task in self._tasks(name))]
 
@@ -167,7 +168,7 @@ class Deployed:
         return {field: self.read(task, file.name) for field, file in self.store.delivered[name].items()}
 
     def learn(self) -> None:
-        """Record each value that a task of the server has."""
+        """Record the values in the server's tasks."""
         if self.store.service not in self.services():
             return
         places = {
@@ -196,7 +197,7 @@ class Deployed:
         return self._logs(*self.swarm.docker.check_output("ps", "-aq", "--filter", label).split())
 
     def log(self) -> str:
-        """Return the logs of all containers. A service's log may wait for a removed container."""
+        """Return the logs of all containers. A service's own log may block on a removed container."""
         return self._logs(*self.swarm.docker.check_output("ps", "-aq").split())
 
     def _logs(self, *containers: str) -> str:
@@ -216,7 +217,7 @@ def attached(spec: dict[str, Any]) -> list[str]:
 
 
 def docker_environment(swarm: Swarm) -> dict[str, str]:
-    """Return the environment of `docker` on the manager: the client of the daemon, without the user's settings."""
+    """Return an environment in which `docker` uses the manager's daemon, without the user's settings."""
     path = f"{Path(swarm.docker.client).parent}:{os.environ['PATH']}"
     return {"PATH": path, "DOCKER_HOST": swarm.host, "DOCKER_CONFIG": str(swarm.docker.folder)}
 

@@ -1,10 +1,9 @@
-"""The examples whose store is AWS and whose server runs elsewhere, on their providers: in a cluster, and on this
-machine.
+"""The examples whose store is AWS and whose server runs elsewhere: in a cluster, and on this machine.
 
 The AWS provider is the stand-in (tools/standin lists what it does not prove), Secrets Manager and IAM are moto; API
-server, Kubernetes provider and broker are real, a stand-in for kubelet runs pods. No External Secrets runs: the test
-copies by its objects in the cluster. That they name the right secrets and keys is proven; that it can assume its role
-is not.
+server, Kubernetes provider and broker are real, a stand-in for kubelet runs pods. External Secrets does not run. The
+test copies values as its objects in the cluster say, which proves that they name the right secrets and keys. It does
+not prove that External Secrets can assume its role.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The pages of clouds, followed word for word in a new clone that has no account anywhere."""
+"""The clouds' pages, followed word for word in a new clone, without any cloud account."""
 
 import pytest
 

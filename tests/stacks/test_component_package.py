@@ -1,7 +1,7 @@
-"""The components from their wheel, in other programs, by the real engine in a separate venv.
+"""The components, installed from their wheel in a separate venv, in other programs that the real engine runs.
 
-Those of AWS are on the stand-in for Pulumi's provider: it checks inputs and invents ids. Not proven: that AWS accepts
-them, that a network is open, and that ECS starts a task.
+AWS components use the stand-in for Pulumi's provider, which checks inputs and invents ids. It is not proven that AWS
+accepts them, that a network is open, and that ECS starts a task.
 """
 
 import json
@@ -57,7 +57,8 @@ def installer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 @pytest.fixture(scope="module")
 def declaring(installer: Callable[[str], Path]) -> Path:
-    """Return an environment that can declare a stack of AWS without the command, unless `venv` came before."""
+    """Return an environment that can declare a stack of AWS. It lacks the command `secretops`, unless `venv` was used
+    before."""
     return installer("aws")
 
 
@@ -130,7 +131,8 @@ def program(home: Path, venv: Path, text: str) -> Program:
 
 
 def in_yaml(home: Path, venv: Path) -> Program:
-    """Return the page's program in YAML, which Pulumi's own language host runs, and a clone whose plugin has `venv`."""
+    """Return the page's program in YAML, which Pulumi's own language host runs. The plugin is in a clone below `home`,
+    and uses `venv`."""
     if not (host := cached_path(*YAML_HOST)).exists():
         pytest.skip("Pulumi's language host for YAML is missing: python3 tools/setup.py --parts")
     made = Program(home, home / "clone")

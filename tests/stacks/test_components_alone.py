@@ -1,8 +1,9 @@
-"""The components of a platform, each alone, all in one program that the real engine deploys. No server or rotator runs.
+"""One program for each platform, in which the real engine deploys each component on its own. No server or rotator runs.
 
-Kubernetes, Swarm, dotenv: Pulumi's own providers, on a real API server, manager and folder. AWS, Azure and `vault`: a
-stand-in checks inputs by the SDK's types and by documented rules; no cloud accepts them here. vault-openbao: a stand-in
-makes them in a real OpenBao, all but audit devices, which its API refuses.
+Kubernetes, Swarm and dotenv use Pulumi's own providers, on a real API server, manager and folder. For AWS, Azure and
+`vault`, a stand-in checks inputs against the SDK's types and documented rules; this does not prove that a cloud accepts
+them. For `vault-openbao`, a stand-in creates all resources in a real OpenBao except audit devices, which OpenBao's API
+refuses.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The dev stack under the real engine: what it makes, preserves, repairs, refuses and leaves behind."""
+"""The dev stack under the real engine: what it creates, preserves, repairs, refuses and leaves behind."""
 
 import json
 import stat

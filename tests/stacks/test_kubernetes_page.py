@@ -1,4 +1,4 @@
-"""docs/operations/kubernetes.md followed word for word: a clone with the shipped stack's name, a real API server.
+"""docs/operations/kubernetes.md, followed word for word in a clone with the shipped stack's name, on a real API server.
 
 The user is the cluster's admin; a stand-in for kubelet (tests/real/kubelet.py) runs its pods. A fake `age` passes its
 input through.

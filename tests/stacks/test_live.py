@@ -1,4 +1,4 @@
-"""`make live` on real parts: a folder, and the emulators of each platform. tests/unit/test_live.py plants faults."""
+"""`make live` on a folder, and on each platform's emulators. tests/unit/test_live.py tests it with planted faults."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def clone(tmp_path: Path) -> Clone:
 
 
 def report_of(clone: Clone, stack: str) -> dict[str, list[str]]:
-    """Return the checks by result, and what is left."""
+    """Return the checks by result, and the leftovers."""
     found = json.loads((clone.folder / f".coreflux-mcp-live/{stack}/report.json").read_text())
     assert found["leftovers"] == []
     results: dict[str, list[str]] = {"pass": [], "fail": [], "not reached": [], "accepted": []}
@@ -129,7 +129,7 @@ def test_fault_of_a_folder_turns_its_check_red(
 
 @dataclass
 class Place:
-    """A stack of a platform, and what surrounds a run on it."""
+    """A stack of a platform, and what a run on it needs."""
 
     stack: Stack
     environment: dict[str, str] = field(default_factory=dict)
@@ -174,7 +174,7 @@ def on_azure(home: Path, broker: Mosquitto, opened: ExitStack, ask: Callable[[st
 
 
 def on_vault(home: Path, broker: Mosquitto, opened: ExitStack, ask: Callable[[str], Any]) -> Place:
-    """With one operator who may do anything: doctor reports it."""
+    """Return a stack of Vault with an operator who may do anything, which doctor reports."""
     openbao = ask("openbao")
     stack = new_vault(home, "examples/Pulumi.dev-vault-local.yaml", broker, openbao)
     stack.config["server"] |= {"source": str(real_server() or SMALL_SERVER)}

@@ -86,7 +86,7 @@ async def _text(session: ClientSession, tool: str, **arguments: object) -> str:
 
 
 async def _publish(clone: Clone, entry: dict[str, object], source: Path, topic: str, message: str) -> list[str]:
-    """Publish by the MCP server, and wait until another MQTT client has it."""
+    """Publish a message with the MCP server, and wait until another MQTT client has received it."""
     variables, came = clone.variables(), Queue[bytes]()
     listening: Queue[None] = Queue()
     witness = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)

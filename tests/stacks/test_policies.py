@@ -1,7 +1,7 @@
-"""The policy pack under the real engine: it accepts what follows the rules, and rejects the rest.
+"""The policy pack under the real engine: it accepts stacks that keep the rules, and rejects others.
 
-Dev on the real folder, prod on the stand-in for AWS. Both ways of judging, as a pack and by a preview's JSON, see the
-same plan and find the same.
+Dev uses the real folder, prod the stand-in for AWS. The pack and the command that reads a preview's JSON see the same
+plan, and report the same.
 """
 
 import json
@@ -48,7 +48,7 @@ def streams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 
 
 def judged_by_pack(stream: str) -> dict[str, set[str]]:
-    """Return policy -> URNs that it names, from the engine's output."""
+    """Return policy -> URNs that it reports, from the engine's output."""
     events = [json.loads(line) for line in stream.splitlines() if line.startswith("{")]
     found: dict[str, set[str]] = {}
     for event in events:

@@ -1,6 +1,6 @@
-"""Prod end to end without an account: the real engine, CLI and SDKs; a real broker.
+"""Prod end to end without a cloud account, with the real engine, CLI and SDKs, and a real broker.
 
-The same tests for each cloud. The provider is the stand-in (tools/standin lists what it does not prove). On AWS,
+Each cloud has the same tests. The provider is the stand-in (tools/standin lists what it does not prove). On AWS,
 Secrets Manager, KMS, IAM and ECS are moto, the first with AWS' own rules (tests/real/strict_secrets_manager); on Azure,
 Key Vault is tools/key_vault, which applies the stack's roles, and Storage is Azurite. Tests call or run what a cloud
 would, as the stack declares it (tests/real/lambda_runtime, tests/real/container_app).
@@ -97,7 +97,7 @@ def test_rotators_and_operators_have_the_same_manifest(deployed: Prod) -> None:
 
 @ON_AZURE
 def test_each_identity_may_read_its_own_secrets_and_no_other(rotated: Prod) -> None:
-    """By the role assignments that the stack made, and by no others."""
+    """Only the role assignments of the stack grant rights here."""
     assert isinstance(rotated, AzureProd)
     store = rotated.reported["store"]
     own = {store["secrets"][name] for name in rotated.outputs["references"]["secrets"]}
@@ -119,7 +119,7 @@ def test_tick_that_the_stack_declares_retires_the_replaced_user(rotated: Prod) -
 
 @ON_AWS
 def test_three_new_versions_in_a_minute_are_one_deployment(rotated: Prod) -> None:
-    """By the function that the stack declares, on moto's ECS. The runtime's own boto3 is this environment's."""
+    """The function that the stack declares runs, with moto's ECS. Lambda's own boto3 is that of this environment."""
     assert isinstance(rotated, AwsProd)
     reported, ecs = (
         rotated.resource("redeploy-service-function")["environment"]["variables"],
@@ -168,7 +168,7 @@ def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhe
 
 @ON_AZURE
 def test_removed_operator_reads_nothing_and_the_others_go_on(rotated: Prod) -> None:
-    """By an update that Azure would accept: it refuses to assign the same role to the same principal twice."""
+    """The update must be one that Azure accepts. Azure refuses to assign the same role to the same principal twice."""
     assert isinstance(rotated, AzureProd)
     leaves, stays = rotated.operators
     may = rotated.may_read(leaves)

@@ -1,4 +1,4 @@
-"""Options of a cloud's stack besides the shipped ones: a preview on the stand-in, which checks every input."""
+"""Options that the shipped stacks of clouds do not use: previews on the stand-in, which checks every input."""
 
 import re
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ GUARDED = {"addresses": ["203.0.113.7"], "subnets": [f"{SUBNETS}/desks"], "priva
 
 @dataclass(frozen=True)
 class Options:
-    """Further options of the sections store and server of a shipped stack file, and their number of resources."""
+    """More options for the sections store and server of a shipped stack file, and the expected number of resources."""
 
     file: str
     store: Section

@@ -1,7 +1,7 @@
-"""The files of a release: the same bytes from two builds, and enough for a stack without a clone.
+"""The files of a release: two builds have the same bytes, and the files suffice for a stack without a clone.
 
-Not proven: GitHub, PyPI, a registry and the image. The wheels' packages come from the package index, by the lock's
-versions.
+GitHub, PyPI, a registry and the image are not tested. The wheels' requirements come from the package index, in the
+versions of the lock file.
 """
 
 import os
@@ -30,7 +30,7 @@ PROJECT, PROGRAM = (
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
-    """Return the files of two builds of one commit, in clones of different paths, zones and masks."""
+    """Yield the files of two builds of one commit, in clones with different paths, time zones and umasks."""
     first = new_clone(tmp_path_factory.mktemp("one") / "clone", {}).folder
     second = tmp_path_factory.mktemp("two") / "another"
     subprocess.run(["git", "clone", "--quiet", first, second], check=True)
@@ -54,7 +54,7 @@ def test_two_builds_of_a_commit_have_the_same_bytes(built: list[Path]) -> None:
 
 @dataclass(frozen=True)
 class Machine:
-    """A folder and an empty HOME: no clone, and of its tools only Pulumi."""
+    """A folder and an empty HOME. There is no clone, and only Pulumi of the clone's tools."""
 
     folder: Path
 

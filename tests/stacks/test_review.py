@@ -1,4 +1,4 @@
-"""A pull request's review by the real CLI: the three default stacks of a clone with changes."""
+"""A pull request's review with the real CLI: the three default stacks of a clone with changes."""
 
 import os
 import re
@@ -41,7 +41,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 @pytest.fixture(scope="module")
 def printed(clone: Clone) -> str:
-    """Return all output, once the stack files are changed and the page's two commands are run."""
+    """Change the stack files, run the page's two commands, and return all output."""
     if kubernetes_parts.PLUGIN not in kubernetes_parts.built():
         pytest.skip(f"{kubernetes_parts.PLUGIN} is missing: python3 tools/setup.py --parts")
     for stack, (before, after) in CHANGES.items():

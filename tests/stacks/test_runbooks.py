@@ -1,7 +1,7 @@
 """The runbooks of docs/operations, followed word for word in order, on one stack.
 
-Its store is a folder, its broker a mosquitto with TLS whose admin the operator has elsewhere, too, and its agent a
-server with DigitalOcean's API. Between two blocks a test plays the page's events and people.
+Its store is a folder, its broker a mosquitto with TLS, and its agent a server with DigitalOcean's API. The operator
+also has the broker's admin elsewhere. Between two blocks, a test acts as the people of the page, and causes its events.
 """
 
 import json
@@ -53,7 +53,7 @@ class Plant:
         return self.clone.variables()["DO_AGENT_API_KEY"]
 
     def somebody_changes(self, name: str) -> Value:
-        """Give the current user of a secret another password, as an admin. Return the previous credential."""
+        """Set another password for the current user of a secret, as an admin. Return the previous credential."""
         stack = self.stack
         before = stack.credential(name)
         changed = Value({**before, "password": new_password()})

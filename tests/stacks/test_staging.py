@@ -1,4 +1,4 @@
-"""Staging end to end: the real engine and provider on a real API server, and a real broker.
+"""Staging end to end: the real engine and provider, a real API server, and a real broker.
 
 A stand-in for kubelet runs its pods (tests/real/kubelet.py lists what that does not prove).
 """
@@ -73,7 +73,8 @@ def serving(deployed: Staging, broker: Mosquitto) -> Staging:
 
 @pytest.fixture(scope="module")
 def rotated(serving: Staging) -> Staging:
-    """After three rotations, the first with the rotator's own rights, with an MCP client on each pod."""
+    """Return the stack after three rotations under an MCP client on each pod. The first has only the rotator's
+    rights."""
     token = serving.secret("coreflux-mcp-secrets")["http-token"]
     asyncio.run(rotate_under_clients(serving.kubelet, token, partial(_rotate, serving)))
     serving.output += [pod.log for pod in serving.servers()]

@@ -1,7 +1,7 @@
 """A Docker Swarm end to end: the real engine and Pulumi's own provider, a real Swarm of one manager, a real broker.
 
-Two replicas of the image with the upstream server where available, else the small one. Their clients go through a
-stand-in for a reverse proxy (tests/real/swarm_client.py). A second node is not proven.
+There are two replicas of the image, with the upstream server if available, otherwise the small one. Their clients
+connect through a stand-in for a reverse proxy (tests/real/swarm_client.py). A second node is not tested.
 """
 
 import json
@@ -34,7 +34,7 @@ ROTATIONS = 3
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """Its admin is this stack's alone; tasks know it by another name than this machine does."""
+    """Yield a broker for this stack alone. Tasks use another host name for it than this machine does."""
     made = start_mosquitto(tmp_path_factory.mktemp("mosquitto"), also=(BROKER_HOST,))
     yield made
     made.stop()
@@ -141,7 +141,7 @@ def test_after_rotations_no_task_is_on_an_old_version_and_no_secret_is_left(rota
 
 
 def test_unrelated_update_keeps_the_rotators_list_of_secrets(rotated: Deployed) -> None:
-    """Another log level, and ticks from a service of the Swarm instead of a timer."""
+    """The update changes the log level, and runs ticks by a service of the Swarm instead of a timer."""
     before = rotated.attached()
     rotated.stack.config["log_level"] = "DEBUG"  # type: ignore[assignment]
     rotated.stack.config["store"] |= {"rotator": "service"}
@@ -191,13 +191,13 @@ def test_compromise_runs_as_a_task_and_its_incident_is_kept_locally(rotated: Dep
 
 
 def leaks(deployed: Deployed, *shown: bytes) -> int:
-    """Return how many forms of values occur. A number: a failure must not print a value."""
+    """Return how many values, in any encoding, occur in `shown`. It is a number, so that a failure prints no value."""
     whole = b"\0".join(shown)
     return sum(form in whole for value in deployed.values for form in forms(value))
 
 
 def test_no_value_is_visible_in_the_swarm(rotated: Deployed) -> None:
-    """Users of the daemon, of the image and of Pulumi's state see each version's name, and not its value."""
+    """Users of the daemon, the image and Pulumi's state see the name of each version, but not its value."""
     docker = rotated.swarm.docker
     rotated.learn()  # what rotators made, too
     shown = [*rotated.output, rotated.stack.state(), rotated.log(), (rotated.swarm.socket.parent / "log").read_text()]
@@ -231,7 +231,7 @@ def test_leftovers_of_killed_commands_are_removed_by_a_tick(rotated: Deployed) -
 
 @contextmanager
 def rotating(deployed: Deployed) -> Iterator[subprocess.Popen[str]]:
-    """Yield a rotation that has just moved the server to the new version. The block decides its fate."""
+    """Yield a process whose rotation has just moved the server to the new version. The block continues or kills it."""
     with (
         events(deployed.swarm, "type=service", "event=update") as happening,
         subprocess.Popen(
@@ -252,12 +252,13 @@ def rotating(deployed: Deployed) -> Iterator[subprocess.Popen[str]]:
 
 
 def is_past(version: str, output: str) -> bool:
-    """Whether a tick reported that a later version of mqtt works: ids begin with the time."""
+    """Return whether a tick reported that a later version of mqtt works. Ids begin with the time."""
     return any(found > version for found in re.findall(r"mqtt: (?:published|verified) (\S+)", output))
 
 
 def converges(deployed: Deployed) -> None:
-    """By a tick, once the other holder has ended or is known to be gone."""
+    """Run ticks until one acquires the lease, because the former holder has ended or is known to be gone. Check that
+    this tick succeeds."""
     done: list[subprocess.CompletedProcess[str]] = []
 
     def ticked() -> bool:
@@ -277,7 +278,7 @@ def all_is_well(deployed: Deployed) -> None:
 
 
 def it_works(deployed: Deployed) -> None:
-    """Every task has the one current version and works with it, and nothing else is left of any rotation."""
+    """Check that every task works with the current version, and that no rotation has left anything else."""
     deployed.until("both replicas are ready", lambda: deployed.ready() == REPLICAS)
     tasks = deployed.tasks()
     assert [attached(task["Spec"]) for task in tasks] == [deployed.attached()] * REPLICAS, "a task on another version"

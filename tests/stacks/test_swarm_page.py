@@ -1,4 +1,4 @@
-"""docs/operations/swarm.md followed word for word, by a user on the manager of a real Swarm with a real broker."""
+"""docs/operations/swarm.md, followed word for word by a user on the manager of a real Swarm with a real broker."""
 
 import json
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""A stack of an older commit, upgraded in its clone, while an MCP client calls.
+"""A stack of an older commit is upgraded in its clone, while an MCP client calls.
 
-Not proven: other stores, whose upgrade was tried by hand (docs/operations/upgrade.md).
+Only the dotenv store is tested here. The upgrade of other stores was tried by hand (docs/operations/upgrade.md).
 """
 
 import asyncio
@@ -28,7 +28,7 @@ OLD = "7eeccdea9125d95d0c9c61f797569e190f8f5b89"
 
 @dataclass
 class Calls:
-    """Calls of one MCP client, without pause."""
+    """The calls of one MCP client, which calls without pause."""
 
     seat: Seat
     count: int = 0
@@ -41,7 +41,7 @@ class Calls:
             self.failures.append(text)
 
     async def during(self, work: Callable[[], Any]) -> Any:
-        """Call until `work` has returned, and once more."""
+        """Call without pause while `work` runs, and once more afterwards. Return its result."""
         running = asyncio.get_running_loop().run_in_executor(None, work)
         while not running.done():
             await self.call()

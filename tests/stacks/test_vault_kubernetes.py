@@ -1,8 +1,8 @@
 """vault+kubernetes end to end: a real API server with Pulumi's real provider, a real OpenBao, a real broker with TLS.
 
 OpenBao has the API server review the pods' tokens. A stand-in for kubelet runs pods; their agents are real, configured
-by a stand-in for the injector (see tests/real/kubelet.py and agent_injector.py). Pulumi's Vault provider is the
-stand-in that makes all in OpenBao.
+by a stand-in for the injector (see tests/real/kubelet.py and agent_injector.py). In place of Pulumi's Vault provider, a
+stand-in creates all resources in OpenBao.
 """
 
 import asyncio
@@ -126,7 +126,7 @@ def serving(deployed: ClusterVault) -> ClusterVault:
 
 @pytest.fixture(scope="module")
 def rotated(serving: ClusterVault) -> ClusterVault:
-    """After three more rotations with the rotator's own login, with an MCP client on each pod."""
+    """Return the stack after three more rotations with the rotator's own login, under an MCP client on each pod."""
     asyncio.run(rotate_under_clients(serving.kubelet, serving.token, partial(_rotate, serving)))
     serving.stack.output += [pod.log for pod in serving.servers()]
     return serving

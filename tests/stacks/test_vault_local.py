@@ -1,7 +1,7 @@
 """vault+local end to end: the real engine, CLI and SDK, a real OpenBao, a real broker with TLS, the unmodified server.
 
-Pulumi's Vault provider is not available: a stand-in checks inputs against the SDK's types, and makes all of it in
-OpenBao by the requests of tools/standin/vault/places.py. That Pulumi's provider makes the same is not proven.
+Pulumi's Vault provider is not available. A stand-in checks inputs against the SDK's types, and creates all resources in
+OpenBao with the requests of tools/standin/vault/places.py. It is not proven that Pulumi's provider sends the same.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class LocalVault(VaultStack):
         return Path(self.tick[self.tick.index("--manifest") + 1])
 
     def rotator(self, *arguments: str) -> str:
-        """Run `secretops` as the rotator, by its own manifest and login; it must succeed."""
+        """Run `secretops` as the rotator, with its own manifest and login. It must succeed."""
         argv = [self.tick[0], *arguments, "--manifest", str(self.reported)] if arguments else self.tick
         done = self.program(argv, {})
         assert done.code == ExitCode.DONE, done.text
@@ -136,7 +136,8 @@ def deployed(openbao: OpenBao, broker: Mosquitto, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def rotated(deployed: LocalVault) -> LocalVault:
-    """With an operator's values and three rotations by the rotator's own role, with an MCP client."""
+    """Return the stack with an operator's values, after three rotations with the rotator's own role, under an MCP
+    client."""
     deployed.issue()
     deployed.values.add(deployed.broker.admin["password"])
     deployed.operator("put", "broker-admin", stdin=json.dumps(dict(deployed.broker.admin)))
@@ -225,9 +226,9 @@ def test_no_value_token_or_secret_id_is_in_state_previews_or_output(rotated: Loc
 
 @pytest.fixture
 def at_the_desk(rotated: LocalVault) -> Clone:
-    """Where the page's people work in turn, without a token but what each logs in with.
+    """Return the clone in which the page's people work in turn. Each has only the token from its own login.
 
-    The deployer also has his in VAULT_TOKEN during his turn: the stand-in reads nothing else.
+    During the deployer's turn, VAULT_TOKEN has the deployer's token, because the stand-in reads only this variable.
     """
     stack = rotated.stack
     clone = desk(stack.home / "desk", stack.configure())

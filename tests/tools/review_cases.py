@@ -1,6 +1,6 @@
 """Review six pull requests of a stack on AWS under mocks, with a canary in every input.
 
-Write tests/tools/golden by python -m tests.tools.review_cases.
+`python -m tests.tools.review_cases` writes tests/tools/golden.
 """
 
 import json

@@ -214,7 +214,7 @@ def log(docker: Dockerd, container: str) -> str:
 @real
 @pytest.mark.slow
 def test_image_command_answers_the_health_check(workshop: Workshop, image: str, tmp_path: Path) -> None:
-    """With only its token and no network: alive, not ready."""
+    """The container has only its token and no network, so it is alive but not ready."""
     docker = workshop.docker
     found = re.search(r'^\["CMD", (.*)\]$', PAGE, re.MULTILINE)
     assert found
@@ -254,7 +254,7 @@ def test_image_serves_as_the_rotator_too(workshop: Workshop, image: str, mosquit
 @pytest.mark.slow
 @pytest.mark.usefixtures("image")
 def test_documented_commands_build_and_inspect_the_image(workshop: Workshop, tmp_path: Path) -> None:
-    """Run `make` in a clone next to the server's; the base is this machine's."""
+    """Run `make` in a clone next to the server's source. The base image is made from this machine."""
     shutil.copy(ROOT / "Makefile", workshop.tree)
     shutil.copytree(workshop.tree / SERVER_FOLDER, workshop.tree.parent / "its-clone")
     (workshop.tree / ".git/config").unlink()  # it is none

@@ -1,4 +1,4 @@
-"""Parts that tests build or download: pinned sources only, with compatible versions."""
+"""Programs that tests build or download come only from pinned sources, in compatible versions."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""The policy pack, started and stopped as Pulumi's CLI does."""
+"""Start and stop the policy pack as Pulumi's CLI does."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ DEADLINE = 300.0  # Seconds, for a slow machine.
 
 @pytest.fixture
 def started() -> Iterator[subprocess.Popen[str]]:
-    """Start what pulumi-analyzer-policy-python runs, in the pack's folder."""
+    """Run the command of pulumi-analyzer-policy-python in the pack's folder. Yield its process."""
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", "."],
         cwd=ROOT / "policies",

@@ -322,7 +322,7 @@ def test_a_hostile_name_is_no_markdown_html_or_mention(hostile: str) -> None:
 
 
 def broken_files() -> list[tuple[str, str]]:
-    """Return valid files with one broken place each."""
+    """Return review files that are valid except for one place each."""
     good = json.loads(written((reviewed(Change(op=Op.UPDATE, type=KEY, name="key", properties=("policy",))),)))
 
     def but(*path: Any, to: Any) -> str:

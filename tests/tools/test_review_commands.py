@@ -1,4 +1,4 @@
-"""The commands of the jobs: whose rules apply, an approved plan, and a broker's CA."""
+"""The commands of the review's jobs: whose rules apply, how a plan is approved, and a broker's CA."""
 
 import json
 import random
@@ -38,7 +38,7 @@ def test_only_an_approved_plan_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_plan_is_the_same_in_another_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The engine processes resources concurrently, in no fixed order."""
+    """The engine processes resources concurrently, so their order may differ."""
     changes = [Change(op=Op.CREATE, type=f"aws:kms/key:Key{n % 3}", name=f"key-{n}") for n in range(20)]
     plans = set()
     for _ in range(5):

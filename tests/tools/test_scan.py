@@ -68,7 +68,8 @@ def scan(folder: Path, *names: str, **extra: str) -> subprocess.CompletedProcess
 
 
 def scan_or_skip(folder: Path, name: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Skip with the scanner's own reason if it is unavailable; under CI that is exit code 2, a failure."""
+    """Run a scanner. Skip the test with the scanner's own reason if it is unavailable; in CI, this fails with exit code
+    2."""
     done = scan(folder, name, **extra)
     if done.returncode == 0 and f"{name}: skipped: " in done.stdout:
         pytest.skip(" ".join(done.stdout.split()))
@@ -76,7 +77,8 @@ def scan_or_skip(folder: Path, name: str, **extra: str) -> subprocess.CompletedP
 
 
 def aws_key() -> str:
-    """Return the form of an AWS access key id. No letter repeats: a scanner would take it for a placeholder."""
+    """Return a text that looks like an AWS access key id. No letter repeats, because a scanner ignores placeholders
+    such as XXXX."""
     return "AK" + "IA" + "".join(secrets.SystemRandom().sample(string.ascii_uppercase + "234567", 16))
 
 

@@ -1,4 +1,4 @@
-"""Set-up as a user runs it, with recording stand-ins for uv and Pulumi: no network, no build."""
+"""Set-up as a user runs it. Stand-ins for uv and Pulumi record their calls, so nothing is downloaded or built."""
 
 import ast
 import os

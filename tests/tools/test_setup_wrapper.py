@@ -1,5 +1,5 @@
-"""`.venv/bin/pulumi`: uses the user's backend, else a state in the clone. The CLI is a stand-in that prints its
-environment."""
+"""The wrapper `.venv/bin/pulumi` uses the user's backend, or if there is none, a state in the clone. The CLI is a
+stand-in that prints its environment."""
 
 import subprocess
 from pathlib import Path

@@ -17,7 +17,7 @@ from tools.steps import ROOT
 
 @pytest.mark.real
 def test_site_builds_without_warnings_and_loads_nothing_external(tmp_path: Path) -> None:
-    """A broken link is a warning."""
+    """The build reports a broken link as a warning."""
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The stand-in for a cloud's provider: it validates inputs, conceals secrets, and deploys only when allowed."""
+"""The stand-in for a cloud's provider validates inputs, conceals secrets, and deploys only when allowed."""
 
 import json
 import os

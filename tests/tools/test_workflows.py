@@ -1,7 +1,7 @@
-"""The workflows: by actionlint, by the rules of this repository, and by running the scripts of their steps.
+"""Check the workflows with actionlint, with rules of this repository, and by running the scripts of their steps.
 
-bash runs the scripts as a runner would, with their own HOME. Stand-ins for `make`, `sudo`, Python and `secretops`
-record their arguments.
+bash runs the scripts as a GitHub runner would, with a HOME of their own. Stand-ins for `make`, `sudo`, Python and
+`secretops` record their arguments.
 """
 
 import os
@@ -144,7 +144,8 @@ def test_nothing_is_deployed_before_it_was_previewed_judged_and_approved() -> No
     ],
 )
 def test_script_runs_in_the_runners_shell(script: str, environment: dict[str, str], tmp_path: Path) -> None:
-    """Run it as `bash -e` on a runner: every variable is set, and each command gets its arguments intact."""
+    """Run the script as a runner does, with `bash -e`. Every variable must be set, and commands must get their
+    arguments unchanged."""
     for place in ("bin/make", "bin/sudo", "bin/python3", "work/.venv/bin/python", "work/.venv/bin/secretops"):
         program = tmp_path / place
         program.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Each component in a program of its own, for mocks and for the engine (tests/stacks).
+"""A program for each component alone, for mocks here and for the engine in tests/stacks.
 
 Physical names contain the component's name, so that one server may have all components of a platform at once.
 """
@@ -37,7 +37,7 @@ PLAIN: Any = {"secrets": {}, "pending": {}}
 
 
 def component(path: str) -> Any:
-    """Return `module:name` of the components. Imports an SDK."""
+    """Return the component class at `path`, which is `module:name`. Imports an SDK."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(f"components.{module}"), name)
 
@@ -51,7 +51,7 @@ def manifest(name: str, store: StoreLocation) -> Manifest:
 
 
 def known(platform: str, name: str) -> dict[str, Any]:
-    """Return arguments that components of a platform share."""
+    """Return the arguments that the components of a platform share."""
     own: dict[str, Any] = {"stack": name, "broker": BROKER, "image": later(IMAGE), "references": FETCHED}
     folder = str(Path.cwd() / name)
     match platform:

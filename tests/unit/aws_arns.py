@@ -1,4 +1,4 @@
-"""ARNs for the mocks. The random end of a secret's ARN is a constant here."""
+"""Make ARNs for the mocks. The random suffix of a secret's ARN is a constant here."""
 
 from collections import defaultdict
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The purpose of each action of a role on AWS, and the reason for each one on `*`: printed for reviewers."""
+"""For reviewers: the purpose of each action of a role on AWS, and the reason for each action on the resource `*`."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,6 +1,6 @@
-"""The AWS platform's program under mocks, and the reviewer's list of its roles.
+"""Run the program on the AWS platform under mocks, and list its roles for reviewers.
 
-Refresh the list by python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt
+To update the list, run python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt
 """
 
 import atexit
@@ -39,7 +39,7 @@ def ca() -> Path:
 
 @contextmanager
 def a_package(*, current: bool = True) -> Iterator[None]:
-    """Pretend that `make lambda` has just run, or long ago. The mocks open no archive."""
+    """Pretend that `make lambda` has just run, or if `current` is false, long ago. The mocks open no archive."""
     with mock.patch("components.aws.rotation.is_current", return_value=current):
         yield
 
@@ -64,10 +64,10 @@ def on_aws(
     into: Deployed | None = None,
     **more: str,
 ) -> Deployed:
-    """Deploy a stack of the AWS store, each section with more entries; `kind` is the server's.
+    """Deploy a stack of the AWS store, with more entries in each section. `kind` is the server's kind.
 
-    On ECS the reference is NativeRef unless `server` sets another. A stack is deployed once a session, unless `into` is
-    set.
+    On ECS the reference is NativeRef unless `server` sets another. The same stack is deployed only once per test
+    session, unless `into` is set.
     """
     if kind == SERVER and "reference:" not in server:
         server += ", reference: NativeRef"

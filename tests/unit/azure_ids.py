@@ -1,4 +1,4 @@
-"""Ids for the mocks of Azure, which makes random ones."""
+"""Make ids for the mocks, because Azure's own ids are random."""
 
 import hashlib
 import uuid
@@ -24,7 +24,7 @@ def group_id(group: str) -> str:
 
 
 def made_by_azure(token: str, resource: str, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return id and outputs of a resource. Azure answers a list of identities with a map."""
+    """Return the id and outputs of a resource. As in Azure, a list of identities becomes a map."""
     at = identities.Place(token=token, urn=resource, subscription=SUBSCRIPTION, tenant=TENANT, inputs=inputs)
     name = at.id.rpartition("/")[2]
     outputs = {**inputs, "name": name}

@@ -1,6 +1,6 @@
-"""The Azure platform's program under mocks, and the reviewer's list of its role assignments.
+"""Run the program on the Azure platform under mocks, and list its role assignments for reviewers.
 
-Refresh the list by python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt
+To update the list, run python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt
 """
 
 import json
@@ -52,7 +52,7 @@ def file_on_azure(
     image: str | None = None,
     **more: str,
 ) -> StackFile:
-    """Return a stack file of the Azure store, each section with more entries; `kind` is the server's."""
+    """Return a stack file of the Azure store, with more entries in each section. `kind` is the server's kind."""
     if image is None:
         image = ACR_IMAGE if "registry:" in store else IMAGE
     option = f', image: "{image}"' if image else ""
@@ -70,7 +70,7 @@ def file_on_azure(
 def on_azure(
     store: str = "", server: str = "", broker: str = "", *, stack: str = "prod", preview: bool = False, **more: str
 ) -> Deployed:
-    """Deploy a stack of the Azure platform, each section with more entries."""
+    """Deploy a stack of the Azure platform, with more entries in each section."""
     return deploy(file_on_azure(store, server, broker, **more), stack, preview=preview)
 
 
@@ -97,7 +97,7 @@ here = cache(lambda: for_this_machine(broker=f', ca_file: "{ca()}"'))
 
 @cache
 def with_every_option(*, preview: bool = False) -> Deployed:
-    """Deploy a stack with each option that adds a resource. Run once."""
+    """Deploy a stack with each option that adds a resource. The result is cached."""
     return on_azure(
         f', resource_group: plant, subnet: "{SUBNET}", registry: "{REGISTRY}", alert_emails: [ops@example.com], '
         "tags: {Cost-Center: plant}, zone_redundant: true, "
@@ -157,7 +157,7 @@ def variables(one: Any) -> dict[str, str]:
 
 
 def whole(entry: Any) -> Any:
-    """Convert whole floats to integers, as the engine does; the mocks' protocol makes them floats."""
+    """Convert whole floats to integers, as the engine does. The mocks' protocol turns integers into floats."""
     match entry:
         case dict():
             return {key: whole(inner) for key, inner in entry.items()}

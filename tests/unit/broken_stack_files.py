@@ -1,4 +1,4 @@
-"""The tables of stack files: broken_stack_files.yaml with errors, unusual_stack_files.yaml without."""
+"""The tables of stack files: broken_stack_files.yaml with invalid ones, unusual_stack_files.yaml with valid ones."""
 
 import copy
 import secrets
@@ -24,7 +24,7 @@ GONE = "GONE"
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A stack file: its stack and its sections."""
+    """A stack file: the stack's name and the file's sections."""
 
     stack: str
     sections: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken(Row):
-    """A broken stack file, and its errors: the place of each, and a part of its rule or remedy."""
+    """A broken stack file and its errors: for each, the place and a part of the rule or remedy."""
 
     errors: tuple[tuple[str, str], ...]
 
@@ -65,7 +65,7 @@ def unusual_names() -> list[str]:
 
 
 def unusual(name: str) -> tuple[Row, dict[str, Any]]:
-    """Return the stack file of that name, and the settings that differ from its text."""
+    """Return the stack file `name`, and the settings that differ from its text."""
     where, changes, *settings = yaml.safe_load(name)
     return _changed(where, changes), settings[0] if settings else {}
 

@@ -1,4 +1,4 @@
-"""The JSON Schema of a stack file, as an editor applies it."""
+"""Apply the JSON Schema of a stack file, as an editor does."""
 
 import json
 from functools import cache
@@ -19,5 +19,5 @@ def _validator() -> Draft7Validator:
 
 
 def refusals(document: Any) -> list[str]:
-    """Return the errors of a document of YAML."""
+    """Return the errors of a YAML document."""
     return [error.message for error in _validator().iter_errors(document)]

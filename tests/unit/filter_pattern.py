@@ -1,7 +1,7 @@
-"""An evaluator of CloudWatch Logs' filter patterns for JSON events.
+"""Evaluate CloudWatch Logs' filter patterns for JSON events.
 
-Source: the user guide, "Filter pattern syntax for metric filters". Undocumented cases raise, so that no pattern depends
-on them: a star inside a text, `!=` on a missing key.
+Source: the user guide, "Filter pattern syntax for metric filters". Undocumented cases raise ValueError, so that no
+pattern depends on them: a star inside a text, `!=` on a missing key.
 """
 
 import re
@@ -14,7 +14,7 @@ _MISSING = object()
 
 
 def matches(pattern: str, event: Mapping[str, Any]) -> bool:
-    """Return True if `pattern` counts `event`. Raises ValueError for invalid or undocumented patterns."""
+    """Return whether `pattern` matches `event`. Raises ValueError for invalid or undocumented patterns."""
     return _Parser(pattern).whole()(event)
 
 

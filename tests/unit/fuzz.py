@@ -1,6 +1,6 @@
 """Strategies for tests of random input: JSON of any form, and valid documents with one broken place.
 
-The examples are the same on each run, without a deadline: results do not depend on the machine.
+The examples are the same on each run, and there is no deadline, so that results do not depend on the machine.
 """
 
 import copy
@@ -67,7 +67,7 @@ def spoiled(draw: st.DrawFn, documents: tuple[Any, ...]) -> Any:
 
 
 def texts(documents: tuple[Any, ...]) -> st.SearchStrategy[bytes]:
-    """Return possible contents of a file: spoiled, truncated or foreign documents, any bytes."""
+    """Return a strategy for contents of a file: spoiled, truncated and foreign documents, and any bytes."""
     whole = st.sampled_from([json.dumps(each).encode() for each in documents])
     cut = st.tuples(whole, st.integers(0, 2000)).map(lambda both: both[0][: both[1] % (len(both[0]) + 1)])
     return st.one_of(

@@ -1,8 +1,9 @@
-"""Run the program under Pulumi's mocks and inspect what it registers. No engine, no cloud, no process.
+"""Run the program under Pulumi's mocks, without an engine, a cloud or a process, and inspect what it registers.
 
-`deployed` returns a copy of a cached run: use it unless the environment or a patch changes the run. `deploy` runs each
-time, accepts another `program`, and stores into `into` what was registered before an error. A `preview=True` run knows
-no id or output. An invoke fails the test. Mocks record what the engine receives, not what it does.
+`deployed` returns a copy of a cached run: use it unless the environment or a patch changes the run. `deploy` runs the
+program each time, can run another `program`, and stores into `into` what was registered before an error. With
+`preview=True`, ids and outputs are unknown. A call of a provider's function fails the test. Mocks record what the
+engine receives, not what it does.
 """
 
 import asyncio
@@ -56,7 +57,7 @@ class Deployed:
 
 
 def _this_program() -> None:
-    """Raise the RunError that ended the program."""
+    """Run this project's program. Raises the RunError that ended it."""
     try:
         runpy.run_path(str(PROJECT_FOLDER / "__main__.py"))
     except SystemExit as ended:
@@ -73,7 +74,8 @@ def deploy(
     preview: bool = False,
     program: Callable[[], None] = _this_program,
 ) -> Deployed:
-    """Run `__main__.py` as the stack `name` of `file`. Raises its errors; `into` then has the resources so far."""
+    """Run `__main__.py` as stack `name` with the stack file `file`. Raises its errors; `into` then has the resources so
+    far."""
     config = {f"{PROJECT}:{section}": text for section, text in file.entries.items()}
     deployed = Deployed() if into is None else into
     pulumi.runtime.set_all_config(config, [f"{PROJECT}:{section}" for section in file.encrypted])
@@ -86,7 +88,7 @@ def deploy(
 
 
 def deployed(text: str, name: str, *, preview: bool = False) -> Deployed:
-    """Return a copy of the run of stack `name` of the stack file `text`, cached for the process."""
+    """Return a copy of the run of stack `name` with the stack file `text`. Runs are cached for the process."""
     return copy.deepcopy(_deployed(text, name, preview, PROJECT_FOLDER))
 
 

@@ -1,4 +1,4 @@
-"""An evaluator of IAM policies for one account, as AWS describes it ("Policy evaluation logic").
+"""Evaluate IAM policies within one account, as AWS describes it ("Policy evaluation logic").
 
 It raises for elements that this program does not use.
 """
@@ -15,7 +15,7 @@ from tests.unit.harness import Deployed
 
 @dataclass(frozen=True)
 class Request:
-    """A request. `principal` is an ARN (for a token, its OIDC provider's), or a service's name."""
+    """A request. `principal` is an ARN or a service's name. For a token, it is the ARN of the OIDC provider."""
 
     principal: str
     action: str
@@ -28,7 +28,7 @@ class Request:
 
     @property
     def keys(self) -> dict[str, str]:
-        """Return the condition keys of the request, with those that AWS sets."""
+        """Return the condition keys of the request, including those that AWS sets."""
         own = {"aws:PrincipalIsAWSService": str(self.by_service).lower(), "aws:SecureTransport": "true"}
         if not self.by_service:
             own["aws:PrincipalArn"] = self.principal
@@ -55,7 +55,7 @@ def statements(text: str) -> list[Any]:
 
 
 def roles(deployed: Deployed) -> dict[str, list[Any]]:
-    """Return the ARN of each role of the stack -> the statements of all its policies."""
+    """Map the ARN of each role of the stack to the statements of all its policies."""
     found: dict[str, list[Any]] = {role.inputs["name"]: [] for role in deployed.of_type("aws:iam/role:Role")}
     for policy in deployed.of_type("aws:iam/rolePolicy:RolePolicy"):
         found[policy.inputs["role"]] += statements(policy.inputs["policy"])

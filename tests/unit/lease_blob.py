@@ -9,7 +9,7 @@ NOBODY = LeaseStatus()
 
 
 class BlobInMemory(LeaseBlob):
-    """Stores the holder and the record. `follow` takes over the lease."""
+    """A lease blob that stores holder and record in memory."""
 
     def __init__(self) -> None:
         super().__init__("https://account.blob.core.windows.net/container/rotator")
@@ -37,6 +37,6 @@ class BlobInMemory(LeaseBlob):
         return replace(self.seen, is_leased=bool(self.owner), is_infinite=self.for_ever)
 
     def follow(self, name: str = "the follower") -> None:
-        """Take over the lease, as after a missed renewal."""
+        """Take over the lease, as another process does after a missed renewal."""
         self.owner = "another"
         assert self.write_holder(self.owner, name, datetime.now(UTC), 0)

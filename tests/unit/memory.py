@@ -1,4 +1,4 @@
-"""The in-memory store of the simulated year, with test versions and a taker-over."""
+"""The in-memory store of the simulated year, with versions for tests, and with leases that are taken over at once."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ DAY = timedelta(days=1)
 def version(
     stage: Stage, user: str | None, *, days_ago: int = 1, delivered: bool = True, retired: bool = False
 ) -> Version:
-    """Return a version that is named after its stage."""
+    """Return a version whose id is the name of its stage."""
     then = NOW - days_ago * DAY
     return Version(
         id=str(stage), stage=stage, created=then, user=user,
@@ -32,7 +32,7 @@ class Memory:
     content: Kept = field(default_factory=Kept)
 
     def keep(self, *versions: Version) -> None:
-        """Set the versions, each with a value that names its user."""
+        """Set the versions. The value of each contains its user."""
         values = {
             one.id: {"username": one.user or "", "api-key": f"of {one.id}"} for one in versions if not one.retired
         }
@@ -43,7 +43,7 @@ class Memory:
         return self.content.versions.get(self.secret, Versions())
 
     def store(self) -> StandInStore:
-        """Return the store. Holders of its lease look dead: the next process takes over."""
+        """Return the store. Each holder of its lease counts as dead, so that the next process takes over."""
         return StandInStore(self, {}, lambda _token: False)
 
     def follow(self) -> None:

@@ -1,5 +1,5 @@
-"""A namespace of a Kubernetes API in memory: Secrets and Leases, by compare-and-swap. A real API server is in
-tests/stacks/test_staging.py."""
+"""A namespace of a Kubernetes API in memory: Secrets and Leases, with compare-and-swap. tests/stacks/test_staging.py
+uses a real API server."""
 
 import base64
 import copy
@@ -170,7 +170,7 @@ def refused(code: int, status: dict[str, Any] | None = None) -> Exception:
 
 
 class Clock:
-    """Replaces `time` in one module: sleeping advances it at once."""
+    """Replaces `time` in one module. A sleep advances the clock at once."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -183,7 +183,7 @@ class Clock:
 
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Replace waiting for the API server and after conflicts. Returns the clock of the former."""
+    """Replace the pauses for the API server, and those after conflicts. Return the clock of the former."""
     clock = Clock()
     monkeypatch.setattr(retry, "time", clock)
     return clock

@@ -1,4 +1,4 @@
-"""Components of a seventh platform, in memory. Its registry line and this module are all it needs."""
+"""Components of a seventh platform, in memory. They need only this module and an entry in the registry."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""A seventh platform, in memory. Its registry entry and this module are all it needs."""
+"""A seventh platform, in memory. It needs only this module and an entry in the registry."""
 
 from typing import Literal
 

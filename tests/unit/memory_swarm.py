@@ -1,7 +1,7 @@
-"""Docker's Engine API in memory: secrets, configs and services of a Swarm with one manager; updates end at once.
+"""Docker's Engine API in memory: secrets, configs and services of a Swarm with one manager. Updates end at once.
 
-It compares versions, and rejects names that exist and secrets in use, as swarmkit does. A test scripts the tasks:
-`verdict` of an update, `outcome` of a job. A real Swarm is in tests/contract/test_swarm_store.py.
+It compares versions, and rejects names that exist and secrets in use, as swarmkit does. A test sets how tasks end:
+`verdict` for an update, `outcome` for a job. tests/contract/test_swarm_store.py uses a real Swarm.
 """
 
 import base64
@@ -30,7 +30,7 @@ NEVER_RAN = "starting container failed: unable to remount dir as readonly: devic
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Result and output of a job's task."""
+    """The result and the output of a job's task."""
 
     state: str = "complete"
     code: int = 0
@@ -49,7 +49,7 @@ def _done(_spec: dict[str, Any]) -> Outcome:
 
 @dataclass(eq=False)
 class Engine(requests.Session):
-    """The daemon, as the HTTP session that leads to it."""
+    """The daemon. It takes the place of the HTTP session that connects to a daemon."""
 
     verdict: Callable[[dict[str, Any]], str] = _completed  # The state of an update to a spec.
     outcome: Callable[[dict[str, Any]], Outcome] = _done
@@ -284,7 +284,7 @@ def _response(code: int, answer: Any) -> requests.Response:
 
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip all pauses."""
+    """Make all pauses take no time."""
     from secretops.platforms.swarm import job, rollout, store, version_state
     from secretops.stores import retry
 

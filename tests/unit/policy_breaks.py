@@ -1,4 +1,5 @@
-"""The breaks of each rule: one property of a valid plan, a row each. A second row is for a recorded mutant."""
+"""The table of breaks. Each row breaks one rule by changing one property of a valid plan. A rule's second row is for a
+recorded mutant."""
 
 import base64
 import json
@@ -21,7 +22,8 @@ OTHERS_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflu
 
 
 def row(rule: str, plan: str, at: str, path: str, to: Any, *, unknown: bool = True, also: str = "") -> Break:
-    """Set one property. `path` has its steps between `>`; a numeric step is an index of a list."""
+    """Return a break that sets one property. The steps of `path` are separated by `>`; a number is an index of a
+    list."""
     steps = [int(step) if step.isdigit() else step for step in path.split(">")]
     return Break(
         rule=rule,
@@ -33,7 +35,7 @@ def row(rule: str, plan: str, at: str, path: str, to: Any, *, unknown: bool = Tr
 
 
 def more(rule: str, plan: str, kind: str, properties: Mapping[str, Any], *, also: str = "") -> Break:
-    """Add a resource that must not exist."""
+    """Return a break that adds a resource that must not exist."""
     return Break(rule=rule, plan=plan, change=added(kind, properties), also=frozenset(also.split()))
 
 
@@ -42,17 +44,17 @@ def as_if(old: str, new: str) -> Callable[[str], str]:
 
 
 def granted(at: str, role: str, scope: str) -> Change:
-    """Change role and scope of a role assignment."""
+    """Return a change of a role assignment's role and scope."""
     return changed(at, to=lambda there: {**there, "roleDefinitionId": role, "scope": scope})
 
 
 def right(path: str, capability: str) -> Callable[[str], str]:
-    """Add a capability to a policy of Vault."""
+    """Return a function that adds a capability to a policy of Vault."""
     return lambda policy: f'{policy}path "{path}" {{\n  capabilities = ["{capability}"]\n}}\n'
 
 
 def secret(name: str, **entries: Any) -> Callable[[Any], Any]:
-    """Change entries of one of the manifest's secrets."""
+    """Return a function that changes entries of one secret in the manifest."""
     return lambda secrets: [one | entries if one["name"] == name else one for one in secrets]
 
 
@@ -89,7 +91,7 @@ def add(*entries: Any) -> Callable[[Any], Any]:
 
 
 def foreign(text: str) -> str:
-    """Replace this stack's name in a pattern by another's."""
+    """Replace this stack's name in a pattern with the name of another stack."""
     return text.replace("/prod/", "/other/").replace("-prod-", "-other-")
 
 

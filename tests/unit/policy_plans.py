@@ -1,6 +1,6 @@
-"""Plans for the tests of policies: the program under mocks, valid or with one break.
+"""Plans for the tests of policies, from the program under mocks: valid, or with one break.
 
-Each plan is made once a session. policy_breaks.py has the table of breaks: each rule can fail.
+Each plan is made once per test session. The table of breaks in policy_breaks.py proves that each rule can fail.
 """
 
 import json
@@ -132,7 +132,7 @@ def plan(name: str) -> Plan:
 
 @cache
 def shipped(stack: str, *, preview: bool = False) -> Plan:
-    """Return the plan of a shipped stack file; with `preview`, before the first deployment."""
+    """Return the plan of a shipped stack file. With `preview`, it is the plan before the first deployment."""
     return planned(STACK_FILES[stack].read_text(), stack, preview=preview)
 
 
@@ -201,9 +201,10 @@ def events(plan: Plan) -> Iterator[str]:
 
 
 def changed(at: str, *path: str | int, to: Any) -> Change:
-    """Change one property of one resource: `at` is its name, or a type (its first resource); "" is the outputs.
+    """Return a change of one property of one resource. `at` is the resource's name, or a type, which means the type's
+    first resource; "" means the outputs.
 
-    The path also enters JSON texts. A missing key is added; `to` may be a function of the present value.
+    The path may continue inside a JSON text. A missing key is added. `to` may be a function of the current value.
     """
 
     def change(plan: Plan) -> Plan:
@@ -263,12 +264,12 @@ def named(rule: str) -> Rule:
 
 
 def verdicts(plan: Plan) -> dict[str, str]:
-    """Return rule -> kept | broken | unknown, for all rules that apply."""
+    """Map each rule that applies to "kept", "broken" or "unknown"."""
     return {one.rule.name: str(one.verdict) for one in judge(plan) if one.verdict is not Verdict.NOT_APPLICABLE}
 
 
 def holds(break_: Break) -> None:
-    """Fail unless only the expected rules are broken, and the unknown is reported."""
+    """Fail the test unless only the expected rules are broken, and an unknown value is reported as unknown."""
     rule, changed_plan = named(break_.rule), break_.change(plan(break_.plan))
     assert results(break_.plan).get(rule.name) == "kept", f"{rule.name} before anything is broken"
     after = verdicts(changed_plan)

@@ -17,7 +17,7 @@ STEPS = ("prepare", "apply", "verify", "publish")
 
 
 def made(secrets: int = 5, readers: int = 4, rotations: int = 4) -> Report:
-    """Return a report: each third secret is late, and each fifth rotation failed once before it succeeded."""
+    """Return a report in which each third secret is late, and each fifth rotation failed once before it succeeded."""
     aged = [_aged(number) for number in range(secrets)]
     steps = [step for one in aged for step in _steps(one, rotations)]
     return Report(

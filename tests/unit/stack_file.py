@@ -1,7 +1,7 @@
-"""A stack file as a user writes it, converted as the engine does.
+"""A stack file as a user writes it, converted as the engine converts it.
 
-Modeled on `pulumi preview` 3.272: a word stays a word, a structure becomes JSON, nothing becomes "", `no` is a word and
-not false, and a section with a `secure:` entry is decrypted and listed among the secret keys.
+This follows `pulumi preview` 3.272: a word stays a word, a structure becomes JSON, an empty value becomes "", `no` is a
+word and not false, and a section with a `secure:` entry is decrypted and listed among the secret keys.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class StackFile:
 
     @classmethod
     def read(cls, text: str) -> StackFile:
-        """Read the stack file `text`, its sections with or without the project's prefix."""
+        """Read the stack file `text`. Its sections may have the project's prefix."""
         sections = sections_of(text)
         return cls({name: handed_over(_decrypted(entry)) for name, entry in sections.items()}, encrypted_of(sections))
 
     def parse(self, stack: str) -> Settings:
-        """Parse it for `stack`. Raises ConfigurationError."""
+        """Return the settings of `stack`. Raises ConfigurationError."""
         return Settings.parse(stack, self.entries, encrypted=self.encrypted)
 
 

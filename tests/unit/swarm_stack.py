@@ -1,4 +1,4 @@
-"""The Swarm platform's program under mocks, without a daemon: a test sets the service's present secrets."""
+"""Run the program on the Swarm platform under mocks, without a daemon. A test sets the service's current secrets."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The section agent: who owns the keys, each server's configuration, and network access."""
+"""The section `agent`: who owns the keys, each server's configuration, and network access."""
 
 import json
 from collections.abc import Callable

@@ -24,7 +24,8 @@ SECRET = Secret(
 
 @dataclass
 class Agent:
-    """The agent's keys in memory, and the calls to it. `lost`: how many answers to `create` get lost."""
+    """An agent's keys in memory, and the calls to the agent. `lost`: the number of answers to `create` that get
+    lost."""
 
     keys: dict[str, NamedKey] = field(default_factory=lambda: {OTHERS.id: OTHERS})
     calls: list[str] = field(default_factory=list)
@@ -63,7 +64,7 @@ def key_version(stage: Stage, **facts: bool | int) -> Version:
 
 
 def make(memory: Memory, agent: Agent, *versions: Version) -> AgentKey:
-    """Return the rotation of a key. The agent has the keys of these versions."""
+    """Return the rotator of a key. The agent has the keys of `versions`."""
     memory.keep(*versions)
     for one in versions:
         if one.user and not one.retired:

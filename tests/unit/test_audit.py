@@ -1,4 +1,4 @@
-"""`secretops audit`: reads, malformed lines, and memory use on a growing log.
+"""`secretops audit`: accesses, malformed lines, and memory use with a growing log.
 
 The lines have the form of a real API server's; tests/stacks/test_staging.py reads real ones.
 """
@@ -37,7 +37,7 @@ MANIFEST = Manifest(
 
 
 def event(user: str = "mallory", **changes: Any) -> dict[str, Any]:
-    """Return a successful get of the server's Secret, with `changes`."""
+    """Return the event of a successful get of the server's Secret, with `changes`."""
     code = changes.pop("code", 200)
     target = {"resource": "secrets", "namespace": NAMESPACE, "name": SECRETS, "apiVersion": "v1"}
     return {

@@ -323,7 +323,7 @@ NOON, AN_HOUR, A_MINUTE = datetime(2026, 11, 25, 12, tzinfo=UTC), timedelta(hour
 
 
 def queue_messages(*times: datetime) -> dict[str, Any]:
-    """Return queue messages, one for each time at which a label moved. EventBridge cuts times to seconds."""
+    """Return a queue message for each time at which a label moved. EventBridge truncates times to seconds."""
     return {
         "Records": [
             {"messageId": f"{time:%H:%M:%S}", "body": json.dumps({"time": f"{time:%Y-%m-%dT%H:%M:%SZ}"})}
@@ -382,7 +382,7 @@ def test_deployment_starts_unless_one_has_begun_since(
 
 @pytest.mark.parametrize("http_token", [{}, {"http-token": NO_VALUE}], ids=["never", "empty"])
 def test_first_values_an_hour_apart_leave_no_dead_letter(service: Service, http_token: dict[str, str]) -> None:
-    """A task needs all values to start, so ECS gives up each deployment until the last value arrives."""
+    """A task needs all values to start, so ECS gives up on each deployment before the last value arrives."""
     service.deployments = [{"status": "PRIMARY", "createdAt": service.now, "rolloutState": "FAILED"}]
     assert again(service, NOON, secrets={"mqtt": "a-version", **http_token}) == set()
     assert service.calls == []
@@ -394,7 +394,7 @@ def test_first_values_an_hour_apart_leave_no_dead_letter(service: Service, http_
 
 
 def test_a_stack_of_aws_has_at_most_95_resources() -> None:
-    """Includes the stack itself, and the options of Pulumi.prod.yaml."""
+    """The number includes the stack itself, and the options of Pulumi.prod.yaml."""
     assert len(on_aws(server=", reference: Fetched", broker=f", ca_file: {aws_stack.ca()}").resources) + 1 <= 95
 
 

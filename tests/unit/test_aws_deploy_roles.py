@@ -1,4 +1,5 @@
-"""Permissions of `pulumi up` and drift: the provider's calls in docs/operations/aws-provider-calls.txt."""
+"""The permissions of `pulumi up` and of the drift check allow the provider's calls in
+docs/operations/aws-provider-calls.txt."""
 
 import re
 from pathlib import Path
@@ -32,7 +33,7 @@ def policy(name: str) -> list[Any]:
 
 
 def place(resource: Registered) -> str:
-    """Return the ARN that IAM checks for a resource: its own, or its owner's."""
+    """Return the ARN that IAM checks for a resource: its own, or that of the resource that it belongs to."""
     kind, resource_inputs = resource.type.removeprefix("aws:"), resource.inputs
     owner = next((resource_inputs[key] for key in ("secretArn", "secretId", "topic") if key in resource_inputs), None)
     if owner or kind == "sns/topicPolicy:TopicPolicy":
@@ -41,7 +42,7 @@ def place(resource: Registered) -> str:
 
 
 def key_policy(resource: Registered) -> list[Any]:
-    """Return a key's policy, which must delegate to the account; none applies to its creation."""
+    """Return a key's policy, which must delegate to the account. No policy applies to the key's creation."""
     if not resource.type.startswith("aws:kms/"):
         return []
     root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
@@ -50,7 +51,7 @@ def key_policy(resource: Registered) -> list[Any]:
 
 
 def calls(kind: str) -> list[set[str]]:
-    """Return the actions of a type's Read, and those of its Create, Update and Delete."""
+    """Return two sets of actions of a resource type: for Read; for Create, Update and Delete."""
     prefix = next((to for start, to in PREFIXES.items() if kind.startswith(start)), kind.partition("/")[0])
     halves = CALLS[kind].partition(": ")[2].split("|")
     return [{one if ":" in one else f"{prefix}:{one}" for one in half.split()} for half in halves]
@@ -94,7 +95,7 @@ def test_the_deployer_may_make_read_change_and_delete_every_resource_of_the_stac
 
 @pytest.mark.parametrize("action", ["kms:CreateKey", "kms:TagResource", "kms:EnableKeyRotation"])
 def test_deployer_may_make_a_key_that_has_no_tag_yet(action: str) -> None:
-    """IAM sees only the request's tags: docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html."""
+    """IAM checks only the request's tags: docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html."""
     key = prod().resources["key"]
     new = {name: tag for name, tag in BY_TAG.items() if "Request" in name} if action != "kms:EnableKeyRotation" else {}
     assert is_allowed(Request(DEPLOYER, action, place(key), new), identity=policy("deploy"), resource=key_policy(key))

@@ -1,4 +1,4 @@
-"""The AWS store with a server elsewhere: in a cluster, by External Secrets; on this machine, by the launcher."""
+"""The AWS store with a server elsewhere: in a cluster with External Secrets, or on this machine with the launcher."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Errors of AWS and its SDK in our words; only names of AWS's text are repeated."""
+"""Errors of AWS and its SDK are printed in our words. Of AWS's text, only names are repeated."""
 
 import secrets
 from typing import Any

@@ -27,7 +27,8 @@ ANOTHER_STACKS, ANOTHERS = "coreflux-mcp/prod2/mqtt", "billing/mqtt"
 
 
 def watched() -> Deployed:
-    """Deploy a stack with every watched item: a replica's key, and an operator who is a user."""
+    """Deploy a stack in which patterns watch everything that they can, such as a replica's key, and an operator who is
+    a user."""
     return on_aws(", replicas: [eu-west-1]", operators=(OPERATOR, READER))
 
 
@@ -162,7 +163,7 @@ def test_every_filter_of_the_stack_has_its_events() -> None:
 
 
 def test_patterns_are_no_longer_than_aws_takes() -> None:
-    """With about as many secrets as the tick's role has room for (components/aws/quota.py)."""
+    """The stack has about as many secrets as the tick's role allows (components/aws/quota.py)."""
     secrets = ", ".join(f"name-of-a-secret-{at}: {{fields: [value]}}" for at in range(10))
     deployed = on_aws(
         ", replicas: [eu-west-1]", operators=(OPERATOR, READER), stack="x" * 100, secrets=f"{{{secrets}}}"

@@ -71,14 +71,14 @@ def of_key(deployed: Deployed, key: str = "key") -> list[Any]:
 
 
 def may(deployed: Deployed, principal: str, action: str, secret: str, **context: str) -> bool:
-    """Return True if Secrets Manager lets `principal` do `action`."""
+    """Return whether Secrets Manager lets `principal` do `action`."""
     keys = {**(rotated_by(secret) if secret in ("mqtt", "broker-admin") else {}), **context}
     request = Request(principal, action, arn(secret), keys)
     return is_allowed(request, identity=own(deployed, principal), resource=of_secret(deployed, secret))
 
 
 def opens(deployed: Deployed, principal: str, action: str, context: dict[str, str], key: str = "key") -> bool:
-    """Return True if KMS lets `principal` do `action` with the secrets' key."""
+    """Return whether KMS lets `principal` do `action` with the secrets' key."""
     region = key.removeprefix("key-") if key != "key" else "eu-central-1"
     request = Request(principal, action, f"arn:aws:kms:{region}:123456789012:key/{key}-id", context)
     return is_allowed(request, identity=own(deployed, principal), resource=of_key(deployed, key))
@@ -101,7 +101,8 @@ WRITES = {
 
 @pytest.mark.parametrize("principal", READS)
 def test_secret_is_read_and_written_by_its_declared_principals_alone(prod: Deployed, principal: str) -> None:
-    """UpdateSecret makes a version current at once, bypassing its label, under any key."""
+    """UpdateSecret makes a version current at once, without its label and under any key. Only an operator may call
+    it."""
     actions = (GET, PUT, MOVE, UPDATE)
     found = {action: {one for one in SECRETS if may(prod, principal, action, one)} for action in actions}
     writes, past = WRITES[principal], set(SECRETS) if principal == OPERATOR else set[str]()
@@ -287,7 +288,7 @@ def test_the_golden_file_is_every_role_action_and_resource() -> None:
 
 
 def test_each_action_has_a_reason_and_is_one_that_aws_knows() -> None:
-    """AWS accepts a misspelled action, which allows nothing. Checked by cfn-lint's copy of AWS's list."""
+    """AWS accepts a misspelled action, which has no effect. cfn-lint's copy of AWS's list has the valid ones."""
     stacks = (aws_stack.prod(), with_every_option(), for_pods())
     granted = [one for stack in stacks for own in roles(stack).values() for one in own]
     anywhere = {action for one in granted if "*" in listed(one["Resource"]) for action in listed(one["Action"])}

@@ -1,4 +1,4 @@
-"""Doctor's checks of a stack in Azure, on a scripted vault. Real requests are in tests/contract."""
+"""Doctor's checks of a stack in Azure, with a scripted vault. tests/contract sends real requests."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta

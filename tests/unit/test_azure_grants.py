@@ -1,7 +1,7 @@
 """Permissions in an Azure stack, by evaluating the role assignments that the program makes.
 
-Roles have the actions that Azure lists (tools/azure_roles.py); an assignment covers its scope and all below. The
-program makes no deny assignments or conditions.
+Roles have the actions that Azure lists (tools/azure_roles.py). An assignment applies to its scope and all scopes below.
+The program makes no deny assignments or conditions.
 """
 
 import re
@@ -45,7 +45,7 @@ def vault(deployed: Deployed) -> str:
 
 
 def may(deployed: Deployed, principal: str, action: Action, scope: str) -> bool:
-    """Return True if Azure lets `principal` do `action` at `scope`."""
+    """Return whether Azure lets `principal` do `action` at `scope`."""
     return any(
         f"{scope}/".startswith(f"{one['scope']}/") and allows(role_of(one), action)
         for one in assignments(deployed)
@@ -124,7 +124,8 @@ def test_a_reviewer_is_shown_every_role_assignment() -> None:
 
 
 def test_an_operator_who_leaves_takes_nobody_elses_assignments_with_him(prod: Deployed) -> None:
-    """Azure rejects the same principal, role and scope under another id: names contain the principal, not a number."""
+    """Azure rejects the same principal, role and scope under another id. So names contain the principal, not a
+    number."""
     roles = prod.of_type("azure-native:authorization:RoleAssignment")
     operators = [one.name for one in roles if one.inputs["principalId"] == OPERATOR]
     assert operators and [name for name in operators if OPERATOR not in name] == []

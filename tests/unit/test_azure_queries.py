@@ -1,4 +1,4 @@
-"""The trail's queries: parsed by Microsoft's parser, and run over rows by duckdb-kql, an independent translator.
+"""The trail's queries. Microsoft's parser parses them, and duckdb-kql, an independent translator, runs them over rows.
 
 Tables have the columns of Azure Monitor's reference, and operations are those of Key Vault's page: azure_tables.json
 has the address and date of each. Unsupported constructs (an `isfuzzy` union, column_ifexists) are resolved first, as
@@ -141,7 +141,7 @@ _TYPES = {
 
 @cache
 def workspace(layout: str) -> Any:
-    """Return a database with the tables of that layout, made once; each test inserts its own rows."""
+    """Return a database with the tables of `layout`. It is made once, and each test inserts its own rows."""
     duckdb_kql = pytest.importorskip("duckdb_kql", reason="duckdb-kql is not installed")
     connection = duckdb_kql.connect()
     for table, columns in LAYOUTS[layout].items():
@@ -166,8 +166,8 @@ def found(query: str, rows: Mapping[str, Sequence[Row]], layout: str = "both") -
 
 
 def as_decided(query: str, layout: Mapping[str, Table]) -> str:
-    """Resolve `query` for that layout: drop branches of missing tables, and replace column_ifexists by the column or
-    its default."""
+    """Resolve `query` for `layout`: drop branches of missing tables, and replace column_ifexists with the column or its
+    default."""
     union, begins, rest = query.partition("\n| ")
     first, *branches = union.split("\n    (")
     there = [one.rstrip(",") for one in branches if one.startswith("datatable") or one.split()[0] in layout]
@@ -243,7 +243,7 @@ NAMED_BY = (
 
 
 def notification(kind: str, secret: str, named_by: str) -> tuple[str, Row]:
-    """Return a row of Key Vault's event, and its table. Only the column `named_by` names the secret."""
+    """Return the table and the row of a Key Vault event. Only the column `named_by` names the secret."""
     table, column = named_by.split()
     one = event(f"Secret{kind}EventGridNotification", "", path="")
     row = own_table(one) if table == "AZKVAuditLogs" else shared_table(one)
@@ -257,7 +257,7 @@ def notification(kind: str, secret: str, named_by: str) -> tuple[str, Row]:
 @pytest.mark.parametrize("layout", ["both", "the shared table alone", *(f"no {column}" for column in OF_EVENTS)])
 @pytest.mark.parametrize(("kind", "query"), [("NearExpiry", queries.near_expiry), ("Expired", queries.expired)])
 def test_expiry_rings_once_whichever_columns_there_are(kind: str, query: Callable[..., str], layout: str) -> None:
-    """Each secret is named by one column, of those that the table of `layout` has."""
+    """In each row, a single column of the table in `layout` names the secret."""
     tables, rows, rings = LAYOUTS[layout], dict[str, list[Row]](), list[str]()
     for at, named_by in enumerate(NAMED_BY):
         for secret in (f"secret-{at}", f"secret-{at}-pending"):
@@ -284,7 +284,7 @@ def log_row(log: str, *, stream: str = "stdout", run: str = RUN, container: str 
 
 
 def ticked(reason: Reason, after: int, **of: Any) -> Row:
-    """Return the row of a tick's line about a secret, so many days after its publication."""
+    """Return the log row of a tick about a secret that was published `after` days before."""
     made: dict[str, Any] = {"kind": SecretKind.MQTT_USER, "fields": ("username", "password"), "users": ("a", "b")}
     supplied: dict[str, Any] = {"kind": SecretKind.SUPPLIED, "fields": ("value",)}
     name, about = ("mqtt", made) if reason is Reason.OVERDUE else ("agent-key", supplied)

@@ -1,4 +1,4 @@
-"""The Azure store under mocks: its vault, names, networks, trail and alerts, and its manifest entries."""
+"""The Azure store under mocks: vault, names, networks, trail, alerts, and entries in the manifest."""
 
 import json
 import re

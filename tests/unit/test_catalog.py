@@ -1,4 +1,4 @@
-"""The catalog: the guide's own secrets, a stack's declarations, and readers."""
+"""The catalog of secrets: those of the Secret Management Guide, those that a stack declares, and their readers."""
 
 import re
 from datetime import UTC, datetime
@@ -90,7 +90,7 @@ def test_no_clients_name_is_too_long_for_its_ca_to_have_one() -> None:
 
 
 def test_the_servers_variables_are_those_that_the_components_write() -> None:
-    """Derived from the source: a new variable there is a name that a declared secret can't have."""
+    """The variables are read from the components' source. A declared secret can't have the name of such a variable."""
     source = (PROJECT_FOLDER / "components" / "core" / "broker.py").read_text()
     guide_secrets = [named(name) for name in ("mqtt", "agent-key", "client-cert")]
     written = set(re.findall(r'"((?:MQTT|DO|LOG)_[A-Z_]+)"', source))

@@ -1,4 +1,4 @@
-"""An issuer's certificate is checked before use: each defect has its message."""
+"""An issuer's certificate is checked before use. Each defect has its own message."""
 
 import re
 from datetime import datetime, timedelta

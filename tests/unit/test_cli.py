@@ -35,7 +35,7 @@ def stack(tmp_path: Path) -> Stack:
 def run(
     stack: Stack, *arguments: str, supplied: bytes = b"", manifest: bool = True
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the command line in this process, with the stack's manifest unless disabled."""
+    """Run the command line in this process, with the stack's manifest unless `manifest` is false."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.setattr(sys, "argv", ["secretops", *arguments, *(("--manifest", str(stack.file)) * manifest)])
@@ -55,7 +55,8 @@ def process(stack: Stack, *arguments: str, supplied: bytes = b"", **environ: str
 
 
 def refused(done: subprocess.CompletedProcess[bytes], code: int, *words: str) -> None:
-    """Check the exit code, `words` on standard error, no traceback, and at most a JSON error on standard output."""
+    """Check the exit code, that standard error has `words` and no traceback, and that standard output has at most a
+    JSON error."""
     text = done.stderr.decode()
     assert done.returncode == code, text
     assert "Traceback" not in text
@@ -133,7 +134,7 @@ def test_a_garbage_manifest_is_refused(tmp_path: Path, stack: Stack, text: bytes
 
 
 def test_broker_stop_with_a_missing_manifest_leaves_the_projects_own_broker_alone(stack: Stack) -> None:
-    """The current folder is a project: without --manifest its default broker would be stopped."""
+    """The current folder is a project. Without --manifest, the command would stop that project's default broker."""
     stack.file.unlink()
     refused(run(stack, "broker", "stop"), 2, str(stack.file), "[manifest-unreadable]")
 

@@ -61,7 +61,7 @@ def session(
 
 
 def event(who: dict[str, Any] | None = None, secret_id: Any = MQTT, **changes: Any) -> dict[str, Any]:
-    """Return a successful GetSecretValue, with `changes`."""
+    """Return the event of a successful GetSecretValue, with `changes`."""
     return {
         "eventVersion": "1.10",
         "userIdentity": who or session(),

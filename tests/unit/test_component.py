@@ -1,4 +1,4 @@
-"""The component in a foreign program, under mocks: all of a stack's resources are below it."""
+"""The component in another program, under mocks. All of a stack's resources are below it."""
 
 import json
 import re
@@ -112,7 +112,7 @@ def test_an_output_among_the_arguments_is_refused_and_not_shown(make: Any) -> No
 
 
 def encrypted(config: Mapping[str, Any], sections: Mapping[str, Any]) -> tuple[Deployed, str]:
-    """Return the warnings of a program that passes encrypted entries to the component, and its resources."""
+    """Return the resources and the warnings of a program that passes encrypted entries to the component."""
     into = Deployed()
 
     def program() -> None:

@@ -1,4 +1,4 @@
-"""The program's resources under mocks: order, locators, and no values."""
+"""The program's resources under mocks: their order, how they locate secrets, and that they contain no values."""
 
 import base64
 import json
@@ -115,7 +115,7 @@ def test_values_in_the_folder_never_reach_pulumi(
 
 
 def test_the_provider_goes_into_the_state_by_its_name_alone(dev: Deployed) -> None:
-    """By value it would contain the module's globals, and change with each edit."""
+    """Pickled by value, it would contain the module's globals, and change with each edit."""
     for resource in dev.of_type(FOLDER):
         pickled = base64.b64decode(resource.inputs["__provider"])
         assert b"components.dotenv.folder" in pickled

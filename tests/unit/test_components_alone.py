@@ -1,4 +1,4 @@
-"""Each component alone in another program, with few arguments; and that program's provider, used and validated."""
+"""Each component alone in another program, with few arguments. It uses and validates that program's provider."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""The broker's answer as proof of a login, over a socket pair with real packets."""
+"""Which answers of a broker prove a login. A socket pair has real packets."""
 
 import socket
 
@@ -18,7 +18,7 @@ def broker(protocol: MqttProtocol) -> Broker:
 
 
 def connack(code: int) -> bytes:
-    """Return CONNACK of MQTT 5 with this reason code."""
+    """Return a CONNACK of MQTT 5 with a reason code."""
     return bytes([0x20, 3, 0, code, 0])
 
 

@@ -1,4 +1,4 @@
-"""The cost estimate: quantities from a plan, at the list prices that its pages cite."""
+"""The cost estimate: quantities from a plan, at the list prices that the pages cite."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -63,7 +63,8 @@ def test_requests_at_rest_are_the_polls_of_each_secret() -> None:
 
 @pytest.mark.parametrize(("name", "before"), [("prod", 35), ("prod-azure", 20.67)])
 def test_a_shipped_prod_stack_costs_less_than_before_at_rest(name: str, before: float) -> None:
-    """Before (docs/adr/0017) the Azure stack had no subnet: its load balancer is not compared."""
+    """`before` is the cost before docs/adr/0017. The Azure stack had no subnet then, so the load balancer of the subnet
+    is left out."""
     lines = cost.estimate(shipped(name))
     assert lines == cost.estimate(shipped(name, preview=True))
     closing = sum(line.usd for line in lines if line.item.setting == "`store.subnet`")

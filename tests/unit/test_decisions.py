@@ -1,4 +1,4 @@
-"""The decisions of a tick, as a table keyed by sentences. The clock is an argument."""
+"""The decisions of a tick, as a table with a sentence for each case. The clock is an argument."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -68,7 +68,7 @@ class Case:
 
 
 def server(version: Version, *, reports: str | None = None) -> Replica:
-    """Return a server that is logged in with `version`, and reports it unless `says` is set."""
+    """Return a server that is logged in with `version`. It reports that version, or `reports` if set."""
     return Replica(
         id=f"mcp-{version.user}", user=version.user or "", secret="it", version=reports or version.id, since=NOW
     )

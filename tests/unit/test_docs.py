@@ -24,7 +24,7 @@ PAGES = [*(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").rglob("*.md
 
 
 def commands(page: Path, program: str) -> Iterator[list[str]]:
-    """Yield each use of `program` on a page, in a shell block or inline code, split by shell rules."""
+    """Yield each use of `program` on a page, in a shell block or inline code, as a list of shell words."""
     text = page.read_text()
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
@@ -84,7 +84,7 @@ RUNBOOKS = re.findall(r"\]\(([\w-]+\.md)\)", (OPERATIONS / "README.md").read_tex
 
 @pytest.mark.parametrize("page", WITH_SHELL)
 def test_every_shell_block_of_a_page_is_run_by_a_test_but_for_what_the_table_names(page: str) -> None:
-    """A test runs all of a page, or fails."""
+    """A test that follows a page fails if it does not run the whole page."""
     if run_of(ROOT / page):
         followed = "tests/stacks/test_runbooks.py" if Path(page).name in ("README.md", *RUNBOOKS) else None
         test = RUN_BY.get(page, followed)
@@ -98,7 +98,7 @@ def test_every_shell_block_of_a_page_is_run_by_a_test_but_for_what_the_table_nam
 
 @pytest.mark.parametrize("page", NOT_RUN)
 def test_every_entry_of_the_table_is_on_its_page(page: str) -> None:
-    """An entry that matches no line leaves its command to the test that follows the page."""
+    """The test that follows the page would run the command of an entry that matches no line."""
     for words in (words for entries in NOT_RUN[page].values() for words in entries):
         assert any(without(block, words) != block for block in blocks(ROOT / page)), words
 
@@ -113,7 +113,7 @@ BLOCKS = [
 
 @pytest.mark.parametrize(("language", "text"), BLOCKS)
 def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> None:
-    """Whether a block works is for other tests; RUN_BY names those of commands."""
+    """Whether a block works is tested elsewhere. RUN_BY names the tests that run commands."""
     match language:
         case "sh" | "bash":
             done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Doctor on scripted answers of an API server. A real one is in tests/stacks/test_staging.py."""
+"""Doctor with scripted answers of an API server. tests/stacks/test_staging.py uses a real one."""
 
 import json
 from collections.abc import Callable

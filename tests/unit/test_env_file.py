@@ -1,4 +1,4 @@
-"""A .env preserves every value and all foreign lines. Verified by python-dotenv."""
+"""A .env file keeps every value, and all lines of others. python-dotenv verifies it."""
 
 from io import StringIO
 

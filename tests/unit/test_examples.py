@@ -1,4 +1,4 @@
-"""The programs in examples/ by their own tests, and the names that programs import."""
+"""Run the tests of the programs in examples/, and check the names that they import."""
 
 import pkgutil
 import re

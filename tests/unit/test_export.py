@@ -1,4 +1,4 @@
-"""`secretops export`: the Swarm's stack as files. tests/stacks/test_swarm.py deploys them."""
+"""`secretops export` writes a Swarm's stack as files. tests/stacks/test_swarm.py deploys them."""
 
 import os
 import stat

@@ -1,4 +1,5 @@
-"""The folder as a resource: created, compared with the disk, repaired, and removed without foreign files."""
+"""The folder as a Pulumi resource: it is created, compared with the disk, repaired, and removed. Files of others
+stay."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""docs/guide.md lists each point, command and file of the Secret Management Guide in order."""
+"""docs/guide.md lists each point, command and file of the Secret Management Guide, in the same order."""
 
 import re
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def guide() -> str:
 
 
 def rows() -> tuple[list[str], list[str]]:
-    """Return the first cells of the page's tables, and of its table of commands and files."""
+    """Return the first cells of the page's tables, and those of its table of commands and files."""
     points, _, commands = (ROOT / "docs/guide.md").read_text().partition("\n## Commands and files of the guide\n")
     first_cell = re.compile(r"^\| (?!the guide)(.+?) (?<!\\)\| .{5,} (?:\||<!-- pragma: .* -->)$", re.MULTILINE)
     return first_cell.findall(points), first_cell.findall(commands)

@@ -1,4 +1,4 @@
-"""Docker's single check: healthy while serving, after having served, and before the first values."""
+"""Docker's health check: a container is healthy while it serves, after it has served, and before the first values."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 
 @contextmanager
 def answering(status: int, body: bytes) -> Iterator[tuple[str, int]]:
-    """Yield the address of a stand-in launcher that answers this at /readyz and 404 elsewhere."""
+    """Yield the address of a stand-in for a launcher. It answers `status` and `body` at /readyz, and 404 elsewhere."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

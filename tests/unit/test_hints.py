@@ -47,7 +47,7 @@ class Polling(PollingSource):
         return StoredVersion(revision, Value({"username": "server-a", "password": "of-no-broker"}))
 
     def passes(self, seconds: float) -> None:
-        """Let time pass; the follower polls every second."""
+        """Let time pass. The source is polled every second."""
         end = self.now + seconds
         while self.now < end:
             self.now += 1
@@ -182,7 +182,7 @@ def test_payload_that_is_no_hint_is_ignored(payload: bytes) -> None:
 
 
 def session(store: AwsStoreLocation | DotenvStoreLocation, *readers: Reader) -> tuple[Session, Secret]:
-    """Return a session whose secret mqtt has a current version, and that secret."""
+    """Return a session, and its secret mqtt, which has a current version."""
     fields, users = ("username", "password"), ("a", "b")
     secret = Secret(
         name="mqtt", kind=SecretKind.MQTT_USER, fields=fields, readers=readers, cadence_days=90, users=users

@@ -1,4 +1,4 @@
-"""`secretops history`: the versions of a secret, and when which step was taken by whom."""
+"""`secretops history`: the versions of a secret, and the time and actor of each step."""
 
 import json
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def vault(entry: Entry) -> Entry | None:
 
 
 class Written:
-    """A journal that stores an entry as a store does."""
+    """A journal that stores entries as a store does."""
 
     def __init__(self, store: Callable[[Entry], Entry | None]) -> None:
         self._store, self.found = store, list[Entry | None]()

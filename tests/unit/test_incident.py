@@ -1,4 +1,4 @@
-"""The files of an incident: content, escaping, and which one is resumed."""
+"""The files of an incident: their content and escaping, and which incident is resumed."""
 
 import stat
 from datetime import UTC, datetime, timedelta

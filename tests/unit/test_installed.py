@@ -1,4 +1,4 @@
-"""Remedies for missing parts, and the wheel's requirements. On PyPI, `secretops` is another project."""
+"""Remedies for missing packages, and the wheel's requirements. On PyPI, the name `secretops` is another project's."""
 
 import re
 import runpy

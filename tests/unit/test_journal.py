@@ -1,4 +1,4 @@
-"""The journal: readable history, whatever happened to the file."""
+"""The journal's history stays readable, even if the file is damaged."""
 
 import json
 import stat

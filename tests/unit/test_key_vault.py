@@ -25,7 +25,7 @@ ENTRY = Entry(time=NOW, secret="it", version="1", step="verify", outcome="done")
 
 
 def ours(number: int, second: int, **facts: Any) -> KeyVaultVersion:
-    """Return Key Vault's version of that second, with the tags of our version `number`."""
+    """Return a version of Key Vault that was created at `second`, with the tags of our version `number`."""
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=NOW, **facts)
     made = tags.version_tags(version, number, f"w{number}")
     return KeyVaultVersion("it", f"kv{second}", True, NOW + timedelta(seconds=second), None, made)

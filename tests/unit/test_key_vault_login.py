@@ -1,4 +1,4 @@
-"""Key Vault is accessed by the stack's tenant: azure-identity's own chain, with a stand-in for `az`."""
+"""Logins to Key Vault use the stack's tenant. The chain is azure-identity's own, with a stand-in for `az`."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ STORE = AzureStoreLocation(
 
 @pytest.fixture
 def az_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the file with the calls of `az`, one line each. Its token is not valid."""
+    """Return the file to which the stand-in for `az` writes a line per call. Its token is not valid."""
     lines, program = tmp_path / "calls", tmp_path / "az"
     token = json.dumps({"accessToken": "standin", "expires_on": int(time.time()) + 3600, "expiresOn": ""})
     program.write_text(

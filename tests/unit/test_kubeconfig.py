@@ -22,7 +22,7 @@ from tests.real.control_plane import make_keys
 
 
 def read(folder: Path, server: str, *, names: tuple[Any, ...] = ("test",), token: str = "") -> SelectedContext | None:
-    """Read the current context of a kubeconfig whose cluster is `server`."""
+    """Write a kubeconfig whose cluster is `server`, and return its current context."""
     path = folder / "kubeconfig"
     context = {"cluster": "test", "user": "test"}
     content = {
@@ -156,7 +156,7 @@ def test_files_are_merged_as_kubectl_does_and_the_stacks_context_is_taken(admin:
 
 
 def test_an_exec_plugin_of_the_present_api_logs_in(admin: Path, tmp_path: Path) -> None:
-    """lightkube by itself does not run it."""
+    """lightkube itself does not run the plugin."""
     plugin, content = tmp_path / "plugin.py", json.loads(admin.read_text())
     plugin.write_text(
         "import json, os, sys\n"

@@ -1,4 +1,5 @@
-"""Every Kubernetes example reaches DNS, its broker and the API server by a rule, on each distribution's addresses."""
+"""In every Kubernetes example, a network rule allows DNS, the broker and the API server, at each distribution's
+addresses."""
 
 import ipaddress
 import re
@@ -21,7 +22,8 @@ DISTRIBUTIONS = ROW.findall((PROJECT_FOLDER / "docs/operations/kubernetes.md").r
 
 
 def reached(spec: Any, where: str, protocol: str, port: int) -> bool:
-    """Return True if an egress rule allows an address, or the pods of a namespace (Kubernetes, NetworkPolicy)."""
+    """Return whether an egress rule allows `where`: an address, or the pods of a namespace (Kubernetes,
+    NetworkPolicy)."""
     return any(
         {"port": port, "protocol": protocol} in rule["ports"] and any(_is(peer, where) for peer in rule["to"])
         for rule in spec["egress"]

@@ -1,5 +1,5 @@
-"""cert-manager's and External Secrets' objects, validated by a real API server with both projects' definitions. No
-operator runs."""
+"""A real API server with cert-manager's and External Secrets' CRDs validates the program's objects for them. Neither of
+the two runs."""
 
 import re
 from collections.abc import Iterable

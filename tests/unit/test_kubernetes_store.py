@@ -1,5 +1,5 @@
-"""The Kubernetes store's own behavior, on a namespace in memory. A real API server is in
-tests/stacks/test_staging.py."""
+"""Behavior of the Kubernetes store alone, on a namespace in memory. tests/stacks/test_staging.py uses a real API
+server."""
 
 import json
 import threading
@@ -139,7 +139,7 @@ def test_a_persons_own_keys_and_notes_survive_every_version_and_the_purge(place:
 
 @pytest.mark.parametrize("then", ["recover", "put"])
 def test_a_purge_killed_at_any_request_is_never_undone(place: InMemory, then: str) -> None:
-    """By the next tick it has ended, or had not begun; and a new value is accepted after it."""
+    """After the next tick, the purge is complete, unless it had not begun. Then the store accepts a new value."""
     moment, killed, begun = 0, True, False
     while killed:
         store = place.open()

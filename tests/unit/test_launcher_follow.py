@@ -1,4 +1,4 @@
-"""When the launcher accepts, refuses and retries a new version. Starts nothing."""
+"""When the launcher accepts, refuses and retries a new version. No process starts."""
 
 import dataclasses
 import logging
@@ -46,7 +46,7 @@ class OneSource(Source):
 
 @dataclasses.dataclass
 class Following:
-    """A follower, its source, and how each attempt to swap ends."""
+    """A source watcher, its source, and the result of each attempt to swap."""
 
     source: OneSource
     follower: SourceWatcher
@@ -198,7 +198,8 @@ def rename(folder: Path, number: int) -> None:
 
 
 def kubernetes_link(folder: Path, number: int) -> None:
-    """Update as kubelet's AtomicWriter: a new folder, a new link to it, renamed over `..data`."""
+    """Update the folder as kubelet's AtomicWriter does: create a new folder, and rename a new link to it over
+    `..data`."""
     (folder.parent / f"..{number}").mkdir()
     (folder / "..data_tmp").symlink_to(f"../..{number}")
     (folder / "..data_tmp").rename(folder / "..data")
@@ -272,7 +273,7 @@ def test_a_source_that_is_not_polled_for_long_is_not_followed(monkeypatch: pytes
 
 
 class Written(OneSource):
-    """A source during a write: each read returns the next text, then always the last."""
+    """A source that is being written. Each read returns the next text, and in the end always the last."""
 
     def __init__(self, *texts: str) -> None:
         self._texts = list(texts)

@@ -175,7 +175,8 @@ class Reached:
 
 
 def service(address: str, tokens: BearerTokens, state: LauncherState, *, mcp: bool = True) -> httpx.AsyncClient:
-    """Return a client of the whole application at `address`, with Reached as the MCP server's thread."""
+    """Return an HTTP client of the whole application at `address`, in which Reached replaces the MCP server's
+    thread."""
     listens = parse_http_options("http", address, ["mcp.example.com"])
     assert listens
     made = Service(listens, tokens, state, start=lambda: None)
@@ -328,7 +329,7 @@ def test_a_refused_request_is_logged_without_its_path(caplog: pytest.LogCaptureF
 
 
 class Connected:
-    """A connection as `limits` knows it."""
+    """A connection with the attributes that `limits` uses."""
 
     def __init__(self, since: float, *, waits: bool = True, admitted_before: bool = False) -> None:
         self.since, self.admitted_before = time.monotonic() - since, admitted_before

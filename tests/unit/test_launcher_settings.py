@@ -1,4 +1,4 @@
-"""Parsing a .env in the launcher, and a machine without the server's source."""
+"""How the launcher parses a .env, and finds the server's source or reports that it is missing."""
 
 import hashlib
 import json

@@ -18,7 +18,7 @@ RECORD = lease.LeaseRecord(holder="the holder", token="1", since=None)  # nosec 
 
 
 class Scripted(lease.LeaseStore):
-    """A store whose writes last and end as scripted. After the script, all succeed at once."""
+    """A store with a script for the duration and result of its writes. Later writes succeed at once."""
 
     def __init__(
         self, *script: float | Exception | None, release: Exception | None = None, taken: bool = False

@@ -1,4 +1,4 @@
-"""`make live` on accounts that are played: each planted fault turns one check red, and a killed run is cleaned up."""
+"""`make live` on fake accounts. Each planted fault turns one check red, and a killed run is cleaned up."""
 
 import json
 import os
@@ -50,7 +50,7 @@ Fault = Callable[[Play], Done]
 
 
 class KilledError(BaseException):
-    """No clean-up of the process runs after it."""
+    """The simulated end of the process. No clean-up runs after it."""
 
 
 def fails(_play: Play) -> Done:
@@ -71,7 +71,7 @@ def previewed(stack: str) -> str:
 
 
 def selects(line: str, name: str) -> bool:
-    """Whether a client's --filter, --query, pattern or argument selects the object `name`."""
+    """Return whether a command's --filter, --query, pattern or argument selects the object `name`."""
     if label := re.search(r"filter label=coreflux-mcp-secrets.instance=(\S*)", line):
         return name.startswith(f"{label[1]}_")
     if part := re.search(r"(?:filter name=|pattern )(\S*)", line):
@@ -81,7 +81,7 @@ def selects(line: str, name: str) -> bool:
 
 @dataclass
 class Account:
-    """Plays the commands of a run, and remembers what they leave."""
+    """Fakes the commands of a run, and records what they create and leave."""
 
     stack: str
     faults: dict[str, Fault] = field(default_factory=dict)

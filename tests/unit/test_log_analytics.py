@@ -1,4 +1,4 @@
-"""`secretops audit` over Key Vault's audit log: rows of a file in either layout, and of a workspace.
+"""`secretops audit` over Key Vault's audit log: rows from a file in either layout, and from a workspace.
 
 The rows have the columns of Microsoft's pages "AZKVAuditLogs" and "Azure Key Vault logging". A transport plays the
 query API of its page "Azure Monitor Log Analytics API".
@@ -69,7 +69,7 @@ def dedicated(who: str = SERVER, path: str = "secrets/mqtt", **changes: Any) -> 
 
 
 def classic(who: str = SERVER, path: str = "secrets/mqtt", **changes: Any) -> dict[str, Any]:
-    """Return the same as a row of AzureDiagnostics."""
+    """Return a row of AzureDiagnostics: a successful SecretGet, with `changes`."""
     return {
         "TimeGenerated": f"{changes.pop('time', NOW):%Y-%m-%dT%H:%M:%S}Z",
         "ResourceProvider": "MICROSOFT.KEYVAULT",

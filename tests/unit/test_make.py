@@ -30,7 +30,7 @@ class Folder:
     path: Path
 
     def make(self, *words: str, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE) -> str:
-        """Return its standard error; it exits with 2, as make does at any error of a recipe."""
+        """Run `make`, and return its standard error. It must exit with 2, as make does after any error."""
         inherited = {name: text for name, text in os.environ.items() if not name.startswith(("MAKE", "PULUMI", "CI"))}
         done = subprocess.run(
             ["make", "--no-print-directory", f"PYTHON={self.path / 'python'}", *words], cwd=self.path, env=inherited,
@@ -62,7 +62,7 @@ def test_make_up_of_a_stack_is_refused_before_it_begins_where_nobody_can_answer(
 
 
 def test_make_up_of_a_stack_begins_at_a_terminal(folder: Folder) -> None:
-    """make gives its terminal to one of the recipes that run at the same time."""
+    """Of the recipes that run at the same time, make gives its terminal to one."""
     terminal, makes = pty.openpty()
     try:
         output = folder.make("-j8", "up", "STACK=plant", stdin=makes, stdout=makes)

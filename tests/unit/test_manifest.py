@@ -1,4 +1,4 @@
-"""A foreign manifest is rejected with each value, its rule and a remedy, before any change."""
+"""An invalid manifest is rejected before any change. The error has each invalid value, its rule and a remedy."""
 
 import json
 import os
@@ -127,7 +127,7 @@ def canary(tmp_path: Path) -> Iterator[None]:
 
 
 def changed(stack: Stack, place: str, value: Any, store: dict[str, Any] | None = None) -> None:
-    """Write the manifest again with `value` at `place`."""
+    """Write the manifest with `value` at `place`."""
     document = json.loads(stack.manifest.model_dump_json())
     document["store"] = store or document["store"]
     document = json.loads(json.dumps(document))

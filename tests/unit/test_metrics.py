@@ -1,4 +1,5 @@
-"""`secretops status --prometheus`, and the alerts and the dashboard that use its metrics and the launcher's."""
+"""The metrics of `secretops status --prometheus` and of the launcher, and the alerts and the dashboard that use
+them."""
 
 import json
 import re
@@ -39,7 +40,7 @@ CURRENT = Version(
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
-    """Return the name of each sample, with the values of its own labels by their names -> value."""
+    """Map each sample, as its name and the values of its labels except project and stack, to its value."""
     found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     named = {"project", "stack"}
     return {(one.name, *(value for name, value in one.labels.items() if name not in named)): one.value for one in found}

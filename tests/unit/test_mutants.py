@@ -1,4 +1,4 @@
-"""The recorded mutants: each has one address and tests that exist. `make mutants` applies them."""
+"""Each recorded mutant has an address that matches one place, and tests that exist. `make mutants` applies them."""
 
 import ast
 from collections import Counter

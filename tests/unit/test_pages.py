@@ -1,4 +1,4 @@
-"""Generated files are current: after a change `make docs` writes them."""
+"""Generated files are up to date. `make docs` writes them after a change."""
 
 import pytest
 

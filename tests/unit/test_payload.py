@@ -1,4 +1,4 @@
-"""A value as one JSON document, and the journal of a store without a disk."""
+"""A value as a JSON document, and the journal of a store that has no files."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A platform is one folder in each package and one registry line: no other code names one."""
+"""A platform is one folder in each package, and one entry in the registry. No other code names a platform."""
 
 import ast
 import json

@@ -1,4 +1,5 @@
-"""Each rule: a valid plan keeps it, one break breaks only it, and an unknown value is not "kept"."""
+"""For each rule, a valid plan keeps it, its break breaks only this rule, and an unknown value does not count as
+"kept"."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The rules over a stack as a whole: values, and foreign stacks' resources."""
+"""The rules about a stack as a whole: secret values, and resources of other stacks."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""`python -m policies`: results of previews, their order, and the evidence."""
+"""`python -m policies`: the results for previews, their order, and the evidence file."""
 
 import json
 from pathlib import Path

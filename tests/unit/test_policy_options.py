@@ -1,4 +1,5 @@
-"""No false alarm: every valid stack file of the tables keeps each rule, and together they set every option."""
+"""The rules have no false alarms: every valid stack file of the tables keeps each rule. Together the files set every
+option."""
 
 import json
 from collections.abc import Iterator

@@ -86,7 +86,7 @@ BUCKET, URN = "aws:s3/bucket:Bucket", "urn:pulumi:prod::{project}::{types}::{nam
 
 
 def test_of_another_program_only_what_is_below_our_component_is_judged() -> None:
-    """A shop's bucket is not the trail's."""
+    """Another program may have buckets of its own, such as a shop's."""
     below = f"coreflux-mcp-secrets:index:CorefluxSecrets$coreflux-mcp-secrets:aws:AccessTrail${BUCKET}"
     buckets = [
         resource(URN.format(project="shop", types=types, name=name), {"tags": {"password": password}})
@@ -144,7 +144,7 @@ CLOSED = Rule(
 
 
 def analyzed(properties: Any, *, project: str = "coreflux-mcp-secrets", stack: str = "prod", **config: str) -> Any:
-    """Return the pack's diagnostics for one bucket before it is made."""
+    """Return the pack's diagnostics for one bucket before its creation."""
     servicer = pack.Pack()
     entries = {f"{project}:{key}": text for key, text in config.items()}
     servicer.ConfigureStack(analyzer_pb2.AnalyzerStackConfigureRequest(stack=stack, config=entries), None)

@@ -1,4 +1,4 @@
-"""The policies in docs/operations: of previews, drift, deployments and operators."""
+"""The policies in docs/operations, for previews, drift, deployments and operators."""
 
 from pathlib import Path
 from typing import Any

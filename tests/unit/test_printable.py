@@ -1,4 +1,4 @@
-"""Terminal output: no foreign control character, at the present width, and closed or full outputs."""
+"""Terminal output: control characters from outside, the terminal's current width, and closed or full outputs."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""`secretops audit` over malformed lines in every form of log: counted, without a traceback."""
+"""`secretops audit` counts malformed lines in every kind of log, without a traceback."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Documents of secretops that are truncated, foreign, or changed in one place.
+"""Read documents of secretops that are truncated, foreign, or changed in one place.
 
 Each reader returns typed values (texts, aware times), skips foreign content where documented, or raises its own error.
 """
@@ -55,7 +55,7 @@ Reader = Callable[[Path], Read]
 
 
 def of_file(name: str, read: Callable[[Path], object]) -> Reader:
-    """Return a reader of a file called `name`."""
+    """Return a Reader that writes its input to the file `name`, and then calls `read` with the folder."""
 
     def opened(folder: Path) -> Read:
         path = folder / name
@@ -71,7 +71,7 @@ def of_file(name: str, read: Callable[[Path], object]) -> Reader:
 
 
 def of_text(read: Callable[[str], object]) -> Reader:
-    """Return a reader of a server's text."""
+    """Return a Reader that passes its input to `read` as the text of a server."""
     return lambda _: lambda text: read(text.decode(errors="replace"))
 
 
@@ -106,7 +106,7 @@ def vault(note: str, text: str) -> Metadata:
 
 
 class OnePath:
-    """Vault's API with one path, for `SecretIndex`: returns metadata as written."""
+    """A fake of Vault's API with one path, for `SecretIndex`. It returns metadata as written."""
 
     def __init__(self, found: Metadata) -> None:
         self._found = found
@@ -186,7 +186,7 @@ def leaves(found: object) -> Iterator[object]:
 
 
 def can_be_rested_on(found: object) -> bool:
-    """Return True if no time is naive, and entries and versions have texts where texts belong."""
+    """Return whether all times have a time zone, and all text fields of entries and versions are texts."""
     entries = [found] if isinstance(found, Entry) else found if isinstance(found, list) else []
     versions = found.all if isinstance(found, Versions) else ()
     named = [text for each in entries if isinstance(each, Entry) for text in (each.secret, each.version, each.outcome)]

@@ -87,7 +87,7 @@ def test_a_coreflux_broker_may_answer_anything(replies: list[bytes]) -> None:
 @BOUNDED
 @given(JSON | SPITEFUL)
 def test_only_true_is_yes(success: Any) -> None:
-    """Neither "true" nor 1: a credential depends on it."""
+    """A broker's success must be `true`, not "true" or 1, because a credential depends on it."""
     replies = [json.dumps({"requestId": TOKEN, "success": success}).encode()]
     assert (Commands(connection(replies)).send("addUser", "a", "x").error is None) == (success is True)
 

@@ -60,7 +60,7 @@ CORE = 24  # A part of a value with this length is worth protecting.
 
 
 def shows(text: str, secret: str) -> bool:
-    """Return True if any form of the secret's random part is in `text`."""
+    """Return whether `text` contains any encoding of the secret's random part."""
     kernel = secret[4:-4]
     return any(kernel[start : start + CORE] in text for start in range(len(kernel) - CORE))
 
@@ -92,7 +92,7 @@ def test_redact_forgets_only_the_oldest_values() -> None:
 
 
 def test_redact_takes_no_longer_when_more_values_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It searches each place of the text once, and compares only forms that begin there."""
+    """`redact` visits each position of the text once, and compares only known values that begin there."""
 
     class Counted(dict[str, dict[str, int]]):
         lookups = found = 0
@@ -190,7 +190,7 @@ CATALOG = (
 
 
 def read(fields: dict[str, str]) -> Value:
-    """Return the value that a store reads with these fields."""
+    """Return a value with `fields`, as a store reads it."""
     return payload.parse("it", "a version", json.dumps(fields))
 
 

@@ -1,4 +1,5 @@
-"""The order of a certificate's steps, on the real store. Issuer and broker are stand-ins that can refuse."""
+"""The order of the steps of a certificate's renewal, on the real store. Issuer and broker are stand-ins that can
+refuse."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,7 +26,7 @@ LIFE = timedelta(days=30)
 
 @dataclass
 class Signer:
-    """A CA in this process, and a broker that accepts its certificates; each `refuses` on demand."""
+    """A CA in this process, and a broker that accepts its certificates. `refuses` makes either refuse."""
 
     stack: Stack
     refuses: set[str] = field(default_factory=set)
@@ -62,7 +63,7 @@ def signer(stack: Stack) -> Signer:
 
 
 def renewal(signer: Signer, *, seconds: int = 0) -> Renewal:
-    """Return a renewal; `seconds` is of a section issuer."""
+    """Return a renewal. `seconds` is the lifetime in the issuer's settings."""
     session = signer.stack.session()
     issuer = VaultIssuer(mount="pki", role="client", common_name=NAME, seconds=seconds) if seconds else None
     return Renewal(

@@ -1,4 +1,4 @@
-"""The content of a report. Names from a log can't inject anything into its page."""
+"""The content of a report. Names from a log cannot inject anything into the page."""
 
 import json
 import os

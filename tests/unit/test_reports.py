@@ -1,4 +1,4 @@
-"""Which reports of servers are read, and who may write them at a mosquitto. No broker runs."""
+"""Which reports of servers are read, and who may write them on mosquitto. No broker runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEXT = report_text("mqtt", "v2", NOW)
 
 
 class Retaining:
-    """A session at a broker that retains these messages, and drops those beyond its queue."""
+    """A session at a broker that has these retained messages. It drops messages that exceed its queue."""
 
     address = "localhost:1"
 
@@ -140,7 +140,7 @@ def test_role_may_publish_reports_by_its_highest_entry(entries: list[dict[str, o
 
 
 def access(**changes: object) -> dict[str, object]:
-    """Return the plugin's answer about a server's user, an admin and a user of the plant."""
+    """Return the plugin's answers about a server's user, an admin and another user, with `changes`."""
     roles = [
         {"rolename": "server", "acls": [allow("#"), DENIED, allow(f"{TREE}/#", 2)]},
         {"rolename": "plant", "acls": [allow("plant/#")]},

@@ -1,4 +1,4 @@
-"""The order of a rotation's steps, in memory. The target is a stand-in that can refuse; real ones are in gates/."""
+"""The order of a rotation's steps, in memory. The target is a stand-in that can refuse; tests/gates uses real ones."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ ADMIN = Value({"username": "boss", "password": "of-the-boss"})
 
 @dataclass
 class StandInTarget:
-    """Accepts everything but the steps in `refuses`, and records the users of its calls."""
+    """Accepts everything except the steps in `refuses`, and records the users of its calls."""
 
     refuses: set[str] = field(default_factory=set)
     calls: list[tuple[str, str]] = field(default_factory=list)

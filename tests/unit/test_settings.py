@@ -1,4 +1,4 @@
-"""Stack files: valid ones, and the edges of a rule. broken_stack_files.yaml has invalid ones."""
+"""Valid stack files, and values at the limits of a rule. broken_stack_files.yaml has invalid files."""
 
 import json
 import ssl
@@ -56,7 +56,7 @@ def on_kubernetes(entry: str = "") -> dict[str, str]:
 
 
 def on_aws(store: str = "", server: str = "") -> dict[str, str]:
-    """Return the AWS platform's two sections, each with more entries."""
+    """Return the sections store and server of the AWS platform, with more entries in each."""
     network = f"subnets: [{SUBNETS}], security_groups: [{GROUP}]"
     return {
         "store": f"{AWS_STORE.removesuffix('}')}{store}}}",
@@ -153,7 +153,7 @@ def test_a_server_elsewhere_has_the_ca_file_where_it_is_there() -> None:
 
 
 def pem(label: str, body: str) -> str:
-    """Return a PEM block. Its label is joined here: a scanner takes a whole one for a key."""
+    """Return a PEM block. The label is joined here, because a scanner would report a whole block as a key."""
     return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"
 
 
@@ -277,7 +277,7 @@ def test_missing_entry_has_the_guides_default() -> None:
     ("swarm", {"replicas": 1}, 1),
 ])  # fmt: skip
 def test_manifest_has_the_number_of_reporting_servers(pair: str, changes: dict[str, int], replicas: int | None) -> None:
-    """A rotation waits for as many reports before it retires the previous user."""
+    """A rotation waits for this number of reports before it retires the previous user."""
     sections = base(pair)
     sections["server"] |= changes
     settings = Settings.parse("prod", {name: handed_over(entry) for name, entry in sections.items()})

@@ -1,4 +1,4 @@
-"""Stack selection of a command, by the real Pulumi over a backend in a folder."""
+"""Which stack a command uses, with the real Pulumi and a backend in a folder."""
 
 import subprocess
 import sys

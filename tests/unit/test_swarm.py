@@ -1,4 +1,4 @@
-"""The Swarm platform's program under mocks: as `docker service inspect` would print it."""
+"""The Swarm platform's program under mocks: the service as `docker service inspect` would print it."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Errors of a Docker daemon, in our words. The answers have the words of moby's and swarmkit's sources."""
+"""Errors of a Docker daemon are printed in our words. The answers have the texts in moby's and swarmkit's sources."""
 
 import json
 from typing import Any

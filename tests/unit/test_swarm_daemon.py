@@ -1,4 +1,4 @@
-"""Which Docker daemon secretops uses, and its names there. Nothing is started or requested here."""
+"""Which Docker daemon secretops uses, and under which names. No process starts, and no request is sent."""
 
 import base64
 import json

@@ -1,4 +1,5 @@
-"""A server in a Swarm with secrets elsewhere: the launcher fetches them with an operator's credential. Under mocks."""
+"""Under mocks, a server in a Swarm with another store. The launcher fetches the secrets with an operator's
+credential."""
 
 from secretops.launcher.settings import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.launcher.sources import open_source

@@ -1,6 +1,6 @@
 """`secretops audit` over a daemon's event log and secretops' own records, in one file or several.
 
-The events have the form of `docker events --format '{{json .}}'`, proven in tests/contract/test_swarm_store.py.
+The events have the form of `docker events --format '{{json .}}'`, which tests/contract/test_swarm_store.py proves.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""Commands executed in a Swarm in memory: a task's input, its end, and leftovers. A real one is in
-tests/stacks/test_swarm.py."""
+"""Commands that run as a task in a Swarm in memory: the task's input, its end, and leftovers.
+tests/stacks/test_swarm.py uses a real Swarm."""
 
 import io
 import json
@@ -109,7 +109,7 @@ def test_a_secret_that_somebody_attached_by_hand_travels_too(place: InMemory) ->
 
 
 def test_versions_that_a_rotation_is_making_are_not_swept_by_a_command_that_ends(place: InMemory) -> None:
-    """Secrets with a number that the config has not assigned yet belong to another rotation."""
+    """A secret with a number that the config has not assigned yet belongs to another rotation."""
     publish(place, V[1])
     with place.open().lease("another rotation"):
         state = place.open()._client.read()
@@ -144,7 +144,8 @@ def test_interrupted_job_signals_its_task_and_prints_its_end(place: InMemory, mo
 
 
 def leave(place: InMemory, *, state: str = "", err: bytes = b"") -> None:
-    """Leave what a killed starter leaves: with a service whose task is in `state`, or before it exists."""
+    """Leave what a command leaves when it is killed: after it has created a service, whose task is in `state`, or
+    before."""
     name = f"{place.name}-task-{state or 'none'}"
     labels = {SWARM_INSTANCE: place.name, TASK: name}
     id = place.api.create("secrets", {"Name": f"{name}-0", "Labels": labels, "Data": encoded(b"supplied")})

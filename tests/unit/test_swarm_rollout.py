@@ -46,7 +46,7 @@ class Answer:
 
 
 class Docker(SwarmApi):
-    """Scripted answers by a clock that only pauses move. The last one stays."""
+    """Scripted answers of Docker. They follow a clock that only pauses move. The last answer stays."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Answer) -> None:
         self.answers, self.now = answers, 0.0

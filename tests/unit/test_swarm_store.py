@@ -1,4 +1,4 @@
-"""The Swarm store's own behavior, on an engine in memory. A real Swarm is in tests/contract/test_swarm_store.py."""
+"""Behavior of the Swarm store alone, on an engine in memory. tests/contract/test_swarm_store.py uses a real Swarm."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -48,7 +48,7 @@ FIRST_ADMIN = {"username": "boss", "password": "of-the-boss"}
 
 @dataclass
 class InMemoryBroker:
-    """Users and their passwords; one target for all kinds."""
+    """Users and their passwords. It is the target for all kinds of secrets."""
 
     passwords: dict[str, str] = field(default_factory=lambda: {"boss": "of-the-boss"})
     changed: list[str] = field(default_factory=list)
@@ -156,7 +156,7 @@ def test_tick_sets_a_refused_password_again_when_no_reader_has_it(
     original = Delivery.deliver
 
     def deliver(self: Delivery, secret: str, content: Content, record: Callable[[], None]) -> None:
-        """Refuse what the broker refuses, as readers that check a delivery do."""
+        """Refuse a value that the broker refuses, as readers do that check a delivery."""
         if secret == "mqtt" and broker.passwords[value["username"]] != value["password"]:
             raise StoreError("its readers cannot log in", code="test")
         original(self, secret, content, record)
@@ -390,7 +390,7 @@ def test_rotate_now_sets_aside_strays_links_and_ids_that_lead_elsewhere(stack: S
 
 
 def test_rotate_now_repairs_files_that_a_mode_makes_unreadable(broker: InMemoryBroker) -> None:
-    """Run as another account: root reads a file of any mode."""
+    """This runs as another account, because root can read a file of any mode."""
 
     def work() -> None:
         if os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""A value conceals itself unless a field is requested by name."""
+"""A value is hidden unless a field is requested by name."""
 
 import copy
 import dataclasses

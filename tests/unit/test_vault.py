@@ -202,6 +202,7 @@ def test_external_secrets_reads_as_an_account_of_its_own(ca: Path) -> None:
 
 @pytest.mark.parametrize("entry", ["token: abc", "approle: {secret_id: abc}"])
 def test_login_material_of_vault_is_neither_printed_nor_put(entry: str) -> None:
-    """It would replace the Copilot's key or the broker's password, and be sent to a server."""
+    """The remedy must not be `secretops put`. A login that is put as a value would replace the Copilot's key or the
+    broker's password, and be sent to a server."""
     (found,) = [one for one in refusals(f", {entry}") if "not shown" in one]
     assert "secretops put" not in found and "abc" not in found

@@ -1,6 +1,6 @@
-"""Doctor's expectations of a Vault stack, next to the program's real resources.
+"""What doctor expects of a Vault stack, compared with the program's real resources.
 
-The server is scripted: it has the declared roles and policies. A real one is in tests/contract/test_doctor_vault.py.
+The server is scripted, and has the declared roles and policies. tests/contract/test_doctor_vault.py uses a real one.
 """
 
 from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ WELL: Mapping[str, Any] = {
 
 
 class Played(VaultServer):
-    """A server with the resources of `deployed`, and more that a test sets."""
+    """A server with the resources of `deployed`, and others that a test sets."""
 
     def __init__(self, deployed: Deployed, **answers: Any) -> None:
         super().__init__(store_of(manifest_of(deployed)))

@@ -76,7 +76,7 @@ def test_invalid_token_is_reported_without_its_text(tmp_path: Path, content: str
 
 
 class Standin:
-    """A server with the TTLs of a test. Real renewals are in tests/contract."""
+    """A server with TTLs that a test sets. tests/contract tests real renewals."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *ttls: float) -> None:
         self.calls: list[str] = []
@@ -115,7 +115,7 @@ def test_short_renewal_is_followed_by_a_login(tmp_path: Path, monkeypatch: pytes
 def test_a_good_answer_without_a_token_is_a_message_and_no_traceback(
     body: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Answer as a portal, another server behind the same certificate, or a second factor's prompt."""
+    """Answer as a login portal, as another server with the same certificate, or with a prompt for a second factor."""
     (tmp_path / "jwt").write_text(secrets.token_hex(12))
     monkeypatch.setattr(Connection, "request", lambda *_, **__: Answer(200, body))
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:1"):
@@ -124,8 +124,8 @@ def test_a_good_answer_without_a_token_is_a_message_and_no_traceback(
 
 @pytest.mark.real
 def test_no_token_is_shown_to_where_a_server_points_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a standby that does not reach the active server: it redirects to itself, so that a second request is
-    counted."""
+    """The server answers as a standby that cannot reach the active server. It redirects to itself, so that a second
+    request is counted."""
     tokens = list[str | None]()
 
     class Points(BaseHTTPRequestHandler):

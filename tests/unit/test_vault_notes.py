@@ -1,4 +1,4 @@
-"""A path's metadata about versions, next to its documents. The server is a mapping in memory."""
+"""The metadata about versions, stored at the same path as the values. The server is a mapping in memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def noted(
 
 
 class Server:
-    """Paths with documents and metadata, as `State.of` reads them."""
+    """Paths with values and metadata, as `State.of` reads them."""
 
     def __init__(self) -> None:
         self.documents: dict[str, list[Mapping[str, str] | None]] = {"it": [], "apart": []}

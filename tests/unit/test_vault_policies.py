@@ -1,4 +1,4 @@
-"""Vault's policies, logins and CA that the program registers. tests/stacks uses them."""
+"""The policies, logins and CA that the program registers in Vault. tests/stacks uses them."""
 
 import json
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Writing public files in an init container, as the image runs it."""
+"""Write public files in an init container, with the command that the image runs."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Values that Vault would compute, for the mocks."""
+"""Make the values that Vault would compute, for the mocks."""
 
 from collections.abc import Mapping
 from typing import Any

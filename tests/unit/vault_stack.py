@@ -1,6 +1,6 @@
-"""The Vault platform's program under mocks, and the reviewer's list of its policies.
+"""Run the program on the Vault platform under mocks, and list its policies for reviewers.
 
-Refresh the list by python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt
+To update the list, run python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt
 """
 
 import json
@@ -34,7 +34,7 @@ HERE = PROJECT_FOLDER / "examples/Pulumi.dev-vault-local.yaml"
 def file_on_vault(
     store: str = "", server: str = "", broker: str = "", *, kind: str = "kind: local", **more: str
 ) -> StackFile:
-    """Return a stack file of the Vault store, each section with more entries; `kind` is the server's."""
+    """Return a stack file of the Vault store, with more entries in each section. `kind` is the server's kind."""
     sections = {
         "store": f"{{{STORE}{store}}}",
         "server": f"{{{kind}{server}}}",
@@ -60,7 +60,8 @@ def for_pods(
 
 @cache
 def by_agent() -> Deployed:
-    """Deploy in a cluster, by Vault's agent, with only what it needs. Run once: read-only."""
+    """Deploy a stack in a cluster with Vault's agent and only the required settings. The result is cached, so do not
+    change it."""
     return for_pods()
 
 
@@ -110,7 +111,7 @@ def store_of(manifest: Manifest) -> VaultStoreLocation:
 
 
 def policies(deployed: Deployed) -> dict[str, dict[str, list[str]]]:
-    """Return name -> path -> capabilities, as Vault parses them."""
+    """Return policy name -> path -> capabilities, as Vault parses them."""
     return {
         one.inputs["name"]: dict(_paths(one.inputs["policy"])) for one in deployed.of_type("vault:index/policy:Policy")
     }
@@ -169,7 +170,7 @@ def every_policy() -> str:
 
 
 def _shown(deployed: Deployed) -> dict[str, list[str]]:
-    """Return principal -> a line for each rule, with <stack> for the prefix of its own names."""
+    """Return principal -> a line for each rule, with <stack> in place of the stack's prefix in names."""
     base = f"coreflux-mcp-{manifest_of(deployed).stack}"
     printed: dict[str, list[str]] = {}
     for one in deployed.of_type("vault:index/policy:Policy"):

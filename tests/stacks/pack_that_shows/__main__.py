@@ -1,4 +1,4 @@
-"""The pack of this project, which writes the engine's plan into the file SHOWN."""
+"""The policy pack of this project, but it also writes the engine's plan into the file SHOWN."""
 
 import os
 import sys
