@@ -1,4 +1,4 @@
-"""`secretops doctor` on a stack in AWS: each check is healthy, and reports its planted faults.
+"""`secretops doctor` on a stack in AWS: each check is OK on a healthy stack, and reports its planted faults.
 
 moto replaces AWS. It lacks SimulatePrincipalPolicy, and reports every version as just made. So this module answers in
 its place, which proves nothing about AWS.

@@ -1,4 +1,5 @@
-"""`secretops doctor` on a stack in a Swarm in memory: each check is healthy, and reports its planted fault."""
+"""`secretops doctor` on a stack in a Swarm in memory: each check is OK on a healthy stack, and reports its planted
+fault."""
 
 from datetime import timedelta
 from pathlib import Path

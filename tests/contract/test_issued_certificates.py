@@ -70,8 +70,8 @@ def current(stack: IssuedStack) -> Version:
 
 
 def due(stack: IssuedStack) -> None:
-    """Move the clock to the renewal of the current certificate. OpenBao uses the real time, so the next one is
-    shorter."""
+    """Move the clock to the renewal of the current certificate. OpenBao uses the real time, so the next certificate is
+    valid for a shorter time."""
     at = renewal_at(current(stack))
     assert at
     stack.clock.skip((at - stack.clock()).total_seconds() + 1)

@@ -153,7 +153,8 @@ def test_a_servers_user_is_no_admin(row: Row) -> None:
 
 
 def test_a_user_without_its_rights_gets_them_at_the_next_apply(row: Row) -> None:
-    """After a crash between the two steps, the user can log in without rights. It must not count as complete."""
+    """A crash may occur after a user is created and before it gets its rights. It can log in, but must not count as
+    complete."""
     credential = fresh()
     row.target().apply(row.admin, credential)
     row.target(admin=True).apply(row.admin, credential)
