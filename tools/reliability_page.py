@@ -15,16 +15,18 @@ HEAD = """# Reliability
 
 Which tests prove that a stack stays safe and available, and what no test proves.
 
-**No cell of this page was proven in an account of AWS or Azure, nor in a whole cluster.** The proofs run on the real
-Pulumi engine, brokers, OpenBao, Docker Swarm and Kubernetes API server of the machine that runs the tests. Moto
-replaces AWS, and our emulators replace Azure. [Stand-ins](operations/standin.md) replace their Pulumi providers
-and what runs a cluster's pods. [What was never reached](#what-was-never-reached) lists what that leaves open.
+**Nothing on this page was proven in an account of AWS or Azure, nor in a whole cluster.** The tests start the Pulumi
+engine, brokers, OpenBao, a Docker Swarm and a Kubernetes API server on one machine. Moto emulates AWS, and emulators
+of this project replace Azure. [Stand-ins](operations/standin.md) replace the Pulumi providers of AWS, Azure and Vault,
+and the kubelet, which runs a cluster's pods. [What was never reached](#what-was-never-reached) lists what no test
+proves for that reason.
 
-Each stack file that is shipped has a cell for each of seven gates: the tests that prove it, or what is not proven and
-why. Crash, clock and year depend on a store, its rotator and the broker, not on the server. This page is generated from
-`tests/gates/table.py`. `tests/unit/test_gates.py` checks that each named test exists and that each gap has a reason.
+A *gate* is a promise about a stack. The tables list, for each of seven gates and each stack file of this repository,
+the tests that prove it, or what is not proven and why. Crash, clock and year depend on the store, its rotator and the
+broker, not on the server. This page is generated from `tests/gates/table.py`. `tests/unit/test_gates.py` checks that
+each named test exists, and that a reason is stated for each cell that is not fully proven.
 
-`make gates` runs only the files that are named here. `make test` runs their tests that are not marked `slow`, and
+`make gates` runs only the test files that this page names. `make test` runs their tests that are not marked `slow`, and
 `make test-all` runs all of them.
 """
 
@@ -32,24 +34,24 @@ UNREACHED = """
 ## What was never reached
 
 The tests run the Pulumi engine, the [unmodified server](performance.md) over stdio and HTTP, mosquitto with TLS and
-dynamic security, and the embedded broker. Where the server's source is not available, a small server replaces it; that
-proves the launcher's side, and not the server's. Audit logs of the managed clouds are read in the form that their
+dynamic security, and the embedded broker. Where the MCP server's source is not available, a small server replaces it.
+Such a test proves the launcher's part only. Audit logs of AWS and Azure are test data in the form that their
 documentation shows.
 
 - **Kubernetes.** The tests run etcd, API server and controller manager with RBAC, audit and encryption at rest, and
-  Pulumi's own provider. Never reached: a kubelet (a stand-in runs pods as processes and mounts their volumes), a CNI
-  that enforces NetworkPolicies, cert-manager and External Secrets (their objects are checked against the published
-  schemas).
+  Pulumi's own provider. Never reached: a kubelet (a stand-in runs pods as processes and mounts their volumes), a
+  network plugin that enforces NetworkPolicies, cert-manager and External Secrets (the objects for these two are checked
+  against their published schemas).
 - **AWS.** The tests run the engine and the SDK on a [stand-in provider](operations/standin.md), moto with AWS' rules
   for versions, labels and certificates, and an evaluator of policies. Never reached: an account. So it is [not
   proven](operations/aws.md#what-is-not-proven) that AWS accepts the program, that a role's rights suffice, that an
   event, a schedule or an alarm arrives, or that a task starts.
-- **Azure.** The tests run the same suite on a stand-in provider, an emulator of Key Vault whose requests and answers
-  are checked against Azure's published description, Azurite, and Microsoft's query parser. Never reached: a
-  subscription. So it is not proven that a role can be assigned on a secret that does not exist yet, [which the design
-  needs](operations/azure.md#what-is-not-proven), that a job starts, an event arrives or an alert fires.
-- **Vault.** The tests run OpenBao with TLS, raft and audit devices, and real agents; a stand-in provider creates what
-  the stacks declare, with the [documented rights](operations/vault.md). Never reached: HashiCorp's own server,
+- **Azure.** The tests run the engine and the SDK on a stand-in provider, Azurite, Microsoft's query parser, and an
+  emulator of Key Vault, whose requests and answers are checked against Azure's published API description. Never
+  reached: a subscription. So it is not proven that a role can be assigned on a secret that does not exist yet, [which
+  the design needs](operations/azure.md#what-is-not-proven), that a job starts, an event arrives or an alert fires.
+- **Vault.** The tests run OpenBao with TLS, raft and audit devices, and OpenBao's agent. A stand-in provider creates
+  what the stacks declare, with the [documented rights](operations/vault.md). Never reached: HashiCorp's own server,
   Enterprise, the injector's webhook, Pulumi's own provider.
 - **Docker Swarm.** The tests run one manager, Pulumi's own provider and two replicas of the image with the unmodified
   server. Never reached: a second node, the ingress network, virtual addresses, [a reverse
@@ -67,31 +69,32 @@ documentation shows.
 BAD_INPUT = """
 ## Broken stack files and random input
 
-A table of broken stack files checks that each error names its place, the rule and the remedy. All errors of a file are
-reported at once, and none repeats a wrong entry. A table of unusual stack files checks that these are accepted.
+For a table of broken stack files, a test checks that each error names its place, the rule and the remedy, that all
+errors of a file are reported at once, and that no error repeats a text that may be a secret. A table of unusual stack
+files checks that these are accepted.
 
-Pulumi's own reader reports a file that is not YAML, with its line. It repeats the name of an unknown anchor, and a
-password that begins with `*` looks like one. `make up` and `make preview` therefore check the whole file before
-anything is built. They print the line, the column and the cause without the file's text. A direct call of `pulumi`
-prints Pulumi's message.
+If a stack file is not valid YAML, Pulumi's own error prints the line and may repeat its text: a password that begins
+with `*` looks like the name of an unknown YAML alias. `make up` and `make preview` therefore check the whole file
+before anything is built. They print the line, the column and the cause without the file's text. If you call `pulumi`
+directly, Pulumi prints its own message.
 
-Hypothesis generates documents, log lines and answers: correct except for one or two places, truncated, foreign, or any
-bytes. Each run generates the same ones.
+Other tests use Hypothesis to generate documents, log lines and answers. Some are correct except for one or two places,
+some are truncated, some have another form, and some are random bytes. Each run generates the same data.
 """
 
 MUTANTS = """
 ## Recorded mutants
 
-A mutant is a bug that somebody could make: one expression of the product, and what replaces it. `make mutants` applies
-each to a copy of the clone and runs the tests that must fail. `tests/mutants` has the {count} records.
+A mutant is a bug that somebody could make: one expression of the code is replaced by another. `make mutants` applies
+each mutant to a copy of the clone, and runs the tests that must then fail. `tests/mutants` records {count} mutants.
 {measured}
 
-| mutant | effect on a user | noticed by |
+| mutant | what the bug would cause | noticed by |
 |---|---|---|
 """
 # Output of `python -m tests.mutants --tier test`, with the date.
-MEASURED = """Measured on 29 November 2026 with `--tier test`: the tests of `make test` kill 386 of 386,
-385 in one run and one after its test was lengthened. `make test-all` includes these tests."""
+MEASURED = """On 29 November 2026, the tests of `make test` noticed all 386 mutants that were recorded then: 385 in one
+run, and the last one after its test was extended. Mutants that were recorded later are not in this figure."""
 
 
 def render() -> str:

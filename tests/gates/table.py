@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 # Gate -> what it shows.
 GATES: Mapping[str, str] = {
-    "leak": "canary values are only where values belong: not in state, previews, logs, arguments or environments",
+    "leak": "known test values are only where values belong: not in state, previews, logs, arguments or environments",
     "revert": "after rotations a preview shows no change, so that no `pulumi up` reverts a rotation",
-    "crash": "the next tick finishes a rotation that was killed, and readers can log in at any time: killed at some of "
-    "its effects on real parts, at any of them in the simulated year",
+    "crash": "the next tick finishes a rotation that was killed, and readers can log in at any time. Tests on real parts "
+    "kill it at some of its writes and requests, the simulated year at any of them",
     "load": "no call of a client fails during rotations",
     "bad input": "broken stack files, documents, log lines and answers cause a message, never a traceback",
     "clock": "a clock that jumps causes no second rotation, retires no user too early, and blocks no lease for ever",
-    "year": "a simulated year of ticks under random faults breaks no invariant",
+    "year": "in a simulated year of hourly ticks, random faults break no invariant",
 }
 
 
@@ -43,9 +43,7 @@ YEAR = "tests/gates/test_simulated_year.py::test_simulated_year_breaks_no_invari
 FETCHED = f"{SWAP}::test_no_call_fails_when_the_launcher_polls_a_clouds_store"
 FILES = f"{SWAP}::test_no_call_fails_while_every_credential_changes"
 
-NO_DEPLOYMENT = (
-    "no test deploys this pair: its store, rotator and trail are those of {store}, its server is that of {server}"
-)
+NO_DEPLOYMENT = "no test deploys this pair of store and server: its store, rotator and trail are those of {store}, its server is that of {server}"
 
 # By stack file.
 LOADS: Mapping[str, Cell] = {
@@ -58,20 +56,20 @@ LOADS: Mapping[str, Cell] = {
         (f"{PROD}::test_three_new_versions_in_a_minute_are_one_deployment", FETCHED),
         "with reference NativeRef clients change over when ECS replaces the tasks, and the tests have no ECS",
     ),
-    "examples/Pulumi.prod-azure.yaml": Cell((FETCHED,), "no Container Apps run: the launcher runs as a process"),
+    "examples/Pulumi.prod-azure.yaml": Cell((FETCHED,), "the tests have no Container Apps: the launcher runs as a process"),
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_call_fails_while_two_replicas_are_rotated",)),
     "examples/Pulumi.prod-vault-kubernetes.yaml": Cell(
         (f"{PODS}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients", FILES),
         "a stand-in for the kubelet runs the pods",
     ),
     "examples/Pulumi.prod-aws-kubernetes.yaml": Cell((FILES,),
-         "no External Secrets runs: the test writes the files that it would copy, once"),
+         "External Secrets does not run: the test writes the files that it would deliver, once"),
     "examples/Pulumi.prod-azure-kubernetes.yaml": Cell((FILES,),
-         "no External Secrets runs: the launcher's part is proven on files"),
+         "External Secrets does not run: the test changes files that a launcher reads"),
     **{f"examples/Pulumi.{name}.yaml": Cell((FETCHED,))
        for name in ("dev-aws-local", "dev-azure-local", "dev-vault-local")},
     **{f"examples/Pulumi.{name}.yaml": Cell((FETCHED,),
-          "not as replicas of a Swarm: each of these runs the same launcher by itself")
+          "the launcher does not run as replicas of a Swarm: the test runs one launcher by itself")
        for name in ("prod-aws-swarm", "prod-vault-swarm")},
 }  # fmt: skip
 
@@ -134,7 +132,7 @@ CRASHES: Mapping[str, Cell] = {
           "tests/gates/test_kubernetes.py::test_restarted_api_server_only_delays", *STORE_CRASHES)),
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_manager_killed_in_mid_rotation_only_delays_it",
           f"{SWARM}::test_leftovers_of_killed_commands_are_removed_by_a_tick"),
-         "killed at chosen moments, and not before and after each effect"),
+         "the tests kill managers and commands at chosen moments, not before and after each write"),
 }  # fmt: skip
 
 
@@ -167,16 +165,16 @@ def _cells(stack: str) -> Iterator[tuple[str, Cell]]:
             ),
             ""
             if stack == "Pulumi.dev.yaml"
-            else "all stores share the decisions, which are proven on a folder; in no test does the clock of a store's "
-            "own server jump",
+            else "the code that decides is the same for all stores, and is tested on a folder; no test changes the clock "
+            "of a store's own server",
         ),
     )
     yield (
         "year",
         Cell(
             (YEAR,),
-            "all stacks share engine, tick and decisions; store, broker and agent are fakes in memory; "
-            "an age counts from publication; reports are the last tick's exit code and `secretops status`",
+            "store, broker and agent are fakes in memory; the year measures a secret's age from its publication, and "
+            "counts a problem as reported if the last tick's exit code or `secretops status` shows it",
         ),
     )
 
