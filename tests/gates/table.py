@@ -11,8 +11,8 @@ from dataclasses import dataclass
 GATES: Mapping[str, str] = {
     "leak": "known test values are only where values belong: not in state, previews, logs, arguments or environments",
     "revert": "after rotations a preview shows no change, so that no `pulumi up` reverts a rotation",
-    "crash": "the next tick finishes a rotation that was killed, and readers can log in at any time. Tests on real parts "
-    "kill it at some of its writes and requests, the simulated year at any of them",
+    "crash": "the next tick finishes a rotation that was killed, and readers can log in at any time. Tests on real "
+    "parts kill it at some of its writes and requests, the simulated year at any of them",
     "load": "no call of a client fails during rotations",
     "bad input": "broken stack files, documents, log lines and answers cause a message, never a traceback",
     "clock": "a clock that jumps causes no second rotation, retires no user too early, and blocks no lease for ever",
@@ -43,8 +43,10 @@ YEAR = "tests/gates/test_simulated_year.py::test_simulated_year_breaks_no_invari
 FETCHED = f"{SWAP}::test_no_call_fails_when_the_launcher_polls_a_clouds_store"
 FILES = f"{SWAP}::test_no_call_fails_while_every_credential_changes"
 
-NO_DEPLOYMENT = "no test deploys this pair of store and server: its store, rotator and trail are those of {store}, its server is that of {server}"
-
+NO_DEPLOYMENT = (
+    "no test deploys this pair of store and server: its store, rotator and trail are those of {store}, its server is "
+    "that of {server}"
+)
 # By stack file.
 LOADS: Mapping[str, Cell] = {
     "Pulumi.dev.yaml": Cell((FILES,
@@ -56,7 +58,8 @@ LOADS: Mapping[str, Cell] = {
         (f"{PROD}::test_three_new_versions_in_a_minute_are_one_deployment", FETCHED),
         "with reference NativeRef clients change over when ECS replaces the tasks, and the tests have no ECS",
     ),
-    "examples/Pulumi.prod-azure.yaml": Cell((FETCHED,), "the tests have no Container Apps: the launcher runs as a process"),
+    "examples/Pulumi.prod-azure.yaml": Cell((FETCHED,),
+         "the tests have no Container Apps: the launcher runs as a process"),
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_call_fails_while_two_replicas_are_rotated",)),
     "examples/Pulumi.prod-vault-kubernetes.yaml": Cell(
         (f"{PODS}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients", FILES),
@@ -165,8 +168,8 @@ def _cells(stack: str) -> Iterator[tuple[str, Cell]]:
             ),
             ""
             if stack == "Pulumi.dev.yaml"
-            else "the code that decides is the same for all stores, and is tested on a folder; no test changes the clock "
-            "of a store's own server",
+            else "the code that decides is the same for all stores, and is tested on a folder; no test changes the "
+            "clock of a store's own server",
         ),
     )
     yield (
