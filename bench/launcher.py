@@ -34,7 +34,7 @@ LONGEST_SWAP, LEAST_CALLS = 100, 2000
 # Seconds without a change at the start, and seconds at the end in which an acknowledged publish may still arrive.
 QUIET_SECONDS, SETTLE_SECONDS = 3.0, 5.0
 
-QUIET = "nothing, for comparison"
+QUIET = "no change, for comparison"
 CHANGES: Sequence[tuple[str, Change]] = (
     *[("rotation", rotation)] * 10,
     ("retirement of the replaced user", retirement),
@@ -96,9 +96,9 @@ def measure(folder: Path, say: Callable[[str], None]) -> Measured:
         mosquitto.stop()
     text = (
         f"### Clients that call through every change\n\n{table(_users_rows(*runs))}\n\n"
-        f"### The longest that a client was without a good answer\n\n{table(_effects_rows(*runs))}\n\n"
-        f"### What it costs while nothing changes\n\n{STARTS} starts of each, {CALLS} calls of each tool after each "
-        f"start, then {IDLE_SECONDS:.0f} s at rest.\n\n{table(_cost_rows(costs))}"
+        f"### The longest time between two successful answers to a client\n\n{table(_effects_rows(*runs))}\n\n"
+        f"### What the launcher costs while nothing changes\n\n{STARTS} starts of each, {CALLS} calls of each tool "
+        f"after each start, then {IDLE_SECONDS:.0f} s idle.\n\n{table(_cost_rows(costs))}"
     )
     return Measured(text, broken_promises(runs[0]), _versions(installed[0]))
 
@@ -232,19 +232,19 @@ def _users_rows(launcher: Run, alone: Run) -> Iterator[Sequence[str]]:
     both = launcher.load, alone.load
     yield "", "launcher, HTTP", "server alone, restarted"
     yield "calls", *(f"{load.calls:,}" for load in both)
-    yield "of them failed", *(f"**{len(load.failures):,}**" for load in both)
-    yield "publishes answered with success", *(f"{len(load.output):,}" for load in both)
-    yield "of them never arrived", *(f"**{run.lost:,}**" for run in (launcher, alone))
+    yield "failed calls", *(f"**{len(load.failures):,}**" for load in both)
+    yield "publishes for which the tool reported success", *(f"{len(load.output):,}" for load in both)
+    yield "such publishes that never arrived", *(f"**{run.lost:,}**" for run in (launcher, alone))
     yield "messages to subscribed topics", *(f"{load.other.fed:,}" for load in both)
-    yield "of them shown to no client", *(f"**{len(load.unread()):,}**" for load in both)
-    yield "a call that went well, median", *(f"{1000 * statistics.median(load.seconds):.1f} ms" for load in both)
-    yield "99 of 100 took at most", *(f"{1000 * _p99(load.seconds):.1f} ms" for load in both)
-    yield "swaps; restarts", f"{len(launcher.swaps)}", f"{alone.restarts}"
-    yield "a swap: connect, subscribe, change over", spread(launcher.swaps, "ms", 0), "–"
+    yield "such messages that no client got", *(f"**{len(load.unread()):,}**" for load in both)
+    yield "time of a successful call, median", *(f"{1000 * statistics.median(load.seconds):.1f} ms" for load in both)
+    yield "the same, 99th percentile", *(f"{1000 * _p99(load.seconds):.1f} ms" for load in both)
+    yield "swaps of the client, or restarts", f"{len(launcher.swaps)}", f"{alone.restarts}"
+    yield "time of a swap: connect, subscribe, replace", spread(launcher.swaps, "ms", 0), "–"
 
 
 def _effects_rows(*runs: Run) -> Iterator[Sequence[str]]:
-    yield "change", "times", "launcher", "failed", "server alone", "failed"
+    yield "change", "times", "launcher", "failed calls", "server alone", "failed calls"
     for name in dict.fromkeys([QUIET, *(name for name, _ in CHANGES)]):
         found = [[(gap, failed) for change, gap, failed in run.effects if change == name] for run in runs]
         cells = [(spread([gap for gap, _ in of], "s", 2), f"{sum(failed for _, failed in of):,}") for of in found]
@@ -256,12 +256,12 @@ def _cost_rows(costs: dict[str, Cost]) -> Iterator[Sequence[str]]:
         return [spread([figure(times) for times in of(cost)], "ms", 1) for cost in costs.values()]
 
     yield "", *costs
-    yield "start to first answered publish", *(spread(cost.start, "s", 2) for cost in costs.values())
+    yield "from the start to the first successful publish", *(spread(cost.start, "s", 2) for cost in costs.values())
     for tool, of in (("publish", lambda cost: cost.publish), ("get messages", lambda cost: cost.read)):
         yield f"{tool}, median", *calls(statistics.median, of)
-        yield f"{tool}, 99 of 100 at most", *calls(_p99, of)
+        yield f"{tool}, 99th percentile", *calls(_p99, of)
     yield "resident memory after the calls", *(spread(cost.memory, "MiB", 0) for cost in costs.values())
-    yield "processor time a minute at rest", *(spread(cost.idle, "s", 2) for cost in costs.values())
+    yield "processor time a minute while idle", *(spread(cost.idle, "s", 2) for cost in costs.values())
 
 
 def _p99(numbers: Sequence[float]) -> float:

@@ -78,6 +78,8 @@ def measure(folder: Path, say: Callable[[str], None]) -> Measured:
             raise PartMissingError(str(missing)) from missing
         texts.append(f"### {stack}\n\nOn {place.provider}.\n\n{table(rows(runs))}")
         broken += broken_promises(stack, runs)
+    if broken:
+        texts.append(f"**This run broke the promise:** {'; '.join(broken)}.")
     return Measured("\n\n".join(texts), broken)
 
 
@@ -177,7 +179,8 @@ def _ratio(ours: list[float], flat: list[float]) -> float:
 
 def broken_promises(stack: str, runs: Mapping[int, Pair]) -> list[str]:
     return [
-        f"a preview of {stack} with {size:,} extra secrets takes {found:.2f} times the flat one's, more than {most}"
+        f"a preview of {stack} with {size:,} extra secrets took {found:.2f} times as long as the flat program's, more "
+        f"than {most}"
         for size, (ours, flat) in runs.items()
         if (found := _ratio(ours.wall, flat.wall)) > (most := MOST_OF_MANY if size >= MANY else MOST)
     ]

@@ -16,7 +16,7 @@ class DotenvStoreDict(TypedDict):
 
     kind: Literal["dotenv"]
     root: NotRequired[str]
-    """Path, relative to the project or absolute, such as /etc/coreflux-mcp."""
+    """Path, absolute or relative to the project."""
     deliver: NotRequired[Literal["variables", "files"]]
     """What config/.env contains: the values (MQTT_PASSWORD), or the paths of their files (MQTT_PASSWORD_FILE)."""
 
@@ -47,8 +47,7 @@ class VpcDict(TypedDict):
     subnets: Input[Sequence[Input[str]]]
     security_groups: Input[Sequence[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """A NAT gateway, or the VPC's endpoint of Secrets Manager. With an endpoint, functions access values only through
-    it."""
+    """How functions reach Secrets Manager. With an endpoint, they access values only through it."""
 
 
 class ExistingTrailDict(TypedDict):
@@ -64,7 +63,7 @@ class AwsStoreDict(TypedDict):
     kind: Literal["aws"]
     region: str
     account: str
-    """Twelve digits. Credentials of other accounts are rejected."""
+    """Credentials of other accounts are rejected."""
     operators: Sequence[str]
     """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: NotRequired[Sequence[str]]
@@ -84,7 +83,7 @@ class AwsStoreDict(TypedDict):
     kms_key: NotRequired[Input[str]]
     """Your own KMS key for the secrets. You set its policy. By default the stack creates a key."""
     log_kms_key: NotRequired[Input[str]]
-    """KMS key of functions' and tasks' logs; by default AWS' key."""
+    """KMS key for the logs of functions and tasks; by default AWS' key."""
     permissions_boundary: NotRequired[Input[str]]
     """Permissions boundary of each role."""
     role_path: NotRequired[str]
@@ -101,7 +100,7 @@ class DnsZonesDict(TypedDict):
 
 
 class PrivateEndpointDict(TypedDict):
-    """Private endpoints of vault and lease in a virtual network."""
+    """Private endpoints of the key vault and the lease's storage account in a virtual network."""
 
     subnet: Input[str]
     """A subnet for the endpoints. The Container Apps environment needs a different subnet."""
@@ -109,7 +108,7 @@ class PrivateEndpointDict(TypedDict):
 
 
 class VaultNetworkDict(TypedDict):
-    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied. With server kubernetes or local, add the egress addresses of the cluster or of your machine."""
+    """Networks that may connect to the key vault and the lease's storage account, in addition to the stack's containers. All others are denied. With server kubernetes or local, add the egress addresses of the cluster or of your machine."""
 
     addresses: NotRequired[Sequence[str]]
     subnets: NotRequired[Sequence[Input[str]]]
@@ -130,34 +129,32 @@ class AzureStoreDict(TypedDict):
 
     kind: Literal["azure"]
     tenant: str
-    """Entra tenant, a GUID."""
+    """Entra tenant."""
     subscription: str
-    """GUID of the subscription of all resources."""
+    """Subscription of all resources."""
     location: str
     """Region of all resources, such as westeurope."""
     operators: Sequence[str]
     """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     resource_group: NotRequired[str]
-    """Name of an existing resource group; by default a group is created."""
+    """An existing resource group; by default a group is created."""
     subnet: NotRequired[Input[str]]
-    """Resource id of a subnet that is delegated to Container Apps. By default the environment is in Azure's own
-    network."""
+    """A subnet that is delegated to Container Apps. By default the environment is in Azure's own network."""
     network: NotRequired[VaultNetworkDict]
-    """Networks that reach vault and lease; all others are denied."""
     open_to_internet: NotRequired[bool]
-    """If true, every network may connect to vault and lease, and roles alone protect them. Do not set `network`
-    then."""
+    """Set it to true in place of `network` to allow every network. Then only roles protect the values."""
     image: NotRequired[Input[str]]
     """The rotator's image; by default the server's, if it has one."""
     registry: NotRequired[Input[str]]
-    """Resource id of the Azure container registry with the images; by default images are pulled without a login."""
+    """The registry with the images; by default images are pulled without a login."""
     zone_redundant: NotRequired[bool]
-    """Whether environment and lease are zone-redundant. Azure cannot change this for existing resources."""
+    """Whether Container Apps and the lease's storage are zone-redundant. Azure cannot change this for existing
+    resources."""
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack while the names of its deleted vault and workspace are still
     reserved."""
     workspace: NotRequired[WorkspaceDict]
-    """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
+    """An existing Log Analytics workspace. You set its retention and readers. By default the stack creates one."""
     retention_days: NotRequired[int]
     """Retention of a new workspace, in days."""
     alert_emails: NotRequired[Sequence[str]]
@@ -169,9 +166,9 @@ class VaultAppRoleDict(TypedDict):
     """Log in by AppRole, on a platform that gives programs no identity. An operator creates each secret id in Vault."""
 
     server_file: NotRequired[str]
-    """File with the server's secret id; by default login/server in the local server's `folder`, which has
-    config/mcp.json."""
+    """File with the server's secret id; by default login/server in the local server's `folder`."""
     rotator_file: NotRequired[str]
+    """File with the rotator's secret id; by default login/rotator in that folder."""
     wrapped: NotRequired[bool]
     """Whether the server's file contains a wrapping token, which is valid for one start."""
     networks: NotRequired[Sequence[str]]
@@ -191,10 +188,11 @@ class VaultJwtDict(TypedDict):
     server: NotRequired[str]
     """The `sub` claim of the server's token. Pods need no entry: their subject is known."""
     rotator: NotRequired[str]
+    """The `sub` claim of the rotator's token."""
     server_file: NotRequired[str]
-    """File with the server's token; by default login/server in the local server's `folder`, which has
-    config/mcp.json."""
+    """File with the server's token; by default login/server in the local server's `folder`."""
     rotator_file: NotRequired[str]
+    """File with the rotator's token; by default login/rotator in that folder."""
 
 
 class VaultKubernetesDict(TypedDict):
@@ -237,10 +235,10 @@ class VaultStoreDict(TypedDict):
     """Server and rotator log in with one of three methods; by default with `kubernetes` in a cluster, otherwise with
     `approle`."""
     max_versions: NotRequired[int]
-    """Number of versions of each secret that Vault stores, the current one included."""
+    """Versions of each secret that Vault stores, the current one included."""
     audit_files: NotRequired[Sequence[str]]
     """Files of the Vault server's audit log, which covers all stacks. By default a production stack uses /vault/audit
-    and standard output. An empty list enables no device, for example if another stack enables them."""
+    and standard output. An empty list enables no device."""
     pki: NotRequired[VaultPkiDict]
 
 
@@ -251,7 +249,7 @@ class LocalServerDict(TypedDict):
     source: NotRequired[str]
     """Folder of the upstream server; by default the launcher finds or clones it."""
     reader: NotRequired[str]
-    """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
+    """Identity with which the launcher reads a store on AWS or Azure."""
     folder: NotRequired[str]
     """With a store other than dotenv, the folder for config/mcp.json, which has the server's entry for MCP clients.
     Relative to the project or absolute."""
@@ -284,17 +282,17 @@ class SwarmServerDict(TypedDict):
     encrypted: NotRequired[bool]
     """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     networks: NotRequired[Sequence[str]]
-    """Ids of further overlay networks for server and rotator, e.g. the broker's. A change replaces the service."""
+    """Further overlay networks for server and rotator, e.g. the broker's. A change replaces the service."""
     constraints: NotRequired[Sequence[str]]
     """Placement constraints, such as node.labels.zone==a."""
     spread: NotRequired[Sequence[str]]
     """Labels of nodes, such as node.labels.zone. Replicas are spread evenly over the values of each label."""
     log_driver: NotRequired[LogDriverDict]
-    """Log driver of the component's containers; by default the daemon's."""
+    """Log driver of the containers; by default the daemon's."""
     registry_login: NotRequired[bool]
     """Whether nodes pull the image with the `docker login` of the machine that deploys."""
     reader: NotRequired[str]
-    """ARN of the role or user with which the launcher reads, for store aws. Its policies must allow that."""
+    """Role or user with which the launcher reads store aws. Its policies must allow that."""
     login: NotRequired[str]
     """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential for
     Vault's login method. You create it."""
@@ -360,9 +358,9 @@ class KubernetesServerDict(TypedDict):
     """Networks of clients that are not pods of the cluster, such as load balancers, or ingress controllers on a node's
     network."""
     pull_secrets: NotRequired[Sequence[str]]
-    """Names of image pull secrets that you create in the namespace."""
+    """Image pull secrets that you create in the namespace."""
     pull_policy: NotRequired[Literal["Always", "IfNotPresent", "Never"]]
-    """imagePullPolicy of the pods. Kubernetes chooses the default."""
+    """imagePullPolicy of the pods; by default Kubernetes chooses."""
     run_as: NotRequired[Literal["image", "platform"]]
     """uid and gid of the pods. image: 10001, as in the image. platform: those that the platform assigns (OpenShift's
     restricted-v2)."""
@@ -379,14 +377,14 @@ class KubernetesServerDict(TypedDict):
     certificate_issuer: NotRequired[CertificateIssuerDict]
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: NotRequired[Input[str]]
-    """URL of the cluster's OIDC issuer, for store azure. Entra then trusts External Secrets' service account."""
+    """For store azure: Entra then trusts External Secrets' service account."""
     reference: NotRequired[Literal["MountedFiles", "SyncedKey"]]
     """How pods get the secrets, only if the store is vault. MountedFiles, the default: Vault's agent, which needs its
     injector in the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
     vault_cidrs: NotRequired[Sequence[str]]
     """Networks of the Vault server, to which pods may connect; only if the store is vault."""
     oidc_provider: NotRequired[Input[str]]
-    """ARN of the cluster's OIDC provider, for store aws. AWS then trusts External Secrets' service account."""
+    """For store aws: AWS then trusts External Secrets' service account."""
 
 
 class LoadBalancerDict(TypedDict):
@@ -455,13 +453,18 @@ class OutsideBrokerDict(TypedDict):
     kind: Literal["coreflux", "mosquitto"]
     host: str
     port: NotRequired[int]
+    """By default 8883."""
     tls: NotRequired[bool]
     ca_file: NotRequired[str]
+    """PEM file of the CAs that sign the broker's certificate; by default the system's CAs."""
     protocol: NotRequired[Literal["5", "3.1.1"]]
+    """Version of MQTT."""
     client_certificate: NotRequired[bool]
+    """Whether the broker requires a client certificate."""
     topics: NotRequired[Sequence[str]]
+    """Topic filters on which the server's users may publish and subscribe."""
     groups: NotRequired[Sequence[str]]
-    """Groups of a Coreflux broker to which the server's users are added, for the broker's rules (`USER IN GROUP`)."""
+    """Groups that the server's users join on a Coreflux broker, for its rules (`USER IN GROUP`)."""
 
 
 class ExternalAgentDict(TypedDict):
@@ -501,14 +504,13 @@ class AwsPrivateCaDict(TypedDict):
 
     kind: Literal["aws-private-ca"]
     arn: Input[str]
-    """ARN of the CA. A CA of another account must be shared with the permission for the template of client
-    certificates."""
+    """A CA of another account must be shared with the permission for the template of client certificates."""
     days: NotRequired[int]
     """Days that a client certificate is valid; at most 7 with a CA for short-lived certificates."""
 
 
 class RotationDict(TypedDict):
-    """Cadences and grace period. The Secret Management Guide limits cadences: 90 days for broker users, 6 months for agent keys."""
+    """How often secrets rotate, and how long readers may use the previous version (`grace_seconds`). The Secret Management Guide limits the days: 90 for broker users, 6 months for agent keys."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]
@@ -517,7 +519,7 @@ class RotationDict(TypedDict):
 
 
 class DeclaredSecretDict(TypedDict):
-    """A secret that you add, such as a connection string. An operator supplies its values."""
+    """A secret that you add, such as a connection string. An operator supplies its values, and is reminded after `remind_after_days`."""
 
     fields: Sequence[str]
     readers: NotRequired[Sequence[Literal["server", "rotator"]]]

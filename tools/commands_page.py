@@ -12,25 +12,30 @@ from secretops.errors import ExitCode
 
 HEAD = """# Commands
 
-`secretops` uses the selected Pulumi stack. `--stack NAME` selects another one (`export` needs it, because it runs
-without Pulumi), and `--manifest FILE` replaces Pulumi where there is none. These two and `--json` may also precede the
-command. A value is never an argument: `secretops` prompts for it or reads standard input. Without a command
-`--version` prints the version, and `--install-completion` installs completion for bash, zsh, fish or PowerShell; `-h`
-is short for `--help`. For what to do when something has happened, see [the runbooks](operations/README.md).
-`make docs` generates this page from the help of each command.
+`secretops` uses the selected Pulumi stack. `--stack NAME` uses another one; `export` always needs it, because it does
+not call Pulumi. Where Pulumi is not installed, `--manifest FILE` reads the stack's [manifest](glossary.md) from a file.
+These two options and `--json` may also precede the command.
+
+A secret value is never an argument: `secretops` prompts for it or reads standard input. `secretops --version` prints
+the version, `secretops --install-completion` installs completion for bash, zsh, fish or PowerShell, and `-h` is short
+for `--help`.
+
+The [glossary](glossary.md) explains the terms of the help. [The runbooks](operations/README.md) say what to do when
+something has happened. `make docs` generates this page from the help of each command.
 """
 
 OUTPUT = """
 ## Output
 
-Text is folded at the width of the terminal, or at 80 columns where it goes into a file or another program; `COLUMNS`
-sets another width. A command in a remedy stays on one line, so that you can copy it. Colors are for terminals only, and
-not where `NO_COLOR` is set. Names and texts that others chose (a user's name, a line of a log) are printed without
-control characters: they appear as `\\u001b`.
+Text is folded at the width of the terminal, or at 80 columns if it goes into a file or to another program; the variable
+`COLUMNS` sets another width. A command in a remedy stays on one line, so that you can copy it. Only terminals get
+colors, and only if `NO_COLOR` is not set. Control characters in names and texts that others chose, such as a user's
+name or a line of a log, are escaped, for example as `\\u001b`.
 
-With `--json` standard output is one JSON object (`audit`: one a line). Its key `schema` is {schema}; the number rises
-when a key is removed or changes its meaning. A command that fails before it has printed its result prints an `error`
-there, unless a signal ends it, and the same as text on standard error:
+With `--json`, a command prints one JSON object to standard output; `audit` prints one on each line. Its key `schema` is
+{schema}; the number rises when a key is removed or changes its meaning. A command that fails before it has printed its
+result prints an object with the key `error`, and the same error as text to standard error. A command that a signal ends
+prints no such object:
 
 ```json
 {{
@@ -51,12 +56,12 @@ EXIT_CODES = {
     ExitCode.FAILED: "failed; nothing was lost",
     ExitCode.USAGE: "the command line or the configuration is wrong",
     ExitCode.ATTENTION: "succeeded; action needed",
-    ExitCode.BUSY: "another rotation holds the lease, or was first",
-    ExitCode.WAITING: "a value has to be supplied first",
-    ExitCode.HUNG_UP: "SIGHUP stopped it: its terminal was closed",
-    ExitCode.INTERRUPTED: "SIGINT stopped it (Ctrl-C); the next tick finishes what was begun",
+    ExitCode.BUSY: "another command or a tick holds the lease, or has changed the secret in the meantime",
+    ExitCode.WAITING: "an operator must supply a value first",
+    ExitCode.HUNG_UP: "SIGHUP stopped the command: its terminal was closed",
+    ExitCode.INTERRUPTED: "SIGINT stopped the command (Ctrl-C); the next tick finishes what was begun",
     ExitCode.CLOSED_OUTPUT: "the reader of standard output closed it, as `head` does",
-    ExitCode.TERMINATED: "SIGTERM stopped it; the next tick finishes what was begun",
+    ExitCode.TERMINATED: "SIGTERM stopped the command; the next tick finishes what was begun",
 }
 
 

@@ -51,41 +51,41 @@ SETS = {
 }
 
 AFTER_SECTIONS = """
-- If a section or key is missing, its default applies. The defaults are those of [the upstream guide](guide.md):
-  passwords rotate every 90 days, API keys within 6 months, and outside development TLS is on, on port 8883. A key
-  without a default is required; a nested key is required if its section is there.
-- A stack file with errors is rejected with all errors at once, each with its place, the rule and the remedy. The first
-  20 are printed, and the others counted. Rules across sections are checked as soon as both sections are valid.
-- An error about a malformed entry prints the entry only if it is one of the following. Any other text is printed as
-  `text (not shown)`, because it may be a secret value.
+- If a section or key is missing, its default applies. The defaults are those of [the MCP server's Secret Management
+  Guide](guide.md): passwords rotate every 90 days, API keys within 6 months, and outside of development TLS is on, on
+  port 8883. A key whose default is – is required; a nested key only if its section is there.
+- If a stack file has errors, all are reported at once, each with its place, the rule and the remedy. At most 20 are
+  printed. A rule that compares two sections is checked only once both are valid.
+- An error prints a malformed entry only if it is one of the following. Other text is printed as `text (not shown)`,
+  because it may be a secret value.
     - a number below 10,000,000
-    - a misspelled word of a list of allowed words, or a word of at most 20 letters where such a word is required
+    - a misspelled word, or a word of at most 20 letters, where one of a list of words is required
     - a URL without a login, up to its path; an IP address or a network; where an address is required, a host's name in
       lower case, with a dot
     - an ARN, or a resource id of Azure; a part that looks random becomes `...`
-- An error prints the name of a key unless the name looks like a secret. Well-formed entries may be printed: an error
-  that compares two sections shows both.
+- An error prints the name of a key unless the name looks like a secret. An error that compares two valid entries prints
+  both.
 - An entry that looks like a secret value is rejected and never printed. This applies to:
     - keys named `password`, `token`, `secretKey` and the like
     - a token, a PEM file, a login or an assignment such as `password=`, and anything encrypted
-    - 20 characters or more of random letters and digits without a word
+    - 20 or more random letters and digits that contain no word
     - entries for other programs, such as `aws:secretKey` or a kubeconfig with a token
-- A shorter password, or one that consists of words, is not recognized where any text is allowed, for example as the
-  name of a folder.
+- Where any text is allowed, such as the name of a folder, a shorter password is not recognized, nor one that consists
+  of words.
 
 ## In an editor
 
-The first line of each stack file names its [JSON Schema](stack-file.schema.json), which `make docs` generates from the
-models, too. An editor with the YAML language server then completes keys, shows their texts, and marks errors. In a file
-that you copy from `examples/`, replace `../docs/` with `docs/`. Pulumi keeps the line when it writes the file.
+The first line of each stack file names its [JSON Schema](stack-file.schema.json). An editor with the YAML language
+server then completes keys, describes them, and marks errors. In a file that you copy from `examples/`, replace
+`../docs/` with `docs/`. Pulumi keeps the line when it writes the file.
 
-The schema accepts every valid file. It refuses 144 of the 176 broken files in the tests. The others need what an editor
-does not have: the stack's name, files, another entry to compare with, or a check for text that looks like a secret.
-`make preview` and `make up` check all rules.
+The schema accepts every valid file. It rejects 144 of the 176 broken files in the tests. For the others, a check needs
+what an editor does not have: the stack's name, files on disk, another entry to compare with, or a test for text that
+looks like a secret. `make preview` and `make up` check all rules.
 
 `Pulumi.dev.yaml` deploys to this machine, `Pulumi.staging.yaml` to a [Kubernetes cluster](operations/kubernetes.md),
-`Pulumi.prod.yaml` to an [AWS account](operations/aws.md); `examples/` has a file for each other pair. `make docs`
-generates this page from the models.
+`Pulumi.prod.yaml` to an [AWS account](operations/aws.md). `examples/` has a file for each other pair of store and
+server. `make docs` generates this page and the schema from the program's models.
 """
 
 
@@ -99,11 +99,14 @@ def render() -> str:
     for section, model in OF_ONE.items():
         parts += [f"## {section}\n", f"{_first(model)}\n", _table(model)]
     levels = ", ".join(f"`{level}`" for level in get_args(getattr(LogLevel, "__value__", LogLevel)))
-    parts.append(f"## log_level\n\nOne of {levels}; by default that of the environment: DEBUG, INFO, WARNING.\n")
+    parts.append(
+        f"## log_level\n\nOne of {levels}. By default DEBUG in development, INFO in staging, WARNING in production.\n"
+    )
     places = ", ".join(f"`{place.value}`" for place in Environment)
     parts.append(
-        f"## environment\n\nOne of {places}. Without it, the letters before the first other character of the stack's "
-        "name decide: dev or development, and stag, stage or staging. Any other name is production, devpw too.\n"
+        f"## environment\n\nOne of {places}. By default the first word of the stack's name decides, up to a digit or "
+        "another character that is no letter: dev or development for development; stag, stage or staging for staging. "
+        "Any other first word means production.\n"
     )
     return "\n".join(parts)
 
@@ -124,7 +127,7 @@ def _table(model: type[Section]) -> str:
     rows = list(_rows(model))
     if not rows:
         return "It has no other key.\n"
-    head = "| key | default | may be | |\n|---|---|---|---|\n"
+    head = "| key | default | may be | meaning |\n|---|---|---|---|\n"
     return head + "\n".join(f"| `{key}` | {default} | {rule} | {text} |" for key, default, rule, text in rows) + "\n"
 
 
@@ -136,7 +139,8 @@ def _rows(model: type[Section], within: str = "") -> Iterator[tuple[str, str, st
         inner = inner_section(field.annotation)
         section = "a list of sections" if get_origin(field.annotation) is tuple else "a section"
         rule = section if inner else rule_of(field)
-        yield f"{within}{key}", _default(field), rule.replace("|", "\\|"), words.get(key, "").replace("|", "\\|")
+        text = words.get(key) or (_first(inner) if inner else "")
+        yield f"{within}{key}", _default(field), rule.replace("|", "\\|"), text.replace("|", "\\|")
         if inner:
             yield from _rows(inner, f"{within}{key}.")
 
@@ -167,10 +171,10 @@ def rule_of(field: FieldInfo) -> str:
         except ValidationError as error:
             (detail, *_) = error.errors(include_url=False)
             (problem, *_) = explain("it", error, {})
-            each = "by key, each: " if get_origin(field.annotation) is dict else "a list, each: "
+            each = "a mapping; each entry: " if get_origin(field.annotation) is dict else "a list; each entry: "
             many = each if detail["loc"] else ""
             if detail["loc"][-1:] == ("[key]",):
-                many = "keys, each with its entry: "
+                many = "a mapping; each key: "
             found.append(
                 (detail["type"] in OF_A_SHAPE | {"too_short"}, many + problem.rule.removeprefix("it must be "))
             )

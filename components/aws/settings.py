@@ -39,8 +39,7 @@ class Vpc(Section):
     subnets: Subnets
     security_groups: SecurityGroups
     way_out: WayOut | None = None
-    """A NAT gateway, or the VPC's endpoint of Secrets Manager. With an endpoint, functions access values only through
-    it."""
+    """How functions reach Secrets Manager. With an endpoint, they access values only through it."""
 
 
 class ExistingTrail(Section):
@@ -56,7 +55,7 @@ class AwsStore(StoreSection):
     kind: Literal["aws"]
     region: Region
     account: Account
-    """Twelve digits. Credentials of other accounts are rejected."""
+    """Credentials of other accounts are rejected."""
     operators: Annotated[tuple[Operator, ...], Field(min_length=1), AfterValidator(distinct)]
     """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: Annotated[tuple[Region, ...], AfterValidator(distinct)] = ()
@@ -76,7 +75,7 @@ class AwsStore(StoreSection):
     kms_key: KeyArn | None = None
     """Your own KMS key for the secrets. You set its policy. By default the stack creates a key."""
     log_kms_key: KeyArn | None = None
-    """KMS key of functions' and tasks' logs; by default AWS' key."""
+    """KMS key for the logs of functions and tasks; by default AWS' key."""
     permissions_boundary: PolicyArn | None = None
     """Permissions boundary of each role."""
     role_path: RolePath = "/"
@@ -131,8 +130,7 @@ class AwsPrivateCa(IssuerSection):
     kind: Literal["aws-private-ca"]
     only_with: ClassVar[str | None] = "aws"
     arn: PrivateCaArn
-    """ARN of the CA. A CA of another account must be shared with the permission for the template of client
-    certificates."""
+    """A CA of another account must be shared with the permission for the template of client certificates."""
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
     """Days that a client certificate is valid; at most 7 with a CA for short-lived certificates."""
 

@@ -95,9 +95,9 @@ class Names:
 @dataclass(frozen=True, kw_only=True)
 class AzureIdentitiesArgs:
     tenant: str
-    """Entra tenant, a GUID."""
+    """Entra tenant."""
     subscription: str
-    """GUID of the subscription of all resources."""
+    """Subscription of all resources."""
     location: str
     """Region of all resources, such as westeurope."""
     stack: str | None = None
@@ -106,14 +106,14 @@ class AzureIdentitiesArgs:
     """Increase it to redeploy a destroyed stack while the names of its deleted vault and workspace are still
     reserved."""
     resource_group: str | None = None
-    """Name of an existing resource group; by default a group is created."""
+    """An existing resource group; by default a group is created."""
     subnet: pulumi.Input[str] | None = None
-    """Resource id of a subnet that is delegated to Container Apps. By default the environment is in Azure's own
-    network."""
+    """A subnet that is delegated to Container Apps. By default the environment is in Azure's own network."""
     registry: pulumi.Input[str] | None = None
-    """Resource id of the Azure container registry with the images; by default images are pulled without a login."""
+    """The registry with the images; by default images are pulled without a login."""
     zone_redundant: bool = False
-    """Whether environment and lease are zone-redundant. Azure cannot change this for existing resources."""
+    """Whether Container Apps and the lease's storage are zone-redundant. Azure cannot change this for existing
+    resources."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags in addition to project and stack."""
 

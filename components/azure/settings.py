@@ -32,7 +32,7 @@ class DnsZones(Section):
 
 
 class PrivateEndpoint(Section):
-    """Private endpoints of vault and lease in a virtual network."""
+    """Private endpoints of the key vault and the lease's storage account in a virtual network."""
 
     subnet: AzureSubnet
     """A subnet for the endpoints. The Container Apps environment needs a different subnet."""
@@ -40,8 +40,9 @@ class PrivateEndpoint(Section):
 
 
 class VaultNetwork(Section):
-    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied. With
-    server kubernetes or local, add the egress addresses of the cluster or of your machine."""
+    """Networks that may connect to the key vault and the lease's storage account, in addition to the stack's
+    containers. All others are denied. With server kubernetes or local, add the egress addresses of the cluster or of
+    your machine."""
 
     addresses: Annotated[tuple[PublicAddresses, ...], AfterValidator(distinct)] = ()
     subnets: Annotated[tuple[AzureSubnet, ...], AfterValidator(distinct)] = ()
@@ -75,17 +76,15 @@ class AzureStore(StoreSection):
     resource_group: ResourceGroup | None = None
     subnet: AzureSubnet | None = None
     network: VaultNetwork | None = None
-    """Networks that reach vault and lease; all others are denied."""
     open_to_internet: bool = False
-    """If true, every network may connect to vault and lease, and roles alone protect them. Do not set `network`
-    then."""
+    """Set it to true in place of `network` to allow every network. Then only roles protect the values."""
     image: Image | None = None
     """The rotator's image; by default the server's, if it has one."""
     registry: Registry | None = None
     zone_redundant: bool = False
     generation: Annotated[int, between(1, 999, "")] = 1
     workspace: Workspace | None = None
-    """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
+    """An existing Log Analytics workspace. You set its retention and readers. By default the stack creates one."""
     retention_days: Annotated[int, between(30, 730, "days, the interactive retention of Log Analytics")] = 365
     """Retention of a new workspace, in days."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()

@@ -21,12 +21,13 @@ class BrokerArgs:
     ca_file: str | None = None
     """PEM file of the CAs that sign the broker's certificate; by default the system's CAs."""
     protocol: MqttProtocol = MqttProtocol.V5
+    """Version of MQTT."""
     client_certificate: bool = False
     """Whether the broker requires a client certificate."""
     topics: tuple[str, ...] = ("#", "$SYS/Coreflux/#")
-    """Topic filters for the server's users."""
+    """Topic filters on which the server's users may publish and subscribe."""
     groups: tuple[str, ...] = ()
-    """Groups of a Coreflux broker that the server's users join."""
+    """Groups that the server's users join on a Coreflux broker, for its rules (`USER IN GROUP`)."""
     embedded: bool = False
     """Whether the broker is `secretops broker` on this machine."""
 

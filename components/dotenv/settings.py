@@ -13,7 +13,7 @@ class DotenvStore(StoreSection):
 
     kind: Literal["dotenv"]
     root: Folder = ".coreflux-mcp"
-    """Path, relative to the project or absolute, such as /etc/coreflux-mcp."""
+    """Path, absolute or relative to the project."""
     deliver: Literal["variables", "files"] = "variables"
     """What config/.env contains: the values (MQTT_PASSWORD), or the paths of their files (MQTT_PASSWORD_FILE)."""
 
@@ -33,7 +33,7 @@ class LocalServer(ServerSection):
     source: AbsolutePath | None = None
     """Folder of the upstream server; by default the launcher finds or clones it."""
     reader: Caller | None = None
-    """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
+    """Identity with which the launcher reads a store on AWS or Azure."""
     folder: Folder | None = None
     """With a store other than dotenv, the folder for config/mcp.json, which has the server's entry for MCP clients.
     Relative to the project or absolute."""

@@ -70,7 +70,7 @@ class PodArgs(NetworkArgs):
     image: pulumi.Input[str]
     """Image of this project, with server and secretops."""
     pull_secrets: Sequence[pulumi.Input[str]] = ()
-    """Names of image pull secrets that you create in the namespace."""
+    """Image pull secrets that you create in the namespace."""
     pull_policy: pulumi.Input[str] | None = None
     run_as: Literal["image", "platform"] = "image"
     """uid and gid of the pods. image: 10001, as in the image. platform: those that the platform assigns (OpenShift's

@@ -92,7 +92,7 @@ class KubernetesServer(ServerSection):
     client_cidrs: ClientNetworks = ()
     pull_secrets: Annotated[tuple[KubernetesName, ...], AfterValidator(distinct)] = ()
     pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
-    """imagePullPolicy of the pods. Kubernetes chooses the default."""
+    """imagePullPolicy of the pods; by default Kubernetes chooses."""
     run_as: Literal["image", "platform"] = "image"
     resources: Resources | None = None
     """Resources of the server's container."""
@@ -106,13 +106,13 @@ class KubernetesServer(ServerSection):
     pod_annotations: dict[LabelKey, Annotation] = Field(default_factory=dict)
     certificate_issuer: CertificateIssuer | None = None
     oidc_issuer: Issuer | None = None
-    """URL of the cluster's OIDC issuer, for store azure. Entra then trusts External Secrets' service account."""
+    """For store azure: Entra then trusts External Secrets' service account."""
     reference: Literal["MountedFiles", "SyncedKey"] | None = None
     """How pods get the secrets, only if the store is vault. MountedFiles, the default: Vault's agent, which needs its
     injector in the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
     vault_cidrs: Networks = EVERYWHERE
     oidc_provider: OidcProvider | None = None
-    """ARN of the cluster's OIDC provider, for store aws. AWS then trusts External Secrets' service account."""
+    """For store aws: AWS then trusts External Secrets' service account."""
 
     @property
     def has_own_issuer(self) -> bool:

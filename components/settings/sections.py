@@ -43,16 +43,17 @@ class EmbeddedBroker(Section):
 class OutsideBroker(Section):
     """A broker that you run. secretops rotates its users."""
 
+    arguments = (BrokerArgs,)
     kind: Literal["coreflux", "mosquitto"]
     host: Host
     port: Port | None = None
+    """By default 8883."""
     tls: bool = True
     ca_file: AbsolutePath | None = None
     protocol: MqttProtocol = MqttProtocol.V5
     client_certificate: bool = False
     topics: Annotated[tuple[Topic, ...], Field(min_length=1), AfterValidator(distinct)] = ("#", "$SYS/Coreflux/#")
     groups: Annotated[tuple[Group, ...], AfterValidator(distinct)] = ()
-    """Groups of a Coreflux broker to which the server's users are added, for the broker's rules (`USER IN GROUP`)."""
 
     @property
     def listening_port(self) -> int:
@@ -75,8 +76,8 @@ class OutsideBroker(Section):
 
 
 class Rotation(Section):
-    """Cadences and grace period. The Secret Management Guide limits cadences: 90 days for broker users, 6 months for
-    agent keys."""
+    """How often secrets rotate, and how long readers may use the previous version (`grace_seconds`). The Secret
+    Management Guide limits the days: 90 for broker users, 6 months for agent keys."""
 
     mqtt_days: Days = 90
     broker_admin_days: Days = 90
@@ -108,7 +109,8 @@ class PrivateCa(IssuerSection):
 
 
 class DeclaredSecret(Section):
-    """A secret that you add, such as a connection string. An operator supplies its values."""
+    """A secret that you add, such as a connection string. An operator supplies its values, and is reminded after
+    `remind_after_days`."""
 
     fields: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(distinct)]
     readers: Annotated[tuple[Reader, ...], Field(min_length=1), AfterValidator(distinct)] = (Reader.SERVER,)

@@ -62,7 +62,7 @@ class SwarmArgs:
     encrypted: bool = True
     """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     log_driver: LogDriverArgs | None = None
-    """Log driver of the component's containers; by default the daemon's."""
+    """Log driver of the containers; by default the daemon's."""
 
 
 @dataclass(frozen=True, kw_only=True)

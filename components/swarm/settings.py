@@ -74,14 +74,14 @@ class SwarmServer(ServerSection):
     connection_tools: bool = False
     encrypted: bool = True
     networks: Annotated[tuple[SwarmNetwork, ...], AfterValidator(distinct)] = ()
-    """Ids of further overlay networks for server and rotator, e.g. the broker's. A change replaces the service."""
+    """Further overlay networks for server and rotator, e.g. the broker's. A change replaces the service."""
     constraints: Annotated[tuple[Constraint, ...], AfterValidator(distinct)] = ()
     spread: Annotated[tuple[Spread, ...], AfterValidator(distinct)] = ()
     log_driver: LogDriver | None = None
     registry_login: bool = False
     """Whether nodes pull the image with the `docker login` of the machine that deploys."""
     reader: Operator | None = None
-    """ARN of the role or user with which the launcher reads, for store aws. Its policies must allow that."""
+    """Role or user with which the launcher reads store aws. Its policies must allow that."""
     login: SwarmSecret | None = None
     """Swarm secret with the launcher's login to another store: an AWS shared credentials file, or the credential for
     Vault's login method. You create it."""

@@ -86,7 +86,7 @@ class AuditArgs:
     """The Vault server's product. OpenBao's API can't enable audit devices: they must be in its configuration."""
     audit_files: Sequence[str] | None = None
     """Files of the Vault server's audit log, which covers all stacks. By default a production stack uses /vault/audit
-    and standard output. An empty list enables no device, for example if another stack enables them."""
+    and standard output. An empty list enables no device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +104,9 @@ class AppRoleLogin:
     """Log in by AppRole, on a platform that gives programs no identity. An operator creates each secret id in Vault."""
 
     server_file: str | None = None
-    """File with the server's secret id; by default login/server in the local server's `folder`, which has
-    config/mcp.json."""
+    """File with the server's secret id; by default login/server in the local server's `folder`."""
     rotator_file: str | None = None
+    """File with the rotator's secret id; by default login/rotator in that folder."""
     wrapped: bool = False
     """Whether the server's file contains a wrapping token, which is valid for one start."""
     networks: Sequence[pulumi.Input[str]] = ()
@@ -127,10 +127,11 @@ class JwtLogin:
     server: str | None = None
     """The `sub` claim of the server's token. Pods need no entry: their subject is known."""
     rotator: str | None = None
+    """The `sub` claim of the rotator's token."""
     server_file: str | None = None
-    """File with the server's token; by default login/server in the local server's `folder`, which has
-    config/mcp.json."""
+    """File with the server's token; by default login/server in the local server's `folder`."""
     rotator_file: str | None = None
+    """File with the rotator's token; by default login/rotator in that folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -152,7 +152,7 @@ class VaultStore(StoreSection):
     max_versions: Annotated[
         int, between(3, 100, "versions: at least the pending, the current and the previous one")
     ] = 5
-    """Number of versions of each secret that Vault stores, the current one included."""
+    """Versions of each secret that Vault stores, the current one included."""
     audit_files: Annotated[
         Annotated[tuple[AuditFile, ...], AfterValidator(distinct)] | None, Field(examples=["[]"])
     ] = None

@@ -122,7 +122,7 @@ class Server(TypedDict):
     source: NotRequired[str]
     """Folder of the upstream server; by default the launcher finds or clones it."""
     reader: NotRequired[str]
-    """Identity with which the launcher reads: the ARN of an AWS role or user, or the object id of an Azure user."""
+    """Identity with which the launcher reads a store on AWS or Azure."""
     folder: NotRequired[str]
     """With a store other than dotenv, the folder for config/mcp.json, which has the server's entry for MCP clients.
     Relative to the project or absolute."""
@@ -142,13 +142,13 @@ class Server(TypedDict):
     encrypted: NotRequired[bool]
     """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     networks: NotRequired[list[str]]
-    """Ids of further overlay networks for server and rotator, e.g. the broker's. A change replaces the service."""
+    """Further overlay networks for server and rotator, e.g. the broker's. A change replaces the service."""
     constraints: NotRequired[list[str]]
     """Placement constraints, such as node.labels.zone==a."""
     spread: NotRequired[list[str]]
     """Labels of nodes, such as node.labels.zone. Replicas are spread evenly over the values of each label."""
     log_driver: NotRequired[LogDriver]
-    """Log driver of the component's containers; by default the daemon's."""
+    """Log driver of the containers; by default the daemon's."""
     registry_login: NotRequired[bool]
     """Whether nodes pull the image with the `docker login` of the machine that deploys."""
     login: NotRequired[str]
@@ -177,9 +177,9 @@ class Server(TypedDict):
     """Networks of clients that are not pods of the cluster, such as load balancers, or ingress controllers on a node's
     network."""
     pull_secrets: NotRequired[list[str]]
-    """Names of image pull secrets that you create in the namespace."""
+    """Image pull secrets that you create in the namespace."""
     pull_policy: NotRequired[ServerPullPolicy]
-    """imagePullPolicy of the pods. Kubernetes chooses the default."""
+    """imagePullPolicy of the pods; by default Kubernetes chooses."""
     run_as: NotRequired[ServerRunAs]
     """uid and gid of the pods. image: 10001, as in the image. platform: those that the platform assigns (OpenShift's
     restricted-v2)."""
@@ -196,14 +196,14 @@ class Server(TypedDict):
     certificate_issuer: NotRequired[CertificateIssuer]
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: NotRequired[Input[str]]
-    """URL of the cluster's OIDC issuer, for store azure. Entra then trusts External Secrets' service account."""
+    """For store azure: Entra then trusts External Secrets' service account."""
     reference: NotRequired[ServerReference]
     """How pods get the secrets, only if the store is vault. MountedFiles, the default: Vault's agent, which needs its
     injector in the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
     vault_cidrs: NotRequired[list[str]]
     """Networks of the Vault server, to which pods may connect; only if the store is vault."""
     oidc_provider: NotRequired[Input[str]]
-    """ARN of the cluster's OIDC provider, for store aws. AWS then trusts External Secrets' service account."""
+    """For store aws: AWS then trusts External Secrets' service account."""
     subnets: NotRequired[Input[list[Input[str]]]]
     """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: NotRequired[Input[list[Input[str]]]]
@@ -242,11 +242,15 @@ class Broker(TypedDict):
     host: NotRequired[str]
     tls: NotRequired[bool]
     ca_file: NotRequired[str]
+    """PEM file of the CAs that sign the broker's certificate; by default the system's CAs."""
     protocol: NotRequired[MqttProtocol]
+    """Version of MQTT."""
     client_certificate: NotRequired[bool]
+    """Whether the broker requires a client certificate."""
     topics: NotRequired[list[str]]
+    """Topic filters on which the server's users may publish and subscribe."""
     groups: NotRequired[list[str]]
-    """Groups of a Coreflux broker to which the server's users are added, for the broker's rules (`USER IN GROUP`)."""
+    """Groups that the server's users join on a Coreflux broker, for its rules (`USER IN GROUP`)."""
 
 
 class AgentKind(Enum):
@@ -278,8 +282,7 @@ class Issuer(TypedDict):
     """Lifetime of the CA in days. After two thirds of it, secretops creates the next CA, which you add to the broker's
     CAs."""
     arn: NotRequired[Input[str]]
-    """ARN of the CA. A CA of another account must be shared with the permission for the template of client
-    certificates."""
+    """A CA of another account must be shared with the permission for the template of client certificates."""
 
 
 class DotenvStoreKind(Enum):
@@ -295,7 +298,7 @@ class DotenvStore(TypedDict):
     """A folder on this machine, as in the Secret Management Guide."""
 
     root: NotRequired[str]
-    """Path, relative to the project or absolute, such as /etc/coreflux-mcp."""
+    """Path, absolute or relative to the project."""
     deliver: NotRequired[DotenvStoreDeliver]
     """What config/.env contains: the values (MQTT_PASSWORD), or the paths of their files (MQTT_PASSWORD_FILE)."""
 
@@ -341,8 +344,7 @@ class Vpc(TypedDict):
     subnets: Input[list[Input[str]]]
     security_groups: Input[list[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """A NAT gateway, or the VPC's endpoint of Secrets Manager. With an endpoint, functions access values only through
-    it."""
+    """How functions reach Secrets Manager. With an endpoint, they access values only through it."""
 
 
 class ExistingTrail(TypedDict):
@@ -362,7 +364,7 @@ class AwsStore(TypedDict):
 
     region: str
     account: str
-    """Twelve digits. Credentials of other accounts are rejected."""
+    """Credentials of other accounts are rejected."""
     operators: list[str]
     """Roles and users that may put and read values. Everybody else is denied, administrators included."""
     replicas: NotRequired[list[str]]
@@ -382,7 +384,7 @@ class AwsStore(TypedDict):
     kms_key: NotRequired[Input[str]]
     """Your own KMS key for the secrets. You set its policy. By default the stack creates a key."""
     log_kms_key: NotRequired[Input[str]]
-    """KMS key of functions' and tasks' logs; by default AWS' key."""
+    """KMS key for the logs of functions and tasks; by default AWS' key."""
     permissions_boundary: NotRequired[Input[str]]
     """Permissions boundary of each role."""
     role_path: NotRequired[str]
@@ -403,7 +405,7 @@ class DnsZones(TypedDict):
 
 
 class PrivateEndpoint(TypedDict):
-    """Private endpoints of vault and lease in a virtual network."""
+    """Private endpoints of the key vault and the lease's storage account in a virtual network."""
 
     subnet: Input[str]
     """A subnet for the endpoints. The Container Apps environment needs a different subnet."""
@@ -411,7 +413,7 @@ class PrivateEndpoint(TypedDict):
 
 
 class VaultNetwork(TypedDict):
-    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied. With server kubernetes or local, add the egress addresses of the cluster or of your machine."""
+    """Networks that may connect to the key vault and the lease's storage account, in addition to the stack's containers. All others are denied. With server kubernetes or local, add the egress addresses of the cluster or of your machine."""
 
     addresses: NotRequired[list[str]]
     subnets: NotRequired[list[Input[str]]]
@@ -431,34 +433,32 @@ class AzureStore(TypedDict):
     """A key vault in one resource group of one subscription."""
 
     tenant: str
-    """Entra tenant, a GUID."""
+    """Entra tenant."""
     subscription: str
-    """GUID of the subscription of all resources."""
+    """Subscription of all resources."""
     location: str
     """Region of all resources, such as westeurope."""
     operators: list[str]
     """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     resource_group: NotRequired[str]
-    """Name of an existing resource group; by default a group is created."""
+    """An existing resource group; by default a group is created."""
     subnet: NotRequired[Input[str]]
-    """Resource id of a subnet that is delegated to Container Apps. By default the environment is in Azure's own
-    network."""
+    """A subnet that is delegated to Container Apps. By default the environment is in Azure's own network."""
     network: NotRequired[VaultNetwork]
-    """Networks that reach vault and lease; all others are denied."""
     open_to_internet: NotRequired[bool]
-    """If true, every network may connect to vault and lease, and roles alone protect them. Do not set `network`
-    then."""
+    """Set it to true in place of `network` to allow every network. Then only roles protect the values."""
     image: NotRequired[Input[str]]
     """The rotator's image; by default the server's, if it has one."""
     registry: NotRequired[Input[str]]
-    """Resource id of the Azure container registry with the images; by default images are pulled without a login."""
+    """The registry with the images; by default images are pulled without a login."""
     zone_redundant: NotRequired[bool]
-    """Whether environment and lease are zone-redundant. Azure cannot change this for existing resources."""
+    """Whether Container Apps and the lease's storage are zone-redundant. Azure cannot change this for existing
+    resources."""
     generation: NotRequired[int]
     """Increase it to redeploy a destroyed stack while the names of its deleted vault and workspace are still
     reserved."""
     workspace: NotRequired[Workspace]
-    """An existing workspace. You set its retention and its readers. By default the stack creates a workspace."""
+    """An existing Log Analytics workspace. You set its retention and readers. By default the stack creates one."""
     retention_days: NotRequired[int]
     """Retention of a new workspace, in days."""
     alert_emails: NotRequired[list[str]]
@@ -479,9 +479,9 @@ class VaultAppRole(TypedDict):
     """Log in by AppRole, on a platform that gives programs no identity. An operator creates each secret id in Vault."""
 
     server_file: NotRequired[str]
-    """File with the server's secret id; by default login/server in the local server's `folder`, which has
-    config/mcp.json."""
+    """File with the server's secret id; by default login/server in the local server's `folder`."""
     rotator_file: NotRequired[str]
+    """File with the rotator's secret id; by default login/rotator in that folder."""
     wrapped: NotRequired[bool]
     """Whether the server's file contains a wrapping token, which is valid for one start."""
     networks: NotRequired[list[str]]
@@ -501,10 +501,11 @@ class VaultJwt(TypedDict):
     server: NotRequired[str]
     """The `sub` claim of the server's token. Pods need no entry: their subject is known."""
     rotator: NotRequired[str]
+    """The `sub` claim of the rotator's token."""
     server_file: NotRequired[str]
-    """File with the server's token; by default login/server in the local server's `folder`, which has
-    config/mcp.json."""
+    """File with the server's token; by default login/server in the local server's `folder`."""
     rotator_file: NotRequired[str]
+    """File with the rotator's token; by default login/rotator in that folder."""
 
 
 class VaultKubernetes(TypedDict):
@@ -551,15 +552,15 @@ class VaultStore(TypedDict):
     """Server and rotator log in with one of three methods; by default with `kubernetes` in a cluster, otherwise with
     `approle`."""
     max_versions: NotRequired[int]
-    """Number of versions of each secret that Vault stores, the current one included."""
+    """Versions of each secret that Vault stores, the current one included."""
     audit_files: NotRequired[list[str]]
     """Files of the Vault server's audit log, which covers all stacks. By default a production stack uses /vault/audit
-    and standard output. An empty list enables no device, for example if another stack enables them."""
+    and standard output. An empty list enables no device."""
     pki: NotRequired[VaultPki]
 
 
 class Rotation(TypedDict):
-    """Cadences and grace period. The Secret Management Guide limits cadences: 90 days for broker users, 6 months for agent keys."""
+    """How often secrets rotate, and how long readers may use the previous version (`grace_seconds`). The Secret Management Guide limits the days: 90 for broker users, 6 months for agent keys."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]
@@ -573,7 +574,7 @@ class Reader(Enum):
 
 
 class DeclaredSecret(TypedDict):
-    """A secret that you add, such as a connection string. An operator supplies its values."""
+    """A secret that you add, such as a connection string. An operator supplies its values, and is reminded after `remind_after_days`."""
 
     fields: list[str]
     readers: NotRequired[list[Reader]]

@@ -21,7 +21,9 @@ def import_(
     source: Annotated[
         str,
         typer.Option(
-            "--from", metavar="PATH", help="A .env, a folder, a compose file (.yaml), or - for kubectl get secret."
+            "--from",
+            metavar="PATH",
+            help="A .env, a folder, a compose file (.yaml), or - for the output of kubectl get secret.",
         ),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and test, and publish nothing.")] = False,
