@@ -79,7 +79,7 @@ def measure(folder: Path, say: Callable[[str], None]) -> Measured:
         texts.append(f"### {stack}\n\nOn {place.provider}.\n\n{table(rows(runs))}")
         broken += broken_promises(stack, runs)
     if broken:
-        texts.append(f"**This run broke the promise:** {'; '.join(broken)}.")
+        texts.append("**This run broke the promise:**\n\n" + "\n".join(f"- {each}" for each in broken))
     return Measured("\n\n".join(texts), broken)
 
 
