@@ -69,9 +69,9 @@ documentation shows.
 BAD_INPUT = """
 ## Broken stack files and random input
 
-For a table of broken stack files, a test checks that each error names its place, the rule and the remedy, that all
-errors of a file are reported at once, and that no error repeats a text that may be a secret. A table of unusual stack
-files checks that these are accepted.
+The tests have a table of broken stack files. Each error must name its place, the rule and the remedy. All errors of a
+file must be reported at once, and no error may repeat a text that may be a secret. Another table has unusual stack
+files, which must be accepted.
 
 If a stack file is not valid YAML, Pulumi's own error prints the line and may repeat its text: a password that begins
 with `*` looks like the name of an unknown YAML alias. `make up` and `make preview` therefore check the whole file
