@@ -1,4 +1,4 @@
-"""axe-core, npm's accessibility checker (MPL-2.0), for the report's test. Its file is downloaded."""
+"""Download axe-core, an accessibility checker from npm (MPL-2.0), for the report's test."""
 
 from __future__ import annotations
 

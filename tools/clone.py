@@ -32,7 +32,7 @@ LOCKED = ("uv.lock", "pyproject.toml", "secretops/pyproject.toml")
 
 @dataclass(frozen=True, kw_only=True)
 class CloudProvider:
-    """Pulumi's provider for a cloud. `credentials` is a text about how to configure them."""
+    """Pulumi's provider for a cloud. `credentials` explains how to configure credentials."""
 
     name: str
     package: str
@@ -165,7 +165,7 @@ def _pulumi_key() -> str:
 def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
     """Install the providers of `stack` next to our build of Pulumi. Return whether any was missing. Raises SetupError.
 
-    For the official CLI do nothing, because it downloads providers itself.
+    Does nothing for the official CLI, which downloads providers itself.
     """
     if not _built(root / ".venv"):
         return False

@@ -13,7 +13,7 @@ from secretops.values import Value
 def remove(manifest: Manifest, admin: Value | None) -> tuple[str, dict[str, str]]:
     """Delete the stack's users on the broker. Ignore users that do not exist.
 
-    Return the reason of a failure, or "", and map each user that may remain to the command that removes it.
+    Return the reason of a failure or "", and a map from each user that may remain to the command that removes it.
     """
     broker, users = manifest.broker, [user for secret in manifest.secrets for user in secret.users]
     is_mosquitto = broker.kind is BrokerKind.MOSQUITTO

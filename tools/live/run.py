@@ -102,7 +102,7 @@ class Live:
             raise UsageError(f"stack {self.copy.name} exists", rule=rule, remedy=remedy, code="live-name-taken")
 
     def prove(self) -> None:
-        """Run the steps that are not done yet. Then remove the copy, also after a failure or an interruption."""
+        """Run the steps that are not done yet. Then remove the copy, even after a failure or an interruption."""
         self._save()
         try:
             for step, check in self._steps().items():

@@ -32,7 +32,7 @@ def utc() -> str:
 
 
 class CheckOutcome(BaseModel):
-    """The result of a check. `seconds` is the time since the check before it."""
+    """The result of a check. `seconds` is the time since the previous check."""
 
     result: Result
     detail: str

@@ -64,7 +64,7 @@ class Throwaway:
 
     @property
     def client(self) -> dict[str, str]:
-        """Return the region and the context of the stack file, or "": the platform's client needs them."""
+        """Return the stack file's region and context, each "" if not set. The platform's client needs them."""
         config = self._document["config"]
         return {"region": config["store"].get("region") or "", "context": config["server"].get("context") or ""}
 

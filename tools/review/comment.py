@@ -1,5 +1,5 @@
-"""The review as a Markdown comment: changes of the files that judge it, broken rules, stacks, then changes, most
-serious first.
+"""The review as a Markdown comment: changes to the files in judges.py, broken rules, stacks, then changes, most serious
+first.
 
 Its length is limited, and the rest is only counted. All of its text except names comes from the program that posts it.
 """

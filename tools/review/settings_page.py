@@ -24,7 +24,7 @@ def rules() -> dict[str, str]:
 
 
 def known(path: str) -> str:
-    """Return the path if it is documented, otherwise its nearest documented parent, or nothing."""
+    """Return the path if it is documented, otherwise its nearest documented parent, or ""."""
     while path and path not in rules() and not any(one.startswith(f"{path}.") for one in rules()):
         path = path.rpartition(".")[0]
     return path

@@ -253,8 +253,8 @@ def _places(before: Inputs, after: Inputs) -> dict[str, str]:
 
 
 def _follows(before: Any, after: Any, places: Mapping[str, str]) -> bool:
-    """Return whether an input changes only by `places`, the texts that a provider's move replaces, or by becoming
-    unknown."""
+    """Return whether an input only becomes unknown, or changes only by `places`, texts that a provider's move
+    replaces."""
     if isinstance(before, dict) and isinstance(after, dict):
         return before.keys() == after.keys() and all(_follows(before[key], after[key], places) for key in before)
     if isinstance(before, list) and isinstance(after, list):

@@ -36,7 +36,8 @@ Method = Callable[[Any, Any, Any], Any]
 
 
 def refusing(method: Method) -> Method:
-    """Return a method that answers a RefusedError with its text, and another exception as a defect of the stand-in."""
+    """Return a method that answers a RefusedError with its text, and any other exception as a defect of the
+    stand-in."""
 
     @functools.wraps(method)
     def answered(self: Any, request: Any, context: Any) -> Any:

@@ -165,5 +165,5 @@ VERSION_PREFIX = "SECRETOPS_VERSION_"
 
 
 def version_variable(secret: str) -> str:
-    """Return the name of the environment variable with the id of the version of `secret` that a reader receives."""
+    """Return the name of the environment variable with the id of a reader's version of `secret`."""
     return f"{VERSION_PREFIX}{secret.upper().replace('-', '_')}"

@@ -1,4 +1,4 @@
-"""Which changes replace a resource: those of place and name, and those in a table for other properties."""
+"""Which changes replace a resource: changes of its place or name, and of properties in a table."""
 
 from __future__ import annotations
 

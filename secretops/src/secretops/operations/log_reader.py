@@ -1,4 +1,4 @@
-"""Read logs line by line, also gzipped ones, in bounded memory."""
+"""Read logs, which may be gzipped, line by line in bounded memory."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Session:
         return platform_of(self.manifest.store)
 
     def check_owner(self) -> None:
-        """Raise UsageError if this machine's credentials open another store than the manifest's."""
+        """Raise UsageError if this machine's credentials open a store other than the manifest's."""
         self.platform.check_owner(self.manifest.store, self.store)
 
     def salvage(self) -> Salvage | None:

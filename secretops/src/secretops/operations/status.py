@@ -67,7 +67,8 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Return a row for each secret and orphaned secret, and a row for each entry of NO_SECRETS that needs a person.
+    """Return a row for each secret and each orphaned secret. External certificates and public lines have a row if they
+    need a person.
 
     A row has a note for each unreadable fact. Raises UsageError, and the first error if no secret is readable.
     """
