@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a file, PATH has only tools/
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # when this file is run, sys.path has only tools/
 
 from tools.scanners import SCANNERS, NotHadError, Report
 from tools.worktree import ScanError, Tree

@@ -397,12 +397,12 @@ class Live:
         return self.run("pulumi", *words, "--stack", self.copy.name, "--non-interactive", quiet=quiet)
 
     def _listed(self) -> list[dict[str, Any]] | None:
-        # The user's stacks. None is unknown.
+        # Returns the user's stacks, or None if they are unknown.
         done = self.run("pulumi", "stack", "ls", "--json", "--non-interactive")
         return None if done.code else json.loads(done.out)
 
     def _stacks(self) -> set[str] | None:
-        # The names of the user's stacks, without their organization. None is unknown.
+        # Returns the names of the user's stacks without their organization, or None if they are unknown.
         found = self._listed()
         return None if found is None else {one["name"].rpartition("/")[2] for one in found}
 
@@ -431,7 +431,7 @@ class Live:
             ids += [one["id"]] if "id" in one and not one.get("external") and one["id"] not in ids else []
 
     def _words(self, of_type: str = "") -> Iterator[Mapping[str, str]]:
-        # The names that a command may contain: those of the store, and of each resource of a type.
+        # Yields the words that a command may contain: those of the store, with each resource of a type.
         store = self.manifest.store.model_dump(mode="json") if self._has_manifest() else {}
         base = self.copy.client | {key: str(one) for key, one in store.items() if one is not None}
         for found in self.state.resources.get(of_type, ()) if of_type else ("",):

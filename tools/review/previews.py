@@ -29,8 +29,8 @@ CHOSEN = ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN")
 PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105  # nosec B105 - a variable's name
 # Maximum seconds of a command, since Pulumi's Kubernetes provider waits endlessly for a cluster.
 AT_MOST = 1200
-# No cluster: the provider returns objects as written without an API server. The token
-# prevents a prompt for a user name; nothing listens on port 1.
+# Names no cluster. Without an API server, the provider returns objects as written. The token prevents a prompt for a
+# user name; nothing listens on port 1.
 NO_CLUSTER = """\
 apiVersion: v1
 kind: Config

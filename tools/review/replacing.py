@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 FOLDER = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder"
 
-# By package.
+# Package -> module with the table.
 _TABLES = {"aws": "tools.standin.aws", "azure-native": "tools.standin.azure", "vault": "tools.standin.vault"}
 
 

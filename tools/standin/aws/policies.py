@@ -34,9 +34,10 @@ DOCUMENTS: Mapping[str, Mapping[str, str]] = {
     "aws:ec2/vpcEndpoint:VpcEndpoint": {"policy": RESOURCE},
 }
 
-# Maximum bytes of a document. IAM does not count white space (the same page); other services do.
+# Maximum bytes of a document. IAM does not count white space; other services do.
 SIZES: Mapping[tuple[str, str], int] = {
-    # IAM user guide, IAM and AWS STS quotas: for all inline policies of a role together; here for a single one.
+    # IAM user guide, IAM and AWS STS quotas. The quota is for all inline policies of a role; here it limits each
+    # policy.
     ("aws:iam/rolePolicy:RolePolicy", "policy"): 10240,
     ("aws:iam/policy:Policy", "policy"): 6144,
     # Secrets Manager user guide, quotas: resource-based policy (and PutResourcePolicy in botocore).

@@ -25,10 +25,10 @@ VARIABLE = "STANDIN_VAULT_ADDR"
 
 DEADLINE = 120.0
 
-# As in Pulumi's provider.
+# Attempts, and seconds between them, as in Pulumi's provider.
 TRIES, PAUSE = 10, 0.5
 
-# An error that a new KV mount answers for a moment.
+# Error with which a new KV mount answers for a moment.
 NOT_YET = "Upgrading from non-versioned to versioned data"
 
 # Errors for missing resources that have status 400 or 500 in place of 404.

@@ -29,7 +29,7 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
 
-# The first is sent as a header, the second is Pulumi's own.
+# Inputs that are not in a request's body: the first is sent as a header, the second is Pulumi's own.
 NEVER_SENT = ("namespace", "__defaults")
 
 

@@ -257,7 +257,7 @@ class EmbeddedBroker:
         connection.send(packets.suback(packet_id, granted))
         user = self._users.get(session.username)
         for (topic_filter, _), qos in zip(wanted, granted, strict=True):
-            await asyncio.sleep(0)  # let others run
+            await asyncio.sleep(0)  # let other tasks run
             if session.connection is not connection:
                 return
             for message in list(self._retained.values()) if qos != packets.REFUSED else ():

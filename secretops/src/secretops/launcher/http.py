@@ -160,7 +160,7 @@ class Service:
         if mcp is None:
             return None
         self.calls.watch(mcp)
-        mcp.settings.transport_security = None  # since mcp 1.23 only localhost is allowed; Guard checks names
+        mcp.settings.transport_security = None  # mcp's own check allows only localhost; Guard checks names
         return mcp.sse_app() if self._options.transport is Transport.SSE else mcp.streamable_http_app()
 
     async def _mcp_or_wait(self, scope: Scope, receive: Receive, send: Send) -> None:

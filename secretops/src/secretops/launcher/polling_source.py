@@ -202,7 +202,7 @@ class PollingSource(DocumentSource):
         if (secret == REQUIRED and not in_use) or isinstance(error, UnreachableError | UsageError):
             raise error
         reason, _ = self._refused.get(secret, ("", 0.0))
-        # BACKOFF_FACTOR - 0.5, so that this time has passed at the next poll, which varies by a tenth
+        # BACKOFF_FACTOR - 0.5, so that this time has passed at the next poll, whose time varies by a tenth
         again = (BACKOFF_FACTOR - 0.5) * self._retry if in_use else REFUSED_SECONDS
         self._refused[secret] = str(error), self._clock() + again
         if reason != str(error):

@@ -89,7 +89,7 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
     server = cast(UpstreamServer, module)
     set_connection(settings, server.args)
     set_tool_settings(settings, server)
-    # The tool reconnect_mqtt would parse command line and environment, which have no password.
+    # The tool reconnect_mqtt would parse the command line and the environment, which do not contain the password.
     server.parse_args = lambda: server.args
     return server
 

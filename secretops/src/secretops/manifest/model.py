@@ -12,7 +12,7 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
-# A subclass is serialized as itself, for which pydantic needs its serializer.
+# Built at once: to serialize a value of a subclass with its own fields, pydantic needs the subclass's serializer.
 _BUILT = ConfigDict(defer_build=False)
 
 

@@ -54,7 +54,7 @@ class _StatusCollector(Collector):
         text = "Servers that report the current version of the secret, or another one."
         yield self._family("secret_servers", text, servers, "secret", "version")
         certificates = dict[tuple[str, ...], datetime]()
-        with suppress(SecretopsError):  # status has the reason
+        with suppress(SecretopsError):  # `status` prints the reason
             certificates = {(one.name, one.source): one.ends for one in external_certificates.find(self._session)}
         text = "When a certificate expires that others renew."
         yield self._family("certificate_expires_timestamp_seconds", text, certificates.items(), "name", "source")

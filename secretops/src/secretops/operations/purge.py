@@ -42,7 +42,7 @@ def purge(
 def _delete_agent_keys(
     session: Session, found: Mapping[str, tuple[Version, ...]], notify: Callable[[str], None]
 ) -> None:
-    # Before the values are removed, because only the store records which keys exist.
+    # Keys are deleted before the values, because only the store records which keys exist.
     secret = session.manifest.of_kind(SecretKind.AGENT_KEY)
     for version in found.get(secret.name, ()) if secret else ():
         if secret is None or not version.user or version.retired:

@@ -140,7 +140,7 @@ def publish(
         session.store.discard(secret.name, version.id)
         raise
     hint(session, secret, version.id)
-    # After the publication: with an entry but no version, `status` would report the secret as lost.
+    # Written after the publication: with an entry but no version, `status` would report the secret as lost.
     for step in ("prepare", "verify", "publish"):
         if step != "verify" or verified:
             session.journal.write(Entry(time=now, secret=secret.name, version=version.id, step=step, outcome=DONE))

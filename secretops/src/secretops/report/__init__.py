@@ -16,7 +16,7 @@ from secretops.operations.report import Report
 from secretops.printable import printable
 from secretops.report.charts import charts
 
-# Maximum rows of history and accesses on the page, and of a table that is open at first. The JSON has all rows.
+# Maximum rows of history and accesses on the page, and of a table that is expanded at first. The JSON has all rows.
 MOST_ROWS, SHORT = 1_000, 12
 
 

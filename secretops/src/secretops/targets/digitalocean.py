@@ -21,7 +21,7 @@ from secretops.values import Value
 Form = TypeVar("Form", bound=BaseModel)
 
 API = "https://api.digitalocean.com"
-API_VARIABLE = "DIGITALOCEAN_API_URL"  # replaces API, as in DigitalOcean's provider for Terraform
+API_VARIABLE = "DIGITALOCEAN_API_URL"  # overrides API, as in DigitalOcean's provider for Terraform
 
 # The token's scopes; genai:read requires regions:read, sizes:read and actions:read.
 SCOPES = "genai:create, genai:read, genai:delete"

@@ -30,7 +30,7 @@ from secretops.values import Value
 # Seconds in which a broker must end the sessions of a user with a new password.
 DROPPED_WITHIN = 5.0
 
-# Steps that a continued incident repeats, without a further effect.
+# Steps that run again when an incident is continued. They have no further effect.
 REPEATED = frozenset({Step.FREEZE, Step.REPLACE, Step.BOTH_SLOTS})
 
 
@@ -64,7 +64,7 @@ class _Containment:
     _supplied: Value | None
     _record: Record
     _sleep: Callable[[float], None]
-    # Line per broken file of the store that was set aside.
+    # A line for each broken file of the store that was set aside.
     _set_aside: list[str]
     # Exposed version -> its value, if the store still has it.
     _old: dict[str, Value] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class _Containment:
     def _with_serial(self, one: ExposedVersion) -> ExposedVersion:
         value = self._old.get(one.id)
         if value and (certificate := value.get("client.crt")):
-            from cryptography import x509  # AWS functions lack it
+            from cryptography import x509  # AWS functions do not have this package
 
             with suppress(ValueError):
                 serial = x509.load_pem_x509_certificates(certificate.encode())[0].serial_number
