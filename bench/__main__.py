@@ -29,7 +29,7 @@ DONE, PROMISE_BROKEN, PART_MISSING = 0, 1, 2
 def main(arguments: list[str]) -> int:
     names = [name for name in arguments if name != "--check"]
     if unknown := [name for name in names if name not in PARTS]:
-        print(f"{unknown[0]}: no part; there are {', '.join(PARTS)}", file=sys.stderr)
+        print(f"{unknown[0]}: not a part; the parts are {', '.join(PARTS)}", file=sys.stderr)
         return PART_MISSING
     return DONE if "--check" in arguments else _measure(names or PARTS)
 

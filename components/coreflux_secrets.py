@@ -70,7 +70,7 @@ def _missing_extra_reported(name: str) -> Iterator[None]:
             raise
         raise ComponentError(
             f"CorefluxSecrets {name}: {sdk} is not installed",
-            "the Python packages for the platforms of store and server must be installed",
+            "the Python packages for the platforms of the store and the server must be installed",
             install_command(registry.extras()[sdk]),
             code="extra-missing",
         ) from None
@@ -91,7 +91,7 @@ def _check_providers(name: str, settings: Settings, opts: pulumi.ResourceOptions
             stack = f"store {settings.store.kind} and server {settings.server.kind}"
             raise ComponentError(
                 f"CorefluxSecrets {name}: unused provider of package {package}",
-                f"{stack} may only have providers of the packages that they use: {' and '.join(used) or 'none'}",
+                f"a stack with {stack} may only use providers of these packages: {' and '.join(used) or 'none'}",
                 "remove this provider from the component's options",
                 code="provider-unused",
             )
@@ -105,7 +105,7 @@ def _check_it_is_the_only_one(name: str) -> None:
         raise ComponentError(
             f"CorefluxSecrets {name}: this stack already has a CorefluxSecrets, {first}",
             "a stack must have only one CorefluxSecrets, because resources are named after the stack",
-            "declare the other server in its own stack",
+            "declare each server in a stack of its own",
             code="component-twice",
         )
     _opened[stack] = name
@@ -203,7 +203,7 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
                     yield from _not_plain(f"{where}.{key}", inner)
                 else:
                     yield Problem(
-                        f"{where}: a key that is a {type(key).__name__}",
+                        f"{where}: a key of type {type(key).__name__}",
                         "keys must be text",
                         "write the key as a string",
                         code="key-not-text",
@@ -214,6 +214,6 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
         case None | bool() | int() | float() | str():
             return
         case _:
-            rule = "it must be plain data, as in a stack file"
+            rule = "the entry must be plain data, as in a stack file"
             remedy = "pass text, a number, true or false, or a list or mapping of these"
             yield Problem(f"{where}: a {type(entry).__name__}", rule, remedy, code="entry-not-plain")

@@ -40,7 +40,7 @@ A rule judges what a stack **declares**: the inputs of its resources and its out
 
 - that the account still matches the declaration: `secretops doctor` and a drift run check that;
 - that people do what a control requires of them, or that an auditor accepts the evidence;
-- what the list of [rules](rules.md) has under *Does not show*.
+- what the list of [rules](rules.md) has under *Limitation*.
 
 No rule and no page makes you compliant: a control also requires what no program can declare, such as what people do.
 
@@ -119,7 +119,7 @@ def _rules() -> Iterator[str]:
         for rule in those:
             controls = ", ".join(map(_link, rule.controls))
             yield from ("", f"### {rule.name}", "", rule.sentence, "")
-            yield from (f"- Does not show: {rule.limitation}", f"- Judged: {_when(rule)}", f"- Serves: {controls}")
+            yield from (f"- Limitation: {rule.limitation}", f"- Judged: {_when(rule)}", f"- Serves: {controls}")
             if rule.later:
                 yield f"- A first preview can't judge it in full: {rule.later}."
 
@@ -173,7 +173,7 @@ def main(arguments: list[str]) -> int:
     except (OSError, ValueError):
         evidence = None
     if not isinstance(evidence, dict) or evidence.get("form") != FORM:
-        sys.stderr.write(f"{arguments[0]}: no evidence of form {FORM}: python -m policies --json writes it\n")
+        sys.stderr.write(f"{arguments[0]}: this is not evidence of form {FORM}: python -m policies --json writes it\n")
         return 2
     folder = Path(arguments[1] if len(arguments) > 1 else "compliance")
     folder.mkdir(parents=True, exist_ok=True)

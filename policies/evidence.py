@@ -55,8 +55,8 @@ def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgment
 def _failed(rule: Rule, urn: str, error: Exception) -> Finding:
     """Return the finding for a rule that raised `error`, without the error's text, which may contain a property."""
     message = (
-        f"{rule.name} can't judge a form of resource ({type(error).__name__}): report this, with the type of "
-        "the resource"
+        f"{rule.name} fails on this resource ({type(error).__name__}): report this defect, with the type of the "
+        "resource"
     )
     return Finding(urn, message)
 

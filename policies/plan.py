@@ -226,7 +226,7 @@ def plan_of_preview(text: str) -> Plan:
                 provider=(new.get("provider") or "").rpartition("::")[0].rpartition("::")[2],
             )
     if not urn or outputs is None:
-        raise NoPlanError(f"a preview that got through is judged, by its events: {_STREAM}")
+        raise NoPlanError(f"rules judge the events of a preview that succeeded: {_STREAM}")
     stack, project = urn.split(":", 3)[2], urn.split("::")[1]
     return plan_from(found.values(), judged(outputs), project=project, stack=stack)
 
@@ -238,7 +238,7 @@ def _events(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         try:
             event = json.loads(line)
         except ValueError:
-            raise NoPlanError(f"no event of a preview in a line that begins as one: {_STREAM}") from None
+            raise NoPlanError(f"a line begins like an event of a preview, but is not JSON: {_STREAM}") from None
         for kind in ("resourcePreEvent", "resOutputsEvent"):
             new = event.get(kind, {}).get("metadata", {}).get("new") if isinstance(event.get(kind), Mapping) else None
             if isinstance(new, Mapping) and isinstance(new.get("urn"), str):

@@ -47,7 +47,9 @@ class CloudProvider:
 # Kinds of store whose provider has a stand-in.
 CLOUDS = {
     "aws": CloudProvider(name="AWS", package="aws", credentials="AWS_PROFILE, AWS_ACCESS_KEY_ID, a role"),
-    "azure": CloudProvider(name="Azure", package="azure-native", credentials="az login, ARM_CLIENT_ID and its like"),
+    "azure": CloudProvider(
+        name="Azure", package="azure-native", credentials="az login, or variables such as ARM_CLIENT_ID"
+    ),
     "vault": CloudProvider(name="Vault", package="vault", credentials="VAULT_TOKEN, vault login"),
 }
 

@@ -37,11 +37,11 @@ class PackedFile:
                     member = archive.extractfile(self.member)
                     content = member.read() if member else b""
             except (ValueError, KeyError, tarfile.TarError, OSError) as error:
-                problem = f"  {self.package} is no package with {self.member} in it: {error}"
+                problem = f"  {self.package} is not a package with {self.member}: {error}"
                 raise SetupError(step, problem, REMEDY) from error
         if _checksum(content) != self.sha256:
             problem = f"  {self.package} holds another {self.member}"
-            raise SetupError(step, problem, "see what changed before its checksum is changed")
+            raise SetupError(step, problem, "find out what changed before you change the checksum")
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_bytes(content)
 
@@ -49,7 +49,7 @@ class PackedFile:
 def find(what: str) -> str:
     npm = shutil.which("npm")
     if npm is None:
-        remedy = "install Node.js 20 or newer with npm, or unset CI to skip those tests"
+        remedy = "install Node.js 20 or newer with npm, or unset CI to skip these tests"
         raise SetupError(f"parts for the tests of {what}", "  there is no npm", remedy)
     return npm
 

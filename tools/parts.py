@@ -100,7 +100,7 @@ def install_packages(*, must: bool) -> None:
     if shutil.which("apt-get") is None:
         reason = "this is not a Debian"
     elif os.geteuid() != 0:
-        reason = f"this is not root (sudo {install})"
+        reason = f"this account is not root (sudo {install})"
     if reason:
         if must:
             problem = f"  missing: {', '.join(missing)}; {reason}"
@@ -115,7 +115,7 @@ def install_packages(*, must: bool) -> None:
     ]
     units = [unit for package in missing for unit in UNITS.get(package, ())]
     if units and shutil.which("systemctl"):
-        steps.append(("none of them at the next boot", ["systemctl", "disable", *units]))
+        steps.append(("disabling their services at the next boot", ["systemctl", "disable", *units]))
     try:
         with no_service_starts():
             for step, argv in steps:

@@ -65,11 +65,14 @@ def problems(source: Path, tag: str) -> Iterator[str]:
     for name in VERSIONS:
         version = tomllib.loads((source / name).read_text())["project"]["version"]
         if tag != f"v{version}":
-            yield f"{name}: version {version} [release-version]\n    the tag {tag} must be v and the version"
-            yield "    -> change the version, or delete the tag and push another"
+            yield f"{name}: version {version} [release-version]\n    the tag {tag} must be the letter v and the version"
+            yield "    -> change the version, or delete the tag and push another tag"
     if not notes(source, tag):
         yield f"CHANGELOG.md: no section {tag.removeprefix('v')} [release-notes]"
-        yield f"    it must begin with: ## [{tag.removeprefix('v')}] - YYYY-MM-DD\n    -> rename the section Unreleased"
+        yield (
+            f"the section must begin with: ## [{tag.removeprefix('v')}] - YYYY-MM-DD\n    -> rename the section "
+            "Unreleased"
+        )
 
 
 def notes(source: Path, tag: str) -> str:
@@ -93,7 +96,7 @@ def build(source: Path, folder: Path, text: str) -> None:
         run_step(
             f"the wheel of {name}/",
             [*command, *pins, source / name],
-            remedy=f"build it by hand: uv build {name}",
+            remedy=f"build the wheel by hand: uv build {name}",
             env={"SOURCE_DATE_EPOCH": time, "UV_PYTHON": sys.executable},
         )
     run_step(

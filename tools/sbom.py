@@ -73,7 +73,7 @@ def _export() -> str:
     extras = [word for extra in EXTRAS for word in ("--extra", extra)]
     options = ("--quiet", "--frozen", "--no-dev", "--no-emit-workspace", "--package", DISTRIBUTION)
     command = [str(provide_uv()), "export", *options, *extras, "--format", "cyclonedx1.5"]
-    return run_step("uv export", command, remedy="uv lock, if pyproject.toml has changed")
+    return run_step("uv export", command, remedy="if pyproject.toml has changed: uv lock")
 
 
 def _python(exported: list[dict[str, Any]], found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -82,7 +82,7 @@ def _python(exported: list[dict[str, Any]], found: Mapping[str, Any]) -> Iterato
     }
     locked = {(_normal(one["name"]), one["version"]): one for one in exported}
     if strange := sorted(name for name, version in installed - locked.keys()):
-        problem = f"  uv.lock does not have {', '.join(strange)} as the image has it"
+        problem = f"  uv.lock does not have the image's version of {', '.join(strange)}"
         raise SetupError("compare the image with uv.lock", problem, "make image from this clone, then make sbom")
     yield from (locked[one] for one in sorted(installed))
 

@@ -176,7 +176,7 @@ def rule_of(field: FieldInfo) -> str:
             if detail["loc"][-1:] == ("[key]",):
                 many = "a mapping; each key: "
             found.append(
-                (detail["type"] in OF_A_SHAPE | {"too_short"}, many + problem.rule.removeprefix("it must be "))
+                (detail["type"] in OF_A_SHAPE | {"too_short"}, many + problem.rule.removeprefix("the entry must be "))
             )
     return min(found, key=lambda one: one[0])[1]
 

@@ -33,7 +33,7 @@ class Tree:
             raise ScanError(
                 f"{folder} is not in a git work tree",
                 output=top.stderr,
-                remedy="scan a clone; an archive has no history",
+                remedy="scan a clone, because an archive has no history",
             )
         root = Path(top.stdout.rstrip("\n"))
         listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")

@@ -299,7 +299,7 @@ class AwsAccessTrail(Component):
             "denied-read": ("a read of a secret was denied", {"": patterns.denied_read(names)}),
             "deletion": ("a secret was scheduled for deletion", {"": patterns.deletion(names)}),
             "policy-change": (
-                "a secret's policy, rotation or replicas changed; pulumi up triggers it, too",
+                "a secret's policy, rotation or replicas changed; pulumi up also triggers this alarm",
                 {"": patterns.policy_change(names)},
             ),
             "key-change": (
@@ -307,18 +307,18 @@ class AwsAccessTrail(Component):
                 _numbered(pulumi.Output.all(*some).apply(patterns.key_change) for some in batches),
             ),
             "role-change": (
-                "trust or rights of a role of this stack or of an operator changed; pulumi up triggers it, too",
+                "trust or rights of a role of this stack or of an operator changed; pulumi up also triggers this alarm",
                 {
                     "": patterns.role_change(names, args.declared),
                     **({"users": patterns.user_change(names, users)} if users else {}),
                 },
             ),
             "function-change": (
-                "code or settings of a function of this stack changed; pulumi up triggers it, too",
+                "code or settings of a function of this stack changed; pulumi up also triggers this alarm",
                 {"": patterns.function_change(functions)} if functions else {},
             ),
             "role-use": (
-                "a function or task got a role of this stack, or a task was run by hand; pulumi up triggers it, too",
+                "a function or task got a role of the stack, or a task ran by hand; pulumi up also triggers this alarm",
                 {"": patterns.role_use(names)},
             ),
             "trail-change": (
@@ -342,7 +342,7 @@ class AwsAccessTrail(Component):
 
     def _watch_functions(self) -> None:
         of_stack = {"Stack": self._names.stack}
-        failed = "the tick failed for a secret: its log has the reason"
+        failed = "the tick failed for a secret: the tick's log has the reason"
         for metric, description in {"Overdue": "a rotation is overdue", "Failed": failed}.items():
             self._alarm(f"tick-{metric.lower()}", description, namespace=PROJECT, metric=metric, dimensions=of_stack)
         aws.cloudwatch.MetricAlarm(

@@ -49,7 +49,9 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
         if server and not isinstance(server, EcsServer):
             yield from _read_from_elsewhere(server)
         if server and not server.is_remote:
-            yield from out_of_reach("store aws", broker, "goes into the functions that rotate", runs="function")
+            yield from out_of_reach(
+                "store aws", broker, "the file becomes part of the rotation functions", runs="function"
+            )
             yield from not_fetched(
                 secrets, "store aws and server local", "write readers: [rotator], or remove the secret"
             )
@@ -66,7 +68,7 @@ def warnings(store: AwsStore) -> Iterator[str]:
             here = [one for one in every if re.fullmatch(REGION, one) and names.at(one).partition == names.partition]
             meant = did_you_mean(region, here, otherwise="check the spelling.")
             yield (
-                f"{where}: {region} unknown to the installed AWS provider: {meant} Ignore this warning for a newer "
+                f"{where}: {region} is unknown to the installed AWS provider: {meant} Ignore this warning for a newer "
                 "region"
             )
 
@@ -74,9 +76,11 @@ def warnings(store: AwsStore) -> Iterator[str]:
 def _on_ecs(
     server: EcsServer, broker: BrokerSettings | None, secrets: Mapping[str, DeclaredSecret]
 ) -> Iterator[Problem]:
-    yield from out_of_reach("server ecs", broker, "goes into the tasks and the functions that rotate", runs="task")
+    yield from out_of_reach(
+        "server ecs", broker, "the file becomes part of the tasks and the rotation functions", runs="task"
+    )
     yield from too_many_certificates(
-        broker, task.CA_LIMIT, "they go into the task definition, which ECS limits to 64 KiB"
+        broker, task.CA_LIMIT, "the certificates become part of the task definition, which ECS limits to 64 KiB"
     )
     if isinstance(broker, OutsideBroker) and broker.client_certificate and server.reference == "NativeRef":
         yield Problem(
@@ -94,7 +98,7 @@ def _balanced(server: EcsServer) -> Iterator[Problem]:
         yield Problem(
             "server.load_balancer: without server.allowed_hosts",
             "the launcher must know the host name that clients use, which is in the load balancer's certificate",
-            "add that name to server.allowed_hosts, for example allowed_hosts: [mcp.example.com]",
+            "add the certificate's host name to server.allowed_hosts, for example allowed_hosts: [mcp.example.com]",
             code="load-balancer-needs-host",
         )
     if len(known(server.subnets) or (1, 2)) == 1:
@@ -269,7 +273,7 @@ def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
         who = "user/coreflux-mcp-server" if server.is_remote else "role/developer"  # a Swarm logs in with a user's key
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: required with store aws",
-            "server.reader must be the ARN of a role or user, with which the launcher reads the store",
+            "server.reader must be the ARN of the role or user with which the launcher reads the store",
             f"write the ARN in server.reader, for example reader: arn:aws:iam::123456789012:{who}",
             code="reader-missing",
         )

@@ -15,7 +15,7 @@ Region = Annotated[
     matching(
         REGION,
         "the code of an AWS region in the partition aws or aws-us-gov",
-        "write it like eu-central-1",
+        "for example eu-central-1",
     ),
 ]
 _IN = "arn:aws(-us-gov)?"
@@ -25,7 +25,7 @@ def _id_of(kind: str, called: str = "") -> AfterValidator:
     return matching(
         rf"{kind}-[0-9a-f]{{8,17}}",
         f"the id of a {called or kind}",
-        f"write it like {kind}-0123456789abcdef0",
+        f"for example {kind}-0123456789abcdef0",
         is_id=True,
     )
 
@@ -48,11 +48,11 @@ WayOut = Annotated[
     matching(
         r"(vpce|nat)-[0-9a-f]{8,17}",
         "the id of the VPC's endpoint of Secrets Manager, or of the NAT gateway of store.vpc.subnets",
-        "write it like vpce-0123456789abcdef0 or nat-0123456789abcdef0",
+        "for example vpce-0123456789abcdef0 or nat-0123456789abcdef0",
     ),
     MayBeOutput(),
 ]
-_DIGITS = "the twelve digits of the account in quotes: without quotes YAML reads a number"
+_DIGITS = "the account's twelve digits, in quotes because YAML reads digits without quotes as a number"
 _YOURS = "aws sts get-caller-identity shows your account"
 Account = Annotated[
     str, matching(r"\d{12}", _DIGITS, _YOURS), no_number(_DIGITS, f"put quotes around the digits; {_YOURS}")
@@ -75,7 +75,7 @@ Operator = Annotated[
     matching(
         rf"{_IN}:iam::\d{{12}}:(role|user)/[\w+=,.@/-]+",
         "the ARN of an IAM role or user, without a wildcard",
-        "write it like arn:aws:iam::123456789012:role/secrets-operator",
+        "for example arn:aws:iam::123456789012:role/secrets-operator",
         meant=_role_of_session,
     ),
 ]
@@ -144,7 +144,7 @@ RolePath = Annotated[
     matching(
         r"(?=.{1,512}$)/([\w+=,.@-]+/)*",
         "an IAM path of at most 512 letters, digits and + = , . @ _ - /, with / at its beginning and end",
-        "write it like /platform/mcp/",
+        "for example /platform/mcp/",
     ),
 ]
 KeyArn = Annotated[
@@ -164,7 +164,7 @@ TagKey = Annotated[
         r"(?!aws:|(project|stack)$)[\w .:/=+@-]{1,128}",
         "a key of a tag: at most 128 letters, digits, spaces, and . : / = + @ - _; not project or stack, "
         "which the stack sets, and not aws:..., which AWS reserves",
-        "write it like cost-center",
+        "for example cost-center",
     ),
 ]
 CertificateArn = Annotated[

@@ -47,9 +47,9 @@ def handle(
     brought = [message for message, time in came.items() if begun >= time + A_SECOND]
     if len(brought) < len(came) or state == "FAILED":
         ecs.update_service(cluster=cluster, service=service, forceNewDeployment=True)
-        text = f"a new deployment, for the version of {max(came.values()):%Y-%m-%d %H:%M:%S}"
+        text = f"started a deployment for the version of {max(came.values()):%Y-%m-%d %H:%M:%S}"
     else:
-        text = f"the deployment that has begun at {begun:%H:%M:%S}, after the new versions, is {state}"
+        text = f"the deployment of {begun:%H:%M:%S} has all new versions, and is {state}"
     done = set(brought) if state == "COMPLETED" else set()
     print(json.dumps({"level": "INFO", "message": text, "waiting": len(came) - len(done)}))  # noqa: T201 - a log
     return {"batchItemFailures": [{"itemIdentifier": message} for message in came if message not in done]}

@@ -118,7 +118,7 @@ class AzureAccessTrail(Component):
                 roles.LOG_READER,
                 operator,
                 scope=workspace,
-                why="secretops audit asks the trail who read what",
+                why="secretops audit queries the trail",
                 person=True,
             )
         alerts = Alerts(name=name, parent=self, place=place, workspace=workspace, emails=args.alert_emails)

@@ -134,7 +134,9 @@ class Alerts:
 
     def of_ticks(self, job: str) -> None:
         failed, silent = queries.tick_failed(job), queries.tick_lines(job)
-        self._rule("tick-failed", 2, "the tick failed for a secret: its log has the reason", failed, every=SELDOM)
+        self._rule(
+            "tick-failed", 2, "the tick failed for a secret: the tick's log has the reason", failed, every=SELDOM
+        )
         self._rule("tick-missing", 1, "the hourly tick does not run", silent, window="PT3H", every=SELDOM, none=True)
 
     def of_access(self) -> None:
@@ -142,7 +144,7 @@ class Alerts:
         monitor.ActivityLogAlert(
             f"{self._name}-alert-access-change",
             activity_log_alert_name=self._names.plain("access"),
-            description="access to secrets or the trail changed; pulumi up and a job's start trigger it, too",
+            description="access to secrets or the trail changed; pulumi up and a job's start also trigger this alert",
             resource_group_name=self._place.group,
             location="global",
             tags=self._place.tags,

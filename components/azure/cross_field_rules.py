@@ -22,7 +22,10 @@ def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
     secrets = parsed.get("secrets", {})
     if isinstance(server, ContainerAppServer):
         yield from out_of_reach(
-            "server containerapp", broker, "goes into the containers of server and rotator", runs="container"
+            "server containerapp",
+            broker,
+            "the file becomes part of the containers of server and rotator",
+            runs="container",
         )
         yield from not_fetched(secrets, "server containerapp", "write readers: [rotator], or remove the secret")
         yield from fetched_too_late(parsed.get("rotation"), "server containerapp")
@@ -30,12 +33,16 @@ def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _in_azure(store, server, secrets)
         yield from _of_networks(store, server)
         yield from too_many_certificates(
-            broker, write_files.LIMIT, "a container gets them as one variable, which Linux limits to 128 KiB"
+            broker,
+            write_files.LIMIT,
+            "a container gets the certificates as one variable, which Linux limits to 128 KiB",
         )
         if server and not isinstance(server, ContainerAppServer):
             yield from _read_from_elsewhere(server)
         if server and not server.is_remote:
-            yield from out_of_reach("store azure", broker, "goes into the containers that rotate", runs="container")
+            yield from out_of_reach(
+                "store azure", broker, "the file becomes part of the rotator's containers", runs="container"
+            )
             yield from not_fetched(
                 secrets, "store azure and server local", "write readers: [rotator], or remove the secret"
             )
@@ -67,7 +74,7 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
             yield Problem(
                 f"store.registry: missing, and {key} is in {host}",
                 "the registry must be known, so that the stack can grant its containers the role to pull",
-                f"write the id that this prints in store.registry: az acr show --name {host.partition('.')[0]} "
+                f"write the registry's id in store.registry; to print it: az acr show --name {host.partition('.')[0]} "
                 "--query id",
                 code="registry-missing",
             )
@@ -115,7 +122,7 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
     if isinstance(server, ContainerAppServer) and server.ingress == "network" and not store.subnet:
         yield Problem(
             "server.ingress: network, without store.subnet",
-            "ingress from the network requires a subnet: without one, the network is the internet",
+            "ingress: network requires store.subnet: without a subnet, the app is reachable from the internet",
             "add store.subnet, or remove server.ingress",
             code="ingress-needs-subnet",
         )
@@ -159,7 +166,7 @@ def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
     if server.kind == "local" and (not server.reader or server.reader.startswith("arn:")):
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: required with store azure",
-            "server.reader must be the object id of the user as which the launcher reads the vault",
+            "server.reader must be the object id of the user that the launcher logs in as to read the vault",
             "write the object id in server.reader; az ad signed-in-user show --query id prints yours",
             code="reader-missing",
         )

@@ -61,7 +61,7 @@ AzureLocation = Annotated[
     satisfying(
         LOCATIONS.__contains__,
         "a region of Azure's public cloud, by its short name",
-        "write it like westeurope; az account list-locations shows them",
+        "for example westeurope; az account list-locations shows them",
         meant=lambda text: did_you_mean(text, LOCATIONS, otherwise="") or None,
         keywords={"enum": sorted(LOCATIONS)},
     ),
@@ -128,7 +128,7 @@ TagName = Annotated[
         r"(?!(?i:project|stack)$)[\w .:=+@-]{1,128}",
         "a name of a tag: at most 128 letters, digits, spaces, and . : = + @ - _; not project or stack, which the "
         "stack sets",
-        "write it like cost-center",
+        "for example cost-center",
     ),
 ]
 PublicAddresses = Annotated[str, validator(public_addresses, whole(rf"{IPV4}(/([89]|[12][0-9]|30))?"))]

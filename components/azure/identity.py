@@ -163,8 +163,12 @@ def _let_pull(
     return [
         grants.assign(what, role, platform.object_id, scope=registry, why=f"images are pulled {of}")
         for what, role, of in (
-            ("platform-pulls", roles.ACR_PULL, "from a registry whose roles are for all of it"),
-            ("platform-reads-repositories", roles.REPOSITORY_READER, "from a registry with permissions by repository"),
+            ("platform-pulls", roles.ACR_PULL, "from a registry whose roles apply to all its repositories"),
+            (
+                "platform-reads-repositories",
+                roles.REPOSITORY_READER,
+                "from a registry with permissions for each repository",
+            ),
         )
     ]
 
@@ -179,7 +183,7 @@ def _check(name: str, resource: str, wanted: str) -> str:
         return resource
     raise ComponentError(
         f"{name}: the provider, or the shared Container Apps environment, is in subscription {found}",
-        f"the subscription must be {wanted}, that of the arguments, for which names and roles are made",
+        f"the provider's subscription must be that of the arguments, {wanted}",
         f"correct the argument subscription, or pass a provider with subscription_id {wanted}",
         code="provider-of-other-account",
     )

@@ -33,7 +33,7 @@ class Azure(Platform):
     gaps = {
         Feature.READ_TRAIL: "Log Analytics records each read after some minutes; a principal that may delete its data "
         "can remove records",
-        Feature.GRANT: "a principal that may assign roles can grant itself any secret: an alert reports it",
+        Feature.GRANT: "a principal that may assign roles can grant itself any secret: an alert reports the assignment",
     }
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
@@ -50,7 +50,7 @@ class Azure(Platform):
         if isinstance(settings.store, AzureStore) and settings.store.open_to_internet:
             found["network"] = (
                 "store.open_to_internet is true: vault and lease accept every network, and only roles protect them; "
-                "write store.network to close both"
+                "to close both, write store.network"
             )
         return found
 

@@ -89,7 +89,9 @@ class AzureRotation(Component):
 
 
 # For a reviewer of the role Key Vault Secrets Officer. In production purge protection prevents purging.
-ALSO = "its role is Azure's smallest that writes, and may delete, recover, purge, back up and restore, too"
+ALSO = (
+    "no smaller role of Azure can write secrets; this role can also delete, recover, purge, back up and restore secrets"
+)
 
 
 def let_rotate(
@@ -107,7 +109,7 @@ def let_rotate(
     why = f"the rotator reads, writes and disables versions; {ALSO}"
     if vault is not None:
         grants.assign("rotator-keeps-secrets", roles.SECRETS_OFFICER, rotator.object_id, scope=vault, why=why)
-    why = "the rotator makes the lease's blob and holds its lease"
+    why = "the rotator creates the lease's blob and holds its lease"
     if lease_container is not None:
         grants.assign("rotator-leases", roles.BLOB_CONTRIBUTOR, rotator.object_id, scope=lease_container, why=why)
 

@@ -93,7 +93,7 @@ class AzureSecretStore(SecretStore):
             case ContainerApp():
                 self._let_read(reader.reads.object_id, "the launcher fetches {}")
             case AzureUser():
-                self._let_read(reader.object_id, "the launcher on somebody's machine fetches {}", person=True)
+                self._let_read(reader.object_id, "the launcher on a user's machine fetches {}", person=True)
             case _:
                 raise TypeError(f"{reader}: has no Azure identity to read with")
         return Fetched(source=f"azure-kv:{self._names.vault_host}/{'+'.join(secrets)}", secrets=secrets)
@@ -163,7 +163,7 @@ class AzureSecretStore(SecretStore):
                 roles.SECRETS_OFFICER,
                 operator,
                 scope=self._vault,
-                why="an operator puts first values, reads all of them, and purges deleted ones",
+                why="an operator puts the first values, can read all values, and purges deleted secrets",
                 person=True,
             )
             self._grants.assign(

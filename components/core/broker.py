@@ -94,7 +94,7 @@ def ca_bundle(path: str) -> str:
     text = Path(path).read_text("latin-1")
     bodies = _CERTIFICATE.findall(text)
     if not bodies or len(bodies) != len(_BEGIN.findall(text)):
-        raise ValueError("no certificate, or one without its end")
+        raise ValueError("the file has no certificate, or an incomplete one")
     found = [base64.b64decode("".join(body.split()), validate=True) for body in bodies]
     known = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for certificate in found:
@@ -103,7 +103,7 @@ def ca_bundle(path: str) -> str:
         except ssl.SSLError as error:
             raise ValueError(f"not a certificate: {error.reason}") from None
         if len(certificate) != _length(certificate):
-            raise ValueError("not a certificate: something follows it")
+            raise ValueError("not a certificate: other bytes follow it")
     return "".join(map(ssl.DER_cert_to_PEM_cert, found))
 
 

@@ -19,10 +19,10 @@ class Dotenv(Platform):
     store_settings = DotenvStore
     server_settings = LocalServer
     references = {"local": (ReferenceKind.MOUNTED_FILES,)}
-    why_no_other = "the store's files are on one machine, for one account"
+    why_no_other = "the store's files are on one machine, and belong to one account"
     gaps = {
         Feature.ENCRYPTION_AT_REST: "files are plain text; put the folder on an encrypted disk",
-        Feature.READ_TRAIL: "secretops and the launcher record each access; reads by other programs are not seen",
+        Feature.READ_TRAIL: "secretops and the launcher record each access; reads by other programs are not recorded",
         Feature.GRANT: "one account owns the folder: the server could read the rotator's secrets",
         Feature.SCHEDULE: "pulumi up writes a systemd user timer, which you must enable",
     }

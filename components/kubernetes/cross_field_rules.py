@@ -24,7 +24,7 @@ BY_AN_AGENT = ("six", 360)
 
 def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     store, broker, rotation = parsed.get("store"), parsed.get("broker"), parsed.get("rotation")
-    yield from out_of_reach("server kubernetes", broker, "becomes a ConfigMap that the pods read", runs="pod")
+    yield from out_of_reach("server kubernetes", broker, "the file becomes a ConfigMap that the pods read", runs="pod")
     if server.certificate_issuer and isinstance(broker, OutsideBroker) and not broker.client_certificate:
         yield Problem(
             "server.certificate_issuer: without broker.client_certificate",
@@ -37,8 +37,8 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
         yield Problem(
             f"server.certificate_issuer.kind: {issuer.kind} with group {CERT_MANAGER}",
             "an issuer in this group must be of kind Issuer or ClusterIssuer",
-            "write kind: Issuer or ClusterIssuer; for an external issuer write its group: kubectl api-resources "
-            "lists groups",
+            "write kind: Issuer or ClusterIssuer; for an external issuer write the group that kubectl api-resources "
+            "shows",
             code="unknown-issuer-kind",
         )
     for at, one in enumerate(server.tolerations):
@@ -46,8 +46,8 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
             yield Problem(
                 f"server.tolerations.{at}: operator {one.operator} "
                 + ("with a value" if one.operator == "Exists" else "without a key"),
-                "Equal requires a key, and Exists must not have a value",
-                "to tolerate any value write operator: Exists without value; otherwise write key and value",
+                "operator Equal requires a key, and operator Exists must have no value",
+                "to tolerate any value, write operator: Exists and no value; otherwise write key and value",
                 code="invalid-toleration",
             )
     if isinstance(broker, OutsideBroker):

@@ -14,7 +14,7 @@ KubernetesName = Annotated[
     matching(
         KUBERNETES_NAME,
         "a Kubernetes name (RFC 1123): lower-case letters, digits and dashes, in parts separated by dots",
-        "write it as kubectl shows it",
+        "write the name as kubectl shows it",
     ),
 ]
 ApiGroup = Annotated[
@@ -27,7 +27,7 @@ ApiGroup = Annotated[
 ]
 Kind = Annotated[
     str,
-    matching(r"[A-Z][A-Za-z0-9]*", "a kind of the Kubernetes API", "write it like ClusterIssuer"),
+    matching(r"[A-Z][A-Za-z0-9]*", "a kind of the Kubernetes API", "for example ClusterIssuer"),
 ]
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 LabelKey = Annotated[
@@ -36,7 +36,7 @@ LabelKey = Annotated[
         rf"(?!app\.kubernetes\.io/|coreflux-mcp-secrets/)([a-z0-9.-]{{1,253}}/)?{_LABEL}",
         "a key of a label or an annotation; not app.kubernetes.io/... or coreflux-mcp-secrets/..., which the stack "
         "sets",
-        "write it like example.com/team",
+        "for example example.com/team",
     ),
 ]
 LabelValue = Annotated[
@@ -44,16 +44,16 @@ LabelValue = Annotated[
     matching(
         rf"({_LABEL})?",
         "a label's value: at most 63 letters, digits, dashes, dots, underscores",
-        "write it like team-a",
+        "for example team-a",
     ),
 ]
-Annotation = Annotated[str, satisfying(is_one_line, "one line", "write it in one line", keywords=whole(ONE_LINE))]
+Annotation = Annotated[str, satisfying(is_one_line, "one line", "write the text in one line", keywords=whole(ONE_LINE))]
 Quantity = Annotated[
     str,
     matching(
         r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?",
         "a quantity of Kubernetes: of CPU like 250m, of bytes like 512Mi",
-        "write it in quotes, like '250m' or '512Mi'",
+        "write the quantity in quotes, for example '250m' or '512Mi'",
     ),
 ]
 Operator = Annotated[
@@ -70,7 +70,7 @@ Namespace = Annotated[
     matching(
         r"(?!default$|kube-)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
         "a namespace for the stack alone: a DNS label, not default, not kube-...",
-        "write it like coreflux-mcp",
+        "for example coreflux-mcp",
     ),
 ]
 # Characters of a context's name in the manifest.

@@ -26,8 +26,8 @@ class Kubernetes(Platform):
     references = {"kubernetes": (ReferenceKind.MOUNTED_FILES,)}
     why_no_other = "only pods of the store's namespace can mount its Secrets"
     gaps = {
-        Feature.ENCRYPTION_AT_REST: "the cluster's administrator configures it; secretops doctor checks it, or "
-        "prints what to check",
+        Feature.ENCRYPTION_AT_REST: "the cluster's administrator configures encryption; secretops doctor checks it, "
+        "or prints what to check",
         Feature.READ_TRAIL: "the API server records reads once an administrator installs the audit policy",
         Feature.GRANT: "one Secret has all that the server reads; the rotator reads every version of each secret",
     }

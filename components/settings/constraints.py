@@ -29,9 +29,9 @@ def no_value(text: str) -> str:
     if looks_random(text):
         raise refused(
             "a secret value must not be in the stack file: Pulumi would store the value in its state",
-            "if the entry is a name, write one made of words; otherwise remove the entry, replace the secret value "
+            "if the entry is a name, use a name made of words; otherwise remove the entry, replace the secret value "
             "if the entry was committed or Pulumi has read it, and supply the new value: secretops put NAME",
-            shown="what looks like a secret's value (not shown)",
+            shown="an entry that looks like a secret value (not shown)",
             code="secret-value",
         )
     return text
@@ -232,7 +232,7 @@ def public_addresses(text: str) -> str:
     """Return `text` if it is a public IPv4 address, or a network of such addresses without host bits."""
     rule, remedy = (
         "a public IPv4 address, or a network of public IPv4 addresses from /8 to /30",
-        "write it like 203.0.113.7 or 203.0.113.0/28",
+        "for example 203.0.113.7 or 203.0.113.0/28",
     )
     try:
         found = ipaddress.IPv4Interface(text).network
@@ -241,7 +241,7 @@ def public_addresses(text: str) -> str:
     meant = str(found.network_address) if found.prefixlen == _ADDRESS else str(found)
     if any(found.subnet_of(private) for private in _PRIVATE):
         rule, remedy = (
-            "a public address; this one is private",
+            "a public address, and not a private one",
             "remove the entry; write a subnet in network.subnets, or network.private_endpoint",
         )
     elif _LARGEST <= found.prefixlen <= _SMALLEST or found.prefixlen == _ADDRESS:

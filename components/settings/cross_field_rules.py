@@ -42,7 +42,8 @@ def cross_field_rules(
     if isinstance(broker, OutsideBroker) and broker.groups and broker.kind != "coreflux":
         yield Problem(
             f"broker.groups with broker.kind: {broker.kind}",
-            "groups require a Coreflux broker; on mosquitto, broker.topics sets what the user may use",
+            "broker.groups requires a Coreflux broker; with mosquitto, broker.topics sets the topics that a user may "
+            "use",
             "remove broker.groups",
             code="groups-need-coreflux",
         )
@@ -74,7 +75,7 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
         return
     if broker and not getattr(broker, "client_certificate", False):
         yield Problem(
-            f"issuer.kind: {issuer.kind}, and the broker requires no client certificate",
+            f"issuer.kind: {issuer.kind}, but the broker requires no client certificate",
             "an issuer requires a broker with client certificates",
             "add broker.client_certificate: true, or remove the section issuer",
             code="issuer-without-certificate",
@@ -98,8 +99,8 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
     if isinstance(issuer, PrivateCa) and issuer.ca_days < 3 * issuer.days:
         yield Problem(
             f"issuer.ca_days: {issuer.ca_days}, with days {issuer.days}",
-            "ca_days must be at least three times days: a CA is replaced after two thirds of its lifetime, and its "
-            "certificates must expire before it does",
+            "issuer.ca_days must be at least three times issuer.days: a CA is replaced after two thirds of its "
+            "lifetime, and the certificates that it signed must expire before the CA does",
             f"write ca_days: {3 * issuer.days} or more, or fewer days",
             code="ca-days-too-short",
         )
@@ -132,7 +133,8 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
         if other and name not in specs.GUIDE:
             yield Problem(
                 f"secrets.{name}: the variable of its field {field} would be {variable}",
-                f"a field's variable, and that name with _FILE, must be unused, but one of them belongs to {other}",
+                "the variable of a field, alone and with the suffix _FILE, must be unused; one of these names "
+                f"belongs to {other}",
                 "rename the secret or its field",
                 code="variable-taken",
             )

@@ -34,7 +34,7 @@ Name = Annotated[
     matching(
         NAME,
         "1 to 40 lower-case letters, digits and dashes, with a letter first and no dash last",
-        "write it like db-password",
+        "for example db-password",
     ),
 ]
 Port = Annotated[int, between(1, 65535, "")]
@@ -55,7 +55,7 @@ Host = Annotated[
     parsed(
         parse_host,
         "a host's name (RFC 1123) or IP address alone: no scheme, port, path or space",
-        "write it like mqtt.example.com; the port goes into broker.port",
+        "for example mqtt.example.com; write the port in broker.port",
         meant=_host_meant,
         is_host=True,
         keywords=whole(HOST),
@@ -66,7 +66,7 @@ HostName = Annotated[
     parsed(
         parse_host,
         "a host's name (RFC 1123) or IP address alone, as clients write it: no scheme, port or path",
-        "write it like mcp.example.com",
+        "for example mcp.example.com",
         meant=_host_meant,
         is_host=True,
         keywords=whole(HOST),
@@ -77,7 +77,7 @@ Network = Annotated[
     parsed(
         parse_network,
         "a network in CIDR notation with zero host bits",
-        "write it like 10.20.0.0/16",
+        "for example 10.20.0.0/16",
         meant=network_meant,
         is_host=True,
         keywords=whole(NETWORK),
@@ -89,7 +89,7 @@ ClientNetwork = Annotated[
     parsed(
         parse_network_of_clients,
         "a network in CIDR notation with zero host bits, no larger than /8 (IPv6: /16, except within fc00::/7)",
-        "write it like 10.20.0.0/16",
+        "for example 10.20.0.0/16",
         is_host=True,
         keywords=whole(NETWORK),
     ),
@@ -123,9 +123,9 @@ Folder = Annotated[
     str,
     satisfying(
         is_own_folder,
-        "a folder for this stack alone: not the project, not in .git, /proc or /sys, not a top-level folder; ~ is "
-        "not expanded",
-        "write it like .coreflux-mcp (below the project) or /etc/coreflux-mcp",
+        "a folder for this stack alone: not the project folder, not in .git, /proc or /sys, and not a top-level "
+        "folder; ~ is not expanded",
+        "for example .coreflux-mcp (below the project) or /etc/coreflux-mcp",
         keywords=whole(_FOLDER),
     ),
 ]
@@ -134,7 +134,7 @@ PinnedImage = Annotated[
     satisfying(
         is_pinned_image,
         "an image with a tag other than latest, or with a digest",
-        "write it like registry.example.com/coreflux-mcp-secrets:0.1.0",
+        "for example registry.example.com/coreflux-mcp-secrets:0.1.0",
         keywords=whole(_IMAGE),
     ),
 ]
@@ -151,7 +151,7 @@ Caller = Annotated[
     parsed(
         _parse_caller,
         "the ARN of an AWS role or user, without a wildcard, or the object id of an Azure user",
-        "write it like arn:aws:iam::123456789012:role/developer; az ad signed-in-user show --query id prints yours",
+        "for example arn:aws:iam::123456789012:role/developer; az ad signed-in-user show --query id prints yours",
         is_id=True,
         keywords=whole(rf"arn:aws.*|{GUID}"),
     ),
@@ -172,7 +172,7 @@ def is_email(text: str) -> bool:
 
 
 Email = Annotated[
-    str, satisfying(is_email, "one e-mail address in ASCII", "write it like ops@example.com", keywords=whole(_EMAIL))
+    str, satisfying(is_email, "one e-mail address in ASCII", "for example ops@example.com", keywords=whole(_EMAIL))
 ]
 AgentId = Annotated[
     str,
@@ -188,8 +188,8 @@ AgentUrl = Annotated[
     str,
     parsed(
         parse_https_url,
-        "the agent's endpoint: https, a host, and no path",
-        "write it like https://example.agents.do-ai.run, as the control panel shows it",
+        "the agent's endpoint: https and a host, without a path",
+        "for example https://example.agents.do-ai.run, as the control panel shows it",
         is_host=True,
         keywords=whole(URL),
     ),
@@ -218,7 +218,7 @@ Topic = Annotated[
     satisfying(
         is_topic_filter,
         "an MQTT topic filter on one line: # is only allowed alone at the end, + only alone between slashes",
-        "write it like plant/+/state or plant/#, or remove the entry",
+        "for example plant/+/state or plant/#, or remove the entry",
         keywords=whole(_TOPIC),
     ),
 ]
@@ -227,7 +227,7 @@ Group = Annotated[
     matching(
         GROUP,
         "a group of the broker: letters, digits, dots, dashes and underscores, at most 64, no dash first",
-        "write the name that the broker's rules use",
+        "write the group's name as in the broker's rules",
     ),
 ]
 TagValue = Annotated[
@@ -235,7 +235,7 @@ TagValue = Annotated[
     matching(
         r"[\w .:/=+@-]{0,256}",
         "a value of a tag: at most 256 letters, digits, spaces, and . : / = + @ - _, in quotes if it is a number",
-        "write it like team-a",
+        "for example team-a",
     ),
 ]
 LogLevel = Literal["NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]

@@ -194,7 +194,7 @@ def encrypted_entry(section: str) -> Problem:
 
 _NO_VALUE = "a secret value must not be in a stack file, even encrypted: Pulumi would store the value in its state"
 _REPLACE = "remove the entry, replace the secret value if the entry was committed or Pulumi has read it, and"
-_NOT_SHOWN = "what looks like a secret's value (not shown)"
+_NOT_SHOWN = "an entry that looks like a secret value (not shown)"
 
 
 def _value(where: str, found: str, *, pem: bool = False, kind: object = None) -> Problem:

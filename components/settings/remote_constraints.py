@@ -28,7 +28,7 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, run
     if isinstance(broker, EmbeddedBroker):
         yield Problem(
             f"broker.kind: embedded with {where}",
-            f"each {runs} must reach the broker, and the embedded one listens only on this machine's loopback",
+            f"each {runs} must reach the broker, and the embedded broker listens only on this machine's loopback",
             "write broker.kind: coreflux or mosquitto, and broker.host",
             code="embedded-broker-unreachable",
         )
@@ -36,11 +36,11 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, run
         yield Problem(
             f"broker.host: {broker.host} with {where}",
             f"each {runs} must reach the broker, and in a {runs} this address is the {runs}'s own loopback",
-            "write the name or address of the broker that other hosts of its network use",
+            "write the broker's name or address in its network",
             code="broker-on-loopback",
         )
     if isinstance(broker, OutsideBroker) and broker.ca_file:
-        rule = f"broker.ca_file must be a PEM file of CA certificates on this machine; the file {becomes}"
+        rule = f"broker.ca_file must be a PEM file of CA certificates on this machine; {becomes}"
         remedy = (
             "put the file at this path, or write another path; if a public CA signs the broker's certificate, "
             "remove broker.ca_file"

@@ -52,9 +52,9 @@ _Loader.add_implicit_resolver(
     list("-+0123456789"),
 )
 
-_RULE = "it must be YAML in UTF-8: indented by spaces, each key once, text with : # @ * & ! or % in quotes"
+_RULE = "a stack file must be YAML in UTF-8: indented by spaces, each key once, text with : # @ * & ! or % in quotes"
 _SECTIONS = f"sections must be keys below config:, each once, with the prefix {PROJECT}: or without a prefix"
-_REMEDY = "write it like the files in examples/"
+_REMEDY = "follow the files in examples/"
 
 
 class StackFileError(Exception):

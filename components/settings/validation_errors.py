@@ -134,9 +134,12 @@ def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
         case "literal_error" | "enum":
             known = re.findall(r"'([^']+)'", context["expected"])
             what = shown(entry, known)
-            rule, remedy = f"one of {', '.join(known)}", did_you_mean(str(entry), known, otherwise="write one of them")
+            rule, remedy = (
+                f"one of {', '.join(known)}",
+                did_you_mean(str(entry), known, otherwise="write one of these words"),
+            )
             if str(entry) in known:  # a number in place of text
-                remedy = f'write it in quotes: "{entry}"'
+                remedy = f'write the entry in quotes: "{entry}"'
         case "model_type" | "model_attributes_type" | "dict_type":
             what = "text" if isinstance(entry, str) else what  # it may be a value
             rule, remedy = A_SECTION, f"put keys below {key}:"
@@ -149,7 +152,7 @@ def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
         case "string_type":
             rule, remedy = "text", "write one text" if isinstance(entry, Mapping | list) else _IN_QUOTES
         case "tuple_type":
-            rule, remedy = "a list", f"write it as a list: {key}: [...]"
+            rule, remedy = "a list", f"write a list: {key}: [...]"
             if entry is False and form == "[]":
                 remedy += f"; for none {_written(form, key)}"
         case "too_short":
@@ -163,7 +166,7 @@ def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
     code = context.get("code") or _CODES.get(detail["type"], "wrong-type")
     if detail["type"] in _TYPES and entry is None:
         code, remedy = "entry-empty", "write an entry, or remove the key to use its default"
-    rule = rule if " must " in f" {rule}" else f"it must be {rule}"
+    rule = rule if " must " in f" {rule}" else f"the entry must be {rule}"
     return Problem(f"{where}: {what}", rule, remedy, code=code)
 
 
@@ -173,7 +176,7 @@ _CODES = {"literal_error": "unknown-word", "enum": "unknown-word", "too_short": 
 
 
 def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
-    where, rule = f"{section}.kind", f"it must be one of {', '.join(known)}"
+    where, rule = f"{section}.kind", f"the kind must be one of {', '.join(known)}"
     for other in ("store", "server"):
         if section in ("store", "server") and kind in registry.kinds(other) and kind not in known:
             return Problem(
@@ -196,5 +199,8 @@ def unknown_section(name: str, known: Iterable[str], keys: Mapping[str, Keys]) -
     )
     remedy = f"put {key} below {above}:" if above else did_you_mean(name, known, otherwise="remove this section")
     return Problem(
-        f"{shown_key(name)}: unknown section", f"it must be one of {', '.join(known)}", remedy, code="unknown-section"
+        f"{shown_key(name)}: unknown section",
+        f"the section must be one of {', '.join(known)}",
+        remedy,
+        code="unknown-section",
     )

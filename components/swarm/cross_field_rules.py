@@ -25,9 +25,11 @@ A_REPLICA = 15
 def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     if isinstance(server, SwarmServer):
-        yield from out_of_reach("server swarm", broker, "becomes a config that the containers read", runs="container")
+        yield from out_of_reach(
+            "server swarm", broker, "the file becomes a config that the containers read", runs="container"
+        )
         yield from too_many_certificates(
-            broker, CONFIG_LIMIT, "they become a config, which a Swarm limits to 1,000 KiB"
+            broker, CONFIG_LIMIT, "the certificates become a config, which a Swarm limits to 1,000 KiB"
         )
         yield from _published(server)
         yield from _of_no_registry(server)
@@ -83,7 +85,7 @@ def _of_no_registry(server: SwarmServer) -> Iterator[Problem]:
     if server.registry_login and image_registry(server.image) is None:
         yield Problem(
             f"server.registry_login: with image {server.image}",
-            "the image's name must start with a registry, by which Docker finds the login",
+            "the image's name must start with the registry's host, by which Docker finds the login",
             f"write the image with its registry; if that is Docker Hub: docker.io/{server.image}",
             code="registry-not-named",
         )
@@ -94,8 +96,8 @@ def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]
     if not server.login:
         yield Problem(
             f"server.login: required with store {store}",
-            "the launcher must log in to the store, with the file of a Swarm secret that you create",
-            "docker secret create coreflux-mcp-login FILE, then add login: coreflux-mcp-login",
+            "the launcher must log in to the store with the content of a Swarm secret, which you create",
+            "docker secret create coreflux-mcp-login FILE, then add to the section server: login: coreflux-mcp-login",
             code="login-missing",
         )
     yield from fetched_too_late(parsed.get("rotation"), where)

@@ -30,10 +30,11 @@ class Swarm(Platform):
     references = {"swarm": (ReferenceKind.MOUNTED_FILES,)}
     why_no_other = "only services of the Swarm can mount its secrets"
     gaps = {
-        Feature.ENCRYPTION_AT_REST: "managers encrypt their data; without autolock the key is on the same disk",
-        Feature.READ_TRAIL: "a Swarm records no reads: launcher and ticks record their own; reads by other programs "
-        "are not seen",
-        Feature.GRANT: "access to a manager's socket allows mounting any secret into a container",
+        Feature.ENCRYPTION_AT_REST: "managers encrypt their data; without autolock, the encryption key is on the same "
+        "disk",
+        Feature.READ_TRAIL: "a Swarm records no reads: launchers and ticks record their own reads; reads by other "
+        "programs are not recorded",
+        Feature.GRANT: "access to a manager's socket is enough to mount any secret into a container",
         Feature.SCHEDULE: "you must enable a systemd timer on a manager; with rotator: service the Swarm runs ticks",
     }
 

@@ -62,7 +62,7 @@ class SwarmSecretStore(SecretStore):
         """Return where launcher and rotator record reads, and the query for the managers' log of changes."""
         return Trail(
             records=f"the logs of the services {self._names.of('server')} and {self._names.prefix}task-…, "
-            "and of what starts ticks; each access is a JSON line",
+            "and of the unit or service that starts ticks; each access is a JSON line",
             query=f"docker events --since 24h --until 0s --format '{{{{json .}}}}' {FILTERS}",
         )
 
@@ -84,7 +84,7 @@ def turn_on(names: Names, stack: str) -> str:
     folder = f"/etc/{names.base}"
     unit = f"{folder}/{names.base}-tick"
     return (
-        f"secretops export timer --stack {stack} --to FOLDER, and on a manager that has it "
+        f"secretops export timer --stack {stack} --to FOLDER, then on a manager to which you copied FOLDER: "
         f"sudo cp -rT FOLDER {folder} && sudo systemctl link {unit}.service && "
         f"sudo systemctl enable --now {unit}.timer"
     )

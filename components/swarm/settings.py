@@ -16,7 +16,8 @@ SwarmNetwork = Annotated[
     str,
     matching(
         r"[a-z0-9]{25}",
-        "the id of an overlay network of the Swarm; with a name, the provider would replace the service at each update",
+        "the id of an overlay network of the Swarm, not its name: with a name, the provider would replace the service "
+        "at each update",
         "docker network inspect --format '{{.Id}}' NAME shows it",
         is_id=True,
     ),
@@ -35,12 +36,12 @@ Constraint = Annotated[
     matching(
         rf"(node\.(id|hostname|ip|role|platform\.(os|arch))|{_LABELS}) ?[!=]= ?[\w.:/-]+",
         "a placement constraint of docker service create",
-        "write it like node.labels.zone==a",
+        "for example node.labels.zone==a",
         is_id=True,
     ),
 ]
 Spread = Annotated[
-    str, matching(_LABELS, "a label of nodes over which replicas are spread", "write it like node.labels.zone")
+    str, matching(_LABELS, "a label of nodes over which replicas are spread", "for example node.labels.zone")
 ]
 
 

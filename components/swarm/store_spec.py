@@ -84,7 +84,9 @@ def rotator_shape(manifest: Manifest, *, socket: str, log_driver: LogDriverArgs 
     store's manifest."""
     store = manifest.store
     if not isinstance(store, Location):
-        raise TypeError(f"{store.kind}: the manifest is of another store, and this rotator is a service of a Swarm")
+        raise TypeError(
+            f"{store.kind}: the manifest must be of store swarm, because this rotator is a service of a Swarm"
+        )
     names = Names(store.instance)
     return Shape(
         key="rotator",

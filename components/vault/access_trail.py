@@ -53,7 +53,7 @@ class VaultAccessTrail(Component):
         log = (
             f"the server's audit log, {' and '.join(files)}"
             if files
-            else "the audit devices of the Vault server's administrator"
+            else "the audit devices that the Vault server's administrator enabled"
         )
         self.trail = Trail(
             records=f"{log}: request.path {names.base}/data/...", policy=_declared(files, names) if openbao else ""

@@ -22,14 +22,14 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
     for key in (*METHODS, "pki"):  # an empty section would have the same meaning as a missing one
         if key in store.model_fields_set and getattr(store, key) is None:
             form = "issuer and the other keys below jwt" if key == "jwt" else f"{key}: {{}}"
-            rule, remedy = f"it must be {A_SECTION}", f"write {form}; or remove the key"
+            rule, remedy = f"the entry must be {A_SECTION}", f"write {form}; or remove the key"
             yield Problem(f"store.{key}: empty", rule, remedy, code="store-section-empty")
     for key, path, of in (
-        ("ca_file", store.ca_file, "that sign the Vault server's certificate"),
-        ("jwt.ca_file", store.jwt and store.jwt.ca_file, "that sign the issuer's certificate"),
-        ("pki.certificate_file", store.pki and store.pki.certificate_file, "of the intermediate CA"),
+        ("ca_file", store.ca_file, "certificates that sign the Vault server's certificate"),
+        ("jwt.ca_file", store.jwt and store.jwt.ca_file, "certificates that sign the issuer's certificate"),
+        ("pki.certificate_file", store.pki and store.pki.certificate_file, "certificates of the intermediate CA"),
     ):
-        rule = f"it must be a PEM file on this machine, with the certificates {of}"
+        rule = f"the file must be a PEM file on this machine, with {of}"
         yield from (
             unreadable_certificates(f"store.{key}", path, rule, "put the file at this path, or write another path")
             if path
@@ -50,9 +50,9 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
         yield from _of_pki(store.pki, parsed.get("broker"))
     if len(secrets) > MOST_SECRETS:
         yield Problem(
-            f"secrets: {len(secrets)} secrets with store vault",
-            f"there may be at most {MOST_SECRETS}: a path of Vault has at most 64 entries of custom metadata, and "
-            "each secret needs one",
+            f"secrets: {len(secrets)} entries with store vault",
+            f"a stack may have at most {MOST_SECRETS} secrets: a path of Vault has at most 64 entries of custom "
+            "metadata, and each secret needs one",
             "combine secrets that belong together into one with several fields",
             code="too-many-secrets",
         )
@@ -67,7 +67,8 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
         if server.certificate_issuer:
             yield Problem(
                 "server.certificate_issuer: with files written by Vault's agent",
-                "certificate_issuer requires server.reference: SyncedKey: cert-manager writes a Kubernetes Secret",
+                "server.certificate_issuer requires server.reference: SyncedKey, because cert-manager writes a "
+                "Kubernetes Secret",
                 "write server.reference: SyncedKey, or replace certificate_issuer by store.pki",
                 code="issuer-needs-synced-key",
             )

@@ -40,21 +40,22 @@ class Vault(Platform):
         "ecs": (FETCHED,),
     }
     planned = {
-        "ecs": "a task can log in by its AWS role only: OpenBao has no such auth method, "
-        "and all others take a secret id or a token that somebody has to write into the task"
+        "ecs": "OpenBao has no auth method for a task's AWS role, and every other method requires a secret id or a "
+        "token in the task"
     }
     why_no_other = "a server of that kind has no way to log in to Vault"
     gaps = {
-        Feature.READ_TRAIL: "each request is in the Vault server's audit log, which its administrator keeps; "
-        "reads of an agent's files in a pod are not recorded",
+        Feature.READ_TRAIL: "the Vault server's administrator has the audit log with each request; reads of an "
+        "agent's files in a pod are not recorded",
         Feature.GRANT: "a principal that may write policies or roles, such as root, can grant itself any read; the "
-        "audit log shows it",
-        Feature.SCHEDULE: "Vault runs no rotator: a cluster's CronJob does, or a systemd user timer that you enable",
+        "audit log shows such changes",
+        Feature.SCHEDULE: "Vault does not start ticks: a cluster's CronJob does, or a systemd user timer that you "
+        "enable",
     }
 
     value_remedies = {
-        r"^store\.(approle|jwt)\.": "write the new credential to the file that server or rotator reads: pulumi stack "
-        "output next",
+        r"^store\.(approle|jwt)\.": "write the new credential to the file that the server or rotator reads (shown by: "
+        "pulumi stack output next)",
         r"^store\.": "log in with a new token: bao login or vault login, or set VAULT_TOKEN",
     }
 
@@ -75,7 +76,7 @@ class Vault(Platform):
         if variable not in ("", meant):
             known = f"has namespace {meant}" if meant else "names no namespace"
             error = UsageError(
-                f"{NAMESPACE} is {variable}, and the stack file {known}",
+                f"{NAMESPACE} is {variable}, but the stack file {known}",
                 rule=f"{NAMESPACE} and store.namespace must be the same: Pulumi's provider uses the variable, and "
                 "secretops the stack file",
                 remedy=f"write store.namespace: {variable} in the stack file; or: unset {NAMESPACE}",
@@ -112,7 +113,10 @@ class Vault(Platform):
 
     def last_steps(self, settings: Settings) -> Iterator[str]:
         if isinstance(settings.store, VaultStore) and settings.store.waits_for_a_signature:
-            yield "sign the output csr, write the certificate's path in store.pki.certificate_file and run pulumi up"
+            yield (
+                "sign the stack's output csr, write the path of the certificate in store.pki.certificate_file and run "
+                "pulumi up"
+            )
 
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions

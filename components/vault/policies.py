@@ -33,9 +33,9 @@ class Right(NamedTuple):
 def own_token() -> Iterator[Right]:
     """Yield a token's rights on itself. They are fewer than those of Vault's policy `default`, which the stack's tokens
     don't have."""
-    yield Right("auth/token/lookup-self", ("read",), "how long its own token is good")
-    yield Right("auth/token/renew-self", ("update",), "renew it")
-    yield Right("auth/token/revoke-self", ("update",), "give it back")
+    yield Right("auth/token/lookup-self", ("read",), "look up this token's lifetime")
+    yield Right("auth/token/renew-self", ("update",), "renew this token")
+    yield Right("auth/token/revoke-self", ("update",), "revoke this token")
 
 
 def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[Right]:
@@ -44,7 +44,7 @@ def of_server(names: Names, secrets: Sequence[str], *, polls: bool) -> Iterator[
     for secret in secrets:
         yield Right(f"{names.base}/data/{secret}", ("read",), f"the server uses {secret}")
         if polls:
-            yield Right(f"{names.base}/metadata/{secret}", ("read",), "whether there is a newer version")
+            yield Right(f"{names.base}/metadata/{secret}", ("read",), "check for a newer version")
     yield from own_token()
 
 
@@ -58,47 +58,51 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
     stack."""
     yield from _rights_on_secrets(names, secrets, purges=True)
     for path in ("", PENDING):
-        yield Right(f"{names.base}/metadata/{path}", ("list",), "other entries there (secretops doctor)")
-        yield Right(f"{names.base}/metadata/{path}+", ("read", "delete"), "purge what left the stack")
-    yield Right(f"{names.base}/metadata/{ROTATOR}/", ("list",), "other entries there (secretops doctor)")
-    yield Right("sys/audit-hash/*", ("create", "update"), "secretops audit --value-of: who got a value")
-    yield Right(f"sys/mounts/{names.base}", ("read",), "secretops doctor checks it")
-    yield Right(f"{names.base}/config", ("read",), "secretops doctor checks it")
-    yield Right("sys/audit", ("read", "sudo"), "secretops doctor checks it")
+        yield Right(f"{names.base}/metadata/{path}", ("list",), "list entries (secretops doctor)")
+        yield Right(
+            f"{names.base}/metadata/{path}+", ("read", "delete"), "purge secrets that are no longer in the stack"
+        )
+    yield Right(f"{names.base}/metadata/{ROTATOR}/", ("list",), "list entries (secretops doctor)")
+    yield Right("sys/audit-hash/*", ("create", "update"), "find who got a value (secretops audit --value-of)")
+    yield Right(f"sys/mounts/{names.base}", ("read",), "check it (secretops doctor)")
+    yield Right(f"{names.base}/config", ("read",), "check it (secretops doctor)")
+    yield Right("sys/audit", ("read", "sudo"), "check it (secretops doctor)")
     for who in (SERVER, ROTATOR, OPERATOR, DOCTOR):
-        yield Right(f"sys/policies/acl/{names.of(who)}", ("read",), "secretops doctor compares it")
+        yield Right(f"sys/policies/acl/{names.of(who)}", ("read",), "compare it (secretops doctor)")
     for login in logins:
         role = f"auth/{login.mount}/role/{login.role}"
-        yield Right(role, ("read",), "secretops doctor checks it")
+        yield Right(role, ("read",), "check it (secretops doctor)")
         if login.method == "approle":
-            yield Right(f"{role}/secret-id", ("create", "update", "list"), "make a secret id")
-            yield Right(f"{role}/custom-secret-id", ("create", "update"), "take one that is there already")
-            yield Right(f"{role}/secret-id-accessor/lookup", ("create", "update"), "until when a secret id is good")
+            yield Right(f"{role}/secret-id", ("create", "update", "list"), "create a secret id")
+            yield Right(f"{role}/custom-secret-id", ("create", "update"), "register an existing secret id")
+            yield Right(f"{role}/secret-id-accessor/lookup", ("create", "update"), "read when a secret id expires")
             for gone in ("secret-id/destroy", "secret-id-accessor/destroy"):
-                yield Right(f"{role}/{gone}", ("update",), "take a secret id away")
-    yield Right(f"sys/policies/password/{names.base}/generate", ("read",), "make a first password")
+                yield Right(f"{role}/{gone}", ("update",), "revoke a secret id")
+    yield Right(f"sys/policies/password/{names.base}/generate", ("read",), "generate a first password")
     yield from own_token()
 
 
 def of_doctor() -> Iterator[Right]:
     """Yield the rights to read every policy: other teams' policies may grant access to the stack's mount."""
     for path, may in (("sys/policies/acl", ("list",)), ("sys/policies/acl/*", ("read",))):
-        yield Right(path, may, "who else may read the stack's secrets (secretops doctor)")
+        yield Right(path, may, "find others who may read the stack's secrets (secretops doctor)")
 
 
 def _rights_on_secrets(names: Names, secrets: Sequence[Secret], *, purges: bool = False) -> Iterator[Right]:
     mount = names.base
     for secret in secrets:
-        for path, what in ((secret.name, "what is current"), (f"{PENDING}{secret.name}", "what is not proven yet")):
+        for path, what in ((secret.name, "the current version"), (f"{PENDING}{secret.name}", "the pending version")):
             gone = ("delete",) if purges or path.startswith(PENDING) else ()  # a pending path is deleted whole
             yield Right(f"{mount}/data/{path}", DATA_CAPABILITIES, f"{secret.name}: {what}")
-            yield Right(f"{mount}/metadata/{path}", (*METADATA_CAPABILITIES, *gone), "what secretops notes of versions")
-        yield Right(f"{mount}/destroy/{secret.name}", ("update",), "older versions are destroyed")
+            yield Right(
+                f"{mount}/metadata/{path}", (*METADATA_CAPABILITIES, *gone), "read and write facts about versions"
+            )
+        yield Right(f"{mount}/destroy/{secret.name}", ("update",), "destroy older versions")
         if isinstance(secret.issuer, VaultIssuer):
             path = f"{secret.issuer.mount}/sign/{secret.issuer.role}"
-            yield Right(path, ("update",), f"{secret.name}: have it signed, by a key that stays here")
+            yield Right(path, ("update",), f"{secret.name}: request a signature by Vault's CA")
     yield Right(f"{mount}/data/{LEASE}", DATA_CAPABILITIES, "one rotation at a time")
-    yield Right(f"{mount}/metadata/{LEASE}", METADATA_CAPABILITIES, "the names of the secrets that are kept")
+    yield Right(f"{mount}/metadata/{LEASE}", METADATA_CAPABILITIES, "read and write the list of the stack's secrets")
 
 
 def document(rights: Iterable[Right]) -> str:

@@ -31,7 +31,7 @@ VaultAddress = Annotated[
     parsed(
         parse_https_url,
         "the Vault server's URL: https, a host, its port unless that is 443, and no path",
-        "write it like https://vault.example.com:8200; values travel by TLS alone",
+        "for example https://vault.example.com:8200; secret values are sent only over TLS",
         is_host=True,
         keywords=whole(URL),
     ),
@@ -41,7 +41,7 @@ VaultPath = Annotated[
     matching(
         VAULT_PATH,
         "a path of Vault: letters, digits, dashes, dots and underscores, no slash at its ends",
-        "write it as vault auth list shows it, without the slash at its end",
+        "write the path as vault auth list shows it, without the final slash",
     ),
 ]
 VaultNamespace = Annotated[
@@ -49,7 +49,7 @@ VaultNamespace = Annotated[
     matching(
         VAULT_PATH,
         "a namespace's path, no slash at its ends",
-        "write it like team-a; or remove the key to use the root namespace",
+        "for example team-a; or remove the key to use the root namespace",
     ),
 ]
 Operator = Annotated[
@@ -57,7 +57,7 @@ Operator = Annotated[
     matching(
         rf"{VAULT_PATH}/(?!\.{{1,2}}$)[\w.@-]+",
         "the mount of an auth method, a slash, and the name of a user there",
-        "write it like userpass/alice",
+        "for example userpass/alice",
     ),
 ]
 JwtIssuer = Annotated[
@@ -75,7 +75,7 @@ Subject = Annotated[
     satisfying(
         lambda text: is_one_line(text) and " " not in text,
         "the `sub` claim of a token, without spaces",
-        "write it like system:serviceaccount:NAMESPACE:NAME, as in the token, which has three parts in base64url",
+        "for example system:serviceaccount:NAMESPACE:NAME, as in the token, which has three parts in base64url",
         keywords=whole(r"\S+"),
     ),
 ]

@@ -50,7 +50,8 @@ PLAIN_TEXT = {
 def _by_provider(one: Resource) -> Iterator[Finding]:
     if not one.provider:
         yield Finding(
-            one.urn, "has the default provider, which uses any credentials of the machine; pass the stack's provider"
+            one.urn,
+            "uses the default provider, which accepts any credentials of the machine; pass the stack's provider",
         )
 
 
@@ -91,11 +92,11 @@ def _excess(found: Sequence[Statement]) -> Iterator[str]:
             if wildcard(action):
                 yield f"allows {action}, which is a pattern; name each action"
             if action.startswith(ESCALATIONS):
-                yield f"allows {action}, by which a role can extend its rights; remove it"
+                yield f"allows {action}, with which a role can extend its rights; remove this action"
             if action.partition(":")[2].startswith("list") or action == BATCH:
                 yield (
-                    f"allows {action}, which lists or reads several; remove it, and name the ARNs of what the role "
-                    "reads"
+                    f"allows {action}, which lists or reads several resources at once; remove this action, and name "
+                    "the ARN of each resource that the role reads"
                 )
         for resource in one.resources:
             if resource == "*" and not EVERYWHERE.issuperset(one.actions):
@@ -118,7 +119,7 @@ def _trust(found: Sequence[Statement]) -> Iterator[str]:
         by_source = one.compared("ArnLike", "aws:SourceArn") or one.compared("ArnEquals", "aws:SourceArn")
         bound = one.compared("StringEquals", "aws:SourceAccount") and by_source and all(map(narrow, by_source))
         if services - UNBOUND and not bound:
-            yield "trusts a service for any account; bind the statement by aws:SourceAccount and aws:SourceArn"
+            yield "trusts a service for any account; add conditions on aws:SourceAccount and aws:SourceArn"
         if CLOUDTRAIL in services and one.conditions:
             yield "has a condition, which CloudTrail does not support: no trail could be created; remove the condition"
         for provider in one.principals.get("Federated", ()):
@@ -156,9 +157,9 @@ def _key_policy(found: Sequence[Statement]) -> Iterator[str]:
         if not one.allows:
             continue
         if one.negated or any(wildcard(action) or action == "kms:creategrant" for action in one.actions):
-            yield "lets a principal pass on the use of the key; name each action, and not kms:CreateGrant"
+            yield "allows a principal to grant others the use of the key; name each action, without kms:CreateGrant"
         if any(action.startswith(USES) for action in one.actions) and not _bound(one):
-            yield "lets the key be used for any purpose; bind the statement by kms:ViaService to Secrets Manager"
+            yield "allows use of the key for any purpose; add the condition kms:ViaService with Secrets Manager"
 
 
 def _key_use(found: Sequence[Statement]) -> Iterator[str]:
@@ -166,10 +167,13 @@ def _key_use(found: Sequence[Statement]) -> Iterator[str]:
         if not one.allows or not any(action.startswith(("kms:", "*")) for action in one.actions):
             continue
         if not _via_secrets_manager(one):
-            yield "allows direct use of a KMS key; bind the statement by kms:ViaService to Secrets Manager"
+            yield "allows direct use of a KMS key; add the condition kms:ViaService with Secrets Manager"
         secrets = one.compared("StringLike", "kms:EncryptionContext:SecretARN")
         if not secrets or any(wildcard(secret.removesuffix(SUFFIX)) for secret in secrets):
-            yield "allows use of a KMS key for any secret; name the secrets by kms:EncryptionContext:SecretARN"
+            yield (
+                "allows use of a KMS key for any secret; name the secrets in the condition "
+                "kms:EncryptionContext:SecretARN"
+            )
 
 
 # Prefixes of conditions that limit for whom a service acts; an encryption context names one resource.
@@ -179,12 +183,12 @@ ORIGINS = ("aws:sourcearn", "aws:sourceaccount", "kms:encryptioncontext:")
 def _public(found: Sequence[Statement]) -> Iterator[str]:
     principals = [who for one in found if one.allows for who in one.principals.get("AWS", ())]
     if len({re.sub(r"arn:.*::(\d*):.*", r"\1", who) for who in principals if who != "*"}) > 1:
-        yield "allows principals of several accounts; name those of the stack's account"
+        yield "allows principals of several accounts; name only principals of the stack's account"
     for one in (statement for statement in found if statement.allows):
         if one.is_for_everybody or not one.principals:
             yield "allows everybody; name a service or an account as the principal"
         elif "Service" in one.principals and not one.is_bound_by(*ORIGINS):
-            yield "allows a service for any account; bind the statement by aws:SourceArn or aws:SourceAccount"
+            yield "allows a service for any account; add a condition on aws:SourceArn or aws:SourceAccount"
 
 
 def _account(source: str) -> str | None:
@@ -212,8 +216,8 @@ def _foreign(plan: Plan) -> Iterator[Finding]:
                 yield Finding(policy.urn, wrong)
             if one.allows and {_account(source) for source in _sources(one)} - {None, account}:
                 wrong = (
-                    "policy allows a service for another account; bind the statement by aws:SourceAccount to the "
-                    "stack's"
+                    "policy allows a service for another account; set the condition aws:SourceAccount to the stack's "
+                    "account"
                 )
                 yield Finding(policy.urn, wrong)
 
@@ -223,7 +227,11 @@ def _foreign_callers(plan: Plan) -> Iterator[Finding]:
     for one in plan.of_type(PERMISSION):
         pair = (at(one.properties, "sourceAccount"), account)
         yield from judge(
-            one, pair, lambda pair: pair[0] == pair[1], "sourceAccount", "is not the stack's account; set that account"
+            one,
+            pair,
+            lambda pair: pair[0] == pair[1],
+            "sourceAccount",
+            "is not the stack's account; set the stack's account",
         )
 
 
@@ -267,13 +275,16 @@ def _denies(statement: Statement, action: str) -> bool:
 def _gaps(found: Sequence[Statement]) -> Iterator[str]:
     for action in GUARDED:
         if not any(_denies(one, action) for one in found):
-            yield f"does not deny {action} on * except to named principals; add that, by only ArnNotEquals {PRINCIPAL}"
+            yield (
+                f"does not deny {action} on * to all except named principals; add a Deny with only the condition "
+                f"ArnNotEquals {PRINCIPAL}"
+            )
 
 
 def _unguarded(plan: Plan) -> Iterator[Finding]:
     names = {at(secret.properties, "name"): secret for secret in plan.of_type(aws.SECRET)}
     for name in without(plan, aws.SECRET_POLICY, "secretArn", names):
-        wrong = "it has no policy of its own: any principal of the account could get access; add a SecretPolicy"
+        wrong = "the secret has no policy: any principal of the account could get access; add a SecretPolicy"
         yield Finding(names[name].urn, wrong)
 
 
@@ -296,13 +307,15 @@ def _undeclared(plan: Plan) -> Iterator[Finding]:
         for reader in {who for one in found if _denies(one, READ) for who in one.compared("ArnNotEquals", PRINCIPAL)}:
             role = reader.rpartition("/")[2]
             sessions = f"assumed-role/{role}/*" if ":role/" in reader else reader
-            lets = f"policy lets {reader} read, which is no"
+            lets = f"policy allows {reader} to read"
             if reader not in declared:
-                yield Finding(policy.urn, f"{lets} declared reader; remove it from the policy")
+                yield Finding(
+                    policy.urn, f"{lets}, but the manifest does not declare this reader; remove it from the policy"
+                )
             elif not (role in roles or any(f'{sessions}"' in one for one in excepted)):
                 wrong = (
-                    f"{lets} role of the stack, and no alarm filter excepts it; declare it in store.operators or "
-                    "server.reader"
+                    f"{lets}, which is not a role of the stack, and no alarm filter excepts it; declare this reader "
+                    "in store.operators or server.reader"
                 )
                 yield Finding(policy.urn, wrong, unknown=UNKNOWN in roles or not excepted)
 
@@ -313,13 +326,14 @@ RULES = (
         name="aws-account-named",
         sentence="All resources are made in the one account that the stack file names, by the stack's provider.",
         controls=controls("CC6.1 CC8.1 6.5.3 32(1)(b)", "a change reaches the approved account only"),
-        limitation="Whether another environment's file names the same account: compare the files.",
+        limitation="The rule does not check whether another environment's file names the same account: compare the "
+        "files.",
         checks=(
             Expect(
                 PROVIDER,
                 "allowedAccountIds",
                 matches(r'\["\d{12}"\]'),
-                "is not one account; set allowed_account_ids to it",
+                "is not exactly one account; set allowed_account_ids to the stack's account",
             ),
             Each("aws:*", _by_provider),
         ),
@@ -328,14 +342,19 @@ RULES = (
         name="aws-functions-called-by-named",
         sentence="Only services of AWS call a function, each for one resource of the stack's account.",
         controls=controls("CC6.1 CC6.6 7.2.5 164.312(d)", "callers are identified and authorized"),
-        limitation="Principals of the account that may call a function by their own policies.",
+        limitation="Principals of the account may call a function if their own policies allow it.",
         checks=(
-            Expect(PERMISSION, "principal", matches(r".+\.amazonaws\.com"), "is no AWS service; name one"),
+            Expect(PERMISSION, "principal", matches(r".+\.amazonaws\.com"), "is not an AWS service; name a service"),
             *(
-                Expect(PERMISSION, what, narrow, "is missing or a wildcard; set the caller's")
+                Expect(PERMISSION, what, narrow, "is missing or a wildcard; set the ARN or account of the caller")
                 for what in ("sourceArn", "sourceAccount")
             ),
-            Each(URL, forbidden("gives a function an address on the internet; remove it: AWS services need none")),
+            Each(
+                URL,
+                forbidden(
+                    "gives a function an address on the internet; remove the function URL: AWS services do not use it"
+                ),
+            ),
         ),
         across=_foreign_callers,
         types=(aws.FUNCTION,),
@@ -344,21 +363,23 @@ RULES = (
         name="aws-key-policies-bound",
         sentence="A key's policy separates administrators from users, and binds each use to its purpose.",
         controls=controls("CC6.1 CC6.3 8.3.2 164.312(a)(2)(iv)", "administrators of a key are not its users"),
-        limitation="Whether a key's administrator changes the policy later: aws-tampering-alerted requires an alarm.",
+        limitation="The rule does not check whether a key's administrator changes the policy later: "
+        "aws-tampering-alerted requires an alarm.",
         checks=(policy_check(aws.KEY, _key_policy),),
     ),
     Rule(
         name="aws-keys-open-named-secrets",
         sentence="A role uses a key through Secrets Manager only, and only for secrets that are named.",
         controls=controls("CC6.1 7.2.5 8.3.2 164.312(a)(2)(iv)", "a key decrypts only what its user may read"),
-        limitation="Principals that the key's own policy lets in: aws-key-policies-bound judges that.",
+        limitation="The rule does not check the key's own policy: aws-key-policies-bound does.",
         checks=(policy_check(ROLE_POLICY, _key_use),),
     ),
     Rule(
         name="aws-least-privilege",
         sentence="A role's own policy names each right: no wildcard in an action or ARN, and no List action.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a program has only the rights that it needs"),
-        limitation="Whether a named action is needed: tests/unit/golden/aws-roles.txt gives the purpose of each.",
+        limitation="The rule does not check whether a named action is needed: tests/unit/golden/aws-roles.txt gives "
+        "the purpose of each.",
         checks=(
             policy_check(ROLE_POLICY, _excess),
             *(Expect(aws.ROLE, what, not_set, UNREAD) for what in ("managedPolicyArns", "inlinePolicies")),
@@ -372,7 +393,7 @@ RULES = (
             "CC6.7 8.3.2 164.312(e)(1) 164.312(e)(2)(i) 164.312(e)(2)(ii) 32(1)(a)",
             "values and alerts are encrypted in transit",
         ),
-        limitation="The version of TLS that a caller uses: AWS accepts 1.2 and later.",
+        limitation="The rule does not check which version of TLS a caller uses: AWS accepts 1.2 and later.",
         checks=(
             *(policy_check(kind, partial(_plain_text, action)) for kind, action in PLAIN_TEXT.items()),
             Expect(SUBSCRIPTION, "protocol", one_of(*ENCRYPTED_BY), "sends alerts in plain text; use https or email"),
@@ -380,7 +401,7 @@ RULES = (
         across=needs(
             BUCKET_POLICY,
             "policy",
-            "requests may be in plain text; add one that denies those",
+            "requests may be in plain text; add a policy that denies plain text",
             of=aws.BUCKET,
             by="bucket",
         ),
@@ -388,9 +409,11 @@ RULES = (
     ),
     Rule(
         name="aws-policies-not-public",
-        sentence="No policy of a resource gives access to another account, or to a service that acts for one.",
+        sentence="No policy of a resource gives access to another account, or to a service that acts for another "
+        "account.",
         controls=controls("CC6.6 7.3.3 164.312(a)(1)", "access from other accounts is denied"),
-        limitation="Which principals of the account a policy names; aws-secret-readers-declared judges secrets.",
+        limitation="The rule does not check which principals of the account a policy names; "
+        "aws-secret-readers-declared judges secrets.",
         checks=(
             policy_check(RESOURCE_POLICIES, _public),
             Expect(
@@ -399,7 +422,7 @@ RULES = (
                 is_true,
                 "is not true: AWS would accept a public policy; set true",
             ),
-            Expect(INLINE, "policy", not_set, "is inline, where no rule judges it; use a policy resource of its own"),
+            Expect(INLINE, "policy", not_set, "is inline, where no rule checks it; use a separate policy resource"),
         ),
         across=_foreign,
     ),
@@ -407,14 +430,16 @@ RULES = (
         name="aws-roles-taken-by-named",
         sentence="Each role trusts one AWS service, for the stack's account only, or one service account of a cluster.",
         controls=controls("CC6.1 7.2.5 8.6.1 164.312(d)", "an application account is used only by its program"),
-        limitation="Who may pass a role to Lambda or CloudTrail, whose trust has no condition: iam:PassRole decides.",
+        limitation="The rule does not check who may pass a role to Lambda or CloudTrail, whose trust has no "
+        "condition: iam:PassRole decides.",
         checks=(policy_check(aws.ROLE, _trust, "assumeRolePolicy"),),
     ),
     Rule(
         name="aws-secret-readers-declared",
         sentence="Each principal that may read a secret is a role of the stack or an operator, and is in the manifest.",
         controls=controls("CC6.3 7.2.1 164.312(a)(1)", "a review shows who may read each secret"),
-        limitation="Whether an operator in the stack file should be one: a reviewer of that file decides.",
+        limitation="The rule does not check whether an operator in the stack file should be one: a reviewer of that "
+        "file decides.",
         across=_undeclared,
         types=(aws.SECRET_POLICY,),
     ),
@@ -422,9 +447,12 @@ RULES = (
         name="aws-secrets-deny-others",
         sentence="Every secret has a policy that denies reads and writes to all but principals named in full.",
         controls=controls("CC6.1 CC6.3 7.2.1 7.3.3 164.312(a)(1) 32(1)(b)", "access without a grant is denied"),
-        limitation="Whether the named principals should have access: aws-secret-readers-declared judges that.",
+        limitation="The rule does not check whether the named principals should have access: "
+        "aws-secret-readers-declared judges that.",
         checks=(policy_check(aws.SECRET_POLICY, _gaps),),
-        across=every(needs(aws.SECRET, "secret", "no policy protects values; add one"), _unguarded),
+        across=every(
+            needs(aws.SECRET, "secret", "no policy protects values; add a Secret with a SecretPolicy"), _unguarded
+        ),
         types=(aws.STORE, aws.SECRET),
     ),
 )

@@ -55,7 +55,9 @@ def _silent_queues(plan: Plan) -> Iterator[Finding]:
         queue = at(arn, "arn" if one.type == aws.SCHEDULE else "targetArn")
         if isinstance(queue, str):
             alarms = _alarms(plan, {("namespace",): "AWS/SQS", ("dimensions", "QueueName"): queue.rpartition(":")[2]})
-            yield from require(one, alarms, "alarm on its dead-letter queue", "nobody notices its failures; add one")
+            yield from require(
+                one, alarms, "alarm on its dead-letter queue", "nobody notices failures; add an alarm on the queue"
+            )
 
 
 READ = '"GetSecretValue"'
@@ -90,7 +92,7 @@ def _silent_tampering(plan: Plan) -> Iterator[Finding]:
         for what, events in TAMPERING.items():
             alarms = {event: _alarms_on_event(plan, f'"{event}') for event in events}
             if silent := [event for event, found in alarms.items() if found == []]:
-                wrong = f"no alarm rings when {what} is changed by {', '.join(silent)}"
+                wrong = f"no alarm rings when {' or '.join(silent)} changes {what}"
                 yield Finding(store.urn, f"{wrong}; add a metric filter on the trail's log, and an alarm on its metric")
             elif UNKNOWN in alarms.values():
                 yield Finding(store.urn, f"an alarm on {what} is known after pulumi up", unknown=True)
@@ -110,7 +112,11 @@ def _deaf_filters(plan: Plan) -> Iterator[Finding]:
     for one in plan.of_type(aws.FILTER):
         group, pattern = at(one.properties, "logGroupName"), at(one.properties, "pattern")
         yield from judge(
-            one, (group, log), lambda pair: pair[0] == pair[1], "logGroupName", "is not the trail's log group; set that"
+            one,
+            (group, log),
+            lambda pair: pair[0] == pair[1],
+            "logGroupName",
+            "is not the trail's log group; set the trail's log group",
         )
         if pattern is UNKNOWN:
             yield Finding(one.urn, "pattern is known after pulumi up", unknown=True)
@@ -138,7 +144,8 @@ LATE = "is not from {} to {} seconds: the alarm rings late; set 300".format(*PER
 def _sensitive(alarm: Resource) -> Iterator[Finding]:
     operator, threshold = (at(alarm.properties, what) for what in ("comparisonOperator", "threshold"))
     wrong = (
-        "and operator miss the first event, or its absence; set GreaterThanOrEqualToThreshold 1, or LessThanThreshold 1"
+        "does not set off the alarm at the first event, or when no event occurs; set GreaterThanOrEqualToThreshold 1, "
+        "or LessThanThreshold 1"
     )
     yield from judge(alarm, (operator, threshold), lambda pair: pair in SENSITIVE, "threshold", wrong)
     if contains(operator, "LessThan"):
@@ -165,7 +172,7 @@ def _silent_rotations(plan: Plan) -> Iterator[Finding]:
             if metric != "Invocations":
                 wanted["dimensions", "Stack"] = plan.stack
             alarms = _alarms(plan, wanted)
-            yield from require(store, alarms, f"alarm on {metric}", f"nobody notices that {what}; add one")
+            yield from require(store, alarms, f"alarm on {metric}", f"nobody notices that {what}; add an alarm")
 
 
 def _unreported(plan: Plan, rule: Resource) -> Iterator[Finding]:
@@ -175,11 +182,16 @@ def _unreported(plan: Plan, rule: Resource) -> Iterator[Finding]:
         for target in listed(targets):
             lets = with_name(plan, aws.TOPIC_POLICY, "arn", name=at(target.properties, "arn"))
             yield from require(
-                target, lets, "topic that accepts its events", "nobody is notified; let events.amazonaws.com publish"
+                target,
+                lets,
+                "topic that accepts its events",
+                "nobody is notified; allow events.amazonaws.com to publish",
             )
 
 
-RECEIVERS = "Who receives alerts: the stack file, or an operator, subscribes to the topic."
+RECEIVERS = (
+    "The rule does not check who receives alerts: the stack file or an operator subscribes addresses to the topic."
+)
 QUEUE_ARN, NO_QUEUE = matches(r"arn:.*:sqs:.*"), "is not an SQS queue: failed calls are lost; set a dead-letter queue"
 
 RULES = (
@@ -187,12 +199,17 @@ RULES = (
         name="aws-alarms-ring-at-once",
         sentence="Every alarm notifies within two hours: at the first event, or if an expected event is missing.",
         controls=controls("CC7.2 10.7.2 164.312(b)", "failures and anomalies are reported in time"),
-        limitation="Whether an alarm's metric counts AWS' real events: tests use events as AWS documents them.",
+        limitation="The rule does not check whether an alarm's metric counts AWS' real events: tests use events as "
+        "AWS documents them.",
         checks=(
             Expect(aws.ALARM, "alarmActions", is_set, "is empty: nobody is notified; add the alert topic"),
-            Expect(aws.ALARM, "actionsEnabled", one_of(None, True), "is false: nobody is notified; remove it"),
+            Expect(
+                aws.ALARM, "actionsEnabled", one_of(None, True), "is false: nobody is notified; remove this property"
+            ),
             Each(aws.ALARM, _sensitive),
-            Expect(aws.ALARM, "evaluationPeriods", one_of(1), "is not 1: one event would not ring; set 1"),
+            Expect(
+                aws.ALARM, "evaluationPeriods", one_of(1), "is not 1: a single event would not set off the alarm; set 1"
+            ),
             Expect(aws.ALARM, "period", between(*PERIOD), LATE),
             Expect(
                 aws.ALARM,
@@ -207,7 +224,8 @@ RULES = (
         sentence="Every metric filter reads the trail's log, and matches all resources of the stack that it watches.",
         controls=controls("CC7.2 10.4.1.1 164.312(b)", "a filter reviews every record of the stack"),
         later="the id of a KMS key, which the filter of key changes matches, is known only after AWS creates the key",
-        limitation="Whether a filter also matches the stack's keys and topic, and the trail's bucket and log.",
+        limitation="The rule does not check whether a filter also matches the stack's keys and topic, and the trail's "
+        "bucket and log.",
         across=_deaf_filters,
         types=(aws.FILTER,),
     ),
@@ -226,7 +244,8 @@ RULES = (
         name="aws-reads-alerted",
         sentence="An undeclared read and a denied read each set off an alarm.",
         controls=controls("CC7.2 10.2.1.4 10.4.1.1 164.312(b) 32(1)(d)", "undeclared and denied reads are found"),
-        limitation=f"{RECEIVERS} Whether a filter matches AWS' real records: tests use records as AWS documents them.",
+        limitation=f"{RECEIVERS} It does not check whether a filter matches AWS' real records: tests use records as "
+        "AWS documents them.",
         across=_silent_reads,
         types=(aws.STORE,),
     ),
@@ -246,7 +265,8 @@ RULES = (
             "CC7.1 CC7.2 10.2.1.6 10.3.4 10.7.2 164.312(b) 164.312(c)(1)", "a change that weakens the stack is reported"
         ),
         later="the id of a KMS key, which the filter of key changes matches, is known only after AWS creates the key",
-        limitation=f"{RECEIVERS} Whether a filter matches AWS' real records: tests use records as AWS documents them.",
+        limitation=f"{RECEIVERS} It does not check whether a filter matches AWS' real records: tests use records as "
+        "AWS documents them.",
         across=_silent_tampering,
         types=(aws.STORE,),
     ),

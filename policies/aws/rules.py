@@ -60,7 +60,7 @@ def _any_in_vpc(plan: Plan) -> bool:
 def _outside_vpc(plan: Plan) -> Iterator[Finding]:
     for one in _reading(plan):
         for what in ("subnetIds", "securityGroupIds"):
-            wrong = "is empty, while another function is in a VPC; set store.vpc, which is for all functions"
+            wrong = "is empty, while another function is in a VPC; set store.vpc, which applies to all functions"
             yield from judge(one, at(one.properties, "vpcConfig", what), is_set, f"vpcConfig.{what}", wrong)
 
 
@@ -101,7 +101,11 @@ def _closed(task: Resource, container: Any, of: str) -> Iterator[Finding]:
     rows: list[tuple[str, Any, str]] = [
         ("privileged", not_set, "is on; remove it"),
         ("readonlyRootFilesystem", is_true, "is not true: the root file system is writable; set true"),
-        ("linuxParameters.capabilities", _no_capability, "do not drop ALL, or add one; set drop: [ALL], and add none"),
+        (
+            "linuxParameters.capabilities",
+            _no_capability,
+            "do not drop ALL, or add a capability; set drop: [ALL], and remove add",
+        ),
         ("logConfiguration.logDriver", one_of("awslogs"), "is not awslogs; set awslogs"),
     ]
     if at(container, "essential") is not False:
@@ -142,20 +146,27 @@ def _unrotated(plan: Plan) -> Iterator[Finding]:
         names = [at(plan.manifest, "store", "secrets", str(at(one, "name"))) for one in rotated]
         for name in without(plan, ROTATION, "secretId", [name for name in names if isinstance(name, str)]):
             yield Finding(
-                store.urn, f"it has no rotation of secret {name}, whose value would never change; add a SecretRotation"
+                store.urn,
+                f"the store has no rotation for secret {name}: its value would never change; add a SecretRotation",
             )
 
 
 OPEN = "contains a network larger than /8, such as the whole internet; name the networks of clients"
 OWN_KEY = matches(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/.+")
 NOT_OWN = "is not the ARN of a KMS key: nobody can change the policy of AWS' default key; set kms_key_id"
-EARLY = f"is not {RECOVERY_DAYS} days, in which a deletion by mistake can be undone; remove it to use that default"
+EARLY = (
+    f"is not {RECOVERY_DAYS} days, the time in which a deletion by mistake can be undone; remove this property to use "
+    "that default"
+)
 WITHIN = between(1, MOST_DAYS)
 NEVER = "is not set: nothing rotates the secret; set the ARN of the function that rotates it"
 TOO_LATE = f"is not from 1 to {MOST_DAYS}; set automatically_after_days to {MOST_DAYS} or less"
 FOREIGN = "adds code that this program does not pack; put that code into the package"
-RESERVED = "is set: pulumi up fails in a new account, whose quota is too small; remove it"
-LEAK = "A secret value in a variable with a harmless name: tests search deployed stacks for real values."
+RESERVED = "is set: pulumi up fails in a new account, whose quota is too small; remove this property"
+LEAK = (
+    "The rule does not find a secret value in a variable with a harmless name: tests search deployed stacks for real "
+    "values."
+)
 
 ENCRYPTED = ("aws",)
 VALUES = (
@@ -173,7 +184,7 @@ def _images(one: Resource) -> Iterator[Finding]:
     except ValueError:
         found = None
     yield from judge(
-        one, found, lambda it: isinstance(it, list), "containerDefinitions", "is not a JSON list; write one"
+        one, found, lambda it: isinstance(it, list), "containerDefinitions", "is not a JSON list; write a JSON list"
     )
     for container in listed(found):
         yield from judge(one, at(container, "image"), pinned, f"{at(container, 'name')}: image", UNPINNED)
@@ -188,7 +199,7 @@ RULES = (
         controls=controls(
             "CC6.7 4.2.1 8.3.2 164.312(e)(1) 164.312(e)(2)(ii) 32(1)(a)", "tokens and replies are encrypted in transit"
         ),
-        limitation="The connection from the load balancer to the task, which is HTTP within the VPC.",
+        limitation="The load balancer calls the task by plain HTTP within the VPC.",
         checks=(
             Expect(
                 LISTENER, "protocol", one_of("HTTPS"), "is not HTTPS: bearer tokens travel in plain text; set HTTPS"
@@ -207,7 +218,8 @@ RULES = (
         name="aws-deletion-waits",
         sentence="In production a deleted secret or key can be restored for 30 days.",
         controls=controls("A1.2 164.312(c)(1) 32(1)(c)", "a deletion by mistake can be undone"),
-        limitation="Whether somebody notices the deletion in time: aws-tampering-alerted judges that.",
+        limitation="The rule does not check whether somebody notices the deletion in time: aws-tampering-alerted "
+        "judges that.",
         checks=(
             Expect(aws.KEY, "deletionWindowInDays", one_of(None, RECOVERY_DAYS), EARLY),
             Expect(aws.SECRET, "recoveryWindowInDays", one_of(None, RECOVERY_DAYS), EARLY),
@@ -223,23 +235,24 @@ RULES = (
     ),
     Rule(
         name="aws-functions-reserve-no-concurrency",
-        sentence="No function reserves concurrency: a new account has too little. The lease serializes rotations.",
-        controls=controls("32(1)(b)", "functions that rotate can be deployed"),
-        limitation="Whether other functions use up the account's quota.",
+        sentence="No function reserves concurrency: the quota of a new account is too small. The lease serializes "
+        "rotations.",
+        controls=controls("32(1)(b)", "the rotation functions can be deployed"),
+        limitation="The rule does not check whether other functions use up the account's quota.",
         checks=(Expect(aws.FUNCTION, "reservedConcurrentExecutions", one_of(None, -1), RESERVED),),
     ),
     Rule(
         name="aws-functions-run-own-code",
         sentence="A function runs only the code that this program packs: no layer, image or object of a bucket.",
         controls=controls("CC6.8 6.5.1 164.312(c)(1)", "only reviewed code runs where values are read"),
-        limitation="What is in the package: it is scanned where it is built.",
+        limitation="The rule does not check what is in the package: it is scanned where it is built.",
         checks=tuple(Expect(aws.FUNCTION, what, not_set, FOREIGN) for what in ("layers", "imageUri", "s3Bucket")),
     ),
     Rule(
         name="aws-functions-share-network",
         sentence="If one function that reads values is in a VPC, all such functions are.",
         controls=controls("CC6.6 1.3.2 164.312(e)(1)", "values stay within the VPC"),
-        limitation="What the VPC's security groups and endpoints let out: their owner decides.",
+        limitation="The rule does not check what the VPC's security groups and endpoints let out: their owner decides.",
         across=_outside_vpc,
         applies=_any_in_vpc,
     ),
@@ -247,24 +260,30 @@ RULES = (
         name="aws-keys-rotate",
         sentence="AWS renews every key of the stack each year.",
         controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "encryption keys are renewed"),
-        limitation="A key that the stack file names, and data under older key material, which AWS can still decrypt.",
+        limitation="The rule does not check a key that the stack file names. AWS can still decrypt data under older "
+        "key material.",
         checks=(Expect(aws.KEY, "enableKeyRotation", is_true, "is not true: AWS would never renew the key; set true"),),
     ),
     Rule(
         name="aws-messages-encrypted",
         sentence="Every queue and topic is encrypted.",
         controls=controls("CC6.1 164.312(a)(2)(iv) 32(1)(a)", "messages are encrypted at rest"),
-        limitation="Whether a message contains a secret value: tests search deployed stacks for real values.",
+        limitation="The rule does not check whether a message contains a secret value: tests search deployed stacks "
+        "for real values.",
         checks=(Each((aws.QUEUE, aws.TOPIC), _unencrypted),),
     ),
     Rule(
         name="aws-network-not-public",
         sentence="No task, load balancer or security group of the stack is open to the internet.",
         controls=controls("CC6.6 1.3.1 1.4.2 164.312(a)(1)", "nobody on the internet reaches the server"),
-        limitation="What the security groups that a stack file names let in: their owner decides.",
+        limitation="The rule does not check what the security groups that a stack file names let in: their owner "
+        "decides.",
         checks=(
             Expect(
-                SERVICE, "networkConfiguration.assignPublicIp", not_set, "is on: tasks get public addresses; remove it"
+                SERVICE,
+                "networkConfiguration.assignPublicIp",
+                not_set,
+                "is on: tasks get public addresses; remove this property",
             ),
             Expect(BALANCER, "internal", is_true, "is not true: the load balancer gets a public address; set true"),
             *(Expect(GROUP, f"ingress[].{what}[]", lambda cidr: not open_cidr(cidr), OPEN) for what in BLOCKS),
@@ -276,7 +295,8 @@ RULES = (
         name="aws-rotation-scheduled",
         sentence="Secrets Manager rotates each broker user's and admin's password every 90 days or sooner.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(b)", "passwords of applications change on a schedule"),
-        limitation="Whether rotations succeed: secretops status shows that. Operator-supplied secrets are not rotated.",
+        limitation="The rule does not check whether rotations succeed: secretops status shows that. Operator-supplied "
+        "secrets are not rotated.",
         checks=(
             Expect(ROTATION, "rotationRules.automaticallyAfterDays", WITHIN, TOO_LATE),
             Expect(ROTATION, "rotationLambdaArn", is_set, NEVER),
@@ -290,7 +310,7 @@ RULES = (
         sentence="Every secret, and every replica of one, is encrypted by a KMS key of its own account.",
         controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "credentials are encrypted by a managed key"),
         later="the id of a KMS key is known only after AWS creates the key",
-        limitation="Who may use the key: aws-key-policies-bound judges that.",
+        limitation="The rule does not check who may use the key: aws-key-policies-bound judges that.",
         checks=tuple(Expect(aws.SECRET, path, OWN_KEY, NOT_OWN) for path in ("kmsKeyId", "replicas[].kmsKeyId")),
     ),
     Rule(
@@ -298,16 +318,22 @@ RULES = (
         sentence="Every container logs, is unprivileged and has a read-only root file system; essential containers "
         "don't run as root.",
         controls=controls("CC6.1 CC6.8 2.2.6 7.2.5", "an attacker in the server gains little"),
-        limitation="What is in the image: it is scanned where it is built.",
+        limitation="The rule does not check what is in the image: it is scanned where it is built.",
         checks=(container_check(_closed),),
     ),
     Rule(
         name="aws-tasks-have-no-shell",
         sentence="ECS Exec is off: nobody opens a shell in a task.",
         controls=controls("CC6.1 8.6.1 10.2.1.2 164.312(b)", "no person reads a value without a record"),
-        limitation="A shell in a task that somebody runs by hand: an alarm reports it if it has a role of the stack.",
+        limitation="The rule does not prevent a shell in a task that somebody runs by hand: an alarm reports the task "
+        "if it has a role of the stack.",
         checks=(
-            Expect(SERVICE, "enableExecuteCommand", not_set, "is on: a shell could read values unrecorded; remove it"),
+            Expect(
+                SERVICE,
+                "enableExecuteCommand",
+                not_set,
+                "is on: a shell could read values without a record; remove this property",
+            ),
         ),
     ),
     Rule(
@@ -321,7 +347,8 @@ RULES = (
         name="aws-tick-hourly",
         sentence="The tick runs each hour.",
         controls=controls("CC7.2 8.6.3 32(1)(d)", "due passwords are changed within the hour"),
-        limitation="Whether a tick succeeds: aws-rotation-failures-alerted judges that a failure is noticed.",
+        limitation="The rule does not check whether a tick succeeds: aws-rotation-failures-alerted checks that a "
+        "failure sets off an alarm.",
         checks=(
             Expect(aws.SCHEDULE, "scheduleExpression", HOURLY, "is not a rate of an hour or less; set rate(1 hour)"),
             Expect(aws.SCHEDULE, "state", one_of(None, "ENABLED"), "is not ENABLED; set ENABLED"),

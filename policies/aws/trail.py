@@ -102,15 +102,21 @@ def _log_of_functions(plan: Plan) -> Iterator[Finding]:
             log = name if name is UNKNOWN else f"/aws/lambda/{name}"
         found = with_name(plan, aws.LOG, "name", name=log)
         yield from require(
-            function, found, "log group in this stack", "Lambda would create one that never expires; add a LogGroup"
+            function,
+            found,
+            "log group in this stack",
+            "Lambda would create a log group that never expires; add a LogGroup",
         )
 
 
 NO_KEY = "is not set; set the stack's KMS key for records"
 SHORT = f"is below {YEAR} days; set store.retention_days: {YEAR} or more"
-NO_RETENTION = "is not from {} to {} days; set it, for the trail by store.retention_days"
+NO_RETENTION = "is not from {} to {} days; set retention_in_days, or for the trail store.retention_days"
 SELECTORS = "may leave reads unrecorded; select all management events, or remove the selectors"
-PUBLIC, REMOVABLE = "the bucket could be made public; add one", "a record could be removed; add it"
+PUBLIC, REMOVABLE = (
+    "the bucket could be made public; add a BucketPublicAccessBlock",
+    "a record could be removed; add object lock",
+)
 
 # Protects only the trail's log group, and no others.
 HOLDS = (
@@ -123,18 +129,29 @@ RULES = (
         name="aws-buckets-closed",
         sentence="Every bucket blocks public access in all four ways, and its account owns each object.",
         controls=controls("CC6.6 10.3.1 164.312(a)(1)", "only principals with a grant read the records"),
-        limitation="Principals of the account that may read the bucket by their own policies.",
+        limitation="Principals of the account may read the bucket if their own policies allow it.",
         checks=(
             *(
                 Expect(BLOCK, what, is_true, "is not true: the bucket could be made public; set true")
                 for what in BLOCKS
             ),
-            Expect(aws.BUCKET, "acl", one_of(None, "private"), "is not private: others could read records; remove it"),
+            Expect(
+                aws.BUCKET,
+                "acl",
+                one_of(None, "private"),
+                "is not private: others could read records; remove this property",
+            ),
             Expect(OWNERSHIP, "rule.objectOwnership", one_of(OWNER), f"lets others own an object; set {OWNER}"),
         ),
         across=every(
             needs(BLOCK, "block of public access", PUBLIC, of=aws.BUCKET, by="bucket"),
-            needs(OWNERSHIP, "object ownership", "others could own an object; add one", of=aws.BUCKET, by="bucket"),
+            needs(
+                OWNERSHIP,
+                "object ownership",
+                "others could own an object; add BucketOwnershipControls",
+                of=aws.BUCKET,
+                by="bucket",
+            ),
         ),
         types=(aws.BUCKET,),
     ),
@@ -142,7 +159,8 @@ RULES = (
         name="aws-logs-retained",
         sentence="Every log group, including each function's, has a retention period; in production 90 days or more.",
         controls=controls("CC7.3 10.5.1 164.312(b)", "events of the last months can be evaluated"),
-        limitation="Whether the trail is retained for a year: aws-trail-retained-a-year judges that.",
+        limitation="The rule does not check whether the trail is retained for a year: aws-trail-retained-a-year "
+        "judges that.",
         checks=(
             Expect(aws.LOG, "retentionInDays", between(1, LONGEST), NO_RETENTION.format(1, LONGEST), ALL - PRODUCTION),
             Expect(
@@ -153,9 +171,10 @@ RULES = (
     ),
     Rule(
         name="aws-records-encrypted",
-        sentence="The trail, its bucket and its log are encrypted by a KMS key of the stack's own.",
+        sentence="The trail, its bucket and its log are encrypted by the stack's own KMS key.",
         controls=controls("CC6.1 10.3.1 164.312(a)(2)(iv) 32(1)(a)", "only users of the key read the records"),
-        limitation="The logs of functions and tasks, which have no record of a read: store.log_kms_key encrypts them.",
+        limitation="The rule does not check the logs of functions and tasks, which have no record of a read: "
+        "store.log_kms_key encrypts them.",
         checks=(
             Expect(aws.TRAIL, "kmsKeyId", is_present, NO_KEY),
             Expect(ENCRYPTION, "rules", is_present, NO_KEY),
@@ -164,14 +183,21 @@ RULES = (
         ),
         across=every(
             _log_is("kmsKeyId", is_present, NO_KEY),
-            needs(ENCRYPTION, "encryption", "add one by the stack's KMS key for records", of=aws.BUCKET, by="bucket"),
+            needs(
+                ENCRYPTION,
+                "encryption",
+                "add encryption with the stack's KMS key for records",
+                of=aws.BUCKET,
+                by="bucket",
+            ),
         ),
     ),
     Rule(
         name="aws-trail-intact",
         sentence="Records of the trail are locked and validated: nobody alters or removes one unnoticed.",
         controls=controls("CC7.3 10.3.2 10.3.3 10.3.4 164.312(b)", "nobody alters a record unnoticed"),
-        limitation="Who may end a lock of mode GOVERNANCE by s3:BypassGovernanceRetention: COMPLIANCE prevents it.",
+        limitation="The rule does not check who may end a lock of mode GOVERNANCE (s3:BypassGovernanceRetention). "
+        "Nobody can end one of mode COMPLIANCE.",
         checks=(
             Expect(
                 aws.TRAIL,
@@ -180,7 +206,13 @@ RULES = (
                 "is not true: a change of a record goes unnoticed; set true",
             ),
             Expect(aws.BUCKET, "objectLockEnabled", is_true, "is not true: a record could be removed; set true"),
-            Expect(aws.BUCKET, "forceDestroy", not_set, "is on: pulumi destroy deletes records; remove it", PRODUCTION),
+            Expect(
+                aws.BUCKET,
+                "forceDestroy",
+                not_set,
+                "is on: pulumi destroy deletes records; remove this property",
+                PRODUCTION,
+            ),
             Expect(LOCK, "rule.defaultRetention.mode", one_of(*MODES), f"locks no record; set {' or '.join(MODES)}"),
             Expect(
                 VERSIONS,
@@ -190,9 +222,9 @@ RULES = (
             ),
         ),
         across=every(
-            _of_own_trail(needs(aws.BUCKET, "bucket of records", "add one")),
+            _of_own_trail(needs(aws.BUCKET, "bucket of records", "add a bucket")),
             needs(LOCK, "object lock", REMOVABLE, of=aws.BUCKET, by="bucket"),
-            needs(VERSIONS, "versioning", REMOVABLE, of=aws.BUCKET, by="bucket"),
+            needs(VERSIONS, "versioning", "a record could be replaced; add versioning", of=aws.BUCKET, by="bucket"),
         ),
         applies=_applies,
     ),
@@ -202,25 +234,33 @@ RULES = (
         controls=controls(
             "CC7.2 10.2.1 10.2.1.2 10.2.1.5 10.2.2 164.312(b) 32(1)(d)", "reads and changes of secrets are recorded"
         ),
-        limitation="Which version was read, or what a server does with a value: CloudTrail records neither.",
+        limitation="CloudTrail does not record which version was read, or what a server does with a value.",
         checks=(
-            Expect(aws.TRAIL, "enableLogging", one_of(None, True), "is false: nothing is recorded; remove it"),
+            Expect(
+                aws.TRAIL, "enableLogging", one_of(None, True), "is false: nothing is recorded; remove this property"
+            ),
             Expect(aws.TRAIL, "isMultiRegionTrail", is_true, "is not true: other regions are not recorded; set true"),
             Expect(
-                aws.TRAIL, "includeGlobalServiceEvents", one_of(None, True), "is false: IAM is not recorded; remove it"
+                aws.TRAIL,
+                "includeGlobalServiceEvents",
+                one_of(None, True),
+                "is false: IAM is not recorded; remove this property",
             ),
             Expect(aws.TRAIL, "advancedEventSelectors", _all_management, SELECTORS),
-            Expect(aws.TRAIL, "eventSelectors", not_set, "may leave reads unrecorded; remove them"),
+            Expect(aws.TRAIL, "eventSelectors", not_set, "may leave reads unrecorded; remove this property"),
             Expect(aws.TRAIL, "cloudWatchLogsGroupArn", is_set, "is not set: no alarm notices a read; set a log group"),
         ),
-        across=_of_own_trail(needs(aws.TRAIL, "trail", "no read is recorded; add one, or name store.existing_trail")),
+        across=_of_own_trail(
+            needs(aws.TRAIL, "trail", "no read is recorded; add a trail, or set store.existing_trail")
+        ),
         applies=_applies,
     ),
     Rule(
         name="aws-trail-retained-a-year",
         sentence="In production the trail's records and its log are retained for 365 days or more.",
         controls=controls("CC7.3 10.5.1 164.312(b)", "events of the last year can be evaluated"),
-        limitation="Whether records are retained for six years, as HIPAA requires of documentation (164.316).",
+        limitation="The rule does not check whether records are retained for six years, as HIPAA requires of "
+        "documentation (164.316).",
         checks=(
             Expect(LOCK, "rule.defaultRetention", _locked_a_year, SHORT),
             Expect(LIFECYCLE, "rules[]", _expires_late, f"expiration {SHORT}"),

@@ -45,7 +45,10 @@ def _role(role: Any) -> str:
 def _placed(one: Resource) -> Iterator[Finding]:
     role, scope, kind = (at(one.properties, key) for key in ("roleDefinitionId", "scope", "principalType"))
     _, narrowest, kinds = ROLES.get(_role(role), _OTHER)
-    wrong = "is not one secret, vault, container or resource of the kind that the role is for; assign the role on one"
+    wrong = (
+        "is not a single secret, vault, container or other resource for which the role is meant; assign the role on a "
+        "single one"
+    )
     yield from judge(one, UNKNOWN if role is UNKNOWN else scope, matches(narrowest), "scope", wrong)
     # without its type, Azure looks up a new identity, and may not find it yet
     # (https://learn.microsoft.com/azure/role-based-access-control/troubleshooting).
@@ -91,7 +94,7 @@ def _readers(plan: Plan) -> Iterator[Finding]:
     for role, runs, enough in (USER, (APP, FEDERATION), all), (OFFICER, (JOB,), any), (BLOBS, (JOB,), any):
         if any(plan.of_type(*runs)):
             where = "only to identities" if enough is all else "to the rotator's identity"
-            wrong = f"is not assigned {where}; assign it so, with principalType ServicePrincipal"
+            wrong = f"is not assigned {where}; assign the role {where}, with principalType ServicePrincipal"
             are = [kind if kind is UNKNOWN else kind == _IDENTITY for kind in kinds.get(role, [])]
             yield from judge(plan, are, enough, f"the role {ROLES[role][0]}", wrong)
 
@@ -101,7 +104,7 @@ def _public_app(plan: Plan) -> Iterator[Finding]:
     for app in plan.of_type(APP):
         external = at(app.properties, "configuration", "ingress", "external")
         seen = UNKNOWN if external is UNKNOWN else (external and inside)
-        wrong = "is true in an environment that answers the internet; set store.subnet, or ingress: environment"
+        wrong = "is true in an environment that the internet can reach; set store.subnet, or ingress: environment"
         yield from judge(app, seen, lambda seen: not seen or all(seen), "configuration.ingress.external", wrong)
 
 
@@ -138,7 +141,7 @@ RULES = (
         name="azure-app-not-public",
         sentence="The app answers requests from its environment or its network, never from the internet.",
         controls=controls("CC6.6 1.3.1 1.4.2 164.312(a)(1)", "nobody on the internet reaches the server"),
-        limitation="Who is in the network that the subnet belongs to.",
+        limitation="The rule does not check who is in the network that the subnet belongs to.",
         checks=rows(
             ENVIRONMENT,
             (
@@ -153,18 +156,19 @@ RULES = (
         name="azure-network-closed-wholly",
         sentence="Vault and storage account admit named networks and no Azure services, or the stack declares the gap.",
         controls=controls("CC6.6 1.4.1 1.4.2 164.312(a)(1)", "only named networks reach the vault"),
-        limitation="That networks are closed with store.open_to_internet: only roles protect that vault (output gaps).",
+        limitation="The rule does not prove that networks are closed with store.open_to_internet: only roles protect "
+        "that vault (output gaps).",
         checks=(
             *rows(
                 VAULT,
                 ("bypass", one_of("None"), "lets Azure's trusted services pass the firewall; set None"),
-                ("ipRules[].value", _is_narrow, "is a network larger than /8; name the office's addresses"),
+                ("ipRules[].value", _is_narrow, "is a network larger than /8; name smaller networks"),
                 below="properties.networkAcls.",
             ),
             *rows(
                 ACCOUNT,
                 ("bypass", one_of("None"), "lets Azure's trusted services pass the firewall; set None"),
-                ("ipRules[].iPAddressOrRange", _is_narrow, "is a network larger than /8; name the office's addresses"),
+                ("ipRules[].iPAddressOrRange", _is_narrow, "is a network larger than /8; name smaller networks"),
                 below="networkRuleSet.",
             ),
         ),
@@ -174,7 +178,8 @@ RULES = (
         name="azure-private-endpoints-named",
         sentence="Every private endpoint has a name in a private DNS zone.",
         controls=controls("CC6.6 1.3.2 164.312(e)(1)", "values stay within the network"),
-        limitation="That the zone is linked to the clients' networks: the network's operator does that.",
+        limitation="The rule does not check whether the zone is linked to the clients' networks: the network's "
+        "operator does that.",
         checks=rows(
             ZONE_GROUP,
             ("privateDnsZoneConfigs", is_set, "is empty: no client resolves the endpoint's name; name a zone"),
@@ -186,7 +191,8 @@ RULES = (
         name="azure-roles-narrow",
         sentence="Every role assignment states its reason, and assigns a built-in role with one purpose.",
         controls=controls("CC6.3 7.2.2 7.2.5 164.312(a)(1) 32(1)(b)", "a role has only the rights for its purpose"),
-        limitation="That the rotator's role is minimal: Azure's smallest role that writes secrets also deletes them.",
+        limitation="The rule does not prove that the rotator's role is minimal: Azure's smallest role that writes "
+        "secrets also deletes them.",
         checks=(
             *rows(
                 ASSIGNMENT,
@@ -195,7 +201,7 @@ RULES = (
             ),
             *rows(
                 DEFINITION,
-                ("roleName", lambda _: False, "is that of a custom role; assign one of Azure's built-in roles"),
+                ("roleName", lambda _: False, "is a custom role; assign one of Azure's built-in roles"),
             ),
         ),
     ),
@@ -204,7 +210,7 @@ RULES = (
         sentence="Each role is assigned on one secret, vault or resource; only declared readers get a role on secrets.",
         controls=controls("CC6.3 7.2.1 7.2.5 164.312(a)(1) 32(1)(b)", "each secret has its own readers"),
         later="Entra creates the object ids of server and rotator; until then only the number of readers is judged",
-        limitation="Roles that others assign on the resource group or the subscription.",
+        limitation="The rule does not see roles that others assign on the resource group or the subscription.",
         checks=(Each(ASSIGNMENT, _placed),),
         across=_readers,
     ),

@@ -39,7 +39,7 @@ def _variables(one: Resource) -> Iterator[Finding]:
         for variable in select(one.properties, f"template.{kind}[].env[]"):
             name = at(variable, "name")
             pair = (name, str(at(variable, "value")))  # an unknown resource id is not a secret because of its name
-            wrong = f"{PLAIN}, which readers of the resource see; let the launcher fetch the secret"
+            wrong = f"{PLAIN}, visible to readers of the resource; let the launcher fetch the secret"
             yield from judge(one, pair, lambda pair: not in_plain_sight(*pair), f"the variable {name}", wrong)
         for what in (f"template.{kind}[].command", f"template.{kind}[].args"):
             for words in select(one.properties, what):
@@ -60,7 +60,7 @@ def _identities(one: Resource) -> Iterator[Finding]:
 def _made_elsewhere(one: Resource) -> Iterator[Finding]:
     if not one.provider:
         yield Finding(
-            one.urn, "has the default provider, whose subscription az login selects; pass the stack's provider"
+            one.urn, "uses the default provider, whose subscription az login selects; pass the stack's provider"
         )
 
 
@@ -80,7 +80,7 @@ RULES = (
         controls=controls(
             "CC6.7 4.2.1 8.3.2 164.312(e)(1) 164.312(e)(2)(ii) 32(1)(a)", "tokens and replies are encrypted in transit"
         ),
-        limitation="Which version of TLS a client uses: Container Apps accepts 1.2 and later.",
+        limitation="The rule does not check which version of TLS a client uses: Container Apps accepts 1.2 and later.",
         checks=(
             *rows(
                 APP,
@@ -100,25 +100,26 @@ RULES = (
         name="azure-app-stays-up",
         sentence="At least one replica of the server always runs.",
         controls=controls("32(1)(b)", "the server stays available"),
-        limitation="That a replica is healthy: its probes check that.",
+        limitation="The rule does not prove that a replica is healthy: its probes check that.",
         # A missing minimum means 0 (https://learn.microsoft.com/azure/container-apps/scale-app).
         checks=rows(
             APP,
-            ("template.scale.minReplicas", between(1, 1000), "is 0 or missing: no server follows a rotation; set 1"),
+            ("template.scale.minReplicas", between(1, 1000), "is 0 or missing: the server may stop; set 1"),
         ),
     ),
     Rule(
         name="azure-containers-hold-no-value",
         sentence="No app and no job has a secret value: an identity fetches values and pulls images.",
         controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "the configuration contains no credential"),
-        limitation="A secret value in a variable with a harmless name: tests search deployed stacks for real values.",
+        limitation="The rule does not find a secret value in a variable with a harmless name: tests search deployed "
+        "stacks for real values.",
         checks=(
             *rows(
                 RUN,
                 (
                     "secrets[].keyVaultUrl",
                     is_set,
-                    "is missing: the app stores the value; set it, or let the launcher fetch the secret",
+                    "is missing: the app stores the value; set keyVaultUrl, or let the launcher fetch the secret",
                 ),
                 (
                     "secrets[].identity",
@@ -128,7 +129,7 @@ RULES = (
                 (
                     "secrets[].value",
                     not_set,
-                    "is set: readers of the app see it; set keyVaultUrl, or let the launcher fetch the secret",
+                    "is set: readers of the app see the value; set keyVaultUrl, or let the launcher fetch the secret",
                 ),
                 ("registries[].username", not_set, "is set: a password pulls the image; set an identity"),
                 ("registries[].passwordSecretRef", not_set, "is set: a password pulls the image; set an identity"),
@@ -141,7 +142,7 @@ RULES = (
         name="azure-federation-bound",
         sentence="A cluster's identity accepts only tokens of one service account that are issued for Entra.",
         controls=controls("CC6.1 7.2.5 8.6.1 164.312(d)", "an application account is used only by its program"),
-        limitation="Who in the cluster may start a pod as that service account.",
+        limitation="The rule does not check who in the cluster may start a pod as that service account.",
         checks=rows(
             FEDERATION,
             (
@@ -157,7 +158,8 @@ RULES = (
         name="azure-identities-for-program-only",
         sentence="Only the main container of an app or a job has the identity that reads secrets.",
         controls=controls("CC6.3 7.2.5 164.312(d)", "only the program that needs an identity has it"),
-        limitation="That nobody opens a shell in the container: an alert reports the token that this needs.",
+        limitation="The rule does not prove that nobody opens a shell in the container: an alert reports the token "
+        "that this requires.",
         checks=(
             Each(RUN, _identities),
             *rows(
@@ -165,7 +167,7 @@ RULES = (
                 (
                     "identity.type",
                     one_of("UserAssigned"),
-                    "is not UserAssigned: only such an identity has roles at the start; set it",
+                    "is not UserAssigned: only such an identity has its roles at the start; set UserAssigned",
                 ),
             ),
         ),
@@ -174,7 +176,8 @@ RULES = (
         name="azure-storage-closed",
         sentence="The storage account accepts TLS 1.2 and roles only: no key, no local user, nothing public.",
         controls=controls("CC6.1 CC6.7 7.3.2 164.312(e)(1) 32(1)(a)", "a caller needs a role and TLS"),
-        limitation="Encryption at rest: Azure encrypts every account, and nobody can turn that off.",
+        limitation="The rule does not check encryption at rest: Azure encrypts every account, and nobody can turn "
+        "that off.",
         checks=rows(
             ACCOUNT,
             ("enableHttpsTrafficOnly", is_true, "is not true: the account accepts plain text; set true"),
@@ -196,21 +199,26 @@ RULES = (
         name="azure-subscription-named",
         sentence="Everything is in the subscription and tenant that the stack file names.",
         controls=controls("CC6.1 CC8.1 6.5.3 32(1)(b)", "a change reaches the approved subscription only"),
-        limitation="That another environment's file names another subscription: compare the two files.",
+        limitation="The rule does not prove that another environment's file names another subscription: compare the "
+        "two files.",
         checks=(
             *rows(
                 PROVIDER,
-                ("subscriptionId", is_set, "is missing: az login selects it; set store.subscription"),
-                ("tenantId", is_set, "is missing: az login selects it; set store.tenant"),
+                (
+                    "subscriptionId",
+                    is_set,
+                    "is missing: az login would select the subscription; set store.subscription",
+                ),
+                ("tenantId", is_set, "is missing: az login would select the tenant; set store.tenant"),
             ),
             Each("azure-native:*", _made_elsewhere),
         ),
     ),
     Rule(
         name="azure-tick-hourly",
-        sentence="A job runs the tick, which rotates what is due, every hour and one at a time.",
+        sentence="Every hour a job runs the tick, which rotates due secrets. Only one tick runs at a time.",
         controls=controls("CC6.1 CC7.2 8.6.3 32(1)(d)", "due passwords are changed within the hour"),
-        limitation="That a tick succeeds: azure-rotation-failures-alerted covers its failures.",
+        limitation="The rule does not prove that a tick succeeds: azure-rotation-failures-alerted covers failures.",
         checks=rows(
             JOB,
             (f"{_OF}triggerType", one_of("Schedule"), "is not Schedule: secrets become overdue; set Schedule"),
@@ -221,16 +229,16 @@ RULES = (
                 between(1, 3599),
                 "is missing, or an hour or more: a tick that hangs delays the next; set 1800",
             ),
-            ("template.containers[].args", lambda args: "tick" in (args or ()), "lack tick: nothing rotates; add it"),
+            ("template.containers[].args", lambda args: "tick" in (args or ()), "lack tick: nothing rotates; add tick"),
         ),
-        across=store_needs(JOB, "scheduled job", "nothing is rotated; add one"),
+        across=store_needs(JOB, "scheduled job", "nothing is rotated; add a job"),
         types=(STORE,),
     ),
     Rule(
         name="azure-vault-by-role",
         sentence="Access to the vault is by role assignments only.",
         controls=controls("CC6.1 CC6.3 7.3.1 7.3.2 7.3.3 164.312(a)(1) 32(1)(b)", "access without a role is denied"),
-        limitation="Roles on the resource group or the subscription: they reach the vault, too.",
+        limitation="Roles on the resource group or the subscription also give access to the vault.",
         checks=rows(
             VAULT,
             ("enableRbacAuthorization", is_true, "is not true: access would be to the whole vault; set true"),
@@ -243,9 +251,10 @@ RULES = (
     ),
     Rule(
         name="azure-vault-recovers",
-        sentence="Deleted secrets can be recovered; in production for 90 days, and nobody purges them sooner.",
+        sentence="Deleted secrets can be recovered: in production for 90 days, and nobody can purge them sooner.",
         controls=controls("A1.2 164.312(c)(1) 32(1)(c)", "a deletion by mistake can be undone"),
-        limitation="That somebody notices within that time: azure-tampering-alerted covers that.",
+        limitation="The rule does not prove that somebody notices a deletion in time: azure-tampering-alerted covers "
+        "that.",
         checks=(
             *rows(
                 VAULT,
@@ -257,7 +266,7 @@ RULES = (
                 (
                     "softDeleteRetentionInDays",
                     one_of(None, 90),
-                    "is not 90 days, the longest and the default; remove it",
+                    "is not 90 days, the maximum and the default; remove this property",
                 ),
                 below="properties.",
                 environments=PRODUCTION,

@@ -84,7 +84,7 @@ def _timed(alert: Resource) -> Iterator[Finding]:
         wrong = f"misses late records, or is over 6 hours; set windowSize and evaluationFrequency to {pair}"
         yield from judge(alert, entry, _is_timed, "windowSize", wrong)
         first = (at(one, "operator"), at(one, "threshold"))
-        wrong = "does not fire at the first row, or at none; set GreaterThan 0, or LessThan 1"
+        wrong = "does not fire at the first row, or if there is no row; set GreaterThan 0, or LessThan 1"
         yield from judge(alert, first, (("GreaterThan", 0), ("LessThan", 1)).__contains__, "threshold", wrong)
 
 
@@ -117,7 +117,7 @@ def _queries(plan: Plan, queries: dict[str, tuple[str, ...]], operator: str = "G
     # An alert reports one of them: one that is unknown is in the place of one that is missing.
     entry = UNKNOWN if 0 < len(missing) <= sum(UNKNOWN in pair for pair in pairs) else missing
     for store in plan.of_type(STORE):
-        wrong = "is missing; add one, with an action group"
+        wrong = "is missing; add an alert with an action group"
         yield from judge(store, entry, not_set, f"an alert on {' or '.join(missing)}", wrong)
 
 
@@ -130,7 +130,7 @@ def _tampering(plan: Plan) -> Iterator[Finding]:
     alerted = {at(leaf, "equals") for one in _active(plan, ACTIVITY, "condition") for leaf in each(at(one, "anyOf"))}
     for store in plan.of_type(STORE):
         missing = [one for one in OPERATIONS if one not in alerted]
-        wrong = f"leave out {', '.join(missing)}; add them to an alert that has an action group"
+        wrong = f"leave out {', '.join(missing)}; add these operations to an alert that has an action group"
         yield from judge(store, UNKNOWN if missing and UNKNOWN in alerted else missing, not_set, "its alerts", wrong)
 
 
@@ -148,9 +148,11 @@ def _unrecorded(plan: Plan) -> Iterator[Finding]:
             name = at(one.properties, key)
             settings = related(plan, SETTING, "resourceUri", ok=lambda uri: str(uri).endswith(f"/{name}"))  # noqa: B023
             found = UNKNOWN if name is UNKNOWN else settings
-            yield from require(one, found, "diagnostic setting", "no workspace receives its log; add one")
+            yield from require(
+                one, found, "diagnostic setting", "no workspace receives the log; add a DiagnosticSetting"
+            )
             for setting in listed(found):
-                wrong = f"have none of {', '.join(wanted)}: no alert finds what happens; enable one"
+                wrong = f"have none of {', '.join(wanted)}: no alert finds what happens; enable one of these"
                 yield from judge(setting, at(setting.properties, "logs"), partial(_includes, wanted), "logs", wrong)
 
 
@@ -168,10 +170,14 @@ RULES = (
         sentence="Every alert is on, reads the trail's tables, fires at the first event, and notifies an action group.",
         controls=controls("CC7.2 10.4.1.1 10.7.2 164.312(b)", "failures and anomalies are reported in time"),
         later="the query of undeclared reads lists object ids that Entra has not created yet",
-        limitation="That Azure fires the alert, which no test did in a real account, or that somebody reads it.",
+        limitation="The rule does not prove that Azure fires the alert, which no test did in a real account, or that "
+        "somebody reads it.",
         checks=(
             *rows((QUERY, ACTIVITY, GROUP), ("enabled", is_true, "is not true: nobody is notified; set true")),
-            *rows((QUERY, ACTIVITY), ("actions.actionGroups", is_set, "is empty: nobody is notified; name one")),
+            *rows(
+                (QUERY, ACTIVITY),
+                ("actions.actionGroups", is_set, "is empty: nobody is notified; name an action group"),
+            ),
             *rows(
                 QUERY,
                 ("scopes[]", lambda uri: "/workspaces/" in str(uri), "is not a workspace; name the trail's workspace"),
@@ -179,10 +185,14 @@ RULES = (
                 (
                     "criteria.allOf",
                     lambda every: len(listed(every)) == 1,
-                    "is not one criterion; write an alert for each",
+                    "is not exactly one criterion; write one alert for each criterion",
                 ),
                 ("criteria.allOf[].timeAggregation", one_of("Count"), "does not count rows; set Count"),
-                ("criteria.allOf[].failingPeriods.minFailingPeriodsToAlert", one_of(1), "is not 1: it waits; set 1"),
+                (
+                    "criteria.allOf[].failingPeriods.minFailingPeriodsToAlert",
+                    one_of(1),
+                    "is not 1: the alert waits; set 1",
+                ),
                 (
                     "criteria.allOf[].query",
                     _reads,
@@ -198,7 +208,8 @@ RULES = (
         sentence="An alert reports undeclared reads, denied reads and deleted secrets.",
         controls=controls("CC7.2 10.2.1.4 10.4.1.1 164.312(b) 32(1)(d)", "undeclared and denied reads are found"),
         later="the query of undeclared reads lists object ids that Entra has not created yet",
-        limitation="That somebody is notified: an action group without alert_emails has no receiver.",
+        limitation="The rule does not prove that somebody is notified: an action group without alert_emails has no "
+        "receiver.",
         across=lambda plan: _queries(plan, READS),
         types=(STORE,),
     ),
@@ -206,7 +217,8 @@ RULES = (
         name="azure-rotation-failures-alerted",
         sentence="An alert reports a tick that failed or is missing, and overdue secrets.",
         controls=controls("CC7.2 8.6.3 10.7.2 164.312(b) 32(1)(d)", "an overdue password is reported"),
-        limitation="That somebody is notified: an action group without alert_emails has no receiver.",
+        limitation="The rule does not prove that somebody is notified: an action group without alert_emails has no "
+        "receiver.",
         across=_failures,
         types=(STORE,),
     ),
@@ -226,7 +238,7 @@ RULES = (
         controls=controls(
             "CC7.2 10.2.1 10.2.1.5 10.2.2 164.312(b) 32(1)(d)", "reads and changes of secrets are recorded"
         ),
-        limitation="That no record is lost: Azure guarantees no delivery of logs.",
+        limitation="The rule does not prove that no record is lost: Azure guarantees no delivery of logs.",
         checks=rows(
             SETTING,
             ("workspaceId", is_set, "is missing: no alert finds a read; name the trail's workspace"),
@@ -239,7 +251,8 @@ RULES = (
         name="azure-trail-retained",
         sentence="In production the workspace retains records for 365 days; no shared key can write records.",
         controls=controls("CC7.3 10.3.2 10.5.1 164.312(b)", "events of the last year can be evaluated"),
-        limitation="The retention of an organization's own workspace (store.workspace), and purges by its managers.",
+        limitation="The rule does not check the retention of an organization's own workspace (store.workspace), or "
+        "purges by its managers.",
         checks=(
             *rows(
                 WORKSPACE,

@@ -24,7 +24,7 @@ _OUTSIDE = re.compile(r"^/|(^|/)\.\.(/|$)")
 # A line of a systemd unit -> the consequence if it is missing (man systemd.timer, systemd.exec).
 _LINES = {
     ("timer", "OnCalendar=hourly"): "a due secret waits for more than an hour",
-    ("timer", "Persistent=yes"): "an hour in which the machine was off is never made up for",
+    ("timer", "Persistent=yes"): "a tick that is due while the machine is off is lost",
     ("service", " tick --scheduled "): "the service does not rotate",
     ("service", "NoNewPrivileges=yes"): "a program that the service starts could gain a privilege",
     ("service", "UMask=0077"): "others could read the files that the service writes",
@@ -56,7 +56,7 @@ def _modes(folder: Resource) -> Iterator[Finding]:
         yield from judge(folder, mode, ok, f"the mode of {path}", wrong)
     if is_store(folder):
         missing = UNKNOWN if modes is UNKNOWN else [path for path in VALUES if path not in (modes or {})]
-        wrong = f"lack {' or '.join(VALUES)}, whose mode nothing repairs then; add both files"
+        wrong = f"do not include {' or '.join(VALUES)}, so nothing repairs its mode; add both files"
         yield from judge(folder, missing, lambda paths: not paths, "modes", wrong)
 
 
@@ -105,7 +105,7 @@ def _one_timer(plan: Plan) -> Iterator[Finding]:
     folders = list(plan.of_type(FOLDER))
     kinds = sorted(path.rpartition(".")[2] for folder in folders for path, _ in _units(folder))
     unknown = any(at(folder.properties, "files") is UNKNOWN for folder in folders)
-    wrong = "are not one timer and one service: nothing, or more than one program, rotates; write each unit once"
+    wrong = "are not one timer and one service: either nothing rotates, or two programs do; write one unit of each kind"
     yield from judge(plan, UNKNOWN if unknown else kinds, ["service", "timer"].__eq__, "the units", wrong)
 
 
@@ -121,7 +121,8 @@ RULES = (
         name="dotenv-files-are-the-owners",
         sentence="Files with secret values have mode 600, and each pulumi up repairs a wrong mode.",
         controls=controls("CC6.1 7.3.1 164.312(a)(1) 32(1)(b)", "other accounts of the machine read no value"),
-        limitation="What root and other programs of the same account read, and whether the declared modes are set.",
+        limitation="The rule does not check what root and other programs of the same account read, or whether the "
+        "declared modes are set.",
         checks=(Each(FOLDER, _modes),),
         across=_no_store,
         applies=is_dotenv,
@@ -130,7 +131,7 @@ RULES = (
         name="dotenv-folder-is-one-stacks",
         sentence="The folder of the values belongs to one stack.",
         controls=controls("CC6.1 6.5.3 164.312(c)(1) 32(1)(b)", "environments share no value"),
-        limitation="That nobody copies the folder.",
+        limitation="The rule does not prove that nobody copies the folder.",
         checks=(
             *rows(
                 FOLDER,
@@ -144,7 +145,7 @@ RULES = (
         name="dotenv-is-for-development",
         sentence="No production stack stores its secrets in a folder of plain files.",
         controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "production values are encrypted"),
-        limitation="That the disk under the folder is encrypted.",
+        limitation="The rule does not prove that the disk under the folder is encrypted.",
         checks=rows(
             FOLDER,
             (
@@ -161,14 +162,15 @@ RULES = (
         name="dotenv-public-files-are-public",
         sentence="Pulumi writes no secret value into a folder.",
         controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "the state contains no credential"),
-        limitation="What a person writes into config/.env.",
+        limitation="The rule does not check what a person writes into config/.env.",
         checks=(Each(FOLDER, _public),),
     ),
     Rule(
         name="dotenv-ticks-by-the-hour",
         sentence="One timer runs the tick hourly; its service writes no core dump, and no file that others can read.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(d)", "due passwords are changed within the hour"),
-        limitation="That the timer is enabled: an operator does that, and the output gaps says so.",
+        limitation="The rule does not prove that the timer is enabled: an operator does that, and the output gaps "
+        "says so.",
         checks=(Each(FOLDER, _lines),),
         across=_one_timer,
         applies=_rotates,

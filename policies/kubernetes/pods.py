@@ -65,7 +65,7 @@ def _look_at_secret_files(one: Resource) -> Iterator[Finding]:
     volumes = [(at(volume, "name"), _sources(volume)) for volume in each(at(pod_of(one), "volumes"))]
     for name, sources in volumes:
         for source in sources:
-            wrong = "lets others read its files, or anybody write them; set defaultMode to 0440"
+            wrong = "allows others to read the files, or anybody to write them; set defaultMode to 0440"
             yield from judge(one, at(source, "defaultMode"), _is_closed, f"the defaultMode of volume {name}", wrong)
     secret = [name for name, sources in volumes if sources]
     for container, _ in containers_of(one):
@@ -85,7 +85,7 @@ def _look_at_tokens(plan: Plan) -> Iterator[Finding]:
         mounts, account = at(pod_of(one), _AUTOMOUNT), at(pod_of(one), "serviceAccountName")
         if mounts is False or (account is not UNKNOWN and account in bound):
             continue
-        wrong = f"is mounted and its account has no Role: nothing needs it; set {_AUTOMOUNT}: false"
+        wrong = f"is mounted, but its account has no Role: nothing uses the token; set {_AUTOMOUNT}: false"
         entry = UNKNOWN if UNKNOWN in (mounts, account, *bound) else account
         yield from judge(one, entry, lambda _: False, "the token in its pods", wrong)
 
@@ -97,10 +97,10 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-pods-are-isolated",
         sentence="No pod shares its node's network, processes or folders, and every pod has a seccomp profile.",
         controls=controls("CC6.1 2.2.6 164.312(a)(1) 32(1)(b)", "a compromised pod reaches no other secrets"),
-        limitation="What the seccomp profile of the container runtime allows.",
+        limitation="The rule does not check what the seccomp profile of the container runtime allows.",
         checks=(
             *(
-                _pod(key, one_of(None, False), "is on: the pod shares that of its node; remove it")
+                _pod(key, one_of(None, False), "is on: the pod shares it with the node; remove this field")
                 for key in ("hostNetwork", "hostPID", "hostIPC")
             ),
             _pod(
@@ -121,7 +121,8 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-pods-run-as-non-root",
         sentence="Every container runs as a user other than root.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a compromised pod reaches no other secrets"),
-        limitation="Which user that is if the stack names none, and whether another pod of the node runs as it.",
+        limitation="The rule does not check which user a container gets if the stack names none, or whether another "
+        "pod of the node runs as that user.",
         checks=(
             _container("securityContext.runAsNonRoot", is_true, "is not true; set it to true", or_pod=True),
             _container(
@@ -136,12 +137,12 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-pods-gain-nothing",
         sentence="Every container drops all capabilities and can't gain privileges.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a compromised pod reaches no other secrets"),
-        limitation="Whether the node's kernel has a hole that needs no capability.",
+        limitation="The rule does not check whether the node's kernel has a vulnerability that requires no capability.",
         checks=(
             _container(
                 "securityContext.privileged",
                 one_of(None, False),
-                "is on: the container has the node's privileges; remove it",
+                "is on: the container has the node's privileges; remove this field",
             ),
             _container("securityContext.allowPrivilegeEscalation", one_of(False), "is not false; set it to false"),
             _container("securityContext.capabilities.drop", drops_all, "leaves capabilities; set it to [ALL]"),
@@ -152,21 +153,22 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-root-is-read-only",
         sentence="No container can write to its root file system.",
         controls=controls("CC6.8 2.2.6 164.312(c)(1) 32(1)(b)", "nobody adds a program to a running container"),
-        limitation="Whether a program runs from a folder that is mounted for writing, such as /tmp.",
+        limitation="The rule does not check whether a program runs from a folder that is mounted for writing, such as "
+        "/tmp.",
         checks=(_container("securityContext.readOnlyRootFilesystem", is_true, "is not true; set it to true"),),
     ),
     Rule(
         name="kubernetes-secret-files-are-closed",
         sentence="Only the pod's user and group can read a secret's file; a new version reaches the mounted file.",
         controls=controls("CC6.3 7.2.5 164.312(c)(1) 32(1)(b)", "a reader can only read"),
-        limitation="Who may run a command in the pod, and so act as its user.",
+        limitation="The rule does not check who may run a command in the pod, and so act as its user.",
         checks=(Each(PODS, _look_at_secret_files),),
     ),
     Rule(
         name="kubernetes-secrets-are-files",
         sentence="No container has a secret in a variable or a command.",
         controls=controls("CC6.1 8.6.3 164.312(a)(1) 32(1)(b)", "a value can change while its reader runs"),
-        limitation="What the program in the container does with a value after reading it.",
+        limitation="The rule does not check what the program in the container does with a value after reading it.",
         checks=(
             _container("env[].valueFrom.secretKeyRef", one_of(None), _VARIABLE),
             _container("envFrom[].secretRef", one_of(None), _VARIABLE),
@@ -178,7 +180,7 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-tokens-are-used",
         sentence="A pod has a token of the API server only if a Role is bound to its account.",
         controls=controls("CC6.1 7.2.5 164.312(d) 32(1)(b)", "no pod has a credential that it does not use"),
-        limitation="Roles that others bind to these accounts.",
+        limitation="The rule does not see Roles that others bind to these accounts.",
         checks=(Expect(_ACCOUNT, _AUTOMOUNT, one_of(False), "is not false: every pod gets a token; set false"),),
         across=_look_at_tokens,
         types=PODS,

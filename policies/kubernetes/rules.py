@@ -85,7 +85,7 @@ def _look_at_bound_roles(plan: Plan) -> Iterator[Finding]:
     roles = [name_of(role) for role in of_kind(plan, "Role")]
     for binding in of_kind(plan, "RoleBinding"):
         both = (at(binding.properties, "roleRef", "name"), roles)
-        wrong = "is no Role of the stack, so that no rule judges it; bind a Role of the stack"
+        wrong = "is not a Role of the stack, so no rule checks it; bind a Role of the stack"
         yield from judge(binding, both, lambda both: both[0] in both[1], "roleRef.name", wrong)
 
 
@@ -150,7 +150,7 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-bindings-name-accounts",
         sentence="Every Role is bound to named service accounts of its namespace; nothing is granted cluster-wide.",
         controls=controls("CC6.3 7.2.5 164.312(a)(2)(i) 32(1)(b)", "each reader is one named account"),
-        limitation="Who may create pods in the namespace, and so run as such an account.",
+        limitation="The rule does not check who may create pods in the namespace, and so run as such an account.",
         checks=(
             Each((_BINDING_OF_ALL, _CLUSTER_ROLE), forbidden("is cluster-wide; use a Role of the namespace")),
             Expect(_BINDING, "roleRef.kind", one_of("Role"), "is not Role: others can widen a ClusterRole; use a Role"),
@@ -170,8 +170,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-certificates-are-new",
         sentence="A client certificate lasts at most 90 days, gets a new key each time, and is only for clients.",
-        controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "the broker's client has a current certificate"),
-        limitation="Whether the broker refuses a revoked certificate.",
+        controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "the broker's client has a valid certificate"),
+        limitation="The rule does not check whether the broker refuses a revoked certificate.",
         checks=(
             Expect(
                 _CERTIFICATE,
@@ -186,7 +186,7 @@ RULES: tuple[Rule, ...] = (
                 _CERTIFICATE,
                 "spec.usages",
                 partial(_only, allowed=_CLIENT_USAGES),
-                f"are not only {' and '.join(_CLIENT_USAGES)}; set both",
+                f"include usages other than {' and '.join(_CLIENT_USAGES)}; set only these two",
             ),
         ),
     ),
@@ -194,7 +194,8 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-copies-are-fresh",
         sentence="Every ExternalSecret is refreshed at least every ten minutes, by a SecretStore of its namespace.",
         controls=controls("CC6.1 8.6.3 164.312(a)(1) 32(1)(b)", "a changed password reaches its readers"),
-        limitation="Whether External Secrets runs, and whether the cluster encrypts the copies at rest.",
+        limitation="The rule does not check whether External Secrets runs, or whether the cluster encrypts the copies "
+        "at rest.",
         checks=(
             Expect(_COPY, "spec.refreshInterval", _is_often, "is missing, 0 or over 600 s; set 1m"),
             Expect(
@@ -213,14 +214,15 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-copying-has-no-key",
         sentence="External Secrets reads as a service account of the namespace, without a stored key.",
         controls=controls("CC6.1 8.3.2 164.312(d) 32(1)(b)", "the cluster stores no credential for the store"),
-        limitation="Who may create a token of that account, by the verb create on serviceaccounts/token.",
+        limitation="The rule does not check who may create a token of that account, by the verb create on "
+        "serviceaccounts/token.",
         checks=(
-            Each(_CLUSTER_STORE, forbidden("serves every namespace: the stack has one; use a SecretStore")),
+            Each(_CLUSTER_STORE, forbidden("serves every namespace, but the stack has only one; use a SecretStore")),
             Expect(
                 (_STORE, _CLUSTER_STORE),
                 "spec.provider",
                 _reads_as_account,
-                "must have serviceAccountRef, and no key; set only that",
+                "must have serviceAccountRef, and no stored key; set only serviceAccountRef",
             ),
         ),
     ),
@@ -228,7 +230,8 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-namespace-is-restricted",
         sentence="The namespace of the secrets enforces the Pod Security level restricted.",
         controls=controls("CC6.3 2.2.1 164.312(a)(1) 32(1)(b)", "the cluster refuses pods with privileges"),
-        limitation="Other namespaces. If the stack does not create the namespace, secretops doctor checks it.",
+        limitation="The rule does not check other namespaces. If the stack does not create the namespace, secretops "
+        "doctor checks it.",
         checks=(
             Expect(
                 "kubernetes:*:Namespace",
@@ -242,7 +245,8 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-network-is-closed",
         sentence="A policy of the namespace denies all traffic that no other policy allows.",
         controls=controls("CC6.6 1.3.1 1.3.2 164.312(e)(1) 32(1)(b)", "traffic that no policy names is denied"),
-        limitation="Whether the cluster's network plugin enforces policies: some accept them and do nothing.",
+        limitation="The rule does not check whether the cluster's network plugin enforces policies: some plugins "
+        "ignore them.",
         across=_look_at_namespaces,
         applies=in_a_cluster,
     ),
@@ -250,7 +254,8 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-network-names-both-ends",
         sentence="Every allowed connection names its peers and ports; no ingress is open to every address.",
         controls=controls("CC6.6 1.3.1 1.3.2 164.312(e)(1) 32(1)(b)", "traffic that no policy names is denied"),
-        limitation="Whether a network could be narrower: by default the broker's port is open to any address.",
+        limitation="The rule does not check whether a network could be narrower: by default the broker's port is open "
+        "to any address.",
         checks=(
             *(
                 Expect(
@@ -279,7 +284,7 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-provider-has-no-login",
         sentence="The provider of the cluster has no kubeconfig among its inputs, and adopts no existing object.",
         controls=controls("CC6.1 8.3.2 164.312(d) 32(1)(b)", "the state has no operator's login"),
-        limitation="What the operator may do in the cluster.",
+        limitation="The rule does not check what the operator may do in the cluster.",
         checks=(
             Expect(_PROVIDER, "kubeconfig", not_set, "puts a login into the state; set a context"),
             Expect(
@@ -290,31 +295,33 @@ RULES: tuple[Rule, ...] = (
             ),
         ),
         across=required(
-            "no Kubernetes provider: the operator's variables would select the cluster; add one", _PROVIDER
+            "no Kubernetes provider: the operator's variables would select the cluster; add a provider", _PROVIDER
         ),
         applies=lambda plan: any(plan.of_type(_PROVIDER)) or in_a_cluster(plan),
     ),
     Rule(
         name="kubernetes-roles-name-objects",
-        sentence="Every Role names its objects, and allows only to get them; the rotator's also allows to update them.",
+        sentence="Every Role names its objects, and allows only get. The rotator's Role also allows update.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "an account reads only the Secrets that it uses"),
-        limitation="Other Roles of the cluster: secretops doctor and the audit look for other readers.",
+        limitation="The rule does not check other Roles of the cluster: secretops doctor and the audit look for other "
+        "readers.",
         checks=(
             Each((_ROLE, _CLUSTER_ROLE), _look_at_verbs),
             *(
-                Expect((_ROLE, _CLUSTER_ROLE), f"rules[].{key}", _names, "is empty or has *; name each")
+                Expect((_ROLE, _CLUSTER_ROLE), f"rules[].{key}", _names, "is empty or has *; name each object")
                 for key in ("apiGroups", "resources", "resourceNames")
             ),
         ),
     ),
     Rule(
         name="kubernetes-service-is-inside",
-        sentence="Every Service is a ClusterIP, and every Ingress ends TLS.",
+        sentence="Every Service is a ClusterIP, and every Ingress terminates TLS.",
         controls=controls("CC6.6 1.3.1 164.312(e)(1) 32(1)(b)", "the stack opens no way in from outside"),
-        limitation="What an operator's own ingress admits, and whether it ends TLS.",
+        limitation="The rule does not check what an operator's own ingress admits, or whether that ingress terminates "
+        "TLS.",
         checks=(
             Expect(_SERVICE, "spec.type", one_of(None, "ClusterIP"), "is not ClusterIP; use ClusterIP and an ingress"),
-            Expect(_SERVICE, "spec.externalIPs", not_set, "are public; remove them, use an ingress"),
+            Expect(_SERVICE, "spec.externalIPs", not_set, "are public; remove these addresses, and use an ingress"),
             Expect(_INGRESS, "spec.tls", bool, "is missing: tokens travel in plain text; set tls"),
         ),
     ),
@@ -322,10 +329,10 @@ RULES: tuple[Rule, ...] = (
         name="kubernetes-ticks-are-alone",
         sentence="The rotator's CronJob runs every hour, one run at a time, and each run ends within the hour.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(d)", "due passwords are changed within the hour"),
-        limitation="Whether runs succeed: secretops status and the Jobs show that.",
+        limitation="The rule does not check whether runs succeed: secretops status and the Jobs show that.",
         checks=(
             Expect(_CRON_JOB, "spec.schedule", _is_hourly, "is not hourly: due secrets wait; set 0 * * * *"),
-            Expect(_CRON_JOB, "spec.suspend", one_of(None, False), "is on: nothing rotates; remove it"),
+            Expect(_CRON_JOB, "spec.suspend", one_of(None, False), "is on: nothing rotates; remove this field"),
             Expect(_CRON_JOB, "spec.concurrencyPolicy", one_of("Forbid"), "allows two runs at a time; set Forbid"),
             Expect(
                 _CRON_JOB,

@@ -75,7 +75,7 @@ def _look_at_readers(plan: Plan) -> Iterator[Finding]:
     for secret in each(at(plan.outputs, "secretops", "secrets")):
         name = at(secret, "name")
         if secret is UNKNOWN or at(secret, "kind") in _ADMIN or name in _ADMIN:
-            wrong = "include others than the rotator, but this secret can create credentials; remove the other readers"
+            wrong = "include readers other than the rotator, but this secret can create credentials; remove them"
             yield from judge(plan, at(secret, "readers"), lambda by: by == ["rotator"], f"readers of {name}", wrong)
 
 
@@ -94,7 +94,8 @@ RULES: tuple[Rule, ...] = (
         name="stack-declares-no-value",
         sentence="The stack has no resource of a type that contains a password, token, private key or other secret.",
         controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "the state contains no credential"),
-        limitation="Resource types that the rule does not list, and values that are stored without Pulumi.",
+        limitation="The rule does not check resource types that it does not list, or values that are stored without "
+        "Pulumi.",
         checks=(Each("*", _look_at_type),),
         across=lambda plan: (found for one in plan.others for found in _look_at_type(one)),
         applies=lambda _: True,
@@ -103,7 +104,7 @@ RULES: tuple[Rule, ...] = (
         name="stack-has-a-trail",
         sentence="The stack outputs where reads are recorded, and which are not.",
         controls=controls("CC7.2 10.2.1 164.312(b) 32(1)(d)", "reads are recorded, or the gap is known"),
-        limitation="Whether the log is complete or retained: each platform has rules for that.",
+        limitation="The rule does not check whether the log is complete or retained: each platform has rules for that.",
         across=_outputs(
             *("trail.records", "trail.gap", "gaps.trail of every read"),
             ok=lambda records, gap, declared: bool(records) and gap in ("", declared),
@@ -115,8 +116,9 @@ RULES: tuple[Rule, ...] = (
         name="stack-holds-no-value",
         sentence="No input and no output of the stack is a secret's value, encrypted or not.",
         controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "the state contains no credential"),
-        limitation="A password of under 32 characters without a symbol, if its name is harmless or it is in a list; a "
-        "password that looks like a path or an address; files in an archive.",
+        limitation="The rule does not find a password of under 32 characters without a symbol, if its name is "
+        "harmless or it is in a list; a password that looks like a path or an address; or a password in an "
+        "archive.",
         checks=(Each("*", _look_at_inputs),),
         across=_look_at_all_values,
         applies=lambda _: True,
@@ -125,14 +127,14 @@ RULES: tuple[Rule, ...] = (
         name="stack-images-are-pinned",
         sentence="Every container's image has a digest, or a tag other than latest.",
         controls=controls("CC8.1 6.5.1 164.312(c)(1) 32(1)(b)", "a change of the code can be reviewed"),
-        limitation="Whether a tag is moved in its registry: only a digest prevents that.",
+        limitation="The rule does not check whether a tag is moved in its registry: only a digest prevents that.",
         checks=tuple(defined("IMAGES")),
     ),
     Rule(
         name="stack-is-encrypted-or-declares-it",
         sentence="The store encrypts its values, or the stack declares that its operators must.",
         controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "values are encrypted, or the gap is known"),
-        limitation="Whether a declared gap was closed: secretops doctor checks what it can.",
+        limitation="The rule does not check whether a declared gap was closed: secretops doctor checks what it can.",
         across=_outputs(
             *("secretops.store.kind", "gaps.encryption at rest"),
             ok=lambda kind, gap: kind in _ENCRYPTED or bool(gap),
@@ -144,24 +146,26 @@ RULES: tuple[Rule, ...] = (
         name="stack-is-isolated",
         sentence="The broker users, secrets and roles of a stack are named after it; it uses none of another stack.",
         controls=controls("CC6.1 CC8.1 6.5.3 32(1)(b)", "a credential of one environment opens no other"),
-        limitation="Whether stacks share accounts, clusters, brokers, or names that the stack file sets.",
+        limitation="The rule does not check whether stacks share accounts, clusters, brokers, or names that the stack "
+        "file sets.",
         checks=(Each("*", look_at_secrets),),
         across=look_at_names,
         applies=lambda plan: "secretops" in plan.outputs,
     ),
     Rule(
         name="stack-is-protected-in-production",
-        sentence="In production everything that holds secrets, keys or the trail is protected from removal.",
+        sentence="In production everything that contains secrets, keys or the trail is protected from removal.",
         controls=controls("A1.2 10.3.2 164.312(c)(1) 32(1)(b)", "a wrong command destroys nothing"),
-        limitation="Removal without Pulumi: each platform has rules for that.",
+        limitation="The rule does not cover removal without Pulumi: each platform has rules for that.",
         checks=tuple(defined("HOLDS")),
         environments=PRODUCTION,
     ),
     Rule(
         name="stack-server-reads-no-admin-secret",
-        sentence="Only the rotator reads a secret that can make other credentials.",
-        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "the server can't make credentials"),
-        limitation="Whether policies and roles grant only that: each platform has rules for them.",
+        sentence="Only the rotator reads a secret that can create other credentials.",
+        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "the server can't create credentials"),
+        limitation="The rule does not check whether policies and roles grant only that: each platform has rules for "
+        "them.",
         across=_look_at_readers,
         applies=lambda plan: "secretops" in plan.outputs,
     ),
@@ -169,12 +173,12 @@ RULES: tuple[Rule, ...] = (
         name="stack-rotates-by-schedule",
         sentence="A tick looks for due secrets each hour; if an operator must enable its timer, the stack says so.",
         controls=controls("CC6.1 8.6.3 32(1)(d)", "nobody has to remember a rotation"),
-        limitation="Whether the operator's timer is on: secretops doctor checks that.",
+        limitation="The rule does not check whether the operator's timer is on: secretops doctor checks that.",
         across=_outputs(
             *("schedule", "gaps.rotation schedule"),
             ok=lambda schedule, gap: at(schedule, "every") == "hour" and bool(not at(schedule, "turn_on") or gap),
-            wrong="is not hourly, or must be turned on without an entry `rotation schedule` in the output gaps; set "
-            "both",
+            wrong="is not hourly, or an operator must turn it on and the output gaps has no entry `rotation "
+            "schedule`; set both",
         ),
         applies=lambda plan: "schedule" in plan.outputs,
     ),
@@ -183,7 +187,7 @@ RULES: tuple[Rule, ...] = (
         sentence="Passwords rotate within 90 days, agent keys within 6 months, a CA within 10 years, other secrets "
         "within a year; old values are valid for at most a week.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(b)", "a leaked credential is valid for a limited time"),
-        limitation="Whether rotations took place: secretops status and the alarms show that.",
+        limitation="The rule does not check whether rotations took place: secretops status and the alarms show that.",
         across=_look_at_ages,
         applies=lambda plan: "secretops" in plan.outputs,
     ),
@@ -194,7 +198,8 @@ RULES: tuple[Rule, ...] = (
             "CC6.7 4.2.1 8.3.2 164.312(e)(1) 164.312(e)(2)(ii) 32(1)(a)",
             "passwords and messages are encrypted in transit",
         ),
-        limitation="Which versions and ciphers the broker accepts, and whether its certificate is good.",
+        limitation="The rule does not check which versions and ciphers of TLS the broker accepts, or whether its "
+        "certificate is valid.",
         across=_look_at_broker,
         applies=lambda plan: "secretops" in plan.outputs,
     ),

@@ -52,7 +52,7 @@ def _logins(provider: Resource) -> Iterator[Finding]:
     with suppress(ValueError):
         for registry in each(json.loads(entry) if isinstance(entry, str) else entry):
             for key in ("password", "username", "configFileContent"):
-                wrong = f"has {key}: the state stores it; set the address only, and docker login"
+                wrong = f"has {key}, which the state would store; set only the address, and log in by docker login"
                 yield from judge(provider, at(registry, key), one_of(None), "registryAuth", wrong)
 
 
@@ -60,7 +60,7 @@ def _modes(service: Resource) -> Iterator[Finding]:
     endpoint = at(service.properties, "endpointSpec")
     for port in each(at(endpoint, "ports")):
         found = (at(port, "publishMode"), at(endpoint, "mode"))
-        wrong = "and endpointSpec.mode do not match; set ingress with vip, or host with dnsrr"
+        wrong = "does not match endpointSpec.mode; set ingress with vip, or host with dnsrr"
         yield from judge(service, found, (("ingress", "vip"), ("host", "dnsrr")).__contains__, "publishMode", wrong)
 
 
@@ -87,7 +87,9 @@ def _is_socket(found: tuple[Any, Any, Any]) -> bool:
 def _mounts(service: Resource) -> Iterator[Finding]:
     for mount in binds(service):
         found = (at(mount, "source"), at(mount, "target"), at(_spec(service), "env", "DOCKER_HOST"))
-        wrong = "is not the socket in its DOCKER_HOST, and may contain values of other programs; remove the mount"
+        wrong = (
+            "is not the socket in the service's DOCKER_HOST, and may contain values of other programs; remove the mount"
+        )
         yield from judge(service, found, _is_socket, "a mount of the node's files", wrong)
 
 
@@ -95,7 +97,7 @@ def _sockets(plan: Plan) -> Iterator[Finding]:
     holders = [service for service in plan.of_type(SERVICE) if binds(service)]
     for service in holders[1:]:
         yield Finding(
-            service.urn, "a second service has the daemon's socket; only the rotator needs it; remove that mount"
+            service.urn, "a second service mounts the daemon's socket, which only the rotator needs; remove this mount"
         )
     if not holders and any(plan.of_type(ROTATOR)):
         yield Finding(plan.urn, "no service has the daemon's socket: nothing rotates; add the rotator's service")
@@ -107,19 +109,25 @@ IMAGES = (Expect(SERVICE, f"{_CONTAINER}image", pinned, UNPINNED),)
 RULES = (
     Rule(
         name="swarm-logs-retained",
-        sentence="No service discards its log: it records who read which secret.",
+        sentence="No service discards its log: the log records who read which secret.",
         controls=controls("CC7.2 10.2.1 164.312(b) 32(1)(d)", "reads of secrets are recorded"),
-        limitation="How long daemons retain a log, and reads by others, which a Swarm does not record.",
+        limitation="The rule does not check how long daemons retain a log, and reads by others, which a Swarm does "
+        "not record.",
         checks=rows(
             SERVICE,
-            ("taskSpec.logDriver.name", lambda name: name != "none", "is none: records of reads are lost; set another"),
+            (
+                "taskSpec.logDriver.name",
+                lambda name: name != "none",
+                "is none: records of reads are lost; set another log driver",
+            ),
         ),
     ),
     Rule(
         name="swarm-network-is-encrypted",
         sentence="Outside of development the stack's network is an encrypted overlay.",
         controls=controls("CC6.7 8.3.2 164.312(e)(2)(ii) 32(1)(a)", "tokens are encrypted between nodes"),
-        limitation="Other networks that the server joins, and that the nodes' kernels have IPsec.",
+        limitation="The rule does not check other networks that the server joins, or whether the nodes' kernels "
+        "support IPsec.",
         checks=rows(
             NETWORK,
             ("driver", one_of("overlay"), "is not overlay: nodes share no network; set overlay"),
@@ -138,13 +146,21 @@ RULES = (
         name="swarm-provider-has-no-login",
         sentence="The Swarm's provider has no registry login and no key among its inputs.",
         controls=controls("CC6.1 8.3.2 164.312(d) 32(1)(b)", "the state has no operator's login"),
-        limitation="What the managers store of a login that a service was deployed with.",
+        limitation="The rule does not check what the managers store of a login with which a service was deployed.",
         checks=(
             Each(PROVIDER, _logins),
             *rows(
                 PROVIDER,
-                ("keyMaterial", one_of(None, ""), "is set: the state stores it; set DOCKER_CERT_PATH in its place"),
-                ("certMaterial", one_of(None, ""), "is set: the state stores it; set DOCKER_CERT_PATH in its place"),
+                (
+                    "keyMaterial",
+                    one_of(None, ""),
+                    "is set: the state would store the key; set DOCKER_CERT_PATH instead",
+                ),
+                (
+                    "certMaterial",
+                    one_of(None, ""),
+                    "is set: the state would store the certificate; set DOCKER_CERT_PATH instead",
+                ),
             ),
         ),
     ),
@@ -152,13 +168,18 @@ RULES = (
         name="swarm-publishes-one-port",
         sentence="A service publishes only the launcher's port, which requires a bearer token.",
         controls=controls("CC6.6 1.3.1 2.2.4 164.312(e)(1) 32(1)(b)", "the only open port requires a token"),
-        limitation="That TLS ends before a published port: the operator of the balancer or proxy does that.",
+        limitation="The rule does not check whether a balancer or proxy terminates TLS before a published port: its "
+        "operator does.",
         checks=(
             *rows(
                 SERVICE,
                 ("", lambda ports: len(listed(ports)) <= 1, "are more than one; publish only the launcher's port"),
-                ("[].targetPort", one_of(_PORT), f"is not the launcher's, {_PORT}, and needs no token; remove it"),
-                ("[].protocol", one_of(None, "tcp"), "is not the launcher's, tcp; remove it"),
+                (
+                    "[].targetPort",
+                    one_of(_PORT),
+                    f"is not the launcher's port, {_PORT}, and requires no token; remove this port",
+                ),
+                ("[].protocol", one_of(None, "tcp"), "is not tcp, which the launcher uses; remove this port"),
                 below="endpointSpec.ports",
             ),
             Each(SERVICE, _modes),
@@ -168,14 +189,15 @@ RULES = (
         name="swarm-root-is-read-only",
         sentence="No container of a service can write to its root file system.",
         controls=controls("CC6.8 2.2.6 164.312(c)(1) 32(1)(b)", "nobody adds a program to a running container"),
-        limitation="Programs in a writable mount, such as /tmp.",
+        limitation="The rule does not cover programs in a writable mount, such as /tmp.",
         checks=rows(SERVICE, (f"{_CONTAINER}readOnly", is_true, "is not true: the program can change; set true")),
     ),
     Rule(
         name="swarm-secrets-are-files",
         sentence="No variable or command contains a secret value; only the container's user can read a secret's file.",
         controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "the configuration contains no credential"),
-        limitation="The files of versions that secretops attaches later: secretops sets their modes.",
+        limitation="The rule does not check files of versions that secretops attaches later: secretops sets their "
+        "modes.",
         checks=(
             *(Expect(SERVICE, f"{_CONTAINER}{what}", no_credential, HAS_CREDENTIAL) for what in ("commands", "args")),
             Each(SERVICE, _secrets),
@@ -185,12 +207,13 @@ RULES = (
         name="swarm-services-gain-nothing",
         sentence="Every container drops all capabilities, and only the one with the daemon's socket is root.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a program has only the rights that it needs"),
-        limitation="That no process gains a privilege by a setuid file: Swarm services have no such option.",
+        limitation="The rule does not prove that no process gains a privilege by a setuid file: Swarm services have "
+        "no option for that.",
         checks=(
             *rows(
                 SERVICE,
                 ("capDrops", drops_all, "do not drop all capabilities; set [ALL]"),
-                ("capAdds", not_set, "add a capability that the service does not need; remove them"),
+                ("capAdds", not_set, "add capabilities that the service does not need; remove them"),
                 below=_CONTAINER,
             ),
             where(
@@ -202,17 +225,17 @@ RULES = (
     ),
     Rule(
         name="swarm-socket-is-the-rotators",
-        sentence="Only one service, of one replica on a manager and without a port, has the daemon's socket.",
+        sentence="Only one service has the daemon's socket. It has one replica, on a manager, and no port.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "only the rotator can grant secrets"),
-        limitation="Who else may use a manager's socket: members of its group docker.",
+        limitation="Members of a manager's group docker may also use its socket.",
         checks=(
             Each(SERVICE, _mounts),
             where(
                 binds,
                 SERVICE,
                 ("taskSpec.placement.constraints", lambda found: _MANAGER in listed(found), f"lack {_MANAGER}; add it"),
-                ("endpointSpec.ports", not_set, "let others reach the daemon's socket; remove them"),
-                ("mode.replicated.replicas", one_of(1), "is not 1: two replicas would rotate at a time; set 1"),
+                ("endpointSpec.ports", not_set, "let others reach the daemon's socket; remove these ports"),
+                ("mode.replicated.replicas", one_of(1), "is not 1: two replicas would rotate at the same time; set 1"),
             ),
         ),
         across=_sockets,
@@ -222,15 +245,19 @@ RULES = (
         name="swarm-updates-roll-back",
         sentence="Replicas are replaced one at a time, each after its successor is healthy; failed updates roll back.",
         controls=controls("CC8.1 6.5.1 164.312(c)(1) 32(1)(b)", "an update that fails is undone"),
-        limitation="How long a rotation takes in a service of many replicas.",
+        limitation="The rule does not check how long a rotation takes in a service of many replicas.",
         checks=(
             where(  # two rotators must never run at the same time
                 _has_no_binds,
                 SERVICE,
-                ("updateConfig.order", one_of("start-first"), "ends a replica before the next works; set start-first"),
+                (
+                    "updateConfig.order",
+                    one_of("start-first"),
+                    "stops a replica before its successor is healthy; set start-first",
+                ),
                 ("updateConfig.failureAction", one_of("rollback"), "leaves a failed replica; set rollback"),
                 ("updateConfig.parallelism", one_of(1), "replaces several replicas at a time; set 1"),
-                ("rollbackConfig.order", one_of("start-first"), "ends a running replica first; set start-first"),
+                ("rollbackConfig.order", one_of("start-first"), "stops a running replica first; set start-first"),
                 (
                     f"{_CONTAINER}healthcheck.tests",
                     lambda tests: tests not in (None, [], ["NONE"]),

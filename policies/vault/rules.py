@@ -114,9 +114,13 @@ def _look_at_agent(one: Resource) -> Iterator[Finding]:
     if at(found, f"{_AGENT}agent-inject") is None:
         return
     for key, ok, wrong in (
-        ("service", _is_https, "is not an https:// address; set one"),
+        ("service", _is_https, "is not an https:// address; set an https:// address"),
         ("agent-revoke-on-shutdown", one_of("true"), "is off: the token outlives the pod; set it to true"),
-        ("agent-run-as-user", lambda user: user not in (None, "", "0"), "is root, or the image's; set the pod's uid"),
+        (
+            "agent-run-as-user",
+            lambda user: user not in (None, "", "0"),
+            "is root, or the image's user; set the pod's uid",
+        ),
     ):
         if key == "agent-run-as-user" and at(found, f"{_AGENT}agent-set-security-context") == "false":
             continue  # the agent then gets the pod's uid from the platform, too
@@ -142,7 +146,7 @@ def _look_at_audit_file(device: Resource) -> Iterator[Finding]:
     )
     if isinstance(path, str) and path not in ("stdout", "discard"):
         mode = at(options, "mode")
-        wrong = "lets others than Vault read the log; set 0600"
+        wrong = "allows accounts other than Vault's to read the log; set 0600"
         yield from judge(device, mode, lambda mode: str(mode).lstrip("0") in ("600", "400"), "the file's mode", wrong)
 
 
@@ -158,12 +162,14 @@ def _look_at_key(made: Resource) -> Iterator[Finding]:
 
 def _look_at_login(provider: Resource) -> Iterator[Finding]:
     for key in sorted({"token", *(key for key in provider.properties if key.startswith("authLogin"))}):
-        wrong = "puts a login into the state; use VAULT_TOKEN of the operator"
+        wrong = "puts a login into the state; use the operator's VAULT_TOKEN"
         yield from judge(provider, at(provider.properties, key), one_of(None), key, wrong)
 
 
 def _look_at_addresses(plan: Plan) -> Iterator[Finding]:
-    yield from required("no Vault provider: the operator's variables would select the server; add one", _PROVIDER)(plan)
+    yield from required(
+        "no Vault provider: the operator's variables would select the server; add a provider", _PROVIDER
+    )(plan)
     if at(plan.manifest, "store", "kind") == "vault":
         address = at(plan.manifest, "store", "address")
         yield from judge(
@@ -203,8 +209,8 @@ def _look_at_policies_of_roles(plan: Plan) -> Iterator[Finding]:
 def _look_at_trail(plan: Plan) -> Iterator[Finding]:
     if not any(plan.of_type(_AUDIT)):
         wrong = (
-            "is empty and the stack has no audit device; set store.audit_files, or give Vault's operators that "
-            "configuration"
+            "is empty, and the stack has no audit device; set store.audit_files, or output the configuration for "
+            "Vault's operators"
         )
         yield from judge(plan, at(plan.outputs, "trail", "policy"), bool, "the output trail.policy", wrong)
 
@@ -214,7 +220,9 @@ def _look_at_cas(plan: Plan) -> Iterator[Finding]:
         if at(mount.properties, "type") == "pki":
             for kind in (_CRL, _URLS):
                 found = with_name(plan, kind, "backend", name=at(mount.properties, "path"))
-                yield from require(mount, found, kind.rpartition(":")[2], "clients find no current CRL; add one")
+                yield from require(
+                    mount, found, kind.rpartition(":")[2], "clients find no current CRL; add the missing resource"
+                )
 
 
 def _look_at_mounts(plan: Plan) -> Iterator[Finding]:
@@ -226,7 +234,10 @@ def _look_at_mounts(plan: Plan) -> Iterator[Finding]:
         if kind == "kv":
             found = with_name(plan, _VERSIONS, "mount", name=path)
             yield from require(
-                mount, found, "SecretBackendV2", "Vault's default would set its number of versions; add one"
+                mount,
+                found,
+                "SecretBackendV2",
+                "Vault's default would set the number of versions; add a SecretBackendV2",
             )
 
 
@@ -258,7 +269,7 @@ RULES: tuple[Rule, ...] = (
         name="vault-agent-files-are-closed",
         sentence="The agent writes each secret to a file that only its reader can open, and revokes its token at exit.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "only the declared reader can open a secret's file"),
-        limitation="What the cluster's injector adds to its agents by default.",
+        limitation="The rule does not check what the cluster's injector adds to its agents by default.",
         checks=(Each(PODS, _look_at_agent),),
         applies=_has_agent,
     ),
@@ -266,13 +277,13 @@ RULES: tuple[Rule, ...] = (
         name="vault-audit-hides-values",
         sentence="Each audit device writes values as HMACs, to a file that only Vault reads.",
         controls=controls("CC7.2 8.3.2 10.3.1 164.312(b) 32(1)(b)", "readers of the audit log read no value"),
-        limitation="Who ships and retains the log: Vault's operators do.",
+        limitation="The rule does not check whether the log is shipped and retained: Vault's operators do that.",
         checks=(
             Expect(
                 _AUDIT,
                 "options.log_raw",
                 one_of(None, "false", False),
-                "is on: values are logged in plain text; remove it",
+                "is on: values are logged in plain text; remove this property",
             ),
             Each(_AUDIT, _look_at_audit_file),
         ),
@@ -281,7 +292,7 @@ RULES: tuple[Rule, ...] = (
         name="vault-ca-keys-stay",
         sentence="Each CA's key is strong, is made in Vault and never leaves it.",
         controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "only the CA in Vault can sign trusted certificates"),
-        limitation="How Vault seals its storage: its operators configure that.",
+        limitation="The rule does not check how Vault seals its storage: its operators configure that.",
         checks=(
             Expect(
                 _CAS, "type", one_of("internal", "kms"), "is not internal: the key would be in the state; set internal"
@@ -294,7 +305,7 @@ RULES: tuple[Rule, ...] = (
         name="vault-ca-signs-clients-alone",
         sentence="The CA signs one client's name, for at most 90 days, and can revoke its certificates.",
         controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "a certificate identifies one client"),
-        limitation="Whether the broker trusts only this CA, and reads its CRL.",
+        limitation="The rule does not check whether the broker trusts only this CA, or whether it reads the CRL.",
         checks=(
             *(Expect(_CA_ROLE, key, one_of(False), "is not false: it widens the role; set false") for key in _WIDENS),
             *(
@@ -309,7 +320,8 @@ RULES: tuple[Rule, ...] = (
         name="vault-is-reached-by-tls",
         sentence="Operators, readers and the rotator connect to Vault by TLS.",
         controls=controls("CC6.7 8.3.2 164.312(e)(1) 164.312(e)(2)(ii) 32(1)(a)", "secrets are encrypted in transit"),
-        limitation="Which versions and ciphers of TLS the server accepts: its own configuration sets that.",
+        limitation="The rule does not check which versions and ciphers of TLS the server accepts: its own "
+        "configuration sets that.",
         checks=(
             Expect(_PROVIDER, "address", _is_https, "is not https://: secrets travel in plain text; use https://"),
             Expect(_PROVIDER, "skipTlsVerify", one_of(False, "false"), "is on, or left to a variable; set it to false"),
@@ -328,7 +340,7 @@ RULES: tuple[Rule, ...] = (
         name="vault-logins-are-bound",
         sentence="Every role is bound to one workload: by its subject, its account or a secret id.",
         controls=controls("CC6.1 7.2.5 164.312(d) 32(1)(b)", "a reader is identified before it reads"),
-        limitation="Who may create a token of that account, or delivers the secret id.",
+        limitation="The rule does not check who may create a token of that account, or who delivers the secret id.",
         checks=(
             Expect(JWT, "boundSubject", _names_one, "admits other workloads of the issuer; set one subject"),
             Expect(JWT, "boundAudiences", _names_one, "admits tokens for other servers; set one audience"),
@@ -338,21 +350,27 @@ RULES: tuple[Rule, ...] = (
                 for key in ("boundServiceAccountNames", "boundServiceAccountNamespaces")
             ),
             Expect(KUBERNETES, "boundServiceAccountNamespaceSelector", not_set, "admits other namespaces; remove it"),
-            Expect(APPROLE, "bindSecretId", one_of(None, True), "is off: the role id alone logs in; remove it"),
+            Expect(
+                APPROLE,
+                "bindSecretId",
+                one_of(None, True),
+                "is off: the role id alone is enough to log in; remove this property",
+            ),
             Each("vault:*", _look_at_other_logins),
         ),
     ),
     Rule(
         name="vault-logins-end",
-        sentence="A token lasts an hour unless renewed, and a day at most; a secret id a year at most.",
+        sentence="A token lasts an hour unless renewed, and at most a day. A secret id lasts at most a year.",
         controls=controls(
             "CC6.1 CC6.3 8.6.3 164.312(a)(2)(iii) 32(1)(b)", "a leaked credential is valid for a limited time"
         ),
-        limitation="Whether an operator replaces a secret id in time: secretops status shows when it expires.",
+        limitation="The rule does not check whether an operator replaces a secret id in time: secretops status shows "
+        "when it expires.",
         checks=(
             Expect(ROLES, "tokenTtl", between(1, _HOUR), "is missing or over 3600 s; set 3600"),
             Expect(ROLES, "tokenMaxTtl", between(1, _DAY), "is missing or over 86400 s; set 86400"),
-            Expect(ROLES, "tokenPeriod", not_set, "lets a token be renewed for ever; remove it"),
+            Expect(ROLES, "tokenPeriod", not_set, "allows unlimited renewal of a token; remove this property"),
             Expect(APPROLE, "secretIdTtl", between(1, 366 * _DAY), "is missing or over a year; set 7776000, 90 days"),
         ),
     ),
@@ -360,7 +378,8 @@ RULES: tuple[Rule, ...] = (
         name="vault-operators-run-nothing",
         sentence="No policy of the stack, not even the operators', changes Vault itself or reads values by a wildcard.",
         controls=controls("CC6.3 7.2.2 164.312(a)(1) 32(4)", "operators have only the rights for their tasks"),
-        limitation="Who gets an operator's policy: an auth method of Vault's operators grants it.",
+        limitation="The rule does not check who gets an operator's policy: an auth method of Vault's operators grants "
+        "it.",
         checks=(
             Expect(
                 POLICY, "policy", changes_no_vault, "changes Vault, reads by a wildcard, or can't be parsed; name paths"
@@ -371,23 +390,24 @@ RULES: tuple[Rule, ...] = (
         name="vault-passwords-are-long",
         sentence="Vault makes passwords of at least 32 characters, with letters of both cases and digits.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(b)", "passwords can't be guessed"),
-        limitation="Whether operators use these passwords instead of their own.",
+        limitation="The rule does not check whether operators use these passwords instead of their own.",
         checks=(
             Expect(
                 _PASSWORDS,
                 "policy",
                 _makes_long,
-                "is under 32 characters, or lacks a min-chars rule of a case or digits",
+                "is under 32 characters, or lacks a min-chars rule; require both letter cases and digits",
             ),
         ),
-        across=required("no PasswordPolicy: operators would invent passwords; add one", _PASSWORDS),
+        across=required("no PasswordPolicy: operators would invent passwords; add a PasswordPolicy", _PASSWORDS),
         types=(_STORE,),
     ),
     Rule(
         name="vault-pod-tokens-are-for-vault",
         sentence="The token with which a pod logs in to Vault is valid for Vault only.",
         controls=controls("CC6.1 7.2.5 164.312(d) 32(1)(b)", "a token is valid for one server"),
-        limitation="Whether the cluster's auth method checks it: Vault's operators configure that.",
+        limitation="The rule does not check whether the cluster's auth method checks the audience: Vault's operators "
+        "configure that.",
         checks=(
             Expect(KUBERNETES, "audience", _is_for_vault, "is missing, or a URL such as the API server's; set vault"),
         ),
@@ -397,7 +417,8 @@ RULES: tuple[Rule, ...] = (
         name="vault-policies-name-paths",
         sentence="The policies of server and rotator name every path in full, and allow neither list nor sudo.",
         controls=controls("CC6.3 7.2.5 7.3.3 164.312(a)(1) 32(1)(b)", "a role reads only the secrets that it uses"),
-        limitation="Policies that others grant: a principal that may write policies can grant itself any right.",
+        limitation="The rule does not see policies that others grant: a principal that may write policies can grant "
+        "itself any right.",
         across=_look_at_policies_of_roles,
         applies=lambda plan: any(plan.of_type(POLICY)) and any(plan.of_type(*ROLES)),
     ),
@@ -405,7 +426,8 @@ RULES: tuple[Rule, ...] = (
         name="vault-production-is-recorded",
         sentence="A production stack enables an audit device, or outputs its configuration for Vault's operators.",
         controls=controls("CC7.2 10.2.1 164.312(b) 32(1)(d)", "reads of secrets are recorded"),
-        limitation="Whether operators of OpenBao added that configuration: secretops doctor checks it.",
+        limitation="The rule does not check whether operators of OpenBao added that configuration: secretops doctor "
+        "checks it.",
         across=_look_at_trail,
         types=("vault:*",),
         environments=PRODUCTION,
@@ -415,16 +437,16 @@ RULES: tuple[Rule, ...] = (
         name="vault-provider-has-no-token",
         sentence="The provider of Vault has no token and no login among its inputs.",
         controls=controls("CC6.1 8.3.2 164.312(d) 32(1)(b)", "the state has no operator's login"),
-        limitation="What the operator's own token may do in Vault, and how long it is valid.",
+        limitation="The rule does not check what the operator's own token may do in Vault, and how long it is valid.",
         checks=(Each(_PROVIDER, _look_at_login),),
     ),
     Rule(
         name="vault-revocations-are-published",
-        sentence="Each CA has a CRL that renews itself and that its certificates name.",
+        sentence="Each CA has a CRL that is renewed automatically and that its certificates name.",
         controls=controls("CC6.3 4.2.1 164.312(d) 32(1)(b)", "the broker can find out which certificates are revoked"),
-        limitation="Whether the broker reads the CRL.",
+        limitation="The rule does not check whether the broker reads the CRL.",
         checks=(
-            Expect(_CRL, "disable", one_of(None, False), "hides what was revoked; remove it"),
+            Expect(_CRL, "disable", one_of(None, False), "hides revoked certificates; remove this property"),
             Expect(_CRL, "autoRebuild", is_true, "is off: the CRL expires; set it to true"),
             Expect(_CRL, "expiry", _is_soon, "is missing or over 72h; set 72h"),
             Expect(_URLS, "crlDistributionPoints", bool, "is empty: certificates name no CRL; set the CRL's URL"),
@@ -436,13 +458,13 @@ RULES: tuple[Rule, ...] = (
         name="vault-roles-have-one-policy",
         sentence="Every role grants one policy, which the stack defines, and nothing more.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a role has the rights that were reviewed"),
-        limitation="Policies that Vault's own entities and groups add to a token.",
+        limitation="The rule does not see policies that Vault's own entities and groups add to a token.",
         checks=(
             Expect(
                 ROLES,
                 "tokenPolicies",
                 _is_one_policy,
-                "is not one policy other than root and default; set the role's own",
+                "is not exactly one policy, other than root and default; set the role's own policy",
             ),
             Expect(
                 ROLES,
@@ -457,12 +479,12 @@ RULES: tuple[Rule, ...] = (
         name="vault-versions-are-retained",
         sentence="The mount of the secrets is KV v2, retains at least three versions, and rejects concurrent writes.",
         controls=controls("A1.2 164.312(c)(1) 32(1)(c)", "the previous value can be restored"),
-        limitation="Whether Vault's storage is backed up.",
+        limitation="The rule does not check whether Vault's storage is backed up.",
         checks=(
             Each(_MOUNT, _look_at_version),
             Expect(_VERSIONS, "maxVersions", between(*_VERSION_COUNTS), "is not from 3 to 100; set store.max_versions"),
             Expect(_VERSIONS, "casRequired", is_true, "is off: one of two writes is lost; set it to true"),
-            Expect(_VERSIONS, "deleteVersionAfter", not_set, "deletes versions that are in use; remove it"),
+            Expect(_VERSIONS, "deleteVersionAfter", not_set, "deletes versions that are in use; remove this property"),
         ),
         across=_look_at_mounts,
         types=(_STORE,),

@@ -125,7 +125,7 @@ def test_abandoned_empty_pending_version_is_released_for_aws(stack: AwsStack) ->
     with pytest.raises(ClientError, match="previous rotation"):
         stack.begin()
     stack.clock.skip(2 * 3600)
-    assert f"AWSPENDING taken off version {token}" in str(stack.tick_function()["mqtt"])
+    assert f"removed AWSPENDING from version {token}" in str(stack.tick_function()["mqtt"])
     assert token not in stack.service.describe_secret(SecretId=stack.place.secrets["mqtt"])["VersionIdsToStages"]
     with pytest.raises(LambdaError, match=r"\[version-not-pending\]"):
         stack.step("createSecret", token)

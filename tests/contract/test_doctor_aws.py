@@ -375,7 +375,7 @@ def test_each_fault_fails_its_check_and_no_other(faults: tuple[Fault[Stack], ...
 
 REPAIRED: tuple[Fault[Stack], ...] = (
     Fault(schedule_deletion, "secrets", ("restore-secret", "store.generation"), "restore-secret"),
-    Fault(leave_empty_pending, "pending", ("--remove-from-version-id 000", "rotate-secret"), "take AWSPENDING off"),
+    Fault(leave_empty_pending, "pending", ("--remove-from-version-id 000", "rotate-secret"), "remove AWSPENDING from"),
 )
 
 

@@ -157,8 +157,11 @@ def test_lease_is_reported_with_its_holder_and_status(place: InMemory) -> None:
         assert look().value == "held by somebody, which renews it"
     with place.open(timing=Timing(duration=1, renew=1000, poll=0.1)).lease("a dead one"):
         dead = look()
-        assert (dead.level, dead.value) == (Level.ATTENTION, "held by a dead one, which did not renew it for 1 s")
-        assert "secretops tick takes the lease over" in dead.remedy
+        assert (dead.level, dead.value) == (
+            Level.ATTENTION,
+            "held by a dead one, which has not renewed the lease for 1 s",
+        )
+        assert "secretops tick takes over the lease" in dead.remedy
 
 
 def test_unreachable_daemon_is_reported_and_the_rest_unknown(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ class Plant:
 
     def outlives_grace(self, *secrets: str) -> None:
         end, left = time.monotonic() + DEADLINE, set(secrets)
-        while left := left - {each["name"] for each in self.status() if "retires it" in str(each["notes"])}:
+        while left := left - {each["name"] for each in self.status() if "retires this version" in str(each["notes"])}:
             assert time.monotonic() < end, left
 
     def is_well(self) -> None:

@@ -88,5 +88,5 @@ def test_a_stack_without_a_file_is_refused_with_those_that_there_are(folder: Fol
 
 def test_make_bench_names_a_part_that_there_is_not_before_it_sets_anything_up(folder: Folder) -> None:
     output = folder.make("bench", "PART=preview nosuch")
-    assert output.startswith(f"nosuch: no part; there are {', '.join(PARTS)}\n")
+    assert output.startswith(f"nosuch: not a part; the parts are {', '.join(PARTS)}\n")
     assert not folder.has_begun

@@ -83,7 +83,7 @@ class Description:
     def body(self, operation: Operation, content_type: str, body: bytes) -> list[str]:
         described = operation._described.get("requestBody")
         if described is None:
-            return [f"{operation.id}: a body, where none is described"] if body else []
+            return [f"{operation.id}: has a body, but the description has none"] if body else []
         if not body:
             return [f"{operation.id}: no body"] if described.get("required") else []
         return self._content(f"{operation.id}: request", described["content"], content_type, body, False)
@@ -92,10 +92,10 @@ class Description:
         answers = operation._described["responses"]
         described = answers.get(str(status))
         if described is None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            return [f"{operation.id}: a success {status} that is not described"]
+            return [f"{operation.id}: the description has no successful answer {status}"]
         content = (described or answers["default"]).get("content")
         if content is None:
-            return [f"{operation.id}: answer {status}: a body, where none is described"] if body else []
+            return [f"{operation.id}: answer {status}: has a body, but the description has none"] if body else []
         return self._content(f"{operation.id}: answer {status}", content, content_type, body, True)
 
     def _content(

@@ -64,7 +64,9 @@ class Management(ThreadingHTTPServer):
             return self._assign(resource_id.lower(), assignment["scope"], properties)
         named = _VAULT.fullmatch(resource_id)
         if named is None or named["secret"]:
-            return _refused(HTTPStatus.BAD_REQUEST, "InvalidResourceType", f"no vault and no assignment: {resource_id}")
+            return _refused(
+                HTTPStatus.BAD_REQUEST, "InvalidResourceType", f"neither a vault nor a role assignment: {resource_id}"
+            )
         name = named["vault"].lower()
         if name in self.deleted:
             return _refused(HTTPStatus.CONFLICT, "ConflictError", HELD)

@@ -80,7 +80,10 @@ def _supplied(text: str) -> dict[str, Value]:
     try:
         found = TypeAdapter(dict[str, dict[str, str]]).validate_json(text if text.strip() else "{}")
     except ValidationError:
-        what, rule = "standard input: not the expected JSON", "it must be a JSON object: secret -> field -> text"
+        what, rule = (
+            "standard input: not the expected JSON",
+            "standard input must be a JSON object: secret -> field -> text",
+        )
         remedy = 'for example {"agent-key": {"api-key": "…"}}'
         raise UsageError(what, rule=rule, remedy=remedy, code="live-input-invalid") from None
     return {name: Value(fields) for name, fields in found.items()}

@@ -55,7 +55,7 @@ def write(live: Live) -> dict[str, int]:
 
 
 def page(made: Mapping[str, Any]) -> str:
-    on = " on a STAND-IN, which proves nothing of the platform" if made["standin"] else ""
+    on = " on a STAND-IN, which proves nothing about the platform" if made["standin"] else ""
     rows = (
         f'<tr class="{escape(one["result"])}">' + "".join(f"<td>{escape(str(one[each]))}</td>" for each in COLUMNS)
         for one in made["checks"]

@@ -87,14 +87,20 @@ class Live:
         """Raise UsageError if the run began on a stand-in and would continue in an account, or the reverse."""
         if self.state.standin != self.options.standin:
             what = f"the run began with{'' if self.state.standin else 'out'} STANDIN=up"
-            rule, remedy = "a run must end where it began", "call make live with the same STANDIN as before"
+            rule, remedy = (
+                "a run must continue with the provider with which it began",
+                "run make live with the same STANDIN as before",
+            )
             raise UsageError(what, rule=rule, remedy=remedy, code="live-mode-differs")
 
     def refuse_name_in_use(self) -> None:
         """Raise UsageError if the user has a stack with the name of the copy, or if Pulumi lists no stacks."""
         stacks = self._stacks()
         if stacks is None:
-            rule, remedy = "pulumi must be able to list the stacks", "pulumi stack ls shows why; perhaps pulumi login"
+            rule, remedy = (
+                "pulumi must be able to list the stacks",
+                "pulumi stack ls shows the reason; if you are not logged in: pulumi login",
+            )
             raise UsageError("pulumi stack ls failed", rule=rule, remedy=remedy, code="live-stacks-unknown")
         if self.copy.file.exists() or self.copy.name in stacks:
             rule = "the name of the throwaway copy must be unused: make live only changes stacks that it created"
@@ -337,12 +343,12 @@ class Live:
                     self.run(*_filled(residue.removes, {**words, "found": name}))
                 again = self.run(*listing)
                 if again.code:
-                    self.leave(f"perhaps more: {' '.join(listing[:3])}: {again.reason}", shlex.join(listing))
+                    self.leave(f"possibly more: {' '.join(listing[:3])}: {again.reason}", shlex.join(listing))
                 for name in again.out.split():
                     self.leave(name, shlex.join(_filled(residue.removes, {**words, "found": name})))
         pending = self._exported().get("pending_operations") or ()
         for one in pending:
-            what = f"perhaps {one['resource']['urn'].rpartition('::')[2]}, whose creation was interrupted"
+            what = f"possibly {one['resource']['urn'].rpartition('::')[2]}, because its creation was interrupted"
             self.leave(what, f"pulumi refresh --stack {self.copy.name}")
         if self._passed("stack-destroyed") and not pending:
             selected = [one["name"] for one in self._listed() or () if one.get("current")]
@@ -479,7 +485,7 @@ class Live:
                     return f"see {check}"
                 case Doctor(names) if bad := [name for name in names if self.state.doctor.get(name, "missing")]:
                     return f"see doctor-healthy: {', '.join(bad)}"
-        return "a stand-in proves nothing of the platform" if self.options.standin else ""
+        return "a stand-in proves nothing about the platform" if self.options.standin else ""
 
     def _missing(self, evidence: Evidence) -> str:
         # What is not proven yet, or "".
@@ -490,7 +496,7 @@ class Live:
             case Servers():
                 return self._behind()
             case Command(_, _, of_type) if of_type and not self.state.resources.get(of_type):
-                return f"no resource of the type {of_type}"
+                return f"no resource of type {of_type}"
             case Command(argv, shows, of_type):
                 for words in self._words(of_type):
                     done = self.run(*_filled(argv, words))

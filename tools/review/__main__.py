@@ -62,13 +62,13 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("comment", help="print a review as Markdown")
     one.add_argument(
-        "--base", metavar="COMMIT", help="report which of the files that judge a review have changed since then"
+        "--base", metavar="COMMIT", help="report which of the files that judge a review have changed since COMMIT"
     )
     one.add_argument("review", type=Path, metavar=FILE)
     one.set_defaults(does=_comment)
 
     one = commands.add_parser("plan", help="print a hash of what a review changes")
-    one.add_argument("--approved", metavar="PLAN", help="fail unless the hash is this one")
+    one.add_argument("--approved", metavar="PLAN", help="fail unless the hash is PLAN")
     one.add_argument("review", type=Path, metavar=FILE)
     one.set_defaults(does=_plan)
 

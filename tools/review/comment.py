@@ -57,8 +57,8 @@ JUDGED = {
 }
 CONDITIONS = {
     Conditions.NONE: "",
-    Conditions.SOME: ", under conditions",
-    Conditions.CHANGED: ", **under other conditions than before**",
+    Conditions.SOME: ", with conditions",
+    Conditions.CHANGED: ", **with changed conditions**",
 }
 
 
@@ -101,7 +101,7 @@ def _heading(stacks: Sequence[StackReview], touched: Mapping[str, int]) -> str:
     rules = len({(one.stack, each.rule) for one in stacks for each in one.broken})
     words = [
         "changes its own judges" if touched else "",
-        "" if stacks else "**no review of this commit**: the run wrote none",
+        "" if stacks else "**no review of this commit**: the run wrote no review",
         _number(sum(one.failed for one in stacks), "preview failed", "previews failed"),
         _number(rules, "rule broken", "rules broken"),
         "**all values lost**" if ops[Op.MOVE] else "",
@@ -126,7 +126,7 @@ def _failed(stacks: Sequence[StackReview]) -> Iterator[str]:
     errors = [(one.stack, each) for one in stacks if one.failed for each in one.errors]
     if any(one.failed for one in stacks):
         yield ""
-        yield "**A preview failed**; its job's log has the errors. " + (
+        yield "**A preview failed**; the job's log has the errors. " + (
             "The program rejects these settings:" if errors else "The errors name no setting."
         )
     for stack, setting in errors[:ERRORS]:
@@ -165,10 +165,14 @@ def _table(stacks: Sequence[StackReview], *, fork: bool) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for one in stacks[:STACKS]:
         provider = (
-            "**stand-in**, or what its code says" if fork and one.provider is Provider.OWN else PROVIDERS[one.provider]
+            "**stand-in**, or what the fork's code reports"
+            if fork and one.provider is Provider.OWN
+            else PROVIDERS[one.provider]
         )
         compared = (
-            "the base, or what its code says" if fork and one.against is Against.DEPLOYED else COMPARED[one.against]
+            "the base, or what the fork's code reports"
+            if fork and one.against is Against.DEPLOYED
+            else COMPARED[one.against]
         )
         counts = Counter(change.op for change in one.changes)
         changes = ", ".join(f"{counts[op]} {op}" for op in Op if counts[op]) or "none"
@@ -264,7 +268,7 @@ def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
         yield f"- **{sign}** {code(stack)} {at}: {effect} {actions}{who}{on}{CONDITIONS[each.conditions]}"
     yield from _more(len(every) - STATEMENTS, "- ")
     if unread := sum(one.unread for one in stacks):
-        yield from ("", f"What {unread} of the policies or roles allow is known only after the deployment.")
+        yield from ("", f"{unread} policies or roles are known only after the deployment.")
 
 
 def _of_itself(statement: Statement, resource: str) -> Statement:

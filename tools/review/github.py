@@ -69,7 +69,7 @@ class GitHub:
         except OSError as error:
             raise SetupError(what, f"  {type(error).__name__}", "run the job again") from None
         if len(text) > most:
-            raise SetupError(what, f"  more than {most} bytes", "nothing to do: this is no review")
+            raise SetupError(what, f"  more than {most} bytes", "nothing to do: the answer is not a review")
         return text
 
 
@@ -91,7 +91,7 @@ class Run:
         if run.get("event") != "pull_request":
             raise SetupError(
                 "the event",
-                "  the event is no run of a pull request",
+                "  the event is not a run of a pull request",
                 "nothing to do: there is no pull request to comment on",
             )
         head = run["head_repository"]
@@ -110,7 +110,7 @@ def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://git
     run = Run.of(event)
     number = _pull_request(github, run)
     if number is None:
-        return f"no open pull request is at {run.commit[:12]}: no comment"
+        return f"no comment: no open pull request has commit {run.commit[:12]}"
     reviews: tuple[StackReview, ...] = ()
     refused = ""
     try:
@@ -130,7 +130,7 @@ def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://git
         raise SetupError(
             f"the review of run {run.id}",
             f"  {refused}",
-            "check that run's log, and what the pull request's code writes",
+            "check the run's log, and what the pull request's code writes",
         )
     return done
 

@@ -280,7 +280,7 @@ def _list(given: object, what: str) -> list[Any]:
 def _texts(given: object, what: str, form: Callable[[str], bool]) -> tuple[str, ...]:
     texts = _list(given, what)
     if not all(isinstance(one, str) and form(one) for one in texts):
-        raise NoReviewError(f"{what}: an entry of another form")
+        raise NoReviewError(f"{what}: an entry has the wrong form")
     return tuple(texts)
 
 

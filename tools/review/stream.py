@@ -139,9 +139,9 @@ def _events(text: str) -> Iterator[dict[str, Any]]:
         try:
             event = json.loads(line)
         except ValueError as error:
-            raise NoStreamError("a line that is no JSON") from error
+            raise NoStreamError("a line is not JSON") from error
         if not isinstance(event, dict):
-            raise NoStreamError("a line that is no event")
+            raise NoStreamError("a line is not an event")
         yield event
 
 

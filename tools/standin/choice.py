@@ -15,9 +15,9 @@ VARIABLE = "STANDIN"
 # Values of VARIABLE. If it is not set: Pulumi's provider if there are credentials, otherwise the stand-in, for
 # previews.
 MODES = {
-    "preview": "the stand-in, with credentials, too; it previews changes and applies none",
-    "up": "the stand-in, which may also change its state, for tests",
-    "never": "Pulumi's own provider, without credentials, too",
+    "preview": "the stand-in, even with credentials; it previews changes and applies none",
+    "up": "the stand-in, for tests; it also records changes in Pulumi's state",
+    "never": "Pulumi's own provider, even without credentials",
 }
 
 _SHIM = """#!/bin/sh
@@ -34,7 +34,8 @@ def mode(environment: Mapping[str, str] = os.environ) -> str:
     chosen = environment.get(VARIABLE, "")
     if chosen and chosen not in MODES:
         meanings = "; ".join(f"{name}: {meaning}" for name, meaning in MODES.items())
-        raise UnknownModeError(f"{VARIABLE}={chosen}: it is one of {', '.join(MODES)} or unset ({meanings})")
+        rule = f"the variable must be one of {', '.join(MODES)}, or unset"
+        raise UnknownModeError(f"{VARIABLE}={chosen}: {rule} ({meanings})")
     return chosen
 
 

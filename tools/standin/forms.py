@@ -31,7 +31,7 @@ class Between:
             return None
         also = "".join(f"{one} or " for one in self.also)
         steps = f" in steps of {self.step}" if self.step > 1 else ""
-        return f"it has to be {also}{self.least} to {self.most}{steps}", "stay within that"
+        return f"the value must be {also}{self.least} to {self.most}{steps}", "write a number in this range"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class OneOf:
     def problem(self, value: Any) -> tuple[str, str] | None:
         if value in self.allowed:
             return None
-        return f"it has to be {' or '.join(map(str, self.allowed))}", did_you_mean(
+        return f"the value must be {' or '.join(map(str, self.allowed))}", did_you_mean(
             str(value), [str(one) for one in self.allowed]
         )
 
@@ -53,7 +53,7 @@ class Like:
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if isinstance(value, str) and not re.fullmatch(self.pattern, value):
-            return f"it has to be {self.words}", "write it in that form"
+            return f"the value must be {self.words}", "write the value in this form"
         return None
 
 

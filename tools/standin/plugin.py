@@ -46,7 +46,11 @@ def refusing(method: Method) -> Method:
         except (RefusedError, choice.UnknownModeError) as error:
             _end(context, grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except sdk_types.UnknownTypeError as error:
-            _end(context, grpc.StatusCode.UNIMPLEMENTED, f"{error}: the SDK has no such resource; check its version")
+            _end(
+                context,
+                grpc.StatusCode.UNIMPLEMENTED,
+                f"{error}: the SDK has no resource of this type; check the SDK's version",
+            )
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             _end(context, grpc.StatusCode.INTERNAL,
@@ -168,9 +172,7 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
     @refusing
     def Read(self, request: Any, context: Any) -> Any:
         if not request.properties.fields:
-            raise RefusedError(
-                f"{request.id}: the stand-in knows only what a stack made on it; there is nothing to read"
-            )
+            raise RefusedError(f"{request.id}: the stand-in can only read resources that it created for a stack")
         if not self._cloud.exists(_token(request.urn), request.id, wire.inputs(request.properties)):
             return provider_pb2.ReadResponse()
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
@@ -211,14 +213,14 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
     def _may_deploy(self) -> None:
         if choice.mode() != "up":
             raise RefusedError(
-                f"this is the stand-in for {self._cloud.package}: it deploys nothing, so it changes nothing; "
-                f"give credentials and run `make up` again, or set {choice.VARIABLE}=up to try it out"
+                f"this is the stand-in for {self._cloud.package}: it deploys nothing; provide credentials and run "
+                f"`make up` again, or set {choice.VARIABLE}=up to try the stack without an account"
             )
 
     def _warn(self) -> None:
         text = (
             f"STAND-IN for {self._cloud.package} {self._cloud.version}: no account is reached and nothing is deployed. "
-            f"Inputs are checked against the SDK's types and what the cloud publishes. {self._cloud.disclaimer}."
+            f"Inputs are checked against the SDK's types and the cloud's published rules. {self._cloud.disclaimer}."
         )
         if self._engine:
             with grpc.insecure_channel(self._engine) as channel:

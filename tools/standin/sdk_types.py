@@ -122,7 +122,7 @@ def _value(hint: Any, value: Any, at: str) -> Iterator[Problem]:
     fitting = [arm for arm in arms if _fits(arm, value)]
     if not fitting:
         yield Problem(
-            at, value, f"it has to be {' or '.join(sorted({_said(arm) for arm in arms}))}", _remedy(arms, value)
+            at, value, f"the value must be {' or '.join(sorted({_said(arm) for arm in arms}))}", _remedy(arms, value)
         )
         return
     found = [list(_inside(arm, value, at)) for arm in fitting]
@@ -148,9 +148,11 @@ def _object(arguments: type, given: Mapping[str, Any], prefix: str) -> Iterator[
         if key in known:
             yield from _value(known[key], value, f"{prefix}{key}")
         else:
-            yield Problem(f"{prefix}{key}", value, f"{arguments.__name__} has no such key", _nearest_key(key, known))
+            yield Problem(
+                f"{prefix}{key}", value, f"{arguments.__name__} has no key of this name", _nearest_key(key, known)
+            )
     for key in sorted(required(arguments) - given.keys()):
-        yield Problem(f"{prefix}{key}", MISSING, f"{arguments.__name__} cannot do without it", f"give {snake(key)}")
+        yield Problem(f"{prefix}{key}", MISSING, f"{arguments.__name__} requires this key", f"add {snake(key)}")
 
 
 def _member(enums: Sequence[type[enum.Enum]], value: object, at: str) -> Iterator[Problem]:
@@ -159,7 +161,7 @@ def _member(enums: Sequence[type[enum.Enum]], value: object, at: str) -> Iterato
         yield Problem(
             at,
             value,
-            f"it has to be one of {enums[0].__name__}",
+            f"the value must be one of {enums[0].__name__}",
             did_you_mean(str(value), [str(member) for member in members]),
         )
 
@@ -207,13 +209,16 @@ def _said(arm: Any) -> str:
     return "a list" if issubclass(kind, Sequence) else "an object"
 
 
+_OF_TYPE = "write a value of this type"
+
+
 def _remedy(arms: Sequence[Any], value: object) -> str:
     kinds = {_kind(arm) for arm in arms}
     if any(kind is not str and issubclass(kind, Sequence) for kind in kinds):
-        return "put it into a list"
+        return "put the value into a list"
     if isinstance(value, str) and kinds & {int, float, bool}:
-        return "give it without quotes" if re.fullmatch(r"-?[\d.]+|[Tt]rue|[Ff]alse", value) else "give that instead"
-    return "give that instead"
+        return "write the value without quotes" if re.fullmatch(r"-?[\d.]+|[Tt]rue|[Ff]alse", value) else _OF_TYPE
+    return _OF_TYPE
 
 
 def _nearest_key(key: str, known: Collection[str]) -> str:
@@ -228,7 +233,7 @@ def did_you_mean(word: str, known: Collection[str], *, listed: str = "the SDK") 
     )
     if near:
         return f"did you mean {near[0]}?"
-    return f"there are {', '.join(sorted(known))}" if len(known) <= 12 else f"look it up in {listed}"  # noqa: PLR2004
+    return f"use one of {', '.join(sorted(known))}" if len(known) <= 12 else f"look it up in {listed}"  # noqa: PLR2004
 
 
 def snake(name: str) -> str:

@@ -184,7 +184,7 @@ def sign(request: str, authority: str, key: str, *, seconds: int, now: datetime)
         and isinstance(public, ec.EllipticCurvePublicKey)
         and wanted.is_signature_valid
     ):
-        raise ValueError("both keys are on an elliptic curve, and the request is signed with its own key")
+        raise ValueError("both keys must be on an elliptic curve, and the request must be signed with its own key")
     ends = min((now + timedelta(seconds=seconds)).replace(microsecond=0), above.not_valid_after_utc)
     made = _sign(signer, above.subject, wanted.subject, public, now=now, ends=ends)
     return SignedCertificate(pem(made), (authority,))

@@ -134,8 +134,8 @@ def poll(seconds: float, pause: float) -> Iterator[None]:
 def expired_lease(holder: str, seconds: float, take_over: Repair | None, why: str = "was killed,") -> Result:
     """Report a lease that has expired because its holder has not renewed it for `seconds`."""
     return attention(
-        f"held by {holder}, which did not renew it for {seconds:.0f} s",
-        f"the holder must renew its lease: this one {why} and may have left a rotation unfinished",
-        "secretops tick takes the lease over, and finishes the rotation",
+        f"held by {holder}, which has not renewed the lease for {seconds:.0f} s",
+        f"the holder must renew its lease: this holder {why} and may have left a rotation unfinished",
+        "secretops tick takes over the lease, and finishes the rotation",
         take_over,
     )

@@ -76,7 +76,7 @@ def parse_https_url(text: str, *, path: bool = False) -> str:
     host = url_host(parse_host(at.hostname or ""))
     port = "" if at.port is None else f":{at.port}"
     if f"https://{url_host(at.hostname or '')}{port}{at.path}".lower() != text.lower() or at.port == 0:
-        raise ValueError("not just https, a host, a port and a path")
+        raise ValueError("the URL has more than https, a host, a port and a path")
     if at.path in ("", "/"):
         return text if path else f"https://{host}{port}"
     if not path or "//" in at.path or not _PATH_CHARACTERS.issuperset(at.path) or {".", ".."} & set(at.path.split("/")):

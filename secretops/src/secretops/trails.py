@@ -86,7 +86,7 @@ class TrailNames:
 class AccessRecordTrail(TrailNames):
     """`Trail` of access.jsonl, which secretops and the launcher write for a store without its own trail."""
 
-    log_format = "the store's own log/access.jsonl, one record a line"
+    log_format = "the store's own log/access.jsonl, one record per line"
 
     def __init__(self, secrets: Sequence[Secret]) -> None:
         self._readers = {secret.name: secret.readers for secret in secrets}

@@ -27,13 +27,13 @@ class KnownAction:
             return None
         service, colon, name = action.lower().partition(":")
         if not colon:
-            return "an action names its service", "write service:Action"
+            return "an action must name its service", "write service:Action"
         if service not in _listed():
-            return "AWS has no service of that prefix", did_you_mean(service, _listed(), listed=_REFERENCE)
+            return "AWS has no service with this prefix", did_you_mean(service, _listed(), listed=_REFERENCE)
         wanted = re.compile("".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in name))
         if any(map(wanted.fullmatch, _listed()[service])):
             return None
-        return f"{service} has no such action", did_you_mean(name, _listed()[service], listed=_REFERENCE)
+        return f"{service} has no action of this name", did_you_mean(name, _listed()[service], listed=_REFERENCE)
 
 
 @cache
@@ -41,6 +41,6 @@ def _listed() -> Mapping[str, frozenset[str]]:
     # Reads cfn-lint's file, because importing cfn-lint is slow.
     package = find_spec("cfnlint")
     if package is None or package.origin is None:
-        raise RefusedError("cfn-lint is not installed, whose list of actions policies are checked by; run `make setup`")
+        raise RefusedError("cfn-lint is not installed: the stand-in needs its list of AWS's actions; run `make setup`")
     listed = json.loads((Path(package.origin).parent / "data/AdditionalSpecs/Policies.json").read_text())
     return {service: frozenset(about["Actions"]) for service, about in listed.items()}

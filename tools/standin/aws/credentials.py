@@ -30,7 +30,7 @@ def source() -> str:
             chain.remove(name)
         found = chain.load_credentials()
     except BotoCoreError as error:  # a profile that is named but missing: the user does have an account
-        return f"AWS's configuration, which is wrong: {error}"
+        return f"an invalid AWS configuration: {error}"
     return str(found.method) if found else ""
 
 

@@ -29,8 +29,8 @@ class Moto:
         host = urlsplit(url).hostname or ""
         if not _is_loopback(host):
             raise RefusedError(
-                f"{url}: the stand-in makes secrets only in a moto on this machine; "
-                "give an address of loopback (STANDIN_MOTO_URL, else AWS_ENDPOINT_URL), or none"
+                f"{url}: the stand-in creates secrets only in a moto server on this machine; set STANDIN_MOTO_URL or "
+                "AWS_ENDPOINT_URL to a loopback address, or unset both"
             )
         self.url = url
         self.account: str = self._client("sts", "us-east-1").get_caller_identity()["Account"]
@@ -64,7 +64,8 @@ class Moto:
             raise RefusedError(f"moto refused: {code}: {error.response['Error'].get('Message', '')}") from error
         except BotoCoreError as error:
             raise RefusedError(
-                f"{self.url}: moto does not answer ({error}); start it, or unset the variable"
+                f"{self.url}: moto does not answer ({error}); start moto, or unset STANDIN_MOTO_URL and "
+                "AWS_ENDPOINT_URL"
             ) from error
 
     def _client(self, service: str, region: str) -> Any:

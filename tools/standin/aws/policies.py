@@ -62,10 +62,10 @@ _STATEMENT = frozenset(
 _PRINCIPALS: Mapping[str, tuple[str, str]] = {
     "AWS": (
         r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::(\d{12}|cloudfront):.+",
-        "an account, the ARN of a role or user, or *",
+        "an account number, the ARN of a role or user, or *",
     ),
-    "Service": (r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?", "a service, as lambda.amazonaws.com"),
-    "Federated": (r".+", "a provider of identities"),
+    "Service": (r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?", "a service, such as lambda.amazonaws.com"),
+    "Federated": (r".+", "an identity provider"),
     "CanonicalUser": (r"[0-9a-f]{64}", "64 hexadecimal digits"),
 }
 
@@ -98,7 +98,10 @@ def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
                 given = json.loads(given)
             except ValueError as error:
                 yield Problem(
-                    at=name, value=given, rule=f"a policy is JSON ({error})", remedy="write it with json.dumps"
+                    at=name,
+                    value=given,
+                    rule=f"a policy must be JSON ({error})",
+                    remedy="write the policy with json.dumps",
                 )
                 continue
         yield from _document(given, kind, name)
@@ -108,29 +111,41 @@ def _size(text: str, token: str, name: str) -> Iterator[Problem]:
     counted = re.sub(r"\s", "", text) if token.startswith("aws:iam/") else text
     size, most = len(counted.encode()), SIZES.get((token, name))
     if most is not None and size > most:
-        remedy = "shorten it, or move statements to an aws.iam.Policy" if token.startswith("aws:iam/") else "shorten it"
-        yield Problem(name, f"{size} bytes", f"AWS takes {most} bytes here at most", remedy)
+        remedy = (
+            "shorten the policy, or move statements to an aws.iam.Policy"
+            if token.startswith("aws:iam/")
+            else "shorten the policy"
+        )
+        yield Problem(name, f"{size} bytes", f"AWS accepts at most {most} bytes here", remedy)
 
 
 def _document(given: Any, kind: str, at: str) -> Iterator[Problem]:
     if not isinstance(given, Mapping):
-        yield Problem(at, given, "a policy is a JSON object", "give Version and Statement")
+        yield Problem(at, given, "a policy must be a JSON object", "write Version and Statement")
         return
     yield from _unknown(given, _TOP, at)
     if given.get("Version") not in ("2012-10-17", "2008-10-17"):
         yield Problem(
-            f"{at}.Version", given.get("Version", MISSING), "a policy names its language's version", "give 2012-10-17"
+            f"{at}.Version",
+            given.get("Version", MISSING),
+            "a policy must have a version of the policy language",
+            "write 2012-10-17",
         )
     statements = given.get("Statement")
     listed = statements if isinstance(statements, list) else [statements]
     if not listed:
-        yield Problem(f"{at}.Statement", listed, "a policy has a statement at least", "give one, or no policy")
+        yield Problem(
+            f"{at}.Statement",
+            listed,
+            "a policy must have at least one statement",
+            "add a statement, or remove the policy",
+        )
     for index, statement in enumerate(listed):
         place = f"{at}.Statement[{index}]"
         if isinstance(statement, Mapping):
             yield from _statement(statement, kind, place)
         elif not is_unknown(statement):
-            yield Problem(place, statement, "a statement is an object", "give Effect and Action")
+            yield Problem(place, statement, "a statement must be an object", "write Effect and Action")
     if kind != RESOURCE:
         yield from _sids([one for one in listed if isinstance(one, Mapping)], at)
 
@@ -141,30 +156,43 @@ def _sids(statements: list[Mapping[str, Any]], at: str) -> Iterator[Problem]:
     for index, statement in enumerate(statements):
         sid = str(statement.get("Sid", ""))
         if not re.fullmatch(r"[A-Za-z0-9]*", sid):
-            yield Problem(f"{at}.Statement[{index}].Sid", sid, "IAM takes letters and digits", "leave others out")
+            yield Problem(
+                f"{at}.Statement[{index}].Sid",
+                sid,
+                "IAM accepts only letters and digits",
+                "remove all other characters",
+            )
         elif sid and times[sid] > 1:
-            yield Problem(f"{at}.Statement[{index}].Sid", sid, "it is another statement's, too", "name each once")
+            yield Problem(f"{at}.Statement[{index}].Sid", sid, "each Sid must be unique", "change one of the two")
 
 
 def _statement(statement: Mapping[str, Any], kind: str, at: str) -> Iterator[Problem]:
     yield from _unknown(statement, _STATEMENT, at)
     if statement.get("Effect") not in ("Allow", "Deny"):
         yield Problem(
-            f"{at}.Effect", statement.get("Effect", MISSING), "a statement allows or denies", "give Allow or Deny"
+            f"{at}.Effect", statement.get("Effect", MISSING), "a statement must allow or deny", "write Allow or Deny"
         )
     needed = {"Action": True, "Resource": kind != TRUST, "Principal": kind != IDENTITY}
     for name, is_needed in needed.items():
         given = [one for one in (name, f"Not{name}") if one in statement]
         if is_needed and not given:
             yield Problem(
-                f"{at}.{name}", MISSING, f"a statement of a policy of this kind ({kind}) has one", f"give {name}"
+                f"{at}.{name}", MISSING, f"a statement in a policy of kind {kind} must have {name}", f"add {name}"
             )
         elif not is_needed and given:
             yield Problem(
-                f"{at}.{given[0]}", statement[given[0]], f"a policy of this kind ({kind}) has none", "leave it out"
+                f"{at}.{given[0]}",
+                statement[given[0]],
+                f"a policy of kind {kind} must not have {given[0]}",
+                f"remove {given[0]}",
             )
         elif len(given) > 1:
-            yield Problem(f"{at}.{given[1]}", statement[given[1]], f"it has {name} already", "leave one out")
+            yield Problem(
+                f"{at}.{given[1]}",
+                statement[given[1]],
+                f"the statement already has {name}",
+                f"remove {name} or {given[1]}",
+            )
         for one in given:
             if one.endswith("Principal"):
                 yield from _principal(statement[one], f"{at}.{one}")
@@ -176,22 +204,22 @@ def _statement(statement: Mapping[str, Any], kind: str, at: str) -> Iterator[Pro
 def _texts(given: Any, name: str, kind: str, at: str) -> Iterator[Problem]:
     listed = given if isinstance(given, list) else [given]
     if not listed or not all(isinstance(one, str) for one in listed):
-        yield Problem(at, given, f"a statement has one {name} or a list of them", "name one at least")
+        yield Problem(at, given, f"{name} must be a text or a list of texts", "write at least one text")
         return
     for one in listed:
         if name in ("Resource", "NotResource") and not re.fullmatch(_ARN, one):
-            yield Problem(at, one, "a resource is an ARN or *", "give its ARN")
+            yield Problem(at, one, "a resource must be an ARN or *", "write the resource's ARN")
         if name in ("Action", "NotAction") and (wrong := KnownAction().problem(one)):
             yield Problem(at, one, *wrong)
         elif name == "Action" and kind == TRUST and not one.lower().startswith("sts:"):
-            yield Problem(at, one, "a trust policy allows actions of STS alone", "give sts:AssumeRole")
+            yield Problem(at, one, "a trust policy may only allow actions of STS", "write sts:AssumeRole")
 
 
 def _principal(given: Any, at: str) -> Iterator[Problem]:
     if given == "*":
         return
     if not isinstance(given, Mapping) or not given:
-        yield Problem(at, given, "a principal is * or an object", 'write {"AWS": …} or {"Service": …}')
+        yield Problem(at, given, "a principal must be * or an object", 'write {"AWS": …} or {"Service": …}')
         return
     yield from _unknown(given, frozenset(_PRINCIPALS), at)
     for of, named in given.items():
@@ -199,28 +227,32 @@ def _principal(given: Any, at: str) -> Iterator[Problem]:
         form, words = _PRINCIPALS.get(of, (".*", ""))
         for one in listed:
             if words and not (isinstance(one, str) and re.fullmatch(form, one)):
-                yield Problem(f"{at}.{of}", one, f"it has to be {words}", "write it in that form")
+                yield Problem(f"{at}.{of}", one, f"the principal must be {words}", "write the principal in this form")
 
 
 def _conditions(given: Any, at: str) -> Iterator[Problem]:
     if not isinstance(given, Mapping):
-        yield Problem(at, given, "a condition is an object", "write {operator: {key: value}}")
+        yield Problem(at, given, "a condition must be an object", "write {operator: {key: value}}")
         return
     for operator, keys in given.items():
         bare = re.sub(r"^(ForAllValues|ForAnyValue):", "", operator)
         bare = bare if bare == "NullIfExists" else bare.removesuffix("IfExists")
         if bare not in _OPERATORS:
-            yield Problem(f"{at}.{operator}", keys, "IAM has no such operator", did_you_mean(bare, _OPERATORS))
+            yield Problem(f"{at}.{operator}", keys, "IAM has no operator of this name", did_you_mean(bare, _OPERATORS))
         elif not isinstance(keys, Mapping):
-            yield Problem(f"{at}.{operator}", keys, "an operator compares keys with values", "write {key: value}")
+            yield Problem(
+                f"{at}.{operator}", keys, "an operator must have an object of keys and values", "write {key: value}"
+            )
         for key in keys if isinstance(keys, Mapping) else ():
             if ":" not in key:
-                yield Problem(f"{at}.{operator}.{key}", key, "a key names whose it is", "write aws:… or service:…")
+                yield Problem(
+                    f"{at}.{operator}.{key}", key, "a condition key must have a prefix", "write aws:KEY, or SERVICE:KEY"
+                )
 
 
 def _unknown(given: Mapping[str, Any], known: frozenset[str], at: str) -> Iterator[Problem]:
     for name in given:
         if name not in known:
             yield Problem(
-                f"{at}.{name}", given[name], "the language of policies has no such key", did_you_mean(name, known)
+                f"{at}.{name}", given[name], "the policy language has no key of this name", did_you_mean(name, known)
             )

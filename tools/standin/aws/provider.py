@@ -39,9 +39,7 @@ class Aws:
             )
         region = variables.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         if not region:
-            raise RefusedError(
-                "aws:region: missing; the provider needs a region; give Provider(region=…) or AWS_REGION"
-            )
+            raise RefusedError("aws:region: missing; the provider needs a region; set Provider(region=…) or AWS_REGION")
         self._region = str(region)
         url = next(filter(None, map(os.environ.get, MOTO)), None)
         self._moto = Moto(url) if url else None
@@ -94,7 +92,10 @@ class Aws:
     def invoke(self, token: str, arguments: Inputs) -> Inputs:
         if answer := self._functions().get(token):
             return answer(arguments)
-        raise RefusedError(f"{token}: the stand-in does not know this function; take one that it knows, or teach it")
+        raise RefusedError(
+            f"{token}: the stand-in does not implement this function; use another function, or add this one to the "
+            "stand-in"
+        )
 
     def _functions(self) -> Mapping[str, Callable[[Inputs], dict[str, Any]]]:
         return {

@@ -37,7 +37,7 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
     # KMS API reference: ScheduleKeyDeletion, CreateAlias.
     "aws:kms/key:Key": {"deletionWindowInDays": Between(7, 30)},
     "aws:kms/replicaKey:ReplicaKey": {"deletionWindowInDays": Between(7, 30), "primaryKeyArn": ARN},
-    "aws:kms/alias:Alias": {"name": Like(r"alias/(?!aws/)[A-Za-z0-9/_-]+", "alias/ and a name, none of aws/")},
+    "aws:kms/alias:Alias": {"name": Like(r"alias/(?!aws/)[A-Za-z0-9/_-]+", "alias/NAME, and not alias/aws/…")},
     "aws:cloudwatch/logGroup:LogGroup": {"retentionInDays": OneOf(RETENTION), "kmsKeyId": ARN},
     # The range that the provider accepts. (Lambda's model allows more, for managed instances.)
     "aws:lambda/function:Function": {"timeout": Between(1, 900)},
@@ -110,8 +110,8 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
             yield Problem(
                 given[1],
                 inputs[given[1]],
-                f"it does not go together with {snake(given[0])}",
-                f"leave {snake(given[1])} out",
+                f"only one of {snake(given[0])} and {snake(given[1])} may be set",
+                f"remove {snake(given[1])}",
             )
     yield from _tags(inputs)
     yield from _networks(inputs)
@@ -127,11 +127,14 @@ def _tags(inputs: Inputs) -> Iterator[Problem]:
     for key, text in tags.items() if isinstance(tags, Mapping) else ():
         if key.lower().startswith("aws:") or not 1 <= len(key) <= 128:  # noqa: PLR2004
             yield Problem(
-                f"tags.{key}", key, "a tag's key has 1 to 128 characters and begins not with aws:", "name it otherwise"
+                f"tags.{key}", key, "a tag's key must have 1 to 128 characters, and no prefix aws:", "use another key"
             )
         if isinstance(text, str) and not is_unknown(text) and len(text) > 256:  # noqa: PLR2004
             yield Problem(
-                at=f"tags.{key}", value=text, rule="a tag's value has at most 256 characters", remedy="shorten it"
+                at=f"tags.{key}",
+                value=text,
+                rule="a tag's value may have at most 256 characters",
+                remedy="shorten the value",
             )
 
 
@@ -142,4 +145,9 @@ def _networks(inputs: Inputs) -> Iterator[Problem]:
             try:
                 ipaddress.ip_network(value)
             except ValueError:
-                yield Problem(name, value, "it has to be a network, its host bits 0", "write it as 10.0.0.0/16")
+                yield Problem(
+                    name,
+                    value,
+                    "the value must be a network in CIDR notation with zero host bits",
+                    "write it like 10.0.0.0/16",
+                )

@@ -38,12 +38,15 @@ class EventSchedule:
         if rate := _RATE.fullmatch(value):
             if (rate[1] == "1") == (not rate[3]):
                 return None
-            return "a unit is singular for 1 and plural for others", "write rate(1 hour) or rate(2 hours)"
+            return (
+                "a unit must be singular after 1, and plural after any other number",
+                "write rate(1 hour) or rate(2 hours)",
+            )
         if cron := _CRON.fullmatch(value):
             return _wrong_fields(cron)
         also = " or at(yyyy-mm-ddThh:mm:ss)" if self.once else ""
         words = f"rate(1 hour), rate(2 days) or cron(minutes hours day month weekday year){also}"
-        return f"it has to be {words}", "write it in that form"
+        return f"the schedule must be {words}", "write the schedule in this form"
 
 
 class RotationSchedule:
@@ -54,36 +57,39 @@ class RotationSchedule:
             return None
         if rate := _RATE.fullmatch(value):
             if rate[2] == "minute":
-                return "Secrets Manager takes rates in hours or days", "write rate(4 hours) or rate(1 day)"
+                return "Secrets Manager accepts rates only in hours or days", "write rate(4 hours) or rate(1 day)"
             if rate[2] == "hour" and int(rate[1]) < LEAST_HOURS:
-                return "a secret is rotated every four hours at most", "write rate(4 hours) or more"
+                return "a secret may rotate at most every four hours", "write rate(4 hours), or a longer interval"
             return None
         if cron := _CRON.fullmatch(value):
             return _wrong_fields(cron) or _wrong_for_rotation(cron)
-        return "it has to be rate(4 hours), rate(2 days) or cron(0 hours day month weekday *)", "write it in that form"
+        return (
+            "the schedule must be rate(4 hours), rate(2 days) or cron(0 hours day month weekday *)",
+            "write it in this form",
+        )
 
 
 def _wrong_fields(cron: re.Match[str]) -> tuple[str, str] | None:
     for (what, form), text in zip(_FIELDS, cron.groups(), strict=True):
         if not re.fullmatch(form, text):
-            return f"{text} is no {what}", "write cron(minutes hours day month weekday year)"
+            return f"{text} is not valid as {what}", "write cron(minutes hours day month weekday year)"
     if (cron[3] == "?") == (cron[5] == "?"):
-        return "one of day and weekday is a question mark", "write ? for the one that does not matter"
+        return "either the day of the month or the day of the week must be ?", "write ? in one of these two fields"
     return None
 
 
 def _wrong_for_rotation(cron: re.Match[str]) -> tuple[str, str] | None:
     if cron[1] != "0":
-        return "a rotation window opens on the hour", "write 0 for the minutes"
+        return "a rotation window must begin on the hour", "write 0 for the minutes"
     if cron[6] != "*":
-        return "Secrets Manager knows no years", "write * for the year"
+        return "Secrets Manager does not support years", "write * for the year"
     if "W" in cron[3]:
-        return "Secrets Manager knows no W", "write a day of the month"
+        return "Secrets Manager does not support W", "write a day of the month"
     hours = _hours(cron[2])
     if hours is None:
-        return f"{cron[2]} is no hours", "write 0 to 23, as 4, 0-8 or 8/8"
+        return f"{cron[2]} is not valid as hours", "write hours from 0 to 23, such as 4, 0-8 or 8/8"
     if any(later - sooner < LEAST_HOURS for sooner, later in pairwise(hours)):
-        return "a secret is rotated every four hours at most", "write hours that are four apart, as */4"
+        return "a secret may rotate at most every four hours", "write hours that are at least four apart, such as */4"
     return None
 
 

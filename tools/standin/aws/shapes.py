@@ -180,10 +180,10 @@ def _document(shape: Any, text: str, at: str, call: Call) -> Iterator[Problem]:
     try:
         document = json.loads(text)
     except ValueError as error:
-        yield Problem(at, text, f"it has to be JSON ({error})", "write it with json.dumps")
+        yield Problem(at, text, f"the document must be JSON ({error})", "write the document with json.dumps")
         return
     if not isinstance(document, list) and shape.type_name == "list":
-        yield Problem(at, document, "it has to be a JSON list", "put it into a list")
+        yield Problem(at, document, "the document must be a JSON list", "put the document into a list")
         return
     yield from _value(shape, document, at, call, strict=True)
 
@@ -202,12 +202,15 @@ def _structure(shape: Any, given: Mapping[str, Any], prefix: str, call: Call, *,
             yield from _value(member, value, f"{prefix}{name}", call, strict=strict)
         elif strict:
             yield Problem(
-                f"{prefix}{name}", value, f"{_said(call)} has no such key", did_you_mean(name, list(shape.members))
+                f"{prefix}{name}",
+                value,
+                f"{_said(call)} has no key of this name",
+                did_you_mean(name, list(shape.members)),
             )
     if strict:
         for name in shape.required_members:
             if name not in given:
-                yield Problem(f"{prefix}{name}", MISSING, f"{_said(call)} cannot do without it", f"give {name}")
+                yield Problem(f"{prefix}{name}", MISSING, f"{_said(call)} requires this key", f"add {name}")
 
 
 def _value(shape: Any, value: Any, at: str, call: Call, *, strict: bool) -> Iterator[Problem]:
@@ -234,18 +237,20 @@ def _value(shape: Any, value: Any, at: str, call: Call, *, strict: bool) -> Iter
         case "boolean", bool():
             return
         case kind, _ if strict:
-            yield Problem(at, value, f"{_said(call)} takes a {kind}", "give that instead")
+            yield Problem(at, value, f"{_said(call)} requires a value of type {kind}", "write a value of this type")
 
 
 def _string(shape: Any, value: str, at: str, call: Call) -> Iterator[Problem]:
     if shape.enum:
         if value not in shape.enum:
-            yield Problem(at, value, f"{_said(call)} knows no such {shape.name}", did_you_mean(value, shape.enum))
+            yield Problem(at, value, f"{_said(call)} does not know this {shape.name}", did_you_mean(value, shape.enum))
         return
     yield from _within(shape, value, at, call)
     pattern = shape.metadata.get("pattern")
     if pattern and not _matches(pattern, value):
-        yield Problem(at, value, f"{_said(call)} takes what matches {pattern}", "write it in that form")
+        yield Problem(
+            at, value, f"{_said(call)} requires a value that matches {pattern}", "write the value in this form"
+        )
 
 
 def _within(shape: Any, value: str | list[Any] | float, at: str, call: Call) -> Iterator[Problem]:
@@ -254,7 +259,7 @@ def _within(shape: Any, value: str | list[Any] | float, at: str, call: Call) -> 
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     if (least is not None and size < least) or (most is not None and size > most):
         limits = f"at least {least}" if most is None else f"at most {most}" if least is None else f"{least} to {most}"
-        yield Problem(at, value, f"{_said(call)} takes {limits}{of}", "stay within that")
+        yield Problem(at, value, f"{_said(call)} accepts {limits}{of}", "write a value in this range")
 
 
 def _said(call: Call) -> str:

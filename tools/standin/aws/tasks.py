@@ -45,20 +45,24 @@ def problems(inputs: Inputs) -> Iterator[Problem]:
 def _size(inputs: Inputs) -> Iterator[Problem]:
     network = inputs.get("networkMode")
     if network != "awsvpc" and not is_unknown(network):
-        yield Problem("networkMode", inputs.get("networkMode", MISSING), "Fargate knows only awsvpc", 'give "awsvpc"')
+        yield Problem(
+            "networkMode", inputs.get("networkMode", MISSING), "Fargate supports only awsvpc", 'write "awsvpc"'
+        )
     cpu, memory = inputs.get("cpu"), inputs.get("memory")
     if is_unknown(cpu) or is_unknown(memory):
         return
     allowed = FARGATE_MEMORY.get(_units(cpu, "vCPU"), ())
     if not allowed:
         given = MISSING if cpu is None else cpu
-        yield Problem("cpu", given, f"Fargate takes {', '.join(map(str, FARGATE_MEMORY))}", "give one of them")
+        yield Problem(
+            "cpu", given, f"Fargate supports {', '.join(map(str, FARGATE_MEMORY))}", "write one of these numbers"
+        )
     elif _units(memory, "GB") not in allowed:
         yield Problem(
             "memory",
             MISSING if memory is None else memory,
-            f"with {cpu} CPU units Fargate takes {allowed[0]} to {allowed[-1]} MiB in steps",
-            f"give {allowed[0]}",
+            f"with {cpu} CPU units Fargate supports certain sizes from {allowed[0]} to {allowed[-1]} MiB",
+            f"write {allowed[0]}",
         )
 
 
@@ -81,12 +85,17 @@ def _containers(text: Any) -> list[Mapping[str, Any]]:
 def _container(container: Mapping[str, Any], at: str) -> Iterator[Problem]:
     for name in ("name", "image"):
         if not container.get(name):
-            yield Problem(f"{at}.{name}", MISSING, "a container cannot do without it", f"give {name}")
+            yield Problem(f"{at}.{name}", MISSING, f"a container must have {name}", f"add {name}")
     plain = {one.get("name") for one in _entries(container, "environment")}
     for index, secret in enumerate(_entries(container, "secrets")):
         place = f"{at}.secrets[{index}]"
         if secret.get("name") in plain:
-            yield Problem(f"{place}.name", secret["name"], "it is in the environment, too", "take it out there")
+            yield Problem(
+                f"{place}.name",
+                secret["name"],
+                "a variable must not be in both environment and secrets",
+                "remove it from environment",
+            )
         if wrong := _wrong_place(str(secret.get("valueFrom", ""))):
             yield Problem(f"{place}.valueFrom", secret["valueFrom"], *wrong)
 
@@ -97,27 +106,34 @@ def _wrong_place(text: str) -> tuple[str, str] | None:
     parts = text.split(":")
     service = parts[2] if len(parts) > 2 else ""  # noqa: PLR2004
     if service == "ssm":
-        return None if ":parameter/" in text else ("a parameter's ARN ends with :parameter/name", "give its ARN")
+        return (
+            None
+            if ":parameter/" in text
+            else ("a parameter's ARN must end with :parameter/NAME", "write the parameter's ARN")
+        )
     if service != "secretsmanager":
-        return "a secret must be in Secrets Manager, or be a parameter of Systems Manager", "give its ARN"
+        return "a secret must be in Secrets Manager, or be a parameter of Systems Manager", "write the secret's ARN"
     if len(parts) not in (_WHOLE_PARTS, _KEYED_PARTS) or not re.fullmatch(
         r"[a-z0-9-]+:\d{12}:secret:.+", ":".join(parts[3:_WHOLE_PARTS])
     ):
-        return f"a secret's location must have the form {_PLACE} or {_PLACE_OF_ONE_KEY}", "write all of its colons"
+        return (
+            f"a secret's location must have the form {_PLACE} or {_PLACE_OF_ONE_KEY}",
+            "write every colon of the location",
+        )
     if len(parts) == _KEYED_PARTS and parts[8] and parts[9]:
-        return "only one of a version's stage and id may be set", "leave one of them empty"
+        return "only one of version-stage and version-id may be set", "remove one of the two"
     return None
 
 
 def _without_execution_role(listed: list[Mapping[str, Any]], *, on_fargate: bool) -> Iterator[Problem]:
     # The role reads secrets and, on Fargate, writes the log (ECS developer guide).
     if any(_entries(container, "secrets") for container in listed):
-        why = "ECS reads the containers' secrets with it"
+        why = "ECS reads the containers' secrets with this role"
     elif on_fargate and any((one.get("logConfiguration") or {}).get("logDriver") == "awslogs" for one in listed):
-        why = "Fargate writes the containers' logs with it"
+        why = "Fargate writes the containers' logs with this role"
     else:
         return
-    yield Problem("executionRoleArn", MISSING, why, "give execution_role_arn")
+    yield Problem("executionRoleArn", MISSING, why, "add execution_role_arn")
 
 
 def _entries(container: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:

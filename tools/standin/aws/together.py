@@ -48,7 +48,7 @@ WEEK, DAY, HOUR = 604800, 86400, 3600
 def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
     for name, needed in NEEDS.get(token, ()):
         if inputs.get(name) is not None and inputs.get(needed) is None:
-            yield Problem(needed, MISSING, f"{snake(name)} cannot do without it", f"give {snake(needed)}")
+            yield Problem(needed, MISSING, f"{snake(name)} requires {snake(needed)}", f"add {snake(needed)}")
     if rule := _RULES.get(token):
         yield from rule(inputs)
 
@@ -57,16 +57,21 @@ def _pattern(inputs: Inputs) -> Iterator[Problem]:
     # The leaves of a pattern are lists (EventBridge user guide, creating event patterns).
     text = inputs.get("eventPattern")
     if text is None and inputs.get("scheduleExpression") is None:
-        yield Problem("eventPattern", MISSING, "a rule has a pattern or a schedule", "give event_pattern")
+        yield Problem(
+            "eventPattern",
+            MISSING,
+            "a rule must have a pattern or a schedule",
+            "add event_pattern or schedule_expression",
+        )
     if not isinstance(text, str) or is_unknown(text):
         return
     try:
         pattern = json.loads(text)
     except ValueError as error:
-        yield Problem("eventPattern", text, f"it has to be JSON ({error})", "write it with json.dumps")
+        yield Problem("eventPattern", text, f"a pattern must be JSON ({error})", "write the pattern with json.dumps")
         return
     if not isinstance(pattern, Mapping):
-        yield Problem("eventPattern", pattern, "a pattern is a JSON object", "write {field: [values]}")
+        yield Problem("eventPattern", pattern, "a pattern must be a JSON object", "write {field: [values]}")
         return
     yield from _leaves(pattern, "eventPattern")
 
@@ -77,7 +82,7 @@ def _leaves(pattern: Any, at: str) -> Iterator[Problem]:
             if name != "$or":
                 yield from _leaves(inner, f"{at}.{name}")
     elif not isinstance(pattern, list) or not pattern:
-        yield Problem(at, pattern, "what a pattern compares with is a list", "put it into a list")
+        yield Problem(at, pattern, "a pattern must compare a field with a list", "put the value into a list")
 
 
 def _redrive(inputs: Inputs) -> Iterator[Problem]:
@@ -88,18 +93,23 @@ def _redrive(inputs: Inputs) -> Iterator[Problem]:
     try:
         policy = json.loads(text)
     except ValueError as error:
-        yield Problem("redrivePolicy", text, f"it has to be JSON ({error})", "write it with json.dumps")
+        yield Problem("redrivePolicy", text, f"a redrive policy must be JSON ({error})", "write it with json.dumps")
         return
     if not isinstance(policy, Mapping) or set(policy) != {"deadLetterTargetArn", "maxReceiveCount"}:
-        yield Problem("redrivePolicy", policy, "it has a deadLetterTargetArn and a maxReceiveCount", "give both")
+        yield Problem(
+            "redrivePolicy",
+            policy,
+            "a redrive policy must have only deadLetterTargetArn and maxReceiveCount",
+            "write both keys",
+        )
     elif not 1 <= _number(str(policy["maxReceiveCount"])) <= 1000:  # noqa: PLR2004
-        yield Problem("redrivePolicy", policy, "a message is received 1 to 1000 times before", "stay within that")
+        yield Problem("redrivePolicy", policy, "maxReceiveCount must be from 1 to 1000", "write a number in this range")
 
 
 def _rotation(inputs: Inputs) -> Iterator[Problem]:
     # Secrets Manager API reference, RotateSecret and RotationRulesType.
     if inputs.get("rotationLambdaArn") is None:
-        yield Problem("rotationLambdaArn", MISSING, "a function rotates a secret", "give rotation_lambda_arn")
+        yield Problem("rotationLambdaArn", MISSING, "a rotation requires a function", "add rotation_lambda_arn")
     rules = inputs.get("rotationRules")
     if not isinstance(rules, Mapping):
         return
@@ -108,13 +118,15 @@ def _rotation(inputs: Inputs) -> Iterator[Problem]:
         yield Problem(
             "rotationRules",
             rules,
-            "exactly one of days and schedule is set",
-            "give automatically_after_days or schedule_expression",
+            "exactly one of days and schedule must be set",
+            "set automatically_after_days or schedule_expression",
         )
     hours = re.fullmatch(r"rate\((\d+) hours?\)", str(rules.get("scheduleExpression")))
     window = re.fullmatch(r"(\d+)h", str(rules.get("duration")))
     if hours and window and int(window[1]) > int(hours[1]):
-        yield Problem("rotationRules.duration", window[0], "the window ends before the next", f"give {hours[1]}h")
+        yield Problem(
+            "rotationRules.duration", window[0], "a window must end before the next one begins", f"write {hours[1]}h"
+        )
 
 
 def _function(inputs: Inputs) -> Iterator[Problem]:
@@ -123,18 +135,18 @@ def _function(inputs: Inputs) -> Iterator[Problem]:
         for name in ("handler", "runtime"):
             if inputs.get(name) is None:
                 yield Problem(
-                    at=name, value=MISSING, rule="a function from a zip cannot do without it", remedy=f"give {name}"
+                    at=name, value=MISSING, rule=f"a function from a zip file requires {name}", remedy=f"add {name}"
                 )
     environment = inputs.get("environment")
     variables = environment.get("variables") if isinstance(environment, Mapping) else None
     if not isinstance(variables, Mapping):
         return
     for name in sorted(RESERVED & variables.keys()):
-        yield Problem(f"environment.variables.{name}", name, "Lambda sets it itself", "name it otherwise")
+        yield Problem(f"environment.variables.{name}", name, "Lambda itself sets this variable", "rename the variable")
     size = len(json.dumps(variables, separators=(",", ":"), ensure_ascii=False).encode())
     if not has_unknown(variables) and size > ENVIRONMENT_BYTES:
-        rule = f"all variables together have {ENVIRONMENT_BYTES} bytes at most"
-        yield Problem("environment.variables", f"{size} bytes", rule, "put them into the package")
+        rule = f"all variables together may have at most {ENVIRONMENT_BYTES} bytes"
+        yield Problem("environment.variables", f"{size} bytes", rule, "move values into the package")
 
 
 def _alarm(inputs: Inputs) -> Iterator[Problem]:
@@ -143,7 +155,7 @@ def _alarm(inputs: Inputs) -> Iterator[Problem]:
     given = [name for name in kinds if inputs.get(name) not in (None, [])]
     if len(given) != 1:
         value: object = given or MISSING
-        yield Problem("metricName", value, f"exactly one of {', '.join(map(snake, kinds))} is set", "set one")
+        yield Problem("metricName", value, f"exactly one of {', '.join(map(snake, kinds))} must be set", "set one")
     if given == ["evaluationCriteria"]:
         return
     either = (("comparisonOperator",), ("evaluationPeriods",), ("threshold", "thresholdMetricId"))
@@ -151,7 +163,7 @@ def _alarm(inputs: Inputs) -> Iterator[Problem]:
     for names in (*either, *of_one):
         if all(inputs.get(name) is None for name in names):
             wanted = " or ".join(map(snake, names))
-            yield Problem(names[0], MISSING, "an alarm of a metric cannot do without it", f"give {wanted}")
+            yield Problem(names[0], MISSING, f"an alarm on a metric requires {wanted}", f"add {wanted}")
     period, periods = inputs.get("period"), inputs.get("evaluationPeriods")
     if isinstance(period, int) and isinstance(periods, int):
         most = DAY if period < HOUR else WEEK
@@ -165,7 +177,7 @@ def _schedule(inputs: Inputs) -> Iterator[Problem]:
     window = inputs.get("flexibleTimeWindow")
     if isinstance(window, Mapping) and window.get("mode") == "FLEXIBLE" and not window.get("maximumWindowInMinutes"):
         at = "flexibleTimeWindow.maximumWindowInMinutes"
-        yield Problem(at, MISSING, "a FLEXIBLE window has a length", "give maximum_window_in_minutes")
+        yield Problem(at, MISSING, "a FLEXIBLE window must have a length", "add maximum_window_in_minutes")
 
 
 def _lock(inputs: Inputs) -> Iterator[Problem]:
@@ -176,16 +188,16 @@ def _lock(inputs: Inputs) -> Iterator[Problem]:
         return
     at = "rule.defaultRetention"
     if retention.get("mode") is None:
-        yield Problem(f"{at}.mode", MISSING, "a retention has a mode", "give GOVERNANCE or COMPLIANCE")
+        yield Problem(f"{at}.mode", MISSING, "a retention must have a mode", "write GOVERNANCE or COMPLIANCE")
     if (retention.get("days") is None) == (retention.get("years") is None):
-        yield Problem(at, retention, "exactly one of days and years is set", "set days or years")
+        yield Problem(at, retention, "exactly one of days and years must be set", "set days or years")
 
 
 def _trail(inputs: Inputs) -> Iterator[Problem]:
     # The provider's page on trails requires the wildcard for streams.
     group = inputs.get("cloudWatchLogsGroupArn")
     if isinstance(group, str) and not is_unknown(group) and not group.endswith(":*"):
-        yield Problem("cloudWatchLogsGroupArn", group, "it ends with all of the group's streams", "add :*")
+        yield Problem("cloudWatchLogsGroupArn", group, "the ARN must include all streams of the group", "add :*")
 
 
 def _number(text: str) -> int:

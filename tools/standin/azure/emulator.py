@@ -23,14 +23,14 @@ DEADLINE = 30.0
 # Code of an error in Azure -> its remedy.
 REMEDIES: Mapping[str, str] = {
     "ConflictError": (
-        "count `generation` up in the stack's store for another name, or take the deleted vault back "
-        "(`az keyvault recover -n {name}`), or purge it where it may be (`az keyvault purge -n {name}`)"
+        "increase store.generation in the stack file for another name; or recover the deleted vault (`az keyvault "
+        "recover -n {name}`); or, without purge protection, purge the vault (`az keyvault purge -n {name}`)"
     ),
     "RoleAssignmentExists": (
-        "another resource assigns that role to the same principal at the same scope: name it by those three, so that a "
-        "program which lists them in another order still means the same one"
+        "another resource assigns this role to the same principal at the same scope: derive the name of an assignment "
+        "from these three, not from the order in a list"
     ),
-    "VaultAlreadyExists": "somebody has the name: count `generation` up in the stack's store for another",
+    "VaultAlreadyExists": "another vault has this name: increase store.generation in the stack file for another name",
 }
 
 
@@ -41,8 +41,8 @@ class Emulator:
         host = urlsplit(url).hostname or ""
         if not url.startswith("http://") or not _is_loopback(host):
             raise RefusedError(
-                f"{url}: the stand-in makes vaults only in an emulator on this machine; "
-                f"give an http address of loopback ({VARIABLE}), or none"
+                f"{url}: the stand-in creates vaults only in an emulator on this machine; set {VARIABLE} to an http "
+                "address on loopback, or unset it"
             )
         self.url = url.rstrip("/")
         self._opener = build_opener(ProxyHandler({}))  # without the user's HTTP proxy
@@ -74,13 +74,13 @@ class Emulator:
             if error.code == HTTPStatus.NOT_FOUND and method != "PUT":
                 return False
             text = json.loads(error.read() or b"{}").get("error", {})
-            remedy = REMEDIES.get(text.get("code"), "see what the emulator says").format(
+            remedy = REMEDIES.get(text.get("code"), "follow the emulator's message").format(
                 name=resource_id.rpartition("/")[2]
             )
             raise RefusedError(f"{resource_id}: {text.get('code')}: {text.get('message')}; {remedy}") from error
         except URLError as error:
             raise RefusedError(
-                f"{self.url}: the emulator does not answer ({error.reason}); start it, or unset {VARIABLE}"
+                f"{self.url}: the emulator does not answer ({error.reason}); start the emulator, or unset {VARIABLE}"
             ) from error
 
 

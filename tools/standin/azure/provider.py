@@ -37,7 +37,7 @@ class Azure:
         if not re.fullmatch(roles.GUID, self._subscription):
             raise RefusedError(
                 f"azure-native:subscriptionId: {self._subscription or 'missing'}; the provider needs a subscription's "
-                "GUID; give Provider(subscription_id=…) or ARM_SUBSCRIPTION_ID"
+                "GUID; set Provider(subscription_id=…) or ARM_SUBSCRIPTION_ID"
             )
         self._tenant = _given(variables, "tenantId", "TENANT_ID") or NOBODY
         url = os.environ.get(emulator.VARIABLE)
@@ -97,7 +97,10 @@ class Azure:
         if token == CALLER:
             about = {"subscriptionId": self._subscription, "tenantId": self._tenant}
             return {**about, "clientId": identities.guid("client"), "objectId": identities.guid("object")}
-        raise RefusedError(f"{token}: the stand-in does not know this function; take one that it knows, or teach it")
+        raise RefusedError(
+            f"{token}: the stand-in does not implement this function; use another function, or add this one to the "
+            "stand-in"
+        )
 
 
 def _given(variables: Inputs, name: str, variable: str) -> str:

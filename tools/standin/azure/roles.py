@@ -42,11 +42,14 @@ class KnownRole:
             return None
         named = _DEFINITION.fullmatch(value)
         if not named:
-            return "it has to be the id of a role definition", "write /subscriptions/…/roleDefinitions/ and its GUID"
+            return (
+                "the value must be the id of a role definition",
+                "write /subscriptions/…/roleDefinitions/ and its GUID",
+            )
         guid = value.rpartition("/")[2].lower()
         if guid in ROLES:
             return None
-        return "it is no built-in role that the stand-in knows", did_you_mean(guid, ROLES, listed="Azure's own list")
+        return "the stand-in knows no built-in role with this id", did_you_mean(guid, ROLES, listed="Azure's own list")
 
 
 def misplaced(role: str, scope: str) -> tuple[str, str] | None:
@@ -56,4 +59,4 @@ def misplaced(role: str, scope: str) -> tuple[str, str] | None:
     within = re.search(r"/providers/([^/]+)/", scope)
     if known is None or within is None or within[1].lower() == known[1].lower():
         return None
-    return f"{known[0]} is about {known[1]} and allows nothing here", "give it where that is, or another role"
+    return f"{known[0]} is a role for {known[1]}, and allows nothing at this scope", "assign another role"

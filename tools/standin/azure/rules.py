@@ -19,14 +19,14 @@ Inputs = Mapping[str, Any]
 GUID = Like(roles.GUID, "a GUID")
 SCOPE = Like(
     rf"(?i){roles.SUBSCRIPTION}|{roles.GROUP}|{roles.RESOURCE}",
-    "/subscriptions/…, a resource group in it or a resource",
+    "the id of a subscription, a resource group or a resource",
 )
 SECONDS = Between(1, 240)
 
 
 def resource_of(provider: str, kind_of: str) -> Like:
     path = rf"(?i){roles.GROUP}/providers/{re.escape(provider)}/{kind_of}/[^/\s]+"
-    return Like(path, f"the id of a resource of {provider}/{kind_of}")
+    return Like(path, f"the id of a resource of type {provider}/{kind_of}")
 
 
 SUBNET = Like(
@@ -44,7 +44,7 @@ def _named(pattern: str, words: str) -> Like:
 
 _APP = _named(
     r"(?!.*--)[a-z][a-z0-9-]{0,30}[a-z0-9]",
-    "2 to 32 lower-case letters, digits and single dashes, a letter first and no dash last",
+    "2 to 32 lower-case letters, digits and single dashes, with a letter first and no dash last",
 )
 _CONTAINER = _named(
     r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
@@ -68,7 +68,7 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
         "properties.networkAcls.virtualNetworkRules[].id": SUBNET,
     },
     "storage:StorageAccount": {
-        "accountName": _named(r"[a-z0-9]{3,24}", "3 to 24 small letters and digits"),
+        "accountName": _named(r"[a-z0-9]{3,24}", "3 to 24 lower-case letters and digits"),
         "networkRuleSet.virtualNetworkRules[].virtualNetworkResourceId": SUBNET,
     },
     "storage:BlobContainer": {"containerName": _CONTAINER},
@@ -81,7 +81,7 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
         "federatedIdentityCredentialResourceName": _named(
             r"[A-Za-z0-9][A-Za-z0-9_-]{2,119}", "3 to 120 letters, digits, dashes and underscores"
         ),
-        "issuer": Like(r"https://[^\s/]+(/\S*)?", "a URL of https"),
+        "issuer": Like(r"https://[^\s/]+(/\S*)?", "an https URL"),
         "subject": Like(r"\S.{0,599}", "1 to 600 characters"),
     },
     # Role assignments - Create.
@@ -143,7 +143,7 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
     "monitor:ActivityLogAlert": {"scopes[]": SCOPE, "actions.actionGroups[].actionGroupId": ACTION_GROUP},
     "monitor:ActionGroup": {
         "groupShortName": Like(r".{1,12}", "1 to 12 characters"),
-        "emailReceivers[].emailAddress": Like(r"[^@\s]+@[^@\s]+", "an address of mail"),
+        "emailReceivers[].emailAddress": Like(r"[^@\s]+@[^@\s]+", "an email address"),
     },
     "network:PrivateEndpoint": {"subnet.id": SUBNET},
 }
@@ -169,11 +169,14 @@ def _tags(inputs: Inputs) -> Iterator[Problem]:
     for key, text in tags.items() if isinstance(tags, Mapping) else ():
         if not re.fullmatch(r"[^<>%&\\?/]{1,512}", key):
             yield Problem(
-                at=f"tags.{key}", value=key, rule="a tag's key has no <>%&\\?/", remedy="name it without them"
+                at=f"tags.{key}", value=key, rule="a tag's key must have no <>%&\\?/", remedy="use another key"
             )
         if isinstance(text, str) and not is_unknown(text) and len(text) > 256:  # noqa: PLR2004
             yield Problem(
-                at=f"tags.{key}", value=text, rule="a tag's value has at most 256 characters", remedy="shorten it"
+                at=f"tags.{key}",
+                value=text,
+                rule="a tag's value may have at most 256 characters",
+                remedy="shorten the value",
             )
 
 
@@ -189,7 +192,7 @@ def _networks(inputs: Inputs) -> Iterator[Problem]:
             try:
                 given = ipaddress.IPv4Network(value)
             except ValueError:
-                yield Problem(at, value, "it has to be an address or a network of IPv4", "write it as 203.0.113.7")
+                yield Problem(at, value, "the value must be an IPv4 address or network", "write it like 203.0.113.7")
                 continue
             if any(given.subnet_of(one) for one in _PRIVATE):
-                yield Problem(at, value, "it has to be of the internet", "let in a subnet, or make a private endpoint")
+                yield Problem(at, value, "the network must be public", "add a subnet or a private endpoint instead")

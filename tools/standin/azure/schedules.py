@@ -17,11 +17,14 @@ class Cron:
             return None
         given = value.split()
         if len(given) != len(FIELDS):
-            return "it has to have five fields", "write minute, hour, day, month and day of the week, as 0 * * * *"
+            return (
+                "a cron expression must have five fields",
+                "write minute, hour, day, month and weekday, like 0 * * * *",
+            )
         for text, (what, least, most) in zip(given, FIELDS, strict=True):
             for part in text.split(","):
                 if not _is_one(part, least, most):
-                    return f"{part} is no {what}", f"give {least} to {most}, a range a-b, or *"
+                    return f"{part} is not valid as {what}", f"write {least} to {most}, a range a-b, or *"
         return None
 
 

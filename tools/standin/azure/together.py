@@ -30,8 +30,8 @@ def unchangeable(kind: str, before: Inputs, inputs: Inputs) -> str | None:
     days = [next((one for _, one in found(given, RETENTION)), None) for given in (before, inputs)]
     if kind == VAULT and None not in days and days[0] != days[1]:
         return (
-            f"{RETENTION}: {days[1]}; of a vault that is there it stays {days[0]} (Azure, Key Vault soft-delete); "
-            "a stack whose environment changes takes another generation"
+            f"{RETENTION}: {days[1]}; an existing vault must keep {days[0]} (Azure, Key Vault soft-delete); restore "
+            "the old value, or increase store.generation for a new vault"
         )
     return None
 
@@ -41,7 +41,7 @@ def _vault(inputs: Inputs) -> Iterator[Problem]:
     given = inputs.get("properties")
     if isinstance(given, Mapping) and not given.get("enableRbacAuthorization") and given.get("accessPolicies") is None:
         at = "properties.accessPolicies"
-        yield Problem(at, MISSING, "a vault without roles has policies", "give enable_rbac_authorization=True")
+        yield Problem(at, MISSING, "a vault must use roles or access policies", "set enable_rbac_authorization=True")
 
 
 def _assignment(inputs: Inputs) -> Iterator[Problem]:
@@ -54,38 +54,40 @@ def _diagnostics(inputs: Inputs) -> Iterator[Problem]:
     # Diagnostic Settings - Create Or Update.
     places = ("workspaceId", "storageAccountId", "eventHubAuthorizationRuleId", "marketplacePartnerId")
     if all(inputs.get(place) is None for place in places):
-        yield Problem("workspaceId", MISSING, "a diagnostic setting sends to somewhere", "give workspace_id")
+        yield Problem("workspaceId", MISSING, "a diagnostic setting must have a destination", "add workspace_id")
     if not inputs.get("logs") and not inputs.get("metrics"):
-        yield Problem("logs", MISSING, "a diagnostic setting sends something", "give logs")
+        yield Problem("logs", MISSING, "a diagnostic setting must send logs or metrics", "add logs")
     for at, log in found(inputs, "logs[]"):
         if isinstance(log, Mapping) and (log.get("category") is None) == (log.get("categoryGroup") is None):
-            yield Problem(at, log, "exactly one of category and category_group is set", "leave one of them")
+            yield Problem(at, log, "exactly one of category and category_group must be set", "set one")
 
 
 def _query_rule(inputs: Inputs) -> Iterator[Problem]:
     # Scheduled Query Rules - Create Or Update.
-    for name, remedy in (("scopes", "give the workspace's id"), ("criteria", "give all_of with a condition")):
+    for name, remedy in (("scopes", "add the workspace's id"), ("criteria", "add all_of with a condition")):
         if not inputs.get(name):
-            yield Problem(name, inputs.get(name, MISSING), "an alert cannot do without it", remedy)
+            yield Problem(name, inputs.get(name, MISSING), f"an alert must have {name}", remedy)
     for at, condition in found(inputs, "criteria.allOf[]"):
         if not isinstance(condition, Mapping):
             continue
         for name in ("query", "timeAggregation", "operator", "threshold"):
             if condition.get(name) is None:
-                yield Problem(f"{at}.{name}", MISSING, "a condition of a log cannot do without it", f"give {name}")
+                yield Problem(f"{at}.{name}", MISSING, f"a condition on a log must have {name}", f"add {name}")
         periods = condition.get("failingPeriods")
         if isinstance(periods, Mapping):
             least, of = periods.get("minFailingPeriodsToAlert"), periods.get("numberOfEvaluationPeriods")
             if isinstance(least, int) and isinstance(of, int) and least > of:
                 place = f"{at}.failingPeriods.minFailingPeriodsToAlert"
-                yield Problem(place, least, f"of {of} periods no more can fail", f"give {of} or less")
+                yield Problem(place, least, f"at most {of} of {of} periods can fail", f"write {of} or less")
 
 
 def _federation(inputs: Inputs) -> Iterator[Problem]:
     # Entra, workload identity federation.
     audiences = inputs.get("audiences")
     if isinstance(audiences, list) and len(audiences) != 1:
-        yield Problem("audiences", audiences, "it has exactly one audience", "give api://AzureADTokenExchange")
+        yield Problem(
+            "audiences", audiences, "a federated credential must have one audience", "write api://AzureADTokenExchange"
+        )
 
 
 def _job(inputs: Inputs) -> Iterator[Problem]:
@@ -97,9 +99,14 @@ def _job(inputs: Inputs) -> Iterator[Problem]:
     for name in own.values():
         at, given = f"configuration.{name}", configuration.get(name)
         if name == wanted and given is None and name != "manualTriggerConfig":
-            yield Problem(at, MISSING, "a job that is started so cannot do without it", "give it")
+            yield Problem(at, MISSING, f"a job of this trigger type requires {name}", f"add {name}")
         elif wanted and name != wanted and given is not None:
-            yield Problem(at, given, f"the job is started by {configuration['triggerType']}", "leave it out")
+            yield Problem(
+                at,
+                given,
+                f"a job with trigger type {configuration['triggerType']} must not have {name}",
+                f"remove {name}",
+            )
     yield from _containers(inputs)
 
 
@@ -108,13 +115,15 @@ def _app(inputs: Inputs) -> Iterator[Problem]:
     if isinstance(scale, Mapping):
         least, most = scale.get("minReplicas"), scale.get("maxReplicas")
         if isinstance(least, int) and isinstance(most, int) and least > most:
-            yield Problem("template.scale.minReplicas", least, f"no more than {most} run", f"give {most} or less")
+            yield Problem(
+                "template.scale.minReplicas", least, "minReplicas must be at most maxReplicas", f"write {most} or less"
+            )
     yield from _containers(inputs)
 
 
 def _containers(inputs: Inputs) -> Iterator[Problem]:
     if not any(True for _ in found(inputs, "template.containers[]")) and not is_unknown(inputs.get("template")):
-        yield Problem("template.containers", MISSING, "there is nothing to run", "give a container")
+        yield Problem("template.containers", MISSING, "a template must have a container", "add a container")
     volumes = {one for _, one in found(inputs, "template.volumes[].name")}
     for which in ("containers", "initContainers"):
         for at, container in found(inputs, f"template.{which}[]"):
@@ -123,7 +132,7 @@ def _containers(inputs: Inputs) -> Iterator[Problem]:
     secrets = {one for _, one in found(inputs, "configuration.secrets[].name")}
     for at, name in found(inputs, "template.containers[].env[].secretRef"):
         if name not in secrets and not is_unknown(name):
-            yield Problem(at, name, "no secret of the configuration is called so", "name one, or give value")
+            yield Problem(at, name, "the configuration has no secret of this name", "add the secret, or set value")
     for path in ("configuration.registries[]", "configuration.identitySettings[]"):
         for at, one in found(inputs, path):
             if isinstance(one, Mapping):
@@ -133,13 +142,15 @@ def _containers(inputs: Inputs) -> Iterator[Problem]:
 def _container(container: Mapping[str, Any], at: str, volumes: set[Any]) -> Iterator[Problem]:
     for name in ("name", "image"):
         if not container.get(name):
-            yield Problem(f"{at}.{name}", MISSING, "a container cannot do without it", f"give {name}")
+            yield Problem(f"{at}.{name}", MISSING, f"a container must have {name}", f"add {name}")
     for place, mount in found(container, "volumeMounts[].volumeName", ""):
         if mount not in volumes and not is_unknown(mount):
-            yield Problem(f"{at}.{place}", mount, "the template has no such volume", "name one of its volumes")
+            yield Problem(
+                f"{at}.{place}", mount, "the template has no volume of this name", "name a volume of the template"
+            )
     for place, variable in found(container, "env[]", ""):
         if isinstance(variable, Mapping) and not variable.get("name"):
-            yield Problem(f"{at}.{place}.name", MISSING, "a variable has a name", "give name")
+            yield Problem(f"{at}.{place}.name", MISSING, "a variable must have a name", "add name")
     resources = container.get("resources")
     if isinstance(resources, Mapping):
         cpu, memory = resources.get("cpu"), resources.get("memory")
@@ -149,9 +160,11 @@ def _container(container: Mapping[str, Any], at: str, volumes: set[Any]) -> Iter
 
 def _size(cpu: float, memory: str, at: str) -> Iterator[Problem]:
     if not 0 < cpu <= LARGEST_CPU or (cpu * 4) % 1:
-        yield Problem(f"{at}.cpu", cpu, "Container Apps takes 0.25 to 4 cores in steps of 0.25", "stay within that")
+        yield Problem(
+            f"{at}.cpu", cpu, "Container Apps accepts 0.25 to 4 cores in steps of 0.25", "write such a number"
+        )
     elif memory.removesuffix("Gi") not in (f"{2 * cpu:g}", f"{2 * cpu:.1f}"):
-        yield Problem(f"{at}.memory", memory, f"with {cpu:g} cores Container Apps takes {2 * cpu:g}Gi", "give that")
+        yield Problem(f"{at}.memory", memory, f"{cpu:g} cores require {2 * cpu:g}Gi", f"write {2 * cpu:g}Gi")
 
 
 def _is_its_own(inputs: Inputs, identity: Any, at: str) -> Iterator[Problem]:
@@ -159,7 +172,7 @@ def _is_its_own(inputs: Inputs, identity: Any, at: str) -> Iterator[Problem]:
         return
     own = [one for _, one in found(inputs, "identity.userAssignedIdentities[]")]
     if not has_unknown(own) and identity not in own:
-        yield Problem(at, identity, "it is none of its identities", "put it into user_assigned_identities")
+        yield Problem(at, identity, "the identity must be in user_assigned_identities", "add it there")
 
 
 _RULES: Mapping[str, Callable[[Inputs], Iterator[Problem]]] = {

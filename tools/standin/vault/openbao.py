@@ -35,7 +35,7 @@ NOT_YET = "Upgrading from non-versioned to versioned data"
 NOT_THERE = ("No secret engine mount at", "No auth engine at", "unable to find PKI issuer", "unable to find PKI key")
 
 REMEDIES: Mapping[int, str] = {
-    HTTPStatus.FORBIDDEN: "log in as somebody whose policies allow it (VAULT_TOKEN)",
+    HTTPStatus.FORBIDDEN: "set VAULT_TOKEN to a token whose policies allow the request",
     HTTPStatus.SERVICE_UNAVAILABLE: "unseal the server",
 }
 
@@ -47,8 +47,8 @@ class OpenBao:
         parts = urlsplit(url)
         if parts.scheme != "https" or not _is_loopback(parts.hostname or ""):
             raise RefusedError(
-                f"{url}: the stand-in makes mounts, policies and roles only in a server on this machine; "
-                f"give an https address of loopback ({VARIABLE}), or none"
+                f"{url}: the stand-in creates mounts, policies and roles only in a server on this machine; set "
+                f"{VARIABLE} to an https address on loopback, or unset it"
             )
         self.url, self._namespace = url.rstrip("/"), namespace
         context = ssl.create_default_context(cafile=os.environ.get("VAULT_CACERT"))
@@ -61,7 +61,7 @@ class OpenBao:
         place, inputs = places.of(resource.token), resource.inputs
         path, namespace = place.path(place.at, inputs), self._namespaced(inputs)
         if place.exclusive and self._call("GET", path, namespace) is not None:
-            raise RefusedError(f"{path}: there is one already; import it, or take another name")
+            raise RefusedError(f"{path}: this already exists; import it, or use another name")
         answered = self._call(place.method, path, namespace, place.body(inputs)) or {}
         self._follow(place, inputs)
         computed = {name: answered[api] for name, api in place.answers.items() if api in answered}
@@ -73,7 +73,7 @@ class OpenBao:
     def update(self, resource: Resource, resource_id: str) -> None:
         place, inputs = places.of(resource.token), resource.inputs
         if place.once:
-            raise RefusedError(f"{resource_id}: what was generated once can't be changed; replace it")
+            raise RefusedError(f"{resource_id}: a generated resource can't be changed; replace it")
         if place.change:
             where, shaped = place.change
             self._call("POST", place.path(where, inputs), self._namespaced(inputs), shaped(inputs))
@@ -116,11 +116,11 @@ class OpenBao:
                 if turn < TRIES and (NOT_YET in answer_text or _passes(error.code)):
                     time.sleep(PAUSE)
                     continue
-                helps = REMEDIES.get(error.code, "see what the server says")
+                helps = REMEDIES.get(error.code, "follow the server's message")
                 raise RefusedError(f"{method} {path}: {error.code}: {answer_text}; {helps}") from error
             except URLError as error:
                 raise RefusedError(
-                    f"{self.url}: the server does not answer ({error.reason}); start it, or unset {VARIABLE}"
+                    f"{self.url}: the server does not answer ({error.reason}); start the server, or unset {VARIABLE}"
                 ) from error
         raise AssertionError("unreachable: the retry loop has no end")
 

@@ -74,7 +74,7 @@ class Place:
 
 def of(token: str) -> Place:
     if token not in PLACES:
-        raise RefusedError(f"{token}: its path in Vault's API is unknown; add it to {__name__}")
+        raise RefusedError(f"{token}: the path of this type in Vault's API is unknown; add the path to {__name__}")
     return PLACES[token]
 
 
@@ -163,7 +163,7 @@ COMMAS = ("altNames", "ipSans", "uriSans", "otherSans")
 
 def _generated(inputs: Inputs) -> Body:
     if inputs.get("type") == "exported":
-        raise RefusedError("type: exported would bring a private key into Pulumi's state; take `internal`")
+        raise RefusedError("type: exported would bring a private key into Pulumi's state; write `internal`")
     joined = {name: ",".join(inputs[name]) for name in COMMAS if isinstance(inputs.get(name), list)}
     without = ("backend", "type", "addBasicConstraints") if "type" in inputs else ("backend", "issuerRef", "revoke")
     body = plain({**inputs, **joined}, without=without, named=PLURAL)

@@ -30,14 +30,14 @@ class Vault:
         address = str(variables.get("address") or os.environ.get("VAULT_ADDR", ""))
         if not urlsplit(address).hostname:
             raise RefusedError(
-                f"vault:address: {address or 'missing'}; the provider needs a server's URL; "
-                "give Provider(address=…) or VAULT_ADDR"
+                f"vault:address: {address or 'missing'}; the provider needs a server's URL; set Provider(address=…) "
+                "or VAULT_ADDR"
             )
         namespace, named = str(variables.get("namespace") or ""), os.environ.get("VAULT_NAMESPACE", "").strip("/")
         if named not in ("", namespace.strip("/")):
             raise RefusedError(
-                f"vault:namespace: {namespace or 'missing'}; the provider takes VAULT_NAMESPACE, which is {named}, and "
-                "all would be made there; give Provider(namespace=…) or unset the variable"
+                f"vault:namespace: {namespace or 'missing'}; the provider would create everything in the namespace of "
+                f"VAULT_NAMESPACE, {named}; set Provider(namespace=…), or unset the variable"
             )
         url = os.environ.get(openbao.VARIABLE)
         self._openbao = OpenBao(url, namespace) if url else None
@@ -86,4 +86,4 @@ class Vault:
 
     def invoke(self, token: str, arguments: Inputs) -> dict[str, Any]:  # noqa: ARG002
         """Reject every function, because its answer may be a secret value."""
-        raise RefusedError(f"{token}: the stand-in answers no function of Vault; take a resource's output")
+        raise RefusedError(f"{token}: the stand-in implements no function of Vault; use a resource's output")

@@ -34,12 +34,12 @@ class Capabilities:
         paths = re.findall(r'^\s*path\s+"([^"]*)"\s*\{', value, re.MULTILINE)
         lists = re.findall(r"capabilities\s*=\s*\[([^\]]*)\]", value)
         if not paths or len(lists) != len(paths):
-            return "each path of a policy has its capabilities", 'write path "a/b" { capabilities = ["read"] }'
+            return "each path of a policy must have capabilities", 'write path "a/b" { capabilities = ["read"] }'
         unknown = [word for one in lists for word in re.findall(r'"([^"]*)"', one) if word not in CAPABILITIES]
         if unknown:
-            return f"{unknown[0]} is no capability", f"there are {', '.join(CAPABILITIES)}"
+            return f"{unknown[0]} is not a capability", f"use {', '.join(CAPABILITIES)}"
         twice = [path for at, path in enumerate(paths) if path in paths[:at]]
-        return (f"{twice[0]} is there twice, and one of both is not taken", "put them together") if twice else None
+        return (f"{twice[0]} occurs twice, and Vault ignores one of the two", "merge both") if twice else None
 
 
 class Passwords:
@@ -51,7 +51,7 @@ class Passwords:
         length = re.search(r"^\s*length\s*=\s*(\d+)", value, re.MULTILINE)
         if not length or int(length[1]) < 4 or 'rule "charset"' not in value:  # noqa: PLR2004  Vault's least
             return (
-                "it must have a length of at least 4, and a rule about characters",
+                "a password policy must have a length of at least 4, and a charset",
                 'write length = 20 and rule "charset"',
             )
         return None
@@ -71,7 +71,10 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
     "index:Mount": {"path": PATH, "options.version": OneOf(("1", "2"))},
     "kv:SecretBackendV2": {"maxVersions": Between(0, 4294967295), "deleteVersionAfter": Between(0, 4294967295)},
     # Vault changes names of policies to lower case: with others, each refresh would find a difference.
-    "index:Policy": {"name": Like(r"(?!root$)[a-z0-9._-]+", "small letters, digits and ._-"), "policy": Capabilities()},
+    "index:Policy": {
+        "name": Like(r"(?!root$)[a-z0-9._-]+", "lower-case letters, digits and ._-"),
+        "policy": Capabilities(),
+    },
     "index:PasswordPolicy": {"policy": Passwords()},
     "index:Audit": {"type": OneOf(("file", "syslog", "socket"))},
     "index:AuthBackend": {"path": Like(r"[\w.-]+(/[\w.-]+)*", "a path without `auth/` and slashes at its ends")},
@@ -114,16 +117,16 @@ def _token(inputs: Inputs) -> Iterator[Problem]:
     # Vault, Tokens.
     ttl, most = inputs.get("tokenTtl"), inputs.get("tokenMaxTtl")
     if isinstance(ttl, int | float) and isinstance(most, int | float) and 0 < most < ttl:
-        yield Problem("tokenTtl", ttl, "it is at most token_max_ttl", "shorten it")
+        yield Problem("tokenTtl", ttl, "token_ttl must be at most token_max_ttl", "shorten token_ttl")
 
 
 def _kubernetes(inputs: Inputs) -> Iterator[Problem]:
     # Vault, Kubernetes auth method API.
     yield from _token(inputs)
     if not _given(inputs, "boundServiceAccountNamespaces", "boundServiceAccountNamespaceSelector"):
-        yield Problem("boundServiceAccountNamespaces", MISSING, "a role is bound to namespaces", "give them")
+        yield Problem("boundServiceAccountNamespaces", MISSING, "a role must be bound to namespaces", "name them")
     if inputs.get("boundServiceAccountNames") == ["*"] == inputs.get("boundServiceAccountNamespaces"):
-        yield Problem("boundServiceAccountNames", ["*"], "a role is not bound to everybody", "name the account")
+        yield Problem("boundServiceAccountNames", ["*"], "a role must not accept every account", "name the account")
 
 
 def _jwt(inputs: Inputs) -> Iterator[Problem]:
@@ -131,35 +134,36 @@ def _jwt(inputs: Inputs) -> Iterator[Problem]:
     yield from _token(inputs)
     bound = ("boundAudiences", "boundSubject", "boundClaims", "tokenBoundCidrs")
     if inputs.get("roleType") == "jwt" and not _given(inputs, *bound):
-        yield Problem("boundSubject", MISSING, "a role of type jwt is bound to something", "give bound_subject")
+        yield Problem("boundSubject", MISSING, "a role of type jwt must have a bound claim", "add bound_subject")
 
 
 def _keys(inputs: Inputs) -> Iterator[Problem]:
     # Vault, JWT/OIDC auth method API, Configure.
     ways = ("oidcDiscoveryUrl", "jwksUrl", "jwksPairs", "jwtValidationPubkeys")
     if len(_given(inputs, *ways)) != 1:
-        yield Problem("oidcDiscoveryUrl", inputs.get("oidcDiscoveryUrl", MISSING), "one way to the issuer's keys",
-                      "give one of oidc_discovery_url, jwks_url, jwks_pairs and jwt_validation_pubkeys")  # fmt: skip
+        yield Problem("oidcDiscoveryUrl", inputs.get("oidcDiscoveryUrl", MISSING), "the issuer's keys must have one "
+        "source",
+                      "set one of oidc_discovery_url, jwks_url, jwks_pairs and jwt_validation_pubkeys")  # fmt: skip
 
 
 def _audit(inputs: Inputs) -> Iterator[Problem]:
     # Vault, File audit device.
     options = inputs.get("options")
     if inputs.get("type") == "file" and isinstance(options, Mapping) and "file_path" not in options:
-        yield Problem("options.file_path", MISSING, "a file device writes somewhere", "give file_path")
+        yield Problem("options.file_path", MISSING, "a file device must have a path", "add file_path")
 
 
 def _life(inputs: Inputs) -> Iterator[Problem]:
     # Vault, PKI (API), Create/Update role.
     if _seconds(inputs.get("ttl")) > (_seconds(inputs.get("maxTtl")) or float("inf")):
-        yield Problem("ttl", inputs.get("ttl"), "it is at most max_ttl", "shorten it")
+        yield Problem("ttl", inputs.get("ttl"), "ttl must be at most max_ttl", "shorten ttl")
 
 
 def _rebuilt(inputs: Inputs) -> Iterator[Problem]:
     # Vault, PKI (API), Set revocation configuration.
     grace, expiry = inputs.get("autoRebuildGracePeriod"), inputs.get("expiry")
     if inputs.get("autoRebuild") and expiry and _seconds(grace) >= _seconds(expiry):
-        yield Problem("autoRebuildGracePeriod", grace, "it is shorter than expiry", "shorten it")
+        yield Problem("autoRebuildGracePeriod", grace, "the grace period must be shorter than expiry", "shorten it")
 
 
 def _seconds(text: Any) -> float:

@@ -88,7 +88,7 @@ async def read(stream: StreamReader, limit: int) -> tuple[PacketType, int, bytes
         if not byte & 0x80:
             break
     else:
-        raise MalformedError("remaining length of more than 4 bytes")
+        raise MalformedError("a remaining length of more than 4 bytes")
     kind, flags = first >> 4, first & 0x0F
     if kind not in set(PacketType):
         raise MalformedError(f"packet type {kind}")
@@ -97,7 +97,7 @@ async def read(stream: StreamReader, limit: int) -> tuple[PacketType, int, bytes
     ):
         raise MalformedError(f"flags of a {PacketType(kind).name}")
     if length > limit:
-        raise MalformedError(f"{PacketType(kind).name} of {length} bytes, at most {limit}")
+        raise MalformedError(f"{PacketType(kind).name} of {length} bytes; the limit is {limit}")
     return PacketType(kind), flags, await stream.readexactly(length)
 
 

@@ -207,7 +207,7 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
             f"the broker of folder {home} runs at {already.address}, not at {host}:{port}",
             rule="only one embedded broker may run in a folder",
             remedy="stop that broker: secretops broker stop; or set broker.host and broker.port in the stack file to "
-            "its address",
+            "that broker's address",
             code="broker-address-mismatch",
         )
     if not _within(START_SECONDS, lambda: is_listening(host, port)):  # the broker may still be starting

@@ -225,7 +225,7 @@ class EmbeddedBroker:
         for session in list(self._sessions.values()):
             connection = session.connection
             if connection and self._password_of(session.username) is not connection.password:
-                log.info("%s: a session ended, as its password was changed", session.username)
+                log.info("%s: a session ended, because its user's password was changed", session.username)
                 self._disconnect(session, connection)
                 _hang_up(connection.writer)
 

@@ -30,7 +30,7 @@ def main() -> NoReturn:
         code = ExitCode.INTERRUPTED
     code = signals.end(code)
     if code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        err.print("interrupted; the next tick finishes what was begun")
+        err.print("interrupted; the next tick finishes a rotation that was begun")
     sys.exit(code)
 
 
@@ -79,7 +79,10 @@ def _usage(error: typer.TyperException) -> SecretopsError | None:
         return None
     if message.startswith("Got unexpected extra argument"):  # the argument is not repeated: it may be a secret value
         message = "unexpected argument"
-        rule = "a secret value must not be an argument: if this one was a value, replace it, because it is exposed"
+        rule = (
+            "a secret value must not be an argument: if this argument was a value, replace the value, because it is "
+            "exposed"
+        )
     names: list[str] = []
     context = getattr(error, "ctx", None)
     while context and context.parent:

@@ -66,7 +66,8 @@ ManifestFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Since = Annotated[str | None, typer.Option("--since", help="Start: 24h, 7d, 90min, or an ISO 8601 time (UTC).")]
 TrailFiles = Annotated[
-    list[str] | None, typer.Option("--trail", metavar="FILE", help="A log of the trail, as for audit. Repeatable.")
+    list[str] | None,
+    typer.Option("--trail", metavar="FILE", help="A log of the trail, as for secretops audit. Repeatable."),
 ]
 
 Journals = Annotated[
@@ -196,7 +197,7 @@ def confirm(command: str, cost: str, name: str, *, which: str = "the secret's na
     err.print(cost)
     if ask(f"Type {which} to confirm") != name:
         rule = f"the answer must be {which}"
-        what = f"{command}: wrong name; nothing was done"
+        what = f"{command}: the answer is another name; nothing was done"
         raise UsageError(what, rule=rule, remedy="run the command again", code="confirmation-wrong")
 
 

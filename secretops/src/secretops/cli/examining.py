@@ -119,7 +119,9 @@ def audit(  # noqa: PLR0917 - typer calls it by name
         typer.Argument(metavar="FILE…", help="Logs of the store's trail, .gz too, or - for standard input."),
     ] = None,
     since: console.Since = None,
-    secret: Annotated[str | None, typer.Option("--secret", help="Only this secret, or its name in the store.")] = None,
+    secret: Annotated[
+        str | None, typer.Option("--secret", help="Only this secret, by its name in the stack or in the store.")
+    ] = None,
     reader: Annotated[str | None, typer.Option("--reader", help="Only this reader; * and ? are wildcards.")] = None,
     value_of: Annotated[
         str | None,
@@ -161,7 +163,7 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     if rows:
         console.print_table(operation.HEADINGS, rows)
     else:
-        console.out.print("no access to the stack's secrets is in these logs")
+        console.out.print("no access to the stack's secrets is recorded in these logs")
     if view.broken:
         where = printable(operation.named(view.broken_in))
         console.err.print(f"{view.broken} of {view.lines} lines are not records, and were skipped: {where}")

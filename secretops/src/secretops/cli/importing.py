@@ -23,7 +23,7 @@ def import_(
         typer.Option(
             "--from",
             metavar="PATH",
-            help="A .env, a folder, a compose file (.yaml), or - for the output of kubectl get secret.",
+            help="A .env file, a folder, a compose file (.yaml), or - for the output of kubectl get secret.",
         ),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and test, and publish nothing.")] = False,
@@ -84,5 +84,5 @@ def _print(outcome: ImportOutcome) -> None:
 def _result(one: Imported) -> str:
     if one.unchanged:
         return "the store has this value already"
-    tested = "tested" if one.tested else "untested, because no system that secretops can reach requires it"
+    tested = "tested" if one.tested else "untested, because secretops can reach no system that accepts the value"
     return f"{tested}, published as {one.version.id}" if one.version else f"{tested}, ready to be imported"

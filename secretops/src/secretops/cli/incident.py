@@ -57,11 +57,11 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         cost = f"This revokes the current value of {name} at once. "
         cost += operation.cost(session.manifest, session.secret(name))
         preview = "--dry-run, which prints the steps"
-        reason = "a compromise ends sessions and passwords at once"
+        reason = "secretops compromise ends sessions and passwords at once"
         console.confirm(f"compromise {name}", cost, name, reason=reason, preview=preview)
     for_programs, for_people = operation.files_of(incident, to)
     if for_programs.exists():
-        console.err.print(f"continuing {for_programs}; --new begins another incident")
+        console.err.print(f"continuing the incident in {for_programs}; --new begins another one")
     there = "" if to == Path() else f" --to {shlex.quote(str(to))}"
     resume = f"the incident is in {for_programs}; secretops compromise {name}{there} continues it"
     try:
@@ -93,7 +93,7 @@ def _print(incident: Incident) -> None:
 
 @console.app.command()
 def purge(  # noqa: PLR0917 - typer calls it by name
-    name: Annotated[str | None, typer.Argument(help="Only this secret, also an orphaned one.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Only this secret, which may be orphaned.")] = None,
     destroy: Annotated[bool, typer.Option("--destroy", help="Remove the values.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --destroy: do not prompt.")] = False,
     stack: console.Stack = None,
@@ -114,7 +114,7 @@ def purge(  # noqa: PLR0917 - typer calls it by name
             cost = f"This permanently removes every value of {names} in stack {stack_name}."
             reason = "a removed value cannot be restored"
             command = shlex.join(["secretops", "purge", *([name] if name else [])])
-            preview = f"{command}, which lists the versions that it would remove"
+            preview = f"{command}, which only lists the versions"
             console.confirm(
                 "purge --destroy", cost, stack_name, which="the stack's name", reason=reason, preview=preview
             )
@@ -132,5 +132,5 @@ def purge(  # noqa: PLR0917 - typer calls it by name
     if not any(found.values()):
         console.out.print("no values")
     if found and not destroy:
-        console.out.print("nothing was removed; --destroy removes them permanently")
+        console.out.print("nothing was removed; --destroy removes these versions permanently")
     return ExitCode.DONE

@@ -32,7 +32,10 @@ STDOUT = Path("-")
 @app.command()
 def report(  # noqa: PLR0917 - typer calls it by name
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE", help="File of the page, or -. Required without --json.")
+        Path | None,
+        typer.Option(
+            "--to", metavar="FILE", help="File for the page, or - for standard output. Required without --json."
+        ),
     ] = None,
     since: Since = None,
     trail: TrailFiles = None,

@@ -120,8 +120,8 @@ def put(  # noqa: PLR0917 - typer calls it by name
 
     if context.args:  # the argument may be the secret value
         remedy = (
-            "type the value at the prompt, or pass it on standard input; if the argument was a value, replace it: "
-            "it is exposed"
+            "type the value at the prompt, or pass it on standard input; if the argument was a value, replace that "
+            "value: it is exposed"
         )
         what = f"put {name}: unexpected argument"
         raise UsageError(what, rule=NO_ARGUMENT, remedy=remedy, code="usage-invalid")
@@ -233,7 +233,7 @@ def _until(version: Version) -> str:
 
 @console.app.command()
 def tick(
-    scheduled: Annotated[bool, typer.Option("--scheduled", help="Exit with 0 in place of 3, 4 and 5.")] = False,
+    scheduled: Annotated[bool, typer.Option("--scheduled", help="Exit with 0 instead of 3, 4 and 5.")] = False,
     stack: console.Stack = None,
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,

@@ -131,13 +131,13 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
     if previous is None or previous.retired or not facts.secret.is_made:
         return None
     if facts.secret.kind is SecretKind.CA:
-        unused = f"version {previous.id}: no living certificate is signed by it"
+        unused = f"no certificate in use is signed by version {previous.id}"
         return Finding(Reason.RETIRE_DUE, Action.RETIRE, unused) if facts.safe_to_retire else None
     end = grace_end(previous, facts)
     if end is None:
         return None
     if now >= end:
-        message = f"the grace period of version {previous.id} is over: the next tick retires it"
+        message = f"the grace period of version {previous.id} is over: the next tick retires this version"
     elif facts.guarded and all_report_current(facts):
         message = f"no server uses the previous version {previous.id}"
     else:
@@ -163,13 +163,13 @@ def replica_behind(facts: Facts, now: datetime) -> Finding | None:
     if end is None or now < end or not (late := outdated_replicas(facts)):
         return None
     names = ", ".join(f"{replica.id} is on version {replica.version}" for replica in late)
-    return Finding(Reason.REPLICA_BEHIND, Action.NOTIFY, f"{names}, past the grace period: read that server's log")
+    return Finding(Reason.REPLICA_BEHIND, Action.NOTIFY, f"{names}, past the grace period: read the log of that server")
 
 
 def never_rotated(facts: Facts, now: datetime) -> Finding | None:
     if not facts.secret.makes_first_value or facts.versions.current:
         return None
-    return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet: secretops tick makes it")
+    return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet: secretops tick creates one")
 
 
 def renewal_at(version: Version) -> datetime | None:

@@ -53,7 +53,7 @@ DRAIN_SECONDS = 600.0
 # Reason codes from here on are failures (MQTT 5, 2.4).
 FAILURE = 0x80
 
-CLOSED = "it closed the connection without an answer"
+CLOSED = "the broker closed the connection without an answer"
 
 _PROTOCOLS = {MqttProtocol.V5: mqtt.MQTTv5, MqttProtocol.V311: mqtt.MQTTv311}
 # Retain Handling (MQTT 5, 3.8.3.1): do not send retained messages, which the former client received.
@@ -327,7 +327,7 @@ class BrokerClient(RobustClient):
         properties: Properties | None = None,
     ) -> mqtt.MQTTMessageInfo:
         if topic.startswith(f"{REPORTS}/"):
-            raise ValueError(f"{topic}: only the launcher publishes there")
+            raise ValueError(f"{topic}: only the launcher publishes on this topic")
         if self._closed:
             info = mqtt.MQTTMessageInfo(0)
             info.rc = mqtt.MQTT_ERR_CONN_LOST
@@ -455,7 +455,7 @@ class BrokerClient(RobustClient):
             waits = info.rc == mqtt.MQTT_ERR_NO_CONN and message.qos > 0
             lost += not waits and info.rc != mqtt.MQTT_ERR_SUCCESS
         if lost < len(messages):
-            log.info("Publishing %s messages of the former MQTT client by the new one.", len(messages) - lost)
+            log.info("Publishing %s messages of the former MQTT client with the new client.", len(messages) - lost)
         if lost:
             log.warning(
                 "%s messages of the former MQTT client are lost: the new client could not publish them.\n"

@@ -324,7 +324,7 @@ def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> 
         return RefusedError(
             f"{broker} refused the login of user {client.username!r}: {reason}",
             rule="the broker must accept the server's user and password",
-            remedy="secretops status shows which version logs in; create a new one: secretops rotate mqtt",
+            remedy="secretops status shows which version logs in; to create a new version: secretops rotate mqtt",
             code="broker-credential-refused",
         )
     if reason.value == _PROTOCOL_REFUSED:

@@ -43,7 +43,9 @@ def unhealthy_reason(address: tuple[str, int] = ADDRESS, served: Path = SERVED) 
         waiting = bool(json.loads(text)["waiting_for"])
     except (ValueError, KeyError, TypeError):
         waiting = False
-    return "" if waiting or served.exists() else f"HTTP {response.status}: the server has its values and does not serve"
+    return (
+        "" if waiting or served.exists() else f"HTTP {response.status}: the server has its values, but does not serve"
+    )
 
 
 if __name__ == "__main__":

@@ -249,7 +249,7 @@ class _StateCollector(Collector):
         if state.expires_at:
             yield GaugeMetricFamily(
                 "secretops_client_certificate_expiry_seconds",
-                "Seconds until the client certificate in use expires; below 0 it has.",
+                "Seconds until the client certificate in use expires; negative once it has expired.",
                 value=(state.expires_at - datetime.now(UTC)).total_seconds(),
             )
 

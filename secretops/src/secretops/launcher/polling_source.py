@@ -48,7 +48,7 @@ REFUSED_SECONDS = 600.0
 # Secret that no server can start without, and the secret with the CA of the broker.
 REQUIRED, CERTIFICATE = "mqtt", "client-cert"
 
-OUTPUT = "copy it from the stack's output: pulumi stack output references"
+OUTPUT = "copy the source from the stack's output: pulumi stack output references"
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def requested_secrets(source: str, names: str) -> Collection[str]:
     if unknown := [name for name in requested if name not in FIELDS]:
         raise UsageError(
             f"--from {source}: no secret {unknown[0]}",
-            rule=f"a secret must be one that the server uses: {', '.join(FIELDS)}",
+            rule=f"the server must use the secret; it uses: {', '.join(FIELDS)}",
             remedy=did_you_mean(unknown[0], FIELDS) + OUTPUT,
             code="source-secret-unknown",
         )

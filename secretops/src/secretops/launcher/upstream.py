@@ -74,16 +74,17 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
     except (Exception, SystemExit) as error:
         raise SecretopsError(
             f"cannot import {folder}/server.py: {type(error).__name__}: {error}",
-            rule=f"the server must be upstream's commit {UPSTREAM_COMMIT} with its packages",
-            remedy=f"use that commit; {install_command('server')}",
+            rule=f"the server must be the upstream repository's commit {UPSTREAM_COMMIT}, with its packages installed",
+            remedy=f"use commit {UPSTREAM_COMMIT} of the upstream repository; {install_command('server')}",
             code="server-import-failed",
         ) from error
     missing = [name for name in UpstreamServer.__annotations__ if not hasattr(module, name)]
     if missing:
         raise SecretopsError(
             f"{folder}/server.py has no {', '.join(missing)}",
-            rule=f"the server must be upstream's commit {UPSTREAM_COMMIT}: the launcher replaces parts of it",
-            remedy="use that commit",
+            rule=f"the server must be the upstream repository's commit {UPSTREAM_COMMIT}: the launcher replaces parts "
+            "of the server",
+            remedy=f"use commit {UPSTREAM_COMMIT} of the upstream repository",
             code="server-unsupported",
         )
     server = cast(UpstreamServer, module)

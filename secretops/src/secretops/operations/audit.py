@@ -96,7 +96,7 @@ class View:
         found = []
         if self.not_whole:
             what = f"incomplete: {named(self.not_whole)}"
-            rule = "an audit must read every line: an access may be missing"
+            rule = "an audit must read every line of a log: a skipped line may be an access"
             found.append(unknown(what, rule, "get these logs again, and pass all of them"))
         if self.bodies:
             what = f"{self.bodies} records of the trail contain a secret value, which every reader of the log can read"

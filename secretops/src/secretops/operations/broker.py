@@ -53,8 +53,8 @@ def _foreign(broker: Broker, home: Path) -> SecretopsError:
     return SecretopsError(
         f"{broker.host}:{broker.port}: address in use, not by the broker of {home}",
         rule="only the embedded broker may listen at this address: no other process may receive credentials",
-        remedy="if it is the broker of another clone or stack, stop it there: make down; otherwise set another "
-        "broker.port in the stack file, then make up",
+        remedy="if a broker of another clone or stack listens, stop that broker: make down in its clone; otherwise "
+        "set another broker.port in the stack file, then make up",
         code="broker-address-in-use",
     )
 

@@ -96,7 +96,7 @@ def _guards_reports(session: Session, secret: Secret) -> bool:
         admin = BrokerAdmin(session).credential()
         return open_target(session.broker, secret.kind).guards_reports(admin, secret.users)
     except SecretopsError as error:
-        _log.info("%s: unknown who may write reports: %s", secret.name, error.what)
+        _log.info("%s: cannot check who may write reports: %s", secret.name, error.what)
         return False
 
 
@@ -110,6 +110,13 @@ def hint(session: Session, secret: Secret, version: str) -> None:
             value = session.store.read(server.name, current.id, purpose="hint at a new version")
             publish_hint(session.broker, value, Hint(secret.name, version))
     except SecretopsError as error:
-        _log.warning("%s: no hint at %s, launchers poll for it: %s", secret.name, version, error.what)
+        _log.warning(
+            "%s: no hint was sent for version %s; launchers find the version by polling: %s",
+            secret.name,
+            version,
+            error.what,
+        )
     except Exception:  # the version is published: its rotation must not fail now
-        _log.exception("%s: no hint at %s, launchers poll for it", secret.name, version)
+        _log.exception(
+            "%s: no hint was sent for version %s; launchers find the version by polling", secret.name, version
+        )

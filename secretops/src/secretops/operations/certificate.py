@@ -67,7 +67,7 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
     except UnreachableError as error:
         what = f"{error.what}, with certificate {version}"
         rule = "the broker must accept a new certificate before it is published"
-        remedy = "check that the broker runs and trusts the issuer; the next tick tries a pending version again"
+        remedy = "check that the broker runs and trusts the issuer; the next tick tests the pending version again"
         raise UnreachableError(what, rule=rule, remedy=remedy, code="certificate-not-accepted") from error
     if known and refused:
         raise refused[-1]

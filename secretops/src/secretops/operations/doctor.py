@@ -88,7 +88,7 @@ def checks(session: Session) -> list[Check]:
             of_store.reach()
             if needs_broker and of_broker().level is not Level.OK:
                 return unknown(
-                    "requires the broker", "the check `broker` must be ok", "follow the remedy of that check"
+                    "requires the broker", "the check `broker` must be ok", "follow the remedy of the check `broker`"
                 )
             return look(session, *secret)
 
@@ -112,7 +112,11 @@ def broker(session: Session) -> Result:
         socket.create_connection((found.host, found.port), ANSWER_SECONDS).close()
     except OSError as error:
         value = f"{address}: {error.strerror or type(error).__name__}"
-        remedy = "secretops broker start" if found.embedded else "start the broker, or open the network to it"
+        remedy = (
+            "secretops broker start"
+            if found.embedded
+            else "start the broker, or allow connections from this machine to the broker"
+        )
         repair = Repair("secretops broker start", lambda: embedded.start(session)) if found.embedded else None
         return attention(
             value, "this machine must reach the broker: put, rotate and tick connect to the broker", remedy, repair
@@ -156,11 +160,11 @@ def agent_key(session: Session, secret: Secret) -> Result:
         keys = owned_key(session, secret, secret.agent).compare_keys()
         found = [keys.problem] if keys.problem else []
         if keys.leftover:
-            found.append(f"leftover keys of a crash: {', '.join(key.id for key in keys.leftover)}")
+            found.append(f"keys left by a crash: {', '.join(key.id for key in keys.leftover)}")
         healthy = f"agent {secret.agent.id} has the keys of the stored versions"
         return judge(found, AGENT_RULE, "secretops tick", healthy, ticks(session))
     if made := [NamedKey.of(one.user) for one in versions.living if one.user]:
-        value = f"secretops made {', '.join(f'key {key.id} of agent {key.agent}' for key in made)}"
+        value = f"secretops created {', '.join(f'key {key.id} of agent {key.agent}' for key in made)}"
         remedy = f"secretops put {secret.name} twice, then delete these keys in DigitalOcean's control panel"
         return attention(
             value,
@@ -187,7 +191,7 @@ def certificates(session: Session) -> Result:
         remedy = "the broker's operator or the issuer must renew the certificate (docs/operations/certificates.md)"
         return attention("; ".join(wrong), rule, remedy)
     if not found:
-        return ok("none, except those that secretops renews")
+        return ok("no certificates, except those that secretops renews")
     first = min(found, key=lambda one: one.ends)
     return ok(f"{len(found)} found; the first to expire is {first.name}, {first.ends:%Y-%m-%d} ({first.source})")
 

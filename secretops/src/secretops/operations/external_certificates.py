@@ -27,7 +27,7 @@ NAME = "certificates"
 # (cert-manager, ACME clients, secretops) comes earlier, when a third of the life is left.
 LAST_DAYS, LAST_SHARE = timedelta(days=30), 1 / 6
 
-UNREADABLE = "its names or extensions cannot be read"
+UNREADABLE = "the certificate's names or extensions cannot be read"
 ANSWER_SECONDS = 5.0
 NAMELESS = "without a name"
 
@@ -163,7 +163,7 @@ def _issued(session: Session) -> Iterator[ExternalCertificate]:
     from secretops.certificates import load_certificates
 
     if found := load_certificates(issued.value["client.crt"]):
-        yield _external(found[0], issued.source, f"its issuer has not renewed it: {issued.remedy}")
+        yield _external(found[0], issued.source, f"the issuer has not renewed the certificate: {issued.remedy}")
     else:
         now, name, wrong = session.clock(), "client.crt", "no certificate in it"
         yield ExternalCertificate(

@@ -67,7 +67,7 @@ def history(
     if not is_whole:
         lacking.insert(0, _lacking(known, names, has_newest=own is None))
     if others := sorted({entry.secret for entry in logged} - every.keys()):
-        lacking.append(f"Entries of {named(others)} were skipped: no secrets of this stack.")
+        lacking.append(f"Entries of {named(others)} were skipped: these are not secrets of this stack.")
     return History(
         entries=tuple(one for one in entries if (not since or one.time >= since) and secret in (None, one.secret)),
         lacking=" ".join(lacking),

@@ -309,7 +309,7 @@ class _Compose:
     def _replace(self, found: re.Match[str]) -> str:
         dollar, bare, name, operator, other, unknown = found.groups()
         if unknown is not None:
-            raise OSError(errno.EINVAL, "a reference of an unknown form")
+            raise OSError(errno.EINVAL, "a reference in an unknown form")
         if dollar:
             return "$"
         value = self._variable(bare or name)
@@ -368,7 +368,9 @@ def _unreadable(where: str, error: OSError) -> UsageError:
 
 def ambiguous(where: str, origins: Iterable[str]) -> UsageError:
     what, rule = f"{where}: different values in {' and '.join(origins)}", "a field must have one value"
-    return UsageError(what, rule=rule, remedy="import a copy without the wrong one", code="import-ambiguous")
+    return UsageError(
+        what, rule=rule, remedy="import a copy of the source without the wrong value", code="import-ambiguous"
+    )
 
 
 def not_text(origin: str) -> UsageError:

@@ -206,7 +206,7 @@ class _Collecting:
         if not whole and not self._problems:
             what = "no value of a secret in the source"
             rule = f"the source must have one or more of {', '.join(self._targets)}"
-            remedy = "check the path; secretops put supplies single secrets"
+            remedy = "check the path; to supply a single secret: secretops put"
             self._problems.append(UsageError(what, rule=rule, remedy=remedy, code="import-nothing-found"))
         origins = {
             f"{name}.{field}": self._found[name][field][text] for name in whole for field, text in whole[name].items()
@@ -260,7 +260,10 @@ class _Collecting:
                 variable for variable, (one, name, _) in self._targets.items() if one is secret and name in missing
             ]
             what, rule = f"{secret.name}: no {', '.join(missing)}", f"the source must have {', '.join(secret.fields)}"
-            remedy = f"add {' or '.join(variables)} to a copy; or supply the secret: secretops put {secret.name}"
+            remedy = (
+                f"add {' or '.join(variables)} to a copy of the source; or supply the secret: secretops put "
+                f"{secret.name}"
+            )
             self._problems.append(UsageError(what, rule=rule, remedy=remedy, code="import-field-missing"))
         value = Value(fields)
         try:

@@ -56,7 +56,7 @@ class _StatusCollector(Collector):
         certificates = dict[tuple[str, ...], datetime]()
         with suppress(SecretopsError):  # `status` prints the reason
             certificates = {(one.name, one.source): one.ends for one in external_certificates.find(self._session)}
-        text = "When a certificate expires that others renew."
+        text = "When a certificate expires that secretops does not renew."
         yield self._family("certificate_expires_timestamp_seconds", text, certificates.items(), "name", "source")
 
     def _family(

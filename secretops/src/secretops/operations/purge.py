@@ -61,7 +61,7 @@ def _check(session: Session, name: str, stored: tuple[str, ...]) -> None:
     if name not in stored:
         what, rule = (
             f"{name if is_name(name) else 'the argument'}: no stored values",
-            "the argument must name a secret with stored values; without one, all secrets are purged",
+            "the argument must name a secret with stored values; without an argument, all secrets are purged",
         )
         remedy = f"pass one of {', '.join(stored)}" if stored else "nothing to do: the store is empty"
         raise UsageError(what, rule=rule, remedy=remedy, code="purge-nothing")

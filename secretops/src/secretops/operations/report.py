@@ -128,7 +128,7 @@ def report(
     """
     if STDIN in trail and STDIN in journal:
         what, rule = "--trail - and --journal -: both read standard input", "standard input must contain only one log"
-        raise UsageError(what, rule=rule, remedy="pass a file for one of them", code="input-ambiguous")
+        raise UsageError(what, rule=rule, remedy="pass a file for one of the two logs", code="input-ambiguous")
     statuses = status(session)
     done = history(session, journal, since)
     reads = _reads(session, trail, since)

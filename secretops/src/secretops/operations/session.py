@@ -80,7 +80,7 @@ class Session:
         remedy = f"{did_you_mean(name, names)}pass one of {', '.join(names)}"
         if not is_name(name):
             shown, rule = "the argument", NO_ARGUMENT
-            remedy = f"pass one of {', '.join(names)}; if it was a value, replace this value: it is exposed"
+            remedy = f"pass one of {', '.join(names)}; if the argument was a value, replace the value: it is exposed"
         what = f"{shown}: no such secret in stack {self.manifest.stack}"
         raise UsageError(what, rule=rule, remedy=remedy, code="secret-unknown")
 

@@ -54,7 +54,7 @@ def _of_file(file: Path) -> Manifest:
     if mode & OTHERS_WRITE:
         what = f"{file} has mode {mode:o}: other accounts can write to it"
         rule = "only the owner of a manifest may write to it: the manifest says where credentials go"
-        remedy = f"compare it with the stack's output (pulumi stack output {OUTPUT}), then chmod go-w {file}"
+        remedy = f"compare the file with the stack's output (pulumi stack output {OUTPUT}), then chmod go-w {file}"
         raise UsageError(what, rule=rule, remedy=remedy, code="manifest-writable")
     return _parse(content, str(file))
 
@@ -105,7 +105,8 @@ def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project
     if name and "does not have output property" in message:
         rule = "the stack must be deployed; `pulumi destroy` does not remove its secret values from the store"
         remedy = (
-            f"{_up(project, name)}; to remove a destroyed stack's secret values, after that: secretops purge --destroy"
+            f"{_up(project, name)}; after that, to remove the secret values of a destroyed stack: secretops purge "
+            "--destroy"
         )
         return UsageError(f"{name} is not deployed", rule=rule, remedy=remedy, code="stack-not-deployed")
     what = f"stack {name or '(the selected one)'}: {message}"

@@ -121,7 +121,9 @@ def refuse_another_stack(root: Path, stack: str) -> None:
         raise AnotherStackError(
             f"{root} is the store of stack {found}, and this is stack {stack}",
             rule="a folder must store the secret values of only one stack; nothing was changed",
-            remedy=f"set root: .coreflux-mcp-{stack} at store: in Pulumi.{stack}.yaml; or, to take over the values of "
+            remedy=f"write root: .coreflux-mcp-{stack} in section store of Pulumi.{stack}.yaml; or, to take over the "
+            "values "
+            "of "
             f"{found}, once that stack is destroyed: rm {root / MANIFEST}, then pulumi up",
             code="store-of-another-stack",
         )

@@ -36,7 +36,7 @@ _ROLE_NOT_FOUND = "Role not found"
 
 
 class MosquittoTarget(BrokerUsers):
-    self_change_risk = "the plugin ends an admin's session before it answers"
+    self_change_risk = "the plugin ends an admin's session before answering"
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
         """Make the broker accept `credential`, and set its user's role. Changes only what differs."""

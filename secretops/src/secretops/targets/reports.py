@@ -93,8 +93,8 @@ def _collect(message: MQTTMessage, found: dict[str, Replica]) -> None:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UnreachableError(
             f"a retained message below {REPORTS} is not a valid server report",
-            rule="only the launcher may publish there",
-            remedy="find the other users that may publish there, and delete the message at the broker",
+            rule="only the launcher may publish a server's report",
+            remedy="find the other users that may publish reports, and delete the message at the broker",
             code="server-report-invalid",
         ) from None
     found[message.topic] = Replica(

@@ -39,7 +39,7 @@ class BrokerUsers:
                 raise RefusedError(
                     f"{connection.address}: a message of {connection.username} on {topic} was not delivered",
                     rule=f"the user must be able to publish and subscribe to {', '.join(self._broker.topics)}",
-                    remedy="allow both in the broker's access list",
+                    remedy="allow publish and subscribe in the broker's access list",
                     code="broker-topic-denied",
                 )
 

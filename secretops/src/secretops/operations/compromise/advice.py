@@ -15,9 +15,9 @@ from secretops.platform import platform_of
 from secretops.targets import open_agent
 from secretops.values import Value
 
-CHECK_USERS = "check the broker's users and rights: the exposed admin may have created some"
+CHECK_USERS = "check the broker's users and rights: the exposed admin may have created users or rights"
 
-CHECK_KEYS = "check the agent's keys: the exposed token may have created some"
+CHECK_KEYS = "check the agent's keys: somebody may have created keys with the exposed token"
 
 MUST_BE_REFUSED = "the target must refuse a compromised credential before its incident ends"
 
@@ -57,7 +57,7 @@ def manual_steps(secret: Secret, incident: Incident) -> list[str]:
         case SecretKind.AGENT_KEY if secret.is_made:
             theirs = any(not one.user for one in incident.exposed)
             use = "check in DigitalOcean's console what the agent was used for"
-            return ["delete the key that secretops did not make", use] if theirs else [use]
+            return ["delete the key that secretops did not create", use] if theirs else [use]
         case _:
             return _revoke_value(secret)
 
@@ -183,7 +183,7 @@ def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, 
     manifest, alternates = session.manifest, secret.kind.alternates
     done = f"; continued, done: {', '.join(incident.done)}" if incident.attempts else ""
     exposed = ", ".join(f"{one.id}{f' of {one.user}' if one.user else ''}" for one in incident.exposed) or "no version"
-    replace = f"make, test and publish a new value; then {exposed}: {describe_end(secret)}"
+    replace = f"create, test and publish a new value; then {exposed}: {describe_end(secret)}"
     proof = "test each old key at the agent" if secret.agent else UNTESTED
     if alternates:
         replace = (

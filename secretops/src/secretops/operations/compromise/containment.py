@@ -105,7 +105,7 @@ class _Containment:
     def _freeze(self) -> str:
         secret, store, incident = self._secret, self._session.store, self.incident
         recover(self._session, secret, replaced=True)
-        self._manual += [f"check this file, then remove it: {line}" for line in self._set_aside]
+        self._manual += [f"check the following file, then remove the file: {line}" for line in self._set_aside]
         if incident.servers is None and Step.REPLACE not in incident.done:
             reported = replicas(self._session, secret)
             incident = incident.model_copy(update={"servers": None if reported is None else len(reported)})
@@ -202,7 +202,7 @@ class _Containment:
             return f"{result}, with which the broker ends its sessions"
         seen = "did not end" if live else "may not have ended"
         address = f"{broker.host}:{broker.port}"
-        self._manual.append(f"{address} {seen} the sessions of {user}: end them there, or restart the broker")
+        self._manual.append(f"{address} {seen} the sessions of {user}: end them at the broker, or restart the broker")
         return result
 
     def _both_slots(self) -> str:
@@ -223,9 +223,9 @@ class _Containment:
             return "servers fetch the new version themselves, and do not report it"
         if before is None:
             self._manual.append("check that each server works: their reports could not be read")
-            return "servers' reports could not be read; not waited"
+            return "servers' reports could not be read, so secretops did not wait"
         if not before:
-            return "no server reported its version; not waited"
+            return "no server reported its version, so secretops did not wait"
         limit = max(session.manifest.grace_seconds, MAX_WAIT_SECONDS)
         until = session.clock() + timedelta(seconds=limit)
         while True:
@@ -237,7 +237,7 @@ class _Containment:
                 break
             self._sleep(POLL_SECONDS)
         result = f"{on} of {before} servers report the new version after {limit:.0f} s"
-        self._manual.append(f"{result}: read the logs of the others, and restart them")
+        self._manual.append(f"{result}: read the logs of the other servers, and restart them")
         return result
 
     def _prove(self) -> str:

@@ -127,8 +127,8 @@ def load(path: Path) -> Incident:
     try:
         return Incident.model_validate_json(owned_files.read_owned(path))
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no incident of this version of secretops"
-        rule = "the file must be readable: an interrupted incident continues from it"
+        why = error.strerror if isinstance(error, OSError) else "not a file that this version of secretops wrote"
+        rule = "the incident's file must be readable: an interrupted incident continues from this file"
         remedy = "move the file away to begin another incident, or pass another folder: --to FOLDER"
         raise UsageError(f"{path}: {why}", rule=rule, remedy=remedy, code="incident-unreadable") from None
 

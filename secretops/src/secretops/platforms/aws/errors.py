@@ -49,8 +49,8 @@ _KMS = ErrorTemplate(
 _CREDENTIALS = ErrorTemplate(
     UsageError,
     "no valid AWS credentials ({code})",
-    "AWS must accept the credentials of this process: of its role, of AWS_PROFILE or of AWS_ACCESS_KEY_ID; those of a "
-    "session expire after hours",
+    "AWS must accept the credentials of this process: of its role, of AWS_PROFILE or of AWS_ACCESS_KEY_ID; "
+    "credentials of a session expire after hours",
     "log in (aws sso login, or your role's command), or set AWS_PROFILE; check also this machine's clock; then: aws "
     "sts get-caller-identity --region {region}",
     "aws-credentials-invalid",
@@ -118,7 +118,7 @@ _BY_CLASS = {
 }
 _TEXTS = {
     "health": "check the region at https://health.aws.amazon.com",
-    "trust": "for a proxy that may do this, set AWS_CA_BUNDLE to the file of its CA",
+    "trust": "for a proxy that may intercept TLS, set AWS_CA_BUNDLE to the file of the proxy's CA",
     "way": "check the region and the network; a VPC requires a NAT gateway, or endpoints for secretsmanager, dynamodb "
     "and acm-pca",
 }
@@ -181,8 +181,9 @@ def _denied(message: str, action: str, where: str) -> DeniedError:
         where = f"the KMS key of {where}"
     if "explicit deny" in message:
         rule = (
-            f"no policy may deny {action}: neither the secret's own, which names its readers, nor one of the account "
-            "or organization"
+            f"no policy may deny {action}: neither the secret's own policy, which names its readers, nor a policy of "
+            "the "
+            "account or organization"
         )
     else:
         subject = "that secret or table" if "resource-based policy" in message else "that principal"
@@ -190,7 +191,7 @@ def _denied(message: str, action: str, where: str) -> DeniedError:
     return DeniedError(
         f"{principal[1] if principal else 'this principal'} may not {action} on {where}",
         rule=rule,
-        remedy="pulumi up grants this right to the rotator and to declared readers; for yourself request it from the "
-        "owner of the account",
+        remedy="pulumi up grants this right to the rotator and to declared readers; for yourself request the "
+        "right from the owner of the account",
         code="aws-access-denied",
     )

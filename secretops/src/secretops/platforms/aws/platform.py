@@ -19,7 +19,7 @@ class Aws(Platform[AwsStoreLocation]):
     location = AwsStoreLocation
     issuer = AwsPrivateCaIssuer
     delivery_delay = (
-        "seconds, or 5 minutes if the hint is lost; with NativeRef as long as a deployment (a quarter of an hour)"
+        "seconds, or 5 minutes if the hint is lost; with NativeRef the duration of a deployment (a quarter of an hour)"
     )
     is_polled = True
     lists_orphans = False

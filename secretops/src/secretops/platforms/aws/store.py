@@ -184,7 +184,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         if now - since < STUCK_AFTER or not self.release_pending(name, stray):
             return None
         self.api.move(name, label, stray, None)
-        return f"AWSPENDING taken off version {stray}, which is empty since {since:%Y-%m-%d %H:%M} UTC"
+        return f"removed AWSPENDING from version {stray}, which has been empty since {since:%Y-%m-%d %H:%M} UTC"
 
     def release_pending(self, name: str, version: str) -> bool:
         """Remove AWSPENDING from `version`, if it is still the state's `stray_pending`. Requires the lease."""
@@ -250,7 +250,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return contended(
             f"secret {self._name(secret)} in {self._place}",
             "find the caller in CloudTrail, then try again; the next tick continues",
-            rule="a label must be where secretops read it before it is moved; nothing was overwritten",
+            rule="a label must not move between secretops' read and write; nothing was overwritten",
             change="moved the secret's labels",
         )
 

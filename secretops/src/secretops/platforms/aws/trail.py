@@ -33,7 +33,7 @@ _VALUES, _HIDDEN = ("secretString", "secretBinary"), "HIDDEN"
 
 
 class CloudTrail(TrailNames):
-    log_format = "a file of CloudTrail's bucket, lookup-events' answer, or one event a line"
+    log_format = "a file of CloudTrail's bucket, the output of lookup-events, or one event per line"
 
     def __init__(self, location: AwsStoreLocation) -> None:
         self._readers, self._region = location.readers, location.region

@@ -208,5 +208,5 @@ class DeletedSecret:
 def _version(found: SecretProperties) -> KeyVaultVersion:
     name, version, created = found.name, found.version, found.created_on
     if name is None or version is None or created is None:
-        raise ValueError("a version of Key Vault must have a name, an id and a time")
+        raise ValueError("a version in Key Vault's answer must have a name, an id and a time")
     return KeyVaultVersion(name, version, bool(found.enabled), created, found.expires_on, found.tags or {})

@@ -146,7 +146,7 @@ def names(vault: Vault, stack: OpenedStack) -> Result:
     """Find deleted secrets that have a name of the stack, except those that secretops deleted."""
     deleted = {name: one for name, one in vault.deleted().items() if FORGETTING not in one.tags}
     if not deleted:
-        return ok(f"{len(vault.names)}, none of a deleted secret")
+        return ok(f"{len(vault.names)} names, none of a deleted secret")
 
     def recover() -> str:
         with stack.lease("doctor --repair"):
@@ -157,7 +157,7 @@ def names(vault: Vault, stack: OpenedStack) -> Result:
     first, found = next(iter(deleted.items()))
     until = f" until {found.until:%Y-%m-%d}" if found.until else ""
     return attention(
-        f"{', '.join(deleted)}: deleted, with its name in use{until}",
+        f"{', '.join(deleted)}: deleted, but the name is in use{until}",
         "a secret of the stack must not be deleted: nobody can read or write a deleted secret",
         f"az keyvault secret recover --vault-name {vault.short_name} --name {first}; secretops audit shows who deleted "
         "the secret",
@@ -174,7 +174,7 @@ def pending(vault: Vault, finish: Repair | None) -> Result:
         if any(copy.stored in state.staging for copy in _left_over(state)):
             stray.append(f"{name} has an enabled copy of a published or discarded version")
         if version and datetime.now(UTC) - version.created > STUCK_AFTER:
-            stray.append(f"{name} has pending version {version.id} since {version.created:%Y-%m-%d %H:%M} UTC")
+            stray.append(f"{name} has had pending version {version.id} since {version.created:%Y-%m-%d %H:%M} UTC")
         elif version:
             under_way.append(secret)
     return judge(
@@ -200,7 +200,7 @@ def versions(vault: Vault, finish: Repair | None) -> Result:
         "the current version must be enabled and not expired; retired versions must be disabled",
         f"secretops tick disables retired versions; for a new version: secretops rotate SECRET, or put; to enable a "
         f"version: {enable}",
-        "each current one is enabled and not expired",
+        "each current version is enabled and not expired",
         finish if is_left else None,
     )
 

@@ -40,7 +40,7 @@ _UNGRANTED = ErrorTemplate(
     "the identity must have a role on each secret (Key Vault Secrets Officer for the rotator, Key Vault Secrets User "
     "for readers), and the rotator Storage Blob Data Contributor on the lease's container",
     "pulumi up assigns these roles to the stack's identities, with effect in minutes; for yourself (az account show) "
-    "request them from an owner of the vault",
+    "request the roles from an owner of the vault",
     "azure-access-denied",
 )
 CHANGING = ErrorTemplate(
@@ -107,7 +107,7 @@ _OTHER = ErrorTemplate(
 )
 _TEXTS = {
     "health": "check the region at https://azure.status.microsoft",
-    "trust": "for a proxy that may do this, set REQUESTS_CA_BUNDLE to the file of its CA",
+    "trust": "for a proxy that may intercept TLS, set REQUESTS_CA_BUNDLE to the file of the proxy's CA",
     "way": "check that the name resolves here; if it has a private endpoint, run the command in the network of that "
     "endpoint",
 }

@@ -73,7 +73,7 @@ class KeyVault(PollingSource):
 def _disabled(name: str) -> StoreError:
     return StoreError(
         f"secret {name}: its newest version is disabled",
-        rule="the newest version must be enabled: Key Vault returns no other one to readers",
+        rule="the newest version must be enabled: Key Vault returns no other version to readers",
         remedy="secretops doctor shows the version, and how to enable or replace it",
         code="current-version-disabled",
     )

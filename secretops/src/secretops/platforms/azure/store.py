@@ -155,8 +155,8 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         for stored in self._api.versions(name):
             if stored.id not in known and stored.tags.get(WRITE) != tags[WRITE] and FORGOTTEN not in stored.tags:
                 _log.warning(
-                    "secret %s: version %s of another author may have lost its readers to %s; to keep its value: "
-                    "secretops put %s",
+                    "secret %s: readers of version %s, which secretops did not write, may now get version %s; to keep "
+                    "the former value: secretops put %s",
                     name,
                     stored.id,
                     version.id,
@@ -176,7 +176,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
                 raise StoreError(
                     error.what,
                     rule="this identity must be able to read deleted secrets, to see whether secretops deleted this "
-                    "one",
+                    "secret",
                     remedy="run secretops rotate, or put, as an operator with a role on the whole vault; or: "
                     f"{error.remedy}",
                     code="secret-deleted",

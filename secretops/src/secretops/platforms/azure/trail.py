@@ -26,7 +26,7 @@ _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 class LogAnalytics(TrailNames):
     """The trail of one vault. It skips rows of other vaults in the workspace."""
 
-    log_format = "rows of Key Vault's audit log, one a line, a list of them, or an answer of the query API"
+    log_format = "rows of Key Vault's audit log: one per line, as a list, or as an answer of the query API"
 
     def __init__(self, location: AzureStoreLocation) -> None:
         self._host = urlsplit(location.vault).netloc.lower()

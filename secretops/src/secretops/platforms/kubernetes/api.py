@@ -39,7 +39,9 @@ TRANSIENT = frozenset({429, 500, 502, 503, 504})
 JSON, TEXT = "application/json", "text/plain"
 
 # Remedy for missing Secrets, which only an operator may create.
-CREATE_BY_PUT = "secretops put SECRET creates all of them; if the store has no value yet: secretops put broker-admin"
+CREATE_BY_PUT = (
+    "secretops put SECRET creates all Secrets of the stack; if the store has no value yet: secretops put broker-admin"
+)
 
 
 class ForbiddenError(StoreError): ...
@@ -119,7 +121,8 @@ class Api:
                         f"the certificate of {self.connection.server} is not valid for the CA of "
                         f"{self.connection.identity}",
                         rule="the API server must prove its identity before a secret value is sent",
-                        remedy="have your cluster's own command write the kubeconfig again, or set server.context in "
+                        remedy="write the kubeconfig again (for example aws eks update-kubeconfig), or set "
+                        "server.context in "
                         "the stack file to another context",
                         code="service-untrusted",
                     ) from None

@@ -48,7 +48,7 @@ def select_context(context: str | None, environment: Mapping[str, str] = os.envi
         raise UsageError(
             f"{source}: no such kubeconfig",
             rule="outside a pod, a kubeconfig is required, at the path in KUBECONFIG or at ~/.kube/config",
-            remedy="set KUBECONFIG, or have your cluster's own command write one",
+            remedy="set KUBECONFIG, or write a kubeconfig (for example aws eks update-kubeconfig)",
             code="kubeconfig-missing",
         )
     merged = _merged(present)
@@ -60,7 +60,7 @@ def select_context(context: str | None, environment: Mapping[str, str] = os.envi
             rule="server.context must name a context of the kubeconfig; the default is the current one",
             remedy=f"set server.context in the stack file to one of {', '.join(contexts)}"
             if contexts
-            else "have your cluster's own command write a context",
+            else "write a context into the kubeconfig (for example aws eks update-kubeconfig)",
             code="kubeconfig-context-unknown",
         )
     with parsing(source := f"{source}, context {name}"):
@@ -94,7 +94,7 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
         raise UsageError(
             f"context {name} of the kubeconfig names {' and '.join(missing)}, which it does not define",
             rule="a context must refer to a cluster and a user of the same kubeconfig",
-            remedy="have your cluster's own command write the kubeconfig again",
+            remedy="write the kubeconfig again (for example aws eks update-kubeconfig)",
             code="kubeconfig-entry-missing",
         )
     cluster, user = parts["cluster"] or {}, parts["user"] or {}
@@ -102,7 +102,7 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
         raise UsageError(
             f"context {name} of the kubeconfig sets {', '.join(unsupported)}",
             rule="a context must not have these keys, which secretops does not support",
-            remedy="set server.context to a context without them",
+            remedy="set server.context to a context without these keys",
             code="kubeconfig-key-unsupported",
         )
     url = urlsplit(cluster.get("server", _DEFAULT_SERVER))

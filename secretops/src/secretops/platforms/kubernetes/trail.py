@@ -52,7 +52,7 @@ NOBODY = "(not logged in)"
 class KubernetesAuditLog(TrailNames):
     """The trail of one stack. The lines of a log must be read in their order, since a watch has two events."""
 
-    log_format = "the API server's audit log, one event of audit.k8s.io/v1 a line"
+    log_format = "the API server's audit log, one event of audit.k8s.io/v1 per line"
 
     def __init__(self, location: KubernetesStoreLocation) -> None:
         self._namespace, self._readers = location.namespace, location.readers

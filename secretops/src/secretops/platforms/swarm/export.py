@@ -77,7 +77,7 @@ def load_program(stack: str | None) -> Program:
             raise UsageError(
                 "this installation of secretops has no Pulumi program",
                 rule="the Pulumi program must be installed: it describes the services",
-                remedy=f"run the project's own: {project}/.venv/bin/secretops export",
+                remedy=f"run the project's own secretops: {project}/.venv/bin/secretops export",
                 code="program-missing",
             )
         raise UsageError(

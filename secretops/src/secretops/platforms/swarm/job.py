@@ -134,7 +134,8 @@ class Job:
                 raise UnreachableError(
                     f"task {self.name} has not started in {START_SECONDS:.0f} s: {status.get('Err') or state}",
                     rule=f"the connected manager must be able to run image {self._location.image}",
-                    remedy=f"on that manager: docker pull {self._location.image}; and check its state: docker node ls",
+                    remedy=f"on the connected manager: docker pull {self._location.image}; to check the manager's "
+                    "state: docker node ls",
                     code="task-not-started",
                 )
             time.sleep(POLL)
@@ -278,7 +279,8 @@ class JobRunner:
                 raise StoreError(
                     f"{each['Spec']['Name']}: a service uses it",
                     rule="an object must be unused before Docker removes it; this one was made for one command",
-                    remedy="remove the service that uses it: docker service ls; then try again",
+                    remedy="find the service that uses the object (docker service ls) and remove that service; then "
+                    "try again",
                     code="task-object-in-use",
                 )
 

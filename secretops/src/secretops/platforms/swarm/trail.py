@@ -38,7 +38,7 @@ class SwarmEvents:
     """The trail of a Swarm. For a command that somebody ran in a container it omits the command line, which may contain
     a value."""
 
-    log_format = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
+    log_format = "docker events as JSON, or the records of secretops' own log, one per line"
 
     def __init__(self, location: SwarmStoreLocation, secrets: Sequence[Secret]) -> None:
         self._location, self._own = location, AccessRecordTrail(secrets)

@@ -86,6 +86,6 @@ class LogRecords:
             raise StoreError(
                 f"standard error: {error.strerror}",
                 rule="every access to a secret must be recorded before it happens",
-                remedy="try again with a standard error that can be written; nothing was changed",
+                remedy="make standard error writable, then try again; nothing was changed",
                 code="access-not-recorded",
             ) from error

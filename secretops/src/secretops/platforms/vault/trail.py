@@ -33,7 +33,7 @@ _DENIED = "permission denied"
 
 
 class VaultAuditLog(TrailNames):
-    log_format = "the log of an audit device, one request or response as JSON a line"
+    log_format = "the log of an audit device, one request or response as JSON per line"
 
     def __init__(self, location: VaultStoreLocation) -> None:
         self._mount, self._namespace = location.mount.strip("/"), location.namespace.strip("/")

@@ -169,15 +169,15 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
         if datetime.now(UTC) - created < STUCK_AFTER:
             under_way.append(name)
         elif ours:
-            wrong.append(f"{name}: pending version {version} is unfinished since {_utc(created)}")
+            wrong.append(f"{name}: pending version {version} has been unfinished since {_utc(created)}")
             rules.append("secretops must publish or discard a pending version within two ticks")
             remedies.append("secretops tick finishes the rotation, or prints why it fails")
             repair = tick
         else:
-            what = "which is empty or was not written by secretops"
-            wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(created)}, {what}")
+            what = "which is empty or which secretops did not write"
+            wrong.append(f"{name}: AWSPENDING has been on version {version} since {_utc(created)}, {what}")
             rules.append(
-                "AWSPENDING must be on no other version than AWSCURRENT, or AWS starts no rotation"
+                "AWSPENDING must be on the version with AWSCURRENT or on no version: otherwise AWS starts no rotation"
                 if name in rotated
                 else "only secretops may put AWSPENDING on a version of a secret that an operator supplies"
             )
@@ -188,14 +188,14 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
         with stack.lease("doctor --repair"):
             store = aws_store(stack.store)
             released = [name for name, version in strays.items() if store.release_pending(name, version)]
-        return f"AWSPENDING taken off {', '.join(released) or 'none: the label has moved'}"
+        return f"removed AWSPENDING from {', '.join(released) or 'none: the label has moved'}"
 
     return judge(
         wrong,
         "; ".join(dict.fromkeys(rules)),
         "; ".join(dict.fromkeys(remedies)),
         f"under way: {', '.join(under_way)}" if under_way else "none is left",
-        Repair(f"take AWSPENDING off {', '.join(strays)}", release_strays) if strays else repair,
+        Repair(f"remove AWSPENDING from {', '.join(strays)}", release_strays) if strays else repair,
     )
 
 
@@ -213,7 +213,7 @@ def _release_command(account: Account, name: str, version: str, *, is_ours: bool
             f"later deletes versions without labels): {away}"
         )
     return (
-        f"the rotation function's log shows why it did not fill the version; remove the label: {away}; "
+        f"the rotation function's log shows why it did not write the version; remove the label: {away}; "
         f"then: {aws} rotate-secret {which}"
     )
 
@@ -286,7 +286,8 @@ def _rights(account: Account, who: Mapping[str, list[str]], actions: tuple[str, 
         f"the IAM policies of each principal must allow {', '.join(actions)}"
         + (f" on a secret, and {', '.join(LOCKS)} on the lease's table" if actions == OPERATES else "")
         + " (as IAM simulates; a secret's own policy is not checked)",
-        "pulumi up grants these rights to the stack's roles; for yourself request them from the owner of the account",
+        "pulumi up grants these rights to the stack's roles; for yourself request the rights from the owner of the "
+        "account",
         f"{', '.join(sorted(each.rpartition('/')[2] for each in who))}: {', '.join(actions)}",
     )
 

@@ -214,15 +214,15 @@ def account_rights(cluster: Cluster, account: str) -> Result:
     if account == ROTATOR:
         declared |= {Right(verb, "leases", place.lease, _LEASES) for verb in _BOTH}
     granted = {right for right in (*_all_rights(cluster), *ESCALATIONS) if _may(cluster, right, user, _groups(place))}
-    exactly = f"may {_words(declared)}, and has none of the other checked rights"
+    exactly = f"may {_words(declared)}, and has no other right that doctor checks"
     wrong = [f"{account} may not {_words(missing)}"] if (missing := declared - granted) else []
     if more := granted - declared:
         wrong.append(f"{account} may {_words(more)}")
     return judge(
         wrong,
-        f"{account} must have these rights, and none of the others that doctor checks: {_words(declared)}",
-        "pulumi up grants missing rights; to find the bindings of the others: "
-        f"kubectl get rolebindings,clusterrolebindings -A -o wide | grep {account}",
+        f"{account} must have only these of the rights that doctor checks: {_words(declared)}",
+        "pulumi up grants missing rights; to find the bindings of other rights: kubectl get "
+        "rolebindings,clusterrolebindings -A -o wide | grep {account}",
         f"{account} {exactly}",
     )
 
@@ -319,7 +319,7 @@ def rotator(cluster: Cluster) -> Result:
 
 def server(cluster: Cluster) -> Result:
     found = cluster.own("deployments", SERVER, group="apis/apps/v1")
-    rule = "one or more replicas must be wanted, and each be ready, which requires that the broker accepts its values"
+    rule = "the Deployment must have at least one replica, and each must be ready: the broker must accept its values"
     if found is None:
         return attention(f"no Deployment {SERVER}", rule, "pulumi up")
     wanted = found["spec"].get("replicas", 1)

@@ -231,7 +231,9 @@ def orphaned_secrets(manager: Manager) -> Result:
             wrong[f"Docker secret {found.name} is of a retired version{used}"] = remedy
         else:
             remove = f"if the server works without {found.name}: docker secret rm {found.name}"
-            remedy = f"leave {found.name}, which is in use until the next version is delivered" if users else remove
+            remedy = (
+                f"do not remove {found.name}, which is in use until the next version is delivered" if users else remove
+            )
             wrong[f"Docker secret {found.name} is of a Docker config that no longer exists{used}"] = remedy
     is_removable = any(not manager.users(each) for each in retired)
     return judge(
@@ -247,7 +249,7 @@ def leftover_commands(manager: Manager) -> Result:
     left = manager.left
     return judge(
         [f"{', '.join(left)}: left by a command that was killed"] if left else [],
-        "a command must remove the objects of its task when it ends: one may be an operator-supplied value",
+        "a command must remove the objects of its task when it ends: an object may contain an operator-supplied value",
         "secretops tick removes these objects",
         "none",
         Repair("remove the jobs of killed commands", manager.clean),

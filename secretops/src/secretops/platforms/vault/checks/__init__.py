@@ -78,7 +78,8 @@ def certificate(server: VaultServer) -> Result:
     is_short = ends - datetime.now(UTC) < min(CERTIFICATE_LEFT, (ends - begins) * CERTIFICATE_SHARE)
     return judge(
         [f"the server's certificate expires {ends:%Y-%m-%d %H:%M} UTC"] if is_short else [],
-        "the server's certificate must be renewed in time: once it has expired, nobody reads or rotates anything",
+        "the server's certificate must be renewed in time: once the certificate has expired, nobody can read or "
+        "rotate secrets",
         "renew the certificate, then make the server load it (SIGHUP)",
         f"the server's certificate is valid until {ends:%Y-%m-%d}",
     )
@@ -127,7 +128,8 @@ def versions_kept(server: VaultServer) -> Result:
     most = int(found[name].get("max_versions") or 0)
     return judge(
         (f"{where} {why}" for where, each in found.items() for why in _limits(each)),
-        f"a path must keep at least {MIN_VERSIONS} versions (next, current, previous); only secretops may delete any",
+        f"a path must keep at least {MIN_VERSIONS} versions (next, current, previous); only secretops may delete a "
+        "version",
         "pulumi up sets the mount; for a path: bao kv metadata put -max-versions=0 -delete-version-after=0s "
         f"-mount={name} PATH",
         f"{most or 'ten'} of each path, until secretops deletes them",
@@ -146,8 +148,8 @@ def audit(server: VaultServer) -> Result:
     devices = server.read("sys/audit")
     return judge(
         _audit_gaps(server, devices),
-        f"{MIN_DEVICES} audit devices or more must log each read, with an HMAC in place of a value; if the only one "
-        "fails, the server answers nobody",
+        f"{MIN_DEVICES} audit devices or more must log each read, with an HMAC in place of a value; if the only "
+        "device fails, the server rejects all requests",
         "declare the devices in the server's configuration, without log_raw (pulumi stack output trail shows how), "
         "then "
         "SIGHUP; for HMACs in the mount: bao secrets tune -audit-non-hmac-request-keys='' "
