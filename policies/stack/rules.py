@@ -117,8 +117,8 @@ RULES: tuple[Rule, ...] = (
         sentence="No input and no output of the stack is a secret's value, encrypted or not.",
         controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "the state contains no credential"),
         limitation="The rule does not find a password of under 32 characters without a symbol, if its name is "
-        "harmless or it is in a list; a password that looks like a path or an address; or a password in an "
-        "archive.",
+        "harmless or it is in a list. Nor does the rule find a password that looks like a path or an address, or one "
+        "in an archive.",
         checks=(Each("*", _look_at_inputs),),
         across=_look_at_all_values,
         applies=lambda _: True,
