@@ -26,7 +26,8 @@ LEAST_HOURS = 4
 
 @dataclass(frozen=True)
 class EventSchedule:
-    """Accepts a rate, or six cron fields with a question mark for day or weekday. With `once`, also at(time)."""
+    """Accepts a rate, or six cron fields with a question mark for day or weekday. With `once`, at(time) is valid,
+    too."""
 
     once: bool = False
 

@@ -1,4 +1,4 @@
-"""The command import."""
+"""The command `import`."""
 
 from __future__ import annotations
 

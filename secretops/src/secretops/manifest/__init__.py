@@ -126,7 +126,7 @@ class Secret(Model):
 
     @property
     def makes_first_value(self) -> bool:
-        """Return whether secretops makes the first value, too. An operator supplies the first value of a broker
+        """Return whether secretops also makes the first value. An operator supplies the first value of a broker
         admin."""
         return self.is_made and self.kind is not SecretKind.BROKER_ADMIN
 

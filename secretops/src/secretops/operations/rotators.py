@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 
 def rotator(session: Session, secret: Secret, versions: Versions | None = None) -> Rotator:
-    """Return the rotator of `secret`. `versions` are those of the store, if the caller has read them under the lease.
+    """Return the rotator of `secret`. `versions`: the store's versions, if the caller has already read them under the
+    lease.
 
     Raises UsageError, and WaitingError if something is missing that the rotation needs.
     """

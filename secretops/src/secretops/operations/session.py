@@ -88,7 +88,7 @@ class Session:
         return self.store.lease(f"secretops {command} (pid {os.getpid()} on {socket.gethostname()})")
 
     def facts(self, secret: Secret, replicas: tuple[Replica, ...] = (), *, versions: Versions | None = None) -> Facts:
-        """Return the facts about `secret`. `versions` are those of the store, if the caller has read them."""
+        """Return the facts about `secret`. `versions`: the store's versions, if the caller has already read them."""
         return Facts(
             secret=secret,
             versions=self.store.versions(secret.name) if versions is None else versions,
