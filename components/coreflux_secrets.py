@@ -1,6 +1,6 @@
 """A whole stack as one component, for a Pulumi program that has other resources, too."""
 
-# No annotation is deferred here (`from __future__`): Pulumi reads the types of arguments and outputs.
+# Without `from __future__ import annotations`: Pulumi reads the types of arguments and outputs at run time.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -55,7 +55,7 @@ class CorefluxSecrets(pulumi.ComponentResource):
             _check_it_is_the_only_one(name)
             super().__init__("coreflux-mcp-secrets:index:CorefluxSecrets", name, None, opts)
             declared = open_stack(settings, parent=self)
-        for output, entry in declared.items():  # may contain csr, an output of some stores only
+        for output, entry in declared.items():  # `declared` also has `csr` for some stores
             setattr(self, output, pulumi.Output.from_input(entry))
         self.register_outputs(declared)
 

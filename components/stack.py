@@ -27,7 +27,7 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
     workload = of_server.open_workload("identity", settings, below)
     principal = of_store.open_principal("identity", settings, workload, below)
     store = of_store.open_store("secrets", settings, principal, below)
-    # Ephemeral: otherwise the CLI prints it again among its diagnostics.
+    # Without `ephemeral`, the CLI would print the line again among its diagnostics.
     pulumi.log.info("limitations of this stack: pulumi stack output gaps", store, ephemeral=True)
     references = store.publish(reader=principal)
     schedule = store.rotate()
@@ -69,8 +69,7 @@ def _platforms(settings: Settings) -> tuple[Platform, Platform]:
 
 
 def _broker(settings: Settings) -> str:
-    """Return the commands that create or supply the broker's admin user, after those for a required client
-    certificate."""
+    """Return the commands that supply a required client certificate, and then those for the broker's admin user."""
     first = "secretops broker start" if isinstance(settings.broker, EmbeddedBroker) else "secretops put broker-admin"
     for secret in settings.secrets:
         if secret.name == CLIENT_CERT and not settings.tick_alone_signs:

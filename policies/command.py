@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
             sys.stderr.write(f"{path}: {reason or 'no text'}\n")
             return 2
     judged_plans = [(plan, judge(plan)) for plan in plans]
-    # Standard output is for the evidence alone.
+    # Standard output contains only the evidence.
     out = sys.stderr if options.json == "-" else sys.stdout
     for plan, judgments in judged_plans:
         out.write("\n".join([*text(plan, judgments), *cost.text(plan).splitlines(), ""]))

@@ -107,7 +107,7 @@ def _rules() -> Iterator[str]:
         "# Rules",
         "",
         _wrapped(
-            "What each rule requires, what a kept rule does not show, and the controls that the rule serves. A preview "
+            "What each rule requires, its limitation, and the controls that it serves. A preview "
             "and `pulumi up` judge a rule before each resource is created, over the whole stack when all resources "
             "are known, or both. A broken rule fails the preview, but a rule marked *advice* only warns. The "
             "[glossary](../glossary.md) defines the terms."

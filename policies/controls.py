@@ -1,4 +1,4 @@
-"""Controls of compliance frameworks that the rules serve: each requirement in our words, and the public text."""
+"""Controls of compliance frameworks that the rules serve: a summary of each, and where its text is published."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Text:
     url: str
     """Page of the framework. `{id}` stands for a control's id, if each control has an anchor."""
     read: str
-    """The text against which ids were checked, and which parts of it were not read."""
+    """Against which text the ids were checked, and which parts of the text were not read."""
     scope: str
-    """How the framework's subject differs from a stack."""
+    """How the framework's subject differs from what rules judge."""
 
 
 TEXTS: Final[Mapping[Framework, Text]] = {
@@ -89,7 +89,7 @@ CONTROLS: Final[Mapping[Framework, Mapping[str, str]]] = {
         "8.3.2": "encrypt authentication factors strongly in transit and at rest",
         "8.6.1": "prevent people from using application accounts interactively",
         "8.6.2": "hard-code no password of an application account that allows interactive login",
-        "8.6.3": "change passwords of application accounts on a schedule and upon compromise; make them complex enough",
+        "8.6.3": "change passwords of application accounts on a schedule and after a compromise; make them complex",
         "10.2.1": "enable audit logs for all components",
         "10.2.1.2": "log actions of administrators, and interactive use of application accounts",
         "10.2.1.4": "log invalid access attempts",
@@ -111,7 +111,7 @@ CONTROLS: Final[Mapping[Framework, Mapping[str, str]]] = {
         "164.312(a)(2)(iv)": "encrypt and decrypt data",
         "164.312(b)": "record and examine activity",
         "164.312(c)(1)": "protect data from improper alteration and destruction",
-        "164.312(d)": "verify that a person or program is the one claimed",
+        "164.312(d)": "verify that a person or program is who or what it claims to be",
         "164.312(e)(1)": "protect transmitted data from unauthorized access",
         "164.312(e)(2)(i)": "detect alterations of transmitted data",
         "164.312(e)(2)(ii)": "encrypt transmitted data where appropriate",
@@ -121,7 +121,7 @@ CONTROLS: Final[Mapping[Framework, Mapping[str, str]]] = {
         "32(1)(b)": "ensure ongoing confidentiality, integrity, availability and resilience",
         "32(1)(c)": "restore availability and access in time after an incident",
         "32(1)(d)": "test and evaluate the measures regularly",
-        "32(4)": "people with access to personal data process it only on instructions of the controller",
+        "32(4)": "people with access to personal data process it only on the controller's instructions",
     },
 }
 

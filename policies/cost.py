@@ -2,7 +2,7 @@
 
 `make preview` and `python -m policies` print the estimate; the tables on the clouds' pages have the same items. At
 rest, nobody calls the server and nothing rotates. Free allowances are ignored, since other programs of the account may
-use them. Prices are those of one region per cloud; other regions differ a little.
+use them. Each cloud's prices are those of one region; other regions differ a little.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ POLLS = HOURS * 12
 
 
 class Source(NamedTuple):
-    """A page with list prices, and the date of the copy from which the price is."""
+    """A page with list prices, and the date of the copy that was read."""
 
     page: str
     read: str

@@ -18,7 +18,7 @@ class Verdict(StrEnum):
     KEPT = "kept"
     BROKEN = "broken"
     UNKNOWN = "unknown"
-    """The rule is not broken, but can't be judged before the provider creates a resource."""
+    """No part of the rule is broken, but a part can't be judged before the provider creates a resource."""
     NOT_APPLICABLE = "not applicable"
 
 
@@ -81,7 +81,7 @@ def evidence(
     commit: str,
     tools: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return the evidence. `source` is where the plans came from; the caller adds the date."""
+    """Return the evidence. `source` is where the plans came from, `at` the date."""
     return {
         "form": FORM,
         "source": source,

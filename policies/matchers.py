@@ -9,7 +9,7 @@ from typing import Any
 
 from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown
 
-# Bits of a CIDR range's prefix: a shorter prefix counts as open to the internet.
+# Length of a CIDR range's prefix: a range with a shorter prefix counts as open to the internet.
 LEAST_BITS = 8
 
 
@@ -23,7 +23,7 @@ def at(entry: Any, *path: str) -> Any:
 
 
 def select(entry: Any, path: str) -> Iterator[Any]:
-    """Yield the entries at a dotted path. `[]` after a step means each member of a list."""
+    """Yield the entries at a dotted path. `[]` after a key means each member of that list."""
     step, _, rest = path.partition(".")
     inner = at(entry, step.removesuffix("[]"))
     for one in each(inner) if step.endswith("[]") else (inner,):
@@ -97,7 +97,7 @@ def is_set(entry: Any) -> bool:
 
 
 def is_present(entry: Any) -> bool:
-    """Accept any entry that is not empty, and an unknown entry, which `pulumi up` judges again."""
+    """Accept an entry that is not empty, and an unknown entry, which `pulumi up` judges again."""
     return entry is UNKNOWN or bool(entry)
 
 

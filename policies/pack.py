@@ -4,7 +4,7 @@ It implements the engine's protocol (analyzer.proto of Pulumi 3.272). Pulumi's S
 secrets before a policy gets them, and reads the whole stack for each policy (docs/adr/0017).
 """
 
-# ruff: noqa: N802, ARG002  the protocol gives the names and the arguments
+# ruff: noqa: N802, ARG002  the protocol defines the names and arguments
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return Empty()
 
     def ConfigureStack(self, request: Any, context: Any) -> Any:
-        """Save the environment in the stack file, by default the environment that the stack's name means."""
+        """Save the stack file's `environment`; by default the environment that the stack's name means."""
         self._is_preview = request.dry_run
         self._resources.clear()
         self._reported.clear()
@@ -138,7 +138,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             yield _diagnostic(rule.name, rule.sentence, text, finding.resource, _level(rule))
 
     def _log(self, urn: str, message: str) -> None:
-        """Log a message to the CLI, below the stack. An engine that is missing or does not answer is ignored."""
+        """Log a message to the CLI, below the stack. Do nothing if no engine answers."""
         if not self._engine or not message:
             return
         with grpc.insecure_channel(self._engine) as channel, suppress(grpc.RpcError):
@@ -180,7 +180,7 @@ def _diagnostic(name: str, says: str, message: str, urn: str, level: Any) -> Any
 def serve(pack: Pack) -> None:
     """Serve until the engine ends this process. Print the port in the first line, for the engine."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)  # ends at once: the CLI waits 5 s for a plugin that ignores the signal
+        signal.signal(number, signal.SIG_DFL)  # end at once: the CLI waits 5 s for a plugin that ignores the signal
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=4),
         options=[

@@ -15,11 +15,11 @@ PROJECT = "coreflux-mcp-secrets"
 # Type of the stack.
 STACK = "pulumi:pulumi:Stack"
 
-# Key of the engine's objects that contains what the object is.
+# Key of an object's type in the engine's JSON, for objects such as secrets and assets.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
-# Content of that key for an encrypted value.
+# Content of that key in an encrypted value.
 _CONCEALS = "1b47061264138c4ac30d75fd1eb44270"
-# Keys that the engine's bridges and the SDK add. Other keys with this prefix are the program's.
+# Keys that bridged providers and the SDK add. Other keys with this prefix are the program's.
 _ENGINE_KEYS = frozenset({"__defaults", "__internal", "__provider", "__pulumi_raw_state_delta"})
 _OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 # The engine's placeholders for unknown properties, one per type.
@@ -124,7 +124,7 @@ class NoPlanError(Exception):
 
 
 def judged(entry: Any) -> Any:
-    """Return an entry without the engine's additions, with UNKNOWN and CONCEALED in place of its placeholders."""
+    """Return an entry without keys that the engine adds, and with UNKNOWN and CONCEALED instead of its placeholders."""
     match entry:
         case str() if entry in _UNKNOWNS:
             return UNKNOWN
@@ -145,7 +145,7 @@ def _mapping(entry: Mapping[str, Any]) -> Any:
             return CONCEALED
         case signature if signature == _OUTPUT:
             return judged(entry["value"]) if "value" in entry else UNKNOWN
-    # A file or an archive: only its source and name, since previews elide the content.
+    # Of a file or an archive, keep only source and name: previews omit the content.
     return {key: judged(inner) for key, inner in entry.items() if key in ("path", "uri", "assets")}
 
 
@@ -192,7 +192,7 @@ def _own(one: Resource) -> bool:
 
 
 def environment_of(stack: str) -> Environment:
-    """Return the environment that the first word of the stack's name means, or production, as the settings do."""
+    """Return the environment that the first word of the stack's name means, such as dev; otherwise production."""
     match re.split(r"[^a-z]", stack.lower())[0]:
         case "dev" | "development":
             return Environment.DEVELOPMENT

@@ -49,10 +49,10 @@ PRODUCTION = frozenset({Environment.PRODUCTION})
 
 @dataclass(frozen=True)
 class Expect:
-    """A condition on one property of a type.
+    """A condition on one property of the resources of a type. `*` in a type matches any text.
 
-    `path` is dotted; `[]` after a step means each member of that list: `rules[].id`. `*` in a type matches any text. A
-    finding's text is the path and `wrong`, which has the problem and the remedy.
+    `path` is dotted; `[]` after a key means each member of that list, as in `rules[].id`. A finding's message is the
+    path and `wrong`, which has the problem and the remedy.
     """
 
     types: str | tuple[str, ...]
@@ -83,9 +83,9 @@ class Each:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A rule, as one sentence that a stack keeps or breaks.
+    """A rule: a sentence that a stack keeps or breaks.
 
-    `checks` judge one resource at a time: `pulumi up` stops before it creates a resource that breaks one. `across`
+    `checks` judge one resource at a time: `pulumi up` stops before it creates a resource that fails a check. `across`
     judges the whole plan.
     """
 
@@ -94,9 +94,9 @@ class Rule:
     sentence: str
     controls: tuple[Control, ...]
     limitation: str
-    """What a kept rule does not prove, in one sentence."""
+    """What the rule does not check or show."""
     later: str = ""
-    """Why a first preview can't judge the rule completely; empty if it can, for every shipped stack."""
+    """Why the first preview of a shipped stack can't judge the whole rule; empty if it can."""
     checks: tuple[Expect | Each, ...] = ()
     across: Callable[[Plan], Iterator[Finding]] | None = None
     types: tuple[str, ...] = ()
@@ -171,9 +171,9 @@ def rules() -> tuple[Rule, ...]:
 def defined(name: str) -> Iterator[Any]:
     """Yield the members of each constant `name` in the platforms' folders, in the order of modules.
 
-    The constants are RULES: rules; HOLDS: checks that resources with secrets, keys or the trail are protected; IMAGES:
-    checks of images; VALUES: patterns of types with a secret value; ENCRYPTED: kinds of store that encrypt values;
-    PRICES: prices for the cost estimate.
+    The constants are RULES (rules), HOLDS (checks that resources with secrets, keys or the trail are protected), IMAGES
+    (checks of images), VALUES (patterns of types with a secret value), ENCRYPTED (kinds of store that encrypt values)
+    and PRICES (prices for the cost estimate).
     """
     for platform in pkgutil.iter_modules(policies.__path__, "policies."):
         if platform.ispkg:

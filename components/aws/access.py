@@ -9,7 +9,7 @@ from secretops.manifest import Reader, Secret, SecretKind
 
 from .names import Names
 
-# The function of the hourly tick: it recovers rotations, retires users, and checks every secret.
+# Name of the function of the hourly tick, which recovers rotations, retires users, and checks every secret.
 TICK = "tick"
 
 
@@ -70,7 +70,7 @@ def access_of(
         ]
         by_server = [server] if server and Reader.SERVER in secret.readers else []
         found[secret.name] = Access(
-            # The reader of a local server may be an operator, too.
+            # An operator may also be the reader of a local server.
             readers=tuple(dict.fromkeys((*by_server, *own, *needing, tick, *operators))),
             writers=(*own, tick, *operators),
         )

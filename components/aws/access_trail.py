@@ -21,10 +21,10 @@ from .names import applied, arn_after
 # Seconds without a tick until an alarm: one tick may be missing.
 LATE_TICK = 7200
 
-# KMS' longest. Records are unreadable without the key.
+# KMS' maximum: without the key, records are unreadable.
 KEY_RECOVERY_DAYS = 30
 
-# Names of child resources that had the same name before the prefix `trail-` was added to the others.
+# Beginnings of the names of child resources that did not get the prefix `trail-` when the others got it.
 _OF_ALERTS = ("alerts", "alarm-", "filter-", "rotation-failures")
 
 
@@ -60,7 +60,7 @@ class AwsAccessTrailArgs(AwsArgs, TrailOptions):
 
 
 class AwsAccessTrail(Component):
-    """A CloudTrail trail with bucket, log, alarms and topic. Contains no secret values."""
+    """A CloudTrail trail with bucket, log group, alarms and topic."""
 
     trail: Trail
     """Location of the records, and the query that shows who read what."""
@@ -268,9 +268,8 @@ class AwsAccessTrail(Component):
             opts=self._account.under(self),
         )
         for email in self._args.alert_emails:
-            digest = hashlib.sha256(email.encode()).hexdigest()[
-                :8
-            ]  # by address, not by index: otherwise removing one would replace those after it
+            # Named by address: with an index, removing an address would replace the resources of those after it.
+            digest = hashlib.sha256(email.encode()).hexdigest()[:8]
             aws.sns.TopicSubscription(
                 f"{self._name}-alerts-email-{digest}",
                 topic=made,

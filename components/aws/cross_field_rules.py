@@ -17,7 +17,7 @@ from .names import Names
 from .patterns import FILTER_LIMIT, undeclared_read
 from .settings import AwsPrivateCa, AwsStore, EcsServer
 
-# Characters of a role's inline policies, without white space (AWS, IAM and AWS STS quotas).
+# Maximum number of characters of a role's inline policies, without white space (AWS, IAM and AWS STS quotas).
 ROLE_LIMIT = 10_240
 # Placeholders with the length of AWS' ids.
 _ENDPOINT, _KEY, _CA = f"vpce-{'0' * 17}", f"key/{'0' * 36}", f"certificate-authority/{'0' * 36}"
@@ -59,7 +59,7 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
 
 def warnings(store: AwsStore) -> Iterator[str]:
     """Warn about regions that the SDK does not know."""
-    from pulumi_aws import Region  # every region has Secrets Manager (AWS General Reference)
+    from pulumi_aws import Region  # Secrets Manager is in every region (AWS General Reference)
 
     every = [str(region.value) for region in Region]
     for where, region in (("store.region", store.region), *(("store.replicas", one) for one in store.replicas)):
@@ -196,8 +196,8 @@ def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterato
 
 
 def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: Any) -> int:
-    """Return the number of characters of the policies of the tick's role, which are the longest of all. Unknown ids
-    count with their usual length."""
+    """Return the number of characters of the policies of the tick's role, which are longer than those of other roles.
+    Unknown ids count with their usual length."""
     way_out = known(store.vpc.way_out) or _ENDPOINT if store.vpc else None
     key = known(store.kms_key) or names.arn("kms", _KEY)
     signer = issuer.issuer_of(client_name(names.stack)) if isinstance(issuer, AwsPrivateCa) else None
@@ -270,7 +270,8 @@ def _not_here(store: AwsStore, where: str, arn: str, what: str, *, regional: boo
 
 def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
     if server.kind in ("local", "swarm") and not (server.reader or "").startswith("arn:"):
-        who = "user/coreflux-mcp-server" if server.is_remote else "role/developer"  # a Swarm logs in with a user's key
+        # On a Swarm, the launcher logs in with the access key of an IAM user.
+        who = "user/coreflux-mcp-server" if server.is_remote else "role/developer"
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: required with store aws",
             "server.reader must be the ARN of the role or user with which the launcher reads the store",

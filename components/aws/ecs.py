@@ -54,7 +54,7 @@ class EcsMcpServerArgs(McpServerArgs, AwsArgs):
     allowed_hosts: Sequence[str] = ()
     """Host names by which MCP clients reach the server."""
     connection_tools: bool = False
-    """Allows the connection tools, which change broker and user for all MCP clients."""
+    """Allows connection tools, which change broker and user for all MCP clients."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Architecture of the image. On Fargate, arm64 costs a fifth less."""
@@ -68,7 +68,7 @@ class EcsMcpServerArgs(McpServerArgs, AwsArgs):
 
 
 class EcsMcpServer(McpServer):
-    """An ECS service with its task definition, log and cluster. Contains no secret values. Creates no network, and
+    """An ECS service with its task definition, log and cluster. Creates no network, and
     grants no access to secrets."""
 
     task: EcsTask

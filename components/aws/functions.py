@@ -18,7 +18,7 @@ from .principals import AwsAccount
 # `make lambda` installs compiled packages for this version and ARCHITECTURE.
 RUNTIME = f"python{PYTHON}"
 
-# Days of a log's retention: from one rotation to the next.
+# Retention of logs in days: the time between two rotations.
 LOG_DAYS = 90
 
 
@@ -111,7 +111,7 @@ class StackFunction(Component):
             vpc_config={"subnet_ids": listed(vpc.subnets), "security_group_ids": listed(vpc.security_groups)}
             if vpc
             else None,
-            # Lambda checks the role's rights to dead letters and network when it creates the function.
+            # When it creates the function, Lambda checks that the role may use the dead-letter queue and the network.
             opts=account.under(self, after=[self.granted]),
         )
         self.arn = arn_after(self.function.name, names.function_arn(called))

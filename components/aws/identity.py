@@ -18,7 +18,7 @@ STARTS, RUNS = "task-start", "task"
 SYNC = "sync"
 
 
-# Retention of dead letters: 14 days, SQS' longest.
+# Retention of dead letters in seconds: 14 days, SQS' maximum.
 LETTERS_SECONDS = 1209600
 
 
@@ -28,16 +28,15 @@ class AwsIdentityArgs:
     """Twelve digits. Credentials of other accounts are rejected."""
     region: str
     stack: str | None = None
-    """Part of resource names; by default the Pulumi stack's name."""
+    """Part of resource names; by default Pulumi's stack name."""
     generation: int = 1
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     prefix: str | None = None
-    """Prefix of secret names, such as shop/; by default coreflux-mcp/ and the stack."""
+    """Prefix of secret names, such as shop/; by default coreflux-mcp/STACK/."""
     role_path: str = "/"
     permissions_boundary: pulumi.Input[str] | None = None
-    """ARN of each role's permissions boundary."""
     log_kms_key: pulumi.Input[str] | None = None
-    """ARN of the logs' KMS key; by default AWS' own key."""
+    """ARN of the KMS key for logs; by default AWS' own key."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags in addition to project and stack. If you pass a provider, set the tags on that provider instead."""
 

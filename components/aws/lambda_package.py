@@ -24,13 +24,13 @@ from pathlib import Path
 import secretops
 from secretops.registry import PLATFORMS
 
-# The function's runtime is python<this>.
+# Python version of the functions' runtime.
 PYTHON = "3.13"
 
-# The tests run on x86_64; `arm64` is the alternative.
+# Architecture of the functions. `arm64` works, too; the tests run on x86_64.
 ARCHITECTURE = "x86_64"
 
-# As uv names them. The runtime is Amazon Linux 2023, whose glibc is 2.34.
+# Architecture -> uv's name of the platform. The runtime is Amazon Linux 2023, which has glibc 2.34.
 TARGETS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 
 # Maximum size in bytes; more than half is cryptography's library. Lambda accepts 50 MB; a lower limit detects mistakes.
@@ -58,7 +58,7 @@ PACKAGES = (
 
 _NAMES = tuple(f'name = "{name}"\n' for name in PACKAGES)
 
-# The services of botocore that the function calls, out of 400.
+# The services, out of botocore's 400, that the function calls.
 SERVICES = ("acm-pca", "dynamodb", "secretsmanager")
 
 # The parts of secretops that no function imports.
@@ -79,7 +79,7 @@ LEFT_OUT = (
 
 _HERE = Path(__file__).resolve().parents[2]
 
-# True in the clone. Elsewhere the package is built for the program in whose folder this runs.
+# True in the clone. Otherwise the package is built for the program in the current folder.
 CLONE = (_HERE / "Pulumi.yaml").is_file()
 
 COMMAND = "make lambda" if CLONE else f"{shlex.quote(sys.executable)} -m {__package__}.lambda_package"

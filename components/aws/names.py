@@ -19,7 +19,7 @@ BASE = "coreflux-mcp"
 
 _ROLE_LIMIT = 64
 _LONGEST_ROLE = len("@rotate-broker-admin")
-# Characters before a suffix: a Lambda function's name has at most 64.
+# Maximum number of characters of a name without its suffix: a Lambda function's name has at most 64.
 _PLAIN_LIMIT = 40
 _BALANCER_LIMIT = 32
 _BUCKET_STACK = 30
@@ -34,7 +34,7 @@ class Names:
     """Increase it to get new names of secrets and bucket while the old ones wait for deletion."""
     role_path: str = "/"
     prefix: str | None = None
-    """Prefix of secret names; by default coreflux-mcp/ and the stack."""
+    """Prefix of secret names; by default coreflux-mcp/STACK/."""
 
     @property
     def partition(self) -> str:

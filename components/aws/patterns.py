@@ -9,19 +9,19 @@ import pulumi
 
 from .names import Names
 
-# Characters of a filter pattern (AWS, PutMetricFilter).
+# Maximum number of characters of a filter pattern (AWS, PutMetricFilter).
 FILTER_LIMIT = 1024
 
-# Characters of an event pattern (AWS, EventBridge quotas).
+# Maximum number of characters of an event pattern (AWS, EventBridge quotas).
 EVENT_LIMIT = 2048
 
 # Events of failed rotations (AWS, Monitor Secrets Manager with Amazon EventBridge).
 FAILURES = ("RotationFailed", "RotationAbandoned", "TestRotationFailed")
 
-# Number of key ids that fit into a filter pattern.
+# Maximum number of key ids in a filter pattern, because of its length.
 KEYS_PER_FILTER = 10
 
-# Number of alarm names per call that are matched: a filter pattern indexes lists by number.
+# A call may name a list of alarms. A filter pattern must index a list's entries, so it matches only this many of them.
 ALARMS_PER_CALL = 3
 
 

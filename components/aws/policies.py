@@ -47,8 +47,8 @@ def trusted(service: str, *, account: str | None = None, source: str | None = No
 
     Two services do not support these limits. Lambda does not send the condition keys. For CloudTrail's role for
     CloudWatch Logs, CreateTrail fails with InvalidCloudWatchLogsRoleArnException ("The role policy doesn't support the
-    use of aws:SourceArn and aws:SourceAccount"). For both, iam:PassRole limits who may pass the role, and never across
-    accounts.
+    use of aws:SourceArn and aws:SourceAccount"). For both, iam:PassRole limits who may pass the role. Roles can't be
+    passed across accounts.
 
     https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-required-policy-for-cloudwatch-logs.html
 

@@ -18,7 +18,7 @@ class AwsAccount(Place):
     names: Names
     permissions_boundary: pulumi.Input[str] | None = None
     log_key: pulumi.Input[str] | None = None
-    """ARN of the KMS key of functions' and tasks' logs; by default AWS' own key."""
+    """ARN of the KMS key for logs of functions and tasks; by default AWS' own key."""
     letters: pulumi.Input[str]
     """ARN of the dead-letter queue."""
 

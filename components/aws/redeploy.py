@@ -17,13 +17,15 @@ from .names import arn_after
 from .patterns import new_version
 from .task import DELAY, WINDOW
 
-# Timeout of the function: a request to Secrets Manager for each secret, and two to ECS.
+# Timeout of the function in seconds. It sends a request to Secrets Manager for each secret, and two to ECS.
 SECONDS = 30
 
-# The queue's visibility timeout in seconds (AWS, Using Lambda with Amazon SQS): the interval of the function's checks.
+# The queue's visibility timeout in seconds, which is the interval between the function's checks (AWS, Using Lambda with
+# Amazon SQS).
 SHOWN_AGAIN = 6 * SECONDS + WINDOW
 
-# Number of checks, in over 40 minutes: two deployments, and an alarm before the default grace period ends.
+# Number of checks before a message goes to the dead-letter queue, which has an alarm. They take over 40 minutes: enough
+# for two deployments, but less than the default grace period.
 TRIES = 10
 
 # Names of the queue and the function.

@@ -13,7 +13,7 @@ import pulumi
 
 from .policies import COPY, WRITE, Arn, Statement, allow, document, of_secrets, statement
 
-# All actions except using a key, and granting its use.
+# All actions except those that use a key or grant its use.
 ADMINISTRATION = (
     *("kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListKeyPolicies", "kms:ListKeyRotations"),
     *("kms:ListResourceTags", "kms:TagResource", "kms:UntagResource", "kms:UpdateKeyDescription", "kms:PutKeyPolicy"),

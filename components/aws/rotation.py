@@ -27,15 +27,16 @@ from .principals import AwsAccount
 # Secrets Manager starts a rotation in this window, from midnight UTC of its due day.
 WINDOW = "3h"
 
-# Timeout of a rotation step. It waits up to a minute for the lease, and less for a broker.
+# Timeout of a rotation step in seconds. The step waits up to a minute for the lease, and less for a broker.
 STEP_SECONDS = 300
 
 TICK_SECONDS = 600
 
-# Secrets Manager itself retries a failed rotation. A step that waits longer belongs to an abandoned attempt.
+# No retries: Secrets Manager itself retries a failed rotation, and a step that waited longer belongs to an abandoned
+# attempt.
 STEP_QUEUE = Queue(retries=0, seconds=900)
 
-# One retry after a minute, for a broker that restarts; the next tick is within the hour.
+# One retry after a minute, in case the broker is restarting. The next tick is within the hour.
 TICK_QUEUE = Queue(retries=1, seconds=1800)
 
 # Path of the broker's CA certificates in a function: Lambda unpacks packages there.
@@ -77,7 +78,7 @@ def check_package() -> None:
 
 
 class AwsRotation(Component):
-    """Functions that Secrets Manager's schedule calls for rotation, and the hourly tick. Contains no secret values.
+    """Functions that Secrets Manager's schedule calls for rotation, and the hourly tick.
 
     No secret rotates at creation, since it has no value yet. Raises ComponentError if the functions' package is missing
     or not current, except under Pulumi's mocks.
@@ -137,7 +138,7 @@ class AwsRotation(Component):
             function=made.function.name,
             principal="secretsmanager.amazonaws.com",
             source_account=names.account,
-            # Lambda compares the ARN by StringLike: docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
+            # The pattern may have wildcards: docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
             source_arn=names.secret_pattern(secret.name),
             opts=self._account.under(self),
         )

@@ -29,10 +29,10 @@ from .principals import AwsAccount, AwsCaller, AwsPods, AwsReader, EcsTask
 from .redeploy import AGAIN
 from .rotation import AwsRotation, AwsRotationArgs, lease_table, location_of, resolved
 
-# Days until a deleted secret is gone, in production: AWS' longest.
+# Days until a deleted secret of a production stack is gone: AWS' maximum.
 RECOVERY_DAYS = 30
 
-# Days until a deleted key is gone, in production and elsewhere.
+# Days until a deleted key is gone, by whether the stack is a production stack.
 KEY_RECOVERY_DAYS = {True: 30, False: 7}
 
 

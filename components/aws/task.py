@@ -10,7 +10,7 @@ import pulumi
 from ..core.broker import BrokerArgs, ca_bundle
 from ..core.references import Fetched, NativeRef
 
-# The image's port. Not 8000, where the server's tool verify_lot_snippet finds a verifier.
+# Port of the launcher in the image. Port 8000 is for the verifier that the server's tool verify_lot_snippet calls.
 PORT = 8080
 
 # uid and gid of the image.
@@ -19,28 +19,28 @@ USER = "10001:10001"
 # Seconds from SIGTERM to SIGKILL. The launcher ends within 5 (docs/operations/http.md).
 END_WITHIN = 15
 
-# Seconds until a failed health check counts.
+# Seconds after the start of a task in which failed health checks don't count.
 START_WITHIN = 60
 
-# Seconds between health checks, and failures until ECS replaces a task. It answers while a tool blocks
-# (docs/operations/http.md).
+# Seconds between health checks, and failed checks until ECS replaces a task. The launcher answers checks even while a
+# tool blocks (docs/operations/http.md).
 CHECK_EVERY, CHECKS = 30, 5
 
-# Seconds until each task has a new version (docs/operations/aws.md, How a new version arrives): a message waits for
-# others, Lambda collects messages, and a deployment takes about five minutes by our estimate, with retries up to 15.
+# Seconds until each task has a new version (docs/operations/aws.md, How a new version arrives): the delay of a message
+# in the queue, the window in which Lambda collects messages, and a deployment, about 5 minutes, or 15 with retries.
 DELAY, WINDOW, ROLLOUT = 60, 60, 900
 
-# With NativeRef.
+# The sum of these delays, which applies with NativeRef.
 REDEPLOYED = DELAY + WINDOW + ROLLOUT
 
-# Bytes of CA certificates: a task definition has at most 64 KiB (AWS, Amazon ECS service quotas).
+# Maximum bytes of CA certificates: a task definition has at most 64 KiB (AWS, Amazon ECS service quotas).
 CA_LIMIT = 48 * 1024
 
 STACK = "stack"
 STACK_FOLDER = "/etc/coreflux-mcp/stack"
 CA_FILE = f"{STACK_FOLDER}/ca.crt"
 
-# As in docs/operations/image.md. Not /readyz: a task that waits for its broker must not be replaced.
+# The health check of docs/operations/image.md. Not /readyz: ECS must not replace a task that waits for its broker.
 _HEALTH = "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/healthz', timeout=4)"
 
 _WRITE_CA = f"import os; open('{CA_FILE}', 'w').write(os.environ['CA_BUNDLE'])"

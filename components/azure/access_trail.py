@@ -20,7 +20,6 @@ from .identity import AzureArgs
 @dataclass(frozen=True, kw_only=True)
 class WorkspaceArgs:
     id: pulumi.Input[str]
-    """Resource id."""
     customer_id: pulumi.Input[str]
     """Workspace id for queries: az monitor log-analytics workspace show --query customerId."""
 
@@ -50,8 +49,7 @@ class AzureAccessTrailArgs(AzureArgs, TrailOptions):
 
 
 class AzureAccessTrail(Component):
-    """Workspace, diagnostic settings, alerts with the action group that they notify, and the operators' right to read
-    the log. Contains no secret values."""
+    """Workspace, diagnostic settings, alerts with their action group, and the operators' right to read the log."""
 
     trail: Trail
     """Location of the records, and the query that shows who read what."""
@@ -112,7 +110,7 @@ class AzureAccessTrail(Component):
         grants = roles.Grants(name=name, parent=self, place=place)
         for operator in (
             () if args.workspace else args.operators
-        ):  # on an existing workspace the role would allow reading all logs
+        ):  # on an existing workspace, the role would allow reading all of its logs
             grants.assign(
                 f"operator-{operator}-reads-trail",
                 roles.LOG_READER,

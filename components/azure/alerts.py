@@ -13,29 +13,31 @@ from ..core.component import planned
 from . import queries
 from .principals import AzurePlace
 
-# Window of an alert: Key Vault's log is at most ten minutes late (Azure, Key Vault logging), and Log Analytics adds
-# some. An active alert does not notify again.
+# Window of an alert: Key Vault's log is up to ten minutes late (Azure, Key Vault logging), and Log Analytics adds a few
+# minutes. An active alert does not notify again.
 LATE = "PT30M"
 
-# The rotator prints the same findings each hour: with a window of two ticks an alert stays active, and notifies once.
+# Window of an alert on the rotator's findings, which it prints again each hour. With a window of two hours, an alert
+# stays active, and notifies once.
 TWO_TICKS = "PT2H"
 
-# For findings of the hourly tick. Such a rule costs a third of one that is evaluated every five minutes
+# How often alerts on findings of the hourly tick are evaluated. Such a rule costs a third of a rule that is evaluated
+# every five minutes
 # (https://azure.microsoft.com/pricing/details/monitor/).
 SELDOM = "PT15M"
 
-# Operations that grant access to secrets, by a role or by an identity that may read. A getAuthToken is a shell in a
-# container. Names are Azure's (tests/unit/azure_tables.json); that each is logged for an alert is not proven.
+# Operations that grant access to secrets, by a role or by an identity that may read them. getAuthToken opens a shell in
+# a container. Tests check the names (tests/unit/azure_tables.json), but not that Azure logs each operation.
 TO_READ = (
     "Microsoft.Authorization/roleAssignments/write",
     "Microsoft.Authorization/roleAssignments/delete",
     "Microsoft.KeyVault/vaults/write",
     "Microsoft.KeyVault/vaults/delete",
-    "Microsoft.KeyVault/vaults/secrets/write",  # a value, by Azure Resource Manager without a role on the vault
-    "Microsoft.Storage/storageAccounts/write",  # networks and keys of the lease
+    "Microsoft.KeyVault/vaults/secrets/write",  # writes a value without a role on the vault
+    "Microsoft.Storage/storageAccounts/write",  # changes networks and keys of the lease's account
     "Microsoft.Storage/storageAccounts/delete",
     "Microsoft.App/jobs/write",
-    "Microsoft.App/jobs/start/action",  # with the caller's image and command, as the rotator
+    "Microsoft.App/jobs/start/action",  # runs the caller's image and command with the rotator's identity
     "Microsoft.App/jobs/getAuthToken/action",
     "Microsoft.App/containerApps/write",
     "Microsoft.App/containerApps/getAuthToken/action",
@@ -44,27 +46,27 @@ TO_READ = (
     "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write",
 )
 
-# Operations that avoid the trail, or prevent its alerts.
+# Operations that stop records of the trail, or its alerts.
 FROM_THE_TRAIL = (
     "Microsoft.Insights/diagnosticSettings/write",
     "Microsoft.Insights/diagnosticSettings/delete",
     "Microsoft.OperationalInsights/workspaces/write",
     "Microsoft.OperationalInsights/workspaces/delete",
     "Microsoft.OperationalInsights/workspaces/purge/action",
-    "Microsoft.OperationalInsights/workspaces/tables/write",  # a table's own retention
-    "Microsoft.OperationalInsights/workspaces/tables/deleteData/action",  # single rows
-    "Microsoft.App/managedEnvironments/write",  # the destination of its console logs, for the ticks' alerts
+    "Microsoft.OperationalInsights/workspaces/tables/write",  # changes a table's retention
+    "Microsoft.OperationalInsights/workspaces/tables/deleteData/action",  # deletes single rows
+    "Microsoft.App/managedEnvironments/write",  # changes where console logs go, which alerts on ticks read
     "Microsoft.Insights/scheduledQueryRules/write",
     "Microsoft.Insights/scheduledQueryRules/delete",
-    "Microsoft.Insights/scheduledQueryRules/disable/action",  # by Azure, after a week of failed queries
+    "Microsoft.Insights/scheduledQueryRules/disable/action",  # Azure does this itself after a week of failed queries
     "Microsoft.Insights/activityLogAlerts/write",
     "Microsoft.Insights/activityLogAlerts/delete",
     "Microsoft.Insights/actionGroups/write",
     "Microsoft.Insights/actionGroups/delete",
-    "Microsoft.AlertsManagement/actionRules/write",  # an alert processing rule: it silences action groups
+    "Microsoft.AlertsManagement/actionRules/write",  # adds an alert processing rule, which can silence action groups
 )
 
-# Contributor on the resource group may do all of them except role assignments, and may therefore read all secrets.
+# A Contributor on the resource group may do all of these except role assignments, and thus get access to all secrets.
 ACCESS_CHANGES = (*TO_READ, *FROM_THE_TRAIL)
 
 
@@ -181,8 +183,8 @@ class Alerts:
         every: str = "PT5M",
         none: bool = False,
     ) -> None:
-        """Declare an alert that is active while `query` finds rows or, with `none`, while it finds none. An active
-        alert notifies again only after it was resolved."""
+        """Declare an alert that is active while `query` finds rows or, with `none`, while it finds no rows. An alert
+        notifies again only after it was resolved."""
         monitor.ScheduledQueryRule(
             f"{self._name}-alert-{what}",
             rule_name=self._names.plain(what),
@@ -198,13 +200,13 @@ class Alerts:
             evaluation_frequency=every,
             window_size=window,
             auto_mitigate=True,
-            skip_query_validation=True,  # a workspace's tables exist from their first row on
+            skip_query_validation=True,  # a workspace's table exists only once it has a row
             criteria=monitor.ScheduledQueryRuleCriteriaArgs(
                 all_of=[
                     monitor.ConditionArgs(
                         query=query,
                         time_aggregation=monitor.TimeAggregation.COUNT,
-                        # Enum values of this API; the SDK's enum is that of another API (docs/adr/0009).
+                        # Text, because the SDK's enum is that of another API (docs/adr/0009).
                         operator="LessThan" if none else "GreaterThan",
                         threshold=1 if none else 0,
                         dimensions=[monitor.DimensionArgs(name=one, operator="Include", values=["*"]) for one in by],

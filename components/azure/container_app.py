@@ -20,10 +20,10 @@ from . import containers
 from .identity import AzureArgs, container_app
 from .principals import ContainerApp
 
-# The image's port. Not 8000, where the server's tool verify_lot_snippet finds a verifier.
+# Port of the launcher in the image. Port 8000 is for the verifier that the server's tool verify_lot_snippet calls.
 PORT = 8080
 
-# Path that answers as long as the launcher runs, with or without values.
+# Path at which the launcher answers 200 as long as it runs, even without secret values.
 ALIVE = "/healthz"
 
 # Seconds from SIGTERM to SIGKILL. The launcher ends within 5 (docs/operations/http.md).
@@ -35,7 +35,7 @@ class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
     references: Fetched
     """Result of a store's `publish`."""
     image: pulumi.Input[str]
-    """The image of docs/operations/image.md, in your registry."""
+    """The image that docs/operations/image.md builds, in your registry."""
     app: ContainerApp | None = None
     """The server's identity, from `container_app()` of AzureIdentities. By default the component creates an identity,
     and you grant it access to the secrets."""
@@ -43,15 +43,15 @@ class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
     """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
     is ready."""
     ingress: Literal["environment", "network"] = "environment"
-    """Who can connect. environment: other apps of its environment. network: the environment's whole virtual network."""
+    """Who can connect. environment: apps in the same environment. network: the environment's whole virtual network."""
     allowed_hosts: Sequence[pulumi.Input[str]] = ()
     """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""
     connection_tools: bool = False
-    """Allows the connection tools, which change broker and user for all MCP clients."""
+    """Allows connection tools, which change broker and user for all MCP clients."""
 
 
 class ContainerAppMcpServer(McpServer):
-    """An app of Container Apps. Contains no secret values. Creates no network, and grants no access to secrets."""
+    """An app of Container Apps. Creates no network, and grants no access to secrets."""
 
     app: ContainerApp
 
@@ -102,7 +102,7 @@ class ContainerAppMcpServer(McpServer):
                         volume_mounts=files.mounts,
                     )
                 ],
-                # A session lives in one replica, and most MCP clients keep no cookie for session affinity.
+                # An MCP session lives in one replica, and most MCP clients ignore the cookie for session affinity.
                 scale=container_apps.ScaleArgs(min_replicas=1, max_replicas=1),
                 volumes=files.volumes,
                 termination_grace_period_seconds=END_WITHIN,

@@ -18,7 +18,7 @@ FOLDER = "/etc/coreflux-mcp/stack"
 CA_FILE = f"{FOLDER}/ca.crt"
 MANIFEST_FILE = f"{FOLDER}/secretops.json"
 
-# The consumption profile's smallest: what the server's own example for Kubernetes requests.
+# The smallest size of the consumption profile. The server's own example for Kubernetes requests as much.
 SMALLEST = app.ContainerResourcesArgs(cpu=0.25, memory="0.5Gi")
 
 _VOLUME = "stack"

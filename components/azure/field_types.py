@@ -41,7 +41,7 @@ WorkspaceCustomerId = Annotated[
     MayBeOutput(),
 ]
 
-# The regions of Azure's public cloud, `az account list-locations`: as of November 2026.
+# The regions of Azure's public cloud, as `az account list-locations` printed them in November 2026.
 LOCATIONS = frozenset(
     """
     australiacentral australiacentral2 australiaeast australiasoutheast austriaeast belgiumcentral brazilsouth
@@ -54,7 +54,7 @@ LOCATIONS = frozenset(
     southeastus southeastus3 southeastus5 southindia southwestus spaincentral swedencentral swedensouth
     switzerlandnorth switzerlandwest taiwannorth taiwannorthwest thailandsouth uaecentral uaenorth uksouth ukwest
     westcentralus westcentralusfre westeurope westindia westus westus2 westus3
-    """.split()  # noqa: SIM905 - as a list each word would have a line
+    """.split()  # noqa: SIM905 - a list would have a line for each word
 )
 AzureLocation = Annotated[
     str,

@@ -79,16 +79,16 @@ class AzureIdentities(Component):
             resource_group_name=place.group,
             location=args.location,
             tags=tags,
-            # Through a diagnostic setting (access_trail.py): a workspace here would need its shared key, a secret.
+            # A diagnostic setting (access_trail.py) sends the logs. A workspace here requires its key, a secret.
             app_logs_configuration={"destination": "azure-monitor"},
             vnet_configuration={"infrastructure_subnet_id": args.subnet, "internal": True} if args.subnet else None,
             zone_redundant=args.zone_redundant or None,
             workload_profiles=[{"name": "Consumption", "workload_profile_type": "Consumption"}],
             peer_traffic_configuration={
                 "encryption": {"enabled": True}
-            },  # TLS between nodes, since MCP's bearer token passes there
-            # A new role takes minutes to take effect, and Container Apps fails an image that it cannot pull. The
-            # minutes pass while the environment is created, before its containers.
+            },  # TLS between nodes, because bearer tokens are sent there
+            # Role assignments take minutes to take effect, and Container Apps fails if it can't pull an image. The
+            # environment is created after them, and its creation takes as long.
             opts=place.under(self, after=_let_pull(self, name, args.registry, place, platform)),
         )
         self.environment = AzureEnvironment(
@@ -173,7 +173,7 @@ def _let_pull(
     ]
 
 
-# Any type of the package, to find the provider of a component.
+# Some type of the package azure-native, to look up the provider of a component.
 _ANY = "azure-native:app:Job"
 
 

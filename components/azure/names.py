@@ -18,7 +18,8 @@ PENDING = "-pending"
 
 LEASE_CONTAINER, LEASE_BLOB = "coreflux-mcp", "rotator"
 
-# Characters of the stack's name: names of vaults and storage accounts have at most 24, of apps and jobs 32.
+# Maximum number of characters of the stack's name in other names: names of vaults and storage accounts have at most 24
+# characters, names of apps and jobs 32.
 _VAULT_STACK, _STORAGE_STACK, _PLAIN_STACK = 6, 8, 12
 
 
@@ -101,7 +102,7 @@ class AzureIdentitiesArgs:
     location: str
     """Region of all resources, such as westeurope."""
     stack: str | None = None
-    """Part of resource names; by default the Pulumi stack's name."""
+    """Part of resource names; by default Pulumi's stack name."""
     generation: int = 1
     """Increase it to redeploy a destroyed stack while the names of its deleted vault and workspace are still
     reserved."""

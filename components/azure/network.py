@@ -70,8 +70,8 @@ def private_endpoint(
     name: str,
     parent: pulumi.ComponentResource,
 ) -> None:
-    """Declare a private endpoint for the resource with the id `of`, if `wanted` defines one. `what` is Azure's group
-    id."""
+    """Declare a private endpoint for the resource with the id `of`, if `wanted` defines one. `what` is the endpoint's
+    group id in Azure."""
     if not wanted or not wanted.private_endpoint:
         return
     place = environment.place

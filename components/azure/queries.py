@@ -13,13 +13,14 @@ from secretops.operations import external_certificates
 from secretops.platforms.azure import audit_tables
 from secretops.platforms.azure.audit_tables import RETURNS_VALUE
 
-# Purging a deleted vault is not logged: its diagnostic setting is gone.
+# The purge of a deleted vault is not logged, because the vault's diagnostic setting is already deleted.
 DELETED = ("SecretDelete", "SecretPurge", "VaultDelete")
 
-# Key Vault logs both, with or without subscribers (https://learn.microsoft.com/azure/key-vault/general/logging).
+# Key Vault logs these Event Grid notifications even without subscribers
+# (https://learn.microsoft.com/azure/key-vault/general/logging).
 NEAR, EXPIRED = "SecretNearExpiryEventGridNotification", "SecretExpiredEventGridNotification"
 
-# Words in the findings of secretops.engine.decisions and secretops.operations.external_certificates.
+# Words by which queries find the findings of secretops.engine.decisions and secretops.operations.external_certificates.
 NEAR_WORDS, EXPIRED_WORDS = ("expires",), ("expired", "due since", "overdue since")
 
 
@@ -55,8 +56,8 @@ def near_expiry(vault: str, supplied: Sequence[str], job: str) -> str:
 
 
 def expired(vault: str, secrets: Sequence[str], job: str) -> str:
-    """Return the query for current versions that are past their due day. It matches the vault's event, and lines that a
-    tick prints.
+    """Return the query for current versions that are past their due day. It finds the vault's events, and lines that
+    ticks print.
 
     Microsoft does not document the event's columns in each table.
     """
@@ -135,8 +136,8 @@ def _console(job: str) -> str:
 def _by_rotator(job: str) -> str:
     """Return the condition for lines of this stack's ticks.
 
-    It compares the start of the replica's name with the job's name, and the resource group of the environment: another
-    stack of the same name may log to the same workspace. It excludes init containers by their name.
+    The condition compares the start of the replica's name with the job's name. It also compares the environment's
+    resource group, since another stack of the same name may log to the same workspace. It excludes init containers.
     """
     group, name = job.partition("/providers/")[0], job.rpartition("/")[2]
     return (

@@ -26,7 +26,7 @@ LOG_READER = Role("Log Analytics Reader", "73c42c96-874c-492b-b04d-ab87d138a893"
 ACR_PULL = Role("AcrPull", "7f951dda-4ed3-4680-a7ca-43fe172d538d")
 REPOSITORY_READER = Role("Container Registry Repository Reader", "b93aa761-3e63-49ed-ac28-beffa264f7ac")
 
-# None of them may assign a role.
+# None of these roles allows assigning roles.
 ROLES = (SECRETS_USER, SECRETS_OFFICER, BLOB_CONTRIBUTOR, LOG_READER, ACR_PULL, REPOSITORY_READER)
 
 
@@ -53,7 +53,8 @@ class Grants:
         """
         kinds = authorization.PrincipalType
         definition = f"providers/Microsoft.Authorization/roleDefinitions/{role.guid}"
-        # Azure answers with the subscription of the scope (https://github.com/Azure/azure-rest-api-specs/issues/10939).
+        # Azure returns the role's id with the scope's subscription
+        # (https://github.com/Azure/azure-rest-api-specs/issues/10939).
         subscription = pulumi.Output.from_input(scope).apply(lambda known: "/".join(known.split("/")[:3]))
         return authorization.RoleAssignment(
             f"{self.name}-{what}",

@@ -24,7 +24,7 @@ class AzureRotationArgs(AzureArgs):
     manifest: Manifest
     """The `manifest` of a store. The component reads the file `broker.ca_file` in it from this machine."""
     image: pulumi.Input[str]
-    """The image of docs/operations/image.md."""
+    """The image that docs/operations/image.md builds."""
     identity: AzureIdentity | None = None
     """The job's identity. By default the component creates one, with roles on `vault` and `lease_container`."""
     vault: pulumi.Input[str] | None = None
@@ -34,7 +34,7 @@ class AzureRotationArgs(AzureArgs):
 
 
 class AzureRotation(Component):
-    """An hourly job of Container Apps. Contains no secret values."""
+    """An hourly job of Container Apps."""
 
     identity: AzureIdentity
 

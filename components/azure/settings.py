@@ -50,7 +50,7 @@ class VaultNetwork(Section):
     private_endpoint: PrivateEndpoint | None = None
 
     def is_way_in(self, own: str | None) -> bool:
-        """Return whether it allows any network other than `own`, the stack's subnet."""
+        """Return whether this section allows any network other than `own`, the stack's subnet."""
         others = [one for one in self.subnets if (known(one) or "").lower() != (own or "").lower()]
         return bool(self.addresses or others or self.private_endpoint)
 
@@ -95,16 +95,16 @@ class ContainerAppServer(ServerSection):
     """The MCP server on Azure Container Apps."""
 
     kind: Literal["containerapp"]
-    # An MCP session lives in one replica, and most clients keep no cookie for session affinity.
+    # An MCP session lives in one replica, and most MCP clients ignore the cookie for session affinity.
     replicas: ClassVar[int] = 1
     image: Image
     bootstrapped: bool = False
     """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
     is ready."""
     ingress: Literal["environment", "network"] = "environment"
-    """Who can connect. environment: other apps of its environment. network: the whole virtual network of the store's
+    """Who can connect. environment: apps in the same environment. network: the whole virtual network of the store's
     subnet."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""
     connection_tools: bool = False
-    """Allows the connection tools, which change broker and user for all MCP clients."""
+    """Allows connection tools, which change broker and user for all MCP clients."""

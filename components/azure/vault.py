@@ -11,8 +11,9 @@ from .names import LEASE_CONTAINER
 from .network import VaultNetworkArgs, private_endpoint, rules
 from .principals import AzureEnvironment
 
-# In production, and elsewhere: Key Vault's longest and shortest. A deleted vault keeps its name for this time. A vault
-# never changes it (Azure, Key Vault soft-delete): changing `environment` to or from production needs a new generation.
+# Days for which a deleted vault can be recovered, by whether the stack is a production stack: Key Vault's maximum and
+# minimum. For that time its name is reserved. It can't be changed (Azure, Key Vault soft-delete), so changing
+# `environment` to or from production requires a new generation.
 RECOVERY_DAYS = {True: 90, False: 7}
 
 _SKU = {True: storage.SkuName.STANDARD_ZRS, False: storage.SkuName.STANDARD_LRS}
@@ -39,7 +40,7 @@ def vault(
             sku=keyvault.SkuArgs(family="A", name=keyvault.SkuName.STANDARD),
             enable_rbac_authorization=True,
             enable_soft_delete=True,
-            # Azure accepts only true, which is permanent. Vaults outside of production have to be removable.
+            # Azure accepts only true, which is permanent. Other than in production, a vault must be removable.
             enable_purge_protection=True if production else None,
             soft_delete_retention_in_days=RECOVERY_DAYS[production],
             enabled_for_deployment=False,

@@ -42,9 +42,9 @@ class BrokerArgs:
     ) -> Broker:
         """Return the broker's entry in the manifest.
 
-        `home` is the folder of an embedded broker. If the broker requires a client certificate, its files are in the
-        folder `certificates`; if that is None, they are in the secret `certificate_secret`. With `authority`, the
-        folder also contains the broker's CA file. `ca_file` replaces the path of the CA file.
+        `home` is the folder of an embedded broker. If the broker requires a client certificate, the certificate's files
+        are in the folder `certificates`; if that is None, they are in the secret `certificate_secret`. With
+        `authority`, the folder also contains the broker's CA file. `ca_file` replaces the path of the CA file.
         """
         shown = certificates if self.client_certificate else None
         return Broker(
@@ -66,7 +66,8 @@ class BrokerArgs:
     def public_variables(
         self, *, log_level: str, agent_url: str | None = None, ca_file: str | None = None
     ) -> dict[str, str]:
-        """Return the server's public variables (Secret Management Guide, Environment-Specific Configuration).
+        """Return the server's environment variables that are not secret (Secret Management Guide, Environment-Specific
+        Configuration).
 
         `agent_url` is for an agent other than the Coreflux Copilot. `ca_file` replaces the CA file's path.
         """

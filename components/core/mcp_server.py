@@ -19,7 +19,7 @@ class McpServerArgs:
     secrets: Sequence[Secret] | None = None
     """The stack's secrets; by default those of the Secret Management Guide."""
     stack: str | None = None
-    """Part of resource names; by default the Pulumi stack's name."""
+    """Part of resource names; by default Pulumi's stack name."""
     log_level: str = "WARNING"
     agent_url: str | None = None
     """URL of an agent other than the Coreflux Copilot."""

@@ -13,18 +13,19 @@ PROJECT = "coreflux-mcp-secrets"
 
 DAY = 86400  # seconds
 
-# Characters. The MQTT specification has no limit below 65,535 bytes; brokers' user tables commonly have one.
+# Maximum number of characters of a broker user's name. MQTT allows 65,535 bytes, but brokers' user tables often allow
+# fewer.
 BROKER_USER_LIMIT = 64
 
 
-# The fields of client-cert, and the files of the launcher in a folder (the guide, Directory Structure).
+# Fields of the secret client-cert, and names of its files in a folder (Secret Management Guide, Directory Structure).
 CERTIFICATE_FILES = ("ca.crt", "client.crt", "client.key")
 
 _READ_BY_THE_LAUNCHER = {HTTP_TOKEN: "MCP_HTTP_TOKEN"}
 
 
 def variable_of(secret: str, field: str) -> str:
-    """Return the environment variable of a secret's field, as the launcher knows it."""
+    """Return the name of the environment variable in which the launcher expects a secret's field."""
     return _READ_BY_THE_LAUNCHER.get((secret, field)) or field_variable(secret, field)
 
 

@@ -44,7 +44,7 @@ class Platform:
     """Limitations of the store, each with a workaround."""
 
     value_remedies: Mapping[str, str] = MappingProxyType({})
-    """Remedies by pattern of keys in the stack file: where to put a value found there that is not one of the stack's
+    """Pattern of keys in the stack file -> the remedy if such a key has a secret value that is not one of the stack's
     secrets."""
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Any]:

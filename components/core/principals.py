@@ -37,7 +37,7 @@ class Namespace:
     provider: pulumi.ProviderResource
     known_name: str
     context: str | None
-    """Context of the kubeconfig; None for the current one."""
+    """Context of the kubeconfig; None means the current context."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Pods(Workload):
     sync_user: str
     """User name of External Secrets' service account at the API server. A cloud trusts tokens with this name."""
     sync_account: Callable[[Mapping[str, pulumi.Input[str]]], pulumi.Output[str]]
-    """Declares that service account with annotations, and returns its name."""
+    """Declares External Secrets' service account with annotations, and returns its name."""
     oidc_provider: pulumi.Input[str] | None = None
     """ARN of the cluster's OIDC provider in AWS."""
     oidc_issuer: pulumi.Input[str] | None = None

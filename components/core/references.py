@@ -14,7 +14,7 @@ class ReferenceKind(StrEnum):
     """How a server reads secrets. `matrix` maps pairs of store and server to these kinds."""
 
     NATIVE_REF = "NativeRef"  # the platform injects variables from the store
-    SYNCED_KEY = "SyncedKey"  # External Secrets copies it into a Kubernetes Secret
+    SYNCED_KEY = "SyncedKey"  # External Secrets copies secrets into Kubernetes Secrets
     MOUNTED_FILES = "MountedFiles"  # the store or the platform mounts files
     FETCHED = "Fetched"  # the launcher reads the store with the workload's identity
 
@@ -34,11 +34,11 @@ class InjectedFiles(MountedFiles):
     annotations: Mapping[str, str]
     """Annotations for each pod: what the agent reads, with which role, and into which files it writes."""
     files: Mapping[str, str]
-    """Public files for the agent: their texts by name."""
+    """Texts of public files for the agent, by file name."""
     address: str
     """URL at which the agent reads the store."""
     token_for: str | None
-    """Audience of the agent's login token, or None for the cluster's API server."""
+    """Audience of the agent's login token; None means the audience of the cluster's API server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class SyncedKey:
     """Entry `provider` of External Secrets' SecretStore."""
     secrets: tuple[str, ...]
     remotes: Mapping[str, str]
-    """Name of each secret in the store."""
+    """Names in the store, by secret."""
     version: str = ""
     """Name of the entry that contains a secret's version; empty if the store has no such entry."""
 
@@ -73,7 +73,7 @@ class Fetched:
     source: str
     secrets: tuple[str, ...]
     login_variable: str | None = None
-    """Variable that contains the path of a mounted login file."""
+    """Environment variable with the path of a mounted login file."""
     ca_file: str | None = None
     """PEM file on this machine with the CAs that sign the store's certificate."""
 

@@ -40,7 +40,7 @@ class SecretStoreArgs:
     secrets: Sequence[Secret] | None = None
     """The stack's secrets; by default those of the Secret Management Guide."""
     stack: str | None = None
-    """Part of resource names; by default the Pulumi stack's name."""
+    """Part of resource names; by default Pulumi's stack name."""
     production: bool = True
     """Whether secrets are protected from deletion, and recoverable after it."""
     grace_seconds: int = 3600
@@ -70,7 +70,7 @@ class SecretStoreArgs:
 
 
 class SecretStore(Component, ABC):
-    """A store on any platform. Owns containers, grants, schedule and trail. Contains no secret values."""
+    """A store on any platform, with access grants, rotation schedule and trail. Contains no secret values."""
 
     manifest: Manifest
     """Configuration of secretops. It is public."""

@@ -19,7 +19,8 @@ from .naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, physical_name, variabl
 
 CLIENT_CERT = "client-cert"
 CLIENT_CA = "client-ca"
-# Characters of the client's name. The name of its CA is 12 longer; a common name has at most 64 (RFC 5280).
+# Maximum number of characters of the client's name. The name of the client's CA has 12 more, and a common name may have
+# at most 64 (RFC 5280).
 LONGEST_NAME = 50
 # Default age, in days, at which an operator is reminded to supply a new value.
 REMIND_DAYS = 90
@@ -126,7 +127,8 @@ def declared(name: str, fields: tuple[str, ...], readers: tuple[Reader, ...], re
 # Names of the guide's secrets, which a stack can't declare.
 GUIDE = frozenset({"mqtt", "broker-admin", "agent-key", AGENT_ADMIN[0], CLIENT_CERT, CLIENT_CA})
 
-# Variables that the server (the guide, Environment-Specific Configuration; its parse_args) and the launcher use.
+# Environment variables that server and launcher read. The server's are in the Secret Management Guide (Environment-
+# Specific Configuration) and in its function parse_args.
 SERVER_VARIABLES = frozenset(
     {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY"}
     | {"MQTT_USER", "MQTT_PASSWORD", "MQTT_PASSWORD_FILE", "DO_AGENT_API_KEY", "DO_AGENT_API_KEY_FILE", "LOG_LEVEL"}
@@ -141,8 +143,8 @@ _VARIABLES = {
 
 
 def variables_of(secret: Secret) -> dict[str, str]:
-    """Map each field of a secret to the server's environment variable: as the Secret Management Guide names it, else by
-    `variable_of`."""
+    """Map each field of a secret to the server's environment variable. Its name is the Secret Management Guide's, or
+    else that of `variable_of`."""
     return dict(_VARIABLES.get(secret.kind) or {field: variable_of(secret.name, field) for field in secret.fields})
 
 

@@ -1,4 +1,4 @@
-"""The dotenv platform: a folder as the store, a process of this machine as the server."""
+"""The dotenv platform: a folder as the store, a process on this machine as the server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A folder as a dynamic resource: sub-folders, modes, public files and lines of config/.env.
 
-`diff` compares them with the disk, so that every `pulumi up` repairs drift. Other lines and files, such as values, are
-ignored.
+`diff` compares them with the disk, so that every `pulumi up` repairs drift. It ignores other lines and files, such as
+secret values.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]
 
 
 def _left_behind(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
-    """Reject a new root while the old root contains values: a rotation in an empty folder would change passwords in
-    use."""
+    """Yield an error if the root changes while the old root contains values: a rotation in an empty folder would change
+    passwords in use."""
     old = Path(olds["root"]) if "root" in olds else None
     if old and str(old) != news["root"] and (old / "versions").is_dir() and any((old / "versions").iterdir()):
         yield (
@@ -170,7 +170,7 @@ def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
             owned_files.check_owner(path, path.lstat().st_uid)
         except StoreError as error:
             yield str(error)
-            return  # each file below would get the same error
+            return  # files below it would get the same error
         if path in folders and not path.is_dir():
             yield _in_the_way(path)
             return

@@ -22,18 +22,18 @@ class LocalMcpServerArgs(McpServerArgs):
     references: MountedFiles | Fetched
     """Result of a store's `publish`, or your own references."""
     root: str
-    """Absolute path of the folder for config/mcp.json, which has the server's entry for MCP clients."""
+    """Absolute path of the folder that contains config/mcp.json, the server's entry for MCP clients."""
     source: str | None = None
     """Folder of the upstream server; by default the launcher finds or clones it."""
     folders: tuple[str, ...] = ("config",)
     """Folders to create below `root`, including those of a rotator."""
     env_file: bool = False
-    """Whether public variables go into config/.env, as with the dotenv store, instead of config/mcp.json."""
+    """Whether variables that are not secret are in config/.env, as with the dotenv store, or in config/mcp.json."""
 
 
 class LocalMcpServer(McpServer):
-    """The server's entry for MCP clients, and public variables. Contains no secret values. Starts no process: the MCP
-    client starts the launcher."""
+    """The server's entry for MCP clients, and its variables that are not secret. Starts no process: the MCP client
+    starts the launcher."""
 
     def __init__(self, name: str, args: LocalMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:local:McpServer", name, opts)

@@ -21,14 +21,14 @@ from .rotation import rotator_files, turn_on
 
 FOLDERS = ("config", "certs", "secrets", "versions", "log", UNITS)
 
-# Delivered files, named as the guide's files below /run/secrets, one per version; and certificates.
+# Names of delivered files: those of the Secret Management Guide below /run/secrets, with the version; and certificates.
 _FILES = {
     SecretKind.MQTT_USER: {"password": "secrets/mqtt_password-{version}"},  # nosec B105 - a path
     SecretKind.AGENT_KEY: {"api-key": "secrets/api_key-{version}"},
     SecretKind.X509: {field: f"certs/{field}" for field in ("ca.crt", "client.crt", "client.key")},
 }
 
-# The guide's modes of files that secretops writes. `pulumi up` repairs them.
+# Modes of files that secretops writes, as in the Secret Management Guide. `pulumi up` repairs them.
 _GUIDE_MODES = {"config/.env": "600", "certs/ca.crt": "644", "certs/client.crt": "644", "certs/client.key": "600"}
 
 
@@ -45,7 +45,7 @@ class DotenvSecretStoreArgs(SecretStoreArgs):
 
 
 class DotenvSecretStore(SecretStore):
-    """A folder with modes, schedule and trail. The component itself contains no secret values."""
+    """A folder as a store, with file modes, schedule and trail. The component itself contains no secret values."""
 
     def __init__(self, name: str, args: DotenvSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:dotenv:SecretStore", name, opts)
@@ -100,7 +100,7 @@ def _location(args: DotenvSecretStoreArgs) -> Location:
     for secret in for_server(args.every_secret):
         names, places = _delivery(secret, files=args.deliver == "files")
         if args.broker.ca_file and secret.kind is SecretKind.X509:
-            names.pop("ca.crt", None)  # the line of config/.env has the path of broker.ca_file
+            names.pop("ca.crt", None)  # config/.env contains the path of broker.ca_file instead
         variables[secret.name] = {field: name for field, name in names.items() if field not in places}
         paths[secret.name] = places
         file_variables[secret.name] = {

@@ -28,15 +28,15 @@ class LocalServer(ServerSection):
     kind: Literal["local"]
     is_remote: ClassVar[bool] = False
     keys_for_stores: ClassVar = {"reader": ("aws", "azure"), "folder": ("aws", "azure", "vault")}
-    # MCP clients start any number of launchers.
+    # Unknown, because MCP clients start any number of launchers.
     replicas: ClassVar[None] = None
     source: AbsolutePath | None = None
     """Folder of the upstream server; by default the launcher finds or clones it."""
     reader: Caller | None = None
     """Identity with which the launcher reads a store on AWS or Azure."""
     folder: Folder | None = None
-    """With a store other than dotenv, the folder for config/mcp.json, which has the server's entry for MCP clients.
-    Relative to the project or absolute."""
+    """With a store other than dotenv, the folder that contains config/mcp.json, the server's entry for MCP clients.
+    Absolute, or relative to the project."""
 
     @property
     def entry_folder(self) -> Path:

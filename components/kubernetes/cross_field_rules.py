@@ -13,12 +13,12 @@ from ..settings.sections import DeclaredSecret, OutsideBroker, OwnedAgent, Rotat
 from .pod_args import CERT_MANAGER, CHANGE_OVER, EVERYWHERE
 from .settings import KubernetesServer
 
-# Minutes and seconds until a pod has a new value, by store. With a grace period as short, External Secrets polls each
-# minute (operators.py).
+# Maximum time until a pod has a new value, in minutes and seconds, by store. With a short grace period, External
+# Secrets polls each minute (operators.py).
 TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180), "azure": ("three", 180), "vault": ("three", 180)}
 
-# Vault's agent polls every 30 s. While a secret of the server has no value, its pauses grow to five minutes (OpenBao
-# 2.7; docs/adr/0011).
+# The same time for Vault's agent. It polls every 30 s, but while a secret of the server has no value, its pauses grow
+# to five minutes (OpenBao 2.7; docs/adr/0011).
 BY_AN_AGENT = ("six", 360)
 
 

@@ -73,7 +73,7 @@ Namespace = Annotated[
         "for example coreflux-mcp",
     ),
 ]
-# Characters of a context's name in the manifest.
+# Maximum number of characters of a context's name in the manifest.
 LONGEST_CONTEXT = 253
 Context = Annotated[
     str,

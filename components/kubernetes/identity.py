@@ -13,7 +13,8 @@ from ..core.principals import Namespace, Pods, ServiceAccount
 from .names import SERVER, SYNC, Place, labels, name_of, user_of
 from .network import default_deny
 
-# The level is enforced as of 1.25, where it became stable, so that no upgrade stops a pod; the latest version warns.
+# The level's version 1.25, the first stable version, is enforced, so that no cluster upgrade stops a pod. The latest
+# version only warns.
 POD_SECURITY = {
     "pod-security.kubernetes.io/enforce": "restricted",
     "pod-security.kubernetes.io/enforce-version": "v1.25",
@@ -31,7 +32,7 @@ class KubernetesIdentityArgs:
     """Whether to create the namespace. If it exists already, you set its Pod Security level, and `pulumi destroy` does
     not delete it."""
     context: str | None = None
-    """Context of the kubeconfig, for Pulumi and `secretops`; None for the current one."""
+    """Context of the kubeconfig, for Pulumi and `secretops`; None means the current context."""
     stack: str | None = None
     """Part of labels; by default the Pulumi stack's name."""
     oidc_provider: pulumi.Input[str] | None = None
@@ -61,7 +62,7 @@ class KubernetesIdentity(Component):
             kubeconfig="",  # otherwise the SDK puts the path in KUBECONFIG into the state
             context=args.context,
             cluster_identifier=args.context or "current",
-            upsert_existing_objects=False,  # never take over objects that exist already
+            upsert_existing_objects=False,  # never adopt existing objects
             enable_config_map_mutable=True,  # changes a ConfigMap in place instead of replacing it
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -70,7 +71,7 @@ class KubernetesIdentity(Component):
             made = core.v1.Namespace(
                 f"{name}-namespace",
                 metadata=meta.v1.ObjectMetaArgs(name=args.namespace, labels={**labels(SERVER, stack), **POD_SECURITY}),
-                # Deleting or replacing the namespace would delete the values, which are no resources of the stack.
+                # Deleting or replacing the namespace would delete the secret values, which are not in the stack.
                 opts=pulumi.ResourceOptions(parent=self, provider=provider, protect=True),
             )
             namespace = name_of(made.metadata, args.namespace)

@@ -37,29 +37,30 @@ from .pods import (
     token_volume,
 )
 
-# Port of the launcher and the Service: EKS' network policies need the same port (docs.aws.amazon.com/eks, Limit
-# pod traffic with Kubernetes network policies). Not 8000, where the server's tool verify_lot_snippet finds a verifier.
+# Port of the launcher and the Service: EKS' network policies need the same port (docs.aws.amazon.com/eks, Limit pod
+# traffic with Kubernetes network policies). Port 8000 is for the verifier that the server's tool verify_lot_snippet
+# calls.
 PORT = 8080
 
-# CPU and memory as in the server's example for Kubernetes; the disk is for its log.
+# CPU and memory as in the server's example for Kubernetes. The ephemeral storage is for the server's log.
 RESOURCES = Resources(
     requests={"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"}, limits={"cpu": "500m", "memory": "512Mi"}
 )
 
-# Seconds between the removal of a pod's endpoint and SIGTERM, for nodes and ingresses to update. Python sleeps: the
-# kubelet's own sleep needs Kubernetes 1.30.
+# Seconds between the removal of a pod's endpoint and SIGTERM, in which nodes and ingresses update. Python sleeps,
+# because the kubelet's own sleep action requires Kubernetes 1.30.
 DRAIN = 5
 
-# Seconds until SIGKILL, DRAIN included. The launcher ends within 5 (docs/operations/http.md); the rest is margin.
+# Seconds until SIGKILL, including DRAIN. The launcher ends within 5 seconds (docs/operations/http.md).
 END_WITHIN = 20
 
-# A Service without ready pods is no error: pods become ready with their first values, after `pulumi up`.
+# Don't wait for ready pods behind the Service: pods become ready with their first values, after `pulumi up`.
 SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
 
-# `pulumi up` waits until every replica is updated and available, as `kubectl rollout status` does, unless replicas were
-# unavailable before: the first values come after the first `up`. A rollout keeps available replicas (maxUnavailable 0),
-# so one that hangs fails `up`. JSONPath of RFC 9535, for pulumi-kubernetes 4.24 or newer (its CHANGELOG.md,
-# pulumi.com/waitFor).
+# Condition for which `pulumi up` waits: every replica is updated and available, as for `kubectl rollout status`. It
+# does not wait if replicas were unavailable before, since the first values come after the first `up`. A rollout keeps
+# replicas available (maxUnavailable 0), so a rollout that hangs fails `up`. The condition is a JSONPath of RFC 9535,
+# for pulumi-kubernetes 4.24 or newer (its CHANGELOG.md, pulumi.com/waitFor).
 _COMPLETE = "@.updatedReplicas == @.replicas && @.availableReplicas == $.spec.replicas"
 _NEVER_READY = "@.conditions[?@.reason == 'MinimumReplicasUnavailable']"
 ROLLED_OUT = f"jsonpath={{$[?{_COMPLETE} || {_NEVER_READY}]}}"
@@ -70,27 +71,26 @@ class KubernetesMcpServerArgs(PodArgs, McpServerArgs):
     references: MountedFiles | SyncedKey
     """Where the launcher reads secrets: the result of a store's `publish`, or your own references."""
     mounted: Sequence[pulumi.Input[str]] = (SECRETS,)
-    """Names of the Kubernetes Secrets to mount. With SyncedKey, External Secrets creates the mounted Secrets
-    instead."""
+    """Names of the Kubernetes Secrets to mount. Ignored with SyncedKey: pods then mount the Secrets that External
+    Secrets creates."""
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
     """Service account of the pods (`principal` of a KubernetesIdentity), or arguments to create an identity."""
     replicas: int = 2
     rollout_seconds: int = 300
     """Seconds that `pulumi up` waits for new pods, if the server was ready before."""
     allowed_hosts: Sequence[str] = ()
-    """Host names by which MCP clients reach the server, in addition to the Service's, such as an ingress' name."""
+    """Host names by which MCP clients reach the server, in addition to the Service's, such as that of an Ingress."""
     connection_tools: bool = False
-    """Allows the connection tools, which change broker and user for all MCP clients."""
+    """Allows connection tools, which change broker and user for all MCP clients."""
     grace_seconds: int = 3600
     """Seconds that previous versions stay valid. External Secrets polls often enough to sync within that time."""
     has_rotator: bool = False
-    """Whether a KubernetesRotator runs in the namespace. Its ConfigMap then contains the CA certificates of rotator and
-    server."""
+    """Whether a KubernetesRotator runs in the namespace. The rotator's ConfigMap then contains the CA certificates of
+    rotator and server."""
 
 
 class KubernetesMcpServer(McpServer):
-    """A Deployment with Service, disruption budget and network policy. Contains no secret values, and grants no
-    access."""
+    """A Deployment with Service, disruption budget and network policy. Grants no access."""
 
     def __init__(self, name: str, args: KubernetesMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, opts, formerly="")
@@ -109,7 +109,7 @@ class KubernetesMcpServer(McpServer):
             core.v1.ConfigMap(f"{name}-stack", metadata=place.metadata(STACK), data=files, opts=place.child)
         variables = args.public_variables(ca_file=CA_FILE)
         public = core.v1.ConfigMap(f"{name}-public", metadata=place.metadata(PUBLIC), data=variables, opts=place.child)
-        to_store = [to_vault(secrets.address, args)] if isinstance(secrets, InjectedFiles) else []  # for its agent
+        to_store = [to_vault(secrets.address, args)] if isinstance(secrets, InjectedFiles) else []  # for Vault's agent
         allow(
             f"{name}-server-network",
             SERVER,
@@ -135,7 +135,7 @@ class KubernetesMcpServer(McpServer):
                     metadata=pod_metadata(
                         args,
                         place,
-                        # New variables need new pods.
+                        # pods must be replaced when variables change
                         {
                             "coreflux-mcp-secrets/public-sha256": _digest(variables),
                             **(secrets.annotations if isinstance(secrets, InjectedFiles) else {}),
@@ -167,7 +167,7 @@ def _reachable(name: str, place: Place) -> None:
         metadata=place.metadata(SERVER),
         spec=policy.v1.PodDisruptionBudgetSpecArgs(
             max_unavailable=1,
-            # Otherwise nodes can't be drained while pods wait for their first values.
+            # With another policy, nodes can't be drained while pods wait for their first values.
             unhealthy_pod_eviction_policy="AlwaysAllow",
             selector=meta.v1.LabelSelectorArgs(match_labels=selector(SERVER)),
         ),
@@ -224,12 +224,12 @@ def _pod(
                     core.v1.EnvVarArgs(
                         name="POD_NAME",
                         value_from=core.v1.EnvVarSourceArgs(
-                            # As the API server completes it: after the loss of the state, `up` can't change this field.
+                            # With the default api_version: after a loss of the state, `up` can't change this field.
                             field_ref=core.v1.ObjectFieldSelectorArgs(api_version="v1", field_path="metadata.name")
                         ),
                     ),
-                    # With the launcher's suffix it has about 45 characters: MQTT 3.1.1 guarantees 23, and leaves more
-                    # to the broker (section 3.1.3.1).
+                    # With the launcher's suffix, the client id has about 45 characters. Brokers must accept 23, and may
+                    # accept more (MQTT 3.1.1, section 3.1.3.1).
                     core.v1.EnvVarArgs(name="MQTT_CLIENT_ID", value="$(POD_NAME)"),
                 ],
                 env_from=[core.v1.EnvFromSourceArgs(config_map_ref=core.v1.ConfigMapEnvSourceArgs(name=public))],
@@ -243,7 +243,7 @@ def _pod(
                         )
                     )
                 ),
-                # Probes are answered while a tool blocks; a busy node should not end every session.
+                # The launcher answers probes even while a tool blocks. The limits are long, in case a node is busy.
                 startup_probe=_probe("/healthz", period=2, failures=60),
                 liveness_probe=_probe("/healthz", period=10, failures=12),
                 readiness_probe=_probe("/readyz", period=5, failures=8),

@@ -22,12 +22,12 @@ SECRETS = "coreflux-mcp-secrets"
 CERTS = "coreflux-mcp-certs"
 # Contains every version of every secret. Only the rotator reads it.
 VERSIONS = "coreflux-mcp-versions"
-# Prefix of the Secrets of External Secrets, one for each secret that has a value.
+# Prefix of the Secrets that External Secrets creates, one for each secret that has a value.
 SYNCED = f"{SECRETS}-"
 STORE = "coreflux-mcp-store"
 # The service account with which External Secrets reads a store. No pod uses it.
 SYNC = "coreflux-mcp-sync"
-# Mounted in place of CERTS if cert-manager writes the certificate: a Secret has only one writer.
+# Replaces CERTS if cert-manager writes the certificate, so that each Secret has only one writer.
 CERTIFICATE = "coreflux-mcp-certificate"
 # Field -> cert-manager's key in CERTIFICATE. The ca.crt there is the CA of the client certificate, not of the broker.
 CERTIFICATE_KEYS = {"client.crt": "tls.crt", "client.key": "tls.key"}
@@ -40,10 +40,10 @@ DEFAULT_DENY = "coreflux-mcp-default-deny"
 # The label with the stack's name.
 INSTANCE = "app.kubernetes.io/instance"
 
-# Characters of a label's value (Kubernetes, Labels and Selectors).
+# Maximum number of characters of a label's value (Kubernetes, Labels and Selectors).
 LABEL_LIMIT = 63
 
-# Keys as in the guide, which are also the launcher's files.
+# Keys in Kubernetes Secrets, as in the Secret Management Guide. They are also the names of the launcher's files.
 _KEYS = {
     SecretKind.MQTT_USER: {"username": "mqtt-user", "password": "mqtt-password"},  # nosec B105 - a key's name
     SecretKind.AGENT_KEY: {"api-key": "api-key"},

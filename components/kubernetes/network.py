@@ -1,7 +1,7 @@
 """Network policies. `default_deny` denies all connections that no other policy allows.
 
-A further policy can only allow more, so the stack file has the limits. Pods are selected by namespace, since CIDRs do
-not match pods with every network plugin.
+Another policy can only allow more, so the stack file sets the limits. Pods are selected by namespace, since with some
+network plugins CIDRs do not match pods.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ Ingress = networking.v1.NetworkPolicyIngressRuleArgs
 Peer = networking.v1.NetworkPolicyPeerArgs
 Port = networking.v1.NetworkPolicyPortArgs
 
-# All addresses -> those that are not public, such as a cloud's metadata service (RFC 6890).
+# Network of all addresses -> the networks in it that are not public, such as that of a cloud's metadata service
+# (RFC 6890).
 NOT_PUBLIC = {
     "0.0.0.0/0": ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
     "::/0": ("::1/128", "fc00::/7", "fe80::/10"),
@@ -58,7 +59,7 @@ def allow(
 
 
 def to_dns(args: NetworkArgs) -> Egress:
-    """Allow DNS: to pods of any namespace, nodes and a cloud's resolver."""
+    """Allow DNS to all pods and to `dns_cidrs`."""
     ports = [Port(port=port, protocol=protocol) for port in args.dns_ports for protocol in ("UDP", "TCP")]
     return Egress(to=[_ANY_POD, *_blocks(args.dns_cidrs)], ports=ports)
 
@@ -79,8 +80,8 @@ def to_api_server(args: NetworkArgs) -> Egress:
 
 
 def to_copilot(args: NetworkArgs) -> list[Egress]:
-    """Allow HTTPS to the Copilot, for the tool request_lot_code. It has no fixed addresses: by default all public
-    addresses are allowed.
+    """Allow HTTPS to the Copilot, for the tool request_lot_code. By default all public addresses are allowed, since the
+    Copilot has no fixed addresses.
 
     If `copilot_cidrs` is empty, return no rule, since a rule without peers would allow every address.
     """

@@ -29,12 +29,13 @@ from .names import (
 )
 from .pod_args import CHANGE_OVER, TO_A_VOLUME, CertificateIssuerArgs
 
-# Lifetime of a certificate, 90 days: cert-manager's default, and the guide's maximum for passwords.
+# Lifetime of a certificate, 90 days: cert-manager's default, and the Secret Management Guide's maximum for passwords.
 LIFE = "2160h"
-# Time before the end of LIFE at which cert-manager renews: a third.
+# How long before the end of LIFE cert-manager renews a certificate: a third of LIFE.
 RENEW_BEFORE = "720h"
 
-# Minutes between two polls of a store, as for launchers that fetch. Each poll is a line of its audit log.
+# Maximum minutes between two polls of a store, as for launchers that fetch. The store's audit log has a line for each
+# poll.
 MOST_SYNC_MINUTES = 5
 
 

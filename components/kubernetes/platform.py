@@ -44,7 +44,7 @@ class Kubernetes(Platform):
         from secretops.errors import UsageError
         from secretops.platforms.kubernetes.kubeconfig import select_context
 
-        try:  # a preview needs no cluster
+        try:  # checks the kubeconfig only: a preview needs no cluster
             select_context(settings.server.context)
         except UsageError as error:
             raise pulumi.RunError(str(error)) from None

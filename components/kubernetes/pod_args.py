@@ -1,5 +1,5 @@
-"""Arguments of a cluster's components. Does not import pulumi_kubernetes: the settings import this module, also where
-only another platform's SDK is installed."""
+"""Arguments of a cluster's components. Does not import pulumi_kubernetes, because the settings import this module even
+where only another platform's SDK is installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pulumi
 if TYPE_CHECKING:
     from pulumi_kubernetes import core
 
-# Seconds until a kubelet updates a volume (docs/operations/kubernetes.md), and until a launcher changes clients.
+# Maximum seconds until a kubelet updates a volume (docs/operations/kubernetes.md), and until a launcher then replaces
+# its MQTT client.
 TO_A_VOLUME, CHANGE_OVER = 120, 60
 
 EVERYWHERE = ("0.0.0.0/0", "::/0")
@@ -21,8 +22,8 @@ EVERYWHERE = ("0.0.0.0/0", "::/0")
 DNS_CIDRS = ("169.254.20.10/32", "169.254.10.10/31", "169.254.169.254/32")
 # Ports of DNS pods: 5353 on OpenShift (cluster-dns-operator, dns/daemonset.yaml), 8053 on Gardener (gardener, coredns).
 DNS_PORTS = (53, 5353, 8053)
-# Ports of the Service `kubernetes` and of API servers (kubeadm, minikube, MicroK8s): plugins differ in which they
-# match.
+# Ports of the Service `kubernetes`, and of API servers (kubeadm, minikube, MicroK8s). Some network plugins match the
+# Service's port, some the API server's.
 API_SERVER_PORTS = (443, 6443, 8443, 16443)
 CERT_MANAGER = "cert-manager.io"
 
@@ -46,7 +47,7 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
-    """Networks that pods may communicate with, as CIDRs and ports."""
+    """CIDRs and ports with which pods may communicate."""
 
     broker_cidrs: Sequence[str] = EVERYWHERE
     """Networks of the broker. Pods can connect to no other address on its port."""

@@ -15,7 +15,7 @@ from .pod_args import PodArgs, Resources
 # uid and gid of the image; above 10000, so that they differ from those of a node's users.
 USER = 10001
 
-# Mode of a file with a value: readable for root, and by fsGroup for the pod's group.
+# Mode of a file with a value: readable for root and, through fsGroup, for the pod's group.
 READABLE = 0o440
 
 FOLDER = "/etc/coreflux-mcp"
@@ -31,7 +31,7 @@ TOKEN = "vault-token"  # noqa: S105  # nosec B105 - a volume's name
 def pod_security(args: PodArgs) -> core.v1.PodSecurityContextArgs:
     """Return the `restricted` level's settings of a pod (Kubernetes, Pod Security Standards).
 
-    With `run_as` platform they have no uid and fsGroup: OpenShift assigns these, and rejects others (docs.redhat.com,
+    With `run_as` platform, they omit uid and fsGroup, which OpenShift assigns. It rejects others (docs.redhat.com,
     Managing security context constraints).
     """
     user = USER if args.run_as == "image" else None
@@ -86,7 +86,7 @@ def scratch() -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
     volume = core.v1.VolumeArgs(
         name="tmp", empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit="64Mi")
     )
-    return volume, core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")  # noqa: S108  # nosec B108 - of the pod alone
+    return volume, core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")  # noqa: S108  # nosec B108 - each pod has its own
 
 
 def stack_files(*keys: str) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
@@ -101,8 +101,8 @@ def stack_files(*keys: str) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs
 
 
 def token_volume(name: str, file: str, audience: str | None) -> core.v1.VolumeArgs:
-    """Return a volume with a token of the pod's service account, which kubelets renew. `audience` None means the API
-    server."""
+    """Return a volume with a token of the pod's service account, which kubelets renew. If `audience` is None, it is
+    for the API server."""
     token = core.v1.ServiceAccountTokenProjectionArgs(path=file, audience=audience, expiration_seconds=3600)
     return core.v1.VolumeArgs(
         name=name,

@@ -44,10 +44,11 @@ RESOURCES = Resources(
     requests={"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "64Mi"}, limits={"cpu": "500m", "memory": "256Mi"}
 )
 
-# Seconds after its scheduled time in which a tick may start. A later one is skipped: the next one does the same work.
+# Seconds after its scheduled time in which a tick may start. After that, the tick is skipped, and the next tick does
+# its work.
 START_WITHIN = 600
 
-# Seconds after which a tick is stopped, before the next one, which recovers from any step.
+# Seconds after which a tick is stopped. The next tick starts later, and recovers from any step.
 LONGEST_TICK = 1800
 
 # Seconds that a finished Job and its log remain. While a failed Job exists, the alert KubeJobFailed of
@@ -61,11 +62,11 @@ class StoreElsewhere:
 
     address: str
     audience: str | None
-    """Audience of the token; None for the API server."""
+    """Audience of the token; None means the API server's audience."""
     token: str
     """Path of the token in the pod."""
     files: Mapping[str, str]
-    """Public files for the login: their texts by name."""
+    """Texts of public files for the login, by file name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +80,11 @@ class KubernetesRotatorArgs:
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
     """Service account of the server's pods, or arguments to create an identity. The rotator uses its namespace."""
     elsewhere: StoreElsewhere | None = None
-    """The store, if it is outside the cluster's namespace. The rotator then has no rights in the cluster."""
+    """The store, if it is not the namespace's Secrets. The rotator then has no rights in the cluster."""
 
 
 class KubernetesRotator(Component):
-    """An hourly tick, as a CronJob with account, grants, manifest and network policy. Contains no secret values.
+    """An hourly tick, as a CronJob with account, grants, manifest and network policy.
 
     A Job fails if its tick fails. Its log and `secretops status` report what an operator has to do.
     """
@@ -182,11 +183,11 @@ def _pod(
     mounted = [scratch(), stack_files(*files)]
     if elsewhere:
         mounted.append(shown_token(elsewhere.token, elsewhere.audience))
-    elif pods.certificate_issuer:  # without cert-manager, secretops reads the certificate from the store
+    elif pods.certificate_issuer:  # otherwise secretops reads the certificate from the store
         mounted.append(secret_files("certs", CERTS_FOLDER, *certificates(broker, pods)))
     return core.v1.PodSpecArgs(
         service_account_name=account,
-        automount_service_account_token=elsewhere is None,  # to write the Secrets
+        automount_service_account_token=elsewhere is None,  # the token is for writing Secrets
         enable_service_links=False,
         image_pull_secrets=pull_secrets(pods),
         restart_policy="Never",

@@ -47,7 +47,7 @@ CERT_MANAGER = user_of("cert-manager", "cert-manager")
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesSecretStoreArgs(PodArgs, SecretStoreArgs):
-    """Arguments of the store. The settings of pods are for its rotator."""
+    """Arguments of the store. Those of PodArgs are for its rotator."""
 
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
     """Service account of the server's pods (`principal` of a KubernetesIdentity), or arguments to create an identity.
@@ -84,7 +84,7 @@ class KubernetesSecretStore(SecretStore):
         # With cert-manager, the store has no versions of the certificate.
         shown = None if issued else CLIENT_CERT
         self.manifest = args.manifest(store=self._location, broker=args.broker.location(certificate_secret=shown))
-        # Without a spec: the rotator may update the object, but not create it.
+        # Created here, without a spec, because the rotator may update the object, but not create it.
         coordination.v1.Lease(
             f"{name}-lease",
             metadata=Place.of(self, namespace, ROTATOR, args.stack_name).metadata(LEASE),

@@ -74,14 +74,14 @@ class KubernetesServer(ServerSection):
     """Whether to create the namespace. If it exists already, you set its Pod Security level, and `pulumi destroy` does
     not delete it."""
     context: Context | None = None
-    """Context of the kubeconfig, by default the current one."""
+    """Context of the kubeconfig; by default the current context."""
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     rollout_seconds: Annotated[int, between(30, 3600, "seconds")] = 300
     """Seconds that `pulumi up` waits for new pods, if the server was ready before. Pods are replaced one by one."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
-    """Host names by which MCP clients reach the server, in addition to the Service's, such as an ingress' name."""
+    """Host names by which MCP clients reach the server, in addition to the Service's, such as that of an Ingress."""
     connection_tools: bool = False
-    """Allows the connection tools, which change broker and user for all MCP clients."""
+    """Allows connection tools, which change broker and user for all MCP clients."""
     broker_cidrs: Networks = EVERYWHERE
     dns_cidrs: NetworksOrNone = DNS_CIDRS
     dns_ports: Ports = DNS_PORTS
@@ -108,8 +108,8 @@ class KubernetesServer(ServerSection):
     oidc_issuer: Issuer | None = None
     """For store azure: Entra then trusts External Secrets' service account."""
     reference: Literal["MountedFiles", "SyncedKey"] | None = None
-    """How pods get the secrets, only if the store is vault. MountedFiles, the default: Vault's agent, which needs its
-    injector in the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
+    """How pods get secrets from store vault. MountedFiles, the default: Vault's agent writes files, which requires its
+    injector in the cluster. SyncedKey: External Secrets writes Kubernetes Secrets."""
     vault_cidrs: Networks = EVERYWHERE
     oidc_provider: OidcProvider | None = None
     """For store aws: AWS then trusts External Secrets' service account."""

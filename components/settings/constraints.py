@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from .plain_values import looks_random, shown_name
 
-# Attribute of a validator's function: keywords of JSON Schema.
+# Name of the attribute of a validator's function that contains its JSON Schema keywords.
 KEYWORDS = "keywords"
 
 
@@ -57,7 +57,7 @@ def parsed(
     """Return a validator that replaces text by `parse(text)`. `parse` raises ValueError for invalid text.
 
     `meant` returns the remedy for a frequent mistake. With `is_id`, the text may look random, since a machine generates
-    it. With `is_host`, an error may print the text if it is the name of a host. `keywords` as for `validator`.
+    it. With `is_host`, an error may print the text if it is the name of a host. `keywords` is as for `validator`.
     """
 
     def check(text: str) -> str:
@@ -67,12 +67,12 @@ def parsed(
             raise refused(rule, meant(text) or remedy, shown=shown_name(text, host=True) if is_host else None) from None
         return found if is_id else no_value(found)
 
-    # An extension of VS Code's, which the YAML language server shows instead of the pattern.
+    # A keyword of VS Code. The YAML language server shows its text instead of the pattern.
     message = {"patternErrorMessage": rule} if "pattern" in keywords else {}
     return validator(check, {**keywords, **message})
 
 
-# What the JSON Schema says of formats that functions check. Each pattern matches all valid text, and some other text.
+# Patterns in the JSON Schema for text that a function checks. Each matches all valid text, and some invalid text.
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _NOT_A_NUMBER = r"(?!(?:.*\.)?(?:[0-9]+|0x[0-9A-Fa-f]*)\.?$)"
 IPV4, _IPV6 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}", "[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*"
@@ -83,7 +83,8 @@ NETWORK = rf"{IPV4}/(?:[0-9]|[12][0-9]|3[0-2])|{_IPV6}/(?:0|[1-9][0-9]{{0,2}})"
 GUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 ONE_LINE = r"\S(?:.*\S)?"
 
-# Groups with flags, which JSON Schema's patterns do not have; and classes of letters, which are not ASCII everywhere.
+# Groups with flags, which JSON Schema's patterns can't have; and character classes, which JSON Schema may not limit to
+# ASCII.
 _FLAGS, _CLASSES = re.compile(r"\(\?[a-z]+:"), re.compile(r"\[.*?\]|\\[wd]")
 
 
@@ -166,8 +167,8 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
 
 
 def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
-    """Return a validator that accepts one of `numbers`, which are in rising order. The remedy is the next larger
-    number."""
+    """Return a validator that accepts one of `numbers`, which are in ascending order. The remedy suggests the next
+    larger number."""
 
     def check(number: int) -> int:
         if number not in numbers:
@@ -196,15 +197,15 @@ def parse_network(text: str) -> str:
 
 
 def network_meant(text: str) -> str | None:
-    """Return the remedy for an address, a netmask or host bits in place of a network; None for other text."""
+    """Return the remedy for an address without a prefix, a netmask or host bits; None for other text."""
     try:
         return f"write {ipaddress.ip_interface(text.partition('%')[0]).network}"
     except ValueError:
         return None
 
 
-# Prefixes of the largest networks of clients: an IPv4 /8 has an owner, an IPv6 /16 contains a provider's addresses;
-# unique local addresses (RFC 4193) belong to an organization.
+# Prefix lengths of the largest networks that one organization may have: /8 for IPv4, /16 for IPv6. Unique local IPv6
+# addresses (RFC 4193) always belong to one organization.
 _LARGEST_IPV4, _LARGEST_IPV6 = 8, 16
 _UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 
@@ -224,7 +225,8 @@ def parse_network_of_clients(text: str) -> str:
 # RFC 1918.
 _PRIVATE = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
-# Shortest and longest prefix that Azure's firewalls accept, and that of an address (Azure Storage, IP network rules).
+# Prefix lengths: the shortest and the longest that Azure's firewalls accept for a network (Azure Storage, IP network
+# rules), and that of a single address.
 _LARGEST, _SMALLEST, _ADDRESS = 8, 30, 32
 
 

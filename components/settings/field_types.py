@@ -1,4 +1,4 @@
-"""Types of a stack file's entries, each with its rule and its remedy. Those of one platform are in its folder."""
+"""Types of a stack file's entries, each with its rule and remedy. A platform's own types are in its folder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")
 def _host_meant(text: str) -> str | None:
     try:
         name = parse_host(text[1:-1] if text.startswith("[") else text.encode("idna").decode())
-    except ValueError:  # UnicodeError is one
+    except ValueError:  # UnicodeError is a ValueError
         return None
     return f"write {name}" if "." in name or ":" in name else None
 
@@ -98,7 +98,8 @@ ClientNetworks = Annotated[tuple[ClientNetwork, ...], AfterValidator(distinct)]
 NetworksOrNone = Annotated[tuple[Network, ...], AfterValidator(distinct)]
 
 
-# As constraints.HOST: patterns of what functions check. A path with .. may be valid in more ways.
+# Patterns in the JSON Schema for text that a function checks, like constraints.HOST. They match all paths with .. that
+# may be valid.
 _FOLDER = (
     r"(?=.*\.\.)(?!(\.{1,2}/?)+$)[^~].*"
     r"|(?!~)(?!/+[^/]*/*$)(?!/+(proc|sys)/)(?!(.*/)?\.[gG][iI][tT](/|$))(?!(\./?)+$)\S(.*\S)?"

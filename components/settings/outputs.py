@@ -31,7 +31,7 @@ class MayBeOutput:
             if place is None or info.context is None:
                 return check(
                     tuple(entry) if isinstance(entry, list) else entry
-                )  # strict mode accepts no list here: the JSON is already parsed
+                )  # pydantic's strict mode accepts only a tuple here
             output: pulumi.Output[Any] = info.context[place]
             return output.apply(lambda known: _once_known(place, inner, known))
 

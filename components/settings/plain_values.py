@@ -21,7 +21,7 @@ _SAYS_SECRET = re.compile(rf"passw|pwd|secret|token|credential|{_KEYS}$", re.IGN
 # A key of another program's configuration: aws:secretKey, but not aws:skipCredentialsValidation.
 _ENDS_AS_SECRET = re.compile(rf"{_KEYS}$", re.IGNORECASE)
 
-# Text that is a secret value anywhere.
+# Text that is a secret value under any key.
 _IS_SECRET = re.compile(
     r"-----BEGIN "  # PEM
     r"|\b(do[opr]_v1_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|hv[sb]\.|AKIA[0-9A-Z]{12}|eyJ[\w-]{8,4096}\.)"  # tokens
@@ -36,9 +36,9 @@ _IS_URL_OF_LOGIN = re.compile(r"[a-z0-9+.-]://([^\s/?#]*@|[^\s/?#@:]*:(?!\d{1,5}
 # A login before a host. An image with its digest does not match.
 _IS_LOGIN = re.compile(r"^[^\s/:@]+:\S+@(?!sha256:)")
 
-# Places of names that may contain a colon and an @: users of a cluster (oidc:alice@example.com,
-# ISSUER#alice@example.com),
-# contexts, topics, subjects of tokens. There a URL has a login only before its path.
+# Keys whose entries may contain a colon and an @ although they are no logins: users of a cluster
+# (oidc:alice@example.com, ISSUER#alice@example.com), contexts, topics, subjects of tokens. In these entries, only an @
+# before a URL's path marks a login.
 _NAMES_WITH_AT = re.compile(r"^(store\.(operators\.|jwt\.(server|rotator)$)|server\.context$|broker\.topics\.)")
 
 _SECRET_OF = (
@@ -74,7 +74,7 @@ def says_secret(key: str) -> bool:
 
 
 def values_in(where: str, entry: Any, *, secret: bool = False, kind: object = None) -> Iterator[Problem]:
-    """Yield a problem for each entry at or below `where` that looks like a secret value. It never contains the value.
+    """Yield a problem for each entry at or below `where` that looks like a secret value. No problem contains the value.
 
     `secret` is True if the entry's key shows that the entry is a secret value. `kind` is the kind of the section.
     """
@@ -97,14 +97,14 @@ def _looks_secret(where: str, text: str) -> bool:
     return bool(_IS_SECRET.search(text) or _IS_URL_WITH_LOGIN.search(text) or _IS_LOGIN.search(text))
 
 
-# Minimal numbers of characters, of a text and of a part between separators, that may be a generated value.
+# A text with fewer characters, or without a part of this length between separators, is no generated value.
 _SHORTEST, _SHORTEST_PART = 20, 12
 
 _SEPARATORS = re.compile(r"[-._:/\s]+")
 _WORD = re.compile(r"[a-z]{3,16}|[A-Z]{3,16}|[A-Z][a-z]{2,15}")
 
-# The last character of each run of capitals, lower-case letters (with a capital before them) or digits. Names such as
-# PlantBroker2 have at most one in four characters, generated values one in two or three.
+# The last character of each run of capital letters, digits, or lower-case letters with a capital before them. In names
+# such as PlantBroker2, at most one in four characters ends a run; in generated values, one in two or three.
 _CHANGE = re.compile(r"[a-z](?![a-z])|[0-9](?![0-9])|[A-Z](?![A-Za-z])|[^A-Za-z0-9]")
 
 # A GUID is an id, and not a secret value.
@@ -112,7 +112,7 @@ _GUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECA
 
 
 def looks_random(text: str) -> bool:
-    """Return whether a text of at least 20 characters has few words, and mixes letters and digits."""
+    """Return whether a text has at least 20 characters, contains few words, and mixes letters and digits."""
     parts = _SEPARATORS.split(_GUID.sub("guid", text))
     size = sum(map(len, parts))
     words = sum(len(part) for part in parts if _WORD.fullmatch(part))
@@ -123,7 +123,7 @@ def looks_random(text: str) -> bool:
 
 
 def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> Iterator[Problem]:
-    """Yield a problem for each key of a provider, such as aws:secretKey, that has a secret value as its text.
+    """Yield a problem for each key of a provider, such as aws:secretKey, whose text is a secret value.
 
     `encrypted` has the keys with a `secure:` entry.
     """
@@ -147,7 +147,7 @@ _URL = re.compile(r"(?P<begin>[a-z][a-z0-9+.-]{1,11}://([a-z0-9_-]+(\.[a-z0-9_-]
 _BARE_HOST = re.compile(r"(?P<begin>([a-z0-9_-]+\.)+[a-z]{2,}" + _PORT_AND_REST)
 _IPV4 = r"\d{1,3}(\.\d{1,3}){3}"
 _IPV4_NETWORK = re.compile(rf"(?P<begin>{_IPV4}([/-]({_IPV4}|\d{{1,3}})|:\d{{1,5}})?)(?P<rest>)")
-# Before a name: the service, region and account of an ARN, or the root of an Azure resource id.
+# What precedes a name: the service, region and account of an ARN, or the start of an Azure resource id.
 _NAMESPACE = re.compile(
     r"(?P<begin>arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:\d{0,12}:|/subscriptions/)(?P<rest>[\w+=,.@:/()-]*)", re.ASCII
 )
@@ -184,7 +184,7 @@ _MEASURE = re.compile(r"_(days|hours|minutes|seconds)$")
 
 
 def _measures(where: str, entry: Any) -> bool:
-    # password_days is a number of days, and no password
+    # password_days is a number of days, not a password
     return isinstance(entry, int) and not isinstance(entry, bool) and bool(_MEASURE.search(where))
 
 

@@ -28,7 +28,7 @@ class Problem:
         return "\n".join([_wrapped(what, ""), _wrapped(rule, "    "), _wrapped(remedy, "    -> ")])
 
 
-# Columns of an error's lines: the engine indents by four more. Words are not cut, so that a longer ARN stays whole.
+# Maximum width of an error's lines; the engine indents them by four more. Words such as long ARNs are not split.
 WIDTH = 76
 
 
@@ -80,7 +80,7 @@ def shown(entry: Any, known: Iterable[str] = ()) -> str:
     return json.dumps(entry) if abs(entry) < _LARGEST else "a number (not shown)"
 
 
-# At most 20 letters, or words joined by dashes. A password of only letters is valid only where any text is.
+# At most 20 characters: a word of letters, or words joined by dashes or underscores.
 _WORD = re.compile(r"(?=.{1,20}$)[A-Za-z]+([_-][A-Za-z]+)*")
 
 # Larger numbers are not printed: they may be passwords, and no setting is that large.

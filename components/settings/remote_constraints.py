@@ -11,8 +11,8 @@ from ..core.broker import ca_bundle
 from .problems import Problem
 from .sections import BrokerSettings, DeclaredSecret, EmbeddedBroker, OutsideBroker, Rotation
 
-# Seconds until a launcher has a new value that it fetches, if no event announces it: it polls every 5 minutes, and 2
-# minutes after a failed poll (secretops.launcher.polling_source), give or take a tenth; then it changes clients.
+# Maximum seconds until a launcher uses a new value that it fetches: it polls every 5 minutes, and 2 minutes after a
+# failed poll, each plus or minus a tenth (secretops.launcher.polling_source); then it replaces its MQTT client.
 FETCHED = 500
 
 # Remedy for a grace period that is too short.

@@ -12,7 +12,8 @@ from secretops.manifest import Issuer
 
 _ABOVE = Path(__file__).resolve().parents[2]
 
-# Base of relative paths: this clone, or with installed components the program's folder, where the engine starts it.
+# Folder to which relative paths refer: this clone or, for an installed package, the folder in which the engine starts
+# the program.
 PROJECT_FOLDER = _ABOVE if (_ABOVE / "Pulumi.yaml").is_file() else Path.cwd()
 
 # The only key of the mapping that represents an output in a section's JSON. Its entry is the path of the output's key.
@@ -25,7 +26,7 @@ def place_of_output(entry: Any) -> str | None:
 
 
 def decoded(text: str) -> Any:
-    """Return a section from its text: JSON, or a word, which stays text."""
+    """Return a section parsed from JSON. Return other text, such as a word, unchanged."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):  # RecursionError: nested too deeply
@@ -45,11 +46,9 @@ class Section(BaseModel):
 
 
 class StoreSection(Section):
-    """A section `store` of any platform."""
-
     kind: str
     folders_beside_entry: ClassVar[tuple[str, ...]] = ()
-    """Folders of the rotator and of logins, in the folder that has config/mcp.json."""
+    """Further folders that the stack creates next to the folder `config` of a local server."""
 
     @property
     def has_own_issuer(self) -> bool:

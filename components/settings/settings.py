@@ -173,14 +173,12 @@ class _Reader:
 
 
 def kept_encrypted() -> Iterator[tuple[str, Any]]:
-    """Yield each key that the engine stores encrypted, with its entry, which a program gets decrypted."""
+    """Yield the key and the decrypted entry of each encrypted entry in the configuration."""
     for key, text in pulumi.runtime.config.CONFIG.get().items():
         if pulumi.runtime.is_config_secret(key):
             entry = decoded(text)
-            yield (
-                key,
-                entry if isinstance(entry, Mapping | list) else text,
-            )  # a number is also text that an argument may equal
+            # A number stays text, since an argument may be the same text.
+            yield key, entry if isinstance(entry, Mapping | list) else text
 
 
 def _missing(name: str, others: Iterable[str]) -> Problem:

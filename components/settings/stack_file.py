@@ -25,7 +25,7 @@ from .section import PROJECT_FOLDER, decoded
 
 
 class _Loader(yaml.SafeLoader):
-    """Loads YAML as the engine does: each key once, only true and false as booleans, and 1:30 as text."""
+    """Loads YAML as the engine does: no repeated keys, only true and false as booleans, and 1:30 as text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()

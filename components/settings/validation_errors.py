@@ -28,7 +28,7 @@ def explain(section: str, error: ValidationError, keys: Keys, *, reported: Itera
     wrong_keys = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == ("[key]",)}
     for detail in details:
         place = detail["loc"]
-        if place in wrong_keys:  # the entry may be valid for the intended key
+        if place in wrong_keys:  # the entry may be valid for the key that is meant
             continue
         kind = str(place[0]) if place and place[0] in keys else ""
         parts = (shown_key(str(part)) for part in place[1 if kind else 0 :] if part != "[key]")
@@ -112,7 +112,7 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
 
 
 def _by_its_secret(key: str, known: Iterable[str]) -> str:
-    """Return the remedy for a key that names a secret in other words: password_days means mqtt_days."""
+    """Return the remedy for a key with another word for a secret, such as password_days for mqtt_days."""
     called, _, measure = key.rpartition("_")
     secret = secret_meant(called) or ""
     meant = f"{secret.replace('-', '_')}_{measure}"
@@ -141,7 +141,7 @@ def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
             if str(entry) in known:  # a number in place of text
                 remedy = f'write the entry in quotes: "{entry}"'
         case "model_type" | "model_attributes_type" | "dict_type":
-            what = "text" if isinstance(entry, str) else what  # it may be a value
+            what = "text" if isinstance(entry, str) else what  # not shown: it may be a secret value
             rule, remedy = A_SECTION, f"put keys below {key}:"
             if form:
                 remedy = f"write {_written(form, key)}, or {remedy}"

@@ -1,7 +1,7 @@
-"""Write the stack as a file for `docker stack deploy`, from its stack file alone: without engine, state or daemon.
+"""Convert a stack file to a compose file for `docker stack deploy`, without Pulumi's engine, state or a Docker daemon.
 
-`python -m components.swarm.compose Pulumi.<stack>.yaml` prints JSON for `secretops export`, which adds the secrets that
-the service mounts and prints YAML.
+`python -m components.swarm.compose Pulumi.<stack>.yaml` prints JSON. `secretops export` adds the secrets that the
+service mounts, and prints YAML.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ VERSION = "3.8"
 
 
 def compose(settings: Settings) -> dict[str, Any]:
-    """Return the compose file without secrets, its files and the manifest, with the CA certificates, socket, service
-    and registry login that `secretops export` needs. Raises UsageError unless store and server are on a Swarm."""
+    """Return what `secretops export` needs: the compose file without secrets, its files, the manifest, CA certificates,
+    socket, service and registry login. Raises UsageError unless store and server are on a Swarm."""
     store, server, broker = settings.store, settings.server, settings.broker.args
     if not isinstance(store, SwarmStore) or not isinstance(server, SwarmServer):
         raise UsageError(

@@ -15,7 +15,8 @@ from .settings import SwarmServer, SwarmStore
 # Maximum bytes of a config, just below swarmkit's limit (manager/controlapi, MaxConfigSize).
 CONFIG_LIMIT = 1000 * 1024
 
-# Minimal grace period in seconds: two minutes until a replica that can't start fails, and one to change clients.
+# Minimum grace period in seconds: two minutes until a replica that can't start fails, and one minute until launchers
+# replace their MQTT clients.
 ROLLED = 180
 
 # Additional seconds per replica, since replicas are replaced one by one.

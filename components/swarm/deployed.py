@@ -1,4 +1,4 @@
-"""Declare a service with its configs. secretops changes the list of secrets that it mounts."""
+"""Declare a service with its configs. secretops changes the list of secrets that the service mounts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from secretops.platforms.swarm.mounted_secrets import MountedSecret
 
 from .service_spec import TMP, TMP_BYTES, Shape, SwarmPlace, Update, seconds
 
-# Path of the list that secretops changes, and the engine ignores.
+# Property path of the list that secretops changes, so that the engine ignores it.
 LIST_MOVED = "taskSpec.containerSpec.secrets"
 
 # Billionths of a processor per thousandth: Docker counts in billionths, `Resources` in thousandths.
@@ -54,7 +54,7 @@ def service(
 def _task(
     shape: Shape, container: docker.ServiceTaskSpecContainerSpecArgsDict, place: SwarmPlace
 ) -> docker.ServiceTaskSpecArgsDict:
-    # Networks by id: with names, each refresh would find a change, and replace the service.
+    # Refer to networks by id. With names, each refresh would find a change, and replace the service.
     networks: list[docker.ServiceTaskSpecNetworksAdvancedArgsDict] = [{"id": place.network}]
     if shape.aliases:
         networks[0]["aliases"] = list(shape.aliases)
@@ -66,10 +66,10 @@ def _task(
             "limits": {"nano_cpus": shape.resources.cpu * NANO, "memory_bytes": shape.resources.memory},
             "reservation": {"nano_cpus": shape.reserved.cpu * NANO, "memory_bytes": shape.reserved.memory},
         },
-        # As the daemon completes it, so that a refresh finds no change.
+        # Includes the daemon's defaults, so that a refresh finds no change.
         "restart_policy": {"condition": "any", "delay": "5s", "max_attempts": 0, "window": "0s"},
     }
-    if shape.constraints or shape.spread:  # otherwise the daemon adds the image's platforms
+    if shape.constraints or shape.spread:  # without these, the daemon adds the image's platforms
         spread = [f"spread={each}" for each in shape.spread]
         task["placement"] = {"constraints": list(shape.constraints), "prefs": spread}
     if driver := shape.log_driver:

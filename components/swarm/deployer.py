@@ -1,4 +1,4 @@
-"""Check the manager and the registry login of the local Docker client, for Pulumi's provider. Logins are never read."""
+"""Check the manager and the registry logins that Pulumi's Docker provider will use, without reading the logins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from secretops.errors import SecretopsError, UsageError
 from secretops.platforms.swarm import api
 from secretops.platforms.swarm.daemon import address_of, certificates_of
 
-# Variables that the provider uses in place of a login, and may write to the state as its inputs.
+# Environment variables that the provider uses instead of a login, and may write to the state as its inputs.
 _INSTEAD = ("DOCKER_REGISTRY_USER", "DOCKER_REGISTRY_PASS")
 
 # Host names of Docker Hub.
@@ -22,7 +22,7 @@ _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.do
 
 
 def manager() -> str:
-    """Return the address of the daemon that secretops also uses.
+    """Return the address of the Docker daemon that secretops uses, too.
 
     Raises RunError for a missing context, or for a context with TLS certificates, which the provider does not support.
     """

@@ -1,4 +1,4 @@
-"""Shared parts of a stack on a Swarm: provider, network, the server's service."""
+"""Parts that the components on a Swarm share: provider, network, names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SwarmIdentityArgs:
     encrypted: bool = True
     """Whether the stack's overlay network encrypts traffic between nodes."""
     stack: str | None = None
-    """Part of resource names; by default the Pulumi stack's name."""
+    """Part of resource names; by default Pulumi's stack name."""
     reader: str | None = None
     """ARN of the role or user with which the launcher reads a store on AWS."""
 
@@ -55,7 +55,7 @@ class SwarmIdentity(Component):
         provider = yours or docker.Provider(
             f"{name}-swarm",
             host=args.host,
-            # By name, so that the provider finds the login in Docker's file.
+            # Addresses only: the provider finds the login in Docker's own file.
             registry_auth=[{"address": each} for each in args.registries] or None,
             disable_docker_daemon_check=True,  # a first preview needs no daemon
             opts=pulumi.ResourceOptions(parent=self),
@@ -64,7 +64,7 @@ class SwarmIdentity(Component):
             f"{name}-network",
             name=names.network(encrypted=args.encrypted),
             driver="overlay",
-            attachable=True,  # also lets a reverse proxy connect that runs in a container without a service
+            attachable=True,  # a reverse proxy in a container without a service can connect, too
             options=options_of(names) if args.encrypted else None,
             labels=[{"label": key, "value": value} for key, value in names.labels.items()],
             opts=pulumi.ResourceOptions(parent=self, provider=provider),
@@ -90,8 +90,8 @@ class SwarmIdentity(Component):
 
 
 def open_service(name: str, args: SwarmSecretStoreArgs | SwarmMcpServerArgs, parent: Component) -> SwarmService:
-    """Return `args.shared`, with the provider of `parent` if it has one. If it is None, declare an identity below
-    `parent`, and return that identity's service."""
+    """Return `args.shared`, with the provider of `parent` if that has one. If `args.shared` is None, declare an
+    identity below `parent`, and return its service."""
     if args.shared is None:
         own = SwarmIdentityArgs(stack=args.stack, encrypted=args.encrypted)
         return SwarmIdentity(f"{name}-identity", own, pulumi.ResourceOptions(parent=parent)).service

@@ -17,7 +17,7 @@ from .service_spec import LOGIN_FILE, USER
 
 
 class SwarmMcpServer(McpServer):
-    """A service and its configs. Contains no secret values.
+    """A service and its configs.
 
     With the Swarm's own store, the service keeps the secrets that secretops mounted. With another store, its launcher
     fetches secrets with a mounted login.
@@ -43,9 +43,9 @@ def endpoint(names: Names, args: SwarmMcpServerArgs) -> str:
 
 
 def mounted_now(names: Names) -> tuple[MountedSecret, ...]:
-    """Return the secrets that the service mounts now; none in a preview, which ignores that list.
+    """Return the secrets that the service mounts now. Return none in a preview, which ignores the list.
 
-    Raises RunError if no manager answers: with an empty list the service would lose its secrets.
+    Raises RunError if no manager answers: with an empty list, the service would lose its secrets.
     """
     if pulumi.runtime.is_dry_run():
         return ()
@@ -56,7 +56,7 @@ def mounted_now(names: Names) -> tuple[MountedSecret, ...]:
 
 
 def login_secret(secret: str) -> MountedSecret:
-    """Look up the operator's secret with the launcher's login at a manager, and return its mount. Raises RunError."""
+    """Look up the operator's Swarm secret that contains the launcher's login, and return its mount. Raises RunError."""
     uid, _, gid = USER.partition(":")
     try:
         return operator_secret(secret, file_name=LOGIN_FILE, uid=uid, gid=gid)

@@ -16,10 +16,10 @@ from ..core.secrets import variables_of
 
 BASE = "coreflux-mcp"
 
-# Maximum length of `base`: of a name's 64 characters, it leaves 40 for secret, version and field after a separator.
+# Maximum length of `base`. Of a name's 64 characters, it leaves 40 for secret, version and field after a separator.
 BASE_LIMIT = 23
 
-# Characters of a secret's or a config's name (swarmkit, manager/controlapi).
+# Maximum number of characters of a secret's or a config's name (swarmkit, manager/controlapi).
 NAME_LIMIT = 64
 
 # Docker's folder of mounted secrets.
@@ -28,14 +28,14 @@ SECRETS_FOLDER = "/run/secrets"
 # The longest version that a name can contain.
 LATEST = "v9999"
 
-# As in the guide (Secret Management Tools, Docker Secrets).
+# Names of files, as in the Secret Management Guide (Secret Management Tools, Docker Secrets).
 _FILES = {
     SecretKind.MQTT_USER: {"username": "mqtt_user", "password": "mqtt_password"},  # nosec B105 - names of files
     SecretKind.AGENT_KEY: {"api-key": "api_key"},
     SecretKind.X509: {"ca.crt": "ca.crt", "client.crt": "client.crt", "client.key": "client.key"},
 }
 
-# Fields whose variable (MQTT_CLIENT_KEY) is always a path, so that it has no suffix _FILE.
+# Fields whose variable, such as MQTT_CLIENT_KEY, always contains a path, and therefore has no suffix _FILE.
 _BY_PATH = frozenset({"ca.crt", "client.crt", "client.key"})
 
 
@@ -94,7 +94,7 @@ def variables_to(secret: Secret, *, has_ca: bool) -> dict[str, str]:
         by_path = secret.kind is SecretKind.X509 and field in _BY_PATH
         named[variable if by_path else f"{variable}_FILE"] = f"{SECRETS_FOLDER}/{files[field].name}"
     version = version_variable(secret.name)
-    if version in OWN_VARIABLES:  # for the launcher's report, which does not include declared secrets
+    if version in OWN_VARIABLES:  # for the launcher's report of versions, which omits declared secrets
         named[f"{version}_FILE"] = f"{SECRETS_FOLDER}/{version_file(secret.name)}"
     return named
 

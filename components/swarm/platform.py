@@ -57,7 +57,7 @@ class Swarm(Platform):
 
         assert isinstance(server := settings.server, SwarmServer)
         args = SwarmIdentityArgs(
-            host=manager(),  # unlike secretops, the provider ignores Docker's current context
+            host=manager(),  # the provider ignores Docker's current context, which secretops uses
             registries=_registries(server),
             encrypted=server.encrypted,
             stack=settings.stack,

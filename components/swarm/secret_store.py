@@ -19,12 +19,12 @@ from .names import Names
 from .service_spec import SwarmService
 from .store_spec import SOURCE, SwarmRotatorArgs, SwarmSecretStoreArgs, manifest_of, rotator_shape
 
-# Events that `secretops audit` reads, by type: events don't contain the labels of their objects.
+# Filters for the types of events that `secretops audit` reads. Events can't be filtered by their objects' labels.
 FILTERS = " ".join(f"--filter event={action}" for action in (*sorted(INTO_CONTAINER), *sorted(CHANGES)))
 
 
 class SwarmSecretStore(SecretStore):
-    """A Swarm's secrets as a store: names and the rotator. Contains no secret values."""
+    """A Swarm's secrets as a store: their names, and the rotator. Contains no secret values."""
 
     service: SwarmService
     """The stack's provider, network and names, to pass to other components as `shared`."""
@@ -68,9 +68,9 @@ class SwarmSecretStore(SecretStore):
 
 
 class SwarmRotator(Component):
-    """A service with one replica on a manager. Each hour it starts a tick, as a task with the values mounted.
+    """A service with one replica on a manager. Each hour it starts a tick as a task that mounts the secrets.
 
-    The component owns a config with the manifest, and contains no secret values.
+    The component also creates a config with the manifest.
     """
 
     def __init__(self, name: str, args: SwarmRotatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:

@@ -29,17 +29,18 @@ from .service_spec import (
     Update,
 )
 
-# The launcher's port. Not 8000, where the server's tool verify_lot_snippet finds a verifier.
+# The launcher's port. Port 8000 is for the verifier that the server's tool verify_lot_snippet calls.
 PORT = 8080
 
-# Seconds until SIGKILL. The launcher ends within 5 (docs/operations/http.md), and Docker adds 2. `pulumi destroy` waits
-# for a container to be removed.
+# Seconds until SIGKILL. The launcher ends within 5 seconds (docs/operations/http.md), and Docker adds 2. `pulumi
+# destroy` waits this long for a container to be removed.
 END_WITHIN = 60
 
-# A replica fails after two minutes. The check is answered even while a tool blocks (docs/operations/http.md).
+# A replica fails after two minutes without an answer. The launcher answers even while a tool blocks
+# (docs/operations/http.md).
 HEALTH = Health(command=(PYTHON, "-m", "secretops.launcher.health"), interval=5, timeout=5, start_period=30, retries=24)
 
-# A replica ends once the next one is healthy. An unhealthy one causes a rollback of the service.
+# An old replica ends once its new replica is healthy. An unhealthy new replica causes a rollback of the service.
 START_FIRST = Update(order="start-first", failure_action="rollback", monitor=5)
 
 BACK = Update(order="start-first", failure_action="pause", monitor=5)
@@ -52,14 +53,14 @@ class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     replicas: int = 2
     """Number of replicas. It must be 1 with publish ingress, since an MCP session lives in one replica."""
     publish: Literal["none", "ingress", "host"] = "none"
-    """Who can connect. none: containers on its overlay network. ingress: also clients, by the same port of every node.
-    host: also clients, by a port that Docker chooses on each replica's node."""
+    """Who can connect. none: containers on the stack's overlay network. ingress: also clients, by the same port of
+    every node. host: also clients, by a port that Docker chooses on each replica's node."""
     port: int | None = None
     """Port of every node, with publish ingress."""
     allowed_hosts: Sequence[str] = ()
     """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: bool = False
-    """Allows the connection tools, which change broker and user for all MCP clients."""
+    """Allows connection tools, which change broker and user for all MCP clients."""
     networks: Sequence[pulumi.Input[str]] = ()
     """Ids of further overlay networks, e.g. the broker's. A change replaces the service."""
     constraints: Sequence[str] = ()
@@ -103,7 +104,7 @@ def server_shape(names: Names, args: SwarmMcpServerArgs) -> Shape:
 
 def _variables(args: SwarmMcpServerArgs) -> dict[str, str]:
     variables = args.public_variables(ca_file=CA_FILE)
-    # The launcher adds a suffix, since a slot's old and new replica may overlap.
+    # The launcher adds a suffix, since the old and the new replica of a task slot may overlap.
     variables["MQTT_CLIENT_ID"] = "coreflux-mcp-{{.Task.Slot}}"
     if isinstance(args.references, MountedFiles):
         for secret in args.read_secrets:

@@ -22,7 +22,7 @@ class SwarmPlace(Place):
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmService(Workload, Principal):
-    """The server's service, before it exists. It needs no identity on the Swarm, which mounts its secrets."""
+    """The server's service, before it exists. The Swarm mounts its secrets, so it needs no identity."""
 
     place: SwarmPlace
     base: str
@@ -39,7 +39,7 @@ MEBIBYTE = 1024 * 1024
 USER = "10001:10001"
 
 # In memory: nothing is written to a node's disk.
-TMP = "/tmp"  # noqa: S108  # nosec B108 - of the container alone
+TMP = "/tmp"  # noqa: S108  # nosec B108 - each container has its own
 TMP_BYTES = 64 * 1024 * 1024
 
 

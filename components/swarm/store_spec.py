@@ -29,13 +29,13 @@ from .service_spec import (
     Update,
 )
 
-# The launcher finds files by variables: the folder of secrets is missing until the first secret is mounted.
+# The launcher finds files by environment variables, because the folder of secrets is missing until one is mounted.
 SOURCE = "env:"
 
 # The socket belongs to root: write access to it is root access to the node, and to every secret of the Swarm.
 ROOT = "0:0"
 
-# Seconds until SIGKILL: the rotator waits for its task, which has 60 (platforms/swarm/job.py).
+# Seconds until SIGKILL. The rotator waits for its task, which has 60 seconds to end (platforms/swarm/job.py).
 END_WITHIN = 90
 
 
@@ -115,7 +115,7 @@ def _rotator_files(names: Names, manifest: Manifest) -> tuple[PublicFile, ...]:
     if ca_file := manifest.broker.ca_file:
         bundle = ca_bundle(ca_file)
         manifest = manifest.model_copy(update={"broker": manifest.broker.model_copy(update={"ca_file": CA_FILE})})
-        # A separate config from the server's, although the text is equal, so that either can be removed.
+        # Not the server's config, although the text is equal, so that each can be removed without the other.
         files.append(PublicFile(key="ca", name=names.config("tick-ca", bundle), target=CA_FILE, text=bundle))
     text = manifest.model_dump_json(indent=1) + "\n"
     return PublicFile(key="manifest", name=names.config("manifest", text), target=MANIFEST_FILE, text=text), *files

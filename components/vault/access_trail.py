@@ -1,6 +1,6 @@
 """The Vault store's trail: audit devices log each request to Vault, with secret values as HMACs.
 
-By default there are two. Vault rejects requests if all devices fail, so each read is recorded.
+By default, a production stack has two devices. Vault rejects requests if all devices fail, so each read is recorded.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ class VaultAccessTrail(Component):
         super().__init__("coreflux-mcp-secrets:vault:AccessTrail", name, opts, formerly="", siblings=True)
         names, place = names_of(stack_name(args.stack)), VaultPlace.of(self, name, args.server)
         openbao, files = args.product == "openbao", args.audit_files
-        if (
-            files is None
-        ):  # Devices belong to the whole server, and would go with a stack that may be destroyed any day.
+        if files is None:  # devices record the whole server, and destroying the stack would remove them
             files = (f"/vault/audit/{names.base}.log", STDOUT) if args.production or openbao else ()
         for at, file in enumerate(() if openbao else files, 1):
             vault.Audit(
@@ -62,7 +60,7 @@ class VaultAccessTrail(Component):
 
 
 def _declared(files: Sequence[str], names: Names) -> str:
-    """Return the audit devices for OpenBao's configuration (OpenBao, Declarative audit devices)."""
+    """Return the audit devices as text for OpenBao's configuration (OpenBao, Declarative audit devices)."""
     blocks = [
         f'audit "file" "{names.of(str(at))}" {{\n  description = "{WHY}"\n  options {{\n'
         f"    file_path = {json.dumps(file)}\n" + ("" if file == STDOUT else '    mode      = "0600"\n') + "  }\n}\n"

@@ -1,5 +1,5 @@
-"""Names and arguments of Vault's components. Does not import pulumi_vault: the settings import this module, also where
-only another platform's SDK is installed."""
+"""Names and arguments of Vault's components. Does not import pulumi_vault, because the settings import this module even
+where only another platform's SDK is installed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROTATOR: Final = "rotator"
 OPERATOR: Final = "operator"
 DOCTOR: Final = "doctor"
 
-# Characters of the common prefix. Vault accepts longer names; people read these in paths and log lines.
+# Maximum number of characters of the common prefix. Vault accepts more; the limit keeps paths and log lines readable.
 _LIMIT = 48
 
 
@@ -37,7 +37,7 @@ class Names:
     """Name of the KV mount and the password policy, and common name of client certificates."""
 
     def of(self, what: str) -> str:
-        """Return the name of a mount, policy or role. It starts with the stack's, since other stacks may use the same
+        """Return the name of a mount, policy or role. It starts with `base`, since other stacks may use the same
         Vault."""
         return f"{self.base}-{what}"
 
@@ -50,9 +50,9 @@ def names_of(stack: str) -> Names:
 
 Who = Literal["server", "rotator"]
 
-# Path in a pod of its service account's token for Vault.
+# Path, in a pod, of the service account's token for Vault.
 POD_TOKEN = "/var/run/secrets/vault/token"  # noqa: S105  # nosec B105 - a path
-# Folder for logins of programs on this machine, below that of config/mcp.json or of the rotator.
+# Folder for logins of programs on this machine, in the local server's or the rotator's folder.
 LOGIN_FOLDER = "login"
 # Name of the file with the Vault server's CA certificates, in a pod's folder of public files.
 CA_FILE = "vault-ca.crt"
@@ -92,7 +92,7 @@ class AuditArgs:
 @dataclass(frozen=True, kw_only=True)
 class PkiArgs:
     signed_by: Literal["stack", "outside"] = "stack"
-    """Who signs the intermediate CA: the stack's own root CA, or an outside CA that gets the output `csr`."""
+    """Who signs the intermediate CA: the stack's own root CA, or an outside CA, to which you send the output `csr`."""
     certificate_file: str | None = None
     """PEM file of the signed intermediate CA and its issuer; only with signed_by outside."""
     days: int = 30
@@ -125,7 +125,7 @@ class JwtLogin:
     system."""
     audience: str = "vault"
     server: str | None = None
-    """The `sub` claim of the server's token. Pods need no entry: their subject is known."""
+    """The `sub` claim of the server's token. Omit it if the server runs in pods, whose claim is known."""
     rotator: str | None = None
     """The `sub` claim of the rotator's token."""
     server_file: str | None = None
@@ -141,7 +141,7 @@ class ServiceAccountLogin:
 
     mount: str = "kubernetes"
     audience: str | None = "vault"
-    """Audience of the pods' tokens. None (~) means the API server's audience, for an auth method without a reviewer's
+    """Audience of the pods' tokens. Null (~) means the API server's audience, for an auth method without a reviewer's
     token."""
 
 

@@ -11,8 +11,9 @@ from .settings import VaultPki, VaultStore
 
 METHODS = ("approle", "jwt", "kubernetes")
 
-# Declared secrets. A path has at most 64 entries of custom metadata. The lease's path has one for each current secret,
-# and for each removed secret until its purge (secretops.platforms.vault.version_metadata). Every stack has five.
+# Maximum number of declared secrets. A path may have 64 entries of custom metadata. The lease's path has an entry for
+# each secret of the stack, and for each removed secret until its purge (secretops.platforms.vault.version_metadata).
+# Every stack has five secrets without declared secrets.
 MOST_SECRETS = 55
 
 

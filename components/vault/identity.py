@@ -33,10 +33,10 @@ from .args import (
 )
 from .policies import Right, document
 
-# Minutes that a token is valid unless it is renewed. A tick is shorter (components/kubernetes/rotation.py); a
-# launcher and an agent renew theirs.
+# Minutes that a token is valid unless it is renewed. A tick is shorter (components/kubernetes/rotation.py); launchers
+# and agents renew their tokens.
 TOKEN_MINUTES = {SERVER: 60, ROTATOR: 30}
-# Hours after which even a renewed token expires: the program then logs in again, since its role may have changed.
+# Hours after which even a renewed token expires. The program then logs in again, by the current settings of its role.
 LONGEST_HOURS = {SERVER: 24, ROTATOR: 1}
 
 WHY = "Server and rotator of the Coreflux MCP secrets log in here"
@@ -49,7 +49,7 @@ class VaultPlace(Place, VaultServerArgs):
 
     @classmethod
     def of(cls, component: Component, name: str, server: VaultServerArgs) -> VaultPlace:
-        """Return the server with `component`'s vault provider, or with a new provider if it has none."""
+        """Return the server with the vault provider of `component`, or with a new provider if that has none."""
         if isinstance(server, VaultPlace):
             return server
         given = component.get_provider("vault:index/mount:Mount")
@@ -62,7 +62,7 @@ class VaultPlace(Place, VaultServerArgs):
             # A child token would end with `pulumi up`, and a token without the right to create child tokens would fail.
             skip_child_token=True,
             # Set explicitly, so that variables of this machine (VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES) don't apply. The
-            # absence of a namespace can't be set: preflight checks VAULT_NAMESPACE.
+            # provider can't be set to use no namespace, so preflight checks VAULT_NAMESPACE.
             skip_tls_verify=False,
             max_retries=2,
             max_lease_ttl_seconds=1200,
@@ -110,7 +110,8 @@ class VaultReader(Principal):
     """The server's role and login file. Tokens of this role have the policy with the role's name."""
     rotates: VaultLogin
     audience: str | None
-    """Audience of the token in the login files. None for the cluster's API server, or if the login needs no token."""
+    """Audience of the token in the login files. None if the token is for the cluster's API server, or if the login uses
+    no token."""
     workload: HostUser | Pods | SwarmService
     folder: str
     """Folder of a rotator on this machine."""
@@ -143,7 +144,7 @@ class VaultIdentitiesArgs(VaultServerArgs):
 
 
 class VaultIdentities(Component):
-    """The roles of server and rotator, and their auth method unless it is enabled already. Owns no policies.
+    """The roles of server and rotator, and their auth method, unless it is already enabled. Creates no policies.
 
     Uses a provider of package vault in `opts`; the default provider reads its token from the environment.
     """
@@ -197,7 +198,7 @@ class VaultIdentities(Component):
             "backend": self._mount,
             "role_name": name,
             "token_policies": [name],
-            "token_no_default_policy": True,  # nosec B105 - no text
+            "token_no_default_policy": True,  # nosec B105 - a flag, not a token
             "token_ttl": TOKEN_MINUTES[who] * 60,
             "token_max_ttl": LONGEST_HOURS[who] * 3600,
             "opts": self.place.under(self),
@@ -206,7 +207,7 @@ class VaultIdentities(Component):
             case AppRoleLogin():
                 vault.approle.AuthBackendRole(
                     resource,
-                    role_id=name,  # a role's id is not secret: the secret id is
+                    role_id=name,  # a role's id is not secret, unlike a secret id
                     secret_id_ttl=login.days * DAY,
                     secret_id_bound_cidrs=list(login.networks) or None,
                     token_bound_cidrs=list(login.networks) or None,
@@ -238,7 +239,7 @@ class VaultIdentities(Component):
         )
 
     def _pod(self, who: Who) -> tuple[str, str, str]:
-        """Return namespace, service account and user name of the pods of `who`. Outside of a cluster each is empty."""
+        """Return namespace, service account and user name of the pods of `who`. Outside of a cluster, all are empty."""
         if not isinstance(self._workload, Pods):
             return "", "", ""
         from ..kubernetes import names

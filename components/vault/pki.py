@@ -19,13 +19,13 @@ from .args import CLIENT, PkiArgs, VaultStackArgs, names_of
 from .identity import VaultPlace
 
 ROOT_YEARS, INTERMEDIATE_YEARS = 10, 5
-# How long a revocation list is valid, and how long before it expires Vault creates the next one.
+# Hours that a revocation list is valid, and hours before its end at which Vault creates the next list.
 CRL_HOURS, REBUILT_BEFORE_HOURS = 72, 24
 
 _YEAR = 365 * DAY
 
 KEY: dict[str, Any] = {"key_type": "ec", "key_bits": 256}
-# Limits of the role: no other name, and no use other than a client's.
+# Settings that are false, so that the role signs no other names, and only client certificates.
 NEVER: dict[str, Any] = dict.fromkeys(
     [f"allow_{what}" for what in ("subdomains", "glob_domains", "any_name", "localhost", "ip_sans")]
     + ["allow_wildcard_certificates", "server_flag", "code_signing_flag", "email_protection_flag"],
@@ -67,7 +67,7 @@ class VaultCertificates(Component):
             backend=mount,
             name=CLIENT,
             allowed_domains=[names.base],
-            allow_bare_domains=True,  # only that name, and none of its subdomains
+            allow_bare_domains=True,  # the name itself; subdomains are not allowed
             enforce_hostnames=True,
             require_cn=True,
             client_flag=True,
@@ -112,8 +112,8 @@ class VaultCertificates(Component):
     def _mount(self, kind: str, years: int) -> tuple[pulumi.Output[str], pulumi.Resource]:
         """Declare a PKI mount. Return its path, and the last resource that configures it.
 
-        Other resources must wait for that one: a server may reject concurrent changes of a mount, and certificates
-        contain the URLs of issuer and CRL only if these are set first.
+        Other resources must be created after that resource: a server may reject concurrent changes of a mount, and
+        certificates contain the URLs of issuer and CRL only if these are set first.
         """
         path = self._names.of(kind)
         mount = vault.Mount(
@@ -132,7 +132,7 @@ class VaultCertificates(Component):
             backend=mounted,
             issuing_certificates=[
                 pulumi.Output.concat(at, "/ca")
-            ],  # the CA certificate is public, and read without a token
+            ],  # the CA certificate is public; no token is needed to read it
             crl_distribution_points=[pulumi.Output.concat(at, "/crl")],
             opts=self._place.under(self),
         )

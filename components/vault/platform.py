@@ -66,7 +66,7 @@ class Vault(Platform):
             yield from cross_field_rules(store, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Raise RunError if VAULT_NAMESPACE is set to another namespace than the stack file.
+        """Raise RunError if VAULT_NAMESPACE is set, but is not the namespace in the stack file.
 
         Pulumi's provider would create everything in VAULT_NAMESPACE, while rotator and readers use the stack file's
         namespace.
@@ -101,9 +101,9 @@ class Vault(Platform):
         options = dict.fromkeys(files, "-field=secret_id")
         if (
             isinstance(server, SwarmServer) and server.login
-        ):  # a secret that an operator created before the role existed
+        ):  # the Swarm secret with its secret id was created before the role existed
             del options[SERVER]
-            shown = "-field=secret_id_accessor"  # otherwise the answer contains the secret id
+            shown = "-field=secret_id_accessor"  # the full answer would contain the secret id
             before = f"{write} {shown} {role}-{SERVER}/custom-secret-id secret_id=@FILE"
             before += f" (FILE has the text of the Swarm's secret {server.login}), then "
         elif store.approle and store.approle.wrapped:

@@ -1,7 +1,7 @@
 """Policies of server, rotator, operator and doctor, as in tests/unit/golden/vault-policies.txt.
 
-Server and rotator may not list, and have no wildcards. An operator may list the mount; wildcards allow purging secrets
-that left the stack, and `secretops audit --value-of`. Doctor's policy may list and read every policy.
+The policies of server and rotator have no wildcards, and don't allow listing. The operator's allows listing the mount,
+and has wildcards for `secretops purge` and `secretops audit --value-of`. Doctor's allows reading every policy.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from secretops.platforms.vault.location import VaultIssuer, VaultLogin
 
 from .args import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, Names
 
-# Writing the first value of a path needs create, and each further one update.
+# The first write to a path requires create, each further write requires update.
 DATA_CAPABILITIES = ("create", "read", "update")
-# secretops changes the metadata of versions by patch; the first metadata needs create and update.
+# secretops changes metadata by patch. Writing the first metadata requires create and update.
 METADATA_CAPABILITIES = ("create", "read", "update", "patch")
 
 
@@ -106,7 +106,7 @@ def _rights_on_secrets(names: Names, secrets: Sequence[Secret], *, purges: bool 
 
 
 def document(rights: Iterable[Right]) -> str:
-    """Return the policy as HCL. Rights on the same path are merged: Vault would apply only one of two rules."""
+    """Return the policy as HCL. Rights on the same path are merged, because Vault would apply only one of them."""
     found: dict[str, tuple[str, dict[str, None]]] = {}
     for right in rights:
         found.setdefault(right.path, (right.why, {}))[1].update(dict.fromkeys(right.may))
@@ -116,7 +116,7 @@ def document(rights: Iterable[Right]) -> str:
     )
 
 
-# The passwords that secretops generates: letters and digits, since they are part of a broker's commands.
+# Vault's password policy. Passwords have only letters and digits, since they are part of a broker's commands.
 PASSWORDS = "length = 40\n\n" + "".join(
     f'rule "charset" {{\n  charset   = "{characters}"\n  min-chars = 1\n}}\n'
     for characters in (string.ascii_lowercase, string.ascii_uppercase, string.digits)

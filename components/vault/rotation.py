@@ -1,5 +1,5 @@
-"""The Vault store's rotator: `secretops tick` with its own role. Vault runs no programs, so it is a CronJob in the
-server's cluster, or else a systemd user timer on this machine."""
+"""The Vault store's rotator: `secretops tick` with its own role. Vault runs no programs, so the rotator is a CronJob in
+the server's cluster or, without a cluster, a systemd user timer on this machine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class VaultRotationArgs:
 
 
 class VaultRotation(Component):
-    """An hourly tick and its rights. Contains no secret values: an operator puts the login credential into a folder
+    """An hourly tick and its rights. Contains no secret values: an operator puts the login credential into the folder
     `login`."""
 
     schedule: Schedule

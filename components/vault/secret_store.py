@@ -35,9 +35,9 @@ from .identity import VaultIdentitiesArgs, VaultReader
 from .pki import VaultCertificates, VaultCertificatesArgs
 from .rotation import VaultRotation, VaultRotationArgs
 
-# Key of the version in a secret's document (secretops.platforms.vault.api).
+# Key of the version in a secret's JSON (secretops.platforms.vault.api).
 VERSION = "secretops-version"
-# Path at which the injector mounts the token's volume, for the agent and no other container.
+# Path at which the injector mounts the token in the agent's container, and in no other.
 AGENTS_TOKEN = "/var/run/secrets/vault.hashicorp.com/serviceaccount/token"  # noqa: S105  # nosec B105 - a path
 # How often the agent polls for a new version; its default is 5 minutes.
 POLLS_EVERY = "30s"
@@ -92,14 +92,14 @@ class VaultSecretStore(SecretStore):
             description=f"Secrets of the Coreflux MCP server, stack {args.stack_name}",
             opts=place.under(
                 self, protect=args.production
-            ),  # secrets are not resources, and are deleted with the mount
+            ),  # deleting the mount deletes the secrets, which are not resources
         )
         self._kept = vault.kv.SecretBackendV2(
             f"{name}-versions",
             mount=planned(mount.path, self._names.base),
             max_versions=args.max_versions,
-            cas_required=True,  # check-and-set: of two concurrent writes Vault rejects one
-            delete_version_after=0,  # a version is deleted once it is replaced, never by age
+            cas_required=True,  # check-and-set: Vault rejects one of two concurrent writes
+            delete_version_after=0,  # versions are deleted when they are replaced, never by age
             opts=place.under(self),
         )
         self._shared: Any = {"server": place, "production": args.production, "stack": args.stack_name}
@@ -107,7 +107,7 @@ class VaultSecretStore(SecretStore):
             pki = VaultCertificatesArgs(**vars(args.pki), **self._shared)
             made = VaultCertificates(f"{name}-certificates", pki, pulumi.ResourceOptions(parent=self))
             self.csr = made.csr if args.pki.signed_by == "outside" else None
-        # Administrators of the server assign these two policies to people.
+        # Vault's administrators assign these two policies to people.
         logins = [reader.reads, reader.rotates]
         self._grant(OPERATOR, policies.of_operator(self._names, self.manifest.secrets, logins))
         self._grant(DOCTOR, policies.of_doctor())
@@ -212,7 +212,7 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
         "role": login.role,
         "service": place.address,
         "secret-volume-path": SECRETS_FOLDER,
-        # If a value is missing, the agent polls on in place of exiting, and keeps writing the files of the others.
+        # If a value is missing, the agent does not exit, but keeps polling, and writes the files of the other secrets.
         "template-config-exit-on-retry-failure": "false",
         "template-static-secret-render-interval": POLLS_EVERY,
         "agent-limits-cpu": "250m",
@@ -221,7 +221,7 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
         "agent-requests-mem": "64Mi",
         "agent-requests-ephemeral": "64Mi",
     }
-    if login.method == "jwt":  # with `kubernetes` the injector sets the token's path itself
+    if login.method == "jwt":  # with method kubernetes, the injector sets the token's path
         annotations |= {"auth-config-path": AGENTS_TOKEN, "auth-config-remove-jwt-after-reading": "false"}
     if place.namespace:
         annotations["namespace"] = place.namespace
@@ -243,7 +243,7 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
 
 
 def document(names: Names, secret: Secret) -> str:
-    """Return the agent's template for a secret, which renders the JSON that the launcher's source json: reads."""
+    """Return the agent's template for a secret. It renders the JSON that a launcher with a source `json:` reads."""
     fields = {field: f"index .Data.data {json.dumps(field)}" for field in secret.fields}
     fields["version"] = f"index .Data.data {json.dumps(VERSION)}"
     inner = ",".join(f"{json.dumps(field)}:{{{{ {where} | toJSON }}}}" for field, where in fields.items())

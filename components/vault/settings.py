@@ -1,4 +1,4 @@
-"""Vault's sections of a stack file. args.py documents the keys that have no text here."""
+"""Vault's sections of a stack file. args.py documents the keys that have no docstring here."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class VaultStore(StoreSection):
     approle: Annotated[VaultAppRole | None, Field(examples=["{}"])] = None
     jwt: VaultJwt | None = None
     kubernetes: Annotated[VaultKubernetes | None, Field(examples=["{}"])] = None
-    """Server and rotator log in with one of three methods; by default with `kubernetes` in a cluster, otherwise with
+    """Set at most one of `approle`, `jwt` and `kubernetes`. By default, pods log in by `kubernetes`, others by
     `approle`."""
     max_versions: Annotated[
         int, between(3, 100, "versions: at least the pending, the current and the previous one")
@@ -163,7 +163,7 @@ class VaultStore(StoreSection):
         return bool(self.pki and self.pki.signed_by == "outside" and not self.pki.certificate_file)
 
     def certificate_issuer(self, stack: str) -> VaultIssuer | None:
-        """Return the issuer of the section `pki`; None without that section, or until its intermediate CA is signed."""
+        """Return the issuer by the section `pki`; None without that section, or until the intermediate CA is signed."""
         if self.pki is None or self.waits_for_a_signature:
             return None
         names = names_of(stack)

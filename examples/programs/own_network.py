@@ -1,4 +1,4 @@
-"""CorefluxSecrets in a network of yours: another component of the program makes the subnets."""
+"""Deploy CorefluxSecrets in your own network: another component of the program creates the subnets."""
 
 import pulumi
 import pulumi_aws as aws
@@ -10,7 +10,7 @@ OPERATOR = f"arn:aws:iam::{ACCOUNT}:role/secrets-operator"
 
 
 class Vpc(pulumi.ComponentResource):
-    """Two private subnets, from which a NAT gateway leads to the broker, the registry and AWS."""
+    """Two private subnets that reach the broker, the registry and AWS through a NAT gateway."""
 
     def __init__(self, name: str) -> None:
         super().__init__("shop:index:Vpc", name)
@@ -26,7 +26,7 @@ class Vpc(pulumi.ComponentResource):
         address = aws.ec2.Eip(name, domain="vpc", opts=child)
         nat = aws.ec2.NatGateway(name, subnet_id=public.id, allocation_id=address.id, opts=child)
         to_nat = aws.ec2.DefaultRouteTableRouteArgs(cidr_block="0.0.0.0/0", nat_gateway_id=nat.id)
-        main = vpc.default_route_table_id  # of all other subnets
+        main = vpc.default_route_table_id  # applies to all other subnets
         aws.ec2.DefaultRouteTable(name, default_route_table_id=main, routes=[to_nat], opts=child)
 
         def private(zone: str, block: str) -> pulumi.Output[str]:
@@ -54,4 +54,4 @@ mcp = CorefluxSecrets(
     },
 )
 pulumi.export("secretops", mcp.secretops)  # the command `secretops` reads this output
-pulumi.export("environment", mcp.environment)  # the policies read this one
+pulumi.export("environment", mcp.environment)  # the policies read this output

@@ -1,4 +1,4 @@
-"""A store of ours for a server of yours: a service of ECS starts with the broker user that secretops rotates."""
+"""Use the AWS store with your own server: an ECS service logs in as a broker user that secretops rotates."""
 
 import pulumi
 import pulumi_aws as aws
@@ -26,8 +26,8 @@ args = AwsSecretStoreArgs(
     reader=task,
 )
 store = AwsSecretStore("secrets", args)
-references = store.publish(reader=task)  # grants `task` the secrets
-assert isinstance(references, NativeRef)  # for an injected task: variable -> where ECS finds its value
+references = store.publish(reader=task)  # lets `task` read the secrets
+assert isinstance(references, NativeRef)  # maps each environment variable to the place where ECS finds its value
 store.rotate()
 store.record_access()
 
@@ -62,5 +62,5 @@ service = aws.ecs.Service(
 again = RedeployArgs(
     **identity.account.args, cluster=CLUSTER, service=service.name, service_arn=service.arn, secrets=["mqtt"]
 )
-Redeploy("redeploy", again)  # tasks have a new version from their start on
+Redeploy("redeploy", again)  # starts new tasks for each new version
 pulumi.export("secretops", store.manifest_output)  # the command `secretops` reads this output

@@ -1,4 +1,4 @@
-"""A server of ours with secrets of yours: the MCP server on ECS logs in with a secret that you keep and rotate."""
+"""Run the MCP server on ECS with your own secret, which you store and rotate yourself."""
 
 import json
 
@@ -19,7 +19,7 @@ server = EcsMcpServer(
         subnets=["subnet-0123456789abcdef0"],
         security_groups=["sg-0123456789abcdef0"],
         broker=BrokerArgs(host="mqtt.example.com"),
-        prefix="shop/",  # a new version of shop/mqtt starts new tasks
+        prefix="shop/",  # each new version of shop/mqtt starts new tasks
         references=NativeRef(
             secrets=("mqtt",),
             variables={"MQTT_USER": f"{MQTT}:username::", "MQTT_PASSWORD": f"{MQTT}:password::"},

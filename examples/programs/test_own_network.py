@@ -1,10 +1,11 @@
-"""Run by pytest: nothing is deployed, and no account is used."""
+"""Test the program with pytest. It deploys nothing, and needs no account."""
 
 from typing import Any
 
 import pulumi
 
-PREFIXES = {"aws:ec2/subnet:Subnet": "subnet", "aws:ec2/securityGroup:SecurityGroup": "sg"}  # rules check these ids
+# Prefixes of ids in AWS' format, which rules check.
+PREFIXES = {"aws:ec2/subnet:Subnet": "subnet", "aws:ec2/securityGroup:SecurityGroup": "sg"}
 ids: dict[str, str] = {}
 inputs: dict[str, Any] = {}
 

@@ -1,4 +1,4 @@
-"""Run by pytest: nothing is deployed, and no account is used."""
+"""Test the program with pytest. It deploys nothing, and needs no account."""
 
 from typing import Any
 

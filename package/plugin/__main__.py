@@ -1,6 +1,6 @@
-"""The component as a Pulumi plugin: the engine starts it for a program in another language.
+"""CorefluxSecrets as a Pulumi plugin, which the engine starts for programs in other languages.
 
-Pulumi's schema has no unions, so there is a component per kind of store, for example CorefluxSecretsAws.
+Pulumi's schema has no unions, so each kind of store has its own component, for example CorefluxSecretsAws.
 """
 
 import json
@@ -16,7 +16,7 @@ from sections import ARGUMENTS
 
 
 class Outputs(pulumi.ComponentResource):
-    """Outputs of each component: places and names, never a secret value."""
+    """Outputs of each component: locations and names, never a secret value."""
 
     environment: pulumi.Output[str]
     """development, staging or production."""
@@ -27,7 +27,7 @@ class Outputs(pulumi.ComponentResource):
     gaps: pulumi.Output[dict[str, str]]
     """Limitations of the store."""
     next: pulumi.Output[str]
-    """What an operator does once the stack is deployed."""
+    """What an operator does after the deployment."""
 
 
 def component(kind: str, arguments: type) -> type[Outputs]:

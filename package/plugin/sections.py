@@ -124,21 +124,21 @@ class Server(TypedDict):
     reader: NotRequired[str]
     """Identity with which the launcher reads a store on AWS or Azure."""
     folder: NotRequired[str]
-    """With a store other than dotenv, the folder for config/mcp.json, which has the server's entry for MCP clients.
-    Relative to the project or absolute."""
+    """With a store other than dotenv, the folder that contains config/mcp.json, the server's entry for MCP clients.
+    Absolute, or relative to the project."""
     image: NotRequired[str]
     """The server's image, with tag or digest. Rotations run in it, too."""
     replicas: NotRequired[int]
     """Number of replicas. It must be 1 with publish ingress, since an MCP session lives in one replica."""
     publish: NotRequired[ServerPublish]
-    """Who can connect. none: containers on its overlay network. ingress: also clients, by the same port of every node.
-    host: also clients, by a port that Docker chooses on each replica's node."""
+    """Who can connect. none: containers on the stack's overlay network. ingress: also clients, by the same port of
+    every node. host: also clients, by a port that Docker chooses on each replica's node."""
     port: NotRequired[int]
     """Port of every node, with publish ingress."""
     allowed_hosts: NotRequired[list[str]]
     """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: NotRequired[bool]
-    """Allows the connection tools, which change broker and user for all MCP clients."""
+    """Allows connection tools, which change broker and user for all MCP clients."""
     encrypted: NotRequired[bool]
     """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     networks: NotRequired[list[str]]
@@ -159,7 +159,7 @@ class Server(TypedDict):
     """Whether to create the namespace. If it exists already, you set its Pod Security level, and `pulumi destroy` does
     not delete it."""
     context: NotRequired[str]
-    """Context of the kubeconfig, by default the current one."""
+    """Context of the kubeconfig; by default the current context."""
     rollout_seconds: NotRequired[int]
     """Seconds that `pulumi up` waits for new pods, if the server was ready before. Pods are replaced one by one."""
     broker_cidrs: NotRequired[list[str]]
@@ -198,8 +198,8 @@ class Server(TypedDict):
     oidc_issuer: NotRequired[Input[str]]
     """For store azure: Entra then trusts External Secrets' service account."""
     reference: NotRequired[ServerReference]
-    """How pods get the secrets, only if the store is vault. MountedFiles, the default: Vault's agent, which needs its
-    injector in the cluster, writes files. SyncedKey: External Secrets writes Secrets."""
+    """How pods get secrets from store vault. MountedFiles, the default: Vault's agent writes files, which requires its
+    injector in the cluster. SyncedKey: External Secrets writes Kubernetes Secrets."""
     vault_cidrs: NotRequired[list[str]]
     """Networks of the Vault server, to which pods may connect; only if the store is vault."""
     oidc_provider: NotRequired[Input[str]]
@@ -219,7 +219,7 @@ class Server(TypedDict):
     """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
     is ready."""
     ingress: NotRequired[ServerIngress]
-    """Who can connect. environment: other apps of its environment. network: the whole virtual network of the store's
+    """Who can connect. environment: apps in the same environment. network: the whole virtual network of the store's
     subnet."""
 
 
@@ -499,7 +499,7 @@ class VaultJwt(TypedDict):
     system."""
     audience: NotRequired[str]
     server: NotRequired[str]
-    """The `sub` claim of the server's token. Pods need no entry: their subject is known."""
+    """The `sub` claim of the server's token. Omit it if the server runs in pods, whose claim is known."""
     rotator: NotRequired[str]
     """The `sub` claim of the rotator's token."""
     server_file: NotRequired[str]
@@ -513,7 +513,7 @@ class VaultKubernetes(TypedDict):
 
     mount: NotRequired[str]
     audience: NotRequired[str]
-    """Audience of the pods' tokens. None (~) means the API server's audience, for an auth method without a reviewer's
+    """Audience of the pods' tokens. Null (~) means the API server's audience, for an auth method without a reviewer's
     token."""
 
 
@@ -526,7 +526,7 @@ class VaultPki(TypedDict):
     """A CA for client certificates. Vault generates its keys, which never leave it."""
 
     signed_by: NotRequired[VaultPkiSignedBy]
-    """Who signs the intermediate CA: the stack's own root CA, or an outside CA that gets the output `csr`."""
+    """Who signs the intermediate CA: the stack's own root CA, or an outside CA, to which you send the output `csr`."""
     certificate_file: NotRequired[str]
     """PEM file of the signed intermediate CA and its issuer; only with signed_by outside."""
     days: NotRequired[int]
@@ -549,7 +549,7 @@ class VaultStore(TypedDict):
     approle: NotRequired[VaultAppRole]
     jwt: NotRequired[VaultJwt]
     kubernetes: NotRequired[VaultKubernetes]
-    """Server and rotator log in with one of three methods; by default with `kubernetes` in a cluster, otherwise with
+    """Set at most one of `approle`, `jwt` and `kubernetes`. By default, pods log in by `kubernetes`, others by
     `approle`."""
     max_versions: NotRequired[int]
     """Versions of each secret that Vault stores, the current one included."""

@@ -27,7 +27,7 @@ PROVIDER, ROLE_POLICY = "pulumi:providers:aws", "aws:iam/rolePolicy:RolePolicy"
 BUCKET_POLICY, QUEUE_POLICY = "aws:s3/bucketPolicy:BucketPolicy", "aws:sqs/queuePolicy:QueuePolicy"
 PERMISSION, URL = "aws:lambda/permission:Permission", "aws:lambda/functionUrl:FunctionUrl"
 SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
-# Types that grant rights outside of a role's own policy: by policies that a plan does not contain, or to persons.
+# Types that grant rights in other ways than by a role's own policy: by policies outside of the plan, or to people.
 OTHER_GRANTS = (
     *("aws:iam/policy:*", "aws:iam/policyAttachment:*", "aws:iam/rolePolicyAttachment*", "aws:iam/*Exclusive:*"),
     *("aws:iam/userPolicy*", "aws:iam/groupPolicy*", "aws:kms/grant:*", "aws:kms/keyPolicy:*"),
@@ -36,11 +36,11 @@ OTHER_GRANTS = (
 # Types with a policy that may allow other accounts.
 LEASE_POLICY = "aws:dynamodb/resourcePolicy:ResourcePolicy"
 RESOURCE_POLICIES = (aws.SECRET_POLICY, aws.KEY, BUCKET_POLICY, aws.TOPIC_POLICY, QUEUE_POLICY, LEASE_POLICY)
-# Types whose policy can also be inline.
+# Types that also accept an inline policy.
 INLINE = (aws.SECRET, aws.TOPIC, aws.QUEUE, aws.BUCKET)
 # Protocols of SNS, except those that send alerts in plain text.
 ENCRYPTED_BY = ("email", "email-json", "https", "sqs", "lambda", "firehose")
-# Type -> the action that its policy must deny in plain text. For a topic, publishing is the only one with content.
+# Type -> the action that its policy must deny without TLS. For a topic, only publishing has content.
 PLAIN_TEXT = {
     **{aws.SECRET_POLICY: "secretsmanager:*", BUCKET_POLICY: "s3:*"},
     **{aws.TOPIC_POLICY: "sns:publish", QUEUE_POLICY: "sqs:*"},
@@ -55,7 +55,7 @@ def _by_provider(one: Resource) -> Iterator[Finding]:
         )
 
 
-# Actions for which AWS accepts no resource but `*`, or that Lambda needs before the resource exists.
+# Actions for which AWS only accepts the resource `*`, or that Lambda needs before the resource exists.
 EVERYWHERE = {
     *("ec2:createnetworkinterface", "ec2:deletenetworkinterface", "ec2:describenetworkinterfaces"),
     *("ec2:describesubnets", "ec2:assignprivateipaddresses", "ec2:unassignprivateipaddresses"),
@@ -68,12 +68,12 @@ ESCALATIONS = (
 )
 # The six random characters at the end of a secret's ARN, as a pattern.
 SUFFIX = "-??????"
-# Gets several secrets by a filter, like a list.
+# An action that returns several secrets by a filter, so it counts as a list action.
 BATCH = "secretsmanager:batchgetsecretvalue"
 
 
-# Part of an ARN -> a pattern that is allowed at its end: a log's streams, a secret's random characters, or a key's id,
-# since the rule aws-keys-open-named-secrets limits a key's use to named secrets.
+# Part of an ARN -> the wildcard that is allowed at the ARN's end, for a log's streams, a secret's random characters or
+# a key's id. The rule aws-keys-open-named-secrets limits the use of keys to named secrets.
 ENDINGS = {":log-group:": ":*", ":secretsmanager:": SUFFIX, ":kms:": "key/*"}
 
 
@@ -106,7 +106,8 @@ def _excess(found: Sequence[Statement]) -> Iterator[str]:
 
 
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
-# Services that assume a role without aws:SourceAccount and aws:SourceArn; of CloudTrail, for CloudWatch Logs:
+# Services whose trust policy can't have aws:SourceAccount and aws:SourceArn. CloudTrail assumes a role for CloudWatch
+# Logs:
 # https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-required-policy-for-cloudwatch-logs.html
 UNBOUND = {"lambda.amazonaws.com", CLOUDTRAIL}
 
@@ -131,7 +132,7 @@ def _trust(found: Sequence[Statement]) -> Iterator[str]:
 
 # Prefixes of actions that encrypt or decrypt.
 USES = ("kms:decrypt", "kms:encrypt", "kms:generatedatakey", "kms:reencrypt")
-# Prefixes of conditions that bind a service to a purpose.
+# Prefixes of condition keys that limit a service to one purpose.
 PURPOSES = ("kms:encryptioncontext:", "kms:viaservice", "aws:sourcearn")
 
 
@@ -141,8 +142,8 @@ def _via_secrets_manager(one: Statement) -> bool:
 
 
 def _bound(one: Statement) -> bool:
-    """Accept a statement that allows use through Secrets Manager, on behalf of an AWS service's resource, or by a
-    service for one purpose.
+    """Accept a statement that allows using a key through Secrets Manager, on behalf of an AWS service's resource, or by
+    a service for one purpose.
 
     An encryption context alone is not enough, because the caller of KMS chooses it.
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
@@ -176,7 +177,7 @@ def _key_use(found: Sequence[Statement]) -> Iterator[str]:
             )
 
 
-# Prefixes of conditions that limit for whom a service acts; an encryption context names one resource.
+# Prefixes of condition keys that limit for whom a service acts. An encryption context names one resource.
 ORIGINS = ("aws:sourcearn", "aws:sourceaccount", "kms:encryptioncontext:")
 
 
@@ -252,7 +253,7 @@ def _plain_text(action: str, found: Sequence[Statement]) -> Iterator[str]:
 READ = "GetSecretValue"
 GUARDED = (READ, "PutSecretValue", "UpdateSecretVersionStage", "UpdateSecret")
 PRINCIPAL, SERVICE = "aws:PrincipalArn", "aws:PrincipalIsAWSService"
-# The only conditions that a denial may have: any other would leave a gap.
+# The only conditions that a deny statement may have. With any other, it might not deny every request.
 ALLOWED_CONDITIONS = {("ArnNotEquals", PRINCIPAL.lower()), ("Bool", SERVICE.lower())}
 
 
@@ -289,8 +290,8 @@ def _unguarded(plan: Plan) -> Iterator[Finding]:
 
 
 def _undeclared(plan: Plan) -> Iterator[Finding]:
-    """Yield a finding for each reader that the manifest does not declare, or that is neither a role of the stack nor
-    excluded from the alarm on undeclared reads.
+    """Yield a finding for each reader that is missing in the manifest, and for each that is neither a role of the stack
+    nor excluded from the alarm on undeclared reads.
 
     While a secret's ARN is unknown, the declared readers of all secrets are accepted.
     """
@@ -324,7 +325,7 @@ UNREAD = "grants rights that no rule checks; use a RolePolicy, or the KMS key's 
 RULES = (
     Rule(
         name="aws-account-named",
-        sentence="All resources are made in the one account that the stack file names, by the stack's provider.",
+        sentence="The stack's own provider creates all AWS resources, in the one account that the stack file names.",
         controls=controls("CC6.1 CC8.1 6.5.3 32(1)(b)", "a change reaches the approved account only"),
         limitation="The rule does not check whether another environment's file names the same account: compare the "
         "files.",
@@ -340,7 +341,7 @@ RULES = (
     ),
     Rule(
         name="aws-functions-called-by-named",
-        sentence="Only services of AWS call a function, each for one resource of the stack's account.",
+        sentence="Only AWS services may call a function, each on behalf of one resource in the stack's account.",
         controls=controls("CC6.1 CC6.6 7.2.5 164.312(d)", "callers are identified and authorized"),
         limitation="Principals of the account may call a function if their own policies allow it.",
         checks=(
@@ -361,7 +362,7 @@ RULES = (
     ),
     Rule(
         name="aws-key-policies-bound",
-        sentence="A key's policy separates administrators from users, and binds each use to its purpose.",
+        sentence="A KMS key's policy separates administrators from users, and limits each use to one purpose.",
         controls=controls("CC6.1 CC6.3 8.3.2 164.312(a)(2)(iv)", "administrators of a key are not its users"),
         limitation="The rule does not check whether a key's administrator changes the policy later: "
         "aws-tampering-alerted requires an alarm.",
@@ -369,7 +370,7 @@ RULES = (
     ),
     Rule(
         name="aws-keys-open-named-secrets",
-        sentence="A role uses a key through Secrets Manager only, and only for secrets that are named.",
+        sentence="A role uses a KMS key only through Secrets Manager, and only for named secrets.",
         controls=controls("CC6.1 7.2.5 8.3.2 164.312(a)(2)(iv)", "a key decrypts only what its user may read"),
         limitation="The rule does not check the key's own policy: aws-key-policies-bound does.",
         checks=(policy_check(ROLE_POLICY, _key_use),),
@@ -436,7 +437,7 @@ RULES = (
     ),
     Rule(
         name="aws-secret-readers-declared",
-        sentence="Each principal that may read a secret is a role of the stack or an operator, and is in the manifest.",
+        sentence="Each principal that may read a secret is in the manifest, and is a role of the stack or an operator.",
         controls=controls("CC6.3 7.2.1 164.312(a)(1)", "a review shows who may read each secret"),
         limitation="The rule does not check whether an operator in the stack file should be one: a reviewer of that "
         "file decides.",
@@ -445,7 +446,8 @@ RULES = (
     ),
     Rule(
         name="aws-secrets-deny-others",
-        sentence="Every secret has a policy that denies reads and writes to all but principals named in full.",
+        sentence="Every secret has a policy that denies reads and writes to all principals that it does not name in "
+        "full.",
         controls=controls("CC6.1 CC6.3 7.2.1 7.3.3 164.312(a)(1) 32(1)(b)", "access without a grant is denied"),
         limitation="The rule does not check whether the named principals should have access: "
         "aws-secret-readers-declared judges that.",

@@ -65,7 +65,7 @@ WATCHED_READS = {
     "undeclared reads": (READ, "userIdentity.arn !="),
     "denied reads": (READ, '"AccessDenied'),
 }
-# What an alarm protects -> CloudTrail's events that change it.
+# What an alarm watches -> names of CloudTrail events that change it.
 TAMPERING: Mapping[str, tuple[str, ...]] = {
     "a secret": ("DeleteSecret", "PutResourcePolicy", "DeleteResourcePolicy", "CancelRotateSecret"),
     "a KMS key": ("DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant"),
@@ -98,7 +98,7 @@ def _silent_tampering(plan: Plan) -> Iterator[Finding]:
                 yield Finding(store.urn, f"an alarm on {what} is known after pulumi up", unknown=True)
 
 
-# Field of a recorded request -> type of the resource that the field names.
+# Parameter of a request in CloudTrail -> type of the resource that it names.
 REQUESTS = {
     **{"secretId": aws.SECRET, "roleName": aws.ROLE, "role": aws.ROLE},
     **{"functionName": aws.FUNCTION, "alarmName": aws.ALARM},
@@ -131,12 +131,12 @@ def _match_all(globs: list[str], names: list[Any]) -> bool:
     return all(any(fnmatchcase(str(name), glob) for glob in globs) for name in names)
 
 
-# Operator and threshold of an alarm that a single event, or the absence of one, sets off.
+# Operators and thresholds with which a single event, or the absence of all events, sets off an alarm.
 SENSITIVE = (
     *(("GreaterThanOrEqualToThreshold", 1), ("GreaterThanThreshold", 0)),
     *(("LessThanThreshold", 1), ("LessThanOrEqualToThreshold", 0)),
 )
-# Seconds: a metric's shortest period at standard resolution, and two hours, in which a tick may fail once.
+# Limits of an alarm's period in seconds: the shortest at standard resolution, and two hours, which one tick may miss.
 PERIOD = (60, 7200)
 LATE = "is not from {} to {} seconds: the alarm rings late; set 300".format(*PERIOD)
 
@@ -178,7 +178,7 @@ def _silent_rotations(plan: Plan) -> Iterator[Finding]:
 def _unreported(plan: Plan, rule: Resource) -> Iterator[Finding]:
     targets = with_name(plan, TARGET, "rule", name=at(rule.properties, "name"))
     yield from require(rule, targets, "target", "nobody is notified; add the alert topic as target")
-    if any(plan.of_type(aws.TOPIC)):  # another topic's policy is up to its owner
+    if any(plan.of_type(aws.TOPIC)):  # the owner of an existing topic sets its policy
         for target in listed(targets):
             lets = with_name(plan, aws.TOPIC_POLICY, "arn", name=at(target.properties, "arn"))
             yield from require(
@@ -197,7 +197,7 @@ QUEUE_ARN, NO_QUEUE = matches(r"arn:.*:sqs:.*"), "is not an SQS queue: failed ca
 RULES = (
     Rule(
         name="aws-alarms-ring-at-once",
-        sentence="Every alarm notifies within two hours: at the first event, or if an expected event is missing.",
+        sentence="Every alarm notifies a topic within two hours: at the first event, or if an expected one is missing.",
         controls=controls("CC7.2 10.7.2 164.312(b)", "failures and anomalies are reported in time"),
         limitation="The rule does not check whether an alarm's metric counts AWS' real events: tests use events as "
         "AWS documents them.",
@@ -221,7 +221,7 @@ RULES = (
     ),
     Rule(
         name="aws-filters-match-this-stack",
-        sentence="Every metric filter reads the trail's log, and matches all resources of the stack that it watches.",
+        sentence="Every metric filter is on the trail's log group, and misses no resource of the stack.",
         controls=controls("CC7.2 10.4.1.1 164.312(b)", "a filter reviews every record of the stack"),
         later="the id of a KMS key, which the filter of key changes matches, is known only after AWS creates the key",
         limitation="The rule does not check whether a filter also matches the stack's keys and topic, and the trail's "
@@ -231,7 +231,7 @@ RULES = (
     ),
     Rule(
         name="aws-function-failures-alerted",
-        sentence="Every function and schedule has a dead-letter queue with an alarm.",
+        sentence="Every Lambda function and every schedule has a dead-letter queue with an alarm.",
         controls=controls("CC7.2 10.7.2 164.312(b) 32(1)(d)", "a failed call is reported, and not lost"),
         limitation=RECEIVERS,
         checks=(
@@ -242,7 +242,7 @@ RULES = (
     ),
     Rule(
         name="aws-reads-alerted",
-        sentence="An undeclared read and a denied read each set off an alarm.",
+        sentence="Undeclared reads and denied reads each set off an alarm.",
         controls=controls("CC7.2 10.2.1.4 10.4.1.1 164.312(b) 32(1)(d)", "undeclared and denied reads are found"),
         limitation=f"{RECEIVERS} It does not check whether a filter matches AWS' real records: tests use records as "
         "AWS documents them.",
@@ -251,7 +251,7 @@ RULES = (
     ),
     Rule(
         name="aws-rotation-failures-alerted",
-        sentence="A failed or overdue rotation, and two hours without a tick, each set off an alarm.",
+        sentence="Failed rotations, overdue rotations, and two hours without a tick each set off an alarm.",
         controls=controls("CC7.2 8.6.3 10.7.2 164.312(b) 32(1)(d)", "an overdue password is reported"),
         limitation=RECEIVERS,
         checks=(Expect(EVENT_RULE, "state", one_of(None, "ENABLED"), "is not ENABLED; set ENABLED"),),

@@ -17,17 +17,17 @@ from policies.rule import Each
 Judge = Callable[[Plan], Iterator[Finding]]
 TASK = "aws:ecs/taskDefinition:TaskDefinition"
 
-# Operators that name who is allowed, and not who is excluded.
+# Condition operators that list accepted values, not excluded values.
 POSITIVE = ("StringEquals", "StringLike", "ArnEquals", "ArnLike")
 _NARROW = re.compile(r"arn(:[^:]*){3}:\d{12}(:.*)?|(?!arn(:|$))[^*?].*")
-# IAM's elements of a statement. A statement with others, such as `action`, can't be judged.
+# Elements of a policy statement in IAM. A statement with other keys, such as `action`, can't be judged.
 _ELEMENTS = {
     "Sid",
     "Effect",
     "Condition",
     *(no + one for one in ("Principal", "Action", "Resource") for no in ("", "Not")),
 }
-# Secrets Manager ends an ARN with a dash and six characters: db is not db-reader.
+# Secrets Manager ends an ARN with a dash and six random characters.
 _SECRET_ARN = re.compile(r":secret:(.+)-[A-Za-z0-9]{6}$")
 
 
@@ -54,8 +54,8 @@ class Statement:
         return any(one in ("*", wanted, f"{wanted.partition(':')[0]}:*") for one in self.actions)
 
     def is_bound_by(self, *prefixes: str) -> bool:
-        """Return whether a condition with a name in `prefixes` accepts only text without wildcards, or ARNs of one
-        account."""
+        """Return whether a condition whose name starts with one of `prefixes` accepts only text without wildcards, or
+        ARNs of one account."""
         found = [
             wanted
             for operator in POSITIVE
@@ -66,7 +66,7 @@ class Statement:
 
     @property
     def is_for_everybody(self) -> bool:
-        """Return whether `*` is a principal. In a denial, it counts only without a kind or for the kind AWS."""
+        """Return whether `*` is a principal. In a deny statement, it counts only without a kind or for the kind AWS."""
         kinds = self.principals if self.allows else ("*", "AWS")
         return any("*" in self.principals.get(kind, ()) for kind in kinds)
 

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from policies.cost import HOURS, POLLS, ByUse, Item, PriceList, Source, count, whole
 from policies.plan import Plan
 
-# Metrics that Container Insights publishes for a cluster with one service of one task family: 8 of their usage each,
-# and 6 counts (docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Container-Insights-metrics-ECS.html).
+# Number of metrics that Container Insights publishes for a cluster with one service of one task family: 8 usage metrics
+# for each of the three, and 6 counts
+# (docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Container-Insights-metrics-ECS.html).
 INSIGHTS_METRICS = 30
-# Metrics that the tick reports at rest (secretops.platforms.aws.lambda_handler). The others cost nothing then.
+# Number of metrics that the tick reports at rest (secretops.platforms.aws.lambda_handler). The other metrics then cost
+# nothing.
 TICK_METRICS = 3
 
 _FARGATE = Source("https://aws.amazon.com/fargate/pricing/", "2026-08-05")

@@ -32,7 +32,7 @@ GROUP, GROUP_RULE = "aws:ec2/securityGroup:SecurityGroup", "aws:ec2/securityGrou
 BLOCKS = ("cidrBlocks", "ipv6CidrBlocks")
 INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 ROTATION = "aws:secretsmanager/secretRotation:SecretRotation"
-# Days after which AWS deletes a key or a secret: the maximum, and the default.
+# Days until AWS deletes a key or a secret for good: AWS' maximum, which is also the default.
 RECOVERY_DAYS = 30
 # The provider rotates immediately by default, and AWS calls the function with a version that has no value yet:
 # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
@@ -40,11 +40,11 @@ AT_ONCE = "is not false: pulumi up would fail, because the secret has no value y
 SECRET_ARN = matches(r"arn:aws[a-z-]*:secretsmanager:.*")
 MODERN = "ELBSecurityPolicy-TLS13-1-"
 NOT_MODERN = f"is not a policy of TLS 1.3, or of 1.3 and 1.2; set {MODERN}2-2021-06"
-# Days after which a password must be changed: the Secret Management Guide's maximum. PCI DSS 8.6.3 sets no number.
+# Maximum age of a password in days (Secret Management Guide). PCI DSS 8.6.3 sets no number.
 MOST_DAYS = 90
 
 
-# Prefix of the handlers that read values: the rotations' and the tick's, but not the one that redeploys.
+# Prefix of the handlers of functions that read values: rotations and tick, but not the function that redeploys tasks.
 READS = "secretops."
 
 
@@ -195,7 +195,7 @@ IMAGES = (Each(TASK, _images),)
 RULES = (
     Rule(
         name="aws-balancer-speaks-tls",
-        sentence="A load balancer listens by HTTPS only, with TLS 1.2 or later.",
+        sentence="A load balancer accepts only HTTPS, with TLS 1.2 or later.",
         controls=controls(
             "CC6.7 4.2.1 8.3.2 164.312(e)(1) 164.312(e)(2)(ii) 32(1)(a)", "tokens and replies are encrypted in transit"
         ),
@@ -216,7 +216,7 @@ RULES = (
     ),
     Rule(
         name="aws-deletion-waits",
-        sentence="In production a deleted secret or key can be restored for 30 days.",
+        sentence="In production, a deleted secret or key can be restored for 30 days.",
         controls=controls("A1.2 164.312(c)(1) 32(1)(c)", "a deletion by mistake can be undone"),
         limitation="The rule does not check whether somebody notices the deletion in time: aws-tampering-alerted "
         "judges that.",
@@ -228,7 +228,7 @@ RULES = (
     ),
     Rule(
         name="aws-functions-hold-no-value",
-        sentence="No variable of a function is a credential.",
+        sentence="No environment variable of a Lambda function is a credential.",
         controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "the configuration contains no credential"),
         limitation=LEAK,
         checks=(Each(aws.FUNCTION, _variables_of_function),),
@@ -243,7 +243,7 @@ RULES = (
     ),
     Rule(
         name="aws-functions-run-own-code",
-        sentence="A function runs only the code that this program packs: no layer, image or object of a bucket.",
+        sentence="A function runs only code that this program packages: no layer, container image or S3 object.",
         controls=controls("CC6.8 6.5.1 164.312(c)(1)", "only reviewed code runs where values are read"),
         limitation="The rule does not check what is in the package: it is scanned where it is built.",
         checks=tuple(Expect(aws.FUNCTION, what, not_set, FOREIGN) for what in ("layers", "imageUri", "s3Bucket")),
@@ -258,7 +258,7 @@ RULES = (
     ),
     Rule(
         name="aws-keys-rotate",
-        sentence="AWS renews every key of the stack each year.",
+        sentence="AWS rotates every KMS key of the stack each year.",
         controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "encryption keys are renewed"),
         limitation="The rule does not check a key that the stack file names. AWS can still decrypt data under older "
         "key material.",
@@ -266,7 +266,7 @@ RULES = (
     ),
     Rule(
         name="aws-messages-encrypted",
-        sentence="Every queue and topic is encrypted.",
+        sentence="Every SQS queue and SNS topic is encrypted.",
         controls=controls("CC6.1 164.312(a)(2)(iv) 32(1)(a)", "messages are encrypted at rest"),
         limitation="The rule does not check whether a message contains a secret value: tests search deployed stacks "
         "for real values.",
@@ -293,7 +293,7 @@ RULES = (
     ),
     Rule(
         name="aws-rotation-scheduled",
-        sentence="Secrets Manager rotates each broker user's and admin's password every 90 days or sooner.",
+        sentence="Secrets Manager rotates the passwords of broker users and the broker admin at least every 90 days.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(b)", "passwords of applications change on a schedule"),
         limitation="The rule does not check whether rotations succeed: secretops status shows that. Operator-supplied "
         "secrets are not rotated.",
@@ -307,7 +307,8 @@ RULES = (
     ),
     Rule(
         name="aws-secrets-under-own-key",
-        sentence="Every secret, and every replica of one, is encrypted by a KMS key of its own account.",
+        sentence="Every secret, and every replica of a secret, is encrypted by a KMS key of the account, not by AWS' "
+        "default key.",
         controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "credentials are encrypted by a managed key"),
         later="the id of a KMS key is known only after AWS creates the key",
         limitation="The rule does not check who may use the key: aws-key-policies-bound judges that.",
@@ -323,7 +324,7 @@ RULES = (
     ),
     Rule(
         name="aws-tasks-have-no-shell",
-        sentence="ECS Exec is off: nobody opens a shell in a task.",
+        sentence="ECS Exec is off, so nobody can open a shell in a task.",
         controls=controls("CC6.1 8.6.1 10.2.1.2 164.312(b)", "no person reads a value without a record"),
         limitation="The rule does not prevent a shell in a task that somebody runs by hand: an alarm reports the task "
         "if it has a role of the stack.",
@@ -338,14 +339,14 @@ RULES = (
     ),
     Rule(
         name="aws-tasks-hold-no-value",
-        sentence="No variable or command of a task has a credential; variables name the ARN of a secret instead.",
+        sentence="No variable or command of a task contains a credential. Variables name the ARN of a secret instead.",
         controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "the configuration contains no credential"),
         limitation=LEAK,
         checks=(container_check(_values_of_container),),
     ),
     Rule(
         name="aws-tick-hourly",
-        sentence="The tick runs each hour.",
+        sentence="A schedule runs the tick at least once an hour.",
         controls=controls("CC7.2 8.6.3 32(1)(d)", "due passwords are changed within the hour"),
         limitation="The rule does not check whether a tick succeeds: aws-rotation-failures-alerted checks that a "
         "failure sets off an alarm.",

@@ -34,13 +34,13 @@ ENCRYPTION = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEnc
 OWNER, MODES = "BucketOwnerEnforced", ("GOVERNANCE", "COMPLIANCE")
 BY_DEFAULT = "applyServerSideEncryptionByDefault"
 BLOCKS = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
-# Days: what PCI DSS 10.5.1 requires of audit logs, the part of it that must be at hand, and CloudWatch's maximum.
+# Retention in days: what PCI DSS 10.5.1 requires, what it requires to be immediately available, CloudWatch's maximum.
 YEAR, AT_HAND, LONGEST = 365, 90, 3653
 
 
 def _needs_trail(plan: Plan) -> bool:
-    """Return whether the stack must create a trail. If the stack file names an existing trail, the output `trail` has
-    its ARN."""
+    """Return whether the stack must create a trail: it must not if the output `trail` has the ARN of an existing
+    trail."""
     records = at(plan.outputs, "trail", "records")
     return any(plan.of_type(aws.STORE)) and not (isinstance(records, str) and records.startswith("arn:"))
 
@@ -118,7 +118,7 @@ PUBLIC, REMOVABLE = (
     "a record could be removed; add object lock",
 )
 
-# Protects only the trail's log group, and no others.
+# Of the log groups, only the trail's must be protected.
 HOLDS = (
     protected(aws.BUCKET, aws.TRAIL),
     protected(aws.LOG, only=lambda log: type_of(log.parent) == "coreflux-mcp-secrets:aws:AccessTrail"),
@@ -127,7 +127,7 @@ HOLDS = (
 RULES = (
     Rule(
         name="aws-buckets-closed",
-        sentence="Every bucket blocks public access in all four ways, and its account owns each object.",
+        sentence="Every bucket blocks public access by all four settings of S3, and its account owns each object.",
         controls=controls("CC6.6 10.3.1 164.312(a)(1)", "only principals with a grant read the records"),
         limitation="Principals of the account may read the bucket if their own policies allow it.",
         checks=(
@@ -194,7 +194,7 @@ RULES = (
     ),
     Rule(
         name="aws-trail-intact",
-        sentence="Records of the trail are locked and validated: nobody alters or removes one unnoticed.",
+        sentence="Records of the trail are locked and validated, so that nobody alters or removes one unnoticed.",
         controls=controls("CC7.3 10.3.2 10.3.3 10.3.4 164.312(b)", "nobody alters a record unnoticed"),
         limitation="The rule does not check who may end a lock of mode GOVERNANCE (s3:BypassGovernanceRetention). "
         "Nobody can end one of mode COMPLIANCE.",
@@ -230,7 +230,7 @@ RULES = (
     ),
     Rule(
         name="aws-trail-records-reads",
-        sentence="The stack's trail is on in every region, records reads, and sends them to a log with alarms.",
+        sentence="The stack's trail covers every region, records reads, and sends records to a log group with alarms.",
         controls=controls(
             "CC7.2 10.2.1 10.2.1.2 10.2.1.5 10.2.2 164.312(b) 32(1)(d)", "reads and changes of secrets are recorded"
         ),
@@ -257,7 +257,7 @@ RULES = (
     ),
     Rule(
         name="aws-trail-retained-a-year",
-        sentence="In production the trail's records and its log are retained for 365 days or more.",
+        sentence="In production, the trail's bucket and log group retain records for at least 365 days.",
         controls=controls("CC7.3 10.5.1 164.312(b)", "events of the last year can be evaluated"),
         limitation="The rule does not check whether records are retained for six years, as HIPAA requires of "
         "documentation (164.316).",

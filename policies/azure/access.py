@@ -23,9 +23,9 @@ _BLOBS = f"{_RESOURCE}/blobServices/default/containers/[^/]+"
 _VAULT = "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.KeyVault/vaults/[^/]+"
 _PERSON, _IDENTITY = "User", "ServicePrincipal"
 
-# Azure's built-in roles that serve one purpose, by GUID: name, narrowest scope, types of principals. None assigns roles
-# (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles). Writing a secret takes a role on the
-# vault (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
+# Azure's built-in roles that serve one purpose, by GUID: name, narrowest scope, types of principals. None can assign
+# roles (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles). Writing a secret requires a role
+# on the vault (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
 ROLES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     USER: ("Key Vault Secrets User", f"{_VAULT}/secrets/[^/]+", (_PERSON, _IDENTITY)),
     OFFICER: ("Key Vault Secrets Officer", _VAULT, (_PERSON, _IDENTITY)),
@@ -50,7 +50,7 @@ def _placed(one: Resource) -> Iterator[Finding]:
         "single one"
     )
     yield from judge(one, UNKNOWN if role is UNKNOWN else scope, matches(narrowest), "scope", wrong)
-    # without its type, Azure looks up a new identity, and may not find it yet
+    # Without principalType, Azure looks up the principal, and may not find a new identity yet
     # (https://learn.microsoft.com/azure/role-based-access-control/troubleshooting).
     wrong = f"is missing or wrong for the role; set {' or '.join(kinds)}"
     yield from judge(one, UNKNOWN if role is UNKNOWN else kind, one_of(*kinds), "principalType", wrong)
@@ -113,8 +113,8 @@ def _is_narrow(address: Any) -> bool:
 
 
 def _open_network(plan: Plan) -> Iterator[Finding]:
-    """Yield a finding if vault or lease accept all networks, unless the stack file allows it. Programs of other
-    projects have no output that declares this, and may have an open vault."""
+    """Yield a finding if the vault or the lease's account accepts all networks, unless the stack's output `gaps` says
+    so. Programs of other projects lack that output, and may have an open vault."""
     vaults = [at(one.properties, "properties") for one in plan.of_type(VAULT)]
     actions = [at(one, "networkAcls", "defaultAction") for one in vaults]
     closed = "Deny" in actions or "Disabled" in [at(one, "publicNetworkAccess") for one in vaults]

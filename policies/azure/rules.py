@@ -38,12 +38,13 @@ def _variables(one: Resource) -> Iterator[Finding]:
     for kind in ("containers", "initContainers"):
         for variable in select(one.properties, f"template.{kind}[].env[]"):
             name = at(variable, "name")
-            pair = (name, str(at(variable, "value")))  # an unknown resource id is not a secret because of its name
+            # As text: a resource id that is unknown yet does not count as a secret, whatever its name is.
+            pair = (name, str(at(variable, "value")))
             wrong = f"{PLAIN}, visible to readers of the resource; let the launcher fetch the secret"
             yield from judge(one, pair, lambda pair: not in_plain_sight(*pair), f"the variable {name}", wrong)
         for what in (f"template.{kind}[].command", f"template.{kind}[].args"):
             for words in select(one.properties, what):
-                entry = words and [str(word) for word in words]  # an unknown resource id is no credential
+                entry = words and [str(word) for word in words]  # a resource id that is unknown yet is no credential
                 yield from judge(one, entry, no_credential, what, HAS_CREDENTIAL)
 
 
@@ -76,7 +77,7 @@ IMAGES = tuple(Expect(RUN, f"template.{kind}[].image", pinned, UNPINNED) for kin
 RULES = (
     Rule(
         name="azure-app-speaks-tls",
-        sentence="The app accepts no plain-text request, and traffic between nodes is encrypted.",
+        sentence="The container app rejects requests without TLS, and traffic between nodes is encrypted.",
         controls=controls(
             "CC6.7 4.2.1 8.3.2 164.312(e)(1) 164.312(e)(2)(ii) 32(1)(a)", "tokens and replies are encrypted in transit"
         ),
@@ -101,7 +102,7 @@ RULES = (
         sentence="At least one replica of the server always runs.",
         controls=controls("32(1)(b)", "the server stays available"),
         limitation="The rule does not prove that a replica is healthy: its probes check that.",
-        # A missing minimum means 0 (https://learn.microsoft.com/azure/container-apps/scale-app).
+        # Without minReplicas, the minimum is 0 (https://learn.microsoft.com/azure/container-apps/scale-app).
         checks=rows(
             APP,
             ("template.scale.minReplicas", between(1, 1000), "is 0 or missing: the server may stop; set 1"),
@@ -109,7 +110,7 @@ RULES = (
     ),
     Rule(
         name="azure-containers-hold-no-value",
-        sentence="No app and no job has a secret value: an identity fetches values and pulls images.",
+        sentence="No app or job contains a secret value. It reads secrets and pulls images with a managed identity.",
         controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "the configuration contains no credential"),
         limitation="The rule does not find a secret value in a variable with a harmless name: tests search deployed "
         "stacks for real values.",
@@ -156,7 +157,7 @@ RULES = (
     ),
     Rule(
         name="azure-identities-for-program-only",
-        sentence="Only the main container of an app or a job has the identity that reads secrets.",
+        sentence="Only the main container of an app or job can use the identity that reads secrets.",
         controls=controls("CC6.3 7.2.5 164.312(d)", "only the program that needs an identity has it"),
         limitation="The rule does not prove that nobody opens a shell in the container: an alert reports the token "
         "that this requires.",
@@ -174,7 +175,8 @@ RULES = (
     ),
     Rule(
         name="azure-storage-closed",
-        sentence="The storage account accepts TLS 1.2 and roles only: no key, no local user, nothing public.",
+        sentence="The storage account requires TLS 1.2 and a role: it accepts no shared key, no local user and no "
+        "public access.",
         controls=controls("CC6.1 CC6.7 7.3.2 164.312(e)(1) 32(1)(a)", "a caller needs a role and TLS"),
         limitation="The rule does not check encryption at rest: Azure encrypts every account, and nobody can turn "
         "that off.",
@@ -197,7 +199,7 @@ RULES = (
     ),
     Rule(
         name="azure-subscription-named",
-        sentence="Everything is in the subscription and tenant that the stack file names.",
+        sentence="All Azure resources are in the subscription and tenant that the stack file names.",
         controls=controls("CC6.1 CC8.1 6.5.3 32(1)(b)", "a change reaches the approved subscription only"),
         limitation="The rule does not prove that another environment's file names another subscription: compare the "
         "two files.",
@@ -236,7 +238,7 @@ RULES = (
     ),
     Rule(
         name="azure-vault-by-role",
-        sentence="Access to the vault is by role assignments only.",
+        sentence="Only role assignments give access to the vault.",
         controls=controls("CC6.1 CC6.3 7.3.1 7.3.2 7.3.3 164.312(a)(1) 32(1)(b)", "access without a role is denied"),
         limitation="Roles on the resource group or the subscription also give access to the vault.",
         checks=rows(

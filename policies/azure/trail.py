@@ -16,23 +16,23 @@ from policies.rule import PRODUCTION, Each, Rule, protected, rows
 QUERY, ACTIVITY = "azure-native:monitor:ScheduledQueryRule", "azure-native:monitor:ActivityLogAlert"
 GROUP = "azure-native:monitor:ActionGroup"
 WORKSPACE, SETTING = "azure-native:operationalinsights:Workspace", "azure-native:monitor:DiagnosticSetting"
-# Days: Log Analytics' minimal retention, what PCI DSS 10.5.1 requires, and the maximum.
+# Retention in days: Log Analytics' minimum, the minimum of PCI DSS 10.5.1, and Log Analytics' maximum.
 SHORT, YEAR, MOST = 30, 365, 730
-# Type -> the property that names it, and log categories or groups: a diagnostic setting needs one of them.
+# Type -> the property with its name, and log categories or groups. Its diagnostic setting must enable at least one.
 _LOGS = {
     VAULT: ("vaultName", ("audit", "allLogs", "AuditEvent")),
     ENVIRONMENT: ("environmentName", ("ContainerAppConsoleLogs", "allLogs")),
 }
-# Tables of the trail -> names that a query must contain, in both layouts of the vault's log
+# Tables of the trail -> names that a query must contain. The vault's log has two layouts
 # (https://learn.microsoft.com/azure/azure-monitor/reference/tables/azkvauditlogs, …/azurediagnostics,
-# …/containerappconsolelogs). Kusto's names are case-sensitive; a query with a wrong one finds nothing.
+# …/containerappconsolelogs). Names are case-sensitive in Kusto, and a query with a wrong name finds nothing.
 _NAMES = {
     "AZKVAuditLogs|AzureDiagnostics": "AZKVAuditLogs HttpStatusCode CallerIpAddress RequestUri Identity.claim.oid "
     "AzureDiagnostics httpStatusCode_d CallerIPAddress requestUri_s identity_claim_oid_g "
     "eventGridEventProperties_subject_s OperationName TimeGenerated _ResourceId",
     "ContainerAppConsoleLogs": "ContainerAppConsoleLogs ContainerGroupName ContainerName Stream Log _ResourceId",
 }
-# What an alert is for -> words in a query that finds it.
+# What an alert reports -> words that its query must contain.
 READS = {
     "undeclared reads": ('"SecretGet"', "Status == 200", "!in ("),
     "denied reads": ('"SecretGet"', "Status == 403"),
@@ -43,7 +43,7 @@ FAILURES = {
     "overdue secrets": ("ContainerAppConsoleLogs", '"overdue since"', '"SecretExpiredEventGridNotification"'),
     "secrets that a person has to renew": ("ContainerAppConsoleLogs", '"SecretNearExpiryEventGridNotification"'),
 }
-# Operations (without Microsoft.) that give access to secrets, or disable the trail or its alerts.
+# Operations, without the prefix "Microsoft.", that give access to secrets, or disable the trail or its alerts.
 _OPERATIONS = """
     App/containerApps/write App/jobs/start/action App/jobs/write App/managedEnvironments/write
     AlertsManagement/actionRules/write Authorization/roleAssignments/delete Authorization/roleAssignments/write
@@ -56,8 +56,9 @@ _OPERATIONS = """
     OperationalInsights/workspaces/write Storage/storageAccounts/delete Storage/storageAccounts/write
 """
 OPERATIONS = tuple(f"Microsoft.{one}" for one in _OPERATIONS.split())
-# Minutes: what Key Vault's log takes at most, with its ingestion
-# (https://learn.microsoft.com/azure/key-vault/general/logging); two ticks; evaluations; the longest window.
+# Minutes: the maximum delay of Key Vault's log, ingestion included
+# (https://learn.microsoft.com/azure/key-vault/general/logging); the interval of two ticks; the shortest and the longest
+# interval of evaluations; the longest window.
 DELAY, TWO_TICKS, OFTEN, SELDOM, LONGEST = 15, 120, 5, 60, 360
 
 
@@ -114,7 +115,7 @@ def _queries(plan: Plan, queries: dict[str, tuple[str, ...]], operator: str = "G
     missing = [
         what for what, words in queries.items() if not any(all(_has(one, word) for word in words) for one in known)
     ]
-    # An alert reports one of them: one that is unknown is in the place of one that is missing.
+    # An alert whose query is unknown yet may be one of the missing ones.
     entry = UNKNOWN if 0 < len(missing) <= sum(UNKNOWN in pair for pair in pairs) else missing
     for store in plan.of_type(STORE):
         wrong = "is missing; add an alert with an action group"
@@ -205,7 +206,7 @@ RULES = (
     ),
     Rule(
         name="azure-reads-alerted",
-        sentence="An alert reports undeclared reads, denied reads and deleted secrets.",
+        sentence="Alerts report undeclared reads, denied reads and deleted secrets.",
         controls=controls("CC7.2 10.2.1.4 10.4.1.1 164.312(b) 32(1)(d)", "undeclared and denied reads are found"),
         later="the query of undeclared reads lists object ids that Entra has not created yet",
         limitation="The rule does not prove that somebody is notified: an action group without alert_emails has no "
@@ -215,7 +216,7 @@ RULES = (
     ),
     Rule(
         name="azure-rotation-failures-alerted",
-        sentence="An alert reports a tick that failed or is missing, and overdue secrets.",
+        sentence="Alerts report failed ticks, missing ticks and overdue secrets.",
         controls=controls("CC7.2 8.6.3 10.7.2 164.312(b) 32(1)(d)", "an overdue password is reported"),
         limitation="The rule does not prove that somebody is notified: an action group without alert_emails has no "
         "receiver.",
@@ -224,17 +225,18 @@ RULES = (
     ),
     Rule(
         name="azure-tampering-alerted",
-        sentence="An alert reports changes of roles, the vault, identities, the trail and the alerts.",
+        sentence="Alerts report changes of roles, the vault, identities, the trail and the alerts.",
         controls=controls(
             "CC7.1 CC7.2 10.2.1.6 10.3.4 10.7.2 164.312(b) 164.312(c)(1)", "a change that weakens the stack is reported"
         ),
-        limitation="Changes above the resource group. No test in a real account shows that Azure logs each change.",
+        limitation="Changes above the stack's resource group are not reported. That Azure logs each change was not "
+        "proven in an account.",
         across=_tampering,
         types=(STORE,),
     ),
     Rule(
         name="azure-reads-recorded",
-        sentence="A workspace receives the vault's audit log and the console log of the environment.",
+        sentence="A workspace receives the vault's audit log and the environment's console log.",
         controls=controls(
             "CC7.2 10.2.1 10.2.1.5 10.2.2 164.312(b) 32(1)(d)", "reads and changes of secrets are recorded"
         ),

@@ -16,9 +16,9 @@ from policies.rule import PRODUCTION, Each, Enforcement, Rule, rows
 FOLDER = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder"
 _VAULT, _PODS = "coreflux-mcp-secrets:vault:SecretStore", "coreflux-mcp-secrets:kubernetes:McpServer"
 
-# The sub-folder that only a store has, and the store's files with values.
+# The sub-folder that only a store has, and a store's files with values.
 VERSIONS, VALUES = "versions", ("config/.env", "certs/client.key")
-# Modes of a file with values, and of a certificate, which others may read.
+# Patterns of the modes of a file with values, and of a certificate, which other users may read.
 _OWNERS, _READABLE = "0*[0-7]00", "0*[0-7][0145][0145]"
 _OUTSIDE = re.compile(r"^/|(^|/)\.\.(/|$)")
 # A line of a systemd unit -> the consequence if it is missing (man systemd.timer, systemd.exec).
@@ -119,7 +119,7 @@ def _rotates(plan: Plan) -> bool:
 RULES = (
     Rule(
         name="dotenv-files-are-the-owners",
-        sentence="Files with secret values have mode 600, and each pulumi up repairs a wrong mode.",
+        sentence="Files with secret values have mode 600, and each `pulumi up` repairs a wrong mode.",
         controls=controls("CC6.1 7.3.1 164.312(a)(1) 32(1)(b)", "other accounts of the machine read no value"),
         limitation="The rule does not check what root and other programs of the same account read, or whether the "
         "declared modes are set.",
@@ -129,7 +129,7 @@ RULES = (
     ),
     Rule(
         name="dotenv-folder-is-one-stacks",
-        sentence="The folder of the values belongs to one stack.",
+        sentence="The folder with the secret values belongs to only one stack.",
         controls=controls("CC6.1 6.5.3 164.312(c)(1) 32(1)(b)", "environments share no value"),
         limitation="The rule does not prove that nobody copies the folder.",
         checks=(
@@ -156,7 +156,7 @@ RULES = (
             environments=PRODUCTION,
         ),
         applies=is_dotenv,
-        enforcement=Enforcement.ADVISORY,  # the guide also has a folder for production
+        enforcement=Enforcement.ADVISORY,  # the Secret Management Guide allows a folder also in production
     ),
     Rule(
         name="dotenv-public-files-are-public",

@@ -18,7 +18,7 @@ _TEMPLATE: Mapping[str, tuple[str, ...]] = {
 # Types of all objects that start pods, in any version of their API.
 PODS = tuple(f"kubernetes:*:{kind}" for kind in _TEMPLATE)
 
-# Types of components. A rule can require something for each of them, even if the plan contains none of it.
+# Types of components. With them, a rule can require a resource that the plan lacks.
 IDENTITY = "coreflux-mcp-secrets:kubernetes:Identity"
 SERVER = "coreflux-mcp-secrets:kubernetes:McpServer"
 ROTATOR = "coreflux-mcp-secrets:kubernetes:Rotator"

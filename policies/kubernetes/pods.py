@@ -166,7 +166,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="kubernetes-secrets-are-files",
-        sentence="No container has a secret in a variable or a command.",
+        sentence="No container has a secret value in a variable or a command.",
         controls=controls("CC6.1 8.6.3 164.312(a)(1) 32(1)(b)", "a value can change while its reader runs"),
         limitation="The rule does not check what the program in the container does with a value after reading it.",
         checks=(
@@ -178,7 +178,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="kubernetes-tokens-are-used",
-        sentence="A pod has a token of the API server only if a Role is bound to its account.",
+        sentence="A pod gets a token for the API server only if a Role is bound to its service account.",
         controls=controls("CC6.1 7.2.5 164.312(d) 32(1)(b)", "no pod has a credential that it does not use"),
         limitation="The rule does not see Roles that others bind to these accounts.",
         checks=(Expect(_ACCOUNT, _AUTOMOUNT, one_of(False), "is not false: every pod gets a token; set false"),),

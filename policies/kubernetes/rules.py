@@ -26,7 +26,7 @@ _CLUSTER_STORE = "kubernetes:*:ClusterSecretStore"
 _POLICY = "kubernetes:*:NetworkPolicy"
 _INGRESS = "kubernetes:*:Ingress"
 _CRON_JOB = "kubernetes:batch/v1:CronJob"
-# Components whose secrets a rotator in the cluster rotates: for a Vault, which runs no programs, the server's.
+# Components with a rotator in the cluster. Vault runs no programs, so its rotator is in the server's cluster.
 _OWN_STORE = "coreflux-mcp-secrets:kubernetes:SecretStore"
 _VAULT = "coreflux-mcp-secrets:vault:SecretStore"
 
@@ -34,14 +34,15 @@ _LEVEL = "pod-security.kubernetes.io/enforce"
 _DEADLINE = "spec.jobTemplate.spec.activeDeadlineSeconds"
 # Maximum lifetime of a client certificate in hours: the Secret Management Guide's 90 days.
 _LONGEST_HOURS = 90 * 24
-# Maximum seconds between two reads of the store: well below the shortest grace period of an old password.
+# Maximum seconds between two reads of the store: well below the shortest grace period.
 _LONGEST_REFRESH = 600
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _CLIENT_USAGES = ("client auth", "digital signature")
-# Allowed verbs of Roles. All others delete what is in use, can't be limited by name, or grant rights.
+# Allowed verbs of Roles. Other verbs delete what is in use, can't be limited by name, or grant rights.
 _READS = ("get",)
 _ROTATES = ("get", "update", "patch")
-# Ports that must not be open to every address: DNS can leak values unseen, and HTTP reaches a cloud's metadata.
+# Ports to which pods must not connect at every address: DNS can leak values unnoticed, and clouds' metadata services
+# use HTTP.
 _NEVER = (53, 80)
 _METADATA = "169.254.169.254/32"
 
@@ -148,7 +149,7 @@ HOLDS = (protected("kubernetes:core/v1:Namespace"),)
 RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-bindings-name-accounts",
-        sentence="Every Role is bound to named service accounts of its namespace; nothing is granted cluster-wide.",
+        sentence="Every Role is bound to named service accounts of its namespace. Nothing is granted cluster-wide.",
         controls=controls("CC6.3 7.2.5 164.312(a)(2)(i) 32(1)(b)", "each reader is one named account"),
         limitation="The rule does not check who may create pods in the namespace, and so run as such an account.",
         checks=(
@@ -212,7 +213,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="kubernetes-copying-has-no-key",
-        sentence="External Secrets reads as a service account of the namespace, without a stored key.",
+        sentence="External Secrets logs in to the store as a service account of the namespace, without a stored key.",
         controls=controls("CC6.1 8.3.2 164.312(d) 32(1)(b)", "the cluster stores no credential for the store"),
         limitation="The rule does not check who may create a token of that account, by the verb create on "
         "serviceaccounts/token.",
@@ -228,7 +229,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="kubernetes-namespace-is-restricted",
-        sentence="The namespace of the secrets enforces the Pod Security level restricted.",
+        sentence="The namespace of the secrets enforces the Pod Security level `restricted`.",
         controls=controls("CC6.3 2.2.1 164.312(a)(1) 32(1)(b)", "the cluster refuses pods with privileges"),
         limitation="The rule does not check other namespaces. If the stack does not create the namespace, secretops "
         "doctor checks it.",
@@ -243,7 +244,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="kubernetes-network-is-closed",
-        sentence="A policy of the namespace denies all traffic that no other policy allows.",
+        sentence="A NetworkPolicy denies all traffic in the namespace that no other policy allows.",
         controls=controls("CC6.6 1.3.1 1.3.2 164.312(e)(1) 32(1)(b)", "traffic that no policy names is denied"),
         limitation="The rule does not check whether the cluster's network plugin enforces policies: some plugins "
         "ignore them.",
@@ -327,7 +328,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="kubernetes-ticks-are-alone",
-        sentence="The rotator's CronJob runs every hour, one run at a time, and each run ends within the hour.",
+        sentence="The rotator's CronJob starts every hour, runs once at a time, and each run ends within the hour.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(d)", "due passwords are changed within the hour"),
         limitation="The rule does not check whether runs succeed: secretops status and the Jobs show that.",
         checks=(

@@ -12,10 +12,10 @@ from policies.matchers import at, each, judge, listed
 from policies.plan import Finding, Plan, Resource
 
 _USERS, _BASE = ("coreflux-mcp", "coreflux-admin"), "coreflux-mcp"
-# The minimal number of digits of the hash in a shortened name.
+# Minimum number of digits of the hash at the end of a shortened name.
 _DIGITS = 6
 _ROLE = r"(?:^|:role/(?:[\w+=,./@-]*/)?)(coreflux-mcp-[\w.-]+)@"
-# Names in AWS that the program derives from a stack's name: of secrets, and of roles.
+# Names of secrets and roles in AWS that the program derives from a stack's name.
 _MADE = re.compile(rf"(?:^|:secret:)coreflux-mcp/([\w.-]+)(?:\+\d+)?/|{_ROLE}")
 
 

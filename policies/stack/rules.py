@@ -20,11 +20,12 @@ _ENCRYPTED = frozenset(defined("ENCRYPTED"))
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 # Kinds and names of secrets that can create others.
 _ADMIN = ("broker-admin", "agent-admin", "ca")
-# Days: the Secret Management Guide's 90 and 6 months; ten years for the stack's own CA, whose certificates last days.
+# Maximum age in days by kind of secret: the Secret Management Guide's 90 days and 6 months, and ten years for the
+# stack's own CA, whose certificates are short-lived.
 _LONGEST = {"mqtt-user": 90, "broker-admin": 90, "agent-key": 183, "ca": 3650}
-# Days until an operator must renew a secret that only an operator can supply.
+# Maximum age in days of a secret that only an operator can supply.
 _LONGEST_SUPPLIED = 366
-# Maximum seconds in which two credentials of one client are valid: a week.
+# Maximum seconds during which two credentials of one client are valid: a week.
 _LONGEST_GRACE = 604_800
 
 
@@ -48,7 +49,7 @@ def _look_at_all_values(plan: Plan) -> Iterator[Finding]:
 
 
 def _look_at_type(one: Resource) -> Iterator[Finding]:
-    kind = f"{one.type.partition(':')[0]}:{one.properties.get('kind')}"  # of a custom resource in a cluster
+    kind = f"{one.type.partition(':')[0]}:{one.properties.get('kind')}"  # for a custom resource in a cluster
     if _OF_VALUES.fullmatch(one.type) or _OF_VALUES.fullmatch(kind):
         yield Finding(
             one.urn,
@@ -102,7 +103,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="stack-has-a-trail",
-        sentence="The stack outputs where reads are recorded, and which are not.",
+        sentence="The stack's outputs say where reads are recorded, and which reads are not.",
         controls=controls("CC7.2 10.2.1 164.312(b) 32(1)(d)", "reads are recorded, or the gap is known"),
         limitation="The rule does not check whether the log is complete or retained: each platform has rules for that.",
         across=_outputs(
@@ -114,7 +115,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="stack-holds-no-value",
-        sentence="No input and no output of the stack is a secret's value, encrypted or not.",
+        sentence="No input or output of the stack is a secret value, encrypted or not.",
         controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "the state contains no credential"),
         limitation="The rule does not find a password of under 32 characters without a symbol, if its name is "
         "harmless or it is in a list. Nor does the rule find a password that looks like a path or an address, or one "
@@ -132,7 +133,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="stack-is-encrypted-or-declares-it",
-        sentence="The store encrypts its values, or the stack declares that its operators must.",
+        sentence="The store encrypts its values, or the output gaps says that operators must encrypt them.",
         controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "values are encrypted, or the gap is known"),
         limitation="The rule does not check whether a declared gap was closed: secretops doctor checks what it can.",
         across=_outputs(
@@ -193,7 +194,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="stack-speaks-tls-to-the-broker",
-        sentence="Credentials go to the broker by TLS, except to a local broker in development.",
+        sentence="Credentials are sent to the broker by TLS, except to a local broker in development.",
         controls=controls(
             "CC6.7 4.2.1 8.3.2 164.312(e)(1) 164.312(e)(2)(ii) 32(1)(a)",
             "passwords and messages are encrypted in transit",

@@ -35,25 +35,26 @@ _NAMED = re.compile(
     r"^([\w.$/-]*[-_./])?"
     r"(pass(word|wd|phrase)|secret|token|credentials?|(api|access|private|secret|account)[-_.]?key)$"
 )
-# Text that is no value: empty, a switch, a mode, a location, a path, an id, or a secret's name.
+# Text that is no secret value: empty, true or false, a file mode, a location, a path, an id, or a secret's name.
 _REFERENCE = re.compile(
     r"(?i)^(\d{0,4}|true|false|arn:.*|https?://.*|/.*|\{\{.*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     r"|[\w.@-]+(/[\w.@-]+)+|[a-z]+(-[a-z]+)+)$"
     r"|(?<![a-z])(pass(word|phrase)|secret|token|key)s?(?![a-z])",
     re.DOTALL,
 )
-# One word of 12 to 64 characters with a symbol that names don't contain. Locations have a colon or a slash.
+# One word of 12 to 64 characters with a symbol that is unusual in names. It has no colon and no slash, as locations do.
 _SYMBOLS = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)(?=.*[!#$%^&*~?])[^\s:/{}\[\]]{12,64}")
 _OF_A_FILE = base64.b64encode(b"-----BEGIN ").decode()[:14]
-# Entropy in bits per character: 32 random letters and digits have more, words have less.
+# Limit of entropy in bits per character: 32 random letters and digits have more, words have less.
 _RANDOM = 3.8
-# Share of neighboring characters of different kinds (lower case, upper case, digit): WordsInThisStyle1 has fewer.
+# Limit of the share of neighboring characters of different kinds (lower case, upper case, digit): random text has more,
+# WordsInThisStyle1 has fewer.
 _CHANGES = 0.37
 
 
 def names(entry: Any) -> frozenset[str]:
-    """Return runs of 32 or more letters, digits and +. In outputs that name readers and logs they are names, not secret
-    values."""
+    """Return runs of 32 or more letters, digits and + in outputs with names of readers and logs. There, they are not
+    secret values."""
     return frozenset(_DENSE.findall(json.dumps(entry, ensure_ascii=False, default=str)))
 
 
@@ -70,7 +71,7 @@ def values(entry: Any, known: frozenset[str] | None, path: tuple[str, ...] = ())
                 named = pair if key == "value" and isinstance(pair, str) else key
                 yield from values(inner, known, (*path, named))
         case list():
-            for inner in entry:  # a key with a list of texts contains names, and no credential
+            for inner in entry:  # a list of texts contains names, not credentials
                 yield from values(inner, known, path if isinstance(inner, Mapping | list) else (*path, ""))
         case str() if (inner := _document(entry)) is not None:
             yield from values(inner, known, path)
@@ -97,9 +98,8 @@ def _is_value(name: str, entry: Any, known: frozenset[str] | None) -> bool | Non
     runs = set() if known is None else {*_DENSE.findall(_LOCATOR.sub("", text))} - known
     if _FORMS.search(text) or any(map(_is_dense, runs)) or _SYMBOLS.fullmatch(text):
         return True
-    return (
-        True if named and name not in text and not _REFERENCE.search(text) else None
-    )  # the name of the variable itself is no value
+    # Text that contains the variable's own name is not a value.
+    return True if named and name not in text and not _REFERENCE.search(text) else None
 
 
 def _decoded(text: str) -> str:

@@ -18,7 +18,7 @@ PROVIDER = "pulumi:providers:docker"
 IDENTITY, ROTATOR = "coreflux-mcp-secrets:swarm:Identity", "coreflux-mcp-secrets:swarm:Rotator"
 _CONTAINER = "taskSpec.containerSpec."
 _NOT_ROOT, _MANAGER = "(?!(0|root)?(:|$)).*", "node.role==manager"
-# The launcher's port; mode bits that a secret's file must not have.
+# The launcher's port, and the mode bits that a secret's file must not have.
 _PORT, _ELSE = 8080, 0o377
 
 
@@ -124,7 +124,7 @@ RULES = (
     ),
     Rule(
         name="swarm-network-is-encrypted",
-        sentence="Outside of development the stack's network is an encrypted overlay.",
+        sentence="Except in development, the stack's network is an encrypted overlay network.",
         controls=controls("CC6.7 8.3.2 164.312(e)(2)(ii) 32(1)(a)", "tokens are encrypted between nodes"),
         limitation="The rule does not check other networks that the server joins, or whether the nodes' kernels "
         "support IPsec.",
@@ -205,7 +205,7 @@ RULES = (
     ),
     Rule(
         name="swarm-services-gain-nothing",
-        sentence="Every container drops all capabilities, and only the one with the daemon's socket is root.",
+        sentence="Every container drops all capabilities. Only the container with the daemon's socket runs as root.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a program has only the rights that it needs"),
         limitation="The rule does not prove that no process gains a privilege by a setuid file: Swarm services have "
         "no option for that.",

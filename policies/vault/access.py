@@ -19,7 +19,7 @@ ROLES = (APPROLE, JWT, KUBERNETES)
 _PATH = re.compile(r'path\s+("(?:[^"\\]|\\.)*")\s*\{\s*capabilities\s*=\s*(\[[^\]]*\])\s*\}')
 
 _CHANGES = frozenset({"create", "update", "patch", "delete", "sudo", "root"})
-# Writes below sys/ that change nothing. This one returns the HMAC of a value that the caller knows.
+# Paths below sys/ where a write changes nothing: this one returns the HMAC of a value that the caller knows.
 _HARMLESS = ("sys/audit-hash/",)
 # Listing Vault's audit devices requires sudo.
 _NEEDS_SUDO = "sys/audit"
@@ -27,15 +27,16 @@ _NEEDS_SUDO = "sys/audit"
 _NEVER = frozenset({"list", "sudo", "root"})
 # Paths that affect the whole Vault, or its logins.
 _FOREIGN = ("sys/", "identity/", "auth/")
-# Secret ids of AppRole, which an operator creates; other paths below auth/ and identity/ can change who has a policy.
+# Paths of AppRole's secret ids, which an operator creates. Other paths below auth/ and identity/ can change who has a
+# policy.
 _SECRET_ID = re.compile(r"/role/[^/+*]+/(custom-)?secret-id")
-# What every token may do with itself.
+# Paths with which a token looks up, renews or revokes itself.
 _ITS_OWN = frozenset(f"auth/token/{verb}-self" for verb in ("lookup", "renew", "revoke"))
 
 
 def role_policies(plan: Plan) -> list[Any]:
-    """Return the names of the policies that the plan's roles grant. People get other policies, by an auth method of
-    Vault's operators."""
+    """Return the names of the policies that the plan's roles grant. People get theirs by an auth method that Vault's
+    operators configure."""
     return [policy for role in plan.of_type(*ROLES) for policy in each(at(role.properties, "tokenPolicies"))]
 
 
@@ -90,5 +91,5 @@ def _has_wildcard(path: str) -> bool:
 
 
 def is_an_address(audience: Any) -> bool:
-    """Return whether an audience is a server's address, such as the API server's, and so not for Vault alone."""
+    """Return whether an audience is a server's address, such as the API server's, and therefore not for Vault alone."""
     return isinstance(audience, str) and "://" in audience

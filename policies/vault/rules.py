@@ -52,14 +52,14 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": _HOUR, "d": _DAY}
 _LONGEST_CERTIFICATE = 90 * _DAY
 _LONGEST_CRL = 72 * _HOUR
 _FEWEST_BITS = {"ec": 256, "rsa": 3072}
-# Versions per secret: at least the pending, current and previous one; at most what the stack file accepts.
+# Number of versions per secret: at least the pending, current and previous one; at most what the stack file accepts.
 _VERSION_COUNTS = (3, 100)
 _SHORTEST_PASSWORD = 32
 # A password must contain a character of each charset.
 _CHARSETS = ("a", "A", "0")
 
-# Settings of a PKI role that let it sign more than one client's name; some are on by default. Also noStore: without
-# storing a certificate, Vault can't revoke it.
+# Settings that let a PKI role sign more than one client's name; some are on by default. Also noStore: Vault can't
+# revoke a certificate that it does not store.
 _WIDENS = (
     *("allowAnyName", "allowSubdomains", "allowGlobDomains", "allowWildcardCertificates", "allowLocalhost"),
     *("allowIpSans", "serverFlag", "codeSigningFlag", "emailProtectionFlag", "noStore"),
@@ -123,7 +123,7 @@ def _look_at_agent(one: Resource) -> Iterator[Finding]:
         ),
     ):
         if key == "agent-run-as-user" and at(found, f"{_AGENT}agent-set-security-context") == "false":
-            continue  # the agent then gets the pod's uid from the platform, too
+            continue  # the platform then assigns the agent the same uid as the pod
         yield from judge(one, at(found, f"{_AGENT}{key}"), ok, f"the agent's {key}", wrong)
     for key in sorted(found) if isinstance(found, Mapping) else ():
         if key.startswith(_AGENT_SECRET):
@@ -290,7 +290,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="vault-ca-keys-stay",
-        sentence="Each CA's key is strong, is made in Vault and never leaves it.",
+        sentence="The key of each CA is strong, and Vault creates it and never releases it.",
         controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "only the CA in Vault can sign trusted certificates"),
         limitation="The rule does not check how Vault seals its storage: its operators configure that.",
         checks=(
@@ -303,7 +303,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="vault-ca-signs-clients-alone",
-        sentence="The CA signs one client's name, for at most 90 days, and can revoke its certificates.",
+        sentence="The CA signs certificates for one client name only, for at most 90 days, and can revoke them.",
         controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "a certificate identifies one client"),
         limitation="The rule does not check whether the broker trusts only this CA, or whether it reads the CRL.",
         checks=(
@@ -338,7 +338,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="vault-logins-are-bound",
-        sentence="Every role is bound to one workload: by its subject, its account or a secret id.",
+        sentence="Every role can be used by one workload only: one subject, one service account, or the holder of a "
+        "secret id.",
         controls=controls("CC6.1 7.2.5 164.312(d) 32(1)(b)", "a reader is identified before it reads"),
         limitation="The rule does not check who may create a token of that account, or who delivers the secret id.",
         checks=(
@@ -388,7 +389,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="vault-passwords-are-long",
-        sentence="Vault makes passwords of at least 32 characters, with letters of both cases and digits.",
+        sentence="Vault generates passwords of at least 32 characters, with upper-case letters, lower-case letters "
+        "and digits.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(b)", "passwords can't be guessed"),
         limitation="The rule does not check whether operators use these passwords instead of their own.",
         checks=(
@@ -424,7 +426,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="vault-production-is-recorded",
-        sentence="A production stack enables an audit device, or outputs its configuration for Vault's operators.",
+        sentence="A production stack enables an audit device, or outputs a configuration that Vault's operators add.",
         controls=controls("CC7.2 10.2.1 164.312(b) 32(1)(d)", "reads of secrets are recorded"),
         limitation="The rule does not check whether operators of OpenBao added that configuration: secretops doctor "
         "checks it.",
@@ -456,7 +458,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="vault-roles-have-one-policy",
-        sentence="Every role grants one policy, which the stack defines, and nothing more.",
+        sentence="Every role grants exactly one policy, which the stack defines.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a role has the rights that were reviewed"),
         limitation="The rule does not see policies that Vault's own entities and groups add to a token.",
         checks=(
