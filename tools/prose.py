@@ -80,7 +80,7 @@ def main() -> int:
     found += of_pages()
     if (words := docstring_words()) > DOCSTRINGS:
         found.append(f"docstrings: {words:,} words of at most {DOCSTRINGS:,}")
-    print("\n".join([*found, f"{len(found)} findings"]))
+    print("\n".join([*found, "1 finding" if len(found) == 1 else f"{len(found)} findings"]))
     return 1 if found else 0
 
 

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from secretops.formats import counted
+
 from ..core.secrets import client_name
 from ..settings.outputs import known
 from ..settings.problems import Problem, did_you_mean
@@ -187,7 +189,8 @@ def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterato
     if size > ROLE_LIMIT:
         remedies = ["combine secrets into one with several fields", "use several stacks"]
         yield Problem(
-            f"secrets: {len(declared)} secrets" + (f", with {len(store.replicas)} replicas" if store.replicas else ""),
+            f"secrets: {len(declared)} secrets"
+            + (f", with {counted(len(store.replicas), 'replica', 'replicas')}" if store.replicas else ""),
             f"the policies of the tick's role must have at most {ROLE_LIMIT:,} characters (IAM), but would have "
             f"{size:,}: the policies name each secret twice, and once more for each replica",
             ", or ".join((["remove a replica"] if store.replicas else []) + remedies),

@@ -15,6 +15,7 @@ from typing import Any
 import pulumi
 from pydantic import ValidationError
 
+from secretops.formats import counted
 from secretops.manifest import Secret
 
 from ..core.naming import PROJECT
@@ -224,10 +225,11 @@ class ConfigurationError(pulumi.RunError):
 
     def __init__(self, where: str, found: list[Problem]) -> None:
         self.problems = found
-        count = "1 error" if len(found) == 1 else f"{len(found)} errors"
+        count = counted(len(found), "error", "errors")
         lines = [f"{where} has {count}; nothing was changed:", *map(str, found[:MOST_ERRORS])]
         if len(found) > MOST_ERRORS:
-            lines.append(f"{len(found) - MOST_ERRORS} more errors are not printed: correct the errors above first")
+            more = counted(len(found) - MOST_ERRORS, "more error is", "more errors are")
+            lines.append(f"{more} not printed: correct the errors above first")
         super().__init__("\n  ".join(lines))
 
 

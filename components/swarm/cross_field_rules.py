@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from secretops.formats import image_registry
+from secretops.formats import counted, image_registry
 from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind
 
 from ..settings.problems import Problem
@@ -114,7 +114,7 @@ def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Pro
                 yield Problem(
                     f"secrets.{name}: the Swarm secret of its field {field} would be named {whole}",
                     f"the name of a Swarm secret may have at most {NAME_LIMIT} characters",
-                    f"shorten the name of the secret or the field by {over} characters",
+                    f"shorten the name of the secret or the field by {counted(over, 'character', 'characters')}",
                     code="field-name-too-long",
                 )
     taken = {"mqtt_user", "mqtt_password", "api_key", "http_token", "ca.crt", "client.crt", "client.key"}

@@ -83,7 +83,7 @@ def test_missing_service_and_stopped_replica_are_reported(place: InMemory, monke
     monkeypatch.setattr(type(place.engine), "_start", lambda *_: None)
     place.make_service()
     found = wrong(place)
-    assert "of 1 replicas run" in found["server"].value
+    assert "of 1 replica runs" in found["server"].value
     assert found["secret it"].value == "not delivered: secretops tick"
 
 

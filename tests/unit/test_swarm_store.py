@@ -31,7 +31,7 @@ def place(tmp_path: Path) -> InMemory:
     return in_memory(tmp_path)
 
 
-@pytest.mark.parametrize(("state", "standing"), [("rollback_completed", "not delivered"), ("paused", "1 tasks")])
+@pytest.mark.parametrize(("state", "standing"), [("rollback_completed", "not delivered"), ("paused", "1 task ")])
 def test_failed_update_leaves_the_version_undelivered(place: InMemory, state: str, standing: str) -> None:
     publish(place, V[1])
     running = [task["ID"] for task in place.tasks() if task["DesiredState"] == "running"]

@@ -19,6 +19,7 @@ from policies.evidence import Verdict, judge
 from policies.plan import NoPlanError, plan_of_preview
 from policies.rule import Enforcement
 from secretops.errors import ExitCode, UsageError
+from secretops.formats import counted
 from secretops.manifest import HTTP_TOKEN, Manifest, Secret, SecretKind
 from secretops.redaction import redact
 from secretops.values import Value, new_password
@@ -313,7 +314,8 @@ class Live:
         done = self._pulumi("destroy", "--yes", "--skip-preview", "--suppress-outputs")
         exported = _json(self._pulumi("stack", "export"))
         remaining = (exported.get("deployment") or {}).get("resources") or ()
-        failed = f"{len(remaining)} resources remain; {done.reason}" if remaining else ""
+        left = counted(len(remaining), "resource remains", "resources remain")
+        failed = f"{left}; {done.reason}" if remaining else ""
         if "deployment" not in exported and ((stacks := self._stacks()) is None or self.copy.name in stacks):
             failed = f"the state is not readable; {done.reason}"
         if not self.record("stack-destroyed", failed):
@@ -509,7 +511,8 @@ class Live:
         # A server whose session was ended leaves its last report: older versions do not count.
         good = sum(one["version"] == (row.get("current") or {}).get("id") for one in row.get("replicas") or ())
         wanted = self.manifest.replicas or 1
-        return "" if good >= wanted else f"{good} of {wanted} servers report the current version"
+        servers = counted(wanted, "server reports", "servers report")
+        return "" if good >= wanted else f"{good} of {servers} the current version"
 
     def _until(self, look: Callable[[], T], seconds: float, is_complete: Callable[[T], bool]) -> T:
         end = self.clock() + seconds

@@ -26,6 +26,10 @@ _NUMBER = re.compile(r"\d+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
 _LONGEST_NAME = 253
 
 
+def counted(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
+
+
 def parse_host(text: str) -> str:
     """Return an IP address in its shortest form, or a host name without its trailing dot, because certificates contain
     no such dot.

@@ -180,5 +180,5 @@ class FloodFilter(logging.Filter):
             return False
         self._last[kind] = now
         if omitted := self._omitted.pop(kind, 0):
-            record.msg = f"{record.msg} ({omitted} more were not logged)"
+            record.msg = f"{record.msg} (not logged: {omitted} more)"
         return True

@@ -12,6 +12,7 @@ from secretops.check import Check, Level, Repair, Result, attention, judge, ok, 
 from secretops.engine.decisions import Facts, Finding, Reason, findings, grace_end, outdated_replicas, replica_behind
 from secretops.engine.ports import NamedKey
 from secretops.errors import ExitCode, RefusedError, SecretopsError, unexpected
+from secretops.formats import counted
 from secretops.manifest import ExternalAgent, OwnedAgent, Secret, SecretKind
 from secretops.operations import broker as embedded
 from secretops.operations import external_certificates
@@ -146,7 +147,7 @@ def login(session: Session, secret: Secret) -> Result:
         rule = "a server must use the new version within the grace period: the user of the old version is retired"
         return attention(late.message, rule, "read this server's log, and restart it")
     moving = f", {len(outdated_replicas(facts))} not yet on {current.id}" if outdated_replicas(facts) else ""
-    servers = f"; {len(reports)} servers report{moving}" if reports else ""
+    servers = f"; {counted(len(reports), 'server reports', 'servers report')}{moving}" if reports else ""
     if reports is None and is_server:
         servers = "; which version servers use is unknown"
     return ok(f"user {current.user} logs in{servers}")

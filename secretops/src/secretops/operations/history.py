@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import SecretopsError, UsageError
+from secretops.formats import counted
 from secretops.operations.audit import log_unreadable, named
 from secretops.operations.log_reader import STDIN, lines_of, open_log
 from secretops.operations.session import Session
@@ -106,8 +107,8 @@ def _lacking(known: Sequence[Entry], names: Collection[str], *, has_newest: bool
         return f"{stored} The rotator's log has every step: add --journal FILE."
     first, secrets = min(entry.time for entry in known), {entry.secret for entry in known}
     return (
-        f"{stored} The logs begin {first:%Y-%m-%d %H:%M} UTC, with {len(secrets)} of {len(names)} secrets: "
-        "other steps may be missing."
+        f"{stored} The logs begin {first:%Y-%m-%d %H:%M} UTC, with {len(secrets)} of "
+        f"{counted(len(names), 'secret', 'secrets')}: other steps may be missing."
     )
 
 

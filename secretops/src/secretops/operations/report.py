@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from secretops.check import Level, Result, attention
 from secretops.engine.journal import Entry
 from secretops.errors import ExitCode, SecretopsError, UsageError
+from secretops.formats import counted
 from secretops.operations import doctor, external_certificates
 from secretops.operations.audit import View, audit
 from secretops.operations.doctor import ORPHANS
@@ -210,7 +211,7 @@ def _open_reads(view: View, since: datetime) -> Iterator[OpenFinding]:
     for row in view.rows:
         if row.alarming and row.last >= since:
             did = f"{row.operation} of {'every secret' if row.secret == ALL else row.secret}, {row.outcome}"
-            what = f"{row.reader}: {did}; {row.count} times, last {row.last:%Y-%m-%d %H:%M} UTC"
+            what = f"{row.reader}: {did}; {counted(row.count, 'time', 'times')}, last {row.last:%Y-%m-%d %H:%M} UTC"
             remedy = "find out who it was; declare this reader, or replace the secret"
             yield OpenFinding.of("reads", attention(what, "only declared readers may get a value", remedy))
     for problem in view.problems:

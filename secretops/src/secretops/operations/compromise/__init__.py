@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from secretops.errors import ExitCode, SecretopsError, WaitingError
+from secretops.formats import counted
 from secretops.manifest import Secret
 from secretops.operations import audit
 from secretops.operations.compromise.advice import cost, plan
@@ -168,7 +169,8 @@ def _with_reads(session: Session, incident: Incident, files: Sequence[str]) -> I
         return incident.end(Step.TRAIL, session.clock(), f"not read: {error.what}", manual=(unread,))
     manual = [f"{problem.value}: {problem.remedy}" for problem in view.problems]
     manual += [
-        f"find out who {row.reader} is: {row.outcome} {row.count} times, last {row.last:%Y-%m-%d %H:%M:%S} UTC"
+        f"find out who {row.reader} is: {row.outcome} {counted(row.count, 'time', 'times')}, "
+        f"last {row.last:%Y-%m-%d %H:%M:%S} UTC"
         for row in view.rows
         if row.alarming
     ]

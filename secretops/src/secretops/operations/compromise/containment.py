@@ -15,6 +15,7 @@ from datetime import timedelta
 from secretops.engine.decisions import outdated_replicas
 from secretops.engine.state import Version, Versions
 from secretops.errors import NotFoundError, RefusedError, SecretopsError, UnreachableError, WaitingError
+from secretops.formats import counted
 from secretops.manifest import BrokerKind, Reader, Secret, SecretKind
 from secretops.operations.broker_access import BrokerAdmin, replicas
 from secretops.operations.compromise import advice
@@ -228,15 +229,16 @@ class _Containment:
             return "no server reported its version, so secretops did not wait"
         limit = max(session.manifest.grace_seconds, MAX_WAIT_SECONDS)
         until = session.clock() + timedelta(seconds=limit)
+        servers = counted(before, "server reports", "servers report")
         while True:
             facts = session.facts(secret, replicas(session, secret) or ())
             on = len(facts.replicas) - len(outdated_replicas(facts))
             if on >= before and not outdated_replicas(facts):
-                return f"{on} of {before} servers report the new version"
+                return f"{on} of {servers} the new version"
             if session.clock() >= until:
                 break
             self._sleep(POLL_SECONDS)
-        result = f"{on} of {before} servers report the new version after {limit:.0f} s"
+        result = f"{on} of {servers} the new version after {limit:.0f} s"
         self._manual.append(f"{result}: read the logs of the other servers, and restart them")
         return result
 

@@ -28,6 +28,7 @@ from secretops.check import (
     undeclared_secrets,
 )
 from secretops.errors import SecretopsError
+from secretops.formats import counted
 from secretops.platform import OpenedStack
 from secretops.platforms.azure.api import DeletedSecret, KeyVaultApi
 from secretops.platforms.azure.errors import ForbiddenError, vault_name
@@ -272,7 +273,10 @@ def readers_rights(vault: Vault) -> Result:
     )
     if not denied:
         return ok("no declared reader was denied within a day")
-    denials = (f"{who} was denied {what} of {secret} {times} times" for (who, what, secret), times in denied.items())
+    denials = (
+        f"{who} was denied {what} of {secret} {counted(times, 'time', 'times')}"
+        for (who, what, secret), times in denied.items()
+    )
     return attention(
         f"{'; '.join(denials)} within a day",
         "a declared reader must have a role on the secret, a permitted network, and an enabled version to read",

@@ -65,8 +65,8 @@ def _done(written: Path, files: Sequence[Path], commands: Sequence[str], as_json
     if as_json:
         print_json({"files": [str(file) for file in files], "next": list(commands)})
         return ExitCode.DONE
-    out.print(str(written))
+    out.print_document(str(written))
     err.print("-> on a manager that has these files:")
     for command in commands:
-        err.print(f"   {command}")
+        err.print_document(f"   {command}")
     return ExitCode.DONE

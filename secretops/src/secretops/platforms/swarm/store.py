@@ -14,6 +14,7 @@ from datetime import datetime
 from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
+from secretops.formats import counted
 from secretops.platforms.swarm.api import PAUSES, SwarmApi
 from secretops.platforms.swarm.inventory import MOST_NUMBERS, Inventory, check_value
 from secretops.platforms.swarm.location import SwarmFile, version_file
@@ -190,7 +191,8 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         if _differ(secrets_of(service), self._with(secret, service, wanted)):
             return "not delivered: secretops tick"
         outdated = self._rollout.outdated_tasks(service)
-        return f"{outdated} tasks of service {name} still have another list of secrets" if outdated else None
+        tasks = counted(outdated, "task", "tasks")
+        return f"{tasks} of service {name} with another list of secrets" if outdated else None
 
     def _write_delivery(
         self, secret: str, state: SecretState, current: Version, chosen: Version | None, _now: datetime

@@ -27,6 +27,7 @@ from secretops.check import (
     unknown,
 )
 from secretops.errors import StoreError
+from secretops.formats import counted
 from secretops.platform import OpenedStack
 from secretops.platforms.aws import errors
 from secretops.platforms.aws.api import CURRENT, PENDING, version_with
@@ -322,10 +323,13 @@ def alarms(account: Account) -> Result:
         return attention(f"the actions of alarm {', '.join(off)} are disabled", rule, remedy)
     subscriptions = account.list_all("sns:ListSubscriptionsByTopic", "Subscriptions", TopicArn=topic)
     if confirmed := [each for each in subscriptions if each["SubscriptionArn"] != UNCONFIRMED]:
-        return ok(f"{len(found)} alarms, {len(confirmed)} confirmed subscriptions")
+        return ok(
+            f"{counted(len(found), 'alarm', 'alarms')}, "
+            f"{counted(len(confirmed), 'confirmed subscription', 'confirmed subscriptions')}"
+        )
     waiting = f"no subscription of {topic} is confirmed" if subscriptions else f"{topic} has no subscription"
     return attention(
-        f"{len(found)} alarms notify nobody: {waiting}",
+        f"{counted(len(found), 'alarm notifies', 'alarms notify')} nobody: {waiting}",
         rule,
         "confirm the subscription by the link in the mail from AWS, at each address of store.alert_emails; or add "
         "addresses to store.alert_emails, then pulumi up",

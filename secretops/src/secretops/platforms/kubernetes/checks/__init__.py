@@ -13,6 +13,7 @@ from functools import partial
 
 from secretops.check import Check, Repair, Result, attention, clock_skew, expired_lease, judge, ok, poll, reached, table
 from secretops.errors import SecretopsError, StoreError
+from secretops.formats import counted
 from secretops.platform import OpenedStack
 from secretops.platforms.kubernetes.api import CREATE_BY_PUT, ForbiddenError
 from secretops.platforms.kubernetes.checks.cluster import METADATA, Cluster
@@ -324,7 +325,7 @@ def server(cluster: Cluster) -> Result:
         return attention(f"no Deployment {SERVER}", rule, "pulumi up")
     wanted = found["spec"].get("replicas", 1)
     ready = (found.get("status") or {}).get("readyReplicas", 0)
-    value = f"{ready} of {wanted} replicas are ready"
+    value = f"{ready} of {counted(wanted, 'replica is', 'replicas are')} ready"
     remedy = f"kubectl -n {cluster.location.namespace} logs deployment/{SERVER}"
     return judge([value] if not wanted or ready < wanted else [], rule, remedy, value)
 

@@ -21,6 +21,7 @@ from secretops.check import (
     unknown,
 )
 from secretops.errors import SecretopsError
+from secretops.formats import counted
 from secretops.platforms.swarm.checks.manager import Manager
 from secretops.platforms.swarm.daemon import address_of, certificates_of
 from secretops.platforms.swarm.inventory import SwarmSecret
@@ -37,7 +38,7 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
         manager,
         {
             "manager": lambda it: reached(
-                it.reach, lambda: f"{it.get('/info').get('Name')}, of {len(it.get('/nodes'))} nodes"
+                it.reach, lambda: f"{it.get('/info').get('Name')}, of {counted(len(it.get('/nodes')), 'node', 'nodes')}"
             ),
             "docker": docker,
             "clock": lambda it: clock_skew(it.ahead, "the manager", both=True),
@@ -133,7 +134,7 @@ def nodes(manager: Manager) -> Result:
             "the connected manager must accept tasks: put, rotate and tick run as a task",
             f"docker node update --availability active {own}; or point DOCKER_HOST at an active manager",
         )
-    return ok(f"{len(managers)} managers, all reachable")
+    return ok(f"{counted(len(managers), 'manager', 'managers')} reachable")
 
 
 def encryption(manager: Manager) -> Result:
@@ -171,7 +172,7 @@ def server(manager: Manager) -> Result:
     tasks = [task for task in manager.tasks(service) if task["DesiredState"] == "running"]
     running = sum(task["Status"]["State"] == "running" for task in tasks)
     wanted = ((service["Spec"].get("Mode") or {}).get("Replicated") or {}).get("Replicas", len(tasks))
-    value, is_updating = f"{running} of {wanted} replicas run", state == "updating"
+    value, is_updating = f"{running} of {counted(wanted, 'replica runs', 'replicas run')}", state == "updating"
     if running < wanted and not is_updating:
         return attention(f"service {name}: {value}", rule, why)
     return ok(f"{value}, an update is under way" if is_updating else value)
@@ -186,7 +187,7 @@ def version_state(manager: Manager) -> Result:
         return Result.of(error)
     if not state.id and manager.secrets:
         return attention(
-            f"Docker config {name} does not exist, but {len(manager.secrets)} Docker secrets of the stack do",
+            f"Docker config {name} does not exist, but the stack has Docker secrets: {len(manager.secrets)}",
             "the config must exist: its labels record which version is current; the server keeps the secrets in use",
             "remove no Docker secret that a service uses; begin again with the first values: secretops put "
             "broker-admin; then: secretops tick",

@@ -21,6 +21,7 @@ from secretops.check import (
     undeclared_secrets,
     unknown,
 )
+from secretops.formats import counted
 from secretops.platforms.vault.checks.policy import Rule
 from secretops.platforms.vault.checks.server import Role, VaultServer
 from secretops.platforms.vault.errors import DeniedError
@@ -139,7 +140,7 @@ def versions_kept(server: VaultServer) -> Result:
 def _limits(config: Mapping[str, Any]) -> Iterator[str]:
     most, after = int(config.get("max_versions") or 0), str(config.get("delete_version_after") or "0s")
     if 0 < most < MIN_VERSIONS:
-        yield f"keeps only {most} versions"
+        yield f"keeps only {counted(most, 'version', 'versions')}"
     if after.strip("0hms"):
         yield f"deletes each version after {after}"
 
@@ -192,7 +193,7 @@ def _role_faults(role: Role) -> Iterator[str]:
         default = "the server's default, 32 days unless changed"
         yield f"tokens of the role live for {ttl or default}"
     if uses := int(fields.get("token_num_uses") or 0):
-        yield f"tokens of the role are valid for only {uses} requests"
+        yield f"tokens of the role are valid for only {counted(uses, 'request', 'requests')}"
     if uses := int(fields.get("secret_id_num_uses") or 0):
         yield f"secret ids of the role are valid for only {uses} logins"
     if not role.policies:
@@ -261,7 +262,9 @@ def _compare(server: VaultServer, declared: Sequence[tuple[Role, Rights, Rights]
         wrong,
         "a program's policy must name each path, and grant only what the program needs",
         "pulumi up, which writes the stack's policies again; the server's audit log shows who changed one",
-        "; ".join(f"{role.entry}: {len(allowed)} paths and no others" for role, _, allowed in declared),
+        "; ".join(
+            f"{role.entry}: {counted(len(allowed), 'path', 'paths')} and no others" for role, _, allowed in declared
+        ),
     )
 
 
