@@ -6,15 +6,16 @@ import socket
 import threading
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
 
-from secretops.errors import UnreachableError
+from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.targets import reports as replicas
 from secretops.targets.connection import MOST_MESSAGES, Connection
 from secretops.targets.mosquitto import may_publish, publishers
-from secretops.targets.reports import REPORTS, read_reports, report_text, report_topic, reports_of
+from secretops.targets.reports import REPORTS, ReportsError, read_reports, report_text, report_topic, reports_of
 from secretops.values import Value
 from tests.real.agent_stack import NO_BROKER
 from tests.unit.memory import NOW
@@ -83,8 +84,18 @@ def test_reports_are_read_below_the_users_of_the_secret(
 def test_reports_that_may_be_incomplete_are_not_known(
     monkeypatch: pytest.MonkeyPatch, retained: list[tuple[str, str]], queue: int
 ) -> None:
-    with pytest.raises(UnreachableError):
+    with pytest.raises(ReportsError):
         read(monkeypatch, Retaining(retained, queue))
+
+
+@pytest.mark.parametrize("error", [RefusedError("no right", code="test"), UnreachableError("gone", code="test")])
+def test_failure_after_the_login_is_not_one_of_the_login(
+    monkeypatch: pytest.MonkeyPatch, error: SecretopsError
+) -> None:
+    session = Retaining([])
+    monkeypatch.setattr(session, "subscribe", mock.Mock(side_effect=error))
+    with pytest.raises(ReportsError, match=error.what):
+        read(monkeypatch, session)
 
 
 def test_connection_gives_up_when_the_broker_sends_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,10 +32,11 @@ from secretops.operations import broker_access, put, rotators, tick
 from secretops.operations.compromise import open_incident
 from secretops.operations.purge import purge
 from secretops.operations.rotate import rotate
-from secretops.operations.status import Status, status
+from secretops.operations.status import LOGIN_FAILED, Status, status
 from secretops.operations.tick import Outcome, exit_code
 from secretops.platforms.dotenv.delivery import Content, Delivery
 from secretops.platforms.dotenv.store import DotenvVersionStore
+from secretops.targets.reports import ReportsError
 from secretops.values import Value
 from tests.real.accidents import LOSSES, NOBODY, SPOILS, each_broken, in_child
 from tests.real.stack import Stack, make_stack
@@ -307,6 +308,30 @@ def test_purge_lists_without_destroy_and_removes_with_it(stack: Stack) -> None:
     assert password not in stack.env.read_text()
 
 
+def test_purge_names_the_stacks_users_that_the_broker_keeps(stack: Stack) -> None:
+    output: list[str] = []
+    purge(stack.session(), "mqtt", destroy=False, notify=output.append)
+    assert len(output) == 1 and "user-a" in output[0] and "localhost:1 " in output[0]
+    stack.skip_grace()
+    stack.rotate()
+    stack.rotate("broker-admin")
+    purge(stack.session(), destroy=True, notify=output.append)
+    assert all(name in output[1] for name in ("user-a", "user-b", "admin-a"))
+    assert "boss" not in output[1], "an operator's own user stays theirs"
+    purge(stack.session(), destroy=True, notify=output.append)
+    assert len(output) == 2
+
+
+def test_purged_values_are_not_reported_as_lost(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "of-this-test"})
+    purge(stack.session(), destroy=True)
+    rows = status(stack.session())
+    assert {row.status for row in rows} == {Status.WAITING}
+    assert [row.notes[0].startswith("purged ") for row in rows] == [True, True, True, False], "never had a value"
+    stack.put("broker-admin", FIRST_ADMIN)
+    assert status(stack.session())[0].status is Status.VERIFIED
+
+
 @pytest.mark.parametrize("seconds", [60, 1000 * DAY])
 def test_clock_that_jumps_back_rotates_nothing_again_and_retires_nobody_early(
     stack: Stack, broker: InMemoryBroker, seconds: int
@@ -465,3 +490,25 @@ def test_nothing_is_published_or_retired_when_no_server_reads_the_env_file(
     assert (current(stack), broker.passwords) == (before, passwords)
     stack.rotate(force=True)
     assert launcher.read().versions["mqtt"] == current(stack)
+
+
+def fail(error: Exception) -> tuple[Replica, ...]:
+    raise error
+
+
+@pytest.mark.parametrize("error", [
+    pytest.param(UnreachableError("nobody listens", remedy="start it", code="test"), id="not there"),
+    pytest.param(RefusedError("wrong password", remedy="secretops rotate mqtt", code="test"), id="refuses"),
+])  # fmt: skip
+def test_status_reports_a_failed_login_at_the_broker(
+    stack: Stack, broker: InMemoryBroker, error: SecretopsError
+) -> None:
+    broker.reports = lambda: fail(error)
+    row = next(one for one in status(stack.session()) if one.name == "mqtt")
+    assert (row.status, row.reasons, row.replicas) == (Status.ATTENTION, (LOGIN_FAILED,), None)
+    assert row.notes[0].startswith(f"{error.what}: {error.remedy}")
+
+
+def test_status_is_verified_when_only_the_reports_cannot_be_read(stack: Stack, broker: InMemoryBroker) -> None:
+    broker.reports = lambda: fail(ReportsError("no right", code="test"))
+    assert next(one.status for one in status(stack.session()) if one.name == "mqtt") is Status.VERIFIED

@@ -51,7 +51,7 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         if as_json:
             console.print_json({"steps": steps})
         else:
-            console.notify("\n".join(steps))
+            console.out.print("\n".join(steps))
         return ExitCode.DONE
     if not yes:
         cost = f"This revokes the current value of {name} at once. "
@@ -86,9 +86,9 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
 
 def _print(incident: Incident) -> None:
     for attempt in incident.attempts:
-        console.notify(f"{attempt.began:%H:%M:%S} UTC {attempt.step}: {printable(attempt.result) or 'interrupted'}")
+        console.out.print(f"{attempt.began:%H:%M:%S} UTC {attempt.step}: {printable(attempt.result) or 'interrupted'}")
     for text in incident.to_do:
-        console.notify(f"action needed: {printable(text)}", style="yellow")
+        console.out.print(f"action needed: {printable(text)}", style="yellow")
 
 
 @console.app.command()
@@ -107,7 +107,8 @@ def purge(  # noqa: PLR0917 - typer calls it by name
     from secretops.operations import purge as operation
 
     session = console.open_session(stack, manifest)
-    found = operation.purge(session, name, destroy=False)
+    silent = lambda _: None  # noqa: E731
+    found = operation.purge(session, name, destroy=False, notify=silent if destroy else console.err.print)
     if destroy:
         if not yes:
             stack_name, names = session.manifest.stack, ", ".join(found) or "nothing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 
@@ -13,7 +14,7 @@ from secretops.manifest import Reader, Secret, SecretKind
 from secretops.operations.certificate import relied_on
 from secretops.operations.session import Session
 from secretops.targets import open_target
-from secretops.targets.reports import Hint, publish_hint, read_reports
+from secretops.targets.reports import Hint, ReportsError, publish_hint, read_reports
 from secretops.values import Value
 
 # Seconds to wait for each answer of the broker while servers' reports are read. It is short, because commands work
@@ -52,9 +53,15 @@ class BrokerAdmin:
             raise WaitingError(what, rule=rule, remedy=remedy, code="broker-admin-lost") from error
 
 
-def replicas(session: Session, secret: Secret, versions: Versions | None = None) -> tuple[Replica, ...] | None:
+def replicas(
+    session: Session,
+    secret: Secret,
+    versions: Versions | None = None,
+    *,
+    failed: Callable[[SecretopsError], None] = lambda _: None,
+) -> tuple[Replica, ...] | None:
     """Return the servers' reports on `secret`, read from the broker with its current value. None if unknown or
-    incomplete."""
+    incomplete. `failed` gets a login's error."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
@@ -62,16 +69,21 @@ def replicas(session: Session, secret: Secret, versions: Versions | None = None)
         value = session.store.read(secret.name, current.id, purpose="read servers' reports") if current else None
     except SecretopsError:
         return None
-    return replicas_read_as(session, secret, value) if value else None
+    return replicas_read_as(session, secret, value, failed=failed) if value else None
 
 
-def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
+def replicas_read_as(
+    session: Session, secret: Secret, value: Value, *, failed: Callable[[SecretopsError], None] = lambda _: None
+) -> tuple[Replica, ...] | None:
     """Do the same as `replicas`, with the credential `value`."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
         reports = read_reports(session.broker, value, secret.users, deadline=REPORT_SECONDS)
-    except SecretopsError:
+    except ReportsError:
+        return None
+    except SecretopsError as error:
+        failed(error)
         return None
     # A report of another secret is forged, and may replace a real one.
     return reports if all(report.secret == secret.name for report in reports) else None

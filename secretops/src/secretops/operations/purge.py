@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
+from secretops.engine.journal import DONE, Entry
 from secretops.engine.ports import NamedKey
 from secretops.engine.state import Version
 from secretops.errors import SecretopsError, UsageError
@@ -11,6 +13,7 @@ from secretops.manifest import OwnedAgent, SecretKind
 from secretops.operations import broker
 from secretops.operations.rotators import agent_key
 from secretops.operations.session import Session, is_name, known_versions
+from secretops.operations.status import PURGE
 
 
 def purge(
@@ -19,15 +22,18 @@ def purge(
     """Return the versions that have a value, of every secret in the store or only of `only`. If `destroy` is set,
     remove the values.
 
-    This also deletes the keys of an owned agent; `notify` gets a line for each key that remains. Without `only`, it
-    also removes the embedded broker and leftovers of remote commands. Raises StoreError, LeaseHeldError,
-    EmbeddedBrokerError, UsageError.
+    This also deletes the keys of an owned agent; `notify` gets a line for each key that remains, and for users of the
+    broker. Without `only`, it also removes the embedded broker and leftovers of remote commands. Raises StoreError,
+    LeaseHeldError, EmbeddedBrokerError, UsageError.
     """
     with session.lease("purge"):
         stored = session.store.secret_names()
         if only is not None:
             _check(session, only, stored)
         found = {name: known_versions(session, name).living for name in stored if only in (None, name)}
+        if users := [user for name in found for user in _users_left(session, name)]:
+            address = f"{session.manifest.broker.host}:{session.manifest.broker.port}"
+            notify(f"broker {address} keeps its users {', '.join(users)}: remove them there with your own admin")
         if destroy:
             if only is None:
                 if removed := broker.remove(session.manifest):
@@ -36,7 +42,24 @@ def purge(
             _delete_agent_keys(session, found, notify)
             for name in found:
                 session.store.forget(name)
+            _record(session, found)
         return found
+
+
+def _record(session: Session, names: Iterable[str]) -> None:
+    # Only in a journal that outlives the values: without this entry, `status` would report them as lost.
+    for name in names:
+        with suppress(SecretopsError):  # the values are removed
+            if session.journal.last(name):
+                session.journal.write(Entry(time=session.clock(), secret=name, version="all", step=PURGE, outcome=DONE))
+
+
+def _users_left(session: Session, name: str) -> tuple[str, ...]:
+    # Without an operator's own user.
+    secret = next((one for one in session.manifest.secrets if one.name == name and one.kind.alternates), None)
+    if secret is None or session.manifest.broker.embedded:
+        return ()
+    return tuple(sorted({one.user for one in known_versions(session, name).all if one.user in secret.users}))
 
 
 def _delete_agent_keys(

@@ -10,7 +10,7 @@ from typing import TypeVar
 from secretops.engine.decisions import Reason, due_at, findings
 from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Replica, Version, Versions
-from secretops.errors import ExitCode, SecretopsError
+from secretops.errors import ExitCode, RefusedError, SecretopsError
 from secretops.manifest import Secret
 from secretops.operations import broker_access, external_certificates
 from secretops.operations.session import Session
@@ -26,7 +26,11 @@ NO_SECRETS = (external_certificates.NAME, PUBLIC_LINES)
 
 # Reasons in addition to those of `engine.decisions`.
 LOST, STEP_FAILED, DRIFT, UNREADABLE = "values-lost", "step-failed", "delivery-drift", "unreadable"
-REASONS = (*(reason.value for reason in Reason), LOST, STEP_FAILED, DRIFT, UNREADABLE, ORPHANED)
+LOGIN_FAILED = "login-failed"
+
+# Step of a purge in a journal.
+PURGE = "purge"
+REASONS = (*(reason.value for reason in Reason), LOST, STEP_FAILED, LOGIN_FAILED, DRIFT, UNREADABLE, ORPHANED)
 
 
 class Status(StrEnum):
@@ -111,7 +115,12 @@ def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
     last = None if versions.all else session.journal.last(secret.name)
     if last is None or last.step not in ("publish", "retire"):
         return None
-    return f"the values were purged or lost after {last.time:%Y-%m-%d %H:%M} UTC: see docs/operations/lost-store.md"
+    return f"the values were lost after {last.time:%Y-%m-%d %H:%M} UTC: see docs/operations/lost-store.md"
+
+
+def _purged(session: Session, secret: Secret, versions: Versions) -> str:
+    last = None if versions.all else session.journal.last(secret.name)
+    return f"purged {last.time:%Y-%m-%d %H:%M} UTC; " if last and last.step == PURGE else ""
 
 
 def _orphaned(session: Session, name: str) -> SecretStatus:
@@ -122,6 +131,12 @@ def _orphaned(session: Session, name: str) -> SecretStatus:
     except SecretopsError as error:
         reasons = (UNREADABLE, ORPHANED)
         return replace(row, status=Status.UNREADABLE, notes=(_note(error), note), reasons=reasons)
+
+
+def _login_note(error: SecretopsError, secret: Secret) -> str:
+    if isinstance(error, RefusedError):
+        return f"{error.what}: secretops rotate {secret.name}; and find out who changed the user"
+    return _note(error)
 
 
 def _note(error: SecretopsError) -> str:
@@ -135,7 +150,8 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     except SecretopsError as error:
         failures.append(error)
         return replace(row, status=Status.UNREADABLE, notes=(_note(error),), reasons=(UNREADABLE,))
-    replicas = broker_access.replicas(session, secret, facts.versions)
+    refused: list[SecretopsError] = []
+    replicas = broker_access.replicas(session, secret, facts.versions, failed=refused.append)
     facts = replace(facts, replicas=replicas or ())
     current = facts.versions.current
     unread: list[SecretopsError] = []
@@ -149,19 +165,21 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
 
     gone = read(lambda: lost(session, secret, facts.versions))
     found = [] if gone else findings(facts, session.clock())
-    notes = [gone] if gone else [finding.message for finding in found]
+    purged = read(lambda: _purged(session, secret, facts.versions)) or ""
+    notes = [gone] if gone else [f"{purged}{finding.message}" for finding in found]
     failed = None if unread else read(lambda: last_failure(session, secret, current))
     if failed:
         notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}")
+    notes += [_login_note(error, secret) for error in refused]
     if drift := read(lambda: session.store.delivery_drift(secret.name)):
         notes.append(drift)
     if secret.agent and current and not current.verified:
         notes.append("this key was published untested")
     notes += [_note(error) for error in unread]
-    others = ((gone, LOST), (failed, STEP_FAILED), (drift, DRIFT), (unread, UNREADABLE))
+    others = ((gone, LOST), (failed, STEP_FAILED), (refused, LOGIN_FAILED), (drift, DRIFT), (unread, UNREADABLE))
     reasons = (*(finding.reason for finding in found), *(reason for is_so, reason in others if is_so))
     result = Status.WAITING
-    if any(finding.needs_a_person for finding in found) or gone or failed or drift or unread:
+    if any(finding.needs_a_person for finding in found) or any(is_so for is_so, _ in others):
         result = Status.ATTENTION
     elif current:
         result = Status.VERIFIED if current.verified else Status.CURRENT

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote
 
 from secretops.engine.state import Replica
-from secretops.errors import UnreachableError
+from secretops.errors import RefusedError, UnreachableError
 from secretops.manifest import Broker
 from secretops.targets.connection import DEADLINE_SECONDS, Connection
 from secretops.values import Value
@@ -50,32 +50,42 @@ def report_text(secret: str, version: str, since: datetime) -> str:
     return json.dumps({"secret": secret, "version": version, "since": since.isoformat(timespec="seconds")})
 
 
+# The login succeeded, but the reports cannot be read.
+class ReportsError(UnreachableError): ...
+
+
 def read_reports(
     broker: Broker, credential: Value, users: Sequence[str], *, deadline: float = DEADLINE_SECONDS
 ) -> tuple[Replica, ...]:
-    """Return the reports of servers that are logged in as one of `users`. Raises UnreachableError if a report is
-    invalid, or not all arrive."""
-    found: dict[str, Replica] = {}
-    own = reports_of(credential["username"])
+    """Return the reports of servers that are logged in as one of `users`. Raises ReportsError, or why the login
+    failed."""
     with Connection(broker, credential, deadline=deadline) as connection:
-        for tree in sorted({own, *map(reports_of, users)}):
-            connection.subscribe(f"{tree}/#")
-        # The broker sends retained messages before this later one.
-        end = f"{own}/end-{secrets.token_hex(8)}"
+        try:
+            return _read(connection, reports_of(credential["username"]), users, deadline)
+        except (RefusedError, UnreachableError) as error:
+            raise ReportsError(error.what, rule=error.rule, remedy=error.remedy, code=error.code) from error
 
-        def is_end(message: MQTTMessage) -> bool | None:
-            _collect(message, found)
-            return True if message.topic == end else None
 
-        connection.publish(end, "")
-        if not connection.receive(is_end):
-            raise UnreachableError(
-                f"{connection.address}: not all server reports arrived in {deadline:g} s",
-                rule="all retained reports must arrive; a broker drops messages when a queue is full",
-                remedy=f"check the retained messages below {REPORTS}, and the users that may publish there",
-                code="server-reports-incomplete",
-            )
-        connection.receive(is_end, within=min(QUIET_SECONDS, deadline))
+def _read(connection: Connection, own: str, users: Sequence[str], deadline: float) -> tuple[Replica, ...]:
+    found: dict[str, Replica] = {}
+    for tree in sorted({own, *map(reports_of, users)}):
+        connection.subscribe(f"{tree}/#")
+    # The broker sends retained messages before this later one.
+    end = f"{own}/end-{secrets.token_hex(8)}"
+
+    def is_end(message: MQTTMessage) -> bool | None:
+        _collect(message, found)
+        return True if message.topic == end else None
+
+    connection.publish(end, "")
+    if not connection.receive(is_end):
+        raise UnreachableError(
+            f"{connection.address}: not all server reports arrived in {deadline:g} s",
+            rule="all retained reports must arrive; a broker drops messages when a queue is full",
+            remedy=f"check the retained messages below {REPORTS}, and the users that may publish there",
+            code="server-reports-incomplete",
+        )
+    connection.receive(is_end, within=min(QUIET_SECONDS, deadline))
     return tuple(found[topic] for topic in sorted(found) if found[topic].user in users)
 
 
