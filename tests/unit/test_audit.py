@@ -213,6 +213,19 @@ def test_a_dotenv_stacks_own_records_are_the_trail_without_naming_a_file(stack: 
     assert all(row["declared"] for row in rows)
 
 
+def test_write_of_a_version_counts_once_for_each_who_took_a_step(stack: Stack) -> None:
+    def wrote(time: datetime, purpose: str, actor: str = "operator:ann@host", version: str = "v1") -> str:
+        record = {"operation": "write", "secret": "mqtt", "version": version, "purpose": purpose}
+        return json.dumps({"time": time.isoformat(), "actor": actor, **record}) + "\n"
+
+    later = NOW + timedelta(seconds=1)
+    steps = [wrote(NOW, "keep as pending"), wrote(NOW, "publish"), wrote(later, "deliver")]
+    others = [wrote(NOW, "publish", version="v2"), wrote(NOW, "deliver", actor="rotator:app@host")]
+    (stack.root / "log" / "access.jsonl").write_text("".join([*steps, *others]))
+    rows = {row.reader: (row.count, row.last) for row in audit(stack.manifest, []).rows}
+    assert rows == {"operator:ann": (2, later), "rotator:app": (1, NOW)}
+
+
 def test_a_server_that_writes_is_flagged_and_a_rotator_that_takes_away_is_not(stack: Stack) -> None:
     def wrote(actor: str, operation: str) -> str:
         return json.dumps({"time": NOW.isoformat(), "actor": actor, "operation": operation, "secret": "agent-key"})

@@ -39,7 +39,8 @@ class Access:
     changed: bool
     # Whether the stack, or the platform itself, permits this reader.
     declared: bool
-    # Id of the event, if the trail may report an event twice. Never an id that a client chose.
+    # Id of the event, if the trail may report an event twice, such as each step of a write. Never an id that a client
+    # chose.
     event: str = ""
     # Whether the record contains the value. The trail then needs the same protection as the store.
     holds_value: bool = False
@@ -110,6 +111,7 @@ class AccessRecordTrail(TrailNames):
             value_returned=operation == "read",
             changed=changed,
             declared=role == OPERATOR or role in allowed,
+            event=f"{record['actor']} {version}" if operation == "write" and (version := record.get("version")) else "",
         )
 
 

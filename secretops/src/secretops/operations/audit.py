@@ -13,6 +13,7 @@ from pathlib import Path
 
 from secretops.check import Result, attention, unknown
 from secretops.errors import ExitCode, UsageError
+from secretops.formats import counted
 from secretops.manifest import Manifest
 from secretops.operations.log_reader import STDIN, records_of
 from secretops.platform import platform_of
@@ -99,7 +100,8 @@ class View:
             rule = "an audit must read every line of a log: a skipped line may be an access"
             found.append(unknown(what, rule, "get these logs again, and pass all of them"))
         if self.bodies:
-            what = f"{self.bodies} records of the trail contain a secret value, which every reader of the log can read"
+            records = counted(self.bodies, "record of the trail contains", "records of the trail contain")
+            what = f"{records} a secret value, which every reader of the log can read"
             remedy = (
                 "apply the stack's audit policy (level Metadata), rotate these secrets, and protect or delete the log"
             )
@@ -147,9 +149,10 @@ def audit(
             for access in accesses:
                 if (since and access.time < since) or (names and access.secret not in names):
                     continue
-                if (reader is None or fnmatchcase(access.reader, reader)) and _is_new(access, seen):
-                    view.bodies += access.holds_value
-                    _count(rows, access)
+                if reader is None or fnmatchcase(access.reader, reader):
+                    is_new = _is_new(access, seen)
+                    view.bodies += access.holds_value and is_new
+                    _count(rows, access, is_new=is_new)
         any_record = any_record or records > 0
         if view.broken > broken:
             view.broken_in.append(name)
@@ -157,7 +160,7 @@ def audit(
                 view.not_whole.append(name)
     if view.broken and not any_record:
         source = f"docs/operations/{manifest.store.kind}.md#who-read-what says where to get the log"
-        what = f"{named(files) or 'the records'}: none of {view.broken} lines is a record"
+        what = f"{named(files) or 'the records'}: none of its lines is a record ({view.broken})"
         remedy = "omit FILE: the store has its own records" if manifest.store.folder else source
         raise UsageError(what, rule=f"a log must be {trail.log_format}", remedy=remedy, code="trail-no-records")
     view.rows = sorted(rows.values(), key=_rank)
@@ -215,7 +218,7 @@ def _accesses(trail: Trail, line: bytes) -> list[Access] | None:
         return None
 
 
-def _count(rows: dict[_Key, Row], access: Access) -> None:
+def _count(rows: dict[_Key, Row], access: Access, *, is_new: bool) -> None:
     did = (access.secret, access.operation, access.allowed, access.value_returned, access.changed)
     key: _Key = (access.reader, *did)
     alarming = (access.value_returned or access.changed) and not access.declared
@@ -231,7 +234,7 @@ def _count(rows: dict[_Key, Row], access: Access) -> None:
             last=access.time,
             **{name: getattr(access, name) for name in _COPIED},
         )
-    row.count += 1
+    row.count += is_new
     row.declared = row.declared and access.declared
     row.first, row.last = min(row.first, access.time), max(row.last, access.time)
     if access.source not in row.sources and len(row.sources) < MOST_SOURCES:
