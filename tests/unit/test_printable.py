@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 
 from secretops import printable
-from secretops.cli.console import Styled, notify, print_error, print_table
-from secretops.engine.state import Replica
+from secretops.access import this_actor
+from secretops.cli.console import Styled, err, out, print_table
+from secretops.engine.journal import Entry
+from secretops.engine.rotator import new_token
+from secretops.engine.state import Replica, Stage, Version
 from secretops.errors import SecretopsError
 from secretops.operations import broker_access
 from secretops.printable import Screen, ScreenedBytes
+from secretops.values import Value
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_audit import BROKER
 from tests.unit.test_cli import run
@@ -70,7 +74,7 @@ def hostile(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
         changed = [{**line, "actor": HOSTILE, "outcome": HOSTILE} for line in lines]
         path.write_text("".join(f"{json.dumps(line)}\n" for line in [*lines, *changed]) + HOSTILE[:9])
     report = Replica(id=HOSTILE, user=HOSTILE, secret="mqtt", version=HOSTILE, since=stack.clock())
-    monkeypatch.setattr(broker_access, "replicas", lambda *_: (report,))
+    monkeypatch.setattr(broker_access, "replicas", lambda *_, **__: (report,))
     return stack
 
 
@@ -106,9 +110,9 @@ def test_piped_text_is_folded_at_80_columns_or_as_columns_says(
     monkeypatch.delenv("COLUMNS")
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
-    notify("word " * 50)
+    out.print("word " * 50)
     remedy = f"read the log {'again ' * 4}and then: secretops rotate mqtt --now"
-    print_error(str(SecretopsError("it is wrong " * 20, rule="it must not " * 20, remedy=remedy, code="a-code")))
+    err.print(str(SecretopsError("it is wrong " * 20, rule="it must not " * 20, remedy=remedy, code="a-code")))
     print_table(("a column", "another column", "the third column"), [("x" * 30, Styled("y" * 35, "red"), "z" * 39)])
     printed = capsys.readouterr()
     assert max(map(len, printed.err.splitlines())) <= longest
@@ -135,3 +139,35 @@ def test_a_full_output_is_an_error_and_a_closed_one_is_none(command: list[str], 
     done = subprocess.run(typed, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writes)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+LONG = ("mqtt-user-of-a-stack-with-a-long-name-a", "mqtt-user-of-a-stack-with-a-long-name-b")
+
+
+@pytest.mark.parametrize("users", [("user-a", "user-b"), LONG], ids=["short", "long"])
+@pytest.mark.parametrize("command", [["status"], ["history", "mqtt"], ["audit"]], ids=" ".join)
+def test_tables_fit_80_columns_with_each_name_whole(
+    command: list[str], users: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = make_stack(tmp_path / "store", BROKER, users=users)
+    session = stack.session()
+    for user in users:
+        id, now = new_token(stack.clock()), stack.clock()
+        session.store.add(
+            "mqtt",
+            Version(id=id, stage=Stage.PENDING, created=now, user=user),
+            Value({"username": user, "password": "x"}),
+        )
+        session.store.publish("mqtt", id, now)
+        outcome = f"the broker refuses user {user}: {'no answer ' * 9}" if user == users[0] else "done"
+        session.journal.write(Entry(time=now, secret="mqtt", version=id, step="verify", outcome=outcome))
+    report = Replica(id="server", user=users[0], secret="mqtt", version=new_token(stack.clock()), since=stack.clock())
+    monkeypatch.setattr(broker_access, "replicas", lambda *_, **__: (report,))
+    actor = this_actor("operator")
+    names = {"status": ["broker-admin", users[1]], "history": [*users, actor], "audit": ["mqtt", actor.split("@")[0]]}
+    for columns in ("80", "300"):
+        monkeypatch.setenv("COLUMNS", columns)
+        printed = run(stack, *command).stdout.decode()
+        assert max(map(len, printed.splitlines())) <= int(columns), printed
+        assert [name for name in names[command[0]] if name not in printed] == []
+    assert "…" not in printed, "a wide terminal has all"

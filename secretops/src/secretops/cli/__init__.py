@@ -12,7 +12,7 @@ import typer
 
 from secretops import printable, redaction, registry, signals
 from secretops.cli import examining, importing, incident, report, serving, values
-from secretops.cli.console import app, err, out, print_error, print_json
+from secretops.cli.console import app, err, out, print_json
 from secretops.errors import ExitCode, SecretopsError, UsageError, did_you_mean, unexpected
 from secretops.printable import ClosedOutputError, OutputError
 
@@ -62,7 +62,7 @@ def _run() -> int:
 
 def _fail(error: SecretopsError | None, code: int) -> int:
     if error is not None:
-        print_error(redaction.redact(str(error)))
+        err.print(redaction.redact(str(error)))
         if "--json" in sys.argv[1:] and not getattr(sys.stdout, "used", False):
             parts = {name: redaction.redact(getattr(error, name)) for name in ("code", "what", "rule", "remedy")}
             with contextlib.suppress(OutputError):
@@ -75,7 +75,7 @@ def _usage(error: typer.TyperException) -> SecretopsError | None:
     """Return the error for an invalid command line. If the command line is empty, print the help and return None."""
     message, rule = error.format_message(), ""
     if type(error).__name__ == "NoArgsIsHelpError":  # typer exports no other name for it
-        out.print(message)
+        out.print_document(message)
         return None
     if message.startswith("Got unexpected extra argument"):  # the argument is not repeated: it may be a secret value
         message = "unexpected argument"

@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -36,6 +36,10 @@ INDENT, GAP = " " * 10, "  "
 
 # A word and the space before it. A text in quotes is one word.
 _WORD = re.compile(r"""\s*(?:"[^"]*"|(?<!\S)'[^']*'|(?<!\S)`[^`]*`|\S)+""")
+
+# Ids of versions and of an agent's keys, and how many characters of one a narrow table has.
+_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{16}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SHORT_ID = 20
 
 # First words of the commands in remedies.
 _COMMANDS = frozenset(("chmod", "chown", "git", "mosquitto_ctrl", "openssl", "pulumi", "secretops")).union(
@@ -139,18 +143,24 @@ app = make_group(
 
 
 class Printer:
-    def __init__(self, stream: str) -> None:
-        self._name = stream
+    # `indent` precedes each line that continues another.
+    def __init__(self, stream: str, indent: str) -> None:
+        self._name, self._indent = stream, indent
 
     def print(self, text: str = "", *, style: str = "", styled: int | None = None) -> None:
-        """Print a line. `style` applies to all of it, or to its first `styled` characters."""
+        """Print a message, folded. `style` applies to all of it, or to its first `styled` characters."""
+        text = "\n".join(_fold(line, self._indent) for line in text.split("\n"))
         stream = getattr(sys, self._name)
         _write(stream, text[:styled], style)
         stream.write("\n" if styled is None else f"{text[styled:]}\n")
 
+    def print_document(self, text: str) -> None:
+        # for programs: not folded
+        getattr(sys, self._name).write(f"{text}\n")
 
-out = Printer("stdout")
-err = Printer("stderr")
+
+out = Printer("stdout", INDENT)
+err = Printer("stderr", "   ")
 
 
 def _write(stream: Any, text: str, style: str) -> None:
@@ -201,14 +211,6 @@ def confirm(command: str, cost: str, name: str, *, which: str = "the secret's na
         raise UsageError(what, rule=rule, remedy="run the command again", code="confirmation-wrong")
 
 
-def notify(text: str, *, style: str = "", styled: int | None = None) -> None:
-    out.print("\n".join(_fold(line, INDENT) for line in text.split("\n")), style=style, styled=styled)
-
-
-def print_error(text: str) -> None:
-    err.print("\n".join(_fold(line, "   ") for line in text.split("\n")))
-
-
 def _fold(line: str, indent: str) -> str:
     """Wrap a line between words, but not within a command, so that it can be copied. A line is wider than the terminal
     only if one word is."""
@@ -235,14 +237,66 @@ def _parts(line: str) -> list[str]:
     return parts
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | Styled]]) -> None:
-    """Print columns. On a narrow terminal, each row continues on further lines."""
-    cells = [[_cell(each) for each in row] for row in (headings, *rows)]
-    widths = [max(_width(cell.text) for cell in column) for column in zip(*cells, strict=True)]
+Columns = dict[str, list[Styled]]
+
+
+def print_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str | Styled]],
+    *,
+    cut: Mapping[str, Callable[[str], str]] | None = None,
+    drop: Sequence[str] = (),
+    folds: bool = False,
+) -> None:
+    """Print columns. On a narrow terminal, shorten cells by `cut`, then omit columns of `drop`; at last, continue each
+    row on further lines. `folds`: the last column is a text, which may do so.
+    """
+    table = zip(*((_cell(each) for each in row) for row in (headings, *rows)), strict=True)
+    columns = _narrowed(dict(zip(headings, map(list, table), strict=True)), cut or {}, drop, folds=folds)
+    widths = _widths(columns, folds=folds)
     parts = list(pairwise(_breaks(widths)))
-    for row in cells:
+    last = parts[-1][0]
+    before = len(INDENT) * (last > 0) + sum(width + len(GAP) for width in widths[last:-1])
+    for row in zip(*columns.values(), strict=True):
+        cells, text = list(row), ""
+        if folds and before + _width(row[-1].text) > _columns():
+            cells[-1], text = Styled("", ""), row[-1].text
         for begin, end in parts:
-            _print_row(row[begin:end], widths[begin:end], INDENT if begin else "")
+            if any(cell.text for cell in cells[begin:end]):
+                _print_row(cells[begin:end], widths[begin:end], INDENT if begin else "")
+        if text:
+            out.print(f"{INDENT}{text}")
+
+
+def _narrowed(
+    columns: Columns, cut: Mapping[str, Callable[[str], str]], drop: Sequence[str], *, folds: bool
+) -> Columns:
+    if _fits(columns, folds=folds):
+        return columns
+    short = {
+        name: [cells[0], *(Styled(cut[name](cell.text), cell.style) for cell in cells[1:])] if name in cut else cells
+        for name, cells in columns.items()
+    }
+    left = dict(short)
+    for name in drop:
+        if not _fits(left, folds=folds):
+            left.pop(name, None)
+    return left if _fits(left, folds=folds) else short
+
+
+def _fits(columns: Columns, *, folds: bool) -> bool:
+    return not _breaks(_widths(columns, folds=folds))[1:-1]
+
+
+def _widths(columns: Columns, *, folds: bool) -> list[int]:
+    widths = [max(_width(cell.text) for cell in cells) for cells in columns.values()]
+    if folds:
+        widths[-1] = _width(next(reversed(columns.values()))[0].text)  # the heading's
+    return widths
+
+
+def cut_ids(text: str) -> str:
+    return _ID.sub(lambda found: f"{found[0][:SHORT_ID]}…", text)
 
 
 def _print_row(cells: Sequence[Styled], widths: Sequence[int], indent: str) -> None:
@@ -290,4 +344,6 @@ def print_result(text: str, document: Mapping[str, Any], as_json: bool) -> int:
 
 def print_json(document: Mapping[str, Any], *, indent: int | None = 2) -> None:
     """Print a JSON object with the version of its schema."""
-    out.print(json.dumps({"schema": SCHEMA, **document}, indent=indent, default=lambda value: value.isoformat()))
+    out.print_document(
+        json.dumps({"schema": SCHEMA, **document}, indent=indent, default=lambda value: value.isoformat())
+    )

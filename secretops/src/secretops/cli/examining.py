@@ -11,6 +11,7 @@ import typer
 from secretops import redaction
 from secretops.cli import console
 from secretops.errors import ExitCode, SecretopsError, UsageError
+from secretops.formats import counted
 from secretops.printable import printable
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
         if as_json:
             console.print_json({"checks": _json(found)})
         elif repairs:
-            console.notify(f"secretops doctor --repair runs: {'; '.join(each.description for each in repairs)}")
+            console.out.print(f"secretops doctor --repair runs: {'; '.join(each.description for each in repairs)}")
         return operation.exit_code(found)
     done = [each for one in repairs if (each := _repair(one, ask=not yes, quiet=as_json))]
     if not as_json:
@@ -85,14 +86,14 @@ def _examine(session: Session, *, quiet: bool) -> list[Examined]:
         _print_level(result.level, f"{name}: {printable(result.value)}")
         for text in (result.rule, result.remedy and f"-> {result.remedy}"):
             if text:
-                console.notify(f"{console.INDENT}{printable(text)}")
+                console.out.print(f"{console.INDENT}{printable(text)}")
     if skipped:
         _print_level(Level.UNKNOWN, f"not checked: {', '.join(skipped)}")
     return examined
 
 
 def _print_level(level: Level, text: str) -> None:
-    console.notify(f"{level:<{WIDEST_LEVEL}} {text}", style=COLORS[level], styled=WIDEST_LEVEL)
+    console.out.print(f"{level:<{WIDEST_LEVEL}} {text}", style=COLORS[level], styled=WIDEST_LEVEL)
 
 
 def _repair(repair: Repair, *, ask: bool, quiet: bool) -> dict[str, str | None] | None:
@@ -161,14 +162,17 @@ def audit(  # noqa: PLR0917 - typer calls it by name
         color = "" if row.declared else "red" if row.alarming else "yellow"
         rows.append((console.Styled(declared, color), *rest))
     if rows:
-        console.print_table(operation.HEADINGS, rows)
+        without_seconds = dict.fromkeys(("first (UTC)", "last (UTC)"), lambda text: text[: len("2026-01-31 12:00")])
+        drop = ("first (UTC)", "from", "times")
+        console.print_table(operation.HEADINGS, rows, cut=without_seconds, drop=drop)
     else:
         console.out.print("no access to the stack's secrets is recorded in these logs")
     if view.broken:
         where = printable(operation.named(view.broken_in))
-        console.err.print(f"{view.broken} of {view.lines} lines are not records, and were skipped: {where}")
+        lines = counted(view.lines, "line", "lines")
+        console.err.print(f"skipped {view.broken} of {lines} (not a record): {where}")
     for problem in view.problems:
-        console.print_error(f"{printable(problem.value)}\n{problem.rule}\n-> {problem.remedy}")
+        console.err.print(f"{printable(problem.value)}\n{problem.rule}\n-> {problem.remedy}")
     return view.exit_code
 
 
@@ -192,15 +196,17 @@ def history(  # noqa: PLR0917 - typer calls it by name
         console.print_json({"secret": name, "versions": listed[0], "steps": listed[1], "lacking": found.lacking})
         return ExitCode.DONE
     rows = [(one.id, one.stage, one.user or "-", *map(_minute, (one.published, one.retired))) for one in versions]
-    if rows:
-        console.print_table(("version", "stage", "user", "published", "retired"), rows)
+    cut = {"version": console.cut_ids, "user": console.cut_ids}
+    if rows:  # the steps have both times, too
+        headings = ("version", "stage", "user", "published", "retired")
+        console.print_table(headings, rows, cut=cut, drop=("published", "retired"))
     steps = [(_minute(one.time), one.step, one.version, one.actor or "-", one.outcome) for one in found.entries]
     if steps:
-        console.print_table(("time (UTC)", "step", "version", "by", "outcome"), steps)
+        console.print_table(("time (UTC)", "step", "version", "by", "outcome"), steps, cut=cut, folds=True)
     else:
         console.out.print(f"{name}: no step is on record")
     if found.lacking:
-        console.notify(printable(found.lacking))
+        console.out.print(printable(found.lacking))
     return ExitCode.DONE
 
 

@@ -71,14 +71,14 @@ def _print_found(found: ImportPlan) -> None:
     for to, origin in found.origins.items():
         console.out.print(f"{origin} -> {to}")
     for one in found.left:
-        console.notify(str(one))
+        console.out.print(str(one))
 
 
 def _print(outcome: ImportOutcome) -> None:
     for one in outcome.secrets:
         console.out.print(f"{one.name}: {_result(one)}")
     for name, command in outcome.missing.items():
-        console.notify(f"{name}: no value in the source: {command}", style="yellow")
+        console.out.print(f"{name}: no value in the source: {command}", style="yellow")
 
 
 def _result(one: Imported) -> str:

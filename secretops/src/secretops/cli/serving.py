@@ -115,14 +115,18 @@ def trust(
     else:
         text = operation.bundle(session)
     if to is None:
-        return console.print_result(text.removesuffix("\n"), {"pem": text}, as_json)
+        if as_json:
+            console.print_json({"pem": text})
+        else:
+            console.out.print_document(text.removesuffix("\n"))
+        return ExitCode.DONE
     installed = operation.install(session.manifest, to, text)
     trusted, removed = map(str, installed.trusted), map(str, installed.removed)
     if as_json:
         console.print_json({"trusted": list(trusted), "removed": list(removed)})
         return ExitCode.DONE
     for path in trusted:
-        console.out.print(path)
+        console.out.print_document(path)
     for path in removed:
         console.err.print(f"removed {path}: no certificate in use is signed by it")
     console.err.print(f"-> openssl rehash {to}, once mosquitto's capath is this folder")

@@ -68,7 +68,7 @@ def status(
     if prometheus:
         with with_extra("server"):
             from secretops.operations.metrics import render
-        console.out.print(render(session, statuses).rstrip("\n"))
+        console.out.print_document(render(session, statuses).rstrip("\n"))
         return ExitCode.DONE
     if as_json:
         console.print_json({"secrets": [asdict(one) for one in statuses]})
@@ -91,11 +91,12 @@ def status(
         rows.append(row)
     if all(row[-1] == "-" for row in rows):  # no server reports
         headings, rows = headings[:-1], [row[:-1] for row in rows]
-    console.notify(f"{session.manifest.project}/{session.manifest.stack}", style="italic")
-    console.print_table(headings, rows)
+    console.out.print(f"{session.manifest.project}/{session.manifest.stack}", style="italic")
+    cut = {"user": console.cut_ids, "verified": lambda text: text.removesuffix(" ago"), "servers": console.cut_ids}
+    console.print_table(headings, rows, cut=cut, drop=("verified", "age"))
     for one in statuses:
         for note in one.notes:
-            console.notify(f"  {one.name}: {note}")
+            console.out.print(f"  {one.name}: {note}")
     return operation.exit_code(statuses)
 
 
@@ -272,5 +273,5 @@ def _tick(session: Session, as_json: bool) -> ExitCode:
         for text in one.attention:
             console.out.print(f"{one.secret}: {text}", style="red")
         if one.error:
-            console.print_error(f"{one.secret}: {redaction.redact(str(one.error))}")
+            console.err.print(f"{one.secret}: {redaction.redact(str(one.error))}")
     return operation.exit_code(outcomes)
