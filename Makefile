@@ -70,7 +70,7 @@ ifeq ($(STACK),dev)
 	@$(BIN)/python -m tools.after_up $(STACK)
 else
 	@$(BIN)/pulumi up --policy-pack policies --suppress-outputs $(if $(YES),--yes) --stack $(STACK)
-	@echo "next: $$($(BIN)/pulumi stack output next --stack $(STACK))"
+	@$(BIN)/pulumi stack output next --stack $(STACK) | awk '{ gsub(/, then /, "\n  then "); print "next: " $$0 }'
 endif
 
 down:

@@ -70,7 +70,9 @@ def _platforms(settings: Settings) -> tuple[Platform, Platform]:
 
 def _broker(settings: Settings) -> str:
     """Return the commands that supply a required client certificate, and then those for the broker's admin user."""
-    first = "secretops broker start" if isinstance(settings.broker, EmbeddedBroker) else "secretops put broker-admin"
+    first = "secretops import --from PATH if a server runs already, then secretops put broker-admin"
+    if isinstance(settings.broker, EmbeddedBroker):
+        first = "secretops broker start"
     for secret in settings.secrets:
         if secret.name == CLIENT_CERT and not settings.tick_alone_signs:
             first = f"secretops {'rotate' if secret.issuer else 'put'} {secret.name}, then {first}"

@@ -106,7 +106,8 @@ def test_pods_use_cert_managers_certificate_and_functions_a_supplied_one(issued:
     assert manifest.secret("client-cert").readers == ("rotator",)
     assert manifest.broker.certificate_secret == "client-cert"
     assert SYNC_ROLE not in store_of(issued).readers["coreflux-mcp/prod/client-cert"]
-    assert issued.exports["next"].startswith("secretops put client-cert, then secretops put broker-admin")
+    first = r"secretops put client-cert, then secretops import [^,]+, then secretops put broker-admin"
+    assert re.match(first, issued.exports["next"])
 
 
 def test_mcp_client_entry_has_the_source_and_public_variables(here: Deployed) -> None:
