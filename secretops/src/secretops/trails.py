@@ -39,8 +39,8 @@ class Access:
     changed: bool
     # Whether the stack, or the platform itself, permits this reader.
     declared: bool
-    # Id of the event, if the trail may report an event twice, such as each step of a write. Never an id that a client
-    # chose.
+    # Id of the event, if the trail may report an event twice, such as the steps of a write. Never an id that a
+    # client chose.
     event: str = ""
     # Whether the record contains the value. The trail then needs the same protection as the store.
     holds_value: bool = False
