@@ -148,7 +148,7 @@ class Printer:
         self._name, self._indent = stream, indent
 
     def print(self, text: str = "", *, style: str = "", styled: int | None = None) -> None:
-        """Print a message, folded. `style` applies to all of it, or to its first `styled` characters."""
+        """Print a line. `style` applies to all of it, or to its first `styled` characters."""
         text = "\n".join(_fold(line, self._indent) for line in text.split("\n"))
         stream = getattr(sys, self._name)
         _write(stream, text[:styled], style)
@@ -248,9 +248,9 @@ def print_table(
     drop: Sequence[str] = (),
     folds: bool = False,
 ) -> None:
-    """Print columns. On a narrow terminal, shorten cells by `cut`, then omit columns of `drop`; at last, continue each
-    row on further lines. `folds`: the last column is a text, which may do so.
-    """
+    """Print columns. On a narrow terminal, each row continues on further lines."""
+    # That is the last resort: before it, `cut` shortens cells, and the columns of `drop` are omitted one by one. With
+    # `folds` the last column is a text that may continue on further lines.
     table = zip(*((_cell(each) for each in row) for row in (headings, *rows)), strict=True)
     columns = _narrowed(dict(zip(headings, map(list, table), strict=True)), cut or {}, drop, folds=folds)
     widths = _widths(columns, folds=folds)

@@ -58,10 +58,10 @@ def replicas(
     secret: Secret,
     versions: Versions | None = None,
     *,
-    failed: Callable[[SecretopsError], None] = lambda _: None,
+    failed: Callable[[SecretopsError], None] = lambda _: None,  # gets the error of a login
 ) -> tuple[Replica, ...] | None:
     """Return the servers' reports on `secret`, read from the broker with its current value. None if unknown or
-    incomplete. `failed` gets a login's error."""
+    incomplete."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:

@@ -22,8 +22,8 @@ def purge(
     """Return the versions that have a value, of every secret in the store or only of `only`. If `destroy` is set,
     remove the values.
 
-    This also deletes the keys of an owned agent; `notify` gets a line for each key that remains, and for users of the
-    broker. Without `only`, it also removes the embedded broker and leftovers of remote commands. Raises StoreError,
+    This also deletes the keys of an owned agent; `notify` gets a line for each key and broker user that remains.
+    Without `only`, it also removes the embedded broker and leftovers of remote commands. Raises StoreError,
     LeaseHeldError, EmbeddedBrokerError, UsageError.
     """
     with session.lease("purge"):

@@ -57,8 +57,8 @@ class ReportsError(UnreachableError): ...
 def read_reports(
     broker: Broker, credential: Value, users: Sequence[str], *, deadline: float = DEADLINE_SECONDS
 ) -> tuple[Replica, ...]:
-    """Return the reports of servers that are logged in as one of `users`. Raises ReportsError, or why the login
-    failed."""
+    """Return the reports of servers that are logged in as one of `users`. Raises ReportsError, and errors of
+    `Connection`."""
     with Connection(broker, credential, deadline=deadline) as connection:
         try:
             return _read(connection, reports_of(credential["username"]), users, deadline)
