@@ -34,7 +34,8 @@ OF_A_SHAPE = {"int_type", "string_type", "tuple_type", "model_type", "model_attr
 HEAD = """# Settings
 
 A stack file, `Pulumi.<stack>.yaml`, has these sections. Each is a key under `config:` with the prefix
-`coreflux-mcp-secrets:`. [Stores](stores.md) lists which store works with which server.
+`coreflux-mcp-secrets:`. [Stores](stores.md) lists which store works with which server. The [glossary](glossary.md)
+defines terms such as *grace period* and *lease*.
 """
 
 # Section -> what it configures.
