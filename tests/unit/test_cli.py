@@ -273,7 +273,7 @@ def test_secret_that_left_the_stack_is_reported_until_it_is_purged(stack: Stack)
     ("typed", "message"),
     [
         (["put", "agent-key=Pasted-8Value"], "[secret-unknown]"),
-        (["put", "agent-key", "Pasted8Value"], "replace it"),
+        (["put", "agent-key", "Pasted8Value"], "replace that value"),
         (["compromise", "agent-key", "Pasted8Value"], "-> secretops compromise --help"),
         (["purge", "Pasted8Value"], "the argument: no stored values"),
     ],
