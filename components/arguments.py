@@ -26,8 +26,8 @@ class SwarmStoreDict(TypedDict):
 
     kind: Literal["swarm"]
     rotator: NotRequired[Literal["timer", "service"]]
-    """How ticks are started. timer: a systemd timer that you install on a manager. service: a service with a manager's
-    socket."""
+    """How ticks are started. timer: a systemd timer that you install on a manager. service: a Swarm service that uses a
+    manager's socket."""
     socket: NotRequired[str]
     """Path of the daemon's socket on managers, for rotator service."""
 
@@ -274,7 +274,7 @@ class SwarmServerDict(TypedDict):
     """Who can connect. none: containers on the stack's overlay network. ingress: also clients, by the same port of
     every node. host: also clients, by a port that Docker chooses on each replica's node."""
     port: NotRequired[int]
-    """Port of every node, with publish ingress."""
+    """Port on every node; only with publish ingress."""
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: NotRequired[bool]

@@ -45,7 +45,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class ByUse:
-    """A cost by use. It is not in the total."""
+    """A cost that depends on use. It is not in the total."""
 
     what: str
     usd: float
@@ -59,13 +59,13 @@ class PriceList:
     package: str
     """Pulumi package of the cloud's resources."""
     region: str
-    """Region of the prices: that of the shipped stack file."""
+    """Region of the prices, as in the shipped stack file."""
     items: tuple[Item, ...]
     by_use: tuple[ByUse, ...]
     priced: tuple[str, ...]
     """Prefixes of the types that an item counts."""
     free: tuple[str, ...]
-    """Prefixes of the types that cost nothing at rest, or cents for their requests."""
+    """Prefixes of the types that cost nothing at rest, or only cents for requests."""
 
     def unpriced(self, plan: Plan) -> Iterator[str]:
         for one in {one.type for one in plan.resources if one.type.startswith(f"{self.package}:")}:

@@ -63,7 +63,7 @@ def forbidden(wrong: str) -> Callable[[Resource], Iterator[Finding]]:
 
 
 def required(wrong: str, *types: str) -> Callable[[Plan], Iterator[Finding]]:
-    """Return a judge that requires a resource of one of these types in the plan."""
+    """Return a check of the plan that requires a resource of one of these types."""
     return lambda plan: iter(() if any(plan.of_type(*types)) else (Finding(plan.urn, wrong),))
 
 
@@ -123,8 +123,8 @@ def matches(pattern: str) -> Callable[[Any], bool]:
 
 
 def related(plan: Plan, kind: str, *path: str, ok: Callable[[Any], bool]) -> list[Resource] | Unknown:
-    """Return the resources of type `kind` with a property at `path` that `ok` accepts. Return UNKNOWN if there are
-    none, but such a property is unknown."""
+    """Return the resources of type `kind` with a property at `path` that `ok` accepts. Return UNKNOWN if `ok`
+    accepts none, but a property at `path` is unknown."""
     of_type = [(one, at(one.properties, *path)) for one in plan.of_type(kind)]
     found = [one for one, entry in of_type if entry is not UNKNOWN and ok(entry)]
     return UNKNOWN if not found and any(entry is UNKNOWN for _, entry in of_type) else found

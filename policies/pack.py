@@ -68,7 +68,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return plugin_pb2.PluginInfo(version=VERSION)
 
     def GetAnalyzerInfo(self, request: Any, context: Any) -> Any:
-        """Return each rule as a policy with its level, which users can't change."""
+        """Return each rule as a policy with its enforcement level, which users can't change."""
         return analyzer_pb2.AnalyzerInfo(
             name=NAME,
             version=VERSION,

@@ -152,7 +152,7 @@ def _mapping(entry: Mapping[str, Any]) -> Any:
 def resource(
     urn: str, inputs: Mapping[str, Any], *, parent: str = "", protect: bool = False, provider: str = ""
 ) -> Resource:
-    """Return a resource by its URN. The stack as a parent and a default provider become ""."""
+    """Return a resource by its URN. If its parent is the stack, or its provider a default provider, that is ""."""
     name = urn.rpartition("::")[2]
     return Resource(
         type=type_of(urn),

@@ -68,8 +68,7 @@ class EcsMcpServerArgs(McpServerArgs, AwsArgs):
 
 
 class EcsMcpServer(McpServer):
-    """An ECS service with its task definition, log and cluster. Creates no network, and
-    grants no access to secrets."""
+    """An ECS service with its task definition, log and cluster. Creates no network, and grants no access to secrets."""
 
     task: EcsTask
 

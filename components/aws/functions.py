@@ -43,14 +43,14 @@ class Queue:
 
     retries: int
     seconds: int
-    """Maximum age of the event in seconds, from 60 to 21600. Pauses before retries count."""
+    """Maximum age of the event in seconds, from 60 to 21600. This includes pauses before retries."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionArgs:
     account: AwsAccount
     called: str
-    """Name of the function without the stack's prefix; also for its role and log."""
+    """Name of the function, its role and its log, without the stack's prefix."""
     archive: pulumi.Input[pulumi.Archive]
     handler: str
     seconds: int

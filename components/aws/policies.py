@@ -90,8 +90,8 @@ def values(
     rotated_by: Arn | None = None,
     way_out: pulumi.Input[str] | None = None,
 ) -> pulumi.Input[Statement]:
-    """Allow `actions` on secrets. If `rotated_by` is set, only on secrets that this function rotates. If `way_out` is a
-    VPC endpoint, only through it."""
+    """Allow `actions` on secrets. `rotated_by` limits this to secrets that this function rotates. A VPC endpoint in
+    `way_out` limits it to requests through that endpoint."""
 
     def through(way_out: str) -> Statement:
         equals = {"secretsmanager:resource/AllowRotationLambdaArn": rotated_by} if rotated_by else {}

@@ -55,7 +55,7 @@ class EcsTask(Workload, Principal):
 
 @dataclass(frozen=True, kw_only=True)
 class AwsPods(Principal):
-    """Pods that get secrets from External Secrets, which has an AWS role."""
+    """Pods for which External Secrets copies secrets, with an AWS role."""
 
     account: AwsAccount
     reads: AwsRole

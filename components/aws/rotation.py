@@ -52,7 +52,7 @@ class AwsRotationArgs(AwsArgs):
     secrets: Sequence[Secret] | None = None
     """The secrets, found by `prefix` and their names; by default those of the Secret Management Guide."""
     manifest: Manifest | None = None
-    """`manifest` of a store; by default built from the other arguments."""
+    """The `manifest` of a store; by default built from the other arguments."""
     vpc: Vpc | None = None
     keys: Mapping[str, pulumi.Input[str]] | None = None
     """ARN of the secrets' KMS key in each region. By default, roles may use all keys of `region`, but only for these

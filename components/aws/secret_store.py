@@ -32,7 +32,7 @@ from .rotation import AwsRotation, AwsRotationArgs, lease_table, location_of, re
 # Days until a deleted secret of a production stack is gone: AWS' maximum.
 RECOVERY_DAYS = 30
 
-# Days until a deleted key is gone, by whether the stack is a production stack.
+# Days until a deleted key is gone: True for production stacks, False for others.
 KEY_RECOVERY_DAYS = {True: 30, False: 7}
 
 
@@ -55,7 +55,7 @@ class AwsSecretStore(SecretStore):
     """Secrets Manager as a store: keys, secrets, policies, rotation and trail. Contains no secret values."""
 
     account: AwsAccount
-    """Provider and queue, for other components to share."""
+    """Provider and dead-letter queue, to pass to other components as `shared`."""
 
     def __init__(self, name: str, args: AwsSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:SecretStore", name, opts, formerly="")

@@ -62,7 +62,7 @@ class Files:
 
 
 def identities(of: AzureIdentity, environment: AzureEnvironment) -> app.ManagedServiceIdentityArgs:
-    """Return the server's or rotator's identity, and the one with which Container Apps pulls images."""
+    """Return the server's or rotator's identity, and the identity with which Container Apps pulls images."""
     return app.ManagedServiceIdentityArgs(
         type=app.ManagedServiceIdentityType.USER_ASSIGNED,
         user_assigned_identities=[of.id, environment.platform.id],

@@ -63,7 +63,7 @@ class ContainerApp(Workload, Principal):
 
 @dataclass(frozen=True, kw_only=True)
 class AzurePods(Principal):
-    """Pods that get secrets from External Secrets, which has an Azure identity."""
+    """Pods for which External Secrets copies secrets, with an Azure identity."""
 
     environment: AzureEnvironment | None = None
     """The environment for the rotator; by default the store creates one."""

@@ -33,14 +33,14 @@ class AzureSecretStoreArgs(SecretStoreArgs, AzureArgs, TrailOptions):
     image: pulumi.Input[str]
     """The rotator's image (docs/operations/image.md)."""
     network: VaultNetworkArgs | None = None
-    """Networks that may connect to vault and lease. None allows all networks, so that roles alone protect them."""
+    """Networks that may connect to vault and lease. If it is None, all networks may, and only roles protect them."""
 
 
 class AzureSecretStore(SecretStore):
     """Key Vault as a store: vault, lease, roles, rotation and trail. Contains no secret values."""
 
     environment: AzureEnvironment
-    """The Container Apps environment, for other components to share."""
+    """The Container Apps environment, to pass to other components as `shared`."""
 
     def __init__(self, name: str, args: AzureSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:azure:SecretStore", name, opts, formerly="")

@@ -11,8 +11,8 @@ from .names import LEASE_CONTAINER
 from .network import VaultNetworkArgs, private_endpoint, rules
 from .principals import AzureEnvironment
 
-# Days for which a deleted vault can be recovered, by whether the stack is a production stack: Key Vault's maximum and
-# minimum. For that time its name is reserved. It can't be changed (Azure, Key Vault soft-delete), so changing
+# Days for which a deleted vault can be recovered, and its name is reserved: True for production stacks (Key Vault's
+# maximum), False for others (its minimum). It can't be changed for a vault (Azure, Key Vault soft-delete), so changing
 # `environment` to or from production requires a new generation.
 RECOVERY_DAYS = {True: 90, False: 7}
 
@@ -40,7 +40,7 @@ def vault(
             sku=keyvault.SkuArgs(family="A", name=keyvault.SkuName.STANDARD),
             enable_rbac_authorization=True,
             enable_soft_delete=True,
-            # Azure accepts only true, which is permanent. Other than in production, a vault must be removable.
+            # Azure accepts only true, which is permanent. Outside of production, vaults must be removable.
             enable_purge_protection=True if production else None,
             soft_delete_retention_in_days=RECOVERY_DAYS[production],
             enabled_for_deployment=False,

@@ -42,7 +42,7 @@ class SecretStoreArgs:
     stack: str | None = None
     """Part of resource names; by default Pulumi's stack name."""
     production: bool = True
-    """Whether secrets are protected from deletion, and recoverable after it."""
+    """Whether secrets are protected from deletion, and deleted secrets can be recovered."""
     grace_seconds: int = 3600
     """Seconds that readers may use the previous version before it is retired."""
     replicas: int | None = None

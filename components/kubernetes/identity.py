@@ -111,8 +111,7 @@ class KubernetesIdentity(Component):
 def account_for(
     component: Component, name: str, account: ServiceAccount | KubernetesIdentityArgs, stack: str
 ) -> ServiceAccount:
-    """Return `account`. If it is arguments, declare an identity below `component`, and return that identity's
-    account."""
+    """Return `account`. For arguments, declare an identity below `component`, and return the identity's account."""
     if isinstance(account, ServiceAccount):
         return account
     args = replace(account, stack=account.stack or stack)

@@ -72,7 +72,7 @@ class StoreElsewhere:
 @dataclass(frozen=True, kw_only=True)
 class KubernetesRotatorArgs:
     manifest: Manifest
-    """`manifest` of a store: the configuration of secretops."""
+    """The `manifest` of a store, which configures secretops."""
     broker: BrokerArgs
     pods: PodArgs
     secrets: Sequence[str] = ()

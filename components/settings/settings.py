@@ -74,7 +74,7 @@ class Settings:
 
     @classmethod
     def load(cls) -> Settings:
-        """Return the settings of the stack that the engine runs, and print warnings. Raises ConfigurationError."""
+        """Return the settings of the stack that the engine deploys, and print warnings. Raises ConfigurationError."""
         config = pulumi.runtime.config.CONFIG.get()
         own = {key: key.removeprefix(f"{PROJECT}:") for key in config if key.startswith(f"{PROJECT}:")}
         return cls.parse(

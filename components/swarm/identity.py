@@ -36,7 +36,7 @@ class SwarmIdentityArgs:
 
 
 class SwarmIdentity(Component):
-    """The provider for a manager, and the stack's overlay network. Owns no service or secret.
+    """The provider for a manager, and the stack's overlay network. Creates no service or secret.
 
     Uses `opts.provider` if it is set.
     """

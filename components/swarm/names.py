@@ -1,4 +1,4 @@
-"""Names in the Swarm. A Swarm has no namespaces, so each name starts with the stack's."""
+"""Names in the Swarm. A Swarm has no namespaces, so each name starts with the stack's name."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     """Who can connect. none: containers on the stack's overlay network. ingress: also clients, by the same port of
     every node. host: also clients, by a port that Docker chooses on each replica's node."""
     port: int | None = None
-    """Port of every node, with publish ingress."""
+    """Port on every node; only with publish ingress."""
     allowed_hosts: Sequence[str] = ()
     """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: bool = False

@@ -96,7 +96,7 @@ class Update:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """Resources of a replica, in thousandths of a processor and bytes."""
+    """CPU of a replica in thousandths of a processor, and memory in bytes."""
 
     cpu: int
     memory: int

@@ -44,8 +44,8 @@ class SwarmSecretStoreArgs(SwarmArgs, SecretStoreArgs):
     networks: Sequence[str] = ()
     """Ids or names of further overlay networks for rotations, e.g. the broker's."""
     rotator: Literal["timer", "service"] = "timer"
-    """How ticks are started. timer: a systemd timer that you install on a manager. service: a service with a manager's
-    socket."""
+    """How ticks are started. timer: a systemd timer that you install on a manager. service: a Swarm service that uses a
+    manager's socket."""
     socket: str = "/var/run/docker.sock"
     """Path of the daemon's socket on managers, for rotator service."""
 

@@ -13,7 +13,7 @@ METHODS = ("approle", "jwt", "kubernetes")
 
 # Maximum number of declared secrets. A path may have 64 entries of custom metadata. The lease's path has an entry for
 # each secret of the stack, and for each removed secret until its purge (secretops.platforms.vault.version_metadata).
-# Every stack has five secrets without declared secrets.
+# A stack without declared secrets has five.
 MOST_SECRETS = 55
 
 

@@ -120,7 +120,7 @@ class VaultReader(Principal):
 
     @classmethod
     def of(cls, component: Component, name: str, args: VaultReader | VaultIdentitiesArgs, stack: str) -> VaultReader:
-        """Return `args` if it is a reader. If it is arguments, create identities below `component`, and return their
+        """Return `args` if it is a reader. For arguments, create identities below `component`, and return their
         reader."""
         if isinstance(args, VaultReader):
             return args

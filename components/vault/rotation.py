@@ -27,7 +27,7 @@ from .policies import of_rotator
 @dataclass(frozen=True, kw_only=True)
 class VaultRotationArgs:
     manifest: Manifest
-    """`manifest` of a store: the configuration of secretops."""
+    """The `manifest` of a store, which configures secretops."""
     broker: BrokerArgs
     reader: VaultReader | VaultIdentitiesArgs
     """Logins of server and rotator (`principal` of a VaultIdentities), or arguments to create identities."""

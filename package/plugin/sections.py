@@ -134,7 +134,7 @@ class Server(TypedDict):
     """Who can connect. none: containers on the stack's overlay network. ingress: also clients, by the same port of
     every node. host: also clients, by a port that Docker chooses on each replica's node."""
     port: NotRequired[int]
-    """Port of every node, with publish ingress."""
+    """Port on every node; only with publish ingress."""
     allowed_hosts: NotRequired[list[str]]
     """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: NotRequired[bool]
@@ -316,8 +316,8 @@ class SwarmStore(TypedDict):
     """Secrets of the Docker Swarm of DOCKER_HOST, or of the current context."""
 
     rotator: NotRequired[SwarmStoreRotator]
-    """How ticks are started. timer: a systemd timer that you install on a manager. service: a service with a manager's
-    socket."""
+    """How ticks are started. timer: a systemd timer that you install on a manager. service: a Swarm service that uses a
+    manager's socket."""
     socket: NotRequired[str]
     """Path of the daemon's socket on managers, for rotator service."""
 

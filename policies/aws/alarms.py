@@ -136,7 +136,7 @@ SENSITIVE = (
     *(("GreaterThanOrEqualToThreshold", 1), ("GreaterThanThreshold", 0)),
     *(("LessThanThreshold", 1), ("LessThanOrEqualToThreshold", 0)),
 )
-# Limits of an alarm's period in seconds: the shortest at standard resolution, and two hours, which one tick may miss.
+# Limits of an alarm's period in seconds: the shortest at standard resolution, and two hours, so that one tick may fail.
 PERIOD = (60, 7200)
 LATE = "is not from {} to {} seconds: the alarm rings late; set 300".format(*PERIOD)
 

@@ -141,8 +141,8 @@ def secret_name(arn: Any) -> str | None:
 def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]:
     """Return the secrets in `names` for which no resource of type `kind` has the ARN at `path`.
 
-    In a preview, a new secret's ARN is unknown. Return none if at least as many ARNs are unknown as secrets remain;
-    `pulumi up` judges by the real ARNs.
+    In a preview, a new secret's ARN is unknown. Return no secrets if at least as many ARNs are unknown as
+    secrets remain; `pulumi up` judges by the real ARNs.
     """
     arns = [at(one.properties, path) for one in plan.of_type(kind)]
     left = sorted(set(names) - {secret_name(arn) for arn in arns})
@@ -150,8 +150,8 @@ def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]
 
 
 def needs(kind: str, what: str, wrong: str, *, of: str = aws.STORE, by: str = "") -> Judge:
-    """Return a judge that requires a resource of type `kind` for each resource of type `of`. With `by`, both must have
-    the same value of that property."""
+    """Return a check of the plan that requires a resource of type `kind` for each resource of type `of`. With `by`,
+    both must have the same value of that property."""
 
     def judge(plan: Plan) -> Iterator[Finding]:
         for one in plan.of_type(of):

@@ -39,8 +39,7 @@ YEAR, AT_HAND, LONGEST = 365, 90, 3653
 
 
 def _needs_trail(plan: Plan) -> bool:
-    """Return whether the stack must create a trail: it must not if the output `trail` has the ARN of an existing
-    trail."""
+    """Return whether the stack must create a trail. False if the output `trail` has the ARN of an existing trail."""
     records = at(plan.outputs, "trail", "records")
     return any(plan.of_type(aws.STORE)) and not (isinstance(records, str) and records.startswith("arn:"))
 

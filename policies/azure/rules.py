@@ -25,7 +25,7 @@ AUDIENCE = "api://AzureADTokenExchange"
 
 
 def store_needs(kind: str, what: str, wrong: str) -> Callable[[Plan], Iterator[Finding]]:
-    """Return a judge that requires a resource of type `kind` in a stack with an Azure store."""
+    """Return a check of the plan that requires a resource of type `kind` in a stack with an Azure store."""
 
     def look(plan: Plan) -> Iterator[Finding]:
         for store in plan.of_type(STORE):

@@ -328,7 +328,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="kubernetes-ticks-are-alone",
-        sentence="The rotator's CronJob starts every hour, runs once at a time, and each run ends within the hour.",
+        sentence="The rotator's CronJob starts every hour. Runs never overlap, and each run ends within the hour.",
         controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(d)", "due passwords are changed within the hour"),
         limitation="The rule does not check whether runs succeed: secretops status and the Jobs show that.",
         checks=(

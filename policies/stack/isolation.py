@@ -50,7 +50,7 @@ def _are_users(stack: str, users: Any) -> bool:
 
 
 def _is_of(name: str, base: str, stack: str) -> bool:
-    """Return whether `name` is the base and the stack, in full or shortened with a hash of both at its end."""
+    """Return whether `name` consists of `base` and `stack`, in full, or shortened with a hash of both at its end."""
     whole = f"{base}-{stack}"
     start, _, digest = name.rpartition("-")
     plain = re.sub(r"[^a-z0-9-]", "-", whole.lower())

@@ -62,7 +62,7 @@ def rights(policy: Any) -> Mapping[str, list[str]] | None:
 
 
 def changes_no_vault(policy: Any) -> bool:
-    """Return whether a policy changes nothing of Vault itself, and reads no value by a wildcard."""
+    """Return whether a policy allows neither changes of Vault itself, nor reads of values by a wildcard."""
     granted = rights(policy)
     return granted is not None and not any(_is_admin(path, {*may}) for path, may in granted.items())
 
