@@ -18,7 +18,7 @@ PRIVATE_KEY = f"-----BEGIN {'PRIVATE'} KEY-----"
 BIND = {"type": "bind", "source": "/var/run/docker.sock", "target": "/var/run/docker.sock"}
 LATEST = "registry.example.com/coreflux-mcp-secrets:latest"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/plant"
-OTHERS_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod/mqtt-*"
+OTHERS_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod/mqt?-??????"
 
 
 def row(rule: str, plan: str, at: str, path: str, to: Any, *, unknown: bool = True, also: str = "") -> Break:

@@ -54,7 +54,7 @@ class LeaseTable(LeaseStore):
             update = "SET #holder = :holder, #since = :since, #token = :token, #renewed = :renewed"
             since = record.since.isoformat(timespec="seconds") if record.since else ""
             values = {":holder": {"S": record.holder}, ":since": {"S": since}, ":token": {"S": record.token}}
-            condition = "attribute_not_exists(#token) OR #token = :token"
+            condition = "attribute_not_exists(#token)"
             if seen:
                 values |= {":seen": {"S": seen.token}, ":count": {"N": str(seen.renewals)}}
                 condition += " OR (#token = :seen AND #renewed = :count)"
