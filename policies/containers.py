@@ -10,7 +10,7 @@ from typing import Any
 from policies.matchers import judge, listed
 from policies.plan import UNKNOWN, Finding, Resource
 
-# Words in a variable's name that make its text a secret value, unless it is a path.
+# Words in a variable's name that make its text a secret value, unless the text is a path.
 _OF_A_VALUE = frozenset(
     ("PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "SECRET", "TOKEN", "KEY", "APIKEY", "CREDENTIALS", "CREDENTIAL")
 )

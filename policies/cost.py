@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from policies.plan import Plan
 from policies.rule import defined
 
-# Hours of a month, as the clouds' calculators count.
+# Hours of a month in the clouds' price calculators.
 HOURS = 730
 SECONDS = HOURS * 3600
 CENT = 0.01

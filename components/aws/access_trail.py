@@ -18,7 +18,7 @@ from .access import TICK
 from .identity import AwsArgs, stack_role
 from .names import applied, arn_after
 
-# Seconds without a tick until an alarm: one tick may be missing.
+# Seconds without a tick until an alarm goes off. One hourly tick may be missing.
 LATE_TICK = 7200
 
 # KMS' maximum: without the key, records are unreadable.

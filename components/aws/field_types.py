@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from ..settings.constraints import distinct, matching, no_number, one_of
 from ..settings.outputs import MayBeOutput
 
-# As in botocore's partitions.json.
+# Codes of regions, as in botocore's partitions.json.
 REGION = r"(us-gov|us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-\d"
 Region = Annotated[
     str,
@@ -138,7 +138,7 @@ PolicyArn = Annotated[
     ),
     MayBeOutput(),
 ]
-# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
+# Limits of a path: https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
 RolePath = Annotated[
     str,
     matching(
@@ -157,7 +157,7 @@ KeyArn = Annotated[
     ),
     MayBeOutput(),
 ]
-# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+# Limits of a tag: https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
 TagKey = Annotated[
     str,
     matching(

@@ -15,7 +15,7 @@ FILTER_LIMIT = 1024
 # Maximum number of characters of an event pattern (AWS, EventBridge quotas).
 EVENT_LIMIT = 2048
 
-# Events of failed rotations (AWS, Monitor Secrets Manager with Amazon EventBridge).
+# Names of events for failed rotations (AWS, Monitor Secrets Manager with Amazon EventBridge).
 FAILURES = ("RotationFailed", "RotationAbandoned", "TestRotationFailed")
 
 # Maximum number of key ids in a filter pattern, because of its length.

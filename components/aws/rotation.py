@@ -39,7 +39,7 @@ STEP_QUEUE = Queue(retries=0, seconds=900)
 # One retry after a minute, in case the broker is restarting. The next tick is within the hour.
 TICK_QUEUE = Queue(retries=1, seconds=1800)
 
-# Path of the broker's CA certificates in a function: Lambda unpacks packages there.
+# Path of the broker's CA certificates in a function, in the folder where Lambda unpacks the package.
 CA_FILE = "/var/task/ca.crt"
 
 # Retries of EventBridge Scheduler to invoke Lambda. Lambda's own queue retries if the function fails.

@@ -121,7 +121,8 @@ WorkspaceId = Annotated[
 Registry = Annotated[
     str, _arm_id("Microsoft.ContainerRegistry/registries", "an Azure container registry"), MayBeOutput()
 ]
-# https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources. Azure ignores the case of names.
+# Limits of tags: https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources. Azure ignores the
+# case of their names.
 TagName = Annotated[
     str,
     matching(

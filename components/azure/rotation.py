@@ -88,7 +88,7 @@ class AzureRotation(Component):
         self.register_outputs({})
 
 
-# For a reviewer of the role Key Vault Secrets Officer. In production purge protection prevents purging.
+# Explains the role Key Vault Secrets Officer to a reviewer. In production, purge protection prevents purging.
 ALSO = (
     "no smaller role of Azure can write secrets; this role can also delete, recover, purge, back up and restore secrets"
 )

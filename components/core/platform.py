@@ -14,7 +14,7 @@ from .principals import Principal, Workload
 from .references import Reference, ReferenceKind
 from .secret_store import SecretStore
 
-# components.settings.settings.Settings, which imports this module.
+# In place of components.settings.settings.Settings, which imports this module.
 Settings = Any
 
 

@@ -20,7 +20,7 @@ ROTATOR = "coreflux-mcp-rotator"
 
 SECRETS = "coreflux-mcp-secrets"
 CERTS = "coreflux-mcp-certs"
-# Contains every version of every secret. Only the rotator reads it.
+# The Kubernetes Secret with every version of every secret. Only the rotator reads it.
 VERSIONS = "coreflux-mcp-versions"
 # Prefix of the Secrets that External Secrets creates, one for each secret that has a value.
 SYNCED = f"{SECRETS}-"

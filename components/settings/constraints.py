@@ -222,7 +222,7 @@ def parse_network_of_clients(text: str) -> str:
     return str(found)
 
 
-# RFC 1918.
+# Private networks (RFC 1918).
 _PRIVATE = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
 # Prefix lengths: the shortest and the longest that Azure's firewalls accept for a network (Azure Storage, IP network

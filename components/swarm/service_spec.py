@@ -38,7 +38,7 @@ MEBIBYTE = 1024 * 1024
 # uid and gid of the image.
 USER = "10001:10001"
 
-# In memory: nothing is written to a node's disk.
+# A folder in memory, so that nothing is written to a node's disk.
 TMP = "/tmp"  # noqa: S108  # nosec B108 - each container has its own
 TMP_BYTES = 64 * 1024 * 1024
 

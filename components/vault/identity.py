@@ -59,7 +59,7 @@ class VaultPlace(Place, VaultServerArgs):
             namespace=server.namespace,
             set_namespace_from_token=False,
             ca_cert_file=server.ca_file,
-            # A child token would end with `pulumi up`, and a token without the right to create child tokens would fail.
+            # A child token would expire after `pulumi up`, and the operator's token may lack the right to create it.
             skip_child_token=True,
             # Set explicitly, so that variables of this machine (VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES) don't apply. The
             # provider can't be set to use no namespace, so preflight checks VAULT_NAMESPACE.

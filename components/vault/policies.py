@@ -92,7 +92,8 @@ def _rights_on_secrets(names: Names, secrets: Sequence[Secret], *, purges: bool 
     mount = names.base
     for secret in secrets:
         for path, what in ((secret.name, "the current version"), (f"{PENDING}{secret.name}", "the pending version")):
-            gone = ("delete",) if purges or path.startswith(PENDING) else ()  # a pending path is deleted whole
+            # A pending path is deleted with its metadata.
+            gone = ("delete",) if purges or path.startswith(PENDING) else ()
             yield Right(f"{mount}/data/{path}", DATA_CAPABILITIES, f"{secret.name}: {what}")
             yield Right(
                 f"{mount}/metadata/{path}", (*METADATA_CAPABILITIES, *gone), "read and write facts about versions"
