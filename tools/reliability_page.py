@@ -16,10 +16,10 @@ HEAD = """# Reliability
 Which tests prove that a stack stays safe and available, and what no test proves.
 
 **Nothing on this page was proven in an account of AWS or Azure, nor in a whole cluster.** The tests start the Pulumi
-engine, brokers, OpenBao, a Docker Swarm and a Kubernetes API server on one machine. Moto emulates AWS, and emulators
-of this project replace Azure. [Stand-ins](operations/standin.md) replace the Pulumi providers of AWS, Azure and Vault,
-and the kubelet, which runs a cluster's pods. [What was never reached](#what-was-never-reached) lists what no test
-proves for that reason.
+engine, brokers, OpenBao, a Docker Swarm and a Kubernetes API server on one machine. Moto emulates AWS. Azurite and an
+emulator of Key Vault in this repository emulate Azure. [Stand-ins](operations/standin.md) replace the Pulumi providers
+of AWS, Azure and Vault, and the kubelet, which runs a cluster's pods. [What was never
+reached](#what-was-never-reached) lists what no test proves for that reason.
 
 A *gate* is a promise about a stack. The tables list, for each of seven gates and each stack file of this repository,
 the tests that prove it, or what is not proven and why. Crash, clock and year depend on the store, its rotator and the
