@@ -117,7 +117,7 @@ def test_deleted_current_key_is_reported_and_replaced_within_an_hour(owned: Agen
     account.delete(current.user)
     error = of_the_key(owned.tick()).error
     assert error and error.exit_code is ExitCode.ATTENTION
-    assert key_of(current) in error.what and "who deleted it" in error.remedy
+    assert key_of(current) in error.what and "who deleted the key" in error.remedy
     assert account.takes(owned.key()) and of_the_key(owned.tick()).error is None
 
 

@@ -154,7 +154,7 @@ def test_lease_is_reported_with_its_holder_and_status(place: InMemory) -> None:
 
     assert look().value == "free"
     with place.open().lease("somebody"):
-        assert look().value == "held by somebody, which renews it"
+        assert look().value == "held by somebody, which renews the lease"
     with place.open(timing=Timing(duration=1, renew=1000, poll=0.1)).lease("a dead one"):
         dead = look()
         assert (dead.level, dead.value) == (

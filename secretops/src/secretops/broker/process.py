@@ -90,7 +90,7 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
             raise EmbeddedBrokerError(
                 f"{host}:{port}: {error.strerror}",
                 rule="no other process may listen at the address of the embedded broker",
-                remedy="stop the process that listens there, or set another broker.port in the stack file",
+                remedy="stop the process that listens at this address, or set another broker.port in the stack file",
                 code="broker-address-in-use",
             ) from error
 
@@ -206,8 +206,8 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
         raise EmbeddedBrokerError(
             f"the broker of folder {home} runs at {already.address}, not at {host}:{port}",
             rule="only one embedded broker may run in a folder",
-            remedy="stop that broker: secretops broker stop; or set broker.host and broker.port in the stack file to "
-            "that broker's address",
+            remedy="stop the running broker: secretops broker stop; or set broker.host and broker.port in the stack "
+            "file to its address",
             code="broker-address-mismatch",
         )
     if not _within(START_SECONDS, lambda: is_listening(host, port)):  # the broker may still be starting

@@ -128,6 +128,6 @@ def trust(
     for path in trusted:
         console.out.print_document(path)
     for path in removed:
-        console.err.print(f"removed {path}: no certificate in use is signed by it")
+        console.err.print(f"removed {path}: no certificate in use is signed by this CA")
     console.err.print(f"-> openssl rehash {to}, once mosquitto's capath is this folder")
     return ExitCode.DONE

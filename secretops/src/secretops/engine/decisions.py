@@ -121,7 +121,7 @@ def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
         return None
     what = "was left pending"
     if facts.secret.kind is SecretKind.CA:
-        what = "is pending until the broker trusts it: add what `secretops trust` prints to the broker's CAs"
+        what = "is a CA that the broker does not trust yet: add what `secretops trust` prints to the broker's CAs"
     return Finding(Reason.PENDING_LEFT_BEHIND, Action.RESUME, f"version {pending.id} {what}")
 
 

@@ -74,7 +74,7 @@ class Authority(Rotator):
                 raise AttentionError(
                     f"{self.secret.name}: a certificate that is in use was signed by the previous CA, {previous.id}",
                     rule="before a new CA is made, the previous CA must be unused: the store has at most two CAs",
-                    remedy="renew that certificate: secretops rotate SECRET; after the grace period: secretops tick",
+                    remedy="renew the certificate: secretops rotate SECRET; after the grace period: secretops tick",
                     code="ca-in-use",
                 )
             self.retire(previous)
@@ -95,7 +95,7 @@ class Authority(Rotator):
         first = self.versions.current is None
         kind: type[SecretopsError] = WaitingError if first else AttentionError
         with self._step("verify", version.id):
-            authority = self._value(version, "prove that the broker trusts it")
+            authority = self._value(version, "prove that the broker trusts the CA")
             key = certificates.new_key()
             signed = certificates.sign(
                 certificates.signing_request(key, self.issuer.common_name),

@@ -103,8 +103,8 @@ class Rotation(Rotator):
                 raise UserTakenError(
                     error.what,
                     rule="a user without a version in this store must not be changed: it may be in use",
-                    remedy=f"supply its password: secretops put {name}; or take it over, which disconnects its "
-                    f"readers: secretops rotate {name} --now (docs/operations/lost-store.md)",
+                    remedy=f"supply the user's password: secretops put {name}; or take over the user, which "
+                    f"disconnects its readers: secretops rotate {name} --now (docs/operations/lost-store.md)",
                     code="user-taken",
                 ) from error
 

@@ -131,7 +131,7 @@ def _git(folder: Path, *arguments: str) -> str:
 def _check_owner(path: Path) -> None:
     found, rule = (
         path.stat(),
-        "the server's code receives the broker's credentials, so only you or root may be able to change it",
+        "the server's code receives the broker's credentials, so only you or root may be able to change the code",
     )
     if found.st_uid not in {0, os.getuid()}:
         what, remedy = f"{path} belongs to user {found.st_uid}", f"chown {os.getuid()} {path}"

@@ -240,7 +240,7 @@ class _StateCollector(Collector):
             yield GaugeMetricFamily(f"secretops_{name}", text, value=number)
         events: dict[Event, str] = {
             "swaps": "MQTT clients replaced for a new version.",
-            "refused_versions": "Versions that failed; the version in use stayed.",
+            "refused_versions": "Versions that failed; the former version stayed in use.",
             "refused_publishes": "Messages of the server that the broker refused.",
             "failed_connects": "Connects that the broker refused or did not answer.",
         }

@@ -231,7 +231,7 @@ def requested_secrets(source: str, names: str) -> Collection[str]:
     if unknown := [name for name in requested if name not in FIELDS]:
         raise UsageError(
             f"--from {source}: no secret {unknown[0]}",
-            rule=f"the server must use the secret; it uses: {', '.join(FIELDS)}",
+            rule=f"the server uses only these secrets: {', '.join(FIELDS)}",
             remedy=did_you_mean(unknown[0], FIELDS) + OUTPUT,
             code="source-secret-unknown",
         )

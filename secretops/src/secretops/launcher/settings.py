@@ -261,7 +261,7 @@ class _Reading:
         value, path = self._variables.get(name), self._variables.get(variable)
         if value and path:
             what = f"{name} and {variable} are both set"
-            self._mistake(what, "only one of them may be set", "unset one of them", code="value-set-twice")
+            self._mistake(what, "only one of the two variables may be set", "unset one of them", code="value-set-twice")
         if not path:
             return value
         try:

@@ -131,7 +131,7 @@ class Files(Source):
         try:
             present = {path.name for path in self._folder.iterdir()}
         except OSError as error:
-            raise unreadable(self._folder, error, "mount the secret there, or change --from") from None
+            raise unreadable(self._folder, error, "mount the secret at this path, or change --from") from None
 
         def file(name: str) -> Path | None:
             return next((self._folder / each for each in (name, name.replace("-", "_")) if each in present), None)

@@ -83,7 +83,8 @@ Port = Annotated[int, between(1, 65535)]
 ServerUrl = Annotated[
     str,
     accepted(
-        formats.parse_https_url, "https, a host and optionally a port: credentials travel over TLS to that host alone"
+        formats.parse_https_url,
+        "an https URL with a host and optionally a port: credentials are sent only to that host, over TLS",
     ),
 ]
 AbsolutePath = Annotated[str, AfterValidator(check_path)]

@@ -98,12 +98,13 @@ class View:
         if self.not_whole:
             what = f"incomplete: {named(self.not_whole)}"
             rule = "an audit must read every line of a log: a skipped line may be an access"
-            found.append(unknown(what, rule, "get these logs again, and pass all of them"))
+            found.append(unknown(what, rule, "get the logs again, and pass all of them"))
         if self.bodies:
             records = counted(self.bodies, "record of the trail contains", "records of the trail contain")
             what = f"{records} a secret value, which every reader of the log can read"
             remedy = (
-                "apply the stack's audit policy (level Metadata), rotate these secrets, and protect or delete the log"
+                "apply the stack's audit policy (level Metadata), rotate the secrets whose values are in the log, and "
+                "protect or delete the log"
             )
             found.append(attention(what, "a trail must not contain secret values", remedy))
         return found

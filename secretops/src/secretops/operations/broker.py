@@ -95,7 +95,7 @@ def remove(manifest: Manifest) -> str | None:
                 path.unlink()
         home.rmdir()
     if _is_taken(broker):
-        return f"{text}, but {broker.host}:{broker.port} is in use; see by which process: ss -ltnp"
+        return f"{text}, but {broker.host}:{broker.port} is in use; to see by which process: ss -ltnp"
     return f"{text}; its users and its log are removed" if found else None
 
 

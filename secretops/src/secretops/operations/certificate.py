@@ -102,7 +102,7 @@ def authority_of(broker: Broker) -> str:
         return extract_certificates(Path(broker.ca_file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no certificate in it"
-        what, remedy = f"{broker.ca_file}: {why}", "write the PEM of that CA to this file"
+        what, remedy = f"{broker.ca_file}: {why}", "write the PEM of the CA to the file"
         raise UsageError(what, rule=rule, remedy=remedy, code="broker-ca-unreadable") from None
 
 

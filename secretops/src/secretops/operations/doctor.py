@@ -242,7 +242,9 @@ def orphaned_values(session: Session) -> Result:
     orphans = session.orphans()
     wrong = [f"{', '.join(orphans)}: stored and readable, but not in the stack"] if orphans else []
     remedy = "; ".join(f"secretops purge {name} --destroy" for name in orphans)
-    return judge(wrong, "a stored secret must be declared in the stack: others are never rotated", remedy, "none")
+    return judge(
+        wrong, "a stored secret must be declared in the stack: undeclared secrets are never rotated", remedy, "none"
+    )
 
 
 def ticks(session: Session) -> Repair:
@@ -288,5 +290,5 @@ def _run(remote: RemoteCommand, command: Sequence[str], *, accepted: Sequence[Ex
             remedy="correct the printed cause, then: secretops doctor --repair",
             code="repair-command-failed",
         )
-    needed = "" if code == ExitCode.DONE else "; action needed, see its output"
+    needed = "" if code == ExitCode.DONE else "; action needed, see the command's output"
     return f"{text} ran where the values can be read{needed}"

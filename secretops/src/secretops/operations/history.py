@@ -123,7 +123,12 @@ def _logged(file: str, names: Collection[str]) -> list[Entry]:
     if not any(entry.secret in names for entry in found):
         what = f"{file}: has no journal entry" + (" of this stack's secrets" if found else "")
         rule = "the file must have lines of a rotator: JSON with time, secret, version, step and outcome"
-        raise UsageError(what, rule=rule, remedy="pass the log of what runs secretops tick", code="journal-no-entries")
+        raise UsageError(
+            what,
+            rule=rule,
+            remedy="pass the log of the unit, job or service that runs secretops tick",
+            code="journal-no-entries",
+        )
     return found
 
 

@@ -83,7 +83,7 @@ def _env(path: Path, origin: str, folder: Path) -> _Entries:
         if binding.key and binding.value is not None:
             lines[binding.key] = line
         elif binding.key or binding.error:  # it may be a part of a value
-            what, rule = f"{origin}line {line}: not NAME=VALUE", "each line must be one that the server can parse"
+            what, rule = f"{origin}line {line}: not NAME=VALUE", "the server must be able to parse each line"
             yield UsageError(what, rule=rule, remedy="correct the line or its quotes", code="import-line-malformed")
     for name, value in env_file.parse(text).items():
         if name in lines:
@@ -215,7 +215,10 @@ def _compose(path: Path, wanted: Collection[str]) -> _Entries:
     ]
     if len(chosen) != 1:
         what = f"{path}: {' and '.join(chosen) or 'no service'} set variables of the server's secrets"
-        rule, remedy = "exactly one service must be the server", "import a copy of the file with only that service"
+        rule, remedy = (
+            "exactly one service must be the server",
+            "import a copy of the file with only the server's service",
+        )
         raise UsageError(what, rule=rule, remedy=remedy, code="import-service-unclear")
     if project.services[chosen[0]].extends:
         what, rule = f"{chosen[0]}: extends another service", "the whole service must be in the file"
@@ -290,7 +293,7 @@ class _Compose:
                         continue
                     if entry.name in self._wanted and (named.format or entry.name in unclear):
                         what = f"{entry.origin}: {'of another format' if named.format else _UNCLEAR}"
-                        rule = "a value must be one that Compose and the server parse alike"
+                        rule = "Compose and the server must parse a value alike"
                         yield UsageError(what, rule=rule, remedy=_RESOLVED, code="import-value-unclear")
                 yield entry
         except OSError as error:

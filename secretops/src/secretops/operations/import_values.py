@@ -302,7 +302,7 @@ class _Collecting:
 
     def _leave_setting(self, origin: str) -> None:
         rule = "settings that are not secret must come from the stack file"
-        self._leave(origin, rule, "compare the stack file with these entries", code="import-setting")
+        self._leave(origin, rule, "compare these entries with the stack file", code="import-setting")
 
     def _leave(self, origin: str, rule: str, remedy: str, *, code: str) -> None:
         self._left.setdefault((code, rule, remedy), []).append(origin)

@@ -104,7 +104,7 @@ def _test_key(session: Session, secret: Secret, value: Value) -> bool:
             f"{secret.name} could not be tested: {error.what}",
             "a secret value must pass a test before it is published",
         )
-        remedy = f"try again; or, if there is no route to the agent: secretops put {secret.name} --untested"
+        remedy = f"try again; or, if this machine cannot reach the agent: secretops put {secret.name} --untested"
         raise UnreachableError(what, rule=rule, remedy=remedy, code="value-not-tested") from error
     return True
 
@@ -194,7 +194,10 @@ def check_fields(secret: Secret, value: Value) -> None:
         limit = LONGEST_CREDENTIAL if secret.kind.alternates else LONGEST_KEY
         if (size := len(text.encode())) > limit:
             what, rule = f"{name}: {size} bytes", f"the field may have at most {limit} bytes; nothing was published"
-            remedy = f"secretops put {secret.name}, with the credential alone, not the whole file that contains it"
+            remedy = (
+                f"secretops put {secret.name}, with the credential alone, not with a whole file that contains the "
+                "credential"
+            )
             raise UsageError(what, rule=rule, remedy=remedy, code="field-too-long")
 
 
@@ -227,6 +230,6 @@ def _test_certificate(session: Session, secret: Secret, value: Value) -> bool:
     try:
         prove(session.manifest, session.store, new_token(session.clock()), value)
     except UnreachableError as error:
-        remedy = f"{error.remedy}; or, if there is no route to the broker: secretops put {secret.name} --untested"
+        remedy = f"{error.remedy}; or, if this machine cannot reach the broker: secretops put {secret.name} --untested"
         raise UnreachableError(error.what, rule=error.rule, remedy=remedy, code="value-not-tested") from error
     return True

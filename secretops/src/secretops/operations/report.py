@@ -212,7 +212,7 @@ def _open_reads(view: View, since: datetime) -> Iterator[OpenFinding]:
         if row.alarming and row.last >= since:
             did = f"{row.operation} of {'every secret' if row.secret == ALL else row.secret}, {row.outcome}"
             what = f"{row.reader}: {did}; {counted(row.count, 'time', 'times')}, last {row.last:%Y-%m-%d %H:%M} UTC"
-            remedy = "find out who it was; declare this reader, or replace the secret"
+            remedy = "find out who the reader was; declare this reader, or replace the secret"
             yield OpenFinding.of("reads", attention(what, "only declared readers may get a value", remedy))
     for problem in view.problems:
         yield OpenFinding.of("reads", problem)

@@ -35,7 +35,7 @@ def rotate(
     secret = session.secret(name)
     if not secret.is_made:
         what, rule = (
-            f"{name}: secretops does not make values of kind {secret.kind}",
+            f"{name}: secretops does not create values of kind {secret.kind}",
             "an operator must supply the values of this secret",
         )
         raise UsageError(what, rule=rule, remedy=f"secretops put {name}", code="secret-not-made")

@@ -65,7 +65,7 @@ def _of_output(stack: str | None) -> Manifest:
     pulumi = str(bundled) if bundled.exists() else shutil.which("pulumi")
     if pulumi is None:
         rule, remedy = (
-            "pulumi must be installed: it prints the manifest",
+            "pulumi must be installed, because it prints the manifest",
             "make setup in a clone, or pass --manifest FILE",
         )
         raise UsageError("pulumi is not on PATH", rule=rule, remedy=remedy, code="pulumi-missing")
@@ -103,7 +103,7 @@ def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project
         what, rule = f"{stack}: no such stack; {known}", "--stack must name a stack of this project and this backend"
         return UsageError(what, rule=rule, remedy=did_you_mean(stack, stacks) + create, code="stack-unknown")
     if name and "does not have output property" in message:
-        rule = "the stack must be deployed; `pulumi destroy` does not remove its secret values from the store"
+        rule = "the stack must be deployed; `pulumi destroy` does not remove a stack's secret values from the store"
         remedy = (
             f"{_up(project, name)}; after that, to remove the secret values of a destroyed stack: secretops purge "
             "--destroy"
@@ -123,7 +123,7 @@ def _is_own(project: Path) -> bool:
 def _up(project: Path, stack: str) -> str:
     if _is_own(project):
         return f"make up STACK={stack}"
-    return f"pulumi up --stack {stack}, by a program that exports the output {OUTPUT} of its component"
+    return f"pulumi up --stack {stack}, with a program that exports the output {OUTPUT} of its component"
 
 
 def _parse(text: bytes, where: str) -> Manifest:

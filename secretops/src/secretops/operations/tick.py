@@ -145,7 +145,9 @@ def _verify_current(session: Session, secret: Secret, versions: Versions) -> lis
                 what = f"{secret.name}: {lost}; {error.what}"
                 raise RefusedError(what, rule=error.rule, remedy=error.remedy, code="agent-key-missing") from error
             what, rule = f"{secret.name}: {lost}; published {version.id}", "the agent must accept the current key"
-            remedy = "see the agent's audit log for who deleted it, unless the stack's agent or a backup changed"
+            remedy = (
+                "unless the stack has another agent or was restored: see in the agent's audit log who deleted the key"
+            )
             raise AttentionError(what, rule=rule, remedy=remedy, code="agent-key-replaced")
         return []
     if not secret.kind.alternates:

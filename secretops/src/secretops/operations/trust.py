@@ -31,7 +31,7 @@ def bundle(session: Session) -> str:
     secret = session.manifest.of_kind(SecretKind.CA)
     if secret is None:
         rule = "secretops trust requires a CA that the stack creates"
-        remedy = "set issuer: {kind: private-ca} in the stack file to create one"
+        remedy = "set issuer: {kind: private-ca} in the stack file to create a CA"
         raise UsageError("this stack has no CA of its own", rule=rule, remedy=remedy, code="ca-not-configured")
     found = [
         (one.id, session.store.read(secret.name, one.id, purpose="print the CAs to trust")["ca.crt"])
@@ -79,5 +79,5 @@ def _checked(text: str, name: str) -> str:
         return extract_certificates(text)
     except ValueError:
         rule = "the broker must trust every CA of the stack: clients of a missing CA are locked out"
-        remedy = "find out who changed the CA in the store; leave the broker's CAs as they are until then"
+        remedy = "find out who changed the CA in the store; until then do not change the broker's CAs"
         raise StoreError(f"{name}: no readable CA", rule=rule, remedy=remedy, code="ca-unreadable") from None

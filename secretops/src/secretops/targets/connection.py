@@ -167,7 +167,7 @@ class Connection:
             raise UnreachableError(
                 f"{self._broker.ca_file}: invalid CA file: {error.strerror or error}",
                 rule=f"the file must contain the PEM of the CA that signs the certificate of {self.address}",
-                remedy="write the PEM of that CA to the file",
+                remedy="write the PEM of the CA to the file",
                 code="ca-file-invalid",
             ) from error
         if certificate:

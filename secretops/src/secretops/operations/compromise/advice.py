@@ -31,7 +31,7 @@ def describe_end(secret: Secret) -> str:
     if secret.kind is SecretKind.CA:
         return "its key is deleted"
     if secret.kind is SecretKind.X509:
-        return "its key is deleted; its certificate is valid until it expires or is revoked"
+        return "the key is deleted; the certificate is valid until it expires or is revoked"
     return "the agent's key is deleted" if isinstance(secret.agent, OwnedAgent) else "its value is deleted"
 
 
@@ -51,8 +51,8 @@ def manual_steps(secret: Secret, incident: Incident) -> list[str]:
             return [_revoke(secret, serial) for serial in serials or ["of the previous version"]]
         case SecretKind.CA:
             return [
-                "replace the certificates that it signed: secretops compromise client-cert",
-                "then install the CAs that secretops trust prints at the broker, and restart the broker",
+                "replace the certificates that the old CA signed: secretops compromise client-cert",
+                "then install at the broker the CAs that `secretops trust` prints, and restart the broker",
             ]
         case SecretKind.AGENT_KEY if secret.is_made:
             theirs = any(not one.user for one in incident.exposed)
@@ -105,7 +105,10 @@ def created_keys(session: Session, secret: Secret) -> list[str]:
 
 def _revoke(secret: Secret, which: str) -> str:
     if secret.issuer and not secret.issuer.revocation:
-        return f"certificate {which} is valid until it expires; a new CA ends it: secretops compromise client-ca"
+        return (
+            f"certificate {which} is valid until it expires; a new CA invalidates the certificate: secretops "
+            "compromise client-ca"
+        )
     how = secret.issuer.revocation if secret.issuer else "at its issuer"
     return f"revoke certificate {which} ({how}), and install the revocation list at the broker"
 
@@ -195,7 +198,7 @@ def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, 
         replace = f"publish the new value that you supply; then {exposed}: delete the value"
     if secret.kind is SecretKind.X509 and requires_certificate(manifest.broker):
         proof = "connect with each old certificate; the broker accepts it until it expires or is revoked"
-    readers = "none to wait for: no server reports its version of this secret"
+    readers = "no server to wait for: no server reports its version of this secret"
     if secret.kind is SecretKind.MQTT_USER:
         limit = max(manifest.grace_seconds, MAX_WAIT_SECONDS)
         readers = f"wait until every server reports the new version, at most {limit:.0f} s"

@@ -223,7 +223,7 @@ class _Containment:
             self._manual.append("check that each server works: servers do not report their version of this secret")
             return "servers fetch the new version themselves, and do not report it"
         if before is None:
-            self._manual.append("check that each server works: their reports could not be read")
+            self._manual.append("check that each server works: the servers' reports could not be read")
             return "servers' reports could not be read, so secretops did not wait"
         if not before:
             return "no server reported its version, so secretops did not wait"
@@ -263,14 +263,16 @@ class _Containment:
             return f"{one.id}: {result}"
         tries = [each for each in self.incident.attempts if each.step is Step.PROOF and each.ended]
         last = "".join(f"; at {each.ended:%H:%M:%S} UTC {each.result}" for each in tries[-1:])
-        self._manual.append(f"check whether {one.id} is refused: the store no longer has its value{last}")
-        return f"{one.id}: not tested, the store no longer has its value"
+        self._manual.append(f"check whether {one.id} is refused: the store no longer has the old value{last}")
+        return f"{one.id}: not tested, because the store no longer has the value"
 
     def _logged_in(self, one: ExposedVersion, value: Value, *, is_good: bool) -> str:
         if logs_in(self._session.broker, value) is not is_good:
             self.incident = self.incident.with_known(*(version.id for version in self._versions.all))
             rule = advice.MUST_BE_REFUSED
-            remedy = "find out who may change users at the broker; then run this command again for new passwords"
+            remedy = (
+                "find out who may change users at the broker; then run secretops compromise again for new passwords"
+            )
             if is_good:
                 what = f"{one.id}: user {one.user} cannot log in with the new password"
                 rule = "the broker must accept the new password, which proves that the former one is invalid"

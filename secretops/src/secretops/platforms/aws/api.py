@@ -183,6 +183,6 @@ def check_account_id(found: str, location: AwsStoreLocation) -> None:
         raise UsageError(
             f"the AWS credentials belong to account {found}",
             rule=f"the credentials must belong to the stack's account, {location.account}; nothing was read or written",
-            remedy="set AWS_PROFILE to a profile of that account, then check: aws sts get-caller-identity",
+            remedy="set AWS_PROFILE to a profile of the stack's account, then check: aws sts get-caller-identity",
             code="aws-account-mismatch",
         )

@@ -70,7 +70,7 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
             raise UsageError(
                 f"invalid event: Step {step or 'missing'}, SecretId {full_name or 'missing'}, "
                 f"ClientRequestToken {token or 'missing'}",
-                rule=f"all three must be set, and Step must be one of {', '.join(STEPS)}",
+                rule=f"Step, SecretId and ClientRequestToken must be set, and Step must be one of {', '.join(STEPS)}",
                 remedy="start a rotation: aws secretsmanager rotate-secret --secret-id NAME",
                 code="lambda-event-invalid",
             )
@@ -160,8 +160,9 @@ def _rotated_secret(session: Session, secret_id: str) -> Secret:
     secret = session.secret(names[full_name])
     if not secret.kind.alternates:
         raise UsageError(
-            f"{secret.name}: secretops does not make values of kind {secret.kind}",
-            rule="an operator must supply the values of this secret, so AWS must not rotate it; nothing was changed",
+            f"{secret.name}: secretops does not create values of kind {secret.kind}",
+            rule="an operator must supply the values of this secret, so AWS must not rotate the secret; nothing was "
+            "changed",
             remedy=f"{cancel}; for a new value: secretops put {secret.name}",
             code="secret-not-rotated",
         )
@@ -282,7 +283,8 @@ def _session() -> Session:
         except (OSError, ValueError):
             raise UsageError(
                 f"no manifest in ${MANIFEST} or {file}",
-                rule="the function must have the stack's manifest, which `pulumi up` puts into its package or variable",
+                rule="the function must have the stack's manifest, which `pulumi up` puts into the function's package "
+                "or variable",
                 remedy="build the package again (make lambda), then pulumi up",
                 code="manifest-missing",
             ) from None

@@ -233,14 +233,14 @@ def lease(vault: Vault) -> Result:
     for _ in poll(LONGEST_LEASE + pause, pause) if seen.is_leased and not seen.is_infinite else ():
         found = blob.status()
         if found.is_leased and found != seen:
-            return ok(f"held by {found.holder}, who renews it")
+            return ok(f"held by {found.holder}, who renews the lease")
         seen = found
         if not seen.is_leased or seen.is_infinite:
             break
     if not seen.is_leased:
         return ok("free")
     return attention(
-        f"{blob.name}: held by {seen.holder}, who does not renew it",
+        f"{blob.name}: held by {seen.holder}, who does not renew the lease",
         "a lease must be renewed or released within seconds: no other process can rotate meanwhile",
         f"if nobody is rotating: az storage blob lease break --blob-url {blob.url} --auth-mode login",
     )

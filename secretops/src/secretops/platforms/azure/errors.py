@@ -46,7 +46,7 @@ _UNGRANTED = ErrorTemplate(
 CHANGING = ErrorTemplate(
     UnreachableError,
     "{where} is being deleted, purged or recovered ({code})",
-    "the change must end first, which takes a few seconds; nothing is half-written",
+    "the change must end first, which takes a few seconds; no write is incomplete",
     NEXT_TICK,
     "azure-secret-changing",
 )
@@ -54,7 +54,7 @@ _FIREWALLED = ErrorTemplate(
     StoreError,
     "{host} rejects requests from this network ({code})",
     "a client must connect from a network in the network rules of {host}, or by its private endpoint",
-    "run the command in such a network; or add this one to store.network in the stack file, then pulumi up",
+    "run the command in a permitted network; or add this network to store.network in the stack file, then pulumi up",
     "azure-network-denied",
 )
 _BY_CODE = {
@@ -64,7 +64,7 @@ _BY_CODE = {
         StoreError,
         "{where}: the requested version is disabled",
         "a version must be enabled to be read; while the newest one is disabled, readers get nothing",
-        "secretops doctor shows the version, and how to enable or replace it",
+        "secretops doctor shows the version, and how to enable or replace the version",
         "azure-version-disabled",
     ),
     DELETED: ErrorTemplate(

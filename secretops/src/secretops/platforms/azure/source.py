@@ -74,6 +74,6 @@ def _disabled(name: str) -> StoreError:
     return StoreError(
         f"secret {name}: its newest version is disabled",
         rule="the newest version must be enabled: Key Vault returns no other version to readers",
-        remedy="secretops doctor shows the version, and how to enable or replace it",
+        remedy="secretops doctor shows the version, and how to enable or replace the version",
         code="current-version-disabled",
     )

@@ -31,7 +31,7 @@ _parsing = functools.partial(kubeconfig.parsing, also=(ConfigError, httpx2.Inval
 
 def _invalid_account(source: str) -> UsageError:
     return UsageError(
-        f"{source}: its token or CA file is missing or invalid",
+        f"{source}: the token or CA file is missing or invalid",
         rule=f"a pod must have the token and the CA of its service account in {kubeconfig.SERVICE_ACCOUNT}",
         remedy="check that automountServiceAccountToken is not false (kubectl get pod -o yaml), then restart the pod",
         code="service-account-invalid",
@@ -48,7 +48,7 @@ class Connection:
         """Return the error for status 401. `test`: a command that succeeds once the login works."""
         return StoreError(
             f"the API server at {self.server} does not accept the credential of {self.identity}",
-            rule="the credential must be valid: status 401 means that it is wrong or expired",
+            rule="the credential must be valid: status 401 means that the credential is wrong or expired",
             remedy=f"log in to the cluster again until this works: {test}",
             code="kubernetes-login-rejected",
         )

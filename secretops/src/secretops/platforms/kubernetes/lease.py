@@ -100,9 +100,9 @@ def check_owner(found: str | None, location: KubernetesStoreLocation, server: st
     lease, theirs, ours = f"Lease {location.lease}", found or "no stack", location.instance or "none"
     raise StoreError(
         f"{lease} in namespace {location.namespace} at {server} belongs to {theirs}, and this is stack {ours}",
-        rule=f"a stack must only write under the Lease whose label {INSTANCE} names it; nothing was written",
-        remedy="set server.context in the stack file to the stack's own cluster; if this is its cluster: pulumi up "
-        "--refresh",
+        rule=f"a stack must only write while it holds the Lease whose label {INSTANCE} names it; nothing was written",
+        remedy="set server.context in the stack file to the stack's own cluster; if this is the stack's cluster: "
+        "pulumi up --refresh",
         code="lease-of-another-stack",
     )
 

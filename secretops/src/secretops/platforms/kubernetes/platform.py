@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Kubernetes(Platform[KubernetesStoreLocation]):
     location = KubernetesStoreLocation
     delivery_delay = "two minutes at most"
-    trail_source = "the API server writes its audit log where its operator or its cloud configured it"
+    trail_source = "the cluster's operator or cloud configures where the API server writes its audit log"
     no_value_trail = "the API server's audit log has no trace of a value"
 
     def open_store(self, location: KubernetesStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:

@@ -212,7 +212,7 @@ class SwarmApi:
             )
         return StoreError(
             f"the Docker daemon refused a request: {reason}",
-            rule="the daemon must accept the request; a refused one changes nothing",
+            rule="the daemon must accept the request; a refused request changes nothing",
             remedy="check the stack's Swarm: secretops doctor",
             code="daemon-refused",
         )

@@ -129,5 +129,5 @@ def _reason(error: Exception, host: str) -> str:
         reason = getattr(cause, "strerror", None) or reason
         cause = cause.__cause__ or cause.__context__
     if not reason and host.startswith("ssh://"):
-        return f"ssh ended without an answer; for its error: ssh {host.removeprefix('ssh://')} docker version"
+        return f"ssh ended without an answer; to see the error of ssh: ssh {host.removeprefix('ssh://')} docker version"
     return reason or type(error).__name__

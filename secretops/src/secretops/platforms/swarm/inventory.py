@@ -104,6 +104,6 @@ def check_value(secret: str, value: Value) -> None:
             raise UsageError(
                 f"{secret}.{field} has {size} bytes",
                 rule=f"a Swarm secret must have 1 to {MOST_BYTES} bytes; nothing was changed",
-                remedy=f"supply a value of that size: secretops put {secret}",
+                remedy=f"supply a smaller value that is not empty: secretops put {secret}",
                 code="value-size-invalid",
             )

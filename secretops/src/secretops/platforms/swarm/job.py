@@ -187,7 +187,8 @@ class Job:
         raise (NotStartedError if never_ran else StoreError)(
             f"task {self.name} {status['State']}: {why}",
             rule=f"the manager must run image {self._location.image}, as root and with the daemon's socket",
-            remedy="fix the cause (log in to the image's registry on this machine: docker login), then try again",
+            remedy="correct the cause (for example, log in to the image's registry on this machine: docker login), "
+            "then try again",
             code="swarm-task-failed",
         )
 
@@ -278,7 +279,7 @@ class JobRunner:
             if not self._api.remove(kind, each["ID"]):
                 raise StoreError(
                     f"{each['Spec']['Name']}: a service uses it",
-                    rule="an object must be unused before Docker removes it; this one was made for one command",
+                    rule="Docker removes only unused objects; this object was created for a single command",
                     remedy="find the service that uses the object (docker service ls) and remove that service; then "
                     "try again",
                     code="task-object-in-use",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 class Swarm(Platform[SwarmStoreLocation]):
     location = SwarmStoreLocation
-    delivery_delay = "as long as an update of the service takes"
+    delivery_delay = "the duration of an update of the service"
     trail_source = (
         "a daemon stores no events, and secretops prints its own records to the log of the process that ran it"
     )

@@ -116,9 +116,10 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         else:
             raise StoreError(
                 f"{secret}: the names of {MOST_NUMBERS} versions in a row are taken",
-                rule="the names of Docker secrets must be unique; those of a lost config or another stack may use them",
-                remedy="secretops doctor lists orphaned Docker secrets; remove those that no service uses: docker "
-                "secret rm NAME",
+                rule="the names of Docker secrets must be unique; secrets of a lost config or of another stack may "
+                "have these names",
+                remedy="secretops doctor lists orphaned Docker secrets; remove the secrets that no service uses: "
+                "docker secret rm NAME",
                 code="swarm-names-taken",
             )
         for field, name in self._inventory.names(secret, stored.number, stored.fields).items():

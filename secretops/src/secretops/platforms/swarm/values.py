@@ -65,7 +65,7 @@ class TaskValues:
             raise StoreError(
                 f"the secret value of {name} can't be read or created on this machine",
                 rule="the command must run in a task: a Swarm mounts secrets nowhere else",
-                remedy="run secretops tick, rotate or put: they start such a task",
+                remedy="run secretops tick, rotate or put, which start a task",
                 code="value-not-readable-here",
             )
 

@@ -20,7 +20,7 @@ MISMATCH = "check-and-set parameter did not match"
 _SEALED = ErrorTemplate(
     UnreachableError,
     "{host} is sealed",
-    "the Vault server must be unsealed before it reads or writes; nothing is half-written",
+    "the Vault server must be unsealed before it reads or writes; no write is incomplete",
     "bao operator unseal; the next tick continues",
     "vault-sealed",
 )
@@ -64,7 +64,7 @@ _DENIED = ErrorTemplate(
 _OTHER = ErrorTemplate(
     StoreError,
     "{where}: the server rejected the request to {action} ({code})",
-    "the server must accept the request; this one changed nothing",
+    "the server must accept the request; a rejected request changes nothing",
     "find the request and the reason in the server's audit log",
     "vault-request-rejected",
 )
@@ -75,7 +75,7 @@ AGAIN = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.PRECONDITI
 _TEXTS = {
     "health": "check the server's log: a server that can't write to its audit devices rejects every request",
     "trust": "set store.ca_file in the stack file to the server's CA (default: VAULT_CACERT, then the system's CAs)",
-    "way": "bao status; once this succeeds, the next tick continues",
+    "way": "bao status; once bao status succeeds, the next tick continues",
 }
 
 
@@ -134,7 +134,7 @@ def no_response(error: Exception, address: str, ca_file: str | None) -> Secretop
         return UsageError(
             f"{ca_file} has no readable CA certificate",
             rule="the file must contain the CA that signs the certificate of the Vault server",
-            remedy="write the PEM of that CA to this file",
+            remedy="write the PEM of the CA to the file",
             code="ca-file-invalid",
         )
     return invalid_address(address, f" ({type(error).__name__})")

@@ -179,7 +179,7 @@ class Login:
     def _parsed(self, answer: Answer, sent: float) -> LoginToken:
         host, auth = self._connection.server.host, answer.body.get("auth")
         if not isinstance(auth, dict):
-            raise errors.not_vault(host, "a login or a renewal returns a token")
+            raise errors.not_vault(host, "a login or a renewal must return a token")
         token, ttl = auth.get("client_token"), float(auth.get("lease_duration") or 0)
         if not isinstance(token, str) or not token:
             raise StoreError(

@@ -69,13 +69,13 @@ class VaultSource(PollingSource):
             return None
         if not newest.is_readable:
             how = "destroyed" if newest.destroyed else "deleted"
-            raise _removed(name, f"the newest version {metadata.current} was {how}, and KV returns no older one")
+            raise _removed(name, f"the newest version {metadata.current} was {how}, and KV returns no older version")
         return str(metadata.current)
 
     def fetch(self, name: str, revision: str) -> StoredVersion | None:  # noqa: ARG002 - returns the newest version
         found = self._api.read(name)
         if found is None:
-            raise _removed(name, "the newest version was removed, and KV returns no older one")
+            raise _removed(name, "the newest version was removed, and KV returns no older version")
         fields = fields_of(found.data)
         if fields is None:
             raise StoreError(
@@ -90,7 +90,7 @@ class VaultSource(PollingSource):
 def _removed(name: str, what: str) -> StoreError:
     return StoreError(
         f"{name}: {what}",
-        rule="a current version must exist: readers get no secret value until one is published",
+        rule="a current version must exist: readers get no secret value until a version is published",
         remedy="for a new version: secretops rotate SECRET, or put; secretops audit shows who removed the former "
         "version",
         code="current-version-removed",

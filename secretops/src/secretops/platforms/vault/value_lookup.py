@@ -30,7 +30,7 @@ def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str,
     if not version and current is None:
         remedy = session.first_value_command(secret)
         raise WaitingError(
-            f"{name} has no value, so nobody can have received one",
+            f"{name} has no value, so nobody can have received a value",
             rule="--value-of requires a secret that has a value",
             remedy=remedy,
             code="value-lookup-empty",
@@ -61,7 +61,7 @@ def _hash(api: Api, device: str, text: str) -> str:
     found = _ask(api, "POST", f"{HASHING}{device.strip('/')}", policy, {"input": text})
     hashed = (found.get("data") or {}).get("hash")
     if not isinstance(hashed, str):
-        raise not_vault(api.server.host, "sys/audit-hash returns the HMAC of a text")
+        raise not_vault(api.server.host, "sys/audit-hash must return the HMAC of a text")
     return hashed
 
 
@@ -72,7 +72,8 @@ def _ask(api: Api, method: str, path: str, policy: str, body: Mapping[str, str] 
         raise StoreError(
             f"--value-of: {error.what}",
             rule=f"a policy of the token must have: {policy}",
-            remedy="run the command with such a token; or without --value-of: secretops audit --secret NAME",
+            remedy="run the command with a token that has this policy; or without --value-of: secretops audit "
+            "--secret NAME",
             code="vault-audit-denied",
         ) from error
 

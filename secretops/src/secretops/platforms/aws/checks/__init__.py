@@ -96,7 +96,7 @@ def secrets(account: Account) -> Result:
         "; ".join(f"{name}: scheduled for deletion on {_utc(date)}" for name, date in leaving.items()),
         "a secret must not be deleted while the stack uses it: nobody can read its value, or reuse its name",
         f"aws secretsmanager restore-secret --region {region} --secret-id {next(iter(leaving))}, then pulumi "
-        "up (CloudTrail shows who deleted it); or use new names: increase store.generation",
+        "up (CloudTrail shows who deleted the secret); or use new names: increase store.generation",
         Repair(f"restore-secret: restore {', '.join(leaving)}", restore),
     )
 
@@ -298,8 +298,8 @@ def _lacking(account: Account, who: Mapping[str, list[str]], actions: tuple[str,
         if principal.endswith(":root"):
             raise StoreError(
                 "the caller is the account's root user",
-                rule="the caller must not be the root user: IAM policies do not apply to a root user, so its rights "
-                "can't be checked",
+                rule="the caller must not be the root user: IAM policies do not apply to a root user, so a root "
+                "user's rights can't be checked",
                 remedy="log in as a role, then check: aws sts get-caller-identity",
                 code="aws-root-user",
             )

@@ -37,9 +37,9 @@ _RULE = (
     "that the alarms read"
 )
 _REMEDY = (
-    "pulumi up creates a trail and starts it; or set existing_trail in the stack file to one with a log group in this "
-    "account and region (an organization's trail has its log group in the management account). If a delivery to the "
-    "bucket fails, correct the bucket's policy; if one to CloudWatch Logs fails, correct the trail's role"
+    "pulumi up creates a trail and starts it; or set existing_trail in the stack file to a trail with a log group in "
+    "this account and region (an organization's trail has its log group in the management account). If a delivery to "
+    "the bucket fails, correct the bucket's policy; if a delivery to CloudWatch Logs fails, correct the trail's role"
 )
 
 

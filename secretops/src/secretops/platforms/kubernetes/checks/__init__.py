@@ -125,7 +125,7 @@ def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
     return attention(
         f"Secret {', '.join(missing)} does not exist",
         "the stack's Secrets must exist: an operator's command creates them, because the rotator may not",
-        f"as an operator who may create Secrets: {CREATE_BY_PUT}",
+        f"run as an operator who may create Secrets: {CREATE_BY_PUT}",
         tick if has_value.issuperset(missing) else None,
     )
 
@@ -140,7 +140,7 @@ def lease(cluster: Cluster, tick: Repair | None, pause: float = Timing.poll) -> 
     if found is None:
         return attention(
             f"no Lease {cluster.location.lease}",
-            "the Lease must exist, which `pulumi up` creates: a rotation acquires it",
+            "the Lease, which a rotation acquires, must exist: `pulumi up` creates it",
             "pulumi up",
         )
     spec = found.get("spec") or {}
@@ -261,7 +261,7 @@ def others_rights(cluster: Cluster) -> Result:
             if (granted := [right for right in checked if _may(cluster, right, user, groups)])
         ),
         "only declared readers may read the stack's Secrets",
-        "find the binding, and remove it: kubectl get rolebindings,clusterrolebindings -A -o wide",
+        "find and remove the binding: kubectl get rolebindings,clusterrolebindings -A -o wide",
         "no other pod of the namespace, no other account, no anonymous user",
     )
 

@@ -67,7 +67,7 @@ def docker(manager: Manager) -> Result:
     if len({engine.partition(".")[0] for engine in engines}) > 1:
         return attention(
             f"the nodes run Docker {', '.join(engines)}",
-            "all nodes must run the same major version of Docker: a task may start on any of them",
+            "all nodes must run the same major version of Docker: a task may start on any node",
             "upgrade Docker on the older nodes (docker node ls shows the versions)",
         )
     if nameless := sorted(_host(node) for node in manager.get("/nodes") if not _release(node)):
@@ -99,7 +99,10 @@ def _is_broken(node: dict[str, Any]) -> bool:
 
 def guarded_socket(manager: Manager) -> Result:
     host = address_of(manager.environment)
-    rule = "access to the Docker daemon must be restricted: it gives root on the machine, and every secret value"
+    rule = (
+        "access to the Docker daemon must be restricted: such access gives root rights on the machine, and every "
+        "secret value"
+    )
     if host.startswith("tcp://") and certificates_of(manager.environment) is None:
         remedy = "start the daemon with --tlsverify, or use ssh:// (https://docs.docker.com/engine/security/)"
         return attention(f"{host}: without TLS", rule, remedy)
@@ -123,7 +126,7 @@ def nodes(manager: Manager) -> Result:
             f"node {', '.join(away)}: not ready, or not reachable as a manager",
             "every node must be ready, and every manager reachable: a Swarm without more than half of its managers "
             "changes nothing",
-            "start Docker on these nodes, and check the network; docker node ls shows their state",
+            "start Docker on these nodes, and check the network; docker node ls shows the nodes' state",
         )
     own = str((manager.get("/info").get("Swarm") or {}).get("NodeID"))
     managers = [node for node in manager.get("/nodes") if node["Spec"].get("Role") == "manager"]
@@ -214,7 +217,7 @@ def lease(manager: Manager, take_over: Repair | None = None, pause: float = Timi
         if found is None:
             return ok("free")
         if found != record:
-            return ok(f"held by {found.holder}, which renews it")
+            return ok(f"held by {found.holder}, which renews the lease")
     return expired_lease(record.holder, record.duration, take_over)
 
 

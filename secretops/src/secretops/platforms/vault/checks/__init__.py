@@ -110,7 +110,7 @@ def mount(server: VaultServer) -> Result:
         return attention(
             f"mount {name} does not exist {f'in namespace {namespace}' if namespace else 'on the server'}",
             "the store's KV engine must be mounted; an unmount deletes every value in the engine",
-            "pulumi up, which mounts an empty engine; the server's audit log shows who unmounted the former one",
+            "pulumi up, which mounts an empty engine; the server's audit log shows who unmounted the former engine",
         )
     version = str((found.get("options") or {}).get("version") or "1")
     is_kv2 = found.get("type") in ("kv", "generic") and version == "2"
@@ -261,7 +261,7 @@ def _compare(server: VaultServer, declared: Sequence[tuple[Role, Rights, Rights]
     return judge(
         wrong,
         "a program's policy must name each path, and grant only what the program needs",
-        "pulumi up, which writes the stack's policies again; the server's audit log shows who changed one",
+        "pulumi up, which writes the stack's policies again; the server's audit log shows who changed a policy",
         "; ".join(
             f"{role.entry}: {counted(len(allowed), 'path', 'paths')} and no others" for role, _, allowed in declared
         ),
@@ -299,7 +299,8 @@ def others_rights(server: VaultServer) -> Result:
     return judge(
         [f"values of mount {name} may be read with policy {'; '.join(found)}"] if found else [],
         DECLARED,
-        "remove these paths from the policy: bao policy write; to find its holders: bao list identity/entity/name, and "
+        "remove these paths from the policy: bao policy write; to find the policy's holders: bao list "
+        "identity/entity/name, and "
         "the roles of each auth method",
         f"none of {len(reads)} other policies reads {name}",
     )
@@ -312,7 +313,7 @@ def lease(server: VaultServer, tick: Repair | None) -> Result:
     for _ in poll(timing.duration + timing.poll, timing.poll) if held else ():
         before, held = held, document.read().record
         if held and held != before:
-            return ok(f"held by {held.holder}, which renews it")
+            return ok(f"held by {held.holder}, which renews the lease")
         if not held:
             break
     return expired_lease(held.holder, timing.duration, tick) if held else ok("free")

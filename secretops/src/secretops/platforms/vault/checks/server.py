@@ -56,7 +56,7 @@ class VaultServer:
         connection = Connection(self.api.server)
         answer = connection.request("GET", "sys/seal-status")
         if not answer.is_good or "sealed" not in answer.body:
-            raise not_vault(self.api.server.host, "sys/seal-status returns whether it is sealed")
+            raise not_vault(self.api.server.host, "sys/seal-status must return whether the server is sealed")
         return {**answer.body, "skew": connection.skew}
 
     @functools.cached_property
