@@ -187,7 +187,7 @@ def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterato
     secrets = [secret.name for secret in secrets_of(stack, parsed)]
     size = characters_of_tick(store, store.names(stack), secrets, issuer)
     if size > ROLE_LIMIT:
-        remedies = ["combine secrets into one with several fields", "use several stacks"]
+        remedies = ["combine several secrets into one secret with several fields", "use several stacks"]
         yield Problem(
             f"secrets: {len(declared)} secrets"
             + (f", with {counted(len(store.replicas), 'replica', 'replicas')}" if store.replicas else ""),

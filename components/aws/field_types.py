@@ -91,7 +91,7 @@ Cluster = Annotated[
     matching(
         r"[\w-]{1,255}",
         "a cluster's name",
-        "aws ecs list-clusters shows them; or remove the key, and the stack creates a cluster",
+        "aws ecs list-clusters shows the clusters; or remove the key, and the stack creates a cluster",
         meant=_name_of_cluster,
     ),
     MayBeOutput(),
@@ -109,7 +109,8 @@ OidcProvider = Annotated[
         "iam",
         r"oidc-provider/[\w.-]+(/[\w.-]+)*",
         "the ARN of the account's OIDC provider for the cluster's tokens",
-        "aws iam list-open-id-connect-providers shows it; eksctl utils associate-iam-oidc-provider creates one",
+        "aws iam list-open-id-connect-providers shows the ARN; eksctl utils associate-iam-oidc-provider creates a "
+        "provider",
     ),
     MayBeOutput(),
 ]
@@ -124,7 +125,7 @@ LogGroup = Annotated[
 ]
 TopicArn = Annotated[
     str,
-    _arn("sns", r"[\w-]{1,256}", "the ARN of an SNS topic, not a FIFO one", "aws sns list-topics shows it"),
+    _arn("sns", r"[\w-]{1,256}", "the ARN of an SNS topic, not a FIFO one", "aws sns list-topics shows the ARN"),
     MayBeOutput(),
 ]
 PolicyArn = Annotated[
@@ -133,7 +134,7 @@ PolicyArn = Annotated[
         "iam",
         r"policy/[\w+=,.@/-]+",
         "the ARN of a managed policy of IAM",
-        "aws iam list-policies --scope Local shows it",
+        "aws iam list-policies --scope Local shows the ARN",
         account=r"(\d{12}|aws)",
     ),
     MayBeOutput(),
@@ -153,7 +154,7 @@ KeyArn = Annotated[
         "kms",
         r"key/(mrk-)?[0-9a-f-]{32,36}",
         "the ARN of a KMS key, not of an alias",
-        "aws kms describe-key --key-id alias/NAME shows it",
+        "aws kms describe-key --key-id alias/NAME shows the ARN",
     ),
     MayBeOutput(),
 ]
@@ -169,7 +170,7 @@ TagKey = Annotated[
 ]
 CertificateArn = Annotated[
     str,
-    _arn("acm", r"certificate/[\w-]+", "the ARN of a certificate of ACM", "aws acm list-certificates shows it"),
+    _arn("acm", r"certificate/[\w-]+", "the ARN of a certificate of ACM", "aws acm list-certificates shows the ARN"),
     MayBeOutput(),
 ]
 PrivateCaArn = Annotated[
@@ -178,13 +179,15 @@ PrivateCaArn = Annotated[
         "acm-pca",
         r"certificate-authority/[\w-]+",
         "the ARN of a CA of AWS Private CA, of any region and account",
-        "aws acm-pca list-certificate-authorities shows it",
+        "aws acm-pca list-certificate-authorities shows the ARN",
     ),
     MayBeOutput(),
 ]
 TrailArn = Annotated[
     str,
-    _arn("cloudtrail", r"trail/[\w.-]+", "the ARN of a CloudTrail trail", "aws cloudtrail describe-trails shows it"),
+    _arn(
+        "cloudtrail", r"trail/[\w.-]+", "the ARN of a CloudTrail trail", "aws cloudtrail describe-trails shows the ARN"
+    ),
     MayBeOutput(),
 ]
 Retention = Annotated[

@@ -34,7 +34,7 @@ WorkspaceCustomerId = Annotated[
     parsed(
         parse_guid,
         "a GUID: the workspace id",
-        "az monitor log-analytics workspace show -g GROUP -n NAME --query customerId shows it",
+        "az monitor log-analytics workspace show -g GROUP -n NAME --query customerId shows the id",
         is_id=True,
         keywords=whole(GUID),
     ),
@@ -61,7 +61,7 @@ AzureLocation = Annotated[
     satisfying(
         LOCATIONS.__contains__,
         "a region of Azure's public cloud, by its short name",
-        "for example westeurope; az account list-locations shows them",
+        "for example westeurope; az account list-locations shows all regions",
         meant=lambda text: did_you_mean(text, LOCATIONS, otherwise="") or None,
         keywords={"enum": sorted(LOCATIONS)},
     ),
@@ -89,7 +89,7 @@ def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
     return parsed(
         parse,
         f"the resource id of {what}",
-        "copy it from Azure (Properties, Resource ID); it begins with /subscriptions/",
+        "copy the id from Azure (Properties, Resource ID); the id begins with /subscriptions/",
         keywords=whole("/".join({"GUID": GUID, "*": r"\w[\w.-]{0,79}"}.get(word, "[^/]*") for word in words)),
     )
 

@@ -80,7 +80,7 @@ Context = Annotated[
     satisfying(
         lambda text: is_one_line(text) and len(text) <= LONGEST_CONTEXT,
         "the name of a context of the kubeconfig",
-        "kubectl config get-contexts lists them; or remove the key to use the current context",
+        "kubectl config get-contexts lists the contexts; or remove the key to use the current context",
         keywords=whole(ONE_LINE) | {"maxLength": LONGEST_CONTEXT},
     ),
 ]
@@ -89,7 +89,7 @@ Issuer = Annotated[
     parsed(
         partial(parse_https_url, path=True),
         "the URL of the cluster's OIDC issuer, as in its tokens",
-        "az aks show --query oidcIssuerProfile.issuerUrl shows it",
+        "az aks show --query oidcIssuerProfile.issuerUrl shows the URL",
         is_host=True,
         keywords=whole(URL_WITH_PATH),
     ),

@@ -34,7 +34,7 @@ def cross_field_rules(
     if isinstance(broker, OutsideBroker) and not broker.tls:
         yield Problem(
             "broker.tls: false",
-            "a broker must use TLS, except for the embedded one (Secret Management Guide, Transmission)",
+            "a broker must use TLS, except for the embedded broker (Secret Management Guide, Transmission)",
             "remove broker.tls: the default is true; for a private CA write the path of its certificate in "
             "broker.ca_file",
             code="broker-without-tls",

@@ -180,7 +180,7 @@ AgentId = Annotated[
     parsed(
         parse_guid,
         "the UUID of a DigitalOcean agent",
-        "doctl genai agent list shows it, and so does the agent's page in the control panel",
+        "doctl genai agent list and the agent's page in the control panel show the UUID",
         is_id=True,
         keywords=whole(GUID),
     ),

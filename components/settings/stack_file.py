@@ -233,7 +233,8 @@ def check_port(sections: Mapping[str, str]) -> None:
         raise StackFileError(
             f"broker.port: {port}: another program listens at localhost:{port}",
             "the port of the embedded broker must be free",
-            "set another broker.port, or stop the other program; the broker of another clone stops by make down there",
+            "set another broker.port, or stop the other program; to stop the broker of another clone: make down in "
+            "that clone",
             code="port-taken",
         )
 

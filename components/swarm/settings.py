@@ -18,7 +18,7 @@ SwarmNetwork = Annotated[
         r"[a-z0-9]{25}",
         "the id of an overlay network of the Swarm, not its name: with a name, the provider would replace the service "
         "at each update",
-        "docker network inspect --format '{{.Id}}' NAME shows it",
+        "docker network inspect --format '{{.Id}}' NAME shows the id",
         is_id=True,
     ),
 ]
@@ -27,7 +27,7 @@ SwarmSecret = Annotated[
     matching(
         r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?",
         "the name of a Swarm secret that you created",
-        "docker secret ls lists them",
+        "docker secret ls lists the secrets",
     ),
 ]
 _LABELS = r"(node|engine)\.labels\.[\w.-]+"
