@@ -105,7 +105,9 @@ def install_packages(*, must: bool) -> None:
         if must:
             problem = f"  missing: {', '.join(missing)}; {reason}"
             raise SetupError(
-                "parts for the full tests", problem, f"install {', '.join(missing)}, or skip their tests: unset CI"
+                "parts for the full tests",
+                problem,
+                f"install {', '.join(missing)}, or skip the tests that need these packages: unset CI",
             )
         say(f"- without {', '.join(missing)}: {reason}; their tests are skipped")
         return

@@ -83,7 +83,7 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
                 f"{key}: {image}",
                 f"with store.registry images must be from {registry}.azurecr.io, or {registry}-….azurecr.io if the "
                 "registry's login server has a label",
-                "write an image of that registry, or remove store.registry",
+                "write an image of the registry in store.registry, or remove store.registry",
                 code="registry-mismatch",
             )
 

@@ -197,7 +197,7 @@ RULES = (
             *rows(
                 ASSIGNMENT,
                 ("roleDefinitionId", lambda role: _role(role) in ROLES, ONE_PURPOSE),
-                ("description", is_set, "is missing; write the reason for a reviewer"),
+                ("description", is_set, "is missing; write the reason, for reviewers"),
             ),
             *rows(
                 DEFINITION,

@@ -135,7 +135,7 @@ RULES = (
         checks=(
             *rows(
                 FOLDER,
-                ("root", _is_own, "is relative, has .., or is a top-level folder; write it like /etc/coreflux-mcp"),
+                ("root", _is_own, "is relative, has .., or is a top-level folder; for example /etc/coreflux-mcp"),
             ),
             Each(FOLDER, _owner),
         ),

@@ -109,7 +109,7 @@ RULES: tuple[Rule, ...] = (
         across=_outputs(
             *("trail.records", "trail.gap", "gaps.trail of every read"),
             ok=lambda records, gap, declared: bool(records) and gap in ("", declared),
-            wrong="is empty, or the output gaps lacks the gap of the trail (trail.gap); set both",
+            wrong="is empty, or the output gaps does not contain the trail's gap (trail.gap); set both",
         ),
         applies=lambda plan: "trail" in plan.outputs,
     ),

@@ -307,11 +307,11 @@ RULES: tuple[Rule, ...] = (
         controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "a certificate identifies one client"),
         limitation="The rule does not check whether the broker trusts only this CA, or whether it reads the CRL.",
         checks=(
-            *(Expect(_CA_ROLE, key, one_of(False), "is not false: it widens the role; set false") for key in _WIDENS),
             *(
-                Expect(_CA_ROLE, key, is_true, "is not true: the role is wider without it; set true")
-                for key in _NARROWS
+                Expect(_CA_ROLE, key, one_of(False), "is not false: the role would allow more; set false")
+                for key in _WIDENS
             ),
+            *(Expect(_CA_ROLE, key, is_true, "is not true: the role would allow more; set true") for key in _NARROWS),
             Expect(_CA_ROLE, "allowedDomains", _signs_one, "is not exactly one name without *; set the client's name"),
             Expect(_CA_ROLE, "maxTtl", _is_short, "is missing or over 90 days; set 2160h or less"),
         ),

@@ -78,7 +78,7 @@ class Screen:
                 raise ClosedOutputError("standard output was closed", code="output-closed") from None
             raise OutputError(
                 f"cannot write to standard output: {error.strerror}",
-                rule="standard output must take the whole output; the command has run, and its output is incomplete",
+                rule="standard output must accept the whole output; the command has run, and its output is incomplete",
                 remedy="free disk space or redirect the output, then run: secretops status",
                 code="output-incomplete",
             ) from None

@@ -178,7 +178,7 @@ class Broker(Model):
             )
         if not self.embedded and (not self.tls or self.home):
             raise types.refused(
-                "a broker must use TLS and have no home, unless it is the embedded one",
+                "a broker must use TLS, and only the embedded broker may have a home, the folder of its files",
                 shown=f"{self.host}:{self.port}, tls: {str(self.tls).lower()}, home: {self.home or 'none'}",
             )
         return self

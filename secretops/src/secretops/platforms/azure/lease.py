@@ -101,8 +101,9 @@ class LeaseBlob(LeaseStore):
         seen = self.status()
         if seen.is_infinite:
             raise StoreError(
-                f"{self.name}: another client holds a lease without end on this blob, so secretops did not acquire it",
-                rule="a lease must end soon after its process; those of secretops last seconds, and are renewed",
+                f"{self.name}: another client holds an infinite lease on this blob, so secretops did not acquire the "
+                "lease",
+                rule="a lease must end soon after its process; leases of secretops last seconds, and are renewed",
                 remedy="if nobody needs that lease, end it: az storage blob lease break --blob-url "
                 f"{self.url} --auth-mode login",
                 code="lease-infinite",

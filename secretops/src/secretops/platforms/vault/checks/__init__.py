@@ -133,7 +133,7 @@ def versions_kept(server: VaultServer) -> Result:
         "version",
         "pulumi up sets the mount; for a path: bao kv metadata put -max-versions=0 -delete-version-after=0s "
         f"-mount={name} PATH",
-        f"{most or 'ten'} of each path, until secretops deletes them",
+        f"{most or 'ten'} versions of each path, until secretops deletes them",
     )
 
 
