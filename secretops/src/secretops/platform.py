@@ -147,7 +147,7 @@ class Platform(ABC, Generic[Location]):
     def open_value_trail(self, stack: OpenedStack, secret: str, version: str) -> Trail:
         """Return a trail of the readers of a value; version "" is the current one. Reads the value.
 
-        Raises UsageError if the access log does not identify values, WaitingError, StoreError.
+        Raises UsageError if the access log contains no hashes of values. Also raises WaitingError and StoreError.
         """
         raise UsageError(
             f"--value-of {secret} is not supported by store {stack.manifest.store.kind}",

@@ -71,7 +71,7 @@ class User(_Model):
 
     @property
     def may_command(self) -> bool:
-        """Return whether the user has the right CommandCall: to publish to COMMAND_TOPIC, and to read OUTPUT_TOPIC."""
+        """Return whether the user may publish to COMMAND_TOPIC and read OUTPUT_TOPIC."""
         return bool(self.flags & {Flag.USER_MANAGEMENT, Flag.SYSTEM_CONFIGURATION})
 
 

@@ -89,7 +89,7 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
 
 
 def tick(_event: object, _context: object) -> dict[str, Any]:
-    """Finish rotations, retire versions, and report expired and overdue ones. AWS' own schedule starts rotations.
+    """Finish rotations, retire versions, and report expired or overdue secrets. AWS' schedule starts rotations.
 
     Raises LambdaError after the last secret, if one failed.
     """

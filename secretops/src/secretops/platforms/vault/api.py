@@ -208,7 +208,7 @@ def fields_of(data: Mapping[str, Any] | None) -> dict[str, str] | None:
 
 
 class VaultPki:
-    """Signs requests by a role of a PKI engine. It never receives a private key."""
+    """Signs certificate requests with a PKI engine's role. Never receives a private key."""
 
     def __init__(self, api: Api, issuer: VaultIssuer) -> None:
         self._api, self._issuer = api, issuer
