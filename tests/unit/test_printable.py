@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -141,7 +142,7 @@ def test_a_full_output_is_an_error_and_a_closed_one_is_none(command: list[str], 
     assert (done.returncode, done.stderr) == (141, "")
 
 
-LONG = ("mqtt-user-of-a-stack-with-a-long-name-a", "mqtt-user-of-a-stack-with-a-long-name-b")
+LONG = ("coreflux-mcp-production-emea-a", "coreflux-mcp-production-emea-b")
 
 
 @pytest.mark.parametrize("users", [("user-a", "user-b"), LONG], ids=["short", "long"])
@@ -170,4 +171,6 @@ def test_tables_fit_80_columns_with_each_name_whole(
         printed = run(stack, *command).stdout.decode()
         assert max(map(len, printed.splitlines())) <= int(columns), printed
         assert [name for name in names[command[0]] if name not in printed] == []
+        if command == ["status"]:
+            assert re.fullmatch("secret .* servers", printed.splitlines()[1]), "a secret has one line"
     assert "…" not in printed, "a wide terminal has all"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import asdict
 from datetime import datetime
@@ -92,8 +93,12 @@ def status(
     if all(row[-1] == "-" for row in rows):  # no server reports
         headings, rows = headings[:-1], [row[:-1] for row in rows]
     console.out.print(f"{session.manifest.project}/{session.manifest.stack}", style="italic")
-    cut = {"user": console.cut_ids, "verified": lambda text: text.removesuffix(" ago"), "servers": console.cut_ids}
-    console.print_table(headings, rows, cut=cut, drop=("verified", "age"))
+    cut = {
+        "user": console.cut_ids,
+        "verified": lambda text: text.removesuffix(" ago"),
+        "servers": lambda text: re.sub(r"on \S+", "other", text),
+    }
+    console.print_table(headings, rows, cut=cut, drop=("verified", "age", "next"))
     for one in statuses:
         for note in one.notes:
             console.out.print(f"  {one.name}: {note}")
