@@ -66,7 +66,10 @@ def run(name: str, scanner: Callable[[Tree], Report], tree: Tree) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run the secret scanners over a git work tree.")
     parser.add_argument(
-        "--only", action="append", choices=SCANNERS, help="run only this scanner; repeat it for several"
+        "--only",
+        action="append",
+        choices=SCANNERS,
+        help="run only this scanner; repeat the option for several scanners",
     )
     parser.add_argument(
         "root", nargs="?", type=Path, default=Path(), help="the work tree; the current folder by default"

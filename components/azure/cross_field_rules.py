@@ -166,7 +166,7 @@ def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
     if server.kind == "local" and (not server.reader or server.reader.startswith("arn:")):
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: required with store azure",
-            "server.reader must be the object id of the user that the launcher logs in as to read the vault",
+            "server.reader must be the object id of the user with which the launcher reads the vault",
             "write the object id in server.reader; az ad signed-in-user show --query id prints yours",
             code="reader-missing",
         )

@@ -161,13 +161,17 @@ def _let_pull(
         return []
     grants = roles.Grants(name=name, parent=parent, place=place)
     return [
-        grants.assign(what, role, platform.object_id, scope=registry, why=f"images are pulled {of}")
-        for what, role, of in (
-            ("platform-pulls", roles.ACR_PULL, "from a registry whose roles apply to all its repositories"),
+        grants.assign(what, role, platform.object_id, scope=registry, why=why)
+        for what, role, why in (
+            (
+                "platform-pulls",
+                roles.ACR_PULL,
+                "images are pulled from a registry whose roles apply to all its repositories",
+            ),
             (
                 "platform-reads-repositories",
                 roles.REPOSITORY_READER,
-                "from a registry with permissions for each repository",
+                "images are pulled from a registry with permissions for each repository",
             ),
         )
     ]

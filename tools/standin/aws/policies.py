@@ -241,7 +241,10 @@ def _conditions(given: Any, at: str) -> Iterator[Problem]:
             yield Problem(f"{at}.{operator}", keys, "IAM has no operator of this name", did_you_mean(bare, _OPERATORS))
         elif not isinstance(keys, Mapping):
             yield Problem(
-                f"{at}.{operator}", keys, "an operator must have an object of keys and values", "write {key: value}"
+                f"{at}.{operator}",
+                keys,
+                "a condition operator must have an object of keys and values",
+                "write {key: value}",
             )
         for key in keys if isinstance(keys, Mapping) else ():
             if ":" not in key:

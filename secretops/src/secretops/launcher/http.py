@@ -242,7 +242,7 @@ class _StateCollector(Collector):
             "swaps": "MQTT clients replaced for a new version.",
             "refused_versions": "Versions that failed; the former version stayed in use.",
             "refused_publishes": "Messages of the server that the broker refused.",
-            "failed_connects": "Connects that the broker refused or did not answer.",
+            "failed_connects": "Connection attempts that the broker refused or did not answer.",
         }
         for event, text in events.items():
             yield CounterMetricFamily(f"secretops_{event}", text, value=state.counts[event])
