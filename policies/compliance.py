@@ -28,7 +28,8 @@ PAGES = {
 _ABOUT = """\
 # Compliance
 
-A program judges each stack by {count} [rules](rules.md). Each rule serves controls of these frameworks:
+The policy pack in `policies/` checks each stack against {count} [rules](rules.md). A rule is *kept* if no resource
+breaks it. Each rule serves controls of these frameworks:
 
 {frameworks}
 
@@ -40,7 +41,7 @@ A rule judges what a stack **declares**: the inputs of its resources and its out
 
 - that the account still matches the declaration: `secretops doctor` and a drift run check that;
 - that people do what a control requires of them, or that an auditor accepts the evidence;
-- what the list of [rules](rules.md) has under *Limitation*.
+- what the [list of rules](rules.md) names as the rule's *Limitation*.
 
 No rule and no page makes you compliant: a control also requires what no program can declare, such as what people do.
 
