@@ -11,8 +11,8 @@ RECORDS = "[0-9]*.md"
 
 HEAD = """# Decisions
 
-Each record covers an area: the context, the decision, what was rejected and why, and the consequences. `make docs`
-generates this index.
+Each record covers an area: the context, the decision, what was rejected and why, and the consequences. The
+[glossary](../glossary.md) defines the terms. `make docs` generates this index.
 """
 
 

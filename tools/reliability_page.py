@@ -22,9 +22,10 @@ of AWS, Azure and Vault, and the kubelet, which runs a cluster's pods. [What was
 reached](#what-was-never-reached) lists what no test proves for that reason.
 
 A *gate* is a promise about a stack. The tables list, for each of seven gates and each stack file of this repository,
-the tests that prove it, or what is not proven and why. Crash, clock and year depend on the store, its rotator and the
-broker, not on the server. This page is generated from `tests/gates/table.py`. `tests/unit/test_gates.py` checks that
-each named test exists, and that a reason is stated for each cell that is not fully proven.
+the tests that prove it, or what is not proven and why. For the gates crash, clock and year the server makes no
+difference, so one test can prove them for several stack files. This page is generated from `tests/gates/table.py`.
+`tests/unit/test_gates.py` checks that each named test exists, and that a reason is stated for each cell that is not
+fully proven.
 
 `make gates` runs only the test files that this page names. `make test` runs their tests that are not marked `slow`, and
 `make test-all` runs all of them.

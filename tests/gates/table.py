@@ -12,7 +12,7 @@ GATES: Mapping[str, str] = {
     "leak": "known test values are only where values belong: not in state, previews, logs, arguments or environments",
     "revert": "after rotations a preview shows no change, so that no `pulumi up` reverts a rotation",
     "crash": "the next tick finishes a rotation that was killed, and readers can log in at any time. Tests on real "
-    "parts kill it at some of its writes and requests, the simulated year at any of them",
+    "parts kill rotations at some of their writes and requests, the simulated year at any of them",
     "load": "no call of a client fails during rotations",
     "bad input": "broken stack files, documents, log lines and answers cause a message, never a traceback",
     "clock": "a clock that jumps causes no second rotation, retires no user too early, and blocks no lease for ever",
@@ -44,8 +44,8 @@ FETCHED = f"{SWAP}::test_no_call_fails_when_the_launcher_polls_a_clouds_store"
 FILES = f"{SWAP}::test_no_call_fails_while_every_credential_changes"
 
 NO_DEPLOYMENT = (
-    "no test deploys this pair of store and server: its store, rotator and trail are those of {store}, its server is "
-    "that of {server}"
+    "no test deploys this pair of store and server, but tests deploy its parts in other pairs: store, rotator and trail "
+    "in {store}, the server in {server}"
 )
 # By stack file.
 LOADS: Mapping[str, Cell] = {
