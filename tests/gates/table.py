@@ -44,8 +44,8 @@ FETCHED = f"{SWAP}::test_no_call_fails_when_the_launcher_polls_a_clouds_store"
 FILES = f"{SWAP}::test_no_call_fails_while_every_credential_changes"
 
 NO_DEPLOYMENT = (
-    "no test deploys this pair of store and server, but tests deploy its parts in other pairs: store, rotator and trail "
-    "in {store}, the server in {server}"
+    "no test deploys this pair of store and server, but tests deploy its parts in other pairs: store, rotator and "
+    "trail in {store}, the server in {server}"
 )
 # By stack file.
 LOADS: Mapping[str, Cell] = {
