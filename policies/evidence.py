@@ -92,7 +92,7 @@ def evidence(
             rule.name: {
                 "says": rule.sentence,
                 "controls": [f"{control.framework} {control.id}" for control in rule.controls],
-                "shows not": rule.limitation,
+                "limitation": rule.limitation,
                 "enforcement": str(rule.enforcement),
             }
             for rule in rules()

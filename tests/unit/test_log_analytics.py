@@ -108,6 +108,13 @@ def test_read_is_reported_in_either_layout(row: Row, tmp_path: Path) -> None:
     assert found.exit_code is ExitCode.DONE
 
 
+def test_rows_that_the_azure_cli_printed_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps([dedicated(), dedicated(time=NOW + timedelta(minutes=1))], indent=2))
+    found = audit(MANIFEST, [str(file)])
+    assert ([one.count for one in found.rows], found.broken) == ([2], 0)
+
+
 @LAYOUTS
 def test_denied_request_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> None:
     changed = {"HttpStatusCode": 403, "Id": ""} if row is dedicated else {"httpStatusCode_d": 403.0, "id_s": ""}

@@ -142,7 +142,9 @@ def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIss
         if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
             return secret, secret.issuer
     what, remedy = f"{authority.name}: no secret has this CA as its issuer", "run pulumi up, which writes the manifest"
-    raise UsageError(what, rule="a CA of the stack must sign exactly one certificate", remedy=remedy, code="ca-unused")
+    raise UsageError(
+        what, rule="exactly one secret must have a CA of the stack as its issuer", remedy=remedy, code="ca-unused"
+    )
 
 
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:

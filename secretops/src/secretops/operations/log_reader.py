@@ -32,7 +32,7 @@ def records_of(name: str) -> Iterator[bytes | None]:
             return
         lines = lines_of(file)
         first = next(lines, b"")
-        if first and first.lstrip().startswith(b"{") and not _is_json(first):
+        if first and first.lstrip().startswith((b"{", b"[")) and not _is_json(first):
             yield from _joined(first, lines)
         elif first != b"":
             yield first

@@ -96,7 +96,7 @@ _BY_CODE = {
 _OTHER = ErrorTemplate(
     StoreError,
     "{where}: {action} failed ({code})",
-    "AWS must accept the request; the next tick continues",
+    "AWS must accept the request; the next tick tries again",
     "{show}; the API reference of {action} explains the code",
     "aws-request-failed",
 )

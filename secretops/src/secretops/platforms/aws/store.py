@@ -249,7 +249,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
     def _contended(self, secret: str) -> StoreError:
         return contended(
             f"secret {self._name(secret)} in {self._place}",
-            "find the caller in CloudTrail, then try again; the next tick continues",
+            "find the other process in CloudTrail and stop it; the next tick finishes a started rotation",
             rule="a label must not move between secretops' read and write; nothing was overwritten",
             change="moved the secret's labels",
         )

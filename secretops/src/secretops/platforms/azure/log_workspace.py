@@ -33,11 +33,16 @@ _NO_TABLE = ErrorTemplate(
     "pulumi up; after the next read of a secret the table may take 15 minutes",
     "audit-log-missing",
 )
+# "{name}" is "workspace" and its id, so that "--{name}" is the option.
+_EXPORT = (
+    "az monitor log-analytics query --{name} --analytics-query AZKVAuditLogs --timespan P30D > rows.json, then: "
+    "secretops audit rows.json"
+)
 _REJECTED = ErrorTemplate(
     StoreError,
     "{name} rejects the query ({code})",
     "the query must match the table: secretops uses the columns of Microsoft's reference",
-    "export the table's rows to a file, then: secretops audit FILE; and report this error to the maintainers",
+    f"{_EXPORT}; and report this error to the maintainers",
     "audit-query-rejected",
 )
 # Kusto's error codes: no table of a union exists (SEM0529), or a name is unknown (SEM0100). Microsoft does not document
@@ -115,7 +120,7 @@ class Workspace:
             raise kind(
                 f"{self._name}: the answer for {what} is incomplete ({lacking[0]})",
                 rule="an audit must read every row of the period",
-                remedy="pass a later --since; or export the table's rows to a file, then: secretops audit FILE",
+                remedy=f"pass a later --since; or {_EXPORT.format(name=self._name)}",
                 code="audit-log-incomplete",
             )
         return [dict(zip(table.columns, row, strict=True)) for table in tables or () for row in table.rows]

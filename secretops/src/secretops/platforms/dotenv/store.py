@@ -297,7 +297,9 @@ class JournalFile:
         try:
             owned_files.append_line(self._path, json.dumps({**asdict(entry), "time": time}))
         except OSError as error:
-            raise self._failed(error, "make the file writable, and free disk space; the next tick continues") from error
+            raise self._failed(
+                error, "make the file writable, and free disk space; the next tick tries again"
+            ) from error
 
     def last(self, secret: str) -> Entry | None:
         try:

@@ -146,7 +146,7 @@ class Api:
                 raise UnreachableError(
                     f"the API server at {self.connection.server} does not serve {what}: {why}",
                     rule=f"the API server must answer within {patience:.0f} s of retries; nothing is half-written",
-                    remedy="kubectl get --raw /readyz; once it succeeds, the next tick continues",
+                    remedy="kubectl get --raw /readyz; once it succeeds, the next tick tries again",
                     code=code,
                 )
 

@@ -21,14 +21,14 @@ _SEALED = ErrorTemplate(
     UnreachableError,
     "{host} is sealed",
     "the Vault server must be unsealed before it reads or writes; no write is incomplete",
-    "bao operator unseal; the next tick continues",
+    "bao operator unseal; the next tick tries again",
     "vault-sealed",
 )
 _STANDBY = ErrorTemplate(
     UnreachableError,
     "{host} is a standby, and does not reach the active server ({code})",
     "a standby must reach the active server, to which it forwards requests; the request was retried",
-    "check for a leader: bao operator raft list-peers; the next tick continues",
+    "check for a leader: bao operator raft list-peers; the next tick tries again",
     "vault-standby",
 )
 _NO_NAMESPACE = ErrorTemplate(
@@ -75,7 +75,7 @@ AGAIN = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.PRECONDITI
 _TEXTS = {
     "health": "check the server's log: a server that can't write to its audit devices rejects every request",
     "trust": "set store.ca_file in the stack file to the server's CA (default: VAULT_CACERT, then the system's CAs)",
-    "way": "bao status; once bao status succeeds, the next tick continues",
+    "way": "bao status; once bao status succeeds, the next tick tries again",
 }
 
 

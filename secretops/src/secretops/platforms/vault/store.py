@@ -196,7 +196,7 @@ class VaultVersionStore(VendorVersionStore[State]):
     def _contended(self, secret: str, *, pending: bool = False) -> StoreError:
         return contended(
             f"{self._location.mount}/{self._names(secret)[pending]} at {self._api.server.host}",
-            "find the writer in the server's audit log, then try again; the next tick continues",
+            "find the other process in Vault's audit log and stop it; the next tick finishes a started rotation",
             rule="a write must follow the state that was read (check-and-set); nothing was overwritten",
             change="wrote to this path",
         )
@@ -235,7 +235,7 @@ class LeaseDocument(LeaseStore):
     def contended(self, left: str) -> StoreError:
         return contended(
             f"{self._api.mount}/{self._path} at {self._api.server.host}",
-            "find the writer in the server's audit log, then try again",
+            "find the other process in Vault's audit log and stop it, then try again",
             rule=f"only one rotation may run at a time; {left}",
             change="changed the lease",
         )

@@ -175,8 +175,8 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
             remedies.append("secretops tick finishes the rotation, or prints why it fails")
             repair = tick
         else:
-            what = "which is empty or which secretops did not write"
-            wrong.append(f"{name}: AWSPENDING has been on version {version} since {_utc(created)}, {what}")
+            what = f"version {version}, which is empty or was not written by secretops"
+            wrong.append(f"{name}: since {_utc(created)}, AWSPENDING has been on {what}")
             rules.append(
                 "AWSPENDING must be on the version with AWSCURRENT or on no version: otherwise AWS starts no rotation"
                 if name in rotated
