@@ -73,8 +73,8 @@ class Secrets:
             if not retries.pause():
                 raise contended(
                     f"Secret {name} in namespace {self._api.namespace}",
-                    "find the other process in the API server's audit log and stop it; the next tick finishes a started "
-                    "rotation",
+                    "find the other process in the API server's audit log and stop it; the next tick finishes a "
+                    "started rotation",
                 )
 
     def create_missing(self, names: set[str]) -> None:
