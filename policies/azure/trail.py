@@ -171,8 +171,8 @@ RULES = (
         sentence="Every alert is on, reads the trail's tables, fires at the first event, and notifies an action group.",
         controls=controls("CC7.2 10.4.1.1 10.7.2 164.312(b)", "failures and anomalies are reported in time"),
         later="the query of undeclared reads lists object ids that Entra has not created yet",
-        limitation="The rule does not prove that Azure fires the alert, which no test did in a real account, or that "
-        "somebody reads it.",
+        limitation="The rule does not prove that Azure fires the alert or that somebody reads it. No test used a real "
+        "account.",
         checks=(
             *rows((QUERY, ACTIVITY, GROUP), ("enabled", is_true, "is not true: nobody is notified; set true")),
             *rows(

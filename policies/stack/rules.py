@@ -165,8 +165,8 @@ RULES: tuple[Rule, ...] = (
         name="stack-server-reads-no-admin-secret",
         sentence="Only the rotator reads a secret that can create other credentials.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "the server can't create credentials"),
-        limitation="The rule does not check whether policies and roles grant only that: each platform has rules for "
-        "them.",
+        limitation="The rule checks the declared readers. Each platform has rules for the rights that policies and "
+        "roles grant.",
         across=_look_at_readers,
         applies=lambda plan: "secretops" in plan.outputs,
     ),

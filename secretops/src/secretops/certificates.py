@@ -156,7 +156,8 @@ def _refused(problem: Problem) -> RefusedError:
     return RefusedError(
         f"the issuer returned an invalid certificate: {problem.what}",
         rule=f"{problem.rule}; nothing was published",
-        remedy="check the issuer's role and its chain; the next tick requests a certificate again",
+        remedy="correct the issuer's settings, such as its role in Vault, or its CA chain; the next tick requests "
+        "a certificate again",
         code=problem.code,
     )
 
