@@ -382,16 +382,65 @@ def test_command_gets_no_signal_of_the_terminal_and_a_quiet_one_logs_no_output(t
     assert done.out not in (tmp_path / "log.txt").read_text()
 
 
-@pytest.mark.parametrize("stack", ["prod", "prod-swarm"])
-def test_unconfirmed_run_deploys_nothing(stack: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", [UsageError("no", code="confirmation-missing"), KeyboardInterrupt()])
+@pytest.mark.parametrize("stack", ["dev", "prod", "prod-swarm"])
+def test_unconfirmed_run_deploys_nothing_and_leaves_no_state_and_the_last_report(
+    stack: str, answer: BaseException, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def refuse(cost: str, _name: str) -> None:
         assert "USD" in cost or stack != "prod"
-        raise UsageError("no", code="confirmation-missing")
+        raise answer
 
     account = Account(stack)
-    with pytest.raises(UsageError, match="confirmation-missing"):
-        execute(new_live(tmp_path, account, confirm=refuse))
+    live = new_live(tmp_path, account, confirm=refuse)
+    report = live.copy.folder / "report.json"
+    report.parent.mkdir(parents=True)
+    report.write_text("of the last run")
+    if isinstance(answer, UsageError):
+        with pytest.raises(UsageError, match="confirmation-missing"):
+            execute(live)
+    else:
+        assert execute(live) == 130
     assert account.is_empty and not any(line.startswith("pulumi up") for line in account.ran)
+    assert not live.path.exists() and not live.copy.file.exists()
+    assert report.read_text() == "of the last run"
+    passed = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("pass ")]
+    assert passed == ["preview-accepted", "policies-kept"], "nothing was removed"
+    assert execute(new_live(tmp_path, account)) == 0
+    assert "stack-deployed" in results(live, "pass"), "the next run does not continue it"
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("step", ["deploy", "rotate"])
+def test_next_call_of_a_run_cut_short_is_green_only_if_a_clean_up_was_asked(
+    step: str, clean: bool, tmp_path: Path
+) -> None:
+    def kill(_play: Play) -> Done:
+        raise KilledError
+
+    account = Account("dev", {"pulumi destroy": kill}, killed_at=step, interrupt=KeyboardInterrupt())
+    with pytest.raises(KilledError):
+        execute(new_live(tmp_path, account))
+    account.faults.clear()
+    live = new_live(tmp_path, account)
+    assert execute(live, clean=clean) == (0 if clean else 1)
+    assert account.is_empty and not live.path.exists() and not results(live, "fail")
+    assert execute(new_live(tmp_path, account)) == 0
+    assert "stack-deployed" in results(live, "pass")
+
+
+def test_leftover_of_an_unconfirmed_run_is_reported(tmp_path: Path) -> None:
+    def refuse(_cost: str, _name: str) -> None:
+        raise UsageError("no", code="confirmation-missing")
+
+    account = Account("dev", {"stack rm": fails})
+    live = new_live(tmp_path, account, confirm=refuse)
+    with pytest.raises(UsageError, match="confirmation-missing"):
+        execute(live)
+    assert results(live, "fail") == ["nothing-left"] and live.path.exists()
+    account.faults.clear()
+    execute(new_live(tmp_path, account), clean=True)
+    assert account.is_empty and not results(live, "fail")
 
 
 def test_report_has_no_value_and_no_account_number(tmp_path: Path) -> None:

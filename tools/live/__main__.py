@@ -1,7 +1,7 @@
 """`make live STACK=…` runs `python -m tools.live STACK`. docs/operations/live.md describes its variables.
 
-Exit codes: 0 no check failed; 1 a check failed, or something was not removed; 2 wrong arguments, and nothing was
-deployed; 4 another run is active; 130, 143 interrupted, and the report lists what was not removed.
+Exit codes: 0 no check failed; 1 a check failed, something was not removed, or the run was cut short; 2 wrong arguments,
+and nothing was deployed; 4 another run is active; 130, 143 interrupted, and the report lists what was not removed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.values import Value
 from tools.clone import CLOUDS
 from tools.live import report
-from tools.live.checks import Result
 from tools.live.run import Live, Options
 from tools.live.runner import Runner
 from tools.live.state import State, run_lock
@@ -50,9 +49,11 @@ def main(stack: str) -> int:
 def execute(live: Live, *, clean: bool = False) -> int:
     """Continue an unfinished run, or begin a run. If `clean` is set, only remove what a run has created. Return the
     exit code."""
+    again = False
     if live.path.exists():
         live.state = State.model_validate_json(live.path.read_bytes())
         live.refuse_other_mode()
+        again = live.state.cleaning
         live.state.cleaning |= clean
         say(f"continuing the run of {live.state.began}{': cleaning up' if live.state.cleaning else ''}")
     elif clean:
@@ -61,18 +62,35 @@ def execute(live: Live, *, clean: bool = False) -> int:
     else:
         live.refuse_name_in_use()
         live.state.standin = live.options.standin
-    code = None
+    code = 0
+    refused: UsageError | ConfigurationError | None = None
     try:
         live.prove()
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except SystemExit:
         code = ExitCode.TERMINATED
+    except (UsageError, ConfigurationError) as error:
+        refused = error
     if not live.state.finished:
         live.leave(f"{live.copy.name}, whose removal was interrupted", live.clean_command)
-    summary = report.write(live)
+    if live.is_void and not again:  # `again`: the clean-up before this one may have reported leftovers
+        say("no report: nothing was deployed")
+    else:
+        report.write(live)
     live.forget()
-    return code or (ExitCode.FAILED if Result.FAIL in summary else ExitCode.DONE)
+    if refused:
+        raise refused
+    return code or _result(live, clean=clean)
+
+
+def _result(live: Live, *, clean: bool) -> int:
+    if live.has_failed:
+        return ExitCode.FAILED
+    if not (clean or live.is_complete):
+        say("the run was cut short: run make live again to prove the stack")
+        return ExitCode.FAILED
+    return ExitCode.DONE
 
 
 def _supplied(text: str) -> dict[str, Value]:

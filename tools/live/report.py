@@ -28,9 +28,8 @@ table {{ border-collapse: collapse }} td, th {{ border: 1px solid #999; padding:
 """
 
 
-def write(live: Live) -> dict[str, int]:
-    """Write report.json and report.html into the run's folder, and print the summary. Return the number of checks by
-    result."""
+def write(live: Live) -> None:
+    """Write report.json and report.html into the run's folder, and print the summary."""
     state, folder = live.state, live.copy.folder
     names = {**dict.fromkeys(state.outcomes, "no unexpected failure"), **all_checks(live.copy.kinds)}
     found = {name: state.outcomes[name].model_dump(mode="json") for name in names if name in state.outcomes}
@@ -51,7 +50,6 @@ def write(live: Live) -> dict[str, int]:
     for one in state.leftovers:
         say(f"left: {one.what}\n  -> {one.command}")
     say(f"{_counts(made)}\nreport: {(folder / 'report.html').relative_to(live.copy.project)}")
-    return summary
 
 
 def page(made: Mapping[str, Any]) -> str:

@@ -37,6 +37,9 @@ PAUSE, LONG = 15.0, 60
 # Detail of a check that did not run. It is not printed.
 EARLIER = "an earlier check failed, or the run was interrupted"
 
+# Detail of a removal that proves nothing.
+NOTHING = "nothing was deployed"
+
 # Maximum characters of a detail.
 LONGEST = 400
 
@@ -83,6 +86,23 @@ class Live:
     @property
     def clean_command(self) -> str:
         return f"make live STACK={self.copy.original} {'STANDIN=up ' if self.options.standin else ''}CLEAN=1"
+
+    @property
+    def is_confirmed(self) -> bool:
+        return self.preview.__name__ in self.state.done
+
+    @property
+    def is_complete(self) -> bool:
+        return {step.__name__ for step in self._steps()} <= set(self.state.done)
+
+    @property
+    def has_failed(self) -> bool:
+        return any(one.result is Result.FAIL for one in self.state.outcomes.values())
+
+    @property
+    def is_void(self) -> bool:
+        """Whether nothing was deployed, no check failed, and nothing is left."""
+        return self.state.finished and not (self.is_confirmed or self.has_failed or self.state.leftovers)
 
     def refuse_other_mode(self) -> None:
         """Raise UsageError if the run began on a stand-in and would continue in an account, or the reverse."""
@@ -300,7 +320,7 @@ class Live:
         if self._passed("values-purged"):
             return
         if not self._has_manifest():
-            self.record("values-purged", detail="nothing was deployed", reached=False)
+            self.record("values-purged", detail=NOTHING, reached=False)
             return
         done = self._secretops("purge", "--destroy", "--yes")
         versions = _json(self._secretops("purge", "--json")).get("versions", {})
@@ -318,7 +338,7 @@ class Live:
         failed = f"{left}; {done.reason}" if remaining else ""
         if "deployment" not in exported and ((stacks := self._stacks()) is None or self.copy.name in stacks):
             failed = f"the state is not readable; {done.reason}"
-        if not self.record("stack-destroyed", failed):
+        if not self._removed("stack-destroyed", failed):
             self.leave(f"resources of {self.copy.name}", self.clean_command)
 
     def remove_users(self) -> None:
@@ -327,7 +347,7 @@ class Live:
             admin = self.manifest.of_kind(SecretKind.BROKER_ADMIN)
             supplied = self.options.supplied.get(admin.name) if admin else None
             failed, leftovers = self.remove_from_broker(self.manifest, supplied)
-        if not self.record("broker-users-removed", failed):
+        if not self._removed("broker-users-removed", failed):
             for user, command in leftovers.items():
                 self.leave(f"user {user} on the broker", command)
 
@@ -352,7 +372,7 @@ class Live:
         for one in pending:
             what = f"possibly {one['resource']['urn'].rpartition('::')[2]}, because its creation was interrupted"
             self.leave(what, f"pulumi refresh --stack {self.copy.name}")
-        if self._passed("stack-destroyed") and not pending:
+        if self.state.outcomes["stack-destroyed"].result is not Result.FAIL and not pending:
             selected = [one["name"] for one in self._listed() or () if one.get("current")]
             done = self.run("pulumi", "stack", "rm", self.copy.name, "--yes", "--non-interactive")
             for name in selected:  # `stack rm` unselects the selected stack, whichever it removes
@@ -362,7 +382,7 @@ class Live:
             else:
                 self.copy.file.unlink(missing_ok=True)
         leftovers = ", ".join(one.what for one in self.state.leftovers[before:])
-        self.record("nothing-left", leftovers, detail="; ".join(skipped), reached=not skipped)
+        self._removed("nothing-left", leftovers, detail="; ".join(skipped))
 
     @property
     def manifest(self) -> Manifest:
@@ -390,6 +410,11 @@ class Live:
     def _need(self, name: str, failed: str, *, detail: str = "", reached: bool = True) -> None:
         if not self.record(name, failed, detail=detail, reached=reached):
             raise StoppedError
+
+    def _removed(self, name: str, failed: str, *, detail: str = "") -> bool:
+        # A removal is not proven if nothing was deployed, nor if `detail` says what is unknown.
+        detail = detail if self.is_confirmed else NOTHING
+        return self.record(name, failed, detail=detail, reached=not detail)
 
     def _passed(self, name: str) -> bool:
         return name in self.state.outcomes and self.state.outcomes[name].result in (Result.PASS, Result.ACCEPTED)
