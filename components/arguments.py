@@ -168,7 +168,7 @@ class VaultAppRoleDict(TypedDict):
     server_file: NotRequired[str]
     """File with the server's secret id; by default login/server in the local server's `folder`."""
     rotator_file: NotRequired[str]
-    """File with the rotator's secret id; by default login/rotator in that folder."""
+    """File with the rotator's secret id; by default login/rotator in the local server's `folder`."""
     wrapped: NotRequired[bool]
     """Whether the server's file contains a wrapping token, which is valid for one start."""
     networks: NotRequired[Sequence[str]]
@@ -192,7 +192,7 @@ class VaultJwtDict(TypedDict):
     server_file: NotRequired[str]
     """File with the server's token; by default login/server in the local server's `folder`."""
     rotator_file: NotRequired[str]
-    """File with the rotator's token; by default login/rotator in that folder."""
+    """File with the rotator's token; by default login/rotator in the local server's `folder`."""
 
 
 class VaultKubernetesDict(TypedDict):

@@ -11,7 +11,7 @@ from policies.plan import Environment, Finding, Plan, Resource
 from policies.rule import Rule, rules
 
 # Version of the evidence's format; readers reject others.
-FORM = 1
+FORM = 2
 
 
 class Verdict(StrEnum):

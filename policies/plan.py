@@ -226,7 +226,7 @@ def plan_of_preview(text: str) -> Plan:
                 provider=(new.get("provider") or "").rpartition("::")[0].rpartition("::")[2],
             )
     if not urn or outputs is None:
-        raise NoPlanError(f"rules judge the events of a preview that succeeded: {_STREAM}")
+        raise NoPlanError(f"the text has no events of a preview that succeeded: {_STREAM}")
     stack, project = urn.split(":", 3)[2], urn.split("::")[1]
     return plan_from(found.values(), judged(outputs), project=project, stack=stack)
 

@@ -70,8 +70,8 @@ def problems(source: Path, tag: str) -> Iterator[str]:
     if not notes(source, tag):
         yield f"CHANGELOG.md: no section {tag.removeprefix('v')} [release-notes]"
         yield (
-            f"the section must begin with: ## [{tag.removeprefix('v')}] - YYYY-MM-DD\n    -> rename the section "
-            "Unreleased"
+            f"    the section must begin with: ## [{tag.removeprefix('v')}] - YYYY-MM-DD\n"
+            "    -> rename the section Unreleased"
         )
 
 

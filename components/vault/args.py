@@ -106,7 +106,7 @@ class AppRoleLogin:
     server_file: str | None = None
     """File with the server's secret id; by default login/server in the local server's `folder`."""
     rotator_file: str | None = None
-    """File with the rotator's secret id; by default login/rotator in that folder."""
+    """File with the rotator's secret id; by default login/rotator in the local server's `folder`."""
     wrapped: bool = False
     """Whether the server's file contains a wrapping token, which is valid for one start."""
     networks: Sequence[pulumi.Input[str]] = ()
@@ -131,7 +131,7 @@ class JwtLogin:
     server_file: str | None = None
     """File with the server's token; by default login/server in the local server's `folder`."""
     rotator_file: str | None = None
-    """File with the rotator's token; by default login/rotator in that folder."""
+    """File with the rotator's token; by default login/rotator in the local server's `folder`."""
 
 
 @dataclass(frozen=True, kw_only=True)

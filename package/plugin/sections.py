@@ -481,7 +481,7 @@ class VaultAppRole(TypedDict):
     server_file: NotRequired[str]
     """File with the server's secret id; by default login/server in the local server's `folder`."""
     rotator_file: NotRequired[str]
-    """File with the rotator's secret id; by default login/rotator in that folder."""
+    """File with the rotator's secret id; by default login/rotator in the local server's `folder`."""
     wrapped: NotRequired[bool]
     """Whether the server's file contains a wrapping token, which is valid for one start."""
     networks: NotRequired[list[str]]
@@ -505,7 +505,7 @@ class VaultJwt(TypedDict):
     server_file: NotRequired[str]
     """File with the server's token; by default login/server in the local server's `folder`."""
     rotator_file: NotRequired[str]
-    """File with the rotator's token; by default login/rotator in that folder."""
+    """File with the rotator's token; by default login/rotator in the local server's `folder`."""
 
 
 class VaultKubernetes(TypedDict):

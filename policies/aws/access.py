@@ -377,7 +377,8 @@ RULES = (
     ),
     Rule(
         name="aws-least-privilege",
-        sentence="A role's own policy names each right: no wildcard in an action or ARN, and no List action.",
+        sentence="A role's own policy names each right: no wildcard in an action or ARN, and no List action. "
+        "No other policy grants it rights.",
         controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a program has only the rights that it needs"),
         limitation="The rule does not check whether a named action is needed: tests/unit/golden/aws-roles.txt gives "
         "the purpose of each.",

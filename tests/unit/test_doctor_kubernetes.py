@@ -1,6 +1,7 @@
 """Doctor with scripted answers of an API server. tests/stacks/test_staging.py uses a real one."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -201,6 +202,7 @@ def test_a_fault_is_found_by_its_check(plant: Callable[[Answers], object], check
     assert faults <= {check, "server's rights", "rotator's rights", "others' rights"}
     assert words in found[check].value
     assert found[check].remedy
+    assert not re.search(r"\{\w+\}", found[check].remedy), "a placeholder"
 
 
 @pytest.mark.parametrize(("plant", "unknown"), [

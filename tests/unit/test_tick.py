@@ -496,17 +496,17 @@ def fail(error: Exception) -> tuple[Replica, ...]:
     raise error
 
 
-@pytest.mark.parametrize("error", [
-    pytest.param(UnreachableError("nobody listens", remedy="start it", code="test"), id="not there"),
-    pytest.param(RefusedError("wrong password", remedy="secretops rotate mqtt", code="test"), id="refuses"),
+@pytest.mark.parametrize(("error", "remedy"), [
+    (UnreachableError("nobody listens", remedy="start it", code="test"), "start it"),
+    (RefusedError("wrong password", remedy="correct the password", code="test"), "secretops rotate mqtt; and"),
 ])  # fmt: skip
 def test_status_reports_a_failed_login_at_the_broker(
-    stack: Stack, broker: InMemoryBroker, error: SecretopsError
+    stack: Stack, broker: InMemoryBroker, error: SecretopsError, remedy: str
 ) -> None:
     broker.reports = lambda: fail(error)
     row = next(one for one in status(stack.session()) if one.name == "mqtt")
     assert (row.status, row.reasons, row.replicas) == (Status.ATTENTION, (LOGIN_FAILED,), None)
-    assert row.notes[0].startswith(f"{error.what}: {error.remedy}")
+    assert row.notes[0].startswith(f"{error.what}: {remedy}")
 
 
 def test_status_is_verified_when_only_the_reports_cannot_be_read(stack: Stack, broker: InMemoryBroker) -> None:

@@ -268,7 +268,8 @@ def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
         yield f"- **{sign}** {code(stack)} {at}: {effect} {actions}{who}{on}{CONDITIONS[each.conditions]}"
     yield from _more(len(every) - STATEMENTS, "- ")
     if unread := sum(one.unread for one in stacks):
-        yield from ("", f"{unread} policies or roles are known only after the deployment.")
+        allows = _number(unread, "policy or role allows", "policies or roles allow")
+        yield from ("", f"{allows} rights that are known only after the deployment.")
 
 
 def _of_itself(statement: Statement, resource: str) -> Statement:

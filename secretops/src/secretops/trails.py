@@ -40,7 +40,7 @@ class Access:
     # Whether the stack, or the platform itself, permits this reader.
     declared: bool
     # Id of the event, if the trail may report an event twice, such as the steps of a write. Never an id that a
-    # client chose.
+    # client chose, except in secretops' own records, whose writer could as well omit them.
     event: str = ""
     # Whether the record contains the value. The trail then needs the same protection as the store.
     holds_value: bool = False

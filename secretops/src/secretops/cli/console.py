@@ -148,7 +148,7 @@ class Printer:
         self._name, self._indent = stream, indent
 
     def print(self, text: str = "", *, style: str = "", styled: int | None = None) -> None:
-        """Print a line. `style` applies to all of it, or to its first `styled` characters."""
+        """Print lines, folded. `style` applies to all of it, or to its first `styled` characters."""
         text = "\n".join(_fold(line, self._indent) for line in text.split("\n"))
         stream = getattr(sys, self._name)
         _write(stream, text[:styled], style)
@@ -248,9 +248,13 @@ def print_table(
     drop: Sequence[str] = (),
     folds: bool = False,
 ) -> None:
-    """Print columns. On a narrow terminal, each row continues on further lines."""
-    # That is the last resort: before it, `cut` shortens cells, and the columns of `drop` are omitted one by one. With
-    # `folds` the last column is a text that may continue on further lines.
+    """Print columns. On a narrow terminal, `cut` shortens cells, columns of `drop` are omitted one by one, and at last
+    each row continues on further lines.
+
+    With `folds`, the last column is a text that may continue on further lines. A pipe gets whole cells and all columns.
+    """
+    if not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
+        cut, drop = {}, ()
     table = zip(*((_cell(each) for each in row) for row in (headings, *rows)), strict=True)
     columns = _narrowed(dict(zip(headings, map(list, table), strict=True)), cut or {}, drop, folds=folds)
     widths = _widths(columns, folds=folds)

@@ -9,6 +9,9 @@ from typing import Protocol
 
 DONE = "done"
 
+# Step of a purge.
+PURGE = "purge"
+
 # Maximum characters of an actor. Some stores write the whole entry into a label of 256 characters.
 LONGEST_ACTOR = 60
 

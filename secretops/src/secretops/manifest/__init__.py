@@ -193,7 +193,7 @@ class Manifest(Model):
     ]
     broker: Broker
     secrets: tuple[Secret, ...]
-    # Seconds for which readers may use the previous version after a publish.
+    # Seconds for which readers may use the previous version after the new one is delivered.
     grace_seconds: types.Grace
     # Number of servers expected to report their version. None if MCP clients start servers.
     replicas: types.Replicas | None = None

@@ -50,7 +50,6 @@ def _explain(detail: ErrorDetails) -> str:
     match detail["type"]:
         case "refused":
             what, rule = context["shown"] or what, str(context["rule"])
-            rule = rule if " must " in rule else f"the value must be {rule}"
         case "union_tag_invalid":
             what, rule = f"kind {_value(context['tag'])}", _one_of(context["expected_tags"])
         case "literal_error" | "enum":

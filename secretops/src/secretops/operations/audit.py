@@ -223,6 +223,8 @@ def _count(rows: dict[_Key, Row], access: Access, *, is_new: bool) -> None:
     did = (access.secret, access.operation, access.allowed, access.value_returned, access.changed)
     key: _Key = (access.reader, *did)
     alarming = (access.value_returned or access.changed) and not access.declared
+    if key not in rows and not is_new:
+        return
     if key not in rows and len(rows) >= (2 * MOST_ROWS if alarming else MOST_ROWS):
         key = (OTHERS[access.declared], *did)
     if (row := rows.get(key)) is None:

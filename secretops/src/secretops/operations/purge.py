@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
-from secretops.engine.journal import DONE, Entry
+from secretops.engine.journal import DONE, PURGE, Entry
 from secretops.engine.ports import NamedKey
 from secretops.engine.state import Version
 from secretops.errors import SecretopsError, UsageError
@@ -13,7 +13,6 @@ from secretops.manifest import OwnedAgent, SecretKind
 from secretops.operations import broker
 from secretops.operations.rotators import agent_key
 from secretops.operations.session import Session, is_name, known_versions
-from secretops.operations.status import PURGE
 
 
 def purge(
@@ -33,7 +32,7 @@ def purge(
         found = {name: known_versions(session, name).living for name in stored if only in (None, name)}
         if users := [user for name in found for user in _users_left(session, name)]:
             address = f"{session.manifest.broker.host}:{session.manifest.broker.port}"
-            notify(f"broker {address} keeps its users {', '.join(users)}: remove them there with your own admin")
+            notify(f"broker {address} may keep the users {', '.join(users)}: remove them there with your own admin")
         if destroy:
             if only is None:
                 if removed := broker.remove(session.manifest):
@@ -59,7 +58,8 @@ def _users_left(session: Session, name: str) -> tuple[str, ...]:
     secret = next((one for one in session.manifest.secrets if one.name == name and one.kind.alternates), None)
     if secret is None or session.manifest.broker.embedded:
         return ()
-    return tuple(sorted({one.user for one in known_versions(session, name).all if one.user in secret.users}))
+    # A discarded version may have created the other user of the two.
+    return secret.users if any(one.user in secret.users for one in known_versions(session, name).all) else ()
 
 
 def _delete_agent_keys(

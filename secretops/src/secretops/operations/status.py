@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from secretops.engine.decisions import Reason, due_at, findings
-from secretops.engine.journal import DONE, Entry
+from secretops.engine.journal import DONE, PURGE, Entry
 from secretops.engine.state import Replica, Version, Versions
 from secretops.errors import ExitCode, RefusedError, SecretopsError
 from secretops.manifest import Secret
@@ -27,9 +27,6 @@ NO_SECRETS = (external_certificates.NAME, PUBLIC_LINES)
 # Reasons in addition to those of `engine.decisions`.
 LOST, STEP_FAILED, DRIFT, UNREADABLE = "values-lost", "step-failed", "delivery-drift", "unreadable"
 LOGIN_FAILED = "login-failed"
-
-# Step of a purge in a journal.
-PURGE = "purge"
 REASONS = (*(reason.value for reason in Reason), LOST, STEP_FAILED, LOGIN_FAILED, DRIFT, UNREADABLE, ORPHANED)
 
 
@@ -150,8 +147,8 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     except SecretopsError as error:
         failures.append(error)
         return replace(row, status=Status.UNREADABLE, notes=(_note(error),), reasons=(UNREADABLE,))
-    refused: list[SecretopsError] = []
-    replicas = broker_access.replicas(session, secret, facts.versions, failed=refused.append)
+    login_errors: list[SecretopsError] = []
+    replicas = broker_access.replicas(session, secret, facts.versions, failed=login_errors.append)
     facts = replace(facts, replicas=replicas or ())
     current = facts.versions.current
     unread: list[SecretopsError] = []
@@ -170,13 +167,13 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     failed = None if unread else read(lambda: last_failure(session, secret, current))
     if failed:
         notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}")
-    notes += [_login_note(error, secret) for error in refused]
+    notes += [_login_note(error, secret) for error in login_errors]
     if drift := read(lambda: session.store.delivery_drift(secret.name)):
         notes.append(drift)
     if secret.agent and current and not current.verified:
         notes.append("this key was published untested")
     notes += [_note(error) for error in unread]
-    others = ((gone, LOST), (failed, STEP_FAILED), (refused, LOGIN_FAILED), (drift, DRIFT), (unread, UNREADABLE))
+    others = ((gone, LOST), (failed, STEP_FAILED), (login_errors, LOGIN_FAILED), (drift, DRIFT), (unread, UNREADABLE))
     reasons = (*(finding.reason for finding in found), *(reason for is_so, reason in others if is_so))
     result = Status.WAITING
     if any(finding.needs_a_person for finding in found) or any(is_so for is_so, _ in others):

@@ -33,16 +33,12 @@ _NO_TABLE = ErrorTemplate(
     "pulumi up; after the next read of a secret the table may take 15 minutes",
     "audit-log-missing",
 )
-# "{name}" is "workspace" and its id, so that "--{name}" is the option.
-_EXPORT = (
-    "az monitor log-analytics query --{name} --analytics-query AZKVAuditLogs --timespan P30D > rows.json, then: "
-    "secretops audit rows.json"
-)
 _REJECTED = ErrorTemplate(
     StoreError,
     "{name} rejects the query ({code})",
     "the query must match the table: secretops uses the columns of Microsoft's reference",
-    f"{_EXPORT}; and report this error to the maintainers",
+    "report this error to the maintainers; meanwhile save the rows of AZKVAuditLogs and AzureDiagnostics as JSON (az "
+    "monitor log-analytics query), then: secretops audit FILE",
     "audit-query-rejected",
 )
 # Kusto's error codes: no table of a union exists (SEM0529), or a name is unknown (SEM0100). Microsoft does not document
@@ -120,7 +116,7 @@ class Workspace:
             raise kind(
                 f"{self._name}: the answer for {what} is incomplete ({lacking[0]})",
                 rule="an audit must read every row of the period",
-                remedy=f"pass a later --since; or {_EXPORT.format(name=self._name)}",
+                remedy="pass a later --since",
                 code="audit-log-incomplete",
             )
         return [dict(zip(table.columns, row, strict=True)) for table in tables or () for row in table.rows]

@@ -192,8 +192,8 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         if _differ(secrets_of(service), self._with(secret, service, wanted)):
             return "not delivered: secretops tick"
         outdated = self._rollout.outdated_tasks(service)
-        tasks = counted(outdated, "task", "tasks")
-        return f"{tasks} of service {name} with another list of secrets" if outdated else None
+        tasks = counted(outdated, "task still has", "tasks still have")
+        return f"service {name}: {tasks} another list of secrets" if outdated else None
 
     def _write_delivery(
         self, secret: str, state: SecretState, current: Version, chosen: Version | None, _now: datetime

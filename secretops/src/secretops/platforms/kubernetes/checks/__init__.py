@@ -221,9 +221,9 @@ def account_rights(cluster: Cluster, account: str) -> Result:
         wrong.append(f"{account} may {_words(more)}")
     return judge(
         wrong,
-        f"{account} must have only these of the rights that doctor checks: {_words(declared)}",
+        f"{account} must have exactly these of the rights that doctor checks: {_words(declared)}",
         "pulumi up grants missing rights; to find the bindings of other rights: kubectl get "
-        "rolebindings,clusterrolebindings -A -o wide | grep {account}",
+        f"rolebindings,clusterrolebindings -A -o wide | grep {account}",
         f"{account} {exactly}",
     )
 
