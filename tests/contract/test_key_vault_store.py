@@ -286,7 +286,7 @@ def test_edit_during_a_publish_is_reported_once_and_kept(place: LiveVault, caplo
     with caplog.at_level(logging.WARNING):
         place.open().publish("it", V[2], NOW)
     assert place.delivered() == dict(new), "no write is refused for what came in between"
-    reported = re.search(r"version (\w+) of another author", caplog.text)
+    reported = re.search(r"version (\w+), which secretops did not write", caplog.text)
     assert reported
     assert "typed-by-a-person" in (place.client.get_secret("it", reported[1]).value or "")
     caplog.clear()

@@ -31,7 +31,9 @@ def place(tmp_path: Path) -> InMemory:
     return in_memory(tmp_path)
 
 
-@pytest.mark.parametrize(("state", "standing"), [("rollback_completed", "not delivered"), ("paused", "1 task ")])
+@pytest.mark.parametrize(
+    ("state", "standing"), [("rollback_completed", "not delivered"), ("paused", "1 task still has")]
+)
 def test_failed_update_leaves_the_version_undelivered(place: InMemory, state: str, standing: str) -> None:
     publish(place, V[1])
     running = [task["ID"] for task in place.tasks() if task["DesiredState"] == "running"]
@@ -43,7 +45,7 @@ def test_failed_update_leaves_the_version_undelivered(place: InMemory, state: st
     assert current
     assert (current.id, current.published) == (V[2], None)
     assert [task["ID"] for task in place.tasks() if task["DesiredState"] == "running"] == running
-    assert (store.delivery_drift("it") or "").startswith(standing)
+    assert standing in (store.delivery_drift("it") or "")
     place.engine.verdict = lambda _spec: "completed"
     mended = publish(place, V[3])
     assert place.delivered() == dict(mended)
