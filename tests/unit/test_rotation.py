@@ -128,7 +128,7 @@ def test_a_user_that_an_operator_put_is_proven_and_published_and_never_set(memor
     assert in_memory(memory, target, version(Stage.CURRENT, "somebody"), left).advance().id == left.id
     assert target.calls == [("verify", "somebody")] * 2
     target.refuses.clear()
-    rotation(memory, target).advance()
+    rotation(memory, target, now=NOW + GRACE).advance()
     assert target.news == [True], "the first generated one after it is created as new"
 
 
@@ -173,7 +173,7 @@ def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
     pytest.param(version(Stage.CURRENT, "a", days_ago=0), PREVIOUS, True, id="the grace has begun"),
     pytest.param(UNDELIVERED, PREVIOUS, True, id="the current one is not delivered"),
     pytest.param(UNDELIVERED, version(Stage.PREVIOUS, "b", retired=True), False, id="the previous one is retired"),
-    pytest.param(UNDELIVERED, version(Stage.PREVIOUS, "an operator's"), False, id="its user is an operator's"),
+    pytest.param(UNDELIVERED, version(Stage.PREVIOUS, "an operator's"), True, id="its user is an operator's"),
 ])  # fmt: skip
 def test_password_stays_while_readers_may_use_it(
     memory: Memory, current: Version, previous: Version, waits: bool
@@ -182,6 +182,17 @@ def test_password_stays_while_readers_may_use_it(
     with pytest.raises(GraceError) if waits else contextlib.nullcontext():
         in_memory(memory, target, previous, current).advance()
     assert target.calls == ([] if waits else [("apply", "b"), ("verify", "b")])
+
+
+@pytest.mark.parametrize(
+    ("user", "supplied", "waits"), [("own", "own", False), ("own", "other", True), ("b", "b", True)]
+)
+def test_only_an_operators_user_may_be_supplied_again_within_its_grace(
+    memory: Memory, user: str, supplied: str, waits: bool
+) -> None:
+    made = in_memory(memory, StandInTarget(), version(Stage.PREVIOUS, user), UNDELIVERED)
+    with pytest.raises(GraceError) if waits else contextlib.nullcontext():
+        made.respect_grace(supplied)
 
 
 def test_a_pending_version_for_the_user_in_use_is_never_applied(memory: Memory) -> None:

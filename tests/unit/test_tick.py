@@ -15,6 +15,7 @@ from types import FrameType
 import pytest
 
 from secretops.engine.decisions import Reason
+from secretops.engine.rotator import GraceError
 from secretops.engine.state import Replica, Stage, Versions
 from secretops.errors import (
     ExitCode,
@@ -232,6 +233,43 @@ def test_rotate_retires_the_user_it_replaces_before_it_makes_another(stack: Stac
     with pytest.raises(RefusedError):
         stack.rotate()
     assert broker.passwords.get("user-a") != replaced
+
+
+def test_own_user_stays_known_until_its_grace_is_over_and_is_named_when_retired(stack: Stack, tmp_path: Path) -> None:
+    stack.manifest = stack.manifest.model_copy(update={"grace_seconds": 3600})
+    before = stack.put("mqtt", FIRST_ADMIN, force=True)
+    stack.skip_grace()
+    stack.rotate()
+    for again in (stack.rotate, functools.partial(stack.put, "mqtt", stack.credential())):
+        with pytest.raises(GraceError, match="user boss was replaced"):
+            again()
+    exposed = open_incident(stack.session(), "mqtt", since=None, to=tmp_path).exposed
+    assert before.id in [one.id for one in exposed]
+    stack.skip_grace()
+    assert f"retired {before.id} (kept your user boss)" in of(stack.tick(), "mqtt").done
+    assert open_incident(stack.session(), "mqtt", since=None, to=tmp_path).retired_users == ("boss",)
+
+
+@pytest.mark.parametrize("command", ["rotate", "rotate --now", "put", "put --now"])
+def test_command_that_retires_an_own_user_says_that_it_kept_it(stack: Stack, command: str) -> None:
+    before, printed, now = stack.put("mqtt", FIRST_ADMIN, force=True), list[str](), command.endswith("--now")
+    stack.rotate()
+    if not now:
+        stack.skip_grace()
+    if command.startswith("put"):
+        put.put(stack.session(), "mqtt", stack.credential(), force=now, notify=printed.append)
+    else:
+        rotate(stack.session(), "mqtt", force=now, notify=printed.append, sleep=stack.clock.skip)
+    assert printed == ["kept your user boss"]
+    journal = (stack.root / "log" / "rotation.jsonl").read_text().splitlines()
+    assert [line for line in journal if before.id in line and '"retire"' in line]
+
+
+def test_own_user_may_be_put_back_within_the_grace(stack: Stack) -> None:
+    stack.put("mqtt", FIRST_ADMIN, force=True)
+    stack.rotate()
+    stack.put("mqtt", FIRST_ADMIN)
+    assert stack.delivered() == FIRST_ADMIN
 
 
 def test_rotate_waits_a_whole_second_at_least_when_it_waits(stack: Stack) -> None:

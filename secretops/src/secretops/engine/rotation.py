@@ -75,11 +75,18 @@ class Rotation(Rotator):
         version = self.versions.pending
         return version if version and version.id == token else None
 
-    def respect_grace(self) -> None:
+    def respect_grace(self, supplied: str | None = None) -> None:
+        """Raise GraceError during the grace period, unless an operator supplies the previous user again."""
         previous = self.versions.previous
-        if previous and previous.user in self.secret.users:
+        if previous is None:
+            return
+        if previous.user in self.secret.users:
             rule = "a user gets a new password once the grace period of its readers is over"
-            self.check_grace(f"user {previous.user}", rule=rule)
+        elif previous.user == supplied:
+            return
+        else:  # the user keeps its password, but the next version removes the previous one from the store
+            rule = "a version stays in the store until the grace period of its readers is over"
+        self.check_grace(f"user {previous.user}", rule=rule)
 
     def apply(self, version: Version, *, force: bool = False) -> None:
         """Set the pending password at the broker. Without `force`, raises UserTakenError for an existing user if the

@@ -32,7 +32,7 @@ class GraceError(SecretopsError):
         super().__init__(
             f"{secret}: {old} was replaced, and may be in use until {until:%H:%M:%S} UTC",
             rule=rule,
-            remedy=f"wait until {until:%Y-%m-%d %H:%M:%S} UTC; or add --now, which disconnects the readers",
+            remedy=f"wait until {until:%Y-%m-%d %H:%M:%S} UTC; or add --now, which may disconnect the readers",
             code="grace-not-over",
         )
 

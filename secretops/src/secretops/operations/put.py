@@ -16,7 +16,7 @@ from secretops.errors import SecretopsError, StoreError, UnreachableError, Usage
 from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, Broker, Manifest, OwnedAgent, Secret, SecretKind
 from secretops.operations.broker_access import hint
 from secretops.operations.certificate import prove, requires_certificate
-from secretops.operations.rotators import rotation
+from secretops.operations.rotators import kept_user, rotation
 from secretops.operations.session import Session, exclusive
 from secretops.stores import env_file
 from secretops.targets import open_agent, open_target
@@ -56,15 +56,23 @@ def put(
         check_untested(session.manifest, secret)
     check_fields(secret, value)
     with exclusive(session, secret, f"put {name}", notify, force=force):
-        return supply(session, secret, value, force=force, untested=untested)
+        return supply(session, secret, value, force=force, untested=untested, notify=notify)
 
 
-def supply(session: Session, secret: Secret, value: Value, *, force: bool = False, untested: bool = False) -> Version:
+def supply(
+    session: Session,
+    secret: Secret,
+    value: Value,
+    *,
+    force: bool = False,
+    untested: bool = False,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Version:
     """Test and publish a value with valid fields, under the caller's lease. Raises the errors of `put`."""
     expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
     proven = not untested and not secret.kind.alternates and prove_value(session, secret, value)
     if secret.kind.alternates:
-        _retire_previous(session, secret, value, force=force)
+        _retire_previous(session, secret, value, force=force, notify=notify)
     before = session.store.versions(secret.name)
     version = publish(session, secret, value, verified=proven or secret.kind.alternates, expires=expires)
     if force and secret.kind.alternates:
@@ -147,11 +155,13 @@ def publish(
     return version.at(stage=Stage.CURRENT, published=now)
 
 
-def _retire_previous(session: Session, secret: Secret, value: Value, *, force: bool) -> None:
+def _retire_previous(
+    session: Session, secret: Secret, value: Value, *, force: bool, notify: Callable[[str], None]
+) -> None:
     # The new version will remove the previous version from the store.
     made = rotation(session, secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
     if not force:
-        made.respect_grace()
+        made.respect_grace(value["username"])
     prove_value(session, secret, value)
     facts = session.facts(secret, versions=made.versions)
     previous = facts.versions.previous
@@ -159,6 +169,8 @@ def _retire_previous(session: Session, secret: Secret, value: Value, *, force: b
         return
     if force or retire_due(facts, session.clock()):
         made.retire(previous)
+        if kept := kept_user(secret, previous):
+            notify(kept)
 
 
 def check_kind(secret: Secret) -> None:

@@ -11,7 +11,7 @@ from secretops.engine.state import Version
 from secretops.errors import UsageError
 from secretops.manifest import Secret, SecretKind
 from secretops.operations.broker_access import facts_for_retiring
-from secretops.operations.rotators import advance, recover, rotation
+from secretops.operations.rotators import advance, kept_user, recover, rotation
 from secretops.operations.session import Session, exclusive
 
 # Longest wait for readers of the previous version, and the pause between two reads of servers' reports.
@@ -29,8 +29,8 @@ def rotate(
     """Publish a new version of `name` and return it. If a rotation was interrupted, finish that one instead.
 
     While readers may use the previous version, waits up to MAX_WAIT_SECONDS for the grace period to end, or raises
-    GraceError. If `force` is set, it does not wait, takes over a user that exists before the first version, and sets
-    broken files aside: `notify` gets a line per file. Raises WaitingError, LeaseHeldError, and the steps' errors.
+    GraceError. With `force`, it does not wait, takes over a user that exists before the first version, and sets broken
+    files aside. `notify` gets a line per file or own user. Raises WaitingError, LeaseHeldError, and the steps' errors.
     """
     secret = session.secret(name)
     if not secret.is_made:
@@ -50,6 +50,8 @@ def rotate(
                 _await_grace(session, secret, made, notify, sleep)
             if force or retire_due(facts_for_retiring(session, secret, made.versions), session.clock()):
                 made.retire(previous)
+                if kept := kept_user(secret, previous):
+                    notify(kept)
         return advance(session, secret, made, force=force)
 
 

@@ -75,6 +75,12 @@ def advance(session: Session, secret: Secret, made: Rotator | None = None, *, fo
     return version
 
 
+def kept_user(secret: Secret, retired: Version) -> str:
+    """Return a line about the operator's own user, or an empty text."""
+    theirs = secret.kind.alternates and retired.user not in secret.users
+    return f"kept your user {retired.user}" if theirs else ""
+
+
 def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None:
     """Finish an interrupted rotation of `secret`. If the broker refuses a password that no reader has yet, set the
     password again.

@@ -15,7 +15,7 @@ from secretops.errors import AttentionError, ExitCode, RefusedError, SecretopsEr
 from secretops.manifest import OwnedAgent, Secret, SecretKind
 from secretops.operations import external_certificates
 from secretops.operations.broker_access import facts_for_retiring
-from secretops.operations.rotators import advance, agent_key, recover, rotator
+from secretops.operations.rotators import advance, agent_key, kept_user, recover, rotator
 from secretops.operations.session import Session
 from secretops.platform import PUBLIC_LINES
 from secretops.targets import open_target
@@ -124,8 +124,8 @@ def _act(session: Session, secret: Secret, action: Action, versions: Versions) -
     if previous is None:
         raise SecretopsError(f"{secret.name}: nothing to retire", code="retire-nothing")
     made.retire(previous)
-    is_theirs = secret.kind.alternates and previous.user not in secret.users
-    return f"retired {previous.id}" + (f" (kept your user {previous.user})" if is_theirs else ""), made.versions
+    kept = kept_user(secret, previous)
+    return f"retired {previous.id}" + (f" ({kept})" if kept else ""), made.versions
 
 
 def _verify_current(session: Session, secret: Secret, versions: Versions) -> list[str]:
