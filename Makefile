@@ -159,6 +159,7 @@ prose: setup
 scan: setup
 	@$(BIN)/python tools/scan.py
 
-clean: down
+clean:
+	@[ ! -x $(BIN)/secretops ] || $(BIN)/python -m tools.before_clean $(STACK)
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,7 +14,11 @@ import pytest
 
 from bench.__main__ import PARTS
 from components.settings.section import PROJECT_FOLDER
+from secretops.broker import process
+from secretops.broker.users import create_first_admin
 from secretops.errors import ExitCode
+from tests.real.ports import free_port
+from tools import before_clean
 
 pytestmark = pytest.mark.real
 
@@ -29,14 +33,14 @@ exit 9
 class Folder:
     path: Path
 
-    def make(self, *words: str, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE) -> str:
-        """Run `make`, and return its standard error. It must exit with 2, as make does after any error."""
+    def make(self, *words: str, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE, code: int = 2) -> str:
+        """Run `make`, and return its standard error. It must exit with `code`; make exits with 2 after any error."""
         inherited = {name: text for name, text in os.environ.items() if not name.startswith(("MAKE", "PULUMI", "CI"))}
         done = subprocess.run(
             ["make", "--no-print-directory", f"PYTHON={self.path / 'python'}", *words], cwd=self.path, env=inherited,
             stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
-        assert done.returncode == ExitCode.USAGE, done.stderr
+        assert done.returncode == code, done.stderr
         return done.stderr
 
     @property
@@ -90,3 +94,31 @@ def test_make_bench_names_a_part_that_there_is_not_before_it_sets_anything_up(fo
     output = folder.make("bench", "PART=preview nosuch")
     assert output.startswith(f"nosuch: not a part; the parts are {', '.join(PARTS)}\n")
     assert not folder.has_begun
+
+
+def test_make_clean_runs_nothing_that_fails_without_the_stack(folder: Folder) -> None:
+    programs = folder.path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name, text in (("secretops", "exit 2"), ("python", 'echo "$*" > called')):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    folder.make("clean", "STACK=nosuch", code=ExitCode.DONE)
+    assert (folder.path / "called").read_text() == "-m tools.before_clean nosuch\n"
+    assert not programs.exists()
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_the_default_brokers_stop_needs_no_stack(
+    runs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A shell may still export the name of a removed stack."""
+    home = tmp_path / ".coreflux-mcp" / "broker"
+    monkeypatch.setattr(before_clean, "ROOT", tmp_path)
+    (tmp_path / "Pulumi.yaml").write_text("name: another\nruntime: python\n")
+    monkeypatch.chdir(tmp_path)
+    if runs:
+        assert create_first_admin(home) is not None
+        process.start(home, "localhost", free_port())
+    assert before_clean.main("nosuch") == ExitCode.DONE
+    assert ("the embedded broker is stopped" if runs else "nothing to stop") in capsys.readouterr().out
+    assert process.running(home) is None

@@ -60,14 +60,13 @@ def _foreign(broker: Broker, home: Path) -> SecretopsError:
 
 
 def stop(manifest: Manifest) -> str:
-    """Stop the embedded broker. Raises SecretopsError if something else listens at the address."""
+    """Stop the embedded broker, and return a message, which also names another listener at the address."""
     broker = manifest.broker
     if not broker.embedded:
         return "this stack has no embedded broker; nothing to stop"
-    home = _home(manifest)
-    text = _stop(home)
+    text = _stop(_home(manifest))
     if text == NOT_RUNNING and _is_taken(broker):
-        raise _foreign(broker, home)
+        return f"{text}; another process listens at {broker.host}:{broker.port}"
     return text
 
 
