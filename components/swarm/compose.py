@@ -156,12 +156,16 @@ def _update(update: Update) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print the JSON for `secretops export`. Exit with 2 for an invalid stack file."""
+    """Print the JSON for `secretops export`. Exit with 2 for an invalid stack file, or with its error as JSON."""
     try:
         file = StackFile.read(Path(sys.argv[1]))
         settings = Settings.parse(file.stack, file.entries, encrypted=file.encrypted, others=file.others)
         print(json.dumps(compose(settings)))  # noqa: T201 - for secretops
-    except (StackFileError, ConfigurationError, UsageError) as error:
+    except UsageError as error:
+        parts = {name: getattr(error, name) for name in ("what", "rule", "remedy", "code")}
+        print(json.dumps({"error": parts}))  # noqa: T201 - for secretops
+        sys.exit(int(ExitCode.USAGE))
+    except (StackFileError, ConfigurationError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - for secretops
         sys.exit(int(ExitCode.USAGE))
 

@@ -120,6 +120,13 @@ def test_unknown_stack_is_reported_with_the_known_ones() -> None:
         export.load_program(None)
 
 
+def test_a_stack_that_is_not_on_a_swarm_is_refused_with_one_code() -> None:
+    with pytest.raises(UsageError) as refused:
+        export.load_program("dev")
+    assert refused.value.code == "export-needs-swarm"
+    assert str(refused.value).count("[") == str(refused.value).count("-> ") == 1
+
+
 def test_export_writes_the_folder_and_prints_the_next_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: export.Program
 ) -> None:

@@ -80,6 +80,8 @@ def load_program(stack: str | None) -> Program:
                 remedy=f"run the project's own secretops: {project}/.venv/bin/secretops export",
                 code="program-missing",
             )
+        if done.stdout:
+            raise UsageError(**json.loads(done.stdout)["error"])
         raise UsageError(
             done.stderr.strip() or f"{file.name}: the program printed nothing",
             rule="the stack file must pass the program's checks",
