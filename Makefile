@@ -16,7 +16,7 @@ help:
 	@echo "make up         set up, deploy the stack $(STACK), rotate secrets, print the status"
 	@echo "make down       stop the broker that make up started"
 	@echo "make preview    show what make up changes, check the policies, estimate the cost"
-	@echo "make live       prove a stack in your account, on a throwaway copy; write a report"
+	@echo "make live       prove a stack in an account, on a throwaway copy; write a report"
 	@echo "make image      build the image of the launcher and the rotator"
 	@echo "make sbom       list the contents of that image in dist/sbom.cdx.json"
 	@echo "make lambda     build the package of the rotation functions of AWS"
@@ -51,8 +51,10 @@ up preview: export PULUMI_CONFIG_PASSPHRASE :=
 endif
 
 stack-file:
-	@[ -f Pulumi.$(STACK).yaml ] || { echo "Pulumi.$(STACK).yaml does not exist; existing stack files:" Pulumi.*.yaml >&2; \
-	  echo "-> run make with STACK= and one of these, or copy a file of examples/ to Pulumi.$(STACK).yaml" >&2; exit 2; }
+	@[ -f Pulumi.$(STACK).yaml ] || { { \
+	  echo "Pulumi.$(STACK).yaml does not exist; existing stack files:" Pulumi.*.yaml; \
+	  echo "-> run make with STACK= and one of these, or copy a file of examples/ to Pulumi.$(STACK).yaml"; \
+	  } | fold -s -w 80 >&2; exit 2; }
 
 # Pulumi's own error does not name YES=1. Pulumi prompts if stdin and stdout are a terminal, unless its variable is set.
 answerable: stack-file
@@ -60,7 +62,8 @@ ifneq ($(STACK),dev)
 	@{ [ -t 0 ] && [ -t 1 ]; } || [ -n "$(YES)$$PULUMI_SKIP_CONFIRMATIONS" ] || { \
 	  echo "make up STACK=$(STACK): no terminal for the confirmation" >&2; \
 	  echo "a stack other than dev must be confirmed before it is changed" >&2; \
-	  echo "-> check the output of make preview STACK=$(STACK), then run make up STACK=$(STACK) YES=1" >&2; exit 2; }
+	  echo "-> check the output of make preview STACK=$(STACK)," >&2; \
+	  echo "   then run make up STACK=$(STACK) YES=1" >&2; exit 2; }
 endif
 
 up: answerable setup

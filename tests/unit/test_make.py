@@ -61,7 +61,9 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_make_up_of_a_stack_is_refused_before_it_begins_where_nobody_can_answer(folder: Folder) -> None:
-    assert "make up STACK=plant YES=1" in folder.make("up", "STACK=plant")
+    printed = folder.make("up", "STACK=plant")
+    assert "make up STACK=plant YES=1" in printed
+    assert max(map(len, printed.splitlines())) <= 80
     assert not folder.has_begun
 
 
@@ -85,8 +87,12 @@ def test_make_starts_without_a_terminal_when_no_prompt_is_needed(folder: Folder,
 
 @pytest.mark.parametrize("target", ["up", "preview"])
 def test_a_stack_without_a_file_is_refused_with_those_that_there_are(folder: Folder, target: str) -> None:
-    first = folder.make(target, "STACK=nosuch").partition("\n")[0]
-    assert re.fullmatch(r"Pulumi\.nosuch\.yaml .*: Pulumi\.dev\.yaml Pulumi\.plant\.yaml", first)
+    for number in range(9):
+        (folder.path / f"Pulumi.plant-{number}.yaml").touch()
+    printed = folder.make(target, "STACK=nosuch").partition("\nmake: ")[0]
+    text = printed.replace("\n", "")
+    assert re.match(r"Pulumi\.nosuch\.yaml .*: Pulumi\.dev\.yaml Pulumi\.plant-0\.yaml .* Pulumi\.plant\.yaml->", text)
+    assert max(map(len, printed.splitlines())) <= 80
     assert not folder.has_begun
 
 
@@ -122,3 +128,8 @@ def test_the_default_brokers_stop_needs_no_stack(
     assert before_clean.main("nosuch") == ExitCode.DONE
     assert ("the embedded broker is stopped" if runs else "nothing to stop") in capsys.readouterr().out
     assert process.running(home) is None
+
+
+def test_no_line_of_the_help_is_longer_than_80_characters() -> None:
+    done = subprocess.run(["make", "help"], cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True)
+    assert max(map(len, done.stdout.splitlines())) <= 80

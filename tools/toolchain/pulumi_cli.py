@@ -87,7 +87,7 @@ def find_or_build() -> PulumiCli:
             say(f"- Pulumi {VERSION}: {path}")
             return PulumiCli(path=path, built=False)
     cli = complete(cached_binary(*BUILD))
-    say(f"- Pulumi {VERSION}, built from Go modules: {cli}")
+    say(f"- Pulumi {VERSION}, built from Go modules:\n  {cli}")
     say("  Its Python language host is the small one in tools/toolchain/language_host.")
     say("  Pulumi's official one is in no package registry.")
     return PulumiCli(path=cli, built=True)
