@@ -28,10 +28,10 @@ OUTPUT = """
 ## Output
 
 Text is folded at the width of the terminal, or at 80 columns if it goes into a file or to another program; the variable
-`COLUMNS` sets another width. A command in a remedy stays on one line, so that you can copy it. A table that is wider
-than the terminal has shorter times and ids (`…`) and fewer columns; `--json` has all. Only terminals get colors, and
-only if `NO_COLOR` is not set. Control characters in names and texts that others chose, such as a user's name or a line
-of a log, are escaped, for example as `\\u001b`.
+`COLUMNS` sets another width. A command in a remedy stays on one line if it fits, so that you can copy it. A table that
+is wider than the terminal has shorter times and ids (`…`) and fewer columns; `--json` has all. Only terminals get
+colors, and only if `NO_COLOR` is not set. Control characters in names and texts that others chose, such as a user's
+name or a line of a log, are escaped, for example as `\\u001b`.
 
 With `--json`, a command prints one JSON object to standard output; `audit` prints one on each line. Its key `schema` is
 {schema}; the number rises when a key is removed or changes its meaning. A command that fails before it has printed its

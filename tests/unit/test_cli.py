@@ -18,8 +18,9 @@ import typer
 from typer.core import TyperGroup
 
 from secretops import cli
+from secretops.cli import console, values
 from secretops.engine.state import Stage, Version
-from secretops.manifest import Broker, BrokerKind, MqttProtocol, Reader, Secret, SecretKind
+from secretops.manifest import Broker, BrokerKind, ExternalAgent, MqttProtocol, Reader, Secret, SecretKind
 from secretops.values import Value
 from tests.real.embedded import Embedded
 from tests.real.ports import free_port
@@ -425,7 +426,24 @@ def test_a_signal_ends_a_command_with_128_and_its_number(number: signal.Signals,
     waiting.stdin.flush()
     waiting.send_signal(number)
     text = waiting.communicate(timeout=DEADLINE)[1]
-    assert (waiting.returncode, text.count(b"\n")) == (128 + number, 1)
+    assert (waiting.returncode, text) == (128 + number, b"interrupted; nothing was changed\n")
+
+
+@pytest.mark.parametrize("untested", [False, True])
+def test_a_prompt_has_a_short_line_and_says_before_it_that_the_key_is_tested(
+    untested: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = Secret(
+        name="agent-key", kind=SecretKind.AGENT_KEY, fields=("api-key",), readers=(Reader.SERVER,), cadence_days=90,
+        agent=ExternalAgent(),
+    )  # fmt: skip
+    prompts: list[str] = []
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(console, "ask", lambda text, **_: prompts.append(text) or "x")
+    values.supplied(key, [], untested=untested)
+    assert prompts == ["api-key"]
+    assert ("api-key: tested at" in capsys.readouterr().err) is not untested
 
 
 def test_a_token_that_the_launcher_would_refuse_is_not_published(tmp_path: Path, stack: Stack) -> None:

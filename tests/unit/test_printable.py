@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,27 @@ def test_piped_text_is_folded_at_80_columns_or_as_columns_says(
     lines = printed.out.splitlines()
     assert max(map(len, lines)) <= longest + 10, "the last cells are wider than a line"
     assert sum(line.count("word") for line in lines) == 50
+
+
+def test_a_command_is_broken_only_if_it_is_wider_than_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    fits = f"secretops put agent-key --file {'x' * 10}"
+    err.print(f"the value is missing: {fits}; secretops run requires the unmodified server of commit {'0b3cf' * 8}")
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert (first, lines[0]) == ("the value is missing:", f"   {fits}; secretops run")
+    assert max(map(len, lines)) <= 60
+
+
+def test_folded_lines_keep_the_indent_of_their_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    problem = SecretopsError("it is wrong " * 5, rule="it must not " * 5, remedy="mend it " * 6, code="a-code")
+    err.print(textwrap.indent(str(problem), "    ")[2:])
+    lines = capsys.readouterr().err.splitlines()
+    assert [len(line) - len(line.lstrip()) for line in lines] == [2, 4, 4, 4, 4, 7]
 
 
 @pytest.mark.real

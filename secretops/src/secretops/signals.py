@@ -21,6 +21,7 @@ AGAIN = 0.01
 
 class _Phase:
     begun = False
+    unchanged = False
     received: int | None = None
     code: int | None = None
 
@@ -53,6 +54,21 @@ def end(code: int) -> int:
 
 def arrived() -> bool:
     return _Phase.received is not None
+
+
+class BeforeChanges:
+    """A block in which a command waits for input and has changed nothing yet."""
+
+    def __enter__(self) -> None:
+        _Phase.unchanged = True
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        _Phase.unchanged = kind is not None
+
+
+def unchanged() -> bool:
+    """Return whether the command ended in a block `BeforeChanges`."""
+    return _Phase.unchanged
 
 
 def _handle(number: int, _frame: object) -> None:

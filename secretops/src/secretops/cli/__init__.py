@@ -30,7 +30,8 @@ def main() -> NoReturn:
         code = ExitCode.INTERRUPTED
     code = signals.end(code)
     if code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        err.print("interrupted; the next tick finishes a rotation that was begun")
+        rest = "nothing was changed" if signals.unchanged() else "the next tick finishes a rotation that was begun"
+        err.print(f"interrupted; {rest}")
     sys.exit(code)
 
 

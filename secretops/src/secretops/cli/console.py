@@ -205,17 +205,22 @@ def confirm(command: str, cost: str, name: str, *, which: str = "the secret's na
         )
         raise UsageError(what, rule=rule, remedy=remedy, code="confirmation-missing")
     err.print(cost)
-    if ask(f"Type {which} to confirm") != name:
+    with signals.BeforeChanges():
+        answer = ask(f"Type {which} to confirm")
+    if answer != name:
         rule = f"the answer must be {which}"
         what = f"{command}: the answer is another name; nothing was done"
         raise UsageError(what, rule=rule, remedy="run the command again", code="confirmation-wrong")
 
 
 def _fold(line: str, indent: str) -> str:
-    """Wrap a line between words, but not within a command, so that it can be copied. A line is wider than the terminal
-    only if one word is."""
-    lines, columns = [""], _columns()
-    for part in _parts(line):
+    """Wrap a line between words, but not within a command that fits on a line, so that it can be copied. A line is
+    wider than the terminal only if one word is."""
+    lines, columns, own = [""], _columns(), line[: len(line) - len(line.lstrip())]
+    indent = max(indent, own if len(own) >= len(indent) else f"{own}  ", key=len)
+    if own and line.startswith("-> ", len(own)):
+        indent = f"{indent}   "
+    for part in _parts(line, columns - len(indent)):
         if lines[-1].strip() and len(lines[-1]) + len(part) > columns:
             lines.append(f"{indent}{part.lstrip()}")
         else:
@@ -223,18 +228,23 @@ def _fold(line: str, indent: str) -> str:
     return "\n".join(lines)
 
 
-def _parts(line: str) -> list[str]:
+def _parts(line: str, longest: int) -> list[str]:
     """Return the words of a line, each with the space before it. A command with its arguments is one word, up to the
-    next punctuation."""
-    parts: list[str] = []
+    next punctuation, if it has at most `longest` characters."""
+    parts: list[list[str]] = []
     in_command = False
     for word in _WORD.findall(line):
         if in_command:
-            parts[-1] += word
+            parts[-1].append(word)
         else:
-            parts.append(word)
+            parts.append([word])
         in_command = (in_command or word.strip(" (") in _COMMANDS) and word[-1] not in ",;:)"
-    return parts
+    whole = ["".join(words) for words in parts]
+    return [
+        each
+        for text, words in zip(whole, parts, strict=True)
+        for each in ([text] if len(text.strip()) <= longest else words)
+    ]
 
 
 Columns = dict[str, list[Styled]]

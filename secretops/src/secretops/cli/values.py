@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from secretops import redaction
+from secretops import redaction, signals
 from secretops.cli import console
 from secretops.errors import ExitCode, LeaseHeldError, UsageError
 from secretops.registry import with_extra
@@ -133,7 +133,8 @@ def put(  # noqa: PLR0917 - typer calls it by name
         raise UsageError(what, rule=NO_ARGUMENT, remedy=remedy, code="usage-invalid")
     session = console.open_session(stack, manifest)
     operation.check_kind(session.secret(name))
-    value = supplied(session.secret(name), file or [], untested=untested)
+    with signals.BeforeChanges():
+        value = supplied(session.secret(name), file or [], untested=untested)
     if remote := session.platform.remote_command(session.manifest):
         operation.check_fields(session.secret(name), value)
         if untested:
@@ -173,10 +174,7 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     if not left:
         return Value(fields)
     if sys.stdin.isatty():
-        for field in left:
-            test = f" (tested at {secret.agent.url} before it is stored)" if secret.agent and not untested else ""
-            fields[field] = console.ask(f"{field}{test}", hidden=field not in PUBLIC_FIELDS)
-        return Value(fields)
+        return Value({**fields, **_prompt(secret, left, untested=untested)})
     try:
         text = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:
@@ -202,6 +200,12 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
         )
         remedy = "pass one JSON object with these fields, or run the command in a terminal for a prompt"
         raise UsageError(what, rule=rule, remedy=remedy, code="value-not-json") from None
+
+
+def _prompt(secret: Secret, fields: list[str], *, untested: bool) -> dict[str, str]:
+    if secret.agent and not untested:
+        console.err.print(f"{', '.join(fields)}: tested at {secret.agent.url} before it is stored")
+    return {field: console.ask(field, hidden=field not in PUBLIC_FIELDS) for field in fields}
 
 
 @console.app.command()

@@ -42,7 +42,7 @@ _REFERENCE = re.compile(
 
 _UNCLEAR = "with a $ or a backslash"
 _RESOLVED = "docker compose config > FILE; import FILE, and delete it: it contains the values"
-_READABLE = "a source must be a readable file of at most 1 MiB in UTF-8"
+_READABLE = "a source must be a readable folder, or a readable file of at most 1 MiB in UTF-8"
 
 
 @dataclass(frozen=True, repr=False)
