@@ -2,6 +2,7 @@
 
 # Without `from __future__ import annotations`: Pulumi reads the types of arguments and outputs at run time.
 
+import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -49,6 +50,8 @@ class CorefluxSecrets(pulumi.ComponentResource):
     def __init__(self, name: str, args: CorefluxSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         with _missing_extra_reported(name):
             settings = _settings(name, args)
+            for sdk in registry.sdks(settings.store.kind, settings.server.kind):
+                importlib.import_module(sdk)  # before preflight, which imports a platform's other packages
             if not is_mocked():
                 run_preflight(settings)
             _check_providers(name, settings, opts)

@@ -58,9 +58,12 @@ def platform_of(section: Section, kind: str) -> Platform:
     raise KeyError(kind)
 
 
+def sdks(store: str, server: str) -> tuple[str, ...]:
+    return tuple(each.sdk for each in PLATFORMS if each.sdk and (each.store == store or each.server == server))
+
+
 def packages(store: str, server: str) -> tuple[str, ...]:
-    found = [each.sdk for each in PLATFORMS if each.sdk and (each.store == store or each.server == server)]
-    return tuple(sdk.removeprefix("pulumi_").replace("_", "-") for sdk in found)
+    return tuple(sdk.removeprefix("pulumi_").replace("_", "-") for sdk in sdks(store, server))
 
 
 def extras() -> Mapping[str, str]:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_docker as docker
 
-from secretops.platforms.swarm.location import SWARM_INSTANCE
-from secretops.platforms.swarm.mounted_secrets import MountedSecret
+from secretops.platforms.swarm.location import SWARM_INSTANCE, MountedSecret
 
 from .service_spec import TMP, TMP_BYTES, Shape, SwarmPlace, Update, seconds
 

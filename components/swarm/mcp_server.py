@@ -4,7 +4,8 @@ import pulumi
 
 from secretops.errors import SecretopsError
 from secretops.formats import url_host
-from secretops.platforms.swarm.mounted_secrets import MountedSecret, mounted_secrets, operator_secret
+from secretops.platforms.swarm.location import MountedSecret
+from secretops.platforms.swarm.mounted_secrets import mounted_secrets, operator_secret
 
 from ..core.component import is_mocked
 from ..core.mcp_server import McpServer

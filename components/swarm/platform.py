@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from secretops.formats import image_registry
-from secretops.platforms.swarm.mounted_secrets import MountedSecret
+from secretops.platforms.swarm.location import MountedSecret
 
 from ..core.platform import Feature, Platform
 from ..core.principals import Principal, Workload

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pulumi
 
-from secretops.platforms.swarm.mounted_secrets import MountedSecret
+from secretops.platforms.swarm.location import MountedSecret
 
 from ..core.broker import ca_bundle
 from ..core.mcp_server import McpServerArgs

@@ -55,3 +55,4 @@ mcp = CorefluxSecrets(
 )
 pulumi.export("secretops", mcp.secretops)  # the command `secretops` reads this output
 pulumi.export("environment", mcp.environment)  # the policies read this output
+pulumi.export("gaps", mcp.gaps)  # what the store does not do; the policies read it, too

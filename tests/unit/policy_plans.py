@@ -23,7 +23,7 @@ from components.swarm import deployer, mcp_server
 from policies.evidence import Verdict, judge, judge_by
 from policies.plan import CONCEALED, UNKNOWN, Environment, Plan, Resource, judged, plan_from, resource
 from policies.rule import Rule, rules
-from secretops.platforms.swarm.mounted_secrets import MountedSecret
+from secretops.platforms.swarm.location import MountedSecret
 from tests.unit.aws_stack import SERVER, a_kubeconfig, a_package
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT
 from tests.unit.harness import Deployed, ca_file, deploy

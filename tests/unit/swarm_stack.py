@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from components.swarm import deployer, mcp_server
-from secretops.platforms.swarm.mounted_secrets import MountedSecret
+from secretops.platforms.swarm.location import MountedSecret
 from tests.unit.harness import Deployed, deploy
 from tests.unit.stack_file import StackFile
 

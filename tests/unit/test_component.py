@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any, cast
@@ -40,11 +41,17 @@ def below_a_component(sections: Mapping[str, Any], stack: str = "dev", *, into: 
     return deploy(NOTHING, stack, program=program, into=into)
 
 
-def test_the_readmes_program_declares_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
-    (text,) = re.findall(r"```python\n(.*?)```", (PROJECT_FOLDER / "README.md").read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/operations/component.md"])
+def test_first_program_of_a_page_declares_a_stack_that_breaks_no_rule(
+    page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.unit.policy_plans import plan_of, verdicts
+
+    text, *_ = re.findall(r"```python\n(.*?)```", (PROJECT_FOLDER / page).read_text(), re.DOTALL)
     monkeypatch.setitem(sys.modules, "coreflux_mcp_secrets", coreflux_secrets)
     deployed = deploy(NOTHING, "dev", program=lambda: exec(text, {}))  # noqa: S102 - a page of ours
     assert deployed.exports["secretops"] == below_a_component(DEV).exports["secretops"]
+    assert "broken" not in verdicts(plan_of(deployed, "dev")).values()
 
 
 def test_the_first_test_of_contributing_passes() -> None:
@@ -181,6 +188,60 @@ def test_a_platform_that_is_not_installed_is_reported_with_what_installs_it(monk
     with pytest.raises(pulumi.RunError, match=r"pulumi_azure_native.*extra-missing(.|\n)*-> .*make setup"):
         below_a_component(DEV, into=into)
     assert into.resources == {}
+
+
+# Prints the codes of each set of arguments. No SDK can be imported.
+WITHOUT_SDKS = """
+import json, sys
+from importlib.abc import MetaPathFinder
+
+SDKS = {"azure", "boto3", "botocore", "docker", "hvac", "lightkube", "requests"}
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top in SDKS or top.startswith("pulumi_"):
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Missing())
+from components import coreflux_secrets
+from components.settings.settings import ConfigurationError
+from tests.unit.test_component import below_a_component
+
+coreflux_secrets.is_mocked = lambda: False  # so preflight runs
+for sections in json.loads(sys.stdin.read()):
+    try:
+        below_a_component(sections)
+        print("none")
+    except ConfigurationError as error:
+        print(*sorted({one.code for one in error.problems}))
+    except Exception as error:
+        print(getattr(error, "code", repr(error)))
+"""
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"store": {"kind": "dotenvv"}}, "unknown-kind"),
+    ({"server": {"kind": "kubernetess"}}, "unknown-kind"),
+    ({"broker": {"kind": "embeded"}}, "unknown-kind"),
+    ({"store": {}}, "kind-missing"),
+    ({"stores": {"kind": "dotenv"}}, "unknown-section"),
+    ({"server": {"kind": "local", "sorce": "/opt/server"}}, "unknown-key"),
+    ({"store": {"kind": "vault"}}, "key-missing"),
+]
+
+
+@pytest.mark.real
+def test_errors_have_their_codes_when_no_platform_is_installed() -> None:
+    from tests.unit.policy_plans import OWN, text_of
+
+    ca = ", ca_file: /etc/ssl/certs/ca.crt"
+    needs_none = {"dev": "none", "staging-on-files": "none"}
+    expected = [({**DEV, **mistake}, code) for mistake, code in MISTAKES]
+    expected += [(sections_of(text_of(stack).replace(ca, "")), needs_none.get(stack, "extra-missing")) for stack in OWN]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SDKS], input=json.dumps([sections for sections, _ in expected]),
+        cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [code for _, code in expected]
 
 
 @pytest.mark.parametrize(("port", "right"), [(1883.0, True), (1883.5, False)])

@@ -13,7 +13,8 @@ from secretops.engine.state import Stage
 from secretops.errors import StoreError, UnreachableError
 from secretops.platforms.swarm import rollout
 from secretops.platforms.swarm.api import encoded
-from secretops.platforms.swarm.mounted_secrets import MountedSecret, mounted_secrets, operator_secret
+from secretops.platforms.swarm.location import MountedSecret
+from secretops.platforms.swarm.mounted_secrets import mounted_secrets, operator_secret
 from secretops.platforms.swarm.store import SwarmVersionStore
 from secretops.platforms.swarm.values import LogRecords, TaskValues
 from secretops.stores.lease import Timing

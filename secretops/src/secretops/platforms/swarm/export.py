@@ -22,7 +22,7 @@ from secretops.registry import with_extra
 from secretops.stores.files import PUBLIC, TIMER
 
 if TYPE_CHECKING:
-    from secretops.platforms.swarm.mounted_secrets import MountedSecret
+    from secretops.platforms.swarm.location import MountedSecret
 
 PROGRAM = "components.swarm.compose"
 

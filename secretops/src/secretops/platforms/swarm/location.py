@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -23,6 +24,16 @@ class SwarmFile(Model):
     # Path below /run/secrets, as the server's Secret Management Guide names it.
     name: SwarmFileName
     mode: FileMode = 0o400
+
+
+@dataclass(frozen=True, kw_only=True)
+class MountedSecret:
+    secret_id: str
+    secret_name: str
+    file_name: str
+    uid: str
+    gid: str
+    mode: int
 
 
 def version_file(secret: str) -> str:

@@ -4,21 +4,11 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 
 from secretops.errors import UsageError
 from secretops.platforms.swarm.api import SwarmApi
+from secretops.platforms.swarm.location import MountedSecret
 from secretops.platforms.swarm.rollout import secrets_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class MountedSecret:
-    secret_id: str
-    secret_name: str
-    file_name: str
-    uid: str
-    gid: str
-    mode: int
 
 
 def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: SwarmApi | None = None) -> MountedSecret:
