@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -178,8 +179,15 @@ def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, proj
         environment=_environment(outputs),
         resources=tuple(one for one in found if is_ours(one, project)),
         others=tuple(one for one in found if not is_ours(one, project)),
-        outputs=outputs,
+        outputs={name: _manifest(output) if name == "secretops" else output for name, output in outputs.items()},
     )
+
+
+def _manifest(output: Any) -> Any:
+    """Return the output `secretops`, decoded if it is the JSON text of a program in YAML or TypeScript."""
+    with suppress(ValueError):
+        return judged(json.loads(output)) if isinstance(output, str) else output
+    return output
 
 
 def is_ours(one: Resource, project: str) -> bool:

@@ -1,5 +1,6 @@
 """The rules as a whole, and their entry points: a policy pack, and a command over a preview's events."""
 
+import json
 from typing import Any
 
 import pytest
@@ -98,6 +99,16 @@ def test_of_another_program_only_what_is_below_our_component_is_judged() -> None
     assert "aws-buckets-closed" in broken
     assert {rule for rule, urns in broken.items() if buckets[0].urn in urns} == {"stack-holds-no-value"}
     assert len(plan_from(buckets, {}, project="coreflux-mcp-secrets", stack="prod").resources) == len(buckets)
+
+
+def test_manifest_as_json_is_judged_as_the_manifest_itself() -> None:
+    """A plugin's output `secretops` is text (package/plugin)."""
+    plan = own("prod")
+    outputs = {**plan.outputs, "secretops": json.dumps(plan.outputs["secretops"])}
+    assert plan_from(plan.resources, outputs, project=plan.project, stack=plan.stack) == plan
+    for text in ("{", "[]", "a manifest"):
+        judged_as = plan_from((), {"secretops": text}, project=plan.project, stack=plan.stack)
+        assert judged_as.manifest == {}
 
 
 def test_stack_without_an_environment_is_judged_as_production() -> None:
