@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from secretops.stores import files
 from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.contract.doctor_fault import Fault, prove, reported
-from tests.real.embedded import start_embedded
+from tests.real.embedded import Embedded, start_embedded
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import Stack, make_stack
 
@@ -132,6 +133,15 @@ def edit_another(folder: Folder) -> None:
     text = folder.stack.env.read_text()
     before = next(line for line in text.splitlines() if line.startswith("DO_AGENT_API_KEY"))
     folder.stack.env.write_text(text.replace(before, "DO_AGENT_API_KEY=typed-by-hand"))
+
+
+def test_another_process_at_the_address_of_the_embedded_broker_is_reported(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        broker = Embedded(tmp_path / "store" / "broker", other.getsockname()[1], Value({})).broker()
+        stack = make_stack(tmp_path / "store", broker, grace_seconds=1)
+        found = dict(doctor(checks(stack.session())))
+    assert found["broker"].level is Level.ATTENTION and "make down in its clone" in found["broker"].remedy
+    assert found["broker"].repair is None and found["login mqtt"].level is Level.UNKNOWN
 
 
 @pytest.mark.slow

@@ -49,6 +49,14 @@ def start(session: Session) -> str:
     return text if found is Listener.STARTED else f"{text} already"
 
 
+def other_listener(broker: Broker) -> SecretopsError | None:
+    """Return the error for another process at the embedded broker's address, where a process listens, or None."""
+    from secretops.broker.process import running
+
+    home = Path(broker.home) if broker.home else None
+    return _foreign(broker, home) if home and running(home) is None else None
+
+
 def _foreign(broker: Broker, home: Path) -> SecretopsError:
     return SecretopsError(
         f"{broker.host}:{broker.port}: address in use, not by the broker of {home}",

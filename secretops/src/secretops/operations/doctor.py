@@ -122,7 +122,8 @@ def broker(session: Session) -> Result:
         return attention(
             value, "this machine must reach the broker: put, rotate and tick connect to the broker", remedy, repair
         )
-    return ok(f"{address} accepts connections")
+    other = embedded.other_listener(found) if found.embedded else None
+    return Result.of(other) if other else ok(f"{address} accepts connections")
 
 
 def login(session: Session, secret: Secret) -> Result:
