@@ -37,8 +37,8 @@ ROWS: Mapping[str, tuple[str, str]] = {
     "test_store[variables-mosquitto]": ("a folder", "mosquitto"),
     "test_store[variables-coreflux]": ("a folder", "the embedded broker"),
     "test_kubernetes": ("Secrets of a real API server", "mosquitto"),
-    "test_store[aws-mosquitto]": ("Secrets Manager (a stand-in)", "mosquitto"),
-    "test_store[azure-mosquitto]": ("Key Vault (a stand-in)", "mosquitto"),
+    "test_store[aws-mosquitto]": ("Secrets Manager (an emulator)", "mosquitto"),
+    "test_store[azure-mosquitto]": ("Key Vault (an emulator)", "mosquitto"),
     "test_store[vault-mosquitto]": ("OpenBao", "mosquitto"),
 }
 

@@ -82,8 +82,8 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
             yield Problem(
                 f"{key}: {image}",
                 f"with store.registry images must be from {registry}.azurecr.io, or {registry}-….azurecr.io if the "
-                "registry's login server has a label",
-                "write an image of the registry in store.registry, or remove store.registry",
+                "registry's login server has a domain name label",
+                f"write an image of that registry in {key}, or remove store.registry",
                 code="registry-mismatch",
             )
 

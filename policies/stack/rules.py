@@ -139,7 +139,7 @@ RULES: tuple[Rule, ...] = (
         across=_outputs(
             *("secretops.store.kind", "gaps.encryption at rest"),
             ok=lambda kind, gap: kind in _ENCRYPTED or bool(gap),
-            wrong="does not encrypt, and the output gaps has no entry `encryption at rest`; add the entry",
+            wrong="is a store that does not encrypt, which the output `gaps` must state; export the component's gaps",
         ),
         applies=lambda plan: "secretops" in plan.outputs,
     ),

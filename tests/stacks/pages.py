@@ -91,7 +91,7 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "prompts for that lock's key at a terminal": ("docker swarm unlock",),
         "another store, which no Swarm of the tests has": ("docker secret create coreflux-mcp-login FILE",),
     },
-    "docs/operations/upgrade.md": {"the test checks out this commit": ("git fetch", "git checkout")},
+    "docs/operations/upgrade.md": {"the test checks out this commit": ("git fetch", "git merge")},
     "docs/operations/vault.md": {
         NO_KEY: ("secretops put agent-key",),
         SWARM_WITH_VAULT: (

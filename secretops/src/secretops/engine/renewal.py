@@ -74,7 +74,8 @@ class Authority(Rotator):
                 raise AttentionError(
                     f"{self.secret.name}: a certificate that is in use was signed by the previous CA, {previous.id}",
                     rule="before a new CA is made, the previous CA must be unused: the store has at most two CAs",
-                    remedy="renew the certificate: secretops rotate SECRET; after the grace period: secretops tick",
+                    remedy="renew the certificate that this CA signs: secretops rotate NAME; after the grace period: "
+                    "secretops tick",
                     code="ca-in-use",
                 )
             self.retire(previous)

@@ -40,7 +40,7 @@ _REFERENCE = re.compile(
     r"\$(?:(\$)|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-?+])([^${}]*))?\}|(.?))", re.ASCII | re.DOTALL
 )
 
-_UNCLEAR = "with a $ or a backslash"
+_ALIKE = "Compose and the server must parse a value alike"
 _RESOLVED = "docker compose config > FILE; import FILE, and delete it: it contains the values"
 _READABLE = "a source must be a readable folder, or a readable file of at most 1 MiB in UTF-8"
 
@@ -278,8 +278,10 @@ class _Compose:
                 yield SourceEntry(origin, name, value, read)
             except OSError as error:
                 what, rule = f"{origin}: {error.strerror}", "a reference must be $NAME or ${NAME…}"
-                remedy = "write a literal $ as $$; docker compose config resolves the others"
+                remedy = "write a literal $ as $$; for another reference: " + _RESOLVED
                 yield UsageError(what, rule=rule, remedy=remedy, code="import-reference-malformed")
+            except UsageError as error:
+                yield error
 
     def _env_file(self, named: _EnvFile, replaced: Collection[str]) -> _Entries:
         try:
@@ -292,9 +294,9 @@ class _Compose:
                     if entry.name in replaced:
                         continue
                     if entry.name in self._wanted and (named.format or entry.name in unclear):
-                        what = f"{entry.origin}: {'of another format' if named.format else _UNCLEAR}"
-                        rule = "Compose and the server must parse a value alike"
-                        yield UsageError(what, rule=rule, remedy=_RESOLVED, code="import-value-unclear")
+                        found = "file has another format" if named.format else "value has a $ or a backslash"
+                        what = f"{entry.origin}: the {found}"
+                        yield UsageError(what, rule=_ALIKE, remedy=_RESOLVED, code="import-value-unclear")
                 yield entry
         except OSError as error:
             yield _unreadable("env_file", error)
@@ -303,7 +305,8 @@ class _Compose:
 
     def _variable(self, name: str) -> str | None:
         if name in self._unclear:
-            raise OSError(errno.EINVAL, f"refers to a value of .env {_UNCLEAR}")
+            what = f".env: {_shown(name, 'a variable')}: the value has a $ or a backslash"
+            raise UsageError(what, rule=_ALIKE, remedy=_RESOLVED, code="import-value-unclear")
         return self._variables.get(name)
 
     def _resolve(self, text: str) -> str:

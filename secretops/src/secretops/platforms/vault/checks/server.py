@@ -89,7 +89,7 @@ class VaultServer:
         except OSError as error:
             raise UnreachableError(
                 f"{host}:{port} returns no valid certificate ({type(error).__name__})",
-                rule="the server must present a valid certificate to a separate connection of doctor",
+                rule="the server must present a valid certificate when doctor connects",
                 remedy=f"openssl s_client -connect {host}:{port} shows the certificate; see also the check `server`",
                 code="server-certificate-unreadable",
             ) from None
