@@ -184,7 +184,7 @@ def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, proj
 
 
 def _manifest(output: Any) -> Any:
-    """Return the output `secretops`, decoded if it is the JSON text of a program in YAML or TypeScript."""
+    # The output `secretops` is a JSON text if the program is in YAML or TypeScript.
     with suppress(ValueError):
         return judged(json.loads(output)) if isinstance(output, str) else output
     return output

@@ -1,4 +1,4 @@
-"""The start of `make clean`: stop the stack's embedded broker, or without the stack that of the default folder."""
+# The start of `make clean`: stop the stack's embedded broker, or without the stack that of the default folder.
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def _update(update: Update) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print the JSON for `secretops export`. Exit with 2 for an invalid stack file, or with its error as JSON."""
+    """Print the JSON for `secretops export`. Exit with 2 for an invalid stack file."""
     try:
         file = StackFile.read(Path(sys.argv[1]))
         settings = Settings.parse(file.stack, file.entries, encrypted=file.encrypted, others=file.others)

@@ -56,9 +56,8 @@ def arrived() -> bool:
     return _Phase.received is not None
 
 
+# A block in which a command waits for input and has changed nothing yet.
 class BeforeChanges:
-    """A block in which a command waits for input and has changed nothing yet."""
-
     def __enter__(self) -> None:
         _Phase.unchanged = True
 
@@ -67,7 +66,6 @@ class BeforeChanges:
 
 
 def unchanged() -> bool:
-    """Return whether the command ended in a block `BeforeChanges`."""
     return _Phase.unchanged
 
 

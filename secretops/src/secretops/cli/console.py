@@ -258,11 +258,9 @@ def print_table(
     drop: Sequence[str] = (),
     folds: bool = False,
 ) -> None:
-    """Print columns. On a narrow terminal, `cut` shortens cells, columns of `drop` are omitted one by one, and at last
-    each row continues on further lines.
-
-    With `folds`, the last column is a text that may continue on further lines. A pipe gets whole cells and all columns.
-    """
+    # On a narrow terminal, `cut` shortens cells, columns of `drop` are omitted one by one, and at last each row
+    # continues on further lines. With `folds`, the last column is a text that may continue on further lines. A pipe
+    # gets whole cells and all columns.
     if not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
         cut, drop = {}, ()
     table = zip(*((_cell(each) for each in row) for row in (headings, *rows)), strict=True)

@@ -50,7 +50,7 @@ def start(session: Session) -> str:
 
 
 def other_listener(broker: Broker) -> SecretopsError | None:
-    """Return the error for another process at the embedded broker's address, where a process listens, or None."""
+    # A process listens at the address. It may be this broker.
     from secretops.broker.process import running
 
     home = Path(broker.home) if broker.home else None
@@ -68,7 +68,7 @@ def _foreign(broker: Broker, home: Path) -> SecretopsError:
 
 
 def stop(manifest: Manifest) -> str:
-    """Stop the embedded broker, and return a message, which also names another listener at the address."""
+    """Stop the embedded broker. Return a message."""
     broker = manifest.broker
     if not broker.embedded:
         return "this stack has no embedded broker; nothing to stop"

@@ -76,7 +76,6 @@ def advance(session: Session, secret: Secret, made: Rotator | None = None, *, fo
 
 
 def kept_user(secret: Secret, retired: Version) -> str:
-    """Return a line about the operator's own user, or an empty text."""
     theirs = secret.kind.alternates and retired.user not in secret.users
     return f"kept your user {retired.user}" if theirs else ""
 
