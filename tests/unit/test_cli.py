@@ -440,7 +440,12 @@ def test_a_prompt_has_a_short_line_and_says_before_it_that_the_key_is_tested(
     prompts: list[str] = []
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    monkeypatch.setattr(console, "ask", lambda text, **_: prompts.append(text) or "x")
+
+    def ask(question: str, *, hidden: bool) -> str:
+        prompts.append(question)
+        return "x" if hidden else ""
+
+    monkeypatch.setattr(console, "ask", ask)
     values.supplied(key, [], untested=untested)
     assert prompts == ["api-key"]
     assert ("api-key: tested at" in capsys.readouterr().err) is not untested
