@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from secretops.engine.journal import DONE, PURGE, Entry
 from secretops.engine.ports import NamedKey
-from secretops.engine.state import Version
+from secretops.engine.state import Version, Versions
 from secretops.errors import SecretopsError, UsageError
 from secretops.manifest import OwnedAgent, SecretKind
 from secretops.operations import broker
@@ -29,8 +29,9 @@ def purge(
         stored = session.store.secret_names()
         if only is not None:
             _check(session, only, stored)
-        found = {name: known_versions(session, name).living for name in stored if only in (None, name)}
-        if users := [user for name in found for user in _users_left(session, name)]:
+        versions = {name: known_versions(session, name) for name in stored if only in (None, name)}
+        found = {name: each.living for name, each in versions.items()}
+        if users := [user for name, each in versions.items() for user in _users_left(session, name, each)]:
             address = f"{session.manifest.broker.host}:{session.manifest.broker.port}"
             notify(f"broker {address} may keep the users {', '.join(users)}: remove them there with your own admin")
         if destroy:
@@ -53,13 +54,13 @@ def _record(session: Session, names: Iterable[str]) -> None:
                 session.journal.write(Entry(time=session.clock(), secret=name, version="all", step=PURGE, outcome=DONE))
 
 
-def _users_left(session: Session, name: str) -> tuple[str, ...]:
+def _users_left(session: Session, name: str, versions: Versions) -> tuple[str, ...]:
     # Without an operator's own user.
     secret = next((one for one in session.manifest.secrets if one.name == name and one.kind.alternates), None)
     if secret is None or session.manifest.broker.embedded:
         return ()
     # A discarded version may have created the other user of the two.
-    return secret.users if any(one.user in secret.users for one in known_versions(session, name).all) else ()
+    return secret.users if any(one.user in secret.users for one in versions.all) else ()
 
 
 def _delete_agent_keys(
