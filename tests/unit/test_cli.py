@@ -429,6 +429,18 @@ def test_a_signal_ends_a_command_with_128_and_its_number(number: signal.Signals,
     assert (waiting.returncode, text) == (128 + number, b"interrupted; nothing was changed\n")
 
 
+def test_a_signal_in_pydantic_is_raised_after_it() -> None:
+    program = (
+        "import signal, sys, time; from secretops import signals; signals.install(); signals.begin()\n"
+        "exec('signal.raise_signal(signal.SIGINT)', {'__name__': 'pydantic.main', 'signal': signal})\n"
+        "print('built')\n"
+        "try: time.sleep(600)\n"
+        "except KeyboardInterrupt: sys.exit(signals.end(0))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "built\n", "")
+
+
 @pytest.mark.parametrize("untested", [False, True])
 def test_a_prompt_has_a_short_line_and_says_before_it_that_the_key_is_tested(
     untested: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
