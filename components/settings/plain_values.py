@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ..core import registry
@@ -56,6 +57,7 @@ _NAMES = frozenset({"pull_secrets"})
 _LONGEST_KEY = 60
 
 
+@lru_cache(maxsize=256)  # 1,000 secrets have the same keys
 def shown_key(key: str) -> str:
     """Return a key for an error message; "(not shown)" if it looks like a secret value."""
     if _IS_SECRET.search(key) or _IS_URL_WITH_LOGIN.search(key) or _IS_LOGIN.search(key) or looks_random(key):
@@ -113,10 +115,12 @@ _GUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECA
 
 def looks_random(text: str) -> bool:
     """Return whether a text has at least 20 characters, contains few words, and mixes letters and digits."""
+    if len(text) < _SHORTEST:
+        return False
     parts = _SEPARATORS.split(_GUID.sub("guid", text))
     size = sum(map(len, parts))
     words = sum(len(part) for part in parts if _WORD.fullmatch(part))
-    if len(text) < _SHORTEST or max(map(len, parts)) < _SHORTEST_PART or 8 * words >= size:
+    if max(map(len, parts)) < _SHORTEST_PART or 8 * words >= size:
         return False
     changes = sum(len(_CHANGE.findall(part)) - 1 for part in parts if part)
     return 6 * changes >= size
