@@ -36,7 +36,7 @@ class CorefluxSecrets(pulumi.ComponentResource):
     """The manifest. `secretops` finds it if you export it under this name."""
     references: pulumi.Output[dict[str, Any]]
     """Where the server reads each secret."""
-    schedule: pulumi.Output[dict[str, Any]]
+    schedule: pulumi.Output[str]
     """When the rotator runs, and the command that enables it."""
     trail: pulumi.Output[dict[str, Any]]
     """Where accesses are recorded."""

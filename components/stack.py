@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 import pulumi
@@ -39,7 +38,7 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
         "environment": settings.environment.value,
         "secretops": store.manifest_output,
         "references": {key: entry for key, entry in vars(references).items() if entry is not None},
-        "schedule": asdict(schedule),
+        "schedule": schedule,
         "trail": {**vars(trail), "gap": of_store.gaps.get(Feature.READ_TRAIL, "")},
         "gaps": of_store.gaps_of(settings),
         "server": server.endpoint,

@@ -17,7 +17,7 @@ from secretops.manifest import Reader, Secret, SecretKind
 from ..core.component import ComponentError
 from ..core.principals import Principal
 from ..core.references import Fetched, NativeRef, SyncedKey
-from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
+from ..core.secret_store import SecretStore, SecretStoreArgs, Trail
 from ..core.secrets import CLIENT_CERT, variables_of
 from . import policies, resource_policies
 from .access import TICK, Access, access_of, declared_callers, rotated, rotator_of
@@ -156,7 +156,7 @@ class AwsSecretStore(SecretStore):
             },
         )
 
-    def rotate(self) -> Schedule:
+    def rotate(self) -> str:
         former = pulumi.Alias(name="rotators", type_="coreflux-mcp-secrets:aws:Rotators")
         AwsRotation(
             f"{self._name}-rotation",
@@ -172,7 +172,7 @@ class AwsSecretStore(SecretStore):
             ),
             pulumi.ResourceOptions(parent=self, aliases=[former]),
         )
-        return Schedule(every="hour", turn_on="")
+        return ""
 
     def record_access(self) -> Trail:
         former = pulumi.Alias(name="trail", type_="coreflux-mcp-secrets:aws:Trail")

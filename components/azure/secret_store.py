@@ -16,7 +16,7 @@ from secretops.platforms.azure.location import AzureStoreLocation as Location
 from ..core.component import planned
 from ..core.principals import Principal
 from ..core.references import Fetched, SyncedKey
-from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
+from ..core.secret_store import SecretStore, SecretStoreArgs, Trail
 from ..core.secrets import CLIENT_CERT
 from . import roles
 from .access_trail import AzureAccessTrail, AzureAccessTrailArgs, TrailOptions
@@ -118,13 +118,13 @@ class AzureSecretStore(SecretStore):
             )
             first = first or [made]
 
-    def rotate(self) -> Schedule:
+    def rotate(self) -> str:
         let_rotate(self._grants, self._rotator, vault=self._vault, lease_container=self._lease)
         args = AzureRotationArgs(
             **self.environment.sharing, manifest=self.manifest, image=self._args.image, identity=self._rotator
         )
         AzureRotation(f"{self._name}-rotator", args, pulumi.ResourceOptions(parent=self, depends_on=[self._container]))
-        return Schedule(every="hour", turn_on="")
+        return ""
 
     def record_access(self) -> Trail:
         options = {each.name: getattr(self._args, each.name) for each in fields(TrailOptions)}

@@ -18,14 +18,6 @@ from .secrets import for_server, guide_secrets
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """How often `secretops tick` runs, and the command that enables it ("" if it is enabled already)."""
-
-    every: str
-    turn_on: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Trail:
     records: pulumi.Input[str]
     policy: str = ""
@@ -91,8 +83,8 @@ class SecretStore(Component, ABC):
         """Grant `reader` access to the server's secrets, and return how it reads them."""
 
     @abstractmethod
-    def rotate(self) -> Schedule:
-        """Set up the rotator. Return its schedule."""
+    def rotate(self) -> str:
+        """Set up the hourly rotator. Return the command that enables it; "" if it is enabled already."""
 
     @abstractmethod
     def record_access(self) -> Trail:

@@ -14,7 +14,7 @@ from secretops.stores.files import UNITS
 
 from ..core.principals import HostUser, Principal
 from ..core.references import MountedFiles
-from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
+from ..core.secret_store import SecretStore, SecretStoreArgs, Trail
 from ..core.secrets import for_server, variables_of
 from .folder import Folder
 from .rotation import rotator_files, turn_on
@@ -77,7 +77,7 @@ class DotenvSecretStore(SecretStore):
             case _:
                 raise TypeError(f"{reader}: only an account of this machine reads its files")
 
-    def rotate(self) -> Schedule:
+    def rotate(self) -> str:
         Folder(
             f"{self._name}-rotator",
             root=str(self._root),
@@ -85,7 +85,7 @@ class DotenvSecretStore(SecretStore):
             stack=self.manifest.stack,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self._folder], aliases=[pulumi.Alias(name="rotator")]),
         )
-        return Schedule(every="hour", turn_on=turn_on(self._root, self.manifest.stack))
+        return turn_on(self._root, self.manifest.stack)
 
     def record_access(self) -> Trail:
         """Return the file in which secretops and the launcher record each access before they read. Its records are

@@ -17,7 +17,7 @@ from secretops.platforms.kubernetes.location import KubernetesStoreLocation as L
 
 from ..core.principals import Principal, ServiceAccount
 from ..core.references import MountedFiles
-from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
+from ..core.secret_store import SecretStore, SecretStoreArgs, Trail
 from ..core.secrets import CLIENT_CERT, for_server
 from .identity import KubernetesIdentityArgs, account_for
 from .names import (
@@ -98,7 +98,7 @@ class KubernetesSecretStore(SecretStore):
             raise TypeError(f"{reader}: only an account of this namespace reads its Secrets")
         return MountedFiles(source=f"files:{SECRETS_FOLDER}", secrets=self.read_by_server)
 
-    def rotate(self) -> Schedule:
+    def rotate(self) -> str:
         args = KubernetesRotatorArgs(
             manifest=self.manifest,
             secrets=(*self._written, VERSIONS),
@@ -107,7 +107,7 @@ class KubernetesSecretStore(SecretStore):
             account=self.account,
         )
         KubernetesRotator(f"{self._name}-rotator", args, pulumi.ResourceOptions(parent=self))
-        return Schedule(every="hour", turn_on="")
+        return ""
 
     def record_access(self) -> Trail:
         """Return where the API server's audit log is, and the audit policy.

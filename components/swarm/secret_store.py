@@ -12,7 +12,7 @@ from secretops.platforms.swarm.trail import CHANGES, INTO_CONTAINER
 from ..core.component import Component
 from ..core.principals import Principal
 from ..core.references import MountedFiles
-from ..core.secret_store import Schedule, SecretStore, Trail
+from ..core.secret_store import SecretStore, Trail
 from .deployed import service
 from .identity import open_service
 from .names import Names
@@ -44,11 +44,11 @@ class SwarmSecretStore(SecretStore):
             case _:
                 raise TypeError(f"{reader}: only a service of this Swarm can mount its secrets")
 
-    def rotate(self) -> Schedule:
+    def rotate(self) -> str:
         """Declare the rotator's service, or return the command that installs a timer on a manager."""
         args = self._args
         if args.rotator == "timer":
-            return Schedule(every="hour", turn_on=turn_on(self._names, self.manifest.stack))
+            return turn_on(self._names, self.manifest.stack)
         SwarmRotator(
             f"{self._name}-rotator",
             SwarmRotatorArgs(
@@ -56,7 +56,7 @@ class SwarmSecretStore(SecretStore):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        return Schedule(every="hour", turn_on="")
+        return ""
 
     def record_access(self) -> Trail:
         """Return where launcher and rotator record reads, and the query for the managers' log of changes."""

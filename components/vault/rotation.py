@@ -15,7 +15,6 @@ from secretops.platforms.vault.location import VaultStoreLocation as Location
 from ..core.broker import BrokerArgs, ca_bundle
 from ..core.component import Component, ComponentError
 from ..core.principals import Pods
-from ..core.secret_store import Schedule
 from ..dotenv.folder import Folder
 from ..dotenv.rotation import rotator_files, turn_on
 from ..kubernetes.pod_args import PodArgs
@@ -41,7 +40,8 @@ class VaultRotation(Component):
     """An hourly tick and its rights. Contains no secret values: an operator puts the login credential into the folder
     `login`."""
 
-    schedule: Schedule
+    schedule: str
+    """The command that enables the hourly tick; "" in a cluster."""
     reader: VaultReader
 
     def __init__(self, name: str, args: VaultRotationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -59,7 +59,7 @@ class VaultRotation(Component):
             files = rotator_files(own, self._manifest())
             Folder(f"{name}-rotator", root=str(own), folders=("config", "systemd"), files=files, opts=child)
             command = turn_on(own, manifest.stack)
-        self.schedule = Schedule(every="hour", turn_on=command)
+        self.schedule = command
         self.register_outputs({})
 
     def _in_cluster(self, name: str, workload: Pods) -> None:

@@ -24,7 +24,7 @@ from ..core.broker import ca_bundle
 from ..core.component import planned
 from ..core.principals import Pods, Principal
 from ..core.references import Fetched, InjectedFiles, SyncedKey
-from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
+from ..core.secret_store import SecretStore, SecretStoreArgs, Trail
 from ..core.secrets import CLIENT_CERT
 from ..kubernetes.pod_args import PodArgs
 from ..swarm.service_spec import STORE_CA_FILE, SwarmService
@@ -129,9 +129,8 @@ class VaultSecretStore(SecretStore):
         run_as = self._args.pods.run_as if self._args.pods else "image"
         return by_agent(reader, self._names, read, run_as=run_as)
 
-    def rotate(self) -> Schedule:
-        """Grant the rotator access to the secrets and the lease, and declare it where the server runs. Return its
-        schedule."""
+    def rotate(self) -> str:
+        """Grant the rotator access to the secrets and the lease, and declare it where the server runs."""
         own = self._args
         args = VaultRotationArgs(
             manifest=self.manifest, broker=own.broker, reader=self.reader, pods=own.pods, after=[self._kept]

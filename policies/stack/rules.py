@@ -172,14 +172,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="stack-rotates-by-schedule",
-        sentence="A tick looks for due secrets each hour; if an operator must enable its timer, the stack says so.",
+        sentence="The rotator's timer is enabled; if an operator must enable it, the stack says so.",
         controls=controls("CC6.1 8.6.3 32(1)(d)", "nobody has to remember a rotation"),
         limitation="The rule does not check whether the operator's timer is on: secretops doctor checks that.",
         across=_outputs(
             *("schedule", "gaps.rotation schedule"),
-            ok=lambda schedule, gap: at(schedule, "every") == "hour" and bool(not at(schedule, "turn_on") or gap),
-            wrong="is not hourly, or an operator must turn it on and the output gaps has no entry `rotation "
-            "schedule`; set both",
+            ok=lambda schedule, gap: not schedule or bool(gap),
+            wrong="is a command that an operator must run, and the output gaps has no entry `rotation schedule`; "
+            "add the entry",
         ),
         applies=lambda plan: "schedule" in plan.outputs,
     ),

@@ -9,7 +9,7 @@ from components.core.mcp_server import McpServer, McpServerArgs
 from components.core.platform import Feature, Platform
 from components.core.principals import HostUser, Principal, Workload
 from components.core.references import MountedFiles, Reference, ReferenceKind
-from components.core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
+from components.core.secret_store import SecretStore, SecretStoreArgs, Trail
 from components.settings.section import ServerSection, StoreSection
 from components.settings.settings import Settings
 from tests.unit.memory_platform import MemoryLocation
@@ -39,8 +39,8 @@ class MemorySecretStore(SecretStore):
     def publish(self, *, reader: Principal) -> MountedFiles:  # noqa: ARG002
         return MountedFiles(source=f"memory:{self._key}", secrets=self.read_by_server)
 
-    def rotate(self) -> Schedule:
-        return Schedule(every="hour", turn_on="")
+    def rotate(self) -> str:
+        return ""
 
     def record_access(self) -> Trail:
         return Trail(records="none")

@@ -353,7 +353,7 @@ STACK = (
         for plan, at in (("prod", "secret-mqtt"), ("prod-azure", "vault"), ("prod-vault-kubernetes", "mount"))
     ),
     row("stack-server-reads-no-admin-secret", "prod", "", SECRETS, secret("broker-admin", readers=["server"])),
-    row("stack-rotates-by-schedule", "prod", "", "schedule>every", "day"),
+    row("stack-rotates-by-schedule", "prod", "", "schedule", "systemctl --user enable --now x.timer"),
     row("stack-rotates-in-time", "prod", "", SECRETS, secret("mqtt", cadence_days=91), unknown=False),
     row("stack-speaks-tls-to-the-broker", "prod", "", "secretops>broker>tls", False),
 )

@@ -129,7 +129,6 @@ def test_outputs_are_locators_schedules_and_the_next_step(dev: Deployed) -> None
     assert dev.exports["references"] == {"source": f"dotenv:{root}", "secrets": ["mqtt", "agent-key"]}
     assert dev.exports["server"] == str(root / "config" / "mcp.json")
     assert dev.exports["trail"]["records"] == str(root / "log" / "access.jsonl")
-    assert dev.exports["schedule"]["every"] == "hour"
     assert dev.exports["next"].startswith("secretops broker start")
 
 
@@ -210,7 +209,7 @@ def test_an_hourly_timer_starts_one_tick_without_pulumi(dev: Deployed) -> None:
     assert f' tick --scheduled --manifest "{manifest}"\n' in units["coreflux-mcp-secrets-dev.service"]
     assert "SuccessExitStatus" not in units["coreflux-mcp-secrets-dev.service"], "--scheduled says what is a failure"
     assert "OnCalendar=hourly" in units["coreflux-mcp-secrets-dev.timer"]
-    assert dev.exports["schedule"]["turn_on"].endswith("coreflux-mcp-secrets-dev.timer")
+    assert dev.exports["schedule"].endswith("coreflux-mcp-secrets-dev.timer")
 
 
 def test_a_unit_and_its_command_survive_a_root_with_signs_of_their_own() -> None:
@@ -218,7 +217,7 @@ def test_a_unit_and_its_command_survive_a_root_with_signs_of_their_own() -> None
     (service,) = [text for name, text in units_of(deployed).items() if name.endswith(".service")]
     assert '--manifest "/srv/my %%h $$HOME secrets/config/secretops.json"' in service
     unit = "/srv/my %h $HOME secrets/systemd/coreflux-mcp-secrets-staging"
-    assert deployed.exports["schedule"]["turn_on"] == (
+    assert deployed.exports["schedule"] == (
         f"systemctl --user link '{unit}.service' && systemctl --user enable --now '{unit}.timer'"
     )
 

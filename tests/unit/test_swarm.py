@@ -191,4 +191,4 @@ def test_the_rotator_is_one_replica_on_a_manager_with_the_socket_and_the_manifes
     assert rotator["env"]["DOCKER_HOST"] == "unix:///run/podless/docker.sock"
     assert (rotator["user"], rotator["capDrops"], rotator["readOnly"]) == ("0:0", ["ALL"], True)
     assert rotator["hostname"] == "{{.Node.Hostname}}", "the access records name it"
-    assert everything.exports["schedule"]["turn_on"] == ""
+    assert everything.exports["schedule"] == ""
