@@ -71,15 +71,16 @@ def test_incident_behind_a_planted_link_is_refused(stack: Stack, tmp_path: Path)
 
 
 def test_missing_folder_is_reported_before_an_incident_begins(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"\[incident-folder-missing\]"):
+    with pytest.raises(UsageError, match=r"\[incident-folder-missing\]"):
         recorder(tmp_path / "nowhere")
 
 
-def test_hint_to_go_on_names_the_folder_of_the_incident(stack: Stack, tmp_path: Path) -> None:
+def test_failed_compromise_prints_its_steps_and_how_to_continue(stack: Stack, tmp_path: Path) -> None:
     (stack.root / "versions" / "mqtt").mkdir(mode=0o700)
     (stack.root / "versions" / "mqtt" / "state.json").touch()
     done = run(stack, "compromise", "mqtt", "--yes", "--to", str(tmp_path))
     assert f"secretops compromise mqtt --to {tmp_path} ".encode() in done.stderr
+    assert Step.FREEZE.encode() in done.stdout
 
 
 def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -70,23 +69,23 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         )
     except (SecretopsError, KeyboardInterrupt):
         if for_programs.exists():
+            _print(operation.load(for_programs), as_json=as_json)
             console.err.print(resume)
-            if as_json:
-                console.print_json(json.loads(for_programs.read_bytes()))
         raise
+    _print(outcome.incident, as_json=as_json)
     if outcome.incident.ended is None:  # a task has printed the reason
         console.err.print(resume)
-    if as_json:
-        console.print_json(outcome.incident.model_dump(mode="json"))
-    elif outcome.incident.ended:
-        _print(outcome.incident)
+    elif not as_json:
         console.out.print(f"{for_people} (and {for_programs.name})")
     return outcome.exit_code
 
 
-def _print(incident: Incident) -> None:
+def _print(incident: Incident, *, as_json: bool) -> None:
+    if as_json:
+        console.print_json(incident.model_dump(mode="json"))
+        return
     for attempt in incident.attempts:
-        console.out.print(f"{attempt.began:%H:%M:%S} UTC {attempt.step}: {printable(attempt.result) or 'interrupted'}")
+        console.out.print(f"{attempt.began:%H:%M:%S} UTC {attempt.step}: {printable(attempt.result) or 'not finished'}")
     for text in incident.to_do:
         console.out.print(f"action needed: {printable(text)}", style="yellow")
 

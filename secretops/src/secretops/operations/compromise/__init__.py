@@ -27,13 +27,25 @@ from secretops.operations.compromise.incident import (
     Step,
     files_of,
     find_unfinished,
+    load,
     recorder,
 )
 from secretops.operations.put import check_fields
 from secretops.operations.session import Session, had_value, known_versions
 from secretops.values import Value
 
-__all__ = ["Incident", "Outcome", "compromise", "cost", "files_of", "open_incident", "plan", "recorder", "run_in_task"]
+__all__ = [
+    "Incident",
+    "Outcome",
+    "compromise",
+    "cost",
+    "files_of",
+    "load",
+    "open_incident",
+    "plan",
+    "recorder",
+    "run_in_task",
+]
 
 # Path of the incident's file in a Swarm task.
 INCIDENT_FILE = "/etc/coreflux-mcp/incident.json"

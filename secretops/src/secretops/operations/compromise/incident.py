@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, Field
 
 from secretops import owned_files
-from secretops.errors import StoreError, UsageError
+from secretops.errors import UsageError
 from secretops.manifest import Manifest, Model, Secret
 from secretops.operations.audit import HEADINGS, Row
 from secretops.stores import files
@@ -143,11 +143,11 @@ def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datet
 
 
 def recorder(folder: Path) -> Record:
-    """Return a Record that writes to `folder`. Raises StoreError."""
+    """Return a Record that writes to `folder`. Raises UsageError."""
     if not folder.is_dir():
         what, rule = f"{folder}: no such folder", "the folder for the incident's two files must exist"
         remedy = f"mkdir {folder}, or pass another folder: --to FOLDER"
-        raise StoreError(what, rule=rule, remedy=remedy, code="incident-folder-missing")
+        raise UsageError(what, rule=rule, remedy=remedy, code="incident-folder-missing")
     return lambda incident: save(incident, folder)
 
 
@@ -178,7 +178,7 @@ def page(incident: Incident) -> str:
 
 
 def _cells(attempt: Attempt) -> Sequence[str]:
-    took = f"{(attempt.ended - attempt.began).total_seconds():.1f} s" if attempt.ended else "interrupted"
+    took = f"{(attempt.ended - attempt.began).total_seconds():.1f} s" if attempt.ended else "not finished"
     return f"{attempt.began:%Y-%m-%d %H:%M:%S}", took, attempt.step, attempt.result
 
 
