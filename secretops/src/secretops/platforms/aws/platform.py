@@ -19,7 +19,7 @@ class Aws(Platform[AwsStoreLocation]):
     location = AwsStoreLocation
     issuer = AwsPrivateCaIssuer
     delivery_delay = (
-        "seconds, or 5 minutes if the hint is lost; with NativeRef the duration of a deployment (a quarter of an hour)"
+        "seconds, or up to 5 minutes if the hint is lost; with NativeRef a quarter of an hour (a deployment)"
     )
     is_polled = True
     lists_orphans = False

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class Azure(Platform[AzureStoreLocation]):
     location = AzureStoreLocation
-    delivery_delay = "seconds, or 5 minutes if the hint is lost"
+    delivery_delay = "seconds, or up to 5 minutes if the hint is lost"
     is_polled = True
     lists_orphans = False
     trail_source = "the vault's audit log needs a Log Analytics workspace, and the stack has none"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Vault(Platform[VaultStoreLocation]):
     location = VaultStoreLocation
     issuer = VaultIssuer
-    delivery_delay = "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster"
+    delivery_delay = "seconds, or up to 6 minutes if the hint is lost or with Vault's agent in a cluster"
     is_polled = True
     trail_source = "the server's configuration names the file of each audit device, on the server's machine"
 
