@@ -7,6 +7,7 @@ secret values.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -116,10 +117,10 @@ def _left_behind(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[s
     passwords in use."""
     old = Path(olds["root"]) if "root" in olds else None
     if old and str(old) != news["root"] and (old / "versions").is_dir() and any((old / "versions").iterdir()):
-        yield (
-            f"the values are still in {old}. -> Move the folder: mv {old} {news['root']}; "
-            "or delete the values: secretops purge --destroy"
-        )
+        move = f"Move the folder: {shlex.join(['mv', str(old), news['root']])}"
+        if Path(news["root"]).exists():
+            move = f"{news['root']} exists: use a root that does not exist, then move the folder there with mv"
+        yield f"the values are still in {old}. -> {move}; or delete the values: secretops purge --destroy"
 
 
 def unfit(props: Mapping[str, Any]) -> Iterator[str]:

@@ -215,7 +215,11 @@ def test_a_root_that_moves_without_its_values_is_refused(tmp_path: Path) -> None
     assert FolderProvider().check(old, new).failures == [], "there is no value yet"
     (tmp_path / "old" / "versions" / "mqtt").mkdir()
     (failure,) = FolderProvider().check(old, new).failures
-    assert "mv " in failure.reason
+    assert f"mv {tmp_path}" in failure.reason
+    (tmp_path / "new").mkdir()
+    (failure,) = FolderProvider().check(old, new).failures
+    assert f"mv {tmp_path}" not in failure.reason, "mv would move the folder below the other one"
+    (tmp_path / "new").rmdir()
     (tmp_path / "old").rename(tmp_path / "new")
     assert FolderProvider().check(old, new).failures == [], "moved as configured"
 
