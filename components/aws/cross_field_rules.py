@@ -10,7 +10,14 @@ from secretops.formats import counted
 from ..core.secrets import client_name
 from ..settings.outputs import known
 from ..settings.problems import Problem, did_you_mean
-from ..settings.remote_constraints import LENGTHEN, fetched_too_late, not_fetched, out_of_reach, too_many_certificates
+from ..settings.remote_constraints import (
+    LENGTHEN,
+    fetched_too_late,
+    not_fetched,
+    of_local_server,
+    out_of_reach,
+    too_many_certificates,
+)
 from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation, secrets_of
 from . import policies, task
 from .access import TICK, declared_callers
@@ -54,9 +61,7 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
             yield from out_of_reach(
                 "store aws", broker, "the file becomes part of the rotation functions", runs="function"
             )
-            yield from not_fetched(
-                secrets, "store aws and server local", "write readers: [rotator], or remove the secret"
-            )
+            yield from of_local_server("aws", parsed)
 
 
 def warnings(store: AwsStore) -> Iterator[str]:

@@ -11,7 +11,13 @@ from secretops.platforms.azure import write_files
 from ..core.secrets import GUIDE
 from ..settings.outputs import known
 from ..settings.problems import Problem
-from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
+from ..settings.remote_constraints import (
+    fetched_too_late,
+    not_fetched,
+    of_local_server,
+    out_of_reach,
+    too_many_certificates,
+)
 from ..settings.sections import DeclaredSecret
 from .names import PENDING
 from .settings import AzureStore, ContainerAppServer
@@ -43,9 +49,7 @@ def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
             yield from out_of_reach(
                 "store azure", broker, "the file becomes part of the rotator's containers", runs="container"
             )
-            yield from not_fetched(
-                secrets, "store azure and server local", "write readers: [rotator], or remove the secret"
-            )
+            yield from of_local_server("azure", parsed)
 
 
 def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:

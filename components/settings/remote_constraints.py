@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from secretops.formats import is_loopback
 from secretops.manifest import HTTP_TOKEN, Reader
@@ -87,6 +88,13 @@ def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]
             LENGTHEN.format(FETCHED),
             code="grace-too-short",
         )
+
+
+def of_local_server(store: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for what a launcher on this machine does not fetch, or not in time, from a store in a cloud."""
+    where = f"store {store} and server local"
+    yield from fetched_too_late(parsed.get("rotation"), where)
+    yield from not_fetched(parsed.get("secrets", {}), where, "write readers: [rotator], or remove the secret")
 
 
 def not_fetched(secrets: Mapping[str, DeclaredSecret], where: str, remedy: str) -> Iterator[Problem]:

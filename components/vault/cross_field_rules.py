@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..settings.problems import Problem
-from ..settings.remote_constraints import fetched_too_late, not_fetched, unreadable_certificates
+from ..settings.remote_constraints import not_fetched, of_local_server, unreadable_certificates
 from ..settings.sections import EmbeddedBroker, OutsideBroker
 from ..settings.validation_errors import A_SECTION
 from .settings import VaultPki, VaultStore
@@ -58,10 +58,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
             code="too-many-secrets",
         )
     if server and not server.is_remote:
-        yield from fetched_too_late(parsed.get("rotation"), "store vault and server local")
-        yield from not_fetched(
-            secrets, "store vault and server local", "write readers: [rotator], or remove the secret"
-        )
+        yield from of_local_server("vault", parsed)
     if kind == "kubernetes" and server.reference != "SyncedKey":
         remedy = "write readers: [rotator], or reference: SyncedKey in the section server"
         yield from not_fetched(secrets, "files written by Vault's agent", remedy)
