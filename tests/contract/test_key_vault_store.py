@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from tools.key_vault.vault import Vault
 pytestmark = pytest.mark.real
 
-DEADLINE = 60.0
+DEADLINE = 600.0
 NOT_RENEWED = Timing(duration=60, renew=3600, poll=0.1)
 V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
 

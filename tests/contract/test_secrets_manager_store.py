@@ -30,7 +30,7 @@ from tests.real.strict_secrets_manager import MOST_LABELS, StrictSecretsManager
 pytestmark = pytest.mark.real
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
-DEADLINE = 60.0
+DEADLINE = 600.0
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ from tests.real.ports import free_port
 
 pytestmark = pytest.mark.real
 
-DEADLINE = 120.0
+DEADLINE = 600.0
 MINE = "typed-by-a-person"
 V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
 Deed = Callable[[], object]

@@ -16,7 +16,7 @@ from azure.storage.blob import BlobClient
 
 from secretops.platforms.azure import api, lease
 
-DEADLINE = 60.0
+DEADLINE = 600.0
 
 
 class OwnConnections(RequestsTransport):  # type: ignore[misc]  # the SDK has no type for it

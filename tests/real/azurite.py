@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tools.key_vault.tokens import Principal
 
 CLOCK = Path(__file__).with_name("azurite_clock.cjs")
-START_SECONDS = 60.0
+START_SECONDS = 600.0
 LISTENS = "successfully listens on"
 
 

@@ -22,7 +22,7 @@ from tests.real.control_plane import ControlPlane, find_programs, kubeconfig
 if TYPE_CHECKING:  # this plugin is also loaded where the extra `kubernetes` is not installed
     from lightkube import Client
 
-DEADLINE = 120  # Seconds to wait for an event.
+DEADLINE = 600.0  # Seconds to wait for an event.
 CONTEXT = "test"  # The name of the only context in each kubeconfig.
 
 
@@ -61,9 +61,11 @@ class Cluster:
         return kubeconfig(self.folder, self.port, service_account, token=made.status.token)
 
     def client(self, kubeconfig: Path | None = None) -> Client:
+        import httpx2
         from lightkube import Client, KubeConfig
 
-        return Client(KubeConfig.from_file(kubeconfig or self.admin), field_manager="test")
+        patience = httpx2.Timeout(DEADLINE)  # lightkube's default is 10 s
+        return Client(KubeConfig.from_file(kubeconfig or self.admin), field_manager="test", timeout=patience)
 
     def namespace(self) -> str:
         from lightkube.models.meta_v1 import ObjectMeta

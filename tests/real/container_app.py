@@ -20,7 +20,7 @@ PROGRAM = "/opt/secretops"  # Path of the environment in the image.
 # Where a container finds the CA certificate of the stand-ins. Azure needs none.
 TRUST = "/etc/standin"
 
-DEADLINE = 120.0
+DEADLINE = 600.0
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from tests.real.ports import free_port
 from tools import kubernetes_parts, parts
 
 AUDIT_POLICY = Path(__file__).resolve().parents[2] / "components" / "kubernetes" / "audit-policy.yaml"
-START_SECONDS = 120.0
+START_SECONDS = 600.0
 # The controllers that the stack's resources need. The others would only take CPU.
 CONTROLLERS = """
 clusterrole-aggregation cronjob deployment disruption endpointslice garbage-collector job namespace

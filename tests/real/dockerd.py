@@ -22,7 +22,7 @@ from tools.parts import SYSTEM_PATH
 from tools.steps import SetupError, run_step
 from tools.toolchain.gobuild import cache_root, only_one
 
-DEADLINE = 120  # Seconds to wait for the daemon, or for one command of its client.
+DEADLINE = 600.0  # Seconds to wait for the daemon, or for one command of its client.
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,git,ca-certificates"
 # Debian's python3 where an official image has its own: images built on it look up `python3` in PATH.

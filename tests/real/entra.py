@@ -16,7 +16,7 @@ from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOpt
 
 from tools.key_vault.tokens import LIFE, Authority, Principal
 
-DEADLINE = 60.0
+DEADLINE = 600.0
 
 
 class StandinCredential:

@@ -23,7 +23,7 @@ from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.real.mosquitto import Mosquitto
 
-DEADLINE = 120  # Seconds to wait for an event.
+DEADLINE = 600.0  # Seconds to wait for an event.
 CLIENTS = 4  # MCP clients that call, and subscriptions: one topic filter a client.
 GROUP = 40  # Messages to one topic: the server's buffer stores the last 100 of each (upstream's server.py:373).
 FEED_EVERY = 0.01  # Seconds between an acknowledged message to a subscribed topic and the next.

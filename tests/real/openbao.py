@@ -25,8 +25,8 @@ from tests.real.ports import free_port
 if TYPE_CHECKING:  # this plugin is also loaded where the extra `vault` is not installed
     import hvac
 
-START_SECONDS = 120.0
-DEADLINE = 120.0  # Seconds to wait for an event.
+START_SECONDS = 600.0
+DEADLINE = 600.0  # Seconds to wait for an event.
 
 
 @dataclass

@@ -32,7 +32,7 @@ from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.stores import files
 from secretops.values import Value
 
-DEADLINE = 120.0  # Seconds to wait for an event.
+DEADLINE = 600.0  # Seconds to wait for an event.
 PAUSE = 0.05  # Seconds between two logins of a reader, which leave others the processor.
 FOLDERS = ("config", "certs", "secrets", "versions", "log")
 

@@ -30,7 +30,7 @@ from tools.clone import provide_uv
 from tools.toolchain.gobuild import WHEELS, cache_root, only_one
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE = 60
+DEADLINE = 600.0
 PYTHON = "python-here:1"  # The image that replaces the official Python.
 PYTHON_VERSION = "3.11"
 SERVER_FOLDER = ".tools/server"  # Where a work tree may have the upstream server (.dockerignore).
