@@ -57,7 +57,7 @@ def _machine(versions: str) -> str:
     return (
         f"{today}, commit {_commit()}. {os.cpu_count()} cores ({_processor()}), "
         f"{platform.system()} {platform.release().partition('-')[0]}, Python {platform.python_version()}"
-        f"{', ' if versions else ''}{versions}; all on this one machine. Median (least–most)."
+        f"{', ' if versions else ''}{versions}; all on this one machine. Figures: median (least–most)."
     )
 
 

@@ -77,8 +77,8 @@ def measure(folder: Path, say: Callable[[str], None]) -> Measured:
     broken = [f"{failed} logins of readers failed"] if failed else []
     replicas = listener.figures["test_replicas"]
     text = (
-        f"{REPLICAS} servers on the folder's store are all on the new version {spread(replicas['seconds'], 's', 2)} "
-        f"after `secretops rotate mqtt` began, {spread(replicas['after'], 's', 2)} after readers could find it."
+        f"All {REPLICAS} servers on the folder's store use the new version {spread(replicas['seconds'], 's', 2)} "
+        f"after `secretops rotate mqtt` began, and {spread(replicas['after'], 's', 2)} after the command ended."
     )
     return Measured(f"{table(rows(listener.figures))}\n\n{text}", broken)
 

@@ -28,8 +28,9 @@ PAGES = {
 _ABOUT = """\
 # Compliance
 
-The policy pack in `policies/` checks each stack against {count} [rules](rules.md). A rule is *kept* if no resource
-breaks it. Each rule serves controls of these frameworks:
+The policy pack in `policies/` has {count} [rules](rules.md). A rule applies to a stack that declares what the rule
+judges, such as a type of resource or an output; some rules apply only in staging or production. A rule that applies is
+*kept* if nothing in the stack breaks the rule. Each rule serves controls of these frameworks:
 
 {frameworks}
 
@@ -39,19 +40,20 @@ These pages are generated from `policies/` and from [evidence](evidence.json).
 
 A rule judges what a stack **declares**: the inputs of its resources and its outputs. A kept rule does not show:
 
-- that the account still matches the declaration: `secretops doctor` and a drift run check that;
-- that people do what a control requires of them, or that an auditor accepts the evidence;
+- that the account still matches the declaration: [doctor](../operations/doctor.md) and the [drift
+  workflow](../operations/pull-requests.md) check that;
+- that people do what a control requires, or that an auditor accepts the evidence;
 - what the [list of rules](rules.md) names as the rule's *Limitation*.
 
-No rule and no page makes you compliant: a control also requires what no program can declare, such as what people do.
+So no rule and no page makes you compliant.
 
 ## Judge a stack
 
-`make preview STACK=prod` judges a stack by these rules, as a policy pack of Pulumi. A broken rule fails the preview.
+`make preview STACK=prod` applies these rules. A broken rule fails the preview, unless the rule is marked *advice*.
 `make up` stops before it creates a resource that breaks a rule.
 
-Where Pulumi can't run a policy pack, apply the same rules to the JSON of a preview, and write the evidence. With
-`.venv` active, and your stack's name in STACK:
+To write evidence, or where Pulumi cannot run a policy pack, apply the same rules to the JSON of a preview. With `.venv`
+active, and your stack's name in STACK:
 
 ```sh
 PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview --json --stack $STACK > preview.json
@@ -60,18 +62,19 @@ python -m policies --json evidence.json preview.json
 
 Exit codes:
 
-- 0: no rule is broken. Some rules may be unknown: they depend on resources that `pulumi up` has not created yet.
+- 0: no rule is broken, except rules marked *advice*. A rule may be *unknown*: it depends on resources that `pulumi up`
+  has not created yet.
 - 1: a rule is broken.
 - 2: the file is not a preview.
 
-The evidence names stacks, rules, resources and controls, and never contains a secret value. The options `--at TIME`
-and `--commit COMMIT` add a time and a commit to it. `python -m policies.compliance evidence.json` writes pages like
-these from your evidence, into the folder `compliance`.
+The evidence contains names of stacks, rules, resources and controls, and no secret value. The options `--at TIME` and
+`--commit COMMIT` add a time and a commit. `python -m policies.compliance evidence.json` writes pages like these from
+your evidence, into the folder `compliance`.
 
 """
 
 _SOURCES = {
-    "mocks": "come from the program with Pulumi's mocks, for each shipped stack file, as if all resources existed. No "
+    "mocks": "come from the program under Pulumi's mocks, for each shipped stack file, as if all resources existed. No "
     "account, cluster or Swarm was called.",
     "preview": "come from previews by the Pulumi CLI.",
 }

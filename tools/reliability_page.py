@@ -15,80 +15,71 @@ HEAD = """# Reliability
 
 Which tests prove that a stack stays safe and available, and what no test proves.
 
-**Nothing on this page was proven in an account of AWS or Azure, nor in a whole cluster.** The tests start the Pulumi
-engine, brokers, OpenBao, a Docker Swarm and a Kubernetes API server on one machine. Moto emulates AWS. Azurite and an
-emulator of Key Vault in this repository emulate Azure. [Stand-ins](operations/standin.md) replace the Pulumi providers
-of AWS, Azure and Vault, and the kubelet, which runs a cluster's pods. [What was never
-reached](#what-was-never-reached) lists what no test proves for that reason.
+**Nothing on this page was proven in an account of AWS or Azure, nor in a whole cluster.** The tests run on one machine,
+with emulators of AWS and Azure. [Stand-ins](operations/standin.md) replace the Pulumi providers of AWS, Azure and
+Vault, and a stand-in for the kubelet runs a cluster's pods. [What was never reached](#what-was-never-reached) lists
+what no test proves for that reason.
 
-A *gate* is a promise about a stack. The tables list, for each of seven gates and each stack file of this repository,
-the tests that prove it, or what is not proven and why. For the gates crash, clock and year the server makes no
+A *gate* is a promise about a stack. For each of seven gates and each stack file of this repository, the tables list the
+tests that prove the gate, or what is not proven and why. For the gates crash, clock and year the server makes no
 difference, so one test can prove them for several stack files. This page is generated from `tests/gates/table.py`.
-`tests/unit/test_gates.py` checks that each named test exists, and that a reason is stated for each cell that is not
-fully proven.
 
 `make gates` runs only the test files that this page names. `make test` runs their tests that are not marked `slow`, and
-`make test-all` runs all of them.
+`make test-all` runs all of their tests.
 """
 
 UNREACHED = """
 ## What was never reached
 
-The tests run the Pulumi engine, the [unmodified server](performance.md) over stdio and HTTP, mosquitto with TLS and
-dynamic security, and the embedded broker. Where the MCP server's source is not available, a small server replaces it.
-Such a test proves the launcher's part only. Audit logs of AWS and Azure are test data in the form that their
-documentation shows.
+The tests run the Pulumi engine, the unmodified server over stdio and HTTP, mosquitto with TLS and dynamic security, and
+the embedded broker. If the MCP server's source is not available, a small server replaces the MCP server, and the test
+proves only the launcher's part. Audit logs of AWS and Azure are test data in the form that their documentation shows.
 
-- **Kubernetes.** The tests run etcd, API server and controller manager with RBAC, audit and encryption at rest, and
+- **Kubernetes.** Tests run etcd, API server and controller manager with RBAC, audit and encryption at rest, and
   Pulumi's own provider. Never reached: a kubelet (a stand-in runs pods as processes and mounts their volumes), a
-  network plugin that enforces NetworkPolicies, cert-manager and External Secrets (the objects for these two are checked
-  against their published schemas).
-- **AWS.** The tests run the engine and the SDK on a [stand-in provider](operations/standin.md), moto with AWS' rules
-  for versions, labels and certificates, and an evaluator of policies. Never reached: an account. So it is [not
+  network plugin that enforces NetworkPolicies, cert-manager and External Secrets. The objects for the last two are
+  checked against their published schemas.
+- **AWS.** Tests run the SDK on a [stand-in provider](operations/standin.md), the emulator moto with AWS' rules for
+  versions, labels and certificates, and an evaluator of policies. Never reached: an account. So it is [not
   proven](operations/aws.md#what-is-not-proven) that AWS accepts the program, that a role's rights suffice, that an
   event, a schedule or an alarm arrives, or that a task starts.
-- **Azure.** The tests run the engine and the SDK on a stand-in provider, Azurite, Microsoft's query parser, and an
-  emulator of Key Vault, whose requests and answers are checked against Azure's published API description. Never
-  reached: a subscription. So it is not proven that a role can be assigned on a secret that does not exist yet, [which
-  the design needs](operations/azure.md#what-is-not-proven), that a job starts, an event arrives or an alert fires.
-- **Vault.** The tests run OpenBao with TLS, raft and audit devices, and OpenBao's agent. A stand-in provider creates
-  what the stacks declare, with the [documented rights](operations/vault.md). Never reached: HashiCorp's own server,
+- **Azure.** Tests run the SDK on a stand-in provider, the emulator Azurite, Microsoft's query parser, and an emulator
+  of Key Vault that is checked against Azure's published API description. Never reached: a subscription. So it is [not
+  proven](operations/azure.md#what-is-not-proven) that a role can be assigned on a secret that does not exist yet, which
+  the design needs. Nor is it proven that a job starts, an event arrives or an alert fires.
+- **Vault.** Tests run OpenBao with TLS, raft and audit devices, and OpenBao's agent. A stand-in provider creates what
+  the stacks declare, with the [documented rights](operations/vault.md). Never reached: HashiCorp's own server,
   Enterprise, the injector's webhook, Pulumi's own provider.
-- **Docker Swarm.** The tests run one manager, Pulumi's own provider and two replicas of the image with the unmodified
+- **Docker Swarm.** Tests run one manager, Pulumi's own provider and two replicas of the image with the unmodified
   server. Never reached: a second node, the ingress network, virtual addresses, [a reverse
   proxy](operations/swarm.md#what-is-not-proven).
-- **DigitalOcean.** The tests run an emulator whose requests and answers are checked against the published API
-  description. Never reached: an account and an agent. So it is not known how soon an agent accepts a new key, or how
-  many keys it may have.
-- **GitHub.** The tests run actionlint, each step's script, and the previews by the real CLI. Never reached: a workflow
-  run. So it is not proven that GitHub issues a token, that a role accepts it, or that an approval is requested
-  ([pull requests](operations/pull-requests.md)).
-- **Coreflux broker.** The tests run its documented user commands on the embedded broker, which speaks MQTT 3.1.1 only.
+- **DigitalOcean.** Tests run an emulator that is checked against the published API description. Never reached: an
+  account and an agent. So it is not known how soon an agent accepts a new key, or how many keys an agent may have.
+- **GitHub.** Tests run actionlint, each step's script, and the previews by the real CLI. Never reached: a [workflow
+  run](operations/pull-requests.md). So it is not proven that GitHub issues a token, that a role accepts the token, or
+  that an approval is requested.
+- **Coreflux broker.** Tests run its documented user commands on the embedded broker, which speaks MQTT 3.1.1 only.
   Never reached: the broker itself, which no package registry has.
 """
 
 BAD_INPUT = """
 ## Broken stack files and random input
 
-The tests have a table of broken stack files. Each error must name its place, the rule and the remedy. All errors of a
-file must be reported at once, and no error may repeat a text that may be a secret. Another table has unusual stack
-files, which must be accepted.
+Tests read a table of broken stack files. Each error must name its place, the rule and the remedy. All errors of a file
+must be reported at once, and no error may repeat a text that may be a secret. Unusual but valid stack files must be
+accepted. Hypothesis generates documents, log lines and answers, most of them broken, and the same in each run.
 
-If a stack file is not valid YAML, Pulumi's own error prints the line and may repeat its text: a password that begins
-with `*` looks like the name of an unknown YAML alias. `make up` and `make preview` therefore check the whole file
-before anything is built. They print the line, the column and the cause without the file's text. If you call `pulumi`
-directly, Pulumi prints its own message.
-
-Other tests use Hypothesis to generate documents, log lines and answers. Some are correct except for one or two places,
-some are truncated, some have another form, and some are random bytes. Each run generates the same data.
+**If a stack file is not valid YAML, an error of `pulumi` may repeat a password from the file.** `make up` and `make
+preview` check the file first, and print the line, the column and the cause without the file's text. If you call
+`pulumi` directly, Pulumi prints its own message.
 """
 
 MUTANTS = """
 ## Recorded mutants
 
-A mutant is a bug that somebody could make: one expression of the code is replaced by another. `make mutants` applies
-each mutant to a copy of the clone, and runs the tests that must then fail. `tests/mutants` records {count} mutants.
-{measured}
+A mutant is a bug that somebody could make: another expression replaces one expression of the code. `make mutants`
+applies each mutant to a copy of the clone, and runs the tests that must then fail. `tests/mutants` records {count}
+mutants. {measured}
 
 | mutant | what the bug would cause | noticed by |
 |---|---|---|
