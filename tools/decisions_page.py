@@ -11,7 +11,7 @@ RECORDS = "[0-9]*.md"
 
 HEAD = """# Decisions
 
-Each record covers an area: the context, the decision, what was rejected and why, and the consequences. The
+Each record has the context, the decision, the consequences, and the rejected alternatives. The
 [glossary](../glossary.md) defines the terms. `make docs` generates this index.
 """
 
