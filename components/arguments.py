@@ -22,7 +22,7 @@ class DotenvStoreDict(TypedDict):
 
 
 class SwarmStoreDict(TypedDict):
-    """Secrets of the Docker Swarm of DOCKER_HOST, or of the current context."""
+    """Secrets of the Docker Swarm that DOCKER_HOST or the current context names."""
 
     kind: Literal["swarm"]
     rotator: NotRequired[Literal["timer", "service"]]
@@ -278,7 +278,7 @@ class SwarmServerDict(TypedDict):
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: NotRequired[bool]
-    """Allows connection tools, which change broker and user for all MCP clients."""
+    """Allows tools that change broker and user for all MCP clients."""
     encrypted: NotRequired[bool]
     """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     networks: NotRequired[Sequence[str]]
@@ -342,7 +342,7 @@ class KubernetesServerDict(TypedDict):
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names by which MCP clients reach the server, in addition to the Service's, such as that of an Ingress."""
     connection_tools: NotRequired[bool]
-    """Allows connection tools, which change broker and user for all MCP clients."""
+    """Allows tools that change broker and user for all MCP clients."""
     broker_cidrs: NotRequired[Sequence[str]]
     """Networks of the broker. Pods can connect to no other address on its port."""
     dns_cidrs: NotRequired[Sequence[str]]
@@ -377,14 +377,14 @@ class KubernetesServerDict(TypedDict):
     certificate_issuer: NotRequired[CertificateIssuerDict]
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: NotRequired[Input[str]]
-    """For store azure: Entra then trusts External Secrets' service account."""
+    """Lets External Secrets log in to Entra (store azure)."""
     reference: NotRequired[Literal["MountedFiles", "SyncedKey"]]
     """How pods get secrets from store vault. MountedFiles, the default: Vault's agent writes files, which requires its
     injector in the cluster. SyncedKey: External Secrets writes Kubernetes Secrets."""
     vault_cidrs: NotRequired[Sequence[str]]
     """Networks of the Vault server, to which pods may connect; only if the store is vault."""
     oidc_provider: NotRequired[Input[str]]
-    """For store aws: AWS then trusts External Secrets' service account."""
+    """Lets External Secrets log in to AWS (store aws)."""
 
 
 class LoadBalancerDict(TypedDict):
@@ -415,10 +415,10 @@ class EcsServerDict(TypedDict):
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names by which MCP clients reach the server."""
     connection_tools: NotRequired[bool]
-    """Allows connection tools, which change broker and user for all MCP clients."""
+    """Allows tools that change broker and user for all MCP clients."""
     load_balancer: NotRequired[LoadBalancerDict]
     architecture: NotRequired[Literal["x86_64", "arm64"]]
-    """Architecture of the image. On Fargate, arm64 costs a fifth less."""
+    """Architecture of the image; arm64 costs a fifth less."""
     container_insights: NotRequired[bool]
     """Enables Container Insights in a new cluster. Its metrics are billed."""
 
@@ -437,7 +437,7 @@ class ContainerAppServerDict(TypedDict):
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""
     connection_tools: NotRequired[bool]
-    """Allows connection tools, which change broker and user for all MCP clients."""
+    """Allows tools that change broker and user for all MCP clients."""
 
 
 class EmbeddedBrokerDict(TypedDict):

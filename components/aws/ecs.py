@@ -54,10 +54,10 @@ class EcsMcpServerArgs(McpServerArgs, AwsArgs):
     allowed_hosts: Sequence[str] = ()
     """Host names by which MCP clients reach the server."""
     connection_tools: bool = False
-    """Allows connection tools, which change broker and user for all MCP clients."""
+    """Allows tools that change broker and user for all MCP clients."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
-    """Architecture of the image. On Fargate, arm64 costs a fifth less."""
+    """Architecture of the image; arm64 costs a fifth less."""
     container_insights: bool = False
     """Enables Container Insights in a new cluster. Its metrics are billed."""
     production: bool = True

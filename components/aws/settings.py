@@ -106,6 +106,7 @@ class EcsServer(ServerSection):
     """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: SecurityGroups
     cluster: Cluster | None = None
+    """Existing cluster; by default the stack creates one."""
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     """Number of tasks. It must be 1 with a load balancer, since an MCP session lives in one task."""
     reference: Literal["NativeRef", "Fetched"] = "Fetched"
@@ -116,10 +117,10 @@ class EcsServer(ServerSection):
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names by which MCP clients reach the server."""
     connection_tools: bool = False
-    """Allows connection tools, which change broker and user for all MCP clients."""
+    """Allows tools that change broker and user for all MCP clients."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
-    """Architecture of the image. On Fargate, arm64 costs a fifth less."""
+    """Architecture of the image; arm64 costs a fifth less."""
     container_insights: bool = False
     """Enables Container Insights in a new cluster. Its metrics are billed."""
 

@@ -47,7 +47,7 @@ class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
     allowed_hosts: Sequence[pulumi.Input[str]] = ()
     """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""
     connection_tools: bool = False
-    """Allows connection tools, which change broker and user for all MCP clients."""
+    """Allows tools that change broker and user for all MCP clients."""
 
 
 class ContainerAppMcpServer(McpServer):

@@ -107,4 +107,4 @@ class ContainerAppServer(ServerSection):
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names by which MCP clients reach the server, in addition to its name in Container Apps."""
     connection_tools: bool = False
-    """Allows connection tools, which change broker and user for all MCP clients."""
+    """Allows tools that change broker and user for all MCP clients."""

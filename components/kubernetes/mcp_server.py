@@ -81,7 +81,7 @@ class KubernetesMcpServerArgs(PodArgs, McpServerArgs):
     allowed_hosts: Sequence[str] = ()
     """Host names by which MCP clients reach the server, in addition to the Service's, such as that of an Ingress."""
     connection_tools: bool = False
-    """Allows connection tools, which change broker and user for all MCP clients."""
+    """Allows tools that change broker and user for all MCP clients."""
     grace_seconds: int = 3600
     """Seconds that previous versions stay valid. External Secrets polls often enough to sync within that time."""
     has_rotator: bool = False

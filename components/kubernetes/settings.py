@@ -81,7 +81,7 @@ class KubernetesServer(ServerSection):
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names by which MCP clients reach the server, in addition to the Service's, such as that of an Ingress."""
     connection_tools: bool = False
-    """Allows connection tools, which change broker and user for all MCP clients."""
+    """Allows tools that change broker and user for all MCP clients."""
     broker_cidrs: Networks = EVERYWHERE
     dns_cidrs: NetworksOrNone = DNS_CIDRS
     dns_ports: Ports = DNS_PORTS
@@ -106,13 +106,13 @@ class KubernetesServer(ServerSection):
     pod_annotations: dict[LabelKey, Annotation] = Field(default_factory=dict)
     certificate_issuer: CertificateIssuer | None = None
     oidc_issuer: Issuer | None = None
-    """For store azure: Entra then trusts External Secrets' service account."""
+    """Lets External Secrets log in to Entra (store azure)."""
     reference: Literal["MountedFiles", "SyncedKey"] | None = None
     """How pods get secrets from store vault. MountedFiles, the default: Vault's agent writes files, which requires its
     injector in the cluster. SyncedKey: External Secrets writes Kubernetes Secrets."""
     vault_cidrs: Networks = EVERYWHERE
     oidc_provider: OidcProvider | None = None
-    """For store aws: AWS then trusts External Secrets' service account."""
+    """Lets External Secrets log in to AWS (store aws)."""
 
     @property
     def has_own_issuer(self) -> bool:

@@ -60,7 +60,7 @@ class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     allowed_hosts: Sequence[str] = ()
     """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: bool = False
-    """Allows connection tools, which change broker and user for all MCP clients."""
+    """Allows tools that change broker and user for all MCP clients."""
     networks: Sequence[pulumi.Input[str]] = ()
     """Ids of further overlay networks, e.g. the broker's. A change replaces the service."""
     constraints: Sequence[str] = ()

@@ -46,7 +46,7 @@ Spread = Annotated[
 
 
 class SwarmStore(StoreSection):
-    """Secrets of the Docker Swarm of DOCKER_HOST, or of the current context."""
+    """Secrets of the Docker Swarm that DOCKER_HOST or the current context names."""
 
     kind: Literal["swarm"]
     arguments = (SwarmSecretStoreArgs,)

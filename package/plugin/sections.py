@@ -138,7 +138,7 @@ class Server(TypedDict):
     allowed_hosts: NotRequired[list[str]]
     """Host names by which MCP clients reach the server, in addition to its names on the overlay network."""
     connection_tools: NotRequired[bool]
-    """Allows connection tools, which change broker and user for all MCP clients."""
+    """Allows tools that change broker and user for all MCP clients."""
     encrypted: NotRequired[bool]
     """Whether the stack's overlay network encrypts traffic between nodes (IPsec, which nodes' kernels must support)."""
     networks: NotRequired[list[str]]
@@ -196,14 +196,14 @@ class Server(TypedDict):
     certificate_issuer: NotRequired[CertificateIssuer]
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: NotRequired[Input[str]]
-    """For store azure: Entra then trusts External Secrets' service account."""
+    """Lets External Secrets log in to Entra (store azure)."""
     reference: NotRequired[ServerReference]
     """How pods get secrets from store vault. MountedFiles, the default: Vault's agent writes files, which requires its
     injector in the cluster. SyncedKey: External Secrets writes Kubernetes Secrets."""
     vault_cidrs: NotRequired[list[str]]
     """Networks of the Vault server, to which pods may connect; only if the store is vault."""
     oidc_provider: NotRequired[Input[str]]
-    """For store aws: AWS then trusts External Secrets' service account."""
+    """Lets External Secrets log in to AWS (store aws)."""
     subnets: NotRequired[Input[list[Input[str]]]]
     """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: NotRequired[Input[list[Input[str]]]]
@@ -212,7 +212,7 @@ class Server(TypedDict):
     """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
     load_balancer: NotRequired[LoadBalancer]
     architecture: NotRequired[ServerArchitecture]
-    """Architecture of the image. On Fargate, arm64 costs a fifth less."""
+    """Architecture of the image; arm64 costs a fifth less."""
     container_insights: NotRequired[bool]
     """Enables Container Insights in a new cluster. Its metrics are billed."""
     bootstrapped: NotRequired[bool]
@@ -313,7 +313,7 @@ class SwarmStoreRotator(Enum):
 
 
 class SwarmStore(TypedDict):
-    """Secrets of the Docker Swarm of DOCKER_HOST, or of the current context."""
+    """Secrets of the Docker Swarm that DOCKER_HOST or the current context names."""
 
     rotator: NotRequired[SwarmStoreRotator]
     """How ticks are started. timer: a systemd timer that you install on a manager. service: a Swarm service that uses a
