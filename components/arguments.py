@@ -108,7 +108,9 @@ class PrivateEndpointDict(TypedDict):
 
 
 class VaultNetworkDict(TypedDict):
-    """Networks that may connect to the key vault and the lease's storage account, in addition to the stack's containers. All others are denied. With server kubernetes or local, add the egress addresses of the cluster or of your machine."""
+    """Networks that may connect to the key vault and the lease's storage account, in addition to the stack's
+    containers. All others are denied. With server kubernetes or local, add the egress addresses of the cluster or of
+    your machine."""
 
     addresses: NotRequired[Sequence[str]]
     subnets: NotRequired[Sequence[Input[str]]]
@@ -429,8 +431,8 @@ class ContainerAppServerDict(TypedDict):
     kind: Literal["containerapp"]
     image: Input[str]
     bootstrapped: NotRequired[bool]
-    """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
-    is ready."""
+    """Set it to true once the server's secrets have values. A new revision, once ready, then replaces the old
+    revision."""
     ingress: NotRequired[Literal["environment", "network"]]
     """Who can connect. environment: apps in the same environment. network: the whole virtual network of the store's
     subnet."""
@@ -441,7 +443,8 @@ class ContainerAppServerDict(TypedDict):
 
 
 class EmbeddedBrokerDict(TypedDict):
-    """`secretops broker` on this machine, for development. It speaks MQTT 3.1.1, and accepts 100 clients and packets of up to 256 KiB."""
+    """`secretops broker` on this machine, for development. It speaks MQTT 3.1.1, and accepts 100 clients and packets of
+    up to 256 KiB."""
 
     kind: Literal["embedded"]
     port: NotRequired[int]
@@ -468,7 +471,8 @@ class OutsideBrokerDict(TypedDict):
 
 
 class ExternalAgentDict(TypedDict):
-    """An agent of another owner, from whom you get its keys: by default the Coreflux Copilot, otherwise the agent at `url`."""
+    """An agent of another owner, from whom you get its keys: by default the Coreflux Copilot, otherwise the agent at
+    `url`."""
 
     kind: Literal["external"]
     url: NotRequired[str]
@@ -483,13 +487,15 @@ class OwnedAgentDict(TypedDict):
 
 
 class ExternalIssuerDict(TypedDict):
-    """Another CA signs the client certificate, and an operator puts it into the store. secretops warns before it expires."""
+    """An operator supplies the client certificate, which another CA signs. secretops warns before the certificate
+    expires."""
 
     kind: Literal["external"]
 
 
 class PrivateCaDict(TypedDict):
-    """A CA of the stack that signs only certificates with the stack's client name. Only the rotator reads its key."""
+    """A CA of the stack that signs only certificates with the stack's client name. Only the rotator reads the CA's
+    key."""
 
     kind: Literal["private-ca"]
     days: NotRequired[int]
@@ -510,7 +516,8 @@ class AwsPrivateCaDict(TypedDict):
 
 
 class RotationDict(TypedDict):
-    """How often secrets rotate, and how long readers may use the previous version (`grace_seconds`). The Secret Management Guide limits the days: 90 for broker users, 6 months for agent keys."""
+    """How often secrets rotate, and how long readers may use the previous version (`grace_seconds`). The Secret
+    Management Guide limits the days: 90 for broker users, 6 months for agent keys."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]
@@ -519,7 +526,8 @@ class RotationDict(TypedDict):
 
 
 class DeclaredSecretDict(TypedDict):
-    """A secret that you add, such as a connection string. An operator supplies its values, and is reminded after `remind_after_days`."""
+    """A secret that you add, such as a connection string. An operator supplies its values, and is reminded after
+    `remind_after_days`."""
 
     fields: Sequence[str]
     readers: NotRequired[Sequence[Literal["server", "rotator"]]]

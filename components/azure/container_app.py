@@ -40,8 +40,8 @@ class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
     """The server's identity, from `container_app()` of AzureIdentities. By default the component creates an identity,
     and you grant it access to the secrets."""
     bootstrapped: bool = False
-    """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
-    is ready."""
+    """Set it to true once the server's secrets have values. A new revision, once ready, then replaces the old
+    revision."""
     ingress: Literal["environment", "network"] = "environment"
     """Who can connect. environment: apps in the same environment. network: the environment's whole virtual network."""
     allowed_hosts: Sequence[pulumi.Input[str]] = ()

@@ -99,8 +99,8 @@ class ContainerAppServer(ServerSection):
     replicas: ClassVar[int] = 1
     image: Image
     bootstrapped: bool = False
-    """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
-    is ready."""
+    """Set it to true once the server's secrets have values. A new revision, once ready, then replaces the old
+    revision."""
     ingress: Literal["environment", "network"] = "environment"
     """Who can connect. environment: apps in the same environment. network: the whole virtual network of the store's
     subnet."""

@@ -86,14 +86,15 @@ class Rotation(Section):
 
 
 class ExternalIssuer(IssuerSection):
-    """Another CA signs the client certificate, and an operator puts it into the store. secretops warns before it
+    """An operator supplies the client certificate, which another CA signs. secretops warns before the certificate
     expires."""
 
     kind: Literal["external"]
 
 
 class PrivateCa(IssuerSection):
-    """A CA of the stack that signs only certificates with the stack's client name. Only the rotator reads its key."""
+    """A CA of the stack that signs only certificates with the stack's client name. Only the rotator reads the CA's
+    key."""
 
     kind: Literal["private-ca"]
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30

@@ -216,8 +216,7 @@ class Server(TypedDict):
     container_insights: NotRequired[bool]
     """Enables Container Insights in a new cluster. Its metrics are billed."""
     bootstrapped: NotRequired[bool]
-    """Set it to true once the server's secrets have values. A new revision then replaces the old revision only when it
-    is ready."""
+    """Set it to true once the server's secrets have values. A new revision, once ready, then replaces the old revision."""
     ingress: NotRequired[ServerIngress]
     """Who can connect. environment: apps in the same environment. network: the whole virtual network of the store's
     subnet."""
