@@ -108,9 +108,7 @@ class PrivateEndpointDict(TypedDict):
 
 
 class VaultNetworkDict(TypedDict):
-    """Networks that may connect to the key vault and the lease's storage account, in addition to the stack's
-    containers. All others are denied. With server kubernetes or local, add the egress addresses of the cluster or of
-    your machine."""
+    """Networks that may connect to the key vault and the lease's storage account, in addition to the stack's containers. All others are denied. With server kubernetes or local, add the egress addresses of the cluster or of your machine."""
 
     addresses: NotRequired[Sequence[str]]
     subnets: NotRequired[Sequence[Input[str]]]
@@ -407,6 +405,7 @@ class EcsServerDict(TypedDict):
     """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: Input[Sequence[Input[str]]]
     cluster: NotRequired[Input[str]]
+    """Existing cluster; by default the stack creates one."""
     replicas: NotRequired[int]
     """Number of tasks. It must be 1 with a load balancer, since an MCP session lives in one task."""
     reference: NotRequired[Literal["NativeRef", "Fetched"]]
@@ -443,8 +442,7 @@ class ContainerAppServerDict(TypedDict):
 
 
 class EmbeddedBrokerDict(TypedDict):
-    """`secretops broker` on this machine, for development. It speaks MQTT 3.1.1, and accepts 100 clients and packets of
-    up to 256 KiB."""
+    """`secretops broker` on this machine, for development. It speaks MQTT 3.1.1, and accepts 100 clients and packets of up to 256 KiB."""
 
     kind: Literal["embedded"]
     port: NotRequired[int]
@@ -471,8 +469,7 @@ class OutsideBrokerDict(TypedDict):
 
 
 class ExternalAgentDict(TypedDict):
-    """An agent of another owner, from whom you get its keys: by default the Coreflux Copilot, otherwise the agent at
-    `url`."""
+    """An agent of another owner, from whom you get its keys: by default the Coreflux Copilot, otherwise the agent at `url`."""
 
     kind: Literal["external"]
     url: NotRequired[str]
@@ -487,15 +484,13 @@ class OwnedAgentDict(TypedDict):
 
 
 class ExternalIssuerDict(TypedDict):
-    """An operator supplies the client certificate, which another CA signs. secretops warns before the certificate
-    expires."""
+    """An operator supplies the client certificate, which another CA signs. secretops warns before the certificate expires."""
 
     kind: Literal["external"]
 
 
 class PrivateCaDict(TypedDict):
-    """A CA of the stack that signs only certificates with the stack's client name. Only the rotator reads the CA's
-    key."""
+    """A CA of the stack that signs only certificates with the stack's client name. Only the rotator reads the CA's key."""
 
     kind: Literal["private-ca"]
     days: NotRequired[int]
@@ -516,8 +511,7 @@ class AwsPrivateCaDict(TypedDict):
 
 
 class RotationDict(TypedDict):
-    """How often secrets rotate, and how long readers may use the previous version (`grace_seconds`). The Secret
-    Management Guide limits the days: 90 for broker users, 6 months for agent keys."""
+    """How often secrets rotate, and how long readers may use the previous version (`grace_seconds`). The Secret Management Guide limits the days: 90 for broker users, 6 months for agent keys."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]
@@ -526,8 +520,7 @@ class RotationDict(TypedDict):
 
 
 class DeclaredSecretDict(TypedDict):
-    """A secret that you add, such as a connection string. An operator supplies its values, and is reminded after
-    `remind_after_days`."""
+    """A secret that you add, such as a connection string. An operator supplies its values, and is reminded after `remind_after_days`."""
 
     fields: Sequence[str]
     readers: NotRequired[Sequence[Literal["server", "rotator"]]]

@@ -208,6 +208,7 @@ class Server(TypedDict):
     """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: NotRequired[Input[list[Input[str]]]]
     cluster: NotRequired[Input[str]]
+    """Existing cluster; by default the stack creates one."""
     copilot: NotRequired[bool]
     """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
     load_balancer: NotRequired[LoadBalancer]
@@ -216,7 +217,8 @@ class Server(TypedDict):
     container_insights: NotRequired[bool]
     """Enables Container Insights in a new cluster. Its metrics are billed."""
     bootstrapped: NotRequired[bool]
-    """Set it to true once the server's secrets have values. A new revision, once ready, then replaces the old revision."""
+    """Set it to true once the server's secrets have values. A new revision, once ready, then replaces the old
+    revision."""
     ingress: NotRequired[ServerIngress]
     """Who can connect. environment: apps in the same environment. network: the whole virtual network of the store's
     subnet."""
