@@ -207,8 +207,8 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
                 else:
                     yield Problem(
                         f"{where}: a key of type {type(key).__name__}",
-                        "keys must be text",
-                        "write the key as a string",
+                        "each key must be text",
+                        "write the key in quotes",
                         code="key-not-text",
                     )
         case list() | tuple():

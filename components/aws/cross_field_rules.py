@@ -111,8 +111,8 @@ def _balanced(server: EcsServer) -> Iterator[Problem]:
     if len(known(server.subnets) or (1, 2)) == 1:
         yield Problem(
             "server.subnets: one subnet, with server.load_balancer",
-            "a load balancer requires subnets in two availability zones (AWS, Subnets for your load balancer)",
-            "add a subnet of another zone",
+            "a load balancer requires subnets in at least two availability zones",
+            "add a subnet of another availability zone to server.subnets",
             code="load-balancer-needs-zones",
         )
     if server.replicas != 1:
@@ -152,16 +152,16 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
     for region in store.replicas:
         if region == store.region:
             yield Problem(
-                f"store.replicas: {region}",
+                f"store.replicas: {region}, which is store.region",
                 "a replica must be in a region other than store.region",
-                "remove this entry",
+                f"remove {region} from store.replicas",
                 code="replica-in-own-region",
             )
         elif (partition := names.at(region).partition) != names.partition:
             yield Problem(
-                f"store.replicas: {region} of partition {partition}",
-                f"a replica must be in the same AWS partition as the store, {names.partition}",
-                f"name a region of the partition {names.partition}, or remove this entry",
+                f"store.replicas: {region} is in partition {partition}",
+                f"a replica must be in the AWS partition of the store, {names.partition}",
+                f"replace {region} by a region of partition {names.partition}, or remove it from store.replicas",
                 code="other-partition",
             )
     if store.kms_key and store.replicas:
@@ -175,7 +175,8 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
         yield Problem(
             "store.vpc: neither an endpoint nor a NAT gateway",
             "a function in a VPC must reach Secrets Manager by an endpoint or a NAT gateway",
-            "add way_out: the id of the VPC's endpoint of Secrets Manager (vpce-...), or of a NAT gateway (nat-...)",
+            "write in store.vpc.way_out the id of the VPC's endpoint of Secrets Manager (vpce-...), or of a NAT "
+            "gateway (nat-...)",
             code="vpc-without-way-out",
         )
     if store.alert_topic and store.alert_emails:
@@ -253,8 +254,8 @@ def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Pro
     if arn and (found := arn.split(":")[1]) != own:
         yield Problem(
             f"issuer.arn: a CA in partition {found}",
-            f"the CA must be in the same AWS partition as the store, {own}",
-            f"use a CA in partition {own}",
+            f"the CA must be in the AWS partition of the store, {own}",
+            f"write the ARN of a CA in partition {own}",
             code="other-partition",
         )
 
@@ -290,6 +291,6 @@ def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
         yield Problem(
             "server.oidc_provider: required with store aws",
             "AWS must trust the cluster's OIDC provider, so that External Secrets can log in",
-            "add oidc_provider: the provider's ARN (aws iam list-open-id-connect-providers)",
+            "write the provider's ARN in server.oidc_provider; aws iam list-open-id-connect-providers prints it",
             code="oidc-provider-missing",
         )

@@ -74,12 +74,12 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
     registry = store.registry.rpartition("/")[2].lower() if store.registry else ""
     for key, image in ((key, image) for key, image in _images(store, server) if known(image)):
         host = (image_registry(image) or "").lower()
+        name = host.partition(".")[0]
         if not registry and host.endswith(".azurecr.io"):
             yield Problem(
                 f"store.registry: missing, and {key} is in {host}",
                 "the registry must be known, so that the stack can grant its containers the role to pull",
-                f"write the registry's id in store.registry; to print it: az acr show --name {host.partition('.')[0]} "
-                "--query id",
+                f"write the registry's id in store.registry; to print it: az acr show --name {name} --query id",
                 code="registry-missing",
             )
         if registry and not re.fullmatch(rf"{registry}(-[a-z0-9]+)?\.azurecr\.io", image.partition("/")[0]):
@@ -96,23 +96,24 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
     if not store.network and not store.open_to_internet:
         yield Problem(
             "store.network: missing",
-            "the networks that may connect to the vault and the lease must be declared",
-            "add subnet and network (docs/operations/azure.md, Networks), or write open_to_internet: true",
+            "the networks that may connect to the vault and to the lease's storage account must be declared",
+            "write store.subnet and store.network (docs/operations/azure.md, Networks); or write open_to_internet: "
+            "true, which allows all networks",
             code="network-missing",
         )
     if store.network and store.open_to_internet:
         yield Problem(
             "store.open_to_internet: true, with store.network",
-            "only one of the two may be set: store.network closes the vault and the lease to all other networks",
+            "only one of the two may be set: with store.network, no other network may connect to the vault",
             "remove store.open_to_internet, or remove store.network",
             code="open-with-network",
         )
     if store.network and not store.subnet:
         yield Problem(
             "store.network: without store.subnet",
-            "network requires a subnet for the stack's containers: without a subnet, no container could connect to "
-            "the vault",
-            "add subnet: the id of a subnet delegated to Microsoft.App/environments, or remove network",
+            "store.network requires a subnet for the stack's containers, from which they connect to the vault",
+            "write in store.subnet the id of a subnet that is delegated to Microsoft.App/environments; or remove "
+            "store.network",
             code="network-needs-subnet",
         )
     own = known(store.subnet)
@@ -120,7 +121,7 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
         yield Problem(
             "store.network: has no addresses, no subnets except the stack's own, and no private endpoint",
             "operators must be able to connect to the vault, to supply the first secret values",
-            "add the networks of your operators, or remove store.network",
+            "write the addresses from which your operators connect in store.network.addresses, or remove store.network",
             code="network-without-client",
         )
     if isinstance(server, ContainerAppServer) and server.ingress == "network" and not store.subnet:
@@ -133,8 +134,8 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
     if store.zone_redundant and not store.subnet:
         yield Problem(
             "store.zone_redundant: true, without store.subnet",
-            "store.zone_redundant requires store.subnet: Container Apps spread only environments in your network "
-            "over zones",
+            "store.zone_redundant requires store.subnet: Container Apps spreads an environment over zones only in "
+            "your own subnet",
             "add store.subnet, or remove store.zone_redundant",
             code="zones-need-subnet",
         )
@@ -154,7 +155,7 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
             yield Problem(
                 f"{key}: in subscription {found}",
                 f"{what} must be in the subscription of the store, {store.subscription}",
-                "name a subnet of that subscription, in the stack's location",
+                f"write in {key} the id of a subnet of that subscription, in the stack's location",
                 code="other-subscription",
             )
 
@@ -178,6 +179,7 @@ def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
         yield Problem(
             "server.oidc_issuer: required with store azure",
             "Entra must trust the cluster's OIDC issuer, so that External Secrets can log in",
-            "write the issuer's URL in server.oidc_issuer; az aks show --query oidcIssuerProfile.issuerUrl prints it",
+            "write the issuer's URL in server.oidc_issuer; to print it: az aks show --resource-group GROUP --name "
+            "CLUSTER --query oidcIssuerProfile.issuerUrl",
             code="oidc-issuer-missing",
         )

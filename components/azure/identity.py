@@ -187,7 +187,7 @@ def _check(name: str, resource: str, wanted: str) -> str:
         return resource
     raise ComponentError(
         f"{name}: the provider, or the shared Container Apps environment, is in subscription {found}",
-        f"the provider's subscription must be that of the arguments, {wanted}",
-        f"correct the argument subscription, or pass a provider with subscription_id {wanted}",
+        f"both must be in the subscription of the arguments, {wanted}",
+        f"correct the argument subscription, or pass a provider and an environment of subscription {wanted}",
         code="provider-of-other-account",
     )

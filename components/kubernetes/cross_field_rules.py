@@ -58,9 +58,9 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
     yield from _of_files(parsed.get("secrets", {}))
     if store and store.kind != "vault":
         if server.reference:
-            yield _for_vault(f"server.reference: {server.reference} with store {store.kind}")
+            yield _for_vault("server.reference", f"server.reference: {server.reference} with store {store.kind}")
         if server.vault_cidrs != EVERYWHERE:
-            yield _for_vault(f"server.vault_cidrs: with store {store.kind}")
+            yield _for_vault("server.vault_cidrs", f"server.vault_cidrs: with store {store.kind}")
     if isinstance(parsed.get("agent"), OwnedAgent) and server.copilot_cidrs == ():
         yield Problem(
             "server.copilot_cidrs: [] with agent.kind owned",
@@ -72,8 +72,8 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
         yield from _too_soon(server, store, rotation)
 
 
-def _for_vault(what: str) -> Problem:
-    return Problem(what, "this key requires store vault", "remove the key", code="key-for-other-store")
+def _for_vault(key: str, what: str) -> Problem:
+    return Problem(what, f"{key} requires store vault", f"remove {key}", code="key-for-other-store")
 
 
 def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterator[Problem]:
@@ -82,10 +82,11 @@ def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterat
     except ValueError:
         return
     if not any(address in ipaddress.ip_network(cidr) for cidr in cidrs):
+        network = ipaddress.ip_network(host)
         yield Problem(
             f"server.{key}: does not contain {host}",
             f"server.{key} must contain the address in {where}: pods can connect to no other address on that port",
-            f"add {ipaddress.ip_network(host)}, or a network that contains it",
+            f"add {network} to server.{key}, or a larger network that contains it",
             code="listener-missing",
         )
 

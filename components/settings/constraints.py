@@ -29,8 +29,8 @@ def no_value(text: str) -> str:
     if looks_random(text):
         raise refused(
             "a secret value must not be in the stack file: Pulumi would store the value in its state",
-            "if the entry is a name, use a name made of words; otherwise remove the entry, replace the secret value "
-            "if the entry was committed or Pulumi has read it, and supply the new value: secretops put NAME",
+            "if the entry is a name, use a name made of words; else remove the entry, create a new secret value if the "
+            "entry was committed or Pulumi has read it, and run: secretops put NAME",
             shown="an entry that looks like a secret value (not shown)",
             code="secret-value",
         )

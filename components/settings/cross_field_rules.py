@@ -83,8 +83,8 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
     others = {"store.pki": store, "server.certificate_issuer": server}
     for other in (key for key, section in others.items() if section and section.has_own_issuer):
         yield Problem(
-            f"issuer.kind: {issuer.kind}, and {other}",
-            "the client certificate must have only one issuer",
+            f"issuer.kind: {issuer.kind}, with {other}",
+            "only one of the two may be set: the client certificate has one issuer",
             f"remove {other}, or the section issuer",
             code="two-issuers",
         )
@@ -132,9 +132,8 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
         carried |= dict.fromkeys((variable, f"{variable}_FILE"), f"secrets.{name}")
         if other and name not in specs.GUIDE:
             yield Problem(
-                f"secrets.{name}: the variable of its field {field} would be {variable}",
-                "the variable of a field, alone and with the suffix _FILE, must be unused; one of these names "
-                f"belongs to {other}",
+                f"secrets.{name}: the environment variable of its field {field} would be {variable}",
+                f"{variable} and {variable}_FILE must be unused, and one of the two belongs to {other}",
                 "rename the secret or its field",
                 code="variable-taken",
             )
@@ -148,7 +147,7 @@ def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
         yield from platform.cross_field_rules(stack, parsed)
     for key, stores in (server.keys_for_stores if server else {}).items():
         if store and store.kind not in stores and getattr(server, key):
-            why = f"this key requires store {' or '.join(stores)}"
+            rule = f"server.{key} requires store {' or '.join(stores)}"
             yield Problem(
-                f"server.{key}: with store {store.kind}", why, f"remove server.{key}", code="key-for-other-store"
+                f"server.{key}: with store {store.kind}", rule, f"remove server.{key}", code="key-for-other-store"
             )

@@ -137,7 +137,7 @@ def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> 
             yield Problem(
                 f"{shown_key(key)}: {_NOT_SHOWN}",
                 _NO_VALUE,
-                f"{_REPLACE} configure the provider by its environment variables or files",
+                f"{_REPLACE} pass the value to the provider in its environment variables or files",
                 code="secret-value",
             )
 
@@ -197,19 +197,18 @@ def encrypted_entry(section: str) -> Problem:
 
 
 _NO_VALUE = "a secret value must not be in a stack file, even encrypted: Pulumi would store the value in its state"
-_REPLACE = "remove the entry, replace the secret value if the entry was committed or Pulumi has read it, and"
+_REPLACE = "remove the entry; if it was committed, or Pulumi has read it, create a new secret value in its place; then"
 _NOT_SHOWN = "an entry that looks like a secret value (not shown)"
 
 
 def _value(where: str, found: str, *, pem: bool = False, kind: object = None) -> Problem:
     ways = registry.platform_of("store", str(kind)).value_remedies if kind in registry.kinds("store") else {}
-    goes = next((way for pattern, way in ways.items() if re.search(pattern, where)), None)
-    if goes and pem:
-        goes = "write the path of the file with the new value"
+    way = next((way for pattern, way in ways.items() if re.search(pattern, where)), None)
+    other = "write the path of the file with the new value" if way and pem else way
     match where.split("."):
-        case ["secrets", declared, _, *_]:
-            name = declared
+        case ["secrets", name, _, *_]:
+            pass
         case _:
             name = secret_meant("pem" if pem else where) or "NAME"
-    new = goes or f"supply the new value: secretops put {name}"
-    return Problem(f"{where}: {found}", _NO_VALUE, f"{_REPLACE} {new}", code="secret-value")
+    next_step = other or f"supply the value: secretops put {name}"
+    return Problem(f"{where}: {found}", _NO_VALUE, f"{_REPLACE} {next_step}", code="secret-value")

@@ -157,8 +157,8 @@ class _Reader:
                 every = {each: keys(each) for each in SECTIONS}
                 self.problems.append(validation_errors.unknown_section(name, SECTIONS, every))
         elif not text:
-            remedy = "write entries, or remove the section to use the defaults"
-            self.problems.append(Problem(f"{name}: empty", "a section must have entries", remedy, code="section-empty"))
+            rule, remedy = "a section must have entries", "write entries, or remove the section to use its defaults"
+            self.problems.append(Problem(f"{name}: empty", rule, remedy, code="section-empty"))
         elif not values or isinstance(section, Mapping):
             self._parse(name, _without_values(section) if values else section, [place_of(value) for value in values])
 
@@ -183,9 +183,13 @@ def kept_encrypted() -> Iterator[tuple[str, Any]]:
 
 
 def _missing(name: str, others: Iterable[str]) -> Problem:
-    rule = "a stack file must have sections for the store of the secrets, the server and the broker"
+    rule = "a stack file must have the sections store, server and broker"
     misspelt = next((key for key in others if key.partition(":")[2] == name), None)
-    remedy = f"rename {misspelt} to {PROJECT}:{name}" if misspelt else f"add a section {name} with a kind"
+    remedy = (
+        f"rename {misspelt} to {PROJECT}:{name}"
+        if misspelt
+        else f"add the section {name} with a kind, as in the files of examples/"
+    )
     return Problem(f"{name}: missing", rule, remedy, code="section-missing")
 
 

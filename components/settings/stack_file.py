@@ -170,7 +170,7 @@ def _own(config: Mapping[Any, Any]) -> dict[str, Any]:
         raise StackFileError(
             "a section occurs twice, with and without the prefix",
             _SECTIONS,
-            "remove one of the two",
+            "remove one of the two sections",
             code="section-twice",
         )
     return sections

@@ -74,14 +74,14 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
         case "union_tag_not_found":
             return Problem(
                 f"{where}.kind: missing",
-                "this key is required",
-                f"add the key kind with one of: {', '.join(kinds)}",
+                f"a section {where} must have the key kind",
+                f"add the key kind, with one of these values: {', '.join(kinds)}",
                 code="kind-missing",
             )
         case "union_tag_invalid":
             return _unknown_kind(section, detail["input"]["kind"], kinds)
         case "json_invalid":
-            rule = "a section must be Unicode text with at most a hundred levels"
+            rule = "a section must be keys with entries, in UTF-8, and at most a hundred levels deep"
             return Problem(
                 f"{where}: not readable as JSON", rule, f"write {key} as in the files of examples/", code="not-json"
             )

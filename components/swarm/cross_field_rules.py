@@ -55,7 +55,7 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
             yield Problem(
                 "server.port: required with server.publish: ingress",
                 "ingress requires a fixed port, the same on every node",
-                "add port, for example 8000",
+                "write server.port, for example port: 8000",
                 code="port-missing",
             )
         if server.replicas != 1:
@@ -69,14 +69,14 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
     if server.publish == "host" and server.port is not None:
         yield Problem(
             f"server.port: {server.port} with server.publish: host",
-            "Docker must choose the port: a new replica starts before the old one ends, on the same node",
+            "with publish: host, Docker must choose the port: on a node, a new replica starts before the old one ends",
             "remove server.port; or write publish: ingress and replicas: 1",
             code="port-of-host",
         )
     if server.publish == "none" and server.port is not None:
         yield Problem(
             f"server.port: {server.port} with server.publish: none",
-            "server.port requires publish: ingress; with publish: none, no node has a port of the server",
+            "server.port requires publish: ingress; with publish: none, no port of the server is published",
             "remove server.port; or write publish: ingress and replicas: 1",
             code="port-not-published",
         )
@@ -98,7 +98,7 @@ def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]
         yield Problem(
             f"server.login: required with store {store}",
             "the launcher must log in to the store with the content of a Swarm secret, which you create",
-            "docker secret create coreflux-mcp-login FILE, then add to the section server: login: coreflux-mcp-login",
+            "docker secret create coreflux-mcp-login FILE; then write login: coreflux-mcp-login in the section server",
             code="login-missing",
         )
     yield from fetched_too_late(parsed.get("rotation"), where)

@@ -42,7 +42,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
         yield Problem(
             f"store: {' and '.join(methods)}",
             "server and rotator must log in by only one method",
-            "remove all but one of these keys; the default is kubernetes in a cluster, and approle elsewhere",
+            "keep only one of these keys below store; without any, pods log in by kubernetes, and others by approle",
             code="one-login-method",
         )
     elif methods and kind:
@@ -85,7 +85,7 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
     if store.kubernetes and not in_cluster:
         yield Problem(
             "store.kubernetes: with a server outside of a cluster",
-            "this login requires pods, which have a service account",
+            "a login by kubernetes requires pods: only they have a service account",
             "remove store.kubernetes: by default server and rotator then log in by approle",
             code="login-needs-cluster",
         )

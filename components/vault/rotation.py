@@ -69,7 +69,8 @@ class VaultRotation(Component):
         reader, pods = self.reader, self._args.pods
         if pods is None:
             rule = "the rotator of a server in a cluster must run in pods of that cluster, with this project's image"
-            raise ComponentError(f"{self._name}: no pods", rule, "add pods=PodArgs(image=...)", code="pods-missing")
+            what, remedy = f"{self._name}: the argument pods is missing", "pass pods=PodArgs(image=...)"
+            raise ComponentError(what, rule, remedy, code="pods-missing")
         ca_file = reader.place.ca_file
         args = KubernetesRotatorArgs(
             manifest=self._manifest(ca_file=f"{STACK_FOLDER}/{CA_FILE}" if ca_file else None),
