@@ -4,7 +4,7 @@ arguments of callers, and constants. Texts that are only known at run time are m
 from __future__ import annotations
 
 import ast
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
@@ -123,19 +123,54 @@ def capitals(name: str) -> str:
 
 def shown(node: ast.expr | None, known: Mapping[str, str]) -> str:
     """Return a text. Its expressions are replaced by their `known` texts, or by their names in capitals."""
-    if isinstance(node, ast.Name):
-        return known.get(node.id, "")
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
-        return shown(node.func.value, known).replace("{}", "…")
-    if isinstance(node, ast.IfExp):
-        return " / ".join(filter(None, (shown(node.body, known), shown(node.orelse, known))))
 
     def part(inner: ast.expr) -> str:
         if isinstance(inner, ast.Name) and inner.id in known:
             return known[inner.id]
-        return shown(inner, known) or capitals(last_name(inner)) or "…"
+        return shown(inner, known) or _placeholder(inner)
 
+    match node:
+        case ast.Name(id=name):
+            return known.get(name, "")
+        case ast.Call(func=ast.Attribute(attr="format" | "rstrip", value=template)):
+            return shown(template, known).replace("{}", "…")
+        case ast.IfExp(body=first, orelse=second) | ast.BoolOp(op=ast.Or(), values=[first, second]):
+            return _alternatives((first, second), known)
+        case ast.BinOp(op=ast.Add(), left=first, right=second) if shown(first, known) or shown(second, known):
+            return part(first) + part(second)
     return text_of(node, part)
+
+
+def _alternatives(nodes: Sequence[ast.expr], known: Mapping[str, str]) -> str:
+    # An unknown text is a placeholder; if all are unknown, there is no text.
+    found = [shown(node, known) for node in nodes]
+    if not any(found):
+        return ""
+    unknown = ["" if isinstance(node, ast.Constant) else _placeholder(node) for node in nodes]
+    return " / ".join(dict.fromkeys(filter(None, (text or other for text, other in zip(found, unknown, strict=True)))))
+
+
+# Placeholders for attributes and calls whose own names say little.
+_PLACEHOLDERS = {
+    **{"strerror": "REASON", "returncode": "EXIT CODE", "len": "NUMBER", "S_IMODE": "MODE"},
+    **{"did_you_mean": "did you mean NAME? ", "st_uid": "UID", "getuid": "UID", "geteuid": "UID"},
+}
+
+
+def _placeholder(node: ast.expr) -> str:
+    match node:
+        case ast.Attribute(attr="__name__", value=ast.Call(args=[inner])):
+            return f"{_placeholder(inner)} TYPE"
+        case ast.BoolOp(op=ast.And(), values=[*_, inner]) | ast.BoolOp(values=[inner, *_]):
+            return _placeholder(inner)
+        case ast.Subscript(slice=ast.Constant(value=str(name))):
+            return capitals(name)
+        case ast.Call(func=func) if last_name(func) in _PLACEHOLDERS:
+            return _placeholder(func)
+        case ast.Call(func=ast.Name(), args=[inner]) | ast.Call(func=ast.Attribute(value=inner), args=[]):
+            return _placeholder(inner)
+    name = last_name(node.func if isinstance(node, ast.Call) and not node.args else node)
+    return _PLACEHOLDERS.get(name) or capitals(name) or "…"
 
 
 def _shown(
@@ -158,7 +193,7 @@ def _reaches(caller: Scope, call: ast.Call, scope: Scope) -> bool:
         owner = last_name(call.func.value)
         return scope.path in ({caller.path} if owner == "self" else _imports(caller.path).get(owner, ()))
     in_reach = {caller.path, *_imports(caller.path).get(last_name(call.func), ())}
-    return scope.path in in_reach and caller is not scope
+    return scope.path in in_reach and caller is not scope and "self" not in scope.parameters()  # no method
 
 
 @cache

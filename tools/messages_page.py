@@ -70,10 +70,13 @@ def _of_call(scope: Scope, call: ast.Call, blocks: Blocks) -> Iterator[Message]:
     parts = dict(zip(order, texts_of, strict=False)) | named
     code = parts.get("code")
     if isinstance(code, ast.Constant) and "-" in str(code.value) and (kind in bases() or "code" in named):
-        nodes = [parts.get(name) for name in ("what", "rule", "remedy")]
+        nodes = [parts.get(name) for name in ("shown" if kind == "refused" else "what", "rule", "remedy")]
         where = f"{scope.path.relative_to(ROOT)}:{call.lineno:05}"
         for known in texts(scope, call, blocks, names_in(nodes)):
-            what, rule, remedy = (_text(node, known) for node in nodes)
+            what, *rest = (_text(node, known) for node in nodes)
+            rule, remedy = (text or _unknown(node, known) for text, node in zip(rest, nodes[1:], strict=True))
+            if kind == "refused":  # as components/settings/validation_errors.py completes the parts
+                what, rule = f"KEY: {what or 'ENTRY'}", rule if " must " in f" {rule}" else f"the entry must be {rule}"
             yield Message(str(code.value), kind, what, rule, remedy, where)
 
 
@@ -89,6 +92,12 @@ def bases() -> dict[str, str]:
 def _text(node: ast.expr | None, known: Mapping[str, str]) -> str:
     """Return a text, with capitals in place of placeholders and unknown expressions."""
     return re.sub(r"\{(\w+)(![rs])?\}", lambda found: capitals(found[1]), shown(node, known))
+
+
+def _unknown(node: ast.expr | None, known: Mapping[str, str]) -> str:
+    # An expression may be empty at run time, too.
+    is_empty = node is None or isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id in known)
+    return "" if is_empty else "…"
 
 
 def _exit_code(message: Message) -> str:
