@@ -268,7 +268,7 @@ def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> No
             lambda: first.read("it", V[1], purpose="test"),
             first.confirm,
         ):
-            with pytest.raises(StoreError, match="lost: the second has changed it"):
+            with pytest.raises(StoreError, match="lost: its holder is now the second"):
                 act()
         second.publish("it", V[2], NOW)
     assert place.document(LEASE) == {"holder": ""}, "and who was followed frees nobody's lease but its own"

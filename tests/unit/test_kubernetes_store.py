@@ -242,7 +242,7 @@ def test_a_holder_that_does_not_renew_is_followed_and_writes_no_more(place: InMe
                 lambda: first.forget("it"),
             ]
             for act in acts:
-                with pytest.raises(StoreError, match="the second has changed it"):
+                with pytest.raises(StoreError, match="its holder is now the second"):
                     act()
             assert place.data(place.VERSIONS) == before
             publish(second, "v3")
@@ -281,7 +281,7 @@ def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, mo
     with store.lease("held up"):
         place.client.answer = stall
         reading.set()
-        with pytest.raises(StoreError, match="the follower has changed it"):
+        with pytest.raises(StoreError, match="its holder is now the follower"):
             store.read("it", "v1", purpose="test")
         assert not reading.is_set()
 
@@ -292,7 +292,7 @@ def test_confirm_queries_the_api_server_after_any_renewal(place: InMemory) -> No
     with store.lease("held up"):
         store.confirm()
         place.take_over()
-        with pytest.raises(StoreError, match="the follower has changed it"):
+        with pytest.raises(StoreError, match="its holder is now the follower"):
             store.confirm()
 
 

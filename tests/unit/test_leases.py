@@ -43,8 +43,8 @@ class Scripted(lease.LeaseStore):
         self.now += ends or 0
         return lease.StoredLease(replace(RECORD, holder="the follower") if self._taken else record, after.at)
 
-    def contended(self, left: str) -> StoreError:
-        return StoreError(left, code="test")
+    def contended(self, consequence: str) -> StoreError:
+        return StoreError(consequence, code="test")
 
     @property
     def held(self) -> lease.HeldLease:

@@ -112,7 +112,7 @@ def check_folder(path: Path, *, follow: bool = False) -> None:
 
 
 def _symlink(path: Path) -> StoreError:
-    rule = "links below a store's root are not followed: they may lead to any file of this account"
+    rule = "secretops follows no links below a store's root: a link may lead to any file of this account"
     return _unexpected(f"{path} is a symbolic link", rule, path, code="path-is-symlink")
 
 

@@ -53,7 +53,7 @@ def report(  # noqa: PLR0917 - typer calls it by name
         rule, remedy = "--to FILE or --json must be set", "secretops report --to report.html"
         raise UsageError("report: --to is missing", rule=rule, remedy=remedy, code="report-target-missing")
     if to == STDOUT and as_json:
-        what, rule = "--to - and --json: both print", "standard output must contain only one document"
+        what, rule = "--to - and --json both print", "standard output must contain only one document"
         raise UsageError(what, rule=rule, remedy="secretops report --to FILE --json", code="output-ambiguous")
     if to:
         with with_extra("report"):
@@ -101,7 +101,7 @@ def _replace(to: Path, text: str) -> None:
         raise _not_writable(to, error.strerror) from None
 
 
-def _not_writable(to: Path, why: str | None) -> UsageError:
+def _not_writable(file: Path, why: str | None) -> UsageError:
     rule = "a report must go to a new or regular file, or to standard output"
-    remedy = "secretops report --to FILE, with a writable FILE; or --to -"
-    return UsageError(f"{to}: {why}", rule=rule, remedy=remedy, code="report-not-writable")
+    remedy = "secretops report --to FILE, with a FILE that you may write; or --to -"
+    return UsageError(f"{file}: {why}", rule=rule, remedy=remedy, code="report-not-writable")

@@ -62,8 +62,9 @@ def status(
     from secretops.operations import status as operation
 
     if prometheus and as_json:
-        what, rule = "--prometheus and --json: both print", "standard output must contain only one document"
-        raise UsageError(what, rule=rule, remedy="secretops status --prometheus", code="output-ambiguous")
+        what, rule = "--prometheus and --json both print", "standard output must contain only one document"
+        remedy = "secretops status --prometheus; or: secretops status --json"
+        raise UsageError(what, rule=rule, remedy=remedy, code="output-ambiguous")
     session = console.open_session(stack, manifest)
     statuses = operation.status(session)
     if prometheus:
@@ -181,9 +182,9 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
         rule, remedy = "a secret value must be UTF-8 text without NUL", "encode binary data, for example with base64"
         raise UsageError("standard input is not UTF-8", rule=rule, remedy=remedy, code="value-not-utf8") from None
     if not text.strip():
-        rule = f"standard input must be the text of {left[0]}"
+        rule = f"standard input must contain the field {left[0]}"
         if len(left) > 1:
-            rule = f"standard input must be a JSON object of {', '.join(left)}"
+            rule = f"standard input must be a JSON object with the fields {', '.join(left)}"
         remedy = f"secretops put {secret.name} < FILE, or run the command in a terminal for a prompt"
         raise UsageError("standard input is empty", rule=rule, remedy=remedy, code="standard-input-empty")
     if len(left) == 1 and not text.lstrip().startswith("{"):
@@ -196,7 +197,7 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     except ValidationError:
         what, rule = (
             "standard input is not a JSON object of strings",
-            f"standard input must be a JSON object of {', '.join(left)}, whose values are texts",
+            f"standard input must be a JSON object with the fields {', '.join(left)}, each of them a string",
         )
         remedy = "pass one JSON object with these fields, or run the command in a terminal for a prompt"
         raise UsageError(what, rule=rule, remedy=remedy, code="value-not-json") from None

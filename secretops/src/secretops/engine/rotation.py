@@ -95,7 +95,7 @@ class Rotation(Rotator):
         if versions.current and versions.current.user == version.user:
             raise RefusedError(
                 f"{name}: pending version {version.id} is for user {version.user}, which is in use",
-                rule="a rotation must not change the user of the current version",
+                rule="a rotation must not change the password of the user that the current version uses",
                 remedy=f"replace the pending version: secretops rotate {name}",
                 code="pending-user-in-use",
             )

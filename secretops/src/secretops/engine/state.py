@@ -77,7 +77,7 @@ class Versions:
         raise NotFoundError(
             f"{secret}: the store has no version {version}",
             rule="the version must be in the store",
-            remedy="list the versions: secretops status",
+            remedy="to see the secret's versions: secretops status",
             code="version-unknown",
         )
 

@@ -230,8 +230,8 @@ def requested_secrets(source: str, names: str) -> Collection[str]:
     requested = [name for name in names.split("+") if name]
     if unknown := [name for name in requested if name not in FIELDS]:
         raise UsageError(
-            f"--from {source}: no secret {unknown[0]}",
-            rule=f"the server uses only these secrets: {', '.join(FIELDS)}",
+            f"--from {source}: the server uses no secret {unknown[0]}",
+            rule=f"a source may only name secrets that the server uses: {', '.join(FIELDS)}",
             remedy=did_you_mean(unknown[0], FIELDS) + OUTPUT,
             code="source-secret-unknown",
         )

@@ -148,7 +148,8 @@ class _Reading:
         if not password:
             self._wait("mqtt", "MQTT_PASSWORD: secretops tick generates it")
         elif not user:
-            self._mistake("MQTT_USER is missing", "the password requires a user", "set MQTT_USER", code="user-missing")
+            rule = "a password in MQTT_PASSWORD requires a user"
+            self._mistake("MQTT_USER is missing", rule, "set MQTT_USER", code="user-missing")
         api_key, token = self._value("DO_AGENT_API_KEY"), self._value("MCP_HTTP_TOKEN")
         present = {"mqtt": password, "agent-key": api_key, "client-cert": tls and tls.key, "http-token": token}
         settings = ServerSettings(
@@ -176,7 +177,7 @@ class _Reading:
             raise NotYetError(
                 f"{self._where}: values of {', '.join(self._missing)} are missing",
                 rule="\n".join(each for missing in self._missing.values() for each in missing),
-                remedy="secretops status",
+                remedy="to see what each secret waits for: secretops status",
                 code="values-missing",
                 secrets=tuple(self._missing),
                 http_token=settings.http_token,
@@ -204,10 +205,11 @@ class _Reading:
 
     def _agent_url(self) -> str | None:
         url = self._variables.get("DO_AGENT_URL")
-        try:
-            check_url(url or "https://unset")
-        except UsageError as error:
-            self._mistake(f"DO_AGENT_URL={url!r}", error.rule, error.remedy, code=error.code)
+        if url:
+            try:
+                check_url(url)
+            except UsageError as error:
+                self._mistake(f"DO_AGENT_URL={url!r}", error.rule, error.remedy, code=error.code)
         return url
 
     def _port(self, default: int) -> int:
@@ -215,7 +217,7 @@ class _Reading:
         if text.isascii() and text.isdigit() and int(text) in range(1, 65536):
             return int(text)
         remedy = "set MQTT_PORT=1883, or 8883 with MQTT_USE_TLS=true"
-        self._mistake(f"MQTT_PORT={text!r}", "a port must be a number from 1 to 65535", remedy, code="port-invalid")
+        self._mistake(f"MQTT_PORT={text!r}", "MQTT_PORT must be a number from 1 to 65535", remedy, code="port-invalid")
         return default
 
     def _choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
@@ -234,12 +236,12 @@ class _Reading:
         tls = Tls(ca_file=ca_file, certificate=certificate, key=key)
         tls = replace(tls, digest=keyed_digest(content_or_error(path) for path in tls.files if path))
         if bool(certificate) != bool(key):
-            there, missing = ("CERT", "KEY") if certificate else ("KEY", "CERT")
-            what = f"MQTT_CLIENT_{there} is set without MQTT_CLIENT_{missing}"
+            names = ("MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY")
+            present, missing = names if certificate else reversed(names)
             self._mistake(
-                what,
+                f"{present} is set without {missing}",
                 "a client certificate and its key must be set together",
-                "set both or neither",
+                "set both variables, or neither",
                 code="private-key-unpaired",
             )
         return tls

@@ -188,7 +188,7 @@ class Swap:
         end = time.monotonic() + ANSWER_SECONDS
         while (found := answer()) is None:
             if self.is_obsolete():
-                raise StoppedError("the launcher ends, or the source has changed", code="swap-obsolete")
+                raise StoppedError("the launcher ends, or the source has a newer version", code="swap-obsolete")
             if time.monotonic() >= end or (new.reason is not None and not new.is_connected()):
                 raise no_answer(new, otherwise, self.settings.protocol)
         return found

@@ -161,7 +161,7 @@ def audit(
                 view.not_whole.append(name)
     if view.broken and not any_record:
         source = f"docs/operations/{manifest.store.kind}.md#who-read-what says where to get the log"
-        what = f"{named(files) or 'the records'}: none of its lines is a record ({view.broken})"
+        what = f"{named(files) or 'the records'}: no line is a record (unreadable lines: {view.broken})"
         remedy = "omit FILE: the store has its own records" if manifest.store.folder else source
         raise UsageError(what, rule=f"a log must be {trail.log_format}", remedy=remedy, code="trail-no-records")
     view.rows = sorted(rows.values(), key=_rank)
@@ -193,8 +193,8 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
     if not files:
         what, rule = "audit: no log file", f"an audit of this stack requires a log: {platform_of(store).trail_source}"
         remedy = (
-            f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where logs are, and "
-            "secretops doctor how to record them"
+            f"secretops audit FILE, or - for standard input; docs/operations/{store.kind}.md says where the log is; "
+            "secretops doctor says how to record it"
         )
         raise UsageError(what, rule=rule, remedy=remedy, code="trail-file-missing")
     for name in files:
@@ -208,7 +208,7 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
 
 
 def log_unreadable(name: str, error: OSError) -> UsageError:
-    rule, remedy = "this account must be able to read the log", "pass a log that you may read"
+    rule, remedy = "the log must exist, and this account must be able to read it", "pass the path of a readable log"
     return UsageError(f"{name}: {error.strerror}", rule=rule, remedy=remedy, code="log-unreadable")
 
 

@@ -264,8 +264,8 @@ def _tick(session: Session) -> str:
     done = "; ".join(f"{one.secret}: {', '.join(one.done)}" for one in outcomes if one.done)
     if failed := [one for one in outcomes if one.error and one.error.exit_code not in NEEDS_A_PERSON]:
         why = "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error)
-        rule = f"every secret must succeed; done: {done or 'nothing'}"
-        what, remedy = f"secretops tick failed: {why}", "secretops tick prints the whole error"
+        rule = f"a tick must succeed for every secret; this tick has done: {done or 'nothing'}"
+        what, remedy = f"secretops tick failed: {why}", "for the whole text of each error: secretops tick"
         raise SecretopsError(what, rule=rule, remedy=remedy, code="tick-failed")
     errors = ((one.secret, (one.error.what,) if one.error else one.attention) for one in outcomes)
     left = "; ".join(f"{secret}: {', '.join(what)}" for secret, what in errors if what)
@@ -283,12 +283,12 @@ def _run(remote: RemoteCommand, command: Sequence[str], *, accepted: Sequence[Ex
     if code not in accepted:
         what, rule = (
             f"{text} exited with {code}",
-            "a repair must succeed; this command ran where the secret values can be read, and printed the reason",
+            "a repair must succeed; the output of this command, above, has the reason",
         )
         raise SecretopsError(
             what,
             rule=rule,
-            remedy="correct the printed cause, then: secretops doctor --repair",
+            remedy="correct the cause in that output, then: secretops doctor --repair",
             code="repair-command-failed",
         )
     needed = "" if code == ExitCode.DONE else "; action needed, see the command's output"

@@ -141,9 +141,9 @@ def _entries(file: str) -> list[Entry]:
                 if line is None:
                     name = "standard input" if file == STDIN else file
                     raise UsageError(
-                        f"{name}: is truncated, or has a line that is too long",
-                        rule="the log must be complete",
-                        remedy="get the whole log again",
+                        f"{name} is truncated, or has a line that is too long",
+                        rule="the log must be complete: its last entries may be missing",
+                        remedy="copy the whole log again, then pass the copy",
                         code="log-incomplete",
                     )
                 text = line.decode(errors="replace")

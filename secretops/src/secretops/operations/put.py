@@ -176,7 +176,7 @@ def _retire_previous(
 def check_kind(secret: Secret) -> None:
     """Raise UsageError for a secret that only secretops makes."""
     if secret.kind is SecretKind.CA or isinstance(secret.agent, OwnedAgent):
-        rule = f"only secretops makes {'keys of your own agent' if secret.agent else 'the CA of the stack'}"
+        rule = f"only secretops may create {'keys of your own agent' if secret.agent else 'the CA of the stack'}"
         what, remedy = f"{secret.name}: cannot be supplied", f"secretops rotate {secret.name}"
         raise UsageError(what, rule=rule, remedy=remedy, code="secret-not-supplied")
 
@@ -219,7 +219,7 @@ def check_untested(manifest: Manifest, secret: Secret) -> None:
     known = [one.name for one in manifest.secrets if one.kind in TESTED and not one.is_made]
     rule = "only agent keys and certificates may be published untested; a login is always tested"
     remedy = f"omit --untested, which is for {', '.join(known)}" if known else "omit --untested"
-    raise UsageError(f"{secret.name}: --untested", rule=rule, remedy=remedy, code="untested-not-allowed")
+    raise UsageError(f"{secret.name}: --untested is not allowed", rule=rule, remedy=remedy, code="untested-not-allowed")
 
 
 def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:

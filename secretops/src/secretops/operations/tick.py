@@ -122,7 +122,7 @@ def _act(session: Session, secret: Secret, action: Action, versions: Versions) -
         return f"published {advance(session, secret, made).id}", made.versions
     previous = versions.previous
     if previous is None:
-        raise SecretopsError(f"{secret.name}: nothing to retire", code="retire-nothing")
+        raise SecretopsError(f"{secret.name}: no previous version to retire", code="retire-nothing")
     made.retire(previous)
     kept = kept_user(secret, previous)
     return f"retired {previous.id}" + (f" ({kept})" if kept else ""), made.versions

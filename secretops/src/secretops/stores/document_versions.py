@@ -220,12 +220,13 @@ class StateLabels:
 
     def read(self, name: str, form: TypeAdapter[Form]) -> Form | None:
         """Parse a label; None if it is missing. Raises StoreError."""
-        text = self.labels.get(f"{self._prefix}{name}")
+        label = self._prefix + name
+        text = self.labels.get(label)
         try:
             return None if text is None else form.validate_json(text)
         except ValueError:
             raise StoreError(
-                f"{self._where} {self._prefix}{name} can't be parsed",
+                f"{self._where} {label} can't be parsed",
                 rule="only secretops may write this record",
                 remedy=self._remedy,
                 code="state-unreadable",

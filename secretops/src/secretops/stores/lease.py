@@ -102,9 +102,9 @@ class LeaseStore(abc.ABC):
         """
 
     @abc.abstractmethod
-    def contended(self, left: str) -> SecretopsError:
-        """Return the error for a record that other processes change before each write. `left`: the consequence, for
-        the error's rule."""
+    def contended(self, consequence: str) -> SecretopsError:
+        """Return the error for a record that other processes change before each write. Its rule contains
+        `consequence`."""
 
 
 class HeldLease:
@@ -131,8 +131,8 @@ class HeldLease:
                 raise LeaseLostError(self._taker)
             if not self._is_recent:
                 raise UnreachableError(
-                    f"{TRIES} renewals of the lease were slower than {self._timing.trusted:.0f} s",
-                    rule="a process must write nothing once another one may have taken over its lease",
+                    f"each of {TRIES} renewals of the lease took more than {self._timing.trusted:.0f} s",
+                    rule="a process must write nothing once another process may have taken over its lease",
                     remedy="nothing to do: the next tick finishes the rotation",
                     code="lease-renewal-slow",
                 )
@@ -269,7 +269,7 @@ def lease_held(holder: str, since: datetime | None) -> LeaseHeldError:
     began = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
     return LeaseHeldError(
         f"{holder} holds the lease{began}",
-        rule="only one rotation may run at a time",
+        rule="only the process that holds the stack's lease may rotate",
         remedy="wait until that process ends, then try again",
         code="lease-held",
     )
@@ -279,8 +279,9 @@ class LeaseLostError(StoreError):
     def __init__(self, taker: str) -> None:
         self.taker = taker
         super().__init__(
-            f"the lease is lost: {taker} has changed it",
-            rule="a lease must be renewed within its duration, or it is taken over; its former holder writes nothing",
+            f"the lease is lost: its holder is now {taker}",
+            rule="a process must renew its lease in time, else another process may take over; this process writes "
+            "nothing",
             remedy="nothing to do: the next tick finishes the rotation",
             code="lease-lost",
         )

@@ -27,7 +27,7 @@ def serialize(secret: str, value: Value, limit: Limit) -> str:
     if (size := len(made.encode())) > limit.most_bytes:
         raise UsageError(
             f"{secret}: the value has {size} bytes as JSON",
-            rule=f"in {limit.store} a secret value may have {limit.most_bytes} bytes at most; nothing was changed",
+            rule=f"in {limit.store}, a secret value may have at most {limit.most_bytes} bytes; nothing was changed",
             remedy=f"supply a smaller value: secretops put {secret}",
             code="value-too-large",
         )
@@ -38,7 +38,7 @@ def parse(secret: str, version: str, text: str) -> Value:
     """Parse a value. Raises StoreError if it is not a JSON object of texts."""
     if (found := parse_fields(text)) is None:
         raise StoreError(
-            f"{secret}: version {version} is not a JSON object of texts",
+            f"{secret}: version {version} is not a JSON object of strings",
             rule="only secretops may write versions of this secret",
             remedy=f"supply a new value: secretops put {secret}",
             code="value-invalid",

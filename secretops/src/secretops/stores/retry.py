@@ -11,7 +11,7 @@ from secretops.errors import StoreError
 
 # Seconds to wait after each write that was refused because another process wrote first.
 CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4)
-UNCHANGED = "a change must be written over the state that was read; nothing was overwritten"
+UNCHANGED = "a write must not overwrite a change that secretops has not read; nothing was overwritten"
 
 
 class Retries:

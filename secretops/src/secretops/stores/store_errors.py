@@ -22,7 +22,7 @@ class ErrorTemplate(NamedTuple):
         return self.kind(what, rule=rule, remedy=remedy, code=self.code)
 
 
-RETRIED = "the request must succeed within a few tries; every write is complete or absent"
+RETRIED = "the request or one of its retries must succeed; no write is incomplete"
 NEXT_TICK = "nothing to do: the next tick repeats the request"
 THROTTLED = ErrorTemplate(
     UnreachableError, "{host} throttles requests for {where} ({code})", RETRIED, NEXT_TICK, "requests-throttled"
@@ -31,28 +31,28 @@ BROKEN = ErrorTemplate(
     UnreachableError,
     "{host} does not serve {where} ({code})",
     RETRIED,
-    "{health}; the next tick repeats the request",
+    "{service_check}; the next tick repeats the request",
     "service-failing",
 )
 UNTRUSTED = ErrorTemplate(
     StoreError,
-    "{host} does not prove its identity",
-    "this machine must trust the endpoint's certificate before a secret value is sent",
-    "check that no proxy intercepts TLS; {trust}",
+    "{host} presents a certificate that this machine does not trust",
+    "the certificate must be trusted before secretops sends a secret value",
+    "check that no proxy intercepts TLS; {ca_setting}",
     "service-untrusted",
 )
 UNREACHED = ErrorTemplate(
     UnreachableError,
     "{host} can't be reached",
-    "the endpoint's name must resolve, and the endpoint must accept connections from here",
-    "{way}",
+    "this machine must be able to resolve its host name, and to connect to it",
+    "{connection_check}",
     "service-unreachable",
 )
 SILENT = ErrorTemplate(
     UnreachableError,
     "{host} does not answer",
-    "the request must be answered in time; the next tick checks whether the change was made",
-    "{way}",
+    "the answer must arrive in time; if the request was a change, the next tick checks whether the change was made",
+    "{connection_check}",
     "service-not-responding",
 )
 
@@ -72,7 +72,7 @@ def lacking(secret: str, fields: Iterable[str]) -> StoreError:
     return StoreError(
         f"{secret}: the current value has no {', '.join(fields)}",
         rule="the value must have every field that the stack declares; this value is older than the declaration",
-        remedy=f"secretops put {secret}",
+        remedy=f"supply a value with all fields: secretops put {secret}",
         code="value-missing-field",
     )
 
@@ -80,7 +80,7 @@ def lacking(secret: str, fields: Iterable[str]) -> StoreError:
 def no_value(secret: str, version: str) -> NotFoundError:
     return NotFoundError(
         f"{secret}: the store has no value of version {version}",
-        rule="the store must have the value of this version",
-        remedy="list the versions: secretops status",
+        rule="each version must have a value in the store",
+        remedy="to see the secret's versions: secretops status",
         code="value-not-found",
     )

@@ -170,7 +170,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         if names is None:
             raise StoreError(
                 f"{secret}: the stack has no secret of that name in {self._place}",
-                rule="the secret must be deployed: `pulumi up` creates or grants each one",
+                rule="the secret must be deployed: `pulumi up` creates each secret, or grants access to it",
                 remedy="pulumi up, then try again",
                 code="secret-not-deployed",
             )

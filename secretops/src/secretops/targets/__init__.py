@@ -20,8 +20,8 @@ def open_target(broker: Broker, kind: SecretKind) -> Target:
     if not kind.alternates:
         raise UsageError(
             f"a secret of kind {kind} has no broker user",
-            rule="the secret must be of a broker user: secretops makes no other values",
-            remedy="supply the value with `secretops put`",
+            rule="secretops can set and test passwords of broker users only",
+            remedy="supply a value: secretops put SECRET",
             code="secret-not-broker-user",
         )
     return _TARGETS[broker.kind](broker, admin=kind is SecretKind.BROKER_ADMIN)

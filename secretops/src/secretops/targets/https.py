@@ -175,11 +175,10 @@ def check_url(url: str) -> None:
     if not host or at.path not in ("", "/") or at.query or at.username is not None or at.scheme not in allowed:
         raise UsageError(
             f"{url}: not a valid base URL of an API",
-            rule="the URL must be https://HOST or https://HOST:PORT, without path, query and user; http only for "
-            "localhost",
-            remedy="correct the URL: of the agent such as https://example.agents.do-ai.run, or of DigitalOcean's API "
-            "in "
-            "$DIGITALOCEAN_API_URL",
+            rule="the URL must be https://HOST or https://HOST:PORT, without path, query and user; only localhost may "
+            "have http",
+            remedy="correct the URL: the agent's, for example https://example.agents.do-ai.run, or that of "
+            "DigitalOcean's API in $DIGITALOCEAN_API_URL",
             code="server-url-invalid",
         )
 

@@ -81,8 +81,8 @@ def _read(connection: Connection, own: str, users: Sequence[str], deadline: floa
     if not connection.receive(is_end):
         raise UnreachableError(
             f"{connection.address}: not all server reports arrived in {deadline:g} s",
-            rule="all retained reports must arrive; a broker drops messages when a queue is full",
-            remedy=f"check the retained messages below {REPORTS}, and the users that may publish there",
+            rule="all retained reports must arrive; a broker drops messages when its queue is full",
+            remedy=f"check how many messages are retained below {REPORTS}, and which users may publish there",
             code="server-reports-incomplete",
         )
     connection.receive(is_end, within=min(QUIET_SECONDS, deadline))
@@ -103,8 +103,9 @@ def _collect(message: MQTTMessage, found: dict[str, Replica]) -> None:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UnreachableError(
             f"a retained message below {REPORTS} is not a valid server report",
-            rule="only the launcher may publish a server's report",
-            remedy="find the other users that may publish reports, and delete the message at the broker",
+            rule="only a launcher may publish a report, which names the version that its server uses",
+            remedy=f"find the message: mosquitto_sub -v --retained-only -t '{REPORTS}/#'; delete it with an empty "
+            "retained message; then find out which other users may publish there",
             code="server-report-invalid",
         ) from None
     found[message.topic] = Replica(

@@ -171,7 +171,7 @@ class _Containment:
         else:
             rule, remedy = (
                 "an operator must supply the values of this secret",
-                "run the command again, with the new value at the prompt or on standard input",
+                "run the command again, and type the new value at the prompt, or pass it on standard input",
             )
             raise WaitingError(f"{secret.name}: no new value", rule=rule, remedy=remedy, code="value-not-supplied")
 
@@ -275,7 +275,7 @@ class _Containment:
             )
             if is_good:
                 what = f"{one.id}: user {one.user} cannot log in with the new password"
-                rule = "the broker must accept the new password, which proves that the former one is invalid"
+                rule = "the broker must accept the user's new password, which proves that the exposed one is invalid"
                 raise SecretopsError(what, rule=rule, remedy=remedy, code="new-password-refused")
             what = f"{one.id}: user {one.user} still logs in with the compromised password"
             raise SecretopsError(what, rule=rule, remedy=remedy, code="credential-still-accepted")

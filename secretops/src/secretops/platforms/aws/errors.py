@@ -117,10 +117,10 @@ _BY_CLASS = {
     (sdk.HTTPClientError, sdk.WaiterError): SILENT,
 }
 _TEXTS = {
-    "health": "check the region at https://health.aws.amazon.com",
-    "trust": "for a proxy that may intercept TLS, set AWS_CA_BUNDLE to the file of the proxy's CA",
-    "way": "check the region and the network; a VPC requires a NAT gateway, or endpoints for secretsmanager, dynamodb "
-    "and acm-pca",
+    "service_check": "check the region at https://health.aws.amazon.com",
+    "ca_setting": "for a proxy that may intercept TLS, set AWS_CA_BUNDLE to the file of the proxy's CA",
+    "connection_check": "check the region and the network; a VPC requires a NAT gateway, or endpoints for "
+    "secretsmanager, dynamodb and acm-pca",
 }
 _PRINCIPAL = re.compile(r"\b(arn:aws[\w-]*:(?:sts|iam)::\d*:[\w+=,.@/-]+)")
 _ACTION = re.compile(r"\b(?:secretsmanager|dynamodb|kms|iam|sts):[A-Z]\w+")

@@ -148,12 +148,12 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
 def _rotated_secret(session: Session, secret_id: str) -> Secret:
     full_name = _ARN.sub(r"\1", secret_id)
     region = _location(session).region
-    cancel = f"aws secretsmanager cancel-rotate-secret --region {region} --secret-id {full_name}"
+    cancel = f"stop its rotation: aws secretsmanager cancel-rotate-secret --region {region} --secret-id {full_name}"
     names = {full: name for name, full in _location(session).secrets.items()}
     if full_name not in names:
         raise UsageError(
             f"{full_name} is not a secret of stack {session.manifest.stack}",
-            rule="this rotation function must only rotate secrets of its own stack",
+            rule="a rotation function may only rotate secrets of its own stack",
             remedy=cancel,
             code="secret-unknown",
         )
@@ -177,7 +177,7 @@ def _check_rotation(described: DescribeSecretResponseTypeDef, step: str) -> None
     if not enabled and not (enabled is None and step == "testSecret"):
         raise RefusedError(
             f"{described['Name']}: rotation is not enabled",
-            rule="the secret's rotation must be enabled",
+            rule="the secret's rotation must be enabled in Secrets Manager",
             remedy="pulumi up, which enables it",
             code="rotation-disabled",
         )

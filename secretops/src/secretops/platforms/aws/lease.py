@@ -77,11 +77,11 @@ class LeaseTable(LeaseStore):
                 return StoredLease(_record(error.response.get("Item", {})))
         return StoredLease(record)
 
-    def contended(self, left: str) -> StoreError:
+    def contended(self, consequence: str) -> StoreError:
         return StoreError(
-            f"table {self.name} in {self.region}: the lease item was not written by secretops",
-            rule=f"the lease item must have a token and a number of renewals; {left}",
-            remedy=f"find the writer in CloudTrail; to release the lease: aws dynamodb delete-item "
+            f"table {self.name} in {self.region}: another program wrote the item that is the lease",
+            rule=f"only secretops may write the lease; {consequence}",
+            remedy=f"find the writer in CloudTrail; then release the lease: aws dynamodb delete-item "
             f"--region {self.region} --table-name {self.name} --key '{json.dumps(ITEM)}'",
             code="lease-item-invalid",
         )

@@ -69,8 +69,8 @@ _BY_CODE = {
     ),
     DELETED: ErrorTemplate(
         DeletedError,
-        "{where} is deleted, and its name is in use until it is purged",
-        "a deleted secret must be recovered or purged; secretops recovers only what it deleted itself",
+        "{where} is deleted, and the vault reserves its name until a purge",
+        "a deleted secret must be recovered or purged; secretops recovers only secrets that it deleted itself",
         "az keyvault secret recover --vault-name {vault} --name {name}; or, which cannot be undone: az keyvault secret "
         "purge --vault-name {vault} --name {name}",
         "secret-deleted",
@@ -106,10 +106,10 @@ _OTHER = ErrorTemplate(
     "azure-request-failed",
 )
 _TEXTS = {
-    "health": "check the region at https://azure.status.microsoft",
-    "trust": "for a proxy that may intercept TLS, set REQUESTS_CA_BUNDLE to the file of the proxy's CA",
-    "way": "check that the name resolves here; if it has a private endpoint, run the command in the network of that "
-    "endpoint",
+    "service_check": "check the region at https://azure.status.microsoft",
+    "ca_setting": "for a proxy that may intercept TLS, set REQUESTS_CA_BUNDLE to the file of the proxy's CA",
+    "connection_check": "check that the name resolves here; if it has a private endpoint, run the command in the "
+    "network of that endpoint",
 }
 _CUT = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 

@@ -103,8 +103,8 @@ class LeaseBlob(LeaseStore):
             raise StoreError(
                 f"{self.name}: another client holds an infinite lease on this blob, so secretops did not acquire the "
                 "lease",
-                rule="a lease must end soon after its process; leases of secretops last seconds, and are renewed",
-                remedy="if nobody needs that lease, end it: az storage blob lease break --blob-url "
+                rule="a lease must end soon after its process: leases of secretops expire within seconds",
+                remedy="if nobody needs the infinite lease, end it: az storage blob lease break --blob-url "
                 f"{self.url} --auth-mode login",
                 code="lease-infinite",
             )
@@ -136,7 +136,7 @@ class LeaseBlob(LeaseStore):
             return StoredLease(replace(found.record, holder="another process"))
         return found
 
-    def contended(self, left: str) -> SecretopsError:  # noqa: ARG002 - the error needs no consequence
+    def contended(self, consequence: str) -> SecretopsError:  # noqa: ARG002 - the error needs no consequence
         found = self.status()
         return lease_held(found.holder, found.since)
 

@@ -177,7 +177,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
                     error.what,
                     rule="this identity must be able to read deleted secrets, to see whether secretops deleted this "
                     "secret",
-                    remedy="run secretops rotate, or put, as an operator with a role on the whole vault; or: "
+                    remedy="run secretops rotate or put as an operator with a role on the whole vault; or: "
                     f"{error.remedy}",
                     code="secret-deleted",
                 ) from None

@@ -163,7 +163,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             except BlockingIOError:
                 raise LeaseHeldError(
                     f"{os.pread(file, 1000, 0).decode(errors='replace').strip() or 'another process'} holds the lease",
-                    rule="only one rotation may run at a time",
+                    rule="only the process that holds the stack's lease may rotate",
                     remedy="wait until that process ends, then try again",
                     code="lease-held",
                 ) from None

@@ -22,6 +22,7 @@ from lightkube.resources.core_v1 import Secret
 
 from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.platforms.kubernetes.connection import ANSWER_SECONDS, Connection, connect
+from secretops.platforms.kubernetes.kubeconfig import WRITE_KUBECONFIG
 from secretops.stores.retry import Retries, doubling
 
 Kind = TypeVar("Kind", Secret, Lease)
@@ -40,7 +41,8 @@ JSON, TEXT = "application/json", "text/plain"
 
 # Remedy for missing Secrets, which only an operator may create.
 CREATE_BY_PUT = (
-    "secretops put SECRET creates all Secrets of the stack; if the store has no value yet: secretops put broker-admin"
+    "secretops put SECRET, which creates all Secrets of the stack; if the store has no value yet, SECRET is "
+    "broker-admin"
 )
 
 
@@ -121,9 +123,7 @@ class Api:
                         f"the certificate of {self.connection.server} is not valid for the CA of "
                         f"{self.connection.identity}",
                         rule="the API server must prove its identity before a secret value is sent",
-                        remedy="write the kubeconfig again (for example aws eks update-kubeconfig), or set "
-                        "server.context in "
-                        "the stack file to another context",
+                        remedy=f"{WRITE_KUBECONFIG}; or set server.context in the stack file to another context",
                         code="service-untrusted",
                     ) from None
                 code = "service-unreachable"
@@ -138,15 +138,15 @@ class Api:
             except (ConfigError, OSError):
                 raise UsageError(
                     f"the token file of {self.connection.identity} can't be read",
-                    rule="the token file that the kubeconfig or the pod's service account names must be readable",
-                    remedy="log in to the cluster again, or mount the service account's token",
+                    rule="this account must be able to read the token file that the kubeconfig or the pod has",
+                    remedy="log in to the cluster again; in a pod, mount the service account's token",
                     code="kubeconfig-token-unreadable",
                 ) from None
             if not retries.pause(requested):
                 raise UnreachableError(
                     f"the API server at {self.connection.server} does not serve {what}: {why}",
-                    rule=f"the API server must answer within {patience:.0f} s of retries; nothing is half-written",
-                    remedy="kubectl get --raw /readyz; once it succeeds, the next tick tries again",
+                    rule="the API server must answer the request or one of its retries; no write is incomplete",
+                    remedy="check the API server: kubectl get --raw /readyz; the next tick tries again",
                     code=code,
                 )
 
@@ -162,12 +162,16 @@ class Api:
                 return self.connection.login_rejected(f"kubectl -n {self.namespace} get lease")
             case http.HTTPStatus.FORBIDDEN:
                 user = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
-                remedy = f"pulumi up grants the rotator's rights; for yourself request the right to {verb} {where}"
+                remedy = (
+                    "for the rotator: pulumi up grants its rights; for yourself: ask an administrator of the cluster "
+                    f"for the right to {verb} {where}"
+                )
                 if verb == "create" and what.startswith("secrets/"):
                     remedy = f"as an operator who may create Secrets: {CREATE_BY_PUT}"
+                who = user[1] if user else self.connection.identity
                 return ForbiddenError(
-                    f"{user[1] if user else self.connection.identity} may not {verb} {where}",
-                    rule="RBAC must allow the request: get and update for the rotator, also create for an operator",
+                    f"{who} may not {verb} {where}",
+                    rule="RBAC must allow the request: the rotator needs get and update, an operator also create",
                     remedy=remedy,
                     code="kubernetes-access-denied",
                 )
@@ -175,7 +179,7 @@ class Api:
                 return StoreError(
                     f"namespace {self.namespace} does not exist at {self.connection.server}",
                     rule="the namespace must exist, which `pulumi up` creates; nothing was written",
-                    remedy="pulumi up; if it has run, check the cluster of server.context",
+                    remedy="pulumi up; if it has run, check that server.context names the stack's cluster",
                     code="namespace-missing",
                 )
         causes = (status.get("details") or {}).get("causes") or ()
@@ -184,7 +188,8 @@ class Api:
         return StoreError(
             f"the API server rejected {verb} {where}: status {response.status_code}{rejected}",
             rule="the cluster's validation and admission must accept the request; nothing was written",
-            remedy=f"check the admission policies and webhooks, and: kubectl -n {self.namespace} get {what} -o yaml",
+            remedy="check the cluster's admission policies and webhooks, and the object: "
+            f"kubectl -n {self.namespace} get {what} -o yaml",
             code="kubernetes-request-rejected",
         )
 

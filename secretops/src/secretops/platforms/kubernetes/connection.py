@@ -49,7 +49,7 @@ class Connection:
         return StoreError(
             f"the API server at {self.server} does not accept the credential of {self.identity}",
             rule="the credential must be valid: status 401 means that the credential is wrong or expired",
-            remedy=f"log in to the cluster again until this works: {test}",
+            remedy=f"log in to the cluster again, then check the login: {test}",
             code="kubernetes-login-rejected",
         )
 
@@ -106,10 +106,13 @@ def _run_plugin(plugin: UserExec) -> User:
         why = f"can't be run: {error.strerror}"
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
+    hint = plugin.installHint
     raise UsageError(
         f"{plugin.command}, the exec plugin of the kubeconfig, {why}",
-        rule="an exec plugin must print an ExecCredential",
-        remedy=plugin.installHint or f"log in to your cloud again, then check: {plugin.command}",
+        rule="an exec plugin must print a credential (ExecCredential)",
+        remedy=hint
+        or f"log in to your cloud again; then run {plugin.command} with its arguments from the kubeconfig, to "
+        "see why it fails",
         code="kubeconfig-plugin-failed",
     )
 

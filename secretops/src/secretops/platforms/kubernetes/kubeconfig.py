@@ -16,6 +16,8 @@ import yaml
 from secretops.errors import UsageError
 
 DEFAULT_KUBECONFIG = "~/.kube/config"
+# Remedy for a kubeconfig that is missing or wrong.
+WRITE_KUBECONFIG = "write the kubeconfig again, for example: aws eks update-kubeconfig --name CLUSTER"
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _DEFAULT_SERVER = "http://localhost:8080"
 
@@ -47,8 +49,9 @@ def select_context(context: str | None, environment: Mapping[str, str] = os.envi
     if not present:
         raise UsageError(
             f"{source}: no such kubeconfig",
-            rule="outside a pod, a kubeconfig is required, at the path in KUBECONFIG or at ~/.kube/config",
-            remedy="set KUBECONFIG, or write a kubeconfig (for example aws eks update-kubeconfig)",
+            rule="outside a pod, a kubeconfig must be at the path in KUBECONFIG, or at ~/.kube/config",
+            remedy="set KUBECONFIG to the path of a kubeconfig; or write one, for example: aws eks update-kubeconfig "
+            "--name CLUSTER",
             code="kubeconfig-missing",
         )
     merged = _merged(present)
@@ -60,7 +63,7 @@ def select_context(context: str | None, environment: Mapping[str, str] = os.envi
             rule="server.context must name a context of the kubeconfig; the default is the current one",
             remedy=f"set server.context in the stack file to one of {', '.join(contexts)}"
             if contexts
-            else "write a context into the kubeconfig (for example aws eks update-kubeconfig)",
+            else WRITE_KUBECONFIG,
             code="kubeconfig-context-unknown",
         )
     with parsing(source := f"{source}, context {name}"):
@@ -92,17 +95,17 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
     parts = {kind: merged[f"{kind}s"].get(context.get(kind)) for kind in ("cluster", "user")}
     if missing := [f"{kind} {context[kind]}" for kind, found in parts.items() if context.get(kind) and found is None]:
         raise UsageError(
-            f"context {name} of the kubeconfig names {' and '.join(missing)}, which it does not define",
-            rule="a context must refer to a cluster and a user of the same kubeconfig",
-            remedy="write the kubeconfig again (for example aws eks update-kubeconfig)",
+            f"context {name} names {' and '.join(missing)}, which the kubeconfig does not define",
+            rule="the kubeconfig must define the cluster and the user of its context",
+            remedy=WRITE_KUBECONFIG,
             code="kubeconfig-entry-missing",
         )
     cluster, user = parts["cluster"] or {}, parts["user"] or {}
     if unsupported := [key for key, kind in _UNSUPPORTED.items() if (parts[kind] or {}).get(key)]:
         raise UsageError(
             f"context {name} of the kubeconfig sets {', '.join(unsupported)}",
-            rule="a context must not have these keys, which secretops does not support",
-            remedy="set server.context to a context without these keys",
+            rule="the cluster and the user of the context must not have keys that secretops does not support",
+            remedy="set server.context in the stack file to a context without these keys",
             code="kubeconfig-key-unsupported",
         )
     url = urlsplit(cluster.get("server", _DEFAULT_SERVER))
@@ -114,8 +117,8 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
         raise UsageError(
             f"context {name} of the kubeconfig: {url.scheme or '(no scheme)'}://{url.hostname or ''} "
             f"{'with insecure-skip-tls-verify' if url.scheme == 'https' else 'is not https'}",
-            rule="the API server must use TLS with a verified certificate before secret values are sent",
-            remedy="set an https server and certificate-authority-data in the context's cluster",
+            rule="secret values are only sent to an API server with TLS and a certificate that can be verified",
+            remedy="in the kubeconfig, set server (https://…) and certificate-authority-data of the context's cluster",
             code="kubeconfig-server-insecure",
         )
     return SelectedContext(name, source, f"user {context.get('user') or '(none)'} of context {name}", cluster, user)
@@ -124,9 +127,9 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
 def _invalid(source: str) -> UsageError:
     return UsageError(
         f"{source}: not a readable, valid kubeconfig",
-        rule="a kubeconfig must be of kind Config v1, and name a valid address, and PEM certificates and keys that "
-        "exist",
-        remedy="check the file: kubectl config view; and the connection: kubectl version",
+        rule="a kubeconfig must have kind: Config, apiVersion: v1, and a valid address; its certificates and keys must "
+        "exist, and be PEM",
+        remedy="check the file: kubectl config view; then check the connection: kubectl version",
         code="kubeconfig-invalid",
     )
 

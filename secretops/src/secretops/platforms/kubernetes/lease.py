@@ -84,11 +84,11 @@ class LeaseObject(LeaseStore):
         done = self._api.write(Lease(metadata=meta, spec=spec), patience=PATIENCE_SECONDS if patient else 0)
         return StoredLease(record, done) if done else self.read(patient=patient)
 
-    def contended(self, left: str) -> StoreError:
+    def contended(self, consequence: str) -> StoreError:
         name, namespace = self._location.lease, self._location.namespace
         remedy = f"find the writer: kubectl -n {namespace} get lease {name} -o yaml"
         return contended(
-            f"Lease {name} in namespace {namespace}", remedy, rule=f"only one rotation may run at a time; {left}"
+            f"Lease {name} in namespace {namespace}", remedy, rule=f"only one rotation may run at a time; {consequence}"
         )
 
 
@@ -97,10 +97,11 @@ def check_owner(found: str | None, location: KubernetesStoreLocation, server: st
     Lease of this name for another stack."""
     if (found or "") == location.instance:
         return
-    lease, theirs, ours = f"Lease {location.lease}", found or "no stack", location.instance or "none"
+    lease, theirs = f"Lease {location.lease}", f"stack {found}" if found else "no stack"
+    ours = f"this is stack {location.instance}" if location.instance else "this manifest names no stack"
     raise StoreError(
-        f"{lease} in namespace {location.namespace} at {server} belongs to {theirs}, and this is stack {ours}",
-        rule=f"a stack must only write while it holds the Lease whose label {INSTANCE} names it; nothing was written",
+        f"{lease} in namespace {location.namespace} at {server} belongs to {theirs}, and {ours}",
+        rule=f"the label {INSTANCE} of the Lease must name this stack; nothing was written",
         remedy="set server.context in the stack file to the stack's own cluster; if this is the stack's cluster: "
         "pulumi up --refresh",
         code="lease-of-another-stack",

@@ -33,10 +33,11 @@ class SecretData:
         try:
             self.data = {key: base64.b64decode(text or "") for key, text in ((secret and secret.data) or {}).items()}
         except binascii.Error:  # invalid base64, which the API server does not accept
+            name = meta and meta.name
             raise StoreError(
-                f"Secret {meta and meta.name} has data that is not base64",
+                f"Secret {name} has data that is not base64",
                 rule="the data of a Secret must be base64",
-                remedy=f"kubectl get secret {meta and meta.name} -o yaml",
+                remedy=f"find the wrong entry: kubectl get secret {name} -o yaml",
                 code="kubernetes-secret-malformed",
             ) from None
 
@@ -113,8 +114,8 @@ def check_size(name: str, content: SecretData) -> None:
     if size > MOST_BYTES:
         raise StoreError(
             f"Secret {name} would have {size} bytes",
-            rule=f"a Secret may have at most {MOST_BYTES} bytes for all its versions; nothing was changed",
-            remedy="supply a smaller value",
+            rule=f"a Secret may have at most {MOST_BYTES} bytes in all its entries; nothing was changed",
+            remedy="supply a smaller value: secretops put SECRET",
             code="value-too-large",
         )
 

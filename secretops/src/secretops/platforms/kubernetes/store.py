@@ -83,7 +83,7 @@ class SecretState:
             return Value(VALUE.validate_json(found, strict=True))
         except ValueError:
             raise StoreError(
-                f"Secret {self._name}: {self._secret}.{version} is not a valid value",
+                f"Secret {self._name}: entry {self._secret}.{version} is not a valid value",
                 rule="only secretops may write this Secret",
                 remedy=f"restore the Secret from a backup, or supply a new value: secretops put {self._secret}",
                 code="value-invalid",
@@ -222,8 +222,8 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         for key in sorted({key for content in known for key in content}):
             data = found.data.get(key)
             if data is not None and all(data != content.get(key) for content in known):
-                what = f"Secret {name} in namespace {namespace}: {key} was changed by hand"
-                undo = f"remove the key {key}: kubectl -n {namespace} edit secret {name}"
+                what = f"Secret {name} in namespace {namespace}: entry {key} was changed by hand"
+                undo = f"kubectl -n {namespace} edit secret {name}, and remove the entry {key}"
                 return store_errors.edited(secret, what, undo)
         return None
 

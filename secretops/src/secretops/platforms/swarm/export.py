@@ -97,8 +97,8 @@ def _stack_file(project: Path, stack: str | None) -> Path:
         return project / f"Pulumi.{stack}.yaml"
     raise UsageError(
         f"there is no Pulumi.{stack}.yaml in {project}" if stack else "--stack is missing",
-        rule=f"an export requires a stack file; there are {', '.join(stacks) or 'none'}",
-        remedy="add --stack NAME, or copy one of examples/ next to Pulumi.yaml",
+        rule=f"an export requires Pulumi.NAME.yaml, the stack file; the names here: {', '.join(stacks) or 'none'}",
+        remedy="pass --stack NAME; for a new stack, copy a file of examples/ next to Pulumi.yaml",
         code="stack-file-missing",
     )
 

@@ -107,12 +107,12 @@ class Rollout:
             self._check_time(service, began, "the next tick repeats the delivery")
             time.sleep(POLL)
 
-    def _check_time(self, service: Service, began: float, then: str) -> None:
+    def _check_time(self, service: Service, began: float, next_step: str) -> None:
         if time.monotonic() - began > (limit := longest(_replicas(service) or 0)):
             raise UnreachableError(
                 f"service {self._name}: the update has not ended in {limit:.0f} s",
-                rule="a task with the new version must be healthy; until then readers have the previous version",
-                remedy=f"find out why: docker service ps --no-trunc {self._name}; {then}",
+                rule="an update ends once its new tasks are healthy; until then readers have the previous version",
+                remedy=f"find out why: docker service ps --no-trunc {self._name}; {next_step}",
                 code="service-update-slow",
             )
 

@@ -44,14 +44,16 @@ class TaskValues:
                 return None
             raise MadeSinceError(
                 f"Docker secret {name} is newer than this task",
-                rule="a task must start after the Docker secrets that it reads; another rotation came first",
+                rule="a task can only read Docker secrets that are older than the task; another rotation created this "
+                "one",
                 remedy="try again; the next tick finishes the rotation",
                 code="value-newer-than-task",
             ) from None
         except (OSError, UnicodeDecodeError) as error:
+            path, why = SECRETS / name, getattr(error, "strerror", None) or "not UTF-8"
             raise StoreError(
-                f"{SECRETS / name}: {getattr(error, 'strerror', None) or 'not UTF-8'}",
-                rule="the secret values that a task mounts must be UTF-8 text",
+                f"{path}: {why}",
+                rule="a task must be able to read the secret values that it mounts, as UTF-8 text",
                 remedy="supply the value again: secretops put SECRET",
                 code="mounted-value-unreadable",
             ) from None

@@ -138,7 +138,8 @@ class VersionStateClient:
         if self.is_nowhere:
             raise StoreError(
                 f"this Swarm has no service {self.location.service} and no config {self.location.state_config}",
-                rule="service or config must exist: the first secret value is written where the stack's service runs",
+                rule="the service or the config must exist: a first secret value is only stored in the stack's own "
+                "Swarm",
                 remedy="pulumi up; if it has run, set DOCKER_HOST or Docker's context to the stack's Swarm",
                 code="swarm-service-missing",
             )
@@ -208,10 +209,9 @@ class LeaseLabel(LeaseStore):
             state.write_lease(record)
             return StoredLease(record) if self._client.write(now.at, state) else self.read()
 
-    def contended(self, left: str) -> StoreError:
-        return contended(
-            f"config {self._client.location.state_config}", _WRITER, rule=f"only one rotation may run at a time; {left}"
-        )
+    def contended(self, consequence: str) -> StoreError:
+        rule = f"only one rotation may run at a time; {consequence}"
+        return contended(f"config {self._client.location.state_config}", _WRITER, rule=rule)
 
 
 @contextlib.contextmanager

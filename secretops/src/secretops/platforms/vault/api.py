@@ -227,8 +227,8 @@ class VaultPki:
         if not isinstance(certificate, str) or not all(isinstance(each, str) for each in chain):
             raise StoreError(
                 f"{path} at {self._api.server.host} returned no certificate with its chain",
-                rule="the PKI engine must have a signed intermediate CA (store.pki)",
-                remedy="sign the intermediate, then pulumi up",
+                rule="the PKI engine of store.pki must have a signed intermediate CA",
+                remedy="sign the intermediate CA (docs/operations/vault.md, Client certificates), then pulumi up",
                 code="vault-pki-incomplete",
             )
         return SignedCertificate(certificate, tuple(chain))

@@ -21,7 +21,7 @@ _SEALED = ErrorTemplate(
     UnreachableError,
     "{host} is sealed",
     "the Vault server must be unsealed before it reads or writes; no write is incomplete",
-    "bao operator unseal; the next tick tries again",
+    "unseal the server: bao operator unseal; the next tick tries again",
     "vault-sealed",
 )
 _STANDBY = ErrorTemplate(
@@ -42,9 +42,8 @@ _NO_MOUNT = ErrorTemplate(
     StoreError,
     "mount {mount} does not exist at {host}",
     "the mount must exist, in the namespace of store.namespace; nothing was written",
-    "pulumi up, which creates the stack's mounts; if it has run, check the address and the namespace: bao secrets "
-    "list, "
-    "and for auth/…: bao auth list",
+    "pulumi up, which creates the stack's mounts; if it has run, check store.address and store.namespace with: bao "
+    "secrets list, or bao auth list for a mount auth/…",
     "vault-mount-missing",
 )
 _NOT_KV2 = ErrorTemplate(
@@ -58,7 +57,8 @@ _DENIED = ErrorTemplate(
     DeniedError,
     "this token may not {action} {where} (permission denied)",
     "a policy of the token must allow the request; the stack's policies name each path",
-    "pulumi up writes the policies of the stack's roles; to see the rights of your token: bao token capabilities PATH",
+    "for a role of the stack: pulumi up writes its policies; for your own token, see its rights: bao token "
+    "capabilities PATH",
     "vault-access-denied",
 )
 _OTHER = ErrorTemplate(
@@ -73,9 +73,10 @@ _REDIRECTS = frozenset({301, 302, 307, 308})
 # Statuses to retry, besides 5xx. 412: a standby that is behind.
 AGAIN = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.PRECONDITION_FAILED, *_REDIRECTS})
 _TEXTS = {
-    "health": "check the server's log: a server that can't write to its audit devices rejects every request",
-    "trust": "set store.ca_file in the stack file to the server's CA (default: VAULT_CACERT, then the system's CAs)",
-    "way": "bao status; once bao status succeeds, the next tick tries again",
+    "service_check": "check the server's log: a server that can't write to its audit devices rejects every request",
+    "ca_setting": "set store.ca_file in the stack file to the server's CA (default: VAULT_CACERT, then the system's "
+    "CAs)",
+    "connection_check": "check the server: bao status; the next tick tries again",
 }
 
 

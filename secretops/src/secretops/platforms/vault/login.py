@@ -108,7 +108,7 @@ class Login:
                 raise UsageError(
                     f"{self._connection.server.host} does not accept this token",
                     rule="the token must be from this server, neither expired nor revoked",
-                    remedy="bao login; then: bao token lookup",
+                    remedy="log in again: bao login; then check the token: bao token lookup",
                     code="vault-token-invalid",
                 )
             self._current = None
@@ -185,8 +185,8 @@ class Login:
             raise StoreError(
                 f"{host} accepts the login, but returns no token",
                 rule="the login must not require a second factor, because secretops cannot supply one",
-                remedy="exclude the auth method from MFA; to find the enforcement: bao list "
-                "identity/mfa/login-enforcement",
+                remedy="find the MFA enforcement: bao list identity/mfa/login-enforcement; then remove this auth "
+                "method from it",
                 code="vault-mfa-required",
             )
         remember(token)
@@ -197,10 +197,10 @@ class Login:
         if answer.status == http.HTTPStatus.NOT_FOUND:
             return self._connection.rejected(answer, "log in by", f"auth/{method.mount}", f"auth/{method.mount}")
         return StoreError(
-            f"{server.host} rejects the login as {method.role} by auth/{method.mount} ({answer.status})",
-            rule=f"the role must exist, accept the credential in {method.file}, and allow this address",
-            remedy=f"write a valid {'wrapping token' if method.wrapped else 'credential'} of this role to "
-            f"{method.file}; the server's audit log shows the reason; pulumi up enables a missing auth method or role",
+            f"{server.host} rejects the login as role {method.role} by auth/{method.mount} (status {answer.status})",
+            rule=f"the role must exist, accept the credential in {method.file}, and allow this machine's address",
+            remedy="find the reason in the server's audit log; for a missing role or auth method: pulumi up; else "
+            f"write a valid {'wrapping token' if method.wrapped else 'credential'} of this role to {method.file}",
             code="vault-login-rejected",
         )
 
@@ -237,6 +237,6 @@ def _find_operator_token(environment: Mapping[str, str]) -> str:
     raise UsageError(
         "there is no token of Vault or OpenBao",
         rule=f"a token must be in VAULT_TOKEN, or in ~/{TOKEN_FILE}",
-        remedy="bao login (or vault login); then: bao token lookup",
+        remedy="log in: bao login, or vault login; then check the token: bao token lookup",
         code="vault-token-missing",
     )

@@ -142,7 +142,7 @@ def _login(values: dict[str, str]) -> VaultLogin | None:
         wrong = f"{' and '.join(methods) or 'no method'}, with {', '.join(others) or 'nothing'}"
         rule = f"a login requires exactly one of {', '.join(f'{each}=…' for each in METHODS)}"
     elif not file or (wrapped and method != "approle"):
-        wrong = "wrapped" if file else "no file="
+        wrong = "no file=" if not file else "the option wrapped"
         rule = "file= must name the file of the credential; `wrapped` is only for approle"
     else:
         try:
@@ -150,7 +150,7 @@ def _login(values: dict[str, str]) -> VaultLogin | None:
                 method=method, mount=values.get("auth", method), role=values[method], file=file, wrapped=wrapped
             )
         except ValidationError as error:
-            wrong = f"{' and '.join(str(each['loc'][0]) for each in error.errors())} is malformed"
+            wrong = f"invalid {' and '.join(str(each['loc'][0]) for each in error.errors())}"
             rule = "auth= must be the mount's path, file= an absolute path, and the role one word"
     named = f",{method}=…" if len(methods) == 1 else ""
     remedy = f"for example {EXAMPLE}"

@@ -158,8 +158,9 @@ class VaultVersionStore(VendorVersionStore[State]):
         fields = fields_of(found.data)
         if fields is None or found.data.get(VERSION) != version:
             raise StoreError(
-                f"{secret}: version {number} of {self._location.mount}/{where} is not a valid value of {version}",
-                rule="only secretops may write this document",
+                f"{secret}: KV version {number} of {self._location.mount}/{where} is not a valid value of version "
+                f"{version}",
+                rule="only secretops may write to this path",
                 remedy=f"supply a new value: secretops put {secret}",
                 code="value-invalid",
             )
@@ -197,7 +198,8 @@ class VaultVersionStore(VendorVersionStore[State]):
         return contended(
             f"{self._location.mount}/{self._names(secret)[pending]} at {self._api.server.host}",
             "find the other process in Vault's audit log and stop it; the next tick finishes a started rotation",
-            rule="a write must follow the state that was read (check-and-set); nothing was overwritten",
+            rule="a write must not overwrite a change that secretops has not read (check-and-set); nothing was "
+            "overwritten",
             change="wrote to this path",
         )
 
@@ -232,10 +234,10 @@ class LeaseDocument(LeaseStore):
         number = self._api.write(self._path, data, after.at, patient=patient)
         return self.read(patient=patient) if number is None else StoredLease(record, number)
 
-    def contended(self, left: str) -> StoreError:
+    def contended(self, consequence: str) -> StoreError:
         return contended(
             f"{self._api.mount}/{self._path} at {self._api.server.host}",
             "find the other process in Vault's audit log and stop it, then try again",
-            rule=f"only one rotation may run at a time; {left}",
+            rule=f"only one rotation may run at a time; {consequence}",
             change="changed the lease",
         )

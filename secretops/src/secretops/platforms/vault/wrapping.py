@@ -58,8 +58,8 @@ class Wrapping:
                 f"{method.file}: this wrapping token does not wrap a secret id of auth/{method.mount}",
                 rule="the token must wrap a secret id: a thief who unwrapped the first token may have wrapped another "
                 "value",
-                remedy="assume a theft: revoke the role's secret ids, find the unwrap in the server's audit log, and "
-                "write a new wrapping token",
+                remedy="assume a theft: revoke the role's secret ids; find the unwrap of the first token in the "
+                "server's audit log; then write a new wrapping token to the file",
                 code="vault-wrapping-token-forged",
             )
         self._sent = digest
@@ -70,7 +70,7 @@ class Wrapping:
         except UnreachableError as error:
             raise UnreachableError(
                 f"{error.what}: the wrapping token in {method.file} may be used up",
-                rule="a wrapping token unwraps only once, so secretops must look it up before it tries again",
+                rule="a wrapping token can be used only once, so secretops must look it up before it tries again",
                 remedy="nothing to do: secretops tries again if the token is unused; else it reports that the token "
                 "was used",
                 code="vault-unwrap-unanswered",
@@ -85,9 +85,9 @@ class Wrapping:
         file, host = self._method.file, self._connection.server.host
         if answer.status != http.HTTPStatus.BAD_REQUEST:
             return StoreError(
-                f"{host} does not unwrap the token in {file} ({answer.status})",
+                f"{host} does not unwrap the token in {file} (status {answer.status})",
                 rule="the file must contain a wrapping token of this server and namespace",
-                remedy="write a new wrapping token of this server and namespace",
+                remedy=f"write a new wrapping token of this server and namespace to {file}",
                 code="vault-unwrap-rejected",
             )
         recorded = ""
@@ -104,7 +104,7 @@ class Wrapping:
             f"{file}: this wrapping token was used already, or has expired",
             rule="a wrapping token must be unused: unless this program used it, SOMEBODY ELSE HAS THE SECRET ID",
             remedy="find the unwrap in the server's audit log; if another program did it, revoke the role's secret "
-            "ids; then write a new wrapping token",
+            "ids; then write a new wrapping token to the file",
             code="vault-wrapping-token-used",
         )
 
@@ -112,16 +112,16 @@ class Wrapping:
 def read_credential(file: str, what: str) -> str:
     found = ""
     try:
-        found, why = Path(file).read_text(encoding="utf-8").strip(), "is empty"
+        found, why = Path(file).read_text(encoding="utf-8").strip(), "empty"
     except UnicodeDecodeError:
-        why = "is not text"
+        why = "not UTF-8 text"
     except OSError as error:
         why = error.strerror or type(error).__name__
     if not found:
         raise UsageError(
             f"{file}: {why}",
-            rule=f"the file must contain {what}, with which secretops logs in",
-            remedy="write the file, readable only by the account of this process",
+            rule=f"the file must contain {what}, with which secretops logs in to Vault",
+            remedy="write the credential to this file, which only the account of this process may read",
             code="vault-credential-missing",
         )
     return check_token(found, file)

@@ -96,7 +96,7 @@ class Account:
         if not folder:
             raise StoreError(
                 f"secret {first}: the name has no prefix that ends with a slash",
-                rule="the names of a stack's secrets must have a common prefix, by which undeclared secrets are found",
+                rule="doctor finds undeclared secrets by the common prefix of the stack's secrets, such as prod/",
                 remedy="look for undeclared secrets yourself: aws secretsmanager list-secrets "
                 f"--region {self.location.region}",
                 code="secret-prefix-missing",

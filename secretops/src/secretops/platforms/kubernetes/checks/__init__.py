@@ -294,6 +294,7 @@ def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...]
         raise StoreError(
             f"the API server does not support {kind}",
             rule="the API server must support authorization.k8s.io/v1, which is part of Kubernetes",
+            remedy="check that the address is that of an API server: kubectl api-versions",
             code="kubernetes-api-missing",
         )
     return bool(answer["status"]["allowed"])

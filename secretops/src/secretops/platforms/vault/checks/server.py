@@ -89,8 +89,9 @@ class VaultServer:
         except OSError as error:
             raise UnreachableError(
                 f"{host}:{port} returns no valid certificate ({type(error).__name__})",
-                rule="the server must present a valid certificate when doctor connects",
-                remedy=f"openssl s_client -connect {host}:{port} shows the certificate; see also the check `server`",
+                rule="the Vault server must present a valid certificate when doctor connects",
+                remedy=f"to see the certificate: openssl s_client -connect {host}:{port}; see also doctor's check "
+                "`server`",
                 code="server-certificate-unreadable",
             ) from None
         begins, ends = (ssl.cert_time_to_seconds(str(fields[key])) for key in ("notBefore", "notAfter"))
@@ -150,7 +151,7 @@ class VaultServer:
         except (ValueError, AttributeError, TypeError):
             raise StoreError(
                 f"policy {name} can't be parsed",
-                rule="a policy must be HCL of paths and capabilities, or JSON",
+                rule="a policy must be paths with their capabilities, in HCL or JSON",
                 remedy=f"check the policy yourself: bao policy read {name}",
                 code="vault-policy-unparsed",
             ) from None
