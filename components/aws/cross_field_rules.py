@@ -268,10 +268,11 @@ def _not_here(store: AwsStore, where: str, arn: str, what: str, *, regional: boo
         parts["region"] = (region, own.region)
     for part, (found, wanted) in parts.items():
         if found != wanted:
+            other_place, own_place = " ".join((part, found)), " ".join((part, wanted))
             yield Problem(
-                f"{where}: in {part} {found}",
-                f"{where} must be in the {part} of the stack, {wanted}",
-                f"write the ARN of {what} in {part} {wanted}",
+                f"{where}: in {other_place}",
+                f"{where} must be in {own_place}, as the stack is",
+                f"write the ARN of {what} in {own_place}",
                 code="other-place",
             )
             return

@@ -172,8 +172,8 @@ def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
 
     def check(number: int) -> int:
         if number not in numbers:
-            remedy = f"write {next((known for known in numbers if known > number), numbers[-1])}"
-            raise refused(f"one of {', '.join(map(str, numbers))} {unit}", remedy, code="out-of-range")
+            nearest = next((known for known in numbers if known > number), numbers[-1])
+            raise refused(f"one of {', '.join(map(str, numbers))} {unit}", f"write {nearest}", code="out-of-range")
         return number
 
     return validator(check, {"enum": list(numbers)})

@@ -79,7 +79,7 @@ class Screen:
             raise OutputError(
                 f"cannot write to standard output: {error.strerror}",
                 rule="standard output must accept the whole output; the command has run, and its output is incomplete",
-                remedy="free disk space or redirect the output, then run: secretops status",
+                remedy="free disk space, or redirect the output; to see what the command did: secretops status",
                 code="output-incomplete",
             ) from None
 

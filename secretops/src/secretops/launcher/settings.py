@@ -237,7 +237,7 @@ class _Reading:
         tls = replace(tls, digest=keyed_digest(content_or_error(path) for path in tls.files if path))
         if bool(certificate) != bool(key):
             names = ("MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY")
-            present, missing = names if certificate else reversed(names)
+            present, missing = names if certificate else names[::-1]
             self._mistake(
                 f"{present} is set without {missing}",
                 "a client certificate and its key must be set together",

@@ -33,7 +33,8 @@ def project_folder() -> Path:
         "the command must run in a Pulumi project, or with a manifest",
         "cd to the project, or pass --manifest FILE",
     )
-    raise UsageError(f"{Path.cwd()}: no Pulumi.yaml here or above", rule=rule, remedy=remedy, code="project-missing")
+    what = f"{Path.cwd()}: no Pulumi.yaml in this folder or above it"
+    raise UsageError(what, rule=rule, remedy=remedy, code="project-missing")
 
 
 def load_manifest(stack: str | None, file: Path | None) -> Manifest:

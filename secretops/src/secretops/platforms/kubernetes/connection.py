@@ -33,7 +33,8 @@ def _invalid_account(source: str) -> UsageError:
     return UsageError(
         f"{source}: the token or CA file is missing or invalid",
         rule=f"a pod must have the token and the CA of its service account in {kubeconfig.SERVICE_ACCOUNT}",
-        remedy="check that automountServiceAccountToken is not false (kubectl get pod -o yaml), then restart the pod",
+        remedy="check that automountServiceAccountToken is not false (kubectl get pod NAME -o yaml), then restart the "
+        "pod",
         code="service-account-invalid",
     )
 

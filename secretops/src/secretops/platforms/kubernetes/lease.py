@@ -102,8 +102,8 @@ def check_owner(found: str | None, location: KubernetesStoreLocation, server: st
     raise StoreError(
         f"{lease} in namespace {location.namespace} at {server} belongs to {theirs}, and {ours}",
         rule=f"the label {INSTANCE} of the Lease must name this stack; nothing was written",
-        remedy="set server.context in the stack file to the stack's own cluster; if this is the stack's cluster: "
-        "pulumi up --refresh",
+        remedy="set server.context in the stack file to the context of the stack's own cluster; if this is the stack's "
+        "cluster: pulumi up --refresh",
         code="lease-of-another-stack",
     )
 

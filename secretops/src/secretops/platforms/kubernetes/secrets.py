@@ -33,11 +33,11 @@ class SecretData:
         try:
             self.data = {key: base64.b64decode(text or "") for key, text in ((secret and secret.data) or {}).items()}
         except binascii.Error:  # invalid base64, which the API server does not accept
-            name = meta and meta.name
+            name, namespace = meta and meta.name, meta and meta.namespace
             raise StoreError(
                 f"Secret {name} has data that is not base64",
                 rule="the data of a Secret must be base64",
-                remedy=f"find the wrong entry: kubectl get secret {name} -o yaml",
+                remedy=f"find the wrong entry: kubectl -n {namespace} get secret {name} -o yaml",
                 code="kubernetes-secret-malformed",
             ) from None
 

@@ -76,7 +76,7 @@ def load_program(stack: str | None) -> Program:
         if "ModuleNotFoundError" in done.stderr:
             raise UsageError(
                 "this installation of secretops has no Pulumi program",
-                rule="the Pulumi program must be installed: it describes the services",
+                rule="an export requires the Pulumi program, which describes the services",
                 remedy=f"run the project's own secretops: {project}/.venv/bin/secretops export",
                 code="program-missing",
             )

@@ -250,7 +250,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
                 failed = failed_before
                 break
             if not retries.pause():
-                remedy = "wait for the other deployment to end; the next tick delivers"
+                remedy = "wait for the other deployment to end; the next tick delivers the new version"
                 raise contended(f"service {self._location.service}", remedy, pauses=PAUSES)
         else:
             return False
