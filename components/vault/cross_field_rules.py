@@ -54,7 +54,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
             f"secrets: {len(secrets)} entries with store vault",
             f"a stack may have at most {MOST_SECRETS} secrets: a path of Vault has at most 64 entries of custom "
             "metadata, and each secret needs one",
-            "combine secrets that belong together into one with several fields",
+            "combine secrets that belong together into one secret with several fields",
             code="too-many-secrets",
         )
     if server and not server.is_remote:

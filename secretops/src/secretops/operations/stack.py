@@ -106,12 +106,12 @@ def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project
     if name and "does not have output property" in message:
         rule = "the stack must be deployed; `pulumi destroy` does not remove a stack's secret values from the store"
         remedy = (
-            f"{_up(project, name)}; after that, to remove the secret values of a destroyed stack: secretops purge "
-            "--destroy"
+            f"{_up(project, name)}; then, if you only want to remove the secret values of a destroyed stack: secretops "
+            "purge --destroy"
         )
         return UsageError(f"{name} is not deployed", rule=rule, remedy=remedy, code="stack-not-deployed")
     what = f"stack {name or '(the selected one)'}: {message}"
-    remedy = f"{_up(project, name or 'NAME')}, or pulumi stack select NAME, or pass --stack NAME"
+    remedy = f"{_up(project, name or 'NAME')}; for another stack: pulumi stack select NAME, or pass --stack NAME"
     return UsageError(
         what, rule="the stack must be deployed, and its outputs readable", remedy=remedy, code="stack-unreadable"
     )

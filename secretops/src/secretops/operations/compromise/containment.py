@@ -275,7 +275,7 @@ class _Containment:
             )
             if is_good:
                 what = f"{one.id}: user {one.user} cannot log in with the new password"
-                rule = "the broker must accept the user's new password, which proves that the exposed one is invalid"
+                rule = "the broker must accept the new password, which proves that the former one is invalid"
                 raise SecretopsError(what, rule=rule, remedy=remedy, code="new-password-refused")
             what = f"{one.id}: user {one.user} still logs in with the compromised password"
             raise SecretopsError(what, rule=rule, remedy=remedy, code="credential-still-accepted")
