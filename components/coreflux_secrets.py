@@ -117,14 +117,14 @@ def _check_it_is_the_only_one(name: str) -> None:
 def _settings(name: str, args: Mapping[str, Any]) -> Settings:
     by = f"CorefluxSecrets {name}"
     if not isinstance(args, Mapping):
-        kind = "nothing" if args is None else f"a {type(args).__name__}"
-        remedy = "pass a mapping with the keys store, server and broker, for example read with pulumi.Config"
+        found = "missing" if args is None else f"of type {type(args).__name__}, not a mapping"
+        remedy = "pass a mapping with the keys store, server and broker, for example from pulumi.Config"
         raise ConfigurationError(
             by,
             [
                 Problem(
-                    f"arguments: {kind}",
-                    "the arguments must be a mapping of a stack file's sections",
+                    f"the arguments are {found}",
+                    "the arguments must be a mapping with the sections of a stack file",
                     remedy,
                     code="arguments-missing",
                 )
@@ -219,4 +219,4 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
         case _:
             rule = "the entry must be plain data, as in a stack file"
             remedy = "pass text, a number, true or false, or a list or mapping of these"
-            yield Problem(f"{where}: a {type(entry).__name__}", rule, remedy, code="entry-not-plain")
+            yield Problem(f"{where}: an entry of type {type(entry).__name__}", rule, remedy, code="entry-not-plain")

@@ -44,8 +44,8 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
     if isinstance(server, EcsServer) and not server.copilot and (agent := parsed.get("agent")):
         yield Problem(
             f"server.copilot: false with agent.kind {agent.kind}",
-            "an agent requires server.copilot: true, because without the Copilot no task reads the agent key",
-            "remove server.copilot: the default is true; or remove the section agent",
+            "an agent requires server.copilot: true: without the Copilot, no task of the server uses the agent's key",
+            "remove server.copilot, so that the default true applies; or remove the section agent",
             code="agent-without-copilot",
         )
     if isinstance(store, AwsStore):
@@ -59,7 +59,7 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
             yield from _read_from_elsewhere(server)
         if server and not server.is_remote:
             yield from out_of_reach(
-                "store aws", broker, "the file becomes part of the rotation functions", runs="function"
+                "store aws", broker, "the stack copies the file into the rotation functions", runs="rotation function"
             )
             yield from of_local_server("aws", parsed)
 
@@ -84,7 +84,7 @@ def _on_ecs(
     server: EcsServer, broker: BrokerSettings | None, secrets: Mapping[str, DeclaredSecret]
 ) -> Iterator[Problem]:
     yield from out_of_reach(
-        "server ecs", broker, "the file becomes part of the tasks and the rotation functions", runs="task"
+        "server ecs", broker, "the stack copies the file into the tasks and the rotation functions", runs="task"
     )
     yield from too_many_certificates(
         broker, task.CA_LIMIT, "the certificates become part of the task definition, which ECS limits to 64 KiB"
@@ -92,7 +92,7 @@ def _on_ecs(
     if isinstance(broker, OutsideBroker) and broker.client_certificate and server.reference == "NativeRef":
         yield Problem(
             "server.reference: NativeRef with broker.client_certificate",
-            "a client certificate must be in files, and ECS injects only environment variables",
+            "the server reads a client certificate from files, and with NativeRef ECS sets only environment variables",
             "write server.reference: Fetched",
             code="certificate-needs-fetched",
         )
@@ -129,11 +129,11 @@ def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
     if server.reference == "Fetched":
         yield from fetched_too_late(rotation, where)
     elif rotation.grace_seconds < task.REDEPLOYED:
-        waits = task.DELAY + task.WINDOW
+        waits, minutes = task.DELAY + task.WINDOW, task.ROLLOUT // 60
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"rotation.grace_seconds must be at least {task.REDEPLOYED}: the deployment starts up to {waits} s after a "
-            f"change, and takes up to {task.ROLLOUT // 60} minutes",
+            f"rotation.grace_seconds must be at least {task.REDEPLOYED}: ECS starts to replace the tasks up to "
+            f"{waits} s after a rotation, and takes up to {minutes} minutes",
             LENGTHEN.format(task.REDEPLOYED),
             code="grace-too-short",
         )
@@ -183,7 +183,8 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
         yield Problem(
             "store.alert_emails: with store.alert_topic",
             "the stack must not add subscriptions to a topic that it does not own",
-            "subscribe the addresses at the topic; or remove alert_topic, so that the stack creates a topic",
+            "remove store.alert_emails, and subscribe the addresses to the topic yourself; or remove "
+            "store.alert_topic, so that the stack creates a topic",
             code="emails-of-foreign-topic",
         )
 

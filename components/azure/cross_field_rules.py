@@ -30,7 +30,7 @@ def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
         yield from out_of_reach(
             "server containerapp",
             broker,
-            "the file becomes part of the containers of server and rotator",
+            "the stack copies the file into the containers of server and rotator",
             runs="container",
         )
         yield from not_fetched(secrets, "server containerapp", "write readers: [rotator], or remove the secret")
@@ -47,7 +47,7 @@ def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _read_from_elsewhere(server)
         if server and not server.is_remote:
             yield from out_of_reach(
-                "store azure", broker, "the file becomes part of the rotator's containers", runs="container"
+                "store azure", broker, "the stack copies the file into the rotator's containers", runs="container"
             )
             yield from of_local_server("azure", parsed)
 
@@ -65,8 +65,9 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
     if server and not server.is_remote and not store.image:
         yield Problem(
             "store.image: required when server.kind is local",
-            "the rotator requires an image: it runs in a container in Azure, and a local server has none",
-            "build and push the image (docs/operations/image.md), then write its name in store.image",
+            "the rotator runs in a container in Azure, so it needs an image; a local server has no image to share "
+            "with it",
+            "build and push the image (docs/operations/image.md), then write the image's name in store.image",
             code="image-missing",
         )
     if store.registry and not known(store.registry):
@@ -127,8 +128,8 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
     if isinstance(server, ContainerAppServer) and server.ingress == "network" and not store.subnet:
         yield Problem(
             "server.ingress: network, without store.subnet",
-            "ingress: network requires store.subnet: without a subnet, the app is reachable from the internet",
-            "add store.subnet, or remove server.ingress",
+            "ingress: network requires store.subnet: without a subnet, the server would be reachable from the internet",
+            "write store.subnet, or remove server.ingress",
             code="ingress-needs-subnet",
         )
     if store.zone_redundant and not store.subnet:
@@ -144,7 +145,7 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
         yield Problem(
             f"store.network.private_endpoint.subnet: {endpoint.subnet}",
             "a private endpoint must not be in store.subnet, which is delegated to Container Apps",
-            "write another subnet of the same virtual network",
+            "write the id of another subnet of the same virtual network",
             code="endpoint-in-delegated-subnet",
         )
     for key, subnet, what in (

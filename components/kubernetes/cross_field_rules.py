@@ -24,12 +24,14 @@ BY_AN_AGENT = ("six", 360)
 
 def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     store, broker, rotation = parsed.get("store"), parsed.get("broker"), parsed.get("rotation")
-    yield from out_of_reach("server kubernetes", broker, "the file becomes a ConfigMap that the pods read", runs="pod")
+    yield from out_of_reach(
+        "server kubernetes", broker, "the stack copies the file into a ConfigMap that the pods read", runs="pod"
+    )
     if server.certificate_issuer and isinstance(broker, OutsideBroker) and not broker.client_certificate:
         yield Problem(
             "server.certificate_issuer: without broker.client_certificate",
-            "an issuer requires a broker with client certificates",
-            "add broker.client_certificate: true, or remove certificate_issuer",
+            "an issuer requires a broker that checks client certificates",
+            "if the broker checks them, write broker.client_certificate: true; else remove server.certificate_issuer",
             code="issuer-without-certificate",
         )
     issuer = server.certificate_issuer
@@ -64,8 +66,9 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
     if isinstance(parsed.get("agent"), OwnedAgent) and server.copilot_cidrs == ():
         yield Problem(
             "server.copilot_cidrs: [] with agent.kind owned",
-            "the rotator must reach api.digitalocean.com and the agent, which have no fixed addresses",
-            "remove server.copilot_cidrs, or write the addresses of a proxy",
+            "the rotator must reach api.digitalocean.com and the agent, and [] allows no address",
+            "remove server.copilot_cidrs: by default all public addresses are allowed; or write in it the address of a "
+            "proxy",
             code="agent-unreachable",
         )
     if store and rotation:
@@ -111,8 +114,8 @@ def _too_soon(server: KubernetesServer, store: StoreSection, rotation: Rotation)
     if rotation.grace_seconds < seconds + CHANGE_OVER:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with store {store.kind}",
-            f"rotation.grace_seconds must be at least {seconds + CHANGE_OVER}: a pod has a new value after at most "
-            f"{minutes} minutes, then reconnects",
+            f"rotation.grace_seconds must be at least {seconds + CHANGE_OVER}: a pod receives a new value "
+            f"within {minutes} minutes, then reconnects",
             LENGTHEN.format(seconds + CHANGE_OVER),
             code="grace-too-short",
         )

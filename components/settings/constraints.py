@@ -258,10 +258,11 @@ def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     first: dict[Any, int] = {}
     for at, entry in enumerate(entries):
         if entry in first:
+            earlier = first[entry]
             raise refused(
                 "each entry must occur only once",
-                "remove the second of them",
-                shown=f"entries {first[entry]} and {at} are the same (the first is 0)",
+                "remove one of the two",
+                shown=f"entries {earlier} and {at} are the same (the first entry is 0)",
                 code="duplicate-entry",
             )
         first[entry] = at

@@ -24,9 +24,9 @@ def cross_field_rules(
     broker, rotation, secrets = parsed.get("broker"), parsed.get("rotation"), parsed.get("secrets", {})
     if isinstance(broker, EmbeddedBroker) and environment is not Environment.DEVELOPMENT:
         explicit, remedy = "environment" in parsed, "write broker.kind: coreflux or mosquitto, and broker.host"
-        where = environment if explicit else f"{environment}, the default for the stack's name"
+        where = environment if explicit else f"{environment}, the default for this stack's name"
         yield Problem(
-            f"broker.kind: embedded in {where}",
+            f"broker.kind: embedded with environment: {where}",
             "the embedded broker must only be used in development: it has no TLS, and serves one machine",
             remedy if explicit else f"{remedy}; or write environment: development",
             code="embedded-broker-outside-development",
@@ -34,9 +34,9 @@ def cross_field_rules(
     if isinstance(broker, OutsideBroker) and not broker.tls:
         yield Problem(
             "broker.tls: false",
-            "a broker must use TLS, except for the embedded broker (Secret Management Guide, Transmission)",
-            "remove broker.tls: the default is true; for a private CA write the path of its certificate in "
-            "broker.ca_file",
+            "every broker except the embedded one must use TLS",
+            "remove broker.tls, so that the default true applies; if a private CA signs the broker's certificate, "
+            "write the path of the CA's certificate in broker.ca_file",
             code="broker-without-tls",
         )
     if isinstance(broker, OutsideBroker) and broker.groups and broker.kind != "coreflux":
@@ -51,7 +51,7 @@ def cross_field_rules(
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds}",
             "the grace period must be shorter than rotation.mqtt_days and rotation.broker_admin_days",
-            "write fewer grace_seconds, or more days",
+            "write a smaller rotation.grace_seconds, or raise the two numbers of days",
             code="grace-too-long",
         )
     yield from _of_issuer(parsed)
@@ -76,8 +76,8 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
     if broker and not getattr(broker, "client_certificate", False):
         yield Problem(
             f"issuer.kind: {issuer.kind}, but the broker requires no client certificate",
-            "an issuer requires a broker with client certificates",
-            "add broker.client_certificate: true, or remove the section issuer",
+            "an issuer requires a broker that checks client certificates",
+            "if the broker checks them, write broker.client_certificate: true; else remove the section issuer",
             code="issuer-without-certificate",
         )
     others = {"store.pki": store, "server.certificate_issuer": server}
@@ -91,17 +91,16 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
     if issuer.only_with and store and store.kind != issuer.only_with:
         yield Problem(
             f"issuer.kind: {issuer.kind} with store {store.kind}",
-            f"an issuer of this kind requires store {issuer.only_with}: such an issuer accepts only the identity of "
-            "that store's rotator",
-            "write kind: private-ca, or remove the section issuer",
+            f"an issuer of this kind requires store {issuer.only_with}: it accepts only the rotator of such a stack",
+            "write issuer.kind: private-ca, or remove the section issuer",
             code="issuer-of-other-store",
         )
-    if isinstance(issuer, PrivateCa) and issuer.ca_days < 3 * issuer.days:
+    if isinstance(issuer, PrivateCa) and issuer.ca_days < (least := 3 * issuer.days):
         yield Problem(
-            f"issuer.ca_days: {issuer.ca_days}, with days {issuer.days}",
+            f"issuer.ca_days: {issuer.ca_days} with issuer.days: {issuer.days}",
             "issuer.ca_days must be at least three times issuer.days: a CA is replaced after two thirds of its "
             "lifetime, and the certificates that it signed must expire before the CA does",
-            f"write ca_days: {3 * issuer.days} or more, or fewer days",
+            f"write issuer.ca_days: {least} or more, or a smaller issuer.days",
             code="ca-days-too-short",
         )
 
@@ -119,8 +118,8 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
     if token and (token.fields != (field,) or Reader.SERVER not in token.readers):
         yield Problem(
             f"secrets.{name}: fields {', '.join(token.fields)}, readers {', '.join(token.readers)}",
-            f"the launcher's bearer token must have one field, {field}, and the server among its readers",
-            f"write {name}: {{fields: [{field}]}}, or rename the secret",
+            f"{name}, the bearer token of the launcher, must have only the field {field}, and server as a reader",
+            f"write {name}: {{fields: [{field}]}} in the section secrets, or rename the secret",
             code="http-token-form",
         )
     carried = dict.fromkeys(specs.SERVER_VARIABLES, "the server's own settings")

@@ -17,7 +17,7 @@ from .sections import BrokerSettings, DeclaredSecret, EmbeddedBroker, OutsideBro
 FETCHED = 500
 
 # Remedy for a grace period that is too short.
-LENGTHEN = "write rotation.grace_seconds: {} or more, or remove the key to use the default, an hour"
+LENGTHEN = "write rotation.grace_seconds: {} or more; or remove the key: the default is 3600"
 
 
 def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, runs: str) -> Iterator[Problem]:
@@ -36,15 +36,15 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, run
     if isinstance(broker, OutsideBroker) and is_loopback(broker.host):
         yield Problem(
             f"broker.host: {broker.host} with {where}",
-            f"each {runs} must reach the broker, and in a {runs} this address is the {runs}'s own loopback",
-            "write the broker's name or address in its network",
+            f"each {runs} must reach the broker, and inside a {runs} this address means the {runs} itself",
+            f"write in broker.host a name or an address of the broker that each {runs} can reach",
             code="broker-on-loopback",
         )
     if isinstance(broker, OutsideBroker) and broker.ca_file:
         rule = f"broker.ca_file must be a PEM file of CA certificates on this machine; {becomes}"
         remedy = (
-            "put the file at this path, or write another path; if a public CA signs the broker's certificate, "
-            "remove broker.ca_file"
+            "write the CA's certificate as PEM to this path, or correct broker.ca_file; if a public CA signs the "
+            "broker's certificate, remove broker.ca_file"
         )
         yield from unreadable_certificates("broker.ca_file", broker.ca_file, rule, remedy)
 
@@ -57,7 +57,10 @@ def unreadable_certificates(key: str, path: str, rule: str, remedy: str) -> Iter
         yield Problem(f"{key}: {path}: {error.strerror}", rule, remedy, code="ca-file-unreadable")
     except ValueError:
         yield Problem(
-            f"{key}: {path}: no certificate in the file, or an invalid one", rule, remedy, code="ca-file-invalid"
+            f"{key}: {path}: no certificate in the file, or an invalid certificate",
+            rule,
+            remedy,
+            code="ca-file-invalid",
         )
 
 
@@ -73,7 +76,8 @@ def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -
         yield Problem(
             f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
             f"the certificates may have at most {limit} bytes: {why}",
-            "write the path of a file with only the CA that signs the broker's certificate, not of a whole bundle",
+            "write in broker.ca_file the path of a file with only the CA that signs the broker's certificate, not of a "
+            "bundle of many CAs",
             code="ca-file-too-large",
         )
 
@@ -83,8 +87,8 @@ def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]
     if rotation and rotation.grace_seconds < FETCHED:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"rotation.grace_seconds must be at least {FETCHED}: the launcher polls every 5 minutes, may have to "
-            "repeat a poll, and then reconnects",
+            f"rotation.grace_seconds must be at least {FETCHED}: the launcher reads new values every 5 minutes, "
+            "may have to repeat a failed read, and then reconnects to the broker",
             LENGTHEN.format(FETCHED),
             code="grace-too-short",
         )

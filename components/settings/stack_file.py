@@ -53,8 +53,8 @@ _Loader.add_implicit_resolver(
 )
 
 _RULE = "a stack file must be YAML in UTF-8: indented by spaces, each key once, text with : # @ * & ! or % in quotes"
-_SECTIONS = f"sections must be keys below config:, each once, with the prefix {PROJECT}: or without a prefix"
-_REMEDY = "follow the files in examples/"
+_SECTIONS = f"each section must be a key below config:, only once, with the prefix {PROJECT}: or without a prefix"
+_REMEDY = "compare the file with those in examples/"
 
 
 class StackFileError(Exception):
@@ -107,7 +107,7 @@ class StackFile:
             raise StackFileError(
                 f"{path}: {error.strerror}",
                 "the stack file must exist, and this account must be able to read it",
-                f"correct the path, or the owner or mode of the file: ls -l {path}",
+                f"correct the path; or check the file's owner and mode: ls -l {path}",
                 code="file-unreadable",
             ) from None
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
@@ -160,7 +160,9 @@ def document(text: str) -> dict[Any, Any]:
 def _config_of(content: Mapping[Any, Any]) -> dict[Any, Any]:
     config = content.get("config")
     if not isinstance(config, dict):
-        raise StackFileError("no config: section", _SECTIONS, _REMEDY, code="config-missing")
+        raise StackFileError(
+            "the key config: is missing, or has no sections", _SECTIONS, _REMEDY, code="config-missing"
+        )
     return config
 
 

@@ -38,8 +38,8 @@ def compose(settings: Settings) -> dict[str, Any]:
     if not isinstance(store, SwarmStore) or not isinstance(server, SwarmServer):
         raise UsageError(
             f"stack {settings.stack}: store {settings.store.kind} with server {settings.server.kind}",
-            rule="an export requires a stack with store and server on a Docker Swarm",
-            remedy="run the command with --stack and a stack on a Swarm; examples/Pulumi.prod-swarm.yaml is a template",
+            rule="secretops export requires a stack with store swarm and server swarm",
+            remedy="select such a stack with --stack; examples/Pulumi.prod-swarm.yaml shows its stack file",
             code="export-needs-swarm",
         )
     names = names_of(settings.stack)

@@ -27,7 +27,10 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     if isinstance(server, SwarmServer):
         yield from out_of_reach(
-            "server swarm", broker, "the file becomes a config that the containers read", runs="container"
+            "server swarm",
+            broker,
+            "the stack copies the file into a config of the Swarm, which the containers read",
+            runs="container",
         )
         yield from too_many_certificates(
             broker, CONFIG_LIMIT, "the certificates become a config, which a Swarm limits to 1,000 KiB"
@@ -61,9 +64,10 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
         if server.replicas != 1:
             yield Problem(
                 f"server.replicas: {server.replicas} with server.publish: ingress",
-                "server.replicas must be 1: an MCP session is in one replica, and Docker's ingress spreads "
-                "connections over all",
-                "write replicas: 1; or publish: none, with a proxy on the server's network that has session affinity",
+                "server.replicas must be 1: only one replica knows an MCP session, and Docker's ingress spreads "
+                "connections over all replicas",
+                "write server.replicas: 1; or write server.publish: none, and run a proxy with session affinity in the "
+                "server's network",
                 code="ingress-needs-one-replica",
             )
     if server.publish == "host" and server.port is not None:
@@ -141,7 +145,8 @@ def _too_soon(server: SwarmServer, rotation: Rotation | None) -> Iterator[Proble
     if rotation and rotation.grace_seconds < least:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {server.replicas} replicas",
-            f"rotation.grace_seconds must be at least {least}: a new version replaces the replicas one after another",
+            f"rotation.grace_seconds must be at least {least}: after a rotation, the Swarm replaces the "
+            "replicas one after another",
             LENGTHEN.format(least),
             code="grace-too-short",
         )

@@ -34,10 +34,10 @@ def manager() -> str:
     if folder and (not given or Path(given) != folder):
         raise _refused(
             f"Docker's context connects to {host} by TLS, with the certificates in {folder}",
-            rule="environment variables must set this connection: Pulumi's provider reads no context, and would not "
-            "use TLS",
-            remedy=f"export DOCKER_HOST={host} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={folder}, or use a context with "
-            "ssh://",
+            rule="a TLS connection must be set by environment variables: Pulumi's Docker provider does not read the "
+            "certificates of a context",
+            remedy=f"export DOCKER_HOST={host} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={folder}; or select a context with "
+            "an ssh:// address: docker context use NAME",
             code="context-with-tls",
         )
     return host

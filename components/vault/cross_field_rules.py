@@ -26,13 +26,21 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
             rule, remedy = f"the entry must be {A_SECTION}", f"write {form}; or remove the key"
             yield Problem(f"store.{key}: empty", rule, remedy, code="store-section-empty")
     for key, path, of in (
-        ("ca_file", store.ca_file, "certificates that sign the Vault server's certificate"),
-        ("jwt.ca_file", store.jwt and store.jwt.ca_file, "certificates that sign the issuer's certificate"),
-        ("pki.certificate_file", store.pki and store.pki.certificate_file, "certificates of the intermediate CA"),
+        ("ca_file", store.ca_file, "the CA that signs the certificate of the Vault server"),
+        (
+            "jwt.ca_file",
+            store.jwt and store.jwt.ca_file,
+            "the CA that signs the certificate of the server in store.jwt.issuer",
+        ),
+        (
+            "pki.certificate_file",
+            store.pki and store.pki.certificate_file,
+            "the signed certificate of the intermediate CA",
+        ),
     ):
-        rule = f"the file must be a PEM file on this machine, with {of}"
+        rule = f"store.{key} must be a PEM file on this machine, with {of}"
         yield from (
-            unreadable_certificates(f"store.{key}", path, rule, "put the file at this path, or write another path")
+            unreadable_certificates(f"store.{key}", path, rule, f"write the PEM to this path, or correct store.{key}")
             if path
             else ()
         )
@@ -64,10 +72,10 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
         yield from not_fetched(secrets, "files written by Vault's agent", remedy)
         if server.certificate_issuer:
             yield Problem(
-                "server.certificate_issuer: with files written by Vault's agent",
-                "server.certificate_issuer requires server.reference: SyncedKey, because cert-manager writes a "
-                "Kubernetes Secret",
-                "write server.reference: SyncedKey, or replace certificate_issuer by store.pki",
+                "server.certificate_issuer: set, although Vault's agent writes the files of the pods",
+                "server.certificate_issuer requires server.reference: SyncedKey, because cert-manager writes the "
+                "certificate to a Kubernetes Secret",
+                "write server.reference: SyncedKey; or remove server.certificate_issuer, and write store.pki",
                 code="issuer-needs-synced-key",
             )
 
@@ -77,9 +85,10 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
     if store.approle and in_cluster:
         yield Problem(
             "store.approle: with server kubernetes",
-            "pods must log in with their own tokens: a secret id would be stored in a Kubernetes Secret",
-            "remove store.approle; or write store.jwt in its place, if the Vault server does not reach the cluster's "
-            "API server",
+            "pods must log in with the token of their service account: AppRole would need a secret id in a Kubernetes "
+            "Secret",
+            "remove store.approle; if the Vault server cannot reach the cluster's API server, write store.jwt in its "
+            "place",
             code="approle-on-kubernetes",
         )
     if store.kubernetes and not in_cluster:
@@ -92,32 +101,35 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
     if store.jwt and server == "swarm":
         yield Problem(
             "store.jwt: with server swarm",
-            "this login requires tokens that the platform renews, which a Swarm does not",
-            "remove store.jwt: by default server and rotator then log in by approle",
+            "a login by JWT requires a platform that renews the tokens, and a Swarm does not",
+            "remove store.jwt: server and rotator then log in by AppRole",
             code="jwt-on-swarm",
         )
-    for key in ("server_file", "wrapped"):
-        if server == "swarm" and getattr(store.approle, key, None):
+    for option in ("server_file", "wrapped"):
+        if server == "swarm" and getattr(store.approle, option, None):
             yield Problem(
-                f"store.approle.{key}: with server swarm",
-                "each replica must log in with the Swarm secret in server.login, which contains the secret id",
-                f"remove store.approle.{key}",
+                f"store.approle.{option}: with server swarm",
+                "each replica must log in with the secret id in the Swarm secret that server.login names",
+                f"remove store.approle.{option}",
                 code="approle-on-swarm",
             )
-    for who in ("server", "rotator") if store.jwt and server != "swarm" else ():
+    if store.jwt is None or server == "swarm":
+        return
+    for who in ("server", "rotator"):
         for key in (who, f"{who}_file"):
             if in_cluster and getattr(store.jwt, key):
                 yield Problem(
                     f"store.jwt.{key}: with server kubernetes",
-                    "pods must present the token of their own service account, so its subject is known",
+                    "pods must log in with the token of their own service account, which secretops knows without "
+                    "this key",
                     f"remove store.jwt.{key}",
                     code="jwt-subject-of-cluster",
                 )
         if not in_cluster and not getattr(store.jwt, who):
             yield Problem(
-                f"store.jwt.{who}: required with a server outside of a cluster",
-                "the role must be bound to the subject of the tokens, which only their issuer knows",
-                f"add {who}: the `sub` claim of the token that the {who} presents",
+                f"store.jwt.{who}: missing, and the server is outside of a cluster",
+                f"Vault must accept only tokens of the {who}, which it recognizes by their claim `sub`",
+                f"write in store.jwt.{who} the claim `sub` of the token with which the {who} logs in",
                 code="jwt-subject-missing",
             )
 
@@ -125,22 +137,23 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
 def _of_pki(pki: VaultPki, broker: object) -> Iterator[Problem]:
     if pki.signed_by == "stack" and pki.certificate_file:
         yield Problem(
-            "store.pki.certificate_file: with signed_by: stack",
-            "a certificate file requires signed_by: outside; otherwise the stack signs the intermediate CA itself",
-            "write store.pki.signed_by: outside, or remove certificate_file",
+            "store.pki.certificate_file: with store.pki.signed_by: stack",
+            "a certificate file requires signed_by: outside; with signed_by: stack, the stack signs the intermediate "
+            "CA",
+            "write store.pki.signed_by: outside, or remove store.pki.certificate_file",
             code="certificate-without-outside-root",
         )
     if isinstance(broker, EmbeddedBroker):
         yield Problem(
             "store.pki: with the embedded broker",
-            "pki requires a broker with client certificates, and the embedded broker has no TLS",
+            "store.pki requires a broker that checks client certificates, and the embedded broker has no TLS",
             "remove store.pki",
             code="embedded-broker-without-tls",
         )
     if isinstance(broker, OutsideBroker) and not broker.client_certificate:
         yield Problem(
             "store.pki: without broker.client_certificate",
-            "pki requires a broker with client certificates",
-            "add broker.client_certificate: true, or remove store.pki",
+            "store.pki requires a broker that checks client certificates",
+            "if the broker checks them, write broker.client_certificate: true; else remove store.pki",
             code="issuer-without-certificate",
         )

@@ -140,7 +140,7 @@ def test_another_process_at_the_address_of_the_embedded_broker_is_reported(tmp_p
         broker = Embedded(tmp_path / "store" / "broker", other.getsockname()[1], Value({})).broker()
         stack = make_stack(tmp_path / "store", broker, grace_seconds=1)
         found = dict(doctor(checks(stack.session())))
-    assert found["broker"].level is Level.ATTENTION and "make down in its clone" in found["broker"].remedy
+    assert found["broker"].level is Level.ATTENTION and "make down in that clone" in found["broker"].remedy
     assert found["broker"].repair is None and found["login mqtt"].level is Level.UNKNOWN
 
 

@@ -90,7 +90,7 @@ NESTED = "[" * 600 + "]" * 600
         ((GOOD + f"\t{CANARY}: x\n").encode(), r"found character '\t' that cannot start any token"),
         ((GOOD + f"{OWN}log_level: \a{CANARY}\n").encode(), "line 5: found a character that YAML does"),
         ((GOOD + "  broker: {kind: embedded}\n").encode(), "a section occurs twice"),
-        (b"variables: {}\n", "no config: section"),
+        (b"variables: {}\n", "the key config: is missing"),
         ((GOOD + f"{OWN}rotation: '{'[' * 50_000}'\n").encode(), "rotation: text"),
         ((GOOD + '  "coreflux-mcp-secrets:log\\e[31m": x\n').encode(), "unknown section"),
         ((GOOD + f"{OWN}log_level: {'é' * 20_000}\n").encode(), "log_level: "),

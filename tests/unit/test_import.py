@@ -158,7 +158,7 @@ def test_left_over_entries_have_a_reason_each(manifest: Manifest, tmp_path: Path
     lines = "MQTT_BROKER=x\nMQTT_PORT=8883\nLOG_LEVEL=x\nMINE=1\nDO_AGENT_API_KEY=\nMQTT_CA_CERT=/x\ncanaryB64==\n"
     found = read(manifest, tmp_path, {".env": f"{USER}{lines}MCP_HTTP_TOKEN=x\n"})
     assert values(found) == FIELDS
-    assert {one.code: one.what.removeprefix("left over: ") for one in found.left} == {
+    assert {one.code: one.what.removeprefix("not imported: ") for one in found.left} == {
         "import-broker-differs": "MQTT_BROKER",
         "import-setting": "MQTT_PORT, LOG_LEVEL",
         "import-entry-unknown": "MINE, line 9",
@@ -179,14 +179,14 @@ def test_ca_that_the_stack_file_names_is_left_over_as_a_setting(
     secrets = tuple(one for one in manifest.secrets if has_certificate or one.name != "client-cert")
     changed = manifest.model_copy(update={"broker": broker, "secrets": secrets})
     found = read(changed, tmp_path, {".env": f"{USER}MQTT_CA_CERT=ca\n", "ca": "a"})
-    assert [(one.code, one.what) for one in found.left] == [("import-setting", "left over: MQTT_CA_CERT")]
+    assert [(one.code, one.what) for one in found.left] == [("import-setting", "not imported: MQTT_CA_CERT")]
 
 
 def test_each_left_over_entry_has_a_remedy_of_its_own(manifest: Manifest, tmp_path: Path) -> None:
     secrets = tuple(one for one in manifest.secrets if one.name != "client-cert")
     lines = "MQTT_CA_CERT=a\nMQTT_CLIENT_CERT=b\nMQTT_CLIENT_KEY=c\nMCP_HTTP_TOKEN=x\nMQTT_PASWORD=x\nMINE=1\n"
     found = read(manifest.model_copy(update={"secrets": secrets}), tmp_path, {".env": USER + lines})
-    remedies = {one.what.removeprefix("left over: "): one.remedy for one in found.left}
+    remedies = {one.what.removeprefix("not imported: "): one.remedy for one in found.left}
     words = {
         "MQTT_CA_CERT": "broker.ca_file", "MQTT_CLIENT_CERT, MQTT_CLIENT_KEY": "broker.client_certificate",
         "MCP_HTTP_TOKEN": "http-token", "MQTT_PASWORD": "did you mean MQTT_PASSWORD?", "MINE": "section secrets",

@@ -29,7 +29,7 @@ def test_tls_context_is_refused_with_its_variables(tmp_path: Path, monkeypatch: 
     folder = tls_context(tmp_path, "prod", "tcp://manager.example.com:2376")
     with pytest.raises(pulumi.RunError, match=r"\[context-with-tls\]") as refused:
         on_swarm()
-    remedy = str(refused.value).partition("export ")[2].partition(", or")[0]
+    remedy = str(refused.value).partition("export ")[2].partition("; or")[0]
     assert str(folder) in remedy
     monkeypatch.delenv("DOCKER_CONTEXT")
     for word in remedy.split():

@@ -56,7 +56,8 @@ class AccessRecords:
         except OSError as error:
             raise StoreError(
                 f"{self.path}: {error.strerror}",
-                rule="every access must be recorded before it happens; nothing was changed",
-                remedy=f"make {self.path} writable and free disk space, then try again",
+                rule="secretops must record every access to a secret in this file before the access; nothing was "
+                "changed",
+                remedy=f"let this account write to {self.path}, or free disk space, then try again",
                 code="access-not-recorded",
             ) from error

@@ -132,7 +132,7 @@ def _issued_problems(
     if _public(own) != _public(key):
         yield Problem(
             "the certificate is for another key",
-            "the certificate must certify the key of the signing request",
+            "the certificate must have the public key of the signing request",
             code="certificate-key-mismatch",
         )
     names = [each.value for each in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
@@ -264,7 +264,7 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
     if "ca.crt" in fields:
         authorities, rule = (
             load_certificates(fields["ca.crt"]),
-            "ca.crt must be the PEM of the CA that signs the broker's certificate, and valid now",
+            "ca.crt must be PEM: the CA that signs the broker's certificate, valid now",
         )
         if not authorities:
             yield Problem("ca.crt contains no certificate", rule, code="ca-malformed")
@@ -280,17 +280,19 @@ def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Prob
         )
     elif (usage := _extension(own, x509.KeyUsage)) and not usage.digital_signature:
         yield Problem(
-            "the certificate is not for signatures",
+            "the certificate does not permit signatures",
             "the certificate's key usage must include digitalSignature",
             code="certificate-key-usage",
         )
     usages = list(_extension(own, x509.ExtendedKeyUsage) or [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
     if alone and usages != [ExtendedKeyUsageOID.CLIENT_AUTH]:
         rule = "the extended key usage must be only clientAuth, so that the certificate cannot impersonate a server"
-        yield Problem("the certificate is not only for clients", rule, code="certificate-not-client-only")
+        yield Problem(
+            "the certificate permits more than client authentication", rule, code="certificate-not-client-only"
+        )
     elif not alone and not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & {*usages}:
         rule = "the certificate's extended key usage must include clientAuth, which brokers require"
-        yield Problem("the certificate is not for clients", rule, code="certificate-not-client")
+        yield Problem("the certificate does not permit client authentication", rule, code="certificate-not-client")
 
 
 def check_validity(certificate: x509.Certificate, which: str, now: datetime) -> Iterator[Problem]:
@@ -328,7 +330,8 @@ def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Proble
         if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA:
             weak = f"an RSA key of {key.key_size} bits"
         elif isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < MIN_CURVE:
-            weak = f"a key on {key.curve.name}"
+            curve = key.curve.name
+            weak = f"a key on the elliptic curve {curve}"
         elif isinstance(key, dsa.DSAPublicKey):
             weak = "a DSA key"
         if weak:

@@ -60,11 +60,11 @@ def append_line(path: Path, line: str) -> None:
 
 def check_owner(path: Path, owner: int) -> None:
     """Raise StoreError unless this process runs as `owner`, the uid that owns `path`."""
-    if owner != os.geteuid():
+    if owner != (uid := os.geteuid()):
         raise StoreError(
-            f"{path} belongs to uid {owner}, and this process runs as uid {os.geteuid()}",
+            f"{path} belongs to uid {owner}, and this process runs as uid {uid}",
             rule="the account that uses secrets must own their files",
-            remedy=f"run as uid {owner}, or change the owner: chown -R {os.geteuid()} {path}",
+            remedy=f"run the command as uid {owner}; or change the owner: chown -R {uid} {path}",
             code="file-owner-mismatch",
         )
 
@@ -97,14 +97,15 @@ def check_folder(path: Path, *, follow: bool = False) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise StoreError(
             f"{path} is not a folder",
-            rule="this path must be the store's folder",
+            rule="this path must be a folder, in which secretops writes its files",
             remedy=f"mv {path} {path}.former; then: pulumi up",
             code="folder-not-a-folder",
         )
     check_owner(path, found.st_uid)
     if found.st_mode & OTHERS_WRITE:
+        mode = stat.S_IMODE(found.st_mode)
         raise StoreError(
-            f"{path} has mode {stat.S_IMODE(found.st_mode):o}: other accounts can write to it",
+            f"{path} has mode {mode:o}: other accounts can write to it",
             rule="only the account that uses a store may write to its folders; others could replace its files",
             remedy=f"chmod go-w {path}, and look for files that you did not create",
             code="folder-writable-by-others",

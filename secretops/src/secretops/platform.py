@@ -168,8 +168,9 @@ class Platform(ABC, Generic[Location]):
         """
         raise UsageError(
             f"--confirm is not supported by store {location.kind}",
-            rule="--confirm requires a check that needs a person's word; doctor has none for this store",
-            remedy="run without --confirm: secretops doctor",
+            rule="--confirm records what a person verified in place of doctor; with this store, doctor needs no "
+            "confirmation",
+            remedy="omit --confirm: secretops doctor",
             code="confirm-unsupported",
         )
 

@@ -90,7 +90,8 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
             raise EmbeddedBrokerError(
                 f"{host}:{port}: {error.strerror}",
                 rule="no other process may listen at the address of the embedded broker",
-                remedy="stop the process that listens at this address, or set another broker.port in the stack file",
+                remedy="stop the process that listens at this address; or set another broker.port in the stack file, "
+                "then pulumi up",
                 code="broker-address-in-use",
             ) from error
 
@@ -122,10 +123,12 @@ def start(home: Path, host: str, port: int) -> Listener:
     process.wait()
     if (other := running(home)) is not None:  # another process started it at the same time
         return _ours(home, other, host, port)
+    log = home / LOG_FILE
+    reason = _last_line(log)
     raise EmbeddedBrokerError(
-        f"the embedded broker at {address} did not start: {_last_line(home / LOG_FILE)}",
-        rule="the broker must listen at its address within seconds",
-        remedy=f"find the cause in the broker's log {home / LOG_FILE}, then run: secretops broker start",
+        f"the embedded broker at {address} did not start: {reason}",
+        rule="the broker must listen at its address within seconds of its start",
+        remedy=f"find the cause in the broker's log {log}, then run: secretops broker start",
         code="broker-start-failed",
     )
 
@@ -141,10 +144,11 @@ def stop(home: Path) -> bool:
             with suppress(ChildProcessError):
                 os.waitpid(found.pid, 0)  # reap the child, if this very process started it
             return True
+    log = home / LOG_FILE
     raise EmbeddedBrokerError(
         f"the embedded broker, process {found.pid}, does not exit",
-        rule="the broker must exit within seconds of a signal",
-        remedy=f"read the broker's log {home / LOG_FILE}, then run: kill -9 {found.pid}",
+        rule="the broker must exit within seconds of the signal SIGTERM or SIGKILL",
+        remedy=f"read the broker's log {log}, then run: kill -9 {found.pid}",
         code="broker-stop-failed",
     )
 
@@ -196,7 +200,7 @@ def loopback(host: str) -> str:
     raise UsageError(
         f"{host} is not a loopback address",
         rule="the embedded broker must listen on loopback, over IPv4, because it has no TLS",
-        remedy="set broker.host to localhost, or use a broker with TLS",
+        remedy="write broker.host: localhost in the stack file, or use a broker with TLS",
         code="broker-not-loopback",
     )
 
@@ -206,15 +210,16 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
         raise EmbeddedBrokerError(
             f"the broker of folder {home} runs at {already.address}, not at {host}:{port}",
             rule="only one embedded broker may run in a folder",
-            remedy="stop the running broker: secretops broker stop; or set broker.host and broker.port in the stack "
-            "file to its address",
+            remedy="secretops broker stop, then secretops broker start; or write the running broker's address in "
+            "broker.host and broker.port of the stack file, then pulumi up",
             code="broker-address-mismatch",
         )
     if not _within(START_SECONDS, lambda: is_listening(host, port)):  # the broker may still be starting
+        log = home / LOG_FILE
         raise EmbeddedBrokerError(
             f"process {already.pid} is the broker of folder {home}, but does not listen at {already.address}",
             rule="a running broker must listen at its address",
-            remedy=f"read the broker's log {home / LOG_FILE}, then run: secretops broker stop",
+            remedy=f"read the broker's log {log}, then run: secretops broker stop; secretops broker start",
             code="broker-not-listening",
         )
     return Listener.OURS
@@ -266,7 +271,7 @@ def _claimed(home: Path, address: str) -> Iterator[Callable[[], bool]]:
             raise EmbeddedBrokerError(
                 f"{path} is locked: the broker already runs",
                 rule="only one embedded broker may run in a folder",
-                remedy="secretops broker stop",
+                remedy="to restart the broker: secretops broker stop; secretops broker start",
                 code="broker-already-running",
             )
     file = locked[0]

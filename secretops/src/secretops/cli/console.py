@@ -199,9 +199,9 @@ def ask(question: str, *, hidden: bool = False) -> str:
 def confirm(command: str, cost: str, name: str, *, which: str = "the secret's name", reason: str, preview: str) -> None:
     if not sys.stdin.isatty():
         what, rule, remedy = (
-            f"{command}: no terminal to confirm",
-            f"the command must be confirmed: {reason}",
-            f"add --yes; or first: {preview}",
+            f"{command}: standard input is not a terminal, so nobody can confirm",
+            f"a person must confirm this command: {reason}",
+            f"{preview}; to confirm without a prompt, add --yes",
         )
         raise UsageError(what, rule=rule, remedy=remedy, code="confirmation-missing")
     err.print(cost)
@@ -210,7 +210,7 @@ def confirm(command: str, cost: str, name: str, *, which: str = "the secret's na
     if answer != name:
         rule = f"the answer must be {which}"
         what = f"{command}: the answer is another name; nothing was done"
-        raise UsageError(what, rule=rule, remedy="run the command again", code="confirmation-wrong")
+        raise UsageError(what, rule=rule, remedy=f"run the command again, and type {which}", code="confirmation-wrong")
 
 
 def _fold(line: str, indent: str) -> str:

@@ -46,10 +46,15 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
         raise UsageError(what, rule=rule, remedy="secretops doctor --repair --yes", code="yes-without-repair")
     if repair and not yes and not sys.stdin.isatty():
         rule, remedy = (
-            "each repair must be confirmed",
-            "run the command in a terminal; or run all repairs: secretops doctor --repair --yes",
+            "a person must confirm each repair",
+            "run the command in a terminal; or, to run all repairs without a prompt: secretops doctor --repair --yes",
         )
-        raise UsageError("--repair: no terminal to confirm", rule=rule, remedy=remedy, code="confirmation-missing")
+        raise UsageError(
+            "--repair: standard input is not a terminal, so nobody can confirm",
+            rule=rule,
+            remedy=remedy,
+            code="confirmation-missing",
+        )
     session = console.open_session(stack, manifest)
     if confirm:
         session.platform.confirm(session.manifest.store, confirm)

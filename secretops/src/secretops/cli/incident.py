@@ -55,7 +55,7 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
     if not yes:
         cost = f"This revokes the current value of {name} at once. "
         cost += operation.cost(session.manifest, session.secret(name))
-        preview = "--dry-run, which prints the steps"
+        preview = "see the steps first: add --dry-run"
         reason = "secretops compromise ends sessions and passwords at once"
         console.confirm(f"compromise {name}", cost, name, reason=reason, preview=preview)
     for_programs, for_people = operation.files_of(incident, to)
@@ -114,7 +114,7 @@ def purge(  # noqa: PLR0917 - typer calls it by name
             cost = f"This permanently removes every value of {names} in stack {stack_name}."
             reason = "a removed value cannot be restored"
             command = shlex.join(["secretops", "purge", *([name] if name else [])])
-            preview = f"{command}, which only lists the versions"
+            preview = f"list the versions first: {command}"
             console.confirm(
                 "purge --destroy", cost, stack_name, which="the stack's name", reason=reason, preview=preview
             )

@@ -167,8 +167,10 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
             fields[field] = Path(path).read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "not UTF-8"
-            what, rule = f"--file {field}: {why}", "FIELD=PATH must name a file of UTF-8 text"
-            raise UsageError(what, rule=rule, remedy="pass a readable file", code="file-unreadable") from None
+            what, rule = f"--file {field}: {why}", "--file FIELD=PATH must name a readable file of UTF-8 text"
+            raise UsageError(
+                what, rule=rule, remedy="correct the path, or write the file again as UTF-8", code="file-unreadable"
+            ) from None
         if field not in PEM_FIELDS:
             fields[field] = fields[field].removesuffix("\n").removesuffix("\r")
     left = [field for field in secret.fields if field not in fields]

@@ -72,9 +72,10 @@ class Authority(Rotator):
         if previous and not previous.retired:  # adding the next version removes it from the store
             if self.relied_on(previous):
                 raise AttentionError(
-                    f"{self.secret.name}: a certificate that is in use was signed by the previous CA, {previous.id}",
-                    rule="before a new CA is made, the previous CA must be unused: the store has at most two CAs",
-                    remedy="renew the certificate that this CA signs: secretops rotate NAME; after the grace period: "
+                    f"{self.secret.name}: a client may still use a certificate that the previous CA, {previous.id}, "
+                    "signed",
+                    rule="the previous CA must be unused before a new one is made: the store holds at most two CAs",
+                    remedy="renew the client certificate: secretops rotate client-cert; after the grace period: "
                     "secretops tick",
                     code="ca-in-use",
                 )
@@ -110,11 +111,14 @@ class Authority(Rotator):
                 with suppress(RefusedError):  # refused for the password, after the certificate was accepted
                     self.prove(f"{version.id}-{secrets.token_hex(4)}", Value(probe))
             except UnreachableError as error:
+                rule = "a CA must not sign certificates before the broker trusts it"
+                if not first:
+                    rule = "a new CA must not sign certificates before the broker trusts it; the current CA still signs"
                 raise kind(
                     f"{self.secret.name}: the broker does not answer, or does not trust CA {version.id} yet",
-                    rule=f"{error.what}\na CA must not sign certificates before the broker trusts it"
-                    + ("" if first else "; until then the current CA signs"),
-                    remedy="add what `secretops trust` prints to the broker's trusted CAs, then: secretops tick",
+                    rule=f"{error.what}\n{rule}",
+                    remedy="add the certificates that `secretops trust` prints to the broker's trusted CAs, then: "
+                    "secretops tick",
                     code="ca-not-trusted",
                 ) from error
             self._mark(version, verified=self.clock())

@@ -32,7 +32,8 @@ class GraceError(SecretopsError):
         super().__init__(
             f"{secret}: {old} was replaced, and may be in use until {until:%H:%M:%S} UTC",
             rule=rule,
-            remedy=f"wait until {until:%Y-%m-%d %H:%M:%S} UTC; or add --now, which may disconnect the readers",
+            remedy=f"run the command again after {until:%Y-%m-%d %H:%M:%S} UTC; or add --now, which may disconnect "
+            "readers",
             code="grace-not-over",
         )
 

@@ -309,11 +309,12 @@ def set_report(client: BrokerClient, settings: ServerSettings) -> None:
 
 
 def no_answer(client: mqtt.Client, reason: str, protocol: MqttProtocol) -> UnreachableError:
-    hint = " and MQTT_PROTOCOL (some brokers support only 3.1.1)" if protocol is MqttProtocol.V5 else ""
+    hint = " (some brokers support only 3.1.1)" if protocol is MqttProtocol.V5 else ""
     return UnreachableError(
         f"no MQTT answer from {client.host}:{client.port}: {reason}",
-        rule="the broker must run, and accept MQTT as the server is configured",
-        remedy=f"check that the broker runs, and MQTT_PORT, MQTT_USE_TLS, MQTT_CA_CERT{hint}",
+        rule="the broker must accept MQTT connections with the server's settings",
+        remedy="check that the broker runs; then check the server's variables MQTT_PORT, MQTT_USE_TLS, MQTT_CA_CERT "
+        f"and MQTT_PROTOCOL{hint}",
         code="broker-unreachable",
     )
 
@@ -324,7 +325,8 @@ def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> 
         return RefusedError(
             f"{broker} refused the login of user {client.username!r}: {reason}",
             rule="the broker must accept the server's user and password",
-            remedy="secretops status shows which version logs in; to create a new version: secretops rotate mqtt",
+            remedy="check with secretops status whether the current version of mqtt logs in; for a new version: "
+            "secretops rotate mqtt",
             code="broker-credential-refused",
         )
     if reason.value == _PROTOCOL_REFUSED:
@@ -332,13 +334,14 @@ def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> 
         return RefusedError(
             f"{broker} refused the protocol: {reason}",
             rule="the broker must support the protocol in MQTT_PROTOCOL",
-            remedy=f"set MQTT_PROTOCOL={other}, or broker.protocol in the stack file, then pulumi up",
+            remedy=f"set MQTT_PROTOCOL={other}; for a server of a stack, write broker.protocol: {other} in the stack "
+            "file, then pulumi up",
             code="broker-protocol-refused",
         )
     return RefusedError(
         f"{broker} refused the connection: {reason}",
         rule="the broker must accept the server's connection",
-        remedy="read the broker's log",
+        remedy="find the cause in the broker's log",
         code="broker-refused",
     )
 

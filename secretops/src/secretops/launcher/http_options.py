@@ -191,10 +191,10 @@ class HttpOptions:
         if not self.address.is_loopback and not has_token:
             raise UsageError(
                 f"--listen {self.address} without a token",
-                rule="an address that other machines can reach requires a bearer token: "
-                "each client that calls it can use the broker",
-                remedy="declare http-token in the stack file, then: secretops put http-token; or set "
-                f"MCP_HTTP_TOKEN_FILE; or --listen {DEFAULT_LISTEN}",
+                rule="an address that other machines can reach requires a bearer token: otherwise any client can use "
+                "the broker through the server",
+                remedy="declare the secret http-token in the stack file, then pulumi up, then: secretops put "
+                f"http-token; or set MCP_HTTP_TOKEN_FILE to the path of a token; or pass --listen {DEFAULT_LISTEN}",
                 code="http-token-required",
             )
 

@@ -189,8 +189,8 @@ class _Reading:
         if not host:
             self._mistake(
                 "MQTT_BROKER is missing",
-                "the broker's host must be set",
-                "set MQTT_BROKER to the broker's host name",
+                "MQTT_BROKER must be the broker's host name or address",
+                "set MQTT_BROKER",
                 code="broker-missing",
             )
             return host
@@ -200,7 +200,9 @@ class _Reading:
             well_formed = False
         if not well_formed:
             rule = "MQTT_BROKER must be a host name or an address, not a URL"
-            self._mistake(f"MQTT_BROKER={host!r}", rule, "remove scheme, port and path", code="broker-invalid")
+            self._mistake(
+                f"MQTT_BROKER={host!r}", rule, "remove scheme, port and path from MQTT_BROKER", code="broker-invalid"
+            )
         return host
 
     def _agent_url(self) -> str | None:

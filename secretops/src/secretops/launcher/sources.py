@@ -205,7 +205,7 @@ class Json(DocumentSource):
             raise NotYetError(
                 f"{self._path} does not exist yet",
                 rule=f"{error}\nVault's agent injector must mount this file into the pod",
-                remedy="check the injector: kubectl logs -A -l app.kubernetes.io/name=vault-agent-injector",
+                remedy="read the injector's log: kubectl logs -A -l app.kubernetes.io/name=vault-agent-injector",
                 code="injected-file-missing",
                 secrets=error.secrets,
                 http_token=error.http_token,
@@ -217,8 +217,9 @@ class Json(DocumentSource):
         for path in self._files():
             part = _read_document(path)
             if twice := sorted(found.keys() & part.keys()):
+                secret, other = twice[0], found[twice[0]].name
                 raise UsageError(
-                    f"{path}: {', '.join(twice)} is also in {found[twice[0]].name}",
+                    f"{path}: secret {secret} is also in {other}",
                     rule="a secret must be in only one file of the folder",
                     remedy="remove the secret from one of the two files",
                     code="document-secret-duplicate",
@@ -251,7 +252,7 @@ def _read_document(path: Path) -> Document:
         raise UsageError(
             f"{path}: {reason}",
             rule='the file must be a JSON object of secrets and fields: {"mqtt": {"username": …, "password": …}, …}',
-            remedy=f"write {path} again",
+            remedy=f"correct {path}",
             code="document-invalid",
         ) from None
 

@@ -36,11 +36,12 @@ def start(session: Session) -> str:
             keep = lambda value: publish(session, secret, value)  # noqa: E731
             made = create_first_admin(home, username=secret.users[0], save=keep)
             if made is None and session.store.versions(secret.name).current is None:
+                file = home / "users.json"
                 what, rule = (
-                    f"{home / 'users.json'} has an admin, but the store does not",
-                    "the store must have the admin's password; the broker has only its hash",
+                    f"{file} has an admin, but the store has no password of this admin",
+                    "the store must have the password of the broker's admin; the broker's file has only a hash of it",
                 )
-                remedy = f"secretops put {secret.name}; or for a new broker: rm -r {home}; then: secretops broker start"
+                remedy = f"to create a new broker: rm -r {home}; then: secretops broker start"
                 raise WaitingError(what, rule=rule, remedy=remedy, code="embedded-admin-unknown")
     found = start(home, broker.host, broker.port)
     if found is Listener.FOREIGN:
@@ -59,10 +60,10 @@ def other_listener(broker: Broker) -> SecretopsError | None:
 
 def _foreign(broker: Broker, home: Path) -> SecretopsError:
     return SecretopsError(
-        f"{broker.host}:{broker.port}: address in use, not by the broker of {home}",
-        rule="only the embedded broker may listen at this address: no other process may receive credentials",
-        remedy="if a broker of another clone or stack listens, stop that broker: make down in its clone; otherwise "
-        "set another broker.port in the stack file, then make up",
+        f"{broker.host}:{broker.port}: a process listens at this address, but it is not the broker of {home}",
+        rule="only the stack's embedded broker may listen there: no other process may receive credentials",
+        remedy="if it is the broker of another clone of this repository, run make down in that clone; otherwise set "
+        "another broker.port in the stack file, then make up",
         code="broker-address-in-use",
     )
 
@@ -114,10 +115,11 @@ def _is_taken(broker: Broker) -> bool:
 
 
 def _home(manifest: Manifest) -> Path:
-    rule = f"broker.home must be the folder {HOME}/ in the store's root"
+    rule = f"in the manifest, broker.home must be the folder {HOME}/ in the store's folder"
     home, root = manifest.broker.home, manifest.store.folder
     if home is None or (root and Path(home) != root / HOME):
-        what, remedy = f"broker.home: {home or 'missing'}", "run pulumi up, which writes the manifest"
+        found = home or "missing"
+        what, remedy = f"broker.home: {found}", "pulumi up, which writes the manifest"
         raise UsageError(what, rule=rule, remedy=remedy, code="broker-home-invalid")
     if Path(home).exists():
         check_folder(Path(home))

@@ -47,9 +47,9 @@ class BrokerAdmin:
         except NotFoundError as error:
             what, rule = (
                 f"{secret}: the value of version {version} is lost",
-                "secretops must log in as the broker's admin to change users",
+                "secretops must log in as an admin of the broker to change users",
             )
-            remedy = f"secretops put {secret} --now, with an admin of the broker; then run this command again"
+            remedy = f"supply an admin of the broker: secretops put {secret} --now; then run this command again"
             raise WaitingError(what, rule=rule, remedy=remedy, code="broker-admin-lost") from error
 
 

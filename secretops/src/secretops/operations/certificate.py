@@ -33,7 +33,7 @@ def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
         if current is None:
             issued = any(secret.issuer for secret in manifest.secrets if secret.name == name)
             what = f"{name}: no client certificate yet"
-            rule = f"{broker.host}:{broker.port} requires a client certificate before a login"
+            rule = f"the broker {broker.host}:{broker.port} requires a client certificate before a login"
             remedy = f"secretops {'rotate' if issued else 'put'} {name}"
             raise WaitingError(what, rule=rule, remedy=remedy, code="certificate-missing")
         if (folder := _folders.get(current.id)) is None:
@@ -65,9 +65,12 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
                 except RefusedError as error:  # the password is wrong; the next user's may be valid
                     refused.append(error)
     except UnreachableError as error:
-        what = f"{error.what}, with certificate {version}"
+        reason = error.what
+        what = f"{reason}, with certificate {version}"
         rule = "the broker must accept a new certificate before it is published"
-        remedy = "check that the broker runs and trusts the issuer; the next tick tests the pending version again"
+        remedy = (
+            "check that the broker runs and trusts the certificate's issuer; the next tick tests this version again"
+        )
         raise UnreachableError(what, rule=rule, remedy=remedy, code="certificate-not-accepted") from error
     if known and refused:
         raise refused[-1]
@@ -102,7 +105,7 @@ def authority_of(broker: Broker) -> str:
         return extract_certificates(Path(broker.ca_file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no certificate in it"
-        what, remedy = f"{broker.ca_file}: {why}", "write the PEM of the CA to the file"
+        what, remedy = f"{broker.ca_file}: {why}", "write the CA's certificate to this file as PEM"
         raise UsageError(what, rule=rule, remedy=remedy, code="broker-ca-unreadable") from None
 
 
@@ -141,9 +144,9 @@ def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIss
     for secret in manifest.secrets:
         if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
             return secret, secret.issuer
-    what, remedy = f"{authority.name}: no secret has this CA as its issuer", "run pulumi up, which writes the manifest"
+    what, remedy = f"{authority.name}: no secret has this CA as its issuer", "pulumi up, which writes the manifest"
     raise UsageError(
-        what, rule="exactly one secret must have a CA of the stack as its issuer", remedy=remedy, code="ca-unused"
+        what, rule="in the manifest, one secret must have the stack's CA as its issuer", remedy=remedy, code="ca-unused"
     )
 
 

@@ -137,8 +137,9 @@ def _chain(broker: Broker, context: ssl.SSLContext, which: str) -> list[x509.Cer
     try:
         return [x509.load_der_x509_certificate(one) for one in found]
     except ValueError:
-        what, rule = f"{broker.host}:{broker.port}: not a certificate", "a TLS server must present an X.509 certificate"
-        remedy = "check the broker's certfile, and any proxy on the way"
+        what = f"{broker.host}:{broker.port}: the certificate of the broker cannot be parsed"
+        rule = "a TLS server must present an X.509 certificate"
+        remedy = "check the certificate file of the broker, or of a proxy in front of the broker"
         raise UnreachableError(what, rule=rule, remedy=remedy, code="broker-certificate-unreadable") from None
 
 

@@ -121,8 +121,10 @@ def _times(secret: str, version: Version) -> Iterator[Entry]:
 def _logged(file: str, names: Collection[str]) -> list[Entry]:
     found = _entries(file)
     if not any(entry.secret in names for entry in found):
-        what = f"{file}: has no journal entry" + (" of this stack's secrets" if found else "")
-        rule = "the file must have lines of a rotator: JSON with time, secret, version, step and outcome"
+        what = f"{file}: no journal entry"
+        if found:
+            what = f"{file}: no journal entry of this stack's secrets"
+        rule = "the file must have lines that a rotator wrote: JSON with time, secret, version, step and outcome"
         raise UsageError(
             what,
             rule=rule,

@@ -40,8 +40,8 @@ _REFERENCE = re.compile(
     r"\$(?:(\$)|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-?+])([^${}]*))?\}|(.?))", re.ASCII | re.DOTALL
 )
 
-_ALIKE = "Compose and the server must parse a value alike"
-_RESOLVED = "docker compose config > FILE; import FILE, and delete it: it contains the values"
+_ALIKE = "Compose and the server must read the same value from this text"
+_RESOLVED = "docker compose config > FILE.yml; secretops import --from FILE.yml; rm FILE.yml, which has the values"
 _READABLE = "a source must be a readable folder, or a readable file of at most 1 MiB in UTF-8"
 
 
@@ -83,7 +83,7 @@ def _env(path: Path, origin: str, folder: Path) -> _Entries:
         if binding.key and binding.value is not None:
             lines[binding.key] = line
         elif binding.key or binding.error:  # it may be a part of a value
-            what, rule = f"{origin}line {line}: not NAME=VALUE", "the server must be able to parse each line"
+            what, rule = f"{origin}line {line}: not NAME=VALUE", "each line must be NAME=VALUE, a comment or empty"
             yield UsageError(what, rule=rule, remedy="correct the line or its quotes", code="import-line-malformed")
     for name, value in env_file.parse(text).items():
         if name in lines:
@@ -136,19 +136,20 @@ def _kubernetes(content: bytes, wanted: Collection[str]) -> _Entries:
         document = _KUBECTL.validate_json(content)
     except (ValidationError, RecursionError):
         what = "standard input is not a Kubernetes Secret in JSON"
-        rule = "with --from - standard input must be the output of kubectl get secret -o json"
+        rule = "with --from -, standard input must be the output of kubectl get secret NAME -o json"
         remedy = "kubectl get secret NAME -o json | secretops import --from -"
         raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-malformed") from None
     decoded: list[tuple[str, str, bytes]] = []
     for secret in document.items if isinstance(document, _Secrets) else [document]:
         for key, text in (secret.data | secret.text).items():
-            origin = f"{secret.metadata.get('name')}: {key}"
+            name = secret.metadata.get("name")
+            origin = f"{name}: {key}"
             try:
                 content = text.encode() if key in secret.text else base64.b64decode(text, validate=True)
                 decoded.append((origin, key, content))
             except binascii.Error:
                 what, rule = f"{origin}: not base64", "the data of a Kubernetes Secret must be base64"
-                remedy = "correct this key of the Secret"
+                remedy = "write the value of this key as base64"
                 yield UsageError(what, rule=rule, remedy=remedy, code="import-base64-malformed")
 
     def read(path: str) -> bytes:
@@ -157,7 +158,7 @@ def _kubernetes(content: bytes, wanted: Collection[str]) -> _Entries:
         if not found:
             raise OSError(errno.ENOENT, "no key of the Secret has this file's name")
         if len(found) > 1:
-            raise ambiguous("a file", found.values())
+            raise ambiguous("the file that an entry names", found.values())
         return next(iter(found))
 
     for origin, key, content in decoded:
@@ -214,15 +215,19 @@ def _compose(path: Path, wanted: Collection[str]) -> _Entries:
         if any(isinstance(one, SourceEntry) and one.name in wanted for one in entries)
     ]
     if len(chosen) != 1:
-        what = f"{path}: {' and '.join(chosen) or 'no service'} set variables of the server's secrets"
-        rule, remedy = (
-            "exactly one service must be the server",
-            "import a copy of the file with only the server's service",
-        )
+        what = f"{path}: no service sets a variable of the server's secrets"
+        if services := " and ".join(chosen):
+            what = f"{path}: the services {services} set variables of the server's secrets"
+        rule = f"exactly one service must set variables of the server's secrets: {', '.join(wanted)}"
+        remedy = "import a copy of the file in which only the server's service sets these variables"
         raise UsageError(what, rule=rule, remedy=remedy, code="import-service-unclear")
     if project.services[chosen[0]].extends:
-        what, rule = f"{chosen[0]}: extends another service", "the whole service must be in the file"
-        remedy = f"docker compose -f {path} config > FILE; import FILE, and delete it: it contains the values"
+        service = chosen[0]
+        what, rule = f"service {service} extends another service", "the file must contain the whole service"
+        remedy = (
+            f"docker compose -f {path} config > FILE.yml; secretops import --from FILE.yml; rm FILE.yml, which has the "
+            "values"
+        )
         yield UsageError(what, rule=rule, remedy=remedy, code="import-service-extended")
     yield from found[chosen[0]]
 
@@ -249,7 +254,8 @@ def _parse_compose(path: Path) -> _Project:
         where = f"line {mark.line + 1}" if mark else ""
     except RecursionError:
         pass
-    what = f"{path}: {where or 'nesting'} is not valid in a compose file"
+    part = where or "nesting"
+    what = f"{path}: {part} is not valid in a compose file"
     rule = "the file must follow the Compose specification"
     remedy = f"docker compose -f {path} config --quiet shows the error"
     raise UsageError(what, rule=rule, remedy=remedy, code="import-compose-malformed")
@@ -278,7 +284,7 @@ class _Compose:
                 yield SourceEntry(origin, name, value, read)
             except OSError as error:
                 what, rule = f"{origin}: {error.strerror}", "a reference must be $NAME or ${NAME…}"
-                remedy = "write a literal $ as $$; for another reference: " + _RESOLVED
+                remedy = f"if the $ belongs to the value, write $$; for another reference: {_RESOLVED}"
                 yield UsageError(what, rule=rule, remedy=remedy, code="import-reference-malformed")
             except UsageError as error:
                 yield error
@@ -294,8 +300,8 @@ class _Compose:
                     if entry.name in replaced:
                         continue
                     if entry.name in self._wanted and (named.format or entry.name in unclear):
-                        found = "file has another format" if named.format else "value has a $ or a backslash"
-                        what = f"{entry.origin}: the {found}"
+                        why = "the file has a format of its own" if named.format else "the value has a $ or a backslash"
+                        what = f"{entry.origin}: {why}"
                         yield UsageError(what, rule=_ALIKE, remedy=_RESOLVED, code="import-value-unclear")
                 yield entry
         except OSError as error:
@@ -368,16 +374,18 @@ def _text(path: Path) -> str:
 
 
 def _unreadable(where: str, error: OSError) -> UsageError:
-    remedy = "correct the path, or run the command as the account of the server"
+    remedy = "correct the path, or run the command as the account that runs the server"
     return UsageError(f"{where}: {error.strerror}", rule=_READABLE, remedy=remedy, code="import-source-unreadable")
 
 
 def ambiguous(where: str, origins: Iterable[str]) -> UsageError:
-    what, rule = f"{where}: different values in {' and '.join(origins)}", "a field must have one value"
+    places = " and ".join(origins)
+    what, rule = f"{where}: different values in {places}", "a field must have one value"
     return UsageError(
-        what, rule=rule, remedy="import a copy of the source without the wrong value", code="import-ambiguous"
+        what, rule=rule, remedy="import a copy of the source with only the right value", code="import-ambiguous"
     )
 
 
 def not_text(origin: str) -> UsageError:
-    return UsageError(f"{origin}: not UTF-8", rule=_READABLE, remedy="write the text as UTF-8", code="import-not-text")
+    rule = "a source and its values must be UTF-8 text"
+    return UsageError(f"{origin}: not UTF-8", rule=rule, remedy="write the text as UTF-8", code="import-not-text")

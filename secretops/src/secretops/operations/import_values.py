@@ -15,7 +15,7 @@ from textwrap import indent
 from secretops.engine.rotator import new_token
 from secretops.engine.state import Version
 from secretops.errors import NotFoundError, SecretopsError, StoreError, UsageError, did_you_mean
-from secretops.formats import field_variable
+from secretops.formats import counted, field_variable
 from secretops.launcher.settings import CERTIFICATE_VARIABLES, FIELDS, OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import Broker, Manifest, Reader, Secret, SecretKind
 from secretops.operations.certificate import presenting, requires_certificate
@@ -86,7 +86,8 @@ def collect(manifest: Manifest, source: str, stdin: Callable[[], bytes]) -> Impo
 def refuse(source: str, problems: Sequence[SecretopsError]) -> None:
     """Raise all problems, if any, as one error with the exit code of the first."""
     if problems:
-        what = f"import from {source}: {len(problems)} problem{'s' * (len(problems) > 1)}; nothing was imported"
+        problem_count = counted(len(problems), "problem", "problems")
+        what = f"import from {source}: {problem_count}; nothing was imported"
         rule, remedy = (
             "\n".join(indent(str(one), "    ")[2:] for one in problems),
             "correct every problem, then run the import again",
@@ -155,7 +156,10 @@ def _stored(session: Session, secret: Secret, value: Value) -> Version | None:
     with suppress(NotFoundError):
         if session.store.read(secret.name, found.id, purpose="compare with an import") == value:
             return versions.current
-    what, rule = f"{secret.name}: the store has version {found.id} already", "an import must not replace a value"
+    what, rule = (
+        f"{secret.name}: the store already has version {found.id}",
+        "an import must not replace a value",
+    )
     remedy = f"to replace the value: secretops {'rotate' if secret.is_made else 'put'} {secret.name}"
     raise UsageError(what, rule=rule, remedy=remedy, code="import-secret-exists")
 
@@ -168,7 +172,8 @@ def _publish(session: Session, one: _Ready, done: list[Imported]) -> Version:
             session.store.publish(one.secret.name, one.current.id, session.clock())
     except SecretopsError as error:
         what = f"{one.secret.name}: not imported: {error.what}"
-        rule = f"{error.rule}; imported before: {', '.join(each.name for each in done) or 'nothing'}"
+        names = ", ".join(each.name for each in done) or "nothing"
+        rule = f"{error.rule}; imported before this error: {names}"
         remedy = "correct the cause, then run the same import again, which continues"
         raise StoreError(what, rule=rule, remedy=remedy, code="import-unfinished") from error
     return one.current
@@ -204,15 +209,15 @@ class _Collecting:
                 self._leave_unknown(entry)
         whole = {name: value for name in self._found if (value := self._value(self._manifest.secret(name)))}
         if not whole and not self._problems:
-            what = "no value of a secret in the source"
-            rule = f"the source must have one or more of {', '.join(self._targets)}"
-            remedy = "check the path; to supply a single secret: secretops put"
+            what = "the source sets no variable of a secret"
+            rule = f"the source must set one or more of {', '.join(self._targets)}"
+            remedy = "check the path; to supply a single secret: secretops put NAME"
             self._problems.append(UsageError(what, rule=rule, remedy=remedy, code="import-nothing-found"))
         origins = {
             f"{name}.{field}": self._found[name][field][text] for name in whole for field, text in whole[name].items()
         }
         left = [
-            UsageError(f"left over: {', '.join(names)}", rule=rule, remedy=remedy, code=code)
+            UsageError(f"not imported: {', '.join(names)}", rule=rule, remedy=remedy, code=code)
             for (code, rule, remedy), names in self._left.items()
         ]
         return ImportPlan(values=whole, origins=origins, left=tuple(left), problems=tuple(self._problems))
@@ -240,7 +245,7 @@ class _Collecting:
         found, fields, before = self._found[secret.name], dict[str, str](), len(self._problems)
         if found.keys() == {"ca.crt"}:
             rule = "a client certificate must have a certificate and a key, not only a CA"
-            remedy = "set broker.ca_file in the stack file to the CA's file"
+            remedy = "set broker.ca_file in the stack file to the path of the CA's file, then pulumi up"
             for origin in found["ca.crt"].values():
                 if self._manifest.broker.ca_file:
                     self._leave_setting(origin)
@@ -259,7 +264,10 @@ class _Collecting:
             variables = [
                 variable for variable, (one, name, _) in self._targets.items() if one is secret and name in missing
             ]
-            what, rule = f"{secret.name}: no {', '.join(missing)}", f"the source must have {', '.join(secret.fields)}"
+            what, rule = (
+                f"{secret.name}: no {', '.join(missing)}",
+                f"the source must have the fields {', '.join(secret.fields)}",
+            )
             remedy = (
                 f"add {' or '.join(variables)} to a copy of the source; or supply the secret: secretops put "
                 f"{secret.name}"
@@ -276,18 +284,20 @@ class _Collecting:
     def _leave_unknown(self, entry: SourceEntry) -> None:
         broker = self._manifest.broker
         if entry.text != {"MQTT_BROKER": broker.host, "MQTT_PORT": str(broker.port)}.get(entry.name, entry.text):
-            rule = f"values must be for the stack's broker, {broker.host}:{broker.port}, which tests them"
-            remedy = "check section broker of the stack file"
+            rule = (
+                f"the source must be for the stack's broker, {broker.host}:{broker.port}, at which secretops tests it"
+            )
+            remedy = "if the source is right, correct the section broker of the stack file, then pulumi up"
             self._leave(entry.origin, rule, remedy, code="import-broker-differs")
         elif entry.name == _CA and broker.ca_file:
             self._leave_setting(entry.origin)
         elif entry.name in (*CERTIFICATE_VARIABLES, *_TOKEN):
-            rule = "the stack must have a secret or, for a CA, a setting for this entry"
-            remedy = "set broker.client_certificate in the stack file; then pulumi up"
+            rule = "the stack must have the secret, or for a CA the setting, to which this entry belongs"
+            remedy = "write broker.client_certificate: true in the stack file, then pulumi up"
             if entry.name == _CA:
-                remedy = "set broker.ca_file in the stack file; then pulumi up"
+                remedy = "set broker.ca_file in the stack file, then pulumi up"
             elif entry.name in _TOKEN:
-                remedy = "declare http-token in section secrets of the stack file; then pulumi up"
+                remedy = "declare http-token in the section secrets of the stack file, then pulumi up"
             self._leave(entry.origin, rule, remedy, code="import-secret-absent")
         elif entry.name in (*PUBLIC_VARIABLES, *OWN_VARIABLES):
             self._leave_setting(entry.origin)
@@ -295,14 +305,14 @@ class _Collecting:
             rule = "an entry must be the variable of a secret that the stack declares"
             known = (*self._targets, *PUBLIC_VARIABLES)
             remedy = (
-                f"{did_you_mean(entry.name, known)}if the server reads it, declare a secret for it in section secrets "
+                f"{did_you_mean(entry.name, known)}if it is a secret of the server, declare it in the section secrets "
                 "of the stack file"
             )
             self._leave(entry.origin, rule, remedy, code="import-entry-unknown")
 
     def _leave_setting(self, origin: str) -> None:
         rule = "settings that are not secret must come from the stack file"
-        self._leave(origin, rule, "compare these entries with the stack file", code="import-setting")
+        self._leave(origin, rule, "check that the stack file has these settings", code="import-setting")
 
     def _leave(self, origin: str, rule: str, remedy: str, *, code: str) -> None:
         self._left.setdefault((code, rule, remedy), []).append(origin)
@@ -313,7 +323,7 @@ def _read(entry: SourceEntry, secret: Secret) -> str:
     try:
         content = entry.read_file(entry.text).decode()
     except OSError as error:
-        rule = "the file that an entry names must be readable here"
+        rule = "the file that this entry names must be readable on this machine"
         remedy = "run the import where the server runs, or import a folder with a copy of the file"
         what = f"{entry.origin}: {error.strerror}"
         raise UsageError(what, rule=rule, remedy=remedy, code="import-file-unreadable") from None

@@ -188,8 +188,9 @@ def check_fields(secret: Secret, value: Value) -> None:
         remedy = "answer every prompt, or pass all fields on standard input as one JSON object"
         raise UsageError(f"{secret.name}: no {', '.join(missing)}", rule=rule, remedy=remedy, code="field-missing")
     if extra := [field for field in value if field not in secret.fields]:
-        what = f"{secret.name}: unknown {', '.join(extra)}"
-        raise UsageError(what, rule=rule, remedy="remove these fields", code="field-unknown")
+        unknown = ", ".join(extra)
+        what = f"{secret.name}: unknown fields: {unknown}"
+        raise UsageError(what, rule=rule, remedy="supply the value without these fields", code="field-unknown")
     if (secret.name, *secret.fields) == HTTP_TOKEN:  # the launcher would reject the token only after clients have it
         from secretops.launcher.http_options import check_token
 
@@ -201,15 +202,12 @@ def check_fields(secret: Secret, value: Value) -> None:
             continue
         if any(unicodedata.category(each) == "Cc" for each in text):
             what, rule = f"{name}: a control character, such as a final newline", "the field must be one line"
-            remedy = "remove the character, for example: tr -d '\\r\\n' < FILE | secretops put …"
+            remedy = f"remove the character, for example: tr -d '\\r\\n' < FILE | secretops put {secret.name}"
             raise UsageError(what, rule=rule, remedy=remedy, code="field-control-character")
         limit = LONGEST_CREDENTIAL if secret.kind.alternates else LONGEST_KEY
         if (size := len(text.encode())) > limit:
             what, rule = f"{name}: {size} bytes", f"the field may have at most {limit} bytes; nothing was published"
-            remedy = (
-                f"secretops put {secret.name}, with the credential alone, not with a whole file that contains the "
-                "credential"
-            )
+            remedy = f"supply only the credential, not a whole file that contains it: secretops put {secret.name}"
             raise UsageError(what, rule=rule, remedy=remedy, code="field-too-long")
 
 
@@ -226,7 +224,10 @@ def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
     """Check a client certificate. Return when it or its chain expires, whichever is first. Raises UsageError."""
     if found := list(certificates.check_supplied(value, now)):
         flaw, *others = found
-        remedy = "pass your CA's files: --file client.crt=PATH --file client.key=PATH; nothing was published"
+        remedy = (
+            f"nothing was published; pass the files from your CA: secretops put {secret.name} --file client.crt=PATH "
+            "--file client.key=PATH"
+        )
         if not others:
             raise UsageError(f"{secret.name}: {flaw.what}", rule=flaw.rule, remedy=remedy, code=flaw.code)
         what = f"{secret.name}: several problems: {'; '.join(f'{one.what} [{one.code}]' for one in found)}"

@@ -128,7 +128,10 @@ def report(
     Raises UsageError (such as for an unreadable file), StoreError, UnreachableError.
     """
     if STDIN in trail and STDIN in journal:
-        what, rule = "--trail - and --journal -: both read standard input", "standard input must contain only one log"
+        what, rule = (
+            "--trail - and --journal -: both read standard input",
+            "standard input can be only one of the two logs",
+        )
         raise UsageError(what, rule=rule, remedy="pass a file for one of the two logs", code="input-ambiguous")
     statuses = status(session)
     done = history(session, journal, since)

@@ -61,8 +61,8 @@ def discard(session: Session, name: str) -> Version:
     with session.lease(f"rotate {name} --discard"):
         versions = session.store.versions(name)
         if secret.kind is not SecretKind.CA or not versions.pending or not versions.current:
-            rule = "only a pending CA may be discarded, while the current CA signs"
-            remedy = "secretops status shows what is pending; the next tick finishes other secrets"
+            rule = "--discard removes only a pending CA, and only if a current CA remains"
+            remedy = "secretops status shows pending versions; the next tick finishes those of other secrets"
             raise UsageError(f"{name}: nothing to discard", rule=rule, remedy=remedy, code="discard-nothing")
         session.store.discard(name, versions.pending.id)
     return versions.pending

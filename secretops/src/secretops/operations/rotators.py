@@ -173,7 +173,7 @@ class PrivateCa:
         name = self._issuer.secret
         current = self._store.versions(name).current
         if current is None:
-            what, rule = f"{name}: no CA yet that the broker trusts", "a CA must not sign before the broker trusts it"
+            what, rule = f"{name}: no current CA yet", "a CA must not sign certificates before the broker trusts it"
             raise WaitingError(what, rule=rule, remedy=f"secretops rotate {name}", code="ca-not-trusted")
         value = self._store.read(name, current.id, purpose="sign a client certificate")
         try:
@@ -181,6 +181,9 @@ class PrivateCa:
                 request, value["ca.crt"], value["ca.key"], seconds=self._issuer.seconds, now=self._clock()
             )
         except ValueError:
-            what, rule = f"{name}: {current.id} has no readable CA", "the value of a CA must be a certificate and a key"
-            remedy = f"secretops rotate {name}, and find out who changed the value in the store"
+            what, rule = (
+                f"{name}: version {current.id} has no readable CA",
+                "the value of a CA must be a certificate and a key",
+            )
+            remedy = f"secretops rotate {name}; then find out who changed the value in the store"
             raise StoreError(what, rule=rule, remedy=remedy, code="ca-unreadable") from None

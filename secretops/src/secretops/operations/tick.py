@@ -142,11 +142,18 @@ def _verify_current(session: Session, secret: Secret, versions: Versions) -> lis
             try:
                 version = advance(session, secret, made)
             except GraceError as error:
-                what = f"{secret.name}: {lost}; {error.what}"
-                raise RefusedError(what, rule=error.rule, remedy=error.remedy, code="agent-key-missing") from error
-            what, rule = f"{secret.name}: {lost}; published {version.id}", "the agent must accept the current key"
+                reason = error.what
+                what = f"{secret.name}: {lost}; {reason}"
+                remedy = (
+                    f"nothing to do: after {error.until:%Y-%m-%d %H:%M:%S} UTC a tick makes a new key; to make one "
+                    f"now, which may disconnect readers: secretops rotate {secret.name} --now"
+                )
+                raise RefusedError(what, rule=error.rule, remedy=remedy, code="agent-key-missing") from error
+            what = f"{secret.name}: {lost}; secretops published a new key, version {version.id}"
+            rule = "the agent must accept the current key"
             remedy = (
-                "unless the stack has another agent or was restored: see in the agent's audit log who deleted the key"
+                "if the stack's agent did not change, and nobody restored a backup: find in the agent's audit log who "
+                "deleted the key"
             )
             raise AttentionError(what, rule=rule, remedy=remedy, code="agent-key-replaced")
         return []
@@ -162,7 +169,7 @@ def _verify_current(session: Session, secret: Secret, versions: Versions) -> lis
         session.journal.write(entry(outcome=f"the broker refuses user {current.user}"))
         what = f"{secret.name}: the broker refuses the current credential (user {current.user}): {error.what}"
         rule = "the current version must log in; somebody changed this user or its rights at the broker"
-        remedy = f"secretops {command} {secret.name}; and find out who changed the user"
+        remedy = f"secretops {command} {secret.name}; then find out who changed the user"
         raise RefusedError(what, rule=rule, remedy=remedy, code="credential-refused") from error
     session.store.mark(secret.name, current.id, verified=session.clock())
     return [f"verified {current.id}"]

@@ -31,7 +31,7 @@ def bundle(session: Session) -> str:
     secret = session.manifest.of_kind(SecretKind.CA)
     if secret is None:
         rule = "secretops trust requires a CA that the stack creates"
-        remedy = "set issuer: {kind: private-ca} in the stack file to create a CA"
+        remedy = "to create a CA, write issuer: {kind: private-ca} in the stack file, then pulumi up"
         raise UsageError("this stack has no CA of its own", rule=rule, remedy=remedy, code="ca-not-configured")
     found = [
         (one.id, session.store.read(secret.name, one.id, purpose="print the CAs to trust")["ca.crt"])
@@ -43,7 +43,7 @@ def bundle(session: Session) -> str:
             "a CA must exist: the first tick creates it, and waits until the broker trusts it",
         )
         raise WaitingError(what, rule=rule, remedy=f"secretops rotate {secret.name}", code="ca-missing")
-    return "".join(_checked(text, f"{secret.name}: {version}") for version, text in found)
+    return "".join(_checked(text, f"{secret.name}, version {version}") for version, text in found)
 
 
 def install(manifest: Manifest, folder: Path, text: str) -> InstalledCAs:
@@ -78,6 +78,6 @@ def _checked(text: str, name: str) -> str:
     try:
         return extract_certificates(text)
     except ValueError:
-        rule = "the broker must trust every CA of the stack: clients of a missing CA are locked out"
-        remedy = "find out who changed the CA in the store; until then do not change the broker's CAs"
+        rule = "the broker must trust every CA of the stack: without one, some clients could not log in"
+        remedy = "find out who changed the CA in the store; until then, do not change the CAs that the broker trusts"
         raise StoreError(f"{name}: no readable CA", rule=rule, remedy=remedy, code="ca-unreadable") from None

@@ -60,11 +60,12 @@ def os_errors(path: Path) -> Iterator[None]:
 
 
 def os_error(path: Path, error: OSError) -> StoreError:
-    named = Path(error.filename) if isinstance(error.filename, str) else path
+    file = Path(error.filename) if isinstance(error.filename, str) else path
+    reason = error.strerror or type(error).__name__
     return StoreError(
-        f"{named}: {error.strerror or type(error).__name__}",
+        f"{file}: {reason}",
         rule="this account must be able to read and write the store's files; nothing was half-written",
-        remedy="free disk space, or correct owner and mode of this path and its folder, then try again",
+        remedy="free disk space, or correct the owner and mode of this path and its folder; then try again",
         code="file-not-accessible",
     )
 

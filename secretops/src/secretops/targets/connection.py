@@ -126,8 +126,9 @@ class Connection:
             reason = getattr(error, "verify_message", "") or error.reason or str(error)
             raise UnreachableError(
                 f"{self.address}: TLS handshake failed: {reason}",
-                rule="the stack's CA must sign the broker's certificate, and the certificate must name the host",
-                remedy="check the broker's ca_file, host and port in the stack file; nothing was sent",
+                rule="a CA in broker.ca_file (by default a public CA) must sign the broker's certificate, which must "
+                "be for the name in broker.host",
+                remedy="check broker.ca_file, broker.host and broker.port in the stack file; no password was sent",
                 code="broker-tls-failed",
             ) from error
         except (OSError, ValueError) as error:  # ValueError: an invalid host name
@@ -144,10 +145,11 @@ class Connection:
                 remedy="set another broker.protocol in the stack file, then pulumi up",
                 code="broker-protocol-unsupported",
             )
+        why = reason.getName()
         raise UnreachableError(
-            f"{self.address}: the broker accepts no login now: {reason.getName()}",
+            f"{self.address}: the broker accepts no login now: {why}",
             rule="the broker must accept logins; the next tick tries again",
-            remedy="read the broker's log",
+            remedy="find the cause in the broker's log",
             code="broker-login-unavailable",
         )
 
@@ -164,10 +166,11 @@ class Connection:
         try:
             context = ssl.create_default_context(cafile=self._broker.ca_file)
         except OSError as error:  # includes ssl.SSLError, for a file without a certificate
+            reason = error.strerror or error
             raise UnreachableError(
-                f"{self._broker.ca_file}: invalid CA file: {error.strerror or error}",
+                f"{self._broker.ca_file}: invalid CA file: {reason}",
                 rule=f"the file must contain the PEM of the CA that signs the certificate of {self.address}",
-                remedy="write the PEM of the CA to the file",
+                remedy="write the CA's certificate to this file as PEM",
                 code="ca-file-invalid",
             ) from error
         if certificate:
@@ -177,8 +180,8 @@ class Connection:
                 reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
                 raise UsageError(
                     f"{certificate}, {key}: invalid client certificate or key: {reason}",
-                    rule="the first file must be the PEM of certificate and chain, the second of the key, without a "
-                    "passphrase",
+                    rule="the first file must be the certificate and its chain as PEM, the second its key as PEM, "
+                    "without a passphrase",
                     remedy="secretops put client-cert",
                     code="client-certificate-invalid",
                 ) from error
@@ -205,10 +208,12 @@ class Connection:
 
     def _wait(self, done: Callable[[], T | None], doing: str) -> T:
         if (result := self._until(done, doing, self._deadline)) is None:
+            protocol = self._broker.protocol
             raise UnreachableError(
                 f"{self.address}: no answer in {self._deadline:g} s while {doing} as {self.username}",
                 rule="the broker must answer in time",
-                remedy=f"check that an MQTT {self._broker.protocol} broker listens there with the stack's TLS setting",
+                remedy=f"check that an MQTT {protocol} broker listens there, with TLS as in broker.tls of the stack "
+                "file",
                 code="broker-not-responding",
             )
         return result
@@ -226,14 +231,15 @@ class Connection:
         return UnreachableError(
             f"{self.address}: connection lost while {doing} as {self.username}: {why}",
             rule="the broker must keep the connection open",
-            remedy="read the broker's log; compare its TLS setting with broker.tls in the stack file",
+            remedy="read the broker's log; compare the broker's TLS setting with broker.tls in the stack file",
             code="broker-connection-lost",
         )
 
     def _refused(self, doing: str, reason: ReasonCode) -> RefusedError:
+        why = reason.getName()
         return RefusedError(
-            f"{self.address}: access denied while {doing} as {self.username}: {reason.getName()}",
-            rule="the broker must accept the user's password, and allow what it does",
+            f"{self.address}: access denied while {doing} as {self.username}: {why}",
+            rule="the broker must accept the user's password, and permit what the user requests",
             remedy=f"check the password and the rights of {self.username} at the broker",
             code="broker-access-denied",
         )
@@ -271,9 +277,9 @@ def _check_embedded(broker: Broker) -> None:
     address, home = f"{broker.host}:{broker.port}", Path(broker.home or "")
     if not (broker.embedded and broker.home):
         raise UsageError(
-            f"{address}: no TLS",
+            f"{address}: TLS is off in the manifest",
             rule="only the embedded broker may receive a password without TLS",
-            remedy="run pulumi up, which writes the manifest again",
+            remedy="pulumi up, which writes the manifest again",
             code="broker-tls-required",
         )
     if home.is_dir():
@@ -283,10 +289,9 @@ def _check_embedded(broker: Broker) -> None:
     if found.address != f"{loopback(broker.host)}:{broker.port}":
         raise UnreachableError(
             f"{address}: the embedded broker listens at {found.address} instead",
-            rule="a plaintext password must only reach the stack's own broker",
+            rule="a password without TLS must only reach the stack's own broker",
             remedy="secretops broker stop, then secretops broker start; or, if the port is wrong, correct broker.port "
-            "in "
-            "the stack file, then pulumi up",
+            "in the stack file, then pulumi up",
             code="embedded-broker-address-mismatch",
         )
 

@@ -109,7 +109,8 @@ class Commands:
 
     def send(self, command: str, username: str, *arguments: str) -> Answer:
         """Run a command. Raises RefusedError if the broker does not answer, or the admin may not run the command."""
-        token = secrets.token_hex(8)
+        token, admin = secrets.token_hex(8), self._connection.username
+        grant = f"logged in as root, publish to {COMMANDS}: -changeUserSettings {admin} {ADMIN_FLAG} true"
 
         def mine(message: MQTTMessage) -> dict[str, Any] | None:
             try:
@@ -122,8 +123,8 @@ class Commands:
         if (envelope := self._connection.receive(mine)) is None:
             raise RefusedError(
                 f"{self._connection.address}: no answer on {ANSWERS} to -{command}",
-                rule="the user must have the right CommandCall; without this right the broker drops the command",
-                remedy=f"as root: -changeUserSettings {self._connection.username} {ADMIN_FLAG} true",
+                rule=f"{admin} must have the right CommandCall; without it, the broker drops the command",
+                remedy=grant,
                 code="broker-command-unanswered",
             )
         reason, data = redact(_reason(envelope)), envelope.get("data")  # the reason may quote the command
@@ -131,8 +132,8 @@ class Commands:
         if reason.startswith("Permission denied"):
             raise RefusedError(
                 what,
-                rule=f"{self._connection.username} must have the flag {ADMIN_FLAG}",
-                remedy=f"as root: -changeUserSettings {self._connection.username} {ADMIN_FLAG} true",
+                rule=f"{admin} must have the flag {ADMIN_FLAG}",
+                remedy=grant,
                 code="broker-command-denied",
             )
         error = RefusedError(
@@ -154,10 +155,11 @@ def _reason(envelope: dict[str, Any]) -> str:
 def _refuse_unquotable(credential: Value) -> None:
     for part in ("username", "password"):
         if not _PLAIN.fullmatch(credential[part]):
+            username = credential["username"]
             raise RefusedError(
-                f"the {part} of {credential['username']!r} is not valid in a Coreflux command",
+                f"the {part} of user {username!r} is not valid in a Coreflux command",
                 rule=f"the {part} must have no space, quote, backslash or leading dash: the broker splits a command at "
                 "spaces, and removes quotes",
-                remedy=f"use a {part} of letters and digits",
+                remedy=f"supply a {part} of letters and digits",
                 code="broker-argument-invalid",
             )

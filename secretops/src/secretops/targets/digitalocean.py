@@ -96,9 +96,9 @@ class DigitalOceanAgent:
                 return self._named(made), Value({"api-key": made.secret_key})
         if not http.HTTPStatus.BAD_REQUEST <= answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
             raise UnknownOutcomeError(
-                f"{client.host}: {answer.summary}: the answer to the creation of a key has no key",
-                rule="a key without its text must be deleted: the API returns the text only once",
-                remedy="nothing to do: the next tick finds the key by its name, and deletes it",
+                f"{client.host}: {answer.summary}: the answer to the request for a new key has no key",
+                rule="the API shows a key only in this answer; a key that nobody knows must be deleted",
+                remedy="nothing to do: the next tick deletes the key",
                 code="agent-key-lost",
             )
         raise self._refused(client, answer)
@@ -120,10 +120,11 @@ class DigitalOceanAgent:
 
     def _refused(self, client: Client, answer: Answer) -> RefusedError | UnreachableError:
         if answer.status in _DENIED:
+            admin = AGENT_ADMIN[0]
             return RefusedError(
                 f"{client.host}: {answer.summary} (agent {self._agent.id})",
-                rule=f"{AGENT_ADMIN[0]} must be a token of the agent's owner with the scopes {SCOPES}",
-                remedy=f"secretops put {AGENT_ADMIN[0]}",
+                rule=f"{admin} must be an API token of the agent's owner with the scopes {SCOPES}",
+                remedy=f"create such a token at DigitalOcean; then: secretops put {admin}",
                 code="agent-token-denied",
             )
         if answer.status == http.HTTPStatus.NOT_FOUND:
@@ -162,7 +163,7 @@ def verify(url: str, credential: Value, *, budget: TimeBudget | None = None) -> 
     raise UnreachableError(
         f"{client.host}: {answer.summary}: the answer has no completion",
         rule="a key must pass a test request to the agent before it is published",
-        remedy="check that the URL is the agent's endpoint, and that the agent runs",
+        remedy="check that agent.url in the stack file is the agent's endpoint, and that the agent runs",
         code="agent-not-responding",
     )
 

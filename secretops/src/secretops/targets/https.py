@@ -86,8 +86,8 @@ class Client:
         if not self.token.isascii() or not self.token.isprintable() or " " in self.token:
             raise UsageError(
                 f"{self.host}: the token or key for this API has a space, or a character that is not printable ASCII",
-                rule="a token or key must be one word of printable ASCII, because it is sent in an HTTP header",
-                remedy="supply the token or key again with `secretops put`, exactly as DigitalOcean shows it",
+                rule="a token or key must be printable ASCII without spaces, because it is sent in an HTTP header",
+                remedy="supply it again, exactly as DigitalOcean shows it: secretops put NAME",
                 code="api-token-invalid",
             )
 

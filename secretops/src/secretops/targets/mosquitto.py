@@ -120,10 +120,11 @@ class DynamicSecurity:
         if error == missing:
             return None
         about = arguments.get("username") or arguments.get("rolename") or "everything"
+        admin, reason = self._connection.username, redact(str(error))
         raise RefusedError(
-            f"{self._connection.address}: {command} failed for {about}: {redact(str(error))}",
-            rule="the broker must carry out the command of an admin",
-            remedy=f"check the admin's roles: mosquitto_ctrl dynsec getClient {self._connection.username}",
+            f"{self._connection.address}: {command} failed for {about}: {reason}",
+            rule=f"the broker must run the commands of its admin {admin}",
+            remedy=f"check the admin's roles: mosquitto_ctrl dynsec getClient {admin}",
             code="broker-command-denied",
         )
 
@@ -142,10 +143,12 @@ class DynamicSecurity:
         self._connection.publish(COMMANDS, json.dumps(request))
         if (answer := self._connection.receive(mine)) is None:
             # Under MQTT 3.1.1 mosquitto acknowledges a denied message, and drops it.
+            admin = self._connection.username
             raise RefusedError(
-                f"{self._connection.address}: no answer to {command} of {self._connection.username}",
+                f"{self._connection.address}: no answer to {command} of {admin}",
                 rule=f"the dynamic security plugin only answers users who have the role {ADMIN_ROLE}",
-                remedy="use an admin's credential, and load mosquitto_dynamic_security.so in the broker",
+                remedy=f"check that the broker loads mosquitto_dynamic_security.so; then check the roles of {admin}: "
+                f"mosquitto_ctrl dynsec getClient {admin}",
                 code="broker-command-unanswered",
             )
         return answer

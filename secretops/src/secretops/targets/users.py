@@ -36,10 +36,11 @@ class BrokerUsers:
             connection.subscribe(topic)
             connection.publish(topic, payload)
             if not connection.receive(lambda message: True if message.payload == payload.encode() else None):
+                topics = ", ".join(self._broker.topics)
                 raise RefusedError(
                     f"{connection.address}: a message of {connection.username} on {topic} was not delivered",
-                    rule=f"the user must be able to publish and subscribe to {', '.join(self._broker.topics)}",
-                    remedy="allow publish and subscribe in the broker's access list",
+                    rule=f"the user must be able to publish and subscribe to {topics}",
+                    remedy=f"allow {connection.username} to publish and subscribe in the broker's access list",
                     code="broker-topic-denied",
                 )
 
@@ -51,10 +52,11 @@ class BrokerUsers:
 
     def _refuse_self(self, admin: Value, username: str) -> None:
         if admin["username"] == username:
+            risk = self.self_change_risk
             raise RefusedError(
                 f"{username} cannot change its own password",
-                rule=f"an admin must not change its own password: {self.self_change_risk}, so the result is unknown",
-                remedy="use the other admin",
+                rule=f"an admin must not change its own password: {risk}, so the result is unknown",
+                remedy="supply another admin of the broker: secretops put broker-admin",
                 code="admin-self-change",
             )
 

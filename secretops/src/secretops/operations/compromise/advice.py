@@ -19,7 +19,7 @@ CHECK_USERS = "check the broker's users and rights: the exposed admin may have c
 
 CHECK_KEYS = "check the agent's keys: somebody may have created keys with the exposed token"
 
-MUST_BE_REFUSED = "the target must refuse a compromised credential before its incident ends"
+MUST_BE_REFUSED = "the target must refuse the compromised credential before the incident ends"
 
 UNTESTED = "this stack cannot test whether the old value is refused"
 

@@ -19,6 +19,7 @@ from secretops.formats import counted
 from secretops.manifest import BrokerKind, Reader, Secret, SecretKind
 from secretops.operations.broker_access import BrokerAdmin, replicas
 from secretops.operations.compromise import advice
+from secretops.operations.compromise.advice import MUST_BE_REFUSED
 from secretops.operations.compromise.incident import ExposedVersion, Incident, Record, Step
 from secretops.operations.put import supply
 from secretops.operations.rotate import MAX_WAIT_SECONDS, POLL_SECONDS
@@ -269,16 +270,16 @@ class _Containment:
     def _logged_in(self, one: ExposedVersion, value: Value, *, is_good: bool) -> str:
         if logs_in(self._session.broker, value) is not is_good:
             self.incident = self.incident.with_known(*(version.id for version in self._versions.all))
-            rule = advice.MUST_BE_REFUSED
+            name = self._secret.name
             remedy = (
-                "find out who may change users at the broker; then run secretops compromise again for new passwords"
+                f"find out who else changes users at the broker; then, for new passwords: secretops compromise {name}"
             )
             if is_good:
-                what = f"{one.id}: user {one.user} cannot log in with the new password"
+                what = f"version {one.id}: user {one.user} cannot log in with the new password"
                 rule = "the broker must accept the new password, which proves that the former one is invalid"
                 raise SecretopsError(what, rule=rule, remedy=remedy, code="new-password-refused")
-            what = f"{one.id}: user {one.user} still logs in with the compromised password"
-            raise SecretopsError(what, rule=rule, remedy=remedy, code="credential-still-accepted")
+            what = f"version {one.id}: user {one.user} still logs in with the compromised password"
+            raise SecretopsError(what, rule=MUST_BE_REFUSED, remedy=remedy, code="credential-still-accepted")
         return f"{one.id}: " + (f"replaced, its user {one.user} logs in with a new password" if is_good else "refused")
 
 

@@ -129,7 +129,7 @@ def load(path: Path) -> Incident:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "not a file that this version of secretops wrote"
         rule = "the incident's file must be readable: an interrupted incident continues from this file"
-        remedy = "move the file away to begin another incident, or pass another folder: --to FOLDER"
+        remedy = "to begin another incident, move the file away, or pass another folder: --to FOLDER"
         raise UsageError(f"{path}: {why}", rule=rule, remedy=remedy, code="incident-unreadable") from None
 
 
@@ -145,7 +145,10 @@ def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datet
 def recorder(folder: Path) -> Record:
     """Return a Record that writes to `folder`. Raises UsageError."""
     if not folder.is_dir():
-        what, rule = f"{folder}: no such folder", "the folder for the incident's two files must exist"
+        what, rule = (
+            f"{folder}: no such folder",
+            "the folder to which secretops writes two files of the incident must exist",
+        )
         remedy = f"mkdir {folder}, or pass another folder: --to FOLDER"
         raise UsageError(what, rule=rule, remedy=remedy, code="incident-folder-missing")
     return lambda incident: save(incident, folder)

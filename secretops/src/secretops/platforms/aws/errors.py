@@ -42,8 +42,9 @@ _KMS = ErrorTemplate(
     StoreError,
     "{where}: AWS cannot use the KMS key of the secret ({code})",
     "the KMS key must be enabled, and the key's policy must allow each principal that uses the secret",
-    "{show} (shows KmsKeyId); then: aws kms describe-key --region {region} --key-id KEY; if KeyState is Disabled: aws "
-    "kms enable-key; else pulumi up, which restores the policy of a key of the stack",
+    "{show} shows the key's id as KmsKeyId; then: aws kms describe-key --region {region} --key-id ID; if KeyState is "
+    "Disabled: aws kms enable-key --region {region} --key-id ID; else pulumi up, which restores the policy of a key of "
+    "the stack",
     "aws-key-unusable",
 )
 _CREDENTIALS = ErrorTemplate(
@@ -68,9 +69,9 @@ _BY_CODE = {
     "ResourceNotFoundException": ErrorTemplate(
         AbsentError,
         "{where} does not exist, or is empty",
-        "the stack's secrets, the lease's table and the CA in issuer.arn must exist; `pulumi up` creates all but that "
-        "CA; nothing was written",
-        "pulumi up (for a CA: correct issuer.arn first); if it has run, check the account: aws sts get-caller-identity",
+        "the stack's secrets, the lease's table and the CA in issuer.arn must exist; nothing was written",
+        "for a CA, correct issuer.arn; then pulumi up, which creates the secrets and the table; if it has run, check "
+        "the account: aws sts get-caller-identity",
         "aws-resource-missing",
     ),
     "InvalidRequestException": ErrorTemplate(
@@ -78,8 +79,8 @@ _BY_CODE = {
         "{where} does not accept {action} now ({code})",
         "the secret must not be scheduled for deletion, and no other request may change it at the same time; nothing "
         "was written",
-        "{show}; if this shows a DeletedDate: aws secretsmanager restore-secret --region {region} --secret-id {name}; "
-        "else try again",
+        "{show}; if it shows a DeletedDate: aws secretsmanager restore-secret --region {region} --secret-id {name}; "
+        "else run the command again",
         "aws-secret-locked",
     ),
     "LimitExceededException": ErrorTemplate(
@@ -97,7 +98,7 @@ _OTHER = ErrorTemplate(
     StoreError,
     "{where}: {action} failed ({code})",
     "AWS must accept the request; the next tick tries again",
-    "{show}; the API reference of {action} explains the code",
+    "look up the code in the API reference of {action}; to show the resource: {show}",
     "aws-request-failed",
 )
 _BY_CLASS = {
@@ -186,7 +187,7 @@ def _denied(message: str, action: str, where: str) -> DeniedError:
             "account or organization"
         )
     else:
-        subject = "that secret or table" if "resource-based policy" in message else "that principal"
+        subject = "the secret or table" if "resource-based policy" in message else "the principal"
         rule = f"a policy of {subject} must allow {action}"
     return DeniedError(
         f"{principal[1] if principal else 'this principal'} may not {action} on {where}",

@@ -81,7 +81,7 @@ NO_LOGIN = ErrorTemplate(
     UsageError,
     "no Azure login for {host} ({code})",
     "this process must have a managed identity (AZURE_CLIENT_ID names a user-assigned one), or a login by az login",
-    "az login --tenant TENANT, with the stack's tenant; then check: az account show",
+    "az login --tenant TENANT, with the id of the stack's tenant; then check: az account show",
     "azure-login-missing",
 )
 _BY_STATUS = {
@@ -92,8 +92,8 @@ _BY_STATUS = {
         "{where} does not exist",
         "the vault, the lease's container and the secret must exist: `pulumi up` creates the first two, and the first "
         "value of a secret creates the secret",
-        "check the subscription (az account show), then pulumi up; if it has run: secretops put SECRET, or the next "
-        "tick",
+        "if the vault or the container is missing, check the subscription (az account show), then pulumi up; if the "
+        "secret is missing: secretops put SECRET, or wait for the next tick",
         "azure-resource-missing",
     ),
     429: THROTTLED,
@@ -101,8 +101,8 @@ _BY_STATUS = {
 _OTHER = ErrorTemplate(
     StoreError,
     "Azure failed to {action} {where} ({code})",
-    "Azure must accept the request; if it was sent, the change may have been made, which the next tick checks",
-    "check the vault and the blob in the stack's outputs, and the login: az account show",
+    "Azure must accept the request; Azure may have made the change anyway: the next tick checks it",
+    "check the login: az account show; then look up the code in the REST API reference of Key Vault or Blob Storage",
     "azure-request-failed",
 )
 _TEXTS = {

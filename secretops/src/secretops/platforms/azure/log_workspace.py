@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 ENDPOINT = "https://api.loganalytics.io"
 _NO_TABLE = ErrorTemplate(
     UsageError,
-    f"{{name}} has neither table {TABLES[0]} nor {TABLES[1]}",
-    "one of these tables must have the vault's audit log; the first row that the vault sends creates the table",
-    "pulumi up; after the next read of a secret the table may take 15 minutes",
+    "{name} has neither a table AZKVAuditLogs nor a table AzureDiagnostics",
+    "one of the two tables must contain the vault's audit log; Azure creates the table for the first row",
+    "pulumi up, which makes the vault send its audit log; then read a secret, and try again after 15 minutes",
     "audit-log-missing",
 )
 _REJECTED = ErrorTemplate(
@@ -92,7 +92,7 @@ class Workspace:
 
     def _rows(self, begin: datetime, end: datetime) -> Iterator[Mapping[str, Any]]:
         try:
-            found = self._answer(accesses(self._host, begin, end), f"{begin:%Y-%m-%d %H:%M}")
+            found = self._answer(accesses(self._host, begin, end), f"the rows since {begin:%Y-%m-%d %H:%M} UTC")
         except _TooLargeError:
             if end - begin <= SHORTEST:
                 raise
@@ -112,11 +112,11 @@ class Workspace:
             (answer.tables, []) if isinstance(answer, LogsQueryResult) else (answer.partial_data, _lacking(answer))
         )
         if lacking:
-            kind = _TooLargeError if TOO_LARGE in lacking else StoreError
+            kind, code = _TooLargeError if TOO_LARGE in lacking else StoreError, lacking[0]
             raise kind(
-                f"{self._name}: the answer for {what} is incomplete ({lacking[0]})",
+                f"{self._name}: the answer for {what} is incomplete ({code})",
                 rule="an audit must read every row of the period",
-                remedy="pass a later --since",
+                remedy="audit a shorter period: pass a later --since",
                 code="audit-log-incomplete",
             )
         return [dict(zip(table.columns, row, strict=True)) for table in tables or () for row in table.rows]

@@ -38,12 +38,13 @@ class Login:
         request = TokenRequestOptions(**(options or {}))
         if self._tenant:
             if (named := request.get("tenant_id") or self._tenant).lower() != self._tenant:
+                service = scopes[0].removesuffix("/.default")
                 raise UsageError(
-                    f"the service for {scopes[0].removesuffix('/.default')} requires a login to tenant {named}",
+                    f"{service} requires a login to tenant {named}",
                     rule=f"the vault and the storage account must belong to the stack's tenant, {self._tenant}; no "
                     "token and no secret value was sent",
-                    remedy="check with pulumi up that the stack still owns its vault and storage account: after a "
-                    "purge anybody may create one of the same name",
+                    remedy="pulumi preview --refresh shows whether the stack still owns its vault and storage "
+                    "account: after a purge, anybody may create one of the same name",
                     code="azure-tenant-mismatch",
                 )
             request["tenant_id"] = self._tenant

@@ -260,11 +260,12 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             return None
         for stored in (*state.main, *state.staging):
             if stored.enabled and FORGOTTEN in stored.tags:
+                disable = self._enable(stored, "false")
                 return StoreError(
-                    f"secret {stored.secret}: the forgotten version {stored.id} was enabled again",
-                    rule="a forgotten version must stay disabled; secretops does not delete what a person enabled",
-                    remedy=f"to keep the value, supply it: secretops put {secret}; to forget the version: "
-                    f"{self._enable(stored, 'false')}; then: secretops tick",
+                    f"secret {stored.secret}: somebody enabled version {stored.id}, while secretops deletes the secret",
+                    rule="secretops does not delete a version that a person enabled",
+                    remedy=f"to keep the value, supply it: secretops put {secret}; to delete the secret: {disable}; "
+                    "then: secretops tick",
                     code="forgotten-version-enabled",
                 )
         return None
@@ -275,10 +276,12 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             return None
         if not any(copy.stored.id == found.id for copy in state.copies(current.id)):
             return None
+        enable = self._enable(found)
         return StoreError(
             f"secret {found.secret}: the current version {found.id} is disabled, so readers get nothing",
             rule="the current version must be enabled; secretops does not enable what a person disabled",
-            remedy=f"for a new version: secretops rotate {secret}, or put; to enable this one: {self._enable(found)}",
+            remedy=f"for a new version: secretops rotate {secret}, or secretops put {secret}; to enable this version: "
+            f"{enable}",
             code="current-version-disabled",
         )
 

@@ -27,9 +27,10 @@ def texts(paths: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
     missing = [variable(at) for at in range(len(paths)) if variable(at) not in variables]
     if missing or not paths:
         raise UsageError(
-            f"variable {missing[0]} is not set" if missing else "no path of a file was passed",
-            rule="each path must be an argument, and its text in a variable: FILE_0, FILE_1, …",
-            remedy="pulumi up, which declares arguments and variables",
+            f"variable {missing[0]} is not set" if missing else "the container has no path of a file as an argument",
+            rule="the container's arguments must be paths, and its variables FILE_0, FILE_1, … the texts of these "
+            "files",
+            remedy="pulumi up, which sets the arguments and the variables",
             code="file-text-missing",
         )
     return {path: variables[variable(at)] for at, path in enumerate(paths)}

@@ -32,9 +32,9 @@ def reach(root: Path) -> None:
     if not exists:
         raise StoreError(
             f"{root} does not exist",
-            rule="the store's folder must exist: it contains every secret value; running servers keep those in use",
-            remedy="if the stack is new: pulumi up; else do not restart a server, and follow "
-            "docs/operations/lost-store.md",
+            rule="the store's folder must exist: it contains every secret value; running servers still have their "
+            "values",
+            remedy="if the stack is new: pulumi up; else restart no server, and follow docs/operations/lost-store.md",
             code="dotenv-folder-missing",
         )
 

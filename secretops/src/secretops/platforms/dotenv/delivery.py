@@ -205,9 +205,10 @@ class Delivery:
             return DeliveredNames.model_validate_json(text) if text else DeliveredNames()
         except ValueError:
             raise StoreError(
-                f"{path} is not a valid list of delivered names",
-                rule="only secretops may write this list, which names the files to remove",
-                remedy="restore the list from a backup; or remove the list, and look for files that no version needs",
+                f"{path} is not a valid list of the variables and files of {secret}",
+                rule="only secretops may write this list, by which it later removes what it delivered",
+                remedy=f"restore {path} from a backup; or rm {path}, and remove delivered files that the stack no "
+                "longer uses",
                 code="dotenv-file-invalid",
             ) from None
 

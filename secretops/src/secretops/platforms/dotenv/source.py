@@ -30,10 +30,11 @@ class DotenvSource(EnvFile):
         try:
             log.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
+            uid, root = os.geteuid(), self._root
             raise StoreError(
                 f"{log}: {error.strerror}",
-                rule="every access to a secret must be recorded in this folder",
-                remedy=f"chown {os.geteuid()} {log}, then start the server again",
+                rule="the server must record every access to a secret in this folder",
+                remedy=f"let uid {uid} write to {root} (owner, mode, read-write mount), then start the server again",
                 code="access-log-inaccessible",
             ) from error
         records = AccessRecords(log / "access.jsonl", this_actor("server"))

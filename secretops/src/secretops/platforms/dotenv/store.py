@@ -59,7 +59,7 @@ class SecretFolder:
                 return Versions()
             raise StoreError(
                 f"{self.state} is missing, but its folder has values of published versions",
-                rule="the file must exist: it records which version is current",
+                rule="this file must exist: it records which version is current",
                 remedy=self._remedy,
                 code="dotenv-state-missing",
             )
@@ -82,8 +82,9 @@ class SecretFolder:
 
     def value_path(self, version: str) -> Path:
         if not VERSION_ID.fullmatch(version):
+            entry = printable(version)[:80]
             raise StoreError(
-                f"{self.state}: {printable(version)[:80]!r} is not a valid version id",
+                f"{self.state}: {entry!r} is not a valid version id",
                 rule="an id may have only letters, digits, dashes and dots; only secretops may write this file",
                 remedy=f"restore {self.state} from a backup; the values in its folder are intact",
                 code="dotenv-version-invalid",
@@ -298,7 +299,7 @@ class JournalFile:
             owned_files.append_line(self._path, json.dumps({**asdict(entry), "time": time}))
         except OSError as error:
             raise self._failed(
-                error, "make the file writable, and free disk space; the next tick tries again"
+                error, "let this account write to the file, or free disk space; the next tick tries again"
             ) from error
 
     def last(self, secret: str) -> Entry | None:

@@ -89,7 +89,7 @@ def read_issued(location: KubernetesStoreLocation, place: Delivered) -> tuple[st
     """Return an issued certificate's version and content. Raises WaitingError, StoreError, UnreachableError."""
     found = Api(location.namespace, location.context).get(Secret, place.name)
     data, where = SecretData(found).data, f"Secret {place.name} in namespace {location.namespace}"
-    describe = f"kubectl -n {location.namespace} describe certificates"
+    describe = f"find the cause: kubectl -n {location.namespace} describe certificates"
     try:
         value = Value({field: data[key].decode() for field, key in place.keys.items() if data.get(key)})
     except UnicodeDecodeError:

@@ -165,7 +165,7 @@ class SwarmApi:
             self._connection = None
             raise UnreachableError(
                 f"the Docker daemon does not answer ({type(error).__name__})",
-                rule="the daemon must answer: the store is in its Swarm",
+                rule="the daemon must answer: the stack's store is in its Swarm",
                 remedy="check that the daemon runs: systemctl status docker; the next tick repeats the request",
                 code="daemon-unreachable",
             ) from None
@@ -178,8 +178,8 @@ class SwarmApi:
         except ValueError:
             raise StoreError(
                 "the Docker daemon's answer is not JSON",
-                rule="the Engine API must answer in JSON",
-                remedy="check DOCKER_HOST: docker version",
+                rule="the Docker Engine API must answer in JSON",
+                remedy="check that DOCKER_HOST is the address of a Docker daemon: docker version",
                 code="daemon-answer-invalid",
             ) from None
 
@@ -212,7 +212,7 @@ class SwarmApi:
             )
         return StoreError(
             f"the Docker daemon refused a request: {reason}",
-            rule="the daemon must accept the request; a refused request changes nothing",
+            rule="the Docker daemon must accept the request; a refused request changes nothing",
             remedy="check the stack's Swarm: secretops doctor",
             code="daemon-refused",
         )

@@ -42,9 +42,10 @@ def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
             base_url=host, tls=tls, version="auto", timeout=ANSWER_SECONDS, use_ssh_client=host.startswith("ssh://")
         )
     except (docker.errors.DockerException, OSError) as error:
+        reason = _reason(error, host)
         raise UnreachableError(
-            f"no Docker daemon answers at {host}: {_reason(error, host)}",
-            rule="the daemon must answer: the store is in its Swarm",
+            f"no Docker daemon answers at {host}: {reason}",
+            rule="the daemon must answer: the stack's store is in its Swarm",
             remedy="run the command on a manager as a member of the group docker, or set DOCKER_HOST to a manager",
             code="daemon-unreachable",
         ) from None
@@ -105,7 +106,7 @@ def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
                 raise UsageError(
                     f"DOCKER_CERT_PATH: no ca.pem, cert.pem and key.pem in {folder}",
                     rule="DOCKER_TLS_VERIFY requires the client's certificate and key, and the daemon's CA",
-                    remedy="export DOCKER_CERT_PATH=FOLDER, with the folder of these files",
+                    remedy="export DOCKER_CERT_PATH=FOLDER, the folder that has these three files",
                     code="docker-certificates-missing",
                 ) from None
         return host, False
@@ -115,7 +116,7 @@ def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
         raise UsageError(
             f"DOCKER_CONTEXT: there is no context {name}",
             rule="DOCKER_CONTEXT must name one of Docker's contexts",
-            remedy="list them: docker context ls",
+            remedy="list the contexts: docker context ls; then: export DOCKER_CONTEXT=NAME",
             code="docker-context-unknown",
         )
     host = (found and found.Host) or f"unix://{SOCKET}"

@@ -189,9 +189,10 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
             new.chmod(PUBLIC)
             new.replace(folder / name)
     except OSError as error:
+        path = error.filename or folder
         raise UsageError(
-            f"{error.filename or folder}: {error.strerror}",
-            rule="the folder of the export must be writable",
-            remedy="pass a folder that this account can write to: --to FOLDER",
+            f"{path}: {error.strerror}",
+            rule="this account must be able to write to the folder of the export",
+            remedy="pass another folder: --to FOLDER",
             code="export-not-writable",
         ) from None

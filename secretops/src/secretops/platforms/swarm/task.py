@@ -65,7 +65,7 @@ def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, b
             except OSError as error:
                 raise UsageError(
                     f"{path}: {error.strerror}",
-                    rule=f"the file must be readable on this machine, for the connection to the broker ({field})",
+                    rule=f"broker.{field} of the manifest must be a file that this account can read on this machine",
                     remedy="copy the file to this path, or run the command on the machine that has the file",
                     code="broker-file-unreadable",
                 ) from None

@@ -87,7 +87,7 @@ class LogRecords:
         except OSError as error:
             raise StoreError(
                 f"standard error: {error.strerror}",
-                rule="every access to a secret must be recorded before it happens",
-                remedy="make standard error writable, then try again; nothing was changed",
+                rule="secretops must first record every access to a secret on standard error; nothing was changed",
+                remedy="check the log driver and the disk space of this node, then try again",
                 code="access-not-recorded",
             ) from error

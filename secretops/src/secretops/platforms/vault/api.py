@@ -189,7 +189,7 @@ def serialize(secret: str, version: str, value: Value) -> dict[str, str]:
         raise UsageError(
             f"{secret} has a field {VERSION}",
             rule="no field may have this name, which is reserved for the version; nothing was changed",
-            remedy="rename the field in the stack file",
+            remedy="rename the field in the stack file, then pulumi up",
             code="field-reserved",
         )
     payload.serialize(secret, value, LIMIT)

@@ -135,7 +135,7 @@ def no_response(error: Exception, address: str, ca_file: str | None) -> Secretop
         return UsageError(
             f"{ca_file} has no readable CA certificate",
             rule="the file must contain the CA that signs the certificate of the Vault server",
-            remedy="write the PEM of the CA to the file",
+            remedy="write the CA's certificate to this file as PEM",
             code="ca-file-invalid",
         )
     return invalid_address(address, f" ({type(error).__name__})")

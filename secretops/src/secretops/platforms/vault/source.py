@@ -91,8 +91,8 @@ def _removed(name: str, what: str) -> StoreError:
     return StoreError(
         f"{name}: {what}",
         rule="a current version must exist: readers get no secret value until a version is published",
-        remedy="for a new version: secretops rotate SECRET, or put; secretops audit shows who removed the former "
-        "version",
+        remedy="for a new version: secretops rotate SECRET, or secretops put SECRET; secretops audit shows who "
+        "removed the former version",
         code="current-version-removed",
     )
 

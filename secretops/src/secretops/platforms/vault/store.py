@@ -174,12 +174,12 @@ class VaultVersionStore(VendorVersionStore[State]):
         if not state.main.documents[number].destroyed:
             done, undelete = (
                 "deleted",
-                f"; to restore this one: bao kv undelete -mount={mount} -versions={number} {path}",
+                f"; to restore this version: bao kv undelete -mount={mount} -versions={number} {path}",
             )
         return StoreError(
             f"{mount}/{path}: the current version {number} was {done}, so readers get nothing",
             rule="a current version must exist; secretops does not restore what somebody removed",
-            remedy=f"for a new version: secretops rotate {secret}, or put{undelete}",
+            remedy=f"for a new version: secretops rotate {secret}, or secretops put {secret}{undelete}",
             code="current-version-removed",
         )
 

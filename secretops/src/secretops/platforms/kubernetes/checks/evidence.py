@@ -189,8 +189,8 @@ def confirm(cluster: Cluster, statements: Sequence[str]) -> None:
         if subject not in (AUDIT, ENCRYPTION) or not words or len(words) > LONGEST or not words.isprintable():
             raise UsageError(
                 "--confirm names an unknown check, or has no valid text",
-                rule=f"--confirm must be {AUDIT}=TEXT or {ENCRYPTION}=TEXT, with one line of at most {LONGEST} "
-                "characters and no secret value",
+                rule=f"--confirm must be {AUDIT}=TEXT or {ENCRYPTION}=TEXT; TEXT says how you verified it, in one "
+                f"line of at most {LONGEST} characters, without a secret value",
                 remedy=f'for example --confirm {AUDIT}="control plane logging is on, ticket 12"',
                 code="confirmation-invalid",
             )
