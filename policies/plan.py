@@ -110,7 +110,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Finding:
-    """A property that breaks a rule, or is unknown, in one resource or the stack. A rule without findings is kept."""
+    """A property that breaks a rule, or is unknown, in one resource or the stack. A stack without
+    findings keeps a rule."""
 
     resource: str
     """URN of the resource, or of the stack."""

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import textstat
@@ -32,8 +33,6 @@ GENERATED = ("docs/reliability.md", "docs/settings.md", "docs/compliance/", "doc
 SENTENCE, EASE, README_EASE = 18, 45, 50
 # Minimal words of a string that is checked: a shorter one is a name or a value.
 WORDS = 3
-# A sampled message has more words than this: most shorter strings are parts of a message.
-MESSAGE = 5
 # Maximum words in all docstrings outside of tests.
 DOCSTRINGS = 50_000
 
@@ -51,9 +50,6 @@ UPSTREAM = re.compile(r"upstream|tests/unit/(broken|unusual)_stack_files")
 _REMARK = re.compile(
     r'(?:^|\s)#+ (?P<comment>.*)|"(?P<text>(?:[^"\\]|\\.)*)"|\b(?:name|description): (?P<plain>[^\s"].*)'
 )
-
-# Matches strings that are part of a query, a page or a script, and no messages to sample.
-_CODE = re.compile(r"[=|<>$]|^[#-]|\w\(|[,{(]$")
 
 
 def main() -> int:
@@ -205,21 +201,29 @@ def prose(page: str) -> str:
 
 
 def docstring_words() -> int:
-    return sum(len(text.split()) for text in docstrings())
+    return sum(len(text.split()) for _, text in docstrings())
 
 
-def docstrings() -> Iterator[str]:
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Yield the signature before each docstring, and the docstring."""
     for path in tracked("*.py"):
-        if "tests" not in path.parts:
-            statements = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Expr))
-            yield from (one.value for one in statements if isinstance(one, ast.Constant) and isinstance(one.value, str))
+        if "tests" in path.parts:
+            continue
+        source = path.read_text()
+        for node in ast.walk(ast.parse(source)):
+            body = getattr(node, "body", None)
+            for before, here in pairwise([node, *body] if isinstance(body, list) else []):
+                if isinstance(here, ast.Expr) and isinstance(here.value, ast.Constant) and text_of(here.value):
+                    lines = source.splitlines()[getattr(before, "lineno", 1) - 1 : here.lineno - 1]
+                    subject = " ".join(" ".join(lines).split()) or path.relative_to(ROOT).as_posix()
+                    yield subject, " ".join(text_of(here.value).split())
 
 
 def print_sample(draw: random.Random) -> None:
-    texts = [text for path in tracked("*.py") if "tests" not in path.parts for _, text in strings(path.read_text())]
+    rows = [line for line in (ROOT / "docs/messages.md").read_text().splitlines() if line.startswith("| `")]
     for title, number, drawn in (
-        ("docstrings", 100, [" ".join(text.split()) for text in docstrings()]),
-        ("messages", 40, [text for text in texts if len(text.split()) > MESSAGE and not _CODE.search(text)]),
+        ("docstrings", 100, [f"{subject}\n    {text}" for subject, text in docstrings()]),
+        ("messages", 40, rows),
         ("pages", 20, [path.relative_to(ROOT).as_posix() for path in pages()]),
     ):
         print(f"{title}:", *draw.sample(drawn, number), sep="\n")

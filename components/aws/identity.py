@@ -68,8 +68,8 @@ class AwsArgs(AwsIdentityArgs):
 
 
 class AwsIdentity(Component):
-    """A provider, unless `opts.provider` is set, and a dead-letter queue. Methods create the server's roles, which have
-    no access to secrets until a store's `publish`."""
+    """A provider, unless `opts.provider` is set, and a dead-letter queue. Methods create the server's roles; a store's
+    `publish` then grants them access."""
 
     account: AwsAccount
 

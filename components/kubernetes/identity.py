@@ -34,7 +34,7 @@ class KubernetesIdentityArgs:
     context: str | None = None
     """Context of the kubeconfig, for Pulumi and `secretops`; None means the current context."""
     stack: str | None = None
-    """Part of labels; by default the Pulumi stack's name."""
+    """Value of the label for the stack; by default the Pulumi stack's name."""
     oidc_provider: pulumi.Input[str] | None = None
     """ARN of the cluster's OIDC provider in AWS, for External Secrets on store aws."""
     oidc_issuer: pulumi.Input[str] | None = None

@@ -85,8 +85,8 @@ class Vault(Platform):
             raise pulumi.RunError(str(error))
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the commands that provide both logins and start the first tick. Return None in a cluster, where pods
-        have logins and a CronJob starts the tick."""
+        """Return the commands that give server and rotator a login and start the first tick; None in a cluster, where
+        pods have logins and a CronJob starts the tick."""
         assert isinstance(store := settings.store, VaultStore)
         if not isinstance(server := settings.server, LocalServer | SwarmServer):
             return None

@@ -80,7 +80,7 @@ class Names:
         return self.by_module.get((module, text.strip("/")), "")
 
     def without_region(self, text: str) -> str:
-        """Replace the stack's region in a text, so that a move to another region changes no statement."""
+        """Replace each region by REGION, so that statements do not differ only by region."""
         for region in self.regions:
             text = text.replace(region, "REGION")
         return text

@@ -100,7 +100,7 @@ def exit_code(statuses: list[SecretStatus]) -> ExitCode:
 
 
 def last_failure(session: Session, secret: Secret, current: Version | None) -> Entry | None:
-    """Return the last step of `secret` if it failed, and no later login or publish of the current version succeeded."""
+    """Return the last step if it failed, and the current version was not verified or published later."""
     last = session.journal.last(secret.name)
     good = [when for when in (current.published, current.verified) if when] if current else []
     return last if last and last.outcome != DONE and not any(when > last.time for when in good) else None

@@ -1,7 +1,7 @@
 """The base of stores that use a vendor's versions. Readers get the newest version, or the one with a label.
 
-One request publishes and delivers, so a current version is always delivered. After a crash the next run repeats the
-work after a delivery, such as deleting the replaced value.
+One request publishes and delivers, so a current version is always delivered. The next run
+repeats work after it that a crash interrupted, such as deleting the replaced value.
 """
 
 from __future__ import annotations

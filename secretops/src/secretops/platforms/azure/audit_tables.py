@@ -58,7 +58,7 @@ CLAIMED: Mapping[str, Column] = {
 
 
 def either(columns: Mapping[str, Column], *, where: str = "", others: Iterable[str] = ()) -> str:
-    """Return a Kusto query for the rows of both tables that match `where`, and for the rows of the queries `others`."""
+    """Return a Kusto query for the rows of both TABLES for which `where` is true, and of the queries `others`."""
     own, shared = TABLES
     conditions = {own: [where], shared: ['Category == "AuditEvent"', where]}
     branches = list(others)

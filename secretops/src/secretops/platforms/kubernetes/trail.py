@@ -50,7 +50,7 @@ NOBODY = "(not logged in)"
 
 
 class KubernetesAuditLog(TrailNames):
-    """The trail of one stack. The lines of a log must be read in their order, since a watch has two events."""
+    """The trail of one stack. The lines of a log must be in order, since a watch request has two: start and end."""
 
     log_format = "the API server's audit log, one event of audit.k8s.io/v1 per line"
 

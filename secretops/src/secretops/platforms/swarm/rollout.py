@@ -83,8 +83,8 @@ class Rollout:
         return {task["ID"] for task in self._failed_tasks(service)}
 
     def wait(self, wanted: list[ServiceSecret], *, is_new: bool, failed: set[str] | None = None) -> None:
-        """Wait until every running task has the list `wanted`. If `is_new`, also wait until a task has run for STEADY
-        seconds.
+        """Wait until every running task mounts the secrets `wanted`. If `is_new`, also wait until a task has run for
+        STEADY seconds.
 
         `failed`: the tasks that had failed before an update that was just sent; None if none was sent. Raises
         UpdateFailedError, UnreachableError; after a sent update also NeverRanError.

@@ -101,8 +101,8 @@ class VersionState:
 
 
 class VersionStateClient:
-    """Reads and writes the config with the version state. If `token` is set, raises LeaseLostError unless the lease has
-    that token."""
+    """Reads and writes the config that contains the VersionState. If `token` is set, raises LeaseLostError unless the
+    lease has that token."""
 
     def __init__(self, api: SwarmApi, location: Location) -> None:
         self.api, self.location = api, location

@@ -102,7 +102,7 @@ class State:
 
     @classmethod
     def of(cls, api: Api, path: str, pending_path: str) -> State:
-        """Return the state. Reads a document only if the metadata does not identify its writer."""
+        """Return the state of a secret. Reads its newest document only if the metadata does not identify the writer."""
         main = api.metadata(path) or EMPTY
         published = {name: _resolve_plan(api, path, main, each) for name, each in version_records(main).items()}
         state = cls(main, api.metadata(pending_path) or EMPTY, published)
