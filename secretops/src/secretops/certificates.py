@@ -174,7 +174,7 @@ def new_ca(common_name: str, *, seconds: int, now: datetime) -> tuple[str, str, 
 
 
 def sign(request: str, authority: str, key: str, *, seconds: int, now: datetime) -> SignedCertificate:
-    """Return a client certificate for `request`, valid for `seconds`, but no longer than its CA.
+    """Return a client certificate for `request`, valid for `seconds`, but at most until its CA expires.
 
     Uses only the name and the public key of the request. Raises ValueError for an invalid request or CA.
     """
@@ -273,7 +273,8 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
 
 
 def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Problem]:
-    """Yield problems of `own`, a readable certificate. It must permit use by a client, and if `alone`, no other use."""
+    """Yield problems of `own`, a readable certificate. It must permit client authentication; with `alone`, nothing
+    else."""
     if is_ca(own):
         yield Problem(
             "the certificate is a CA certificate", "a client certificate must not be a CA", code="certificate-is-ca"
@@ -386,7 +387,7 @@ def load_certificates(text: str) -> list[x509.Certificate]:
 
 
 def is_readable(certificate: x509.Certificate) -> bool:
-    """Return whether names and extensions can be parsed. The library parses them only when they are read."""
+    """Return whether a certificate's names and extensions can be parsed. The library parses them only on access."""
     try:
         return bool((certificate.subject, certificate.issuer, certificate.extensions))
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):

@@ -104,7 +104,8 @@ def reached(reach: Callable[[], object], healthy: Callable[[], str]) -> Result:
 
 
 def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: bool = False) -> Result:
-    """Compare this machine's clock with a server's. `ahead`: this machine's minus the server's; None if unknown."""
+    """Compare this machine's clock with a server's. `ahead`: this machine's time minus the server's; None if
+    unknown."""
     if ahead is None:
         return ok(f"unknown: answers of {server} have no date")
     if abs(ahead) <= MAX_SKEW:
@@ -117,8 +118,7 @@ def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: boo
 
 
 def undeclared_secrets(names: Sequence[str], what: str, delete: str) -> Result:
-    """Report secrets that are in the store but not in the manifest. `delete` is the command that deletes one of
-    them."""
+    """Report secrets that are in the store but not in the manifest. `delete` is the command that deletes one."""
     return attention(
         f"{', '.join(names)}: {what}", UNDECLARED_RULE, f"{delete}; or declare the secret in the stack file"
     )

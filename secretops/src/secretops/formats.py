@@ -71,8 +71,8 @@ _PATH_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 def parse_https_url(text: str, *, path: bool = False) -> str:
     """Return an https URL in lower case without a final slash. It must have no user, query, fragment or path.
 
-    If `path` is set, the URL may have a path and is returned unchanged, because token issuers are compared as text.
-    Raises ValueError.
+    With `path`, the URL may have a path and is returned unchanged, because token issuers are compared as text. Raises
+    ValueError.
     """
     if not (text.isascii() and text.isprintable()):  # urlsplit drops tabs and newlines
         raise ValueError("not ASCII")
@@ -169,5 +169,5 @@ VERSION_PREFIX = "SECRETOPS_VERSION_"
 
 
 def version_variable(secret: str) -> str:
-    """Return the name of the environment variable with the id of a reader's version of `secret`."""
+    """Return the environment variable that contains the id of a reader's version of `secret`."""
     return f"{VERSION_PREFIX}{secret.upper().replace('-', '_')}"

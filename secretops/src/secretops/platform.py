@@ -54,7 +54,7 @@ class OpenedStack(Protocol):
 
 
 class RemoteCommand(Protocol):
-    """Runs a secretops command where the values can be read."""
+    """Runs a secretops command on a machine that can read the values."""
 
     def __call__(
         self,
@@ -65,7 +65,7 @@ class RemoteCommand(Protocol):
         out: IO[bytes] | None = None,
         err: IO[bytes] | None = None,
     ) -> int:
-        """Run the command, and return its exit code. `supplied` is its standard input, and `files` are files by path.
+        """Run `command`, and return its exit code. `supplied` is its standard input; `files` maps paths to contents.
 
         The output goes to `out` and `err`. Raises StoreError, UnreachableError, UsageError.
         """
@@ -145,7 +145,7 @@ class Platform(ABC, Generic[Location]):
         return None
 
     def open_value_trail(self, stack: OpenedStack, secret: str, version: str) -> Trail:
-        """Return a trail of the readers of a value; version "" is the current one. Reads the value.
+        """Return a trail of the readers of a version's value; "" is the current version. Reads the value.
 
         Raises UsageError if the access log contains no hashes of values. Also raises WaitingError and StoreError.
         """
@@ -159,10 +159,10 @@ class Platform(ABC, Generic[Location]):
 
     @abstractmethod
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
-        """Return doctor's checks of the store. A check comes after those that it depends on."""
+        """Return doctor's checks of the store, each after those that it depends on. The repair `tick` runs a tick."""
 
     def confirm(self, location: Location, confirmations: Sequence[str]) -> None:
-        """Record confirmations by an operator, `check=words`, of facts that no check can read. Connects.
+        """Record facts that no check can read and an operator confirms, as `check=words`. Connects.
 
         Raises UsageError, StoreError, UnreachableError.
         """
@@ -195,7 +195,7 @@ class Platform(ABC, Generic[Location]):
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
         """Remove what prevents the platform's scheduler from rotating `secret`, and return what was done. Connects.
 
-        Each tick calls it, with the lease. Raises StoreError, UnreachableError.
+        Each tick calls it while it holds the lease. Raises StoreError, UnreachableError.
         """
         return []
 
@@ -217,7 +217,7 @@ class Platform(ABC, Generic[Location]):
         raise NotImplementedError
 
     def open_source(self, place: str) -> Source:
-        """Return the launcher's source for `place` in --from. Called only if the registry lists a source."""
+        """Return the launcher's source for `--from <scheme>:<place>`. Called only if the registry lists a source."""
         raise NotImplementedError
 
 

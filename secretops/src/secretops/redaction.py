@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class _Known:
-    """The texts to replace, indexed by the first characters of their encodings. Thread-safe."""
+    """The texts to replace in logs, indexed by the first characters of their encodings. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()

@@ -46,7 +46,7 @@ def begin() -> None:
 
 
 def end(code: int) -> int:
-    """Ignore further signals, and return the exit code of the finished command."""
+    """Ignore further signals. Return `code`, or 128 + the number of a signal that arrived earlier."""
     _Phase.code = code
     if _Phase.received is not None:
         _Phase.code = BASE + _Phase.received

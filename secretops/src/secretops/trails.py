@@ -64,15 +64,15 @@ class Trail(Protocol):
         """
 
     def names(self, secret: str) -> frozenset[str]:
-        """Return the names that the trail has for a secret, or another object of the stack; none if it is unknown."""
+        """Return the log's names of a secret or another object of the stack; none if it is unknown."""
 
     def known_names(self) -> Iterable[str]:
         """Return every name that `names()` can resolve."""
 
 
 class TrailNames:
-    """`by_secret`: a secret's name in the stack -> its names in the trail. `known`: all of the stack's names in the
-    trail, including those of other objects."""
+    """Names in an access log. `by_secret`: a secret's name in the stack -> its names in the log. `known`: names of all
+    the stack's objects in the log."""
 
     def __init__(self, by_secret: Mapping[str, frozenset[str]], known: Iterable[str]) -> None:
         self.by_secret, self.known = by_secret, frozenset(known)

@@ -1,7 +1,7 @@
-"""Start the embedded broker in the background, find it by its pid file, and stop it. A broker's home is the folder of
-its files.
+"""Start the embedded broker in the background, find it by its pid file, and stop it.
 
-A running broker locks its pid file. A pid in an unlocked file is stale, and receives no signal.
+A broker's home is the folder with its files. A running broker locks its pid file. A pid in an unlocked file is stale:
+its process receives no signal.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class EmbeddedBrokerError(SecretopsError): ...
 
 
 class Listener(StrEnum):
-    """The process that listens at the broker's address after a start."""
+    """Which process listens at the broker's address after a start."""
 
     STARTED = "started"  # this home's broker
     OURS = "ours"  # the broker of this home, which was running before
@@ -185,7 +185,7 @@ def is_listening(host: str, port: int) -> bool:
 
 
 def wait_until_free(host: str, port: int) -> bool:
-    """Wait for a broker to exit, which it does once its pid file is removed. Return whether the address is free."""
+    """Wait for a broker to exit after its pid file was removed. Return whether the address is free."""
     return _within(3 * server.OWNED_SECONDS, lambda: not is_listening(host, port))
 
 
@@ -252,7 +252,7 @@ def _spawn(home: Path, host: str, port: int) -> tuple[subprocess.Popen[bytes], i
 
 @contextmanager
 def _claimed(home: Path, address: str) -> Iterator[Callable[[], bool]]:
-    """Lock the pid file. Yield a function that returns whether the locked file is still the one at its path."""
+    """Lock the pid file. Yield a function that returns False once the file was deleted or replaced."""
     path = home / PID_FILE
     locked: list[int] = []
 

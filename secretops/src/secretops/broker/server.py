@@ -1,7 +1,7 @@
 """The embedded broker: MQTT 3.1.1 on loopback, with users, access rules and user commands.
 
-No change of its state contains an await. So no other task sees half of a change, and a message reaches every session or
-none.
+Code that changes the broker's state contains no await. So no other task sees half of a change, and a message reaches
+every session or none.
 """
 
 from __future__ import annotations
@@ -170,7 +170,8 @@ class EmbeddedBroker:
     async def _handle_packets(
         self, session: Session, connection: Connection, reader: StreamReader, silence: float | None
     ) -> None:
-        """Handle packets until DISCONNECT. Raises TimeoutError for a silent client, or one that does not read."""
+        """Handle packets until DISCONNECT. Raises TimeoutError if the client sends nothing for `silence` seconds, or
+        does not read."""
         while session.connection is connection:
             async with asyncio.timeout(silence):
                 kind, flags, body = await packets.read(reader, PACKET_BYTES)
@@ -286,7 +287,7 @@ def _hang_up(writer: StreamWriter) -> None:
 async def run(
     users: Users, host: str, port: int, *, on_listening: Callable[[], None], owned: Callable[[], bool]
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until `owned` returns False, which is called every OWNED_SECONDS.
+    """Serve until SIGTERM or SIGINT, or until `owned`, which is called every OWNED_SECONDS, returns False.
 
     Raises OSError if the address is in use.
     """

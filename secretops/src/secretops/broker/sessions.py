@@ -1,4 +1,4 @@
-"""Sessions of the embedded broker's clients, in memory and within limits."""
+"""Sessions of the embedded broker's clients, in memory, with size limits."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Session:
         return max((qos for each, qos in self.subscriptions.items() if packets.matches(each, topic)), default=None)
 
     def deliver(self, message: Message) -> None:
-        """Send or queue a message. Drops it beyond the limits, and logs the first drop."""
+        """Send or queue a message. Drop it if the queue is full, and log the first drop."""
         if message.qos == 0:
             if self.connection and not self.connection.is_slow:
                 self.connection.send(packets.published(message))
@@ -85,7 +85,7 @@ class Session:
             self._drops = self._drops and bool(self._waiting)
 
     def resume(self, connection: Connection) -> None:
-        """Attach `connection`: send unacknowledged messages again, then queued ones."""
+        """Use `connection` from now on. Send unacknowledged messages again, then queued ones."""
         self.connection = connection
         for packet_id, message in self._sent.items():
             if packet_id in self._released:

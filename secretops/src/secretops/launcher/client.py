@@ -65,8 +65,8 @@ _ACCEPTED = (MessageState.MQTT_MS_WAIT_FOR_PUBCOMP, MessageState.MQTT_MS_RESEND_
 
 
 class Owner(Protocol):
-    """The object that receives a client's events, mostly on the client's network thread. The client reconnects by
-    itself."""
+    """The receiver of a client's events, mostly on the client's network thread. It need not reconnect: the client
+    does."""
 
     listeners: dict[str, Callable[..., None]]
     own_listeners: dict[str, Callable[..., None]]
@@ -131,7 +131,7 @@ class RobustClient(mqtt.Client):
         return super().disconnect(reasoncode, properties)
 
     def close(self) -> None:
-        """Disconnect, then end the network thread. Both wait up to GOODBYE seconds."""
+        """Disconnect, then end the network thread. Each step waits up to GOODBYE seconds."""
         self.disconnect()
         if thread := self._thread:
             thread.join(GOODBYE)
@@ -241,12 +241,12 @@ class BrokerClient(RobustClient):
         return super().reconnect()
 
     def has_answer(self, seconds: float) -> bool:
-        """Wait for the connect to succeed or fail, for up to `seconds`. Return whether it did either."""
+        """Wait up to `seconds` for the connect to succeed or fail. Return whether it did."""
         with self._changed:
             return self._changed.wait_for(lambda: self._answered, seconds)
 
     def disconnect(self, reasoncode: ReasonCode | None = None, properties: Properties | None = None) -> MQTTErrorCode:
-        """Delete the report from the broker, then disconnect. Waits up to GOODBYE seconds for the broker."""
+        """Delete this server's report, then disconnect. Waits up to GOODBYE seconds for the broker."""
         with self._reporting:
             self._ending = True
             reported, self._report_again = self._report_again < math.inf, math.inf
@@ -262,18 +262,18 @@ class BrokerClient(RobustClient):
         return super().disconnect(reasoncode, properties)
 
     def close(self) -> None:
-        """Disconnect, and ignore later calls. Waits up to GOODBYE seconds, twice."""
+        """Disconnect, and ignore later calls. Waits up to 2 * GOODBYE seconds."""
         with self._transferring:
             self._closed = True
         super().close()
 
     def set_report(self, topic: str, text: str) -> None:
-        """Set the report. From the next `connect` on, a will deletes the report when the connection breaks."""
+        """Set this server's report. From the next `connect` on, an MQTT will deletes it when the connection breaks."""
         self._report = (topic, text)
         self.will_set(topic, b"", qos=1, retain=True)
 
     def publish_report(self) -> None:
-        """Publish the report now, and every REPORT_REFRESH seconds until `disconnect`."""
+        """Publish this server's report now, and every REPORT_REFRESH seconds until `disconnect`."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.MessageExpiryInterval = REPORT_EXPIRY
         with self._reporting:
@@ -282,7 +282,7 @@ class BrokerClient(RobustClient):
                 super().publish(*self._report, 1, True, properties if self.protocol == mqtt.MQTTv5 else None)
 
     def loop_misc(self) -> MQTTErrorCode:
-        """Publish a due report again. The network thread calls this at least once a second."""
+        """Publish the report again when due. The network thread calls this at least once a second."""
         if time.monotonic() >= self._report_again:
             self.publish_report()
         return super().loop_misc()

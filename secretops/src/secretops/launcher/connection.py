@@ -94,7 +94,7 @@ class BrokerConnection:
 
     @property
     def topics(self) -> dict[str, int]:
-        """Map each topic filter of a new session to its QoS."""
+        """Return a new session's topic filters, with the QoS of each."""
         requested = list(self._server.mqtt_subscriptions.items())  # copied: a tool may add one meanwhile
         of_tools = {topic: options["qos"] for topic, options in requested}
         return {ACTIONS: 0, **of_tools, **dict.fromkeys(self.own_listeners, OWN_QOS)}
@@ -102,7 +102,7 @@ class BrokerConnection:
     def patch_server(self) -> None:
         """Replace functions of the server, so that all of its MQTT clients are made here.
 
-        With use_tls, its tool mqtt_connect trusts only the system's CAs; its tool setup_mqtt_connection uses
+        With use_tls, the server's tool mqtt_connect trusts only the system's CAs; its tool setup_mqtt_connection uses
         MQTT_CA_CERT.
         """
         paho = ModuleType(mqtt.__name__)

@@ -34,7 +34,7 @@ _TURN, _QUIET_TURNS = 0.01, 10
 
 
 class CallsUnderWay:
-    """Calls in progress; idle streams do not count. Handlers run on another thread's event loop."""
+    """MCP calls in progress, without idle streams. Their handlers run on another thread's event loop."""
 
     def __init__(self) -> None:
         self._open: dict[anyio.CancelScope, asyncio.AbstractEventLoop] = {}

@@ -150,7 +150,7 @@ class BearerTokens:
 
     @property
     def any(self) -> bool:
-        """Return whether a token is required, even after its file was removed."""
+        """Return whether there is a token. Remains True after the token's file is removed."""
         return self._current is not None
 
     def use(self, value: Value | None) -> None:
@@ -202,7 +202,7 @@ class HttpOptions:
 def parse_http_options(
     transport: str, listen: str, allowed_hosts: Iterable[str], *, connection_tools: bool = False
 ) -> HttpOptions | None:
-    """Parse the options of a server. Return None for stdio, which has none. Raises UsageError."""
+    """Parse the HTTP options of `secretops run`. Return None for stdio. Raises UsageError."""
     if transport not in set(Transport):
         raise UsageError(
             f"--transport {transport!r}: unknown transport",

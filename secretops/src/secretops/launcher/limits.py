@@ -123,7 +123,7 @@ def close_overdue(connections: Collection[Any]) -> None:
 
 
 class BodyError(Exception):
-    """A request's body was not read. `status` is for the response, or None if the client has disconnected."""
+    """A request's body was not read. `status` is the HTTP status to send, or None if the client has disconnected."""
 
     def __init__(self, status: int | None) -> None:
         super().__init__(status)

@@ -1,7 +1,7 @@
 """Base of the sources that poll a store over a network, and read a value only after its version has changed.
 
-To start, a server needs only the secret `mqtt`. If the store refuses another secret, it is skipped, or its last value
-stays in use.
+To start, a server needs only the secret `mqtt`. If the store refuses any other secret, the server runs without it, or
+with its last value.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class StoredVersion:
 class PollingSource(DocumentSource):
     """A source that polls a store.
 
-    `requested` are the secrets of --from, all if empty; `name_of` returns a secret's name in the store. `every` is the
-    poll interval in seconds, varied by a tenth so that servers do not poll together.
+    `requested` are the secrets of --from; if empty, all are requested. `name_of` returns a secret's name in the store.
+    `every` is the poll interval in seconds, varied by a tenth so that servers do not poll together.
     """
 
     def __init__(
@@ -196,8 +196,7 @@ class PollingSource(DocumentSource):
             ) from None
 
     def _skip(self, secret: str, name: str, error: SecretopsError) -> None:
-        """Raise `error` if it concerns the whole store or a missing required secret; else warn once that this secret is
-        refused."""
+        """Raise `error` if it concerns the whole store, or a required secret without a value; else warn once."""
         in_use = secret in self._found
         if (secret == REQUIRED and not in_use) or isinstance(error, UnreachableError | UsageError):
             raise error

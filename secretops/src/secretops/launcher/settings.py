@@ -1,4 +1,4 @@
-"""The server's settings and values, from upstream's own variables (Secret Management Guide).
+"""Parse the server's settings and values from the variables that upstream documents (Secret Management Guide).
 
 MQTT_PROTOCOL, DO_AGENT_URL and SECRETOPS_VERSION_* are variables of the launcher.
 """

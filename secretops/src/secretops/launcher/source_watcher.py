@@ -48,8 +48,8 @@ T = TypeVar("T")
 
 
 def read_stable(source: Source, stopping: threading.Event) -> tuple[ServerSettings, str]:
-    """Return settings and fingerprint that belong together: both are read again if the source changes meanwhile. Raises
-    the errors of `read`."""
+    """Return settings and their fingerprint. Reads both again if the source changes meanwhile. Raises the errors of
+    `Source.read`."""
     for attempt in range(1, SETTLE_TRIES + 1):
         before = source.fingerprint()
         try:
@@ -238,7 +238,7 @@ class SourceWatcher:
         keep_polling(self._poll, self._source, self._stopping, self._state)
 
     def _poll(self) -> bool:
-        """Apply the source's version, unless it is in use, or was rejected and its pause has not ended."""
+        """Apply the source's version, unless it is in use, or was rejected and its next try is not due."""
         fingerprint = self._source.fingerprint()
         known = self._rejected if self._rejected and self._rejected.fingerprint == fingerprint else None
         if fingerprint == self._fingerprint:

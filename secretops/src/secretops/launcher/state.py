@@ -47,8 +47,7 @@ class LauncherState:
         self.versions, self.expires_at, self.waiting_for = dict(versions), expires_at, ()
 
     def versions_in_use(self) -> dict[str, str]:
-        """Return the versions in use. If a tool chose the broker or user, those of CONNECTION_SECRETS are not in
-        use."""
+        """Return the versions in use. Excludes CONNECTION_SECRETS if a tool chose the broker or user."""
         unused = CONNECTION_SECRETS if self.connection_by_tool() else frozenset()
         return {secret: version for secret, version in self.versions.items() if secret not in unused}
 
@@ -59,7 +58,7 @@ class LauncherState:
         self._poll_failed = True
 
     def is_followed(self) -> bool:
-        """Return whether the source is polled, even if it is unreadable at the moment."""
+        """Return whether polls of the source complete, even if it is unreadable at the moment."""
         return not self._poll_failed and time.monotonic() - self._last_poll < STALE_SECONDS
 
     def count(self, event: Event) -> None:

@@ -51,7 +51,7 @@ def keep_polling(poll: Callable[[], bool], source: Source, stopping: threading.E
 def wakeups(
     folders: Callable[[], Collection[Path]], stopping: threading.Event, *, every: float = POLL_SECONDS
 ) -> Iterator[None]:
-    """Yield when files in `folders()` may have changed, and after `every` seconds, until `stopping` is set."""
+    """Yield when files in `folders()` may have changed, at least every `every` seconds, until `stopping` is set."""
     warned: set[str] = set()
     while not stopping.is_set():
         watched = _inodes(folders, warned)

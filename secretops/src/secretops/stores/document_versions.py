@@ -30,7 +30,7 @@ Change = Callable[[Versions], Versions]
 
 def deliverable(versions: Versions, chosen: Version | None = None) -> list[Version]:
     """Return the versions whose values readers may already have: `chosen`, and those that are neither pending nor
-    retired. Any other delivered value is an edit."""
+    retired. Any other delivered value is a manual edit."""
     return [each for each in versions.living if each.stage is not Stage.PENDING or (chosen and each.id == chosen.id)]
 
 
@@ -143,7 +143,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         self._fence.check(True)
 
     def _deliver(self, secret: str, document: Read, now: datetime, chosen: Version | None = None) -> Read:
-        """Deliver the current version, and record when. A delivered value of `chosen` is not an edit."""
+        """Deliver the current version, and record when. A delivered value of `chosen` is not a manual edit."""
         current = document.versions.current
         if current is None or not self._write_delivery(secret, document, current, chosen, now) or current.published:
             return document
@@ -157,8 +157,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
     # Hooks, which a platform implements.
 
     def _writing(self) -> AbstractContextManager[None]:
-        """Exclude other writers during the block. Does nothing here: only a store without compare-and-swap overrides
-        it."""
+        """Exclude other writers during the block. Only a store without compare-and-swap overrides this."""
         return contextlib.nullcontext()
 
     @abc.abstractmethod

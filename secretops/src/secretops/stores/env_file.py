@@ -1,4 +1,4 @@
-"""A .env file with public lines of Pulumi, secret lines of the rotator, and lines of a person.
+"""A .env file with public lines that Pulumi writes, secret lines of the rotator, and lines of a person.
 
 python-dotenv parses it, as in the server. An update changes only the lines of its variables.
 """

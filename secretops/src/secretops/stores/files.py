@@ -1,4 +1,4 @@
-"""Files of secrets, which are written completely or not at all, and the layout of a dotenv store's folder."""
+"""Read and atomically write files of secrets. Defines the layout of a dotenv store's folder."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def os_error(path: Path, error: OSError) -> StoreError:
 def check_store(root: Path, *, secrets: bool = True) -> None:
     """Raise StoreError if `root` is missing, or if another account owns it or its folders, or may write to them.
 
-    Folders may be missing. Only `root` may be a symbolic link. `secrets`: also check the folders of versions, and the
-    owner of FILES.
+    Its folders may be missing. Only `root` may be a symbolic link. `secrets`: also check the folders of versions, and
+    the owner of FILES.
     """
     # Every access calls this: one lstat for each path, and no other call if all is fine.
     account = os.geteuid()
@@ -108,7 +108,7 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
 
 
 def stack_of(root: Path) -> str | None:
-    """Return the stack whose manifest is below `root`, or None."""
+    """Return the name of the stack whose manifest is below `root`, or None."""
     try:
         found = json.loads((root / MANIFEST).read_bytes())["stack"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -169,7 +169,7 @@ def write(path: Path, data: bytes, mode: int) -> None:
 
 
 def rename(path: Path, new: Path) -> None:
-    """Rename within the folder, atomically and durably. Raises StoreError."""
+    """Rename `path` within its folder, atomically and durably. Raises StoreError."""
     with os_errors(path):
         path.replace(new)
         _sync(path.parent)

@@ -41,7 +41,7 @@ class Timing:
 
     @property
     def trusted(self) -> float:
-        """Return how many seconds a holder may rely on a renewal (client-go's RenewDeadline is 10 of 15 s)."""
+        """Return how many seconds a holder may rely on a renewal: two thirds of `duration`, as client-go does."""
         return self.duration * 2 / 3
 
 
@@ -68,7 +68,7 @@ class LeaseRecord:
 
 @dataclass(frozen=True)
 class StoredLease:
-    """A record as it was read. `record` is None while the lease is free."""
+    """The lease's record as it was read. `record` is None while the lease is free."""
 
     record: LeaseRecord | None = None
     # The store's version of the record, which the next write must follow.
@@ -198,7 +198,7 @@ def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[HeldLease]:
 
 @contextlib.contextmanager
 def renewing(held: HeldLease, timing: Timing) -> Iterator[None]:
-    """Renew the lease during the block, then release it. Errors of both are logged, and not raised."""
+    """Renew the lease during the block, then release it. Logs errors of either, and raises none."""
     over = threading.Event()
 
     def keep_renewing() -> None:
@@ -252,8 +252,8 @@ class LeaseWatcher:
     def has_expired(self, record: LeaseRecord, *, sent: float) -> bool:
         """Return True if the record has not changed for its duration; else sleep until the next poll, and return False.
 
-        The time is measured from the arrival of the first record to `sent`, the `time.monotonic` at which `record` was
-        requested. Raises LeaseHeldError if the record has changed.
+        Measures from the arrival of the first record to `sent`, the `time.monotonic` at which `record` was requested.
+        Raises LeaseHeldError if the record has changed.
         """
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()

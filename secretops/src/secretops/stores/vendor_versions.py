@@ -1,7 +1,7 @@
 """The base of stores that use a vendor's versions. Readers get the newest version, or the one with a label.
 
-One request publishes and delivers, so a current version is always delivered. The next run
-repeats work after it that a crash interrupted, such as deleting the replaced value.
+One request publishes and delivers, so a current version is always delivered. If a crash interrupts later work, such as
+deleting the replaced value, the next run repeats it.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:
-        """Return a value. Does not read it from the vendor's version `but`. Raises NotFoundError."""
+        """Return the value of `version`. Does not read the vendor's version `but`. Raises NotFoundError."""
 
     @abc.abstractmethod
     def _is_delivered(self, secret: str, state: State) -> bool: ...
@@ -230,7 +230,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:
-        """Record the times, except those that are None."""
+        """Record `times` of `version`, except those that are None."""
 
     @abc.abstractmethod
     def _discard(self, secret: str, state: State, pending: Version) -> None: ...

@@ -89,11 +89,12 @@ class Connection:
         self._wait_for_answer(number, doing)
 
     def publish(self, topic: str, payload: str) -> None:
-        """Publish, and wait for the acknowledgement (QoS 1). A 3.1.1 broker also acknowledges a dropped message."""
+        """Publish, and wait for the acknowledgement (QoS 1). An MQTT 3.1.1 broker also acknowledges messages it
+        drops."""
         self._wait_for_answer(self._client.publish(topic, payload, qos=1).mid, f"publishing to {topic}")
 
     def receive(self, wanted: Callable[[MQTTMessage], T | None], *, within: float | None = None) -> T | None:
-        """Return the first result of `wanted` that is not None; None after `within` seconds (default: the deadline)."""
+        """Return the first non-None result of `wanted`; None after `within` seconds (default: the deadline)."""
 
         def take() -> T | None:
             while self._inbox:
@@ -270,8 +271,8 @@ class Connection:
 
 
 def _check_embedded(broker: Broker) -> None:
-    """Raise an error unless the stack's embedded broker listens there: no other process may get a password that is sent
-    without TLS."""
+    """Raise an error unless the stack's embedded broker listens at `broker`'s address: no other process may get a
+    password that is sent without TLS."""
     from secretops.broker.process import loopback, running
 
     address, home = f"{broker.host}:{broker.port}", Path(broker.home or "")

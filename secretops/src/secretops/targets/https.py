@@ -67,7 +67,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass
 class TimeBudget:
-    """The seconds left for all requests of one operation, and for each response. `sleep` waits between requests."""
+    """The seconds left for all requests of an operation (`left`), and for each response (`each`)."""
 
     left: float = ALL_SECONDS
     each: float = ANSWER_SECONDS

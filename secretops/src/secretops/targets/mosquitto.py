@@ -168,10 +168,10 @@ def _client(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
-    """Return the users that may publish below `tree`. None if anonymous clients may, or if all users may by default.
+    """Return the users that may publish below `tree`; None if anonymous clients may, or all users by default.
 
     `access`: answers to listClients, listGroups, listRoles (verbose), getDefaultACLAccess and getAnonymousGroup. Raises
-    KeyError, TypeError, AttributeError if one is invalid.
+    KeyError, TypeError, AttributeError if an answer is invalid.
     """
     if any(entry["allow"] for entry in access["acls"] if entry["acltype"] == SEND):
         return None
@@ -187,7 +187,7 @@ def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
 
 
 def may_publish(entries: Iterable[Mapping[str, Any]], tree: str) -> bool:
-    """Return whether a role with these entries may publish to a topic below `tree`, which has no wildcard.
+    """Return whether a role with these ACL entries may publish below the topic `tree`, which has no wildcard.
 
     The matching entry with the highest priority decides (Mosquitto's plugins/dynamic-security/README.md).
     """

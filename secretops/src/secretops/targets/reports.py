@@ -128,7 +128,7 @@ def publish_hint(broker: Broker, credential: Value, hint: Hint) -> None:
 
 
 def parse_hint(payload: bytes | bytearray) -> Hint | None:
-    """Parse a hint. Return None if it is invalid: any user with the right to publish there can write it."""
+    """Parse a hint. Return None if it is invalid, since any user with the right to publish can forge hints."""
     if len(payload) > LONGEST_HINT:
         return None
     try:

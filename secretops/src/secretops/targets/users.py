@@ -61,8 +61,8 @@ class BrokerUsers:
             )
 
     def _probe_topic(self) -> str | None:
-        """Return a topic for a test message, or None if all topics begin with $. A filter with a wildcard is preferred,
-        since it allows a topic that nobody uses."""
+        """Return a topic for a test message, or None if all the broker's topics begin with $. Prefers a filter with a
+        wildcard, since it allows a topic that nobody uses."""
         plain = [each for each in self._broker.topics if not each.startswith("$")]
         if not plain:
             return None
