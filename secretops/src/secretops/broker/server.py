@@ -56,10 +56,10 @@ class Action(Enum):
 
 
 def is_allowed(user: User | None, action: Action, topic: str) -> bool:
-    """Return whether `user` may access a topic or a filter, by the rules of a new Coreflux broker.
+    """Return whether `user` may publish or subscribe to `topic`, by a Coreflux broker's default rules.
 
     Topics without a leading $ are open to all users. A user with `may_command` may publish to COMMAND_TOPIC and read
-    OUTPUT_TOPIC. Every user may read descriptions of actions, as the MCP server does. All other topics are readable
+    OUTPUT_TOPIC. Every user may read descriptions of actions, which the MCP server needs. All other topics are readable
     with the flag SYSTEM_CONFIGURATION.
     """
     if user is None:

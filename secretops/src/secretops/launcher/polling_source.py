@@ -91,12 +91,12 @@ class PollingSource(DocumentSource):
         self._refused: dict[str, tuple[str, float]] = {}
 
     def revision(self, name: str) -> str | None:
-        """Return a text that changes with the current version, or None if there is none. Reads no value. Raises a
+        """Return a text that changes with the secret's current version, or None without one. Reads no value. Raises the
         store's errors."""
         raise NotImplementedError
 
     def fetch(self, name: str, revision: str) -> StoredVersion | None:
-        """Return the current version, or None if it is empty. Raises a store's errors."""
+        """Return the current version, or None if it is empty. Raises the store's errors."""
         raise NotImplementedError
 
     def variables(self) -> Mapping[str, str]:
@@ -209,7 +209,7 @@ class PollingSource(DocumentSource):
 
 
 def parse_version(name: str, version: str, text: str) -> StoredVersion | None:
-    """Parse a value. Return None if the text is empty. Raises StoreError."""
+    """Parse a version's JSON. Return None if `text` is empty. Raises StoreError."""
     try:
         found = json.loads(text) if text else {}
     except (ValueError, RecursionError):

@@ -157,8 +157,10 @@ class DocumentSource(Source):
         self._pem: Path | None = None
 
     def variables_of(self, document: Document) -> Mapping[str, str]:
-        """Return the variables for `document`. Writes PEM to private files, because Python's ssl reads keys only from
-        files."""
+        """Return environment variables with the values of `document`.
+
+        Writes PEM to private files, because Python's ssl reads keys only from files.
+        """
         found = dict(self._public)
         for secret, fields in FIELDS.items():
             values = document.get(secret, {})

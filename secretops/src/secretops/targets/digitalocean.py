@@ -54,7 +54,7 @@ class _Page(BaseModel):
 
 
 class DigitalOceanAgent:
-    """One agent's keys. `admin` returns its owner's token, and is called for each request."""
+    """One agent's keys. `admin` returns the agent owner's token for each request."""
 
     def __init__(self, agent: OwnedAgent, *, admin: Callable[[], Value], budget: TimeBudget | None = None) -> None:
         self._agent, self._admin, self._budget = agent, admin, budget or TimeBudget()
