@@ -1,7 +1,7 @@
 """Generate the flat program: a stack's resources and outputs as literals, one after another, without components.
 
-It has the resources that the shipped program registers under mocks. tests/unit/test_flat_programs.py runs it and
-compares them. An input that is another resource's output becomes a literal and a `depends_on`. This is faster, so the
+It has the resources that the shipped program registers under Pulumi's mocks; tests/unit/test_flat_programs.py compares
+both programs. An input that is another resource's output becomes a literal and a `depends_on`, which is faster. So the
 comparison favors the flat program.
 """
 
@@ -22,7 +22,7 @@ FOLDER = f"pulumi-python:dynamic/{PROJECT}:Folder"
 
 
 def flat_program(deployed: Deployed) -> str:
-    """Return the source of the flat program. `deployed` is a run of the shipped program under mocks."""
+    """Return the source of the flat program. `deployed` records a run of the shipped program under mocks."""
     resources = {name: one for name, one in deployed.resources.items() if not one.type.startswith(COMPONENT)}
     packages = {_class(one.type).partition(".")[0] for one in resources.values()}
     return "\n".join([

@@ -1,4 +1,4 @@
-"""Compare the launcher with the upstream server alone: the effect of changes on users, and the cost of each form."""
+"""Compare the launcher with the upstream server alone: how changed secrets affect users, and what each costs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Run:
 
 @dataclass
 class Cost:
-    """The cost of one form of the server. Each list has an entry per start."""
+    """The cost of one entry of FORMS. Each list has an item per server start."""
 
     start: list[float] = field(default_factory=list)  # Seconds until a publish was answered with success.
     memory: list[float] = field(default_factory=list)  # Resident MiB after the calls.

@@ -35,7 +35,8 @@ Runs = list[tuple[float, float, float]]
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """Measure on a stack with its own broker port. The packages are in uv's cache, and Pulumi is already built."""
+    """Measure each command on a stack with its own broker port. Pulumi is already built, and uv's cache has all
+    packages."""
     kind = "    kind: embedded\n"
     text = (ROOT / "Pulumi.dev.yaml").read_text().replace(kind, f"{kind}    port: {free_port()}\n")
     clone = new_clone(folder / "clone", {"Pulumi.dev.yaml": text})

@@ -48,7 +48,7 @@ MOST, MOST_OF_MANY, MANY = 1.2, 1.1, 45
 
 @dataclass(frozen=True)
 class Place:
-    """The folder, variables and provider with which a stack's programs run."""
+    """The folder, environment variables, kubeconfig context and provider of a stack's programs."""
 
     home: Path  # A folder, with Pulumi's plugins in home/plugins.
     variables: Mapping[str, str] = field(default_factory=dict)  # with which a program finds its provider

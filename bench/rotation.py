@@ -110,7 +110,7 @@ def test_kubernetes(
 
 
 def timed(stack: Stack, record: Record) -> None:
-    """Rotate mqtt repeatedly, while two readers read it and log in."""
+    """Rotate the secret `mqtt` repeatedly, while two readers read it and log in."""
     stack.rotate()
     seconds = []
     with Readers(stack, count=2) as readers:
@@ -133,7 +133,7 @@ def timed(stack: Stack, record: Record) -> None:
 
 @contextmanager
 def _counted(store: type) -> Iterator[dict[str, int]]:
-    """Count this thread's calls of secretops' functions, and of `store`'s method `versions`."""
+    """Count this thread's calls of functions in secretops, and of the method `versions` of `store`."""
     counts, package = {"calls": 0, "reads": 0}, str(Path(secretops.__file__).parent)
 
     def count(frame: FrameType, event: str, _argument: object) -> None:

@@ -1,7 +1,7 @@
 """The end of `make up` on dev: start the broker, rotate due secrets, show the status.
 
-`.venv/bin/python -m tools.after_up STACK` runs each command in a fork, so that imports and manifest are read once. Exit
-code: that of the first failed command; 3 (succeeded; action needed) is not a failure.
+`.venv/bin/python -m tools.after_up STACK` runs each command in a fork of one process, which imports the modules and
+fetches the manifest only once. Exit code: that of the first failed command; 3 (action needed) is not a failure.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Write the arguments of CorefluxSecrets as types, from the models of a stack file.
+"""Generate types for the arguments of CorefluxSecrets, from the models of a stack file.
 
-components/arguments.py, for Python, has a union of TypedDicts for each section. Pulumi's component analyzer has no
-unions. So package/plugin/sections.py has a component per kind of store, and one TypedDict for all kinds of each other
-section.
+For Python programs, components/arguments.py has a union of TypedDicts per section. Pulumi's component analyzer, which
+reads package/plugin/sections.py, has no unions. So there, each kind of store has a component, and each other section
+has one TypedDict for all its kinds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ docs/settings.md has the default and the rule of each key.
 
 
 class Writer:
-    """Writes the types of a module. `self.found` is name -> source, in order of definition."""
+    """Writes the types of a module. `self.found` maps their names to their sources, in order of definition."""
 
     sequence, mapping, suffix = "Sequence", "Mapping", "Dict"
 
@@ -105,7 +105,8 @@ class Writer:
         return f"Literal[{', '.join(f'{chr(34)}{entry}{chr(34)}' for entry in entries)}]"
 
     def sections(self, store: str, written: dict[str, str]) -> list[tuple[str, str, str]]:
-        """Return the entries for all sections. `written` maps each section that has kinds to its type."""
+        """Return name, type and description of each section. `store` and `written` are the types of sections with
+        kinds."""
         every = {"store": store, **written}
         every["rotation"] = self.model(Rotation)
         every["secrets"] = f"{self.mapping}[str, {self.model(DeclaredSecret)}]"
@@ -119,7 +120,7 @@ class Writer:
 
 
 class PluginWriter(Writer):
-    """Writes the types for the plugin, with enums instead of literals, and with the types list and dict."""
+    """Writes the types for the plugin: with enums, lists and dicts instead of literals, sequences and mappings."""
 
     sequence, mapping, suffix = "list", "dict", ""
 

@@ -1,4 +1,4 @@
-"""npm packages for Azure's tests: Azurite, and Microsoft's description of Key Vault.
+"""npm packages for Azure's tests: Azurite, and Microsoft's OpenAPI description of Key Vault.
 
 Azurite is the newest version for Node.js 20.
 """

@@ -1,4 +1,4 @@
-"""Generate docs/compliance and its evidence: the rules applied to every shipped stack file, under mocks."""
+"""Generate docs/compliance and its evidence: results of the policies for every shipped stack file, under mocks."""
 
 from __future__ import annotations
 

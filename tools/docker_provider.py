@@ -1,8 +1,8 @@
-"""Build Pulumi's provider for Docker, for Swarm stacks, from Go modules. It is in no package registry.
+"""Build Pulumi's provider for Docker, for Swarm stacks, from Go modules, because it is in no package registry.
 
-It needs an internal package of the Terraform provider that it bridges. So the build adds a folder `upstream` with that
-provider's sources, and with a package that exports the internal one. To change a version, edit go.mod, then run `python
--m tools.docker_provider`, which tidies it.
+The provider imports an internal package of the Terraform provider that it bridges. So the build adds a folder
+`upstream` with the Terraform provider's sources, and with a package that exports the internal one. To change a version,
+edit go.mod, then run `python -m tools.docker_provider`, which tidies go.mod.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Microsoft's Kusto parser from npm, which checks queries, and the names in them against the columns of tables.
+"""Check Kusto queries with Microsoft's parser from npm: their syntax, and their names against the columns of tables.
 
-It runs no query.
+No query runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Parsed:
 
 
 def is_there() -> bool:
-    """Return whether the locked version is completely installed."""
+    """Return whether the lock file's version is completely installed."""
     # npm's lock file is copied last.
     locked, installed = _LOCKED / _FILES[-1], _INSTALLED / _FILES[-1]
     return installed.is_file() and installed.read_bytes() == locked.read_bytes() and shutil.which("node") is not None

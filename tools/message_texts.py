@@ -1,4 +1,4 @@
-"""Find the texts that a variable can have where an error is created. They come from assignments, loops over literals,
+"""Find the texts that the variables in an error message can have. They come from assignments, loops over literals,
 arguments of callers, and constants. Texts that are only known at run time are missing."""
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Scope:
 
 @cache
 def modules() -> dict[Path, ast.Module]:
-    """Return the parsed modules with messages."""
+    """Parse the modules that may create errors."""
     return {path: ast.parse(path.read_text()) for path in tracked("components/*.py", "secretops/src/*.py")}
 
 
@@ -117,7 +117,7 @@ def _calls() -> dict[str, list[tuple[Scope, ast.Call, Blocks]]]:
 
 
 def capitals(name: str) -> str:
-    """Return a variable's name in capitals, as a placeholder in a text."""
+    """Return a placeholder: a variable's name in capitals."""
     return name.strip("_").replace("_", " ").upper()
 
 
@@ -176,7 +176,7 @@ def _placeholder(node: ast.expr) -> str:
 def _shown(
     nodes: Mapping[str, ast.expr | None], known: Mapping[str, str], names: Container[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield each name whose text is known, and the text."""
+    """Yield each of `names` whose node has a known text, and the text."""
     for name, node in nodes.items():
         text = shown(node, known)
         if name in names and (text or (isinstance(node, ast.Constant) and node.value == "")):
@@ -240,8 +240,8 @@ def _of_module(path: Path) -> dict[str, ast.expr]:
 
 
 def _assigning(scope: Scope, at: ast.AST, blocks: Blocks, name: str) -> tuple[int, ...]:
-    """Return the indexes of the assignments of `name` that a node can see: the last one that certainly runs before it,
-    and the later ones that may."""
+    """Return the indexes of the assignments of `name` that may have set its value at a node: the last one that
+    certainly runs before it, and the later ones that may."""
     found: list[int] = []
     for index, one in enumerate(scope.assignments):
         if name in one.values and one.line < getattr(at, "lineno", 0) and not _excludes(one.blocks, blocks):

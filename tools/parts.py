@@ -135,7 +135,7 @@ def install_packages(*, must: bool) -> None:
 
 @contextlib.contextmanager
 def no_service_starts() -> Iterator[None]:
-    """Prevent packages from starting services while the block runs. An existing policy is not changed."""
+    """Prevent packages from starting services while the block runs. Another policy-rc.d is not changed."""
     if POLICY.exists() and POLICY.read_text() != OURS:  # from an earlier set-up that was killed
         yield
         return

@@ -1,8 +1,8 @@
-"""`python -m tools.release [TAG]`: build the files of a release in dist/release, from the commit that is checked out.
+"""`python -m tools.release [TAG]`: build the files of a release in dist/release, from the checked-out commit.
 
-They are the wheels, the package of the Lambda functions, the notes and SHA256SUMS. The same commit has the same bytes
+They are the wheels, the package of the Lambda functions, the notes and SHA256SUMS. Builds of a commit are identical
 everywhere: tools/wheels/build.txt pins the build tools, and the time in the files is the commit's
-(https://reproducible-builds.org/specs/source-date-epoch/). With TAG, version and changelog must agree with it. Exit
+(https://reproducible-builds.org/specs/source-date-epoch/). With TAG, the version and the changelog must match it. Exit
 codes: 0 built; 1 a step failed; 2 TAG cannot be released.
 """
 

@@ -3,7 +3,7 @@
 Python packages come from uv's export of uv.lock, with hashes (https://docs.astral.sh/uv/concepts/projects/export/),
 Debian packages from dpkg in the image, and the upstream server from its commit. The container has no network.
 
-Exit codes: 0 written; 1 a step failed, which is printed with its remedy.
+Exit codes: 0 written; 1 a step failed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Set up this clone: uv, the project's environment, the pinned Pulumi. `python3 tools/setup.py`.
 
 Everything goes into ignored folders of the clone, and built binaries into the user's cache. A second run repeats
-nothing. It needs only Python's standard library. Exit codes: 0 ready; 1 a step failed (printed with its last lines and
-the remedy); 2 wrong arguments or a wrong stack file.
+nothing. It needs only Python's standard library. Exit codes: 0 ready; 1 a step failed; 2 wrong arguments or a wrong
+stack file.
 """
 
 from __future__ import annotations

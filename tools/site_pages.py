@@ -59,7 +59,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:  # noqa: ARG001
-    """Return the page's Markdown, with its links rewritten for the site, and its lists indented."""
+    """Rewrite the links of a page for the site, and indent its lists."""
     at = next((source for source, name in OUTSIDE.items() if name == page.file.src_uri), f"docs/{page.file.src_uri}")
 
     def in_site(link: re.Match[str]) -> str:
@@ -83,7 +83,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 
 
 def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:  # noqa: ARG001
-    """Return the page's HTML, with the name of its column on each cell of a table."""
+    """Add its column's name to each table cell."""
     return TABLE.sub(lambda table: name_cells(table.group()), html)
 
 

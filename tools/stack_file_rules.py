@@ -1,8 +1,8 @@
 """Cross-field rules of a stack file that JSON Schema can express, as lines `conditions => requirement`.
 
-A condition or requirement is a key of a section. A key alone must be set, and a key after `!` must not be set. A test
-may follow the key. `: A|B` means one of these. `~ A|B` means one of these or not set, `>= N` at least N or not set, and
-`=~ REGEX` a text that matches or not set. `{}` means that the key matches another schema.
+A condition or requirement is a key of a section. `KEY` must be set, and `!KEY` must not be set. `KEY: A|B` must be one
+of these. Other tests also allow a KEY that is not set: `KEY ~ A|B` (one of these), `KEY >= N` (at least N), `KEY =~
+REGEX` (matches), and `KEY {}` (matches another schema).
 """
 
 from __future__ import annotations
@@ -162,7 +162,8 @@ def rules() -> Iterator[dict[str, Any]]:
 
 
 def names_of_secrets() -> dict[str, Any]:
-    """Return a schema of the section `secrets`. It excludes names and variables that are in use elsewhere."""
+    """Return a schema of the section `secrets`. It excludes reserved names, and fields whose environment variables the
+    server already reads."""
     prefixes = [prefix.lower().replace("_", "(-|$)") for prefix in RESERVED_PREFIXES]
     taken: dict[str, list[str]] = {}
     for variable in sorted({variable.removesuffix("_FILE") for variable in SERVER_VARIABLES}):

@@ -1,7 +1,7 @@
 """docs/stack-file.schema.json: the JSON Schema of a stack file, for editors and validators.
 
-Keys, types and descriptions are those of docs/settings.md. A rule that JSON Schema cannot express is left out. So the
-schema accepts every valid file, and some files that `make up` refuses.
+Keys, types and descriptions are those of docs/settings.md. The schema lacks rules that JSON Schema cannot express. So
+it accepts every valid file, and some files that `make up` refuses.
 """
 
 from __future__ import annotations

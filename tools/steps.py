@@ -72,7 +72,8 @@ class Running:
 
     @contextlib.contextmanager
     def signs_of_life(self, counts: str) -> Iterator[None]:
-        """Print elapsed time and the number of lines every SHOW_EVERY seconds, while the block runs."""
+        """Print elapsed time and the number of output lines (`counts`) every SHOW_EVERY seconds, while the block
+        runs."""
         started, ended = time.monotonic(), threading.Event()
 
         def show() -> None:

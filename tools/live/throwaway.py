@@ -1,4 +1,4 @@
-"""The throwaway copy of a stack: a development stack with its own name, places and state, which can be removed as a
+"""The throwaway copy of a stack: a development stack with its own name, locations and state, which can be removed as a
 whole."""
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Throwaway:
 
     @property
     def client(self) -> dict[str, str]:
-        """Return the stack file's region and context, each "" if not set. The platform's client needs them."""
+        """Return the stack file's region and context for the platform's client, each "" if not set."""
         config = self._document["config"]
         return {"region": config["store"].get("region") or "", "context": config["server"].get("context") or ""}
 

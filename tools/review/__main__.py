@@ -1,7 +1,6 @@
 """`python -m tools.review`: the commands for the jobs in .github/workflows.
 
-Exit codes: 0 done; 1 a step failed (printed with its remedy), a preview failed, a rule is broken, or a stack has
-drifted; 2 wrong arguments.
+Exit codes: 0 done; 1 a step or a preview failed, a rule is broken, or a stack has drifted; 2 wrong arguments.
 """
 
 from __future__ import annotations

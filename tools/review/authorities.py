@@ -1,7 +1,7 @@
 """Provide the CA certificate of a stack file's `ca_file` on a machine that lacks it.
 
-`.ci/ca/STACK.crt` may contain the certificate. Otherwise a preview that is compared with another preview uses a
-generated certificate. A preview that is compared with a state would report that as a change, so it fails instead.
+`.ci/ca/STACK.crt` may contain the certificate. Without that file, a preview that is compared with another preview uses
+a generated certificate. A preview against Pulumi's state would report this as a change, so it fails instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ FOLDER = ".ci/ca"
 
 
 def with_its_own(text: str, root: Path, stack: str, folder: Path, *, beside_a_state: bool = False) -> str:
-    """Return a stack file's text, with the path of an existing certificate in `ca_file`. Raises SetupError."""
+    """Return a stack file's text, with the path of an existing certificate in `ca_file`. `beside_a_state` forbids a
+    generated certificate. Raises SetupError."""
     named = _CA_FILE.search(text)
     if not named or _place(named).exists():
         return text

@@ -64,7 +64,7 @@ CONDITIONS = {
 
 @dataclass(kw_only=True)
 class Row:
-    """Changes that differ only in the resource."""
+    """A row for changes that differ only in the resource."""
 
     risk: Risk
     stack: str

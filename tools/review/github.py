@@ -75,7 +75,7 @@ class GitHub:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The run of the preview, from the event `workflow_run`."""
+    """The workflow run of the preview, from the event `workflow_run`."""
 
     id: int
     commit: str

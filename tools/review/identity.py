@@ -22,7 +22,8 @@ SECONDS = 30
 
 
 def take(environment: dict[str, str], folder: Path) -> bool:
-    """Write the token for AWS_ROLE_ARN, and set its variables. Return whether there is a token. Raises SetupError.
+    """Write the token for AWS_ROLE_ARN to a file, and set VARIABLES. Return whether there is a token. Raises
+    SetupError.
 
     A token is valid for minutes, so it is fetched before each command.
     """

@@ -1,7 +1,7 @@
 """Preview the stacks of a clone. Environment variables choose a Pulumi backend. If its state has the stack, the preview
 is against that state.
 
-Otherwise it is compared with a preview of the base commit. Nothing is deployed, and stack files are copied.
+Otherwise it is compared with a preview of the base commit. Nothing is deployed. Previews use copied stack files.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ class Clone:
         return Provider.RENDERED if stack and self.missing(stack) else Provider.OWN
 
     def judged(self, stack: str, text: str) -> tuple[int, int, tuple[Broken, ...]]:
-        """Judge the events of a preview. Return the number of kept rules, the number of rules that cannot be judged
-        yet, and the broken rules.
+        """Apply the policies to the events of a preview. Return the number of passed rules, the number of rules that
+        cannot be judged yet, and the broken rules.
 
         Raises SetupError.
         """

@@ -93,7 +93,7 @@ class Effect(StrEnum):
 
 
 class Conditions(StrEnum):
-    """Whether a statement has conditions other than on principals."""
+    """Whether a statement has conditions, apart from those on principals."""
 
     NONE = ""
     SOME = "some"

@@ -12,7 +12,7 @@ _ROW = re.compile(r"\| `([a-z_.]+)` \| [^|]* \| ([^|]*) \|")
 
 @cache
 def rules() -> dict[str, str]:
-    """Map the path of each setting to its rule, or to "" if kinds of its section have different rules."""
+    """Map each setting's path to its rule, or to "" if the rule depends on the section's kind."""
     found: dict[str, set[str]] = {}
     section = ""
     for line in (ROOT / "docs/settings.md").read_text().splitlines():

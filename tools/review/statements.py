@@ -36,7 +36,8 @@ _CAPABILITIES = re.compile(r"capabilities\s*=\s*\[([^\]]*)\]")
 
 
 class Atom(NamedTuple):
-    """An action of a principal on a resource. A term is as in the plan, or `=` and a word; see `Names.words`."""
+    """An action of a principal on a resource. Each of them is a text from the plan, or `=` and a word (see
+    `Names.words`)."""
 
     effect: Effect
     action: str
@@ -48,7 +49,7 @@ class Atom(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Names:
-    """The plan's names of resources, by their names on the platform."""
+    """Maps the names of resources on their platform to their names in the plan."""
 
     by_module: Mapping[tuple[str, str], str]
     words_known: frozenset[str]
@@ -86,7 +87,7 @@ class Names:
         return text
 
     def words(self, term: str) -> str:
-        """Return a term in the vocabulary: the plan's name for an ARN, or a general word."""
+        """Return a term in the vocabulary, such as the plan's name for an ARN."""
         if term == ALL or SERVICE.fullmatch(term):
             return term
         # A policy document may contain such text, too.

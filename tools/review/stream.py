@@ -72,8 +72,8 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Preview:
-    """The content of a preview. `secrets` has the names of the stack's secrets; None if it failed before they were
-    known."""
+    """The content of a preview. `secrets` has the names of the stack's secrets; None if the preview failed before they
+    were known."""
 
     resources: Mapping[str, Planned]
     failed: bool
@@ -253,8 +253,8 @@ def _places(before: Inputs, after: Inputs) -> dict[str, str]:
 
 
 def _follows(before: Any, after: Any, places: Mapping[str, str]) -> bool:
-    """Return whether an input only becomes unknown, or changes only by `places`, texts that a provider's move
-    replaces."""
+    """Return whether an input only becomes unknown, or changes only by `places`: old -> new text, such as a provider's
+    region."""
     if isinstance(before, dict) and isinstance(after, dict):
         return before.keys() == after.keys() and all(_follows(before[key], after[key], places) for key in before)
     if isinstance(before, list) and isinstance(after, list):

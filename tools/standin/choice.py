@@ -30,7 +30,7 @@ class UnknownModeError(Exception): ...
 
 
 def mode(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the value of VARIABLE, or "". Raises UnknownModeError."""
+    """Return the value of the environment variable STANDIN, or "". Raises UnknownModeError."""
     chosen = environment.get(VARIABLE, "")
     if chosen and chosen not in MODES:
         meanings = "; ".join(f"{name}: {meaning}" for name, meaning in MODES.items())
@@ -51,7 +51,7 @@ class Choice:
 
 
 def choose(credentials: str) -> Choice:
-    """Choose by VARIABLE, or if it is not set, by `credentials`: their source or "". Raises UnknownModeError."""
+    """Choose by STANDIN, or else by the source of the credentials, "" if there are none. Raises UnknownModeError."""
     match mode():
         case "never":
             return Choice(standin=False, reason=f"{VARIABLE}=never")

@@ -22,8 +22,7 @@ MISSING = _Missing()
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem of an input. `at` is the input's path in the form of Pulumi's engine: `rotationRules.duration`,
-    `replicas[0].region`."""
+    """A problem of the input `at`, a path as in Pulumi's engine: `rotationRules.duration`, `replicas[0].region`."""
 
     at: str
     value: object = field(repr=False)

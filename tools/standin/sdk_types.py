@@ -1,6 +1,6 @@
 """Check inputs against a Pulumi SDK's types: unknown and missing keys, types, enums.
 
-The SDK itself checks only a resource's own arguments. Its type hints are generated from the real provider's schema.
+The SDK itself checks only a resource's own arguments. The types are generated from the real provider's schema.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ class ExtraFiles(Protocol):
 
 @dataclass(frozen=True)
 class EmbeddedFiles:
-    """Files in another module's `folder`, which the Go package there embeds."""
+    """Files in another module's `folder`, which our program embeds, too."""
 
     module: str
     folder: str

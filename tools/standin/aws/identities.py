@@ -221,7 +221,7 @@ _MAKERS: Mapping[str, Callable[[Place], Made]] = {
 
 
 def computed(token: str, at: Place, output_types: Mapping[str, Any]) -> Made:
-    """Return a resource's id and computed outputs, from the table or else with a made-up value of the right type.
+    """Return a resource's id and computed outputs, from _MAKERS or else with a made-up value of the right type.
 
     `output_types` has the SDK's outputs that are not inputs.
     """

@@ -157,7 +157,7 @@ class _Table:
         return made["TableName"], {"arn": made["TableArn"]}
 
     def update(self, client: Any, resource_id: str, inputs: Inputs) -> None:
-        """Do nothing, because no property of the table can change in place."""
+        """Do nothing: no property of the DynamoDB table can change in place."""
 
     def delete(self, client: Any, resource_id: str, outputs: Inputs) -> None:
         client.delete_table(TableName=resource_id)

@@ -1,6 +1,6 @@
 """Check inputs against botocore's service models: ranges, lengths, patterns, enums.
 
-Properties that the table maps to no API call are not checked.
+Properties that CALLS maps to no API call are not checked.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Call:
     """The API call to which a resource's inputs belong. Each property is compared with the request's member of the same
     name; case is ignored.
 
-    `names`: path of a property -> the member, if their names differ in more than case; None: not compared. `within`:
-    the one member of the request that the properties fill, such as Targets. `of`: the one property whose entries are
-    compared, such as healthCheck.
+    `names` maps a property's path to a member whose name differs in more than case, or to None, which excludes the
+    property. `within`: the one member of the request that the properties fill, such as Targets. `of`: the one property
+    whose entries are compared, such as healthCheck.
     """
 
     service: str
@@ -142,8 +142,8 @@ def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _missing(token: str, shape: Any, given: Mapping[str, Any], call: Call) -> Iterator[Problem]:
-    """Yield required members that the SDK does not require. Members without a property are filled in by the
-    provider."""
+    """Yield a problem for each missing input that only the API requires. The provider fills in members without an
+    input."""
     arguments = sdk_types.arguments_class(token)
     for member in shape.required_members:
         sources = [
@@ -189,8 +189,8 @@ def _document(shape: Any, text: str, at: str, call: Call) -> Iterator[Problem]:
 
 
 def _structure(shape: Any, given: Mapping[str, Any], prefix: str, call: Call, *, strict: bool) -> Iterator[Problem]:
-    """Yield violations of a structure. `strict`: unknown members are violations; otherwise they may be properties that
-    only Pulumi has."""
+    """Yield the problems of a request's structure. `strict`: unknown keys are problems; otherwise they may be
+    properties that only Pulumi has."""
     members = {name if strict else name.lower(): member for name, member in shape.members.items()}
     for name, value in given.items():
         path = re.sub(r"\[\d+\]", "", f"{prefix}{name}").removeprefix(f"{call.of}.")

@@ -1,4 +1,4 @@
-"""Which changes replace a resource: changes of its place or name, and of properties in a table."""
+"""Which changes replace a resource: changes of its place or name, and of the properties in ALSO."""
 
 from __future__ import annotations
 

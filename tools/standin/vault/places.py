@@ -1,7 +1,7 @@
 """The API path of each resource type in Vault, and the API's names of inputs.
 
 Sources: the provider's documentation (https://registry.terraform.io/providers/hashicorp/vault/latest/docs) and the
-API's (https://openbao.org/api-docs/). Inputs that are not listed have the API's names, in another spelling.
+API's (https://openbao.org/api-docs/). Inputs that are not listed have the API's names, in camelCase.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NEVER_SENT = ("namespace", "__defaults")
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Paths of a resource type. `{names}` in them are inputs, or outputs of the server."""
+    """API paths of a resource type. `{names}` in them are inputs, or outputs of the server."""
 
     at: str
     method: str = "POST"

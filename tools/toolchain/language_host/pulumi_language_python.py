@@ -55,10 +55,8 @@ _children: list[subprocess.Popen[Any]] = []
 
 
 class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
-    """LanguageRuntime for programs and plugins in an existing environment. `engine` is the CLI's address.
-
-    Other methods answer UNIMPLEMENTED: code generation, packing and linking.
-    """
+    """LanguageRuntime for programs and plugins in an existing environment. `engine` is the CLI's address. Other methods
+    answer UNIMPLEMENTED."""
 
     def __init__(self, *, engine: str, executor: Path) -> None:
         self._engine = engine
