@@ -1,6 +1,6 @@
 """The AWS store: versions and stages are those of Secrets Manager.
 
-    AWSPENDING, AWSCURRENT, AWSPREVIOUS    the stage of a version; readers get AWSCURRENT, so moving it delivers
+    AWSPENDING, AWSCURRENT, AWSPREVIOUS    the stage of a version; readers get the one with AWSCURRENT
     secretops.<version>.…                  other metadata of a version: its user, its times
     secretops.last.…                       the newest entry of the journal
     table <lease>, in DynamoDB             the lease

@@ -27,7 +27,7 @@ Labels = dict[str, frozenset[str]]
 
 
 def connect(region: str, service: str = "secretsmanager", attempts: int | None = None) -> Any:
-    """Return a boto3 client, with the credentials and the endpoint that boto3 finds. Raises UsageError."""
+    """Return a boto3 client with boto3's default credentials and endpoint. Raises UsageError."""
     import boto3
     from botocore.config import Config
 
@@ -50,9 +50,9 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
 
 
 class SecretsManagerApi:
-    """The secrets of one region, by name.
+    """A client for the secrets of one region.
 
-    `guard` runs before each write. With the argument True it must renew the lease first.
+    `guard` runs before each write; `guard(True)` must also renew the lease.
     """
 
     def __init__(self, region: str, open_client: Callable[[str], SecretsManagerClient] = connect) -> None:
@@ -75,7 +75,7 @@ class SecretsManagerApi:
 
     @contextmanager
     def cached_labels(self) -> Iterator[None]:
-        """Cache labels during the block. A conflict in `move` reads them again."""
+        """Cache the labels of secrets during the block. After a conflict `move` reads them again."""
         self._known = {}
         try:
             yield
@@ -101,7 +101,7 @@ class SecretsManagerApi:
         return answer.get("SecretString", "")
 
     def put(self, name: str, version: str, text: str, labels: tuple[str, ...]) -> bool:
-        """Create a version, and move the labels to it. Return False if the version exists with another text."""
+        """Create a version, and move `labels` to it. Return False if the version exists with another text."""
         self.guard(False)
         with self._translated("PutSecretValue", name):
             before = self._uncache(name)
@@ -172,7 +172,8 @@ def version_with(labels: Labels, label: str) -> str | None:
 
 
 def check_account(api: SecretsManagerApi, location: AwsStoreLocation) -> None:
-    """Raise UsageError if the credentials belong to another account, which may have secrets of the same names."""
+    """Raise UsageError unless the credentials belong to the stack's account: another may have secrets of the same
+    names."""
     if not api.account:
         api.describe(next(iter(location.secrets.values())))
     check_account_id(api.account, location)

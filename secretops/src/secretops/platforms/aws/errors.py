@@ -142,10 +142,10 @@ def translate(
     kind: str = "secret",
     own: Mapping[str, ErrorTemplate] = MappingProxyType({}),
 ) -> SecretopsError:
-    """Return the error for `action`, an IAM action, on the secret, table or CA `name`. `name` is empty for an action on
-    none of these.
+    """Return the SecretopsError for a failed IAM `action` on `name`, a secret, table or CA. `name` is empty for other
+    resources.
 
-    `own`: templates by AWS' error code.
+    `own`: the caller's templates by AWS' error code.
     """
     if isinstance(error, WaiterError) and "Error" in error.last_response:
         error = ClientError(error.last_response, action)

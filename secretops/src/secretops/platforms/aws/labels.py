@@ -1,6 +1,6 @@
-"""The staging labels that record the metadata of a secret's versions. This module sends no request.
+"""The staging labels that record the metadata of a secret's versions.
 
-A label has at most 256 characters, and a secret at most 20 labels. secretops uses one for each version, and two more.
+A label has at most 256 characters, and a secret at most 20 labels. secretops uses one for each version, and few others.
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 """
 
@@ -65,7 +65,7 @@ class LabelState:
     def versions(self) -> Versions:
         """Return the versions.
 
-        If AWSCURRENT is on a version of another author, or on a retired one, the last published version counts as
+        If AWSCURRENT is on a version that secretops did not write, or has retired, the last published version counts as
         current. If the current version was published before the previous one, a person made it current: its `published`
         is None.
         """
@@ -103,8 +103,8 @@ class LabelState:
         )
 
     def changes(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str | None, str | None]]:
-        """Yield the moves (label, source, target) after which the labels record exactly `versions`. Additions come
-        first."""
+        """Yield the moves (label, source, target) that make the labels record exactly `versions` and the entry `last`,
+        additions first."""
         wanted = dict(self._wanted(versions, last))
         if versions.pending:
             wanted[PENDING] = versions.pending.id
@@ -130,7 +130,7 @@ class LabelState:
 
     @property
     def stray_since(self) -> dict[str, tuple[str, datetime]]:
-        """Map each version with a label of `stray_label` to that label and its time."""
+        """Return version -> (label, time) of each `stray_label`. The time is when a tick first found it."""
         found = ((version, label, _STRAY.fullmatch(label)) for label, version in self.versions_by_label.items())
         return {
             version: (label, datetime.strptime(match["since"], _STRAY_FORMAT).replace(tzinfo=UTC))

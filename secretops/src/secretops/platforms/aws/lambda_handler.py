@@ -1,6 +1,6 @@
 """The Lambda functions. Secrets Manager calls `rotate` for each step of a rotation; EventBridge calls `tick` hourly.
 
-Each step uses the engine, with AWS' token as the version's id. AWS retries a step that raised an exception.
+Each step runs the rotation engine, with AWS' token as the version's id. AWS retries a step that raised an exception.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _log = logging.getLogger("secretops")
 
 
 class LambdaError(Exception):
-    """The error that AWS shows. It has no cause, since the text of a cause could contain a secret value."""
+    """An error that AWS may log. It has no cause, since the text of a cause could contain a secret value."""
 
 
 def rotate(event: Mapping[str, Any], _context: object) -> None:
@@ -195,7 +195,7 @@ def _check_pending(secret: Secret, described: DescribeSecretResponseTypeDef, tok
 
 @contextmanager
 def _lease(session: Session, command: str) -> Iterator[None]:
-    """Hold the store's lease during the block. Waits for it up to LEASE_SECONDS. Raises LeaseHeldError."""
+    """Hold the store's lease during the block. Raises LeaseHeldError if it is not free within LEASE_SECONDS."""
     # Wait here: AWS does not document when it repeats a failed step.
     retries = Retries(itertools.repeat(RETRY_SECONDS), seconds=LEASE_SECONDS + RETRY_SECONDS)
     with ExitStack() as stack:
@@ -211,7 +211,7 @@ def _lease(session: Session, command: str) -> Iterator[None]:
 
 @contextmanager
 def _reported(what: str, **names: str) -> Iterator[None]:
-    """Log the outcome of the block, with `names` as fields. Raise only errors that AWS may show."""
+    """Log the outcome of the block, with `names` as fields. Raise LambdaError instead of any other error."""
     redaction.install()
     try:
         yield
@@ -249,8 +249,8 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 class _Scheduled:
-    """The secrets that AWS rotates on schedule. A secret that cannot be read is not among them, so the tick reports
-    it."""
+    """The secrets that AWS rotates on schedule, for the operator `in`. Excludes unreadable secrets, so that the tick
+    reports them."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

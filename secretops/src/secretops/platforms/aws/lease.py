@@ -27,7 +27,7 @@ _NAMES = ("holder", "since", "token", "renewed")
 
 
 class LeaseTable(LeaseStore):
-    """The table with the ARN `arn`. Connects with the first request."""
+    """The lease in DynamoDB table `arn`. Connects with the first request."""
 
     writes_first = True
 

@@ -51,8 +51,8 @@ class Aws(Platform[AwsStoreLocation]):
         check_account(aws_store(store).api, location)
 
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
-        """Remove an AWSPENDING label that a failed rotation of AWS left. Does nothing if other authors may stage
-        versions of the secret."""
+        """Remove an AWSPENDING label that a failed rotation by AWS left behind. Ignores operator-supplied secrets:
+        others may stage versions of these."""
         with with_extra("aws"):
             from secretops.platforms.aws.store import aws_store
         if not secret.kind.alternates or secret.name not in self.of(stack.manifest).secrets:

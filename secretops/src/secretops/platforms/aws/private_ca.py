@@ -33,7 +33,8 @@ class AwsPrivateCa:
         self._issuer = issuer
 
     def sign(self, request: str) -> SignedCertificate:
-        """Return a certificate. A repeated request returns the same one, since its token is the request's digest."""
+        """Return a certificate. A repeated request returns the same one: its idempotency token is the request's
+        digest."""
         ca = {"CertificateAuthorityArn": self._issuer.arn}
         with self._translated("acm-pca:DescribeCertificateAuthority"):
             client = connect(self._issuer.region, "acm-pca")

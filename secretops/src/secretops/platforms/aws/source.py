@@ -25,8 +25,7 @@ from secretops.platforms.aws.api import CURRENT, SecretsManagerApi, version_with
 class SecretsManager(PollingSource):
     """Polls the label AWSCURRENT, and reads a value only after the label has moved.
 
-    8,760 polls a month cost 0.04 USD for each secret and server (0.05 USD per 10,000 calls,
-    https://aws.amazon.com/secrets-manager/pricing/, 2025).
+    Polls cost 0.04 USD a month for each secret and server (https://aws.amazon.com/secrets-manager/pricing/, 2025).
     """
 
     def __init__(

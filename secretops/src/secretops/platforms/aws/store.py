@@ -1,4 +1,4 @@
-"""The version store of AWS. Readers get the version with the label AWSCURRENT, which one request moves."""
+"""The version store of AWS."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return found[1] if found else None
 
     def _store_entry(self, entry: Entry) -> None:
-        """Store only failures: a version's metadata shows that its steps succeeded."""
+        """Store the entry of a failed step. A version's metadata shows which steps succeeded."""
         if entry.outcome != DONE and self._find_names(entry.secret):
             name = self._name(entry.secret)
             state = LabelState(self.api.labels(name))
@@ -166,8 +166,8 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         self._write(secret, lambda versions: versions.without_pending(pending.id))
 
     def release_stray_pending(self, secret: str, now: datetime) -> str | None:
-        """Remove the AWSPENDING label of a failed rotation after STUCK_AFTER. Return what was done, or None. Requires
-        the lease."""
+        """Remove a failed rotation's AWSPENDING label after STUCK_AFTER. Return a message, or None if nothing was
+        removed. Requires the lease."""
         name = self._name(secret)
         state = self._state(secret)
         stray, noted = state.stray_pending, state.stray_since
@@ -187,7 +187,8 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return f"removed AWSPENDING from version {stray}, which has been empty since {since:%Y-%m-%d %H:%M} UTC"
 
     def release_pending(self, name: str, version: str) -> bool:
-        """Remove AWSPENDING from `version`, if it is still the state's `stray_pending`. Requires the lease."""
+        """Remove AWSPENDING from `version`. Return False if it is no longer `LabelState.stray_pending`. Requires the
+        lease."""
         return LabelState(self.api.labels(name)).stray_pending == version and self.api.move(
             name, PENDING, version, None
         )

@@ -1,6 +1,7 @@
-"""Read CloudTrail: files of its bucket, {"Records": […]}; the JSON of lookup-events, {"Events": […]}; or single events.
+"""Parse CloudTrail: files of its bucket, {"Records": […]}; output of `aws cloudtrail lookup-events`, {"Events": […]};
+or single events.
 
-A single event is one of EventBridge, {"detail": …}, or a text of `aws cloudtrail lookup-events`.
+A single event is a text of that output, or an event of EventBridge, {"detail": …}.
 https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 """
 
@@ -114,7 +115,7 @@ def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _is(declared: str, reader: str, role: str) -> bool:
-    """Compare a declared principal with the reader, whose ARN may lack the path of its role."""
+    """Return whether `reader` is a declared principal. A reader's ARN may lack the path of its role."""
     if not declared.startswith("arn:"):
         return bool(role) and declared == role
     if declared == reader:

@@ -37,7 +37,7 @@ JSON = "application/json"
 
 
 class BoundedRetryPolicy(RetryPolicy[Any, Any]):
-    """The SDK's retry policy, with METHODS and LONGEST_PAUSE."""
+    """The SDK's retry policy, limited to METHODS and to pauses of LONGEST_PAUSE."""
 
     def __init__(self) -> None:
         counts = dict.fromkeys(("retry_total", "retry_connect", "retry_read", "retry_status"), RETRIES)
@@ -86,15 +86,15 @@ class KeyVaultVersion:
 
 @dataclass(frozen=True, repr=False)
 class KeyVaultValue(KeyVaultVersion):
-    """A version with its value. It has no repr, since that would print the value."""
+    """A version with its value, which its repr omits."""
 
     text: str
 
 
 class KeyVaultApi:
-    """The secrets of one vault, by name. The client must use `policies`.
+    """A client for the secrets of one vault. The SDK's client must use `policies`.
 
-    `guard` runs before each attempt of a write. With the argument True it must renew the lease first.
+    `guard` runs before each attempt of a write; `guard(True)` must also renew the lease.
     """
 
     def __init__(self, vault: str, open_client: Callable[[str], SecretClient] = connect) -> None:
@@ -123,7 +123,7 @@ class KeyVaultApi:
             return [each.name for each in self.client.list_properties_of_secrets() if each.name]
 
     def value(self, name: str, version: str | None = None) -> KeyVaultValue | None:
-        """Return a version and its value, by default the newest one. None if it is missing or disabled."""
+        """Return a version with its value, by default the newest. None if the version is missing or disabled."""
         with translated("read", self.vault, name):
             try:
                 found = self.client.get_secret(name, version)
@@ -138,7 +138,7 @@ class KeyVaultApi:
     def set(
         self, name: str, text: str, tags: Mapping[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Create a version. `fresh`: renew the lease first. Raises DeletedError if a deleted secret has the name."""
+        """Create a version. `fresh`: renew the lease first. Raises DeletedError if a deleted secret has this name."""
         with translated("write", self.vault, name):
             about: dict[str, Any] = {"content_type": JSON, "tags": dict(tags), "expires_on": expires}
             self.client.set_secret(name, text, **about, raw_request_hook=self._hook(fresh))

@@ -1,7 +1,7 @@
 """Tables and columns of Key Vault's audit log in Kusto.
 
-Some workspaces have the table AzureDiagnostics instead of AZKVAuditLogs. Some of its columns exist only after a row has
-used them.
+Some workspaces have the table AzureDiagnostics instead of AZKVAuditLogs. AzureDiagnostics may lack columns that no row
+has used yet.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ CLAIMED: Mapping[str, Column] = {
 
 
 def either(columns: Mapping[str, Column], *, where: str = "", others: Iterable[str] = ()) -> str:
-    """Return a Kusto query for the rows of both TABLES for which `where` is true, and of the queries `others`."""
+    """Return a Kusto query that unites the results of the queries `others` with the rows of both TABLES that match
+    `where`."""
     own, shared = TABLES
     conditions = {own: [where], shared: ['Category == "AuditEvent"', where]}
     branches = list(others)

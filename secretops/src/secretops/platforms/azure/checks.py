@@ -1,4 +1,4 @@
-"""Doctor's checks of an Azure stack. They read values only in `TagState.of`, and never print values."""
+"""Doctor's checks of an Azure stack. Only `TagState.of` reads values, and no check prints them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Vault:
 
     @functools.cached_property
     def ahead(self) -> timedelta | None:
-        """Return this machine's clock minus the vault's; None if the answer has no date."""
+        """Return this machine's clock minus the vault's, or None if the vault's response has no date."""
 
         def read_date(response: PipelineResponse[Any, Any]) -> None:
             if date := response.http_response.headers.get("Date"):
@@ -90,7 +90,7 @@ class Vault:
         return {secret: TagState.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
 
     def forbidden(self) -> Iterator[SecretopsError]:
-        """Yield the error of each read of metadata, or of the lease, that is denied."""
+        """Yield an error for each denied read: of a secret's metadata, or of the lease."""
         self.reach()
         reads: list[Callable[[], object]] = [functools.partial(self.api.versions, name) for name in self.names]
         for read in [*reads, self.lease.status]:
@@ -136,15 +136,14 @@ def azure_checks(vault: Vault, stack: OpenedStack, tick: Repair) -> list[Check]:
 
 
 def own_rights(vault: Vault) -> Result:
-    """Check the caller's rights to read metadata and the lease. Rights to write are not checked, since that needs a
-    write."""
+    """Check that the caller may read metadata and the lease. A check of rights to write would have to write."""
     if missing := list(vault.forbidden()):
         return attention("; ".join(error.what for error in missing), missing[0].rule, missing[0].remedy)
     return ok(f"may read {len(vault.names)} secrets and the lease")
 
 
 def names(vault: Vault, stack: OpenedStack) -> Result:
-    """Find deleted secrets that have a name of the stack, except those that secretops deleted."""
+    """Find deleted secrets that reserve a name of the stack, except those that secretops deleted."""
     deleted = {name: one for name, one in vault.deleted().items() if FORGETTING not in one.tags}
     if not deleted:
         return ok(f"{len(vault.names)} names, none of a deleted secret")
@@ -167,7 +166,8 @@ def names(vault: Vault, stack: OpenedStack) -> Result:
 
 
 def pending(vault: Vault, finish: Repair | None) -> Result:
-    """Find pending versions without progress, and enabled copies of versions that are published or discarded."""
+    """Find pending versions older than STUCK_AFTER, and copies of published or discarded versions that are still
+    enabled."""
     stray: list[str] = []
     under_way: list[str] = []
     for secret, state in vault.states.items():
@@ -263,7 +263,7 @@ def audit(vault: Vault) -> Result:
 
 
 def readers_rights(vault: Vault) -> Result:
-    """Check that no declared reader was denied an access within a day."""
+    """Check that no declared reader was denied access within the last day."""
     if not vault.location.workspace:
         return ok("unknown: only a Log Analytics workspace has the denials, and the stack has none")
     denied = Counter(

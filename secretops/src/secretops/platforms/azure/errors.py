@@ -115,7 +115,8 @@ _CUT = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
 def codes(error: AzureError) -> list[str]:
-    """Return Azure's error codes, the innermost first, then the HTTP status; else the name of the SDK's exception."""
+    """Return Azure's error codes, the innermost first, then the HTTP status. Without a response, return the exception's
+    name."""
     if not isinstance(error, HttpResponseError):
         return [type(error).__name__]
     found: list[str] = []
@@ -134,7 +135,8 @@ def codes(error: AzureError) -> list[str]:
 def translate(
     error: AzureError, action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> SecretopsError:
-    """Return the error for the secret or blob `name` at `url`. `own`: templates by Azure's error code."""
+    """Return the SecretopsError for a failed `action` on secret or blob `name`. `own`: the caller's templates by
+    Azure's error code."""
     if isinstance(error, HttpResponseError) and error.response is None and isinstance(error.__context__, AzureError):
         error = error.__context__  # the query client wraps a failed login in an answer without a response
     host = urlsplit(url).netloc

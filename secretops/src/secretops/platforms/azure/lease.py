@@ -116,7 +116,7 @@ class LeaseBlob(LeaseStore):
         return StoredLease(held)
 
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
-        """Acquire, renew or release the lease. If acquiring it fails, release it, since Azure may still have granted
+        """Acquire, renew or release the lease. After a failed attempt to acquire it, release it: Azure may have granted
         it."""
         if record is None:
             self.release(after.record.token if after.record else "")

@@ -1,6 +1,6 @@
 """Query Key Vault's audit log in a Log Analytics workspace.
 
-A table is missing until it gets its first row. Azure's documentation of incomplete answers:
+Azure creates a table with its first row. Azure's documentation of incomplete answers:
 https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
 """
 
@@ -76,8 +76,8 @@ class Workspace:
         return connect(self._location.tenant)
 
     def lines(self, since: datetime | None) -> Iterator[bytes]:
-        """Yield the log's rows since a time, by default since OLDEST ago, as JSON. Raises UsageError if both tables are
-        missing."""
+        """Yield the audit log's rows from `since`, by default from OLDEST ago, as JSON. Raises UsageError if both
+        tables are missing."""
         now = datetime.now(UTC)
         begin = since or now - OLDEST
         while begin < now:
@@ -126,7 +126,7 @@ class _TooLargeError(StoreError): ...
 
 
 def accesses(host: str, begin: datetime, end: datetime) -> str:
-    """Return the Kusto query for requests from `begin` until before `end`, except successful ones that list
+    """Return the Kusto query for requests on secrets from `begin` until before `end`, without successful lists of
     versions."""
     rows, secrets = _rows(host, begin, end), '| where OperationName startswith "Secret"'
     return f'{rows}\n{secrets}\n| where not(OperationName == "SecretListVersions" and HttpStatusCode == 200)'

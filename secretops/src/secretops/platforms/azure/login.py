@@ -1,8 +1,8 @@
 """Log in to Azure for one tenant: as a container's managed identity, or as a person.
 
-azure-identity prefers the identity of a machine to `az login`. So this login excludes it unless AZURE_CLIENT_ID or
-AZURE_TOKEN_CREDENTIALS is set. azure-identity returns tokens for any tenant that a service names, and anybody may reuse
-the name of a purged vault. So this login accepts only the stack's tenant.
+azure-identity prefers the identity of a machine to `az login`. So this login excludes that identity unless
+AZURE_CLIENT_ID or AZURE_TOKEN_CREDENTIALS is set. azure-identity returns tokens for any tenant that a service names,
+and anybody may reuse the name of a purged vault. So this login accepts only the stack's tenant.
 https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains
 """
 
@@ -24,8 +24,7 @@ _IDENTITY_NAMED = frozenset({"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"})
 
 
 class Login:
-    """Gets tokens from azure-identity, only for `tenant`. If that is empty, as in the launcher, gets them for any
-    tenant."""
+    """Gets tokens from azure-identity for `tenant`, or for any tenant if it is empty, as in the launcher."""
 
     def __init__(self, tenant: str = "") -> None:
         logging.getLogger("azure.identity").setLevel(logging.ERROR)  # its warnings repeat our errors
@@ -33,7 +32,7 @@ class Login:
         self._tenant, self._chain = tenant.lower(), DefaultAzureCredential(**excluded)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        """Return a token. Raises UsageError if a service requires another tenant, or there is no login to the
+        """Return a token. Raises UsageError if a service requires another tenant, or nobody is logged in to the
         stack's."""
         request = TokenRequestOptions(**(options or {}))
         if self._tenant:

@@ -26,8 +26,8 @@ from secretops.platforms.azure.tags import ID, latest
 class KeyVault(PollingSource):
     """Polls the list of a secret's versions, and reads a value only after the list has changed.
 
-    8,760 polls a month cost 0.03 USD for each secret, server and page of 25 versions (0.03 USD per 10,000 operations,
-    https://azure.microsoft.com/pricing/details/key-vault/, 2025). A vault accepts 4,000 operations in ten seconds.
+    Polls cost 0.03 USD a month for each secret, server and page of 25 versions
+    (https://azure.microsoft.com/pricing/details/key-vault/, 2025). A vault accepts 4,000 operations in ten seconds.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A version store in Key Vault. Readers get the newest version of a secret; a second secret has the pending version."""
+"""A version store in Key Vault."""
 
 from __future__ import annotations
 
@@ -69,8 +69,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         self._discard_surplus(secret)
 
     def forget(self, secret: str) -> None:
-        """Disable all versions, delete the secret, and purge it if this is permitted. Logs a secret that is not
-        purged."""
+        """Disable all versions of a secret, then delete it, and purge it if permitted. Logs why it is not purged."""
         name, staging = self._names(secret)
         self.confirm()
         state = self._state(secret)
@@ -218,8 +217,8 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         _log.warning("secret %s: deleted, with disabled versions; the vault retains it: %s", name, why)
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
-        """Return when the next version is due, or the certificate expires. In the vault `version` expires then, so that
-        Azure warns before."""
+        """Return when `version` expires in the vault: when the next version is due, or the certificate expires. Azure
+        warns before."""
         days = self._location.due_days.get(secret)
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)

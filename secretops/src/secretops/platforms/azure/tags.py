@@ -34,7 +34,7 @@ FORGOTTEN, FORGETTING = f"{PREFIX}forgotten", f"{PREFIX}forgetting"
 
 @dataclass(frozen=True)
 class Copy:
-    """A version in Key Vault that secretops wrote. If the answer to a write was lost, its repetition leaves a second
+    """A version in Key Vault that secretops wrote. If the answer to a write is lost, a second attempt creates another
     copy."""
 
     stored: KeyVaultVersion
@@ -46,7 +46,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class TagState:
-    """The state of one secret of the stack, which has two secrets in the vault."""
+    """The state of one secret of the stack, which is two secrets in the vault: `main` and `staging`."""
 
     main: tuple[KeyVaultVersion, ...]
     # Versions of the vault's secret for the pending version.
@@ -56,7 +56,7 @@ class TagState:
 
     @classmethod
     def of(cls, api: KeyVaultApi, name: str, staging: str) -> TagState:
-        """Return the state. Reads a value, if permitted, only if several versions were created in the same second."""
+        """Return a secret's state. If several versions were created in the same second, reads a value if permitted."""
         state = cls(api.versions(name), api.versions(staging))
         if len({stored.tags.get(WRITE) for stored in state.newest}) > 1:
             with contextlib.suppress(ForbiddenError):
@@ -79,8 +79,8 @@ class TagState:
 
     @cached_property
     def rolled_back(self) -> Copy | None:
-        """Return the copy that a person created of an older version, to roll back. None if that version is retired, or
-        the copy was written late."""
+        """Return the copy with which a person rolled back to an older version. None if that version is retired, or
+        Azure wrote the copy too late."""
         copies, newest = self._in_time, self.newest
         found = next((copy for copy in copies if len(newest) == 1 and copy.stored == newest[0]), None)
         if found is None or not found.stored.enabled or found.number == copies[-1].number:
@@ -118,7 +118,7 @@ class TagState:
 
     @property
     def surplus(self) -> Iterator[Copy]:
-        """Yield enabled copies to disable, but never the copy that readers get."""
+        """Yield enabled copies that are not needed any longer, but never the copy that readers get."""
         versions, newest, late = self.versions, self.newest, self.late
         pending = versions.pending
         living = {version.id for version in versions.living if version is not pending}
@@ -137,7 +137,7 @@ class TagState:
 
     @property
     def carrier(self) -> KeyVaultVersion | None:
-        """Return the version whose tags have the journal's entry: the current one, else the pending one."""
+        """Return the version whose tags contain the newest journal entry: the current one, else the pending one."""
         current, pending = self.versions.current, self.versions.pending
         copies = (current and self.copies(current.id)) or (pending and self.pending_copies(pending.id))
         return copies[-1].stored if copies else None
@@ -208,12 +208,12 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
 
 
 def with_times(stored: KeyVaultVersion, **times: datetime | None) -> dict[str, str]:
-    """Return a version's tags with these times, except those that are None."""
+    """Return a version's tags, updated by those `times` that are not None."""
     return _fitting({**stored.tags, **{f"{PREFIX}{name}": timestamp(time) for name, time in times.items() if time}})
 
 
 def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
-    """Return the tags of a discarded version. They lack its id, so it does not count as a version of secretops if a
+    """Return a version's tags after its discard. They lack its id, so secretops does not count it as its own if a
     person enables it."""
     stay = (NUMBER, WRITE, FORGETTING)
     left = {name: text for name, text in stored.tags.items() if name in stay or not name.startswith(PREFIX)}
@@ -239,7 +239,7 @@ def latest(stored: Iterable[KeyVaultVersion]) -> tuple[KeyVaultVersion, ...]:
 
 
 def readers_version(api: KeyVaultApi, name: str, newest: Sequence[KeyVaultVersion]) -> KeyVaultVersion | None:
-    """Return the version that readers get. Reads its value if several in `newest` are equally new."""
+    """Return the version that readers get. If `newest` has several, reads the secret's value to find it."""
     if len(newest) > 1:
         return api.value(name) or next((stored for stored in reversed(newest) if not stored.enabled), None)
     return newest[0] if newest else None

@@ -36,14 +36,14 @@ class DeliveredNames(BaseModel):
 
 @dataclass(frozen=True, repr=False)
 class Content:
-    """The content of a version as readers get it. It has no repr, since that would print values."""
+    """The content of a version as readers get it. Its repr shows no value."""
 
     variables: dict[str, str]
     files: dict[Path, str]
 
 
 class Delivery:
-    """Delivers values. Callers must hold the store's lock. Methods raise StoreError."""
+    """Delivers values to config/.env and to files. Callers must hold the store's lock. Methods raise StoreError."""
 
     def __init__(self, location: Location) -> None:
         self._location = location
@@ -54,7 +54,7 @@ class Delivery:
         return (*self._location.variables.get(secret, {}), *self._files.get(secret, {}))
 
     def variables(self, secret: str) -> set[str]:
-        """Return a secret's variables, without the variable that has the version's id."""
+        """Return the names of a secret's variables, except that of the version's id."""
         location = self._location
         return {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
 
@@ -114,7 +114,8 @@ class Delivery:
         self._remove(variables, names.files | set(self._files.get(secret, {}).values()))
 
     def edited(self, known: Sequence[Content]) -> tuple[str, str] | None:
-        """Return what a person edited, and how to undo this; or None. An edit is content that is in none of `known`."""
+        """Return a person's edit, and how to undo it, as texts; or None. An edit is content that is in none of
+        `known`."""
         names = {name for content in known for name in content.variables}
         text = (self.env_text() if names else None) or ""
         variables, paths = self.edits(known, names, text, {path for content in known for path in content.files})
@@ -127,7 +128,8 @@ class Delivery:
     def edits(
         self, known: Sequence[Content], names: Iterable[str], text: str, paths: Iterable[Path]
     ) -> tuple[list[str], list[Path]]:
-        """Return the variables and paths whose content is in none of `known`. Variables of version ids are omitted."""
+        """Return which variables `names` and files `paths` have content that is in none of `known`. Ignores variables
+        of version ids."""
         present = env_file.parse(text) if text else {}
         variables = [
             name
@@ -148,7 +150,8 @@ class Delivery:
         return {name: value for name, value in self._location.lines.items() if present.get(name) != value}
 
     def public_findings(self) -> list[str]:
-        """Describe public lines that differ. Does not quote them, since a line may be a pasted password."""
+        """Describe public lines that differ from the stack's. Does not quote them, since a line may be a pasted
+        password."""
         text = self.env_text() or ""
         present = env_file.parse(text)
         return [

@@ -1,4 +1,5 @@
-"""Move broken files of a dotenv store to the folder `aside`, so that `compromise` and `--now` can continue."""
+"""Move broken files of a dotenv store to the folder `aside`, so that the command `compromise` or the option `--now` can
+continue."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ ASIDE = "aside"
 
 
 class Salvage:
-    """Sets broken files aside. Methods return a line of text for each changed file."""
+    """Sets broken files aside. Methods return a message for each changed file."""
 
     def __init__(self, location: Location, store: DotenvVersionStore) -> None:
         self._location, self._store = location, store
@@ -48,8 +49,8 @@ class Salvage:
             return [*printed, *(self._move(path, "not a secret's folder") for path in strays)]
 
     def set_aside(self, secret: str, *, edits: bool) -> list[str]:
-        """Set aside a secret's invalid files, and rebuild its state.json if it is lost. Requires the lease. `edits`:
-        also edited files."""
+        """Set aside a secret's invalid files, and if `edits` also edited ones. Rebuild its state.json if it is lost.
+        Requires the lease."""
         if not self._root.is_dir():
             return []
         with files.lock(self._root):
@@ -67,7 +68,7 @@ class Salvage:
         return set()
 
     def rebuilt(self, secret: str) -> Versions:
-        """Return the versions whose values are valid. The last published version is current, or else the newest."""
+        """Return the versions whose values are valid. The last published of these is current, or else the newest."""
         values = {}
         for path in self._values(secret):
             with suppress(OSError, ValueError, SecretopsError):

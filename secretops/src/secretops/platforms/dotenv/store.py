@@ -5,8 +5,8 @@
     <root>/versions/<secret>/   the value of each version, and state.json with the stages
     <root>/log/                 access records, the rotation journal
 
-state.json records which version is current; config/.env and the files deliver it. `forget` first renames state.json to
-a mark, which it removes last.
+state.json records which version is current; config/.env and the files deliver it. `forget` first renames state.json,
+and removes the renamed file last.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             os.close(file)  # the kernel releases the lock, also when the process dies
 
     def known(self, folder: SecretFolder, chosen: Version | None = None) -> list[Content]:
-        """Return the contents that may be delivered already. Any other delivered content is an edit."""
+        """Return the contents that secretops may have delivered. Any other delivered content is an edit."""
         found = []
         for version in deliverable(folder.versions, chosen):
             with contextlib.suppress(NotFoundError):
@@ -285,7 +285,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
 
 
 class JournalFile:
-    """A journal of JSON lines, append-only."""
+    """The rotation journal: an append-only file of JSON lines."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

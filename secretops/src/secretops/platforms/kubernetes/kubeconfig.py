@@ -1,4 +1,4 @@
-"""Merge the files of a kubeconfig, and select a context, as kubectl does. This module imports no client library."""
+"""Merge the files of a kubeconfig, and select a context, as kubectl does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNSUPPORTED = {"as": "user", "proxy-url": "cluster", "tls-server-name": "cluste
 
 @dataclass(frozen=True)
 class SelectedContext:
-    """A kubeconfig's context. `source` and `identity` are for messages."""
+    """A kubeconfig's context. `source` and `identity` are for error messages."""
 
     name: str
     source: str
@@ -39,7 +39,8 @@ class SelectedContext:
 
 
 def select_context(context: str | None, environment: Mapping[str, str] = os.environ) -> SelectedContext | None:
-    """Return the context, by default the current one; None in a pod with a service account. Raises UsageError."""
+    """Return a kubeconfig's context, by default the current one. Return None in a pod without KUBECONFIG. Raises
+    UsageError."""
     files = environment.get("KUBECONFIG")
     if not files and in_a_pod(environment):
         return None
@@ -138,7 +139,8 @@ def _invalid(source: str) -> UsageError:
 def parsing(
     source: str, *, also: tuple[type[Exception], ...] = (), invalid: Callable[[str], UsageError] = _invalid
 ) -> Iterator[None]:
-    """Raise `invalid` for a parser's error, or for `also`. Omits the error's text, which may quote a credential."""
+    """Raise `invalid` for a parser's error in the block, or for `also`. Omits the error's text, which may quote a
+    credential."""
     known: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError)
     try:
         yield

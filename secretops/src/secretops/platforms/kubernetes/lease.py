@@ -24,8 +24,8 @@ _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=
 
 @dataclass(frozen=True)
 class Timing(lease.Timing):
-    """Durations in seconds, by client-go's defaults. A waiting process knows after 3 s that a holder is alive, and
-    after 15 s that it is not."""
+    """client-go's durations of a lease, in seconds. A waiting process knows after 3 s that a holder is alive, and after
+    15 s that it is not."""
 
     duration: int = 15
     renew: float = 2.0
@@ -33,7 +33,7 @@ class Timing(lease.Timing):
 
 
 class LeaseObject(LeaseStore):
-    """A Lease object. Its renewTime is `LeaseRecord.renewals`, in microseconds since 1970."""
+    """A Lease object. `LeaseRecord.renewals` is its renewTime, in microseconds since 1970."""
 
     keeps_duration = True
 

@@ -43,7 +43,7 @@ class SecretData:
 
 
 class Secrets:
-    """Reads and changes Secrets. `guard` runs before each write: after a conflict with the argument True."""
+    """Reads and changes Secrets. `guard` runs before each write, with True after a conflict."""
 
     def __init__(self, api: Api, guard: Callable[[bool], None]) -> None:
         self._api, self._guard = api, guard
@@ -54,7 +54,7 @@ class Secrets:
     def change(
         self, name: str, decide: Callable[[SecretData], None], *, patience: float = PATIENCE_SECONDS
     ) -> SecretData:
-        """Apply `decide` in one write; after a conflict, apply it again. Creates a missing Secret."""
+        """Apply `decide` to a Secret in one write, and again after a conflict. Creates a missing Secret."""
         conflict, retries = False, Retries()
         while True:
             found = self._api.get(Secret, name, patience=patience)

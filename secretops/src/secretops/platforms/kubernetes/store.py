@@ -68,7 +68,7 @@ class SecretState:
 
     @property
     def delivered(self) -> DeliveredKeys:
-        """Return the keys in each Secret that may have the secret's value. They are recorded before a delivery."""
+        """Return Secret -> keys that may contain the secret's value. A delivery first records its keys."""
         return self._labels.read(f"{_DELIVERED}.{self._secret}", _DELIVERED_KEYS) or {}
 
     @property
@@ -90,7 +90,7 @@ class SecretState:
             ) from None
 
     def write(self, versions: Versions, new: Mapping[str, Value]) -> None:
-        """Set the versions and `new` values, and remove values of retired versions."""
+        """Set the versions, add the values `new`, and remove values of retired versions."""
         if versions == self.versions:
             return
         living = {version.id for version in versions.living}

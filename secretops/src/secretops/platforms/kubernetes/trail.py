@@ -50,7 +50,8 @@ NOBODY = "(not logged in)"
 
 
 class KubernetesAuditLog(TrailNames):
-    """The trail of one stack. The lines of a log must be in order, since a watch request has two: start and end."""
+    """The trail of one stack. A log's lines must be in order, since a watch request has a start line and an end
+    line."""
 
     log_format = "the API server's audit log, one event of audit.k8s.io/v1 per line"
 

@@ -53,8 +53,8 @@ class NoManagerError(StoreError):
 
 
 class SwarmApi:
-    """A client of one daemon. If `patient`, it waits for a daemon that has answered before. `was_there`: assume that it
-    has answered."""
+    """A client of one daemon. If `patient`, waits for a daemon that responded before and now does not. `was_there`:
+    assume that it responded."""
 
     def __init__(
         self, connect: Callable[[], Connection] = open_connection, *, patient: bool = True, was_there: bool = False

@@ -63,7 +63,7 @@ def certificates_of(environment: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def socket_of(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the socket's path on the daemon's machine, which a task there can mount."""
+    """Return the daemon's socket path on its machine, which a task there can mount."""
     host = address_of(environment)
     return host.removeprefix("unix://") if host.startswith("unix://") else SOCKET
 

@@ -43,8 +43,8 @@ class Inventory:
         return [_parse(each) for each in self._api.get("/secrets", label=labels) or []]
 
     def names(self, secret: str, number: int, fields: tuple[str, ...]) -> dict[str | None, str]:
-        """Return the name of the Swarm secret for each field; for None, that of the secret with the version's id.
-        Raises UsageError."""
+        """Return field -> name of its Swarm secret. The key None has the Swarm secret of the version's id. Raises
+        UsageError."""
         start = f"{self._location.prefix}{secret}-v{number}"
         names = {field: start if field is None else f"{start}-{field}" for field in (None, *fields)}
         for name in names.values():
@@ -75,8 +75,8 @@ class Inventory:
     def sweep(self, secret: str, state: SecretState) -> None:
         """Remove the Swarm secrets of retired versions, unless a service uses them.
 
-        Skips secrets of another config. Also skips numbers that the config has not reached: another process may be
-        creating those secrets.
+        Skips those of another config. Also skips version numbers that this config has not recorded yet: another process
+        may be creating their secrets.
         """
         for each in self.all(secret):
             if each.config == state.config and each.number < state.next and each.number not in state.living:

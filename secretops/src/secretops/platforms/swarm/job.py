@@ -1,8 +1,8 @@
 """Run a command that needs values as a Swarm job of one task, which mounts them.
 
 Docker returns no value of a secret, so `tick`, `rotate` and `put` run on the connected manager, with every stored
-version mounted. The process that starts the job forwards its output, with the records of its reads, and its exit code.
-Then it removes the job.
+version mounted. The process that starts the job forwards its output, including access records, and its exit code. Then
+it removes the job.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Job:
             time.sleep(POLL)
 
     def remove(self) -> None:
-        """Stop the task, forward its output, and remove all objects. On an error, objects remain."""
+        """Stop the task, forward its output, and remove the job's objects. On an error, some remain."""
         self._stop()
         self._api.remove("services", self.name)
         for kind, each in job_objects(self._api, f"{TASK}={self.name}"):
@@ -231,7 +231,7 @@ def job_objects(api: SwarmApi, *labels: str) -> Iterator[tuple[Kind, dict[str, A
 
 
 class JobRunner:
-    """Runs jobs. Their output goes to `out` and `err`, by default this process's own."""
+    """Runs jobs. Their output goes to `out` and `err`, by default to standard output and error."""
 
     def __init__(
         self,
@@ -262,7 +262,7 @@ class JobRunner:
                 self._sweep()
 
     def remove_leftovers(self) -> None:
-        """Remove jobs whose starting process was killed. Prints the records of their reads, possibly again."""
+        """Remove jobs whose starting process was killed. Prints their access records, possibly again."""
         now = parse_time((self._api.get("/info") or {}).get("SystemTime"))
         for service in self._services():
             if self._is_left(service, now):

@@ -1,5 +1,5 @@
-"""The secrets that a service mounts. The Pulumi program declares the service with the list that it finds, so that
-`pulumi up` does not change the list."""
+"""The secrets that a service mounts. The Pulumi program declares the service with these secrets, so that `pulumi up`
+does not change them."""
 
 from __future__ import annotations
 

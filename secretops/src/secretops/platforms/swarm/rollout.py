@@ -1,4 +1,4 @@
-"""Watch an update of the server's service until all tasks have its list of secrets.
+"""Watch an update of the server's service until all tasks mount its secrets.
 
 Docker stores one earlier spec, and rolls back to it if new tasks fail. If the service is written during an update, the
 earlier spec is that of the unfinished update, even if it never worked.
@@ -86,7 +86,7 @@ class Rollout:
         """Wait until every running task mounts the secrets `wanted`. If `is_new`, also wait until a task has run for
         STEADY seconds.
 
-        `failed`: the tasks that had failed before an update that was just sent; None if none was sent. Raises
+        `failed`: ids of tasks that failed before the caller sent an update; None if it sent none. Raises
         UpdateFailedError, UnreachableError; after a sent update also NeverRanError.
         """
         began, ended = time.monotonic(), 0.0

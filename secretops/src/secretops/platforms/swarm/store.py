@@ -41,7 +41,7 @@ from secretops.values import Value
 
 
 class SwarmVersionStore(DocumentVersionStore[SecretState]):
-    """Reads values only in a task of the Swarm."""
+    """The version store of a Swarm. Only a task can read its values."""
 
     def __init__(
         self,
@@ -299,7 +299,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _edited(
         self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
     ) -> ServiceSecret | None:
-        """Return an entry of the service that mounts another author's text as a file of `secret`, or None."""
+        """Return the service's entry for a file of `secret` if its text is not from secretops, else None."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self._files(secret).items()}
         names = {file_of(entry) for entry in wanted}
@@ -320,8 +320,8 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
 
 
 def _differ(one: list[ServiceSecret], other: list[ServiceSecret]) -> bool:
-    """Return whether two lists differ other than in their order. Any update would restart every task, also if only the
-    order differs."""
+    """Return whether two lists differ in more than their order. A different order is no reason for an update, which
+    restarts every task."""
     return sorted(map(repr, map(_facts, one))) != sorted(map(repr, map(_facts, other)))
 
 

@@ -4,8 +4,8 @@
     {"time": …, "actor": …, "operation": …}    in the log of a command in the Swarm: who read which version
 
 A Swarm records no read. The nearest event is on the container's node: somebody ran a command in a container, or copied
-from it. A service may also mount a value. Its event has only its name, so each service that does not belong to the
-stack is reported as undeclared. https://docs.docker.com/reference/cli/docker/system/events/
+from it. A service may also mount a value. The event has only the service's name, so each service that does not belong
+to the stack is reported as undeclared. https://docs.docker.com/reference/cli/docker/system/events/
 """
 
 from __future__ import annotations

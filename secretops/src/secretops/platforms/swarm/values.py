@@ -27,7 +27,7 @@ class MadeSinceError(StoreError):
 
 
 class TaskValues:
-    """The values that this process's task mounts, or that it created."""
+    """The values of Swarm secrets that this process's task mounts, or that it created."""
 
     def __init__(self) -> None:
         self.readable = is_task()

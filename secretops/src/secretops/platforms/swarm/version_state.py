@@ -109,7 +109,7 @@ class VersionStateClient:
         self.token = ""  # nosec B105 - no lease
 
     def read(self) -> VersionState:
-        """Return the state. It has no id if the config is missing. Raises StoreError, UnreachableError."""
+        """Return the VersionState. Its id is empty if the config is missing. Raises StoreError, UnreachableError."""
         return self._of_holder(self.get())
 
     def change(self, decide: Callable[[VersionState], None]) -> VersionState:
@@ -168,7 +168,7 @@ class VersionStateClient:
         return self.get() is None and self.api.get(f"/services/{self.location.service}") is None
 
     def remove_empty(self) -> None:
-        """Remove a config without versions. Requires the lease, since a removal is no compare-and-swap."""
+        """Remove the config if it records no version. Requires the lease, since a removal is no compare-and-swap."""
         state = self.read()
         if state.id and not state.kept and self.token:
             with self.api.waiting(patient=False):
@@ -188,7 +188,7 @@ class VersionStateClient:
 
 
 class LeaseLabel(LeaseStore):
-    """The lease in the config. `StoredLease.at` is the config as read; None after a write."""
+    """The lease, in a label of the config. `StoredLease.at` is the config as read; None after a write."""
 
     keeps_duration = True
 

@@ -60,7 +60,7 @@ class Document:
 class Api:
     """A client for the paths of one mount.
 
-    `guard` runs before each attempt of a write. With the argument True it must renew the lease first.
+    `guard` runs before each attempt of a write; `guard(True)` must also renew the lease.
     """
 
     def __init__(self, server: Server, mount: str, login: Login | None = None) -> None:
@@ -202,7 +202,7 @@ def version_of(data: Mapping[str, Any] | None, number: int) -> str:
 
 
 def fields_of(data: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return the fields of a document; None if one is not a text."""
+    """Return the fields of a document, or None if a field is not a text."""
     found = {name: text for name, text in (data or {}).items() if name != VERSION}
     return found if all(isinstance(text, str) for text in found.values()) else None
 

@@ -78,7 +78,7 @@ class VaultIssuer(Issuer):
 
     @property
     def revocation(self) -> str:
-        """Return the command that revokes a certificate, and rebuilds the CRL at once. auto_rebuild can wait 48
+        """Return the commands that revoke a certificate and rebuild the CRL. Vault's `auto_rebuild` may take 48
         hours."""
         return (
             f"as an operator: vault write {self.mount}/revoke serial_number=…, then vault read {self.mount}/crl/rotate"

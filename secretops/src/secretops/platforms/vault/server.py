@@ -98,7 +98,7 @@ class Connection:
         patient: bool = True,
         before: Callable[[], None] = lambda: None,
     ) -> Answer:
-        """Send a request to a quoted path below /v1/. Return the response, also a rejection.
+        """Send a request to a URL-encoded path below /v1/. Return the response, also a rejection.
 
         `merges`: the body is a merge patch. `before` runs before each attempt. Raises SecretopsError.
         """

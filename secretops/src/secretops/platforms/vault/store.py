@@ -1,4 +1,4 @@
-"""A version store in a KV engine of version 2. Check-and-set writes a path's newest document, which readers get."""
+"""A version store in a KV engine of version 2."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 https://openbao.org/docs/audit/
 
-It counts responses, and denied requests, since these may have no response. Texts in the log are HMACs, and each
+Accesses are responses, and denied requests, since these may have no response. Texts in the log are HMACs, and each
 device has its own salt.
 """
 
@@ -148,7 +148,8 @@ def _alias(auth: Mapping[str, Any]) -> str:
 
 
 def _matches(declared: str, auth: Mapping[str, Any]) -> bool:
-    """Return whether a login is of a declared reader: `<mount>/<role>`, `<mount>/<user>` or a display name."""
+    """Return whether the login `auth` is of the reader `declared`: `<mount>/<role>`, `<mount>/<user>` or a display
+    name."""
     display, role = str(auth.get("display_name") or ""), _role(auth)
     # Only the server sets the display name, which starts with the mount. The metadata are no proof: a user's token may
     # have those of any role.

@@ -5,8 +5,9 @@
     secretops-path-<secret>  at the lease's path: the paths of that secret
 
 A path has at most 64 keys of 128 bytes, with texts of 512: https://openbao.org/api-docs/secret/kv/kv-v2/
-It is written before a document, with the number that check-and-set will give to that document (`planned`). After a
-crash in between, the document with that number identifies its version.
+
+A version is recorded before its document, with the number that check-and-set will give to it (`planned`). After a crash
+in between, the document with that number identifies its version.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ class State:
 
 
 def _resolve_plan(api: Api, path: str, main: Metadata, record: VersionRecord) -> VersionRecord:
-    """If the document with the number `planned` exists, add it to `numbers`."""
+    """Return `record`, with its `planned` number moved to `numbers` if that document exists."""
     if record.planned is None or record.planned > main.current:
         return record
     info = main.documents.get(record.planned)

@@ -153,7 +153,7 @@ def lease(account: Account, timing: Timing | None = None, take_over: Repair | No
 
 
 def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
-    """Find secrets with an AWSPENDING version that no rotation uses, since it blocks rotations by AWS.
+    """Find secrets with an AWSPENDING version older than STUCK_AFTER, which blocks rotations by AWS.
 
     `rotated`: full names of the secrets whose values only secretops creates.
     """
@@ -220,7 +220,8 @@ def _release_command(account: Account, name: str, version: str, *, is_ours: bool
 
 
 def rotation(account: Account, rotated: Mapping[str, str]) -> Result:
-    """Check that AWS rotates secrets on schedule. `rotated`: secret -> its full name, or "" if it is missing."""
+    """Check that AWS rotates secrets on schedule. `rotated`: each secret's full name, or "" if AWS has no such
+    secret."""
     wrong, healthy = [], []
     for secret, name in rotated.items():
         found = account.secrets[name] if name else None

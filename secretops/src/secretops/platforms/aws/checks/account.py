@@ -1,4 +1,4 @@
-"""Doctor's requests to an AWS account: the caller, metadata and policies. They read no secret value."""
+"""Doctor's requests to an AWS account. They read the caller's identity, metadata and policies, but no secret value."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Account:
 
     @property
     def ahead(self) -> timedelta | None:
-        """Return this machine's clock minus AWS's; None if the answer has no date."""
+        """Return this machine's clock minus AWS' clock, or None if AWS' response has no date."""
         self.reach()
         found: timedelta | None = self.identity["ahead"]
         return found
@@ -112,8 +112,8 @@ class Account:
         }
 
     def principal(self, arn: str) -> str:
-        """Return the ARN of the user or role behind `arn`. The ARN of a session lacks the path of its role, which is
-        looked up."""
+        """Return the ARN of the user or role behind `arn`. A session's ARN lacks the path of its role, so this looks up
+        the role."""
         match = _SESSION.fullmatch(arn)
         if match is None:
             return arn
@@ -123,10 +123,9 @@ class Account:
         return str(self.call("iam:GetRole", RoleName=match[3])["Role"]["Arn"])
 
     def denied(self, principal: str, name: str, actions: Sequence[str]) -> list[str]:
-        """Return those of `actions` on a secret, or on the lease's table, that the principal's policies deny.
+        """Return which `actions` the principal's policies deny on `name`, a secret or the lease's table.
 
-        Ignores the secret's own policy, and actions whose result depends on properties of a
-        real request.
+        Ignores the secret's own policy, and actions whose result depends on properties of a real request.
         """
         secret: Mapping[str, object] = {} if name == self.location.lease else self.secrets[name] or {}
         context = [("aws:SecureTransport", "boolean", "true")]

@@ -86,7 +86,7 @@ def _problem(account: Account, trail: Mapping[str, Any]) -> str:
 
 
 def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Return which of READS and WRITES the event selectors record; both if there are no selectors."""
+    """Return which of READS and WRITES a trail's event selectors record. A trail without selectors records both."""
     found: set[str] = set() if basic or advanced else {READS, WRITES}
     for selector in basic:
         is_excluded = SOURCE in selector.get("ExcludeManagementEventSources", ())
@@ -98,7 +98,7 @@ def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str,
 
 
 def _by_fields(selectors: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return which of READS and WRITES an advanced selector records: none if an unknown field may exclude events."""
+    """Return which of READS and WRITES one advanced selector records: none if an unknown field may exclude events."""
     found = {READS, WRITES}
     category = False
     for field in selectors:

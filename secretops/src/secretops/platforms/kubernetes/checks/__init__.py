@@ -115,7 +115,7 @@ def namespace(cluster: Cluster) -> Result:
 
 
 def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
-    """Check that the Secrets exist. An operator's commands create them, and not `pulumi up`."""
+    """Check that the stack's Secrets exist. An operator's commands create them, and not `pulumi up`."""
     missing = [name for name in cluster.written if cluster.own("secrets", name, accept=METADATA) is None]
     if not missing:
         return ok(", ".join(cluster.written))

@@ -45,7 +45,7 @@ class Cluster:
         return self._once(lambda: self.api.fetch("GET", path, accept=TEXT)) or ""
 
     def post(self, path: str, body: dict[str, Any]) -> Any | None:
-        """Send a review, which stores nothing, and return the answer."""
+        """Send an access or subject review, which stores nothing, and return the answer."""
         return self._once(lambda: self.api.fetch("POST", path, body=body))
 
     def own(self, kind: str, name: str, *, group: str = "api/v1", accept: str = JSON) -> Any | None:

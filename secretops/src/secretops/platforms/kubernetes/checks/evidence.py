@@ -61,7 +61,7 @@ class Evidence:
 
     @functools.cached_property
     def growth(self) -> dict[str, float]:
-        """Return the growth of each counter, by its metric and labels. Raises StoreError if several API servers
+        """Return how much each counter grew, by its name with labels. Raises StoreError if several API servers
         answer."""
         for _ in range(TRIES):
             before = self._counters()
@@ -87,7 +87,7 @@ class Evidence:
             return False
 
     def _counters(self) -> dict[str, float]:
-        """Parse the metrics.
+        """Fetch the counters.
 
         https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
         """
@@ -172,7 +172,7 @@ def _to_confirm(subject: str, remedy: str) -> str:
 
 
 def confirmation(cluster: Cluster, subject: str) -> str | None:
-    """Return who confirmed `subject`, when, and in what words; None without a confirmation."""
+    """Return a text with an operator's confirmation of `subject`, its author and date, or None."""
     try:
         found = cluster.own("secrets", cluster.location.versions, accept=METADATA) or {}
         text = (found.get("metadata", {}).get("annotations") or {}).get(f"{_CONFIRMED}{subject}")

@@ -56,7 +56,7 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 
 def docker(manager: Manager) -> Result:
-    """Check that all nodes have one major version, and a release that is new enough."""
+    """Check that all nodes run one major version of Docker, in a secure release."""
     engines = sorted({_engine(node) for node in manager.get("/nodes")})
     rule = (
         "Docker must be 20.10.24 or a later 20, or 23.0.3 or newer: older releases accept plain packets in encrypted "
@@ -141,7 +141,7 @@ def nodes(manager: Manager) -> Result:
 
 
 def encryption(manager: Manager) -> Result:
-    """Report where the key is that encrypts values on the managers' disks."""
+    """Report where Docker stores the key that encrypts values on the managers' disks."""
     config = (manager.get("/swarm").get("Spec") or {}).get("EncryptionConfig") or {}
     if config.get("AutoLockManagers"):
         return ok("by a key that is on no disk: unlock a restarted manager with docker swarm unlock")
@@ -261,7 +261,7 @@ def leftover_commands(manager: Manager) -> Result:
 
 
 def readers(manager: Manager) -> Result:
-    """Find other services that mount a secret of the stack."""
+    """Find services, except the stack's own, that mount a secret of the stack."""
     own = manager.location.service
     others = {user: found for found in manager.secrets for user in manager.users(found) if user != own}
     if not others:

@@ -34,7 +34,7 @@ class Manager:
         check_manager(self.get("/info"))
 
     def get(self, path: str) -> Any:
-        """Return the JSON of a path, or an empty object if it is missing. Answers are cached."""
+        """Return the JSON at an API path, or an empty object if it is missing. Caches answers."""
         if path not in self._answers:
             self._answers[path] = self._api.get(path) or {}
         return self._answers[path]

@@ -127,7 +127,8 @@ class VaultServer:
 
     @property
     def rotator(self) -> str:
-        """Return the rotator's role: the first declared reader of the lease. Its other readers are operators."""
+        """Return the rotator's role: the first declared reader of the lease. The lease's other readers are
+        operators."""
         return next(iter(self.location.readers.get(self.location.lease, ())), "")
 
     @property
