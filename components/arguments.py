@@ -205,7 +205,7 @@ class VaultKubernetesDict(TypedDict):
 
 
 class VaultPkiDict(TypedDict):
-    """A CA for client certificates. Vault generates its keys, which never leave it."""
+    """A CA for client certificates. Vault generates the keys, and never exports them."""
 
     signed_by: NotRequired[Literal["stack", "outside"]]
     """Who signs the intermediate CA: the stack's own root CA, or an outside CA, to which you send the output `csr`."""
@@ -372,7 +372,7 @@ class KubernetesServerDict(TypedDict):
     tolerations: NotRequired[Sequence[TolerationDict]]
     priority_class: NotRequired[str]
     pod_labels: NotRequired[Mapping[str, str]]
-    """Labels in addition to the stack's."""
+    """Pod labels in addition to the stack's."""
     pod_annotations: NotRequired[Mapping[str, str]]
     certificate_issuer: NotRequired[CertificateIssuerDict]
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""

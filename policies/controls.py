@@ -15,7 +15,7 @@ class Text:
     url: str
     """Page of the framework. `{id}` stands for a control's id, if each control has an anchor."""
     read: str
-    """Against which text the ids were checked, and which parts of the text were not read."""
+    """The copy against which the ids were checked, and the parts that nobody read."""
     scope: str
     """How the framework's subject differs from what rules judge."""
 

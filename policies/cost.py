@@ -63,9 +63,9 @@ class PriceList:
     items: tuple[Item, ...]
     by_use: tuple[ByUse, ...]
     priced: tuple[str, ...]
-    """Prefixes of the types that an item counts."""
+    """Prefixes of the resource types that `items` count."""
     free: tuple[str, ...]
-    """Prefixes of the types that cost nothing at rest, or only cents for requests."""
+    """Prefixes of resource types that cost nothing at rest, or only cents for requests."""
 
     def unpriced(self, plan: Plan) -> Iterator[str]:
         for one in {one.type for one in plan.resources if one.type.startswith(f"{self.package}:")}:
@@ -92,7 +92,7 @@ def price_lists() -> tuple[PriceList, ...]:
 
 
 def estimate(plan: Plan) -> tuple[Line, ...]:
-    """Return each item's cost, the most expensive first; none for a plan without a cloud."""
+    """Return each item's cost, the most expensive first; empty for a plan without cloud resources."""
     return tuple(sorted((line for each in price_lists() for line in each.lines(plan)), key=lambda line: -line.usd))
 
 

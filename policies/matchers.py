@@ -72,7 +72,7 @@ def listed(entry: Any) -> list[Any]:
 
 
 def open_cidr(cidr: Any) -> bool:
-    """Return whether a range is a large part of the internet, or can't be read."""
+    """Return whether a CIDR covers a large part of the internet, or can't be parsed."""
     if not isinstance(cidr, str):
         return False
     try:

@@ -82,7 +82,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return Empty()
 
     def ConfigureStack(self, request: Any, context: Any) -> Any:
-        """Save the stack file's `environment`; by default the environment that the stack's name means."""
+        """Save the stack file's `environment`; by default the environment that the stack's name implies."""
         self._is_preview = request.dry_run
         self._resources.clear()
         self._reported.clear()
@@ -138,7 +138,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             yield _diagnostic(rule.name, rule.sentence, text, finding.resource, _level(rule))
 
     def _log(self, urn: str, message: str) -> None:
-        """Log a message to the CLI, below the stack. Do nothing if no engine answers."""
+        """Log a message about `urn` to the CLI. Do nothing if no engine answers."""
         if not self._engine or not message:
             return
         with grpc.insecure_channel(self._engine) as channel, suppress(grpc.RpcError):

@@ -91,7 +91,7 @@ class Plan:
     resources: tuple[Resource, ...]
     """Resources to judge. In another project's program, those below a component of this project."""
     others: tuple[Resource, ...] = ()
-    """Other resources of that program, in which rules only look for secret values."""
+    """The rest of another project's program. Rules only search it for secret values."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
     """Stack outputs. `secretops` is the manifest."""
 
@@ -110,8 +110,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Finding:
-    """A property that breaks a rule, or is unknown, in one resource or the stack. A stack without
-    findings keeps a rule."""
+    """A property of a resource or the stack that breaks a rule, or is unknown. A rule without findings is kept."""
 
     resource: str
     """URN of the resource, or of the stack."""
@@ -154,7 +153,7 @@ def _mapping(entry: Mapping[str, Any]) -> Any:
 def resource(
     urn: str, inputs: Mapping[str, Any], *, parent: str = "", protect: bool = False, provider: str = ""
 ) -> Resource:
-    """Return a resource by its URN. If its parent is the stack, or its provider a default provider, that is ""."""
+    """Return a Resource. Its `parent` is "" directly below the stack, its `provider` "" for a default provider."""
     name = urn.rpartition("::")[2]
     return Resource(
         type=type_of(urn),

@@ -76,7 +76,7 @@ class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
     """A folder's public content, below `root`. All paths are relative to `root`.
 
     `files` has the text of each file. `modes` has the octal mode of each file that another program writes. `lines` are
-    variables of config/.env. `stack` names the stack with values in the folder, or is empty.
+    variables of config/.env. `stack` is the name of the stack with values in the folder, or empty.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ CLIENT_ENTRY = "config/mcp.json"
 @dataclass(frozen=True, kw_only=True)
 class LocalMcpServerArgs(McpServerArgs):
     references: MountedFiles | Fetched
-    """Result of a store's `publish`, or your own references."""
+    """Result of a store's `publish()`, or your own references."""
     root: str
     """Absolute path of the folder that contains config/mcp.json, the server's entry for MCP clients."""
     source: str | None = None
@@ -28,7 +28,8 @@ class LocalMcpServerArgs(McpServerArgs):
     folders: tuple[str, ...] = ("config",)
     """Folders to create below `root`, including those of a rotator."""
     env_file: bool = False
-    """Whether variables that are not secret are in config/.env, as with the dotenv store, or in config/mcp.json."""
+    """Whether to write variables that are not secret to config/.env, as with the dotenv store, not to
+    config/mcp.json."""
 
 
 class LocalMcpServer(McpServer):

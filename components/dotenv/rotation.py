@@ -44,7 +44,7 @@ def turn_on(root: Path, stack: str) -> str:
 
 
 def _quoted(path: Path) -> str:
-    """Quote `path` as a word of a unit's command line, where % starts a specifier (systemd.service)."""
+    """Quote `path` for a systemd unit's command line, and escape % (man systemd.service)."""
     text = str(path).replace("\\", r"\\").replace('"', r"\"").replace("%", "%%")
     return f'"{text}"'
 

@@ -70,7 +70,7 @@ class DotenvSecretStore(SecretStore):
         self.register_outputs({"root": str(self._root)})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """Return the reference. Owner and modes of the folder decide who may read it."""
+        """Return a reference to the folder. Its owner and modes decide who can read the files."""
         match reader:
             case HostUser():
                 return MountedFiles(source=f"dotenv:{self._root}", secrets=self.read_by_server)

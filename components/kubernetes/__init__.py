@@ -1,7 +1,7 @@
 """The Kubernetes platform: Secrets of a namespace as the store, a Deployment as the server.
 
-The oldest supported release is 1.27, the first in which nodes by default can drain pods that are not ready despite a
-disruption budget.
+The oldest supported release is 1.27, the first that by default supports unhealthyPodEvictionPolicy, so that
+disruption budgets don't block evictions of unready pods.
 """
 
 from __future__ import annotations

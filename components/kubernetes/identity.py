@@ -111,7 +111,7 @@ class KubernetesIdentity(Component):
 def account_for(
     component: Component, name: str, account: ServiceAccount | KubernetesIdentityArgs, stack: str
 ) -> ServiceAccount:
-    """Return `account`. For arguments, declare an identity below `component`, and return the identity's account."""
+    """Return `account`, or, for arguments, the account of a new identity below `component`."""
     if isinstance(account, ServiceAccount):
         return account
     args = replace(account, stack=account.stack or stack)

@@ -69,7 +69,7 @@ ROLLED_OUT = f"jsonpath={{$[?{_COMPLETE} || {_NEVER_READY}]}}"
 @dataclass(frozen=True, kw_only=True)
 class KubernetesMcpServerArgs(PodArgs, McpServerArgs):
     references: MountedFiles | SyncedKey
-    """Where the launcher reads secrets: the result of a store's `publish`, or your own references."""
+    """Where the launcher reads secrets: the result of a store's `publish()`, or your own references."""
     mounted: Sequence[pulumi.Input[str]] = (SECRETS,)
     """Names of the Kubernetes Secrets to mount. Ignored with SyncedKey: pods then mount the Secrets that External
     Secrets creates."""
@@ -90,7 +90,7 @@ class KubernetesMcpServerArgs(PodArgs, McpServerArgs):
 
 
 class KubernetesMcpServer(McpServer):
-    """A Deployment with Service, disruption budget and network policy. Grants no access."""
+    """A Deployment with Service, disruption budget and network policy. Grants no access to secrets."""
 
     def __init__(self, name: str, args: KubernetesMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, opts, formerly="")

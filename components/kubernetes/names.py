@@ -61,8 +61,7 @@ def delivered(secret: Secret) -> Delivered:
 
 
 def selector(program: str) -> dict[str, str]:
-    """Return the label that selects a program's pods. It has no other labels, since a Deployment's selector can't
-    change."""
+    """Return the one label that selects a program's pods, because a Deployment's selector can't change."""
     return {"app.kubernetes.io/name": program}
 
 

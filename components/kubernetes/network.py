@@ -1,6 +1,6 @@
 """Network policies. `default_deny` denies all connections that no other policy allows.
 
-Another policy can only allow more, so the stack file sets the limits. Pods are selected by namespace, since with some
+A policy that you add can only allow more; set limits in the stack file. Pods are selected by namespace, since with some
 network plugins CIDRs do not match pods.
 """
 

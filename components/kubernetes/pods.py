@@ -31,8 +31,8 @@ TOKEN = "vault-token"  # noqa: S105  # nosec B105 - a volume's name
 def pod_security(args: PodArgs) -> core.v1.PodSecurityContextArgs:
     """Return the `restricted` level's settings of a pod (Kubernetes, Pod Security Standards).
 
-    With `run_as` platform, they omit uid and fsGroup, which OpenShift assigns. It rejects others (docs.redhat.com,
-    Managing security context constraints).
+    With `run_as` platform, they omit uid and fsGroup, which OpenShift assigns. OpenShift rejects others
+    (docs.redhat.com, Managing security context constraints).
     """
     user = USER if args.run_as == "image" else None
     return core.v1.PodSecurityContextArgs(
@@ -82,7 +82,7 @@ def pull_secrets(args: PodArgs) -> list[core.v1.LocalObjectReferenceArgs]:
 
 
 def scratch() -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """Return a folder in memory, so that temporary files never reach a node's disk."""
+    """Return volume and mount of /tmp in memory: temporary files never reach a node's disk."""
     volume = core.v1.VolumeArgs(
         name="tmp", empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit="64Mi")
     )
@@ -90,7 +90,7 @@ def scratch() -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
 
 
 def stack_files(*keys: str) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """Return the folder with these keys of the ConfigMap STACK as files."""
+    """Return a volume with these keys of the ConfigMap STACK, and its mount."""
     volume = core.v1.VolumeArgs(
         name="stack",
         config_map=core.v1.ConfigMapVolumeSourceArgs(
@@ -101,8 +101,8 @@ def stack_files(*keys: str) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs
 
 
 def token_volume(name: str, file: str, audience: str | None) -> core.v1.VolumeArgs:
-    """Return a volume with a token of the pod's service account, which kubelets renew. If `audience` is None, it is
-    for the API server."""
+    """Return a volume with a token of the pod's service account, which kubelets renew. If `audience` is None, the token
+    is for the API server."""
     token = core.v1.ServiceAccountTokenProjectionArgs(path=file, audience=audience, expiration_seconds=3600)
     return core.v1.VolumeArgs(
         name=name,
@@ -121,7 +121,7 @@ def shown_token(path: str, audience: str | None) -> tuple[core.v1.VolumeArgs, co
 def secret_files(
     name: str, mount_path: str, *sources: core.v1.VolumeProjectionArgs
 ) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """Return a folder with Secrets as files. It never uses subPath, whose files kubelets don't update."""
+    """Return volume and mount of Secrets as files, without subPath: kubelets don't update such files."""
     volume = core.v1.VolumeArgs(
         name=name, projected=core.v1.ProjectedVolumeSourceArgs(default_mode=READABLE, sources=list(sources))
     )
@@ -129,8 +129,8 @@ def secret_files(
 
 
 def secret(name: pulumi.Input[str], items: dict[str, str] | None = None) -> core.v1.VolumeProjectionArgs:
-    """Return a Secret as files. `items`, if set, selects keys and names the file of each. The Secret is optional: pods
-    start without it, and report missing values."""
+    """Return the projection of a Secret to files. `items`, if set, maps the selected keys to file names. The Secret is
+    optional: pods start without it, and report missing values."""
     return core.v1.VolumeProjectionArgs(
         secret=core.v1.SecretProjectionArgs(
             name=name,

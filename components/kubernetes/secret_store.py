@@ -61,7 +61,7 @@ class KubernetesSecretStore(SecretStore):
     """A namespace's Secrets as a store: names, grants, lease, rotator and trail. Contains no secret values."""
 
     account: ServiceAccount
-    """Service account of the server's pods, to pass to `publish`."""
+    """Service account of the server's pods, to pass to `publish()`."""
 
     def __init__(self, name: str, args: KubernetesSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, opts, formerly="")

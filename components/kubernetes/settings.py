@@ -102,7 +102,7 @@ class KubernetesServer(ServerSection):
     tolerations: tuple[Toleration, ...] = ()
     priority_class: KubernetesName | None = None
     pod_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
-    """Labels in addition to the stack's."""
+    """Pod labels in addition to the stack's."""
     pod_annotations: dict[LabelKey, Annotation] = Field(default_factory=dict)
     certificate_issuer: CertificateIssuer | None = None
     oidc_issuer: Issuer | None = None

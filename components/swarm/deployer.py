@@ -22,7 +22,7 @@ _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.do
 
 
 def manager() -> str:
-    """Return the address of the Docker daemon that secretops uses, too.
+    """Return the Docker daemon's address, the same for Pulumi's provider and secretops.
 
     Raises RunError for a missing context, or for a context with TLS certificates, which the provider does not support.
     """

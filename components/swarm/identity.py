@@ -30,7 +30,7 @@ class SwarmIdentityArgs:
     encrypted: bool = True
     """Whether the stack's overlay network encrypts traffic between nodes."""
     stack: str | None = None
-    """Part of resource names; by default Pulumi's stack name."""
+    """Stack name, for resource names; by default Pulumi's."""
     reader: str | None = None
     """ARN of the role or user with which the launcher reads a store on AWS."""
 
@@ -42,8 +42,8 @@ class SwarmIdentity(Component):
     """
 
     service: SwarmService
-    """The stack's provider and network, the prefix of its names, and the launcher's reader, to pass to other components
-    as `shared`."""
+    """The stack's provider and network, the prefix of its names, and the launcher's AWS identity, to pass to other
+    components as `shared`."""
 
     def __init__(
         self, name: str, args: SwarmIdentityArgs | None = None, opts: pulumi.ResourceOptions | None = None

@@ -84,7 +84,7 @@ def files_of(secret: Secret) -> dict[str, SwarmFile]:
 
 
 def variables_to(secret: Secret, *, has_ca: bool) -> dict[str, str]:
-    """Return the path of the file for each variable of a secret, such as MQTT_PASSWORD_FILE. With `has_ca`, omit the
+    """Return the file path for each of a secret's variables, such as MQTT_PASSWORD_FILE. With `has_ca`, omit the
     secret's CA file: the stack configures the broker's CA."""
     files = files_of(secret)
     named = {}

@@ -49,7 +49,7 @@ BACK = Update(order="start-first", failure_action="pause", monitor=5)
 @dataclass(frozen=True, kw_only=True)
 class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     references: MountedFiles | Fetched
-    """Where the server reads secrets: the result of a store's `publish`, or your own references."""
+    """Where the server reads secrets: the result of a store's `publish()`, or your own references."""
     replicas: int = 2
     """Number of replicas. It must be 1 with publish ingress, since an MCP session lives in one replica."""
     publish: Literal["none", "ingress", "host"] = "none"

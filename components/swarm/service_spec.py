@@ -22,7 +22,7 @@ class SwarmPlace(Place):
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmService(Workload, Principal):
-    """The server's service, before it exists. The Swarm mounts its secrets, so it needs no identity."""
+    """Provider, network and names for the server's service, which needs no identity: the Swarm mounts its secrets."""
 
     place: SwarmPlace
     base: str
@@ -124,7 +124,7 @@ class Shape:
     health: Health | None = None
     files: tuple[PublicFile, ...] = ()
     sockets: tuple[str, ...] = ()
-    """Paths on the node that are mounted at the same path."""
+    """Paths of the node's sockets, mounted at the same paths."""
     aliases: tuple[str, ...] = ()
     networks: tuple[pulumi.Input[str], ...] = ()
     endpoint: str = "dnsrr"

@@ -80,8 +80,8 @@ def manifest_of(names: Names, args: SwarmSecretStoreArgs) -> Manifest:
 
 
 def rotator_shape(manifest: Manifest, *, socket: str, log_driver: LogDriverArgs | None) -> Shape:
-    """Return the specification of the rotator's service, with one replica. Raises TypeError for another
-    store's manifest."""
+    """Return the specification of the rotator's service, with one replica. Raises TypeError unless `manifest` is a
+    Swarm store's."""
     store = manifest.store
     if not isinstance(store, Location):
         raise TypeError(

@@ -77,7 +77,7 @@ class VaultStackArgs:
     production: bool = True
     """Whether mounts, CAs and audit devices are protected from deletion."""
     stack: str | None = None
-    """Part of names; by default the Pulumi stack's name."""
+    """Stack name, for names in Vault; by default Pulumi's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class JwtLogin:
 @dataclass(frozen=True, kw_only=True)
 class ServiceAccountLogin:
     """Log in as a Kubernetes service account, by an auth method that a Vault administrator has enabled. The stack does
-    not enable it, since it may need a reviewer's token, which is a secret value."""
+    not enable it, since it may need `token_reviewer_jwt`, which is a secret value."""
 
     mount: str = "kubernetes"
     audience: str | None = "vault"

@@ -116,7 +116,7 @@ class VaultReader(Principal):
     folder: str
     """Folder of a rotator on this machine."""
     syncs_as: pulumi.Output[str] | None = None
-    """Service account with which External Secrets reads for the pods, and copies secrets into their namespace."""
+    """Service account with which External Secrets reads Vault, to copy secrets into the pods' namespace."""
 
     @classmethod
     def of(cls, component: Component, name: str, args: VaultReader | VaultIdentitiesArgs, stack: str) -> VaultReader:
@@ -140,7 +140,7 @@ class VaultIdentitiesArgs(VaultServerArgs):
     """Whether External Secrets copies secrets into the pods' namespace. By default Vault's agent writes files in each
     pod."""
     stack: str | None = None
-    """Part of names; by default the Pulumi stack's name."""
+    """Stack name, for names in Vault; by default Pulumi's."""
 
 
 class VaultIdentities(Component):

@@ -62,7 +62,7 @@ class VaultSecretStore(SecretStore):
     """A KV v2 mount as a store: mounts, policies, rotator and trail. Contains no secret values."""
 
     reader: VaultReader
-    """Logins of server and rotator, to pass to `publish`."""
+    """Logins of server and rotator, to pass to `publish()`."""
 
     def __init__(self, name: str, args: VaultSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:SecretStore", name, opts, formerly="")

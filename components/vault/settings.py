@@ -122,7 +122,7 @@ class VaultKubernetes(Section):
 
 
 class VaultPki(Section):
-    """A CA for client certificates. Vault generates its keys, which never leave it."""
+    """A CA for client certificates. Vault generates the keys, and never exports them."""
 
     arguments = (PkiArgs,)
     signed_by: Literal["stack", "outside"] = "stack"
@@ -163,7 +163,8 @@ class VaultStore(StoreSection):
         return bool(self.pki and self.pki.signed_by == "outside" and not self.pki.certificate_file)
 
     def certificate_issuer(self, stack: str) -> VaultIssuer | None:
-        """Return the issuer by the section `pki`; None without that section, or until the intermediate CA is signed."""
+        """Return the issuer that the section `pki` configures; None without that section, or until the intermediate CA
+        is signed."""
         if self.pki is None or self.waits_for_a_signature:
             return None
         names = names_of(stack)

@@ -191,7 +191,7 @@ class Server(TypedDict):
     tolerations: NotRequired[list[Toleration]]
     priority_class: NotRequired[str]
     pod_labels: NotRequired[dict[str, str]]
-    """Labels in addition to the stack's."""
+    """Pod labels in addition to the stack's."""
     pod_annotations: NotRequired[dict[str, str]]
     certificate_issuer: NotRequired[CertificateIssuer]
     """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
@@ -524,7 +524,7 @@ class VaultPkiSignedBy(Enum):
 
 
 class VaultPki(TypedDict):
-    """A CA for client certificates. Vault generates its keys, which never leave it."""
+    """A CA for client certificates. Vault generates the keys, and never exports them."""
 
     signed_by: NotRequired[VaultPkiSignedBy]
     """Who signs the intermediate CA: the stack's own root CA, or an outside CA, to which you send the output `csr`."""

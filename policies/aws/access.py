@@ -142,8 +142,8 @@ def _via_secrets_manager(one: Statement) -> bool:
 
 
 def _bound(one: Statement) -> bool:
-    """Accept a statement that allows using a key through Secrets Manager, on behalf of an AWS service's resource, or by
-    a service for one purpose.
+    """Return whether a statement limits use of a key to Secrets Manager, to an AWS service's resource, or to one
+    purpose of a service.
 
     An encryption context alone is not enough, because the caller of KMS chooses it.
     https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service

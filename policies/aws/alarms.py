@@ -18,8 +18,8 @@ EVENT_RULE, TARGET = "aws:cloudwatch/eventRule:EventRule", "aws:cloudwatch/event
 
 
 def _alarms(plan: Plan, wanted: Mapping[tuple[str, ...], Any]) -> list[Resource] | Unknown:
-    """Return enabled alarms with the `wanted` properties that notify a topic. Return UNKNOWN if that depends on unknown
-    properties."""
+    """Return enabled alarms with the `wanted` properties that notify a topic. Return UNKNOWN if there are none, but
+    unknown properties may match."""
     found: list[Resource] = []
     may_be = False
     for alarm in plan.of_type(aws.ALARM):
@@ -106,8 +106,8 @@ REQUESTS = {
 
 
 def _deaf_filters(plan: Plan) -> Iterator[Finding]:
-    """Yield a finding for each filter on a log other than the trail's, or with a pattern that misses names of the
-    stack's resources."""
+    """Yield a finding for each metric filter on a log other than the trail's, or with a pattern that misses names of
+    the stack's resources."""
     log = at(plan.manifest, "store", "log_group") or UNKNOWN
     for one in plan.of_type(aws.FILTER):
         group, pattern = at(one.properties, "logGroupName"), at(one.properties, "pattern")

@@ -43,10 +43,10 @@ class Statement:
     conditions: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Accepted values, by condition operator and condition name."""
     negated: bool
-    """Whether it contains NotAction, NotResource or NotPrincipal."""
+    """Whether the statement contains NotAction, NotResource or NotPrincipal."""
 
     def compared(self, operator: str, name: str) -> tuple[str, ...]:
-        """Return the values that the condition accepts; none if there is no such condition."""
+        """Return the values that the condition `operator` on `name` accepts; none without such a condition."""
         return self.conditions.get(operator, {}).get(name.lower(), ())
 
     def is_of(self, action: str) -> bool:
@@ -141,8 +141,8 @@ def secret_name(arn: Any) -> str | None:
 def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]:
     """Return the secrets in `names` for which no resource of type `kind` has the ARN at `path`.
 
-    In a preview, a new secret's ARN is unknown. Return no secrets if at least as many ARNs are unknown as
-    secrets remain; `pulumi up` judges by the real ARNs.
+    In a preview, each unknown ARN may belong to one of these secrets. Return none unless these outnumber the unknown
+    ARNs; `pulumi up` judges by the real ARNs.
     """
     arns = [at(one.properties, path) for one in plan.of_type(kind)]
     left = sorted(set(names) - {secret_name(arn) for arn in arns})

@@ -57,11 +57,11 @@ def _placed(one: Resource) -> Iterator[Finding]:
 
 
 def _undeclared(plan: Plan) -> Iterator[Finding]:
-    """Compare role assignments with the manifest's readers: a role on one secret requires a reader of that secret, a
-    role on the vault requires a reader of all secrets.
+    """Yield a finding for each role on a secret whose principal is not a declared reader. A role on the vault requires
+    a reader of all secrets.
 
-    In a preview, the id of a new identity is unknown. A secret may then have at most as many unknown principals as
-    unknown readers.
+    In a preview, a new identity's id is unknown: a secret may have at most as many unknown principals as unknown
+    readers in the manifest.
     """
     lists: Any = at(plan.outputs, "secretops", "store", "readers") or UNKNOWN
     granted: list[tuple[Resource, Any, Any]] = []
@@ -113,8 +113,8 @@ def _is_narrow(address: Any) -> bool:
 
 
 def _open_network(plan: Plan) -> Iterator[Finding]:
-    """Yield a finding if the vault or the lease's account accepts all networks, unless the stack's output `gaps` says
-    so. Programs of other projects lack that output, and may have an open vault."""
+    """Yield a finding if the vault or the lease's storage account accepts all networks, unless the stack's output
+    `gaps` says so. Programs of other projects lack that output, and may have an open vault."""
     vaults = [at(one.properties, "properties") for one in plan.of_type(VAULT)]
     actions = [at(one, "networkAcls", "defaultAction") for one in vaults]
     closed = "Deny" in actions or "Disabled" in [at(one, "publicNetworkAccess") for one in vaults]

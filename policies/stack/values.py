@@ -53,8 +53,8 @@ _CHANGES = 0.37
 
 
 def names(entry: Any) -> frozenset[str]:
-    """Return runs of 32 or more letters, digits and + in outputs with names of readers and logs. There, they are not
-    secret values."""
+    """Return the parts of public names, such as readers, that look like secret values: 32 or more letters, digits and
+    +."""
     return frozenset(_DENSE.findall(json.dumps(entry, ensure_ascii=False, default=str)))
 
 

@@ -35,8 +35,8 @@ _ITS_OWN = frozenset(f"auth/token/{verb}-self" for verb in ("lookup", "renew", "
 
 
 def role_policies(plan: Plan) -> list[Any]:
-    """Return the names of the policies that the plan's roles grant. People get theirs by an auth method that Vault's
-    operators configure."""
+    """Return the names of the policies that the plan's roles grant. People's policies are not in the plan: Vault's
+    operators assign them."""
     return [policy for role in plan.of_type(*ROLES) for policy in each(at(role.properties, "tokenPolicies"))]
 
 
