@@ -81,7 +81,8 @@ Journals = Annotated[
 
 
 class _Group(TyperGroup):
-    """A command group that also accepts the common options before a command, and passes them on to it."""
+    """A command group that also accepts --stack, --manifest and --json before a command, and passes them to the
+    command."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -118,7 +119,7 @@ def common_options(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Accept --version, and the common options, which _Group passes on to the command."""
+    """Accept --version, --stack, --manifest and --json. _Group passes the last three to the command."""
 
 
 def make_group(help: str, **options: Any) -> typer.Typer:
@@ -148,7 +149,7 @@ class Printer:
         self._name, self._indent = stream, indent
 
     def print(self, text: str = "", *, style: str = "", styled: int | None = None) -> None:
-        """Print lines, folded. `style` applies to all of it, or to its first `styled` characters."""
+        """Wrap and print `text`. `style` applies to its first `styled` characters, or to all of it."""
         text = "\n".join(_fold(line, self._indent) for line in text.split("\n"))
         stream = getattr(sys, self._name)
         _write(stream, text[:styled], style)
@@ -214,8 +215,7 @@ def confirm(command: str, cost: str, name: str, *, which: str = "the secret's na
 
 
 def _fold(line: str, indent: str) -> str:
-    """Wrap a line between words, but not within a command that fits on a line, so that it can be copied. A line is
-    wider than the terminal only if one word is."""
+    """Wrap a line at the terminal's width. A command that fits on a line is not split, so that it can be copied."""
     lines, columns, own = [""], _columns(), line[: len(line) - len(line.lstrip())]
     indent = max(indent, own if len(own) >= len(indent) else f"{own}  ", key=len)
     if own and line.startswith("-> ", len(own)):
@@ -229,8 +229,8 @@ def _fold(line: str, indent: str) -> str:
 
 
 def _parts(line: str, longest: int) -> list[str]:
-    """Return the words of a line, each with the space before it. A command with its arguments is one word, up to the
-    next punctuation, if it has at most `longest` characters."""
+    """Split a line into words, each with the space before it. A command with its arguments, up to the next punctuation,
+    is one word if it has at most `longest` characters."""
     parts: list[list[str]] = []
     in_command = False
     for word in _WORD.findall(line):

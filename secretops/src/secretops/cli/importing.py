@@ -1,5 +1,3 @@
-"""The command `import`."""
-
 from __future__ import annotations
 
 import sys

@@ -152,7 +152,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
 
 
 def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -> Value:
-    """Return a value from files, prompts or standard input. Raises UsageError."""
+    """Return a secret's value from files (FIELD=PATH), prompts or standard input. Raises UsageError."""
     fields: dict[str, str] = {}
     for entry in from_files:
         field, separator, path = entry.partition("=")

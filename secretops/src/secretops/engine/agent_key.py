@@ -1,8 +1,8 @@
 """Rotate the API key of an owned agent: prepare -> verify -> publish, and later retire.
 
-There is no apply step: an agent accepts any number of keys until they are deleted.
+Unlike a broker user, a key needs no apply step: the agent accepts any number of keys until they are deleted.
 
-The API returns a key's text only once, so a crash before it is stored leaves a lost key. The name of a new key is
+The API returns a key's text only once, so a crash before the text is stored loses the key. The name of a new key is
 derived from the id of the version that it replaces, so the next run finds the lost key, and deletes it.
 """
 
@@ -37,8 +37,7 @@ class KeyComparison:
 
 @dataclass(eq=False, kw_only=True)
 class AgentKey(Rotator):
-    """Rotates an agent's API key. `admins`: version ids of the admin token, newest first. The first key's name is
-    derived from the newest id."""
+    """Rotates an agent's API key. `admins`: version ids of the API token that creates keys, the current one first."""
 
     prefix: str
     agent: AgentKeys
@@ -87,7 +86,7 @@ class AgentKey(Rotator):
             self._mark(version, verified=self.clock())
 
     def tidy(self) -> str | None:
-        """Delete leftover keys. Return why the current key is not valid, or None."""
+        """Delete keys that a crash left at the agent. Return why the current key is not valid, or None."""
         found = self.compare_keys()
         self._delete(found.leftover)
         return found.problem

@@ -1,6 +1,6 @@
-"""Pure functions that decide what a secret needs now, in order of priority.
+"""Pure functions that decide what a secret needs now. DECISIONS has them in order of priority.
 
-Each is `(Facts, now) -> Finding | None`, without access to a store, a broker or a clock.
+Each decision is `(Facts, now) -> Finding | None`, without access to a store, a broker or a clock.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Finding:
 
     @property
     def needs_a_person(self) -> bool:
-        """Return whether a person must act on it. The command then exits with ExitCode.ATTENTION."""
+        """Return whether a person must act. Commands then exit with ExitCode.ATTENTION."""
         return self.action is Action.NOTIFY and self.reason is not Reason.AWAITS_FIRST_VALUE
 
 
@@ -84,7 +84,7 @@ Decision = Callable[[Facts, datetime], Finding | None]
 
 
 def grace_period(facts: Facts) -> timedelta:
-    """Return how long readers may use a replaced version: no time if only the rotator reads the secret."""
+    """Return how long readers may use a replaced version: zero if only the rotator reads the secret."""
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
@@ -99,7 +99,8 @@ def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
 
 
 def grace_end(version: Version, facts: Facts) -> datetime | None:
-    """Return when the grace period of `version` ends. None if it is current, or its successor is not delivered yet."""
+    """Return when the grace period of `version` ends. None if `version` is current, or its successor is not delivered
+    yet."""
     current = facts.versions.current
     if version is current or current is None or current.published is None:
         return None
@@ -114,8 +115,8 @@ def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
 
 
 def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
-    """Report a pending version. An interrupted rotation left it, and must be finished first; a pending CA waits until
-    the broker trusts it."""
+    """Report a pending version: an interrupted rotation left it, and must be finished; or it is a CA that the broker
+    does not trust yet."""
     pending = facts.versions.pending
     if pending is None:
         return None
@@ -173,8 +174,8 @@ def never_rotated(facts: Facts, now: datetime) -> Finding | None:
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """Return when to renew a certificate: at RENEW_AT of its life, or sooner by up to SPREAD. None if it does not
-    expire."""
+    """Return when to renew a certificate: after RENEW_AT (a share of its life), or up to SPREAD (another share) sooner.
+    None if it does not expire."""
     return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
@@ -196,7 +197,7 @@ def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """Report a value that is past its cadence or its certificate's renewal time, or whose issuer's settings have
+    """Report that a new value is due: by the cadence, by a certificate's renewal time, or because its issuer's settings
     changed."""
     current = facts.versions.current
     if current is None:
@@ -212,7 +213,7 @@ def due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def near_expiry(facts: Facts, now: datetime) -> Finding | None:
-    """Report a supplied certificate that has reached RENEW_AT of its life, and any expired certificate."""
+    """Report an expired certificate, or a supplied certificate after RENEW_AT, a share of its life."""
     current = facts.versions.current
     if current is None or current.expires is None:
         return None
@@ -226,8 +227,8 @@ def near_expiry(facts: Facts, now: datetime) -> Finding | None:
 
 
 def overdue(facts: Facts, now: datetime) -> Finding | None:
-    """Report a rotation that is late by OVERDUE_AFTER, or by half of a certificate's remaining life if that is
-    shorter."""
+    """Report a rotation that is late by OVERDUE_AFTER or, if shorter, by half the time between a certificate's due time
+    and its expiry."""
     at, current = due_at(facts), facts.versions.current
     if at is None or current is None or not facts.secret.is_made:
         return None
@@ -266,13 +267,14 @@ def first_action(found: tuple[Finding, ...]) -> Finding | None:
 
 
 def issued_id(token: str, issuer: Issuer) -> str:
-    """Return `token` with its last ten digits replaced by the mark and the digest of the issuer's settings."""
+    """Return an issued version's id: `token` with a mark and a digest of the issuer's settings as its last ten
+    digits."""
     stem = token[: -(_MARK + _SETTINGS)]
     return f"{stem}{_digest(stem, _MARK)}{_settings(issuer)}"
 
 
 def issuer_changed(version: str, issuer: Issuer) -> bool:
-    """Return whether the issuer's settings differ from those whose digest is in the version's id. False for a supplied
+    """Return whether the issuer's settings differ from the digest of settings in the id `version`. False for a supplied
     version."""
     stem, mark = version[: -(_MARK + _SETTINGS)], version[-(_MARK + _SETTINGS) : -_SETTINGS]
     return mark == _digest(stem, _MARK) and not version.endswith(_settings(issuer))

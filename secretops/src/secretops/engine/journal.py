@@ -29,7 +29,6 @@ class Entry:
     actor: str = ""
 
     def __post_init__(self) -> None:
-        """Raise ValueError if the time has no zone, or another field is not a text."""
         if self.time.utcoffset() is None:
             raise ValueError("a time with no zone")
         for text in (self.secret, self.version, self.step, self.outcome, self.actor):
@@ -56,7 +55,7 @@ class SignedJournal:
 
 
 def read_entry(line: bytes) -> Entry:
-    """Parse one line. Raises ValueError, RecursionError."""
+    """Parse a line of the journal. Raises ValueError, RecursionError."""
     entry = json.loads(line.decode(errors="replace"))
     try:
         return Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})

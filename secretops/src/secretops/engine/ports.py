@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 class VersionStore(Protocol):
     """The versions of a stack's secrets. A new store implements these twelve methods, and must pass the contract suite.
 
-    Every method may raise StoreError or UnreachableError. A write is complete, or changes nothing. It never overwrites
-    a change that it has not read, and fails if the lease is lost.
+    Every method may raise StoreError or UnreachableError. A write changes everything or nothing, never overwrites a
+    change that it has not read, and fails if the lease is lost.
     """
 
     def versions(self, secret: str) -> Versions: ...
 
     def read(self, secret: str, version: str, *, purpose: str) -> Value:
-        """Return a value. `purpose` goes to the access record. Raises NotFoundError."""
+        """Return a version's value. `purpose` is for the store's record of accesses. Raises NotFoundError."""
 
     def add(self, secret: str, version: Version, value: Value) -> None:
-        """Store a pending version, and replace any other pending version. Does nothing if its id is stored already."""
+        """Store a pending version, and replace any other pending version. Does nothing if `version.id` is stored
+        already."""
 
     def publish(self, secret: str, version: str, now: datetime) -> None:
         """Make `version` current, make the old current version previous, and deliver `version`.
@@ -39,16 +40,16 @@ class VersionStore(Protocol):
         """
 
     def recover(self, secret: str, now: datetime) -> None:
-        """Finish an interrupted delivery or `forget`. Raises StoreError if somebody edited the delivered value."""
+        """Finish a delivery or a `forget` that was interrupted. Raises StoreError if somebody edited the delivered
+        value."""
 
     def delivery_drift(self, secret: str) -> str | None:
-        """Return how the delivered value differs from the current version, or None. The access is recorded as a
-        read."""
+        """Return how the delivered value differs from the current version, or None. Records the access as a read."""
 
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
-        """Record when a version was verified or retired. Recording `retired` deletes its value."""
+        """Record when a version was verified or retired. Recording `retired` deletes the version's value."""
 
     def discard(self, secret: str, version: str) -> None:
         """Delete a pending version and its value. Does nothing if it is gone."""
@@ -57,10 +58,10 @@ class VersionStore(Protocol):
         """Return the names of secrets that have a version, including those removed from the stack."""
 
     def forget(self, secret: str) -> None:
-        """Delete every version and the delivered value. Irreversible."""
+        """Delete a secret's versions and its delivered value. Irreversible."""
 
     def lease(self, holder: str) -> AbstractContextManager[None]:
-        """Hold the lease, which a rotation requires, during the block. A killed process loses the lease. Raises
+        """Hold the store's lease during the block. A rotation requires it. A killed process loses it. Raises
         LeaseHeldError."""
 
     def confirm(self) -> None:
@@ -72,13 +73,14 @@ class UserTakenError(RefusedError):
 
 
 class Target(Protocol):
-    """The broker that accepts a credential (`username` and `password`), for one kind of MQTT user.
+    """The broker, as the target of one kind of user: the servers' or the admin's. A credential is `username` and
+    `password`.
 
     Every method is idempotent, and may raise UnreachableError (no answer) or RefusedError.
     """
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
-        """Make the target accept `credential`, and create its user with the required rights if it is missing. Changes
+        """Make the target accept `credential`, and create the user with the required rights if it is missing. Changes
         no other user.
 
         Does not set a password that already works: mosquitto would end the user's sessions. With `new`, raises
@@ -86,23 +88,23 @@ class Target(Protocol):
         """
 
     def verify(self, credential: Value) -> None:
-        """Log in, and use the rights that a reader needs. Raises RefusedError if the target refuses either."""
+        """Log in, and use the rights that a reader needs. Raises RefusedError if the login or a right is refused."""
 
     def retire(self, admin: Value, username: str) -> None:
         """Invalidate every known password of a user. Does nothing if the user is gone."""
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
-        """Return whether the broker's access list permits each of `usernames` alone to publish the reports of its
-        servers (docs/adr/0003)."""
+        """Return whether, for each of `usernames`, the broker permits only that user to publish reports of its servers
+        (docs/adr/0003)."""
 
 
 class UnknownOutcomeError(UnreachableError):
-    """No usable answer arrived. The requested key may exist."""
+    """No usable answer to a request for a key. The key may exist."""
 
 
 @dataclass(frozen=True)
 class NamedKey:
-    """A key without its value, which DigitalOcean shows only once."""
+    """An agent's key without its value, which DigitalOcean shows only once."""
 
     agent: str
     id: str
@@ -130,7 +132,7 @@ class AgentKeys(Protocol):
         """Create a key. Another key may have the same name. Raises UnknownOutcomeError."""
 
     def delete(self, key: NamedKey) -> None:
-        """Revoke a key, also of another agent of the same owner. Does nothing if the key is gone."""
+        """Revoke a key of this agent, or of another agent of its owner. Does nothing if the key is gone."""
 
     def verify(self, credential: Value) -> None: ...
 

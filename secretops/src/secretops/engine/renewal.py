@@ -26,8 +26,8 @@ PROBE_SECONDS = 3600
 
 @dataclass(eq=False, kw_only=True)
 class Renewal(Rotator):
-    """Rotates an issued certificate. Retiring deletes its private key, but the certificate stays valid until it expires
-    (docs/adr/0013)."""
+    """Rotates an issued certificate. Retiring a version deletes its private key, but the certificate stays valid until
+    it expires (docs/adr/0013)."""
 
     common_name: str
     issuer: Issuer

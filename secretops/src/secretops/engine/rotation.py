@@ -1,7 +1,7 @@
 """Rotate a broker user: prepare -> apply -> verify -> publish, and later retire.
 
 After a crash the next tick continues from the stored state. The user that readers log in as is never changed: the idle
-user gets the new password, which is verified, then published.
+user gets the new password.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from secretops.values import Value, new_password
 
 @dataclass(eq=False, kw_only=True)
 class Rotation(Rotator):
-    """Rotates a secret that alternates between two users. `admin` reads the broker admin's credential when it is
-    needed."""
+    """Rotates a secret that alternates between two broker users. `admin` reads the credential of the broker's admin."""
 
     target: Target
     admin: Callable[[], Value]
@@ -29,7 +28,7 @@ class Rotation(Rotator):
     def advance(self, *, force: bool = False) -> Version:
         """Publish the pending version, or a new one. Unless `force`, raises GraceError, UserTakenError.
 
-        An operator-supplied version is only verified: its user is not changed at the broker.
+        The user of an operator-supplied version is not changed at the broker, only verified.
         """
         before = self.versions
         version = before.pending
@@ -44,8 +43,8 @@ class Rotation(Rotator):
         return version
 
     def scramble_unknown(self, before: Versions, published: Version) -> None:
-        """Scramble the passwords of users that have no version in `before` or `published`, since somebody may know
-        them."""
+        """Scramble the passwords of the secret's users without a version in `before` or `published`: somebody may know
+        these passwords."""
         known = {version.user for version in (*before.all, published)}
         for user in sorted(set(self.secret.users) - known):
             with self._step("retire", published.id):
@@ -54,7 +53,8 @@ class Rotation(Rotator):
     def prepare(self, *, token: str | None = None, force: bool = False) -> Version:
         """Store a pending password for the idle user, before the target receives it.
 
-        `token`: the version's id, if Secrets Manager has chosen it. A further call with it returns the same version.
+        `token`: the version's id, if Secrets Manager has chosen it. A further call with the same token returns the same
+        version.
         """
         if token and (prepared := self.prepared(token)):
             return prepared
@@ -76,7 +76,8 @@ class Rotation(Rotator):
         return version if version and version.id == token else None
 
     def respect_grace(self, supplied: str | None = None) -> None:
-        """Raise GraceError during the grace period, unless an operator supplies the previous user again."""
+        """Raise GraceError during the grace period, unless `supplied`, an operator's user, is the previous version's
+        user."""
         previous = self.versions.previous
         if previous is None:
             return
@@ -89,8 +90,8 @@ class Rotation(Rotator):
         self.check_grace(f"user {previous.user}", rule=rule)
 
     def apply(self, version: Version, *, force: bool = False) -> None:
-        """Set the pending password at the broker. Without `force`, raises UserTakenError for an existing user if the
-        store has no version of the secret's users: other clients may use it."""
+        """Set the password of `version` at the broker. Without `force`, raises UserTakenError if the user exists, but
+        the store has no version of the secret's users: other clients may use it."""
         versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
             raise RefusedError(
@@ -121,8 +122,8 @@ class Rotation(Rotator):
             self._mark(version, verified=self.clock())
 
     def reapply_current(self) -> bool:
-        """Set the current version's password again if it is not delivered yet and the broker refuses it. Return True if
-        so."""
+        """Set the current version's password again if the version is not delivered yet and the broker refuses it.
+        Return whether it was set."""
         version = self.versions.current
         if version is None or version.published or version.user not in self.secret.users:
             return False

@@ -1,6 +1,6 @@
-"""The base class of all rotators. It reads the versions once, and writes a journal entry for each step.
+"""The base class of all rotators. It reads a secret's versions once, and writes a journal entry for each step.
 
-Its copy of the versions may be outdated, so a rotator calls `store.confirm` before each change of a target.
+Without the lease the versions may be outdated, so a rotator calls `store.confirm` before each change of a target.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class GraceError(SecretopsError):
 
 
 def new_token(now: datetime) -> str:
-    """Return a version's id, which sorts by time and is unique without coordination.
+    """Return an id for a new version. Ids sort by time, and are unique without coordination.
 
-    33 characters: Secrets Manager uses a ClientRequestToken of 32 to 64 as a version's id.
+    33 characters: Secrets Manager requires 32 to 64 (ClientRequestToken).
     https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
     """
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
@@ -65,7 +65,7 @@ class Rotator(ABC):
 
     @cached_property
     def versions(self) -> Versions:
-        """Return the versions. They are read once, and again after an error."""
+        """Return the secret's versions, read from the store once, and again after a failed step."""
         return self.store.versions(self.secret.name) if self.known is None else self.known
 
     def advance(self, *, force: bool = False) -> Version:
@@ -96,7 +96,7 @@ class Rotator(ABC):
             self._mark(version, retired=self.clock())
 
     def check_grace(self, old: str, *, rule: str) -> None:
-        """Raise GraceError while readers may use the previous version, which the message calls `old`."""
+        """Raise GraceError while readers may use the previous version. `old` and `rule` are texts of its message."""
         previous, now = self.versions.previous, self.clock()
         facts = Facts(secret=self.secret, versions=self.versions, grace=self.grace)
         if previous is None or previous.retired:
@@ -106,8 +106,8 @@ class Rotator(ABC):
             raise GraceError(self.secret.name, old, until, rule=rule)
 
     def _resumed(self) -> Version | None:
-        """Return the pending version, or None. Discards it first if it is already due for renewal, or was issued under
-        old settings."""
+        """Return the pending version, or None. Discards it first if it is already due for renewal, or its issuer's
+        settings have changed since."""
         version, issuer = self.versions.pending, self.secret.issuer
         due = renewal_at(version) if version else None
         if version and ((due and due <= self.clock()) or (issuer and issuer_changed(version.id, issuer))):
@@ -162,7 +162,7 @@ class SuppliedSecret(Rotator):
 
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:
-        """Run a step, and write a journal entry only if it succeeds. With an entry but no version, `status` would
-        report the secret as lost."""
+        """Run a step, and write a journal entry only if it succeeds: after an entry without a stored version, `status`
+        would report lost values."""
         yield
         self.journal.write(Entry(time=self.clock(), secret=self.secret.name, version=version, step=step, outcome=DONE))

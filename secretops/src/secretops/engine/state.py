@@ -10,7 +10,7 @@ from secretops.errors import NotFoundError
 
 
 class Stage(StrEnum):
-    """The stage of a version. Each stage has at most one version."""
+    """The stage of a version. A secret has at most one version in each stage."""
 
     PENDING = "pending"
     CURRENT = "current"
@@ -19,7 +19,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A version without its value. Times are in UTC."""
+    """A secret's version, without its value. Times are in UTC."""
 
     # Token of the rotation that made it. Tokens sort by time.
     id: str
@@ -89,15 +89,15 @@ class Versions:
         return Versions(tuple(old for old in self.all if old.id != version or old.stage is not Stage.PENDING))
 
     def published(self, version: Version, now: datetime | None) -> Versions:
-        """Return a copy in which `version` is current, and the old current version previous. `now`: when it was
-        delivered; None if it is not delivered yet."""
+        """Return a copy in which `version` is current, and the old current version previous. `now`: when `version` was
+        delivered; None if not yet."""
         if version.stage is Stage.CURRENT:
             return self.changed(version.id, published=version.published or now)
         kept = [old.at(stage=Stage.PREVIOUS) for old in self.all if old.stage is Stage.CURRENT]
         return Versions((*kept, version.at(stage=Stage.CURRENT, published=now)))
 
     def changed(self, version: str, **times: datetime | None) -> Versions:
-        """Return a copy in which a version has these times, except those that are None."""
+        """Return a copy in which `version` has the new `times`. None keeps the old time."""
         changes = {name: time for name, time in times.items() if time is not None}
         return Versions(tuple([old.at(**changes) if old.id == version else old for old in self.all]))
 

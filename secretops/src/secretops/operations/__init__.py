@@ -1,2 +1,1 @@
-"""The operations on a stack's secrets for an operator or a schedule: one module per command. `cli` only parses and
-prints."""
+"""The operations on a stack's secrets for an operator or a schedule: one module per command."""

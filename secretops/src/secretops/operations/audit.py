@@ -93,7 +93,7 @@ class View:
 
     @property
     def problems(self) -> list[Result]:
-        """Return problems: an incomplete view, or secret values in the trail."""
+        """Return problems of the logs: skipped lines, or secret values in records."""
         found = []
         if self.not_whole:
             what = f"incomplete: {named(self.not_whole)}"
@@ -125,8 +125,8 @@ def audit(
 ) -> View:
     """Count the accesses in `files` ("-" is standard input; gzip is detected), in bounded memory.
 
-    Without files, reads a dotenv store's records, or a trail's API. `reader` may have wildcards. `trail` replaces the
-    stack's own. Raises UsageError, for example if no line is a record.
+    Without files, reads a dotenv store's records, or a trail's API. `reader` may have wildcards. `trail` is used
+    instead of the stack's trail. Raises UsageError.
     """
     platform = platform_of(manifest.store)
     trail, names = trail or platform.open_trail(manifest), None
@@ -169,7 +169,7 @@ def audit(
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Parse `--since`: a duration before `now`, or ISO 8601, by default UTC. Raises UsageError."""
+    """Parse `--since`: a duration before `now`, or a time in ISO 8601, by default UTC. Raises UsageError."""
     with contextlib.suppress(ValueError, OverflowError):
         if found := re.fullmatch(r"(\d+)(s|min|h|d|w)", text.strip()):
             return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
@@ -245,6 +245,6 @@ def _count(rows: dict[_Key, Row], access: Access, *, is_new: bool) -> None:
 
 
 def _rank(row: Row) -> tuple[bool, bool, bool, float]:
-    """Return a sort key: undeclared readers first, then those that got or changed values, then refused accesses, then
-    the latest."""
+    """Return a sort key: rows of undeclared readers first, then got or changed values, then refused accesses, then the
+    latest."""
     return row.declared, not (row.value_returned or row.changed), row.allowed, -row.last.timestamp()

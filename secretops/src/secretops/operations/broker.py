@@ -19,7 +19,7 @@ NOT_RUNNING = "nothing to stop: the embedded broker does not run"
 def start(session: Session) -> str:
     """Start the stack's embedded broker unless it runs, and return a message. Stores the first admin of a new broker.
 
-    Raises SecretopsError if something else listens at the address.
+    Raises SecretopsError if another process listens at its address.
     """
     broker = session.manifest.broker
     if not broker.embedded:
@@ -69,7 +69,6 @@ def _foreign(broker: Broker, home: Path) -> SecretopsError:
 
 
 def stop(manifest: Manifest) -> str:
-    """Stop the embedded broker. Return a message."""
     broker = manifest.broker
     if not broker.embedded:
         return "this stack has no embedded broker; nothing to stop"
@@ -91,7 +90,7 @@ def _stop(home: Path) -> str:
 
 
 def remove(manifest: Manifest) -> str | None:
-    """Stop the embedded broker and remove its files. Return a message, or None."""
+    """Stop the embedded broker and remove its files. Return a message, or None if there was no broker."""
     broker = manifest.broker
     if not broker.embedded:
         return None

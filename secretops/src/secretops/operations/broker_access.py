@@ -40,7 +40,7 @@ class BrokerAdmin:
         return secret.name, current.id
 
     def credential(self) -> Value:
-        """Return the admin's credential. Raises WaitingError."""
+        """Return the credential of the broker's admin. Raises WaitingError."""
         secret, version = self.current
         try:
             return self._session.store.read(secret, version, purpose="act as broker admin")
@@ -60,8 +60,8 @@ def replicas(
     *,
     failed: Callable[[SecretopsError], None] = lambda _: None,  # gets the error of a login
 ) -> tuple[Replica, ...] | None:
-    """Return the servers' reports on `secret`, read from the broker with its current value. None if unknown or
-    incomplete."""
+    """Return the servers' reports of their versions of `secret`, read from the broker with its current value. None if
+    unknown or incomplete."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
@@ -90,8 +90,8 @@ def replicas_read_as(
 
 
 def facts_for_retiring(session: Session, secret: Secret, versions: Versions) -> Facts:
-    """Return the facts that permit retiring: the servers' reports, or for a CA, whether its certificates are still in
-    use."""
+    """Return the facts that decide whether to retire: the servers' reports or, for a CA, whether its certificates are
+    in use."""
     facts = session.facts(secret, versions=versions)
     previous = versions.previous
     if previous is None or previous.retired:

@@ -1,4 +1,5 @@
-"""The client certificate of secretops for a broker that requires one, and the certificates of the stack's own CA."""
+"""The client certificate with which secretops connects to the broker, and the certificates that the stack's own CA
+signs."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ _folders: dict[str, Path] = {}
 
 
 def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
-    """Return the broker with the client certificate in files, because the TLS library reads only files.
+    """Write the client certificate to files, because the TLS library reads only files. Return the broker with their
+    paths.
 
     Raises StoreError, UnreachableError, WaitingError.
     """
@@ -50,9 +52,9 @@ def requires_certificate(broker: Broker) -> bool:
 
 
 def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -> None:
-    """Connect with a new certificate, and log in as a broker user from the store.
+    """Connect to the broker with a new certificate, and log in as a user from the store.
 
-    If there is no user, any MQTT answer proves that the broker accepts the certificate. Raises RefusedError,
+    If the store has no user, any MQTT answer proves that the broker accepts the certificate. Raises RefusedError,
     UnreachableError.
     """
     known, refused = list(_credentials(manifest, store)), list[RefusedError]()
@@ -78,7 +80,7 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
 
 @contextmanager
 def presenting(broker: Broker, version: str, value: Value) -> Iterator[Broker]:
-    """Yield the broker with files of a certificate that may not be published yet."""
+    """Yield the broker with a certificate in temporary files. The certificate may not be published yet."""
     before = _folders.get(version)
     folder = before or _write(version, value)
     try:
@@ -140,7 +142,7 @@ def _write(version: str, value: Value) -> Path:
 
 
 def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIssuer]:
-    """Return the secret whose certificates the CA `authority` signs, and its issuer. Raises UsageError."""
+    """Return the secret for which the CA `authority` signs certificates, and the secret's issuer. Raises UsageError."""
     for secret in manifest.secrets:
         if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
             return secret, secret.issuer
@@ -151,9 +153,9 @@ def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIss
 
 
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
-    """Return whether a reader may still use a certificate that this version of a CA signed.
+    """Return whether a reader may still use a certificate that `version` of the CA `authority` signed.
 
-    This is always true during the grace period after the publish of the current certificate.
+    Always true in the grace period after the current certificate was published.
     """
     from secretops.certificates import has_signed  # slow to import
 

@@ -1,4 +1,4 @@
-"""Check a stack's live parts. Changes nothing: repairs run separately, on request."""
+"""Check a deployed stack: store, broker, secrets. Changes nothing: repairs run separately, on request."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Examined = tuple[str, Result]
 
 
 def doctor(checks: Sequence[Check]) -> Iterator[Examined]:
-    """Yield each check's result. A check that fails is UNKNOWN."""
+    """Yield each check's name and result: UNKNOWN if the check raises an error."""
     for check in checks:
         try:
             yield check.name, check.run()
@@ -155,8 +155,8 @@ def login(session: Session, secret: Secret) -> Result:
 
 
 def agent_key(session: Session, secret: Secret) -> Result:
-    """Check the keys of an agent in the operator's own account (`OwnedAgent`). For any other agent, report keys left
-    from when the stack owned it; if there are none, test the current key if it was verified."""
+    """Check the keys of an owned agent. For an external agent, report keys left from when the stack owned it; if there
+    are none, test the current key if it was verified."""
     versions = session.store.versions(secret.name)
     if isinstance(secret.agent, OwnedAgent):
         keys = owned_key(session, secret, secret.agent).compare_keys()

@@ -66,15 +66,14 @@ class ExternalCertificate:
 
 
 def find(session: Session) -> tuple[ExternalCertificate, ...]:
-    """Return the certificates that secretops does not renew: the broker's chain, and the certificate of a platform's
-    issuer. If no TLS connection succeeds, return the longest-lived CA of the CA file in place of the chain. Raises
-    SecretopsError."""
+    """Return the broker's certificate chain, and the client certificate that the platform's issuer renews. If no TLS
+    connection succeeds, the longest-lived CA of the CA file replaces the chain. Raises SecretopsError."""
     return tuple(dict.fromkeys([*_issued(session), *_of_broker(session)]))
 
 
 def findings(session: Session) -> tuple[Finding, ...]:
-    """Return the findings for an operator. If the certificates are unreadable, return none: doctor's check `login`
-    reports the reason."""
+    """Return the findings about these certificates. If they are unreadable, return none: doctor's check `login` reports
+    the reason."""
     with suppress(SecretopsError):
         now = session.clock()
         return tuple(found for one in find(session) if (found := one.finding(now)))
@@ -97,7 +96,7 @@ def _of_broker(session: Session) -> Iterator[ExternalCertificate]:
 
 
 def _presented(broker: Broker, trusted: str | None) -> Iterator[ExternalCertificate]:
-    """Yield the broker's chain up to a CA in `trusted`. Raises OSError if TLS fails."""
+    """Yield the broker's certificate chain, up to a CA in the file `trusted`. Raises OSError if TLS fails."""
     source, wrong = f"certificate of {broker.host}:{broker.port}", ""
     try:
         chain = _chain(broker, ssl.create_default_context(cafile=trusted), "get_verified_chain")

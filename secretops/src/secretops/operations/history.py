@@ -39,7 +39,7 @@ def history(
 ) -> History:
     """Return the steps of rotations since a time. `files` are logs of rotators or journals; "-" is standard input.
 
-    If `secret` is set, return only its steps. Raises UsageError if a file is unreadable or has no entry of the stack.
+    If `secret` is set, return only its steps. Raises UsageError for an unusable file.
     """
     folder = session.manifest.store.folder
     lacking, no_names, no_entries = list[str](), tuple[str, ...](), list[Entry]()
@@ -78,7 +78,7 @@ def history(
 def of_secret(
     session: Session, name: str, files: Sequence[str] = (), since: datetime | None = None
 ) -> tuple[tuple[Version, ...], History]:
-    """Return the stored versions of a secret, and its steps as `history` does. Raises UsageError, StoreError."""
+    """Return a secret's stored versions, and its steps, which `history` returns. Raises UsageError, StoreError."""
     if name not in session.orphans():
         name = session.secret(name).name
     return session.store.versions(name).all, history(session, files, since, secret=name)
@@ -135,7 +135,7 @@ def _logged(file: str, names: Collection[str]) -> list[Entry]:
 
 
 def _entries(file: str) -> list[Entry]:
-    """Return the entries of a log. Skips other lines, and text before the JSON in a line."""
+    """Return the journal entries in a log. Skips other lines, and text before the JSON in a line."""
     found: list[Entry] = []
     try:
         with open_log(file) as packed:

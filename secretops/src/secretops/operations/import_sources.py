@@ -63,7 +63,7 @@ def read_source(source: str, stdin: Callable[[], bytes], wanted: Collection[str]
     """Return the entries of a source, and an error for each malformed entry. `wanted` are the variables of the stack's
     secrets.
 
-    Raises UsageError if the source is unreadable.
+    Raises UsageError.
     """
     path = Path(source)
     if source == "-":

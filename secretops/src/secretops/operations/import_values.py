@@ -36,7 +36,7 @@ _TOKEN = ("MCP_HTTP_TOKEN", "MCP_HTTP_TOKEN_FILE")
 
 @dataclass(frozen=True, kw_only=True)
 class ImportPlan:
-    """Values from a source, hidden in repr."""
+    """Values to import, hidden in repr."""
 
     values: Mapping[str, Value] = field(repr=False)
     # SECRET.FIELD -> where the source has it.
@@ -60,7 +60,7 @@ class ImportPlan:
 
 @dataclass(frozen=True)
 class Imported:
-    """The result for one secret. `version` is None after a dry run."""
+    """The result of an import for one secret. `version` is None after a dry run."""
 
     name: str
     version: Version | None
@@ -79,7 +79,7 @@ class ImportOutcome:
 
 
 def collect(manifest: Manifest, source: str, stdin: Callable[[], bytes]) -> ImportPlan:
-    """Assign the entries of `source` to secrets. Raises UsageError if the source is unreadable."""
+    """Assign the entries of `source` to secrets. Raises UsageError."""
     return _Collecting(manifest).collect(read_source(source, stdin, _targets(manifest)))
 
 

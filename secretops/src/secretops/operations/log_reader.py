@@ -41,7 +41,7 @@ def records_of(name: str) -> Iterator[bytes | None]:
 
 @contextlib.contextmanager
 def open_log(name: str) -> Iterator[BinaryIO]:
-    """Open a file, or standard input. Raises OSError."""
+    """Open the file `name`, or standard input for "-". Raises OSError."""
     if name == STDIN:
         yield sys.stdin.buffer
         return
@@ -66,7 +66,7 @@ def lines_of(packed: BinaryIO) -> Iterator[bytes | None]:
 
 
 def _joined(first: bytes, lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
-    """Yield the JSON document that begins with `first` as one item, or if there is no such document, its lines."""
+    """If a JSON document begins with `first` and continues in `lines`, yield it as one item; else yield each line."""
     lines_read, length = [first], len(first)
     for line in lines:
         if line is None or length + len(line) > LONGEST_LINE or (len(lines_read) == 1 and _is_json(line)):

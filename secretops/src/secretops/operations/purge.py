@@ -18,10 +18,10 @@ from secretops.operations.session import Session, is_name, known_versions
 def purge(
     session: Session, only: str | None = None, *, destroy: bool, notify: Callable[[str], None] = lambda _: None
 ) -> dict[str, tuple[Version, ...]]:
-    """Return the versions that have a value, of every secret in the store or only of `only`. If `destroy` is set,
-    remove the values.
+    """Return the versions with a value, of every secret in the store or only of `only`. If `destroy` is set, remove the
+    values.
 
-    This also deletes the keys of an owned agent; `notify` gets a line for each key and broker user that remains.
+    Removal also deletes the keys of an owned agent; `notify` gets a line for each key and broker user that remains.
     Without `only`, it also removes the embedded broker and leftovers of remote commands. Raises StoreError,
     LeaseHeldError, EmbeddedBrokerError, UsageError.
     """

@@ -81,7 +81,7 @@ def supply(
 
 
 def prove_value(session: Session, secret: Secret, value: Value, broker: Broker | None = None) -> bool:
-    """Test a value: a login, a certificate or an agent's key. Return False if no system tests it.
+    """Test a login, a certificate or an agent's key. Return False if nothing can test this secret.
 
     `broker` has files of a certificate that is not published yet. Raises RefusedError, UnreachableError.
     """
@@ -92,7 +92,7 @@ def prove_value(session: Session, secret: Secret, value: Value, broker: Broker |
 
 
 def _test_key(session: Session, secret: Secret, value: Value) -> bool:
-    """Test an agent's key, or the token that creates keys. Return False for another secret."""
+    """Test an agent's key, or the API token that creates keys. Return False for any other secret."""
     from secretops.targets.digitalocean import verify
 
     key = session.manifest.of_kind(SecretKind.AGENT_KEY)
@@ -122,7 +122,7 @@ def publish(
 ) -> Version:
     """Make a supplied value the current version, under the caller's lease. Raises StoreError.
 
-    After an error, the new version is discarded. If it is already current, the next tick delivers it.
+    An error before the version is current discards it; after a later error, the next tick delivers it.
     """
     now = session.clock()
     version = Version(
@@ -237,7 +237,7 @@ def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
 
 
 def _test_certificate(session: Session, secret: Secret, value: Value) -> bool:
-    """Test a certificate at the broker. Return False for another secret, or if the broker requires none."""
+    """Test a certificate at the broker. Return False for any other secret, or if the broker requires no certificate."""
     if secret.kind is not SecretKind.X509 or not requires_certificate(session.manifest.broker):
         return False
     try:

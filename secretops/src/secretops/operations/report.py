@@ -123,10 +123,8 @@ def report(
     journal: Sequence[str] = (),
     examine: bool = True,
 ) -> Report:
-    """Make a report. `trail` and `journal` are files; `examine` runs doctor.
-
-    Raises UsageError (such as for an unreadable file), StoreError, UnreachableError.
-    """
+    """Make a report. `trail` and `journal` are files; `examine` runs doctor. Raises UsageError, StoreError,
+    UnreachableError."""
     if STDIN in trail and STDIN in journal:
         what, rule = (
             "--trail - and --journal -: both read standard input",
@@ -185,7 +183,7 @@ def _age(one: SecretStatus, cadence_days: int | None, now: datetime) -> SecretAg
 
 
 def _reads(session: Session, trail: Sequence[str], since: datetime | None) -> Reads:
-    """Return the accesses. Raises an error only for a file in `trail`."""
+    """Return the accesses since a time. Raises an error only if `trail` has files."""
     try:
         return Reads(view=audit(session.manifest, trail, since=since))
     except SecretopsError as error:

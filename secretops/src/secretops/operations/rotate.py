@@ -26,11 +26,12 @@ def rotate(
     notify: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Version:
-    """Publish a new version of `name` and return it. If a rotation was interrupted, finish that one instead.
+    """Publish a new version of `name`, or the pending version of an interrupted rotation, and return it.
 
     While readers may use the previous version, waits up to MAX_WAIT_SECONDS for the grace period to end, or raises
-    GraceError. With `force`, it does not wait, takes over a user that exists before the first version, and sets broken
-    files aside. `notify` gets a line per file or own user. Raises WaitingError, LeaseHeldError, and the steps' errors.
+    GraceError. With `force`, it does not wait, takes over an existing broker user without a stored version, and sets
+    broken files aside. `notify` gets messages for the operator. Raises WaitingError, LeaseHeldError, and the steps'
+    errors.
     """
     secret = session.secret(name)
     if not secret.is_made:
@@ -71,7 +72,7 @@ def discard(session: Session, name: str) -> Version:
 def _await_grace(
     session: Session, secret: Secret, made: Rotation, notify: Callable[[str], None], sleep: Callable[[float], None]
 ) -> None:
-    """Wait until the grace period of the previous version is over, or every server reports the current one."""
+    """Wait until the grace period of the previous version is over, or every server reports the current version."""
     notified = False
     while not retire_due(facts_for_retiring(session, secret, made.versions), session.clock()):
         try:

@@ -32,7 +32,7 @@ def rotator(session: Session, secret: Secret, versions: Versions | None = None) 
     """Return the rotator of `secret`. `versions`: the store's versions, if the caller has already read them under the
     lease.
 
-    Raises UsageError, and WaitingError if something is missing that the rotation needs.
+    Raises UsageError, WaitingError.
     """
     shared = _shared(session, versions)
     if secret.kind is SecretKind.CA:
@@ -69,7 +69,7 @@ def _shared(session: Session, versions: Versions | None) -> dict[str, Any]:
 
 
 def advance(session: Session, secret: Secret, made: Rotator | None = None, *, force: bool = False) -> Version:
-    """Publish the next version of `secret`, and publish a hint. Raises the errors of `Rotator.advance`."""
+    """Publish the next version of `secret`, and send launchers a hint. Raises the errors of `Rotator.advance`."""
     version = (made or rotator(session, secret)).advance(force=force)
     hint(session, secret, version.id)
     return version

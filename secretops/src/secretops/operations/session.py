@@ -32,7 +32,7 @@ def is_name(text: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """The manifest, store, journal and clock of a command. Tests replace clock, store or journal."""
+    """The manifest, store, journal and clock of a command."""
 
     manifest: Manifest
     store: VersionStore
@@ -47,7 +47,7 @@ class Session:
 
     @property
     def broker(self) -> Broker:
-        """Return the broker with this process's certificate files. Raises WaitingError."""
+        """Return the broker with the paths of its client certificate's files. Raises WaitingError."""
         return with_certificate(self.manifest, self.store)
 
     @property
@@ -111,7 +111,7 @@ def exclusive(
     """Run the block under the store's lease. `force` sets aside broken files of `secret` and of the broker's admin:
     `notify` gets a line per file.
 
-    Raises StoreError and the errors of `lease`.
+    Raises StoreError, LeaseHeldError.
     """
     repairs = session.salvage() if force else None
     lines = repairs.unblock() if repairs else []

@@ -24,7 +24,7 @@ _OWN_PROJECT = re.compile(r"""^name: *["']?coreflux-mcp-secrets["']?\s*(#.*)?$""
 
 
 def project_folder() -> Path:
-    """Return the Pulumi project of the current folder, or else of this installation."""
+    """Return the folder of the Pulumi project that contains the current folder, or else this installation."""
     for start in (Path.cwd(), Path(sys.prefix)):
         for folder in (start, *start.parents):
             if os.path.isfile(folder / "Pulumi.yaml"):  # noqa: PTH113 - Path's own raises for a closed folder
@@ -83,7 +83,7 @@ def _run(pulumi: str, project: Path, *arguments: str) -> subprocess.CompletedPro
 
 
 def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
-    """Return each stack, and whether it is selected. Empty if Pulumi fails."""
+    """Return stack names, and whether each is selected. Empty if Pulumi fails."""
     try:
         return {each["name"]: bool(each.get("current")) for each in json.loads(_run(pulumi, project, "ls").stdout)}
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -71,7 +71,7 @@ def status(session: Session) -> list[SecretStatus]:
     """Return a row for each secret and each orphaned secret. External certificates and public lines have a row if they
     need a person.
 
-    A row has a note for each unreadable fact. Raises UsageError, and the first error if no secret is readable.
+    Raises UsageError, and the first error if no secret is readable.
     """
     session.check_owner()
     failures: list[SecretopsError] = []
@@ -100,7 +100,8 @@ def exit_code(statuses: list[SecretStatus]) -> ExitCode:
 
 
 def last_failure(session: Session, secret: Secret, current: Version | None) -> Entry | None:
-    """Return the last step if it failed, and the current version was not verified or published later."""
+    """Return the last journal entry of `secret` if its step failed, and the current version was not verified or
+    published later."""
     last = session.journal.last(secret.name)
     good = [when for when in (current.published, current.verified) if when] if current else []
     return last if last and last.outcome != DONE and not any(when > last.time for when in good) else None

@@ -78,7 +78,7 @@ def _attention(name: str, found: Iterable[Finding], done: Sequence[str] = (), wa
 
 
 def exit_code(outcomes: list[Outcome]) -> ExitCode:
-    """Return the code of a tick: a failure outranks waiting, waiting outranks attention."""
+    """Return the exit code of a tick: a failure outranks waiting, waiting outranks attention."""
     codes = {outcome.exit_code for outcome in outcomes}
     ranked = (ExitCode.FAILED, ExitCode.USAGE, ExitCode.BUSY, ExitCode.WAITING, ExitCode.ATTENTION)
     return next((code for code in ranked if code in codes), ExitCode.DONE)

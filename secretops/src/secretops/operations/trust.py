@@ -47,9 +47,9 @@ def bundle(session: Session) -> str:
 
 
 def install(manifest: Manifest, folder: Path, text: str) -> InstalledCAs:
-    """Write each CA to its own file, as `openssl rehash` requires, and remove this stack's other CAs.
+    """Write each CA to its own file, as `openssl rehash` requires, and remove files of this stack's other CAs.
 
-    Raises UsageError, and StoreError before a file is removed.
+    Raises UsageError, StoreError.
     """
     from cryptography import x509
 

@@ -1,4 +1,4 @@
-"""The report as one page of HTML without scripts, fonts or requests. Texts from outside are escaped."""
+"""The report as one page of HTML without scripts, fonts or requests. All texts are escaped."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Draw charts as SVG with Vega-Lite: rows with a label, marks and a figure.
+"""Draw charts as SVG with Vega-Lite. Each row of a chart has a label, marks and a figure.
 
-The style sheet has the colors, and shows the shape that fits the screen.
+The style sheet has the colors, and shows the wide or the narrow SVG, as fits the screen.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NARROW = Shape("narrow", width=330, left=10, right=14, row=46, letters=21, label
 
 
 def draw(rows: Sequence[tuple[str, str]], layers: Sequence[Layer]) -> dict[str, Markup]:
-    """Return a drawing per shape. `rows` are labels and figures; `layers` refer to rows by index."""
+    """Return an SVG per shape, wide and narrow. `rows` are labels and figures; `layers` refer to rows by index."""
     longest = min(max(len(label) for label, _ in rows), WIDE.letters)
     wide = replace(WIDE, left=24 + LETTER * longest)
     return {shape.name: _svg(rows, layers, shape) for shape in (wide, NARROW)}
@@ -111,7 +111,7 @@ def at(time: datetime) -> str:
 
 
 def short(name: str, letters: int) -> str:
-    """Shorten `name` in the middle, because its end identifies the session of a role."""
+    """Shorten `name` in the middle, because the end of a role's name is its session."""
     name = printable(name)
     if len(name) <= letters:
         return name

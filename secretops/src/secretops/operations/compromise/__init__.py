@@ -1,8 +1,7 @@
 """Respond to a compromised secret: replace it, prove that the old value is refused, and report who read it.
 
-The steps that use values are in `containment`, and run under the store's lease. In a Swarm they run in a task, which
-prints the incident after each change. The command itself writes the incident's files and reads the trail. After an
-interruption, it continues from these files.
+The steps that use values are in `containment`, and run under the store's lease; in a Swarm, in a task. An interrupted
+command continues from the incident's files.
 """
 
 from __future__ import annotations
@@ -111,9 +110,9 @@ def compromise(
     ask: Ask | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
-    """Complete `incident`, and write its files to the folder `to`.
+    """Do the remaining steps of `incident`, and write its files to the folder `to`.
 
-    `files` are the logs of a trail without an API. Raises the errors of `contain`, and StoreError.
+    `files` are logs of the trail, if it has no API. Raises the errors of `contain`, and StoreError.
     """
     secret, record = session.secret(incident.secret), recorder(to)
     supplied = _supplied(session, secret, incident, ask)
@@ -140,14 +139,14 @@ def compromise(
 
 
 def run_in_task(session: Session, notify: Callable[[str], None], ask: Ask) -> None:
-    """Run `contain` in a task of a Swarm. `notify` receives each change of the incident as a line of JSON."""
+    """Run `contain` in a task of a Swarm. `notify` receives the incident after each change, as a line of JSON."""
     incident = Incident.model_validate_json(Path(INCIDENT_FILE).read_bytes())
     supplied = _supplied(session, session.secret(incident.secret), incident, ask)
     contain(session, incident, supplied=supplied, record=lambda changed: notify(changed.model_dump_json()))
 
 
 class _Progress(io.BytesIO):
-    """Receives the output of a task: after each change, the whole incident as one line of JSON."""
+    """Receives the output of a Swarm task, which prints the whole incident as a line of JSON after each change."""
 
     def __init__(self, incident: Incident, record: Record) -> None:
         super().__init__()

@@ -87,8 +87,7 @@ def _own_users(secret: Secret, incident: Incident) -> list[str]:
 
 
 def created_keys(session: Session, secret: Secret) -> list[str]:
-    """Return steps for a person: check or delete the agent keys that somebody may have created with the exposed token
-    `secret`."""
+    """Return manual steps for agent keys that somebody may have created with the exposed token `secret`."""
     key = session.manifest.of_kind(SecretKind.AGENT_KEY)
     if key is None or secret.name != AGENT_ADMIN[0] or not isinstance(key.agent, OwnedAgent):
         return []
@@ -118,8 +117,8 @@ def _revoke(secret: Secret, which: str) -> str:
 def try_value(
     session: Session, secret: Secret, version: str, value: Value, *, sleep: Callable[[float], None]
 ) -> tuple[str, bool]:
-    """Test whether an old value is refused. Return the result as a text, and False if the test gave no answer, so that
-    a person must check.
+    """Test whether an old value is refused. Return the result as a text, and whether the test had an answer. Without an
+    answer, a person must check.
 
     Raises UnreachableError, SecretopsError.
     """
@@ -183,7 +182,7 @@ def cost(manifest: Manifest, secret: Secret) -> str:
 
 
 def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, files: tuple[str, ...]) -> list[str]:
-    """Return the steps of the command as lines. Changes nothing, and reads no value."""
+    """Return lines that describe the steps of the command `compromise`. Changes nothing, and reads no value."""
     for_programs, for_people = files_of(incident, folder)
     manifest, alternates = session.manifest, secret.kind.alternates
     done = f"; continued, done: {', '.join(incident.done)}" if incident.attempts else ""

@@ -1,7 +1,7 @@
-"""Replace a compromised value under the lease, invalidate the old value, and prove both.
+"""Replace a compromised value under the lease, invalidate it, and prove that it is refused.
 
-Versions in `Incident.known` are exposed; all others are new. So a repeated attempt knows what an interrupted attempt
-has already replaced. If a proof fails, all versions are added to `known`, and the next attempt replaces them, too.
+Versions in `Incident.known` are exposed; all others are new, so a repeated attempt does not replace them again. If a
+proof fails, all versions are added to `known`, and the next attempt replaces them, too.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def contain(
     record: Record,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Incident:
-    """Do the steps that are not done yet. `supplied` is an operator-supplied new value.
+    """Do the remaining steps of `incident`, and return it with their results. `supplied`: an operator-supplied new
+    value.
 
     Raises LeaseHeldError, WaitingError, the errors of a rotation, SecretopsError if the old value is still accepted.
     """
@@ -208,7 +209,7 @@ class _Containment:
         return result
 
     def _both_slots(self) -> str:
-        """Set new passwords of both users. A login with a new password then proves that the former password is
+        """Set a new password for each of the secret's two users. If a user logs in with it, the former password is
         invalid."""
         previous = self._versions.previous
         if previous is None or previous.retired or self._is_known(previous):

@@ -32,7 +32,7 @@ class Step(StrEnum):
 
 
 class Attempt(Model):
-    """An attempt at a step. `ended` is None while it runs, and after an interruption."""
+    """An attempt at a step of an incident. `ended` is None while it runs, and after an interruption."""
 
     step: Step
     began: AwareDatetime
@@ -87,7 +87,7 @@ class Incident(Model):
         return self.model_copy(update={"attempts": (*self.attempts, Attempt(step=step, began=now))})
 
     def end(self, step: Step, now: datetime, result: str, *, manual: Sequence[str] = (), done: bool = True) -> Incident:
-        """End the last attempt, which is an attempt at `step`. Unless `done`, the step is repeated."""
+        """End the last attempt, which is at `step`. If `done` is False, a continued incident repeats the step."""
         *before, last = self.attempts
         others = {each: texts for each, texts in self.manual.items() if each is not step}
         return self.model_copy(
@@ -116,14 +116,14 @@ def files_of(incident: Incident, folder: Path) -> tuple[Path, Path]:
 
 
 def save(incident: Incident, folder: Path) -> None:
-    """Write the page and the JSON file, the JSON file last. Raises StoreError."""
+    """Write an incident's page for people, then its JSON file. Raises StoreError."""
     for_programs, for_people = files_of(incident, folder)
     files.write(for_people, page(incident).encode(), files.PRIVATE)
     files.write(for_programs, incident.model_dump_json(indent=2).encode(), files.PRIVATE)
 
 
 def load(path: Path) -> Incident:
-    """Read an incident. Raises UsageError, and StoreError for a link or another account's file."""
+    """Read an incident's JSON file. Raises UsageError, and StoreError for a link or another account's file."""
     try:
         return Incident.model_validate_json(owned_files.read_owned(path))
     except (OSError, ValueError) as error:
@@ -134,7 +134,7 @@ def load(path: Path) -> Incident:
 
 
 def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datetime) -> Incident | None:
-    """Return the latest incident of `secret`, unless it has ended or is too old. Raises the errors of `load`."""
+    """Return the latest incident of `secret`, or None if it has ended or is too old. Raises the errors of `load`."""
     for path in sorted(folder.glob(f"incident-{secret.name}-*.json"), reverse=True):
         incident = load(path)
         if (incident.project, incident.stack, incident.secret) == (manifest.project, manifest.stack, secret.name):
@@ -143,7 +143,7 @@ def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datet
 
 
 def recorder(folder: Path) -> Record:
-    """Return a Record that writes to `folder`. Raises UsageError."""
+    """Return a function that saves an incident in `folder`. Raises UsageError."""
     if not folder.is_dir():
         what, rule = (
             f"{folder}: no such folder",
