@@ -197,7 +197,7 @@ def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """Report that a new value is due: by the cadence, by a certificate's renewal time, or because its issuer's settings
+    """Report that a new value is due: by the cadence, by a certificate's renewal time, or because the issuer's settings
     changed."""
     current = facts.versions.current
     if current is None:

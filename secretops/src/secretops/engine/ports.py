@@ -58,10 +58,10 @@ class VersionStore(Protocol):
         """Return the names of secrets that have a version, including those removed from the stack."""
 
     def forget(self, secret: str) -> None:
-        """Delete a secret's versions and its delivered value. Irreversible."""
+        """Delete every version of a secret, and its delivered value. Irreversible."""
 
     def lease(self, holder: str) -> AbstractContextManager[None]:
-        """Hold the store's lease during the block. A rotation requires it. A killed process loses it. Raises
+        """Hold the store's lease during the block. A rotation requires it. A killed process loses the lease. Raises
         LeaseHeldError."""
 
     def confirm(self) -> None:

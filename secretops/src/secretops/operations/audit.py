@@ -245,6 +245,6 @@ def _count(rows: dict[_Key, Row], access: Access, *, is_new: bool) -> None:
 
 
 def _rank(row: Row) -> tuple[bool, bool, bool, float]:
-    """Return a sort key: rows of undeclared readers first, then got or changed values, then refused accesses, then the
-    latest."""
+    """Return a sort key: undeclared readers first, then rows with returned or changed values, then refused accesses,
+    then the latest."""
     return row.declared, not (row.value_returned or row.changed), row.allowed, -row.last.timestamp()

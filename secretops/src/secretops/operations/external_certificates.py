@@ -72,8 +72,8 @@ def find(session: Session) -> tuple[ExternalCertificate, ...]:
 
 
 def findings(session: Session) -> tuple[Finding, ...]:
-    """Return the findings about these certificates. If they are unreadable, return none: doctor's check `login` reports
-    the reason."""
+    """Return the findings about external certificates. If they are unreadable, return none: doctor's check `login`
+    reports the reason."""
     with suppress(SecretopsError):
         now = session.clock()
         return tuple(found for one in find(session) if (found := one.finding(now)))
