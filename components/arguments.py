@@ -47,7 +47,7 @@ class VpcDict(TypedDict):
     subnets: Input[Sequence[Input[str]]]
     security_groups: Input[Sequence[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """How functions reach Secrets Manager. With an endpoint, they access values only through it."""
+    """Id of a NAT gateway, or of the only VPC endpoint through which functions access values."""
 
 
 class ExistingTrailDict(TypedDict):
@@ -129,11 +129,11 @@ class AzureStoreDict(TypedDict):
 
     kind: Literal["azure"]
     tenant: str
-    """Entra tenant."""
+    """Entra tenant id."""
     subscription: str
-    """Subscription of all resources."""
+    """Subscription id."""
     location: str
-    """Region of all resources, such as westeurope."""
+    """Azure region, such as westeurope."""
     operators: Sequence[str]
     """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     resource_group: NotRequired[str]
@@ -142,7 +142,7 @@ class AzureStoreDict(TypedDict):
     """A subnet that is delegated to Container Apps. By default the environment is in Azure's own network."""
     network: NotRequired[VaultNetworkDict]
     open_to_internet: NotRequired[bool]
-    """Set it to true in place of `network` to allow every network. Then only roles protect the values."""
+    """Allows all networks, instead of those in `network`. Then only roles protect the values."""
     image: NotRequired[Input[str]]
     """The rotator's image; by default the server's, if it has one."""
     registry: NotRequired[Input[str]]
@@ -412,7 +412,7 @@ class EcsServerDict(TypedDict):
     """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects secrets as
     environment variables when a task starts, and a new version starts a deployment."""
     copilot: NotRequired[bool]
-    """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
+    """Uses the Coreflux Copilot. With NativeRef, no task starts before the secret agent-key has a value."""
     allowed_hosts: NotRequired[Sequence[str]]
     """Host names by which MCP clients reach the server."""
     connection_tools: NotRequired[bool]
@@ -430,8 +430,8 @@ class ContainerAppServerDict(TypedDict):
     kind: Literal["containerapp"]
     image: Input[str]
     bootstrapped: NotRequired[bool]
-    """Set it to true once the server's secrets have values. A new revision, once ready, then replaces the old
-    revision."""
+    """Set it to true once the server's secrets have values. A new revision must then be ready before it replaces the
+    old one."""
     ingress: NotRequired[Literal["environment", "network"]]
     """Who can connect. environment: apps in the same environment. network: the whole virtual network of the store's
     subnet."""
@@ -459,7 +459,7 @@ class OutsideBrokerDict(TypedDict):
     ca_file: NotRequired[str]
     """PEM file of the CAs that sign the broker's certificate; by default the system's CAs."""
     protocol: NotRequired[Literal["5", "3.1.1"]]
-    """Version of MQTT."""
+    """MQTT version."""
     client_certificate: NotRequired[bool]
     """Whether the broker requires a client certificate."""
     topics: NotRequired[Sequence[str]]
@@ -469,7 +469,7 @@ class OutsideBrokerDict(TypedDict):
 
 
 class ExternalAgentDict(TypedDict):
-    """An agent of another owner, from whom you get its keys: by default the Coreflux Copilot, otherwise the agent at `url`."""
+    """A DigitalOcean agent of another owner, who gives you its keys: by default the Coreflux Copilot, otherwise the agent at `url`."""
 
     kind: Literal["external"]
     url: NotRequired[str]
@@ -501,17 +501,17 @@ class PrivateCaDict(TypedDict):
 
 
 class AwsPrivateCaDict(TypedDict):
-    """A CA of AWS Private CA, with which the tick may sign only client certificates."""
+    """A CA of AWS Private CA, with which the rotator may sign only client certificates."""
 
     kind: Literal["aws-private-ca"]
     arn: Input[str]
-    """A CA of another account must be shared with the permission for the template of client certificates."""
+    """If another account owns the CA, its permission must allow the template EndEntityClientAuthCertificate/V1."""
     days: NotRequired[int]
     """Days that a client certificate is valid; at most 7 with a CA for short-lived certificates."""
 
 
 class RotationDict(TypedDict):
-    """How often secrets rotate, and how long readers may use the previous version (`grace_seconds`). The Secret Management Guide limits the days: 90 for broker users, 6 months for agent keys."""
+    """How often secrets rotate, and how long readers may use the previous version (`grace_seconds`). The Secret Management Guide allows 90 days for broker users, 6 months for agent keys."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]
@@ -554,4 +554,4 @@ class CorefluxSecretsArgs(TypedDict):
     environment: NotRequired[Literal["development", "staging", "production"]]
     """Development, staging or production."""
     log_level: NotRequired[Literal["NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]]
-    """The log level of the server."""
+    """The server's log level."""

@@ -33,7 +33,7 @@ class CorefluxSecrets(pulumi.ComponentResource):
     environment: pulumi.Output[str]
     """development, staging or production."""
     secretops: pulumi.Output[dict[str, Any]]
-    """The manifest. `secretops` finds it if you export it under this name."""
+    """The manifest. The command `secretops` finds it if you export it under this name."""
     references: pulumi.Output[dict[str, Any]]
     """Where the server reads each secret."""
     schedule: pulumi.Output[str]
@@ -140,7 +140,8 @@ def _settings(name: str, args: Mapping[str, Any]) -> Settings:
 
 
 def _without_outputs(where: str, entry: Any, found: dict[str, pulumi.Output[Any]]) -> Any:
-    """Return a copy of `entry` with a placeholder for each output. Add the outputs to `found`, by their keys."""
+    """Return a copy of `entry` with a placeholder for each output. Add the outputs to `found`, by the paths of their
+    keys."""
     match entry:
         case pulumi.Output():
             found[where] = entry
@@ -156,7 +157,8 @@ def _of_encrypted(sections: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield a problem for each encrypted (`secure:`) entry of the configuration that the program decrypted and passed
     as an argument.
 
-    It recognizes an encrypted entry within a section by an equal mapping in the configuration.
+    Pulumi marks whole sections as encrypted, so an argument is such an entry if an encrypted section contains an equal
+    mapping.
     """
     given = list(_mappings(sections)), list(_texts(sections))
     for key, kept in kept_encrypted():

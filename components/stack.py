@@ -19,7 +19,7 @@ from .settings.settings import Settings
 def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> dict[str, Any]:
     """Declare a stack, below `parent` if set. Return the stack's outputs: places and names, but no secret values.
 
-    The server's identity comes first, then the grants, then the server.
+    The server's identity is declared first, then the grants, then the server.
     """
     of_store, of_server = _platforms(settings)
     below = pulumi.ResourceOptions(parent=parent)

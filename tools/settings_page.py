@@ -47,7 +47,7 @@ SETS = {
     "agent": "the agent that accepts the [API key](operations/agent-key.md)",
     "rotation": "how often secrets rotate, and the grace period",
     "secrets": "more secrets, by name",  # pragma: allowlist secret
-    "log_level": "the log level of the server",
+    "log_level": "the server's log level",
     "environment": "development, staging or production",
 }
 

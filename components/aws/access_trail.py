@@ -63,7 +63,7 @@ class AwsAccessTrail(Component):
     """A CloudTrail trail with bucket, log group, alarms and topic."""
 
     trail: Trail
-    """Location of the records, and the query that shows who read what."""
+    """Location of the records, and the query that shows who read which secret."""
 
     def __init__(self, name: str, args: AwsAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
@@ -147,8 +147,8 @@ class AwsAccessTrail(Component):
         return log.name
 
     def _kept(self, *, after: Sequence[pulumi.Resource] = (), protect: bool = False) -> pulumi.ResourceOptions:
-        """Return options that keep a resource of a destroyed production stack, since AWS deletes no bucket with locked
-        records."""
+        """Return options that keep the bucket and its key when a production stack is destroyed, since its records are
+        locked."""
         options = self._account.under(self, after=after, protect=protect)
         options.retain_on_delete = self._production or None
         return options

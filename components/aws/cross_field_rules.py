@@ -65,7 +65,7 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
 
 
 def warnings(store: AwsStore) -> Iterator[str]:
-    """Warn about regions that the SDK does not know."""
+    """Yield a warning for each region unknown to Pulumi's AWS SDK."""
     from pulumi_aws import Region  # Secrets Manager is in every region (AWS General Reference)
 
     every = [str(region.value) for region in Region]
@@ -206,8 +206,8 @@ def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterato
 
 
 def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: Any) -> int:
-    """Return the number of characters of the policies of the tick's role, which are longer than those of other roles.
-    Unknown ids count with their usual length."""
+    """Return the number of characters in the policies of the hourly tick's role, the longest of all roles. Unknown ids
+    count with their usual length."""
     way_out = known(store.vpc.way_out) or _ENDPOINT if store.vpc else None
     key = known(store.kms_key) or names.arn("kms", _KEY)
     signer = issuer.issuer_of(client_name(names.stack)) if isinstance(issuer, AwsPrivateCa) else None

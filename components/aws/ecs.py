@@ -39,7 +39,7 @@ class LoadBalancer:
 @dataclass(frozen=True, kw_only=True)
 class EcsMcpServerArgs(McpServerArgs, AwsArgs):
     references: NativeRef | Fetched
-    """Result of a store's `publish`, or your own references."""
+    """Returned by the store's method `publish`, or your own references."""
     image: pulumi.Input[str]
     subnets: pulumi.Input[Sequence[pulumi.Input[str]]]
     """Private subnets with routes to the broker, the registry and AWS."""
@@ -63,8 +63,8 @@ class EcsMcpServerArgs(McpServerArgs, AwsArgs):
     production: bool = True
     """Whether the load balancer is protected from deletion."""
     redeploys: bool = True
-    """Whether each new version of an injected secret starts a deployment. Secrets are found by `prefix` and their
-    names."""
+    """Whether each new version of an injected secret starts a deployment. The component finds secrets by `prefix` and
+    name."""
 
 
 class EcsMcpServer(McpServer):

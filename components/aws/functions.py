@@ -67,15 +67,15 @@ class FunctionArgs:
 class StackFunction(Component):
     """A Lambda function with its role, grants and log.
 
-    It reserves no concurrency. The lease serializes rotations without it, and AWS requires that 100 executions remain
-    unreserved, which is more than the quota of a new account.
+    It reserves no concurrency: the lease already serializes rotations. A new account's quota is below the 100
+    executions that AWS requires to remain unreserved.
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
     """
 
     function: aws.lambda_.Function
     arn: pulumi.Output[str]
     granted: aws.iam.RolePolicy
-    """The role's policy. It must exist before an invocation."""
+    """The role's policy. It must exist before the first invocation."""
 
     def __init__(self, name: str, args: FunctionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Function", name, opts, formerly=f"{args.called}-")

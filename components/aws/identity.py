@@ -28,7 +28,7 @@ class AwsIdentityArgs:
     """Twelve digits. Credentials of other accounts are rejected."""
     region: str
     stack: str | None = None
-    """Part of resource names; by default Pulumi's stack name."""
+    """Stack name within resource names; by default Pulumi's."""
     generation: int = 1
     """Increase it to redeploy a destroyed stack within its secrets' recovery window."""
     prefix: str | None = None
@@ -68,8 +68,8 @@ class AwsArgs(AwsIdentityArgs):
 
 
 class AwsIdentity(Component):
-    """A provider, unless `opts.provider` is set, and a dead-letter queue. Methods create the server's roles; a store's
-    `publish` then grants them access."""
+    """A provider, unless `opts.provider` is set, and a dead-letter queue. Methods create the server's roles, to which
+    the store's method `publish` then grants access."""
 
     account: AwsAccount
 
@@ -110,7 +110,7 @@ class AwsIdentity(Component):
         self.register_outputs({"account": args.account, "letters": found})
 
     def task(self, *, injected: bool = False) -> EcsTask:
-        """Declare a task's two roles. With `injected`, ECS reads the secrets instead of the launcher."""
+        """Declare the two roles of an ECS task. With `injected`, ECS reads the secrets instead of the launcher."""
         return ecs_task(self._name, self.account, self, injected=injected)
 
     def sync(self, provider: pulumi.Input[str], service_account: str) -> AwsRole:

@@ -31,7 +31,7 @@ class Names:
     account: str
     region: str
     generation: int = 1
-    """Increase it to get new names of secrets and bucket while the old ones wait for deletion."""
+    """Number within the names of secrets and bucket."""
     role_path: str = "/"
     prefix: str | None = None
     """Prefix of secret names; by default coreflux-mcp/STACK/."""
@@ -157,10 +157,10 @@ class Names:
 
 
 def arn_after(name: pulumi.Output[str], arn: str) -> pulumi.Output[str]:
-    """Return `arn` as an output that depends on the resource with the output `name`.
+    """Return the computed `arn` as an output that depends on the resource with the output `name`.
 
-    Unlike the resource's own ARN, it is known in previews. Resources that use it are created after that resource, and
-    replaced with it.
+    Unlike that resource's own ARN, the result is known in previews. Resources that use the result are created after
+    that resource, and replaced with it.
     """
     return name.apply(lambda _: arn)
 

@@ -44,7 +44,7 @@ def undeclared_write(names: Names, operators: Sequence[str]) -> str:
 
 def denied_read(names: Names) -> str:
     """Return the filter pattern for denied reads. It also matches the error message, since CloudTrail may omit the
-    field with the secret."""
+    field with the secret's name."""
     return (
         f'{{ ($.eventSource = "secretsmanager.amazonaws.com") && ($.eventName = "GetSecretValue") && '
         f'($.errorCode = "AccessDenied*") && ({_secret(names)} || ($.errorMessage = "*{names.secrets}*")) }}'
@@ -80,7 +80,7 @@ def key_change(arns: Sequence[str]) -> str:
 
 
 def role_change(names: Names, operators: Sequence[str]) -> str:
-    """Return the filter pattern for changes of trust or rights of the stack's and the operators' roles.
+    """Return the filter pattern for changes to the trust policies or rights of the stack's and the operators' roles.
 
     AWS records IAM's events in one region of each partition, such as us-east-1. The trail must therefore include all
     regions and global service events.
@@ -194,7 +194,7 @@ def new_version(names: Names) -> dict[str, Any]:
 
 
 def who_read_what(names: Names) -> str:
-    """Return the CloudWatch Logs Insights query for who read what, and whether it was allowed."""
+    """Return the CloudWatch Logs Insights query for who read which secret, and whether it was allowed."""
     return (
         "fields @timestamp, userIdentity.arn as who, requestParameters.secretId as secret, errorCode as denied, "
         "sourceIPAddress as source\n"
@@ -212,7 +212,7 @@ def _any_secret(names: Names) -> dict[str, str]:
 def _undeclared(names: Names, operators: Sequence[str]) -> str:
     """Return the condition for callers other than sessions of the stack's roles and operators.
 
-    It also matches callers without an ARN, since CloudTrail may log a caller of another account without it (type
+    It also matches callers without an ARN, since CloudTrail may omit the ARN of a caller from another account (type
     AWSAccount).
     """
     roles = f"arn:{names.partition}:sts::{names.account}:assumed-role/{names.roles}*"

@@ -27,8 +27,8 @@ COPY = (*USE, "kms:Encrypt")
 
 
 def document(*statements: pulumi.Input[Statement]) -> pulumi.Input[str]:
-    """Return a policy as JSON. It is a plain string unless a statement is an output, so that policies can check it in
-    the first preview."""
+    """Return a policy as JSON. It is a plain string unless a statement is an output, so that Pulumi policies can check
+    it in the first preview."""
     whole = {"Version": VERSION, "Statement": list(statements)}
     try:
         return json.dumps(whole, sort_keys=True)
@@ -46,9 +46,8 @@ def trusted(service: str, *, account: str | None = None, source: str | None = No
     """Return a trust policy for an AWS service, limited to `account` and `source` if set.
 
     Two services do not support these limits. Lambda does not send the condition keys. For CloudTrail's role for
-    CloudWatch Logs, CreateTrail fails with InvalidCloudWatchLogsRoleArnException ("The role policy doesn't support the
-    use of aws:SourceArn and aws:SourceAccount"). For both, iam:PassRole limits who may pass the role. Roles can't be
-    passed across accounts.
+    CloudWatch Logs, CreateTrail fails with InvalidCloudWatchLogsRoleArnException. For both, iam:PassRole limits who may
+    pass the role. Roles can't be passed across accounts.
 
     https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-required-policy-for-cloudwatch-logs.html
 
@@ -90,8 +89,8 @@ def values(
     rotated_by: Arn | None = None,
     way_out: pulumi.Input[str] | None = None,
 ) -> pulumi.Input[Statement]:
-    """Allow `actions` on secrets. `rotated_by` limits this to secrets that this function rotates. A VPC endpoint in
-    `way_out` limits it to requests through that endpoint."""
+    """Allow `actions` on `secrets`. If `rotated_by` is a function's ARN, only on those that the function rotates. If
+    `way_out` is a VPC endpoint, only through that endpoint."""
 
     def through(way_out: str) -> Statement:
         equals = {"secretsmanager:resource/AllowRotationLambdaArn": rotated_by} if rotated_by else {}
@@ -117,7 +116,8 @@ def key_use(actions: Sequence[str], key: pulumi.Input[Arn], region: str, secrets
 
 
 def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
-    """Allow one CA to sign with the template for client certificates. Other templates are for servers or CAs."""
+    """Allow signing with one CA, only by the template for client certificates. Other templates are for servers or
+    CAs."""
     template = applied(issuer.arn, lambda arn: issuer.model_copy(update={"arn": arn}).template)
     return [
         allow(("acm-pca:IssueCertificate",), [issuer.arn], {"StringEquals": {"acm-pca:TemplateArn": template}}),

@@ -45,7 +45,7 @@ class RedeployArgs(AwsArgs):
 
 
 class Redeploy(Component):
-    """Starts a deployment for new versions. A queue collects Secrets Manager's events, and invokes a function."""
+    """Deploys new versions of secrets to tasks. A queue collects Secrets Manager's events, and invokes a function."""
 
     def __init__(self, name: str, args: RedeployArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Redeploy", name, opts, formerly="")

@@ -29,8 +29,8 @@ def handle(
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 
-    While a secret has no value, no task can start, so the function drops the messages. The first value of the secret
-    sends another message, and its deployment brings all values.
+    While a secret has no value, no task can start, so the function drops the messages. When the secret gets its first
+    value, another message starts a deployment with all values.
     """
     if ecs is None:
         import boto3

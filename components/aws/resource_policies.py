@@ -69,8 +69,8 @@ def secrets_key_policy(
 def records_key_policy(
     account: Arn, *, number: str, region: str, trail: str, groups: str, topic: str
 ) -> pulumi.Input[str]:
-    """Return the policy of the key that encrypts the trail and alerts. It allows the services that write them and the
-    trail's readers."""
+    """Return the policy of the key that encrypts the trail and alerts. The services that write these, and the trail's
+    readers, may use the key."""
     of_topic = {"kms:EncryptionContext:aws:sns:topicArn": topic}
     context = {"StringLike": {"kms:EncryptionContext:aws:cloudtrail:arn": trail}}
     written = ["kms:Decrypt", "kms:GenerateDataKey"]

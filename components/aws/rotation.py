@@ -50,7 +50,7 @@ DELIVERIES = 2
 class AwsRotationArgs(AwsArgs):
     broker: BrokerArgs
     secrets: Sequence[Secret] | None = None
-    """The secrets, found by `prefix` and their names; by default those of the Secret Management Guide."""
+    """The stack's secrets, found by `prefix` and name; by default those of the Secret Management Guide."""
     manifest: Manifest | None = None
     """The `manifest` of a store; by default built from the other arguments."""
     vpc: Vpc | None = None
@@ -66,7 +66,7 @@ class AwsRotationArgs(AwsArgs):
 
 
 def check_package() -> None:
-    """Raise ComponentError if the functions' package is missing or not current."""
+    """Raise ComponentError if the functions' package is missing or outdated."""
     if not is_current():
         state = "is older than the sources" if ZIP.exists() else "is missing"
         raise ComponentError(
@@ -78,10 +78,10 @@ def check_package() -> None:
 
 
 class AwsRotation(Component):
-    """Functions that Secrets Manager's schedule calls for rotation, and the hourly tick.
+    """Functions that rotate secrets on Secrets Manager's schedule, and the function of the hourly tick.
 
-    No secret rotates at creation, since it has no value yet. Raises ComponentError if the functions' package is missing
-    or not current, except under Pulumi's mocks.
+    No secret rotates when it is created, since it has no value yet. Raises ComponentError if the functions' package is
+    missing or outdated, except under Pulumi's mocks.
     """
 
     manifest: Manifest
@@ -234,8 +234,8 @@ def location_of(names: Names, secrets: Sequence[Secret]) -> AwsStoreLocation:
 
 
 def _package(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
-    """Return dist/lambda.zip with the manifest and CA certificates added. They may exceed 4 KB, Lambda's limit of
-    environment variables."""
+    """Return dist/lambda.zip with the manifest and CA certificates added: environment variables are limited to 4 KB by
+    Lambda."""
     own: dict[str, pulumi.Asset | pulumi.Archive] = {
         ".": pulumi.FileArchive(str(ZIP)),
         "secretops.json": pulumi.StringAsset(manifest.model_dump_json(indent=1) + "\n"),

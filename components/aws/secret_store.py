@@ -1,6 +1,6 @@
 """Secrets Manager as a store.
 
-Versions are not resources of the stack: otherwise their values would be in the state (docs/adr/0001).
+Versions are not resources of the stack: otherwise their values would be in Pulumi's state (docs/adr/0001).
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class AwsSecretStore(SecretStore):
         """Grant the reader's role access to the server's secrets and their key.
 
         An existing role or user gets access by resource policies alone. Raises ComponentError unless `reader` is the
-        reader in the arguments.
+        reader in the store's arguments.
         """
         if not isinstance(reader, AwsReader):
             raise TypeError(f"{reader}: has no AWS identity to read with")

@@ -39,7 +39,7 @@ class Vpc(Section):
     subnets: Subnets
     security_groups: SecurityGroups
     way_out: WayOut | None = None
-    """How functions reach Secrets Manager. With an endpoint, they access values only through it."""
+    """Id of a NAT gateway, or of the only VPC endpoint through which functions access values."""
 
 
 class ExistingTrail(Section):
@@ -113,7 +113,7 @@ class EcsServer(ServerSection):
     """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects secrets as
     environment variables when a task starts, and a new version starts a deployment."""
     copilot: bool = True
-    """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
+    """Uses the Coreflux Copilot. With NativeRef, no task starts before the secret agent-key has a value."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
     """Host names by which MCP clients reach the server."""
     connection_tools: bool = False
@@ -126,12 +126,12 @@ class EcsServer(ServerSection):
 
 
 class AwsPrivateCa(IssuerSection):
-    """A CA of AWS Private CA, with which the tick may sign only client certificates."""
+    """A CA of AWS Private CA, with which the rotator may sign only client certificates."""
 
     kind: Literal["aws-private-ca"]
     only_with: ClassVar[str | None] = "aws"
     arn: PrivateCaArn
-    """A CA of another account must be shared with the permission for the template of client certificates."""
+    """If another account owns the CA, its permission must allow the template EndEntityClientAuthCertificate/V1."""
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
     """Days that a client certificate is valid; at most 7 with a CA for short-lived certificates."""
 

@@ -56,7 +56,7 @@ def containers(
     broker: BrokerArgs,
     log: Mapping[str, pulumi.Input[str]],
 ) -> list[dict[str, Any]]:
-    """Return the containers: CA certificates, if any, then the server."""
+    """Return the server's container and, if the broker has a CA file, the container that writes it."""
     command = ["run", "--from", secrets.source, "--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
     for host in allowed_hosts:
         command += ["--allowed-host", host]

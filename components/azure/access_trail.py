@@ -52,7 +52,7 @@ class AzureAccessTrail(Component):
     """Workspace, diagnostic settings, alerts with their action group, and the operators' right to read the log."""
 
     trail: Trail
-    """Location of the records, and the query that shows who read what."""
+    """Location of the records, and the query that shows who read which secret."""
     workspace: pulumi.Output[str]
     """The workspace's GUID, for queries."""
 

@@ -33,15 +33,15 @@ END_WITHIN = 20
 @dataclass(frozen=True, kw_only=True)
 class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
     references: Fetched
-    """Result of a store's `publish`."""
+    """Returned by the store's method `publish`."""
     image: pulumi.Input[str]
     """The image that docs/operations/image.md builds, in your registry."""
     app: ContainerApp | None = None
     """The server's identity, from `container_app()` of AzureIdentities. By default the component creates an identity,
     and you grant it access to the secrets."""
     bootstrapped: bool = False
-    """Set it to true once the server's secrets have values. A new revision, once ready, then replaces the old
-    revision."""
+    """Set it to true once the server's secrets have values. A new revision must then be ready before it replaces the
+    old one."""
     ingress: Literal["environment", "network"] = "environment"
     """Who can connect. environment: apps in the same environment. network: the environment's whole virtual network."""
     allowed_hosts: Sequence[pulumi.Input[str]] = ()

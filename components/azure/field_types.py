@@ -79,7 +79,7 @@ def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
     """Return a validator for the resource id of `what`. `kind` is the id's provider and resource types, with a `*` for
     each name between them.
 
-    Azure ignores case in its own words; the validated id has Azure's documented spelling.
+    Azure ignores the case of provider and types; the validated id has Azure's documented spelling.
     """
     words = f"/subscriptions/GUID/resourceGroups/GROUP/providers/{kind}/{name}".split("/")
 

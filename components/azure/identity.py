@@ -34,7 +34,7 @@ class AzureIdentities(Component):
     """A provider, unless `opts.provider` is set, a resource group, and the Container Apps environment of rotator and
     server.
 
-    Methods declare identities, which have no roles on secrets until a store's `publish`.
+    Methods declare identities, to which the store's method `publish` then grants roles on secrets.
     """
 
     environment: AzureEnvironment

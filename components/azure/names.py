@@ -29,7 +29,7 @@ class Names:
     subscription: str
     resource_group: str | None = None
     generation: int = 1
-    """Increase it to get new names of vault, storage account and workspace while the old names are still reserved."""
+    """Number within the names of vault, storage account and workspace."""
 
     @property
     def group(self) -> str:
@@ -54,7 +54,7 @@ class Names:
         return self.resource_id(f"Microsoft.Storage/{path}")
 
     def resource_id(self, path: str) -> str:
-        """Return the id of a resource in the group. `path` is its provider, type and name."""
+        """Return the id of a resource in the resource group. `path` is its provider, type and name."""
         return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/providers/{path}"
 
     @property
@@ -69,8 +69,8 @@ class Names:
 
     @property
     def workspace(self) -> str:
-        """Return the workspace's name. A new generation has another name: Azure would restore a workspace that was
-        deleted in the last 14 days by its name."""
+        """Return the workspace's name. Each generation has another name: Azure would restore a workspace of the same
+        name that was deleted in the last 14 days."""
         return f"{self.plain('trail')}-{self._digest}"
 
     @property
@@ -96,13 +96,13 @@ class Names:
 @dataclass(frozen=True, kw_only=True)
 class AzureIdentitiesArgs:
     tenant: str
-    """Entra tenant."""
+    """Entra tenant id."""
     subscription: str
-    """Subscription of all resources."""
+    """Subscription id."""
     location: str
-    """Region of all resources, such as westeurope."""
+    """Azure region, such as westeurope."""
     stack: str | None = None
-    """Part of resource names; by default Pulumi's stack name."""
+    """Stack name within resource names; by default Pulumi's."""
     generation: int = 1
     """Increase it to redeploy a destroyed stack while the names of its deleted vault and workspace are still
     reserved."""

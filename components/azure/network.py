@@ -28,7 +28,8 @@ class PrivateEndpointArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class VaultNetworkArgs:
-    """Networks that may connect to vault and lease, in addition to the stack's containers. All others are denied."""
+    """Networks that may connect to the key vault and the lease's storage account, in addition to the stack's
+    containers. All others are denied."""
 
     addresses: Sequence[str] = ()
     """Public IP addresses and CIDR ranges."""

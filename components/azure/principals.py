@@ -31,7 +31,7 @@ class AzureIdentity:
     client_id: pulumi.Input[str]
     """Client id, by which a program selects one of its container's identities."""
     object_id: pulumi.Input[str]
-    """Object id, for role assignments. Logs also contain it."""
+    """Object id, for role assignments and in logs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class AzurePods(Principal):
     """Pods for which External Secrets copies secrets, with an Azure identity."""
 
     environment: AzureEnvironment | None = None
-    """The environment for the rotator; by default the store creates one."""
+    """Container Apps environment for the rotator; by default the store creates one."""
     reads: AzureIdentity
     syncs_as: pulumi.Input[str]
     """Service account in the pods' namespace that uses the identity."""
@@ -77,7 +77,7 @@ class AzureUser(Principal):
     """A user. The launcher on this machine reads as this user."""
 
     environment: AzureEnvironment | None = None
-    """The environment for the rotator; by default the store creates one."""
+    """Container Apps environment for the rotator; by default the store creates one."""
     object_id: str
 
 

@@ -56,10 +56,10 @@ def near_expiry(vault: str, supplied: Sequence[str], job: str) -> str:
 
 
 def expired(vault: str, secrets: Sequence[str], job: str) -> str:
-    """Return the query for current versions that are past their due day. It finds the vault's events, and lines that
-    ticks print.
+    """Return the query for current versions that are past their due day.
 
-    Microsoft does not document the event's columns in each table.
+    It finds the vault's events and the lines that ticks print. The lines are needed because Microsoft does not document
+    all columns of the events.
     """
     return _dated(vault, EXPIRED, secrets, job, EXPIRED_WORDS)
 
@@ -87,7 +87,7 @@ def tick_lines(job: str) -> str:
 
 
 def who_read_what(vault: str) -> str:
-    """Return the query for who read what, how often, from where, and whether it was allowed."""
+    """Return the query for who read which secret, how often, from where, and whether it was allowed."""
     return _lines(
         _events(vault),
         f"| where OperationName in ({_list(RETURNS_VALUE)}) and Status != 401",
@@ -101,7 +101,7 @@ _BY_WHOM = "| project TimeGenerated, Who, Secret, OperationName, Status, Source"
 
 
 def _events(vault: str, *branches: str) -> str:
-    """Return a query for the vault's audit events, from both tables that may contain them, and for the rows of
+    """Return a query for the vault's audit events, in AZKVAuditLogs and AzureDiagnostics, and for the rows of
     `branches`."""
     columns = {
         "Status": audit_tables.STATUS,

@@ -13,7 +13,7 @@ from .principals import AzurePlace
 
 @dataclass(frozen=True)
 class Role:
-    """A built-in role (Azure, built-in roles). Its GUID is the same in every tenant."""
+    """A built-in role of Azure. Its GUID is the same in every tenant."""
 
     name: str
     guid: str

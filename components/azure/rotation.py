@@ -22,7 +22,7 @@ LONGEST_TICK = 1800
 @dataclass(frozen=True, kw_only=True)
 class AzureRotationArgs(AzureArgs):
     manifest: Manifest
-    """The `manifest` of a store. The component reads the file `broker.ca_file` in it from this machine."""
+    """The `manifest` of a store. The component reads its CA file, `broker.ca_file`, from this machine."""
     image: pulumi.Input[str]
     """The image that docs/operations/image.md builds."""
     identity: AzureIdentity | None = None

@@ -1,6 +1,6 @@
 """Key Vault as a store, with lease and role assignments.
 
-Secrets are not resources of the stack: azure-native would keep their values in the state (docs/adr/0008).
+Secrets are not resources of the stack: azure-native would keep their values in Pulumi's state (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class AzureSecretStoreArgs(SecretStoreArgs, AzureArgs, TrailOptions):
     image: pulumi.Input[str]
     """The rotator's image (docs/operations/image.md)."""
     network: VaultNetworkArgs | None = None
-    """Networks that may connect to vault and lease. If it is None, all networks may, and only roles protect them."""
+    """Networks that may connect to the key vault and the lease's storage account. If None, all networks may; then only
+    roles protect the values."""
 
 
 class AzureSecretStore(SecretStore):

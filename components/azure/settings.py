@@ -77,7 +77,7 @@ class AzureStore(StoreSection):
     subnet: AzureSubnet | None = None
     network: VaultNetwork | None = None
     open_to_internet: bool = False
-    """Set it to true in place of `network` to allow every network. Then only roles protect the values."""
+    """Allows all networks, instead of those in `network`. Then only roles protect the values."""
     image: Image | None = None
     """The rotator's image; by default the server's, if it has one."""
     registry: Registry | None = None
@@ -99,8 +99,8 @@ class ContainerAppServer(ServerSection):
     replicas: ClassVar[int] = 1
     image: Image
     bootstrapped: bool = False
-    """Set it to true once the server's secrets have values. A new revision, once ready, then replaces the old
-    revision."""
+    """Set it to true once the server's secrets have values. A new revision must then be ready before it replaces the
+    old one."""
     ingress: Literal["environment", "network"] = "environment"
     """Who can connect. environment: apps in the same environment. network: the whole virtual network of the store's
     subnet."""

@@ -21,7 +21,7 @@ class BrokerArgs:
     ca_file: str | None = None
     """PEM file of the CAs that sign the broker's certificate; by default the system's CAs."""
     protocol: MqttProtocol = MqttProtocol.V5
-    """Version of MQTT."""
+    """MQTT version."""
     client_certificate: bool = False
     """Whether the broker requires a client certificate."""
     topics: tuple[str, ...] = ("#", "$SYS/Coreflux/#")

@@ -25,9 +25,9 @@ class ComponentError(pulumi.RunError):
 class Component(pulumi.ComponentResource):
     """A component that prefixes its children's names with its own name: the child "key" of "secrets" is "secrets-key".
 
-    Older versions named it "key". `formerly` is the former prefix, or a function that returns a child's former name
-    from its suffix. Each child gets the former name as an alias, so that an upgrade replaces nothing. With `siblings`,
-    the children formerly had the same parent as this component.
+    Older versions named this child "key". `formerly` is the former prefix, or a function that returns a child's former
+    name from its suffix. Each child gets the former name as an alias, so that an upgrade replaces nothing. With
+    `siblings`, the children formerly had the same parent as this component.
     """
 
     def __init__(

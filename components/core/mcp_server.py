@@ -19,7 +19,7 @@ class McpServerArgs:
     secrets: Sequence[Secret] | None = None
     """The stack's secrets; by default those of the Secret Management Guide."""
     stack: str | None = None
-    """Part of resource names; by default Pulumi's stack name."""
+    """Stack name within resource names; by default Pulumi's."""
     log_level: str = "WARNING"
     agent_url: str | None = None
     """URL of an agent other than the Coreflux Copilot."""
@@ -39,4 +39,4 @@ class McpServerArgs:
 
 class McpServer(Component):
     endpoint: pulumi.Input[str]
-    """URL for MCP clients, or path of config/mcp.json."""
+    """URL for MCP clients or, for a local server, path of config/mcp.json."""

@@ -30,7 +30,7 @@ def variable_of(secret: str, field: str) -> str:
 
 
 def physical_name(*parts: str, limit: int) -> str:
-    """Join `parts` with dashes. A name of more than `limit` characters is cut, and gets a hash of the whole."""
+    """Join `parts` with dashes. A name of more than `limit` characters is cut, and gets a hash of the whole name."""
     whole = "-".join(parts)
     if len(whole) <= limit:
         return whole

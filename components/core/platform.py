@@ -44,8 +44,8 @@ class Platform:
     """Limitations of the store, each with a workaround."""
 
     value_remedies: Mapping[str, str] = MappingProxyType({})
-    """Pattern of keys in the stack file -> the remedy if such a key has a secret value that is not one of the stack's
-    secrets."""
+    """Pattern of a key's path in the stack file -> remedy if the entry is a secret value that secretops does not
+    store."""
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Any]:
         """Yield a Problem for each cross-field rule that a stack with these valid `sections` breaks."""
@@ -66,11 +66,11 @@ class Platform:
         return None
 
     def values_to_put(self, settings: Settings) -> Iterator[str]:
-        """Yield the names of further secrets that an operator puts before the first rotation."""
+        """Yield the names of further secrets that an operator must supply before the first rotation."""
         yield from ()
 
     def last_steps(self, settings: Settings) -> Iterator[str]:
-        """Yield an operator's steps after the first values exist."""
+        """Yield the steps of an operator once all secrets have values."""
         yield from ()
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Workload:

@@ -11,7 +11,7 @@ import pulumi
 
 
 class ReferenceKind(StrEnum):
-    """How a server reads secrets. `matrix` maps pairs of store and server to these kinds."""
+    """How a server reads secrets. The module `matrix` maps pairs of store and server to these kinds."""
 
     NATIVE_REF = "NativeRef"  # the platform injects variables from the store
     SYNCED_KEY = "SyncedKey"  # External Secrets copies secrets into Kubernetes Secrets
@@ -21,7 +21,7 @@ class ReferenceKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class MountedFiles:
-    """Secrets in files. `source` is the launcher's argument, e.g. "dotenv:/etc/coreflux-mcp"."""
+    """Secrets in files. `source` is the launcher's argument `--from`, e.g. "dotenv:/etc/coreflux-mcp"."""
 
     source: str
     secrets: tuple[str, ...]
@@ -34,7 +34,7 @@ class InjectedFiles(MountedFiles):
     annotations: Mapping[str, str]
     """Annotations for each pod: what the agent reads, with which role, and into which files it writes."""
     files: Mapping[str, str]
-    """Texts of public files for the agent, by file name."""
+    """Texts of public files for Vault's agent, by file name."""
     address: str
     """URL at which the agent reads the store."""
     token_for: str | None
@@ -49,9 +49,9 @@ class SyncedKey:
     """Entry `provider` of External Secrets' SecretStore."""
     secrets: tuple[str, ...]
     remotes: Mapping[str, str]
-    """Names in the store, by secret."""
+    """Name of each secret in the store."""
     version: str = ""
-    """Name of the entry that contains a secret's version; empty if the store has no such entry."""
+    """Key under which the store returns a secret's version; empty if there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +63,12 @@ class NativeRef:
     variables: Mapping[str, pulumi.Input[str]]
     """Location of each variable's value, in the platform's syntax, such as arn:…:password:: for ECS."""
     source: str = "env:"
-    """The launcher's argument for its source."""
+    """The launcher's argument `--from`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """Secrets that the launcher fetches. `source` is its argument, e.g. "aws-sm:…"."""
+    """Secrets that the launcher fetches. `source` is its argument `--from`, e.g. "aws-sm:…"."""
 
     source: str
     secrets: tuple[str, ...]

@@ -20,7 +20,7 @@ class Registered:
     server: str | None = None
     issuer: str | None = None
     sdk: str | None = None
-    """Pulumi SDK for the platform's resources; the extra `extra` installs it."""
+    """Pulumi SDK for the platform's resources. The Python extra named in `extra` installs it."""
     extra: str | None = None
 
 
@@ -67,5 +67,5 @@ def packages(store: str, server: str) -> tuple[str, ...]:
 
 
 def extras() -> Mapping[str, str]:
-    """Return the extra that installs each Pulumi SDK."""
+    """Map each Pulumi SDK to the Python extra that installs it."""
     return {each.sdk: each.extra for each in PLATFORMS if each.sdk and each.extra}

@@ -23,7 +23,7 @@ class Trail:
     policy: str = ""
     """Audit policy to install in the cluster ("" if there is nothing to install)."""
     query: pulumi.Input[str] = ""
-    """Query for who read what ("" if only `secretops audit` can read the records)."""
+    """Query for who read which secret ("" if only `secretops audit` can read the records)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class SecretStoreArgs:
     secrets: Sequence[Secret] | None = None
     """The stack's secrets; by default those of the Secret Management Guide."""
     stack: str | None = None
-    """Part of resource names; by default Pulumi's stack name."""
+    """Stack name within resource names; by default Pulumi's."""
     production: bool = True
     """Whether secrets are protected from deletion, and deleted secrets can be recovered."""
     grace_seconds: int = 3600

@@ -143,8 +143,8 @@ _VARIABLES = {
 
 
 def variables_of(secret: Secret) -> dict[str, str]:
-    """Map each field of a secret to the server's environment variable. Its name is the Secret Management Guide's, or
-    else that of `variable_of`."""
+    """Map each field of a secret to the server's environment variable, as the Secret Management Guide names it, or else
+    `variable_of`."""
     return dict(_VARIABLES.get(secret.kind) or {field: variable_of(secret.name, field) for field in secret.fields})
 
 

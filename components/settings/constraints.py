@@ -38,7 +38,7 @@ def no_value(text: str) -> str:
 
 
 def validator(check: Callable[[Any], Any], keywords: Mapping[str, Any]) -> AfterValidator:
-    """Return a validator. `keywords` express its rule in JSON Schema, as far as possible
+    """Return a validator that calls `check`. `keywords` express its rule in JSON Schema, as far as possible
     (tools/stack_file_schema.py)."""
     vars(check)[KEYWORDS] = keywords
     return AfterValidator(check)
@@ -107,7 +107,7 @@ def satisfying(
     is_id: bool = False,
     keywords: Mapping[str, Any] = MappingProxyType({}),
 ) -> AfterValidator:
-    """Return a validator that accepts text for which `good` returns something true."""
+    """Return a validator that accepts text for which `good` returns a true value."""
 
     def parse(text: str) -> str:
         if not good(text):
@@ -197,7 +197,7 @@ def parse_network(text: str) -> str:
 
 
 def network_meant(text: str) -> str | None:
-    """Return the remedy for an address without a prefix, a netmask or host bits; None for other text."""
+    """Return the remedy for a network without prefix length, with a netmask or with host bits; None for other text."""
     try:
         return f"write {ipaddress.ip_interface(text.partition('%')[0]).network}"
     except ValueError:

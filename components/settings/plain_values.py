@@ -66,7 +66,7 @@ def shown_key(key: str) -> str:
 
 
 def secret_meant(text: str) -> str | None:
-    """Return the secret of the stack that a key or its path probably means, or None."""
+    """Return the name of the secret that a key or its path probably means, or None."""
     return next((secret for pattern, secret in _SECRET_OF if pattern.search(text)), None)
 
 

@@ -23,8 +23,8 @@ LENGTHEN = "write rotation.grace_seconds: {} or more; or remove the key: the def
 def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, runs: str) -> Iterator[Problem]:
     """Yield a problem for a broker that only this machine reaches, and for an unreadable CA file.
 
-    `becomes` completes the message about the CA certificates, and `runs` names what connects to the broker, such as
-    pod.
+    `becomes` is the part of the message about what the stack does with the file, and `runs` names what connects to the
+    broker, such as pod.
     """
     if isinstance(broker, EmbeddedBroker):
         yield Problem(
@@ -95,7 +95,8 @@ def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]
 
 
 def of_local_server(store: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a problem for what a launcher on this machine does not fetch, or not in time, from a store in a cloud."""
+    """Yield a problem for each secret that a launcher on this machine does not fetch from a cloud store, or fetches too
+    late."""
     where = f"store {store} and server local"
     yield from fetched_too_late(parsed.get("rotation"), where)
     yield from not_fetched(parsed.get("secrets", {}), where, "write readers: [rotator], or remove the secret")

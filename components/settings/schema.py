@@ -65,7 +65,7 @@ def kinds_of(model: type[Section]) -> tuple[str, ...]:
 
 
 def keys(section: str) -> validation_errors.Keys:
-    """Return the keys of a section, by its kind. Nested sections are named like "aws.vpc"."""
+    """Return the keys of a section, by the section's kind. Nested sections are named like "aws.vpc"."""
     if section in WITH_KINDS:
         return {
             kind: found for model in models(section) for kind in kinds_of(model) for kind, found in _keys(model, kind)

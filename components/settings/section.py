@@ -21,7 +21,7 @@ OUTPUT = "$output"
 
 
 def place_of_output(entry: Any) -> str | None:
-    """Return the path of the output that an entry of a section's JSON represents, or None for another entry."""
+    """Return the path of an output if `entry` is its placeholder in a section's JSON, otherwise None."""
     return entry[OUTPUT] if isinstance(entry, Mapping) and entry.keys() == {OUTPUT} else None
 
 
@@ -65,7 +65,7 @@ class ServerSection(Section):
     is_remote: ClassVar[bool] = True
     """Whether the server is reachable from other machines, so that MCP clients need a bearer token."""
     keys_for_stores: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Kinds of store for which each of these keys is valid. Other keys are valid for all kinds."""
+    """Key -> the kinds of store for which it is valid. Other keys are valid for all kinds."""
 
     @property
     def expected_replicas(self) -> int | None:
@@ -82,7 +82,7 @@ class ServerSection(Section):
 class IssuerSection(Section):
     kind: str
     only_with: ClassVar[str | None] = None
-    """The only kind of store with a rotator that can use this issuer; None if all can."""
+    """The only kind of store that works with this issuer; None if all do."""
 
     def issuer_of(self, common_name: str) -> Issuer | None:  # noqa: ARG002
         """Return the issuer for the client with this common name, or None if an operator supplies its certificate."""

@@ -77,7 +77,7 @@ class OutsideBroker(Section):
 
 class Rotation(Section):
     """How often secrets rotate, and how long readers may use the previous version (`grace_seconds`). The Secret
-    Management Guide limits the days: 90 for broker users, 6 months for agent keys."""
+    Management Guide allows 90 days for broker users, 6 months for agent keys."""
 
     mqtt_days: Days = 90
     broker_admin_days: Days = 90
@@ -119,8 +119,8 @@ class DeclaredSecret(Section):
 
 
 class ExternalAgent(Section):
-    """An agent of another owner, from whom you get its keys: by default the Coreflux Copilot, otherwise the agent at
-    `url`."""
+    """A DigitalOcean agent of another owner, who gives you its keys: by default the Coreflux Copilot, otherwise the
+    agent at `url`."""
 
     kind: Literal["external"]
     url: AgentUrl | None = None

@@ -51,7 +51,7 @@ class Settings:
 
     @property
     def store_args(self) -> dict[str, Any]:
-        """Return the arguments that the stores of all platforms take (core.secret_store.SecretStoreArgs)."""
+        """Return the keyword arguments of SecretStoreArgs."""
         return {
             "broker": self.broker.args,
             "secrets": self.secrets,
@@ -63,7 +63,7 @@ class Settings:
 
     @property
     def server_args(self) -> dict[str, Any]:
-        """Return the arguments that the servers of all platforms take (core.mcp_server.McpServerArgs)."""
+        """Return the keyword arguments of McpServerArgs."""
         return {
             "broker": self.broker.args,
             "secrets": self.secrets,

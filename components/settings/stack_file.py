@@ -123,7 +123,7 @@ _OWN_QUOTE = re.compile(r"""(['"])(<[a-z ]+>|\\?.)\1""")
 
 
 def _wrong(error: Exception, text: str) -> str:
-    """Return where and what the error is, without the text of the file that PyYAML quotes."""
+    """Return an error's position and message, without the text of the file that PyYAML quotes."""
     match error:
         case yaml.MarkedYAMLError():
             message = ": ".join(filter(None, (error.context, error.problem))) or "not readable"
@@ -257,7 +257,8 @@ def values_of(file: StackFile) -> Iterator[Problem]:
 
 
 def check(file: StackFile) -> None:
-    """Raise ConfigurationError with all errors. If the file imports an environment, only secret values are errors."""
+    """Raise ConfigurationError with all errors. If the file imports a Pulumi environment, only secret values are
+    errors."""
     from .settings import ConfigurationError, Settings
 
     if not file.imports:

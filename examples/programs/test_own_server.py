@@ -1,4 +1,4 @@
-"""Test the program with pytest. It deploys nothing, and needs no account."""
+"""Test own_server.py with pytest. It deploys nothing, and needs no account."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Test the program with pytest. It deploys nothing, and needs no account."""
+"""Test own_store.py with pytest. It deploys nothing, and needs no account."""
 
 from typing import Any
 

@@ -210,15 +210,15 @@ class Server(TypedDict):
     cluster: NotRequired[Input[str]]
     """Existing cluster; by default the stack creates one."""
     copilot: NotRequired[bool]
-    """Uses the Coreflux Copilot. With NativeRef, tasks start only once agent-key has a value."""
+    """Uses the Coreflux Copilot. With NativeRef, no task starts before the secret agent-key has a value."""
     load_balancer: NotRequired[LoadBalancer]
     architecture: NotRequired[ServerArchitecture]
     """Architecture of the image; arm64 costs a fifth less."""
     container_insights: NotRequired[bool]
     """Enables Container Insights in a new cluster. Its metrics are billed."""
     bootstrapped: NotRequired[bool]
-    """Set it to true once the server's secrets have values. A new revision, once ready, then replaces the old
-    revision."""
+    """Set it to true once the server's secrets have values. A new revision must then be ready before it replaces the
+    old one."""
     ingress: NotRequired[ServerIngress]
     """Who can connect. environment: apps in the same environment. network: the whole virtual network of the store's
     subnet."""
@@ -245,7 +245,7 @@ class Broker(TypedDict):
     ca_file: NotRequired[str]
     """PEM file of the CAs that sign the broker's certificate; by default the system's CAs."""
     protocol: NotRequired[MqttProtocol]
-    """Version of MQTT."""
+    """MQTT version."""
     client_certificate: NotRequired[bool]
     """Whether the broker requires a client certificate."""
     topics: NotRequired[list[str]]
@@ -283,7 +283,7 @@ class Issuer(TypedDict):
     """Lifetime of the CA in days. After two thirds of it, secretops creates the next CA, which you add to the broker's
     CAs."""
     arn: NotRequired[Input[str]]
-    """A CA of another account must be shared with the permission for the template of client certificates."""
+    """If another account owns the CA, its permission must allow the template EndEntityClientAuthCertificate/V1."""
 
 
 class DotenvStoreKind(Enum):
@@ -345,7 +345,7 @@ class Vpc(TypedDict):
     subnets: Input[list[Input[str]]]
     security_groups: Input[list[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """How functions reach Secrets Manager. With an endpoint, they access values only through it."""
+    """Id of a NAT gateway, or of the only VPC endpoint through which functions access values."""
 
 
 class ExistingTrail(TypedDict):
@@ -434,11 +434,11 @@ class AzureStore(TypedDict):
     """A key vault in one resource group of one subscription."""
 
     tenant: str
-    """Entra tenant."""
+    """Entra tenant id."""
     subscription: str
-    """Subscription of all resources."""
+    """Subscription id."""
     location: str
-    """Region of all resources, such as westeurope."""
+    """Azure region, such as westeurope."""
     operators: list[str]
     """Object ids of users who may put and read values. Groups are not accepted, since the log names users."""
     resource_group: NotRequired[str]
@@ -447,7 +447,7 @@ class AzureStore(TypedDict):
     """A subnet that is delegated to Container Apps. By default the environment is in Azure's own network."""
     network: NotRequired[VaultNetwork]
     open_to_internet: NotRequired[bool]
-    """Set it to true in place of `network` to allow every network. Then only roles protect the values."""
+    """Allows all networks, instead of those in `network`. Then only roles protect the values."""
     image: NotRequired[Input[str]]
     """The rotator's image; by default the server's, if it has one."""
     registry: NotRequired[Input[str]]
@@ -561,7 +561,7 @@ class VaultStore(TypedDict):
 
 
 class Rotation(TypedDict):
-    """How often secrets rotate, and how long readers may use the previous version (`grace_seconds`). The Secret Management Guide limits the days: 90 for broker users, 6 months for agent keys."""
+    """How often secrets rotate, and how long readers may use the previous version (`grace_seconds`). The Secret Management Guide allows 90 days for broker users, 6 months for agent keys."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]
@@ -617,7 +617,7 @@ class DotenvArgs(TypedDict):
     environment: NotRequired[Environment]
     """Development, staging or production."""
     log_level: NotRequired[LogLevel]
-    """The log level of the server."""
+    """The server's log level."""
 
 
 class SwarmArgs(TypedDict):
@@ -640,7 +640,7 @@ class SwarmArgs(TypedDict):
     environment: NotRequired[Environment]
     """Development, staging or production."""
     log_level: NotRequired[LogLevel]
-    """The log level of the server."""
+    """The server's log level."""
 
 
 class KubernetesArgs(TypedDict):
@@ -663,7 +663,7 @@ class KubernetesArgs(TypedDict):
     environment: NotRequired[Environment]
     """Development, staging or production."""
     log_level: NotRequired[LogLevel]
-    """The log level of the server."""
+    """The server's log level."""
 
 
 class AwsArgs(TypedDict):
@@ -686,7 +686,7 @@ class AwsArgs(TypedDict):
     environment: NotRequired[Environment]
     """Development, staging or production."""
     log_level: NotRequired[LogLevel]
-    """The log level of the server."""
+    """The server's log level."""
 
 
 class AzureArgs(TypedDict):
@@ -709,7 +709,7 @@ class AzureArgs(TypedDict):
     environment: NotRequired[Environment]
     """Development, staging or production."""
     log_level: NotRequired[LogLevel]
-    """The log level of the server."""
+    """The server's log level."""
 
 
 class VaultArgs(TypedDict):
@@ -732,7 +732,7 @@ class VaultArgs(TypedDict):
     environment: NotRequired[Environment]
     """Development, staging or production."""
     log_level: NotRequired[LogLevel]
-    """The log level of the server."""
+    """The server's log level."""
 
 
 ARGUMENTS = {
