@@ -80,7 +80,7 @@ def _missing_extra_reported(name: str) -> Iterator[None]:
 
 
 def _check_providers(name: str, settings: Settings, opts: pulumi.ResourceOptions | None) -> None:
-    """Raise pulumi.RunError for a provider that no resource would use. Components check the used providers."""
+    """Raise pulumi.RunError for a provider that no resource would use. Components check their own providers."""
     if (
         opts is None or pulumi.runtime.get_root_resource() is None
     ):  # in a plugin, `opts` also contains the providers of its parents

@@ -69,7 +69,7 @@ class AwsArgs(AwsIdentityArgs):
 
 class AwsIdentity(Component):
     """A provider, unless `opts.provider` is set, and a dead-letter queue. Methods create the server's roles, to which
-    the store's method `publish` then grants access."""
+    the store's method `publish` grants access."""
 
     account: AwsAccount
 

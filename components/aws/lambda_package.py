@@ -1,8 +1,8 @@
 """Build dist/lambda.zip from secretops and its packages, pinned by the hashes of uv.lock.
 
-Run `make lambda` in the clone, or `python -m coreflux_mcp_secrets.aws.lambda_package` for another program. The build is
-reproducible: entries are sorted, have the same time and mode, and contain no bytecode. The zip contains boto3 although
-the runtime has it, as AWS recommends:
+Run `make lambda` in the clone, or `python -m coreflux_mcp_secrets.aws.lambda_package` for your own program. The build
+is reproducible: entries are sorted, have the same time and mode, and contain no bytecode. The zip contains boto3
+although the runtime has it, as AWS recommends:
 https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-dependencies
 """
 

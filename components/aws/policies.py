@@ -104,7 +104,7 @@ def values(
 def key_use(actions: Sequence[str], key: pulumi.Input[Arn], region: str, secrets: Sequence[Arn]) -> Statement:
     """Allow `actions` with a KMS key, only through the region's Secrets Manager and for these secrets.
 
-    Even if `key` is the pattern of all keys, it decrypts no other values: the encryption context of each call must
+    Even if `key` is the pattern of all keys, no other values can be decrypted: the encryption context of each call must
     contain the ARN of one of these secrets.
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
     """

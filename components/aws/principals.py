@@ -33,7 +33,7 @@ class AwsRole:
     """An IAM role. Its ARN is known before it exists."""
 
     name: pulumi.Output[str]
-    """The name as an output. Resources that use an output are created after the role."""
+    """The name as an output, so that resources using it are created after the role."""
     arn: str
     arn_output: pulumi.Output[str]
 

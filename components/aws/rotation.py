@@ -234,8 +234,8 @@ def location_of(names: Names, secrets: Sequence[Secret]) -> AwsStoreLocation:
 
 
 def _package(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
-    """Return dist/lambda.zip with the manifest and CA certificates added: environment variables are limited to 4 KB by
-    Lambda."""
+    """Return dist/lambda.zip with the manifest and CA certificates added: Lambda limits environment variables to 4
+    KB."""
     own: dict[str, pulumi.Asset | pulumi.Archive] = {
         ".": pulumi.FileArchive(str(ZIP)),
         "secretops.json": pulumi.StringAsset(manifest.model_dump_json(indent=1) + "\n"),
