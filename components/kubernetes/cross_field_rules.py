@@ -88,7 +88,7 @@ def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterat
         network = ipaddress.ip_network(host)
         yield Problem(
             f"server.{key}: does not contain {host}",
-            f"server.{key} must contain the address in {where}: pods can connect to no other address on that port",
+            f"server.{key} must contain the address in {where}: the pods' network policy blocks other addresses",
             f"add {network} to server.{key}, or a larger network that contains it",
             code="listener-missing",
         )

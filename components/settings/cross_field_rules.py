@@ -118,7 +118,7 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
     if token and (token.fields != (field,) or Reader.SERVER not in token.readers):
         yield Problem(
             f"secrets.{name}: fields {', '.join(token.fields)}, readers {', '.join(token.readers)}",
-            f"{name}, the bearer token of the launcher, must have only the field {field}, and server as a reader",
+            f"{name} is the launcher's bearer token: it must have only the field {field}, and server as a reader",
             f"write {name}: {{fields: [{field}]}} in the section secrets, or rename the secret",
             code="http-token-form",
         )

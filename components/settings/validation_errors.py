@@ -81,9 +81,11 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
         case "union_tag_invalid":
             return _unknown_kind(section, detail["input"]["kind"], kinds)
         case "json_invalid":
-            rule = "a section must be keys with entries, in UTF-8, and at most a hundred levels deep"
             return Problem(
-                f"{where}: not readable as JSON", rule, f"write {key} as in the files of examples/", code="not-json"
+                f"{where}: a lone surrogate such as \\ud800, or too many levels",
+                "text must be valid Unicode, and a section may be at most a hundred levels deep",
+                f"remove the surrogate or the inner levels; {key} must have the form that it has in examples/",
+                code="not-json",
             )
         case "missing":
             return Problem(

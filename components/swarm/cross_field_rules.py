@@ -101,8 +101,9 @@ def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]
     if not server.login:
         yield Problem(
             f"server.login: required with store {store}",
-            "the launcher must log in to the store with the content of a Swarm secret, which you create",
-            "docker secret create coreflux-mcp-login FILE; then write login: coreflux-mcp-login in the section server",
+            "the launcher logs in to the store with a file, which you must make a Swarm secret",
+            "docker secret create coreflux-mcp-login FILE (docs/operations/swarm.md describes FILE); then write login: "
+            "coreflux-mcp-login in the section server",
             code="login-missing",
         )
     yield from fetched_too_late(parsed.get("rotation"), where)

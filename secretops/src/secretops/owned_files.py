@@ -80,8 +80,11 @@ def check_file(path: Path) -> None:
 
 def _check_regular(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise _unexpected(
-            f"{path} is not a regular file", "a store's files must be regular files", path, code="file-not-regular"
+        raise StoreError(
+            f"{path} is not a regular file",
+            rule="a store's files must be regular files",
+            remedy=f"find out which process created this path, then: rm -r {path}",
+            code="file-not-regular",
         )
     check_owner(path, found.st_uid)
 
@@ -113,10 +116,9 @@ def check_folder(path: Path, *, follow: bool = False) -> None:
 
 
 def _symlink(path: Path) -> StoreError:
-    rule = "secretops follows no links below a store's root: a link may lead to any file of this account"
-    return _unexpected(f"{path} is a symbolic link", rule, path, code="path-is-symlink")
-
-
-def _unexpected(what: str, rule: str, path: Path, *, code: str) -> StoreError:
-    remedy = f"find out which process created this path, then: rm {path}"
-    return StoreError(what, rule=rule, remedy=remedy, code=code)
+    return StoreError(
+        f"{path} is a symbolic link",
+        rule="secretops follows no links below a store's root: a link may lead to any file of this account",
+        remedy=f"find out which process created this path, then: rm {path}",
+        code="path-is-symlink",
+    )

@@ -157,7 +157,7 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     for entry in from_files:
         field, separator, path = entry.partition("=")
         if not separator or field not in secret.fields:
-            what = "--file: not a field of this secret, or without a path"  # the argument may be the secret value
+            what = "--file names no field of this secret, or no path"  # the argument may be the secret value
             rule, remedy = (
                 f"--file must be FIELD=PATH, with the field {' or '.join(secret.fields)}",
                 f"for example --file {secret.fields[-1]}=PATH",

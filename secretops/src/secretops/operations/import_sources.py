@@ -40,7 +40,7 @@ _REFERENCE = re.compile(
     r"\$(?:(\$)|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-?+])([^${}]*))?\}|(.?))", re.ASCII | re.DOTALL
 )
 
-_ALIKE = "Compose and the server must read the same value from this text"
+_ALIKE = "secretops must read the same value as Compose, which parses such text by other rules"
 _RESOLVED = "docker compose config > FILE.yml; secretops import --from FILE.yml; rm FILE.yml, which has the values"
 _READABLE = "a source must be a readable folder, or a readable file of at most 1 MiB in UTF-8"
 
@@ -300,12 +300,15 @@ class _Compose:
                     if entry.name in replaced:
                         continue
                     if entry.name in self._wanted and (named.format or entry.name in unclear):
-                        why = "the file has a format of its own" if named.format else "the value has a $ or a backslash"
+                        why = "env_file sets a format" if named.format else "the value has a $ or a backslash"
                         what = f"{entry.origin}: {why}"
                         yield UsageError(what, rule=_ALIKE, remedy=_RESOLVED, code="import-value-unclear")
                 yield entry
         except OSError as error:
-            yield _unreadable("env_file", error)
+            what = f"env_file {named.path}: {error.strerror}"
+            rule = "env_file must name a readable file, and a reference in the name must be $NAME or ${NAME…}"
+            remedy = f"correct env_file; or: {_RESOLVED}"
+            yield UsageError(what, rule=rule, remedy=remedy, code="import-source-unreadable")
         except UsageError as error:
             yield error
 

@@ -211,7 +211,7 @@ class _Collecting:
         if not whole and not self._problems:
             what = "the source sets no variable of a secret"
             rule = f"the source must set one or more of {', '.join(self._targets)}"
-            remedy = "check the path; to supply a single secret: secretops put NAME"
+            remedy = "import the source that the server itself reads; or supply each secret: secretops put NAME"
             self._problems.append(UsageError(what, rule=rule, remedy=remedy, code="import-nothing-found"))
         origins = {
             f"{name}.{field}": self._found[name][field][text] for name in whole for field, text in whole[name].items()
@@ -236,8 +236,8 @@ class _Collecting:
         if isinstance(text, UsageError) or text.strip():
             self._found.setdefault(secret.name, {}).setdefault(name, {}).setdefault(text, entry.origin)
         else:
-            rule = "an entry must have a value; a reference to an unset variable is empty"
-            remedy = "export the variable to which the entry refers, and import again"
+            rule = "an entry must have a value, and a variable to which it refers must be set"
+            remedy = "write the value in a copy of the source, or export the variable; then import again"
             self._leave(entry.origin, rule, remedy, code="import-entry-empty")
 
     def _value(self, secret: Secret) -> Value | None:
@@ -245,7 +245,10 @@ class _Collecting:
         found, fields, before = self._found[secret.name], dict[str, str](), len(self._problems)
         if found.keys() == {"ca.crt"}:
             rule = "a client certificate must have a certificate and a key, not only a CA"
-            remedy = "set broker.ca_file in the stack file to the path of the CA's file, then pulumi up"
+            remedy = (
+                "add the certificate and its key to a copy of the source; or, if this CA signs the broker's "
+                "certificate, set broker.ca_file in the stack file to the path of the CA's file, then pulumi up"
+            )
             for origin in found["ca.crt"].values():
                 if self._manifest.broker.ca_file:
                     self._leave_setting(origin)
@@ -285,18 +288,21 @@ class _Collecting:
         broker = self._manifest.broker
         if entry.text != {"MQTT_BROKER": broker.host, "MQTT_PORT": str(broker.port)}.get(entry.name, entry.text):
             rule = (
-                f"the source must be for the stack's broker, {broker.host}:{broker.port}, at which secretops tests it"
+                f"the source must name the stack's broker, {broker.host}:{broker.port}: secretops tests the imported "
+                "credentials there"
             )
             remedy = "if the source is right, correct the section broker of the stack file, then pulumi up"
             self._leave(entry.origin, rule, remedy, code="import-broker-differs")
         elif entry.name == _CA and broker.ca_file:
             self._leave_setting(entry.origin)
         elif entry.name in (*CERTIFICATE_VARIABLES, *_TOKEN):
-            rule = "the stack must have the secret, or for a CA the setting, to which this entry belongs"
-            remedy = "write broker.client_certificate: true in the stack file, then pulumi up"
+            rule = "a client certificate can only be imported if the stack has the secret client-cert"
+            remedy = "if the broker checks it: write broker.client_certificate: true in the stack file, then pulumi up"
             if entry.name == _CA:
-                remedy = "set broker.ca_file in the stack file, then pulumi up"
+                rule = "the stack file must name the file of the CA that signs the broker's certificate"
+                remedy = "set broker.ca_file in the stack file to the path of the CA's file, then pulumi up"
             elif entry.name in _TOKEN:
+                rule = "a bearer token can only be imported if the stack has the secret http-token"
                 remedy = "declare http-token in the section secrets of the stack file, then pulumi up"
             self._leave(entry.origin, rule, remedy, code="import-secret-absent")
         elif entry.name in (*PUBLIC_VARIABLES, *OWN_VARIABLES):
@@ -305,8 +311,8 @@ class _Collecting:
             rule = "an entry must be the variable of a secret that the stack declares"
             known = (*self._targets, *PUBLIC_VARIABLES)
             remedy = (
-                f"{did_you_mean(entry.name, known)}if it is a secret of the server, declare it in the section secrets "
-                "of the stack file"
+                f"{did_you_mean(entry.name, known)}if the entry is a secret of the server, declare the secret in the "
+                "section secrets of the stack file, then pulumi up"
             )
             self._leave(entry.origin, rule, remedy, code="import-entry-unknown")
 

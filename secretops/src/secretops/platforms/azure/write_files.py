@@ -42,9 +42,9 @@ def write_files(paths: Sequence[str], variables: Mapping[str, str]) -> None:
             Path(path).write_text(text, encoding="utf-8")
         except OSError as error:
             raise UsageError(
-                f"{path}: {error.strerror}",
-                rule="the file must be in the volume that the containers of the replica share",
-                remedy="pulumi up, which declares this volume",
+                f"cannot write {path}: {error.strerror}",
+                rule="this container writes the file to a volume, which must be mounted at the file's folder",
+                remedy="pulumi up, which mounts the volume",
                 code="file-unwritable",
             ) from None
 

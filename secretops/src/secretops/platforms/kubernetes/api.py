@@ -41,7 +41,7 @@ JSON, TEXT = "application/json", "text/plain"
 
 # Remedy for missing Secrets, which only an operator may create.
 CREATE_BY_PUT = (
-    "secretops put SECRET, which creates all Secrets of the stack; if the store has no value yet, SECRET is "
+    "secretops put SECRET, which creates all Secrets of the stack; if the store has no value yet: secretops put "
     "broker-admin"
 )
 
@@ -162,23 +162,25 @@ class Api:
                 return self.connection.login_rejected(f"kubectl -n {self.namespace} get lease")
             case http.HTTPStatus.FORBIDDEN:
                 user = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
-                remedy = (
-                    "for the rotator: pulumi up grants its rights; for yourself: ask an administrator of the cluster "
-                    f"for the right to {verb} {where}"
-                )
-                if verb == "create" and what.startswith("secrets/"):
-                    remedy = f"as an operator who may create Secrets: {CREATE_BY_PUT}"
                 who = user[1] if user else self.connection.identity
+                if verb == "create" and what.startswith("secrets/"):
+                    return ForbiddenError(
+                        f"{who} may not create {where}",
+                        rule="only an operator may create Secrets: the rotator may only get and update them",
+                        remedy=f"as an operator who may create Secrets: {CREATE_BY_PUT}",
+                        code="kubernetes-access-denied",
+                    )
                 return ForbiddenError(
                     f"{who} may not {verb} {where}",
                     rule="RBAC must allow the request: the rotator needs get and update, an operator also create",
-                    remedy=remedy,
+                    remedy="for the rotator: pulumi up grants its rights; for yourself: ask an administrator of the "
+                    f"cluster for the right to {verb} {where}",
                     code="kubernetes-access-denied",
                 )
             case http.HTTPStatus.NOT_FOUND:
                 return StoreError(
                     f"namespace {self.namespace} does not exist at {self.connection.server}",
-                    rule="the namespace must exist, which `pulumi up` creates; nothing was written",
+                    rule="`pulumi up` must have created the namespace; nothing was written",
                     remedy="pulumi up; if it has run, check that server.context names the stack's cluster",
                     code="namespace-missing",
                 )
