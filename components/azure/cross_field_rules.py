@@ -75,18 +75,18 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
     registry = store.registry.rpartition("/")[2].lower() if store.registry else ""
     for key, image in ((key, image) for key, image in _images(store, server) if known(image)):
         host = (image_registry(image) or "").lower()
-        name = host.partition(".")[0]
+        name = host.partition(".")[0].partition("-")[0]  # without the hash of a domain name label
         if not registry and host.endswith(".azurecr.io"):
             yield Problem(
-                f"store.registry: missing, and {key} is in {host}",
-                "the registry must be known, so that the stack can grant its containers the role to pull",
+                f"store.registry: missing, and the image in {key} is from {host}",
+                "the stack must know the registry, so that it can grant its containers the role to pull the image",
                 f"write the registry's id in store.registry; to print it: az acr show --name {name} --query id",
                 code="registry-missing",
             )
         if registry and not re.fullmatch(rf"{registry}(-[a-z0-9]+)?\.azurecr\.io", image.partition("/")[0]):
             yield Problem(
                 f"{key}: {image}",
-                f"with store.registry images must be from {registry}.azurecr.io, or {registry}-….azurecr.io if the "
+                f"with store.registry, images must be from {registry}.azurecr.io, or {registry}-….azurecr.io if the "
                 "registry's login server has a domain name label",
                 f"write an image of that registry in {key}, or remove store.registry",
                 code="registry-mismatch",

@@ -6,7 +6,6 @@ from typing import Any
 from ..settings.problems import Problem
 from ..settings.remote_constraints import not_fetched, of_local_server, unreadable_certificates
 from ..settings.sections import EmbeddedBroker, OutsideBroker
-from ..settings.validation_errors import A_SECTION
 from .settings import VaultPki, VaultStore
 
 METHODS = ("approle", "jwt", "kubernetes")
@@ -22,9 +21,15 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
     secrets = parsed.get("secrets", {})
     for key in (*METHODS, "pki"):  # an empty section would have the same meaning as a missing one
         if key in store.model_fields_set and getattr(store, key) is None:
-            form = "issuer and the other keys below jwt" if key == "jwt" else f"{key}: {{}}"
-            rule, remedy = f"the entry must be {A_SECTION}", f"write {form}; or remove the key"
-            yield Problem(f"store.{key}: empty", rule, remedy, code="store-section-empty")
+            if key == "jwt":
+                what = "store.jwt: empty"
+                rule = "the section must have entries, at least issuer"
+                remedy = "write the keys of this section below jwt (docs/settings.md); or remove the key jwt"
+            else:
+                what = f"store.{key}: empty"
+                rule = "the section must have entries, or be {} for all defaults"
+                remedy = f"write {key}: {{}}; or remove the key {key}"
+            yield Problem(what, rule, remedy, code="store-section-empty")
     for key, path, of in (
         ("ca_file", store.ca_file, "the CA that signs the certificate of the Vault server"),
         (

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,12 @@ def test_unknown_stack_is_reported_with_the_known_ones() -> None:
         export.load_program("production")
     with pytest.raises(UsageError, match=r"\[stack-file-missing\]"):
         export.load_program(None)
+
+
+def test_silent_end_of_the_program_is_reported_with_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess((), -9, "", ""))
+    with pytest.raises(UsageError, match=r"exited with -9 and printed nothing.*\[stack-file-invalid\]"):
+        export.load_program("prod")
 
 
 def test_a_stack_that_is_not_on_a_swarm_is_refused_with_one_code() -> None:

@@ -101,13 +101,17 @@ class Users:
                 code="users-file-missing",
             ) from error
         except (OSError, ValidationError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not a users file"
-            raise StoreError(
-                f"{path}: {why}",
-                rule="the users file must be readable, and only the broker may write it",
-                remedy="make the file readable; or move the file away, then create a new admin: secretops broker start",
-                code="users-file-invalid",
-            ) from error
+            if isinstance(error, OSError):
+                what = f"{path}: {error.strerror}"
+                rule = "the broker's account must be able to read its users file"
+                remedy = f"correct the owner or the mode of the file: ls -l {path}"
+            else:
+                what, rule = f"{path}: not a users file", "only the broker may write its users file"
+                remedy = (
+                    "restore the file from a backup; or move the file away, then: secretops broker start, which "
+                    "creates an admin and a new file"
+                )
+            raise StoreError(what, rule=rule, remedy=remedy, code="users-file-invalid") from error
 
     def __contains__(self, name: str) -> bool:
         return name in self._users

@@ -53,7 +53,8 @@ def _check_folder(folder: Path, named: str) -> None:
         raise UsageError(
             f"COREFLUX_SERVER_DIR={named} has no server.py",
             rule="COREFLUX_SERVER_DIR must be a folder with the upstream server",
-            remedy=f"git clone {UPSTREAM_REPOSITORY} {named}; or unset COREFLUX_SERVER_DIR",
+            remedy=f"set COREFLUX_SERVER_DIR to a clone of {UPSTREAM_REPOSITORY}; or unset the variable: secretops "
+            "run then clones the server",
             code="server-missing",
         )
     for path in (folder, *(path for pattern in _CODE for path in sorted(folder.glob(pattern)))):

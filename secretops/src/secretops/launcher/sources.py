@@ -131,7 +131,9 @@ class Files(Source):
         try:
             present = {path.name for path in self._folder.iterdir()}
         except OSError as error:
-            raise unreadable(self._folder, error, "mount the secret at this path, or change --from") from None
+            raise unreadable(
+                self._folder, error, "the folder", "mount the secret at this path, or change --from"
+            ) from None
 
         def file(name: str) -> Path | None:
             return next((self._folder / each for each in (name, name.replace("-", "_")) if each in present), None)
@@ -243,7 +245,7 @@ class Json(DocumentSource):
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise unreadable(self._path, error, "run the server as the folder's owner") from None
+            raise unreadable(self._path, error, "the folder", "run the server as the folder's owner") from None
 
 
 def _read_document(path: Path) -> Document:
@@ -304,11 +306,12 @@ def read_text(path: Path, remedy: str, most: int = MAX_BYTES) -> str:
         rule = "the file with the server's settings must exist"
         raise UsageError(f"{path} does not exist", rule=rule, remedy=remedy, code="source-missing") from None
     except OSError as error:
-        raise unreadable(path, error, "run the server as the file's owner, or change --from") from error
+        what = f"the file, which may have at most {MAX_BYTES} bytes"
+        raise unreadable(path, error, what, "run the server as the file's owner, or change --from") from error
 
 
-def unreadable(path: Path, error: OSError, remedy: str) -> UsageError:
-    rule = f"the account that runs the server must be able to read the file, which may have at most {MAX_BYTES} bytes"
+def unreadable(path: Path, error: OSError, what: str, remedy: str) -> UsageError:
+    rule = f"the account that runs the server must be able to read {what}"
     return UsageError(f"{path}: {error.strerror}", rule=rule, remedy=remedy, code="source-unreadable")
 
 

@@ -44,7 +44,7 @@ UNTRUSTED = ErrorTemplate(
 UNREACHED = ErrorTemplate(
     UnreachableError,
     "{host} can't be reached",
-    "this machine must be able to resolve its host name, and to connect to it",
+    "this machine must be able to resolve the host name, and to connect to the host",
     "{connection_check}",
     "service-unreachable",
 )
@@ -81,6 +81,7 @@ def no_value(secret: str, version: str) -> NotFoundError:
     return NotFoundError(
         f"{secret}: the store has no value of version {version}",
         rule="each version must have a value in the store",
-        remedy="to see the secret's versions: secretops status",
+        remedy="to see the secret's versions: secretops status; if the current version has no value: secretops rotate "
+        f"{secret}, or secretops put {secret}",
         code="value-not-found",
     )

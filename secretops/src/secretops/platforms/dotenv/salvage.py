@@ -192,6 +192,6 @@ def _readable(text: str) -> str:
     lines = list[str]()
     for binding in parse_stream(StringIO(text)):
         with suppress(SecretopsError):
-            env_file.check_text("", binding.original.string)
+            env_file.check_text(".env", binding.original.string)
             lines += [] if binding.error else [binding.original.string]
     return "".join(lines)

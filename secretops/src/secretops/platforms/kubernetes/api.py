@@ -120,7 +120,7 @@ class Api:
             except httpx2.TransportError as error:
                 if _is_untrusted(error):
                     raise StoreError(
-                        f"the certificate of {self.connection.server} is not valid for the CA of "
+                        f"the certificate of {self.connection.server} fails the check against the CA of "
                         f"{self.connection.identity}",
                         rule="the API server must prove its identity before a secret value is sent",
                         remedy=f"{WRITE_KUBECONFIG}; or set server.context in the stack file to another context",

@@ -82,10 +82,17 @@ def load_program(stack: str | None) -> Program:
             )
         if done.stdout:
             raise UsageError(**json.loads(done.stdout)["error"])
+        if done.stderr.strip():
+            raise UsageError(
+                done.stderr.strip(),
+                rule="the stack file must pass the program's checks",
+                remedy=f"correct {file.name} as this message states, then try again",
+                code="stack-file-invalid",
+            )
         raise UsageError(
-            done.stderr.strip() or f"{file.name}: the program printed nothing",
-            rule="the stack file must pass the program's checks",
-            remedy="correct these settings (docs/settings.md), then try again",
+            f"{file.name}: the program that checks this file exited with {done.returncode} and printed nothing",
+            rule="the program must end with a result or with an error message",
+            remedy=f"try again; if the program ends in this way again, check the file: pulumi preview --stack {stack}",
             code="stack-file-invalid",
         )
     return Program.model_validate_json(done.stdout)
@@ -97,8 +104,8 @@ def _stack_file(project: Path, stack: str | None) -> Path:
         return project / f"Pulumi.{stack}.yaml"
     raise UsageError(
         f"there is no Pulumi.{stack}.yaml in {project}" if stack else "--stack is missing",
-        rule=f"an export requires Pulumi.NAME.yaml, the stack file; the names here: {', '.join(stacks) or 'none'}",
-        remedy="pass --stack NAME; for a new stack, copy a file of examples/ next to Pulumi.yaml",
+        rule=f"an export requires the stack's file; stacks that have a file: {', '.join(stacks) or 'none'}",
+        remedy="pass --stack NAME; for a new stack, copy a file of examples/ to Pulumi.NAME.yaml",
         code="stack-file-missing",
     )
 

@@ -70,7 +70,7 @@ class Rollout:
         while service := self.service():
             state = state_of(service)
             if state in UNDER_WAY:
-                self._check_time(service, began, f"to undo that update: docker service rollback {self._name}")
+                self._check_time(service, began, f"to undo the update: docker service rollback {self._name}")
                 time.sleep(POLL)
             elif state or "PreviousSpec" not in service or service["Version"] == sent:
                 return service

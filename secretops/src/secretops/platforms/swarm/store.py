@@ -116,8 +116,8 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         else:
             raise StoreError(
                 f"{secret}: the names of {MOST_NUMBERS} versions in a row are taken",
-                rule="the names of Docker secrets must be unique; secrets may have these names if another stack made "
-                "them, or if the Docker config with this stack's versions was lost",
+                rule="a new Docker secret must have an unused name; another stack may have used these names, or the "
+                "Docker config with this stack's versions was lost",
                 remedy="secretops doctor lists orphaned Docker secrets; remove the secrets that no service uses: "
                 "docker secret rm NAME",
                 code="swarm-names-taken",

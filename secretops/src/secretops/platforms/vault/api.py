@@ -181,7 +181,7 @@ def _time(text: str) -> datetime:
     try:
         return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
     except ValueError:
-        raise errors.not_vault("the server", "its times must be in UTC, in the format of RFC 3339") from None
+        raise errors.not_vault("the server", "the server's times must be in UTC, in the format of RFC 3339") from None
 
 
 def serialize(secret: str, version: str, value: Value) -> dict[str, str]:

@@ -96,13 +96,13 @@ class Wrapping:
         if digest in (self._sent, recorded):
             return StoreError(
                 f"{file}: this program has already used this wrapping token",
-                rule="each start requires a new wrapping token; the secret id of this one is lost",
+                rule="each start requires a new wrapping token, because a token can be used only once",
                 remedy="write a new wrapping token to the file before each start",
                 code="vault-wrapping-token-reused",
             )
         return StoreError(
             f"{file}: this wrapping token was used already, or has expired",
-            rule="a wrapping token must be unused: unless this program used it, SOMEBODY ELSE HAS THE SECRET ID",
+            rule="a wrapping token must be unused; if another program used it, SOMEBODY ELSE HAS THE SECRET ID",
             remedy="find the unwrap in the server's audit log; if another program did it, revoke the role's secret "
             "ids; then write a new wrapping token to the file",
             code="vault-wrapping-token-used",
