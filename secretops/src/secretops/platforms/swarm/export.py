@@ -82,9 +82,9 @@ def load_program(stack: str | None) -> Program:
             )
         if done.stdout:
             raise UsageError(**json.loads(done.stdout)["error"])
-        if done.stderr.strip():
+        if reason := done.stderr.strip():
             raise UsageError(
-                done.stderr.strip(),
+                f"{reason}",
                 rule="the stack file must pass the program's checks",
                 remedy=f"correct {file.name} as this message states, then try again",
                 code="stack-file-invalid",
