@@ -67,8 +67,8 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
         yield Problem(
             "server.copilot_cidrs: [] with agent.kind owned",
             "the rotator must reach api.digitalocean.com and the agent, and [] allows no address",
-            "remove server.copilot_cidrs: by default all public addresses are allowed; or write in it the address of a "
-            "proxy",
+            "remove server.copilot_cidrs: by default all public addresses are allowed; or write the address "
+            "of your proxy in server.copilot_cidrs",
             code="agent-unreachable",
         )
     if store and rotation:

@@ -56,8 +56,7 @@ class AccessRecords:
         except OSError as error:
             raise StoreError(
                 f"{self.path}: {error.strerror}",
-                rule="secretops must record every access to a secret in this file before the access; nothing was "
-                "changed",
+                rule="secretops must write a record to this file before each access to a secret; nothing was changed",
                 remedy=f"let this account write to {self.path}, or free disk space, then try again",
                 code="access-not-recorded",
             ) from error

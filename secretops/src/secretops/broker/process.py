@@ -144,11 +144,11 @@ def stop(home: Path) -> bool:
             with suppress(ChildProcessError):
                 os.waitpid(found.pid, 0)  # reap the child, if this very process started it
             return True
-    log = home / LOG_FILE
     raise EmbeddedBrokerError(
         f"the embedded broker, process {found.pid}, does not exit",
-        rule="the broker must exit within seconds of the signal SIGTERM or SIGKILL",
-        remedy=f"read the broker's log {log}, then run: kill -9 {found.pid}",
+        rule="the broker must exit within seconds; secretops sent SIGTERM, then SIGKILL",
+        remedy=f"show the state of the process: ps -o stat= -p {found.pid}; if the state is D, the process waits for a "
+        "disk: check the disk; then run: secretops broker stop",
         code="broker-stop-failed",
     )
 

@@ -72,9 +72,9 @@ class Authority(Rotator):
         if previous and not previous.retired:  # adding the next version removes it from the store
             if self.relied_on(previous):
                 raise AttentionError(
-                    f"{self.secret.name}: a client may still use a certificate that the previous CA, {previous.id}, "
-                    "signed",
-                    rule="the previous CA must be unused before a new one is made: the store holds at most two CAs",
+                    f"{self.secret.name}: a client may still use a certificate of the previous CA ({previous.id})",
+                    rule="no client may use the previous CA when secretops creates a new one: the store has at most "
+                    "two CAs",
                     remedy="renew the client certificate: secretops rotate client-cert; after the grace period: "
                     "secretops tick",
                     code="ca-in-use",
@@ -116,7 +116,7 @@ class Authority(Rotator):
                     rule = "a new CA must not sign certificates before the broker trusts it; the current CA still signs"
                 raise kind(
                     f"{self.secret.name}: the broker does not answer, or does not trust CA {version.id} yet",
-                    rule=f"{error.what}\n{rule}",
+                    rule=f"{rule}; the login with a certificate of this CA failed: {error.what}",
                     remedy="add the certificates that `secretops trust` prints to the broker's trusted CAs, then: "
                     "secretops tick",
                     code="ca-not-trusted",

@@ -68,7 +68,7 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
                     refused.append(error)
     except UnreachableError as error:
         reason = error.what
-        what = f"{reason}, with certificate {version}"
+        what = f"the login with certificate {version} failed: {reason}"
         rule = "the broker must accept a new certificate before it is published"
         remedy = (
             "check that the broker runs and trusts the certificate's issuer; the next tick tests this version again"

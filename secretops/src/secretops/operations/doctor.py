@@ -138,7 +138,7 @@ def login(session: Session, secret: Secret) -> Result:
         open_target(session.broker, secret.kind).verify(value)
     except RefusedError as error:
         wrong = f"the broker refuses user {current.user}, whose password is current: {error.what}"
-        rule = "the current version must log in; somebody changed this user or its rights at the broker"
+        rule = "a login with the current version must succeed; somebody changed this user or its rights at the broker"
         command = f"secretops rotate {name}" if is_server else f"secretops put {name}, with a valid credential"
         repair = rotates(session, name) if is_server else None
         return attention(wrong, rule, f"{command}; and find out who changed the user", repair)

@@ -173,7 +173,10 @@ class PrivateCa:
         name = self._issuer.secret
         current = self._store.versions(name).current
         if current is None:
-            what, rule = f"{name}: no current CA yet", "a CA must not sign certificates before the broker trusts it"
+            what, rule = (
+                f"{name}: no current CA yet",
+                "the current CA must sign the certificate; a new CA becomes current when the broker trusts it",
+            )
             raise WaitingError(what, rule=rule, remedy=f"secretops rotate {name}", code="ca-not-trusted")
         value = self._store.read(name, current.id, purpose="sign a client certificate")
         try:

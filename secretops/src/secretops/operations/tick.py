@@ -168,7 +168,7 @@ def _verify_current(session: Session, secret: Secret, versions: Versions) -> lis
         entry = partial(Entry, time=session.clock(), secret=secret.name, version=current.id, step="verify")
         session.journal.write(entry(outcome=f"the broker refuses user {current.user}"))
         what = f"{secret.name}: the broker refuses the current credential (user {current.user}): {error.what}"
-        rule = "the current version must log in; somebody changed this user or its rights at the broker"
+        rule = "a login with the current version must succeed; somebody changed this user or its rights at the broker"
         remedy = f"secretops {command} {secret.name}; then find out who changed the user"
         raise RefusedError(what, rule=rule, remedy=remedy, code="credential-refused") from error
     session.store.mark(secret.name, current.id, verified=session.clock())

@@ -78,6 +78,6 @@ def _checked(text: str, name: str) -> str:
     try:
         return extract_certificates(text)
     except ValueError:
-        rule = "the broker must trust every CA of the stack: without one, some clients could not log in"
+        rule = "the broker must trust every CA of the stack, else some clients cannot log in"
         remedy = "find out who changed the CA in the store; until then, do not change the CAs that the broker trusts"
         raise StoreError(f"{name}: no readable CA", rule=rule, remedy=remedy, code="ca-unreadable") from None

@@ -110,7 +110,7 @@ class Commands:
     def send(self, command: str, username: str, *arguments: str) -> Answer:
         """Run a command. Raises RefusedError if the broker does not answer, or the admin may not run the command."""
         token, admin = secrets.token_hex(8), self._connection.username
-        grant = f"logged in as root, publish to {COMMANDS}: -changeUserSettings {admin} {ADMIN_FLAG} true"
+        grant = f"as the broker's user root, publish to {COMMANDS}: -changeUserSettings {admin} {ADMIN_FLAG} true"
 
         def mine(message: MQTTMessage) -> dict[str, Any] | None:
             try:
@@ -123,7 +123,8 @@ class Commands:
         if (envelope := self._connection.receive(mine)) is None:
             raise RefusedError(
                 f"{self._connection.address}: no answer on {ANSWERS} to -{command}",
-                rule=f"{admin} must have the right CommandCall; without it, the broker drops the command",
+                rule=f"{admin} must have the right CommandCall, which the flag {ADMIN_FLAG} grants; else the broker drops the "
+                "command",
                 remedy=grant,
                 code="broker-command-unanswered",
             )

@@ -120,7 +120,7 @@ class Client:
                 if attempt == TRIES or pause > min(LONGEST_WAIT, self.budget.left):
                     raise UnreachableError(
                         f"{self.host}: {answer.summary}; retry after {pause:.0f} s",
-                        rule=_RULE,
+                        rule="a token must not exceed the rate limit of the API; the next tick sends the request again",
                         remedy="nothing to do; if it is urgent, run the command again after that time",
                         code="api-rate-limited",
                     )

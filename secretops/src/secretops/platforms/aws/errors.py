@@ -70,8 +70,8 @@ _BY_CODE = {
         AbsentError,
         "{where} does not exist, or is empty",
         "the stack's secrets, the lease's table and the CA in issuer.arn must exist; nothing was written",
-        "for a CA, correct issuer.arn; then pulumi up, which creates the secrets and the table; if it has run, check "
-        "the account: aws sts get-caller-identity",
+        "if a CA is missing, correct issuer.arn in the stack file; then pulumi up, which creates the secrets and the "
+        "table; if pulumi up has already run, check the account: aws sts get-caller-identity",
         "aws-resource-missing",
     ),
     "InvalidRequestException": ErrorTemplate(

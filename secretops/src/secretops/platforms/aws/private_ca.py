@@ -76,7 +76,7 @@ _INACTIVE = ErrorTemplate(
 _REJECTED = ErrorTemplate(
     StoreError,
     "{where} rejects the request ({code})",
-    "a certificate must expire before the CA's own does, and after at most 7 days if the CA is short-lived",
+    "a certificate must expire before its CA does; a short-lived CA signs for at most 7 days",
     "check the CA's NotAfter and UsageMode: {show}; then correct issuer.days in the stack file, and pulumi up",
     "ca-request-rejected",
 )

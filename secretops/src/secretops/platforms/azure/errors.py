@@ -46,7 +46,7 @@ _UNGRANTED = ErrorTemplate(
 CHANGING = ErrorTemplate(
     UnreachableError,
     "{where} is being deleted, purged or recovered ({code})",
-    "the change must end first, which takes a few seconds; no write is incomplete",
+    "the change must end first, which takes a few seconds; the request changed nothing",
     NEXT_TICK,
     "azure-secret-changing",
 )

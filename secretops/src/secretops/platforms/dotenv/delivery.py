@@ -209,7 +209,7 @@ class Delivery:
         except ValueError:
             raise StoreError(
                 f"{path} is not a valid list of the variables and files of {secret}",
-                rule="only secretops may write this list, by which it later removes what it delivered",
+                rule="only secretops may write this list: it names the delivered variables and files to remove later",
                 remedy=f"restore {path} from a backup; or rm {path}, and remove delivered files that the stack no "
                 "longer uses",
                 code="dotenv-file-invalid",

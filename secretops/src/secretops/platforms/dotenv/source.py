@@ -33,7 +33,7 @@ class DotenvSource(EnvFile):
             uid, root = os.geteuid(), self._root
             raise StoreError(
                 f"{log}: {error.strerror}",
-                rule="the server must record every access to a secret in this folder",
+                rule="the server must write a record to this folder for each access to a secret",
                 remedy=f"let uid {uid} write to {root} (owner, mode, read-write mount), then start the server again",
                 code="access-log-inaccessible",
             ) from error

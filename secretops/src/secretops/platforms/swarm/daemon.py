@@ -106,7 +106,7 @@ def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
                 raise UsageError(
                     f"DOCKER_CERT_PATH: no ca.pem, cert.pem and key.pem in {folder}",
                     rule="DOCKER_TLS_VERIFY requires the client's certificate and key, and the daemon's CA",
-                    remedy="export DOCKER_CERT_PATH=FOLDER, the folder that has these three files",
+                    remedy="set DOCKER_CERT_PATH to the folder that has these three files",
                     code="docker-certificates-missing",
                 ) from None
         return host, False
@@ -116,7 +116,7 @@ def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
         raise UsageError(
             f"DOCKER_CONTEXT: there is no context {name}",
             rule="DOCKER_CONTEXT must name one of Docker's contexts",
-            remedy="list the contexts: docker context ls; then: export DOCKER_CONTEXT=NAME",
+            remedy="list the contexts: docker context ls; then set DOCKER_CONTEXT to one of them",
             code="docker-context-unknown",
         )
     host = (found and found.Host) or f"unix://{SOCKET}"

@@ -87,7 +87,8 @@ class LogRecords:
         except OSError as error:
             raise StoreError(
                 f"standard error: {error.strerror}",
-                rule="secretops must first record every access to a secret on standard error; nothing was changed",
+                rule="secretops must write a record to standard error before each access to a secret; nothing was "
+                "changed",
                 remedy="check the log driver and the disk space of this node, then try again",
                 code="access-not-recorded",
             ) from error

@@ -156,9 +156,9 @@ class VersionStateClient:
         theirs, ours = labels.get(SWARM_INSTANCE) or "no stack", self.location.instance
         if theirs != ours:
             raise StoreError(
-                f"config {name} belongs to {theirs}, not to this stack, {ours}",
+                f"config {name} belongs to {theirs}, not to this stack ({ours})",
                 rule=f"the config's label {SWARM_INSTANCE} must name this stack; nothing was written",
-                remedy="connect to the Swarm of this stack: set DOCKER_HOST, or docker context use NAME",
+                remedy="connect to the Swarm of this stack: set DOCKER_HOST, or docker context use CONTEXT",
                 code="config-of-another-stack",
             )
         return VersionState(name, labels, id=str(found["ID"]))
