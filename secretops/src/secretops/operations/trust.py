@@ -57,7 +57,7 @@ def install(manifest: Manifest, folder: Path, text: str) -> InstalledCAs:
 
     secret = manifest.of_kind(SecretKind.CA)
     prefix = f"client-ca-{signing(manifest, secret)[1].common_name}-" if secret else ""
-    found = x509.load_pem_x509_certificates(_checked(text, "the printed CAs").encode())
+    found = x509.load_pem_x509_certificates(_checked(text, "the CAs to install").encode())
     wanted = {folder / f"{prefix}{f'{one.serial_number:040x}'[:_SERIAL]}.crt": pem(one) for one in found}
     with files.os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -123,8 +123,8 @@ class Commands:
         if (envelope := self._connection.receive(mine)) is None:
             raise RefusedError(
                 f"{self._connection.address}: no answer on {ANSWERS} to -{command}",
-                rule=f"{admin} must have the right CommandCall, which the flag {ADMIN_FLAG} grants; else the broker drops the "
-                "command",
+                rule=f"{admin} must have the right CommandCall, which the flag {ADMIN_FLAG} grants; else the broker "
+                "drops the command",
                 remedy=grant,
                 code="broker-command-unanswered",
             )
