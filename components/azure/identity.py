@@ -31,8 +31,8 @@ class AzureArgs(AzureIdentitiesArgs):
 
 
 class AzureIdentities(Component):
-    """A provider, unless `opts.provider` is set, a resource group, and the Container Apps environment of rotator and
-    server.
+    """A resource group, the Container Apps environment of rotator and server and, unless `opts.provider` is set, a
+    provider.
 
     Methods declare identities, to which the store's method `publish` then grants roles on secrets.
     """

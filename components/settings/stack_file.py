@@ -257,8 +257,8 @@ def values_of(file: StackFile) -> Iterator[Problem]:
 
 
 def check(file: StackFile) -> None:
-    """Raise ConfigurationError with all errors. If the file imports a Pulumi environment, only secret values are
-    errors."""
+    """Raise ConfigurationError with all errors. If the file imports a Pulumi environment, look only for secret
+    values."""
     from .settings import ConfigurationError, Settings
 
     if not file.imports:

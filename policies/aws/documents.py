@@ -139,9 +139,9 @@ def secret_name(arn: Any) -> str | None:
 
 
 def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]:
-    """Return the secrets in `names` for which no resource of type `kind` has the ARN at `path`.
+    """Return the secrets in `names` whose ARN no resource of type `kind` has in its property `path`.
 
-    In a preview, each unknown ARN may belong to one of these secrets. Return none unless these outnumber the unknown
+    In a preview, each unknown ARN may belong to one of these secrets. Return none unless they outnumber the unknown
     ARNs; `pulumi up` judges by the real ARNs.
     """
     arns = [at(one.properties, path) for one in plan.of_type(kind)]

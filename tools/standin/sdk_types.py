@@ -95,7 +95,7 @@ def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def configuration_problems(package: str, given: Mapping[str, Any]) -> Iterator[Problem]:
-    """Check a provider's configuration. The engine sends entries that are not texts as JSON."""
+    """Check a provider's configuration. The engine sends non-string entries as JSON strings."""
     sdk = importlib.import_module(f"pulumi_{package.replace('-', '_')}")
     known = input_types(sdk.ProviderArgs)
     opened = {}

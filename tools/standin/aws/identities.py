@@ -17,8 +17,8 @@ STAMP = "2000-01-01T00:00:00Z"
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A resource's type, name, account and region. Its ARN and made-up digits are derived from them, so they are equal
-    in each run."""
+    """A resource's URN, account, region and inputs. Its ARN and the digits of its id are derived from these, so they
+    are equal in each run."""
 
     urn: str
     account: str

@@ -269,7 +269,7 @@ def check_document(document: Any) -> Document:
     if not isinstance(document, dict):
         raise InvalidDocumentError("not an object")
     if invalid := [part for secret, fields in document.items() for part in _invalid_parts(secret, fields)]:
-        raise InvalidDocumentError(f"missing, empty, unknown or not a text: {', '.join(invalid)}")
+        raise InvalidDocumentError(f"missing, empty, unknown or not a string: {', '.join(invalid)}")
     return document
 
 

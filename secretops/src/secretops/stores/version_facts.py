@@ -25,7 +25,7 @@ def staged(previous: Version | None, current: Version | None, pending: Version |
 
 
 def merge(one: Version, other: Version) -> Version:
-    """Return `one` with the later of both versions' times, for a vendor with two records of a version."""
+    """Return `one` with each of its times replaced by that of `other`, if later. Both record the same version."""
     times = {name: max(filter(None, (getattr(one, name), getattr(other, name))), default=None) for name in TIMES}
     return dataclasses.replace(one, **times)  # type: ignore[arg-type]
 

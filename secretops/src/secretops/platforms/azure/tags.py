@@ -149,8 +149,8 @@ class TagState:
     def _late(
         self, stored: Iterable[KeyVaultVersion], copies: Iterable[Copy], history: Iterable[Copy]
     ) -> frozenset[str]:
-        """Return the ids of copies that Azure wrote too late: after their discard, or after a copy in `history` with a
-        higher number."""
+        """Return the ids of copies whose write Azure executed late: after the copy was discarded, or after `history`
+        had a copy with a higher number."""
         late = {one.tags.get(WRITE) for one in stored if FORGOTTEN in one.tags}
         first = {copy.write: copy for copy in sorted(copies, key=self._made, reverse=True)}
         for other in history:

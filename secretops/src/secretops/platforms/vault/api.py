@@ -202,7 +202,7 @@ def version_of(data: Mapping[str, Any] | None, number: int) -> str:
 
 
 def fields_of(data: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return the fields of a document, or None if a field is not a text."""
+    """Return the fields of a document, or None if a field is no string."""
     found = {name: text for name, text in (data or {}).items() if name != VERSION}
     return found if all(isinstance(text, str) for text in found.values()) else None
 
