@@ -188,7 +188,11 @@ class Swap:
         end = time.monotonic() + ANSWER_SECONDS
         while (found := answer()) is None:
             if self.is_obsolete():
-                raise StoppedError("the launcher ends, or the source has a newer version", code="swap-obsolete")
+                raise StoppedError(
+                    "the swap stops: the launcher ends, or the source has a newer version",
+                    remedy="nothing to do: a launcher that runs then uses the newer version",
+                    code="swap-obsolete",
+                )
             if time.monotonic() >= end or (new.reason is not None and not new.is_connected()):
                 raise no_answer(new, otherwise, self.settings.protocol)
         return found

@@ -193,8 +193,8 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
     if not files:
         what, rule = "audit: no log file", f"an audit of this stack requires a log: {platform_of(store).trail_source}"
         remedy = (
-            f"secretops audit FILE, or - for standard input; docs/operations/{store.kind}.md says where the log is; "
-            "secretops doctor says how to record it"
+            f"secretops audit FILE, where FILE may be - for standard input; docs/operations/{store.kind}.md "
+            "says where the log is; secretops doctor says how to record it"
         )
         raise UsageError(what, rule=rule, remedy=remedy, code="trail-file-missing")
     for name in files:

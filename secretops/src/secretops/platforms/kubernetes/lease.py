@@ -86,7 +86,7 @@ class LeaseObject(LeaseStore):
 
     def contended(self, consequence: str) -> StoreError:
         name, namespace = self._location.lease, self._location.namespace
-        remedy = f"find the writer: kubectl -n {namespace} get lease {name} -o yaml"
+        remedy = f"find the writer: kubectl -n {namespace} get lease {name} -o yaml --show-managed-fields"
         return contended(
             f"Lease {name} in namespace {namespace}", remedy, rule=f"only one rotation may run at a time; {consequence}"
         )

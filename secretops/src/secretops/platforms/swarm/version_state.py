@@ -138,8 +138,7 @@ class VersionStateClient:
         if self.is_nowhere:
             raise StoreError(
                 f"this Swarm has no service {self.location.service} and no config {self.location.state_config}",
-                rule="the service or the config must exist: a first secret value is only stored in the stack's own "
-                "Swarm",
+                rule="one of the two must exist, as proof that this is the stack's own Swarm",
                 remedy="pulumi up; if it has run, set DOCKER_HOST or Docker's context to the stack's Swarm",
                 code="swarm-service-missing",
             )
