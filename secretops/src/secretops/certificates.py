@@ -314,9 +314,7 @@ def check_validity(certificate: x509.Certificate, which: str, now: datetime) -> 
 
 def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Problem]:
     rule = (
-        f"a key must be RSA with {MIN_RSA} bits or more, on an elliptic curve with {MIN_CURVE} bits or more, Ed25519 "
-        "or "
-        "Ed448"
+        f"a key must be RSA of at least {MIN_RSA} bits, elliptic-curve of at least {MIN_CURVE} bits, Ed25519 or Ed448"
     )
     weak = ""
     try:

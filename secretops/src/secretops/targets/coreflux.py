@@ -161,6 +161,6 @@ def _refuse_unquotable(credential: Value) -> None:
                 f"the {part} of user {username!r} is not valid in a Coreflux command",
                 rule=f"the {part} must have no space, quote, backslash or leading dash: the broker splits a command at "
                 "spaces, and removes quotes",
-                remedy=f"supply a {part} of letters and digits",
+                remedy=f"supply a {part} of letters and digits with secretops put",
                 code="broker-argument-invalid",
             )

@@ -38,7 +38,7 @@ _UNGRANTED = ErrorTemplate(
     ForbiddenError,
     "the Azure identity of this process may not {action} {where} ({code})",
     "the identity must have a role on each secret (Key Vault Secrets Officer for the rotator, Key Vault Secrets User "
-    "for readers), and the rotator Storage Blob Data Contributor on the lease's container",
+    "for readers); the rotator also needs Storage Blob Data Contributor on the lease's container",
     "pulumi up assigns these roles to the stack's identities, with effect in minutes; for yourself (az account show) "
     "request the roles from an owner of the vault",
     "azure-access-denied",

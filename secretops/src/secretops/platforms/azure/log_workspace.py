@@ -29,7 +29,7 @@ ENDPOINT = "https://api.loganalytics.io"
 _NO_TABLE = ErrorTemplate(
     UsageError,
     "{name} has neither a table AZKVAuditLogs nor a table AzureDiagnostics",
-    "one of the two tables must contain the vault's audit log; Azure creates the table for the first row",
+    "one of the two tables must contain the vault's audit log; Azure creates the table when the first row arrives",
     "pulumi up, which makes the vault send its audit log; then read a secret, and try again after 15 minutes",
     "audit-log-missing",
 )
