@@ -106,8 +106,8 @@ class Client:
             if self.budget.left <= 0:
                 raise UnreachableError(
                     f"{self.host}: the request was not sent: earlier requests of this command took {ALL_SECONDS:.0f} s",
-                    rule=f"the requests of a command may take {ALL_SECONDS:.0f} s in all; the next tick sends the request "
-                    "again",
+                    rule=f"the requests of a command may take {ALL_SECONDS:.0f} s in all; the next tick sends the "
+                    "request again",
                     remedy=_CHECK,
                     code="api-time-exceeded",
                 )
