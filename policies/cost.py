@@ -39,7 +39,7 @@ class Item:
     """Price of one unit for a month, in US dollars."""
     source: Source
     setting: str
-    """The setting that changes the quantity, as Markdown."""
+    """The setting that changes how many are billed, in Markdown."""
     quantity: Callable[[Plan], float]
 
 
@@ -63,7 +63,7 @@ class PriceList:
     items: tuple[Item, ...]
     by_use: tuple[ByUse, ...]
     priced: tuple[str, ...]
-    """Prefixes of the resource types that `items` count."""
+    """Prefixes of the resource types that are in `items`."""
     free: tuple[str, ...]
     """Prefixes of resource types that cost nothing at rest, or only cents for requests."""
 

@@ -148,7 +148,7 @@ def protected(*types: str, only: Callable[[Resource], bool] = lambda _: True) ->
 
 
 def where(condition: Callable[[Resource], Any], types: str, *entries: tuple[str, Callable[[Any], bool], str]) -> Each:
-    """Return a check of `rows` for resources that meet `condition`."""
+    """Return the check of `rows(types, *entries)`, but only for resources that meet `condition`."""
     expected = rows(types, *entries)
 
     def judge_rows(one: Resource) -> Iterator[Finding]:

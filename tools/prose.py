@@ -131,7 +131,7 @@ def texts(path: Path) -> str:
 
 
 def strings(source: str) -> Iterator[tuple[int, str]]:
-    """Yield each line of a string that may be prose, with its number, except docstrings."""
+    """Yield the lines of string literals that may be prose, with their numbers, without docstrings."""
     tree = ast.parse(source)
     apart = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     apart |= {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}

@@ -103,8 +103,7 @@ def of_local_server(store: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def not_fetched(secrets: Mapping[str, DeclaredSecret], where: str, remedy: str) -> Iterator[Problem]:
-    """Yield a problem for each declared secret with the server as a reader: a launcher fetches only the secrets that it
-    uses itself."""
+    """Yield a problem for each secret of section `secrets` with the server as a reader: the launcher does not fetch it."""
     for name, secret in secrets.items():
         if Reader.SERVER in secret.readers and name != HTTP_TOKEN[0]:
             yield Problem(

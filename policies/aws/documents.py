@@ -139,10 +139,10 @@ def secret_name(arn: Any) -> str | None:
 
 
 def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]:
-    """Return the secrets in `names` whose ARN no resource of type `kind` has in its property `path`.
+    """Return the secrets in `names` whose ARN is in the property `path` of no resource of type `kind`.
 
-    In a preview, each unknown ARN may belong to one of these secrets. Return none unless they outnumber the unknown
-    ARNs; `pulumi up` judges by the real ARNs.
+    In a preview, an unknown ARN may be that of one of these secrets. Return none unless there are more of them than
+    unknown ARNs; `pulumi up` judges by the real ARNs.
     """
     arns = [at(one.properties, path) for one in plan.of_type(kind)]
     left = sorted(set(names) - {secret_name(arn) for arn in arns})

@@ -122,7 +122,7 @@ def test_unknown_stack_is_reported_with_the_known_ones() -> None:
 
 
 def test_silent_end_of_the_program_is_reported_with_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess((), -9, "", ""))
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: subprocess.CompletedProcess((), -9, "", ""))
     with pytest.raises(UsageError, match=r"exited with -9 and printed nothing.*\[stack-file-invalid\]"):
         export.load_program("prod")
 

@@ -225,7 +225,7 @@ class Live:
         self._note_resources()
 
     def first_values(self) -> None:
-        """Supply and make the first value of each secret, in the order of docs/operations/bootstrap.md."""
+        """Supply or generate the first value of each secret, in the order of docs/operations/bootstrap.md."""
         manifest, embedded = self.manifest, self.manifest.broker.embedded
         supplied = {HTTP_TOKEN[0]: Value({HTTP_TOKEN[1]: new_password()}), **self.options.supplied}
         if embedded and (started := self._secretops("broker", "start")).code:

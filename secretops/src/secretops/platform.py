@@ -175,7 +175,7 @@ class Platform(ABC, Generic[Location]):
         )
 
     def check_owner(self, location: Location, store: VersionStore) -> None:
-        """Raise UsageError if this machine's credentials open another store with the same names. Connects."""
+        """Raise UsageError if this machine's credentials open another store with the same names. Calls the store."""
 
     def salvage(self, location: Location, store: VersionStore) -> Salvage | None:
         """Return an object that repairs the store's files, or None if the store has no files."""
@@ -200,7 +200,7 @@ class Platform(ABC, Generic[Location]):
         return []
 
     def remove_leftovers(self, location: Location) -> None:
-        """Remove values that the store does not list. Called at the end of a purge. Connects."""
+        """Remove values that the store does not list. Called at the end of a purge. Calls the store."""
 
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
         """Return a RemoteCommand, or None if this process can read values."""
