@@ -103,7 +103,7 @@ def of_local_server(store: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def not_fetched(secrets: Mapping[str, DeclaredSecret], where: str, remedy: str) -> Iterator[Problem]:
-    """Yield a problem for each secret of section `secrets` with the server as a reader: the launcher does not fetch it."""
+    """Yield a problem for each secret of section `secrets` with the server as a reader: no launcher fetches it."""
     for name, secret in secrets.items():
         if Reader.SERVER in secret.readers and name != HTTP_TOKEN[0]:
             yield Problem(
