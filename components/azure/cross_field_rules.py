@@ -98,8 +98,8 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
         yield Problem(
             "store.network: missing",
             "the networks that may connect to the vault and to the lease's storage account must be declared",
-            "write store.subnet and store.network (docs/operations/azure.md, Networks); or write open_to_internet: "
-            "true, which allows all networks",
+            "write store.subnet and store.network (docs/operations/azure.md, Networks); or write "
+            "store.open_to_internet: true, which allows all networks",
             code="network-missing",
         )
     if store.network and store.open_to_internet:

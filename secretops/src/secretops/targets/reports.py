@@ -80,9 +80,10 @@ def _read(connection: Connection, own: str, users: Sequence[str], deadline: floa
     connection.publish(end, "")
     if not connection.receive(is_end):
         raise UnreachableError(
-            f"{connection.address}: not all server reports arrived in {deadline:g} s",
-            rule="all retained reports must arrive; a broker drops messages when its queue is full",
-            remedy=f"check how many messages are retained below {REPORTS}, and which users may publish there",
+            f"{connection.address}: not all reports of servers arrived in {deadline:g} s",
+            rule="the broker must send every report, a retained message; it drops messages when a queue is full",
+            remedy=f"remove retained messages below {REPORTS} that no server of a stack has published, and let only "
+            "the servers' users publish there",
             code="server-reports-incomplete",
         )
     connection.receive(is_end, within=min(QUIET_SECONDS, deadline))
