@@ -91,7 +91,7 @@ class Plan:
     resources: tuple[Resource, ...]
     """Resources to judge. In another project's program, those below a component of this project."""
     others: tuple[Resource, ...] = ()
-    """The rest of another project's program. Rules only search it for secret values."""
+    """Resources of a user's own program. Rules only search them for secret values."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
     """Stack outputs. `secretops` is the manifest."""
 

@@ -139,7 +139,7 @@ class PluginWriter(Writer):
         merged: dict[str, tuple[str, str, str]] = {}
         for model in models(section):
             merged |= {entry[0]: entry for entry in self.entries(model, owner=name) if entry[0] not in merged}
-        self.define(name, f"A section `{section}`, with the keys of all its kinds.", list(merged.values()))
+        self.define(name, f"A section `{section}`, with the entries of all its kinds.", list(merged.values()))
         return name
 
 

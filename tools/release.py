@@ -84,7 +84,7 @@ def notes(source: Path, tag: str) -> str:
 
 
 def build(source: Path, folder: Path, text: str) -> None:
-    """Build the files of `source` into the new folder `folder`, with `text` as notes. Raises SetupError."""
+    """Build a release from the clone `source` in the new folder `folder`, with the notes `text`. Raises SetupError."""
     folder.mkdir()
     time = run_step("git log", ["git", "log", "-1", "--format=%ct"], remedy="run this in a clone").strip()
     uv = provide_uv()

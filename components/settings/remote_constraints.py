@@ -108,7 +108,8 @@ def not_fetched(secrets: Mapping[str, DeclaredSecret], where: str, remedy: str) 
         if Reader.SERVER in secret.readers and name != HTTP_TOKEN[0]:
             yield Problem(
                 f"secrets.{name}: the server is a reader, with {where}",
-                "the server must not be a reader of this secret: the launcher fetches only the built-in secrets",
+                "the server must not be a reader of this secret: this way it gets only mqtt, agent-key, client-cert "
+                "and http-token",
                 remedy,
                 code="secret-not-fetched",
             )

@@ -115,7 +115,7 @@ class Live:
             raise UsageError(what, rule=rule, remedy=remedy, code="live-mode-differs")
 
     def refuse_name_in_use(self) -> None:
-        """Raise UsageError if the user has a stack with the name of the copy, or if Pulumi lists no stacks."""
+        """Raise UsageError if a stack has the name of the copy, or if Pulumi cannot list the stacks."""
         stacks = self._stacks()
         if stacks is None:
             rule, remedy = (

@@ -54,7 +54,7 @@ exec "$COREFLUX_CLONE/.venv/bin/python" "$COREFLUX_CLONE/tools/toolchain/languag
 
 @dataclass(frozen=True, kw_only=True)
 class PulumiCli:
-    """A Pulumi CLI. `built`: it is our build, with the small language host."""
+    """A Pulumi CLI. `built`: built here, with the language host in tools/toolchain/language_host."""
 
     path: Path
     built: bool

@@ -116,7 +116,7 @@ class Authority(Rotator):
                     rule = "a new CA must not sign certificates before the broker trusts it; the current CA still signs"
                 raise kind(
                     f"{self.secret.name}: the broker does not answer, or does not trust CA {version.id} yet",
-                    rule=f"{rule}; the login with a certificate of this CA failed: {error.what}",
+                    rule=f"{rule}; the login with a certificate of CA {version.id} failed: {error.what}",
                     remedy="add the certificates that `secretops trust` prints to the broker's trusted CAs, then: "
                     "secretops tick",
                     code="ca-not-trusted",

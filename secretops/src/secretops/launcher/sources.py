@@ -131,9 +131,8 @@ class Files(Source):
         try:
             present = {path.name for path in self._folder.iterdir()}
         except OSError as error:
-            raise unreadable(
-                self._folder, error, "the folder", "mount the secret at this path, or change --from"
-            ) from None
+            remedy = "check that the secret is mounted there, and the owner and mode of the folder; or change --from"
+            raise unreadable(self._folder, error, "the folder", remedy) from None
 
         def file(name: str) -> Path | None:
             return next((self._folder / each for each in (name, name.replace("-", "_")) if each in present), None)

@@ -66,7 +66,7 @@ class ClosableInput(io.RawIOBase):
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Close standard input on SIGTERM and SIGINT, and set the deadline. A second signal kills the process."""
+    """Close standard input on SIGTERM or SIGINT, and limit the time to exit. A second signal kills the process."""
     standard_input = ClosableInput(sys.stdin.fileno())
 
     def end(_number: int, _frame: FrameType | None) -> None:

@@ -246,8 +246,9 @@ class _Collecting:
         if found.keys() == {"ca.crt"}:
             rule = "a client certificate must have a certificate and a key, not only a CA"
             remedy = (
-                "add the certificate and its key to a copy of the source; or, if this CA signs the broker's "
-                "certificate, set broker.ca_file in the stack file to the path of the CA's file, then pulumi up"
+                "for a client certificate: copy the source, add the certificate and its key, and import from the copy. "
+                "For the CA of the broker's certificate: set broker.ca_file in the stack file to the path of the CA's "
+                "file, then pulumi up"
             )
             for origin in found["ca.crt"].values():
                 if self._manifest.broker.ca_file:

@@ -145,7 +145,7 @@ class DynamicSecurity:
             # Under MQTT 3.1.1 mosquitto acknowledges a denied message, and drops it.
             admin = self._connection.username
             raise RefusedError(
-                f"{self._connection.address}: no answer to {command} of {admin}",
+                f"{self._connection.address}: user {admin} got no answer to the command {command}",
                 rule=f"the dynamic security plugin only answers users who have the role {ADMIN_ROLE}",
                 remedy=f"check that the broker loads mosquitto_dynamic_security.so; then check the roles of {admin}: "
                 f"mosquitto_ctrl dynsec getClient {admin}",

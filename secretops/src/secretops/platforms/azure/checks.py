@@ -166,8 +166,8 @@ def names(vault: Vault, stack: OpenedStack) -> Result:
 
 
 def pending(vault: Vault, finish: Repair | None) -> Result:
-    """Find pending versions older than STUCK_AFTER, and copies of published or discarded versions that are still
-    enabled."""
+    """Find pending versions older than STUCK_AFTER, and versions of `NAME-pending` that are still enabled
+    after their publication or discard."""
     stray: list[str] = []
     under_way: list[str] = []
     for secret, state in vault.states.items():

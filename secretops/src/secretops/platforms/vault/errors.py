@@ -28,7 +28,7 @@ _STANDBY = ErrorTemplate(
     UnreachableError,
     "{host} is a standby, and does not reach the active server ({code})",
     "a standby must reach the active server, to which it forwards requests; the request was retried",
-    "check for a leader: bao operator raft list-peers; the next tick tries again",
+    "find out whether a server is active: run bao status, or vault status, on each; the next tick tries again",
     "vault-standby",
 )
 _NO_NAMESPACE = ErrorTemplate(

@@ -6,8 +6,8 @@
 
 A path has at most 64 keys of 128 bytes, with texts of 512: https://openbao.org/api-docs/secret/kv/kv-v2/
 
-A version is recorded before its document, with the number that check-and-set will give to it (`planned`). After a crash
-in between, the document with that number identifies its version.
+A version is recorded before its document, with the number that the document will get (`planned`). After a crash between
+both, the document with this number has the version's id.
 """
 
 from __future__ import annotations

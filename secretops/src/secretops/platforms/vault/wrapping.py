@@ -121,7 +121,7 @@ def read_credential(file: str, what: str) -> str:
         raise UsageError(
             f"{file}: {why}",
             rule=f"the file must contain {what}, with which secretops logs in to Vault",
-            remedy="write the credential to this file, which only the account of this process may read",
+            remedy="write the credential to this file, so that only the account of this process can read it",
             code="vault-credential-missing",
         )
     return check_token(found, file)

@@ -77,8 +77,8 @@ def _block(text: str, start: int) -> str:
 
 
 def _matches(pattern: list[str], path: list[str], *, whole: bool) -> bool:
-    """Return whether a policy's path matches `path`, or unless `whole` a path below it. A template, {{…}}, matches any
-    text."""
+    """Return whether a policy's path matches `path` or, unless `whole` is set, a path below it. A template, {{…}},
+    matches any text."""
     for index, part in enumerate(path):
         if index >= len(pattern):
             return False
