@@ -37,7 +37,7 @@ class CorefluxSecrets(pulumi.ComponentResource):
     references: pulumi.Output[dict[str, Any]]
     """Where the server reads each secret."""
     schedule: pulumi.Output[str]
-    """When the rotator runs, and the command that enables it."""
+    """The command that enables the rotator; "" if it is enabled."""
     trail: pulumi.Output[dict[str, Any]]
     """Where accesses are recorded."""
     gaps: pulumi.Output[dict[str, Any]]

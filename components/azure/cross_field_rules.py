@@ -105,7 +105,8 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
     if store.network and store.open_to_internet:
         yield Problem(
             "store.open_to_internet: true, with store.network",
-            "only one of the two may be set: with store.network, no other network may connect to the vault",
+            "only one of the two may be set: with store.network, no other network may connect to the vault "
+            "and to the lease's storage account",
             "remove store.open_to_internet, or remove store.network",
             code="open-with-network",
         )

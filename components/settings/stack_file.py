@@ -53,7 +53,7 @@ _Loader.add_implicit_resolver(
 )
 
 _RULE = "a stack file must be YAML in UTF-8: indented by spaces, each key once, text with : # @ * & ! or % in quotes"
-_SECTIONS = f"each section must occur only once below config:, with the prefix {PROJECT}: or without it"
+_SECTIONS = f"sections must be keys below config:, with the prefix {PROJECT}: or without it, and each only once"
 _REMEDY = "compare the file with those in examples/"
 
 

@@ -172,7 +172,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="stack-rotates-by-schedule",
-        sentence="The rotator's timer is enabled; if an operator must enable it, the stack says so.",
+        sentence="If an operator must enable the hourly rotator, the output gaps says so.",
         controls=controls("CC6.1 8.6.3 32(1)(d)", "nobody has to remember a rotation"),
         limitation="The rule does not check whether the operator's timer is on: secretops doctor checks that.",
         across=_outputs(

@@ -432,9 +432,8 @@ def test_a_signal_ends_a_command_with_128_and_its_number(number: signal.Signals,
 def test_a_signal_in_pydantic_is_raised_after_it() -> None:
     program = (
         "import signal, sys, time; from secretops import signals; signals.install(); signals.begin()\n"
-        "exec('signal.raise_signal(signal.SIGINT)', {'__name__': 'pydantic.main', 'signal': signal})\n"
-        "print('built')\n"
-        "try: time.sleep(600)\n"
+        "code = 'signal.raise_signal(signal.SIGINT); print(\"built\")'\n"
+        "try: exec(code, {'__name__': 'pydantic.main', 'signal': signal}); time.sleep(600)\n"
         "except KeyboardInterrupt: sys.exit(signals.end(0))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -69,8 +70,9 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         )
     except (SecretopsError, KeyboardInterrupt):
         if for_programs.exists():
-            _print(operation.load(for_programs), as_json=as_json)
             console.err.print(resume)
+            with contextlib.suppress(Exception):  # the first error is the one to report
+                _print(operation.load(for_programs), as_json=as_json)
         raise
     _print(outcome.incident, as_json=as_json)
     if outcome.incident.ended is None:  # a task has printed the reason

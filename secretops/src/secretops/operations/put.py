@@ -202,7 +202,10 @@ def check_fields(secret: Secret, value: Value) -> None:
             continue
         if any(unicodedata.category(each) == "Cc" for each in text):
             what, rule = f"{name}: a control character, such as a final newline", "the field must be one line"
-            remedy = f"in bash: secretops put {secret.name} --file {field}=<(tr -d '[:cntrl:]' < FILE)"
+            remedy = (
+                "supply the field's own text, without this character; for example a file without its newlines, in "
+                f"bash: secretops put {secret.name} --file {field}=<(tr -d '\\r\\n' < FILE)"
+            )
             raise UsageError(what, rule=rule, remedy=remedy, code="field-control-character")
         limit = LONGEST_CREDENTIAL if secret.kind.alternates else LONGEST_KEY
         if (size := len(text.encode())) > limit:

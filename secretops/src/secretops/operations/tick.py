@@ -145,8 +145,9 @@ def _verify_current(session: Session, secret: Secret, versions: Versions) -> lis
                 reason = error.what
                 what = f"{secret.name}: {lost}; {reason}"
                 remedy = (
-                    f"nothing to do: after {error.until:%Y-%m-%d %H:%M:%S} UTC a tick makes a new key; to make one "
-                    f"now, which may disconnect readers: secretops rotate {secret.name} --now"
+                    f"servers with this key cannot call the agent until a tick makes a new key, after "
+                    f"{error.until:%Y-%m-%d %H:%M:%S} UTC; to make one now, which may disconnect readers: secretops "
+                    f"rotate {secret.name} --now"
                 )
                 raise RefusedError(what, rule=error.rule, remedy=remedy, code="agent-key-missing") from error
             what = f"{secret.name}: {lost}; secretops published a new key, version {version.id}"

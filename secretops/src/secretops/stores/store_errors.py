@@ -36,9 +36,9 @@ BROKEN = ErrorTemplate(
 )
 UNTRUSTED = ErrorTemplate(
     StoreError,
-    "{host} presents a certificate that this machine does not trust",
+    "the TLS connection to {host} fails: its certificate is not trusted, or it does not serve HTTPS",
     "the certificate must be trusted before secretops sends a secret value",
-    "check that no proxy intercepts TLS; {ca_setting}",
+    "check the port, and that no proxy intercepts TLS; then {ca_setting}",
     "service-untrusted",
 )
 UNREACHED = ErrorTemplate(

@@ -127,12 +127,11 @@ def load(path: Path) -> Incident:
     try:
         return Incident.model_validate_json(owned_files.read_owned(path))
     except (OSError, ValueError) as error:
-        failed = isinstance(error, OSError)
         why = error.strerror if isinstance(error, OSError) else "not a file that this version of secretops wrote"
-        cure = "correct the file's owner or mode" if failed else "run the version of secretops that wrote the file"
         rule = "the incident's file must be readable: an interrupted incident continues from this file"
         remedy = (
-            f"to continue, {cure}; to begin another incident, move the file away, or pass another folder: --to FOLDER"
+            "make the file readable, or restore it, to continue the incident; to begin another incident, move the file "
+            "away, or pass another folder: --to FOLDER"
         )
         raise UsageError(f"{path}: {why}", rule=rule, remedy=remedy, code="incident-unreadable") from None
 

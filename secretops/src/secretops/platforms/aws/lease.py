@@ -79,8 +79,8 @@ class LeaseTable(LeaseStore):
 
     def contended(self, consequence: str) -> StoreError:
         return StoreError(
-            f"table {self.name} in {self.region}: another program wrote the item that is the lease",
-            rule=f"only secretops may write the lease; {consequence}",
+            f"table {self.name} in {self.region}: the item that is the lease is malformed",
+            rule=f"the item must have a token and a number of renewals, and only secretops may write it; {consequence}",
             remedy=f"find the writer in CloudTrail; then release the lease: aws dynamodb delete-item "
             f"--region {self.region} --table-name {self.name} --key '{json.dumps(ITEM)}'",
             code="lease-item-invalid",

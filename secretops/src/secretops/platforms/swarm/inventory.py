@@ -89,7 +89,8 @@ def _parse(listed: dict[str, Any]) -> SwarmSecret:
         raise StoreError(
             f"Docker secret {name}: label {NUMBER} is {number!r}, not a number",
             rule="only secretops may write this label",
-            remedy=f"if no service of the stack uses this Docker secret: docker secret rm {name}",
+            remedy=f"docker secret inspect {name} shows when it was created; if it is not the stack's: docker secret rm "
+            f"{name}",
             code="swarm-label-invalid",
         )
     secret, config = labels.get(OF_SECRET, ""), labels.get(CONFIG, "")
