@@ -89,7 +89,7 @@ def _parse(listed: dict[str, Any]) -> SwarmSecret:
         raise StoreError(
             f"Docker secret {name}: label {NUMBER} is {number!r}, not a number",
             rule="only secretops may write this label",
-            remedy=f"docker secret inspect {name} shows when it was created; if it is not the stack's: docker secret rm "
+            remedy=f"docker secret inspect {name} shows when it was made; if it is not the stack's: docker secret rm "
             f"{name}",
             code="swarm-label-invalid",
         )
