@@ -131,7 +131,7 @@ class AwsPrivateCa(IssuerSection):
     kind: Literal["aws-private-ca"]
     only_with: ClassVar[str | None] = "aws"
     arn: PrivateCaArn
-    """If another account owns the CA, its permission must allow the template EndEntityClientAuthCertificate/V1."""
+    """Another account must share its CA with permission for EndEntityClientAuthCertificate/V1."""
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
     """Days that a client certificate is valid; at most 7 with a CA for short-lived certificates."""
 

@@ -1,4 +1,4 @@
-"""Names of resources in Azure, computed so that previews know them, and the arguments for them."""
+"""Names and arguments of resources in Azure. The names are computed, so that previews know them."""
 
 from __future__ import annotations
 

@@ -125,8 +125,8 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
             if in_cluster and getattr(store.jwt, key):
                 yield Problem(
                     f"store.jwt.{key}: with server kubernetes",
-                    "pods must log in with the token of their own service account, which secretops knows without "
-                    "this key",
+                    "pods must log in with the tokens of their own service accounts, which the stack knows without "
+                    "this setting",
                     f"remove store.jwt.{key}",
                     code="jwt-subject-of-cluster",
                 )

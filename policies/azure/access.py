@@ -114,7 +114,7 @@ def _is_narrow(address: Any) -> bool:
 
 def _open_network(plan: Plan) -> Iterator[Finding]:
     """Yield a finding if the vault or the lease's storage account accepts all networks, unless the stack's output
-    `gaps` says so. Programs of other projects lack that output, and may have an open vault."""
+    `gaps` says so. Programs of other projects may be open."""
     vaults = [at(one.properties, "properties") for one in plan.of_type(VAULT)]
     actions = [at(one, "networkAcls", "defaultAction") for one in vaults]
     closed = "Deny" in actions or "Disabled" in [at(one, "publicNetworkAccess") for one in vaults]

@@ -145,7 +145,7 @@ class ExtraFiles(Protocol):
     """Provides files that a build needs in addition to its folder."""
 
     def files(self, go: Path, module: Path) -> dict[Path, Path]:
-        """Map each path in `module` to an existing file. Raises SetupError."""
+        """Return paths in `module`, each with the file that Go reads in its place. Raises SetupError."""
 
 
 @dataclass(frozen=True)

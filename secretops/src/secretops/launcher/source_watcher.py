@@ -190,7 +190,7 @@ class Swap:
             if self.is_obsolete():
                 raise StoppedError(
                     "the swap stops: the launcher ends, or the source has a newer version",
-                    remedy="nothing to do: a launcher that runs then uses the newer version",
+                    remedy="nothing to do: a running launcher uses the newer version",
                     code="swap-obsolete",
                 )
             if time.monotonic() >= end or (new.reason is not None and not new.is_connected()):

@@ -78,7 +78,7 @@ def history(
 def of_secret(
     session: Session, name: str, files: Sequence[str] = (), since: datetime | None = None
 ) -> tuple[tuple[Version, ...], History]:
-    """Return a secret's stored versions, and its steps from `history`. Raises UsageError, StoreError."""
+    """Return a secret's stored versions and the steps of its rotations. Raises UsageError, StoreError."""
     if name not in session.orphans():
         name = session.secret(name).name
     return session.store.versions(name).all, history(session, files, since, secret=name)

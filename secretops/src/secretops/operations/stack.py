@@ -98,9 +98,9 @@ def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project
         remedy = "pulumi stack select NAME, or pass --stack NAME" if stacks else _up(project, "NAME")
         return UsageError(f"no stack is selected; {known}", rule=rule, remedy=remedy, code="stack-not-selected")
     if stack and "no stack named" in message:
-        create = f"to create the stack: {_up(project, stack)}"
+        create = f"for a new stack: {_up(project, stack)}"
         if _is_own(project) and not (project / f"Pulumi.{stack}.yaml").exists():
-            create = f"write Pulumi.{stack}.yaml, like those of examples/; then {create}"
+            create = f"for a new stack: write Pulumi.{stack}.yaml, like those of examples/; then {_up(project, stack)}"
         what, rule = f"{stack}: no such stack; {known}", "--stack must name a stack of this project and this backend"
         return UsageError(what, rule=rule, remedy=did_you_mean(stack, stacks) + create, code="stack-unknown")
     if name and "does not have output property" in message:

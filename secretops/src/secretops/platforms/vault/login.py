@@ -156,12 +156,11 @@ class Login:
 
     def _send_login(self, method: VaultLogin) -> tuple[float, Answer]:
         if method.method == "approle":
-            secret_id = (
-                self._wrapping.secret_id() if self._wrapping else read_credential(method.file, "the role's secret id")
-            )
+            what = f"a secret id of the role with id {method.role}"
+            secret_id = self._wrapping.secret_id() if self._wrapping else read_credential(method.file, what)
             body = {"role_id": method.role, "secret_id": secret_id}
         else:
-            body = {"role": method.role, "jwt": read_credential(method.file, "the role's JWT")}
+            body = {"role": method.role, "jwt": read_credential(method.file, f"a JWT for role {method.role}")}
         sent = lease.boot_clock()
         return sent, self._connection.request("POST", f"auth/{method.mount}/login", body)
 

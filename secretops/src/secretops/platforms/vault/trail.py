@@ -114,8 +114,8 @@ def returns_value(entry: Mapping[str, Any]) -> bool:
 
 
 def has_plain_value(entry: Mapping[str, Any], side: str) -> bool:
-    """Return whether `side`, the request or the response, has a text that is not hashed, except times, which devices
-    never hash."""
+    """Return whether `side`, the request or the response, has a text that is not hashed. Ignores times, which audit
+    devices never hash."""
     if f"/{VALUE_KIND}/" not in str(entry["request"]["path"]):
         return False
     fields = ((entry.get(side) or {}).get("data") or {}).get("data")

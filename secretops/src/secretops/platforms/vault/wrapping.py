@@ -20,25 +20,25 @@ from secretops.stores import files
 
 # Suffix of the digest's file.
 USED = ".used"
-WRAPPED = "a wrapping token of the role's secret id"
 
 
 class Wrapping:
     def __init__(self, connection: Connection, method: VaultLogin) -> None:
         self._connection, self._method = connection, method
+        self._what = f"a wrapping token of a secret id of the role with id {method.role}"
         self._record = Path(f"{method.file}{USED}")
         # Secret id, the digest of its token, and the digest of the last token that was sent to unwrap.
         self._secret_id = self._source = self._sent = ""  # nosec B105 - none yet
 
     def secret_id(self) -> str:
         if not self._secret_id:
-            self._unwrap(read_credential(self._method.file, WRAPPED))
+            self._unwrap(read_credential(self._method.file, self._what))
         return self._secret_id
 
     def unwrap_another(self) -> bool:
         """Unwrap the token in the file if it is new; else return False."""
         try:
-            token = read_credential(self._method.file, WRAPPED)
+            token = read_credential(self._method.file, self._what)
         except UsageError:
             return False
         if _digest(token) == self._source:
