@@ -505,7 +505,7 @@ class AwsPrivateCaDict(TypedDict):
 
     kind: Literal["aws-private-ca"]
     arn: Input[str]
-    """If another account owns the CA, its permission must allow the template EndEntityClientAuthCertificate/V1."""
+    """Another account must share its CA with permission for EndEntityClientAuthCertificate/V1."""
     days: NotRequired[int]
     """Days that a client certificate is valid; at most 7 with a CA for short-lived certificates."""
 

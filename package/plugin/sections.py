@@ -116,7 +116,7 @@ class ServerIngress(Enum):
 
 
 class Server(TypedDict):
-    """A section `server`, with the keys of all its kinds."""
+    """A section `server`, with the entries of all its kinds."""
 
     kind: ServerKind
     source: NotRequired[str]
@@ -236,7 +236,7 @@ class MqttProtocol(Enum):
 
 
 class Broker(TypedDict):
-    """A section `broker`, with the keys of all its kinds."""
+    """A section `broker`, with the entries of all its kinds."""
 
     kind: BrokerKind
     port: NotRequired[int]
@@ -260,7 +260,7 @@ class AgentKind(Enum):
 
 
 class Agent(TypedDict):
-    """A section `agent`, with the keys of all its kinds."""
+    """A section `agent`, with the entries of all its kinds."""
 
     kind: AgentKind
     url: NotRequired[str]
@@ -274,7 +274,7 @@ class IssuerKind(Enum):
 
 
 class Issuer(TypedDict):
-    """A section `issuer`, with the keys of all its kinds."""
+    """A section `issuer`, with the entries of all its kinds."""
 
     kind: IssuerKind
     days: NotRequired[int]
@@ -283,7 +283,7 @@ class Issuer(TypedDict):
     """Lifetime of the CA in days. After two thirds of it, secretops creates the next CA, which you add to the broker's
     CAs."""
     arn: NotRequired[Input[str]]
-    """If another account owns the CA, its permission must allow the template EndEntityClientAuthCertificate/V1."""
+    """Another account must share its CA with permission for EndEntityClientAuthCertificate/V1."""
 
 
 class DotenvStoreKind(Enum):

@@ -68,7 +68,6 @@ def nothing_leaked(stack: AwsProd, *more: str) -> None:
 def here(moto: Aws, broker: Mosquitto, tmp_path: Path) -> Iterator[AwsProd]:
     stack = new_prod(tmp_path, broker, moto, "examples/Pulumi.dev-aws-local.yaml")
     stack.config["server"] |= {"folder": str(tmp_path / "mcp"), "source": str(real_server() or SMALL_SERVER)}
-    stack.config["rotation"] = {"grace_seconds": 1}
     stack.configure()
     stack.up()
     with strict(moto) as strictly:
