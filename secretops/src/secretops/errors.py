@@ -89,7 +89,7 @@ def unexpected(name: str, error: Exception) -> SecretopsError:
     return SecretopsError(
         f"{name}: an unexpected {type(error).__name__}",
         rule="every expected failure has a message of its own: this is a defect of secretops",
-        remedy="report the defect with the traceback, which stands above this message, and with the output of "
+        remedy="report the defect with the traceback, which is above this message, and with the output of "
         "`secretops --version`; neither contains a secret value",
         code="unexpected-error",
     )
