@@ -61,7 +61,10 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         console.confirm(f"compromise {name}", cost, name, reason=reason, preview=preview)
     for_programs, for_people = operation.files_of(incident, to)
     if for_programs.exists():
-        console.err.print(f"continuing the incident in {for_programs}; --new begins another one")
+        console.err.print(
+            f"continuing the incident in {for_programs}, which covers only the values from before "
+            f"{incident.began:%Y-%m-%d %H:%M:%S} UTC; for a newer value begin another one: --new"
+        )
     there = "" if to == Path() else f" --to {shlex.quote(str(to))}"
     resume = f"the incident is in {for_programs}; secretops compromise {name}{there} continues it"
     try:
