@@ -14,7 +14,7 @@ from ..settings.remote_constraints import (
     LENGTHEN,
     fetched_too_late,
     not_fetched,
-    of_local_server,
+    of_fetching,
     out_of_reach,
     too_many_certificates,
 )
@@ -61,7 +61,7 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
             yield from out_of_reach(
                 "store aws", broker, "the stack copies the file into the rotation functions", runs="rotation function"
             )
-            yield from of_local_server("aws", parsed)
+            yield from of_fetching("store aws and server local", parsed)
 
 
 def warnings(store: AwsStore) -> Iterator[str]:

@@ -12,9 +12,7 @@ from ..core.secrets import GUIDE
 from ..settings.outputs import known
 from ..settings.problems import Problem
 from ..settings.remote_constraints import (
-    fetched_too_late,
-    not_fetched,
-    of_local_server,
+    of_fetching,
     out_of_reach,
     too_many_certificates,
 )
@@ -33,8 +31,7 @@ def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
             "the stack copies the file into the containers of server and rotator",
             runs="container",
         )
-        yield from not_fetched(secrets, "server containerapp", "write readers: [rotator], or remove the secret")
-        yield from fetched_too_late(parsed.get("rotation"), "server containerapp")
+        yield from of_fetching("server containerapp", parsed)
     if isinstance(store, AzureStore):
         yield from _in_azure(store, server, secrets)
         yield from _of_networks(store, server)
@@ -49,7 +46,7 @@ def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
             yield from out_of_reach(
                 "store azure", broker, "the stack copies the file into the rotator's containers", runs="container"
             )
-            yield from of_local_server("azure", parsed)
+            yield from of_fetching("store azure and server local", parsed)
 
 
 def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:

@@ -94,10 +94,8 @@ def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]
         )
 
 
-def of_local_server(store: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a problem for each secret that a launcher on this machine does not fetch from a cloud store, or fetches too
-    late."""
-    where = f"store {store} and server local"
+def of_fetching(where: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each secret that a launcher does not fetch from a cloud store, or fetches too late."""
     yield from fetched_too_late(parsed.get("rotation"), where)
     yield from not_fetched(parsed.get("secrets", {}), where, "write readers: [rotator], or remove the secret")
 

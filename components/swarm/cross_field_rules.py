@@ -7,7 +7,7 @@ from secretops.formats import counted, image_registry
 from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind
 
 from ..settings.problems import Problem
-from ..settings.remote_constraints import LENGTHEN, fetched_too_late, not_fetched, out_of_reach, too_many_certificates
+from ..settings.remote_constraints import LENGTHEN, of_fetching, out_of_reach, too_many_certificates
 from ..settings.sections import DeclaredSecret, Rotation
 from .names import NAME_LIMIT, files_of, names_of
 from .settings import SwarmServer, SwarmStore
@@ -106,8 +106,7 @@ def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]
             "coreflux-mcp-login in the section server",
             code="login-missing",
         )
-    yield from fetched_too_late(parsed.get("rotation"), where)
-    yield from not_fetched(parsed.get("secrets", {}), where, "write readers: [rotator], or remove the secret")
+    yield from of_fetching(where, parsed)
 
 
 def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..settings.problems import Problem
-from ..settings.remote_constraints import not_fetched, of_local_server, unreadable_certificates
+from ..settings.remote_constraints import not_fetched, of_fetching, unreadable_certificates
 from ..settings.sections import EmbeddedBroker, OutsideBroker
 from .settings import VaultPki, VaultStore
 
@@ -71,7 +71,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
             code="too-many-secrets",
         )
     if server and not server.is_remote:
-        yield from of_local_server("vault", parsed)
+        yield from of_fetching("store vault and server local", parsed)
     if kind == "kubernetes" and server.reference != "SyncedKey":
         remedy = "write readers: [rotator], or reference: SyncedKey in the section server"
         yield from not_fetched(secrets, "files written by Vault's agent", remedy)
