@@ -429,15 +429,30 @@ def test_a_signal_ends_a_command_with_128_and_its_number(number: signal.Signals,
     assert (waiting.returncode, text) == (128 + number, b"interrupted; nothing was changed\n")
 
 
-def test_a_signal_in_pydantic_is_raised_after_it() -> None:
-    program = (
-        "import signal, sys, time; from secretops import signals; signals.install(); signals.begin()\n"
-        "code = 'signal.raise_signal(signal.SIGINT); print(\"built\")'\n"
-        "try: exec(code, {'__name__': 'pydantic.main', 'signal': signal}); time.sleep(600)\n"
-        "except KeyboardInterrupt: sys.exit(signals.end(0))\n"
-    )
+def test_a_signal_in_a_function_that_pydantic_calls_is_raised_after_it() -> None:
+    program = """
+import signal, sys, time
+from pydantic import BaseModel, field_serializer
+from secretops import signals
+
+class Noted(BaseModel):
+    step: str = "proof"
+
+    @field_serializer("step")
+    def shown(self, step: str) -> str:
+        signal.raise_signal(signal.SIGINT)
+        return step
+
+signals.install()
+signals.begin()
+try:
+    print(Noted().model_dump_json())
+    time.sleep(600)
+except KeyboardInterrupt:
+    sys.exit(signals.end(0))
+"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "built\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (130, '{"step":"proof"}\n', "")
 
 
 @pytest.mark.parametrize("untested", [False, True])

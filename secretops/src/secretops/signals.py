@@ -10,13 +10,17 @@ import atexit
 import os
 import sys
 
+TYPE_CHECKING = False  # as typing's, which is not loaded yet
+if TYPE_CHECKING:
+    from types import FrameType
+
 # A shell's exit code for a process that ended by a signal, minus the signal's number.
 BASE = 128
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
-# Python only prints a KeyboardInterrupt that a finalizer raises. pydantic's compiled code drops one, and compiles a
-# wrong pattern. In both cases it is raised after this many seconds.
+# Python only prints a KeyboardInterrupt that a finalizer raises. pydantic's compiled code drops one, or turns it into an
+# error of its own, also if a function that it calls raises it. In these cases it is raised after this many seconds.
 AGAIN = 0.01
 
 
@@ -70,7 +74,7 @@ def unchanged() -> bool:
     return _Phase.unchanged
 
 
-def _handle(number: int, frame: object) -> None:
+def _handle(number: int, frame: FrameType | None) -> None:
     if _Phase.code is not None:
         return
     if not _Phase.begun:
@@ -78,9 +82,11 @@ def _handle(number: int, frame: object) -> None:
         os._exit(BASE + number)
     if number != signal.SIGALRM:
         _Phase.received = number
-    if str(getattr(frame, "f_globals", {}).get("__name__")).startswith("pydantic"):
-        signal.setitimer(signal.ITIMER_REAL, AGAIN)
-        return
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("pydantic"):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+            return
+        frame = frame.f_back
     raise KeyboardInterrupt
 
 
