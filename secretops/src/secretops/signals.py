@@ -19,8 +19,8 @@ BASE = 128
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
-# Python only prints a KeyboardInterrupt that a finalizer raises. pydantic's compiled code drops one, or turns it into an
-# error of its own, also if a function that it calls raises it. In these cases it is raised after this many seconds.
+# Python only prints a KeyboardInterrupt that a finalizer raises. pydantic's compiled code drops one, or turns it into
+# an error of its own, also if a function that it calls raises it. In these cases it is raised after this many seconds.
 AGAIN = 0.01
 
 

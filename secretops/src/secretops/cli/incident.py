@@ -53,18 +53,19 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         else:
             console.out.print("\n".join(steps))
         return ExitCode.DONE
+    for_programs, for_people = operation.files_of(incident, to)
+    if for_programs.exists():
+        covered = ", ".join(f"{one.id} ({one.stage})" for one in incident.exposed) or "no version"
+        console.err.print(
+            f"continuing the incident in {for_programs}, which revokes {printable(covered)}; "
+            "to revoke another version, begin another incident: --new"
+        )
     if not yes:
         cost = f"This revokes the current value of {name} at once. "
         cost += operation.cost(session.manifest, session.secret(name))
         preview = "see the steps first: add --dry-run"
         reason = "secretops compromise ends sessions and passwords at once"
         console.confirm(f"compromise {name}", cost, name, reason=reason, preview=preview)
-    for_programs, for_people = operation.files_of(incident, to)
-    if for_programs.exists():
-        console.err.print(
-            f"continuing the incident in {for_programs}, which covers only the values from before "
-            f"{incident.began:%Y-%m-%d %H:%M:%S} UTC; for a newer value begin another one: --new"
-        )
     there = "" if to == Path() else f" --to {shlex.quote(str(to))}"
     resume = f"the incident is in {for_programs}; secretops compromise {name}{there} continues it"
     try:

@@ -1,7 +1,8 @@
 """Replace a compromised value under the lease, invalidate it, and prove that it is refused.
 
 Versions in `Incident.known` are exposed; all others are new, so a repeated attempt does not replace them again. If a
-proof fails, all versions are added to `known`, and the next attempt replaces them, too.
+proof fails, all versions are added to `known`, and the next attempt replaces them, too. So are generated versions that
+another command made before the incident was continued.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import timedelta
 
 from secretops.engine.decisions import outdated_replicas
 from secretops.engine.state import Version, Versions
-from secretops.errors import NotFoundError, RefusedError, SecretopsError, UnreachableError, WaitingError
+from secretops.errors import NotFoundError, RefusedError, SecretopsError, StoreError, UnreachableError, WaitingError
 from secretops.formats import counted
 from secretops.manifest import BrokerKind, Reader, Secret, SecretKind
 from secretops.operations.broker_access import BrokerAdmin, replicas
@@ -164,8 +165,17 @@ class _Containment:
         return alternates and not in_use and one.user not in {*self._secret.users, *self._scrambled}
 
     def _advance(self) -> None:
-        secret = self._secret
+        before = {version.id for version in self._versions.all}
         self.incident = self.incident.undone(Step.PROOF, Step.READERS)
+        try:
+            self._publish()
+        finally:
+            with suppress(StoreError):  # a continued incident replaces a version again if it is not recorded here
+                made = (version.id for version in self._versions.all if version.id not in before)
+                self._change(self.incident.model_copy(update={"made": (*self.incident.made, *made)}))
+
+    def _publish(self) -> None:
+        secret = self._secret
         if secret.is_made or self._versions.pending:
             advance(self._session, secret, force=True)
         elif self._supplied:
