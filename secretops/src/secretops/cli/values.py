@@ -187,7 +187,7 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
         rule = f"standard input must contain the field {left[0]}"
         if len(left) > 1:
             rule = f"standard input must be a JSON object with the fields {', '.join(left)}"
-        remedy = f"secretops put {secret.name} < FILE, or run the command in a terminal for a prompt"
+        remedy = "run the command with `< FILE`, or in a terminal for a prompt"
         raise UsageError("standard input is empty", rule=rule, remedy=remedy, code="standard-input-empty")
     if len(left) == 1 and not text.lstrip().startswith("{"):
         fields[left[0]] = text.removesuffix("\n")

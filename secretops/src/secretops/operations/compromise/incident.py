@@ -164,11 +164,10 @@ def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datet
 def recorder(folder: Path) -> Record:
     """Return a function that saves an incident in `folder`. Raises UsageError."""
     if not folder.is_dir():
-        what, rule = (
-            f"{folder}: no such folder",
-            "the folder to which secretops writes two files of the incident must exist",
-        )
-        remedy = f"mkdir {folder}, or pass another folder: --to FOLDER"
+        what, remedy = f"{folder}: no such folder", f"mkdir {folder}, or pass another folder: --to FOLDER"
+        if folder.exists():
+            what, remedy = f"{folder}: not a folder", "pass a folder: --to FOLDER"
+        rule = "the folder to which secretops writes two files of the incident must exist"
         raise UsageError(what, rule=rule, remedy=remedy, code="incident-folder-missing")
     return lambda incident: save(incident, folder)
 
