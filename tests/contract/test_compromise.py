@@ -3,7 +3,6 @@
 Independent logins check whether the old credential still works.
 """
 
-import contextlib
 import functools
 import json
 import os
@@ -202,31 +201,34 @@ def test_compromise_waits_for_each_server_and_names_one_that_stays_behind(dev: D
 
 
 @pytest.mark.slow
-def test_continued_incident_replaces_versions_of_other_commands_but_not_its_own(dev: Drill) -> None:
+@pytest.mark.parametrize("is_new", [False, True])
+def test_value_made_during_an_incident_stays_unless_a_new_one_begins(dev: Drill, is_new: bool) -> None:
     stack = dev.stack
     stack.rotate()
-    session, keep, versions = stack.session(), recorder(dev.folder), []
+    recorder(dev.folder)(open_incident(stack.session(), "mqtt", since=None, to=dev.folder))
+    stack.rotate()
+    since, version = stack.credential(), stack.session().store.versions("mqtt").current
+    assert version
+    done = dev.compromise("mqtt", "--yes", *(["--new"] if is_new else []))
+    assert done.returncode == (ExitCode.DONE if is_new else ExitCode.ATTENTION), done.stderr
+    assert ("continuing " in done.stderr) is not is_new
+    assert (version.id in "".join(line for line in done.stdout.splitlines() if "--new" in line)) is not is_new
+    assert (stack.log_in(since) == "Success") is not is_new
+
+
+def test_interrupted_incident_does_not_ask_about_the_versions_that_it_made(dev: Drill) -> None:
+    dev.stack.rotate()
+    session, keep = dev.stack.session(), recorder(dev.folder)
 
     def record(incident: Incident) -> None:
         keep(incident)
-        if incident.attempts and incident.attempts[-1].step is Step.READERS:
+        if session.store.versions("mqtt").current.id not in incident.known:
             raise KeyboardInterrupt
 
-    def contain(record: Callable[[Incident], None]) -> None:
-        begun = open_incident(session, "mqtt", since=None, to=dev.folder)
-        with contextlib.suppress(KeyboardInterrupt):
-            containment.contain(session, begun, supplied=None, record=record)
-        current = session.store.versions("mqtt").current
-        versions.append(current.id if current else None)
-
-    contain(record)
-    contain(record)
-    assert versions[0] == versions[1]
-    stack.rotate(force=True)
-    others = stack.credential()
-    assert stack.log_in(others) == "Success"
-    contain(keep)
-    assert stack.log_in(others) != "Success"
+    begun = open_incident(session, "mqtt", since=None, to=dev.folder)
+    with pytest.raises(KeyboardInterrupt):
+        containment.contain(session, begun, supplied=None, record=record)
+    assert dev.compromise("mqtt", "--yes").returncode == ExitCode.DONE
 
 
 def test_pending_version_is_discarded_and_not_published(dev: Drill) -> None:

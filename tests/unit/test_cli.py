@@ -446,9 +446,10 @@ class Noted(BaseModel):
 signals.install()
 signals.begin()
 try:
-    print(Noted().model_dump_json())
+    text = Noted().model_dump_json()
     time.sleep(600)
 except KeyboardInterrupt:
+    print(text)
     sys.exit(signals.end(0))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

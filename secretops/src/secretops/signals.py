@@ -87,6 +87,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
             signal.setitimer(signal.ITIMER_REAL, AGAIN)
             return
         frame = frame.f_back
+    signal.setitimer(signal.ITIMER_REAL, 0)  # an earlier signal may wait for pydantic
     raise KeyboardInterrupt
 
 

@@ -55,10 +55,9 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         return ExitCode.DONE
     for_programs, for_people = operation.files_of(incident, to)
     if for_programs.exists():
-        covered = ", ".join(f"{one.id} ({one.stage})" for one in incident.exposed) or "no version"
         console.err.print(
-            f"continuing the incident in {for_programs}, which revokes {printable(covered)}; "
-            "to revoke another version, begin another incident: --new"
+            f"continuing the incident in {for_programs}, which covers only the values from before "
+            f"{incident.began:%Y-%m-%d %H:%M:%S} UTC; for a newer value begin another one: --new"
         )
     if not yes:
         cost = f"This revokes the current value of {name} at once. "

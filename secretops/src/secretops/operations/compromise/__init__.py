@@ -63,23 +63,20 @@ def open_incident(session: Session, name: str, *, since: datetime | None, to: Pa
     """Return the unfinished incident of `name` in the folder `to`. If there is none, or `new` is set, return a new
     incident.
 
-    An unfinished incident also replaces generated values that other commands published since. `since` is the start of
-    the reported accesses, by default a day ago. Raises UsageError, WaitingError.
+    `since` is the start of the reported accesses, by default a day ago. Raises UsageError, WaitingError.
     """
     secret, now = session.secret(name), session.clock()
-    found = None if new else find_unfinished(session.manifest, secret, to, now)
+    if not new and (found := find_unfinished(session.manifest, secret, to, now)):
+        return found if since is None else found.model_copy(update={"since": since})
     session.check_owner()
     versions = known_versions(session, name)
-    if found:
-        found = found.model_copy(update={"since": since or found.since})
-        return found.with_exposed(versions) if secret.is_made else found
     if versions.current is None and not had_value(session, secret):
         rule, remedy = (
             "a compromised secret must have a version, in the store or in the journal",
             session.first_value_command(secret),
         )
         raise WaitingError(f"{name} never had a value", rule=rule, remedy=remedy, code="secret-never-set")
-    exposed = [ExposedVersion.of(one) for one in versions.living]
+    exposed = [ExposedVersion(id=one.id, stage=one.stage, user=one.user) for one in versions.living]
     lost = versions.current is None  # each of the secret's users may still accept an exposed password
     if lost:
         exposed += [ExposedVersion(id=f"the lost value of {user}", stage="unknown", user=user) for user in secret.users]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from secretops.engine.state import Versions
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, WaitingError
 from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, ExternalAgent, Manifest, OwnedAgent, Secret, SecretKind
 from secretops.operations.certificate import prove, requires_certificate
@@ -84,6 +85,18 @@ def _own_users(secret: Secret, incident: Incident) -> list[str]:
             f"rotate other stacks that use {users_taken}: these users get new passwords if the broker has them"
         )
     return steps
+
+
+def newer_versions(secret: Secret, incident: Incident, versions: Versions) -> list[str]:
+    """Return a manual step for each generated version that another command made since the incident began."""
+    others = [each for each in versions.living if secret.is_made and each.id not in {*incident.known, *incident.made}]
+    return [
+        f"find out whether version {each.id} is compromised as well, which another command made on "
+        f"{each.created:%Y-%m-%d %H:%M:%S} UTC, and which this incident does not revoke; if so: secretops compromise "
+        f"{secret.name} --new"
+        for each in others
+        if not secret.kind.alternates or each.user in secret.users
+    ]
 
 
 def created_keys(session: Session, secret: Secret) -> list[str]:

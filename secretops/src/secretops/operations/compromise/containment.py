@@ -1,8 +1,7 @@
 """Replace a compromised value under the lease, invalidate it, and prove that it is refused.
 
 Versions in `Incident.known` are exposed; all others are new, so a repeated attempt does not replace them again. If a
-proof fails, all versions are added to `known`, and the next attempt replaces them, too. So are generated versions that
-another command made before the incident was continued.
+proof fails, all versions are added to `known`, and the next attempt replaces them, too.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from datetime import timedelta
 
 from secretops.engine.decisions import outdated_replicas
 from secretops.engine.state import Version, Versions
-from secretops.errors import NotFoundError, RefusedError, SecretopsError, StoreError, UnreachableError, WaitingError
+from secretops.errors import NotFoundError, RefusedError, SecretopsError, UnreachableError, WaitingError
 from secretops.formats import counted
 from secretops.manifest import BrokerKind, Reader, Secret, SecretKind
 from secretops.operations.broker_access import BrokerAdmin, replicas
@@ -136,6 +135,7 @@ class _Containment:
 
     def _replace(self) -> str:
         self._manual += advice.manual_steps(self._secret, self.incident)
+        self._manual += advice.newer_versions(self._secret, self.incident, self._versions)
         results, pending = list[str](), self._versions.pending
         # A pending key of an owned agent is accepted already: it is published and retired, not discarded.
         is_accepted = self._secret.kind is SecretKind.AGENT_KEY and self._secret.is_made
@@ -170,7 +170,7 @@ class _Containment:
         try:
             self._publish()
         finally:
-            with suppress(StoreError):  # a continued incident replaces a version again if it is not recorded here
+            with suppress(SecretopsError):  # the error of `_publish` counts
                 made = (version.id for version in self._versions.all if version.id not in before)
                 self._change(self.incident.model_copy(update={"made": (*self.incident.made, *made)}))
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from pydantic import AwareDatetime, Field
 
 from secretops import owned_files
-from secretops.engine.state import Version, Versions
 from secretops.errors import UsageError
 from secretops.manifest import Manifest, Model, Secret
 from secretops.operations.audit import HEADINGS, Row
@@ -42,7 +41,7 @@ class Attempt(Model):
 
 
 class ExposedVersion(Model):
-    """A version that was valid when the incident began or was continued."""
+    """A version that was valid when the incident began."""
 
     # The version's id; or, if the store has lost the version, a text with its user.
     id: str
@@ -50,10 +49,6 @@ class ExposedVersion(Model):
     user: str | None = None
     # Serial number of a certificate, in hexadecimal.
     serial: str | None = None
-
-    @classmethod
-    def of(cls, version: Version) -> ExposedVersion:
-        return cls(id=version.id, stage=version.stage, user=version.user)
 
 
 class Incident(Model):
@@ -67,10 +62,9 @@ class Incident(Model):
     began: AwareDatetime
     # Start of the reported accesses.
     since: AwareDatetime
-    # Versions to replace: those that existed when the incident began or when a proof failed, and those that other
-    # commands made before it was continued.
+    # Versions that existed when the incident began, or when a proof failed.
     known: tuple[str, ...]
-    # Versions that this incident made.
+    # Versions that this incident made, without one that it made just before it was killed.
     made: tuple[str, ...] = ()
     exposed: tuple[ExposedVersion, ...]
     # The operator's own users with a retired version, which may still log in.
@@ -112,14 +106,6 @@ class Incident(Model):
     def with_known(self, *versions: str) -> Incident:
         known = tuple(dict.fromkeys((*self.known, *versions)))
         return self.model_copy(update={"known": known}).undone(*Step)
-
-    def with_exposed(self, versions: Versions) -> Incident:
-        """Also replace those of the store's versions that another command made since the incident began."""
-        others = [version for version in versions.all if version.id not in {*self.known, *self.made}]
-        if not others:
-            return self
-        exposed = (*self.exposed, *(ExposedVersion.of(version) for version in others if not version.retired))
-        return self.model_copy(update={"exposed": exposed}).with_known(*(version.id for version in others))
 
 
 # Stores an incident, before and after each step.
