@@ -37,6 +37,7 @@ class Wrapper:
             [self.path, *arguments],
             check=False,
             env={"PATH": "/usr/bin:/bin", "HOME": str(self.home), **environment},
+            cwd=self.home,
             capture_output=True,
             text=True,
         )
@@ -62,7 +63,9 @@ def test_without_a_login_the_state_and_pulumis_home_lie_in_the_clone(wrapper: Wr
     assert variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
 
 
-@pytest.mark.parametrize("by", ["PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "login", "login in PULUMI_HOME"])
+@pytest.mark.parametrize(
+    "by", ["PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "login", "login in PULUMI_HOME", "Pulumi.yaml"]
+)
 def test_users_backend_passphrase_and_home_are_respected(by: str, wrapper: Wrapper) -> None:
     environment = {"PULUMI_CONFIG_PASSPHRASE": "mine"}
     match by:
@@ -72,6 +75,9 @@ def test_users_backend_passphrase_and_home_are_respected(by: str, wrapper: Wrapp
         case "login in PULUMI_HOME":
             home = environment["PULUMI_HOME"] = str(wrapper.home / "elsewhere")
             log_in(wrapper.home / "elsewhere", "s3://states")
+        case "Pulumi.yaml":
+            home = str(wrapper.home / ".pulumi")
+            (wrapper.home.parent / "Pulumi.yaml").write_text("name: shop\nbackend:\n  url: s3://states\n")
         case _:
             home, environment[by] = str(wrapper.home / ".pulumi"), "s3://states"
     variables = wrapper.run(**environment)

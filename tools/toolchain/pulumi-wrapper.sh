@@ -1,6 +1,6 @@
 #!/bin/sh
 # coreflux-mcp-secrets: the pinned Pulumi. Written by tools/setup.py from tools/toolchain/pulumi-wrapper.sh.
-# Use the backend of PULUMI_BACKEND_URL, PULUMI_ACCESS_TOKEN or `pulumi login`; else a folder of this clone.
+# Use the backend of PULUMI_BACKEND_URL, PULUMI_ACCESS_TOKEN, `pulumi login` or Pulumi.yaml; else a folder of this clone.
 clone=@CLONE@
 cli=@CLI@
 built=@BUILT@
@@ -13,7 +13,13 @@ logged_in() {
     export PULUMI_HOME="$home"
 }
 
-if [ -z "${PULUMI_BACKEND_URL:-}" ] && ! logged_in; then
+project_has_backend() {
+    folder="$PWD"
+    while [ -n "$folder" ] && [ ! -f "$folder/Pulumi.yaml" ]; do folder="${folder%/*}"; done
+    grep -q '^backend:' "$folder/Pulumi.yaml" 2>/dev/null
+}
+
+if [ -z "${PULUMI_BACKEND_URL:-}" ] && ! logged_in && ! project_has_backend; then
     mkdir -p "$clone/.state/pulumi"
     export PULUMI_BACKEND_URL="file://$clone/.state/pulumi"
     # The passphrase of this state is empty, as it has no secret. The shell may have one for other projects.
