@@ -14,7 +14,7 @@ from typing import Any
 
 from policies.controls import CONTROLS, TEXTS
 from policies.evidence import FORM, Verdict
-from policies.rule import Control, Enforcement, Framework, Rule, rules
+from policies.rule import ALL, Control, Enforcement, Framework, Rule, rules
 
 NOT_APPLICABLE = str(Verdict.NOT_APPLICABLE)
 RULES = "rules.md"
@@ -129,7 +129,9 @@ def _rules() -> Iterator[str]:
 
 
 def _when(rule: Rule) -> str:
-    steps = ("before each resource is created" if rule.checks else "", "over the whole stack" if rule.across else "")
+    early = [rule.environments & check.environments == ALL for check in rule.checks]
+    whole = rule.across or not all(early)
+    steps = ("before each resource is created" if any(early) else "", "over the whole stack" if whole else "")
     advice = "; advice" if rule.enforcement is Enforcement.ADVISORY else ""
     return " and ".join(filter(None, steps)) + advice
 

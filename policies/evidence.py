@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from policies.plan import Environment, Finding, Plan, Resource
+from policies.plan import Finding, Plan, Resource
 from policies.rule import Rule, rules
 
 # Version of the evidence's format; readers reject others.
@@ -43,10 +43,10 @@ def judge_by(rule: Rule, plan: Plan) -> Judgment:
     return _judgment(rule, found)
 
 
-def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgment]:
+def judge_resource(one: Resource) -> Iterator[Judgment]:
     for rule in rules():
         try:
-            found = tuple(rule.findings_of(one, environment))
+            found = tuple(rule.findings_of(one))
         except Exception as error:
             found = (_failed(rule, one.urn, error),)
         yield _judgment(rule, found)

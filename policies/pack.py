@@ -25,10 +25,8 @@ from policies.evidence import Judgment, Verdict, judge, judge_resource, unjudged
 from policies.plan import (
     PROJECT,
     STACK,
-    Environment,
     Plan,
     Resource,
-    environment_of,
     is_ours,
     judged,
     plan_from,
@@ -56,7 +54,6 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
     def __init__(self) -> None:
         self._resources: dict[str, Resource] = {}
         self._engine = ""
-        self._environment = Environment.PRODUCTION
         self._is_preview = True
         self._reported: set[tuple[str, str, str]] = set()
 
@@ -82,16 +79,13 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return Empty()
 
     def ConfigureStack(self, request: Any, context: Any) -> Any:
-        """Save the stack file's `environment`; by default the environment that the stack's name implies."""
         self._is_preview = request.dry_run
         self._resources.clear()
         self._reported.clear()
-        word = request.config.get(f"{PROJECT}:environment") or environment_of(request.stack)
-        self._environment = Environment(word) if word in tuple(Environment) else Environment.PRODUCTION
         return analyzer_pb2.AnalyzerStackConfigureResponse()
 
     def Analyze(self, request: Any, context: Any) -> Any:
-        """Judge one resource by the checks that need no other resource."""
+        """Judge one resource by the checks that need neither another resource nor the stack's environment."""
         one = self._resources[request.urn] = resource(
             request.urn,
             MessageToDict(request.properties),
@@ -101,7 +95,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         )
         if not is_ours(one, one.urn.split("::")[1]):
             return analyzer_pb2.AnalyzeResponse()
-        judgments = judge_resource(one, self._environment)
+        judgments = judge_resource(one)
         return analyzer_pb2.AnalyzeResponse(diagnostics=[each for one in judgments for each in self._new(one)])
 
     def AnalyzeStack(self, request: Any, context: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -197,16 +196,6 @@ def is_ours(one: Resource, project: str) -> bool:
 
 def _own(one: Resource) -> bool:
     return one.type == STACK or (one.type.startswith("pulumi:providers:") and one.name.startswith("default"))
-
-
-def environment_of(stack: str) -> Environment:
-    """Return the environment that the first word of the stack's name means, such as dev; otherwise production."""
-    match re.split(r"[^a-z]", stack.lower())[0]:
-        case "dev" | "development":
-            return Environment.DEVELOPMENT
-        case "stag" | "stage" | "staging":
-            return Environment.STAGING
-    return Environment.PRODUCTION
 
 
 def _environment(outputs: Mapping[str, Any]) -> Environment:

@@ -116,13 +116,13 @@ class Rule:
 
     def findings(self, plan: Plan) -> Iterator[Finding]:
         for one in plan.resources:
-            yield from self.findings_of(one, plan.environment)
+            yield from self.findings_of(one, frozenset({plan.environment}))
         if self.across is not None and plan.environment in self.environments:
             yield from self.across(plan)
 
-    def findings_of(self, one: Resource, environment: Environment) -> Iterator[Finding]:
+    def findings_of(self, one: Resource, environments: frozenset[Environment] = ALL) -> Iterator[Finding]:
         for check in self.checks:
-            if environment in self.environments & check.environments and is_of(one, _types(check)):
+            if environments <= self.environments & check.environments and is_of(one, _types(check)):
                 yield from _expected(one, check) if isinstance(check, Expect) else check.judge(one)
 
 

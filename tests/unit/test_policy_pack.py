@@ -1,13 +1,13 @@
 """The rules as a whole, and their entry points: a policy pack, and a command over a preview's events."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 from pulumi.runtime.proto import analyzer_pb2
 
-from components.settings import settings
 from policies import evidence, pack
 from policies.controls import CONTROLS
 from policies.evidence import Verdict, judge
@@ -17,13 +17,12 @@ from policies.plan import (
     UNKNOWN,
     Environment,
     Plan,
-    environment_of,
     plan_from,
     plan_of_preview,
     resource,
     type_of,
 )
-from policies.rule import PRODUCTION, Enforcement, Expect, Framework, Rule, rules
+from policies.rule import Enforcement, Expect, Framework, Rule, rules
 from secretops.values import new_password
 from tests.unit.policy_plans import (
     SECRET,
@@ -147,45 +146,37 @@ def test_pack_reports_unknown_rules_once_and_not_as_passed() -> None:
 
 CLOSED = Rule(
     name="stack-of-a-test",
-    sentence="No production bucket is open.",
+    sentence="No bucket is open.",
     controls=(),
     limitation="",
-    checks=(Expect(BUCKET, "acl[].open", not_set, "is on; turn it off", environments=PRODUCTION),),
+    checks=(Expect(BUCKET, "acl[].open", not_set, "is on; turn it off"),),
 )
 
 
-def analyzed(properties: Any, *, project: str = "coreflux-mcp-secrets", stack: str = "prod", **config: str) -> Any:
+def analyzed(properties: Any, *, project: str = "coreflux-mcp-secrets") -> Any:
     """Return the pack's diagnostics for one bucket before its creation."""
     servicer = pack.Pack()
-    entries = {f"{project}:{key}": text for key, text in config.items()}
-    servicer.ConfigureStack(analyzer_pb2.AnalyzerStackConfigureRequest(stack=stack, config=entries), None)
     request = analyzer_pb2.AnalyzeRequest(urn=URN.format(project=project, types=BUCKET, name="b"), type=BUCKET)
     ParseDict(wire(properties), request.properties)
     return servicer.Analyze(request, None).diagnostics
 
 
-@pytest.mark.parametrize(
-    ("stack", "config", "count"),
-    [
-        *(("prod", {}, 1), ("staging", {}, 0), ("stage-2", {}, 0), ("development", {}, 0), ("plant", {}, 1)),
-        *(("plant", {"environment": "staging"}, 0), ("dev", {"environment": "production"}, 1)),
-        ("dev", {"environment": "none"}, 1),
-    ],
-)
-def test_pack_judges_a_resource_by_the_environment_of_its_stack(
-    stack: str, config: Any, count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pack_judges_a_resource_before_its_creation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "rules", lambda: (CLOSED,))
-    found = analyzed({"acl": [{"open": False}, {"open": True}]}, stack=stack, **config)
-    assert [(one.policyName, one.enforcementLevel) for one in found] == [(CLOSED.name, analyzer_pb2.MANDATORY)] * count
-    assert analyzed({"acl": [{"open": UNKNOWN}]}, stack=stack, **config) == []
+    (found,) = analyzed({"acl": [{"open": False}, {"open": True}]})
+    assert (found.policyName, found.enforcementLevel) == (CLOSED.name, analyzer_pb2.MANDATORY)
+    assert analyzed({"acl": [{"open": UNKNOWN}]}) == []
+
+
+@pytest.mark.parametrize(("environment", "count"), [("development", 0), ("staging", 0), ("production", 1)])
+def test_pack_judges_rules_of_an_environment_by_the_output(environment: str, count: int) -> None:
+    plan = changed("", "environment", to=environment)(unprotected("secret-mqtt")(own("prod")))
+    reported = [
+        one.policyName for one in shown_to_the_pack(replace(plan, environment=Environment(environment))).diagnostics
+    ]
+    assert reported.count("stack-is-protected-in-production") == count
 
 
 def test_pack_leaves_resources_of_other_programs_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "rules", lambda: (CLOSED,))
     assert analyzed({"acl": [{"open": True}]}, project="shop") == []
-
-
-def test_environment_of_a_stacks_name_is_the_programs() -> None:
-    for name in ("dev", "dev-2", "DEVELOPMENT", "staging.eu", "stage", "stag", "prod", "devices", "x"):
-        assert str(environment_of(name)) == str(settings._environment_of(name))
