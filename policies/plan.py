@@ -172,12 +172,15 @@ def type_of(urn: str) -> str:
 def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, project: str, stack: str) -> Plan:
     """Return the plan with `resources` sorted by URN, without the stack and default providers."""
     found = sorted((one for one in resources if not _own(one)), key=lambda one: one.urn)
+    used = {(f"pulumi:providers:{one.type.partition(':')[0]}", one.provider) for one in found if is_ours(one, project)}
+    # Includes the program's own providers that they use.
+    ours = {one.urn for one in found if is_ours(one, project) or (one.type, one.name) in used}
     return Plan(
         project=project,
         stack=stack,
         environment=_environment(outputs),
-        resources=tuple(one for one in found if is_ours(one, project)),
-        others=tuple(one for one in found if not is_ours(one, project)),
+        resources=tuple(one for one in found if one.urn in ours),
+        others=tuple(one for one in found if one.urn not in ours),
         outputs={name: _manifest(output) if name == "secretops" else output for name, output in outputs.items()},
     )
 

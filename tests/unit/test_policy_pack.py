@@ -30,6 +30,7 @@ from tests.unit.policy_plans import (
     broken,
     changed,
     events,
+    named,
     own,
     shipped,
     unprotected,
@@ -82,7 +83,11 @@ def test_encrypted_value_is_read_as_a_mark_only() -> None:
     assert value not in str(shown_to_the_pack(read))
 
 
-BUCKET, URN = "aws:s3/bucket:Bucket", "urn:pulumi:prod::{project}::{types}::{name}"
+PROVIDER, BUCKET, URN = (
+    "pulumi:providers:kubernetes",
+    "aws:s3/bucket:Bucket",
+    "urn:pulumi:prod::{project}::{types}::{name}",
+)
 
 
 def test_of_another_program_only_what_is_below_our_component_is_judged() -> None:
@@ -98,6 +103,18 @@ def test_of_another_program_only_what_is_below_our_component_is_judged() -> None
     assert "aws-buckets-closed" in broken
     assert {rule for rule, urns in broken.items() if buckets[0].urn in urns} == {"stack-holds-no-value"}
     assert len(plan_from(buckets, {}, project="coreflux-mcp-secrets", stack="prod").resources) == len(buckets)
+
+
+@pytest.mark.parametrize(("type_", "name"), [(PROVIDER, "mine"), (PROVIDER, "shop"), ("pulumi:providers:aws", "mine")])
+def test_programs_own_provider_is_judged_if_our_resources_use_it(type_: str, name: str) -> None:
+    below = "coreflux-mcp-secrets:index:CorefluxSecrets$kubernetes:core/v1:Namespace"
+    namespace = resource(URN.format(project="shop", types=below, name="n"), {}, provider="mine")
+    provider = resource(URN.format(project="shop", types=type_, name=name), {"kubeconfig": "a login"})
+    plan = plan_from([namespace, provider], {}, project="shop", stack="prod")
+    is_used = (type_, name) == (PROVIDER, "mine")
+    assert (provider in plan.resources, provider in plan.others) == (is_used, not is_used)
+    (found,) = named("kubernetes-provider-has-no-login").findings(plan)
+    assert ("kubeconfig" in found.message) == is_used
 
 
 def test_manifest_as_json_is_judged_as_the_manifest_itself() -> None:
