@@ -57,7 +57,8 @@ class AzureSecretStore(SecretStore):
                 secrets={secret.name: secret.name for secret in secrets},
                 pending={secret.name: f"{secret.name}{PENDING}" for secret in secrets},
                 fields={secret.name: secret.fields for secret in secrets},
-                due_days={secret.name: secret.cadence_days for secret in secrets},
+                # A rotation on its due day is no alarm: ticks are hourly, and a failed one is repeated.
+                due_days={secret.name: secret.cadence_days + secret.is_made for secret in secrets},
                 lease=self._names.lease,
             ),
             broker=args.broker.location(certificate_secret=CLIENT_CERT),

@@ -143,12 +143,17 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "LONGEST_PAUSE", 0.01)
 
 
-def test_reader_finds_one_json_object_with_the_date_of_the_next_rotation(place: LiveVault) -> None:
-    value = publish(place, V[1])
+@pytest.mark.parametrize("days", [None, 30, 800])
+def test_reader_finds_one_json_object_that_expires_as_its_certificate_or_when_due(
+    place: LiveVault, days: int | None
+) -> None:
+    value, store = make(), place.open()
+    store.add("it", replace(version(V[1]), expires=NOW + timedelta(days=days) if days else None), value)
+    store.publish("it", V[1], NOW)
     found = place.client.get_secret("it")
     assert json.loads(found.value or "") == dict(value)
     assert found.properties.content_type == "application/json"
-    assert found.properties.expires_on == NOW + timedelta(days=90)
+    assert found.properties.expires_on == NOW + timedelta(days=days or 90)
     assert (found.properties.tags or {})[f"{PREFIX}id"] == V[1]
 
 

@@ -129,7 +129,7 @@ def make_azure_stack(folder: Path, broker: Broker, azure: Azure, azurite: Azurit
         vault=vault.url,
         secrets={secret.name: secret.name for secret in catalog},
         pending={secret.name: f"{secret.name}-pending" for secret in catalog},
-        due_days={secret.name: secret.cadence_days for secret in catalog},
+        due_days={secret.name: secret.cadence_days + secret.is_made for secret in catalog},
         lease=azurite.new_blob(rotator).url,
     )
     vault.access.grant(rotator.oid, SECRETS_OFFICER)

@@ -40,8 +40,8 @@ class AzureStoreLocation(StoreLocation):
     pending: dict[SecretName, KeyVaultName]
     # Secret -> the fields that its readers expect, as keys of a JSON object.
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
-    # Secret -> days from publication until a version expires in the vault, when the next one is due. A certificate may
-    # expire sooner. Versions of other secrets do not expire.
+    # Secret -> days from publication until a version without an expiry of its own expires in the vault. Versions of
+    # other secrets do not expire.
     due_days: dict[SecretName, Days] = Field(default_factory=dict)
     # URL of the blob for the rotator's lease, `https://<account>.blob.core.windows.net/<container>/<blob>`.
     lease: BlobUrl

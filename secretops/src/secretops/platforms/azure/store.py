@@ -217,11 +217,9 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         _log.warning("secret %s: deleted, with disabled versions; the vault retains it: %s", name, why)
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
-        """Return when `version` expires in the vault: when the next version is due, or the certificate expires. Azure
-        warns before."""
+        """Return when `version` expires in the vault: when its certificate expires, else `due_days` after `since`."""
         days = self._location.due_days.get(secret)
-        ends = (version.expires, since + timedelta(days=days) if days else None)
-        return min(filter(None, ends), default=None)
+        return version.expires or (since + timedelta(days=days) if days else None)
 
     def _tidy(self, secret: str, state: TagState, now: datetime) -> None:  # noqa: ARG002
         self._discard_surplus(secret, state)
