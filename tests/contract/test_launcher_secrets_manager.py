@@ -50,13 +50,14 @@ class Counting:
     def __init__(self, client: StrictSecretsManager) -> None:
         self._client = client
         self.requested: list[str] = []
-        self.refuses: dict[str, str] = {}  # Name of a secret, or "" for all -> the code of the error.
+        # Name of a secret, or of a method and a secret, or "" for all -> the code of the error.
+        self.refuses: dict[str, str] = {}
 
     def __getattr__(self, name: str) -> Any:
         def ask(**arguments: Any) -> Any:
             secret = str(arguments.get("SecretId"))
             self.requested.append(f"{name} {secret.rpartition('/')[2]}")
-            if code := self.refuses.get(secret, self.refuses.get("")):
+            if code := self.refuses.get(f"{name} {secret}", self.refuses.get(secret, self.refuses.get(""))):
                 raise ClientError({"Error": {"Code": code, "Message": "from the stand-in"}}, name)
             return getattr(self._client, name)(**arguments)
 
@@ -222,6 +223,21 @@ def test_refused_secret_blocks_no_other_secret(stack: Stack) -> None:
     for one in (source, late):
         after = one.read().agent_key
         assert after and after["api-key"] != first
+
+
+def test_last_value_stays_in_use_while_a_new_version_has_a_label_but_no_value(stack: Stack) -> None:
+    first, second = password(), password()
+    stack.publish("mqtt", username="server-a", password=password())
+    stack.publish("agent-key", api_key=first)
+    source = stack.source("mqtt+agent-key")
+    source.read()
+    stack.publish("agent-key", api_key=second)
+    stack.client.refuses[f"get_secret_value {stack.prefix}/agent-key"] = "ResourceNotFoundException"
+    for expected in (first, second):
+        stack.now += 2 * POLL_SECONDS
+        key = source.read().agent_key
+        assert key and key["api-key"] == expected
+        stack.client.refuses.clear()
 
 
 @pytest.mark.parametrize("text", ["no json SECRET", '["SECRET"]', '{"user": "SECRET"}'])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from secretops.errors import UsageError
+from secretops.errors import StoreError, UsageError
 from secretops.launcher.polling_source import (
     OUTPUT,
     POLL_SECONDS,
@@ -55,4 +55,13 @@ class SecretsManager(PollingSource):
 
     def fetch(self, name: str, revision: str) -> StoredVersion | None:
         found = self._api.value(name, revision)
-        return None if found is None else parse_version(name, revision, found)
+        if found is not None:
+            return parse_version(name, revision, found)
+        if name.rpartition("/")[2] in self._found:
+            raise StoreError(
+                f"secret {name}: the value of version {revision} is not readable yet",
+                rule="a version with the label AWSCURRENT must have a value; AWS may return it later than its label",
+                remedy="nothing to do: the launcher polls again; if this lasts for minutes: secretops doctor",
+                code="current-value-not-readable",
+            )
+        return None
