@@ -181,7 +181,7 @@ def rotation_failed(names: Names) -> dict[str, Any]:
 
 
 def new_version(names: Names) -> dict[str, Any]:
-    """Return the event pattern for a new current version of a secret. It excludes broker-admin, which no task reads.
+    """Return the event pattern for a new current version of a secret.
 
     AWS sends such an event when any label moves (AWS, Secret Label Updated event); the pattern matches only AWSCURRENT.
     """
@@ -189,7 +189,7 @@ def new_version(names: Names) -> dict[str, Any]:
         "source": ["aws.secretsmanager"],
         "detail-type": ["Secret Label Updated"],
         "resources": [_any_secret(names)],
-        "detail": {"labelUpdated": ["AWSCURRENT"], "name": [{"anything-but": [names.secret("broker-admin")]}]},
+        "detail": {"labelUpdated": ["AWSCURRENT"]},
     }
 
 

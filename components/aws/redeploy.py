@@ -54,7 +54,7 @@ class Redeploy(Component):
         rule = aws.cloudwatch.EventRule(
             f"{name}-new-version",
             name=names.plain("new-version"),
-            description="An injected secret of the server's tasks has a new current version",
+            description="A secret of the stack has a new current version",
             event_pattern=pulumi.Output.json_dumps(new_version(names)),
             opts=child,
         )

@@ -22,7 +22,7 @@ def handle(
     event: Mapping[str, Any], _context: object, ecs: Any = None, secrets: Any = None
 ) -> dict[str, list[dict[str, str]]]:
     """Start a deployment unless one began after the newest version and has not failed. Return the messages that SQS
-    must redeliver.
+    must redeliver: none of secrets that no task reads.
 
     SQS redelivers each message until a deployment that began later is complete. If ECS rolls a deployment back, tasks
     have the old values, so another deployment starts. Errors of ECS propagate; SQS then redelivers all messages.
@@ -36,11 +36,19 @@ def handle(
         import boto3
 
         ecs, secrets = boto3.client("ecs"), boto3.client("secretsmanager")
-    if empty := [name for name in os.environ["SECRETS"].split() if not _has_value(secrets, name)]:
+    names = os.environ["SECRETS"].split()
+    bodies = {one["messageId"]: json.loads(one["body"]) for one in event["Records"]}
+    came = {
+        message: datetime.fromisoformat(body["time"])
+        for message, body in bodies.items()
+        if body["detail"]["name"] in names
+    }
+    if not came:
+        return {"batchItemFailures": []}
+    if empty := [name for name in names if not _has_value(secrets, name)]:
         print(json.dumps({"level": "INFO", "message": f"no task starts without a value of {', '.join(empty)}"}))  # noqa: T201 - a log
         return {"batchItemFailures": []}
     cluster, service = os.environ["CLUSTER"], os.environ["SERVICE"]
-    came = {one["messageId"]: datetime.fromisoformat(json.loads(one["body"])["time"]) for one in event["Records"]}
     (found,) = ecs.describe_services(cluster=cluster, services=[service])["services"]
     (primary,) = (one for one in found["deployments"] if one["status"] == "PRIMARY")
     begun, state = primary["createdAt"], primary["rolloutState"]

@@ -138,7 +138,7 @@ def test_three_new_versions_in_a_minute_are_one_deployment(rotated: Prod) -> Non
     service.deployments[0]["createdAt"] = datetime.now(UTC) - timedelta(hours=1)
     labels = [f"{datetime.now(UTC) - timedelta(seconds=ago):%Y-%m-%dT%H:%M:%SZ}" for ago in (60, 40, 10)]
     records = [
-        {"messageId": each, "body": json.dumps({"detail-type": "Secret Label Updated", "time": each})}
+        {"messageId": each, "body": json.dumps({"time": each, "detail": {"name": reported["SECRETS"].split()[0]}})}
         for each in labels
     ]
     begun, again = [service.deployments[0]["id"]], []

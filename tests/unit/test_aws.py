@@ -322,11 +322,14 @@ class Service:
 NOON, AN_HOUR, A_MINUTE = datetime(2026, 11, 25, 12, tzinfo=UTC), timedelta(hours=1), timedelta(minutes=1)
 
 
-def queue_messages(*times: datetime) -> dict[str, Any]:
+def queue_messages(*times: datetime, name: str) -> dict[str, Any]:
     """Return a queue message for each time at which a label moved. EventBridge truncates times to seconds."""
     return {
         "Records": [
-            {"messageId": f"{time:%H:%M:%S}", "body": json.dumps({"time": f"{time:%Y-%m-%dT%H:%M:%SZ}"})}
+            {
+                "messageId": f"{time:%H:%M:%S}",
+                "body": json.dumps({"time": f"{time:%Y-%m-%dT%H:%M:%SZ}", "detail": {"name": name}}),
+            }
             for time in times
         ]
     }
@@ -342,8 +345,8 @@ class Secrets(dict[str, str]):
 VALUES = {"mqtt": "a-version", "http-token": "a-version"}
 
 
-def again(service: Service, *times: datetime, secrets: Mapping[str, str] = VALUES) -> set[str]:
-    answer = redeploy_handler.handle(queue_messages(*times), None, service, Secrets(secrets))
+def again(service: Service, *times: datetime, secrets: Mapping[str, str] = VALUES, name: str = "mqtt") -> set[str]:
+    answer = redeploy_handler.handle(queue_messages(*times, name=name), None, service, Secrets(secrets))
     return {one["itemIdentifier"] for one in answer["batchItemFailures"]}
 
 
@@ -378,6 +381,11 @@ def test_deployment_starts_unless_one_has_begun_since(
     service.primary.update(createdAt=NOON + begun, rolloutState=state)
     assert again(service, NOON) == {"12:00:00"}
     assert len(service.calls) == calls
+
+
+def test_new_version_of_a_secret_that_no_task_reads_starts_no_deployment(service: Service) -> None:
+    assert again(service, NOON, name="agent-admin") == set()
+    assert service.calls == []
 
 
 @pytest.mark.parametrize("http_token", [{}, {"http-token": NO_VALUE}], ids=["never", "empty"])

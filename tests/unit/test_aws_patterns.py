@@ -228,7 +228,6 @@ OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")  #
             ("AWSCURRENT", OWN, True),
             ("user-alice", OWN, False),
             ("AWSCURRENT", arn(ANOTHER_STACKS, suffix="-AbCdEf"), False),
-            ("AWSCURRENT", arn("coreflux-mcp/prod/broker-admin", suffix="-AbCdEf"), False),  # no task receives it
         )
     ],
 )
