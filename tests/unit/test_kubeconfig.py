@@ -155,7 +155,9 @@ def test_files_are_merged_as_kubectl_does_and_the_stacks_context_is_taken(admin:
         connect(None, {"KUBECONFIG": named})
 
 
-def test_an_exec_plugin_of_the_present_api_logs_in(admin: Path, tmp_path: Path) -> None:
+def test_an_exec_plugin_of_the_present_api_logs_in(
+    admin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """lightkube itself does not run the plugin."""
     plugin, content = tmp_path / "plugin.py", json.loads(admin.read_text())
     plugin.write_text(
@@ -166,11 +168,16 @@ def test_an_exec_plugin_of_the_present_api_logs_in(admin: Path, tmp_path: Path) 
         "print(json.dumps({'apiVersion': info['apiVersion'], 'kind': 'ExecCredential', 'status': status}))\n"
     )
     content["users"][0]["user"] = {"exec": {
-        "apiVersion": "client.authentication.k8s.io/v1", "command": sys.executable, "args": [str(plugin), "login"],
+        "apiVersion": "client.authentication.k8s.io/v1", "command": "./python", "args": [str(plugin), "login"],
         "env": [{"name": "HINT", "value": "yes"}], "interactiveMode": "Never",
     }}  # fmt: skip
     admin.write_text(json.dumps(content))
-    user = connect(None, {"KUBECONFIG": str(admin)}).client.config.user
+    (admin.parent / "python").symlink_to(sys.executable)  # as with kubectl, relative to the kubeconfig
+    monkeypatch.chdir(admin.parent)
+    connection = connect(None, {"KUBECONFIG": admin.name})
+    monkeypatch.chdir("/")
+    assert connect(None, {"KUBECONFIG": str(admin)}).by_plugin
+    user = connection.client.config.user
     assert user
     assert user.token == "of-the-plugin"  # nosec B105
 

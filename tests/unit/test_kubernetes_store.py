@@ -14,14 +14,15 @@ from lightkube.resources.coordination_v1 import Lease
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage
 from secretops.errors import ExitCode, StoreError, UnreachableError
-from secretops.platforms.kubernetes.api import PATIENCE_SECONDS
+from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
+from secretops.platforms.kubernetes.connection import Connection
 from secretops.platforms.kubernetes.lease import INSTANCE, Timing
 from secretops.platforms.kubernetes.secrets import MOST_BYTES, PREFIX
 from secretops.platforms.kubernetes.store import KubernetesVersionStore
 from secretops.stores import lease
 from tests.contract.versions import FIELDS, NOW, make, version
 from tests.contract.versions import publish_with as publish
-from tests.unit.memory_cluster import Clock, InMemory, quick, refused
+from tests.unit.memory_cluster import SERVER, Clock, InMemory, quick, refused
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +93,21 @@ def test_refusal_names_its_object_and_is_not_retried(
         place.open(place.location.model_copy(update={"delivered": {}})).add("it", version("v2"), make())
     assert (caught.value.code, caught.value.exit_code) == (code, ExitCode.FAILED)
     assert [calls for calls, _ in place.client.calls].count(verb) == 1
+
+
+def test_login_of_a_plugin_is_renewed_once_after_status_401(place: InMemory) -> None:
+    statuses, opened = iter((401, None, 401, 401)), list[Connection]()
+
+    def connecting(_context: str | None) -> Connection:
+        opened.append(Connection(place.client, SERVER, "user admin", by_plugin=True))  # type: ignore[arg-type]
+        return opened[-1]
+
+    api = Api(place.name, open_connection=connecting)
+    place.client.answer = lambda _verb, _name: next(statuses)
+    assert api.get(Lease, "versions") is None
+    with pytest.raises(StoreError, match=r"\[kubernetes-login-rejected\]"):
+        api.get(Lease, "versions")
+    assert (len(opened), list(statuses)) == (3, [])
 
 
 def test_refusal_names_the_field_and_never_its_value(place: InMemory) -> None:

@@ -105,6 +105,7 @@ class Api:
         self, verb: str, what: str, send: Callable[[Client], Response], patience: float, *, none_for: set[int]
     ) -> Response | None:
         retries = Retries(doubling(FIRST_PAUSE, LONGEST_PAUSE), seconds=patience)
+        renewed = False
         while True:
             requested = None
             try:
@@ -113,6 +114,11 @@ class Api:
                 status = error.response.status_code
                 if status in none_for:
                     return None
+                if status == http.HTTPStatus.UNAUTHORIZED and self.connection.by_plugin and not renewed:
+                    renewed = True
+                    for cached in ("connection", "_http"):
+                        self.__dict__.pop(cached, None)
+                    continue
                 if status not in TRANSIENT:
                     raise self._rejected(verb, what, error.response) from None
                 code, why, after = "service-failing", f"status {status}", error.response.headers.get("Retry-After", "")

@@ -44,6 +44,8 @@ class Connection:
     client: Client
     server: str
     identity: str
+    # Whether an exec plugin made the credential, which may expire while a command runs.
+    by_plugin: bool = False
 
     def login_rejected(self, test: str) -> StoreError:
         """Return the error for status 401. `test`: a command that succeeds once the login works."""
@@ -73,7 +75,7 @@ def connect(context: str | None, environment: Mapping[str, str] = os.environ) ->
             cluster=msgspec.convert(selected.cluster, Cluster),
             user=_run_plugin(user.exec) if user.exec else user,
         )
-        return _open(config, selected.identity)
+        return _open(config, selected.identity, by_plugin=user.exec is not None)
 
 
 def _run_plugin(plugin: UserExec) -> User:
@@ -118,7 +120,7 @@ def _run_plugin(plugin: UserExec) -> User:
     )
 
 
-def _open(config: SingleConfig, identity: str) -> Connection:
+def _open(config: SingleConfig, identity: str, *, by_plugin: bool = False) -> Connection:
     timeout = httpx2.Timeout(ANSWER_SECONDS, connect=ANSWER_SECONDS / 2)
     client = Client(config, timeout=timeout, field_manager="secretops")
-    return Connection(client, config.cluster.server, identity)
+    return Connection(client, config.cluster.server, identity, by_plugin)

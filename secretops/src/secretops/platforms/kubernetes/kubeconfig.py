@@ -87,6 +87,8 @@ def _merged(paths: list[Path]) -> dict[str, Any]:
                     for key in _PATHS:
                         if facts.get(key):
                             facts[key] = str(path.parent / facts[key])
+                    if os.sep in ((login := facts.get("exec") or {}).get("command") or ""):
+                        facts["exec"] = {**login, "command": str(path.parent.absolute() / login["command"])}
                     merged[section].setdefault(entry["name"], facts)
     return merged
 
