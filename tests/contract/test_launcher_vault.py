@@ -139,6 +139,16 @@ def remove(reads: Reads, secret: str) -> None:
     reads.live.root.secrets.kv.v2.delete_metadata_and_all_versions(secret, mount_point=reads.live.mount)
 
 
+def test_path_that_was_removed_and_written_again_is_read(reads: Reads) -> None:
+    reads.publish("mqtt", username="server-a", password=password())
+    source = reads.source("mqtt")
+    source.read()
+    remove(reads, "mqtt")
+    reads.publish("mqtt", username="server-b", password=password())
+    reads.now += 1.2 * POLL_SECONDS
+    assert source.read().mqtt["username"] == "server-b", "its version has the same number, 1"
+
+
 def refuse(reads: Reads, secret: str) -> None:
     kept = without(f"/data/{secret}", without(f"/metadata/{secret}", reads.live.server_policy()))
     reads.live.root.sys.create_or_update_policy(reads.live.role("server"), kept)

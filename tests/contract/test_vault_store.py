@@ -504,6 +504,18 @@ def test_lost_unwrap_answer_is_neither_retried_nor_an_alarm(openbao: OpenBao, tm
     login.close()
 
 
+def test_token_that_a_thief_uses_after_the_lookup_is_an_alarm_each_time(
+    openbao: OpenBao, tmp_path: Path, way: Way
+) -> None:
+    role = AppRole.at(openbao, tmp_path)
+    role.wrap()
+    login = role.login(wrapped=True)
+    way.before(UNWRAP, openbao.client(role.file.read_text()).sys.unwrap)
+    for again in (login, login, role.login(wrapped=True)):
+        with pytest.raises(StoreError, match=r"\[vault-wrapping-token-used\]"):
+            again.token()
+
+
 def test_jwt_is_read_again_for_each_login(openbao: OpenBao, tmp_path: Path) -> None:
     jwt = pytest.importorskip("jwt", reason="PyJWT is not installed: it comes with the extra `azure`")
     key, mount, client = ec.generate_private_key(ec.SECP256R1()), f"jwt-{secrets.token_hex(4)}", openbao.client()

@@ -31,6 +31,8 @@ class DocumentInfo:
     # When it becomes, or became, unreadable, unless it is undeleted.
     deleted: datetime | None
     destroyed: bool
+    # The server's text of its creation time. A path that is deleted and written again has the same numbers.
+    created: str = ""
 
     @property
     def is_readable(self) -> bool:
@@ -173,7 +175,8 @@ class Api:
 
 def _document_info(found: Mapping[str, Any]) -> DocumentInfo:
     deleted = found.get("deletion_time")
-    return DocumentInfo(_time(deleted) if deleted else None, bool(found.get("destroyed")))
+    created = str(found.get("created_time", ""))
+    return DocumentInfo(_time(deleted) if deleted else None, bool(found.get("destroyed")), created)
 
 
 def _time(text: str) -> datetime:

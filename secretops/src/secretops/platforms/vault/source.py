@@ -70,7 +70,7 @@ class VaultSource(PollingSource):
         if not newest.is_readable:
             how = "destroyed" if newest.destroyed else "deleted"
             raise _removed(name, f"the newest version {metadata.current} was {how}, and KV returns no older version")
-        return str(metadata.current)
+        return f"{metadata.current} {newest.created}"
 
     def fetch(self, name: str, revision: str) -> StoredVersion | None:  # noqa: ARG002 - returns the newest version
         found = self._api.read(name)

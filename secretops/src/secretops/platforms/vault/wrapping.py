@@ -75,6 +75,10 @@ class Wrapping:
                 "was used",
                 code="vault-unwrap-unanswered",
             ) from None
+        if answer.status == http.HTTPStatus.BAD_REQUEST:  # another program used the token after the lookup
+            self._sent = ""
+            with contextlib.suppress(OSError):
+                self._record.unlink()
         found = answer.data.get("secret_id")
         if not answer.is_good or not isinstance(found, str):
             raise self._rejected(digest, answer)
