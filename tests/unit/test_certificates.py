@@ -157,6 +157,7 @@ WRONG = [
     ("private-key-mismatch", fields(GOOD, key=private_pem(new_key()))),
     ("ca-malformed", fields(GOOD, ca="no PEM")),
     ("ca-expired", fields(GOOD, ca=ENDED.pem)),
+    ("ca-not-valid", fields(GOOD, ca=ENDED.pem + made(begins=NOW + DAY).pem)),
 ]
 
 

@@ -270,6 +270,8 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
             yield Problem("ca.crt contains no certificate", rule, code="ca-malformed")
         elif all(each.not_valid_after_utc <= now for each in authorities):
             yield Problem("ca.crt contains only expired certificates", rule, code="ca-expired")
+        elif not any(each.not_valid_before_utc <= now < each.not_valid_after_utc for each in authorities):
+            yield Problem("ca.crt contains no certificate that is valid now", rule, code="ca-not-valid")
 
 
 def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Problem]:
