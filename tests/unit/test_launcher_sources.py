@@ -162,13 +162,18 @@ def test_a_renewed_certificate_at_the_same_path_makes_other_settings(clean_envir
     assert source.read().link != before.link
 
 
-def test_the_pem_of_a_document_becomes_a_private_file(clean_environment: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("public", [False, True])
+def test_the_pem_of_a_document_becomes_a_private_file(public: bool, clean_environment: None, tmp_path: Path) -> None:
+    (tmp_path / "broker-ca.crt").write_text("the CA of the broker now")
+    if public:
+        os.environ["MQTT_CA_CERT"] = str(tmp_path / "broker-ca.crt")
     text = json.loads((tmp_path / document(tmp_path, PASSWORD, KEY).removeprefix("json:")).read_text())
     text["client-cert"] = {"ca.crt": "ca", "client.crt": "crt", "client.key": PASSWORD}
     (tmp_path / "it.json").write_text(json.dumps(text))
     settings = open_source(f"json:{tmp_path}/it.json").read()
     assert settings.tls
-    assert settings.tls.key
+    assert settings.tls.key and settings.tls.ca_file
+    assert settings.tls.ca_file.read_text() == ("the CA of the broker now" if public else "ca")
     assert settings.tls.key.read_text() == PASSWORD
     assert settings.tls.key.stat().st_mode & 0o777 == 0o600
     assert settings.tls.key.parent.stat().st_mode & 0o777 == 0o700

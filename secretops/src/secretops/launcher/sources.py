@@ -170,7 +170,7 @@ class DocumentSource(Source):
                 text = values.get(field, "")
                 if variable not in settings.CERTIFICATE_VARIABLES:
                     found[variable] = text
-                elif text:
+                elif text and not (field == "ca.crt" and variable in self._public):  # may be old
                     found[variable] = str(self._write_pem(variable, text))
         # Other values become a `Value`, which registers them for redaction; the key would only be written to a file.
         remember(document.get("client-cert", {}).get("client.key", ""))

@@ -86,27 +86,24 @@ def _of_broker(session: Session) -> Iterator[ExternalCertificate]:
         return
     with suppress(SecretopsError):  # even without secretops' own certificate the broker presents its chain
         broker = session.broker
-    issued = Path(broker.certificate_file).with_name("ca.crt") if broker.certificate_file else None
-    readers = str(issued) if issued and issued.exists() else broker.ca_file
-    for trusted in dict.fromkeys((broker.ca_file, readers)):
-        try:
-            yield from _presented(broker, trusted)
-        except OSError:
-            yield from _last_of(trusted)
+    try:
+        yield from _presented(broker)
+    except OSError:
+        yield from _last_of(broker.ca_file)
 
 
-def _presented(broker: Broker, trusted: str | None) -> Iterator[ExternalCertificate]:
-    """Yield the broker's certificate chain, up to a CA in the file `trusted`. Raises OSError if TLS fails."""
+def _presented(broker: Broker) -> Iterator[ExternalCertificate]:
+    """Yield the broker's certificate chain, up to a CA in `broker.ca_file`. Raises OSError if TLS fails."""
     source, wrong = f"certificate of {broker.host}:{broker.port}", ""
     try:
-        chain = _chain(broker, ssl.create_default_context(cafile=trusted), "get_verified_chain")
+        chain = _chain(broker, ssl.create_default_context(cafile=broker.ca_file), "get_verified_chain")
     except ssl.SSLCertVerificationError as error:
         unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         # only to read the certificate; nothing is sent
         unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
         chain = _chain(broker, unchecked, "get_unverified_chain")
         if error.verify_code not in _TIMES:
-            wrong = f"{error.verify_message.rstrip('.')}, by {trusted or 'the system'}"
+            wrong = f"{error.verify_message.rstrip('.')}, by {broker.ca_file or 'the system'}"
     for at, one in enumerate(chain):
         if at == 0:
             yield _external(one, source, "renew the certificate at the broker", wrong=wrong)
