@@ -106,7 +106,11 @@ COUNTED: dict[str, dict[str, Event]] = {
         "who may take it": iam("UpdateAssumeRolePolicy", roleName=f"{ROLES}tick", policyDocument="{}"),
         "what it may": iam("PutRolePolicy", roleName=f"{ROLES}task", policyName="more"),
         "who may take the operators'": iam("UpdateAssumeRolePolicy", roleName="secrets-operator"),
+        "no boundary": iam("DeleteRolePermissionsBoundary", roleName=f"{ROLES}task"),
         "a key of an operator who is a user": iam("CreateAccessKey", userName="alice"),
+        "what that user may": iam("AttachUserPolicy", userName="alice", policyArn="more"),
+        "what that user may, by a group": iam("AddUserToGroup", userName="alice", groupName="more"),
+        "another boundary of that user": iam("PutUserPermissionsBoundary", userName="alice"),
     },
     "function-change": {"code": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod-tick")},
     "role-use": {
