@@ -80,3 +80,7 @@ def test_disabled_key_differs_from_a_deletion_and_a_denial_names_both() -> None:
     assert "restore-secret" not in remedy("KMSInvalidStateException")
     denied = translate(answered("AccessDeniedException", DENIED), "secretsmanager:DescribeSecret", "it", "eu-central-1")
     assert ROLE in denied.what and "secretsmanager:GetSecretValue" in denied.what
+    key_denied = translate(
+        answered("AccessDeniedException", "Access to KMS is not allowed"), "secretsmanager:GetSecretValue", "it", "here"
+    )
+    assert "kms:Decrypt" in (key_denied.rule or "") and "secretsmanager:" not in str(key_denied)

@@ -47,6 +47,14 @@ _KMS = ErrorTemplate(
     "the stack",
     "aws-key-unusable",
 )
+_KMS_DENIED = ErrorTemplate(
+    DeniedError,
+    "this principal may not use the KMS key of {where}",
+    "a policy of the principal and the key's policy must allow kms:Decrypt, and for writes also kms:GenerateDataKey",
+    "pulumi up grants both rights to the rotator and to declared readers, and restores the policy of a key of the "
+    "stack; for yourself, or for your own key (store.kms_key), request the rights from the owner of the account",
+    "aws-key-access-denied",
+)
 _CREDENTIALS = ErrorTemplate(
     UsageError,
     "no valid AWS credentials ({code})",
@@ -152,6 +160,8 @@ def translate(
     found, where = code(error), f"{kind} {name} in {region}" if name else f"AWS in {region}"
     if isinstance(error, ClientError):
         message = str(error.response.get("Error", {}).get("Message", ""))
+        if found in DENIED and "Access to KMS" in message:
+            return _KMS_DENIED.filled(where=where)
         if found in DENIED:
             return _denied(message, action, where)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
