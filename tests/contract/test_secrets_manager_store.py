@@ -235,6 +235,34 @@ def test_label_is_moved_after_a_brief_conflict_and_a_lasting_one_reported(place:
     assert (labeled(place, "MINE") == token(1)) is (times == 1)
 
 
+def test_label_move_whose_answer_was_lost_is_done(place: Account) -> None:
+    publish(place, token(1))
+
+    def twice(**requested: Any) -> Any:
+        place.client.update_secret_version_stage(**requested)
+        return place.client.update_secret_version_stage(**requested)
+
+    client = SimpleNamespace(update_secret_version_stage=twice, describe_secret=place.client.describe_secret)
+    requested = SecretsManagerApi(REGION, lambda _region: cast(Any, client))
+    for source, target in ((None, NO_VALUE), (NO_VALUE, token(1)), (token(1), None)):
+        assert requested.move(place.name, "MINE", source, target)
+        assert labeled(place, "MINE") == target
+
+
+def test_value_that_was_just_added_is_not_requested_again(place: Account) -> None:
+    client = SimpleNamespace(
+        **{
+            name: getattr(place.client, name)
+            for name in ("describe_secret", "put_secret_value", "update_secret_version_stage")
+        }
+    )
+    api = SecretsManagerApi(REGION, lambda _region: cast(Any, client))
+    store, value = SecretsManagerVersionStore(place.location, api, table=place.table()), make()
+    with store.lease("a rotation"):
+        store.add("it", version(token(1)), value)
+        assert store.read("it", token(1), purpose="test") == value
+
+
 def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptureFixture) -> None:
     held_up = Timing(duration=1, renew=3600, poll=0.1)
     publish(place, token(1))

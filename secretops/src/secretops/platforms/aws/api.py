@@ -133,7 +133,10 @@ class SecretsManagerApi:
                 except ClientError as error:
                     if errors.code(error) not in errors.CONFLICTS:
                         raise
-                    if version_with(labels_of(self.describe(name)), label) != source:
+                    found = version_with(labels_of(self.describe(name)), label)
+                    if found == target:  # AWS made the move, but its answer was lost
+                        return True
+                    if found != source:
                         return False
                     if not left:
                         raise

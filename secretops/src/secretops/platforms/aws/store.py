@@ -49,7 +49,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             location, api or SecretsManagerApi(location.region), timing or Timing(), log_entries=log_entries
         )
         self._table = table or LeaseTable(location.lease)
-        # Values that were read under the lease. A version's value never changes.
+        # Values that were read or added under the lease. A version's value never changes.
         self._values: dict[tuple[str, str], Value] | None = None
 
     @property
@@ -75,6 +75,8 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
                 remedy=f"create a version with another id: secretops rotate {secret}",
                 code="version-exists",
             )
+        if self._values is not None:
+            self._values[secret, version.id] = value
         self._write(secret, lambda versions: versions.with_pending(version))
 
     def forget(self, secret: str) -> None:
