@@ -13,7 +13,7 @@ from lightkube.resources.coordination_v1 import Lease
 
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage
-from secretops.errors import ExitCode, StoreError, UnreachableError
+from secretops.errors import ExitCode, NotFoundError, StoreError, UnreachableError
 from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.platforms.kubernetes.connection import Connection
 from secretops.platforms.kubernetes.lease import INSTANCE, Timing
@@ -199,6 +199,22 @@ def test_edit_is_adopted_while_the_version_before_is_undelivered(place: InMemory
     place.set(place.DELIVERED, {"it-password": b"typed-by-a-person"})
     adopted = publish(store, "v3", make(password="typed-by-a-person"))
     assert place.delivered() == dict(adopted)
+
+
+def test_lost_value_is_replaced_and_an_edit_of_another_is_not(place: InMemory) -> None:
+    store = place.open()
+    publish(store, "v1")
+    publish(store, "v2")
+    place.set(place.VERSIONS, {"it.v1": None})
+    store.recover("it", NOW)
+    place.set(place.VERSIONS, {"it.v2": None})
+    with pytest.raises(NotFoundError, match=r"v2 \[value-not-found\]"):
+        store.recover("it", NOW)
+    new = publish(store, "v3")
+    assert place.delivered() == dict(new)
+    place.edit(new["password"], "typed-by-a-person")
+    with pytest.raises(StoreError, match=r"\[value-edited\]"):
+        publish(store, "v4")
 
 
 def test_unreadable_data_is_an_error_and_stays(place: InMemory) -> None:

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
-from secretops.errors import StoreError
+from secretops.errors import NotFoundError, StoreError
 from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.platforms.kubernetes.kubeconfig import in_a_pod
 from secretops.platforms.kubernetes.lease import LeaseObject, Timing
@@ -175,7 +175,13 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         return Content({**found, _version_key(secret): version.id.encode()})
 
     def _known(self, secret: str, state: SecretState, chosen: Version | None = None) -> list[Content]:
-        return [self._content(secret, state, version) for version in deliverable(state.versions, chosen)]
+        found = []
+        for version in deliverable(state.versions, chosen):
+            try:
+                found.append(self._content(secret, state, version))
+            except NotFoundError:
+                found.append(Content({_version_key(secret): version.id.encode()}))
+        return found
 
     def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:
         content, known = self._content(secret, state, chosen), self._known(secret, state, chosen)
@@ -219,6 +225,8 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
 
     def _edited(self, secret: str, found: SecretData, known: list[Content]) -> StoreError | None:
         name, namespace = self._location.delivered[secret].name, self._location.namespace
+        if Content({_version_key(secret): found.data.get(_version_key(secret), b"")}) in known:
+            return None  # the store lost the delivered version's value: there is nothing to compare
         for key in sorted({key for content in known for key in content}):
             data = found.data.get(key)
             if data is not None and all(data != content.get(key) for content in known):
