@@ -32,7 +32,7 @@ from secretops.platforms.azure.errors import ForbiddenError
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.store import KeyVaultVersionStore
 from secretops.platforms.azure.tags import PREFIX
-from secretops.stores import lease
+from secretops.stores import lease, store_errors
 from secretops.stores.lease import LeaseLostError, Timing
 from tests.contract.places import InVault
 from tests.contract.versions import FIELDS, NOW, make, publish, version
@@ -350,6 +350,16 @@ def test_edited_value_with_our_tags_is_no_rollback(place: LiveVault) -> None:
     with pytest.raises(StoreError, match=r"\[value-edited\]"):
         place.open().recover("it", NOW)
     assert place.delivered()["password"] == "typed-by-a-person"
+
+
+def test_current_version_disabled_by_hand_is_replaced_by_a_publish(place: LiveVault) -> None:
+    publish(place, V[1])
+    place.clear()
+    with pytest.raises(store_errors.RemovedError, match="--enabled true"):
+        place.open().recover("it", NOW)
+    assert place.delivered()["password"] is None
+    new = publish(place, V[2])
+    assert place.delivered() == dict(new)
 
 
 def test_forget_reports_what_remains_without_purging(place: LiveVault, caplog: pytest.LogCaptureFixture) -> None:

@@ -33,6 +33,7 @@ from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Answer, Connection, Server
 from secretops.platforms.vault.store import VaultVersionStore
 from secretops.platforms.vault.version_metadata import MAX_TEXT_BYTES
+from secretops.stores import store_errors
 from secretops.stores.lease import LeaseLostError, Timing
 from tests.contract.vault_place import InMount
 from tests.contract.versions import NOW, make, publish, stages, version
@@ -305,7 +306,7 @@ def test_lease_deleted_by_hand_can_be_acquired_again(place: InMount) -> None:
 def test_current_version_deleted_by_hand_stays_deleted(place: InMount) -> None:
     value = publish(place, V[1])
     place.clear()
-    with pytest.raises(StoreError, match=f"bao kv undelete -mount={place.mount} -versions=1 it"):
+    with pytest.raises(store_errors.RemovedError, match=f"bao kv undelete -mount={place.mount} -versions=1 it"):
         place.open().recover("it", NOW)
     assert place.delivered()["password"] is None
     assert place.open().delivery_drift("it")

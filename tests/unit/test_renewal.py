@@ -1,6 +1,7 @@
 """The order of the steps of a certificate's renewal, on the real store. Issuer and broker are stand-ins that can
 refuse."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from secretops.engine.renewal import Renewal
 from secretops.engine.state import Version, Versions
 from secretops.errors import RefusedError, StoreError, UnreachableError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.operations import rotators
 from secretops.platforms.dotenv.store import DotenvVersionStore
 from secretops.platforms.vault.location import VaultIssuer
 from secretops.values import Value
@@ -122,6 +124,23 @@ def test_pending_certificate_is_discarded_when_its_settings_changed(stack: Stack
     assert signer.requests == 2, "the same settings make no other one"
     signer.refuses = set()
     assert renewal(signer, seconds=3600).advance().id == signer.attempts[-2][0] == signer.attempts[-1][0]
+
+
+@pytest.mark.parametrize("act", [Stack.tick, lambda stack: stack.rotate("client-cert")])
+def test_certificate_without_a_declared_field_is_replaced(
+    stack: Stack, signer: Signer, monkeypatch: pytest.MonkeyPatch, act: Callable[[Stack], object]
+) -> None:
+    monkeypatch.setattr(rotators, "open_issuer", lambda *_: signer)
+    monkeypatch.setattr(rotators, "prove", lambda *_: None)
+    monkeypatch.setattr(rotators, "authority_of", lambda _: "the broker's CA")
+    issuer = VaultIssuer(mount="pki", role="client", common_name=NAME, seconds=86400)
+    for fields in (("client.crt", "client.key"), ("ca.crt", "client.crt", "client.key")):
+        update = {"issuer": issuer, "fields": fields}
+        secret = stack.manifest.secret("client-cert").model_copy(update=update)
+        stack.manifest = stack.manifest.model_copy(update={"secrets": (secret,)})
+        act(stack)
+    stack.tick()
+    assert signer.requests == 2 and (stack.root / "certs" / "ca.crt").read_text() == "the broker's CA"
 
 
 def test_lost_lease_requests_no_signature(stack: Stack, signer: Signer) -> None:

@@ -20,6 +20,7 @@ from secretops.engine.state import Replica, Stage, Versions
 from secretops.errors import (
     ExitCode,
     LeaseHeldError,
+    NotFoundError,
     RefusedError,
     SecretopsError,
     StoreError,
@@ -37,6 +38,7 @@ from secretops.operations.status import LOGIN_FAILED, Status, status
 from secretops.operations.tick import Outcome, exit_code
 from secretops.platforms.dotenv.delivery import Content, Delivery
 from secretops.platforms.dotenv.store import DotenvVersionStore
+from secretops.stores.store_errors import RemovedError
 from secretops.targets.reports import ReportsError
 from secretops.values import Value
 from tests.real.accidents import LOSSES, NOBODY, SPOILS, each_broken, in_child
@@ -499,6 +501,25 @@ def test_now_ends_each_user_whose_password_the_store_lost(
         broker.verify(stack.delivered())
     lose(folder)
     assert open_incident(stack.session(), "mqtt", since=None, to=folder).retired_users == ("boss",)
+
+
+def test_only_a_command_replaces_a_version_that_somebody_removed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed = RemovedError("removed", code="test")
+    monkeypatch.setattr(DotenvVersionStore, "recover", lambda *_: fail(removed))
+    assert of(stack.tick(), "mqtt").error is removed
+    stack.rotate()
+    stack.skip_grace()
+    stack.rotate()
+
+
+def test_remedy_of_a_lost_value_replaces_it(stack: Stack) -> None:
+    for now in (stack.rotate, functools.partial(stack.put, "mqtt", FIRST_ADMIN)):
+        before = current(stack)
+        (stack.root / "versions" / "mqtt" / f"{before}.json").unlink()
+        with pytest.raises(NotFoundError, match="secretops rotate mqtt --now, or secretops put mqtt --now"):
+            stack.rotate()
+        now(force=True)
+        assert current(stack) != before and of(stack.tick(), "mqtt").error is None
 
 
 def test_tick_keeps_the_values_when_the_record_of_them_is_gone(stack: Stack) -> None:

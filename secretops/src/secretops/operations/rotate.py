@@ -41,7 +41,7 @@ def rotate(
         )
         raise UsageError(what, rule=rule, remedy=f"secretops put {name}", code="secret-not-made")
     with exclusive(session, secret, f"rotate {name}", notify, force=force):
-        recover(session, secret, replaced=force)
+        recover(session, secret, replaced=True, force=force)
         if not secret.kind.alternates:  # both versions stay valid
             return advance(session, secret, force=force)
         made = rotation(session, secret, waits=True)

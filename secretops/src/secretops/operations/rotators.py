@@ -19,6 +19,7 @@ from secretops.manifest import AGENT_ADMIN, Manifest, OwnedAgent, PrivateCaIssue
 from secretops.operations.broker_access import BrokerAdmin, hint
 from secretops.operations.certificate import authority_of, prove, relied_on, signing
 from secretops.operations.session import Session
+from secretops.stores.store_errors import MissingFieldError, RemovedError
 from secretops.targets import open_agent, open_target
 from secretops.values import Value
 
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 
 
 def rotator(session: Session, secret: Secret, versions: Versions | None = None) -> Rotator:
-    """Return the rotator of `secret`. `versions`: the store's versions, if the caller has already read them under the
-    lease.
+    """Return the rotator of `secret`. `versions`: the store's versions, if the caller has read them under the lease.
 
     Raises UsageError, WaitingError.
     """
@@ -80,22 +80,30 @@ def kept_user(secret: Secret, retired: Version) -> str:
     return f"kept your user {retired.user}" if theirs else ""
 
 
-def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None:
-    """Finish an interrupted rotation of `secret`. If the broker refuses a password that no reader has yet, set the
-    password again.
+def recover(session: Session, secret: Secret, *, replaced: bool = False, force: bool = False) -> bool:
+    """Finish an interrupted rotation of `secret`. If the broker refuses a password that no reader has yet, set it
+    again. Return whether the current value lacks a field.
 
-    `replaced`: the caller replaces the current version, so do not fail if its value is missing. Raises StoreError,
+    `replaced`: the caller replaces the current version, which may be removed; with `force`, lost. Raises StoreError,
     NotFoundError, and the steps' errors.
     """
     try:
         session.store.recover(secret.name, session.clock())
-    except NotFoundError:
+    except MissingFieldError:
+        if not (replaced or secret.is_made):
+            raise
+        return True
+    except RemovedError:
         if not replaced:
+            raise
+    except NotFoundError:
+        if not force:
             raise
     except StoreError:
         if not secret.kind.alternates or not rotation(session, secret).reapply_current():
             raise
         session.store.recover(secret.name, session.clock())
+    return False
 
 
 def rotation(
@@ -160,7 +168,7 @@ def open_issuer(
 
 @dataclass(frozen=True)
 class PrivateCa:
-    """The stack's own CA as an issuer. It signs with the current CA, which the broker trusts."""
+    """The stack's own CA as an issuer. It signs with the current CA."""
 
     _issuer: PrivateCaIssuer
     _store: ports.VersionStore

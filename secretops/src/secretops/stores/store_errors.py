@@ -8,6 +8,14 @@ from typing import NamedTuple
 from secretops.errors import NotFoundError, SecretopsError, StoreError, UnreachableError
 
 
+# Somebody removed the current version.
+class RemovedError(StoreError): ...
+
+
+# The current value is older than the declaration of one of its fields.
+class MissingFieldError(StoreError): ...
+
+
 class ErrorTemplate(NamedTuple):
     """An error with placeholders, such as {where}, {host}, {action} and {code}."""
 
@@ -68,8 +76,8 @@ def edited(secret: str, what: str, undo: str) -> StoreError:
     )
 
 
-def lacking(secret: str, fields: Iterable[str]) -> StoreError:
-    return StoreError(
+def lacking(secret: str, fields: Iterable[str]) -> MissingFieldError:
+    return MissingFieldError(
         f"{secret}: the current value has no {', '.join(fields)}",
         rule="the value must have every field that the stack declares; this value is older than the declaration",
         remedy=f"supply a value with all fields: secretops put {secret}",
@@ -82,6 +90,6 @@ def no_value(secret: str, version: str) -> NotFoundError:
         f"{secret}: the store has no value of version {version}",
         rule="each version must have a value in the store",
         remedy="to see the secret's versions: secretops status; if the current version has no value: secretops rotate "
-        f"{secret}, or secretops put {secret}",
+        f"{secret} --now, or secretops put {secret} --now",
         code="value-not-found",
     )

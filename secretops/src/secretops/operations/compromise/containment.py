@@ -107,7 +107,7 @@ class _Containment:
 
     def _freeze(self) -> str:
         secret, store, incident = self._secret, self._session.store, self.incident
-        recover(self._session, secret, replaced=True)
+        recover(self._session, secret, replaced=True, force=True)
         self._manual += [f"check the following file, then remove the file: {line}" for line in self._set_aside]
         if incident.servers is None and Step.REPLACE not in incident.done:
             reported = replicas(self._session, secret)

@@ -274,7 +274,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         if not any(copy.stored.id == found.id for copy in state.copies(current.id)):
             return None
         enable = self._enable(found)
-        return StoreError(
+        return store_errors.RemovedError(
             f"secret {found.secret}: the current version {found.id} is disabled, so readers get nothing",
             rule="the current version must be enabled; secretops does not enable what a person disabled",
             remedy=f"for a new version: secretops rotate {secret}, or secretops put {secret}; to enable this version: "

@@ -176,7 +176,7 @@ class VaultVersionStore(VendorVersionStore[State]):
                 "deleted",
                 f"; to restore this version: bao kv undelete -mount={mount} -versions={number} {path}",
             )
-        return StoreError(
+        return store_errors.RemovedError(
             f"{mount}/{path}: the current version {number} was {done}, so readers get nothing",
             rule="a current version must exist; secretops does not restore what somebody removed",
             remedy=f"for a new version: secretops rotate {secret}, or secretops put {secret}{undelete}",
