@@ -1,5 +1,6 @@
 """When the launcher accepts, refuses and retries a new version. No process starts."""
 
+import contextlib
 import dataclasses
 import logging
 import sys
@@ -9,13 +10,23 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
-from secretops.errors import SecretopsError, UnreachableError, UsageError
+from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.launcher import source_watcher, watch
+from secretops.launcher.http_options import BearerTokens, parse_http_options
 from secretops.launcher.settings import ServerSettings
-from secretops.launcher.source_watcher import FIRST_RETRY, LAST_RETRY, SETTLE_TRIES, SourceWatcher, read_stable
+from secretops.launcher.source_watcher import (
+    FIRST_RETRY,
+    LAST_RETRY,
+    SETTLE_TRIES,
+    FirstValues,
+    SourceWatcher,
+    StoppedError,
+    read_stable,
+)
 from secretops.launcher.sources import Source, open_source
 from secretops.launcher.state import STALE_SECONDS, LauncherState
 from secretops.launcher.watch import wakeups
@@ -116,6 +127,23 @@ def test_follower_keeps_the_connection_when_only_the_agent_key_changes(following
     assert (following.swaps, following.stays) == ([], ["v-2"])
     assert following.server.args.do_agent_api_key == "another-key"
     assert following.state.counts["swaps"] == 0
+
+
+@pytest.mark.parametrize("kind", [UnreachableError, StoppedError])
+def test_follower_uses_key_and_token_of_the_source_while_the_broker_refuses_the_login(
+    following: Following, kind: type[SecretopsError]
+) -> None:
+    used = list[str]()
+    following.follower._notify = lambda settings: used.append(settings.mqtt["password"])
+    following.outcome = kind("no answer", rule="r", remedy="m", code="test")
+    following.offers("v-2", agent_key=Value({"api-key": "another-key"}))
+    following.follower._poll()
+    assert following.server.args.do_agent_api_key == "another-key"
+    following.source.version, following.source.settings = "v-1", following.first
+    for _ in range(2):
+        following.follower._poll()
+    assert following.server.args.do_agent_api_key is None
+    assert used == ["another-password", "first-password"]
 
 
 def test_follower_leaves_a_connection_that_a_tool_chose(following: Following, caplog: pytest.LogCaptureFixture) -> None:
@@ -270,6 +298,24 @@ def test_a_source_that_is_not_polled_for_long_is_not_followed(monkeypatch: pytes
     later = time.monotonic() + STALE_SECONDS
     monkeypatch.setattr("secretops.launcher.state.time.monotonic", lambda: later)
     assert not state.is_followed()
+
+
+@pytest.mark.parametrize("error", [StoreError("disk full", code="test"), LookupError("a library's own")])
+def test_first_values_are_read_again_after_a_failed_read(
+    following: Following, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = parse_http_options("http", "127.0.0.1:0", ())
+    assert options
+    following.state.waiting_for = ("mqtt",)
+    source = cast(Any, following.source)
+    values = FirstValues(source, options, BearerTokens(), following.state, threading.Event())
+    source.read = Mock(side_effect=error)
+    for _ in range(2):
+        with contextlib.suppress(LookupError):
+            assert not values._poll()
+    source.read = lambda: following.first
+    assert values._poll()
+    assert caplog.text.count("disk full") == isinstance(error, StoreError)
 
 
 class Written(OneSource):

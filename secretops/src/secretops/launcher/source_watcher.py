@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from secretops.errors import RefusedError, SecretopsError, UnreachableError
+from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError
 from secretops.launcher.client import BrokerClient
 from secretops.launcher.connection import BrokerConnection, no_answer, refusal, set_report, tls_context
 from secretops.launcher.http_options import BearerTokens, HttpOptions
@@ -77,7 +77,7 @@ class FirstValues:
     ) -> None:
         self._source, self._options, self._tokens, self._state = source, options, tokens, state
         self._stopping = stopping
-        self._fingerprint = ""
+        self._fingerprint, self._error = "", ""
 
     def check(self) -> None:
         """Raise UsageError for a mistake in the settings, or if a token is required and the source cannot supply it
@@ -95,11 +95,18 @@ class FirstValues:
     def _poll(self) -> bool:
         fingerprint = self._source.fingerprint()
         if fingerprint != self._fingerprint:
-            self._fingerprint = fingerprint
+            self._fingerprint = ""  # after an exception, the next poll reads again
             try:
                 self._read()
             except SecretopsError as error:
-                log.error("%s", error)  # noqa: TRY400 - a mistake of the operator
+                if self._error != str(error):
+                    log.error("%s", error)  # noqa: TRY400 - a mistake of the operator
+                self._error = str(error)
+                if not isinstance(error, UsageError):
+                    return False
+            else:
+                self._error = ""
+            self._fingerprint = fingerprint
         return not self._state.waiting_for
 
     def _read(self) -> None:
@@ -226,6 +233,8 @@ class SourceWatcher:
         self._source, self._server, self._connection, self._state = source, server, connection, state
         self._notify = notify
         self._settings, self._fingerprint = in_use
+        # the last settings of tools and tokens: those of a version that was rejected, or of the one in use
+        self._applied = self._settings
         self._rejected: _Rejected | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="source-watcher", daemon=True)
@@ -247,6 +256,8 @@ class SourceWatcher:
         known = self._rejected if self._rejected and self._rejected.fingerprint == fingerprint else None
         if fingerprint == self._fingerprint:
             self._rejected = None
+            if self._applied is not self._settings:
+                self._apply(self._settings)
         elif known is None or time.monotonic() >= known.again:
             self._try(fingerprint, known.settings if known else None)
         return False
@@ -265,7 +276,7 @@ class SourceWatcher:
 
     def _use(self, settings: ServerSettings, fingerprint: str) -> None:
         before = self._settings
-        self._notify(settings)
+        self._apply(settings)
         seconds = None
         if settings.link == before.link:
             self._connection.update(settings)
@@ -274,7 +285,6 @@ class SourceWatcher:
             log.info("The new version is not in use: an MCP client has chosen the connection by a tool.")
         else:
             seconds = Swap(self._connection, settings, lambda: self._is_obsolete(fingerprint)).run()
-        set_tool_settings(settings, self._server)
         self._state.use(settings.versions, settings.tls.expires_at() if settings.tls else None)
         for secret, version in self._state.versions_in_use().items():
             if before.versions.get(secret) != version:
@@ -282,6 +292,11 @@ class SourceWatcher:
         if seconds is not None:
             self._state.count("swaps")
             log.info("Swapped the MQTT client in %.0f ms.", seconds * 1000)
+
+    def _apply(self, settings: ServerSettings) -> None:
+        self._notify(settings)
+        set_tool_settings(settings, self._server)
+        self._applied = settings
 
     def _is_obsolete(self, fingerprint: str) -> bool:
         return self._stopping.is_set() or self._source.fingerprint() != fingerprint
