@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -14,7 +15,9 @@ from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
 from secretops.platforms.vault import version_metadata
 from secretops.platforms.vault.api import VERSION, Api, Document, DocumentInfo, Metadata
+from secretops.platforms.vault.store import LeaseDocument
 from secretops.platforms.vault.version_metadata import JOURNAL_KEY, MAX_TEXT_BYTES, State, VersionRecord
+from secretops.stores.lease import StoredLease
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -135,3 +138,9 @@ def test_the_journals_entry_is_cut_to_a_note_and_found_again() -> None:
     found = version_metadata.last_entry("it", Metadata(0, {}, {JOURNAL_KEY: text}))
     assert found and found.outcome and entry.outcome and entry.outcome.startswith(found.outcome)
     assert version_metadata.last_entry("it", Metadata(0, {}, {JOURNAL_KEY: "torn {"})) is None
+
+
+def test_deleted_lease_is_free_also_while_our_clock_is_behind() -> None:
+    known = Metadata(3, {3: DocumentInfo(datetime.now(UTC) + timedelta(minutes=1), destroyed=False)}, {})
+    api = SimpleNamespace(read=lambda *_, **__: None, metadata=lambda _: known)
+    assert LeaseDocument(cast(Api, api), "lease").read() == StoredLease(None, 3)

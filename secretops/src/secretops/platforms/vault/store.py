@@ -215,7 +215,10 @@ class LeaseDocument(LeaseStore):
         if found is None:  # the document was deleted by hand, or never written (number 0)
             known = self._api.metadata(self._path) or EMPTY
             newest = known.documents.get(known.current)
-            return self.read(patient=patient) if newest and newest.is_readable else StoredLease(None, known.current)
+            if newest and newest.is_readable:  # written since the first read; or our clock is behind the server's
+                found = self._api.read(self._path, patient=patient)
+        if found is None:
+            return StoredLease(None, known.current)
         texts = {key: text for key in (HOLDER, SINCE, TOKEN, RENEWED) if isinstance(text := found.data.get(key), str)}
         if not texts.get(HOLDER):
             return StoredLease(None, found.number)
