@@ -99,6 +99,9 @@ def _rights_on_secrets(names: Names, secrets: Sequence[Secret], *, purges: bool 
                 f"{mount}/metadata/{path}", (*METADATA_CAPABILITIES, *gone), "read and write facts about versions"
             )
         yield Right(f"{mount}/destroy/{secret.name}", ("update",), "destroy older versions")
+        if purges:
+            yield Right(f"{mount}/delete/{secret.name}", ("update",), "undo a change by hand (bao kv delete)")
+            yield Right(f"{mount}/undelete/{secret.name}", ("update",), "restore a version (bao kv undelete)")
         if isinstance(secret.issuer, VaultIssuer):
             path = f"{secret.issuer.mount}/sign/{secret.issuer.role}"
             yield Right(path, ("update",), f"{secret.name}: request a signature by Vault's CA")
