@@ -108,7 +108,10 @@ class Vault(Platform):
             before += f" (FILE has the text of the Swarm's secret {server.login}), then "
         elif store.approle and store.approle.wrapped:
             options[SERVER] = "-wrap-ttl=1h -field=wrapping_token"
-        made = [f"{write} -f {how} {role}-{who}/secret-id > {shlex.quote(files[who])}" for who, how in options.items()]
+        made = []
+        for who, how in options.items():  # a redirection to the file would empty it also if the command fails
+            new, file = shlex.quote(f"{files[who]}.new"), shlex.quote(files[who])
+            made.append(f"{write} -f {how} {role}-{who}/secret-id > {new} && mv {new} {file}")
         return f"{before}(umask 077; {'; '.join(made)}), then secretops tick"
 
     def last_steps(self, settings: Settings) -> Iterator[str]:

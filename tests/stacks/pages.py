@@ -100,6 +100,7 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
             "openssl rand -hex 32 | secretops put http-token",
             "umask 077\nROLE=auth/coreflux-mcp-prod-vault-swarm",
             "bao write -field=secret_id_accessor",
+            "FILE=.coreflux-mcp-rotator/login/rotator",
             "bao write -f -field=secret_id $ROLE-rotator",
             "rm ~/secret-id",
         ),

@@ -1,6 +1,8 @@
 """The policies, logins and CA that the program registers in Vault. tests/stacks uses them."""
 
 import json
+import re
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -77,9 +79,12 @@ def test_the_rotator_keeps_each_secret_by_its_paths_and_holds_the_lease(deployed
 def test_an_operator_may_what_the_rotator_may_and_purge(deployed: Deployed) -> None:
     rotator, operator = of(deployed, "rotator"), of(deployed, "operator")
     assert [path for path, may in rotator.items() if not set(may) <= set(operator[path])] == []
+    mount = f"coreflux-mcp-{manifest_of(deployed).stack}"
     for secret in manifest_of(deployed).secrets:
         for path in (secret.name, f"pending/{secret.name}"):
-            assert "delete" in operator[f"coreflux-mcp-{manifest_of(deployed).stack}/metadata/{path}"]
+            assert "delete" in operator[f"{mount}/metadata/{path}"]
+        for kind in ("delete", "undelete"):  # bao kv delete -versions, bao kv undelete
+            assert operator[f"{mount}/{kind}/{secret.name}"] == ["update"]
 
 
 def test_only_the_doctors_policy_reads_those_of_other_stacks(deployed: Deployed) -> None:
@@ -156,6 +161,16 @@ def test_on_this_machine_a_role_id_is_known_and_a_secret_id_is_nowhere() -> None
     assert found["server"]["secretIdTtl"] == 90 * 86400
     folder = on_this_machine().resources["login"].inputs
     assert (folder["root"], folder["files"], folder["lines"]) == (str(LOGIN), {}, {})
+
+
+def test_failed_renewal_keeps_the_secret_id(tmp_path: Path) -> None:
+    files = {who: tmp_path / who for who in ("server", "rotator")}
+    own = ", ".join(f"{who}_file: {file}" for who, file in files.items())
+    commands = for_this_machine(f", approle: {{{own}}}").exports["next"]
+    (script,) = re.findall(r"\(umask 077; .*?\)", commands)
+    for write in ("echo new", "false"):
+        subprocess.run(["sh", "-c", f"vault() {{ {write}; }}; {script}"], check=False)
+        assert {file.read_text() for file in files.values()} == {"new\n"}
 
 
 def test_only_the_server_unwraps_its_secret_id() -> None:

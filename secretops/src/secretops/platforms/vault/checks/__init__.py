@@ -212,7 +212,8 @@ def secret_ids(server: VaultServer) -> Result:
         elif last and last - datetime.now(UTC) < SECRET_IDS_LEFT:
             wrong[role.path] = f"the last secret id of {role.entry} expires {last:%Y-%m-%d %H:%M} UTC"
         healthy.append(f"{role.entry}: {len(ends)}, until {f'{last:%Y-%m-%d}' if last else 'revoked'}")
-    commands = "; ".join(f"bao write -f -field=secret_id {path}/secret-id > FILE" for path in wrong)
+    new = "bao write -f -field=secret_id {}/secret-id > FILE.new && mv FILE.new FILE"
+    commands = "; ".join(new.format(path) for path in wrong)
     return judge(
         wrong.values(),
         f"a program that logs in by AppRole must have a secret id that is valid for {SECRET_IDS_LEFT.days} days or "
