@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from secretops.errors import StoreError, UsageError
+from secretops.errors import ExitCode, StoreError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind
 from secretops.operations.audit import Row
 from secretops.operations.compromise import advice, files_of, open_incident, recorder
 from secretops.operations.compromise.incident import ExposedVersion, Incident, Step, find_unfinished, page, save
 from secretops.platforms.vault.location import VaultIssuer
+from secretops.values import new_password
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_cli import run
@@ -81,6 +82,16 @@ def test_failed_compromise_prints_its_steps_and_how_to_continue(stack: Stack, tm
     done = run(stack, "compromise", "mqtt", "--yes", "--to", str(tmp_path))
     assert f"secretops compromise mqtt --to {tmp_path} ".encode() in done.stderr
     assert Step.FREEZE.encode() in done.stdout
+
+
+def test_compromised_value_itself_is_refused_as_the_new_value_before_a_change(stack: Stack, tmp_path: Path) -> None:
+    stack.put("agent-key", {"api-key": (leaked := new_password())})
+    before = stack.session().store.versions("agent-key")
+    done = run(stack, "compromise", "agent-key", "--yes", "--to", str(tmp_path), supplied=leaked.encode())
+    assert (done.returncode, b"[value-not-new]" in done.stderr) == (ExitCode.USAGE, True)
+    assert stack.session().store.versions("agent-key") == before
+    done = run(stack, "compromise", "agent-key", "--yes", "--to", str(tmp_path), supplied=new_password().encode())
+    assert done.returncode == ExitCode.ATTENTION, done.stderr
 
 
 def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_path: Path) -> None:

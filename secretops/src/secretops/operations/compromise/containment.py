@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from secretops.engine.decisions import outdated_replicas
 from secretops.engine.state import Version, Versions
-from secretops.errors import NotFoundError, RefusedError, SecretopsError, UnreachableError, WaitingError
+from secretops.errors import NotFoundError, RefusedError, SecretopsError, UnreachableError, UsageError, WaitingError
 from secretops.formats import counted
 from secretops.manifest import BrokerKind, Reader, Secret, SecretKind
 from secretops.operations.broker_access import BrokerAdmin, replicas
@@ -27,7 +27,7 @@ from secretops.operations.rotators import advance, recover, rotator
 from secretops.operations.session import Session, exclusive
 from secretops.targets import open_target
 from secretops.targets.connection import Connection, logs_in
-from secretops.values import Value
+from secretops.values import PUBLIC_FIELDS, Value
 
 # Seconds in which a broker must end the sessions of a user with a new password.
 DROPPED_WITHIN = 5.0
@@ -112,12 +112,12 @@ class _Containment:
         if incident.servers is None and Step.REPLACE not in incident.done:
             reported = replicas(self._session, secret)
             incident = incident.model_copy(update={"servers": None if reported is None else len(reported)})
-        if advice.is_testable(secret):
+        if advice.is_testable(secret) or self._supplied:
             exposed = (one.id for one in incident.exposed if one.id in incident.known)
             stored = (one.id for one in self._versions.living if self._is_known(one))
             for version in dict.fromkeys((*exposed, *stored)):
                 with suppress(NotFoundError):
-                    self._old[version] = store.read(secret.name, version, purpose="test whether it is refused")
+                    self._old[version] = store.read(secret.name, version, purpose="check that it is replaced")
             with_serials = tuple(self._with_serial(one) for one in incident.exposed)
             incident = incident.model_copy(update={"exposed": with_serials})
         self.incident = incident
@@ -133,7 +133,16 @@ class _Containment:
                 return one.model_copy(update={"serial": f"{serial:x}"})
         return one
 
+    def _refuse_exposed(self, new: Value) -> None:
+        fields = {*self._secret.fields} - PUBLIC_FIELDS
+        if any(all(old.get(each, "").strip() == new[each].strip() for each in fields) for old in self._old.values()):
+            what, rule = f"{self._secret.name}: the supplied value is compromised", "the new value must be another one"
+            remedy = "create a new value where the old one was issued; then run the command again, and supply that"
+            raise UsageError(what, rule=rule, remedy=remedy, code="value-not-new")
+
     def _replace(self) -> str:
+        if self._supplied:
+            self._refuse_exposed(self._supplied)
         self._manual += advice.manual_steps(self._secret, self.incident)
         self._manual += advice.newer_versions(self._secret, self.incident, self._versions)
         results, pending = list[str](), self._versions.pending
