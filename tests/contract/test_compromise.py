@@ -187,6 +187,7 @@ def test_compromise_waits_for_each_server_and_names_one_that_stays_behind(dev: D
                 assert session.publishes(report_topic(user, f"server-{number}"), text, retain=True)
 
     def passes(seconds: float) -> None:
+        assert [one.error for one in stack.tick() if one.error] == []
         report(1 if stops else 2)
         stack.clock.skip(seconds * 5 if stops else 0)
 

@@ -1,18 +1,20 @@
 """The files of an incident: their content and escaping, and which incident is resumed."""
 
 import stat
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from secretops.errors import ExitCode, StoreError, UsageError
+from secretops.errors import ExitCode, LeaseHeldError, StoreError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind
 from secretops.operations.audit import Row
 from secretops.operations.compromise import advice, files_of, open_incident, recorder
+from secretops.operations.compromise.containment import contain
 from secretops.operations.compromise.incident import ExposedVersion, Incident, Step, find_unfinished, page, save
 from secretops.platforms.vault.location import VaultIssuer
-from secretops.values import new_password
+from secretops.values import Value, new_password
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_cli import run
@@ -92,6 +94,21 @@ def test_compromised_value_itself_is_refused_as_the_new_value_before_a_change(st
     assert stack.session().store.versions("agent-key") == before
     done = run(stack, "compromise", "agent-key", "--yes", "--to", str(tmp_path), supplied=new_password().encode())
     assert done.returncode == ExitCode.ATTENTION, done.stderr
+
+
+def test_another_command_gets_the_lease_while_servers_are_awaited(stack: Stack, tmp_path: Path) -> None:
+    stack.put("agent-key", {"api-key": new_password()})
+    free = list[bool]()
+
+    def record(incident: Incident) -> None:
+        if incident.attempts[-1].step in {Step.PROOF, Step.READERS}:
+            with suppress(LeaseHeldError), stack.session().lease("another"):
+                free.append(incident.attempts[-1].step is Step.READERS)
+
+    session, new = stack.session(), Value({"api-key": new_password()})
+    begun = open_incident(session, "agent-key", since=None, to=tmp_path)
+    contain(session, begun, supplied=new, record=record)
+    assert free == [True, True]
 
 
 def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_path: Path) -> None:

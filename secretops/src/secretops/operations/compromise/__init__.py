@@ -1,7 +1,7 @@
 """Respond to a compromised secret: replace it, prove that the old value is refused, and report who read it.
 
-The steps that use values are in `containment`, and run under the store's lease; in a Swarm, in a task. An interrupted
-command continues from the incident's files.
+The steps in `containment` run under the store's lease, except the wait for servers; in a Swarm, in a task. An
+interrupted command continues from the incident's files.
 """
 
 from __future__ import annotations

@@ -223,7 +223,7 @@ def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, 
     trail = f"report who read the secret since {incident.since:%Y-%m-%d %H:%M} UTC, from {source}"
     return [
         f"incident: {for_programs} and {for_people.name}{done}",
-        f"{Step.FREEZE}: hold the lease of store {incident.store}: ticks and other commands exit with 4",
+        f"{Step.FREEZE}: hold the lease of store {incident.store} until {Step.PROOF} ends: other commands exit with 4",
         f"{Step.REPLACE}: {replace}",
         *([f"{Step.BOTH_SLOTS}: set a new password of the other user, too"] if alternates else []),
         f"{Step.PROOF}: {proof}",

@@ -51,9 +51,12 @@ def contain(
     """
     secret = session.secret(incident.secret)
     set_aside = list[str]()
-    with exclusive(session, secret, f"compromise {secret.name}", set_aside.append, force=True):
+    with ExitStack() as lease:
+        lease.enter_context(exclusive(session, secret, f"compromise {secret.name}", set_aside.append, force=True))
         work = _Containment(session, secret, incident, supplied, record, sleep, set_aside)
         for step, act in work.steps():
+            if step is Step.READERS:  # it only reads, and may take an hour
+                lease.close()
             if step in REPEATED or step not in work.incident.done:
                 work.run(step, act)
     return work.incident
