@@ -7,16 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from components.settings.stack_file import document
-from secretops.errors import UsageError
-from secretops.manifest import Manifest
+from secretops.errors import UnreachableError, UsageError
+from secretops.manifest import Broker, Manifest
+from secretops.operations.session import Session
 from secretops.values import Value
 from tests.unit.broken_stack_files import CANARY
 from tests.unit.harness import ca_file
 from tests.unit.policy_plans import broken, events, own, text_of
+from tools.live import broker_users
 from tools.live.__main__ import execute
 from tools.live.checks import CLAIMS, GENERAL, ByHand, all_checks
 from tools.live.run import Live, Options
@@ -116,6 +119,8 @@ class Account:
     def remove_users(self, manifest: Manifest, admin: Value | None) -> tuple[str, dict[str, str]]:
         if "removal" in self.faults or not admin:
             return "no answer", {user: f"deleteClient {user}" for one in manifest.secrets for user in one.users}
+        if "certified" in self.stack and not self.stored:
+            return "no certificate", {}
         self.users = False
         return "", {}
 
@@ -211,7 +216,7 @@ def results(live: Live, result: str) -> list[str]:
     return [one["check"] for one in report["checks"] if one["result"] == result]
 
 
-STACKS = ("dev", "staging", "prod", "prod-azure", "prod-swarm", "prod-vault-kubernetes")
+STACKS = ("dev", "staging", "staging-certified", "prod", "prod-azure", "prod-swarm", "prod-vault-kubernetes")
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -487,6 +492,26 @@ def test_copy_is_a_development_stack_with_places_of_its_own(stack: str, tmp_path
     for place in ("generation", "namespace", "root", "port"):
         mine, theirs = (set(re.findall(rf"\b{place}: \S+", one)) for one in (text, text_of(stack)))
         assert not mine & theirs
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_broker_users_are_removed_with_the_client_certificate(needed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = Manifest.parse(json.dumps(own("prod").outputs["secretops"]), "")
+    certified = manifest.broker.model_copy(update={"certificate_file": "client.crt"})
+    if needed:
+        manifest = manifest.model_copy(
+            update={"broker": manifest.broker.model_copy(update={"certificate_secret": "client-cert"})}
+        )
+    connected = list[Broker]()
+
+    def connect(broker: Broker, _admin: Value) -> None:
+        connected.append(broker)
+        raise UnreachableError("no answer", rule="", remedy="", code="")
+
+    monkeypatch.setattr(broker_users, "Connection", connect)
+    monkeypatch.setattr(Session, "open", lambda *_, **__: SimpleNamespace(broker=certified))
+    assert broker_users.remove(manifest, Value({"username": "root", "password": KEY}))[0] == "no answer"
+    assert connected == [certified if needed else manifest.broker]
 
 
 def test_each_claim_is_on_the_page_of_what_is_unproven() -> None:

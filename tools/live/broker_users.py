@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from secretops.errors import SecretopsError
 from secretops.manifest import BrokerKind, Manifest
+from secretops.operations.session import Session
 from secretops.targets.connection import Connection
 from secretops.targets.coreflux import Commands
 from secretops.targets.mosquitto import DynamicSecurity
@@ -23,6 +24,8 @@ def remove(manifest: Manifest, admin: Value | None) -> tuple[str, dict[str, str]
     if admin is None:
         return "the broker's admin is not on standard input", leftovers
     try:
+        if broker.certificate_secret or getattr(manifest.store, "issued", None):
+            broker = Session.open(manifest, role="operator").broker
         with Connection(broker, admin) as connection:
             for user in users:
                 if is_mosquitto:

@@ -166,8 +166,10 @@ class Live:
             steps = {self.purge: "values-purged", self.destroy: "stack-destroyed"}
             if set(checks.DESTROYED_FIRST) & set(self.copy.kinds):
                 steps = dict(reversed(steps.items()))
-            rest = {self.remove_users: "broker-users-removed", self.remove_rest: "nothing-left"}
-            for step, check in {**steps, **rest}.items():
+            users = {self.remove_users: "broker-users-removed"}
+            if self.copy.requires_certificate:  # which is removed with the values or the resources
+                steps = {**users, **steps}
+            for step, check in {**steps, **users, self.remove_rest: "nothing-left"}.items():
                 self._step(step, check)
         for name in checks.all_checks(self.copy.kinds):
             if name not in self.state.outcomes:
@@ -342,6 +344,8 @@ class Live:
             self.leave(f"resources of {self.copy.name}", self.clean_command)
 
     def remove_users(self) -> None:
+        if self._passed("broker-users-removed"):
+            return
         failed, leftovers = "", dict[str, str]()
         if "deploy" in self.state.done and self._has_manifest() and not self.manifest.broker.embedded:
             admin = self.manifest.of_kind(SecretKind.BROKER_ADMIN)

@@ -63,6 +63,10 @@ class Throwaway:
         return tuple(f"{name}: {one['kind']}" for name, one in config if isinstance(one, Mapping) and "kind" in one)
 
     @property
+    def requires_certificate(self) -> bool:
+        return bool(self._document["config"]["broker"].get("client_certificate"))
+
+    @property
     def client(self) -> dict[str, str]:
         """Return the stack file's region and context for the platform's client, each "" if not set."""
         config = self._document["config"]
