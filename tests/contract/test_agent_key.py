@@ -191,7 +191,7 @@ def test_purge_deletes_agent_keys_and_names_those_it_could_not(owned: AgentStack
     (left,) = ours(account)
     account.scopes.remove("genai:delete")
     output = list[str]()
-    purge(owned.session(), destroy=True, notify=output.append)
+    purge(owned.session(), destroy=True, key_remains=output.append)
     assert [left.partition("/")[2] in text for text in output] == [True]
     assert owned.kept().all == () and ours(account) == [left]
 

@@ -245,6 +245,7 @@ def torn(_play: Play) -> Done:
     return Done(0, "\n".join(events(broken(own("staging"), "", ("secretops", "broker", "tls"), False))))
 
 
+REMAINS = "agent-key: key 1 of agent a is still valid"
 # What is planted -> stack, the command that is changed, how, and the check that turns red.
 FAULTS: dict[str, tuple[str, str, Fault, str]] = {
     "the provider refuses": ("prod", "preview --json", fails, "preview-accepted"),
@@ -278,6 +279,7 @@ FAULTS: dict[str, tuple[str, str, Fault, str]] = {
     "an alert is unheard": ("prod-azure", "AlertsM", lambda _: Done(0, "{}"), "azure-alert-fires"),
     "the pods don't follow": ("staging", "status", edited('"v3"}', '"v2"}'), "kubernetes-pods-follow"),
     "values stay": ("prod", "purge --json", edited(r"\{\}", '{"mqtt": [1]}'), "values-purged"),
+    "a key stays": ("prod", "purge --destroy", edited(r"\}$", f', "remaining": ["{REMAINS}"]}}'), "values-purged"),
     "no right to purge": ("prod", "purge --destroy", fails, "values-purged"),
     "resources stay": ("prod", "pulumi destroy", fails, "stack-destroyed"),
     "users stay": ("prod", "removal", fails, "broker-users-removed"),

@@ -324,10 +324,15 @@ class Live:
         if not self._has_manifest():
             self.record("values-purged", detail=NOTHING, reached=False)
             return
-        done = self._secretops("purge", "--destroy", "--yes")
+        done = self._secretops("purge", "--destroy", "--yes", "--json")
+        remaining = _json(done).get("remaining", ())
         versions = _json(self._secretops("purge", "--json")).get("versions", {})
-        if not self.record("values-purged", done.failed or ", ".join(name for name in versions if versions[name])):
+        stored = [name for name in versions if versions[name]]
+        passed = self.record("values-purged", done.failed or ", ".join([*stored, *remaining]))
+        if not passed and (done.failed or stored):
             self.leave("values in the store", f"secretops purge --destroy --manifest {self._manifest_file}")
+        for text in remaining:
+            self.leave(text, "delete this key at DigitalOcean")
 
     def destroy(self) -> None:
         self._pulumi("cancel", "--yes")

@@ -111,6 +111,12 @@ def purge(  # noqa: PLR0917 - typer calls it by name
     from secretops.operations import purge as operation
 
     session = console.open_session(stack, manifest)
+    remaining = list[str]()
+
+    def key_remains(line: str) -> None:
+        remaining.append(line)
+        console.err.print(line)
+
     silent = lambda _: None  # noqa: E731
     found = operation.purge(session, name, destroy=False, notify=silent if destroy else console.err.print)
     if destroy:
@@ -123,10 +129,13 @@ def purge(  # noqa: PLR0917 - typer calls it by name
             console.confirm(
                 "purge --destroy", cost, stack_name, which="the stack's name", reason=reason, preview=preview
             )
-        found = operation.purge(session, name, destroy=True, notify=console.err.print)
+        found = operation.purge(session, name, destroy=True, notify=console.err.print, key_remains=key_remains)
     if as_json:
         console.print_json(
-            {"versions": {name: [asdict(each) for each in versions] for name, versions in found.items()}}
+            {
+                "versions": {name: [asdict(each) for each in versions] for name, versions in found.items()},
+                "remaining": remaining,
+            }
         )
         return ExitCode.DONE
     for secret, versions in found.items():

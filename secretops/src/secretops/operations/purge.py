@@ -16,12 +16,17 @@ from secretops.operations.session import Session, is_name, known_versions
 
 
 def purge(
-    session: Session, only: str | None = None, *, destroy: bool, notify: Callable[[str], None] = lambda _: None
+    session: Session,
+    only: str | None = None,
+    *,
+    destroy: bool,
+    notify: Callable[[str], None] = lambda _: None,
+    key_remains: Callable[[str], None] = lambda _: None,
 ) -> dict[str, tuple[Version, ...]]:
     """Return the versions with a value, of every secret in the store or only of `only`. If `destroy` is set, remove the
     values.
 
-    Removal also deletes the keys of an owned agent; `notify` gets a line for each key and broker user that remains.
+    Removal also deletes the keys of an owned agent; `key_remains` gets a line for each key that is still valid.
     Without `only`, it also removes the embedded broker and leftovers of remote commands. Raises StoreError,
     LeaseHeldError, EmbeddedBrokerError, UsageError.
     """
@@ -39,7 +44,7 @@ def purge(
                 if removed := broker.remove(session.manifest):
                     notify(removed)
                 session.platform.remove_leftovers(session.manifest.store)
-            _delete_agent_keys(session, found, notify)
+            _delete_agent_keys(session, found, key_remains)
             for name in found:
                 session.store.forget(name)
             _record(session, found)
@@ -64,7 +69,7 @@ def _users_left(session: Session, name: str, versions: Versions) -> tuple[str, .
 
 
 def _delete_agent_keys(
-    session: Session, found: Mapping[str, tuple[Version, ...]], notify: Callable[[str], None]
+    session: Session, found: Mapping[str, tuple[Version, ...]], key_remains: Callable[[str], None]
 ) -> None:
     # Keys are deleted before the values, because only the store records which keys exist.
     secret = session.manifest.of_kind(SecretKind.AGENT_KEY)
@@ -78,7 +83,7 @@ def _delete_agent_keys(
         except SecretopsError as error:
             key = NamedKey.of(version.user)
             text = f"key {key.id} of agent {key.agent} is still valid: delete it at DigitalOcean ({error.what})"
-            notify(f"{secret.name}: {text}")
+            key_remains(f"{secret.name}: {text}")
 
 
 def _check(session: Session, name: str, stored: tuple[str, ...]) -> None:
