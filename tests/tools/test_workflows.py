@@ -67,6 +67,11 @@ def test_every_action_is_ours_or_pinned_to_one_commit() -> None:
             assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)
 
 
+def test_newer_commit_of_main_does_not_cancel_the_gate_of_an_older() -> None:
+    group = document(workflows.WORKFLOWS / "ci.yml")["concurrency"]["group"]
+    assert group == "ci-${{ github.event.pull_request.number || github.sha }}"
+
+
 def test_no_script_contains_an_expression() -> None:
     assert [name for name, script, _ in scripts() if "${{" in script] == []
 
