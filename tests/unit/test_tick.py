@@ -487,6 +487,14 @@ def test_rotate_now_keeps_a_copy_of_an_edited_env_file_and_other_peoples_lines(s
     assert not (stack.root / "aside").exists()
 
 
+def test_put_now_publishes_nothing_without_the_admin_that_it_needs(tmp_path: Path, broker: InMemoryBroker) -> None:
+    stack = make_stack(tmp_path / "store", NOWHERE, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
+    with pytest.raises(WaitingError, match=r"\[broker-admin-missing\]"):
+        stack.put("mqtt", FIRST_ADMIN, force=True)
+    assert stack.session().store.versions("mqtt").all == ()
+    assert broker.passwords == {"boss": FIRST_ADMIN["password"]}
+
+
 @pytest.mark.parametrize("lose", LOSSES[1:])
 def test_now_ends_each_user_whose_password_the_store_lost(
     stack: Stack, broker: InMemoryBroker, lose: Callable[[Path], object]

@@ -14,7 +14,7 @@ from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, Broker, Manifest, OwnedAgent, Secret, SecretKind
-from secretops.operations.broker_access import hint
+from secretops.operations.broker_access import BrokerAdmin, hint
 from secretops.operations.certificate import prove, requires_certificate
 from secretops.operations.rotators import kept_user, rotation
 from secretops.operations.session import Session, exclusive
@@ -73,10 +73,13 @@ def supply(
     proven = not untested and not secret.kind.alternates and prove_value(session, secret, value)
     if secret.kind.alternates:
         _retire_previous(session, secret, value, force=force, notify=notify)
-    before = session.store.versions(secret.name)
+    before, admin = session.store.versions(secret.name), value
+    unknown = force and {*secret.users} - {value.get("username"), *(each.user for each in before.all)}
+    if unknown and secret.kind is not SecretKind.BROKER_ADMIN:
+        admin = BrokerAdmin(session).credential()  # before the publication: it may be missing
     version = publish(session, secret, value, verified=proven or secret.kind.alternates, expires=expires)
-    if force and secret.kind.alternates:
-        rotation(session, secret).scramble_unknown(before, version)
+    if unknown:
+        rotation(session, secret, admin=admin).scramble_unknown(before, version)
     return version
 
 
