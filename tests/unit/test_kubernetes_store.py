@@ -223,6 +223,7 @@ def test_unreadable_data_is_an_error_and_stays(place: InMemory) -> None:
     with pytest.raises(StoreError, match=r"it\.v1") as caught:
         place.open().recover("it", NOW)
     assert "cut sho" not in str(caught.value)
+    publish(place.open(), "v2")
     annotations = place.client.objects[("Secret", place.VERSIONS)].metadata.annotations
     for garbage in ("", "{}", '[{"id": 1}]'):
         annotations[f"{PREFIX}versions.it"] = garbage

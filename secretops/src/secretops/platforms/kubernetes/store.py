@@ -179,7 +179,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         for version in deliverable(state.versions, chosen):
             try:
                 found.append(self._content(secret, state, version))
-            except NotFoundError:
+            except (NotFoundError, StoreError):  # lost or invalid
                 found.append(Content({_version_key(secret): version.id.encode()}))
         return found
 
@@ -226,7 +226,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
     def _edited(self, secret: str, found: SecretData, known: list[Content]) -> StoreError | None:
         name, namespace = self._location.delivered[secret].name, self._location.namespace
         if Content({_version_key(secret): found.data.get(_version_key(secret), b"")}) in known:
-            return None  # the store lost the delivered version's value: there is nothing to compare
+            return None  # the delivered version has no valid value to compare with
         for key in sorted({key for content in known for key in content}):
             data = found.data.get(key)
             if data is not None and all(data != content.get(key) for content in known):
