@@ -1,6 +1,10 @@
 """The agent key of a stack, owned and external, against a server of DigitalOcean's documented API."""
 
+import contextlib
 import functools
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +22,7 @@ from secretops.operations.purge import purge
 from secretops.operations.put import put
 from secretops.operations.tick import Outcome
 from secretops.targets.digitalocean import API_VARIABLE, DigitalOceanAgent
-from secretops.targets.https import TRIES, Client, TimeBudget, check_url
+from secretops.targets.https import TRIES, Client, NoAnswerError, TimeBudget, check_url
 from secretops.values import Value, new_password
 from tests.real.agent_stack import AgentStack, external_stack, owned_stack
 from tests.real.digitalocean import DigitalOcean, Fault, digitalocean
@@ -287,6 +291,25 @@ def test_loopback_request_bypasses_the_proxy(
         monkeypatch.delenv("NO_PROXY", raising=False)
         agent.list_keys()
         assert proxy.requested == [] and near.requested == ["list"]
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_slow_answer_ends_in_time(status: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError), listening.accept()[0] as connection:
+                connection.sendall(f"HTTP/1.1 {status} -\r\n\r\n".encode())
+                for _ in range(100):
+                    connection.sendall(b" ")
+                    time.sleep(0.02)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        client = Client(f"http://127.0.0.1:{listening.getsockname()[1]}", "token", TimeBudget(each=0.2))
+        with pytest.raises(NoAnswerError, match="takes too long"):
+            client.send("GET", "/", retry=False)
+        thread.join()
 
 
 @pytest.mark.parametrize("fault", LOST)

@@ -152,17 +152,26 @@ class Client:
                 "User-Agent": "secretops",
             },
         )
-        began = time.monotonic()
+        began, seconds = time.monotonic(), min(self.budget.each, self.budget.left)
         local = [_NO_PROXY] if urlsplit(self.base).scheme == "http" else []
         opener = urllib.request.build_opener(_NoRedirect, *local)
         try:
-            with opener.open(request, timeout=min(self.budget.each, self.budget.left)) as response:
-                return Answer(response.status, response.headers, response.read(MOST_BYTES))
+            with opener.open(request, timeout=seconds) as response:
+                return Answer(response.status, response.headers, _read_body(response, began + seconds))
         except urllib.error.HTTPError as error:
             with error:
-                return Answer(error.code, error.headers, error.read(MOST_BYTES))
+                return Answer(error.code, error.headers, _read_body(error, began + seconds))
         finally:
             self.budget.left -= time.monotonic() - began
+
+
+def _read_body(response: Any, end: float) -> bytes:
+    found = b""
+    while len(found) < MOST_BYTES and (part := response.read1(1 << 16)):
+        if time.monotonic() > end:  # the timeout of the socket limits each read, but not their sum
+            raise TimeoutError("the answer takes too long")
+        found += part
+    return found
 
 
 def check_url(url: str) -> None:
