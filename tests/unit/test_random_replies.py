@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, cast
 
 import pytest
@@ -13,10 +13,13 @@ from paho.mqtt.client import MQTTMessage
 
 from secretops.engine.state import Replica
 from secretops.errors import RefusedError, UnreachableError
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.targets import coreflux
 from secretops.targets.connection import Connection
-from secretops.targets.coreflux import Commands
+from secretops.targets.coreflux import Commands, CorefluxTarget
 from secretops.targets.mosquitto import DynamicSecurity
 from secretops.targets.reports import REPORTS, _collect
+from secretops.values import Value, new_password
 from tests.unit.fuzz import BOUNDED, JSON, SPITEFUL, texts
 
 TOKEN = "0011223344556677"  # Replaced by the correlation id of the request.
@@ -90,6 +93,28 @@ def test_only_true_is_yes(success: Any) -> None:
     """A broker's success must be `true`, not "true" or 1, because a credential depends on it."""
     replies = [json.dumps({"requestId": TOKEN, "success": success}).encode()]
     assert (Commands(connection(replies)).send("addUser", "a", "x").error is None) == (success is True)
+
+
+@pytest.mark.parametrize("existing", [[], ["admin"], ["admin", "server"]], ids=["degraded", "no user", "no change"])
+def test_coreflux_user_counts_as_missing_only_if_the_broker_lists_users(
+    existing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def publish(self: Session, _topic: str, payload: str) -> None:
+        command, user, *_, token = payload.split()
+        success = command == "-listUserGroups" and user in existing
+        self._replies = [json.dumps({"requestId": token, "success": success, "message": "full"}).encode()]
+
+    broker = Broker(kind=BrokerKind.COREFLUX, host="localhost", port=1, protocol=MqttProtocol.V311, tls=True)
+    target = CorefluxTarget(broker, admin=False)
+    monkeypatch.setattr(Session, "publish", publish)
+    monkeypatch.setattr(target, "_open", lambda _: nullcontext(connection([])))
+    monkeypatch.setattr(coreflux, "logs_in", lambda *_, **__: False)
+    admin, server = (Value({"username": name, "password": new_password()}) for name in ("admin", "server"))
+    with nullcontext() if existing == ["admin"] else pytest.raises(RefusedError, match="full"):
+        target.retire(admin, "server")
+    expected = "-changeUserPassword" if "server" in existing else "-addUser"
+    with pytest.raises(RefusedError, match=expected):
+        target.apply(admin, server)
 
 
 REPORT = ({"secret": "mqtt", "version": "v1", "since": "2026-03-01T12:00:00+00:00"},)

@@ -51,10 +51,11 @@ class CorefluxTarget(BrokerUsers):
             commands = Commands(connection)
             if not known and new:
                 if error := commands.send("addUser", username, password).error:
-                    exists = commands.send("listUserGroups", username).error is None
-                    raise UserTakenError(error.what, code="broker-user-exists") if exists else error
-            elif not known and commands.send("changeUserPassword", username, password).error:
-                commands.run("addUser", username, password)
+                    raise UserTakenError(error.what, code="broker-user-exists") if commands.finds(username) else error
+            elif not known and (error := commands.send("changeUserPassword", username, password).error):
+                added = commands.send("addUser", username, password).error
+                if added:
+                    raise error if commands.finds(username) else added
             if self._admin:
                 commands.run("changeUserSettings", username, ADMIN_FLAG, "true")
             if groups:
@@ -76,8 +77,10 @@ class CorefluxTarget(BrokerUsers):
         with self._open(admin) as connection:
             commands = Commands(connection)
             error = commands.send("changeUserPassword", username, random["password"]).error
-            if error and commands.send("listUserGroups", username).error is None:
-                raise error
+            if error:
+                commands.run("listUserGroups", admin["username"])  # a broker that fails this reports no user as missing
+                if commands.finds(username):
+                    raise error
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:  # noqa: ARG002
         return False
@@ -106,6 +109,9 @@ class Commands:
         if answer.error:
             raise answer.error
         return answer.data
+
+    def finds(self, username: str) -> bool:
+        return self.send("listUserGroups", username).error is None
 
     def send(self, command: str, username: str, *arguments: str) -> Answer:
         """Run a command. Raises RefusedError if the broker does not answer, or the admin may not run the command."""
