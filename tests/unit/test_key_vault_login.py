@@ -12,9 +12,12 @@ import pytest
 pytest.importorskip("azure.identity", reason="Azure's SDK is not installed: the extra `azure`")
 
 from azure.core.credentials import TokenRequestOptions
+from azure.core.exceptions import ClientAuthenticationError
+from azure.identity import DefaultAzureCredential
 
-from secretops.errors import UnreachableError, UsageError
+from secretops.errors import SecretopsError, UnreachableError, UsageError
 from secretops.platforms.azure import api, lease
+from secretops.platforms.azure.errors import translated
 from secretops.platforms.azure.lease import LeaseBlob
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.log_workspace import Workspace
@@ -53,6 +56,22 @@ def test_machine_logs_in_only_where_named(named: str | None, monkeypatch: pytest
         monkeypatch.setenv(named, "ManagedIdentityCredential")
     tried = {type(one).__name__ for one in Login(OURS)._chain.credentials}
     assert ("ManagedIdentityCredential" in tried) == bool(named)
+
+
+@pytest.mark.parametrize(("identity", "error"), [(None, UsageError), ("an id", UnreachableError)])
+def test_failed_login_of_a_managed_identity_is_temporary(
+    identity: str | None, error: type[SecretopsError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ClientAuthenticationError("the identity endpoint did not answer")
+
+    if identity:
+        monkeypatch.setenv("AZURE_CLIENT_ID", identity)
+    monkeypatch.setattr(DefaultAzureCredential, "get_token_info", fail)
+    with pytest.raises(error, match=OURS.lower()):
+        Login(OURS).get_token_info(SCOPE)
+    with pytest.raises(error), translated("read", STORE.vault, "mqtt"):
+        Login().get_token_info(SCOPE)
 
 
 def ask_the_lease() -> None:

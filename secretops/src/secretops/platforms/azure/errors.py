@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 import http.client
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -77,15 +78,23 @@ _BY_CODE = {
     ),
     **dict.fromkeys((BEING_DELETED, "ObjectIsBeingRecovered"), CHANGING),
 }
-NO_LOGIN = ErrorTemplate(
+_NO_LOGIN = ErrorTemplate(
     UsageError,
     "no Azure login for {host} ({code})",
     "this process must have a managed identity (AZURE_CLIENT_ID names a user-assigned one), or a login by az login",
     "az login --tenant TENANT, with the id of the stack's tenant; then check: az account show",
     "azure-login-missing",
 )
+_NO_IDENTITY = ErrorTemplate(
+    UnreachableError,
+    "the managed identity gets no token for {host} ({code})",
+    "Azure must issue a token to the identity that AZURE_CLIENT_ID names",
+    "the next tick or poll tries again; if the error persists, assign the identity to this container, or correct "
+    "AZURE_CLIENT_ID",
+    "azure-identity-failing",
+)
 _BY_STATUS = {
-    401: NO_LOGIN,
+    401: _NO_LOGIN,
     403: _UNGRANTED,
     404: ErrorTemplate(
         StoreError,
@@ -145,6 +154,10 @@ def translate(
     return _template(error, found, own).filled(code=found[0], **names, **_TEXTS)
 
 
+def no_login() -> ErrorTemplate:
+    return _NO_IDENTITY if "AZURE_CLIENT_ID" in os.environ else _NO_LOGIN
+
+
 def vault_name(url: str) -> str:
     return urlsplit(url).netloc.partition(".")[0]
 
@@ -165,7 +178,7 @@ def translated(
 def _template(error: AzureError, found: list[str], own: Mapping[str, ErrorTemplate]) -> ErrorTemplate:
     status = error.status_code if isinstance(error, HttpResponseError) else None
     if isinstance(error, ClientAuthenticationError) and status not in (401, 403):
-        return NO_LOGIN
+        return no_login()
     if status is not None:
         templates = {**_BY_CODE, **own}
         by_code = next((templates[code] for code in found if code in templates), None)

@@ -17,7 +17,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import DefaultAzureCredential
 
 from secretops.errors import UsageError
-from secretops.platforms.azure.errors import NO_LOGIN
+from secretops.platforms.azure.errors import no_login
 
 # Variables by which azure-identity chooses an identity or a credential.
 _IDENTITY_NAMED = frozenset({"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"})
@@ -32,8 +32,7 @@ class Login:
         self._tenant, self._chain = tenant.lower(), DefaultAzureCredential(**excluded)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        """Return a token. Raises UsageError if a service requires another tenant, or nobody is logged in to the
-        stack's."""
+        """Return a token. Raises UsageError if a service requires another tenant, and the error of `no_login`."""
         request = TokenRequestOptions(**(options or {}))
         if self._tenant:
             if (named := request.get("tenant_id") or self._tenant).lower() != self._tenant:
@@ -51,7 +50,7 @@ class Login:
             return self._chain.get_token_info(*scopes, options=request)
         except ClientAuthenticationError:
             if self._tenant:
-                raise NO_LOGIN.filled(host=f"tenant {self._tenant}", code="ClientAuthenticationError") from None
+                raise no_login().filled(host=f"tenant {self._tenant}", code="ClientAuthenticationError") from None
             raise
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
