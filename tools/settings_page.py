@@ -80,7 +80,7 @@ The first line of each stack file names its [JSON Schema](stack-file.schema.json
 server then completes keys, describes them, and marks errors. In a file that you copy from `examples/`, replace
 `../docs/` with `docs/`. Pulumi keeps the line when it writes the file.
 
-The schema accepts every valid file. It rejects 144 of the 176 broken files in the tests. For the others, a check needs
+The schema accepts every valid file. It rejects 142 of the 174 broken files in the tests. For the others, a check needs
 what an editor does not have: the stack's name, files on disk, another entry to compare with, or a test for text that
 looks like a secret. `make preview` and `make up` check all rules.
 
