@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from secretops.errors import ExitCode, LeaseHeldError, StoreError, UsageError
+from secretops.errors import ExitCode, LeaseHeldError, StoreError, UnreachableError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind
 from secretops.operations.audit import Row
-from secretops.operations.compromise import advice, files_of, open_incident, recorder
-from secretops.operations.compromise.containment import contain
+from secretops.operations.compromise import advice, containment, files_of, open_incident, recorder
 from secretops.operations.compromise.incident import ExposedVersion, Incident, Step, find_unfinished, page, save
 from secretops.platforms.vault.location import VaultIssuer
 from secretops.values import Value, new_password
@@ -107,12 +106,24 @@ def test_another_command_gets_the_lease_while_servers_are_awaited(stack: Stack, 
 
     session, new = stack.session(), Value({"api-key": new_password()})
     begun = open_incident(session, "agent-key", since=None, to=tmp_path)
-    contain(session, begun, supplied=new, record=record)
+    containment.contain(session, begun, supplied=new, record=record)
     assert free == [True, True]
 
 
+@pytest.mark.parametrize(("before", "servers"), [(Step.FREEZE, 0), (Step.REPLACE, None)])
+def test_servers_are_counted_only_before_the_first_replacement(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: Step, servers: int | None
+) -> None:
+    monkeypatch.setattr(containment, "replicas", lambda *_: ())
+    stack.put("agent-key", {"api-key": new_password()})
+    begun = open_incident(stack.session(), "agent-key", since=None, to=tmp_path).begin(before, BEGAN)
+    new = Value({"api-key": new_password()})
+    assert containment.contain(stack.session(), begun, supplied=new, record=lambda _: None).servers == servers
+
+
 def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_path: Path) -> None:
-    save(an_incident(), tmp_path)
+    save(an_incident().begin(Step.FREEZE, BEGAN), tmp_path)
+    assert b"continued, done: nothing" in run(stack, "compromise", "mqtt", "--dry-run", "--to", str(tmp_path)).stdout
     assert open_incident(stack.session(), "mqtt", since=None, to=tmp_path).since == BEGAN - timedelta(days=1)
     assert open_incident(stack.session(), "mqtt", since=BEGAN, to=tmp_path).since == BEGAN
 
@@ -155,6 +166,24 @@ def a_secret(kind: SecretKind, **more: object) -> Secret:
 def test_manual_steps_name_where_to_do_them(secret: Secret, step: str) -> None:
     incident = an_incident(exposed=(ExposedVersion(id="two", stage="current", serial="1f", user="mine"),))
     assert any(step in text for text in advice.manual_steps(secret, incident))
+
+
+@pytest.mark.parametrize(("fails", "result"), [((True, False, True), "refuses"), ((True, False, False), "accepts")])
+def test_old_certificate_counts_as_refused_only_if_it_fails_twice(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, fails: tuple[bool, ...], result: str
+) -> None:
+    left = list(fails)
+
+    def prove(*_: object) -> None:
+        if left.pop(0):
+            raise UnreachableError("no route", code="test")
+
+    monkeypatch.setattr(advice, "prove", prove)
+    monkeypatch.setattr(advice, "requires_certificate", lambda _: True)
+    stack.put("agent-key", {"api-key": new_password()})
+    secret = a_secret(SecretKind.X509, name="agent-key")
+    text, is_known = advice.try_value(stack.session(), secret, "old", Value({}), sleep=lambda _: None)
+    assert (text.split()[2], is_known, left) == (result, True, [])
 
 
 def test_a_private_key_of_a_ca_is_not_read_to_be_tried() -> None:

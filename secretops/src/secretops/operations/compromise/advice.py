@@ -140,8 +140,10 @@ def try_value(
     return _try_key(secret, secret.agent, value, sleep) if secret.agent else (UNTESTED, True)
 
 
-def _try_certificate(session: Session, secret: Secret, version: str, value: Value) -> tuple[str, bool]:
-    # If the old certificate fails, the new one is tested, too, because both fail if the broker is unreachable.
+def _try_certificate(
+    session: Session, secret: Secret, version: str, value: Value, *, is_again: bool = False
+) -> tuple[str, bool]:
+    # If the old certificate fails, the new one is tested, then the old one again: both fail without a network.
     manifest, store = session.manifest, session.store
     if not requires_certificate(manifest.broker):
         return "not testable: the broker requires no certificate", True
@@ -151,14 +153,15 @@ def _try_certificate(session: Session, secret: Secret, version: str, value: Valu
         return f"not tested: {error.what}", False
     except (UnreachableError, WaitingError) as refused:
         current = store.versions(secret.name).current
-        if current is None:
-            return f"not tested: {refused.what}", False
+        if is_again or current is None:
+            proven = "the broker refuses the old certificate, and accepts the new one"
+            return proven if is_again else f"not tested: {refused.what}", is_again
         new = store.read(secret.name, current.id, purpose="test whether it is accepted")
         try:
             prove(manifest, store, current.id, new)
         except (RefusedError, UnreachableError, WaitingError) as error:
             return f"not tested: the broker does not accept the new certificate either: {error.what}", False
-        return "the broker refuses the old certificate, and accepts the new one", True
+        return _try_certificate(session, secret, version, value, is_again=True)
     return "the broker accepts the certificate until it expires or is revoked", True
 
 
@@ -198,7 +201,7 @@ def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, 
     """Return lines that describe the steps of the command `compromise`. Changes nothing, and reads no value."""
     for_programs, for_people = files_of(incident, folder)
     manifest, alternates = session.manifest, secret.kind.alternates
-    done = f"; continued, done: {', '.join(incident.done)}" if incident.attempts else ""
+    done = f"; continued, done: {', '.join(incident.done) or 'nothing'}" if incident.attempts else ""
     exposed = ", ".join(f"{one.id}{f' of {one.user}' if one.user else ''}" for one in incident.exposed) or "no version"
     replace = f"create, test and publish a new value; then {exposed}: {describe_end(secret)}"
     proof = "test each old key at the agent" if secret.agent else UNTESTED

@@ -112,7 +112,7 @@ class _Containment:
         secret, store, incident = self._secret, self._session.store, self.incident
         recover(self._session, secret, replaced=True, force=True)
         self._manual += [f"check the following file, then remove the file: {line}" for line in self._set_aside]
-        if incident.servers is None and Step.REPLACE not in incident.done:
+        if incident.servers is None and all(each.step is not Step.REPLACE for each in incident.attempts):
             reported = replicas(self._session, secret)
             incident = incident.model_copy(update={"servers": None if reported is None else len(reported)})
         if advice.is_testable(secret) or self._supplied:
