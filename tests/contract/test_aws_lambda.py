@@ -146,6 +146,14 @@ def test_tick_counts_a_failed_secret_and_goes_on(stack: AwsStack, capsys: pytest
     assert verified and verified.verified and verified.verified > stack.clock() - timedelta(seconds=60)
 
 
+def test_tick_leaves_the_work_to_the_next_when_a_command_holds_the_lease(
+    stack: AwsStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    with stack.session().lease("a command"):
+        assert stack.tick_function() == {}
+    assert [one.levelname for one in caplog.records if "[lease-held]" in one.message] == ["WARNING"]
+
+
 def test_no_value_is_logged_or_raised(stack: AwsStack, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "secretops")
     reported: list[str] = []

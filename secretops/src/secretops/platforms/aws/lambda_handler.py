@@ -95,7 +95,11 @@ def tick(_event: object, _context: object) -> dict[str, Any]:
     """
     with _reported("tick"):
         session = _session()
-        outcomes = tick_operation.tick(session, scheduled=_Scheduled(session))
+        try:
+            outcomes = tick_operation.tick(session, scheduled=_Scheduled(session))
+        except LeaseHeldError as error:  # a failure would leave the event in the dead-letter queue
+            _log.warning("tick: the next tick does the work: %s", redact(str(error)))
+            return {}
         print(json.dumps(_metrics(session, outcomes)), flush=True)  # noqa: T201 - CloudWatch reads metrics from a log line
         for outcome in outcomes:
             notes = [*outcome.done, *outcome.attention, *outcome.waiting]
