@@ -189,8 +189,9 @@ def _link_plugin(link: Path, plugin: Path) -> bool:
 
 
 def asks_for(kind: str, stack: str, *, root: Path = ROOT) -> bool:
-    file = root / f"Pulumi.{stack}.yaml"
-    return file.exists() and bool(re.search(rf"^\s*kind:\s*{kind}\b", file.read_text(), re.MULTILINE))
+    # Set-up may run before there is a parser of YAML. A comment begins with # after a space.
+    file, found = root / f"Pulumi.{stack}.yaml", rf"""^(?:[^#\n]|(?<=\S)#)*\bkind["']?\s*:\s*["']?{kind}(?![\w-])"""
+    return file.exists() and bool(re.search(found, file.read_text(), re.MULTILINE))
 
 
 def provide_cloud(kind: str, stack: str, *, deploys: bool) -> None:

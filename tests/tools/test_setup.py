@@ -187,3 +187,22 @@ def test_pulumi_on_path_is_used_if_pinned_and_complete(pulumi: str, host: bool, 
     code, output = fresh.set_up()
     assert code == (0 if used else 1), output
     assert ("not used: " in output) is not used
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("  server:\n    kind: swarm\n", True), ("  server: {kind: swarm}\n", True)),
+        *(
+            (f"  server: {{image: x, {key}: {word}, port: 1}}\n", True)
+            for key in ("kind", '"kind"', "'kind'")
+            for word in ('"swarm"', "'swarm'")
+        ),
+        ("  broker: {topics: ['##', 'plant/#'], kind: swarm}\n", True),
+        *(("  # kind: swarm\n", False), ("  server: {image: x} # kind: swarm\n", False)),
+        *(("    kind: swarm-ca\n", False), ("    other_kind: swarm\n", False), ("", False)),
+    ],
+)
+def test_kinds_of_a_stack_file_are_found_in_any_style(text: str, expected: bool, tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text(f"config:\n{text}")
+    assert clone.asks_for("swarm", "dev", root=tmp_path) is expected
