@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tools.clone import asks_for
 from tools.review import authorities, identity, stream
 from tools.review.replacing import replacing
 from tools.review.review import Against, Broken, Judge, Provider, StackReview, name
@@ -40,7 +41,6 @@ users: [{{name: none, user: {{token: none}}}}]
 contexts: [{{name: {context}, context: {{cluster: none, user: none}}}}]
 """
 _CONTEXT = re.compile(r"^ +context:[ ]*[\"']?([A-Za-z0-9@:/._-]+)", re.MULTILINE)
-_ON_CLUSTER = re.compile(r"^\s*kind:\s*kubernetes\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +57,14 @@ class Clone:
     def missing(self, stack: str) -> str:
         """Return what the program needs and this machine lacks, or ""."""
         config = self.environment.get("KUBECONFIG") or str(Path.home() / ".kube/config")
-        if _ON_CLUSTER.search(self._file(stack).read_text()) and not any(
+        if asks_for("kubernetes", stack, root=self.root) and not any(
             Path(one).exists() for one in config.split(os.pathsep)
         ):
             return "there is no kubeconfig, which a stack in a cluster requires"
         return ""
 
     def make_ready(self, stack: str) -> None:
-        on_aws = re.search(r"^\s*kind:\s*aws\b", self._file(stack).read_text(), re.MULTILINE)
-        wanted = ["setup", "lambda"] if on_aws else ["setup"]
+        wanted = ["setup", "lambda"] if asks_for("aws", stack, root=self.root) else ["setup"]
         run_step(
             f"{self.root.name}: make {' '.join(wanted)} STACK={stack}",
             ["make", "-C", self.root, *wanted, f"STACK={stack}"],
