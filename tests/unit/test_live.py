@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -362,6 +363,16 @@ def test_stack_of_the_users_with_the_copys_name_is_left_alone(found: str, code: 
     assert account.exists or found == "file"
 
 
+@pytest.mark.parametrize(("resources", "is_used"), [(7, True), (0, False)])
+def test_subnet_of_a_deployed_stack_is_not_used_by_its_copy(resources: int, is_used: bool, tmp_path: Path) -> None:
+    listed = json.dumps([{"name": "org/prod-azure", "resourceCount": resources}])
+    live = new_live(tmp_path, Account("prod-azure", {"stack ls": lambda _: Done(0, listed)}))
+    file = tmp_path / "Pulumi.prod-azure.yaml"
+    file.write_text(file.read_text().replace("open_to_internet:", "subnet: a-subnet, open_to_internet:"))
+    with pytest.raises(UsageError, match="live-subnet-taken") if is_used else nullcontext():
+        live.refuse_name_in_use()
+
+
 def test_run_of_a_stand_in_does_not_continue_in_the_account(tmp_path: Path) -> None:
     account = Account("prod", killed_at="rotate")
     with pytest.raises(KilledError):
@@ -485,14 +496,14 @@ def test_nothing_of_a_platform_is_proven_on_a_stand_in(tmp_path: Path) -> None:
     assert not set(results(live, "pass")) - set(GENERAL)
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", [*STACKS, "prod-swarm-published"])
 def test_copy_is_a_development_stack_with_places_of_its_own(stack: str, tmp_path: Path) -> None:
     live = new_live(tmp_path, Account(stack))
     live.copy.write()
     text = live.copy.file.read_text()
     assert "environment: development" in text
     for place in ("generation", "namespace", "root", "port"):
-        mine, theirs = (set(re.findall(rf"\b{place}: \S+", one)) for one in (text, text_of(stack)))
+        mine, theirs = (set(re.findall(rf"\b{place}: [^\s,}}]+", one)) for one in (text, text_of(stack)))
         assert not mine & theirs
 
 

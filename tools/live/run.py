@@ -115,7 +115,7 @@ class Live:
             raise UsageError(what, rule=rule, remedy=remedy, code="live-mode-differs")
 
     def refuse_name_in_use(self) -> None:
-        """Raise UsageError if a stack has the name of the copy, or if Pulumi cannot list the stacks."""
+        """Raise UsageError if a stack has the copy's name or subnet, or if Pulumi cannot list the stacks."""
         stacks = self._stacks()
         if stacks is None:
             rule, remedy = (
@@ -127,6 +127,14 @@ class Live:
             rule = "the name of the throwaway copy must be unused: make live only changes stacks that it created"
             remedy = f"rename the stack, or remove it: pulumi stack rm {self.copy.name}"
             raise UsageError(f"stack {self.copy.name} exists", rule=rule, remedy=remedy, code="live-name-taken")
+        original = self.copy.original
+        if self.copy.has_subnet and stacks.get(original):
+            what, rule = (
+                f"store.subnet: used by the stack {original}",
+                "a subnet serves only one Container Apps environment, so the copy needs another subnet",
+            )
+            remedy = f"copy Pulumi.{original}.yaml to Pulumi.trial.yaml, write another subnet there, then make live STACK=trial"
+            raise UsageError(what, rule=rule, remedy=remedy, code="live-subnet-taken")
 
     def prove(self) -> None:
         """Run the steps that are not done yet. Then remove the copy, even after a failure or an interruption."""
@@ -444,10 +452,12 @@ class Live:
         done = self.run("pulumi", "stack", "ls", "--json", "--non-interactive")
         return None if done.code else json.loads(done.out)
 
-    def _stacks(self) -> set[str] | None:
-        # Returns the names of the user's stacks without their organization, or None if they are unknown.
+    def _stacks(self) -> dict[str, int] | None:
+        # Maps the user's stacks, without their organization, to the number of their resources. None if unknown.
         found = self._listed()
-        return None if found is None else {one["name"].rpartition("/")[2] for one in found}
+        if found is None:
+            return None
+        return {one["name"].rpartition("/")[2]: one.get("resourceCount", 1) for one in found}
 
     def _secretops(self, *words: str, stdin: str = "") -> Done:
         return self.run("secretops", *words, "--manifest", str(self._manifest_file), stdin=stdin)

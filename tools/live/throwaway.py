@@ -67,6 +67,10 @@ class Throwaway:
         return bool(self._document["config"]["broker"].get("client_certificate"))
 
     @property
+    def has_subnet(self) -> bool:
+        return bool(self._document["config"]["store"].get("subnet"))
+
+    @property
     def client(self) -> dict[str, str]:
         """Return the stack file's region and context for the platform's client, each "" if not set."""
         config = self._document["config"]
@@ -88,6 +92,8 @@ class Throwaway:
             "server": {"namespace": f"coreflux-mcp-{self.name}", "create_namespace": True},
             "broker": {"port": _free_port()} if config["broker"]["kind"] == "embedded" else {},
         }
+        if config["server"].get("port"):
+            places["server"]["port"] = _free_port()
         if config["store"]["kind"] != "dotenv":  # whose folder has all files of the server
             places["server"]["folder"] = str(self.folder / "server")
         for name, found in places.items():
