@@ -133,7 +133,7 @@ class Live:
                 f"store.subnet: used by the stack {original}",
                 "a subnet serves only one Container Apps environment, so the copy needs another subnet",
             )
-            remedy = f"copy Pulumi.{original}.yaml to Pulumi.trial.yaml, write another subnet there, then make live STACK=trial"
+            remedy = f"copy Pulumi.{original}.yaml to Pulumi.trial.yaml, change its subnet, then make live STACK=trial"
             raise UsageError(what, rule=rule, remedy=remedy, code="live-subnet-taken")
 
     def prove(self) -> None:
