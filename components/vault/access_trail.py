@@ -27,11 +27,10 @@ class VaultAccessTrailArgs(VaultStackArgs, AuditArgs): ...
 
 
 class VaultAccessTrail(Component):
-    """The audit devices of a Vault server. For OpenBao it creates none, and returns text for the server's
-    configuration."""
+    """The audit devices of a Vault server. For OpenBao or a namespace it creates none, but returns instructions."""
 
     trail: Trail
-    """Location of the records, and OpenBao's configuration."""
+    """Location of the records, and these instructions."""
 
     def __init__(self, name: str, args: VaultAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:AccessTrail", name, opts, formerly="", siblings=True)
@@ -39,7 +38,7 @@ class VaultAccessTrail(Component):
         openbao, files = args.product == "openbao", args.audit_files
         if files is None:  # devices record the whole server, and destroying the stack would remove them
             files = (f"/vault/audit/{names.base}.log", STDOUT) if args.production or openbao else ()
-        for at, file in enumerate(() if openbao else files, 1):
+        for at, file in enumerate(() if openbao or place.namespace else files, 1):
             vault.Audit(
                 f"{name}-audit-{at}",
                 type="file",
@@ -53,10 +52,18 @@ class VaultAccessTrail(Component):
             if files
             else "the audit devices that the Vault server's administrator enabled"
         )
-        self.trail = Trail(
-            records=f"{log}: request.path {names.base}/data/...", policy=_declared(files, names) if openbao else ""
-        )
+        policy = _declared(files, names) if openbao else _commands(files, names) if place.namespace else ""
+        self.trail = Trail(records=f"{log}: request.path {names.base}/data/...", policy=policy)
         self.register_outputs({})
+
+
+def _commands(files: Sequence[str], names: Names) -> str:
+    commands = [
+        f"vault audit enable -path={names.of(str(at))} file file_path={file}{'' if file == STDOUT else ' mode=0600'}\n"
+        for at, file in enumerate(files, 1)
+    ]
+    head = "# Without VAULT_NAMESPACE: only the root namespace of Vault has audit devices.\n"
+    return head + "".join(commands) if commands else ""
 
 
 def _declared(files: Sequence[str], names: Names) -> str:

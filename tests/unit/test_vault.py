@@ -3,11 +3,14 @@
 import base64
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import pytest
 
+from secretops.errors import UsageError
+from secretops.platform import OpenedStack
+from secretops.platforms.vault.value_lookup import open_value_trail
 from tests.unit.harness import Deployed, ca_file, texts
 from tests.unit.vault_stack import (
     ADDRESS,
@@ -89,8 +92,8 @@ def test_the_mount_is_kv_2_with_check_and_set() -> None:
 
 
 def test_resources_with_values_are_protected_in_production() -> None:
-    protected = {one.name for one in vaults(with_every_option()) if one.protected}
-    assert protected == {"mount", "pki-mount", "root-mount", "root-certificate", "audit-1"}
+    protected = {one.name for each in (with_every_option(), by_agent()) for one in vaults(each) if one.protected}
+    assert protected == {"mount", "pki-mount", "root-mount", "root-certificate", "audit-1", "audit-2"}
     assert [one.name for one in vaults(on_this_machine()) if one.protected] == []
 
 
@@ -116,6 +119,11 @@ def test_two_audit_devices_are_enabled_in_production_by_the_api_of_vault() -> No
     assert [(one["type"], one["path"]) for one in made] == [("file", f"coreflux-mcp-prod-{at}") for at in (1, 2)]
     assert on_this_machine().of_type(AUDIT) == []
     assert len(for_this_machine(", audit_files: [stdout]").of_type(AUDIT)) == 1
+    in_namespace = with_every_option()
+    assert in_namespace.of_type(AUDIT) == [], "only the root namespace has some"
+    assert "vault audit enable -path=coreflux-mcp-prod-1 file " in in_namespace.exports["trail"]["policy"]
+    with pytest.raises(UsageError, match=r"\[vault-value-lookup-namespace\]"):
+        open_value_trail(cast(OpenedStack, None), store_of(manifest_of(in_namespace)), "mqtt", "")
 
 
 PREFIX = "vault.hashicorp.com/"

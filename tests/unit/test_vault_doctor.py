@@ -179,6 +179,12 @@ def test_planted_fault_is_found(check: str, answers: dict[str, Any]) -> None:
     assert found.level is Level.ATTENTION and found.remedy
 
 
+@pytest.mark.parametrize(("plain", "level"), [([], Level.UNKNOWN), (["data"], Level.ATTENTION)])
+def test_audit_devices_of_a_namespace_are_unknown(plain: list[str], level: Level) -> None:
+    mount = {**WELL["mount"], "config": {"audit_non_hmac_response_keys": plain}}
+    assert Played(with_every_option(), mount=mount, **{"sys/audit": {}}).finds("audit").level is level
+
+
 def test_a_role_that_is_not_there_is_found_and_one_long_secret_id_is_enough() -> None:
     assert Played(on_this_machine(), secret_ids=[SOON, LATER]).finds("secret ids").level is Level.OK
     server = Played(on_this_machine())

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from secretops.errors import StoreError, WaitingError
+from secretops.errors import StoreError, UsageError, WaitingError
 from secretops.platform import OpenedStack
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.errors import not_vault
@@ -25,6 +25,13 @@ HASHING = "sys/audit-hash/"
 def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str, version: str) -> Trail:
     """Return the trail of requests that wrote or returned the value of `version`, by default the current one. Reads the
     value."""
+    if store.namespace:
+        raise UsageError(
+            f"--value-of: the stack is in namespace {store.namespace}",
+            rule="--value-of requires a stack in the root namespace: only that namespace computes the HMACs of a log",
+            remedy="without --value-of: secretops audit --secret NAME",
+            code="vault-value-lookup-namespace",
+        )
     secret = session.secret(name)
     current = session.store.versions(secret.name).current
     if not version and current is None:

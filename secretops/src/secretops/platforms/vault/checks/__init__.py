@@ -146,9 +146,16 @@ def _limits(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def audit(server: VaultServer) -> Result:
-    devices = server.read("sys/audit")
+    plain, namespace = [*_plain_keys(server)], server.location.namespace
+    if namespace and not plain:
+        return unknown(
+            f"no audit device is visible in namespace {namespace}",
+            "only Vault's root namespace shows audit devices",
+            "have the Vault administrator run, without VAULT_NAMESPACE: bao audit list -detailed",
+        )
+    devices = {} if namespace else server.read("sys/audit")
     return judge(
-        _audit_gaps(server, devices),
+        plain if namespace else [*_device_gaps(devices), *plain],
         f"{MIN_DEVICES} audit devices or more must log each read, with an HMAC in place of a value; if the only "
         "device fails, the server rejects all requests",
         "declare the devices in the server's configuration, without log_raw (pulumi stack output trail shows how), "
@@ -159,12 +166,15 @@ def audit(server: VaultServer) -> Result:
     )
 
 
-def _audit_gaps(server: VaultServer, devices: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _device_gaps(devices: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     if len(devices) < MIN_DEVICES:
         yield f"the server has {f'one audit device, {next(iter(devices))}' if devices else 'no audit device'}"
     for name, device in devices.items():
         if str((device.get("options") or {}).get("log_raw", "")).lower() == "true":
             yield f"device {name.strip('/')} logs values in plain text (log_raw)"
+
+
+def _plain_keys(server: VaultServer) -> Iterator[str]:
     tuned = server.mount().get("config") or {}
     for key in ("audit_non_hmac_response_keys", "audit_non_hmac_request_keys"):
         if plain := tuned.get(key):
