@@ -306,10 +306,14 @@ def test_first_values_are_read_again_after_a_failed_read(
 ) -> None:
     options = parse_http_options("http", "127.0.0.1:0", ())
     assert options
-    following.state.waiting_for = ("mqtt",)
     source = cast(Any, following.source)
     values = FirstValues(source, options, BearerTokens(), following.state, threading.Event())
     source.read = Mock(side_effect=error)
+    if isinstance(error, StoreError):
+        values.check()
+    else:
+        following.state.waiting_for = ("mqtt",)
+    assert following.state.waiting_for == ("mqtt",)
     for _ in range(2):
         with contextlib.suppress(LookupError):
             assert not values._poll()

@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 def run(source: str, options: HttpOptions | None = None) -> ExitCode:
     """Serve MCP over HTTP or stdio until SIGTERM, SIGINT or the end of input.
 
-    `source` is a --from argument. Raises SecretopsError until it serves; later, logs errors and retries. Over HTTP,
-    waits for missing values.
+    `source` is a --from argument. Raises SecretopsError until it serves, over HTTP only UsageError; later, logs errors
+    and retries.
     """
     set_up_log()
     opened, state = open_source(source), LauncherState()

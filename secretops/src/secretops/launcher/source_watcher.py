@@ -18,6 +18,7 @@ from secretops.errors import RefusedError, SecretopsError, UnreachableError, Usa
 from secretops.launcher.client import BrokerClient
 from secretops.launcher.connection import BrokerConnection, no_answer, refusal, set_report, tls_context
 from secretops.launcher.http_options import BearerTokens, HttpOptions
+from secretops.launcher.polling_source import REQUIRED
 from secretops.launcher.settings import NotYetError, ServerSettings
 from secretops.launcher.sources import Source
 from secretops.launcher.state import LauncherState
@@ -82,7 +83,13 @@ class FirstValues:
     def check(self) -> None:
         """Raise UsageError for a mistake in the settings, or if a token is required and the source cannot supply it
         later."""
-        self._read()
+        try:
+            self._read()
+        except UsageError:
+            raise
+        except SecretopsError as error:  # for example, a role that Azure has not applied yet: `wait` reads again
+            self._report(error)
+            self._state.waiting_for = (REQUIRED,)
         if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_arrive("MCP_HTTP_TOKEN"):
             self._options.check(has_token=False)
 
@@ -99,15 +106,18 @@ class FirstValues:
             try:
                 self._read()
             except SecretopsError as error:
-                if self._error != str(error):
-                    log.error("%s", error)  # noqa: TRY400 - a mistake of the operator
-                self._error = str(error)
+                self._report(error)
                 if not isinstance(error, UsageError):
                     return False
             else:
                 self._error = ""
             self._fingerprint = fingerprint
         return not self._state.waiting_for
+
+    def _report(self, error: SecretopsError) -> None:
+        if self._error != str(error):
+            log.error("%s", error)
+        self._error = str(error)
 
     def _read(self) -> None:
         missing: tuple[str, ...] = ()
