@@ -315,7 +315,7 @@ def test_unusable_version_is_refused_and_the_next_good_one_is_used(line: str, la
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_in_time_while_a_new_broker_does_not_answer(
     number: signal.Signals, launched: Launched
 ) -> None:

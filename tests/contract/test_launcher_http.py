@@ -167,7 +167,10 @@ def test_client_with_the_token_lists_tools_and_publishes(launched: Launched, tra
     }
 
 
-def test_health_and_metrics_answer_while_a_tool_blocks_and_the_end_waits_for_none(launched: Launched) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
+def test_health_and_metrics_answer_while_a_tool_blocks_and_the_end_waits_for_none(
+    number: signal.Signals, launched: Launched
+) -> None:
     launched.start("http")
 
     async def scenario() -> None:
@@ -179,7 +182,7 @@ def test_health_and_metrics_answer_while_a_tool_blocks_and_the_end_waits_for_non
                 answer = await anyio.to_thread.run_sync(launched.ask, path)
                 assert answer.status_code == 200
             assert launched.process
-            launched.process.send_signal(signal.SIGTERM)
+            launched.process.send_signal(number)
             assert await anyio.to_thread.run_sync(launched.process.wait, LONGEST_END) == 0
             tasks.cancel_scope.cancel()
 

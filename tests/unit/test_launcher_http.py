@@ -4,6 +4,7 @@ import contextlib
 import logging
 import resource
 import secrets
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -41,6 +42,7 @@ from secretops.launcher.limits import HEAD_SECONDS, LOG_EVERY, MAX_BODY_BYTES, M
 from secretops.launcher.source_watcher import FirstValues
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
+from secretops.launcher.stdio import handle_signals
 from secretops.launcher.upstream import refuse_connection_tools
 from secretops.manifest import HTTP_TOKEN
 from secretops.values import Value, new_password
@@ -507,6 +509,15 @@ def test_slow_call_is_answered_with_an_error_at_shutdown(begins: str, monkeypatc
         return events
 
     assert anyio.run(scenario) == ["the server is shutting down", "drained"]
+
+
+def test_hangup_stays_ignored_under_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with handle_signals(lambda *_: None):
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def first_values(source: str, address: str = "0.0.0.0:0") -> tuple[FirstValues, LauncherState, threading.Event]:

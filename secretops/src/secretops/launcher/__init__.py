@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 def run(source: str, options: HttpOptions | None = None) -> ExitCode:
-    """Serve MCP over HTTP or stdio until SIGTERM, SIGINT or the end of input.
+    """Serve MCP over HTTP or stdio until a signal or the end of input.
 
     `source` is a --from argument. Raises SecretopsError until it serves, over HTTP only UsageError; later, logs errors
     and retries.

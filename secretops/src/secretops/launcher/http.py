@@ -36,6 +36,7 @@ from secretops.launcher.drain import CallsUnderWay, DrainingServer
 from secretops.launcher.http_options import Address, BearerTokens, HttpOptions, Transport
 from secretops.launcher.limits import BodyError, FloodFilter, admit, with_body
 from secretops.launcher.state import Event, LauncherState
+from secretops.launcher.stdio import handle_signals
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
@@ -65,7 +66,7 @@ def serve(
     start: Callable[[], FastMCP | None],
     stop: Callable[[], None],
 ) -> None:
-    """Serve health endpoints at once, and MCP once `start` returns the server, until SIGTERM or SIGINT.
+    """Serve health endpoints at once, and MCP once `start` returns the server, until a signal.
 
     `start` runs in the server's thread and may wait; `stop` makes it return None. Raises what `start` raised, and
     UsageError for an unavailable address.
@@ -82,7 +83,8 @@ def serve(
         log.info("Listening on http://%s, transport %s.", address, options.transport)
         service.mcp.start()
         try:
-            server.run(sockets=[listener])
+            with handle_signals(server.handle_exit):  # uvicorn handles no SIGHUP
+                server.run(sockets=[listener])
         finally:
             stop()
             service.mcp.stop(_BLOCKED_SECONDS)

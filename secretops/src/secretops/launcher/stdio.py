@@ -12,7 +12,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from secretops.errors import ExitCode
@@ -20,7 +20,7 @@ from secretops.errors import ExitCode
 # Longest time from the signal to the end of the process, in seconds.
 LAST_SECONDS = 4.5
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def set_exit_deadline() -> None:
@@ -65,22 +65,33 @@ class ClosableInput(io.RawIOBase):
 
 
 @contextlib.contextmanager
+def handle_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    # nohup ignores SIGHUP
+    numbers = [each for each in _SIGNALS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
+    handlers = [(number, signal.signal(number, handler)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, before in handlers:
+            signal.signal(number, before)
+
+
+@contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Close standard input on SIGTERM or SIGINT, and limit the time to exit. A second signal kills the process."""
+    """Close standard input on a signal, and limit the time to exit. A second signal kills the process."""
     standard_input = ClosableInput(sys.stdin.fileno())
 
     def end(_number: int, _frame: FrameType | None) -> None:
         for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) == end:
+                signal.signal(number, signal.SIG_DFL)
         standard_input.end()
         set_exit_deadline()
 
     before = sys.stdin
     sys.stdin = io.TextIOWrapper(io.BufferedReader(standard_input), encoding="utf-8")
-    handlers = [(number, signal.signal(number, end)) for number in _SIGNALS]
     try:
-        yield
+        with handle_signals(end):
+            yield
     finally:
         sys.stdin = before
-        for number, handler in handlers:
-            signal.signal(number, handler)
