@@ -249,6 +249,34 @@ def test_label_move_whose_answer_was_lost_is_done(place: Account) -> None:
         assert labeled(place, "MINE") == target
 
 
+@pytest.mark.parametrize("is_outdated", [True, False])
+def test_previous_version_is_confirmed_unless_its_labels_are_outdated(place: Account, is_outdated: bool) -> None:
+    publish(place, token(1))
+    publish(place, token(2))
+    before, labels = place.client.describe_secret(SecretId=place.name), place.labels()
+    if is_outdated:
+        publish(place, token(3))
+    client = SimpleNamespace(
+        describe_secret=lambda **_: before, update_secret_version_stage=place.client.update_secret_version_stage
+    )
+    api = SecretsManagerApi(REGION, lambda _region: cast(Any, client))
+    store = SecretsManagerVersionStore(place.location, api, table=place.table())
+    if is_outdated:
+        with store.lease("a tick"), pytest.raises(StoreError, match=r"\[(aws-request-failed|write-conflict)\]"):
+            store.confirm("it", token(1))
+        return
+    for gone in (False, True):  # AWS may delete a version without labels
+        if gone:
+            place.client.update_secret_version_stage(
+                SecretId=place.name, VersionStage=PREVIOUS, RemoveFromVersionId=token(1)
+            )
+        place.open().confirm("it", token(1))
+        place.open().recover("it", NOW)
+        assert [one.id for one in place.open().versions("it").all] == [token(1), token(2)]
+        assert gone or sorted(place.labels()[token(1)]) == sorted(labels[token(1)])
+    assert token(1) not in place.labels()
+
+
 def test_value_that_was_just_added_is_not_requested_again(place: Account) -> None:
     client = SimpleNamespace(
         **{

@@ -168,6 +168,14 @@ def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
     assert all(one.retired is None for one in memory.versions.all)
 
 
+def test_retire_lets_the_store_confirm_the_previous_version(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = in_memory(memory, StandInTarget(), PREVIOUS, CURRENT)
+    confirmed: list[tuple[str, ...]] = []
+    monkeypatch.setattr(made.store, "confirm", lambda *which: confirmed.append(which))
+    made.retire(PREVIOUS)
+    assert confirmed == [(made.secret.name, PREVIOUS.id)]
+
+
 @pytest.mark.parametrize(("current", "previous", "waits"), [
     pytest.param(CURRENT, PREVIOUS, False, id="the grace is over"),
     pytest.param(version(Stage.CURRENT, "a", days_ago=0), PREVIOUS, True, id="the grace has begun"),

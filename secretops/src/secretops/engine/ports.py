@@ -64,8 +64,8 @@ class VersionStore(Protocol):
         """Hold the store's lease during the block. A rotation requires it. A killed process loses the lease. Raises
         LeaseHeldError."""
 
-    def confirm(self) -> None:
-        """Raise StoreError if the lease was lost. Call it before each change outside of the store."""
+    def confirm(self, secret: str = "", previous: str = "") -> None:
+        """Raise StoreError if the lease was lost, or `previous` was replaced. Call it before changes elsewhere."""
 
 
 class UserTakenError(RefusedError):

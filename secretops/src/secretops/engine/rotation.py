@@ -143,15 +143,15 @@ class Rotation(Rotator):
         current = self.versions.current
         in_use = current is not None and current.user == version.user
         if version.user in self.secret.users and not in_use:
-            self._scramble(version.user)
+            self._scramble(version.user, version.id)
 
     def _value(self, version: Version, purpose: str) -> Value:
         if purpose == "apply" and self._made and self._made[0] == version.id:
             return self._made[1]
         return super()._value(version, purpose)
 
-    def _scramble(self, user: str) -> None:
+    def _scramble(self, user: str, previous: str = "") -> None:
         # Confirm last, since a target knows no lease: another process may use the idle user by now.
         admin = self.admin()
-        self.store.confirm()
+        self.store.confirm(self.secret.name, previous)
         self.target.retire(admin, user)

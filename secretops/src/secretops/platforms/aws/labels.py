@@ -88,6 +88,10 @@ class LabelState:
             current = current.at(published=None)
         return staged(previous, current, pending)
 
+    def own_facts_label(self, version: str) -> str | None:
+        own = f"secretops.{_dotless(version)}."
+        return next((label for label in self.labels.get(version, ()) if label.startswith(own)), None)
+
     def last(self, secret: str) -> tuple[str, Entry] | None:
         found = [(label, match) for label in self.versions_by_label if (match := _LAST.fullmatch(label))]
         if not found:
@@ -143,7 +147,9 @@ class LabelState:
         carrier = next((version.id for version in living if not version.retired), None)
         carrier = carrier or self.current or next(iter(self.labels), None)
         for version in versions.all:
-            if holder := carrier if version.retired else version.id:
+            # AWS may have deleted a previous version without labels
+            gone = version is versions.previous and version.id not in self.labels
+            if holder := carrier if version.retired or gone else version.id:
                 yield facts_label(version), holder
         if last and carrier:
             yield last, carrier
