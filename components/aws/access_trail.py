@@ -14,7 +14,6 @@ from ..core.component import Component
 from ..core.naming import PROJECT
 from ..core.secret_store import Trail
 from . import patterns, policies, resource_policies
-from .access import TICK
 from .identity import AwsArgs, stack_role
 from .names import applied, arn_after
 
@@ -347,10 +346,10 @@ class AwsAccessTrail(Component):
         aws.cloudwatch.MetricAlarm(
             f"{self._name}-alarm-tick-missing",
             name=self._names.plain("tick-missing"),
-            alarm_description="the hourly tick does not run",
-            namespace="AWS/Lambda",
-            metric_name="Invocations",
-            dimensions={"FunctionName": self._names.plain(TICK)},
+            alarm_description="the hourly tick does not run, or always finds the lease in use",
+            namespace=PROJECT,
+            metric_name="Finished",
+            dimensions=of_stack,
             statistic="Sum",
             period=LATE_TICK,
             evaluation_periods=1,

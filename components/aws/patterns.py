@@ -87,7 +87,7 @@ def role_change(names: Names, operators: Sequence[str]) -> str:
     """
     roles = (names.roles + "*", *(name for kind, name in map(names.called, operators) if kind == "role"))
     events = _of(
-        *("iam", "UpdateAssumeRolePolicy", "PutRolePolicy", "DeleteRolePolicy", "AttachRolePolicy", "CreateRole"),
+        *("iam", "UpdateAssumeRolePolicy", "PutRolePolicy", "DeleteRolePolicy", "*tachRolePolicy", "CreateRole"),
         "*RolePermissionsBoundary",
     )
     return f"{{ {events} && {_is('$.requestParameters.roleName', roles)} }}"
@@ -95,8 +95,8 @@ def role_change(names: Names, operators: Sequence[str]) -> str:
 
 def user_change(names: Names, users: Sequence[str]) -> str:
     events = _of(
-        *("iam", "CreateAccessKey", "CreateLoginProfile", "UpdateLoginProfile", "AttachUserPolicy", "PutUserPolicy"),
-        *("AddUserToGroup", "CreateUser", "*UserPermissionsBoundary"),
+        *("iam", "CreateAccessKey", "CreateLoginProfile", "UpdateLoginProfile", "*tachUserPolicy", "PutUserPolicy"),
+        *("DeleteUserPolicy", "AddUserToGroup", "RemoveUserFromGroup", "CreateUser", "*UserPermissionsBoundary"),
     )
     called = [names.called(user)[1] for user in users]
     return f"{{ {events} && {_is('$.requestParameters.userName', called)} }}"

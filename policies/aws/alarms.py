@@ -156,7 +156,7 @@ def _sensitive(alarm: Resource) -> Iterator[Finding]:
         yield from judge(alarm, missing, one_of("breaching"), "treatMissingData", wrong)
 
 
-METRICS = {"Overdue": "a rotation is overdue", "Failed": "a tick failed", "Invocations": "the tick does not run"}
+METRICS = {"Overdue": "a rotation is overdue", "Failed": "a tick failed", "Finished": "no tick finishes"}
 
 
 def _silent_rotations(plan: Plan) -> Iterator[Finding]:
@@ -168,10 +168,7 @@ def _silent_rotations(plan: Plan) -> Iterator[Finding]:
         for rule in listed(rules):
             yield from _unreported(plan, rule)
         for metric, what in METRICS.items():
-            wanted: dict[tuple[str, ...], Any] = {("metricName",): metric}
-            if metric != "Invocations":
-                wanted["dimensions", "Stack"] = plan.stack
-            alarms = _alarms(plan, wanted)
+            alarms = _alarms(plan, {("metricName",): metric, ("dimensions", "Stack"): plan.stack})
             yield from require(store, alarms, f"alarm on {metric}", f"nobody notices that {what}; add an alarm")
 
 

@@ -426,10 +426,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="vault-production-is-recorded",
-        sentence="A production stack enables an audit device, or outputs a configuration that Vault's operators add.",
+        sentence="A production stack enables an audit device, or outputs what Vault's operators add.",
         controls=controls("CC7.2 10.2.1 164.312(b) 32(1)(d)", "reads of secrets are recorded"),
-        limitation="The rule does not check whether operators of OpenBao added that configuration: secretops doctor "
-        "checks it.",
+        limitation="The rule does not check whether Vault's operators followed that output. secretops doctor "
+        "checks it, except in a namespace.",
         across=_look_at_trail,
         types=("vault:*",),
         environments=PRODUCTION,

@@ -110,6 +110,7 @@ COUNTED: dict[str, dict[str, Event]] = {
         "a key of an operator who is a user": iam("CreateAccessKey", userName="alice"),
         "what that user may": iam("AttachUserPolicy", userName="alice", policyArn="more"),
         "what that user may, by a group": iam("AddUserToGroup", userName="alice", groupName="more"),
+        "no policy that denies that user": iam("DetachUserPolicy", userName="alice", policyArn="less"),
         "another boundary of that user": iam("PutUserPermissionsBoundary", userName="alice"),
     },
     "function-change": {"code": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod-tick")},

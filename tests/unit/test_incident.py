@@ -110,13 +110,14 @@ def test_another_command_gets_the_lease_while_servers_are_awaited(stack: Stack, 
     assert free == [True, True]
 
 
-@pytest.mark.parametrize(("before", "servers"), [(Step.FREEZE, 0), (Step.REPLACE, None)])
+@pytest.mark.parametrize(("made", "servers"), [((), 0), (("another",), None)])
 def test_servers_are_counted_only_before_the_first_replacement(
-    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: Step, servers: int | None
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: tuple[str, ...], servers: int | None
 ) -> None:
     monkeypatch.setattr(containment, "replicas", lambda *_: ())
     stack.put("agent-key", {"api-key": new_password()})
-    begun = open_incident(stack.session(), "agent-key", since=None, to=tmp_path).begin(before, BEGAN)
+    begun = open_incident(stack.session(), "agent-key", since=None, to=tmp_path).begin(Step.REPLACE, BEGAN)
+    begun = begun.model_copy(update={"made": made})
     new = Value({"api-key": new_password()})
     assert containment.contain(stack.session(), begun, supplied=new, record=lambda _: None).servers == servers
 

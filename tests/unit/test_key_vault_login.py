@@ -66,7 +66,7 @@ def test_failed_login_of_a_managed_identity_is_temporary(
         raise ClientAuthenticationError("the identity endpoint did not answer")
 
     if identity:
-        monkeypatch.setenv("AZURE_CLIENT_ID", identity)
+        monkeypatch.setenv("IDENTITY_ENDPOINT", identity)
     monkeypatch.setattr(DefaultAzureCredential, "get_token_info", fail)
     with pytest.raises(error, match=OURS.lower()):
         Login(OURS).get_token_info(SCOPE)

@@ -363,9 +363,13 @@ def test_stack_of_the_users_with_the_copys_name_is_left_alone(found: str, code: 
     assert account.exists or found == "file"
 
 
-@pytest.mark.parametrize(("resources", "is_used"), [(7, True), (0, False)])
-def test_subnet_of_a_deployed_stack_is_not_used_by_its_copy(resources: int, is_used: bool, tmp_path: Path) -> None:
-    listed = json.dumps([{"name": "org/prod-azure", "resourceCount": resources}])
+@pytest.mark.parametrize(
+    ("count", "is_used"), [({"resourceCount": 7}, True), ({"resourceCount": 0}, False), ({}, False)]
+)
+def test_subnet_of_a_deployed_stack_is_not_used_by_its_copy(
+    count: dict[str, int], is_used: bool, tmp_path: Path
+) -> None:
+    listed = json.dumps([{"name": "org/prod-azure", **count}])
     live = new_live(tmp_path, Account("prod-azure", {"stack ls": lambda _: Done(0, listed)}))
     file = tmp_path / "Pulumi.prod-azure.yaml"
     file.write_text(file.read_text().replace("open_to_internet:", "subnet: a-subnet, open_to_internet:"))

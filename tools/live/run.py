@@ -457,7 +457,7 @@ class Live:
         found = self._listed()
         if found is None:
             return None
-        return {one["name"].rpartition("/")[2]: one.get("resourceCount", 1) for one in found}
+        return {one["name"].rpartition("/")[2]: one.get("resourceCount", 0) for one in found}
 
     def _secretops(self, *words: str, stdin: str = "") -> Done:
         return self.run("secretops", *words, "--manifest", str(self._manifest_file), stdin=stdin)

@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 def run(source: str, options: HttpOptions | None = None) -> ExitCode:
     """Serve MCP over HTTP or stdio until a signal or the end of input.
 
-    `source` is a --from argument. Raises SecretopsError until it serves, over HTTP only UsageError; later, logs errors
-    and retries.
+    `source` is a --from argument. Raises SecretopsError until it serves. Later, and over HTTP for errors of the source,
+    logs errors and retries.
     """
     set_up_log()
     opened, state = open_source(source), LauncherState()

@@ -90,8 +90,6 @@ class FirstValues:
         except SecretopsError as error:  # for example, a role that Azure has not applied yet: `wait` reads again
             self._report(error)
             self._state.waiting_for = (REQUIRED,)
-        if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_arrive("MCP_HTTP_TOKEN"):
-            self._options.check(has_token=False)
 
     def wait(self) -> bool:
         """Wait for all values. Return False if the launcher ends before. Logs mistakes instead of raising them."""
@@ -129,6 +127,8 @@ class FirstValues:
         self._tokens.use(token)
         address = self._options.address
         if not address.is_loopback and not self._tokens.any:
+            if not self._source.may_arrive("MCP_HTTP_TOKEN"):
+                self._options.check(has_token=False)
             missing += (HTTP_TOKEN[0],)
             log.info("Waiting: --listen %s needs a bearer token. -> secretops put http-token", address)
         self._state.waiting_for = missing

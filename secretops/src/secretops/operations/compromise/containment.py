@@ -112,7 +112,7 @@ class _Containment:
         secret, store, incident = self._secret, self._session.store, self.incident
         recover(self._session, secret, replaced=True, force=True)
         self._manual += [f"check the following file, then remove the file: {line}" for line in self._set_aside]
-        if incident.servers is None and all(each.step is not Step.REPLACE for each in incident.attempts):
+        if incident.servers is None and not incident.made and all(map(self._is_known, self._versions.living)):
             reported = replicas(self._session, secret)
             incident = incident.model_copy(update={"servers": None if reported is None else len(reported)})
         if advice.is_testable(secret) or self._supplied:
@@ -216,7 +216,7 @@ class _Containment:
                 with suppress(RefusedError, UnreachableError):
                     live = opened.enter_context(Connection(self._session.broker, value))
             admin = BrokerAdmin(self._session).credential()
-            self._session.store.confirm()
+            self._session.store.confirm(self._secret.name, version)
             open_target(self._session.broker, self._secret.kind).retire(admin, user)
             self._scrambled.add(user)
             ended = live is not None and _is_over(live)

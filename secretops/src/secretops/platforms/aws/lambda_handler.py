@@ -47,7 +47,7 @@ MANIFEST_FILE = "secretops.json"
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 # Metrics of a tick: numbers of secrets. Their namespace is the project, and their dimension is Stack.
-METRICS = ("Failed", "Attention", "Overdue")
+METRICS = ("Failed", "Attention", "Overdue", "Finished")
 # Seconds to wait for the lease. Another tick or command holds it only for seconds; AWS repeats a failed step later.
 LEASE_SECONDS = 60.0
 # Seconds between two attempts to acquire the lease.
@@ -99,7 +99,7 @@ def tick(_event: object, _context: object) -> dict[str, Any]:
             outcomes = tick_operation.tick(session, scheduled=_Scheduled(session))
         except LeaseHeldError as error:  # a failure would leave the event in the dead-letter queue
             _log.warning("tick: the next tick does the work: %s", redact(str(error)))
-            return {}
+            return {"lease": [redact(error.what)]}
         print(json.dumps(_metrics(session, outcomes)), flush=True)  # noqa: T201 - CloudWatch reads metrics from a log line
         for outcome in outcomes:
             notes = [*outcome.done, *outcome.attention, *outcome.waiting]
@@ -242,6 +242,7 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
         sum(one.error is not None and one.error.exit_code not in expected for one in outcomes),
         sum(bool(one.attention) or one.exit_code is ExitCode.ATTENTION for one in outcomes),
         sum(Reason.OVERDUE in one.reasons for one in outcomes),
+        1,
     )
     metrics = [{"Name": name, "Unit": "Count"} for name in METRICS]
     directive = {"Namespace": manifest.project, "Dimensions": [["Stack"]], "Metrics": metrics}

@@ -155,7 +155,7 @@ def translate(
 
 
 def no_login() -> ErrorTemplate:
-    return _NO_IDENTITY if "AZURE_CLIENT_ID" in os.environ else _NO_LOGIN
+    return _NO_IDENTITY if "IDENTITY_ENDPOINT" in os.environ else _NO_LOGIN
 
 
 def vault_name(url: str) -> str:

@@ -145,6 +145,12 @@ def _limits(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"deletes each version after {after}"
 
 
+_DECLARE = (
+    "declare the devices in the server's configuration, without log_raw (pulumi stack output trail shows how), then "
+    "SIGHUP; "
+)
+
+
 def audit(server: VaultServer) -> Result:
     plain, namespace = [*_plain_keys(server)], server.location.namespace
     if namespace and not plain:
@@ -158,9 +164,7 @@ def audit(server: VaultServer) -> Result:
         plain if namespace else [*_device_gaps(devices), *plain],
         f"{MIN_DEVICES} audit devices or more must log each read, with an HMAC in place of a value; if the only "
         "device fails, the server rejects all requests",
-        "declare the devices in the server's configuration, without log_raw (pulumi stack output trail shows how), "
-        "then "
-        "SIGHUP; for HMACs in the mount: bao secrets tune -audit-non-hmac-request-keys='' "
+        ("" if namespace else _DECLARE) + "for HMACs in the mount: bao secrets tune -audit-non-hmac-request-keys='' "
         f"-audit-non-hmac-response-keys='' {server.location.mount}",
         ", ".join(f"{name.strip('/')} ({device.get('type')})" for name, device in sorted(devices.items())),
     )
