@@ -87,8 +87,8 @@ def role_change(names: Names, operators: Sequence[str]) -> str:
     """
     roles = (names.roles + "*", *(name for kind, name in map(names.called, operators) if kind == "role"))
     events = _of(
-        *("iam", "UpdateAssumeRolePolicy", "PutRolePolicy", "DeleteRolePolicy", "*tachRolePolicy", "CreateRole"),
-        "*RolePermissionsBoundary",
+        *("iam", "UpdateAssumeRolePolicy", "PutRolePolicy", "DeleteRolePolicy", "AttachRolePolicy", "CreateRole"),
+        *("DetachRolePolicy", "*RolePermissionsBoundary"),
     )
     return f"{{ {events} && {_is('$.requestParameters.roleName', roles)} }}"
 
