@@ -22,7 +22,7 @@ ENDS = {0, 3, 5}  # Exit codes of a command that ended before its signal.
 PROGRESS: dict[str, str | tuple[str, ...]] = {
     "put": "agent-key: ",
     "rotate": "mqtt: ",
-    "compromise": ("continuing ", "the incident is in "),
+    "compromise": ("mqtt: ", "the incident is in "),
 }
 
 COMMANDS = {

@@ -91,6 +91,9 @@ def test_compromised_value_itself_is_refused_as_the_new_value_before_a_change(st
     done = run(stack, "compromise", "agent-key", "--yes", "--to", str(tmp_path), supplied=leaked.encode())
     assert (done.returncode, b"[value-not-new]" in done.stderr) == (ExitCode.USAGE, True)
     assert stack.session().store.versions("agent-key") == before
+    stack.put("agent-key", {"api-key": leaked})
+    done = run(stack, "compromise", "agent-key", "--yes", "--to", str(tmp_path), supplied=leaked.encode())
+    assert b"[value-not-" in done.stderr
     done = run(stack, "compromise", "agent-key", "--yes", "--to", str(tmp_path), supplied=new_password().encode())
     assert done.returncode == ExitCode.ATTENTION, done.stderr
 

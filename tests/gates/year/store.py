@@ -137,7 +137,7 @@ class StandInStore:
             if kept.holder and kept.holder.token == self.token:
                 self._medium.save(replace(kept, holder=None), "lease")
 
-    def confirm(self, secret: str = "", previous: str = "") -> None:  # noqa: ARG002
+    def confirm(self, secret: str | None = None, previous: str | None = None) -> None:  # noqa: ARG002
         self._load("confirm")
 
     def _load(self, what: str) -> Kept:

@@ -30,7 +30,7 @@ def main() -> NoReturn:
         code = ExitCode.INTERRUPTED
     code = signals.end(code)
     if code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        rest = "nothing was changed" if signals.unchanged() else "the next tick finishes a rotation that was begun"
+        rest = "nothing was changed" if signals.unchanged() else "run it again, or let the next tick finish a rotation"
         err.print(f"interrupted; {rest}")
     sys.exit(code)
 

@@ -46,6 +46,12 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         return ExitCode.DONE
     begin = audit.moment(since, session.clock()) if since else None
     incident = operation.open_incident(session, name, since=begin, to=to, new=new)
+    for_programs, for_people = operation.files_of(incident, to)
+    if for_programs.exists():
+        console.err.print(
+            f"continuing the incident in {for_programs}, which covers only the values from before "
+            f"{incident.began:%Y-%m-%d %H:%M:%S} UTC; for a newer value begin another one: --new"
+        )
     if dry_run:
         steps = operation.plan(session, session.secret(name), incident, folder=to, files=tuple(trail or ()))
         if as_json:
@@ -53,12 +59,6 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         else:
             console.out.print("\n".join(steps))
         return ExitCode.DONE
-    for_programs, for_people = operation.files_of(incident, to)
-    if for_programs.exists():
-        console.err.print(
-            f"continuing the incident in {for_programs}, which covers only the values from before "
-            f"{incident.began:%Y-%m-%d %H:%M:%S} UTC; for a newer value begin another one: --new"
-        )
     if not yes:
         cost = f"This revokes the current value of {name} at once. "
         cost += operation.cost(session.manifest, session.secret(name))
@@ -69,7 +69,12 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
     resume = f"the incident is in {for_programs}; secretops compromise {name}{there} continues it"
     try:
         outcome = operation.compromise(
-            session, incident, to=to, files=trail or (), ask=lambda secret: supplied(secret, file or [])
+            session,
+            incident,
+            to=to,
+            files=trail or (),
+            ask=lambda secret: supplied(secret, file or []),
+            notify=lambda step: console.err.print(f"{name}: {step}"),
         )
     except (SecretopsError, KeyboardInterrupt):
         if for_programs.exists():

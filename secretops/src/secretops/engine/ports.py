@@ -64,7 +64,7 @@ class VersionStore(Protocol):
         """Hold the store's lease during the block. A rotation requires it. A killed process loses the lease. Raises
         LeaseHeldError."""
 
-    def confirm(self, secret: str = "", previous: str = "") -> None:
+    def confirm(self, secret: str | None = None, previous: str | None = None) -> None:
         """Raise StoreError if the lease was lost, or `previous` was replaced. Call it before changes elsewhere."""
 
 

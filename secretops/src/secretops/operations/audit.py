@@ -174,10 +174,14 @@ def moment(text: str, now: datetime) -> datetime:
         if found := re.fullmatch(r"(\d+)(s|min|h|d|w)", text.strip()):
             return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
         time = datetime.fromisoformat(text.strip())
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
-    rule = "--since must be a number with s, min, h, d or w; or a time in ISO 8601, by default UTC"
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+        if time <= now:
+            return time
+    rule = "--since must be a number with s, min, h, d or w; or a past time in ISO 8601, by default UTC"
     remedy = "for example --since 24h, or --since 2026-01-31T12:00"
-    raise UsageError(f"--since {text!r}: neither a duration nor a time", rule=rule, remedy=remedy, code="since-invalid")
+    raise UsageError(
+        f"--since {text!r}: neither a duration nor a past time", rule=rule, remedy=remedy, code="since-invalid"
+    )
 
 
 def named(files: Sequence[str]) -> str:

@@ -139,7 +139,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         with self._writing():
             self._forget(secret)
 
-    def confirm(self, secret: str = "", previous: str = "") -> None:  # noqa: ARG002 - its reads are never stale
+    def confirm(self, secret: str | None = None, previous: str | None = None) -> None:  # noqa: ARG002 - its reads are never stale
         self._fence.check(True)
 
     def _deliver(self, secret: str, document: Read, now: datetime, chosen: Version | None = None) -> Read:

@@ -116,7 +116,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         with hold(self._lease_store(), holder, self._timing) as held, self._fence.behind(held):
             yield
 
-    def confirm(self, secret: str = "", previous: str = "") -> None:  # noqa: ARG002
+    def confirm(self, secret: str | None = None, previous: str | None = None) -> None:  # noqa: ARG002
         self._fence.check(True)
 
     def _deliver_until_found(self, secret: str, version: str | None, now: datetime) -> State:

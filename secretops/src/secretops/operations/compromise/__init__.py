@@ -108,13 +108,20 @@ def compromise(
     to: Path,
     files: Sequence[str] = (),
     ask: Ask | None = None,
+    notify: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
-    """Do the remaining steps of `incident`, and write its files to the folder `to`.
+    """Do the remaining steps of `incident`, and write its files to the folder `to`. `notify` gets each step's name.
 
     `files` are logs of the trail, if it has no API. Raises the errors of `contain`, and StoreError.
     """
-    secret, record = session.secret(incident.secret), recorder(to)
+    secret, save = session.secret(incident.secret), recorder(to)
+
+    def record(changed: Incident) -> None:
+        save(changed)
+        if changed.attempts and not changed.attempts[-1].ended:
+            notify(changed.attempts[-1].step)
+
     supplied = _supplied(session, secret, incident, ask)
     record(incident)
     if remote := session.platform.remote_command(session.manifest):
@@ -185,7 +192,8 @@ def _with_reads(session: Session, incident: Incident, files: Sequence[str]) -> I
         for row in view.rows
         if row.alarming
     ]
-    result = f"{sum(row.count for row in view.rows)} accesses of {len({row.reader for row in view.rows})} readers"
+    accesses = counted(sum(row.count for row in view.rows), "access", "accesses")
+    result = f"{accesses} of {counted(len({row.reader for row in view.rows}), 'reader', 'readers')}"
     return incident.model_copy(update={"reads": tuple(view.rows)}).end(
         Step.TRAIL, session.clock(), result, manual=manual
     )

@@ -91,8 +91,9 @@ def newer_versions(secret: Secret, incident: Incident, versions: Versions) -> li
     """Return a manual step for each generated version that another command made since the incident began."""
     others = [each for each in versions.living if secret.is_made and each.id not in {*incident.known, *incident.made}]
     return [
-        f"another command made version {each.id} on {each.created:%Y-%m-%d %H:%M:%S} UTC, and this incident does not "
-        f"revoke it: find out whether it is compromised; if so: secretops compromise {secret.name} --new"
+        f"another command, or this one before it was killed, made version {each.id} on "
+        f"{each.created:%Y-%m-%d %H:%M:%S} UTC, and this incident does not revoke it: find out whether it is "
+        f"compromised; if so: secretops compromise {secret.name} --new"
         for each in others
         if not secret.kind.alternates or each.user in secret.users
     ]

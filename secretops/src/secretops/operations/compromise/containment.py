@@ -115,7 +115,7 @@ class _Containment:
         if incident.servers is None and not incident.made and all(map(self._is_known, self._versions.living)):
             reported = replicas(self._session, secret)
             incident = incident.model_copy(update={"servers": None if reported is None else len(reported)})
-        if advice.is_testable(secret) or self._supplied:
+        if advice.is_testable(secret) or not secret.is_made:
             exposed = (one.id for one in incident.exposed if one.id in incident.known)
             stored = (one.id for one in self._versions.living if self._is_known(one))
             for version in dict.fromkeys((*exposed, *stored)):
@@ -123,6 +123,11 @@ class _Containment:
                     self._old[version] = store.read(secret.name, version, purpose="check that it is replaced")
             with_serials = tuple(self._with_serial(one) for one in incident.exposed)
             incident = incident.model_copy(update={"exposed": with_serials})
+            current = self._versions.current
+            if current and not secret.is_made and not self._is_known(current):
+                value = store.read(secret.name, current.id, purpose="check that it is new")
+                if self._is_exposed(value):  # an operator has put the compromised value again
+                    incident = incident.with_known(current.id)
         self.incident = incident
         return "; ".join(("the lease is held: other rotations exit with 4", *self._set_aside))
 
@@ -136,16 +141,18 @@ class _Containment:
                 return one.model_copy(update={"serial": f"{serial:x}"})
         return one
 
-    def _refuse_exposed(self, new: Value) -> None:
+    def _is_exposed(self, new: Value) -> bool:
         fields = {*self._secret.fields} - PUBLIC_FIELDS
-        if any(all(old.get(each, "").strip() == new[each].strip() for each in fields) for old in self._old.values()):
+        return any(all(old.get(each, "").strip() == new[each].strip() for each in fields) for old in self._old.values())
+
+    def _refuse_exposed(self) -> None:
+        if self._supplied and self._is_exposed(self._supplied):
             what, rule = f"{self._secret.name}: the supplied value is compromised", "the new value must be another one"
             remedy = "create a new value where the old one was issued; then run the command again, and supply that"
             raise UsageError(what, rule=rule, remedy=remedy, code="value-not-new")
 
     def _replace(self) -> str:
-        if self._supplied:
-            self._refuse_exposed(self._supplied)
+        self._refuse_exposed()
         self._manual += advice.manual_steps(self._secret, self.incident)
         self._manual += advice.newer_versions(self._secret, self.incident, self._versions)
         results, pending = list[str](), self._versions.pending

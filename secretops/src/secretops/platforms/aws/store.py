@@ -97,12 +97,13 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         self._write(secret, lambda _: Versions(), last=False)
         self._move(secret, FORGETTING, NO_VALUE, None)
 
-    def confirm(self, secret: str = "", previous: str = "") -> None:
+    def confirm(self, secret: str | None = None, previous: str | None = None) -> None:
         # AWS may return labels that are older than a rotation which gave the user of `previous` a new password. That
         # rotation removed this label, so the move fails: AWS compares it with its own state. `_write` moves it back.
-        state = self._state(secret)
-        if state.current not in (None, previous) and (label := state.own_facts_label(previous)):
-            self._move(secret, label, previous, state.current)
+        if secret and previous:
+            state = self._state(secret)
+            if state.current not in (None, previous) and (label := state.own_facts_label(previous)):
+                self._move(secret, label, previous, state.current)
         super().confirm()
 
     @contextlib.contextmanager
