@@ -150,7 +150,7 @@ class Rotation(Rotator):
             return self._made[1]
         return super()._value(version, purpose)
 
-    def _scramble(self, user: str, previous: str = "") -> None:
+    def _scramble(self, user: str, previous: str | None = None) -> None:
         # Confirm last, since a target knows no lease: another process may use the idle user by now.
         admin = self.admin()
         self.store.confirm(self.secret.name, previous)

@@ -46,7 +46,7 @@ MANIFEST_FILE = "secretops.json"
 # AWS appends a dash and six characters to the name of the secret.
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
-# Metrics of a tick: numbers of secrets. Their namespace is the project, and their dimension is Stack.
+# Metrics of a tick: numbers of secrets; Finished is 1. Their namespace is the project, their dimension is Stack.
 METRICS = ("Failed", "Attention", "Overdue", "Finished")
 # Seconds to wait for the lease. Another tick or command holds it only for seconds; AWS repeats a failed step later.
 LEASE_SECONDS = 60.0
