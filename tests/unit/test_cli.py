@@ -429,11 +429,8 @@ def test_a_signal_ends_a_command_with_128_and_its_number(number: signal.Signals,
     assert (waiting.returncode, text) == (128 + number, b"interrupted; nothing was changed\n")
 
 
-def test_a_signal_in_a_function_that_pydantic_calls_is_raised_after_it() -> None:
-    program = """
-import signal, sys, time
+MODEL = """
 from pydantic import BaseModel, field_serializer
-from secretops import signals
 
 class Noted(BaseModel):
     step: str = "proof"
@@ -443,13 +440,47 @@ class Noted(BaseModel):
         signal.raise_signal(signal.SIGINT)
         return step
 
+def work():
+    print(Noted().model_dump_json())
+"""
+MODULE = """
+def work():
+    import importlib.util
+    spec = importlib.util.spec_from_loader("noted", loader=None)
+    spec.loader = Loader()
+    importlib._bootstrap._load(spec)
+
+class Loader:
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        signal.raise_signal(signal.SIGINT)
+        print('{"step":"proof"}')
+"""
+CHANGED = """
+def work():
+    from secretops.errors import unexpected
+    print('{"step":"proof"}')
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        unexpected("mqtt", TypeError("expected a message argument"))
+"""
+
+
+@pytest.mark.parametrize("where", [MODEL, MODULE, CHANGED], ids=["pydantic", "import", "another error"])
+def test_a_signal_that_compiled_code_would_lose_ends_the_command(where: str) -> None:
+    program = f"""
+import signal, sys, time
+from secretops import signals
+{where}
 signals.install()
 signals.begin()
 try:
-    text = Noted().model_dump_json()
-    time.sleep(600)
+    work()
+    time.sleep(60)
 except KeyboardInterrupt:
-    print(text)
     sys.exit(signals.end(0))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

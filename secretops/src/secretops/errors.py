@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterable
 from enum import IntEnum
 
+from secretops import signals
+
 
 class ExitCode(IntEnum):
     """Exit codes, documented in docs/commands.md. A number never changes its meaning."""
@@ -84,7 +86,12 @@ class RefusedError(SecretopsError):
 
 
 def unexpected(name: str, error: Exception) -> SecretopsError:
-    """Return the error for an unexpected exception, which is a defect of secretops. Logs the traceback, redacted."""
+    """Return the error for an unexpected exception, which is a defect of secretops. Logs the traceback, redacted.
+
+    Raises KeyboardInterrupt if a signal arrived: compiled code may have turned it into this exception.
+    """
+    if signals.arrived():
+        raise KeyboardInterrupt from None
     logging.getLogger(__name__).exception("%s: unexpected", name)
     return SecretopsError(
         f"{name}: an unexpected {type(error).__name__}",

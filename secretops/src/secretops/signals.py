@@ -19,9 +19,11 @@ BASE = 128
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
-# Python only prints a KeyboardInterrupt that a finalizer raises. pydantic's compiled code drops one, or turns it into
-# an error of its own, also if a function that it calls raises it. In these cases it is raised after this many seconds.
+# Python only prints a KeyboardInterrupt that a finalizer raises. pydantic's compiled code and Python's own import drop
+# one, or turn it into another error, also if a function that they call raises it. In these cases it is raised after
+# this many seconds, or again and again until they have ended.
 AGAIN = 0.01
+UNSAFE = ("pydantic", "importlib", "_frozen_importlib")
 
 
 class _Phase:
@@ -83,11 +85,11 @@ def _handle(number: int, frame: FrameType | None) -> None:
     if number != signal.SIGALRM:
         _Phase.received = number
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith("pydantic"):
+        if str(frame.f_globals.get("__name__")).startswith(UNSAFE):
             signal.setitimer(signal.ITIMER_REAL, AGAIN)
             return
         frame = frame.f_back
-    signal.setitimer(signal.ITIMER_REAL, 0)  # an earlier signal may wait for pydantic
+    signal.setitimer(signal.ITIMER_REAL, 0)  # an earlier signal may wait
     raise KeyboardInterrupt
 
 

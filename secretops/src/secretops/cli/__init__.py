@@ -26,7 +26,9 @@ def main() -> NoReturn:
     redaction.forbid_core_dumps()
     try:
         code = int(_run())
-    except KeyboardInterrupt:  # a second signal during the handling of the first
+    except BaseException:  # cryptography's compiled code may turn a signal into a PanicException
+        if not signals.arrived():
+            raise
         code = ExitCode.INTERRUPTED
     code = signals.end(code)
     if code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
