@@ -22,6 +22,8 @@ from tests.mutants.record import ROOT, AddressError, Mutant, find_place, read_mu
 SCRATCH = ROOT / ".tools/mutants"
 # Share of the mutants that tests of `make test` must kill.
 MUST_KILL_IN_TEST = 0.95
+# Variables of a caller that would import modules of another tree, or write no bytecode.
+NOT_INHERITED = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 # A mutant that hangs its tests is killed, too: seconds before that is assumed.
 PATIENCE = 900
 PASSED, FAILED = 0, 1
@@ -67,7 +69,7 @@ class CopyOfTree:
             ],
             cwd=self.root,
             check=False,
-            env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+            env={name: value for name, value in os.environ.items() if name not in NOT_INHERITED},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
