@@ -63,11 +63,14 @@ def test_without_a_login_the_state_and_pulumis_home_lie_in_the_clone(wrapper: Wr
     assert variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
 
 
+PROJECTS = ("up", "up -C ../shop", "-C../shop up", "up --cwd ../shop", "--cwd=../shop up")
+
+
 @pytest.mark.parametrize(
-    "by", ["PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "login", "login in PULUMI_HOME", "Pulumi.yaml"]
+    "by", ["PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "login", "login in PULUMI_HOME", *PROJECTS]
 )
 def test_users_backend_passphrase_and_home_are_respected(by: str, wrapper: Wrapper) -> None:
-    environment = {"PULUMI_CONFIG_PASSPHRASE": "mine"}
+    environment, words = {"PULUMI_CONFIG_PASSPHRASE": "mine"}, by.split() if by in PROJECTS else []
     match by:
         case "login":
             log_in(wrapper.home / ".pulumi", "https://api.pulumi.com")
@@ -75,12 +78,13 @@ def test_users_backend_passphrase_and_home_are_respected(by: str, wrapper: Wrapp
         case "login in PULUMI_HOME":
             home = environment["PULUMI_HOME"] = str(wrapper.home / "elsewhere")
             log_in(wrapper.home / "elsewhere", "s3://states")
-        case "Pulumi.yaml":
-            home = str(wrapper.home / ".pulumi")
-            (wrapper.home.parent / "Pulumi.yaml").write_text("name: shop\nbackend:\n  url: s3://states\n")
+        case _ if words:
+            home, project = str(wrapper.home / ".pulumi"), wrapper.home.parent / ("shop" if "shop" in by else "")
+            project.mkdir(exist_ok=True)
+            (project / "Pulumi.yaml").write_text("name: shop\nbackend:\n  url: s3://states\n")
         case _:
             home, environment[by] = str(wrapper.home / ".pulumi"), "s3://states"
-    variables = wrapper.run(**environment)
+    variables = wrapper.run(*words, **environment)
     assert variables.get("PULUMI_BACKEND_URL") == environment.get("PULUMI_BACKEND_URL")
     assert variables["PULUMI_HOME"] == home
     assert variables["PULUMI_CONFIG_PASSPHRASE"] == "mine"

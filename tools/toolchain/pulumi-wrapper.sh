@@ -14,12 +14,18 @@ logged_in() {
 }
 
 project_has_backend() {
-    folder="$PWD"
+    folder=. before=
+    for argument in "$@"; do
+        case $before in -C | --cwd) folder="$argument" ;; esac
+        case $argument in -C?*) folder="${argument#-C}" ;; --cwd=*) folder="${argument#*=}" ;; esac
+        before="$argument"
+    done
+    folder="$(CDPATH="" cd -- "${folder#=}" 2>/dev/null && pwd)"
     while [ -n "$folder" ] && [ ! -f "$folder/Pulumi.yaml" ]; do folder="${folder%/*}"; done
     grep -q '^backend:' "$folder/Pulumi.yaml" 2>/dev/null
 }
 
-if [ -z "${PULUMI_BACKEND_URL:-}" ] && ! logged_in && ! project_has_backend; then
+if [ -z "${PULUMI_BACKEND_URL:-}" ] && ! logged_in && ! project_has_backend "$@"; then
     mkdir -p "$clone/.state/pulumi"
     export PULUMI_BACKEND_URL="file://$clone/.state/pulumi"
     # The passphrase of this state is empty, as it has no secret. The shell may have one for other projects.
