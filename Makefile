@@ -70,7 +70,9 @@ up: answerable setup
 	@$(BIN)/pulumi stack select --create $(STACK)
 ifeq ($(STACK),dev)
 	@$(BIN)/pulumi up --yes --skip-preview --policy-pack policies --suppress-outputs --stack $(STACK)
-	@$(BIN)/python -m tools.after_up $(STACK)
+	@$(BIN)/secretops broker start --stack $(STACK)
+	@$(BIN)/secretops tick --stack $(STACK) || [ $$? -eq 3 ]  # action needed, which status shows
+	@$(BIN)/secretops status --stack $(STACK) || [ $$? -eq 3 ]
 else
 	@$(BIN)/pulumi up --policy-pack policies --suppress-outputs $(if $(YES),--yes) --stack $(STACK)
 	@$(BIN)/pulumi stack output next --stack $(STACK) | awk '{ gsub(/, then /, "\n  then "); print "next: " $$0 }'
@@ -162,7 +164,9 @@ prose: setup
 scan: setup
 	@$(BIN)/python tools/scan.py
 
+# A shell may still export the name of a removed stack.
 clean:
-	@[ ! -x $(BIN)/secretops ] || $(BIN)/python -m tools.before_clean $(STACK)
+	@[ ! -x $(BIN)/secretops ] || $(BIN)/secretops broker stop --stack $(STACK) || \
+	  { [ $$? -eq 2 ] && $(BIN)/secretops broker stop --stack dev; }
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

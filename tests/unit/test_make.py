@@ -16,9 +16,9 @@ from bench.__main__ import PARTS
 from components.settings.section import PROJECT_FOLDER
 from secretops.broker import process
 from secretops.broker.users import create_first_admin
+from secretops.cli.serving import broker_stop
 from secretops.errors import ExitCode
 from tests.real.ports import free_port
-from tools import before_clean
 
 pytestmark = pytest.mark.real
 
@@ -105,11 +105,10 @@ def test_make_bench_names_a_part_that_there_is_not_before_it_sets_anything_up(fo
 def test_make_clean_runs_nothing_that_fails_without_the_stack(folder: Folder) -> None:
     programs = folder.path / ".venv" / "bin"
     programs.mkdir(parents=True)
-    for name, text in (("secretops", "exit 2"), ("python", 'echo "$*" > called')):
-        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
-        (programs / name).chmod(0o755)
+    (programs / "secretops").write_text('#!/bin/sh\necho "$*" >> called\n[ "$4" = dev ] || exit 2\n')
+    (programs / "secretops").chmod(0o755)
     folder.make("clean", "STACK=nosuch", code=ExitCode.DONE)
-    assert (folder.path / "called").read_text() == "-m tools.before_clean nosuch\n"
+    assert (folder.path / "called").read_text() == "broker stop --stack nosuch\nbroker stop --stack dev\n"
     assert not programs.exists()
 
 
@@ -117,15 +116,13 @@ def test_make_clean_runs_nothing_that_fails_without_the_stack(folder: Folder) ->
 def test_the_default_brokers_stop_needs_no_stack(
     runs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A shell may still export the name of a removed stack."""
     home = tmp_path / ".coreflux-mcp" / "broker"
-    monkeypatch.setattr(before_clean, "ROOT", tmp_path)
     (tmp_path / "Pulumi.yaml").write_text("name: another\nruntime: python\n")
     monkeypatch.chdir(tmp_path)
     if runs:
         assert create_first_admin(home) is not None
         process.start(home, "localhost", free_port())
-    assert before_clean.main("nosuch") == ExitCode.DONE
+    assert broker_stop("dev") == ExitCode.DONE
     assert ("the embedded broker is stopped" if runs else "nothing to stop") in capsys.readouterr().out
     assert process.running(home) is None
 
