@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tools import axe, azure_parts, docker_provider, kubernetes_parts, kusto_parser
@@ -51,39 +52,22 @@ def provide_parts(*, must: bool) -> None:
     Reports each that is missing, and its tests skip. If `must` is set (CI), raises SetupError instead.
     """
     install_packages(must=must)
-    if found("etcd"):
+    parts: tuple[tuple[str, Callable[[], object], str], ...] = (
+        ("etcd", kubernetes_parts.build_all, "a Kubernetes API server, its tests are"),
+        ("dockerd", docker_provider.provider, "Pulumi's provider for Docker, the Swarm stacks' tests are"),
+        ("", partial(cached_binary, *YAML_HOST), "Pulumi's language host for YAML, the test of a program in YAML is"),
+        ("", azure_parts.provide_all, "Azurite and Azure's description of Key Vault, their tests are"),
+        ("", kusto_parser.provide, "Kusto's parser, its tests are"),
+        ("", axe.provide, "axe-core, the report's test in a browser is"),
+    )
+    for needs, provide, without in parts:
         try:
-            kubernetes_parts.build_all()
+            if not needs or found(needs):
+                provide()
         except SetupError as error:
             if must:
                 raise
-            say(f"- without a Kubernetes API server, its tests are skipped: {error}")
-    if found("dockerd"):
-        try:
-            docker_provider.provider()
-        except SetupError as error:
-            if must:
-                raise
-            say(f"- without Pulumi's provider for Docker, the Swarm stacks' tests are skipped: {error}")
-    try:
-        cached_binary(*YAML_HOST)
-    except SetupError as error:
-        if must:
-            raise
-        say(f"- without Pulumi's language host for YAML, the test of a program in YAML is skipped: {error}")
-    try:
-        azure_parts.provide_all()
-        kusto_parser.provide()
-    except SetupError as error:
-        if must:
-            raise
-        say(f"- without Azurite, Azure's description of Key Vault and Kusto's parser, their tests are skipped: {error}")
-    try:
-        axe.provide()
-    except SetupError as error:
-        if must:
-            raise
-        say(f"- without axe-core, the report's test in a browser is skipped: {error}")
+            say(f"- without {without} skipped: {error}")
 
 
 def found(command: str) -> str | None:
