@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -9,6 +11,24 @@ from typing import Any, Protocol
 from tools.standin.problems import Problem
 
 Inputs = Mapping[str, Any]
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def digits(text: str, count: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:count]
+
+
+def filler(hint: Any, text: str = "standin") -> Any:
+    fillers: Mapping[Any, Any] = {str: text, int: 0, float: 0, bool: False}
+    if hint in fillers:
+        return fillers[hint]
+    return [] if getattr(hint, "__origin__", None) is not None and "Sequence" in str(hint) else {}
 
 
 class RefusedError(Exception):

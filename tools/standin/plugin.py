@@ -139,8 +139,7 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         outputs.CopyFrom(request.properties)
         token = _token(request.urn)
         if request.preview:
-            given = sdk_types.input_types(sdk_types.arguments_class(token))
-            outputs.update({name: wire.UNKNOWN for name in sdk_types.output_types(token) if name not in given})
+            outputs.update(dict.fromkeys(sdk_types.computed_types(token), wire.UNKNOWN))
             self._answer(token, request.properties, outputs)
             return provider_pb2.CreateResponse(properties=outputs)
         self._may_deploy()

@@ -79,6 +79,12 @@ def input_types(arguments: type) -> dict[str, Any]:
 
 
 @cache
+def computed_types(token: str) -> dict[str, Any]:
+    given = input_types(arguments_class(token))
+    return {name: hint for name, hint in output_types(token).items() if name not in given}
+
+
+@cache
 def required(arguments: type) -> frozenset[str]:
     """Return the wire names of required inputs."""
     names = _types.input_type_py_to_pulumi_names(arguments)

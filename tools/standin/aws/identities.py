@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from tools.standin.cloud import digits, filler
 
 # No AWS account has this number.
 ACCOUNT = "000000000000"
@@ -26,7 +27,7 @@ class Place:
     inputs: Mapping[str, Any]
 
     def digits(self, count: int) -> str:
-        return hashlib.sha256(self.urn.encode()).hexdigest()[:count]
+        return digits(self.urn, count)
 
     def arn(self, service: str, resource: str, *, regional: bool = True, owned: bool = True) -> str:
         region, account = (self.region if regional else ""), (self.account if owned else "")
@@ -233,12 +234,5 @@ def computed(token: str, at: Place, output_types: Mapping[str, Any]) -> Made:
         service, kind = token.split(":")[1].partition("/")[0], token.rpartition(":")[2].lower()
         resource_id = f"standin-{kind}-{at.digits(12)}"
         made = {"arn": at.arn(service, f"{kind}/{resource_id}")}
-    rest = {name: _filler(hint, at) for name, hint in output_types.items()}
+    rest = {name: filler(hint, f"standin-{at.digits(8)}") for name, hint in output_types.items()}
     return resource_id, {name: value for name, value in {**rest, **made}.items() if name in output_types}
-
-
-def _filler(hint: Any, at: Place) -> Any:
-    fillers: Mapping[Any, Any] = {str: f"standin-{at.digits(8)}", int: 0, float: 0, bool: False}
-    if hint in fillers:
-        return fillers[hint]
-    return [] if getattr(hint, "__origin__", None) is not None and "Sequence" in str(hint) else {}

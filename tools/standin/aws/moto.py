@@ -7,13 +7,12 @@ It never creates secret values. Clients use invalid credentials.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from tools.standin.cloud import Inputs, RefusedError
+from tools.standin.cloud import Inputs, RefusedError, is_loopback
 
 # Invalid credentials, for moto.
 NOBODY = "standin"
@@ -27,7 +26,7 @@ class Moto:
 
     def __init__(self, url: str) -> None:
         host = urlsplit(url).hostname or ""
-        if not _is_loopback(host):
+        if not is_loopback(host):
             raise RefusedError(
                 f"{url}: the stand-in creates secrets only in a moto server on this machine; set STANDIN_MOTO_URL or "
                 "AWS_ENDPOINT_URL to a loopback address, or unset both"
@@ -236,13 +235,6 @@ _KINDS: Mapping[str, Any] = {
     "aws:iam/role:Role": _Role(),
     "aws:iam/rolePolicy:RolePolicy": _RolePolicy(),
 }
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _given(inputs: Inputs, **members: str) -> dict[str, Any]:

@@ -67,10 +67,8 @@ class Aws:
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:
         region = self._region_of(resource)
-        given = sdk_types.input_types(sdk_types.arguments_class(resource.token))
-        beyond = {name: hint for name, hint in sdk_types.output_types(resource.token).items() if name not in given}
         place = identities.Place(urn=resource.urn, account=self._account, region=region, inputs=resource.inputs)
-        resource_id, computed = identities.computed(resource.token, place, beyond)
+        resource_id, computed = identities.computed(resource.token, place, sdk_types.computed_types(resource.token))
         if self._moto and self._moto.makes(resource.token):
             resource_id, real = self._moto.create(resource.token, region, resource.inputs)
             computed = {**computed, **real}

@@ -3,7 +3,6 @@ never creates secret values."""
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 from tools.standin.azure.identities import ROLE_ASSIGNMENT, VAULT, kind
-from tools.standin.cloud import Inputs, RefusedError
+from tools.standin.cloud import Inputs, RefusedError, is_loopback
 
 # Variable with the address of an emulator's control plane (tools/key_vault/management.py).
 VARIABLE = "STANDIN_KEY_VAULT_URL"
@@ -39,7 +38,7 @@ class Emulator:
 
     def __init__(self, url: str) -> None:
         host = urlsplit(url).hostname or ""
-        if not url.startswith("http://") or not _is_loopback(host):
+        if not url.startswith("http://") or not is_loopback(host):
             raise RefusedError(
                 f"{url}: the stand-in creates vaults only in an emulator on this machine; set {VARIABLE} to an http "
                 "address on loopback, or unset it"
@@ -82,10 +81,3 @@ class Emulator:
             raise RefusedError(
                 f"{self.url}: the emulator does not answer ({error.reason}); start the emulator, or unset {VARIABLE}"
             ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tools.standin.cloud import Inputs, digits, filler
 from tools.standin.wire import UNKNOWN, has_unknown
-
-Inputs = Mapping[str, Any]
 
 STAMP = "2000-01-01T00:00:00Z"
 
@@ -118,7 +116,7 @@ def computed(at: Place, output_types: Mapping[str, Any]) -> dict[str, Any]:
         "azureApiVersion": API,
         "provisioningState": "Succeeded",
     }
-    rest = {name: _filler(hint) for name, hint in output_types.items()}
+    rest = {name: filler(hint) for name, hint in output_types.items()}
     return {name: value for name, value in {**rest, **same, **at.computed}.items() if name in output_types}
 
 
@@ -150,14 +148,3 @@ def client_id(identity: str) -> str:
 
 def guid(text: str) -> str:
     return str(uuid.UUID(digits(text, 32)))
-
-
-def digits(text: str, count: int) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:count]
-
-
-def _filler(hint: Any) -> Any:
-    fillers: Mapping[Any, Any] = {str: "standin", int: 0, float: 0, bool: False}
-    if hint in fillers:
-        return fillers[hint]
-    return [] if getattr(hint, "__origin__", None) is not None and "Sequence" in str(hint) else {}

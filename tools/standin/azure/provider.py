@@ -72,11 +72,9 @@ class Azure:
             tenant=self._tenant,
             inputs=resource.inputs,
         )
-        given = sdk_types.input_types(sdk_types.arguments_class(resource.token))
-        beyond = {name: hint for name, hint in sdk_types.output_types(resource.token).items() if name not in given}
         if self._emulator and self._emulator.makes(resource.token):
             self._emulator.put(resource.token, place.id, resource.inputs)
-        return place.id, identities.computed(place, beyond)
+        return place.id, identities.computed(place, sdk_types.computed_types(resource.token))
 
     def update(self, resource: Resource, resource_id: str) -> None:
         if refused := together.unchangeable(identities.kind(resource.token), resource.before, resource.inputs):

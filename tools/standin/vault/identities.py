@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from tools.standin.cloud import Resource
+from tools.standin.cloud import Resource, digits, filler
 from tools.standin.vault import places
 
 # Outputs that are missing with type `internal`, since the key stays on the server.
@@ -41,16 +40,5 @@ def _made(resource: Resource) -> dict[str, Any]:
 
 
 def computed(resource: Resource, output_types: Mapping[str, Any]) -> dict[str, Any]:
-    rest = {name: _filler(hint) for name, hint in output_types.items() if name not in KEYS}
+    rest = {name: filler(hint) for name, hint in output_types.items() if name not in KEYS}
     return {**rest, **{name: value for name, value in identity(resource)[1].items() if name in output_types}}
-
-
-def digits(text: str, count: int) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:count]
-
-
-def _filler(hint: Any) -> Any:
-    fillers: Mapping[Any, Any] = {str: "standin", int: 0, float: 0, bool: False}
-    if hint in fillers:
-        return fillers[hint]
-    return [] if getattr(hint, "__origin__", None) is not None and "Sequence" in str(hint) else {}

@@ -3,7 +3,6 @@ values."""
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import json
 import os
@@ -16,7 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
-from tools.standin.cloud import Inputs, RefusedError, Resource
+from tools.standin.cloud import Inputs, RefusedError, Resource, is_loopback
 from tools.standin.vault import places
 from tools.standin.vault.places import Place
 
@@ -45,7 +44,7 @@ class OpenBao:
 
     def __init__(self, url: str, namespace: str = "") -> None:
         parts = urlsplit(url)
-        if parts.scheme != "https" or not _is_loopback(parts.hostname or ""):
+        if parts.scheme != "https" or not is_loopback(parts.hostname or ""):
             raise RefusedError(
                 f"{url}: the stand-in creates mounts, policies and roles only in a server on this machine; set "
                 f"{VARIABLE} to an https address on loopback, or unset it"
@@ -148,10 +147,3 @@ def _is_gone(code: int, answer_text: str) -> bool:
 def _passes(code: int) -> bool:
     # The provider retries, because OpenBao answers 500 to concurrent changes of a mount.
     return code >= HTTPStatus.INTERNAL_SERVER_ERROR and code != HTTPStatus.NOT_IMPLEMENTED
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tools.standin.cloud import Inputs, RefusedError
+from tools.standin.sdk_types import snake
 
 Body = dict[str, Any]
 
@@ -23,10 +24,6 @@ def plain(inputs: Inputs, *, without: Collection[str] = (), named: Mapping[str, 
         for name, value in inputs.items()
         if name not in without and name not in NEVER_SENT and value is not None
     }
-
-
-def snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
 
 # Inputs that are not in a request's body: the first is sent as a header, the second is Pulumi's own.

@@ -63,11 +63,7 @@ class Vault:
         return {}
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:
-        given = sdk_types.input_types(sdk_types.arguments_class(resource.token))
-        beyond: dict[str, Any] = {
-            name: hint for name, hint in sdk_types.output_types(resource.token).items() if name not in given
-        }
-        made_up = identities.computed(resource, beyond)
+        made_up = identities.computed(resource, sdk_types.computed_types(resource.token))
         if self._openbao and self._openbao.makes(resource.token):
             resource_id, computed = self._openbao.create(resource)
             return resource_id, {**made_up, **computed}
