@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("boto3", reason="boto3 is not installed: the extra `aws`")
 
 from secretops.engine.state import Stage, Version
-from secretops.errors import RefusedError
+from secretops.errors import RefusedError, StoreError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import broker_access, rotators
 from secretops.operations import tick as ticks
@@ -22,7 +22,7 @@ from secretops.platforms.aws.lambda_handler import LambdaError
 from secretops.values import Value, new_password
 from tests.real.aws_stack import STEPS, AwsStack, make_aws_stack
 from tests.real.moto import Aws
-from tests.real.strict_secrets_manager import CURRENT, PENDING
+from tests.real.strict_secrets_manager import CURRENT, PENDING, StrictSecretsManager
 
 pytestmark = pytest.mark.real
 
@@ -157,6 +157,27 @@ def current(stack: AwsStack) -> list[str]:
 
 def test_steps_are_those_that_secrets_manager_calls() -> None:
     assert lambda_handler.STEPS == STEPS
+
+
+def test_rotation_that_begins_by_outdated_labels_changes_no_password(
+    stack: AwsStack, users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for token, user in zip((PREVIOUS_ID, CURRENT_ID), stack.manifest.secret("mqtt").users, strict=True):
+        publish(stack, "mqtt", token, user, users)
+    stack.skip_grace()
+    stack.tick_function()
+    name, service, real = stack.place.secrets["mqtt"], stack.service, StrictSecretsManager.describe_secret
+    outdated = real(service, SecretId=name)
+    stack.all_steps(stack.begin())
+    before, session = dict(users), stack.session("rotator")
+
+    def read(_: object, *, SecretId: str) -> Any:  # noqa: N803
+        return outdated if SecretId == name else real(service, SecretId=SecretId)
+
+    monkeypatch.setattr(StrictSecretsManager, "describe_secret", read)
+    with session.lease("a rotation"), pytest.raises(StoreError, match=r"\[(aws-request-failed|write-conflict)\]"):
+        rotators.rotation(session, session.secret("mqtt")).advance()
+    assert users == before
 
 
 class Counted:

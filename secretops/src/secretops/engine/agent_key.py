@@ -139,5 +139,5 @@ class AgentKey(Rotator):
 
     def _delete(self, keys: Iterable[NamedKey]) -> None:
         for key in keys:
-            self.store.confirm()
+            self._confirm()
             self.agent.delete(key)

@@ -104,7 +104,7 @@ class Rotation(Rotator):
         new = not force and known.isdisjoint(self.secret.users)
         with self._step("apply", version.id):
             admin, value = self.admin(), self._value(version, "apply")
-            self.store.confirm()
+            self._confirm()
             try:
                 self.target.apply(admin, value, new=new)
             except UserTakenError as error:
@@ -143,15 +143,15 @@ class Rotation(Rotator):
         current = self.versions.current
         in_use = current is not None and current.user == version.user
         if version.user in self.secret.users and not in_use:
-            self._scramble(version.user, version.id)
+            self._scramble(version.user)
 
     def _value(self, version: Version, purpose: str) -> Value:
         if purpose == "apply" and self._made and self._made[0] == version.id:
             return self._made[1]
         return super()._value(version, purpose)
 
-    def _scramble(self, user: str, previous: str | None = None) -> None:
+    def _scramble(self, user: str) -> None:
         # Confirm last, since a target knows no lease: another process may use the idle user by now.
         admin = self.admin()
-        self.store.confirm(self.secret.name, previous)
+        self._confirm()
         self.target.retire(admin, user)

@@ -118,6 +118,10 @@ class Rotator(ABC):
     def _revoke(self, version: Version) -> None:  # noqa: B027 - some values have no target
         ...
 
+    def _confirm(self) -> None:
+        previous = self.versions.previous
+        self.store.confirm(self.secret.name, previous.id if previous else None)
+
     def _value(self, version: Version, purpose: str) -> Value:
         return self.store.read(self.secret.name, version.id, purpose=purpose)
 

@@ -88,9 +88,9 @@ class LabelState:
             current = current.at(published=None)
         return staged(previous, current, pending)
 
-    def own_facts_label(self, version: str) -> str | None:
+    def facts_label_of(self, version: str) -> str | None:
         own = f"secretops.{_dotless(version)}."
-        return next((label for label in self.labels.get(version, ()) if label.startswith(own)), None)
+        return next((label for label in self.versions_by_label if label.startswith(own)), None)
 
     def last(self, secret: str) -> tuple[str, Entry] | None:
         found = [(label, match) for label in self.versions_by_label if (match := _LAST.fullmatch(label))]

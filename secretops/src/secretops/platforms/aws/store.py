@@ -102,8 +102,9 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         # rotation removed this label, so the move fails: AWS compares it with its own state. `_write` moves it back.
         if secret and previous:
             state = self._state(secret)
-            if state.current not in (None, previous) and (label := state.own_facts_label(previous)):
-                self._move(secret, label, previous, state.current)
+            if state.current not in (None, previous) and (label := state.facts_label_of(previous)):
+                holder = state.versions_by_label[label]
+                self._move(secret, label, holder, next(e for e in (state.current, *state.labels) if e != holder))
         super().confirm()
 
     @contextlib.contextmanager
