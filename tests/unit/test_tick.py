@@ -495,6 +495,26 @@ def test_put_now_publishes_nothing_without_the_admin_that_it_needs(tmp_path: Pat
     assert broker.passwords == {"boss": FIRST_ADMIN["password"]}
 
 
+@pytest.mark.parametrize("command", ["rotate", "put"])
+def test_now_names_the_version_that_it_published_before_the_broker_refused_a_user(
+    tmp_path: Path, broker: InMemoryBroker, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    stack = make_stack(tmp_path / "store", NOWHERE, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
+    stack.put("broker-admin", FIRST_ADMIN)
+    with monkeypatch.context() as patch:
+        patch.setattr(broker, "retire", lambda *_: fail(RefusedError("denied", remedy="allow it", code="test")))
+        now = stack.rotate if command == "rotate" else functools.partial(stack.put, "mqtt", FIRST_ADMIN)
+        with pytest.raises(
+            SecretopsError, match=r"user-[ab] may still log in: denied \[user-not-scrambled\]"
+        ) as refused:
+            now(force=True)
+    assert refused.value.what.startswith(f"mqtt: {current(stack)} is current")
+    assert refused.value.remedy == "allow it; then: secretops rotate mqtt --now"
+    leaked = broker.passwords["user-b"] = "of-somebody"
+    stack.rotate(force=True)
+    assert broker.passwords.get("user-b") != leaked
+
+
 @pytest.mark.parametrize("lose", LOSSES[1:])
 def test_now_ends_each_user_whose_password_the_store_lost(
     stack: Stack, broker: InMemoryBroker, lose: Callable[[Path], object]

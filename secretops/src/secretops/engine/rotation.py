@@ -13,7 +13,7 @@ from secretops.engine.decisions import is_operator_supplied
 from secretops.engine.ports import Target, UserTakenError
 from secretops.engine.rotator import Rotator, new_token
 from secretops.engine.state import Stage, Version, Versions
-from secretops.errors import RefusedError
+from secretops.errors import RefusedError, SecretopsError
 from secretops.values import Value, new_password
 
 
@@ -45,10 +45,17 @@ class Rotation(Rotator):
     def scramble_unknown(self, before: Versions, published: Version) -> None:
         """Scramble the passwords of the secret's users without a version in `before` or `published`: somebody may know
         these passwords."""
-        known = {version.user for version in (*before.all, published)}
+        name, known = self.secret.name, {version.user for version in (*before.all, published)}
         for user in sorted(set(self.secret.users) - known):
-            with self._step("retire", published.id):
-                self._scramble(user)
+            try:
+                with self._step("retire", published.id):
+                    self._scramble(user)
+            except SecretopsError as error:
+                what = f"{name}: {published.id} is current, but user {user} may still log in: {error.what}"
+                rule = "after --now, no user of the secret may log in with a password that the store does not have"
+                again = f"secretops rotate {name} --now"
+                remedy = f"{error.remedy}; then: {again}" if error.remedy else again
+                raise SecretopsError(what, rule=rule, remedy=remedy, code="user-not-scrambled") from error
 
     def prepare(self, *, token: str | None = None, force: bool = False) -> Version:
         """Store a pending password for the idle user, before the target receives it.
