@@ -38,7 +38,7 @@ from secretops.operations.status import LOGIN_FAILED, Status, status
 from secretops.operations.tick import Outcome, exit_code
 from secretops.platforms.dotenv.delivery import Content, Delivery
 from secretops.platforms.dotenv.store import DotenvVersionStore
-from secretops.stores.store_errors import RemovedError
+from secretops.stores.store_errors import InvalidValueError, RemovedError
 from secretops.targets.reports import ReportsError
 from secretops.values import Value
 from tests.real.accidents import LOSSES, NOBODY, SPOILS, each_broken, in_child
@@ -538,6 +538,11 @@ def test_only_a_command_replaces_a_version_that_somebody_removed(stack: Stack, m
     stack.rotate()
     stack.skip_grace()
     stack.rotate()
+    invalid = InvalidValueError("invalid", code="test")
+    monkeypatch.setattr(DotenvVersionStore, "recover", lambda *_: fail(invalid))
+    with pytest.raises(InvalidValueError):
+        stack.rotate()
+    stack.rotate(force=True)
 
 
 def test_remedy_of_a_lost_value_replaces_it(stack: Stack) -> None:

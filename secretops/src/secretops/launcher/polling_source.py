@@ -191,7 +191,7 @@ class PollingSource(DocumentSource):
             raise StoreError(
                 f"{self.where}: {error}",
                 rule="a value must be a JSON object with exactly the fields of its secret, none of them empty",
-                remedy="supply the value again: secretops put SECRET",
+                remedy="for a new version: secretops rotate SECRET --now, or secretops put SECRET",
                 code="stored-value-invalid",
             ) from None
 
@@ -218,7 +218,7 @@ def parse_version(name: str, version: str, text: str) -> StoredVersion | None:
         raise StoreError(
             f"secret {name}: version {version} is not a valid value",
             rule="a secret value must be a JSON object of text fields",
-            remedy="supply the value again: secretops put SECRET",
+            remedy="for a new version: secretops rotate SECRET --now, or secretops put SECRET",
             code="stored-version-malformed",
         )
     return StoredVersion(version, Value(found)) if found else None

@@ -19,7 +19,7 @@ from secretops.manifest import AGENT_ADMIN, Manifest, OwnedAgent, PrivateCaIssue
 from secretops.operations.broker_access import BrokerAdmin, hint
 from secretops.operations.certificate import authority_of, prove, relied_on, signing
 from secretops.operations.session import Session
-from secretops.stores.store_errors import MissingFieldError, RemovedError
+from secretops.stores.store_errors import InvalidValueError, MissingFieldError, RemovedError
 from secretops.targets import open_agent, open_target
 from secretops.values import Value
 
@@ -84,8 +84,8 @@ def recover(session: Session, secret: Secret, *, replaced: bool = False, force: 
     """Finish an interrupted rotation of `secret`. If the broker refuses a password that no reader has yet, set it
     again. Return whether the current value lacks a field.
 
-    `replaced`: the caller replaces the current version, which may be removed; with `force`, lost. Raises StoreError,
-    NotFoundError, and the steps' errors.
+    `replaced`: the caller replaces the current version, which may be removed; with `force`, unreadable. Raises
+    StoreError, NotFoundError, and the steps' errors.
     """
     try:
         session.store.recover(secret.name, session.clock())
@@ -96,7 +96,7 @@ def recover(session: Session, secret: Secret, *, replaced: bool = False, force: 
     except RemovedError:
         if not replaced:
             raise
-    except NotFoundError:
+    except (NotFoundError, InvalidValueError):
         if not force:
             raise
     except StoreError:

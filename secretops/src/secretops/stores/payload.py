@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from secretops.errors import StoreError, UsageError
+from secretops.errors import UsageError
 from secretops.stores import env_file
+from secretops.stores.store_errors import InvalidValueError
 from secretops.values import Value
 
 _FIELDS = TypeAdapter(dict[str, str])
@@ -37,10 +38,10 @@ def serialize(secret: str, value: Value, limit: Limit) -> str:
 def parse(secret: str, version: str, text: str) -> Value:
     """Parse a value. Raises StoreError if it is not a JSON object of texts."""
     if (found := parse_fields(text)) is None:
-        raise StoreError(
+        raise InvalidValueError(
             f"{secret}: version {version} is not a JSON object of strings",
             rule="only secretops may write versions of this secret",
-            remedy=f"supply a new value: secretops put {secret}",
+            remedy=f"for a new version: secretops rotate {secret} --now, or secretops put {secret}",
             code="value-invalid",
         )
     return Value(found)

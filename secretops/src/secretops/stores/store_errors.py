@@ -12,6 +12,10 @@ from secretops.errors import NotFoundError, SecretopsError, StoreError, Unreacha
 class RemovedError(StoreError): ...
 
 
+# The store has no valid value of a version.
+class InvalidValueError(StoreError): ...
+
+
 # The current value is older than the declaration of one of its fields.
 class MissingFieldError(StoreError): ...
 

@@ -82,10 +82,11 @@ class SecretState:
         try:
             return Value(VALUE.validate_json(found, strict=True))
         except ValueError:
-            raise StoreError(
+            raise store_errors.InvalidValueError(
                 f"Secret {self._name}: entry {self._secret}.{version} is not a valid value",
                 rule="only secretops may write this Secret",
-                remedy=f"restore the Secret from a backup, or supply a new value: secretops put {self._secret}",
+                remedy="restore the Secret from a backup; or, for a new version: secretops rotate "
+                f"{self._secret} --now, or secretops put {self._secret}",
                 code="value-invalid",
             ) from None
 

@@ -54,7 +54,7 @@ class TaskValues:
             raise StoreError(
                 f"{path}: {why}",
                 rule="a task must be able to read the secret values that it mounts, as UTF-8 text",
-                remedy="supply the value again: secretops put SECRET",
+                remedy="for a new version: secretops rotate SECRET --now, or secretops put SECRET",
                 code="mounted-value-unreadable",
             ) from None
 

@@ -81,7 +81,7 @@ class VaultSource(PollingSource):
             raise StoreError(
                 f"{name}: version {found.number} is not a valid value",
                 rule="a secret value must be a JSON object of text fields",
-                remedy="supply a new value: secretops put SECRET",
+                remedy="for a new version: secretops rotate SECRET --now, or secretops put SECRET",
                 code="value-invalid",
             )
         return StoredVersion(version_of(found.data, found.number), Value(fields)) if fields else None

@@ -157,11 +157,11 @@ class VaultVersionStore(VendorVersionStore[State]):
             raise store_errors.no_value(secret, version)
         fields = fields_of(found.data)
         if fields is None or found.data.get(VERSION) != version:
-            raise StoreError(
+            raise store_errors.InvalidValueError(
                 f"{secret}: KV version {number} of {self._location.mount}/{where} is not a valid value of version "
                 f"{version}",
                 rule="only secretops may write to this path",
-                remedy=f"supply a new value: secretops put {secret}",
+                remedy=f"for a new version: secretops rotate {secret} --now, or secretops put {secret}",
                 code="value-invalid",
             )
         return Value(fields)
