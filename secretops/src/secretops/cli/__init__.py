@@ -94,6 +94,8 @@ def _usage(error: typer.TyperException) -> SecretopsError | None:
     misplaced = not names and hasattr(error, "option_name")
     where = "; options follow the command, except --stack, --manifest and --json" if misplaced else ""
     remedy = " ".join(("secretops", *names, "--help")) + where
+    if message == "Missing argument 'name'.":
+        remedy = f"to list the names: secretops status; for help: {remedy}"
     group, found = getattr(error, "ctx", None), re.search(r"^No such command '(.+)'", message)
     if group and found:
         remedy = did_you_mean(found[1], group.command.commands) + remedy

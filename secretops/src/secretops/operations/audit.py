@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from secretops.check import Result, attention, unknown
-from secretops.errors import ExitCode, UsageError
+from secretops.errors import ExitCode, UsageError, did_you_mean
 from secretops.formats import counted
 from secretops.manifest import Manifest
 from secretops.operations.log_reader import STDIN, records_of
@@ -132,7 +132,8 @@ def audit(
     trail, names = trail or platform.open_trail(manifest), None
     if secret is not None and not (names := trail.names(secret) | {ALL}) - {ALL}:
         what, rule = f"{secret}: no such secret in stack {manifest.stack}", "--secret must name a secret of the stack"
-        remedy = f"pass one of {', '.join(trail.known_names())}"
+        known = trail.known_names()
+        remedy = f"{did_you_mean(secret.lower(), known)}pass one of {', '.join(known)}"
         raise UsageError(what, rule=rule, remedy=remedy, code="secret-unknown")
     view, rows, seen = View(rows=[]), dict[_Key, Row](), OrderedDict[int, None]()
     any_record = False

@@ -8,7 +8,7 @@ from contextlib import suppress
 from secretops.engine.journal import DONE, PURGE, Entry
 from secretops.engine.ports import NamedKey
 from secretops.engine.state import Version, Versions
-from secretops.errors import SecretopsError, UsageError
+from secretops.errors import SecretopsError, UsageError, did_you_mean
 from secretops.manifest import OwnedAgent, SecretKind
 from secretops.operations import broker
 from secretops.operations.rotators import agent_key
@@ -92,7 +92,8 @@ def _check(session: Session, name: str, stored: tuple[str, ...]) -> None:
             f"{name if is_name(name) else 'the argument'}: no stored values",
             "the argument must name a secret with stored values; without an argument, all secrets are purged",
         )
-        remedy = f"pass one of {', '.join(stored)}" if stored else "nothing to do: the store is empty"
+        pass_one = f"{did_you_mean(name.lower(), stored)}pass one of {', '.join(stored)}"
+        remedy = pass_one if stored else "nothing to do: the store is empty"
         raise UsageError(what, rule=rule, remedy=remedy, code="purge-nothing")
     admin = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if session.manifest.broker.embedded and admin and name == admin.name:

@@ -77,10 +77,10 @@ class Session:
         except KeyError:
             names = [secret.name for secret in self.manifest.secrets]
         shown, rule = name, "the argument must name a secret of the stack"
-        remedy = f"{did_you_mean(name, names)}pass one of {', '.join(names)}"
+        remedy = f"{did_you_mean(name.lower(), names)}pass one of {', '.join(names)}"
         if not is_name(name):
             shown, rule = "the argument", NO_ARGUMENT
-            remedy = f"pass one of {', '.join(names)}; if the argument was a value, replace the value: it is exposed"
+            remedy += "; if the argument was a value, replace the value: it is exposed"
         what = f"{shown}: no such secret in stack {self.manifest.stack}"
         raise UsageError(what, rule=rule, remedy=remedy, code="secret-unknown")
 
