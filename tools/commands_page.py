@@ -25,6 +25,8 @@ something has happened. `make docs` generates this page from the help of each co
 """
 
 OUTPUT = """
+`status` exits with 3 if a secret needs you, and with 0 also while a secret waits for its first value.
+
 ## Output
 
 Text is folded at the width of the terminal, or at 80 columns if it goes into a file or to another program; the variable

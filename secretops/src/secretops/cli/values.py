@@ -111,7 +111,9 @@ def put(  # noqa: PLR0917 - typer calls it by name
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The secret, for example agent-key.")],
     now: Now = False,
-    untested: Annotated[bool, typer.Option("--untested", help="Publish a key or certificate without a test.")] = False,
+    untested: Annotated[
+        bool, typer.Option("--untested", help="Publish a key or certificate without a test. Put it again to test it.")
+    ] = False,
     file: Annotated[list[str] | None, typer.Option("--file", help="FIELD=PATH: read a field from a file.")] = None,
     stack: console.Stack = None,
     manifest: console.ManifestFile = None,

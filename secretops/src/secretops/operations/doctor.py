@@ -20,7 +20,7 @@ from secretops.operations.broker_access import replicas_read_as
 from secretops.operations.rotate import rotate
 from secretops.operations.rotators import agent_key as owned_key
 from secretops.operations.session import Session
-from secretops.operations.status import last_failure, lost
+from secretops.operations.status import failure_note, last_failure, lost
 from secretops.operations.tick import tick
 from secretops.platform import RemoteCommand
 from secretops.printable import ScreenedBytes
@@ -175,7 +175,7 @@ def agent_key(session: Session, secret: Secret) -> Result:
         )
     current = versions.current
     if current is None or current.verified is None:
-        return ok("its key was published untested" if current else "no key yet")
+        return ok(f"untested; to test it: secretops put {secret.name}" if current else "no key yet")
     from secretops.targets.digitalocean import verify
 
     agent = secret.agent or ExternalAgent()
@@ -213,7 +213,7 @@ def secret_health(session: Session, secret: Secret) -> Result:
         wrong.append(drift)
     repair = None
     if failed := last_failure(session, secret, current):
-        wrong.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}")
+        wrong.append(failure_note(secret, failed, current))
     if failed and failed.step == "verify" and current and failed.version == current.id:
         # Only a new version helps after an out-of-band password change.
         repair = rotates(session, secret.name) if secret.kind is SecretKind.MQTT_USER else None

@@ -11,7 +11,7 @@ from secretops.engine.decisions import Reason, due_at, findings
 from secretops.engine.journal import DONE, PURGE, Entry
 from secretops.engine.state import Replica, Version, Versions
 from secretops.errors import ExitCode, RefusedError, SecretopsError
-from secretops.manifest import Secret
+from secretops.manifest import Secret, SecretKind
 from secretops.operations import broker_access, external_certificates
 from secretops.operations.session import Session
 from secretops.platform import PUBLIC_LINES
@@ -103,8 +103,30 @@ def last_failure(session: Session, secret: Secret, current: Version | None) -> E
     """Return the last journal entry of `secret` if its step failed, and the current version was not verified or
     published later."""
     last = session.journal.last(secret.name)
+    if last is None or last.outcome == DONE:
+        return None
     good = [when for when in (current.published, current.verified) if when] if current else []
-    return last if last and last.outcome != DONE and not any(when > last.time for when in good) else None
+    is_over = any(when > last.time for when in good) and not _is_unscrambled(last, current)
+    return None if is_over else last
+
+
+def failure_note(secret: Secret, failed: Entry, current: Version | None) -> str:
+    name, again = secret.name, "tick"
+    if _is_unscrambled(failed, current):
+        again = f"rotate {name} --now"
+    elif failed.step == "verify" and current and failed.version == current.id:
+        again = (
+            f"{'put' if secret.kind is SecretKind.BROKER_ADMIN else 'rotate'} {name}"  # a refused admin cannot rotate
+        )
+    elif failed.step == "prepare":  # no version is pending
+        again = f"rotate {name}"
+    what = f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}"
+    return f"{what}; to try again: secretops {again}; for all steps: secretops history {name}"
+
+
+def _is_unscrambled(failed: Entry, current: Version | None) -> bool:
+    # With --now, an entry of the current version: another user's password was not scrambled. No tick repeats that.
+    return failed.step == "retire" and current is not None and failed.version == current.id
 
 
 def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
@@ -167,12 +189,12 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     notes = [gone] if gone else [f"{purged}{finding.message}" for finding in found]
     failed = None if unread else read(lambda: last_failure(session, secret, current))
     if failed:
-        notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}")
+        notes.append(failure_note(secret, failed, current))
     notes += [_login_note(error, secret) for error in login_errors]
     if drift := read(lambda: session.store.delivery_drift(secret.name)):
         notes.append(drift)
     if secret.agent and current and not current.verified:
-        notes.append("this key was published untested")
+        notes.append(f"this key was published untested; to test it: secretops put {secret.name}")
     notes += [_note(error) for error in unread]
     others = ((gone, LOST), (failed, STEP_FAILED), (login_errors, LOGIN_FAILED), (drift, DRIFT), (unread, UNREADABLE))
     reasons = (*(finding.reason for finding in found), *(reason for is_so, reason in others if is_so))
