@@ -85,7 +85,7 @@ class AwsStoreDict(TypedDict):
     log_kms_key: NotRequired[Input[str]]
     """KMS key for the logs of functions and tasks; by default AWS' key."""
     permissions_boundary: NotRequired[Input[str]]
-    """Permissions boundary of each role."""
+    """Policy that limits each role's rights."""
     role_path: NotRequired[str]
     """IAM path of each role."""
     tags: NotRequired[Mapping[str, str]]

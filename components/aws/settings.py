@@ -77,7 +77,7 @@ class AwsStore(StoreSection):
     log_kms_key: KeyArn | None = None
     """KMS key for the logs of functions and tasks; by default AWS' key."""
     permissions_boundary: PolicyArn | None = None
-    """Permissions boundary of each role."""
+    """Policy that limits each role's rights."""
     role_path: RolePath = "/"
     """IAM path of each role."""
     tags: dict[TagKey, TagValue] = Field(default_factory=dict, max_length=48)

@@ -205,10 +205,8 @@ def _value(where: str, found: str, *, pem: bool = False, kind: object = None) ->
     ways = registry.platform_of("store", str(kind)).value_remedies if kind in registry.kinds("store") else {}
     way = next((way for pattern, way in ways.items() if re.search(pattern, where)), None)
     other = "write the path of the file with the new value" if way and pem else way
-    match where.split("."):
-        case ["secrets", name, _, *_]:
-            pass
-        case _:
-            name = secret_meant("pem" if pem else where) or "NAME"
+    section, *keys = where.split(".")
+    is_declared = section == "secrets" and len(keys) > 1
+    name = keys[0] if is_declared else secret_meant("pem" if pem else where) or "NAME"
     next_step = other or f"supply the value: secretops put {name}"
     return Problem(f"{where}: {found}", _NO_VALUE, f"{_REPLACE} {next_step}", code="secret-value")
