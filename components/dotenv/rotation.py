@@ -15,6 +15,7 @@ Description=Rotate the secrets of the Coreflux MCP server, stack {stack}
 
 [Service]
 Type=oneshot
+TimeoutStartSec=30min
 ExecStart={secretops} tick --scheduled --manifest {manifest}
 NoNewPrivileges=yes
 UMask=0077

@@ -209,6 +209,7 @@ def test_an_hourly_timer_starts_one_tick_without_pulumi(dev: Deployed) -> None:
     assert f' tick --scheduled --manifest "{manifest}"\n' in units["coreflux-mcp-secrets-dev.service"]
     assert "SuccessExitStatus" not in units["coreflux-mcp-secrets-dev.service"], "--scheduled says what is a failure"
     assert "OnCalendar=hourly" in units["coreflux-mcp-secrets-dev.timer"]
+    assert "\nTimeoutStartSec=30min\n" in units["coreflux-mcp-secrets-dev.service"], "no tick hangs forever"
     assert dev.exports["schedule"].endswith("coreflux-mcp-secrets-dev.timer")
 
 

@@ -104,6 +104,7 @@ def test_the_timer_runs_a_tick_in_the_stacks_image_with_the_managers_socket(prog
     assert "--cap-drop ALL" in unit
     assert "--hostname %H" in unit, "the access records name it"
     assert "OnCalendar=hourly" in files["coreflux-mcp-prod-tick.timer"]
+    assert "\nTimeoutStartSec=3h\n" in files["coreflux-mcp-prod-tick.service"], "no tick hangs forever"
     manifest = Manifest.model_validate_json(files["secretops.json"])
     assert manifest.broker.ca_file == "/etc/coreflux-mcp-prod/ca.crt"
     assert files["ca.crt"].startswith("-----BEGIN CERTIFICATE-----")

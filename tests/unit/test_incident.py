@@ -4,9 +4,11 @@ import stat
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import ExitCode, LeaseHeldError, StoreError, UnreachableError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind
 from secretops.operations.audit import Row
@@ -111,6 +113,19 @@ def test_another_command_gets_the_lease_while_servers_are_awaited(stack: Stack, 
     begun = open_incident(session, "agent-key", since=None, to=tmp_path)
     containment.contain(session, begun, supplied=new, record=record)
     assert free == [True, True]
+
+
+def test_wait_for_servers_ends_when_the_newest_version_is_unreadable(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, incident = stack.session(), an_incident().model_copy(update={"servers": 1})
+    newest = Version(id="newer", stage=Stage.CURRENT, created=BEGAN, user="a")
+    monkeypatch.setattr(session.store, "versions", lambda _: Versions((newest,)))
+    monkeypatch.setattr(session.store, "read", mock.Mock(side_effect=StoreError("newer than this task", code="x")))
+    waits = mock.Mock(side_effect=AssertionError("it waits"))
+    awaiting = containment._Containment(session, session.secret("mqtt"), incident, None, mock.Mock(), waits, [])
+    with pytest.raises(StoreError, match="newer"):
+        awaiting._await_readers()
 
 
 @pytest.mark.parametrize(("made", "servers"), [((), 0), (("another",), None)])

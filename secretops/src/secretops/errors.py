@@ -65,8 +65,11 @@ class AttentionError(SecretopsError):
     exit_code = ExitCode.ATTENTION
 
 
-class LeaseHeldError(SecretopsError):
+class BusyError(SecretopsError):
     exit_code = ExitCode.BUSY
+
+
+class LeaseHeldError(BusyError): ...
 
 
 class NotFoundError(SecretopsError):

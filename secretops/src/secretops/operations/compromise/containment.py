@@ -262,7 +262,10 @@ class _Containment:
         until = session.clock() + timedelta(seconds=limit)
         servers = counted(before, "server reports", "servers report")
         while True:
-            facts = session.facts(secret, replicas(session, secret) or ())
+            reports, current = replicas(session, secret), self._versions.current
+            if reports is None and current:  # a task of a Swarm can't read a version that is newer than the task
+                session.store.read(secret.name, current.id, purpose="read servers' reports")
+            facts = session.facts(secret, reports or ())
             on = len(facts.replicas) - len(outdated_replicas(facts))
             if on >= before and not outdated_replicas(facts):
                 return f"{on} of {servers} the new version"

@@ -36,6 +36,8 @@ After=docker.service
 
 [Service]
 Type=oneshot
+# Longer than the updates of the service for all secrets.
+TimeoutStartSec=3h
 ExecStart=docker run --rm --hostname %H --network none --user 0:0 --read-only --tmpfs /tmp --cap-drop ALL \\
     --security-opt no-new-privileges --volume {socket}:{socket} --env DOCKER_HOST=unix://{socket} \\
     --volume {folder}:{folder}:ro \\

@@ -4,7 +4,7 @@ import sys
 from typing import Protocol
 
 from secretops.access import Operation, record_line
-from secretops.errors import ExitCode, StoreError
+from secretops.errors import BusyError, StoreError
 from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.task import SECRETS, is_task
 
@@ -20,10 +20,8 @@ class Values(Protocol):
         """Remember the text of a new secret, which no task mounts yet."""
 
 
-class MadeSinceError(StoreError):
+class MadeSinceError(BusyError, StoreError):
     """Another rotation created the secret after this task had started."""
-
-    exit_code = ExitCode.BUSY
 
 
 class TaskValues:
