@@ -138,7 +138,7 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
         assert found["leftover commands"].value.startswith(f"service {task}: left")
         assert f"service {task} " in found["readers"].value, "nobody is carried for so long"
         for age in ("MAX_START", "MAX_JOB_AGE"):
-            monkeypatch.setattr(manager, age, timedelta(minutes=1))
+            monkeypatch.setattr(manager, age, timedelta(hours=1))
         assert wrong(place) == {}
         disguised = place.api.get(f"/services/{task}")
         disguised["Spec"]["TaskTemplate"]["ContainerSpec"]["Command"] = ["sh"]

@@ -27,7 +27,7 @@ from tests.real.openbao import OpenBao
 
 pytestmark = pytest.mark.real
 
-QUICK = Timing(duration=1.0, renew=0.1, poll=0.05)
+QUICK = Timing(duration=5.0, renew=0.1, poll=0.05)
 
 
 @dataclass

@@ -46,6 +46,7 @@ PUBREL, UNSUBACK = 0x62, 0xB0
 
 # FUZZ_SECONDS=300 searches longer.
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
+LEAST_PACKETS = 200  # Of each thread, even on a slow machine.
 
 
 @pytest.fixture
@@ -440,9 +441,9 @@ def test_packet_with_more_filters_than_a_client_may_have_ends_it(local: Local, k
 
 
 def test_a_silent_client_is_cut_off(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Wire.log_in(local.port, local.alice, alive=1).ended()
     monkeypatch.setattr(server, "CONNECT_SECONDS", 0.1)
     assert Wire.open(local.port, b"\x10").ended()
-    assert Wire.log_in(local.port, local.alice, alive=1).ended()
 
 
 def test_a_client_that_reads_nothing_costs_a_bounded_buffer(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -517,7 +518,7 @@ def packet(rng: random.Random) -> tuple[int, bytes]:
 def attack(seed: int, port: int, users: list[Value], end: float) -> int:
     """Send packets until the time `end`, with and without a login. Return the number of packets."""
     rng, sent = random.Random(seed), 0  # noqa: S311 - the same at each run
-    while time.monotonic() < end:
+    while time.monotonic() < end or sent < LEAST_PACKETS:
         topic = rng.choice(["$SYS/Coreflux/Actions/x/Description", *(f"plant/w{rng.randrange(5_000)}",) * 4])
         will = Message(topic, rng.randbytes(rng.choice([0, 3_000])), rng.randrange(3), retain=rng.random() < 0.5)
         who, name = rng.choice(users), rng.choice(["same", f"c{rng.randrange(5_000)}"])
@@ -554,5 +555,5 @@ def test_random_packets_cost_no_memory_no_log_and_no_traceback(tmp_path: Path) -
     grown, log = resident(running.pid) - before, "".join(path.read_text() for path in embedded.home.glob("*.log*"))
     print(f"{sent} packets in {FUZZ_SECONDS} s: {before:.1f} MB {grown:+.1f} MB, log {len(log) / 1e6:.2f} MB")
     embedded.stop()
-    assert sent > 1_000 and grown <= 10 and len(log) <= 5e6
+    assert grown <= 10 and len(log) <= 5e6
     assert "Traceback" not in log and "Error" not in log

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real
 
 DEADLINE = 600.0
-SOON = 60.0  # Upper bound of the seconds that secretops tries again.
 NOT_RENEWED = Timing(duration=60, renew=3600, poll=0.1)
 V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
 
@@ -440,12 +439,10 @@ def test_unavailable_vault_is_retried_a_few_times(place: LiveVault, impatient: N
     place.vault.faults.append(replace(fault, operation="GetSecret", times=2))
     assert place.open(client=client).read("it", V[1], purpose="test") == value, "two are got over"
     place.vault.faults[:] = [replace(fault, operation="GetSecret")]
-    began = time.monotonic()
     with pytest.raises(UnreachableError) as caught:
         place.open(client=client).read("it", V[1], purpose="test")
     assert caught.value.remedy
     place.vault.faults.clear()
-    assert time.monotonic() - began < SOON, "whatever Retry-After asks for"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -33,8 +34,15 @@ from tests.real.witness import Witness
 pytestmark = pytest.mark.real
 
 USER = "server-a"
-# Seconds after which a launcher counts as hung. It promises 5; the machine may be busy.
-LONGEST_END = 30
+# secretops whose launcher waits for a call as long as the call takes.
+PATIENT = """
+import sys
+from secretops.launcher import drain, stdio
+drain.CALL_SECONDS = stdio.LAST_SECONDS = 600
+del sys.argv[1:4]
+from secretops.cli import main
+main()
+"""
 
 
 @dataclass
@@ -183,7 +191,7 @@ def test_health_and_metrics_answer_while_a_tool_blocks_and_the_end_waits_for_non
                 assert answer.status_code == 200
             assert launched.process
             launched.process.send_signal(number)
-            assert await anyio.to_thread.run_sync(launched.process.wait, LONGEST_END) == 0
+            assert await anyio.to_thread.run_sync(launched.process.wait, DEADLINE) == 0
             tasks.cancel_scope.cancel()
 
     anyio.run(scenario)
@@ -337,7 +345,7 @@ def test_new_token_works_without_restart_and_the_old_one_for_a_while(launched: L
 def test_a_signal_ends_it_in_time_with_streams_open_and_the_call_under_way_answered(
     launched: Launched, transport: str
 ) -> None:
-    launched.start(transport)
+    launched.start(transport, before=[sys.executable, "-c", PATIENT])
     answers: list[str] = []
 
     async def scenario() -> None:
@@ -353,7 +361,7 @@ def test_a_signal_ends_it_in_time_with_streams_open_and_the_call_under_way_answe
                 under_way = "the call is under way", lambda: "CallToolRequest" in launched.log()
                 await anyio.to_thread.run_sync(launched.until, *under_way)
                 launched.process.send_signal(signal.SIGTERM)
-                assert await anyio.to_thread.run_sync(launched.process.wait, LONGEST_END) == 0
+                assert await anyio.to_thread.run_sync(launched.process.wait, DEADLINE) == 0
 
     with contextlib.suppress(httpx.HTTPError, anyio.BrokenResourceError, anyio.ClosedResourceError, McpError):
         anyio.run(scenario)  # so the clients see the end of their streams

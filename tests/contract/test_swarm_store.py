@@ -30,7 +30,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> InSwarm:
 
 def test_readers_keep_the_working_version_when_an_update_rolls_back(place: InSwarm) -> None:
     place.remove_service()
-    place.make_service(command=("sh", "-c", FAILS), monitor=6)
+    place.make_service(command=("sh", "-c", FAILS), monitor=15)
     place.settled()
     good = publish(place, V[1])
     broken = Value({**make(), "username": "broken"})
@@ -45,7 +45,7 @@ def test_readers_keep_the_working_version_when_an_update_rolls_back(place: InSwa
 
 def test_delivery_waits_for_an_update_of_others_and_keeps_the_rollback_target(place: InSwarm) -> None:
     place.remove_service()
-    place.make_service(monitor=6)
+    place.make_service(monitor=15)
     place.settled()
     publish(place, V[1])
     works = place.service()["Spec"]["TaskTemplate"]["ContainerSpec"]["Command"]

@@ -360,7 +360,7 @@ def test_oversized_value_or_metadata_is_refused_unsaved(place: InMount, user: st
     assert (stages(place), place.metadata("pending/it")) == ({V[1]: Stage.CURRENT}, {})
 
 
-TTL = 600  # Seconds. Longer than any test takes.
+TTL = 3600  # Seconds. Longer than any test takes.
 
 
 @dataclass

@@ -14,7 +14,7 @@ import pytest
 from secretops.platforms.vault.location import VaultStoreLocation
 from tests.contract.versions import FIELDS
 from tests.real.accidents import killed_around_writes
-from tests.real.openbao import OpenBao, rotators_policy
+from tests.real.openbao import DEADLINE, OpenBao, rotators_policy
 
 if TYPE_CHECKING:  # where the extra is not installed, its row skips
     import hvac
@@ -88,7 +88,8 @@ class InMount:
         import hvac
 
         facts = self.facts
-        return hvac.Client(facts["address"], token=facts["root"], verify=facts["ca_file"], namespace=facts["namespace"])
+        where = {"verify": facts["ca_file"], "namespace": facts["namespace"]}
+        return hvac.Client(facts["address"], token=facts["root"], timeout=int(DEADLINE), **where)
 
     @property
     def mount(self) -> str:

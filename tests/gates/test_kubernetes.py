@@ -4,14 +4,13 @@ Concurrent rotators, an API server that stops in mid-rotation, and SIGKILL at th
 real mosquitto all the while.
 """
 
+import re
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from secretops.platforms.kubernetes.api import PATIENCE_SECONDS
 from tests.gates.converging import converged, prepare
 from tests.gates.doomed import start
 from tests.real.cluster import Cluster, OwnCluster
@@ -20,6 +19,9 @@ from tests.real.mosquitto import Mosquitto
 from tests.real.stack import Readers
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+# The codes of a rotation that waited for the API server for too long.
+GAVE_UP = re.compile(r"\[(service-unreachable|service-failing|lease-renewal-slow)\]")
 
 
 @pytest.fixture
@@ -69,18 +71,17 @@ def test_restarted_api_server_only_delays(stack_in: Callable[[Cluster], ClusterS
     before = stack.credential()
     moments = [undisturbed.moments.index(moment) for moment in ("before store.add", "before store.publish")]
     rotating = start(stack, "rotate", "mqtt", hold_at=moments)
-    outages = []
     for moment in moments:
         while len(rotating.moments) <= moment:
             rotating.next_moment()
-        began = time.monotonic()
         own_cluster.stop_api()
         rotating.go_on()
         assert stack.log_in(before) == "Success", "readers need no API server"
         own_cluster.start_api()
-        outages.append(time.monotonic() - began)
-    assert rotating.end() == 0 or max(outages) > PATIENCE_SECONDS, rotating.moments
+    assert rotating.end() == 0 or GAVE_UP.search(rotating.moments[-1]), rotating.moments
     assert [one.error for one in stack.tick() if one.error] == []
+    if stack.credential() == before:  # the outage outlasted its patience at the first moment
+        stack.rotate()
     after = stack.credential()
     assert after["username"] != before["username"]
     assert (stack.log_in(after), stack.log_in(before)) == ("Success", "Success")

@@ -10,7 +10,7 @@ import socket
 import socketserver
 import threading
 
-DEADLINE = 60.0  # Seconds that a tunnel may be idle.
+DEADLINE = 600.0  # Seconds that a tunnel may be idle.
 # urllib3 sends to a proxy with Nagle's algorithm: a delayed acknowledgement costs 40 ms a write.
 QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 

@@ -16,7 +16,7 @@ from secretops.manifest import Broker, Manifest
 from secretops.operations.session import Session
 from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 from secretops.values import Value
-from tests.real.cluster import Cluster
+from tests.real.cluster import DEADLINE, Cluster
 from tests.real.stack import Stack, make_catalog
 
 if TYPE_CHECKING:  # where the extra `kubernetes` is not installed, none of its tests is collected either
@@ -74,9 +74,10 @@ class ClusterStack(Stack):
 
 @functools.cache
 def _client(kubeconfig: Path) -> Client:
+    import httpx2
     from lightkube import Client, KubeConfig
 
-    return Client(KubeConfig.from_file(kubeconfig))
+    return Client(KubeConfig.from_file(kubeconfig), timeout=httpx2.Timeout(DEADLINE))
 
 
 def make_cluster_stack(folder: Path, broker: Broker, cluster: Cluster, *, grace_seconds: int = 30) -> ClusterStack:

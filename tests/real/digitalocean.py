@@ -54,7 +54,7 @@ class Fault(StrEnum):
 OK = 200
 _BEFORE: dict[Fault | None, tuple[int, Callable[[], dict[str, str]]]] = {
     Fault.LIMITED: (429, lambda: {"retry-after": "3"}),
-    Fault.LIMITED_UNTIL: (429, lambda: {"ratelimit-reset": str(int(datetime.now(UTC).timestamp()) + 20)}),
+    Fault.LIMITED_UNTIL: (429, lambda: {"ratelimit-reset": str(int(datetime.now(UTC).timestamp()) + 50)}),
     Fault.BROKEN: (500, dict),
     Fault.MOVED: (307, lambda: {"Location": "/elsewhere"}),
 }

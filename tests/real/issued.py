@@ -16,7 +16,7 @@ from secretops.platforms.vault.store import VaultVersionStore
 from secretops.stores.lease import Timing
 from secretops.values import Value
 from tests.real.mosquitto import Mosquitto
-from tests.real.openbao import OpenBao, rotators_policy
+from tests.real.openbao import DEADLINE, OpenBao, rotators_policy
 from tests.real.stack import Stack, log_in, make_catalog
 
 QUICK = Timing(duration=6, renew=0.5, poll=0.1)
@@ -51,7 +51,7 @@ class IssuedStack(Stack):
     def found(self, name: str) -> dict[str, str]:
         import hvac
 
-        client = hvac.Client(self.address, token=self.token, verify=self.ca)
+        client = hvac.Client(self.address, token=self.token, verify=self.ca, timeout=int(DEADLINE))
         found = client.secrets.kv.v2.read_secret_version(
             name, mount_point=self.place.mount, raise_on_deleted_version=True
         )

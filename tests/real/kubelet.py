@@ -262,7 +262,7 @@ class Kubelet:
 
 def _answers(port: int, path: str) -> bool:
     """Return whether the answer is 2xx or 3xx, which kubelet counts as success."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", path)
         return 200 <= connection.getresponse().status < 400

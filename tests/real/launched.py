@@ -21,7 +21,7 @@ from tests.real.mosquitto import Mosquitto, installed_mosquitto, record_replacem
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.real.witness import Witness
 
-DEADLINE = 60  # Seconds to wait for an event.
+DEADLINE = 600  # Seconds to wait for an event.
 WITNESS = Value({"username": "witness", "password": new_password()})
 RealBroker = Embedded | Mosquitto
 # mosquitto starts in a fraction of the embedded broker's time.

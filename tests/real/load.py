@@ -48,6 +48,7 @@ class OtherClient:
         self._enough = threading.Event()
         self._subscribed = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self._client.connect_timeout = DEADLINE
         self._client.username_pw_set(credential["username"], credential["password"])
         self._client.tls_set_context(ssl.create_default_context(cafile=str(mosquitto.ca_file)))
         self._client.on_connect = lambda client, *_: client.subscribe("said/#", 1)

@@ -3,6 +3,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
@@ -35,7 +36,7 @@ async def call_tool(session: ClientSession, tool: str, **arguments: object) -> s
 async def http_session(url: str, token: str) -> AsyncIterator[ClientSession]:
     headers = {"Authorization": f"Bearer {token}"}
     async with (
-        create_mcp_http_client(headers) as client,
+        create_mcp_http_client(headers, httpx.Timeout(DEADLINE)) as client,
         streamable_http_client(f"{url}/mcp", http_client=client) as (read, write, _),
         ClientSession(read, write, read_timeout_seconds=timedelta(seconds=DEADLINE)) as session,
     ):

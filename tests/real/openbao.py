@@ -64,8 +64,9 @@ class OpenBao:
         import hvac
 
         return hvac.Client(
-            self.address, token=self.root if token is None else token, verify=str(self.ca_file), namespace=namespace
-        )
+            self.address, token=self.root if token is None else token, verify=str(self.ca_file), namespace=namespace,
+            timeout=int(DEADLINE),
+        )  # fmt: skip
 
     def namespace(self) -> str:
         name = f"test-{secrets.token_hex(4)}"

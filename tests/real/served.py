@@ -26,11 +26,11 @@ from tests.real.stack import Stack, make_stack
 GRACE = 3600  # Seconds, longer than any run: a rotation retires a user only after servers report.
 TOKEN = "MCP_HTTP_TOKEN"
 
-# secretops whose launcher polls a cloud's store twice a second, instead of every 5 minutes.
-OFTEN = """
+# secretops whose launcher polls a cloud's store every EVERY seconds, instead of every 5 minutes.
+POLLING = """
 from secretops.launcher.polling_source import PollingSource
 plain = PollingSource.__init__
-PollingSource.__init__ = lambda self, *args, **named: plain(self, *args, **{**named, "every": 0.5})
+PollingSource.__init__ = lambda self, *args, **named: plain(self, *args, **{**named, "every": EVERY})
 from secretops.cli import main
 main()
 """
@@ -73,7 +73,7 @@ class ServedByLauncher:
     server: Path
     # Settings of the server in its environment. A folder's stack has them in config/.env.
     public: dict[str, str] = field(default_factory=dict)
-    often: bool = True  # Whether it polls a cloud's store twice a second.
+    every: float = 0.5  # Seconds between two polls of a cloud's store.
 
     @property
     def token(self) -> str:
@@ -83,7 +83,7 @@ class ServedByLauncher:
     def command(self) -> list[str]:
         if isinstance(self.stack, CloudStack):
             usual = command(self.stack.source)
-            return [sys.executable, "-c", OFTEN, *usual[3:]] if self.often else usual
+            return [sys.executable, "-c", POLLING.replace("EVERY", str(self.every)), *usual[3:]]
         return command(f"dotenv:{self.stack.root}")
 
     @property

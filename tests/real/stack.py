@@ -226,6 +226,7 @@ class MqttSession:
         self.outcome = "no answer"
         version = mqtt.MQTTv5 if broker.protocol is MqttProtocol.V5 else mqtt.MQTTv311
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=version, reconnect_on_failure=False)
+        self._client.connect_timeout = DEADLINE  # paho's default is 5 s
         self._client.username_pw_set(credential["username"], credential["password"])
         if broker.tls:
             context = ssl.create_default_context(cafile=broker.ca_file)

@@ -261,7 +261,7 @@ def _front_of(moto: Aws) -> type[BaseHTTPRequestHandler]:
                 self._answer(200, answer)
 
         def _pass_on(self, body: bytes) -> None:
-            with one_at_a_time, contextlib.closing(HTTPConnection(moto.url.partition("//")[2], timeout=60)) as sent:
+            with one_at_a_time, contextlib.closing(HTTPConnection(moto.url.partition("//")[2], timeout=600)) as sent:
                 sent.request("POST", self.path, body, dict(self.headers))
                 answer = sent.getresponse()
                 self._send(answer.status, answer.read())

@@ -9,7 +9,7 @@ from secretops.broker import packets
 from secretops.broker.packets import Message, PacketType
 from secretops.values import Value
 
-SECONDS = 30.0
+SECONDS = 600.0
 CONNACK, PUBLISH, SUBACK, PINGRESP = 2, 3, 9, 13
 
 

@@ -207,7 +207,7 @@ class Deployed:
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=60).is_success
+        return httpx.get(f"{url}/readyz", timeout=DEADLINE).is_success
     except httpx.TransportError:
         return False
 

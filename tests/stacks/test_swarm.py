@@ -62,7 +62,7 @@ def deployed(own_swarm: Swarm, broker: Mosquitto, tmp_path_factory: pytest.TempP
 def serving(deployed: Deployed) -> Deployed:
     deployed.until("both replicas run", lambda: len(deployed.replicas()) == REPLICAS)
     for url in deployed.replicas():
-        answer = httpx.get(f"{url}/readyz", timeout=60)
+        answer = httpx.get(f"{url}/readyz", timeout=DEADLINE)
         assert answer.status_code == 503
         assert "mqtt" in answer.json()["waiting_for"]
     assert deployed.secrets() == deployed.attached() == []

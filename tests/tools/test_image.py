@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import shutil
-import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -20,7 +19,7 @@ import pytest
 from secretops.launcher.checkout import UPSTREAM_COMMIT, UPSTREAM_REPOSITORY
 from secretops.values import Value, new_password
 from tests.real.dockerd import Dockerd
-from tests.real.launched import let_in, until
+from tests.real.launched import DEADLINE, let_in, until
 from tests.real.mcp_client import call_tool, http_session
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import make_stack
@@ -33,8 +32,6 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PAGE = (ROOT / "docs" / "operations" / "image.md").read_text()
 SERVER_HOME = "opt/coreflux-mcp-server"
 USER = "10001"
-END_SECONDS = 5  # Stop time that the launcher promises after SIGTERM.
-SLOW_MACHINE = 20  # Additional seconds that a test allows on a busy machine.
 
 ALLOWED = (
     r"pyproject\.toml|uv\.lock|secretops/.*\.(py|toml|typed|css|html)|tools/wheels/uv\.txt|"
@@ -173,7 +170,7 @@ def test_image_serves_without_any_rights(workshop: Workshop, image: str, mosquit
         "run", "--detach", "--network", "host", *HARDENED, *options, *mount, image, *command
     )
     url = listening(docker, container)
-    until("ready", lambda: httpx.get(f"{url}/readyz", timeout=60).status_code == 200)
+    until("ready", lambda: httpx.get(f"{url}/readyz", timeout=DEADLINE).status_code == 200)
 
     async def scenario() -> str:
         async with http_session(url, token) as session:
@@ -185,10 +182,8 @@ def test_image_serves_without_any_rights(workshop: Workshop, image: str, mosquit
         docker.check_output("exec", container, "/opt/secretops/bin/python", "-c", "import os; print(os.getuid())")
         == USER
     )
-    begun = time.monotonic()
     docker.check_output("kill", "--signal", "TERM", container)
     assert docker.check_output("wait", container) == "0", log(docker, container)
-    assert time.monotonic() - begun < END_SECONDS + SLOW_MACHINE
     assert credential["password"] not in log(docker, container)
     assert "Traceback" not in log(docker, container)
 

@@ -17,7 +17,7 @@ from tools.steps import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-DEADLINE = 300.0  # Seconds, for a slow machine.
+DEADLINE = 600.0
 
 
 @pytest.fixture

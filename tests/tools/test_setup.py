@@ -15,7 +15,7 @@ from tools import clone, setup
 from tools.steps import ROOT
 from tools.toolchain import pulumi_cli
 
-DEADLINE = 60.0
+DEADLINE = 600.0
 
 STAND_IN_UV = """#!/bin/sh
 echo "uv $*" >> "$CALLS"
@@ -142,7 +142,7 @@ def test_stack_file_that_passed_before_a_deployment_is_checked_again_when_it_cha
 @pytest.mark.real
 def test_a_terminated_set_up_ends_the_step_that_it_started(fresh: Clone) -> None:
     pid_file = fresh.root / "pid"
-    program(fresh.bin / "uv", STAND_IN_UV + f'[ "$1" = --version ] || {{ echo $$ > "{pid_file}"; exec sleep 600; }}\n')
+    program(fresh.bin / "uv", STAND_IN_UV + f'[ "$1" = --version ] || {{ echo $$ > "{pid_file}"; exec sleep 3600; }}\n')
     running = fresh.start()
     until("the step has started", lambda: pid_file.exists() and pid_file.read_text().endswith("\n"))
     pid = int(pid_file.read_text())
