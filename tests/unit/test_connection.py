@@ -1,12 +1,14 @@
 """Which answers of a broker prove a login. A socket pair has real packets."""
 
 import socket
+from types import SimpleNamespace
 
 import pytest
 from paho.mqtt.client import Client
 
 from secretops.errors import UnreachableError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
+from secretops.targets import connection
 from secretops.targets.connection import logs_in
 from secretops.values import Value
 
@@ -39,6 +41,19 @@ def answer(monkeypatch: pytest.MonkeyPatch, packet: bytes, *, ends: bool = False
 def test_logs_in_returns_the_verdict_of_the_broker(monkeypatch: pytest.MonkeyPatch, code: int, expected: bool) -> None:
     with answer(monkeypatch, connack(code)):
         assert logs_in(broker(MqttProtocol.V5), WHO) is expected
+
+
+def test_answer_that_arrived_during_a_pause_of_this_process_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, loop = [0.0], Client.loop
+
+    def paused(client: Client, seconds: float) -> int:
+        now[0] += 3600
+        return 0 if now[0] == 3600 else loop(client, seconds)
+
+    monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(Client, "loop", paused)
+    with answer(monkeypatch, connack(0)):
+        assert logs_in(broker(MqttProtocol.V5), WHO)
 
 
 @pytest.mark.parametrize(("packet", "ends"), [

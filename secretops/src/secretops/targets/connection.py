@@ -189,7 +189,7 @@ class Connection:
         return context
 
     def _until(self, done: Callable[[], T | None], doing: str, seconds: float) -> T | None:
-        end = time.monotonic() + seconds
+        left = seconds
         while (result := done()) is None:
             if self._is_flooded:
                 raise UnreachableError(
@@ -199,12 +199,14 @@ class Connection:
                     "these messages at the broker",
                     code="broker-messages-excess",
                 )
-            if (left := end - time.monotonic()) <= 0:
+            if left <= 0:
                 return None
+            began = time.monotonic()
             if self._client.loop(min(left, 1.0)):  # 0 is MQTT_ERR_SUCCESS
                 if (result := done()) is not None:  # a refused login arrives together with the disconnect
                     return result
                 raise self._lost(doing)
+            left -= min(time.monotonic() - began, 1.0)  # a pause of this process is no silence of the broker
         return result
 
     def _wait(self, done: Callable[[], T | None], doing: str) -> T:
