@@ -1,6 +1,7 @@
 """Errors of AWS and its SDK are printed in our words. Of AWS's text, only names are repeated."""
 
 import secrets
+import ssl
 from typing import Any
 
 import pytest
@@ -25,6 +26,11 @@ def answered(code: str, message: str = "", status: int = 400) -> sdk.ClientError
     return sdk.ClientError(response, "GetSecretValue")
 
 
+def cut_off(error: Exception) -> Exception:
+    error.__cause__ = ssl.SSLEOFError(CANARY)
+    return error
+
+
 CASES: list[tuple[Exception, type[SecretopsError]]] = [
     (answered("AccessDeniedException", DENIED + "no identity-based policy allows the action"), DeniedError),
     (answered("AccessDeniedException", DENIED + "with an explicit deny in a resource-based policy"), DeniedError),
@@ -45,6 +51,7 @@ CASES: list[tuple[Exception, type[SecretopsError]]] = [
     (sdk.EndpointConnectionError(endpoint_url=CANARY), UnreachableError),
     (sdk.ReadTimeoutError(endpoint_url=CANARY), UnreachableError),
     (sdk.SSLError(endpoint_url=CANARY, error=OSError(CANARY)), StoreError),
+    (cut_off(sdk.SSLError(endpoint_url=CANARY, error=OSError(CANARY))), UnreachableError),
     (sdk.InvalidRegionError(region_name=CANARY), UsageError),
 ]
 

@@ -1,6 +1,7 @@
 """Logins to Key Vault use the stack's tenant. The chain is azure-identity's own, with a stand-in for `az`."""
 
 import json
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -11,8 +12,9 @@ import pytest
 
 pytest.importorskip("azure.identity", reason="Azure's SDK is not installed: the extra `azure`")
 
+import requests
 from azure.core.credentials import TokenRequestOptions
-from azure.core.exceptions import ClientAuthenticationError
+from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 from azure.identity import DefaultAzureCredential
 
 from secretops.errors import SecretopsError, UnreachableError, UsageError
@@ -72,6 +74,13 @@ def test_failed_login_of_a_managed_identity_is_temporary(
         Login(OURS).get_token_info(SCOPE)
     with pytest.raises(error), translated("read", STORE.vault, "mqtt"):
         Login().get_token_info(SCOPE)
+
+
+def test_handshake_that_is_cut_off_is_no_untrusted_certificate() -> None:
+    cut_off = requests.exceptions.SSLError()
+    cut_off.__cause__ = ssl.SSLEOFError()
+    with pytest.raises(UnreachableError), translated("read", STORE.vault, "mqtt"):
+        raise ServiceRequestError("", error=cut_off)
 
 
 def ask_the_lease() -> None:

@@ -197,10 +197,16 @@ def test_refusal_is_reported_with_a_remedy(status: int, text: str, kind: type[Se
     assert SECRET not in str(refusal)
 
 
+def cut_off(error: Exception) -> Exception:
+    error.__cause__ = ssl.SSLEOFError(SECRET)
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
         (requests.exceptions.SSLError(SECRET), StoreError),
+        (cut_off(requests.exceptions.SSLError(SECRET)), UnreachableError),
         (requests.exceptions.ReadTimeout(SECRET), UnreachableError),
         (OSError(SECRET), UsageError),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -67,6 +68,13 @@ SILENT = ErrorTemplate(
     "{connection_check}",
     "service-not-responding",
 )
+
+
+def was_cut(error: BaseException | None) -> bool:
+    # A server or its load balancer that restarts may close a connection during the TLS handshake.
+    while error and not isinstance(error, ssl.SSLEOFError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def edited(secret: str, what: str, undo: str) -> StoreError:

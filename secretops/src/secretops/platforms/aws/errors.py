@@ -13,7 +13,7 @@ from botocore import exceptions as sdk
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from secretops.errors import SecretopsError, StoreError, UsageError
-from secretops.stores.store_errors import BROKEN, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate
+from secretops.stores.store_errors import BROKEN, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate, was_cut
 
 
 class AbsentError(StoreError): ...
@@ -171,6 +171,7 @@ def translate(
             template = _KMS
     else:
         template = next((each for classes, each in _BY_CLASS.items() if isinstance(error, classes)), _OTHER)
+        template = UNREACHED if was_cut(error) else template
     names = {"where": where, "code": found, "action": action, "name": name, "region": region}
     names["show"] = _SHOW[kind if name else ""].format(**names)
     return template.filled(host=f"AWS in {region}", **names, **_TEXTS)

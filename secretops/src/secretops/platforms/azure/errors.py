@@ -21,7 +21,16 @@ from azure.core.exceptions import (
 )
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.stores.store_errors import BROKEN, NEXT_TICK, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate
+from secretops.stores.store_errors import (
+    BROKEN,
+    NEXT_TICK,
+    SILENT,
+    THROTTLED,
+    UNREACHED,
+    UNTRUSTED,
+    ErrorTemplate,
+    was_cut,
+)
 
 # Codes for a request from a rejected network: two of Key Vault, one of Storage.
 FIREWALLED = frozenset({"ForbiddenByFirewall", "ForbiddenByConnection", "AuthorizationFailure"})
@@ -185,7 +194,7 @@ def _template(error: AzureError, found: list[str], own: Mapping[str, ErrorTempla
         broken = status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
         return by_code or _BY_STATUS.get(status) or (BROKEN if broken else _OTHER)
     if isinstance(error.inner_exception, requests.exceptions.SSLError):
-        return UNTRUSTED
+        return UNREACHED if was_cut(error.inner_exception) else UNTRUSTED
     cut = any(isinstance(each, _CUT) for each in _causes(error.inner_exception))
     if cut or isinstance(error, ServiceResponseError):
         return SILENT

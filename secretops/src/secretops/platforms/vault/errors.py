@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import requests
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.stores.store_errors import BROKEN, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate
+from secretops.stores.store_errors import BROKEN, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate, was_cut
 
 
 class DeniedError(StoreError): ...
@@ -130,6 +130,7 @@ def no_response(error: Exception, address: str, ca_file: str | None) -> Secretop
     host = host_of(address)
     for kinds, template in _BY_CLASS:
         if isinstance(error, kinds):
+            template = UNREACHED if was_cut(error) else template
             return template.filled(host=host, **_TEXTS)
     if ca_file and not isinstance(error, requests.exceptions.RequestException):
         return UsageError(
