@@ -115,12 +115,6 @@ def test_the_function_that_deploys_again_reads_labels_of_the_tasks_secrets_alone
     assert {one for one in SECRETS if may(prod, ROLE("redeploy-service"), DESCRIBE, one)} == READS[STARTS]
 
 
-def test_requests_without_tls_are_denied(prod: Deployed) -> None:
-    for principal in (STARTS, MQTT_ROTATOR, TICK, OPERATOR):
-        for action in (GET, PUT, DESCRIBE, UPDATE):
-            assert not may(prod, principal, action, "mqtt", **PLAIN_TEXT)
-
-
 def test_a_rotator_touches_its_secret_only_while_it_is_the_one_that_rotates_it(prod: Deployed) -> None:
     assert may(prod, MQTT_ROTATOR, PUT, "mqtt")
     assert not may(prod, MQTT_ROTATOR, PUT, "mqtt", **rotated_by("other"))

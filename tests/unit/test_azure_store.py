@@ -24,18 +24,9 @@ def trial() -> Deployed:
     return azure_stack.trial()
 
 
-def test_the_vault_is_read_by_role_alone(prod: Deployed) -> None:
-    properties = inputs(prod, "vault")["properties"]
-    assert properties["enableRbacAuthorization"] is True
-    assert "accessPolicies" not in properties
-    assert [properties[f"enabledFor{what}"] for what in ("Deployment", "DiskEncryption", "TemplateDeployment")] == [
-        False
-    ] * 3
-    assert properties["tenantId"] == TENANT
-
-
 def test_deleted_production_vault_is_kept_ninety_days_unpurgeable(prod: Deployed, trial: Deployed) -> None:
     retained, removable = (inputs(deployed, "vault")["properties"] for deployed in (prod, trial))
+    assert retained["tenantId"] == TENANT
     assert (retained["softDeleteRetentionInDays"], retained["enablePurgeProtection"]) == (90, True)
     assert removable["softDeleteRetentionInDays"] == 7
     assert "enablePurgeProtection" not in removable, "Azure takes no false"

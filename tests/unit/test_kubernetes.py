@@ -332,10 +332,6 @@ def blocks(rule: Any) -> list[str]:
     return [peer["ipBlock"]["cidr"] for peer in rule["to"]]
 
 
-def test_network_denies_by_default(staging: Deployed) -> None:
-    assert policy_of(staging, "coreflux-mcp-default-deny") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-
-
 def test_copilot_is_reached_only_at_the_declared_addresses() -> None:
     behind_a_proxy = policy_of(on_kubernetes(", copilot_cidrs: [10.9.8.7/32]"), SERVER)["egress"]
     without = policy_of(on_kubernetes(", copilot_cidrs: []"), SERVER)["egress"]

@@ -23,7 +23,6 @@ from tests.unit.vault_stack import (
     manifest_of,
     on_this_machine,
     policies,
-    vaults,
     with_every_option,
     wrong,
 )
@@ -188,16 +187,6 @@ ASKS = ", client_certificate: true"
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return ca_file(tmp_path_factory.mktemp("pki"))
-
-
-def of_pki(deployed: Deployed) -> list[Any]:
-    return [one for one in vaults(deployed) if one.type.startswith("vault:pkiSecret/")]
-
-
-def test_every_key_is_made_in_vault_and_never_leaves_it() -> None:
-    assert of_pki(by_agent()) == [], "a stack that asks for none has none"
-    types = {one.name: one.inputs["type"] for one in of_pki(with_every_option()) if "type" in one.inputs}
-    assert types == {"pki-request": "internal", "root-certificate": "internal"}
 
 
 def test_the_root_signs_one_intermediate_which_signs_no_further_ca() -> None:
