@@ -130,8 +130,7 @@ def no_response(error: Exception, address: str, ca_file: str | None) -> Secretop
     host = host_of(address)
     for kinds, template in _BY_CLASS:
         if isinstance(error, kinds):
-            template = UNREACHED if was_cut(error) else template
-            return template.filled(host=host, **_TEXTS)
+            return (UNREACHED if was_cut(error) else template).filled(host=host, **_TEXTS)
     if ca_file and not isinstance(error, requests.exceptions.RequestException):
         return UsageError(
             f"{ca_file} has no readable CA certificate",
