@@ -98,6 +98,7 @@ def test_compromised_value_itself_is_refused_as_the_new_value_before_a_change(st
     assert b"[value-not-" in done.stderr
     done = run(stack, "compromise", "agent-key", "--yes", "--to", str(tmp_path), supplied=new_password().encode())
     assert done.returncode == ExitCode.ATTENTION, done.stderr
+    assert done.stderr.count(b"agent-key: replace\n") == 1
 
 
 def test_another_command_gets_the_lease_while_servers_are_awaited(stack: Stack, tmp_path: Path) -> None:

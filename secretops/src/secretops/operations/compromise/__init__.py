@@ -115,12 +115,14 @@ def compromise(
 
     `files` are logs of the trail, if it has no API. Raises the errors of `contain`, and StoreError.
     """
-    secret, save = session.secret(incident.secret), recorder(to)
+    secret, save, begun = session.secret(incident.secret), recorder(to), len(incident.attempts)
 
     def record(changed: Incident) -> None:
+        nonlocal begun
         save(changed)
-        if changed.attempts and not changed.attempts[-1].ended:
+        if len(changed.attempts) > begun:  # a step is recorded more than once
             notify(changed.attempts[-1].step)
+            begun = len(changed.attempts)
 
     supplied = _supplied(session, secret, incident, ask)
     record(incident)
