@@ -396,6 +396,8 @@ def test_an_option_after_the_command_wins_over_one_before_it(stack: Stack) -> No
     typed = ["--stack", "a", "export", "compose", "--to", "x", "--stack", "b"]
     refused(run(stack, *typed, manifest=False), 2, "Pulumi.b.yaml")
     refused(run(stack, "purge", "agent-key", "--stack", ""), 2, "empty name")
+    refused(run(stack, "purge", "agent-key", "--stack", "org/project/prod"), 2, "[manifest-of-another-stack]")
+    assert run(stack, "purge", "--stack", "org/project/test").returncode == 0
 
 
 @pytest.mark.parametrize("typed", [["--version"], ["-h"], ["rotate", "-h"], ["broker", "start", "-h"]], ids=" ".join)

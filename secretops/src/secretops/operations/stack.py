@@ -40,6 +40,11 @@ def project_folder() -> Path:
 def load_manifest(stack: str | None, file: Path | None) -> Manifest:
     """Return the manifest in `file`, else of `stack`, else of the selected stack. Raises UsageError."""
     found = _of_file(file) if file else _of_output(stack)
+    if file and stack and stack.rpartition("/")[2] != found.stack:
+        what = f"--stack {stack}: {file} is the manifest of stack {found.stack}"
+        rule = "--stack and --manifest must name the same stack; the variable SECRETOPS_MANIFEST sets --manifest"
+        remedy = f"omit --stack for stack {found.stack}; or unset SECRETOPS_MANIFEST, or pass the manifest of {stack}"
+        raise UsageError(what, rule=rule, remedy=remedy, code="manifest-of-another-stack")
     if found.store.folder:
         refuse_another_stack(found.store.folder, found.stack)
     return found
