@@ -1,6 +1,7 @@
 """Logins to Key Vault use the stack's tenant. The chain is azure-identity's own, with a stand-in for `az`."""
 
 import json
+import socket
 import ssl
 import sys
 import time
@@ -15,10 +16,11 @@ pytest.importorskip("azure.identity", reason="Azure's SDK is not installed: the 
 import requests
 from azure.core.credentials import TokenRequestOptions
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
+from azure.core.pipeline.policies import RetryPolicy
 from azure.identity import DefaultAzureCredential
 
 from secretops.errors import SecretopsError, UnreachableError, UsageError
-from secretops.platforms.azure import api, lease
+from secretops.platforms.azure import api, lease, login
 from secretops.platforms.azure.errors import translated
 from secretops.platforms.azure.lease import LeaseBlob
 from secretops.platforms.azure.location import AzureStoreLocation
@@ -74,6 +76,16 @@ def test_failed_login_of_a_managed_identity_is_temporary(
         Login(OURS).get_token_info(SCOPE)
     with pytest.raises(error), translated("read", STORE.vault, "mqtt"):
         Login().get_token_info(SCOPE)
+
+
+def test_identity_that_does_not_answer_fails_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "TOKEN_SECONDS", 0.05)
+    monkeypatch.setattr(RetryPolicy, "sleep", lambda *_: None)
+    monkeypatch.setenv("AZURE_CLIENT_ID", OURS)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UnreachableError):
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", "any")
+        Login(OURS).get_token_info(SCOPE)
 
 
 def test_handshake_that_is_cut_off_is_no_untrusted_certificate() -> None:

@@ -21,6 +21,8 @@ from secretops.platforms.azure.errors import no_login
 
 # Variables by which azure-identity chooses an identity or a credential.
 _IDENTITY_NAMED = frozenset({"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"})
+# Timeout in seconds for an attempt to get a token. The SDK's is 300, and it makes four attempts.
+TOKEN_SECONDS = 10
 
 
 class Login:
@@ -28,8 +30,10 @@ class Login:
 
     def __init__(self, tenant: str = "") -> None:
         logging.getLogger("azure.identity").setLevel(logging.ERROR)  # its warnings repeat our errors
-        excluded = {} if _IDENTITY_NAMED & os.environ.keys() else {"exclude_managed_identity_credential": True}
-        self._tenant, self._chain = tenant.lower(), DefaultAzureCredential(**excluded)
+        options: dict[str, Any] = {"connection_timeout": TOKEN_SECONDS, "read_timeout": TOKEN_SECONDS}
+        if not _IDENTITY_NAMED & os.environ.keys():
+            options["exclude_managed_identity_credential"] = True
+        self._tenant, self._chain = tenant.lower(), DefaultAzureCredential(**options)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
         """Return a token. Raises UsageError if a service requires another tenant, and the error of `no_login`."""
