@@ -89,13 +89,14 @@ def _own_users(secret: Secret, incident: Incident) -> list[str]:
 
 def newer_versions(secret: Secret, incident: Incident, versions: Versions) -> list[str]:
     """Return a manual step for each generated version that another command made since the incident began."""
-    others = [each for each in versions.living if secret.is_made and each.id not in {*incident.known, *incident.made}]
     return [
         f"another command, or this one before it was killed, made version {each.id} on "
         f"{each.created:%Y-%m-%d %H:%M:%S} UTC, and this incident does not revoke it: find out whether it is "
         f"compromised; if so: secretops compromise {secret.name} --new"
-        for each in others
-        if not secret.kind.alternates or each.user in secret.users
+        for each in versions.living
+        if secret.is_made
+        and each.id not in {*incident.known, *incident.made}
+        and (not secret.kind.alternates or each.user in secret.users)
     ]
 
 
@@ -140,29 +141,30 @@ def try_value(
     return _try_key(secret, secret.agent, value, sleep) if secret.agent else (UNTESTED, True)
 
 
-def _try_certificate(
-    session: Session, secret: Secret, version: str, value: Value, *, is_again: bool = False
-) -> tuple[str, bool]:
+def _try_certificate(session: Session, secret: Secret, version: str, value: Value) -> tuple[str, bool]:
     # If the old certificate fails, the new one is tested, then the old one again: both fail without a network.
-    manifest, store = session.manifest, session.store
-    if not requires_certificate(manifest.broker):
+    if not requires_certificate(session.manifest.broker):
         return "not testable: the broker requires no certificate", True
-    try:
-        prove(manifest, store, version, value)
-    except RefusedError as error:
-        return f"not tested: {error.what}", False
-    except (UnreachableError, WaitingError) as refused:
-        current = store.versions(secret.name).current
-        if is_again or current is None:
-            proven = "the broker refuses the old certificate, and accepts the new one"
-            return proven if is_again else f"not tested: {refused.what}", is_again
+    store = session.store
+    failure = _failure(session, version, value)
+    if failure and not isinstance(failure, RefusedError) and (current := store.versions(secret.name).current):
         new = store.read(secret.name, current.id, purpose="test whether it is accepted")
-        try:
-            prove(manifest, store, current.id, new)
-        except (RefusedError, UnreachableError, WaitingError) as error:
-            return f"not tested: the broker does not accept the new certificate either: {error.what}", False
-        return _try_certificate(session, secret, version, value, is_again=True)
+        if not_accepted := _failure(session, current.id, new):
+            return f"not tested: the broker does not accept the new certificate either: {not_accepted.what}", False
+        failure = _failure(session, version, value)
+        if failure and not isinstance(failure, RefusedError):
+            return "the broker refuses the old certificate, and accepts the new one", True
+    if failure:
+        return f"not tested: {failure.what}", False
     return "the broker accepts the certificate until it expires or is revoked", True
+
+
+def _failure(session: Session, version: str, value: Value) -> SecretopsError | None:
+    try:
+        prove(session.manifest, session.store, version, value)
+    except (RefusedError, UnreachableError, WaitingError) as error:
+        return error
+    return None
 
 
 def _try_key(
