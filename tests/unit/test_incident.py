@@ -12,7 +12,16 @@ from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import ExitCode, LeaseHeldError, StoreError, UnreachableError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind
 from secretops.operations.audit import Row
-from secretops.operations.compromise import advice, containment, files_of, open_incident, recorder
+from secretops.operations.compromise import (
+    Outcome,
+    advice,
+    compromise,
+    containment,
+    files_of,
+    load,
+    open_incident,
+    recorder,
+)
 from secretops.operations.compromise.incident import ExposedVersion, Incident, Step, find_unfinished, page, save
 from secretops.platforms.vault.location import VaultIssuer
 from secretops.values import Value, new_password
@@ -74,9 +83,25 @@ def test_incident_behind_a_planted_link_is_refused(stack: Stack, tmp_path: Path)
         find_unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC))
 
 
-def test_missing_folder_is_reported_before_an_incident_begins(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"\[incident-folder-missing\]"):
-        recorder(tmp_path / "nowhere")
+@pytest.mark.parametrize("how", ["--dry-run", "--yes"])
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [(("--to", "nowhere"), "incident-folder-missing"), (("--trail", "nowhere"), "log-unreadable"),
+     (("--file", "it=nowhere"), "file-option-invalid")],
+)  # fmt: skip
+def test_wrong_argument_is_reported_before_an_incident_begins(
+    stack: Stack, tmp_path: Path, how: str, wrong: tuple[str, str], code: str
+) -> None:
+    stack.put("agent-key", {"api-key": new_password()})
+    done = run(stack, "compromise", "agent-key", how, "--to", str(tmp_path), *wrong)
+    assert f"[{code}]".encode() in done.stderr
+    assert not [*tmp_path.glob("incident-*")]
+
+
+def test_folder_of_another_account_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(StoreError, match=r"\[file-owner-mismatch\]"):
+        recorder(tmp_path)
 
 
 def test_failed_compromise_prints_its_steps_and_how_to_continue(stack: Stack, tmp_path: Path) -> None:
@@ -85,6 +110,9 @@ def test_failed_compromise_prints_its_steps_and_how_to_continue(stack: Stack, tm
     done = run(stack, "compromise", "mqtt", "--yes", "--to", str(tmp_path))
     assert f"secretops compromise mqtt --to {tmp_path} ".encode() in done.stderr
     assert Step.FREEZE.encode() in done.stdout
+    again = run(stack, "compromise", "mqtt", "--yes", "--to", str(tmp_path))
+    assert [each.stdout.count(b" UTC freeze: ") for each in (done, again)] == [1, 1]
+    assert again.stderr.count(b"mqtt: replace") == 1
 
 
 def test_compromised_value_itself_is_refused_as_the_new_value_before_a_change(stack: Stack, tmp_path: Path) -> None:
@@ -129,6 +157,21 @@ def test_wait_for_servers_ends_when_the_newest_version_is_unreadable(
         awaiting._await_readers()
 
 
+def test_second_run_continues_the_incident_and_ends_the_first(stack: Stack, tmp_path: Path) -> None:
+    stack.put("agent-key", {"api-key": new_password()})
+    session, outcomes = stack.session(), list[Outcome]()
+
+    def second(step: str) -> None:
+        if step == Step.READERS:
+            continued = open_incident(session, "agent-key", since=None, to=tmp_path)
+            outcomes.append(compromise(session, continued, to=tmp_path))
+
+    begun = open_incident(session, "agent-key", since=None, to=tmp_path)
+    with pytest.raises(LeaseHeldError, match=r"\[incident-continued\]"):
+        compromise(session, begun, to=tmp_path, ask=lambda _: Value({"api-key": new_password()}), notify=second)
+    assert [load(path) for path in tmp_path.glob("*.json")] == [outcomes[0].incident]
+
+
 @pytest.mark.parametrize(("made", "servers"), [((), 0), (("another",), None)])
 def test_servers_are_counted_only_before_the_first_replacement(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: tuple[str, ...], servers: int | None
@@ -143,7 +186,11 @@ def test_servers_are_counted_only_before_the_first_replacement(
 
 def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_path: Path) -> None:
     save(an_incident().begin(Step.FREEZE, BEGAN), tmp_path)
-    assert b"continued, done: nothing" in run(stack, "compromise", "mqtt", "--dry-run", "--to", str(tmp_path)).stdout
+    preview = ("compromise", "mqtt", "--dry-run", "--to", str(tmp_path))
+    assert b"continued, done: nothing" in run(stack, *preview).stdout
+    save(an_incident(done=(Step.FREEZE, Step.REPLACE, Step.BOTH_SLOTS)).begin(Step.PROOF, BEGAN), tmp_path)
+    lines = [line.partition(b": ")[0] for line in run(stack, *preview).stdout.splitlines()]
+    assert [line.decode() for line in lines if line.decode() in {*Step}] == ["freeze", "proof", "readers", "trail"]
     assert open_incident(stack.session(), "mqtt", since=None, to=tmp_path).since == BEGAN - timedelta(days=1)
     assert open_incident(stack.session(), "mqtt", since=BEGAN, to=tmp_path).since == BEGAN
 

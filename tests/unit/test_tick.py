@@ -532,7 +532,7 @@ def test_now_ends_each_user_whose_password_the_store_lost(
         assert len(leaked) == 2 and not leaked & set(broker.passwords.items())
         broker.verify(stack.delivered())
     lose(folder)
-    assert open_incident(stack.session(), "mqtt", since=None, to=folder).retired_users == ("boss",)
+    assert open_incident(stack.session(), "mqtt", since=None, to=stack.root).retired_users == ("boss",)
 
 
 def test_only_a_command_replaces_a_version_that_somebody_removed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secretops.cli import console
-from secretops.cli.values import supplied
+from secretops.cli.values import read_files, supplied
 from secretops.errors import ExitCode, SecretopsError
 from secretops.printable import printable
 
@@ -46,27 +46,32 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         return ExitCode.DONE
     begin = audit.moment(since, session.clock()) if since else None
     incident = operation.open_incident(session, name, since=begin, to=to, new=new)
+    audit.check_logs(trail or ())
     for_programs, for_people = operation.files_of(incident, to)
     if for_programs.exists():
         console.err.print(
             f"continuing the incident in {for_programs}, which covers only the values from before "
             f"{incident.began:%Y-%m-%d %H:%M:%S} UTC; for a newer value begin another one: --new"
         )
+    secret, earlier = session.secret(name), len(incident.attempts)
     if dry_run:
-        steps = operation.plan(session, session.secret(name), incident, folder=to, files=tuple(trail or ()))
+        if operation.needs_value(session, secret, incident):
+            read_files(secret, file or [])
+        steps = operation.plan(session, secret, incident, folder=to, files=tuple(trail or ()))
         if as_json:
             console.print_json({"steps": steps})
         else:
             console.out.print("\n".join(steps))
         return ExitCode.DONE
     if not yes:
-        cost = f"This revokes the current value of {name} at once. "
-        cost += operation.cost(session.manifest, session.secret(name))
+        cost = f"This revokes the compromised value of {name} in stack {session.manifest.stack} at once. "
+        cost += operation.cost(session.manifest, secret, incident)
         preview = "see the steps first: add --dry-run"
         reason = "secretops compromise ends sessions and passwords at once"
         console.confirm(f"compromise {name}", cost, name, reason=reason, preview=preview)
-    there = "" if to == Path() else f" --to {shlex.quote(str(to))}"
-    resume = f"the incident is in {for_programs}; secretops compromise {name}{there} continues it"
+    options = {"--to": None if to == Path() else to, "--stack": stack, "--manifest": manifest}
+    there = [text for option, value in options.items() if value for text in (option, str(value))]
+    resume = f"the incident is in {for_programs}; {shlex.join(['secretops', 'compromise', name, *there])} continues it"
     try:
         outcome = operation.compromise(
             session,
@@ -80,9 +85,9 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         if for_programs.exists():
             console.err.print(resume)
             with contextlib.suppress(Exception):  # the first error is the one to report
-                _print(operation.load(for_programs), as_json=as_json)
+                _print(operation.load(for_programs), earlier, as_json=as_json)
         raise
-    _print(outcome.incident, as_json=as_json)
+    _print(outcome.incident, earlier, as_json=as_json)
     if outcome.incident.ended is None:  # a task has printed the reason
         console.err.print(resume)
     elif not as_json:
@@ -90,11 +95,12 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
     return outcome.exit_code
 
 
-def _print(incident: Incident, *, as_json: bool) -> None:
+def _print(incident: Incident, earlier: int, *, as_json: bool) -> None:
+    # `earlier`: how many attempts earlier runs made
     if as_json:
         console.print_json(incident.model_dump(mode="json"))
         return
-    for attempt in incident.attempts:
+    for attempt in incident.attempts[earlier:]:
         console.out.print(f"{attempt.began:%H:%M:%S} UTC {attempt.step}: {printable(attempt.result) or 'not finished'}")
     for text in incident.to_do:
         console.out.print(f"action needed: {printable(text)}", style="yellow")

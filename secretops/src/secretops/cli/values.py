@@ -153,8 +153,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
     return ExitCode.DONE
 
 
-def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -> Value:
-    """Return a secret's value from files (FIELD=PATH), prompts or standard input. Raises UsageError."""
+def read_files(secret: Secret, from_files: list[str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for entry in from_files:
         field, separator, path = entry.partition("=")
@@ -175,6 +174,12 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
             ) from None
         if field not in PEM_FIELDS:
             fields[field] = fields[field].removesuffix("\n").removesuffix("\r")
+    return fields
+
+
+def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -> Value:
+    """Return a secret's value from files (FIELD=PATH), prompts or standard input. Raises UsageError."""
+    fields = read_files(secret, from_files)
     left = [field for field in secret.fields if field not in fields]
     if not left:
         return Value(fields)

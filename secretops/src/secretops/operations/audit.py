@@ -202,6 +202,11 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
             "says where the log is; secretops doctor says how to record it"
         )
         raise UsageError(what, rule=rule, remedy=remedy, code="trail-file-missing")
+    check_logs(files)
+    return list(files)
+
+
+def check_logs(files: Sequence[str]) -> None:
     for name in files:
         if name != STDIN:
             try:
@@ -209,7 +214,6 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
                     pass
             except OSError as error:
                 raise log_unreadable(name, error) from None
-    return list(files)
 
 
 def log_unreadable(name: str, error: OSError) -> UsageError:

@@ -40,6 +40,7 @@ __all__ = [
     "cost",
     "files_of",
     "load",
+    "needs_value",
     "open_incident",
     "plan",
     "recorder",
@@ -63,9 +64,10 @@ def open_incident(session: Session, name: str, *, since: datetime | None, to: Pa
     """Return the unfinished incident of `name` in the folder `to`. If there is none, or `new` is set, return a new
     incident.
 
-    `since` is the start of the reported accesses, by default a day ago. Raises UsageError, WaitingError.
+    `since` is the start of the reported accesses, by default a day ago. Raises UsageError, StoreError, WaitingError.
     """
     secret, now = session.secret(name), session.clock()
+    recorder(to)
     if not new and (found := find_unfinished(session.manifest, secret, to, now)):
         return found if since is None else found.model_copy(update={"since": since})
     session.check_owner()
@@ -125,7 +127,8 @@ def compromise(
             begun = len(changed.attempts)
 
     supplied = _supplied(session, secret, incident, ask)
-    record(incident)
+    if not incident.attempts:  # else a run that is at work may have changed the file
+        record(incident)
     if remote := session.platform.remote_command(session.manifest):
         progress = _Progress(incident, record)
         code = remote(
@@ -170,10 +173,14 @@ class _Progress(io.BytesIO):
                 self._record(incident)
 
 
-def _supplied(session: Session, secret: Secret, incident: Incident, ask: Ask | None) -> Value | None:
+def needs_value(session: Session, secret: Secret, incident: Incident) -> bool:
     versions = known_versions(session, secret.name)
     new = [version for version in (versions.current, versions.pending) if version and version.id not in incident.known]
-    if secret.is_made or new or ask is None:
+    return not (secret.is_made or new)
+
+
+def _supplied(session: Session, secret: Secret, incident: Incident, ask: Ask | None) -> Value | None:
+    if ask is None or not needs_value(session, secret, incident):
         return None
     value = ask(secret)
     check_fields(secret, value)

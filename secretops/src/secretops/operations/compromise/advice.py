@@ -190,7 +190,9 @@ def _try_key(
     )
 
 
-def cost(manifest: Manifest, secret: Secret) -> str:
+def cost(manifest: Manifest, secret: Secret, incident: Incident) -> str:
+    if Step.REPLACE in incident.done:
+        return "A new value is published already."
     service = "broker" if secret.kind is SecretKind.MQTT_USER else "agent"
     if service == "broker" or isinstance(secret.agent, OwnedAgent):
         return (
@@ -200,7 +202,7 @@ def cost(manifest: Manifest, secret: Secret) -> str:
 
 
 def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, files: tuple[str, ...]) -> list[str]:
-    """Return lines that describe the steps of the command `compromise`. Changes nothing, and reads no value."""
+    """Return lines that describe the remaining steps of `incident`. Changes nothing, and reads no value."""
     for_programs, for_people = files_of(incident, folder)
     manifest, alternates = session.manifest, secret.kind.alternates
     done = f"; continued, done: {', '.join(incident.done) or 'nothing'}" if incident.attempts else ""
@@ -224,16 +226,19 @@ def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, 
     source = ", ".join(files) or f"no log: pass --trail FILE; see docs/operations/{manifest.store.kind}.md"
     if not files and (manifest.store.folder or session.platform.query_trail(manifest.store)):
         source = "the stack's own trail"
-    price = cost(manifest, secret)
+    price = cost(manifest, secret, incident)
     trail = f"report who read the secret since {incident.since:%Y-%m-%d %H:%M} UTC, from {source}"
+    steps = {
+        Step.FREEZE: f"hold the lease of store {incident.store} until {Step.PROOF} ends: other commands exit with 4",
+        Step.REPLACE: replace,
+        **({Step.BOTH_SLOTS: "set a new password of the other user, too"} if alternates else {}),
+        Step.PROOF: proof,
+        Step.READERS: readers,
+        Step.TRAIL: trail,
+    }
     return [
-        f"incident: {for_programs} and {for_people.name}{done}",
-        f"{Step.FREEZE}: hold the lease of store {incident.store} until {Step.PROOF} ends: other commands exit with 4",
-        f"{Step.REPLACE}: {replace}",
-        *([f"{Step.BOTH_SLOTS}: set a new password of the other user, too"] if alternates else []),
-        f"{Step.PROOF}: {proof}",
-        f"{Step.READERS}: {readers}",
-        f"{Step.TRAIL}: {trail}",
+        f"incident: stack {manifest.stack}, files {for_programs} and {for_people.name}{done}",
+        *(f"{step}: {text}" for step, text in steps.items() if step is Step.FREEZE or step not in incident.done),
         f"cost: {price[0].lower()}{price[1:]}",
-        *(f"action needed: {text}" for text in manual_steps(secret, incident)),
+        *(f"action needed: {text}" for text in dict.fromkeys((*incident.to_do, *manual_steps(secret, incident)))),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, Field
 
 from secretops import owned_files
-from secretops.errors import UsageError
+from secretops.errors import LeaseHeldError, SecretopsError, UsageError
 from secretops.manifest import Manifest, Model, Secret
 from secretops.operations.audit import HEADINGS, Row
 from secretops.stores import files
@@ -148,14 +149,30 @@ def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datet
 
 
 def recorder(folder: Path) -> Record:
-    """Return a function that saves an incident in `folder`. Raises UsageError."""
+    """Return a function that saves an incident in `folder`. Raises UsageError, StoreError."""
     if not folder.is_dir():
         what, remedy = f"{folder}: no such folder", f"mkdir {folder}, or pass another folder: --to FOLDER"
         if folder.exists():
             what, remedy = f"{folder}: not a folder", "pass a folder: --to FOLDER"
         rule = "the folder to which secretops writes two files of the incident must exist"
         raise UsageError(what, rule=rule, remedy=remedy, code="incident-folder-missing")
-    return lambda incident: save(incident, folder)
+    owned_files.check_owner(folder, folder.lstat().st_uid)
+
+    def record(incident: Incident) -> None:
+        path, _ = files_of(incident, folder)
+        saved: tuple[Attempt, ...] = ()
+        with suppress(SecretopsError):  # the file is missing, or somebody has broken it
+            saved = load(path).attempts
+        if [one.began for one in saved] != [one.began for one in incident.attempts[: len(saved)]]:
+            raise LeaseHeldError(
+                f"{path}: another run of this command continues the incident",
+                rule="only the latest run may write an incident's files; this run has ended",
+                remedy="wait until the other run ends; if that run has stopped: run this command again",
+                code="incident-continued",
+            )
+        save(incident, folder)
+
+    return record
 
 
 def page(incident: Incident) -> str:
