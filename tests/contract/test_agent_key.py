@@ -293,13 +293,13 @@ def test_loopback_request_bypasses_the_proxy(
         assert proxy.requested == [] and near.requested == ["list"]
 
 
-@pytest.mark.parametrize("status", [200, 500])
-def test_slow_answer_ends_in_time(status: int) -> None:
+@pytest.mark.parametrize("start", ["200 -\r\n\r\n", "500 -\r\n\r\n", "200 -\r\nslow:"])
+def test_slow_answer_ends_in_time(start: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
             with contextlib.suppress(OSError), listening.accept()[0] as connection:
-                connection.sendall(f"HTTP/1.1 {status} -\r\n\r\n".encode())
+                connection.sendall(f"HTTP/1.1 {start}".encode())
                 for _ in range(100):
                     connection.sendall(b" ")
                     time.sleep(0.02)

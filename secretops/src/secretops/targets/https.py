@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http
 import http.client
+import io
 import json
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -63,6 +65,48 @@ class Answer:
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
+
+
+class _LimitedReader(io.RawIOBase):
+    # The timeout of a socket limits each read, but not their sum.
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
+        self._raw, self._socket = raw, connection
+        self._end = time.monotonic() + (connection.gettimeout() or ANSWER_SECONDS)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if (left := self._end - time.monotonic()) <= 0:
+            raise TimeoutError("the answer takes too long")
+        self._socket.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _LimitedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_LimitedReader(self.fp.detach(), sock))
+
+
+class _HttpConnection(http.client.HTTPConnection):
+    response_class = _LimitedResponse
+
+
+class _HttpsConnection(http.client.HTTPSConnection):
+    response_class = _LimitedResponse
+
+
+class _Limited(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_HttpConnection, req)
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_HttpsConnection, req)
 
 
 @dataclass
@@ -154,24 +198,15 @@ class Client:
         )
         began, seconds = time.monotonic(), min(self.budget.each, self.budget.left)
         local = [_NO_PROXY] if urlsplit(self.base).scheme == "http" else []
-        opener = urllib.request.build_opener(_NoRedirect, *local)
+        opener = urllib.request.build_opener(_NoRedirect, _Limited, *local)
         try:
             with opener.open(request, timeout=seconds) as response:
-                return Answer(response.status, response.headers, _read_body(response, began + seconds))
+                return Answer(response.status, response.headers, response.read(MOST_BYTES))
         except urllib.error.HTTPError as error:
             with error:
-                return Answer(error.code, error.headers, _read_body(error, began + seconds))
+                return Answer(error.code, error.headers, error.read(MOST_BYTES))
         finally:
             self.budget.left -= time.monotonic() - began
-
-
-def _read_body(response: Any, end: float) -> bytes:
-    found = b""
-    while len(found) < MOST_BYTES and (part := response.read1(1 << 16)):
-        if time.monotonic() > end:  # the timeout of the socket limits each read, but not their sum
-            raise TimeoutError("the answer takes too long")
-        found += part
-    return found
 
 
 def check_url(url: str) -> None:
