@@ -207,6 +207,15 @@ def test_status_shows_the_other_secrets_when_one_does_not_read(stack: Stack) -> 
     assert not state.parent.exists() and "still-wanted" not in stack.env.read_text()
 
 
+def test_tick_names_a_secret_once_and_status_the_next_command(stack: Stack) -> None:
+    stack.put("agent-key", {"api-key": "a-key"})
+    stack.env.write_text(stack.env.read_text().replace("a-key", "edited"))
+    assert b"for the remedy: secretops tick\n" in run(stack, "status").stdout
+    (value,) = (stack.root / "versions" / "agent-key").glob("2*.json")
+    value.unlink()
+    assert b"\nagent-key: the store has no value" in run(stack, "tick").stderr
+
+
 def test_command_exits_busy_and_names_the_holder_when_the_lease_is_taken(stack: Stack) -> None:
     with stack.session().lease("rotate mqtt"):
         for command in (["tick"], ["rotate", "mqtt"], ["put", "agent-key"], ["purge"]):

@@ -227,7 +227,7 @@ def a_secret(kind: SecretKind, **more: object) -> Secret:
      (a_secret(SecretKind.CA), "secretops compromise client-cert"),
      (a_secret(SecretKind.AGENT_KEY), "revoke the old it"),
      (a_secret(SecretKind.SUPPLIED, name="http-token", fields=("token",)), "restart each server"),
-     (a_secret(SecretKind.MQTT_USER), "your user mine: secretops compromise gives it a random password")],
+     (a_secret(SecretKind.MQTT_USER), "your user mine: this incident gives it a random password")],
     ids=lambda it: it.name if isinstance(it, Secret) else it,
 )  # fmt: skip
 def test_manual_steps_name_where_to_do_them(secret: Secret, step: str) -> None:

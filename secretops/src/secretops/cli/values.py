@@ -292,5 +292,6 @@ def _tick(session: Session, as_json: bool) -> ExitCode:
         for text in one.attention:
             console.out.print(f"{one.secret}: {text}", style="red")
         if one.error:
-            console.err.print(f"{one.secret}: {redaction.redact(str(one.error))}")
+            text = redaction.redact(str(one.error))
+            console.err.print(text if text.startswith(f"{one.secret}: ") else f"{one.secret}: {text}")
     return operation.exit_code(outcomes)

@@ -192,7 +192,8 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
         notes.append(failure_note(secret, failed, current))
     notes += [_login_note(error, secret) for error in login_errors]
     if drift := read(lambda: session.store.delivery_drift(secret.name)):
-        notes.append(drift)
+        has_command = "secretops " in drift or "pulumi " in drift
+        notes.append(drift if has_command else f"{drift}; for the remedy: secretops tick")
     if secret.agent and current and not current.verified:
         notes.append(f"this key was published untested; to test it: secretops put {secret.name}")
     notes += [_note(error) for error in unread]

@@ -75,9 +75,7 @@ def _revoke_value(secret: Secret) -> list[str]:
 
 def _own_users(secret: Secret, incident: Incident) -> list[str]:
     users = dict.fromkeys(one.user for one in incident.exposed if one.user and one.user not in secret.users)
-    steps = [
-        f"set a new password of your user {user}: secretops compromise gives it a random password" for user in users
-    ]
+    steps = [f"set a new password of your user {user}: this incident gives it a random password" for user in users]
     steps += [f"set a new password of your user {user}: the store had its password" for user in incident.retired_users]
     if incident.taken_over:
         users_taken = " and ".join(incident.taken_over)

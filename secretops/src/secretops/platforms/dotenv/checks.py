@@ -154,7 +154,7 @@ def set_aside(root: Path) -> Result:
         return ok("no broken file is left")
     return attention(
         f"{path}: {', '.join(found[:MOST_NAMED])}{', …' if len(found) > MOST_NAMED else ''}",
-        "a file that secretops compromise or --now set aside must be checked and removed: it may contain secret values",
+        "a file that `compromise` or --now set aside must be checked and removed: it may contain secret values",
         f"check these files; then: rm -r {path}",
     )
 
