@@ -26,11 +26,13 @@ from tests.real.stack import Stack, make_stack
 GRACE = 3600  # Seconds, longer than any run: a rotation retires a user only after servers report.
 TOKEN = "MCP_HTTP_TOKEN"
 
-# secretops whose launcher polls a cloud's store every EVERY seconds, instead of every 5 minutes.
-POLLING = """
+
+def polling(every: float = 0.5) -> str:
+    """Return a script: secretops whose launcher polls a cloud's store every `every` seconds, not every 5 minutes."""
+    return f"""
 from secretops.launcher.polling_source import PollingSource
 plain = PollingSource.__init__
-PollingSource.__init__ = lambda self, *args, **named: plain(self, *args, **{**named, "every": EVERY})
+PollingSource.__init__ = lambda self, *args, **named: plain(self, *args, **{{**named, "every": {every}}})
 from secretops.cli import main
 main()
 """
@@ -83,7 +85,7 @@ class ServedByLauncher:
     def command(self) -> list[str]:
         if isinstance(self.stack, CloudStack):
             usual = command(self.stack.source)
-            return [sys.executable, "-c", POLLING.replace("EVERY", str(self.every)), *usual[3:]]
+            return [sys.executable, "-c", polling(self.every), *usual[3:]]
         return command(f"dotenv:{self.stack.root}")
 
     @property

@@ -101,7 +101,7 @@ def test_killed_run_is_cleaned_up_by_the_next_call(clone: Clone) -> None:
 def live_on(project: Path, stack: str, **chosen: Any) -> Iterator[Live]:
     copy = Throwaway(stack, project)
     with run_lock(copy.folder) as lock:
-        yield Live(copy, Runner(project, copy.folder / "log.txt", lock), replace(Options(wait=30), **chosen))
+        yield Live(copy, Runner(project, copy.folder / "log.txt", lock), replace(Options(wait=600), **chosen))
 
 
 # What is planted, before which step -> the checks that turn red.

@@ -29,7 +29,7 @@ from tests.gates.test_leak import forms
 from tests.real.mcp_client import call_tool, stdio_session
 from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao
-from tests.real.served import OFTEN
+from tests.real.served import polling
 from tests.real.stack import DEADLINE, log_in
 from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.prod import OF_CLOUDS
@@ -154,7 +154,7 @@ def rotated(deployed: LocalVault) -> LocalVault:
 async def _rotate_twice_more(deployed: LocalVault) -> None:
     entry, log = deployed.entry, deployed.stack.home / "log"
     kept = {name: os.environ[name] for name in ("PATH", "HOME")}
-    command = [sys.executable, "-c", OFTEN, *entry["args"]]
+    command = [sys.executable, "-c", polling(), *entry["args"]]
     async with stdio_session(command, {**kept, **entry["env"]}, deployed.stack.home, log) as session:
 
         async def publishes() -> None:
