@@ -25,7 +25,7 @@ NAME = "coreflux-mcp-test"
 CERTIFICATE, AUTHORITY = "client-cert", "client-ca"
 # MQTT 3.1.1, without a user: a broker that refuses all clients still answers it with a refusal.
 NOBODYS_CONNECT = bytes([0x10, 12, 0, 4, *b"MQTT", 4, 2, 0, 60, 0, 0])
-SECONDS = 600  # Validity of a certificate: renewals come soon enough that a broker's real clock accepts each.
+SECONDS = 1200  # Validity of a certificate: renewals come soon enough that a broker's real clock accepts each.
 
 
 @dataclass
