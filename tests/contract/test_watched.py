@@ -77,7 +77,8 @@ def authority(name: str, ends: timedelta = YEAR) -> Signer:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setattr("secretops.operations.external_certificates.ANSWER_SECONDS", 600)
     with socket.create_server(("localhost", 0)) as listening:
         port = listening.getsockname()[1]
         broker = Broker(
