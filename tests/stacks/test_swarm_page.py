@@ -48,9 +48,10 @@ def manager(to_be: Deployed) -> Clone:
 def test_swarm_page_works_with_pulumi_and_without_it(to_be: Deployed, manager: Clone) -> None:
     page, admin = Page(manager, "swarm.md"), json.dumps(dict(to_be.broker.admin))
     page.follow("pulumi up")
-    page.follow("make preview", stdin=admin)
+    page.follow("make preview", stdin=admin, before="secretops doctor")
     to_be.stack.manifest.write_text(json.dumps(to_be.stack.outputs()["secretops"]))
     to_be.until("both replicas are ready", lambda: to_be.ready() == REPLICAS)
+    page.follow("secretops doctor")
 
     page.follow("purge mqtt", typed=ANSWER)
     to_be.until("both replicas are ready", lambda: to_be.ready() == REPLICAS)
