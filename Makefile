@@ -9,6 +9,8 @@ PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 # Without bytecode files, every process that a test starts would compile each module again.
 export PYTHONDONTWRITEBYTECODE :=
+# The manifest of the deployed stack counts, not the caller's.
+unexport SECRETOPS_MANIFEST
 
 .PHONY: help setup stack-file answerable up down preview live image sbom dist lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts prose scan clean
 
@@ -164,9 +166,10 @@ prose: setup
 scan: setup
 	@$(BIN)/python tools/scan.py
 
-# A shell may still export the name of a removed stack.
+# A shell may still export the name of a removed stack. Then the broker of dev is stopped.
 clean:
 	@[ ! -x $(BIN)/secretops ] || $(BIN)/secretops broker stop --stack $(STACK) || \
-	  { [ $$? -eq 2 ] && $(BIN)/secretops broker stop --stack dev; }
+	  { [ $$? -eq 2 ] && echo "make clean: stopping the broker of dev instead" >&2 && \
+	    $(BIN)/secretops broker stop --stack dev; }
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -525,16 +525,15 @@ def attack(seed: int, port: int, users: list[Value], end: float) -> int:
         body = bytearray(connect(who, name, will=rng.choice([will, None]), clean=rng.random() < 0.5, alive=1))
         if rng.random() < 0.3:
             body[rng.randrange(len(body))] = rng.randrange(256)
-        with suppress(OSError, EOFError):
-            client = Wire.open(port)
+        client = Wire.open(port)  # fails if the broker has ended
+        with suppress(OSError, EOFError), client.socket:
             client.socket.settimeout(1.0)
-            with client.socket:
-                client.send(0x10, bytes(body))
-                if rng.random() < 0.8:
-                    client.read()
-                for _ in range(rng.randrange(200)):
-                    client.send(*packet(rng))
-                    sent += 1
+            client.send(0x10, bytes(body))
+            if rng.random() < 0.8:
+                client.read()
+            for _ in range(rng.randrange(200)):
+                client.send(*packet(rng))
+                sent += 1
     return sent
 
 

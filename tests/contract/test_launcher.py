@@ -314,9 +314,7 @@ def test_unusable_version_is_refused_and_the_next_good_one_is_used(line: str, la
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_it_in_time_while_a_new_broker_does_not_answer(
-    number: signal.Signals, launched: Launched
-) -> None:
+def test_a_signal_ends_it_while_a_new_broker_does_not_answer(number: signal.Signals, launched: Launched) -> None:
     launched.env("server-a", launched.user("server-a"))
     with socket.create_server(("127.0.0.1", 0)) as silent, launched.process() as process:
         launched.add(f"MQTT_BROKER=127.0.0.1\nMQTT_PORT={silent.getsockname()[1]}")
@@ -330,7 +328,7 @@ def test_a_signal_ends_it_in_time_while_a_new_broker_does_not_answer(
 
 
 @pytest.mark.slow
-def test_a_signal_ends_it_in_time_while_a_tool_blocks(launched: Launched) -> None:
+def test_a_signal_ends_it_while_a_tool_blocks(launched: Launched) -> None:
     launched.env("server-a", launched.user("server-a"))
     begin = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "0"}}
     call = {"name": "mqtt_read_topic_once", "arguments": {"topic": "no/such", "timeout": 3600}}

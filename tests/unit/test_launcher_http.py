@@ -26,7 +26,7 @@ from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
 from secretops.errors import SecretopsError, UsageError
-from secretops.launcher import drain, limits
+from secretops.launcher import drain, limits, stdio
 from secretops.launcher.drain import CallsUnderWay
 from secretops.launcher.http import Guard, McpThread, Service
 from secretops.launcher.http_options import (
@@ -458,6 +458,10 @@ def known(calls: CallsUnderWay, handler: Callable[[], Awaitable[str]]) -> Callab
     calls.watch(cast(Any, SimpleNamespace(_mcp_server=SimpleNamespace(request_handlers=handlers))))
     watched: Callable[[], Awaitable[str]] = handlers["call"]
     return watched
+
+
+def test_shutdown_is_limited_to_the_documented_5_seconds() -> None:
+    assert drain.CALL_SECONDS + drain.STREAM_SECONDS + drain.ANSWER_SECONDS < stdio.LAST_SECONDS < 5
 
 
 async def drained(calls: CallsUnderWay, events: list[str]) -> None:
