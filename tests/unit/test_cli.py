@@ -405,8 +405,11 @@ def test_an_option_after_the_command_wins_over_one_before_it(stack: Stack) -> No
     typed = ["--stack", "a", "export", "compose", "--to", "x", "--stack", "b"]
     refused(run(stack, *typed, manifest=False), 2, "Pulumi.b.yaml")
     refused(run(stack, "purge", "agent-key", "--stack", ""), 2, "empty name")
-    refused(run(stack, "purge", "agent-key", "--stack", "org/project/prod"), 2, "[manifest-of-another-stack]")
-    assert run(stack, "purge", "--stack", "org/project/test").returncode == 0
+    for other in ("prod", "org/coreflux-mcp-secrets/prod", "org/project/test"):
+        done = run(stack, "purge", "agent-key", "--stack", other)
+        refused(done, 2, "manifest of stack coreflux-mcp-secrets/test [manifest-of-another-stack]")
+    for own in ("test", "org/test", "org/coreflux-mcp-secrets/test"):
+        assert run(stack, "purge", "--stack", own).returncode == 0
 
 
 @pytest.mark.parametrize("typed", [["--version"], ["-h"], ["rotate", "-h"], ["broker", "start", "-h"]], ids=" ".join)
