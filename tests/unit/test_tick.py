@@ -510,9 +510,9 @@ def test_now_names_the_version_that_it_published_before_the_broker_refused_a_use
             now(force=True)
     assert refused.value.what.startswith(f"mqtt: {current(stack)} is current")
     assert refused.value.remedy == "allow it; then: secretops rotate mqtt --now"
-    stack.tick()
-    row = next(one for one in status(stack.session()) if one.name == "mqtt")
-    assert row.notes[0].endswith("to try again: secretops rotate mqtt --now; for all steps: secretops history mqtt")
+    for _ in range(2):
+        assert next(one.notes for one in status(stack.session()) if one.name == "mqtt") == (), "no tick repeats it"
+        stack.tick()
     leaked = broker.passwords["user-b"] = "of-somebody"
     stack.rotate(force=True)
     assert broker.passwords.get("user-b") != leaked

@@ -105,16 +105,15 @@ def last_failure(session: Session, secret: Secret, current: Version | None) -> E
     last = session.journal.last(secret.name)
     if last is None or last.outcome == DONE:
         return None
+    if last.step == "retire" and current and last.version == current.id:
+        return None  # of --now, whose error named the remedy: this entry can't show how long it is needed
     good = [when for when in (current.published, current.verified) if when] if current else []
-    is_over = any(when > last.time for when in good) and not _is_unscrambled(last, current)
-    return None if is_over else last
+    return None if any(when > last.time for when in good) else last
 
 
 def failure_note(secret: Secret, failed: Entry, current: Version | None) -> str:
     name, again = secret.name, "tick"
-    if _is_unscrambled(failed, current):
-        again = f"rotate {name} --now"
-    elif failed.step == "verify" and current and failed.version == current.id:
+    if failed.step == "verify" and current and failed.version == current.id:
         again = (
             f"{'put' if secret.kind is SecretKind.BROKER_ADMIN else 'rotate'} {name}"  # a refused admin cannot rotate
         )
@@ -122,11 +121,6 @@ def failure_note(secret: Secret, failed: Entry, current: Version | None) -> str:
         again = f"rotate {name}"
     what = f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}"
     return f"{what}; to try again: secretops {again}; for all steps: secretops history {name}"
-
-
-def _is_unscrambled(failed: Entry, current: Version | None) -> bool:
-    # With --now, an entry of the current version: another user's password was not scrambled. No tick repeats that.
-    return failed.step == "retire" and current is not None and failed.version == current.id
 
 
 def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
