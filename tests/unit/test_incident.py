@@ -157,19 +157,35 @@ def test_wait_for_servers_ends_when_the_newest_version_is_unreadable(
         awaiting._await_readers()
 
 
-def test_second_run_continues_the_incident_and_ends_the_first(stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["finished", "unfinished", "interrupted"])
+def test_second_run_continues_the_incident_and_ends_the_first(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     stack.put("agent-key", {"api-key": new_password()})
     session, outcomes = stack.session(), list[Outcome]()
 
-    def second(step: str) -> None:
-        if step == Step.READERS:
-            continued = open_incident(session, "agent-key", since=None, to=tmp_path)
-            outcomes.append(compromise(session, continued, to=tmp_path))
+    def second(_: object) -> str:
+        monkeypatch.undo()
+        continued = open_incident(session, "agent-key", since=None, to=tmp_path)
+        if how == "unfinished":
+            save(continued.begin(Step.FREEZE, datetime.now(UTC)), tmp_path)
+            return ""
+        outcomes.append(compromise(session, continued, to=tmp_path))
+        if how == "interrupted":
+            raise KeyboardInterrupt
+        return ""
 
-    begun = open_incident(session, "agent-key", since=None, to=tmp_path)
-    with pytest.raises(LeaseHeldError, match=r"\[incident-continued\]"):
-        compromise(session, begun, to=tmp_path, ask=lambda _: Value({"api-key": new_password()}), notify=second)
-    assert [load(path) for path in tmp_path.glob("*.json")] == [outcomes[0].incident]
+    monkeypatch.setattr(containment._Containment, "_await_readers", second)
+    command, value = ("compromise", "agent-key", "--yes", "--to", str(tmp_path)), new_password().encode()
+    done = run(stack, *command, "--trail", str(stack.file), supplied=value)
+    assert done.stdout == b""
+    words = " ".join(done.stderr.decode().split())
+    continues = (f"--trail {stack.file} continues it", "secretops compromise agent-key")
+    assert [each in words for each in continues] == [how == "unfinished"] * 2
+    if how != "interrupted":
+        assert done.returncode == ExitCode.BUSY
+        assert str(next(tmp_path.glob("*.md"))) in words.partition("[incident-continued]")[2]
+    assert [load(path) for path in tmp_path.glob("*.json")][: len(outcomes)] == [each.incident for each in outcomes]
 
 
 @pytest.mark.parametrize(("made", "servers"), [((), 0), (("another",), None)])

@@ -71,6 +71,7 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         console.confirm(f"compromise {name}", cost, name, reason=reason, preview=preview)
     options = {"--to": None if to == Path() else to, "--stack": stack, "--manifest": manifest}
     there = [text for option, value in options.items() if value for text in (option, str(value))]
+    there += [text for each in trail or () for text in ("--trail", each)]
     resume = f"the incident is in {for_programs}; {shlex.join(['secretops', 'compromise', name, *there])} continues it"
     try:
         outcome = operation.compromise(
@@ -81,11 +82,12 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
             ask=lambda secret: supplied(secret, file or []),
             notify=lambda step: console.err.print(f"{name}: {step}"),
         )
-    except (SecretopsError, KeyboardInterrupt):
+    except (SecretopsError, KeyboardInterrupt) as error:
         if for_programs.exists():
-            console.err.print(resume)
+            saved = None
             with contextlib.suppress(Exception):  # the first error is the one to report
-                _print(operation.load(for_programs), earlier, as_json=as_json)
+                saved = operation.load(for_programs)
+            _print_unfinished(saved, error, earlier, resume, as_json=as_json)
         raise
     _print(outcome.incident, earlier, as_json=as_json)
     if outcome.incident.ended is None:  # a task has printed the reason
@@ -93,6 +95,17 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
     elif not as_json:
         console.out.print(f"{for_people} (and {for_programs.name})")
     return outcome.exit_code
+
+
+def _print_unfinished(
+    saved: Incident | None, error: BaseException, earlier: int, resume: str, *, as_json: bool
+) -> None:
+    if saved and saved.ended:  # by another run: the command would begin another incident
+        return
+    console.err.print(resume)
+    if saved and getattr(error, "code", "") != "incident-continued":  # else the steps are another run's
+        with contextlib.suppress(Exception):  # `error` is the one to report
+            _print(saved, earlier, as_json=as_json)
 
 
 def _print(incident: Incident, earlier: int, *, as_json: bool) -> None:

@@ -159,15 +159,16 @@ def recorder(folder: Path) -> Record:
     owned_files.check_owner(folder, folder.lstat().st_uid)
 
     def record(incident: Incident) -> None:
-        path, _ = files_of(incident, folder)
+        path, page_file = files_of(incident, folder)
         saved: tuple[Attempt, ...] = ()
         with suppress(SecretopsError):  # the file is missing, or somebody has broken it
             saved = load(path).attempts
         if [one.began for one in saved] != [one.began for one in incident.attempts[: len(saved)]]:
             raise LeaseHeldError(
-                f"{path}: another run of this command continues the incident",
+                f"{path}: another run of this command has continued the incident",
                 rule="only the latest run may write an incident's files; this run has ended",
-                remedy="wait until the other run ends; if that run has stopped: run this command again",
+                remedy=f"read whether the incident has ended: {page_file}; only if it has not ended, and the other "
+                "run has stopped: run this command again",
                 code="incident-continued",
             )
         save(incident, folder)
