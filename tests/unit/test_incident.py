@@ -9,7 +9,16 @@ from unittest import mock
 import pytest
 
 from secretops.engine.state import Stage, Version, Versions
-from secretops.errors import ExitCode, LeaseHeldError, StoreError, UnreachableError, UsageError
+from secretops.errors import (
+    BusyError,
+    ExitCode,
+    LeaseHeldError,
+    NotFoundError,
+    SecretopsError,
+    StoreError,
+    UnreachableError,
+    UsageError,
+)
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind
 from secretops.operations.audit import Row
 from secretops.operations.compromise import (
@@ -24,6 +33,7 @@ from secretops.operations.compromise import (
 )
 from secretops.operations.compromise.incident import ExposedVersion, Incident, Step, find_unfinished, page, save
 from secretops.platforms.vault.location import VaultIssuer
+from secretops.stores.payload import parse
 from secretops.values import Value, new_password
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
@@ -144,17 +154,31 @@ def test_another_command_gets_the_lease_while_servers_are_awaited(stack: Stack, 
     assert free == [True, True]
 
 
-def test_wait_for_servers_ends_when_the_newest_version_is_unreadable(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+def test_compromise_goes_on_when_the_stored_value_is_invalid(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.put("agent-key", {"api-key": new_password()})
+    session = stack.session()
+    begun = open_incident(session, "agent-key", since=None, to=tmp_path)
+    monkeypatch.setattr(session.store, "read", lambda secret, version, **_: parse(secret, version, "[]"))
+    outcome = compromise(session, begun, to=tmp_path, ask=lambda _: Value({"api-key": new_password()}))
+    assert outcome.incident.ended
+
+
+@pytest.mark.parametrize("error", [BusyError, NotFoundError])
+def test_wait_for_servers_ends_only_if_this_task_can_never_read_the_newest_version(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, error: type[SecretopsError]
 ) -> None:
     session, incident = stack.session(), an_incident().model_copy(update={"servers": 1})
     newest = Version(id="newer", stage=Stage.CURRENT, created=BEGAN, user="a")
     monkeypatch.setattr(session.store, "versions", lambda _: Versions((newest,)))
-    monkeypatch.setattr(session.store, "read", mock.Mock(side_effect=StoreError("newer than this task", code="x")))
-    waits = mock.Mock(side_effect=AssertionError("it waits"))
+    read = mock.Mock(side_effect=error("newer than this task", code="x"))
+    monkeypatch.setattr(session.store, "read", read)
+    waits = mock.Mock(side_effect=KeyboardInterrupt)
     awaiting = containment._Containment(session, session.secret("mqtt"), incident, None, mock.Mock(), waits, [])
-    with pytest.raises(StoreError, match="newer"):
+    with pytest.raises(error if error is BusyError else KeyboardInterrupt):
         awaiting._await_readers()
+    assert read.call_count == 1
 
 
 @pytest.mark.parametrize("how", ["finished", "unfinished", "interrupted"])

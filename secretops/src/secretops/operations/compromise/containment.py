@@ -13,11 +13,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from secretops.engine.decisions import outdated_replicas
-from secretops.engine.state import Version, Versions
-from secretops.errors import NotFoundError, RefusedError, SecretopsError, UnreachableError, UsageError, WaitingError
+from secretops.engine.state import Replica, Version, Versions
+from secretops.errors import (
+    BusyError,
+    NotFoundError,
+    RefusedError,
+    SecretopsError,
+    UnreachableError,
+    UsageError,
+    WaitingError,
+)
 from secretops.formats import counted
 from secretops.manifest import BrokerKind, Reader, Secret, SecretKind
-from secretops.operations.broker_access import BrokerAdmin, replicas
+from secretops.operations.broker_access import BrokerAdmin, replicas, replicas_read_as
 from secretops.operations.compromise import advice
 from secretops.operations.compromise.advice import MUST_BE_REFUSED
 from secretops.operations.compromise.incident import ExposedVersion, Incident, Record, Step
@@ -25,6 +33,7 @@ from secretops.operations.put import supply
 from secretops.operations.rotate import MAX_WAIT_SECONDS, POLL_SECONDS
 from secretops.operations.rotators import advance, recover, rotator
 from secretops.operations.session import Session, exclusive
+from secretops.stores.store_errors import InvalidValueError
 from secretops.targets import open_target
 from secretops.targets.connection import Connection, logs_in
 from secretops.values import PUBLIC_FIELDS, Value
@@ -72,7 +81,7 @@ class _Containment:
     _sleep: Callable[[float], None]
     # A line for each broken file of the store that was set aside.
     _set_aside: list[str]
-    # Exposed version -> its value, if the store still has it.
+    # Exposed version -> its value, if the store still has a valid one.
     _old: dict[str, Value] = field(default_factory=dict)
     # Steps for a person.
     _manual: list[str] = field(default_factory=list)
@@ -119,7 +128,7 @@ class _Containment:
             exposed = (one.id for one in incident.exposed if one.id in incident.known)
             stored = (one.id for one in self._versions.living if self._is_known(one))
             for version in dict.fromkeys((*exposed, *stored)):
-                with suppress(NotFoundError):
+                with suppress(NotFoundError, InvalidValueError):
                     self._old[version] = store.read(secret.name, version, purpose="check that it is replaced")
             with_serials = tuple(self._with_serial(one) for one in incident.exposed)
             incident = incident.model_copy(update={"exposed": with_serials})
@@ -262,10 +271,7 @@ class _Containment:
         until = session.clock() + timedelta(seconds=limit)
         servers = counted(before, "server reports", "servers report")
         while True:
-            reports, current = replicas(session, secret), self._versions.current
-            if reports is None and current:  # a task of a Swarm can't read a version that is newer than the task
-                session.store.read(secret.name, current.id, purpose="read servers' reports")
-            facts = session.facts(secret, reports or ())
+            facts = session.facts(secret, self._reports())
             on = len(facts.replicas) - len(outdated_replicas(facts))
             if on >= before and not outdated_replicas(facts):
                 return f"{on} of {servers} the new version"
@@ -275,6 +281,18 @@ class _Containment:
         result = f"{on} of {servers} the new version after {limit:.0f} s"
         self._manual.append(f"{result}: read the logs of the other servers, and restart them")
         return result
+
+    def _reports(self) -> tuple[Replica, ...]:
+        session, secret, current = self._session, self._secret, self._versions.current
+        if current is None:
+            return ()
+        try:
+            value = session.store.read(secret.name, current.id, purpose="read servers' reports")
+        except BusyError:  # a task of a Swarm can't read a version that is newer than the task
+            raise
+        except SecretopsError:
+            return ()
+        return replicas_read_as(session, secret, value) or ()
 
     def _prove(self) -> str:
         if not advice.is_testable(self._secret):
@@ -297,8 +315,8 @@ class _Containment:
             return f"{one.id}: {result}"
         tries = [each for each in self.incident.attempts if each.step is Step.PROOF and each.ended]
         last = "".join(f"; at {each.ended:%H:%M:%S} UTC {each.result}" for each in tries[-1:])
-        self._manual.append(f"check whether {one.id} is refused: the store no longer has the old value{last}")
-        return f"{one.id}: not tested, because the store no longer has the value"
+        self._manual.append(f"check whether {one.id} is refused: the store has no valid value of it{last}")
+        return f"{one.id}: not tested, because the store has no valid value of it"
 
     def _logged_in(self, one: ExposedVersion, value: Value, *, is_good: bool) -> str:
         if logs_in(self._session.broker, value) is not is_good:
