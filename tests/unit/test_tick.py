@@ -495,21 +495,23 @@ def test_put_now_publishes_nothing_without_the_admin_that_it_needs(tmp_path: Pat
     assert broker.passwords == {"boss": FIRST_ADMIN["password"]}
 
 
-@pytest.mark.parametrize("command", ["rotate", "put"])
+@pytest.mark.parametrize(("command", "cause"), [("rotate", RefusedError), ("put", LeaseHeldError)])
 def test_now_names_the_version_that_it_published_before_the_broker_refused_a_user(
-    tmp_path: Path, broker: InMemoryBroker, monkeypatch: pytest.MonkeyPatch, command: str
+    tmp_path: Path, broker: InMemoryBroker, monkeypatch: pytest.MonkeyPatch, command: str, cause: type[SecretopsError]
 ) -> None:
     stack = make_stack(tmp_path / "store", NOWHERE, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
     stack.put("broker-admin", FIRST_ADMIN)
     with monkeypatch.context() as patch:
-        patch.setattr(broker, "retire", lambda *_: fail(RefusedError("denied", remedy="allow it", code="test")))
+        patch.setattr(broker, "retire", lambda *_: fail(cause("denied", remedy="allow it", code="test")))
         now = stack.rotate if command == "rotate" else functools.partial(stack.put, "mqtt", FIRST_ADMIN)
         with pytest.raises(
             SecretopsError, match=r"user-[ab] may still log in: denied \[user-not-scrambled\]"
         ) as refused:
             now(force=True)
     assert refused.value.what.startswith(f"mqtt: {current(stack)} is current")
-    assert refused.value.remedy == "allow it; then: secretops rotate mqtt --now"
+    assert refused.value.remedy.startswith("allow it; then: secretops rotate mqtt --now")
+    assert refused.value.remedy.endswith("secretops compromise mqtt")
+    assert refused.value.exit_code == cause.exit_code
     for _ in range(2):
         assert next(one.notes for one in status(stack.session()) if one.name == "mqtt") == (), "no tick repeats it"
         stack.tick()

@@ -52,10 +52,14 @@ class Rotation(Rotator):
                     self._scramble(user)
             except SecretopsError as error:
                 what = f"{name}: {published.id} is current, but user {user} may still log in: {error.what}"
-                rule = "after --now, no user of the secret may log in with a password that the store does not have"
-                again = f"secretops rotate {name} --now"
+                rule = (
+                    "after this command, no user of the secret may log in with a password that the store does not have"
+                )
+                again = f"secretops rotate {name} --now; or to continue an incident: secretops compromise {name}"
                 remedy = f"{error.remedy}; then: {again}" if error.remedy else again
-                raise SecretopsError(what, rule=rule, remedy=remedy, code="user-not-scrambled") from error
+                failed = SecretopsError(what, rule=rule, remedy=remedy, code="user-not-scrambled")
+                failed.exit_code = error.exit_code
+                raise failed from error
 
     def prepare(self, *, token: str | None = None, force: bool = False) -> Version:
         """Store a pending password for the idle user, before the target receives it.
