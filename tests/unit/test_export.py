@@ -105,6 +105,8 @@ def test_the_timer_runs_a_tick_in_the_stacks_image_with_the_managers_socket(prog
     assert "--hostname %H" in unit, "the access records name it"
     assert "OnCalendar=hourly" in files["coreflux-mcp-prod-tick.timer"]
     assert "\nTimeoutStartSec=3h\n" in files["coreflux-mcp-prod-tick.service"], "no tick hangs forever"
+    assert " --name coreflux-mcp-prod-tick --hostname" in unit
+    assert "\nExecStopPost=-sh -c 'docker rm --force coreflux-mcp-prod-tick 2>/dev/null'\n" in unit, "nor its container"
     manifest = Manifest.model_validate_json(files["secretops.json"])
     assert manifest.broker.ca_file == "/etc/coreflux-mcp-prod/ca.crt"
     assert files["ca.crt"].startswith("-----BEGIN CERTIFICATE-----")

@@ -38,10 +38,12 @@ After=docker.service
 Type=oneshot
 # Longer than the updates of the service for all secrets.
 TimeoutStartSec=3h
-ExecStart=docker run --rm --hostname %H --network none --user 0:0 --read-only --tmpfs /tmp --cap-drop ALL \\
-    --security-opt no-new-privileges --volume {socket}:{socket} --env DOCKER_HOST=unix://{socket} \\
+ExecStart=docker run --rm --name {container} --hostname %H --network none --user 0:0 --read-only --tmpfs /tmp \\
+    --cap-drop ALL --security-opt no-new-privileges --volume {socket}:{socket} --env DOCKER_HOST=unix://{socket} \\
     --volume {folder}:{folder}:ro \\
     {image} tick --scheduled --manifest {folder}/{manifest}
+# Without its client, a container that hangs would keep the lease.
+ExecStopPost=-sh -c 'docker rm --force {container} 2>/dev/null'
 """
 
 
@@ -165,6 +167,7 @@ def timer_files(program: Program, at: str | None) -> dict[str, str]:
     name = f"{program.name}-tick"
     words = {
         "stack": manifest.stack,
+        "container": name,
         "folder": folder,
         "socket": program.socket,
         "image": program.compose["services"]["server"]["image"],
