@@ -405,6 +405,7 @@ def test_delivery_drift_is_reported_without_its_value(opened: Opened) -> None:
     opened.place.edit(value["password"], "typed-by-a-person")
     reported = store.delivery_drift("it")
     assert reported and "changed by hand" in reported and "typed" not in reported
+    assert "to keep the change, supply the value: secretops put it; to undo" in reported
     opened.place.clear()
     assert store.delivery_drift("it") == "not delivered: secretops tick"
     store.recover("it", NOW)

@@ -210,7 +210,7 @@ def test_status_shows_the_other_secrets_when_one_does_not_read(stack: Stack) -> 
 def test_tick_names_a_secret_once_and_status_the_next_command(stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "a-key"})
     stack.env.write_text(stack.env.read_text().replace("a-key", "edited"))
-    assert b"for the remedy: secretops tick\n" in run(stack, "status").stdout
+    assert b"remove the line DO_AGENT_API_KEY=; then: secretops tick\n" in run(stack, "status").stdout
     (value,) = (stack.root / "versions" / "agent-key").glob("2*.json")
     value.unlink()
     assert b"\nagent-key: the store has no value" in run(stack, "tick").stderr

@@ -46,6 +46,10 @@ class SecretopsError(Exception):
         first = f"{what} [{code}]"
         super().__init__("\n".join(part for part in (first, rule, remedy and f"-> {remedy}") if part))
 
+    @property
+    def note(self) -> str:
+        return f"{self.what}: {self.remedy}" if self.remedy else self.what
+
 
 class UsageError(SecretopsError):
     """The command line, or a file that it names, is invalid."""

@@ -24,6 +24,7 @@ from secretops.operations.status import failure_note, last_failure, lost
 from secretops.operations.tick import tick
 from secretops.platform import RemoteCommand
 from secretops.printable import ScreenedBytes
+from secretops.stores.store_errors import NOT_DELIVERED
 from secretops.targets import open_target
 
 # Name of the check for secrets that were removed from the stack.
@@ -35,9 +36,6 @@ STUCK_AFTER = timedelta(hours=2)
 
 # Tolerated lead of the clock on the machine that created a version.
 SKEW = timedelta(seconds=60)
-
-# If a store's text about drift contains this command, the next tick delivers the current version.
-TICK_COMMAND = "secretops tick"
 
 # Exit codes of a tick after which a person must act.
 NEEDS_A_PERSON = (ExitCode.WAITING, ExitCode.ATTENTION)
@@ -217,7 +215,7 @@ def secret_health(session: Session, secret: Secret) -> Result:
     if failed and failed.step == "verify" and current and failed.version == current.id:
         # Only a new version helps after an out-of-band password change.
         repair = rotates(session, secret.name) if secret.kind is SecretKind.MQTT_USER else None
-    elif stuck or TICK_COMMAND in (drift or "") or (secret.is_made and (failed or _is_late(found))):
+    elif stuck or drift == NOT_DELIVERED or (secret.is_made and (failed or _is_late(found))):
         repair = ticks(session)
     rule = "values must be rotated on schedule, published within two ticks, and delivered to their readers"
     remedy = f"secretops tick, which repairs what it can, and prints a remedy for the rest of {secret.name}"

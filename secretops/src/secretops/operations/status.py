@@ -81,7 +81,7 @@ def status(session: Session) -> list[SecretStatus]:
     try:
         rows += [_orphaned(session, name) for name in session.orphans()]
     except SecretopsError as error:
-        note = f"orphaned secrets are unknown: {_note(error)}"
+        note = f"orphaned secrets are unknown: {error.note}"
         row = SecretStatus(name="-", kind=ORPHANED, status=Status.UNREADABLE, notes=(note,), reasons=(UNREADABLE,))
         rows.append(row)
     others: dict[str, list[tuple[str, str]]] = {
@@ -144,17 +144,13 @@ def _orphaned(session: Session, name: str) -> SecretStatus:
         return replace(row, current=session.store.versions(name).current)
     except SecretopsError as error:
         reasons = (UNREADABLE, ORPHANED)
-        return replace(row, status=Status.UNREADABLE, notes=(_note(error), note), reasons=reasons)
+        return replace(row, status=Status.UNREADABLE, notes=(error.note, note), reasons=reasons)
 
 
 def _login_note(error: SecretopsError, secret: Secret) -> str:
     if isinstance(error, RefusedError):
         return f"{error.what}: secretops rotate {secret.name}; and find out who changed the user"
-    return _note(error)
-
-
-def _note(error: SecretopsError) -> str:
-    return f"{error.what}: {error.remedy}" if error.remedy else error.what
+    return error.note
 
 
 def _status(session: Session, secret: Secret, failures: list[SecretopsError]) -> SecretStatus:
@@ -163,7 +159,7 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
         facts = session.facts(secret)
     except SecretopsError as error:
         failures.append(error)
-        return replace(row, status=Status.UNREADABLE, notes=(_note(error),), reasons=(UNREADABLE,))
+        return replace(row, status=Status.UNREADABLE, notes=(error.note,), reasons=(UNREADABLE,))
     login_errors: list[SecretopsError] = []
     replicas = broker_access.replicas(session, secret, facts.versions, failed=login_errors.append)
     facts = replace(facts, replicas=replicas or ())
@@ -186,11 +182,10 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
         notes.append(failure_note(secret, failed, current))
     notes += [_login_note(error, secret) for error in login_errors]
     if drift := read(lambda: session.store.delivery_drift(secret.name)):
-        has_command = "secretops " in drift or "pulumi " in drift
-        notes.append(drift if has_command else f"{drift}; for the remedy: secretops tick")
+        notes.append(drift)
     if secret.agent and current and not current.verified:
         notes.append(f"this key was published untested; to test it: secretops put {secret.name}")
-    notes += [_note(error) for error in unread]
+    notes += [error.note for error in unread]
     others = ((gone, LOST), (failed, STEP_FAILED), (login_errors, LOGIN_FAILED), (drift, DRIFT), (unread, UNREADABLE))
     reasons = (*(finding.reason for finding in found), *(reason for is_so, reason in others if is_so))
     result = Status.WAITING

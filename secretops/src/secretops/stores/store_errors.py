@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from secretops.errors import NotFoundError, SecretopsError, StoreError, UnreachableError
 
+# Drift that the next tick ends.
+NOT_DELIVERED = "not delivered: secretops tick"
+
 
 # Somebody removed the current version.
 class RemovedError(StoreError): ...

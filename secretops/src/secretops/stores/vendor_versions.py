@@ -91,9 +91,9 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         else:
             wrong = self._removal_error(secret, state) or self._edited(secret, state)
         if wrong:
-            return wrong.what
+            return wrong.note
         is_fine = state.versions.current is None or self._is_delivered(secret, state)
-        return None if is_fine else "not delivered: secretops tick"
+        return None if is_fine else store_errors.NOT_DELIVERED
 
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None

@@ -244,8 +244,8 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
     def _drift(self, secret: str, folder: SecretFolder, current: Version) -> str | None:
         self._records.write("read", secret, current.id, "compare with what is delivered")
         if edited := self._delivery.edited(self.known(folder)):
-            return edited[0]
-        return None if self._delivery.is_delivered(self._content(folder, current)) else "not delivered: secretops tick"
+            return store_errors.edited(secret, *edited).note
+        return None if self._delivery.is_delivered(self._content(folder, current)) else store_errors.NOT_DELIVERED
 
     def _missing_fields(self, secret: str, folder: SecretFolder, current: Version) -> Iterator[str]:
         value = folder.value(current.id)

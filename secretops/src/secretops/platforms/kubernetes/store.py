@@ -253,8 +253,8 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
             return None
         found = self._secrets.read(place.name)
         if edited := self._edited(secret, found, known):
-            return edited.what
-        return None if content.items() <= found.data.items() else "not delivered: secretops tick"
+            return edited.note
+        return None if content.items() <= found.data.items() else store_errors.NOT_DELIVERED
 
     def _missing_fields(self, secret: str, state: SecretState, current: Version) -> Iterator[str]:
         value, place = state.value(current.id), self._location.delivered.get(secret)

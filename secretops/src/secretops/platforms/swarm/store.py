@@ -188,12 +188,12 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
             return f"there is no service {name}: pulumi up"
         wanted = self._wanted(secret, state.stored(secret, current.id))
         if edited := self._edited(secret, service, wanted, self._ours(secret, state)):
-            return f"service {name}: file {file_of(edited)} was changed by hand to another Docker secret"
+            return edited.note
         if _differ(secrets_of(service), self._with(secret, service, wanted)):
-            return "not delivered: secretops tick"
+            return store_errors.NOT_DELIVERED
         outdated = self._rollout.outdated_tasks(service)
         tasks = counted(outdated, "task still has", "tasks still have")
-        return f"service {name}: {tasks} another list of secrets" if outdated else None
+        return f"service {name}: {tasks} another list of secrets; to try again: secretops tick" if outdated else None
 
     def _write_delivery(
         self, secret: str, state: SecretState, current: Version, chosen: Version | None, _now: datetime
@@ -287,19 +287,12 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
     ) -> None:
         if edited := self._edited(secret, service, wanted, ours):
-            name = edited["SecretName"]
-            raise store_errors.edited(
-                secret,
-                f"service {self._location.service} mounts Docker secret {name}, which secretops did not create, as "
-                "file "
-                f"{file_of(edited)}",
-                f"docker service update --secret-rm {name} {self._location.service}",
-            )
+            raise edited
 
     def _edited(
         self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
-    ) -> ServiceSecret | None:
-        """Return the service's entry for a file of `secret` if its text is not from secretops, else None."""
+    ) -> StoreError | None:
+        """Return an error if the service's file of `secret` has a text that is not from secretops."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self._files(secret).items()}
         names = {file_of(entry) for entry in wanted}
@@ -307,7 +300,12 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
             if file_of(entry) in names and entry["SecretID"] not in known:
                 field = fields.get(file_of(entry))
                 if not any(self._same(secret, entry, field, stored) for stored in ours):
-                    return entry
+                    name, file = entry["SecretName"], file_of(entry)
+                    return store_errors.edited(
+                        secret,
+                        f"service {self._location.service}: file {file} was changed by hand to Docker secret {name}",
+                        f"docker service update --secret-rm {name} {self._location.service}",
+                    )
         return None
 
     def _same(self, secret: str, entry: ServiceSecret, field: str | None, stored: StoredVersion) -> bool:
