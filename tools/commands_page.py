@@ -62,9 +62,9 @@ EXIT_CODES = {
     ExitCode.BUSY: "another command or a tick holds the lease, or has changed the secret in the meantime",
     ExitCode.WAITING: "an operator must supply a value first",
     ExitCode.HUNG_UP: "SIGHUP stopped the command: its terminal was closed",
-    ExitCode.INTERRUPTED: "SIGINT stopped the command (Ctrl-C); the next tick finishes what was begun",
+    ExitCode.INTERRUPTED: "SIGINT stopped the command (Ctrl-C); run it again",
     ExitCode.CLOSED_OUTPUT: "the reader of standard output closed it, as `head` does",
-    ExitCode.TERMINATED: "SIGTERM stopped the command; the next tick finishes what was begun",
+    ExitCode.TERMINATED: "SIGTERM stopped the command; run it again",
 }
 
 

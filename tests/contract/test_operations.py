@@ -280,6 +280,15 @@ def test_value_with_a_control_character_is_refused_and_not_printed(stack: Stack,
         assert text not in str(refused.value)
 
 
+@pytest.mark.parametrize("character", [" ", "\u00fc"])
+def test_key_that_an_http_header_cannot_have_is_refused(stack: Stack, character: str) -> None:
+    key = new_password() + character + new_password()
+    with pytest.raises(UsageError) as refused:
+        stack.put("agent-key", {"api-key": key})
+    assert refused.value.code == "api-token-invalid"
+    assert key not in str(refused.value)
+
+
 @pytest.mark.slow
 def test_stack_waits_for_its_client_certificate_then_rotates(tmp_path: Path, certifying_mosquitto: Mosquitto) -> None:
     root = tmp_path / "store"

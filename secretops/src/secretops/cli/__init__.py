@@ -32,7 +32,7 @@ def main() -> NoReturn:
         code = ExitCode.INTERRUPTED
     code = signals.end(code)
     if code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        rest = "nothing was changed" if signals.unchanged() else "run it again, or let the next tick finish a rotation"
+        rest = "nothing was changed" if signals.unchanged() else "run it again"
         err.print(f"interrupted; {rest}")
     sys.exit(code)
 

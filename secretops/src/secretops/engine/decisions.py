@@ -120,7 +120,7 @@ def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
     pending = facts.versions.pending
     if pending is None:
         return None
-    what = "was left pending"
+    what = "was left pending; the next tick resumes it"
     if facts.secret.kind is SecretKind.CA:
         what = "is a CA that the broker does not trust yet: add what `secretops trust` prints to the broker's CAs"
     return Finding(Reason.PENDING_LEFT_BEHIND, Action.RESUME, f"version {pending.id} {what}")

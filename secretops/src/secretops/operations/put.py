@@ -210,6 +210,10 @@ def check_fields(secret: Secret, value: Value) -> None:
                 f"bash: secretops put {secret.name} --file {field}=<(tr -d '\\r\\n' < FILE)"
             )
             raise UsageError(what, rule=rule, remedy=remedy, code="field-control-character")
+        if not secret.kind.alternates:
+            from secretops.targets.https import check_token
+
+            check_token(name, text)
         limit = LONGEST_CREDENTIAL if secret.kind.alternates else LONGEST_KEY
         if (size := len(text.encode())) > limit:
             what, rule = f"{name}: {size} bytes", f"the field may have at most {limit} bytes; nothing was published"

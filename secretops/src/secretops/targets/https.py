@@ -127,13 +127,7 @@ class Client:
 
     def __post_init__(self) -> None:
         check_url(self.base)
-        if not self.token.isascii() or not self.token.isprintable() or " " in self.token:
-            raise UsageError(
-                f"{self.host}: the token or key for this API has a space, or a character that is not printable ASCII",
-                rule="a token or key must be printable ASCII without spaces, because it is sent in an HTTP header",
-                remedy="supply it again, exactly as DigitalOcean shows it: secretops put NAME",
-                code="api-token-invalid",
-            )
+        check_token(f"the token or key for {self.host}", self.token)
 
     @property
     def host(self) -> str:
@@ -158,7 +152,8 @@ class Client:
             try:
                 answer, why = self._once(method, path, body), ""
             except (OSError, http.client.HTTPException) as error:
-                answer, why = None, redact(str(getattr(error, "reason", "") or error)) or type(error).__name__
+                reason = getattr(error, "reason", "") or error
+                answer, why = None, redact(str(getattr(reason, "strerror", "") or reason)) or type(error).__name__
             pause = PAUSE * 2 ** (attempt - 1)
             if answer and answer.status == http.HTTPStatus.TOO_MANY_REQUESTS:
                 pause = _requested_pause(answer.headers)
@@ -207,6 +202,16 @@ class Client:
                 return Answer(error.code, error.headers, error.read(MOST_BYTES))
         finally:
             self.budget.left -= time.monotonic() - began
+
+
+def check_token(name: str, token: str) -> None:
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise UsageError(
+            f"{name}: a space, or a character that is not printable ASCII",
+            rule="a token or key must be printable ASCII without spaces, because it is sent in an HTTP header",
+            remedy="supply it again, exactly as its issuer shows it",
+            code="api-token-invalid",
+        )
 
 
 def check_url(url: str) -> None:
